@@ -1,0 +1,1 @@
+"""Formula and table in, `Design` out; the only room that knows formulaic."""

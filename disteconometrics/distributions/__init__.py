@@ -1,0 +1,1 @@
+"""Laws of an outcome: pdf, cdf, quantile, mean, sample."""

@@ -1,0 +1,118 @@
+"""Everything the package raises or warns with: one exception root, one warning root.
+
+An exception class is also the builtin that a caller would expect (``ValueError``, ``TypeError``, ``KeyError``),
+so existing ``except`` clauses keep working.  A warning carries ``.column`` (what it is about) and ``.hint`` (what to do).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CollinearityError",
+    "ConditioningWarning",
+    "ConvergenceWarning",
+    "CovarianceWarning",
+    "DataError",
+    "DisteconometricsError",
+    "DisteconometricsWarning",
+    "FewClustersWarning",
+    "FileFormatError",
+    "FormulaError",
+    "LevelError",
+    "MissingColumnError",
+    "MissingValuesWarning",
+    "NeedsData",
+    "OptionError",
+    "OutcomeError",
+    "SeparationError",
+    "SeparationWarning",
+    "UnsafeFormulaError",
+    "WithheldError",
+]
+
+
+class DisteconometricsError(Exception):
+    """Root of every exception that the package raises on purpose."""
+
+
+class OptionError(DisteconometricsError, ValueError, TypeError):
+    """An argument has a type or value that is not allowed; the message lists what is."""
+
+
+class FormulaError(DisteconometricsError, ValueError):
+    """The formula cannot be read, or asks for something that a formula may not hold."""
+
+
+class UnsafeFormulaError(FormulaError):
+    """The formula holds code (an attribute, a foreign call, …) instead of columns, operators and known transforms."""
+
+
+class DataError(DisteconometricsError, ValueError):
+    """The table cannot be used as given: lengths, index, types, infinite values, no rows left."""
+
+
+class MissingColumnError(DataError, KeyError):
+    """A column that the formula or an option names is not in the table."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class OutcomeError(DataError):
+    """The outcome is not what the estimator needs, or does not vary."""
+
+
+class LevelError(DataError):
+    """New data hold a level that the fitted formula has not seen."""
+
+
+class CollinearityError(DisteconometricsError, ValueError):
+    """Columns of the design are linearly dependent; the message writes the dependence out."""
+
+
+class SeparationError(DisteconometricsError, ValueError):
+    """A linear combination of the columns predicts outcomes perfectly, so no finite maximum exists."""
+
+
+class NeedsData(DisteconometricsError, ValueError):
+    """The result was loaded from a file, which holds no rows, and the call needs them: pass ``data=``."""
+
+
+class WithheldError(DisteconometricsError, ValueError):
+    """The number has no valid meaning for this fit; the message says why and what to use."""
+
+
+class FileFormatError(DisteconometricsError, ValueError):
+    """A file is damaged, of another kind or of an unknown version."""
+
+
+class DisteconometricsWarning(UserWarning):
+    """Root of every warning: ``column`` says what it is about, ``hint`` what to do."""
+
+    def __init__(self, message: str, *, column: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+        self.hint = hint
+
+
+class SeparationWarning(DisteconometricsWarning):
+    """Some coefficients are infinite at the supremum of the likelihood."""
+
+
+class ConvergenceWarning(DisteconometricsWarning):
+    """The iterations stopped before the maximum was reached."""
+
+
+class ConditioningWarning(DisteconometricsWarning):
+    """Columns are so close to dependent that reported digits are in doubt."""
+
+
+class MissingValuesWarning(DisteconometricsWarning):
+    """A transform in the formula made missing values out of complete rows."""
+
+
+class FewClustersWarning(DisteconometricsWarning):
+    """Cluster-robust standard errors rest on few or very uneven clusters."""
+
+
+class CovarianceWarning(DisteconometricsWarning):
+    """A covariance matrix was not positive semi-definite and was repaired."""

@@ -1,0 +1,1 @@
+"""What can be fitted, a file each: the specification and its result side by side."""

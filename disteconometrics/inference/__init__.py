@@ -1,0 +1,1 @@
+"""Named estimates with a covariance: standard errors, intervals, tests."""

@@ -1,0 +1,1 @@
+"""Log-likelihoods, scores and Hessians as pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""Optimisers and what they need: Newton steps, rank, existence of the maximum."""
