@@ -1,0 +1,461 @@
+"""Rank of a design and the exact combination behind collinear columns.
+
+A Gram matrix X'WX is at hand after every pass of an engine, but it squares the condition number: a pair of columns that agree
+to eight digits is not collinear, yet its Gram is singular in float64.  So the Gram may only say *full rank*.  Whenever its
+smallest pivot is not clearly positive, the verdict is made again from the rows themselves:
+
+1. R of X = QR by Householder reflections, a chunk of rows at a time stacked on the R so far (``tsqr``), k × k memory;
+2. columns of R brought to unit norm, QR with column pivoting: a pivot below ``rank_tolerance`` is a dependence;
+3. the null vectors are solved so that the *last* columns of each dependence are the dropped ones, as R and Stata do, and
+   written with as few columns as leave the residual at rounding level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.linalg import lapack, qr, solve_triangular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from disteconometrics.blocks import Block
+
+    Float = NDArray[np.float64]
+
+__all__ = [
+    "Rank",
+    "check_rank",
+    "column_scale",
+    "describe_collinearity",
+    "rank_of_gram",
+    "rank_of_triangle",
+    "rank_tolerance",
+    "stack_r",
+    "tsqr",
+]
+
+EPS = float(np.finfo(np.float64).eps)
+CHUNK_BYTES = 1 << 20  # a chunk and its Householder work stay in the second-level cache
+SAFE_PIVOT = 1e-10  # Gram pivots (squares!) above it carry ≥ 5 digits, whatever n: full rank is certain
+CLEAR_PART = 1e-5  # a column whose share of a null vector is smaller is never the one expressed by the others
+SUPPORTS = (1e-3, 1e-6, 1e-9)  # contributions below are tried as zero, the sparsest first
+SIMPLE = 1e-8  # coefficients this close to a small fraction are printed as it
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The rank of a design, the columns to keep and the dependences.
+
+    Attributes
+    ----------
+    rank : int
+        Number of linearly independent columns.
+    kept, dropped : tuple of int
+        Column positions, increasing; ``dropped`` are combinations of ``kept``.
+    combinations : tuple of ndarray (k,), float64
+        One for each dropped column j: coefficients c, zero outside ``kept``, with x_j = Σ_l c_l x_l.
+    condition : float
+        2-norm condition number of the kept columns at unit norm (1 is orthogonal, 1/eps is collinear).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rank_of_gram(np.array([[4.0, 2.0], [2.0, 5.0]]), n=10).rank
+    2
+    """
+
+    rank: int
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+    combinations: tuple[Float, ...]
+    condition: float
+
+
+def rank_tolerance(n: int, k: int) -> float:
+    """Relative size of a pivot of R below which a column is a combination of others: rounding of n rows and k columns.
+
+    Parameters
+    ----------
+    n, k : int
+        Rows and columns.
+
+    Returns
+    -------
+    float
+        eps · (256 + 16 k + √n), between 6e-14 and 1e-12 in practice.
+
+    Examples
+    --------
+    >>> 6e-14 < rank_tolerance(100, 3) < 1e-13
+    True
+    """
+    return EPS * (256.0 + 16.0 * k + float(np.sqrt(n)))
+
+
+def column_scale(column_max: Float) -> Float:
+    """Powers of two that bring columns to size one, so that scaling never rounds.
+
+    Parameters
+    ----------
+    column_max : ndarray (k,), float64
+        Largest absolute value of each column; zero gives scale one.
+
+    Returns
+    -------
+    ndarray (k,), float64
+        scale_j = 2^p with 1/2 ≤ column_max_j / scale_j < 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> column_scale(np.array([3.0, 0.0, 0.3])).tolist()
+    [4.0, 1.0, 0.5]
+    """
+    _, exponent = np.frexp(column_max)
+    scale: Float = np.ldexp(1.0, np.clip(np.where(column_max > 0, exponent, 0), -1000, 1000))
+    return scale
+
+
+def stack_r(chunks: Iterable[Float], k: int) -> Float:
+    """R factor of rows that arrive a chunk at a time (sequential TSQR).
+
+    Parameters
+    ----------
+    chunks : iterable of ndarray (m, k), float64
+        Rows, already scaled; not changed.
+    k : int
+        Columns.
+
+    Returns
+    -------
+    ndarray (k, k), float64
+        Upper triangular R with R'R = X'X; zero rows when there are fewer than k rows.
+
+    References
+    ----------
+    Demmel, Grigori, Hoemmen & Langou (2012), Communication-optimal parallel and sequential QR, arXiv 0808.2664.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> R = stack_r([np.array([[3.0, 0.0]]), np.array([[4.0, 1.0]])], 2)
+    >>> np.round(R.T @ R, 12).tolist()
+    [[25.0, 4.0], [4.0, 1.0]]
+    """
+    R = np.zeros((k, k))
+    for rows in chunks:
+        if not len(rows):
+            continue
+        stacked = np.empty((k + len(rows), k), order="F")
+        stacked[:k] = R
+        stacked[k:] = rows
+        factor, *_ = lapack.dgeqrf(stacked, overwrite_a=1)
+        R = np.triu(factor[:k])
+    return R
+
+
+def tsqr(blocks: Sequence[Block], scale: Float | None = None, row_multiplier: Callable[[Block], Float] | None = None) -> Float:
+    """R factor of diag(m) X diag(1/scale) over blocks of rows, in k × k memory.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Rows; only ``X`` (m, k) is used here.
+    scale : ndarray (k,), float64, optional
+        Divided out of the columns; powers of two keep it exact.
+    row_multiplier : callable, optional
+        Takes a block of a few thousand rows and returns (m,) multipliers, say the square roots of Newton weights.
+
+    Returns
+    -------
+    ndarray (k, k), float64
+        Upper triangular R; signs of its rows are arbitrary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from disteconometrics.blocks import Block
+    >>> X = np.array([[1.0, 2.0], [1.0, 4.0], [1.0, 9.0]])
+    >>> R = tsqr([Block(np.zeros(3), X)])
+    >>> bool(np.allclose(R.T @ R, X.T @ X))
+    True
+    """
+    k = blocks[0].X.shape[1]
+    size = max(CHUNK_BYTES // (8 * max(k, 1)), 4 * k, 64)
+
+    def rows() -> Iterable[Float]:
+        for block in blocks:
+            for a in range(0, len(block.y), size):
+                part = _slice(block, a, a + size)
+                X = part.X if scale is None else part.X / scale
+                yield X if row_multiplier is None else X * row_multiplier(part)[:, None]
+
+    return stack_r(rows(), k)
+
+
+def rank_of_gram(gram: Float, n: int) -> Rank:
+    """Rank from a Gram matrix alone: what it calls full rank is; what it calls deficient needs ``check_rank``.
+
+    Parameters
+    ----------
+    gram : ndarray (k, k), float64
+        X'WX with positive weights, symmetric.
+    n : int
+        Rows it was summed over.
+
+    Returns
+    -------
+    Rank
+        With ``combinations`` to about half the digits.
+
+    References
+    ----------
+    Higham (2002), Accuracy and Stability of Numerical Algorithms, section 10.3 (pivoted Cholesky).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 0, 1], [1, 1, 2], [1, 2, 3], [1, 5, 6]])
+    >>> found = rank_of_gram(X.T @ X, n=4)
+    >>> found.rank, found.dropped, np.round(found.combinations[0], 6).tolist()
+    (2, (2,), [1.0, 1.0, 0.0])
+    """
+    k = len(gram)
+    norm = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    unit = np.where(norm > 0, norm, 1.0)
+    factor, order, rank, _ = lapack.dpstrf(gram / unit / unit[:, None], tol=0.0, lower=0)
+    R = np.triu(factor)
+    # below it a pivot is the rounding of the sum over rows, its root is what the data could still tell
+    level = EPS * (8.0 * k + np.sqrt(n))
+    rank = int(np.sum(np.diag(R)[: int(rank)] ** 2 > level))
+    R[rank:] = 0.0  # LAPACK leaves the unfactored remainder there
+    return _resolve(R[:, np.argsort(order - 1)], norm, np.asarray(order, dtype=np.intp) - 1, R, rank, float(np.sqrt(level)))
+
+
+def rank_of_triangle(R: Float, n: int) -> Rank:
+    """Rank from the R factor of the rows, at the accuracy of the rows.
+
+    Parameters
+    ----------
+    R : ndarray (k, k), float64
+        From ``tsqr``, columns in any positive scale.
+    n : int
+        Rows.
+
+    Returns
+    -------
+    Rank
+        Combinations refer to the columns as scaled in R.
+
+    References
+    ----------
+    Golub & Van Loan (2013), Matrix Computations, section 5.4 (QR with column pivoting).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rank_of_triangle(np.array([[2.0, 6.0], [0.0, 0.0]]), n=5).combinations[0].tolist()
+    [3.0, 0.0]
+    """
+    norm = np.sqrt(np.sum(R * R, axis=0))
+    unit = R / np.where(norm > 0, norm, 1.0)
+    pivoted, order = qr(unit, mode="r", pivoting=True)
+    tolerance = rank_tolerance(n, R.shape[1])
+    rank = int(np.sum(np.abs(np.diag(pivoted)) > tolerance))
+    return _resolve(unit, norm, np.asarray(order, dtype=np.intp), pivoted, rank, tolerance)
+
+
+def check_rank(blocks: Sequence[Block], gram: Float | None = None, *, scale: Float | None = None) -> Rank:
+    """Rank of the design: from the Gram when that is beyond doubt, else from the rows.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Rows; read only when the Gram leaves doubt.
+    gram : ndarray (k, k), float64, optional
+        Any X'WX with positive weights, of columns in any scale.
+    scale : ndarray (k,), float64, optional
+        Powers of two near the size of the columns; wanted only when columns differ by more than 1e100.
+
+    Returns
+    -------
+    Rank
+        Combinations in the units of the columns of ``blocks``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from disteconometrics.blocks import Block
+    >>> X = np.array([[1.0, 3, 0], [1, 3, 1], [1, 3, 5]])
+    >>> found = check_rank([Block(np.zeros(3), X)])
+    >>> found.dropped, found.combinations[0].round(12).tolist()
+    ((1,), [3.0, 0.0, 0.0])
+    """
+    n = sum(len(block.y) for block in blocks)
+    k = blocks[0].X.shape[1]
+    if gram is not None and np.all(np.isfinite(gram)) and np.all(np.diag(gram) > 0):
+        root = np.sqrt(np.diag(gram))
+        factor, _order, found, _ = lapack.dpstrf(gram / root / root[:, None], tol=0.0, lower=0)
+        if found == k and k and factor[k - 1, k - 1] ** 2 > SAFE_PIVOT:
+            return Rank(k, tuple(range(k)), (), (), _condition(np.triu(factor)))
+    size = np.ones(k) if scale is None else scale
+    found_rank = rank_of_triangle(tsqr(blocks, size), n)
+    # x_j / s_j = Σ c_l x_l / s_l
+    combos = tuple(c * size[j] / size for j, c in zip(found_rank.dropped, found_rank.combinations, strict=True))
+    return Rank(found_rank.rank, found_rank.kept, found_rank.dropped, combos, found_rank.condition)
+
+
+def describe_collinearity(rank: Rank, names: Sequence[str], n: int | None = None) -> str:
+    """Words for a rank deficiency: each dependence as an equation, and what to do.
+
+    Parameters
+    ----------
+    rank : Rank
+        With at least one dropped column.
+    names : sequence of str, length k
+        Column names.
+    n : int, optional
+        Rows; fewer rows than columns is then said first.
+
+    Returns
+    -------
+    str
+        One to four sentences; at most six dependences are written out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = Rank(2, (0, 1), (2,), (np.array([1.0, 1.0, 0.0]),), 3.0)
+    >>> describe_collinearity(found, ["x1", "x2", "x3"])
+    'The columns are linearly dependent: x3 = x1 + x2. Drop one of the columns x1, x2, x3.'
+    """
+    k = len(names)
+    if n is not None and n < k:
+        return (
+            f"{n} observation{'s' * (n != 1)} for {k} coefficients: fewer rows than coefficients, so the columns are "
+            f"collinear whatever they hold. Use at most {n} coefficient{'s' * (n != 1)} or more rows."
+        )
+    zeros, constants, equations = [], [], []
+    involved: set[int] = set()
+    for j, c in zip(rank.dropped, rank.combinations, strict=True):
+        support = np.flatnonzero(c)
+        if not len(support):
+            zeros.append(f"{names[j]} is zero in every row")
+            continue
+        equation = f"{names[j]} = {_sum_of(c, names)}"
+        if len(support) == 1 and names[support[0]] == "Intercept":
+            constants.append(f"{names[j]} is constant: {equation}")
+            continue
+        equations.append(equation)
+        involved |= {j, *support.tolist()}
+    parts = [_shorten(found, "; ") + "." for found in (zeros, constants) if found]
+    if zeros or constants:
+        parts.append("Drop " + ("it." if len(zeros) + len(constants) == 1 else "them."))
+    if equations:
+        parts.append(f"The columns are linearly dependent: {_shorten(equations, '; ')}.")
+        one = "one of the columns" if len(equations) == 1 else f"{len(equations)} of the columns"
+        parts.append(f"Drop {one} {_shorten([names[j] for j in sorted(involved)], ', ', 12)}.")
+    return " ".join(parts)
+
+
+def _slice(block: Block, a: int, b: int) -> Block:
+    """Rows a to b of a block, as views."""
+    weights = None if block.weights is None else block.weights[a:b]
+    offset = None if block.offset is None else block.offset[a:b]
+    return block._replace(y=block.y[a:b], X=block.X[a:b], weights=weights, offset=offset)
+
+
+def _resolve(unit: Float, norm: Float, order: NDArray[np.intp], pivoted: Float, rank: int, tolerance: float) -> Rank:
+    """Rank value from a pivoted factor: choose which columns go, and express them."""
+    k = len(norm)
+    if rank == k:
+        return Rank(k, tuple(range(k)), (), (), _condition(pivoted))
+    # null vectors in unit columns: the trailing pivoted columns by the leading ones
+    null = np.zeros((k, k - rank))
+    if rank:
+        null[order[:rank]] = -solve_triangular(pivoted[:rank, :rank], pivoted[:rank, rank:])
+    null[order[rank:], np.arange(k - rank)] = 1.0
+    dropped = _last_columns(null, norm)
+    kept = [j for j in range(k) if j not in dropped]
+    combos = tuple(_express(unit, norm, j, kept, tolerance) for j in dropped)
+    return Rank(rank, tuple(kept), tuple(dropped), combos, _condition(unit[:, kept]))
+
+
+def _last_columns(null: Float, norm: Float) -> list[int]:
+    """Columns to drop: the last one with a clear part in each null vector, by elimination from the end; zero columns first."""
+    null = null.copy()
+    dropped: list[int] = []
+    free = list(range(null.shape[1]))
+    candidates = sorted(range(len(norm)), key=lambda j: (norm[j] > 0, -j))
+    for part in (CLEAR_PART, 0.0):  # the second round only if sizes were so uneven that the first found too few
+        for j in candidates:
+            if not free or j in dropped:
+                continue
+            share = np.abs(null[j, free]) / np.max(np.abs(null[:, free]), axis=0)
+            best = int(np.argmax(share))
+            if share[best] <= part:
+                continue
+            pivot = free.pop(best)
+            null[:, free] -= np.outer(null[:, pivot], null[j, free] / null[j, pivot])
+            null[j, free] = 0.0
+            dropped.append(j)
+    return sorted(dropped)
+
+
+def _express(unit: Float, norm: Float, j: int, kept: list[int], tolerance: float) -> Float:
+    """Coefficients of column j on the kept columns, in original units, with as few columns as the residual allows."""
+    full = np.zeros(len(norm))
+    if norm[j] == 0 or not kept:
+        return full
+    target = unit[:, j]
+    coef = np.linalg.lstsq(unit[:, kept], target, rcond=None)[0]
+    for part in SUPPORTS:
+        support = [m for m in range(len(kept)) if abs(coef[m]) > part * np.max(np.abs(coef))]
+        columns = [kept[m] for m in support]
+        short = np.linalg.lstsq(unit[:, columns], target, rcond=None)[0]
+        if np.linalg.norm(unit[:, columns] @ short - target) <= tolerance * max(1.0, float(np.max(np.abs(short)))):
+            full[columns] = short
+            break
+    else:
+        full[kept] = coef
+    scaled: Float = full * norm[j] / np.where(norm > 0, norm, 1.0)
+    return scaled
+
+
+def _condition(R: Float) -> float:
+    """2-norm condition number of a factor with columns of unit norm; k is small beside n, so exact singular values are cheap."""
+    if R.shape[1] == 0:
+        return 1.0
+    values: Any = np.linalg.svd(R, compute_uv=False)
+    return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")
+
+
+def _number(value: float) -> str:
+    """A coefficient as people write it: 3, 0.5, 1/3, else six digits."""
+    simple = Fraction(value).limit_denominator(12)
+    if simple and abs(value - simple) <= SIMPLE * abs(value):
+        terminating = simple.denominator in (1, 2, 4, 5, 8, 10)
+        return f"{float(simple):.12g}" if terminating else str(simple)
+    return f"{value:.6g}"
+
+
+def _sum_of(c: Float, names: Sequence[str]) -> str:
+    """``2 · x1 − x2``."""
+    text = ""
+    for j in np.flatnonzero(c).tolist():
+        number = _number(abs(float(c[j])))
+        term = names[j] if number == "1" else f"{number} · {names[j]}"
+        sign = "−" if c[j] < 0 else "+"
+        text += f" {sign} {term}" if text else (f"−{term}" if c[j] < 0 else term)
+    return text
+
+
+def _shorten(items: Sequence[str], separator: str, most: int = 6) -> str:
+    """The first items, and … for the rest."""
+    return separator.join(items[:most]) + (f"{separator}…" if len(items) > most else "")
