@@ -1,0 +1,578 @@
+"""Does the likelihood of a binary response have a maximum, and if not, in which direction does it run away?
+
+Notation: s_i = 2y_i − 1, rows a_i = s_i x_i, columns linearly independent.  The recession cone C = {d : a_i'd ≥ 0 for all i}
+holds the directions along which no row's likelihood falls.  Either C = {0} and the maximum exists (overlap), or a d ≠ 0 in C
+separates.  By Stiemke's lemma the alternatives have certificates: *separation* by d itself, *overlap* by positive row weights
+u with Σ u_i a_i = 0 — at a maximum, u_i = |y_i − p_i|.
+
+1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a small a_i'δ (below
+   a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over the rows checks signs up to rounding
+   of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that passes counts.
+2. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C by an active-set
+   method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active rows, is the overlap certificate
+   u = g + v; else the residual lies in C.  Rows enter by generation: a working set, and passes that add violated rows.
+   A linear program would decide the same to its feasibility tolerance of 1e-7 … 1e-10; this decides to rounding.
+3. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns independent there,
+   is the same problem with a smaller k.  Directions are added until the rest overlaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import qr, solve_triangular
+
+from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from disteconometrics.blocks import Block
+
+    Float = NDArray[np.float64]
+    Bool = NDArray[np.bool_]
+
+__all__ = ["Separation", "describe", "find_separation", "rowwise_bound"]
+
+EPS = float(np.finfo(np.float64).eps)
+CHUNK_BYTES = 1 << 20
+SUBSET = 4096  # rows of the first working set, and of the quick proof of overlap
+LOOSE = 1e-6  # violations above it are real whatever the rounding; below it the direction is cleaned first
+TIGHT = 1e-14  # … and if no cleaned direction is confirmed, even the smallest violated row enters
+TINY_PART = 1e-10  # components this small in unit columns are tried as exact zeros
+MAX_PASSES = 200
+GAP = 3.0  # smallest ratio between the values of separated and overlapped rows that is worth a try
+
+
+@dataclass(frozen=True)
+class Separation:
+    """A verified direction along which the likelihood grows for ever, with all the rows that any such direction separates.
+
+    Attributes
+    ----------
+    kind : str
+        ``"complete"`` (every row is separated) or ``"quasi"``.
+    direction : ndarray (k,), float64
+        d inside the recession cone: s_i x_i'd > 0 on ``rows``, 0 on the others, up to rounding; components that are zero are
+        exactly zero; max_j |d_j| · scale_j = 1, with scale_j the power of two above the largest |x_ij|.
+    rows : ndarray (r,), intp
+        Positions, over the concatenated blocks, of the separated rows: the maximal set.
+    null : ndarray (k, m), float64
+        Basis of {d : x_i'd = 0 on every overlapped row}, orthonormal in scaled columns; the span of the recession cone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from disteconometrics.blocks import Block
+    >>> X = np.array([[1.0, 0], [1, 0], [1, 1], [1, 1]])
+    >>> found = find_separation([Block(np.array([0.0, 1, 1, 1]), X)])
+    >>> found.kind, found.rows.tolist(), found.direction.tolist()
+    ('quasi', [2, 3], [0.0, 0.5])
+    """
+
+    kind: str
+    direction: Float
+    rows: NDArray[np.intp]
+    null: Float
+
+
+def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -> Separation | None:
+    """Prove separation and return its maximal set of rows, or return None: overlap, or no direction could be confirmed.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        y (m,) of 0.0 and 1.0, X (m, k) with independent columns; weights and offset play no role (drop zero weights before).
+    candidates : sequence of ndarray (k,), float64
+        Directions that may separate after cleaning: the coefficients and the last Newton step of an iteration that runs away.
+        They save time and never change the verdict.
+
+    Returns
+    -------
+    Separation or None
+        None also for a near separation, when one row overlaps by more than the rounding of x_i'd.
+
+    References
+    ----------
+    Albert & Anderson (1984), On the existence of maximum likelihood estimates in logistic regression models,
+    doi:10.1093/biomet/71.1.1.
+    Konis (2007), Linear programming algorithms for detecting separated data in binary logistic regression models, Oxford.
+    Correia, Guimarães & Zylkin (2019), Verifying the existence of maximum likelihood estimates for GLMs, arXiv 1903.01633.
+    Lawson & Hanson (1974), Solving Least Squares Problems, chapter 23 (the active-set method).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from disteconometrics.blocks import Block
+    >>> X = np.column_stack([np.ones(4), [1.0, 2, 3, 4]])
+    >>> find_separation([Block(np.array([0.0, 0, 1, 1]), X)]).kind
+    'complete'
+    >>> find_separation([Block(np.array([0.0, 1, 0, 1]), X)]) is None
+    True
+    """
+    n = sum(len(block.y) for block in blocks)
+    k = blocks[0].X.shape[1]
+    if n == 0 or k == 0:
+        return None
+    column_max = np.max([np.max(np.abs(block.X), axis=0, initial=0.0) for block in blocks], axis=0)
+    whole = _Problem(blocks, column_scale(column_max), np.arange(k), None, n)
+    first = _from_candidates(whole, candidates)
+    direction = _search(whole) if first is None else first
+    if direction is None:
+        return None
+    strict = _strict(whole, direction)
+    assert strict is not None  # every direction that reaches this line has been verified
+    face = _Face.of(whole, ~strict)
+    while len(face.kept):  # facial reduction: the rows not yet separated, in columns independent there
+        rest = _Problem(blocks, whole.scale, face.kept, ~strict, int(np.sum(~strict)))
+        more = _search(rest)
+        if more is None:
+            break
+        extra = np.zeros(k)
+        extra[face.kept] = more
+        strict, direction = _combine(whole, strict, direction, rest, more, extra)
+        face = _Face.of(whole, ~strict)
+    direction, null = _tidy(whole, direction, face, strict)
+    direction = direction / np.max(np.abs(direction)) / whole.scale
+    kind = "complete" if bool(strict.all()) else "quasi"
+    return Separation(kind, direction, np.flatnonzero(strict), null / whole.scale[:, None])
+
+
+def rowwise_bound(column_max: Float, step: Float) -> float:
+    """Bound on the change of any x_i'b when b moves by a step: Σ_j max_i|x_ij| · |step_j|.
+
+    A bound below one for the Newton step at any b of a logit *proves* that the maximum exists: u_i = |y_i − p_i| (1 − π_i
+    s_i x_i'δ), with π_i the fitted probability of the outcome that occurred, are positive weights with Σ u_i s_i x_i = 0.
+
+    Parameters
+    ----------
+    column_max : ndarray (k,), float64
+        Largest absolute value of each column.
+    step : ndarray (k,), float64
+        Change of the coefficients.
+
+    Returns
+    -------
+    float
+        max_i |x_i'step| is not larger.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rowwise_bound(np.array([1.0, 10.0]), np.array([0.5, -0.01]))
+    0.6
+    """
+    return float(np.sum(column_max * np.abs(step)))
+
+
+def describe(separation: Separation, names: Sequence[str], n: int, success: str) -> str:
+    """Words for a separation: which columns predict what for which rows, and what happens to the coefficients.
+
+    Parameters
+    ----------
+    separation : Separation
+        What ``find_separation`` returned.
+    names : sequence of str, length k
+        Column names.
+    n : int
+        Rows in all.
+    success : str
+        The event y = 1 in words, ``"card = 1"``.
+
+    Returns
+    -------
+    str
+        Three sentences; at most six columns are named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = Separation("quasi", np.array([0.0, 1.0]), np.array([0, 2, 5, 7]), np.array([[0.0], [1.0]]))
+    >>> print(describe(found, ["Intercept", "expenditure"], 9, "card = 1"))
+    Quasi-complete separation: expenditure predicts card = 1 perfectly for 4 of 9 rows (first rows 0, 2, 5). \
+The likelihood grows without bound along +expenditure; coefficients reported as +inf: expenditure.
+    """
+    d = separation.direction
+    involved = np.flatnonzero(d)
+    # the direction is written per unit of its leading column: the last one that is not the intercept, by largest component
+    leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
+    unit = d / abs(d[leading])
+    if len(involved) == 1:
+        predictor, along = names[involved[0]], ("+" if d[involved[0]] > 0 else "−") + names[involved[0]]
+    else:
+        along = " ".join(f"{'+' if unit[j] > 0 else '−'}{_times(abs(float(unit[j])), names[j])}" for j in involved[:6])
+        along += " …" if len(involved) > 6 else ""
+        predictor = f"a combination of {_listed([names[j] for j in involved])}"
+    rows = separation.rows
+    count = f"all {n} rows" if separation.kind == "complete" else f"{len(rows)} of {n} rows"
+    first = ", ".join(str(int(i)) for i in rows[:3])
+    shown = "" if separation.kind == "complete" else f" (first row{'s' * (len(rows) > 1)} {first})"
+    infinite = [
+        f"{sign}inf: {_listed([names[j] for j in involved if side * d[j] > 0])}"
+        for sign, side in (("+", 1), ("−", -1))
+        if np.any(side * d[involved] > 0)
+    ]
+    kind = "Complete" if separation.kind == "complete" else "Quasi-complete"
+    return (
+        f"{kind} separation: {predictor} predicts {success} perfectly for {count}{shown}. "
+        f"The likelihood grows without bound along {along}; coefficients reported as {'; '.join(infinite)}."
+    )
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Some rows and columns of the blocks; directions of a problem are (len(cols),) in scaled columns, e_j = d_j scale_j."""
+
+    blocks: Sequence[Block]
+    scale: Float  # (k,) powers of two, of all columns
+    cols: NDArray[np.intp]
+    keep: Bool | None  # (N,) over all rows of the blocks
+    n: int  # rows kept
+
+    def chunks(self) -> Iterator[tuple[Float, Float]]:
+        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time."""
+        size = max(CHUNK_BYTES // (8 * max(len(self.scale), 1)), 64)
+        every = len(self.cols) == len(self.scale)
+        scale = self.scale[self.cols]
+        start = 0
+        for block in self.blocks:
+            for a in range(0, len(block.y), size):
+                y, X = block.y[a : a + size], block.X[a : a + size]
+                if self.keep is not None:
+                    inside = self.keep[start + a : start + a + len(y)]
+                    if not inside.any():
+                        continue
+                    y, X = y[inside], X[inside]
+                yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
+            start += len(block.y)
+
+    def take(self, positions: NDArray[np.intp]) -> Float:
+        """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
+        parts, start = [], 0
+        for s, X in self.chunks():
+            a, b = np.searchsorted(positions, [start, start + len(s)])
+            if b > a:
+                inside = positions[a:b] - start
+                parts.append(X[inside] * s[inside, None])
+            start += len(s)
+        return np.concatenate(parts)
+
+
+def _products(e: Float, s: Float, X: Float) -> tuple[Float, Float]:
+    """a_i'e and the rounding that it may hold, a multiple of Σ_j |x_ij e_j|."""
+    support = np.flatnonzero(e)
+    if len(support) < len(e):
+        X, e = X[:, support], e[support]
+    value: Float = (X @ e) * s
+    # each product and sum rounds, and so did the components of e: (k + 2) eps with a margin of two
+    return value, (2.0 * (len(e) + 2) * EPS) * (np.abs(X) @ np.abs(e))
+
+
+def _strict(problem: _Problem, e: Float) -> Bool | None:
+    """The proof: rows (n,) with a_i'e > 0 if no row has a_i'e < 0 up to rounding and one is clearly positive, else None."""
+    parts, clear = [], False
+    for s, X in problem.chunks():
+        value, rounding = _products(e, s, X)
+        if np.any(value < -rounding):
+            return None
+        clear = clear or bool(np.any(value > 16.0 * rounding))
+        parts.append(value > rounding)
+    return np.concatenate(parts) if clear else None
+
+
+def _values(problem: _Problem, e: Float) -> Float:
+    """a_i'e for all rows, (n,)."""
+    return np.concatenate([(X @ e) * s for s, X in problem.chunks()])
+
+
+# ---------------------------------------------------------------------------------------------- cleaning
+
+
+@dataclass(frozen=True)
+class _Face:
+    """What the rows of an overlapped set leave free: null(X_Z) and a set of columns independent on Z."""
+
+    null: Float  # (p, m), orthonormal in scaled columns
+    kept: NDArray[np.intp]  # columns, as positions in the problem
+
+    @classmethod
+    def of(cls, problem: _Problem, overlapped: Bool, size: Float | None = None) -> _Face:
+        """Face of the rows ``overlapped`` (n,); ``size`` (p,) multiplies columns and then each row is brought to size one."""
+        p, start = len(problem.cols), 0
+        factor = np.ones(p) if size is None else size
+
+        def rows() -> Iterator[Float]:
+            nonlocal start
+            for s, X in problem.chunks():
+                part = X[overlapped[start : start + len(s)]] * factor
+                start += len(s)
+                if size is not None:
+                    largest = np.max(np.abs(part), axis=1, initial=0.0)
+                    part = part / np.where(largest > 0, largest, 1.0)[:, None]
+                yield part
+
+        R = stack_r(rows(), p)
+        norm = np.sqrt(np.sum(R * R, axis=0))
+        unit = R / np.where(norm > 0, norm, 1.0)
+        _, values, right = np.linalg.svd(unit)
+        free = values <= rank_tolerance(int(np.sum(overlapped)), p)
+        free[p - int(np.sum(norm == 0)) :] = True
+        null = right[free].T / np.where(norm > 0, norm, 1.0)[:, None] * factor[:, None]
+        if null.shape[1]:
+            null = null / np.max(np.abs(null), axis=0)
+            null = qr(null, mode="economic")[0]
+        kept = np.sort(qr(unit, mode="r", pivoting=True)[1][: p - null.shape[1]])
+        return cls(null, kept.astype(np.intp))
+
+
+def _clean(problem: _Problem, e: Float) -> Float | None:
+    """A verified direction near e, or None: rows below a gap of a_i'e are taken as overlapped, e is projected on their null."""
+    value = _values(problem, e)
+    for threshold in _thresholds(value):
+        overlapped = value <= threshold
+        found = _project_on_face(problem, e, overlapped)
+        if found is not None:
+            return found
+    return None
+
+
+def _thresholds(value: Float) -> list[float]:
+    """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it; the widest and the lowest."""
+    top, floor = float(np.max(value)), float(-np.min(value))
+    if not np.isfinite(top - floor) or top <= GAP * max(floor, 0.0):
+        return []
+    floor = max(floor, 1e-12 * top)
+    above = np.concatenate([[floor], np.sort(value[value > floor])])
+    ratio = above[1:] / above[:-1]
+    wide = np.flatnonzero(ratio >= GAP)
+    if not len(wide):
+        return []
+    chosen = dict.fromkeys([int(wide[np.argmax(ratio[wide])]), int(wide[0]), int(wide[-1])])
+    return [float(np.sqrt(above[j] * above[j + 1])) for j in chosen]
+
+
+def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | None:
+    face = _Face.of(problem, overlapped)
+    if not face.null.shape[1]:
+        return None
+    found = _confirm(problem, face, e)
+    if found is not None:
+        return found
+    # components of very different size carry different relative errors: repeat with columns scaled by the direction
+    size = np.abs(face.null @ (face.null.T @ e))
+    if not np.any(size):
+        return None
+    size = np.where(size > TINY_PART * np.max(size), size, 0.0) / np.max(size)
+    sharper = _Face.of(problem, overlapped, np.where(size > 0, size, 2.0**-60))
+    return _confirm(problem, sharper, e) if sharper.null.shape[1] else None
+
+
+def _confirm(problem: _Problem, face: _Face, e: Float) -> Float | None:
+    """The projection of e on a face, first with its tiny components as exact zeros, if the rows confirm it."""
+    length = float(np.linalg.norm(e))
+    for null in _with_zeros(face.null):
+        found = null @ (null.T @ e)
+        if np.linalg.norm(found) > 1e-8 * length and _strict(problem, found) is not None:
+            found_scaled: Float = found / np.max(np.abs(found))
+            return found_scaled
+    return None
+
+
+def _with_zeros(null: Float) -> list[Float]:
+    """A null basis with negligible rows set to zero, and as it was."""
+    tiny = np.max(np.abs(null), axis=1) <= TINY_PART
+    return [np.where(tiny[:, None], 0.0, null), null] if np.any(tiny & np.any(null, axis=1)) else [null]
+
+
+def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | None:
+    """The first candidate that separates, as it is or cleaned; the later ones (the step) first."""
+    scaled = [np.asarray(d, dtype=np.float64) * problem.scale for d in candidates]
+    usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
+    for e in usable:
+        if _strict(problem, e) is not None:
+            return e
+    for e in reversed(usable):
+        found = _clean(problem, e)
+        if found is not None:
+            return found
+    return None
+
+
+# ---------------------------------------------------------------------------------------------- decision
+
+
+@dataclass
+class _Active:
+    """State of the projection of c on {r : W r ≥ 0}: r = c + W_P'v with v > 0 on the active rows P."""
+
+    c: Float  # (p,)
+    W: Float  # (m, p) rows of unit norm
+    active: list[int] = field(default_factory=list)
+    v: Float = field(default_factory=lambda: np.zeros(0))
+    r: Float = field(default_factory=lambda: np.zeros(0))
+
+    def solve(self, tolerance: float) -> bool:
+        """Move to the optimum over the rows of W; True when k active rows give residual zero, the certificate of overlap."""
+        p = len(self.c)
+        self._residual()
+        refused: set[int] = set()
+        for _ in range(20 * p + 100):
+            if len(self.active) == p:
+                return True
+            size = float(np.linalg.norm(self.r))
+            if size <= 1e-14 * p * np.linalg.norm(self.c):
+                return True
+            slack = self.W @ self.r
+            slack[self.active] = 0.0
+            slack[list(refused)] = 0.0
+            worst = int(np.argmin(slack))
+            if slack[worst] >= -tolerance * size:
+                return False
+            if self._enter(worst):
+                refused.clear()
+            else:
+                refused.add(worst)
+        return False
+
+    def _enter(self, row: int) -> bool:
+        """Let a row in and drop those whose multiplier would turn negative; False if the row itself would (rounding)."""
+        active, v = [*self.active, row], np.append(self.v, 0.0)
+        z = self._multipliers(active)
+        if z[-1] <= 0:
+            return False
+        while len(z) and np.min(z) <= 0:
+            negative = z <= 0
+            ratio = v[negative] / (v[negative] - z[negative])
+            v = v + np.min(ratio) * (z - v)
+            v[np.flatnonzero(negative)[ratio <= np.min(ratio)]] = 0.0
+            stay = v > 0
+            active, v = [i for i, keep in zip(active, stay, strict=True) if keep], v[stay]
+            z = self._multipliers(active)
+        self.active, self.v = active, z
+        self._residual()
+        return True
+
+    def _multipliers(self, active: list[int]) -> Float:
+        if not active:
+            return np.zeros(0)
+        Q, R = np.linalg.qr(self.W[active].T)
+        diagonal = np.abs(np.diag(R))
+        if np.min(diagonal) <= TIGHT * np.max(diagonal):  # the new row depends on the others: refuse it
+            return np.append(np.ones(len(active) - 1), -1.0)
+        z: Float = solve_triangular(R, Q.T @ -self.c)
+        return z
+
+    def _residual(self) -> None:
+        self.r = self.c.copy()
+        if self.active:
+            Q = np.linalg.qr(self.W[self.active].T)[0]
+            for _ in range(2):  # twice is enough
+                self.r = self.r - Q @ (Q.T @ self.r)
+
+
+def _search(problem: _Problem) -> Float | None:
+    """A verified direction for a problem with independent columns, in scaled columns, or None."""
+    if problem.n > 4 * SUBSET:
+        # overlap of a subset with independent columns is overlap of all: a direction is ≥ 0 on it, so 0 on it, so 0
+        chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
+        rows = problem.take(chosen.astype(np.intp))
+        if rank_of_triangle(stack_r([rows], rows.shape[1]), SUBSET).rank == rows.shape[1]:
+            quick = _Problem([_signed_block(rows)], np.ones(rows.shape[1]), np.arange(rows.shape[1]), None, SUBSET)
+            direction, overlap = _decide(quick)
+            if overlap:
+                return None
+            if direction is not None and _strict(problem, direction) is not None:
+                return direction
+    return _decide(problem)[0]
+
+
+def _signed_block(rows: Float) -> Block:
+    from disteconometrics.blocks import Block
+
+    return Block(np.ones(len(rows)), rows)
+
+
+def _decide(problem: _Problem) -> tuple[Float | None, bool]:
+    """(verified direction or None, whether overlap was certified)."""
+    p, n = len(problem.cols), problem.n
+    R = stack_r((X for _, X in problem.chunks()), p)
+    if np.min(np.abs(np.diag(R))) == 0:
+        return None, False
+    T = solve_triangular(R, np.eye(p))
+    condition = float(np.linalg.norm(R, 2) * np.linalg.norm(T, 2))
+    loose = min(1e-2, max(LOOSE, 1e3 * EPS * condition))
+    c, size = _centre(problem, T)
+    if not np.any(size):
+        return None, False
+    working = np.sort(np.random.default_rng(1).choice(n, min(n, SUBSET), replace=False)).astype(np.intp)
+    working = working[size[working] > 0]
+    state = _Active(c, (problem.take(working) @ T) / size[working, None])
+    tolerance = loose
+    for _ in range(MAX_PASSES):
+        if state.solve(tolerance):
+            return None, True
+        e = T @ state.r
+        slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
+        if np.min(slack) >= -loose:
+            found = e if _strict(problem, e) is not None else _clean(problem, e)
+            if found is not None:
+                return found / np.max(np.abs(found)), False
+            if tolerance == TIGHT and np.min(slack) >= -TIGHT:
+                break
+            tolerance = TIGHT
+        slack[working] = 0.0
+        add = np.argsort(slack)[: 20 * p + 50] if n < 20 * p + 50 else np.argpartition(slack, 20 * p + 49)[: 20 * p + 50]
+        add = np.sort(add[slack[add] < -tolerance]).astype(np.intp)
+        if len(add):
+            state.W = np.concatenate([state.W, (problem.take(add) @ T) / size[add, None]])
+            working = np.concatenate([working, add])
+    return None, False
+
+
+def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
+    """c, a positive combination of all rows at unit norm, and the norms (n,) of the rows, both in orthonormal columns."""
+    rng = np.random.default_rng(2)  # generic weights, so that zero residual needs k active rows even in balanced designs
+    c, sizes = np.zeros(len(T)), []
+    for s, X in problem.chunks():
+        Q = X @ T
+        size = np.sqrt(np.einsum("ij,ij->i", Q, Q))
+        c += ((rng.random(len(s)) + 0.5) * s / np.where(size > 0, size, 1.0)) @ Q
+        sizes.append(size)
+    return c / problem.n, np.concatenate(sizes)
+
+
+# ---------------------------------------------------------------------------------------------- assembling
+
+
+def _combine(
+    whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float
+) -> tuple[Bool, Float]:
+    """Add a direction that separates further rows, short enough to leave the rows separated so far on their side."""
+    won = _strict(rest, more)
+    assert won is not None
+    first, second = _values(whole, direction), _values(whole, extra)
+    against = strict & (second < 0)
+    step = min(1.0, 0.5 * float(np.min(-first[against] / second[against]))) if np.any(against) else 1.0
+    united = strict.copy()
+    united[np.flatnonzero(~strict)[won]] = True
+    return united, direction + step * extra
+
+
+def _tidy(whole: _Problem, direction: Float, face: _Face, strict: Bool) -> tuple[Float, Float]:
+    """The direction on the final face with exact zeros, if the rows still agree, and the basis of the face."""
+    if bool(strict.all()):
+        return direction, np.eye(len(direction))
+    for null in _with_zeros(face.null):
+        on_face = null @ (null.T @ direction)
+        found = _strict(whole, on_face)
+        if found is not None and np.array_equal(found, strict):
+            return on_face, null
+    zeros = ~np.any(direction[:, None] != 0, axis=1)
+    return direction, face.null if face.null.shape[1] > 1 else np.where(zeros[:, None], 0.0, face.null)
