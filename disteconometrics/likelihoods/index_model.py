@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import RowTerms
 
-__all__ = ["IndexModel", "Kernel", "Pass", "chunks", "row_terms"]
+__all__ = ["IndexModel", "Kernel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
 Kernel = Callable[[NDArray[np.float64], NDArray[np.float64]], RowTerms]
 
@@ -23,11 +23,24 @@ CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB c
 
 
 class Pass(NamedTuple):
-    """Sums over rows at one β: log-likelihood, score (k,), information (k, k) or None."""
+    """Sums over rows at one β: log-likelihood, score (k,), information (k, k) or None; and the least root weight of a row."""
 
     loglik: float
     score: NDArray[np.float64]
     information: NDArray[np.float64] | None
+    smallest_root: float
+
+
+class ScoreRows(NamedTuple):
+    """Rows of an estimate: ``scores`` (m, k); ``roots`` (m, k), whose product roots'roots is their information; ``count`` (m,).
+
+    ``count`` says how many identical observations a row stands for (frequency weights), None for one each;
+    scores and roots are those of one observation.
+    """
+
+    scores: NDArray[np.float64]
+    roots: NDArray[np.float64]
+    count: NDArray[np.float64] | None
 
 
 def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
@@ -73,16 +86,13 @@ class IndexModel:
     ----------
     kernel : callable (y, η) → RowTerms.
     blocks : sequence of Block, iterated once a pass.
+    rows : int, their number where counting would mean making them.
     """
 
-    def __init__(self, kernel: Kernel, blocks: Sequence[Block]) -> None:
+    def __init__(self, kernel: Kernel, blocks: Sequence[Block], rows: int | None = None) -> None:
         self.kernel = kernel
         self.blocks = blocks
-
-    @property
-    def rows(self) -> int:
-        """Number of rows over all blocks."""
-        return sum(len(block.y) for block in self.blocks)
+        self.rows = sum(len(block.y) for block in blocks) if rows is None else rows
 
     def evaluate(self, beta: NDArray[np.float64], information: bool = True) -> Pass:
         """Log-likelihood, score and (on request) information at β in one pass.
@@ -91,18 +101,36 @@ class IndexModel:
         """
         logliks: list[float] = []
         scores: list[NDArray[np.float64]] = []
-        k = len(beta)
+        k, smallest = len(beta), np.inf
         total = np.zeros((k, k)) if information else None
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for block in chunks(self.blocks):
                 terms = row_terms(self.kernel, block, beta)
                 logliks.append(float(terms.loglik.sum()))
                 scores.append(terms.score @ block.X)
+                smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
                 if total is not None:
                     B = scale_rows(block.X, terms.root_weight)
                     total += B.T @ B
         score = np.sum(np.asarray(scores), axis=0, dtype=np.longdouble).astype(np.float64)
-        return Pass(float(np.sum(np.asarray(logliks), dtype=np.longdouble)), score, total)
+        return Pass(float(np.sum(np.asarray(logliks), dtype=np.longdouble)), score, total, smallest)
+
+    def extended_score(self, beta: NDArray[np.longdouble]) -> NDArray[np.longdouble]:
+        """Score at β with indices and sums in extended precision (80 bits on x86-64): slow, for few rows."""
+        total = np.zeros(len(beta), dtype=np.longdouble)
+        for block in self.blocks:
+            X = block.X.astype(np.longdouble)
+            eta = X @ beta if block.offset is None else X @ beta + block.offset
+            score = self.kernel(block.y, eta.astype(np.float64)).score.astype(np.longdouble)
+            total += (score if block.weights is None else score * block.weights) @ X
+        return total
+
+    def score_rows(self, beta: NDArray[np.float64], *, frequency: bool = False, rows: int | None = None) -> Iterator[ScoreRows]:
+        """Scores of the rows at β, in chunks; with ``frequency`` the weights are counts of identical rows."""
+        for block in chunks(self.blocks, rows):
+            count = block.weights if frequency else None
+            terms = row_terms(self.kernel, block if count is None else block._replace(weights=None), beta)
+            yield ScoreRows(scale_rows(block.X, terms.score), scale_rows(block.X, terms.root_weight), count)
 
     def column_maxima(self) -> NDArray[np.float64]:
         """Largest absolute value of every column (k,)."""

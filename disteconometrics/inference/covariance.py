@@ -1,0 +1,373 @@
+"""Covariance matrices of an M-estimate: what to ask for, and how each is computed.
+
+With information H, scores s_i, leverage h_i (trace of row i's share in H) and n observations (frequency weights counted):
+
+=================  =====================================================================================
+``"nonrobust"``    H⁻¹, the inverse observed information
+``"opg"``          (Σ s_i s_i')⁻¹, the outer product of gradients
+``"HC0"``          H⁻¹ (Σ s_i s_i') H⁻¹
+``"HC1"``          HC0 · n/(n − k)
+``"HC2", "HC3"``   scores divided by √(1 − h_i), by (1 − h_i): one-step jackknife analogues
+`Cluster`          H⁻¹ (Σ_g s_g s_g') H⁻¹ · correction, s_g the sum of scores in cluster g
+`HAC`              H⁻¹ (Γ_0 + Σ_l (1 − l/(L+1)) (Γ_l + Γ_l')) H⁻¹, Γ_l = Σ_t s_t s_{t−l}'
+=================  =====================================================================================
+
+References
+----------
+White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50, doi:10.2307/1912526.
+Zeileis (2006), Object-oriented computation of sandwich estimators, J. Statistical Software 16(9), doi:10.18637/jss.v016.i09.
+Cameron, Gelbach, Miller (2011), Robust inference with multiway clustering, JBES 29, doi:10.1198/jbes.2010.07136.
+MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust inference,
+J. Applied Econometrics 38, doi:10.1002/jae.2969.
+Newey, West (1987), A simple positive semi-definite covariance matrix, Econometrica 55, doi:10.2307/1913610.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.errors import CovarianceWarning, DataError, FewClustersWarning, OptionError, WithheldError
+from disteconometrics.inference.m_estimate import MEstimate
+
+__all__ = ["HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
+
+Array = NDArray[np.float64]
+Codes = tuple[NDArray[np.intp], int]
+
+_PLAIN = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
+_CORRECTIONS = ("groups", "cr1", "none", "jackknife")
+FEW_CLUSTERS = 40  # below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
+UNEVEN_SHARE = 0.25  # of all information in one cluster
+
+
+@dataclass(frozen=True, init=False)
+class Cluster:
+    """Ask for standard errors that allow any dependence within clusters, one- or two-way.
+
+    Parameters
+    ----------
+    *columns : str
+        One or two column names of the data.  Two give V_a + V_b − V_ab, each with its own correction.
+    correction : {"groups", "cr1", "none", "jackknife"}
+        Factor: G/(G−1) (Stata's for maximum likelihood; the default); G/(G−1)·(n−1)/(n−k) (statsmodels, R's vcovCL type
+        HC1); 1; or the leave-one-cluster-out jackknife CV3 by one Newton step, (G−1)/G Σ_g δ_g δ_g' with
+        δ_g = (H − H_g)⁻¹ s_g, advised for few or uneven clusters.
+
+    Raises
+    ------
+    OptionError
+        If a column is not a name, there are not one or two, or the correction is unknown.
+
+    Examples
+    --------
+    >>> Cluster("firm", "year", correction="cr1")
+    Cluster('firm', 'year', correction='cr1')
+    """
+
+    columns: tuple[str, ...]
+    correction: str
+
+    def __init__(self, *columns: str, correction: str = "groups") -> None:
+        if not 1 <= len(columns) <= 2 or not all(isinstance(c, str) for c in columns):
+            raise OptionError(
+                "Cluster takes one or two column names, as in Cluster('firm', 'year'); an array of cluster labels "
+                "goes into the data first: data.assign(cluster=labels)."
+            )
+        if correction not in _CORRECTIONS:
+            raise OptionError(f"correction={correction!r} is not known; use one of {', '.join(_CORRECTIONS)}.")
+        if correction == "jackknife" and len(columns) == 2:
+            raise OptionError("correction='jackknife' is for one-way clustering; two-way takes 'groups', 'cr1' or 'none'.")
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "correction", correction)
+
+    def __repr__(self) -> str:
+        return f"Cluster({', '.join(map(repr, self.columns))}, correction={self.correction!r})"
+
+
+@dataclass(frozen=True)
+class HAC:
+    """Ask for standard errors that allow autocorrelation up to a lag (Newey-West).
+
+    Parameters
+    ----------
+    time : str
+        Column that orders the rows; its values must differ.  Consecutive rows count as one period apart.
+    lags : int or None
+        Largest lag L; None for floor(4·(n/100)^(2/9)).
+    kernel : {"bartlett"}
+        Weights 1 − l/(L+1).
+
+    Raises
+    ------
+    OptionError
+        If the column is not a name, the lag is not a whole number ≥ 0 or the kernel is unknown.
+
+    Examples
+    --------
+    >>> HAC("quarter", lags=4)
+    HAC(time='quarter', lags=4, kernel='bartlett')
+    """
+
+    time: str
+    lags: int | None = None
+    kernel: str = "bartlett"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.time, str):
+            raise OptionError("HAC takes the name of the time column, as in HAC('quarter', lags=4).")
+        if self.lags is not None and (isinstance(self.lags, bool) or not isinstance(self.lags, int) or self.lags < 0):
+            raise OptionError(f"lags={self.lags!r}: give a whole number of at least 0, or None.")
+        if self.kernel != "bartlett":
+            raise OptionError(f"kernel={self.kernel!r} is not known; use 'bartlett'.")
+
+
+CovarianceKind = str | Cluster | HAC
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """A covariance matrix (k, k) with the words that go under the table and the degrees of freedom of t, if any."""
+
+    matrix: Array
+    label: str
+    note: str
+    degrees_of_freedom: float
+    robust: bool
+
+
+def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
+    """Check what was asked for; None means nonrobust, or HC1 under sampling weights.
+
+    Raises
+    ------
+    OptionError
+        If the name is unknown, or nonrobust (or opg) is asked for under sampling weights.
+
+    Examples
+    --------
+    >>> resolve_kind(None, "sampling")
+    'HC1'
+    """
+    if cov is None:
+        return "HC1" if weight_type == "sampling" else "nonrobust"
+    if isinstance(cov, (Cluster, HAC)):
+        if isinstance(cov, HAC) and weight_type == "frequency":
+            raise OptionError("HAC needs one row per period; frequency weights stand for several rows. Expand the rows.")
+        return cov
+    name = {c.lower(): c for c in _PLAIN}.get(cov.lower()) if isinstance(cov, str) else None
+    if name is None:
+        raise OptionError(
+            f"cov={cov!r} is not known; use one of {', '.join(map(repr, _PLAIN))}, de.Cluster('column') or de.HAC('column')."
+        )
+    if weight_type == "sampling" and name in ("nonrobust", "opg"):
+        raise OptionError(
+            f"cov={name!r} has no meaning under sampling weights, whose likelihood is not that of the sample; use 'HC1' or Cluster."
+        )
+    return name
+
+
+def covariance(
+    estimate: MEstimate,
+    kind: CovarianceKind,
+    *,
+    codes: Callable[[Sequence[str]], Codes],
+    order: Callable[[str], NDArray[np.intp]],
+) -> Covariance:
+    """Compute one covariance of an estimate.
+
+    Parameters
+    ----------
+    estimate : MEstimate with k coefficients.
+    kind : a value that `resolve_kind` has checked.
+    codes : column names → (codes (n,) from 0, number of clusters), called for `Cluster`.
+    order : time column → positions (n,) in time order, called for `HAC`.
+
+    Returns
+    -------
+    Covariance
+
+    Raises
+    ------
+    DataError, WithheldError
+        If there are too few clusters or rows for the formula to have a meaning.
+
+    Warns
+    -----
+    FewClustersWarning, CovarianceWarning
+        If clusters are few or uneven; if a two-way matrix had to be made positive semi-definite.
+    """
+    n, k = estimate.observations, len(estimate.params)
+    if isinstance(kind, Cluster):
+        return _cluster(estimate, kind, codes)
+    if isinstance(kind, HAC):
+        lags = int(4 * (n / 100) ** (2 / 9)) if kind.lags is None else kind.lags
+        inner = _hac_meat(estimate, order(kind.time), lags)
+        note = f"HAC: Bartlett weights up to lag {lags} in the order of {kind.time}."
+        return _sandwich(estimate, inner, f"HAC, {lags} lags", note, n - k)
+    if kind == "nonrobust":
+        note = "nonrobust = inverse observed information."
+        return Covariance(estimate.root @ estimate.root.T, "nonrobust", note, n - k, False)
+    if kind == "HC1" and n <= k:
+        raise WithheldError(f"HC1 divides by n - k, which is {n - k:g} here; use cov='HC0'.")
+    inner = _meat(estimate, {"HC2": 0.5, "HC3": 1.0}.get(kind, 0.0))
+    if kind == "opg":
+        root = estimate.root @ _inverse_root(inner)
+        return Covariance(root @ root.T, "opg", "opg = inverse outer product of the scores.", n - k, False)
+    note = {
+        "HC0": "HC0 = sandwich.",
+        "HC1": "HC1 = n/(n-k) · sandwich.",
+        "HC2": "HC2: scores over √(1 - leverage).",
+        "HC3": "HC3: scores over (1 - leverage).",
+    }[kind]
+    return _sandwich(estimate, inner * (n / (n - k)) if kind == "HC1" else inner, kind, note, n - k)
+
+
+def _sandwich(estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float) -> Covariance:
+    """root · M · root', M the meat in coordinates whose information is the identity."""
+    V = estimate.root @ inner_meat @ estimate.root.T
+    return Covariance((V + V.T) / 2, label, note, df, True)
+
+
+def _inverse_root(M: Array) -> Array:
+    """W with W·W' = M⁻¹ for a positive definite M."""
+    try:
+        return np.asarray(np.linalg.inv(np.linalg.cholesky(M)).T)
+    except np.linalg.LinAlgError:
+        raise WithheldError("The outer product of the scores is singular, so 'opg' is not defined here; use 'nonrobust'.") from None
+
+
+def _meat(estimate: MEstimate, power: float) -> Array:
+    """Σ s s' / (1 − h)^(2·power) in identity-information coordinates."""
+    k = len(estimate.params)
+    meat = np.zeros((k, k))
+    for part in estimate.source():
+        S = part.scores
+        factor = None if part.count is None else np.sqrt(part.count)
+        if power:
+            h = np.square(part.roots @ estimate.inner).sum(axis=1)
+            if h.max(initial=0.0) > 1 - 1e-10:
+                raise WithheldError("A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'.")
+            factor = (1.0 if factor is None else factor) / (1 - h) ** power
+        if factor is not None:
+            S = S * factor[:, None]
+        meat += S.T @ S
+    return np.asarray(estimate.inner.T @ meat @ estimate.inner)
+
+
+def _group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tuple[Array, Array]:
+    """Score sums (G, k) in identity-information coordinates, and each group's leverage (G,), which sum to k."""
+    sums = np.zeros((groups, len(estimate.params)))
+    leverage = np.zeros(groups)
+    start = 0
+    for part in estimate.source(max(groups, 4096)):
+        c = codes[start : start + len(part.scores)]
+        start += len(c)
+        h = np.square(part.roots @ estimate.inner).sum(axis=1)
+        leverage += np.bincount(c, h if part.count is None else h * part.count, groups)
+        for j, column in enumerate(part.scores.T):
+            sums[:, j] += np.bincount(c, column if part.count is None else column * part.count, groups)
+    return sums @ estimate.inner, leverage
+
+
+def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
+    if lags >= len(order):
+        raise DataError(f"HAC with {lags} lags needs more than {lags} rows; there are {len(order)}.")
+    S = np.concatenate([part.scores @ estimate.inner for part in estimate.source()])[order]
+    meat = S.T @ S
+    for lag in range(1, lags + 1):
+        G = S[lag:].T @ S[:-lag]
+        meat += (1 - lag / (lags + 1)) * (G + G.T)
+    return np.asarray(meat)
+
+
+def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]], Codes]) -> Covariance:
+    n, k = estimate.observations, len(estimate.params)
+    subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
+    inner = np.zeros((k, k))
+    counts: list[int] = []
+    for subset in subsets:
+        c, G = codes(subset)
+        if G < 2:
+            raise DataError(f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed.")
+        sums, leverage = _group_sums(estimate, c, G)
+        if len(subset) == 1:
+            _warn_few(subset[0], G, float(leverage.max() / k), kind.correction)
+        if kind.correction == "jackknife":
+            sums = _leave_one_out(estimate, c, G, sums)
+        sign = -1.0 if len(subset) == 2 else 1.0
+        inner += sign * _correction(kind.correction, G, n, k) * (sums.T @ sums)
+        counts.append(G)
+    inner = _nearest_psd(inner, kind) if len(subsets) > 1 else inner
+    G = min(counts)
+    by = " and ".join(f"{c} ({g})" for c, g in zip(kind.columns, counts, strict=False))
+    words = {
+        "groups": "G/(G-1) · sandwich",
+        "cr1": "G/(G-1) · (n-1)/(n-k) · sandwich",
+        "none": "sandwich, no correction",
+        "jackknife": "CV3, one-step leave-one-cluster-out jackknife",
+    }[kind.correction]
+    return _sandwich(estimate, inner, f"clustered by {by}", f"Clustered by {by}: {words}.", G - 1)
+
+
+def _correction(name: str, G: int, n: float, k: int) -> float:
+    if name == "jackknife":
+        return (G - 1) / G
+    if name == "none":
+        return 1.0
+    return G / (G - 1) * ((n - 1) / (n - k) if name == "cr1" else 1.0)
+
+
+def _warn_few(column: str, G: int, share: float, correction: str) -> None:
+    if correction == "jackknife" or (G >= FEW_CLUSTERS and share <= UNEVEN_SHARE):
+        return
+    what = f"has only {G} clusters" if G < FEW_CLUSTERS else f"has one cluster with {share:.0%} of the information"
+    hint = f"Cluster({column!r}, correction='jackknife') with use_t=True"
+    warnings.warn(
+        FewClustersWarning(
+            f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.", column=column, hint=hint
+        ),
+        stacklevel=4,
+    )
+
+
+def _leave_one_out(estimate: MEstimate, codes: NDArray[np.intp], G: int, sums: Array) -> Array:
+    """δ_g = (I − H_g)⁻¹ s_g for every cluster, in identity-information coordinates."""
+    k = sums.shape[1]
+    roots, counts = [], []
+    for part in estimate.source():
+        roots.append((part.roots if part.count is None else part.roots * np.sqrt(part.count)[:, None]) @ estimate.inner)
+    U = np.concatenate(roots)[np.argsort(codes, kind="stable")]
+    edges = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=G))])
+    deltas = np.empty_like(sums)
+    batch = max(1, 2_000_000 // (k * k))
+    for first in range(0, G, batch):
+        last = min(G, first + batch)
+        A = np.stack([np.eye(k) - U[edges[g] : edges[g + 1]].T @ U[edges[g] : edges[g + 1]] for g in range(first, last)])
+        counts.append(np.linalg.eigvalsh(A)[:, 0])
+        if counts[-1].min() < 1e-10:
+            raise WithheldError(
+                "Without one of the clusters the coefficients are not identified, so the jackknife is not defined; "
+                "use correction='groups'."
+            )
+        deltas[first:last] = np.linalg.solve(A, sums[first:last, :, None])[:, :, 0]
+    return deltas
+
+
+def _nearest_psd(M: Array, kind: Cluster) -> Array:
+    values, vectors = np.linalg.eigh(M)
+    if values[0] >= -1e-12 * abs(values[-1]):
+        return M
+    warnings.warn(
+        CovarianceWarning(
+            f"The two-way matrix of {kind!r} was not positive semi-definite (least eigenvalue {values[0]:.2g} of {values[-1]:.2g} "
+            "in units of the nonrobust covariance); negative eigenvalues were set to zero.",
+            hint="cluster by the dimension with fewer clusters alone",
+        ),
+        stacklevel=4,
+    )
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)

@@ -1,0 +1,233 @@
+"""Named estimates with a covariance, and everything that follows from these two alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.inference.expressions import evaluate, linear_restrictions, ratio_parts
+
+__all__ = ["Estimates", "TestResult", "check_level"]
+
+Array = NDArray[np.float64]
+
+
+def check_level(level: float) -> float:
+    """Return a confidence level in (0, 1), or raise OptionError (95 is not 0.95)."""
+    if not isinstance(level, (int, float)) or not 0 < level < 1:
+        raise OptionError(f"level={level!r}: give a confidence level between 0 and 1, such as 0.95.")
+    return float(level)
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A hypothesis test that prints itself.
+
+    ``statistic`` follows ``law`` ("chi2", "F", "z" or "t") with ``df`` degrees of freedom (numerator first) under the
+    hypothesis; ``p_value`` is in [0, 1].
+    """
+
+    __test__ = False  # not a test class for pytest
+
+    kind: str
+    hypothesis: tuple[str, ...]
+    statistic: float
+    df: tuple[float, ...]
+    p_value: float
+    law: str
+
+    def __str__(self) -> str:
+        df = ", ".join(f"{d:g}" for d in self.df)
+        law = f"{self.law}({df})" if df else self.law
+        return f"{self.kind} test of {'; '.join(self.hypothesis)}\n  {law} = {self.statistic:.4f}, p = {_p(self.p_value)}"
+
+    __repr__ = __str__
+
+
+def _p(p: float) -> str:
+    return f"{p:.4f}" if p >= 1e-4 else f"{p:.3g}"
+
+
+def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -> TestResult:
+    """A test whose statistic is χ² with ``df`` degrees of freedom."""
+    return TestResult(kind, tuple(hypothesis), float(statistic), (df,), float(special.chdtrc(df, max(statistic, 0.0))), "chi2")
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Named estimates, their covariance and the degrees of freedom of t (infinite: normal).
+
+    Parameters
+    ----------
+    names : k names.
+    values : (k,) float64 array.
+    covariance : (k, k) float64 array; NaN rows where an estimate has no standard error.
+    df : float, degrees of freedom for p-values and intervals.
+    bounds : (k, 2) float64 array or None, intervals that do not come from the standard error (Fieller's), at ``level``.
+    level : float, the level of ``bounds``.
+
+    Examples
+    --------
+    >>> e = Estimates(("a", "b"), np.array([1.0, 2.0]), np.diag([0.25, 1.0]))
+    >>> e.table().round(3)
+       estimate  std_error  statistic  p_value  conf_low  conf_high
+    a       1.0        0.5        2.0    0.046      0.02       1.98
+    b       2.0        1.0        2.0    0.046      0.04       3.96
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    covariance: Array
+    df: float = np.inf
+    bounds: Array | None = None
+    level: float = 0.95
+
+    @property
+    def std_error(self) -> Array:
+        """Standard errors (k,)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(np.diagonal(self.covariance)))
+
+    @property
+    def statistic(self) -> Array:
+        """Estimate over standard error (k,); NaN where the estimate is infinite or the error is missing."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.where(np.isfinite(self.values), self.values / self.std_error, np.nan))
+
+    @property
+    def p_value(self) -> Array:
+        """Two-sided p-values (k,) of a zero estimate."""
+        return self._two_sided(self.statistic)
+
+    def _two_sided(self, statistic: Any) -> Array:
+        tail = special.ndtr(-np.abs(statistic)) if np.isinf(self.df) else special.stdtr(self.df, -np.abs(statistic))
+        return np.asarray(2 * tail)
+
+    def critical(self, level: float = 0.95) -> float:
+        """Two-sided critical value of the normal or t law."""
+        tail = 0.5 + check_level(level) / 2
+        return float(special.ndtri(tail) if np.isinf(self.df) else special.stdtrit(self.df, tail))
+
+    def interval(self, level: float = 0.95) -> Array:
+        """Confidence limits (k, 2)."""
+        if self.bounds is not None:
+            if level != self.level:
+                raise OptionError(f"These limits were computed at level {self.level}; ask for them again with level={level}.")
+            return self.bounds
+        half = self.critical(level) * self.std_error
+        return np.column_stack([self.values - half, self.values + half])
+
+    def table(self, level: float = 0.95) -> pd.DataFrame:
+        """All six columns, indexed by name."""
+        low, high = self.interval(level).T
+        return pd.DataFrame(
+            {
+                "estimate": self.values,
+                "std_error": self.std_error,
+                "statistic": self.statistic,
+                "p_value": self.p_value,
+                "conf_low": low,
+                "conf_high": high,
+            },
+            index=pd.Index(self.names),
+        )
+
+    def __repr__(self) -> str:
+        return str(self.table(self.level))
+
+    def _repr_html_(self) -> str:
+        return str(self.table(self.level)._repr_html_())
+
+    def wald(self, hypotheses: Any) -> TestResult:
+        """Wald test of linear hypotheses: texts (see `linear_restrictions`), a matrix R (q, k), or a pair (R, r)."""
+        R, r, texts = self._restrictions(hypotheses)
+        d = R @ np.where(np.isfinite(self.values), self.values, 0.0) - r
+        used = np.any(R != 0, axis=0)
+        V = R[:, used] @ self.covariance[np.ix_(used, used)] @ R[:, used].T
+        if not np.all(np.isfinite(V)):
+            bad = [n for n, u, s in zip(self.names, used, self.std_error, strict=True) if u and not np.isfinite(s)]
+            raise WithheldError(f"No Wald test: {', '.join(bad)} has no standard error (separation).")
+        q = len(r)
+        scale = np.sqrt(np.diagonal(V))
+        if np.any(scale == 0):
+            raise WithheldError("No Wald test: a hypothesis has variance zero.")
+        C = V / np.outer(scale, scale)
+        if np.linalg.cond(C) > 1e13:
+            raise WithheldError(
+                f"No Wald test: the covariance of the {q} hypotheses is singular (more hypotheses than clusters or rows allow)."
+            )
+        statistic = float(d / scale @ np.linalg.solve(C, d / scale))
+        if np.isinf(self.df):
+            return chi2_test("Wald", texts, statistic, q)
+        p = float(special.fdtrc(q, self.df, statistic / q))
+        return TestResult("Wald", tuple(texts), statistic / q, (q, self.df), p, "F")
+
+    def _restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
+        if isinstance(hypotheses, str) or (isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)):
+            return linear_restrictions(hypotheses, self.names)
+        pair = isinstance(hypotheses, tuple) and len(hypotheses) == 2
+        R = np.atleast_2d(np.asarray(hypotheses[0] if pair else hypotheses, dtype=np.float64))
+        r = np.atleast_1d(np.asarray(hypotheses[1], dtype=np.float64)) if pair else np.zeros(len(R))
+        if R.shape[1:] != (len(self.names),) or r.shape != (len(R),):
+            raise OptionError(f"A hypothesis matrix needs {len(self.names)} columns; got {R.shape} with values {r.shape}.")
+        return R, r, [f"R[{i}]·params = {v:g}" for i, v in enumerate(r)]
+
+    def function(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
+        """Functions of the estimates with delta-method standard errors, and Fieller's limits for ratios on request.
+
+        Parameters
+        ----------
+        expressions : one or several texts in the names (+ - * / **, exp, log, sqrt).
+        method : {"delta", "fieller"}; "fieller" needs quotients of linear expressions.
+        level : float, confidence level of Fieller's limits.
+
+        Returns
+        -------
+        Estimates
+
+        Raises
+        ------
+        OptionError
+            If an expression cannot be read, or is no ratio where Fieller's limits are asked for.
+
+        References
+        ----------
+        Fieller (1954), Some problems in interval estimation, J. Royal Statistical Society B 16.
+        """
+        if method not in ("delta", "fieller"):
+            raise OptionError(f"method={method!r} is not known; use 'delta' or 'fieller'.")
+        texts = [expressions] if isinstance(expressions, str) else list(expressions)
+        duals = [evaluate(t, self.names, self.values) for t in texts]
+        G = np.array([d.gradient for d in duals])
+        used = np.any(G != 0, axis=0)
+        V = G[:, used] @ self.covariance[np.ix_(used, used)] @ G[:, used].T
+        result = Estimates(tuple(texts), np.array([d.value for d in duals]), V, self.df, None, level)
+        if method == "delta":
+            return result
+        return replace(result, bounds=np.array([self._fieller(t, level) for t in texts]))
+
+    def _fieller(self, text: str, level: float) -> tuple[float, float]:
+        """Ratios ρ with (a − ρb)² ≤ c²·Var(a − ρb); the whole line when the denominator may be zero."""
+        parts = ratio_parts(text, self.names, self.values)
+        if parts is None:
+            raise OptionError(f"{text!r} is not a ratio; Fieller's limits need one, such as 'educ / age'.")
+        a, b = parts
+        far = [p.value for p in ratio_parts(text, self.names, 2 * self.values) or ()]
+        if any(abs(2 * p.value - f) > 1e-9 * (1 + abs(f)) for p, f in zip(parts, far, strict=True)):
+            raise OptionError(f"{text!r}: Fieller's limits need linear expressions without constants above and below the line.")
+        V = self.covariance
+        c2 = self.critical(level) ** 2
+        quadratic = b.value**2 - c2 * (b.gradient @ V @ b.gradient)
+        if quadratic <= 0:
+            return (-np.inf, np.inf)
+        half_linear = a.value * b.value - c2 * (a.gradient @ V @ b.gradient)
+        constant = a.value**2 - c2 * (a.gradient @ V @ a.gradient)
+        spread = np.sqrt(max(half_linear**2 - quadratic * constant, 0.0))
+        return ((half_linear - spread) / quadratic, (half_linear + spread) / quadratic)

@@ -1,0 +1,198 @@
+"""Read what users write about coefficients: linear hypotheses such as ``"a = b"`` and smooth functions such as ``"a / b"``.
+
+Coefficient names hold brackets, colons and spaces, so they are found first (longest first, spaces ignored, interactions
+in either order) and replaced by plain symbols; what is left is arithmetic, read from its syntax tree and never evaluated as code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.errors import OptionError
+
+__all__ = ["Dual", "evaluate", "linear_restrictions", "ratio_parts"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dual:
+    """A value and its gradient (k,) with respect to the coefficients."""
+
+    value: float
+    gradient: Array
+
+
+def _symbols(text: str, names: Sequence[str]) -> tuple[str, dict[str, int]]:
+    """Replace coefficient names in the text by symbols ``_0_``, ``_1_``, …"""
+    aliases: dict[str, int] = {}
+    for i, name in enumerate(names):
+        parts = re.split(r":(?![^\[\(]*[\]\)])", "".join(name.split()))
+        for order in permutations(parts) if len(parts) <= 3 else [parts]:
+            aliases.setdefault(":".join(order), i)
+    squeezed = "".join(text.replace('"', "'").split())
+    pattern = "|".join(re.escape(a.replace('"', "'")) for a in sorted(aliases, key=len, reverse=True))
+    plain = {a.replace('"', "'"): i for a, i in aliases.items()}
+    found: dict[str, int] = {}
+
+    def swap(match: re.Match[str]) -> str:
+        i = plain[match.group(0)]
+        found[f"_{i}_"] = i
+        return f" _{i}_ "
+
+    return re.sub(rf"(?<![\w.:\]])(?:{pattern})(?![\w:\[\(])", swap, squeezed), found
+
+
+_FUNCTIONS = {"exp": (np.exp, np.exp), "log": (np.log, lambda x: 1 / x), "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x))}
+
+
+def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
+    x, y = a.value, b.value
+    if isinstance(op, ast.Add):
+        return Dual(x + y, a.gradient + b.gradient)
+    if isinstance(op, ast.Sub):
+        return Dual(x - y, a.gradient - b.gradient)
+    if isinstance(op, ast.Mult):
+        return Dual(x * y, a.gradient * y + b.gradient * x)
+    if isinstance(op, ast.Div):
+        return Dual(x / y, a.gradient / y - b.gradient * (x / y / y))
+    if isinstance(op, ast.Pow):
+        if not np.any(b.gradient):
+            return Dual(x**y, a.gradient * (y * x ** (y - 1)))
+        value = x**y
+        return Dual(value, value * (b.gradient * np.log(x) + a.gradient * (y / x)))
+    raise OptionError(f"The operator {type(op).__name__} is not known; use + - * / **.")
+
+
+def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
+    zero = np.zeros(len(params))
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        return Dual(float(node.value), zero)
+    if isinstance(node, ast.Name) and node.id in symbols:
+        i = symbols[node.id]
+        return Dual(float(params[i]), np.eye(len(params))[i])
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+        a = _walk(node.operand, symbols, params)
+        return Dual(-a.value, -a.gradient) if isinstance(node.op, ast.USub) else a
+    if isinstance(node, ast.BinOp):
+        return _binary(node.op, _walk(node.left, symbols, params), _walk(node.right, symbols, params))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS and len(node.args) == 1:
+        f, derivative = _FUNCTIONS[node.func.id]
+        a = _walk(node.args[0], symbols, params)
+        return Dual(float(f(a.value)), a.gradient * derivative(a.value))
+    raise _Unknown(ast.unparse(node))
+
+
+class _Unknown(Exception):
+    """A piece of the expression that is neither a coefficient nor arithmetic."""
+
+
+def _parse(text: str, names: Sequence[str]) -> tuple[ast.expr, dict[str, int]]:
+    if not isinstance(text, str) or not text.strip():
+        raise OptionError(f"{text!r}: give an expression in coefficient names, such as 'educ / age'.")
+    replaced, symbols = _symbols(text, names)
+    try:
+        return ast.parse(replaced.strip(), mode="eval").body, symbols
+    except (SyntaxError, RecursionError, ValueError):
+        raise _unreadable(text, names) from None
+
+
+def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> OptionError:
+    close = get_close_matches(piece or text, names, 3)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    what = f"{piece!r} in {text!r}" if piece else f"{text!r}"
+    return OptionError(f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {', '.join(names)}.")
+
+
+def evaluate(text: str, names: Sequence[str], params: Array) -> Dual:
+    """Value and gradient of an expression in coefficient names (+ - * / **, exp, log, sqrt).
+
+    Parameters
+    ----------
+    text : str.
+    names : k coefficient names.
+    params : (k,) float64 array.
+
+    Returns
+    -------
+    Dual
+
+    Raises
+    ------
+    OptionError
+        If a piece is neither a coefficient nor arithmetic; names close to it are offered.
+
+    Examples
+    --------
+    >>> evaluate("a / b", ["a", "b"], np.array([1.0, 2.0]))
+    Dual(value=0.5, gradient=array([ 0.5 , -0.25]))
+    """
+    node, symbols = _parse(text, names)
+    try:
+        with np.errstate(all="ignore"):
+            return _walk(node, symbols, params)
+    except _Unknown as e:
+        raise _unreadable(text, names, str(e)) from None
+    except (ZeroDivisionError, OverflowError, ValueError):
+        raise OptionError(f"{text!r} cannot be computed at the estimates (division by zero or overflow).") from None
+
+
+def ratio_parts(text: str, names: Sequence[str], params: Array) -> tuple[Dual, Dual] | None:
+    """Numerator and denominator when the expression is a quotient, else None."""
+    node, symbols = _parse(text, names)
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)):
+        return None
+    try:
+        return _walk(node.left, symbols, params), _walk(node.right, symbols, params)
+    except _Unknown as e:
+        raise _unreadable(text, names, str(e)) from None
+
+
+def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -> tuple[Array, Array, list[str]]:
+    """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list; a bare name means ``= 0``.
+
+    Raises
+    ------
+    OptionError
+        If one cannot be read, is not linear, or repeats what the others say.
+
+    Examples
+    --------
+    >>> R, r, _ = linear_restrictions("2*a = b + 1", ["a", "b"])
+    >>> R, r
+    (array([[ 2., -1.]]), array([1.]))
+    """
+    items = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
+    rows, values, texts = [], [], []
+    zero, probe = np.zeros(len(names)), np.linspace(0.3, 1.7, len(names))
+    for item in items:
+        for text in _split(item):
+            sides = text.split("=") if "=" in text else [text, "0"]
+            for left, right in zip(sides[:-1], sides[1:], strict=True):
+                a, b = (evaluate(side, names, zero) for side in (left, right))
+                far = evaluate(left, names, probe).value - evaluate(right, names, probe).value
+                row, constant = a.gradient - b.gradient, a.value - b.value
+                if not np.isfinite(far) or abs(row @ probe + constant - far) > 1e-9 * (1 + abs(far)):
+                    raise OptionError(f"{text!r} is not linear in the coefficients; use nlcom for functions of them.")
+                rows.append(row)
+                values.append(-constant)
+                texts.append(f"{left.strip()} = {right.strip()}")
+    R = np.array(rows)
+    if R.size == 0 or np.linalg.matrix_rank(R / np.maximum(np.abs(R).max(axis=1, keepdims=True), 1e-300)) < len(R):
+        raise OptionError(f"The hypotheses {', '.join(texts)} repeat or contradict one another, or name no coefficient.")
+    return R, np.array(values), texts
+
+
+def _split(text: str) -> list[str]:
+    """Cut at commas outside brackets."""
+    if not isinstance(text, str):
+        raise OptionError(f"{text!r}: write a hypothesis as text, such as 'educ = 0', or give a matrix.")
+    return [part for part in re.split(r",(?![^\[\(]*[\]\)])", text) if part.strip()]

@@ -1,0 +1,329 @@
+"""Maximise a smooth concave log-likelihood, one problem at a time, to the last digit.
+
+The method, in the order of the code:
+
+1. *Start.*  On many rows the maximum over a small random block sample is found first, by the same routine.
+2. *Newton steps*, halved while the log-likelihood falls.  On many rows a Hessian is kept as long as it contracts,
+   so most passes need the score alone; the last pass is a full one, so that the information belongs to the estimate.
+3. *Stop* when the Newton decrement λ² = g'H⁻¹g (twice the gain still to be had) is below 1e-13 **and** no row's index
+   would move: |x'δ| ≤ λ/√min w.  Without the second half an iteration that runs off to infinity would look converged.
+4. *Digits.*  Small or ill-conditioned problems are solved in whitened coordinates (`optim.whiten`), where rounding
+   does not grow with the condition number.
+5. *No maximum.*  Steps that keep moving some index while the gain dies are handed to `optim.separation`.
+
+References
+----------
+Boyd, Vandenberghe (2004), Convex Optimization, chapter 9 (Newton decrement).
+Bach (2010), Self-concordant analysis for logistic regression, Electronic Journal of Statistics 4, doi:10.1214/09-EJS521.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from disteconometrics.blocks import Block
+from disteconometrics.likelihoods.index_model import IndexModel, chunks
+from disteconometrics.optim.rank import Rank, check_rank, rank_of_gram, tsqr
+from disteconometrics.optim.separation import Separation, find_separation
+from disteconometrics.optim.whiten import Whitened, power_of_two
+
+__all__ = ["Maximum", "maximise"]
+
+DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ⁴
+SMALL = 50_000  # entries of X up to which whitened coordinates cost next to nothing
+CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
+CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
+KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
+LAG_ROWS = 5_000  # rows above which a start on a sample and a kept Hessian pay
+INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last step may make
+SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """What the optimiser found, and how.
+
+    ``params`` (k,) maximise the log-likelihood ``loglik``.  ``basis`` T (k, k) gives the ``coordinates`` c of the solution,
+    β = T·c, in which the information R'R is well conditioned (None: T is the identity); ``inner`` = R⁻¹ and
+    ``root`` = T·R⁻¹ (k, k), so that root·root' is the inverse information of β.  ``separation`` is set, and nothing else
+    can be trusted, when no maximum exists.
+    """
+
+    params: NDArray[np.float64]
+    coordinates: NDArray[np.float64]
+    loglik: float
+    basis: NDArray[np.float64] | None
+    inner: NDArray[np.float64]
+    root: NDArray[np.float64]
+    converged: bool
+    passes: int
+    decrement: float
+    condition: float
+    path: str
+    column_max: NDArray[np.float64] | None = None
+    separation: Separation | None = None
+
+    def whitened_blocks(self, blocks: Sequence[Block]) -> Sequence[Block]:
+        """The same rows in the coordinates of the solution, in which sums over rows keep their digits."""
+        if self.basis is None or self.column_max is None:
+            return blocks
+        return _whiten(blocks, self.basis, self.column_max)
+
+
+@dataclass
+class _State:
+    """Where an iteration stands."""
+
+    c: NDArray[np.float64]
+    loglik: float = -np.inf
+    information: NDArray[np.float64] | None = None
+    factor: NDArray[np.float64] | None = None
+    step: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    decrement: float = np.inf
+    smallest_root: float = 0.0
+    passes: int = 0
+    status: str = "maxiter"
+
+
+def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Upper Cholesky factor, or None when H is not positive definite to rounding."""
+    d = np.sqrt(np.diagonal(H))
+    if not np.all(np.isfinite(H)) or np.any(d <= 0):
+        return None
+    s = power_of_two(d)  # potrf does not care for scale, but its pivots can under- or overflow
+    R, info = lapack.dpotrf(H / np.outer(s, s), lower=0, clean=1)
+    if info or np.min(np.diagonal(R) * s / d) < 1e-7:
+        return None
+    return np.asarray(R * s)
+
+
+def _solve(R: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, _ = lapack.dpotrs(R, g, lower=0)
+    return np.asarray(x)
+
+
+def _iterate(
+    model: IndexModel,
+    start: NDArray[np.float64],
+    *,
+    maxiter: int,
+    tolerance: float = DECREMENT,
+    kept: NDArray[np.float64] | None = None,
+    suspicious: bool = True,
+    lag: bool = False,
+) -> _State:
+    """Newton steps from ``start``; ``kept`` is a factor of an approximate information that the first steps re-use."""
+    s = _State(start.copy(), factor=kept)
+    full = kept is None
+    anchor, scale_back, full_steps = s.c, 1.0, 0
+    previous = np.inf
+    while s.passes < maxiter:
+        p = model.evaluate(s.c, information=full)
+        s.passes += 1
+        if not p.loglik >= s.loglik - 1e-11 * (1.0 + abs(s.loglik)) and np.isfinite(s.loglik):
+            scale_back /= 2.0  # the step was too long: go back along it
+            if scale_back < 1e-10:
+                s.c, s.status = anchor, "stalled"
+                return s
+            s.c = anchor + scale_back * s.step
+            continue
+        if full:
+            s.information = p.information
+            s.factor = None if p.information is None else _factorise(p.information)
+            full_steps += 1
+            if s.factor is None:
+                s.loglik, s.status = p.loglik, "singular"
+                return s
+        assert s.factor is not None
+        s.step = _solve(s.factor, p.score)
+        s.decrement = float(p.score @ s.step)
+        s.loglik, s.smallest_root = p.loglik, p.smallest_root
+        anchor, scale_back = s.c, 1.0
+        s.c = s.c + s.step
+        if full and s.decrement <= tolerance:
+            moved = np.sqrt(max(s.decrement, 0.0)) / max(p.smallest_root, 1e-300)
+            if not suspicious or moved <= INDEX_MOVE or model.largest_change(s.step) <= INDEX_MOVE:
+                s.status = "converged"
+                return s
+        if suspicious and full and full_steps >= SUSPECT_AFTER and model.largest_change(s.step) > 0.3:
+            s.status = "suspicious"
+            return s
+        full, previous = _next_is_full(s.decrement, previous, lag, full), s.decrement
+    return s
+
+
+def _next_is_full(decrement: float, previous: float, lag: bool, was_full: bool) -> bool:
+    """Whether the next pass needs the information: to finish, or because the kept one no longer contracts."""
+    if not lag:
+        return True
+    if was_full:  # quadratic from here: λ² → about λ⁴
+        return decrement > 1e-2 or decrement**2 <= DECREMENT
+    ratio = decrement / previous if np.isfinite(previous) else 1e-2
+    return ratio > 0.1 or decrement * ratio <= DECREMENT
+
+
+def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """A point near the maximum and a factor of the information there, from a sample of the rows."""
+    n, zero = model.rows, np.zeros(k)
+    rows = int(min(max(n // 20, 50 * k, 1_000), 50_000))
+    if n <= LAG_ROWS or rows * 2 > n:
+        return zero, None
+    sample = model.subsample(rows)
+    inner, kept = _start(sample, k)
+    s = _iterate(sample, inner, maxiter=12, tolerance=1e-2, kept=kept, suspicious=False, lag=True)
+    if s.status != "converged" or s.factor is None:
+        return zero, None
+    return s.c, s.factor * np.sqrt(n / sample.rows)
+
+
+def _whiten(blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]) -> Whitened:
+    parts = list(chunks(blocks))
+    entries = sum(part.X.size for part in parts)
+    return Whitened(parts, T, column_max, keep=entries <= KEEP)
+
+
+def _inverse(R: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, info = lapack.dtrtri(R, lower=0)
+    assert info == 0
+    return np.asarray(x)
+
+
+def _basis(model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max: NDArray[np.float64]) -> NDArray[np.float64]:
+    """T with (X·T)'(X·T)/n near the identity."""
+    if rank.condition < CONDITION_QR:
+        s = power_of_two(np.sqrt(np.diagonal(gram)))
+        R, info = lapack.dpotrf(gram / np.outer(s, s), lower=0, clean=1)
+        if info == 0:
+            return _inverse(R) / s[:, None] * np.sqrt(model.rows)
+    s = power_of_two(column_max)
+    return _inverse(np.triu(tsqr(model.blocks, s))) / s[:, None] * np.sqrt(model.rows)
+
+
+def _decided(
+    model: IndexModel, s: _State, maxiter: int, lag: bool, blocks: Sequence[Block], T: NDArray[np.float64] | None
+) -> tuple[_State, Separation | None]:
+    """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
+    candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
+    separation = find_separation(blocks, candidates)
+    if separation is not None or s.status == "singular":
+        return s, separation
+    again = _iterate(model, s.c, maxiter=maxiter - s.passes, suspicious=False, lag=lag)
+    again.passes += s.passes
+    return again, None
+
+
+def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
+    """Find the maximum of an index model's log-likelihood, or prove that there is none.
+
+    Parameters
+    ----------
+    model : IndexModel over blocks with k columns.
+    maxiter : int, passes over all rows at most.
+
+    Returns
+    -------
+    Maximum
+        Converged or not (``converged``), with ``separation`` set where no maximum exists.
+
+    Raises
+    ------
+    CollinearityError
+        If columns are linearly dependent; the message writes the dependence out.
+
+    Examples
+    --------
+    >>> from disteconometrics.likelihoods.binary import logistic
+    >>> y, X = np.array([0.0, 1.0, 1.0, 0.0, 1.0]), np.ones((5, 1))
+    >>> maximise(IndexModel(logistic, [Block(y, X)])).params.round(6)  # log(3/2)
+    array([0.405465])
+    """
+    k = model.blocks[0].X.shape[1]
+    if model.rows * k <= SMALL:
+        return _maximise_whitened(model, maxiter)
+    start, kept = _start(model, k)
+    s = _iterate(model, start, maxiter=maxiter, kept=kept, lag=True)
+    if s.status == "stalled" and kept is not None:
+        s = _iterate(model, np.zeros(k), maxiter=maxiter, lag=True)
+    separation = None
+    if s.status == "suspicious":
+        s, separation = _decided(model, s, maxiter, True, model.blocks, None)
+    if separation is None and s.information is not None:
+        rank = rank_of_gram(s.information, model.rows)
+        if s.status == "converged" and rank.rank == k and rank.condition <= CONDITION:
+            assert s.factor is not None
+            return _maximum(s, None, rank.condition, "Newton", None, None)
+    return _maximise_whitened(model, maxiter, separation)
+
+
+def _maximise_whitened(model: IndexModel, maxiter: int, separation: Separation | None = None) -> Maximum:
+    """The same in coordinates in which the design is orthonormal over the rows."""
+    gram = np.zeros((model.blocks[0].X.shape[1],) * 2)
+    for block in chunks(model.blocks):
+        gram += block.X.T @ block.X
+    rank = check_rank(model.blocks, gram)
+    column_max = model.column_maxima()
+    T = _basis(model, gram, rank, column_max)
+    white = IndexModel(model.kernel, _whiten(model.blocks, T, column_max), model.rows)
+    s = _iterate(white, np.zeros(len(T)), maxiter=maxiter)
+    if separation is None and s.status in ("suspicious", "singular"):
+        s, separation = _decided(white, s, maxiter, False, model.blocks, T)
+    extended = None
+    if s.status == "converged":
+        extended = _polish(white, s)
+    return _maximum(s, T, rank.condition, "Newton, whitened columns", column_max, separation, extended)
+
+
+def _polish(white: IndexModel, s: _State) -> NDArray[np.longdouble]:
+    """Information at the solution itself and, on few rows, a last step from a score summed in extended precision.
+
+    A coefficient far below its standard error is the small difference of large coordinates, so c keeps extended digits.
+    """
+    p = white.evaluate(s.c)
+    s.passes += 1
+    factor = None if p.information is None else _factorise(p.information)
+    assert factor is not None
+    s.loglik, s.information, s.factor = p.loglik, p.information, factor
+    c = s.c + _solve(factor, p.score).astype(np.longdouble)
+    if white.rows * len(c) <= SMALL:
+        c += _solve(factor, white.extended_score(c).astype(np.float64))
+        s.passes += 1
+    s.c = c.astype(np.float64)
+    return c
+
+
+def _maximum(
+    s: _State,
+    T: NDArray[np.float64] | None,
+    condition: float,
+    path: str,
+    column_max: NDArray[np.float64] | None,
+    separation: Separation | None,
+    extended: NDArray[np.longdouble] | None = None,
+) -> Maximum:
+    k = len(s.c)
+    root = np.full((k, k), np.nan) if s.factor is None else _inverse(s.factor)
+    inner, params = root, s.c
+    if T is not None:
+        root = T @ root
+        c = s.c.astype(np.longdouble) if extended is None else extended
+        params = np.asarray(T.astype(np.longdouble) @ c, dtype=np.float64)
+    return Maximum(
+        params,
+        s.c,
+        s.loglik,
+        T,
+        inner,
+        root,
+        s.status == "converged" and separation is None,
+        s.passes,
+        s.decrement,
+        condition,
+        path,
+        column_max,
+        separation,
+    )
