@@ -265,24 +265,22 @@ class _Problem:
         return np.concatenate(parts)
 
 
-def _products(e: Float, s: Float, X: Float) -> tuple[Float, Float]:
-    """a_i'e and the rounding that it may hold, a multiple of Σ_j |x_ij e_j|."""
-    support = np.flatnonzero(e)
-    if len(support) < len(e):
-        X, e = X[:, support], e[support]
-    value: Float = (X @ e) * s
-    # each product and sum rounds, and so did the components of e: (k + 2) eps with a margin of two
-    return value, (2.0 * (len(e) + 2) * EPS) * (np.abs(X) @ np.abs(e))
-
-
 def _strict(problem: _Problem, e: Float) -> Bool | None:
     """The proof: rows (n,) with a_i'e > 0 if no row has a_i'e < 0 up to rounding and one is clearly positive, else None."""
+    support = np.flatnonzero(e)
+    size, some = np.abs(e[support]), len(support) < len(e)
+    unit = 2.0 * (len(support) + 2) * EPS  # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
     parts, clear = [], False
     for s, X in problem.chunks():
-        value, rounding = _products(e, s, X)
+        rows = X[:, support] if some else X
+        value = (rows @ e[support]) * s
+        entries = np.abs(rows)
+        rounding = unit * (entries @ size)
         if np.any(value < -rounding):
             return None
-        clear = clear or bool(np.any(value > 16.0 * rounding))
+        # a strict row must also exceed what an absolute error of eps in the components of e would give it
+        rounding = rounding + unit * float(np.max(size, initial=0.0)) * np.sum(entries, axis=1)
+        clear = clear or bool(np.any(value > 8.0 * rounding))
         parts.append(value > rounding)
     return np.concatenate(parts) if clear else None
 
@@ -299,7 +297,7 @@ def _values(problem: _Problem, e: Float) -> Float:
 class _Face:
     """What the rows of an overlapped set leave free: null(X_Z) and a set of columns independent on Z."""
 
-    null: Float  # (p, m), orthonormal in scaled columns
+    null: Float  # (p, m), orthonormal in scaled columns (times ``size``, if one was given)
     kept: NDArray[np.intp]  # columns, as positions in the problem
 
     @classmethod
@@ -324,7 +322,7 @@ class _Face:
         _, values, right = np.linalg.svd(unit)
         free = values <= rank_tolerance(int(np.sum(overlapped)), p)
         free[p - int(np.sum(norm == 0)) :] = True
-        null = right[free].T / np.where(norm > 0, norm, 1.0)[:, None] * factor[:, None]
+        null = right[free].T / np.where(norm > 0, norm, 1.0)[:, None]
         if null.shape[1]:
             null = null / np.max(np.abs(null), axis=0)
             null = qr(null, mode="economic")[0]
@@ -362,33 +360,39 @@ def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | N
     face = _Face.of(problem, overlapped)
     if not face.null.shape[1]:
         return None
-    found = _confirm(problem, face, e)
+    found = _confirm(problem, face, e, np.ones(len(e)))
     if found is not None:
         return found
-    # components of very different size carry different relative errors: repeat with columns scaled by the direction
+    # components of very different size must each be right to eps of their own: repeat in columns scaled by the direction
     size = np.abs(face.null @ (face.null.T @ e))
+    size = np.where(size > TINY_PART * np.max(size), size, 2.0**-60 * np.max(size))
     if not np.any(size):
         return None
-    size = np.where(size > TINY_PART * np.max(size), size, 0.0) / np.max(size)
-    sharper = _Face.of(problem, overlapped, np.where(size > 0, size, 2.0**-60))
-    return _confirm(problem, sharper, e) if sharper.null.shape[1] else None
+    sharper = _Face.of(problem, overlapped, size)
+    return _confirm(problem, sharper, e, size) if sharper.null.shape[1] else None
 
 
-def _confirm(problem: _Problem, face: _Face, e: Float) -> Float | None:
-    """The projection of e on a face, first with its tiny components as exact zeros, if the rows confirm it."""
-    length = float(np.linalg.norm(e))
-    for null in _with_zeros(face.null):
-        found = null @ (null.T @ e)
-        if np.linalg.norm(found) > 1e-8 * length and _strict(problem, found) is not None:
-            found_scaled: Float = found / np.max(np.abs(found))
-            return found_scaled
-    return None
+def _confirm(problem: _Problem, face: _Face, e: Float, size: Float) -> Float | None:
+    """The projection of e on a face, with tiny components as exact zeros where possible, if the rows confirm it."""
+    inside = face.null @ (face.null.T @ (e / size))
+    found = inside * size
+    return _accept(problem, found) if np.linalg.norm(found) > 1e-8 * np.linalg.norm(e) else None
 
 
 def _with_zeros(null: Float) -> list[Float]:
-    """A null basis with negligible rows set to zero, and as it was."""
-    tiny = np.max(np.abs(null), axis=1) <= TINY_PART
-    return [np.where(tiny[:, None], 0.0, null), null] if np.any(tiny & np.any(null, axis=1)) else [null]
+    """A basis (p, m) with negligible rows set to zero, and as it was."""
+    part = np.max(np.abs(null), axis=1)
+    tiny = part <= TINY_PART * np.max(part)
+    return [np.where(tiny[:, None], 0.0, null), null] if np.any(part[tiny]) else [null]
+
+
+def _accept(problem: _Problem, e: Float) -> Float | None:
+    """e, with negligible components as exact zeros if possible, when the rows confirm it."""
+    for d in _with_zeros(e[:, None]):
+        if _strict(problem, d[:, 0]) is not None:
+            accepted: Float = d[:, 0] / np.max(np.abs(d))
+            return accepted
+    return None
 
 
 def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | None:
@@ -396,8 +400,9 @@ def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | 
     scaled = [np.asarray(d, dtype=np.float64) * problem.scale for d in candidates]
     usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
     for e in usable:
-        if _strict(problem, e) is not None:
-            return e
+        found = _accept(problem, e)
+        if found is not None:
+            return found
     for e in reversed(usable):
         found = _clean(problem, e)
         if found is not None:
@@ -521,9 +526,10 @@ def _decide(problem: _Problem) -> tuple[Float | None, bool]:
         e = T @ state.r
         slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
         if np.min(slack) >= -loose:
-            found = e if _strict(problem, e) is not None else _clean(problem, e)
+            found = _accept(problem, e)
+            found = _clean(problem, e) if found is None else found
             if found is not None:
-                return found / np.max(np.abs(found)), False
+                return found, False
             if tolerance == TIGHT and np.min(slack) >= -TIGHT:
                 break
             tolerance = TIGHT
@@ -567,12 +573,11 @@ def _combine(
 
 def _tidy(whole: _Problem, direction: Float, face: _Face, strict: Bool) -> tuple[Float, Float]:
     """The direction on the final face with exact zeros, if the rows still agree, and the basis of the face."""
-    if bool(strict.all()):
-        return direction, np.eye(len(direction))
-    for null in _with_zeros(face.null):
-        on_face = null @ (null.T @ direction)
-        found = _strict(whole, on_face)
-        if found is not None and np.array_equal(found, strict):
-            return on_face, null
-    zeros = ~np.any(direction[:, None] != 0, axis=1)
-    return direction, face.null if face.null.shape[1] > 1 else np.where(zeros[:, None], 0.0, face.null)
+    k = len(direction)
+    bases = [np.eye(k)] if bool(strict.all()) else _with_zeros(face.null)
+    for null in bases:
+        for on_face in _with_zeros((null @ (null.T @ direction))[:, None]):
+            found = _strict(whole, on_face[:, 0])
+            if found is not None and np.array_equal(found, strict):
+                return on_face[:, 0], null
+    return direction, bases[-1]
