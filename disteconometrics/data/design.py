@@ -1,0 +1,396 @@
+"""`build_design`: a formula and a table become arrays, with an account of every row.
+
+Order of events: parse and check the formula; read the used columns; drop rows with a missing value and rows of zero
+weight; learn transforms from the rows that are left (again, if a transform loses rows); code the outcome; fill X.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.blocks import Block
+from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
+from disteconometrics.data.formula import Factor, Formula, normalise_name, parse_formula, variables_of
+from disteconometrics.data.outcome import Outcome, code_outcome
+from disteconometrics.data.spec import DesignSpec, NewRows, check_finite, check_made, lag_values, numeric_column
+from disteconometrics.data.table import Column, Table, list_names, show_rows
+from disteconometrics.data.terms import fill, names_of, scope
+from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Design", "DesignSpec", "NewRows", "Outcome", "RowCount", "build_design", "normalise_name"]
+
+WEIGHT_TYPES = ("frequency", "sampling")
+MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
+MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """What became of the rows: ``given`` = ``used`` + dropped.
+
+    ``missing`` counts NaN per used column (a row may count twice), ``transformed`` the rows lost because a term is NaN,
+    ``zero_weight`` the complete rows of weight zero.
+    """
+
+    given: int
+    used: int
+    missing: dict[str, int] = field(default_factory=dict)
+    transformed: dict[str, int] = field(default_factory=dict)
+    zero_weight: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Arrays of the used rows: ``y`` (n,), ``X`` (n, k) row-major, ``weights`` and ``offset`` (n,) or None, all float64.
+
+    ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` refers to the user's data (no copy).
+    """
+
+    spec: DesignSpec
+    y: NDArray[np.float64] = field(repr=False)
+    X: NDArray[np.float64] = field(repr=False)
+    weights: NDArray[np.float64] | None = field(repr=False)
+    offset: NDArray[np.float64] | None = field(repr=False)
+    kept: NDArray[np.intp] | None = field(repr=False)
+    rows: RowCount
+    table: Table = field(repr=False)
+
+    @cached_property
+    def index(self) -> Any:
+        """The pandas Index (n,) of the used rows."""
+        return self.table.index if self.kept is None else self.table.index[self.kept]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Return the rows as blocks of views.  Returns: one Block, since the data are in memory.  Raises: nothing."""
+        return (Block(self.y, self.X, self.weights, self.offset),)
+
+    def column(self, name: str, role: str) -> pd.Series:
+        """Return a column of the user's table among the used rows; ``role`` (cluster, time) goes into messages.
+
+        Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text; MissingColumnError; DataError
+        that counts missing values.
+        """
+        _check_name(name, role)
+        raw = self.table.raw(name, role)
+        values = raw.array if isinstance(raw, (pd.Series, pd.Index)) else raw
+        if self.kept is not None:
+            values = values[self.kept]
+        series = pd.Series(values, index=self.index, name=name)
+        missing = series.isna().to_numpy()
+        if isinstance(values, np.ma.MaskedArray):
+            missing = missing | np.ma.getmaskarray(values)
+        if missing.any():
+            raise DataError(
+                f"The {role} column {name!r} has {int(missing.sum())} missing values among the {len(series)} rows used; "
+                "fill them, or drop these rows before the fit"
+            )
+        return series
+
+    def codes(self, names: Sequence[str], role: str = "cluster") -> tuple[NDArray[np.intp], int]:
+        """Return integer codes 0…G−1 of the distinct values of one column, or of several jointly.
+
+        Returns: (codes (n,) intp, G).  Raises: as `column`; OptionError without a name.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        if not names:
+            raise OptionError(f"{role} needs the name of at least one column")
+        joint: NDArray[np.intp] | None = None
+        count = 0
+        for name in names:
+            try:
+                codes, distinct = pd.factorize(self.column(name, role))
+            except TypeError:
+                raise DataError(f"The {role} column {name!r} holds nested values; use one plain value per row") from None
+            if joint is None:
+                joint, count = codes.astype(np.intp), len(distinct)
+            else:  # factorised again at every step, so that the product never overflows
+                pairs, distinct = pd.factorize(joint * len(distinct) + codes)
+                joint, count = pairs.astype(np.intp), len(distinct)
+        assert joint is not None
+        return joint, count
+
+
+def build_design(
+    formula: str,
+    data: Any,
+    *,
+    weights: str | None = None,
+    weight_type: str | None = None,
+    offset: str | None = None,
+    outcome: str = "binary",
+) -> Design:
+    """Turn a formula and a table into a Design.
+
+    Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays (n,); ``weights`` and
+    ``offset`` names of columns; ``weight_type`` frequency or sampling, with ``weights``; ``outcome`` binary (coded 0/1) or numeric.
+    Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError, MissingColumnError, DataError, OutcomeError.
+    Warns: MissingValuesWarning when a transform makes missing values.
+    """
+    _check_options(weights, weight_type, offset, outcome)
+    if not isinstance(formula, str):
+        raise OptionError(f"formula must be a string such as 'y ~ x', not {type(formula).__name__}")
+    table = Table(data)
+    others = _others(table, weights, offset) if "." in formula else ()
+    parsed = parse_formula(formula, others)
+    _check_right_side(parsed)
+    columns = {
+        name: table.column(name, role)
+        for role, names in (("the outcome", variables_of(parsed.left.node)), ("the formula", parsed.right_variables))
+        for name in names
+    }
+    if not len(table):
+        raise DataError("The table has no rows")
+    w = None if weights is None else numeric_column(table, weights, "weights")
+    o = None if offset is None else numeric_column(table, offset, "offset")
+    kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
+    if w is not None:
+        _check_weights(w.take(kept), str(weight_type))
+    fit = _learn(parsed, columns, kept, len(table))
+    kept = fit.kept
+    is_bool = _is_comparison(parsed.left, columns)
+    coded, y = code_outcome(parsed.left.name, fit.left, outcome, is_bool)
+    spans = tuple(_span(v) for v in fit.values)
+    structure = scope(parsed, spans)
+    names, groups = names_of(structure, [f.name for f in parsed.factors], fit.values)
+    X = fill(structure, groups, len(y), len(names))
+    _check_products(X, names, structure)
+    levels = {i: v.levels for i, v in enumerate(fit.values) if isinstance(v, Levels)}
+    kinds = {name: _fitted_kind(column, kept) for name, column in columns.items()}
+    spec = DesignSpec(
+        formula, names, coded, weights, weight_type, offset, others if parsed.has_dot else (), kinds, structure, levels, fit.states
+    )
+    rows = RowCount(len(table), len(y), missing, fit.transformed, zeros)
+    return Design(spec, y, X, _numbers(w, kept), _numbers(o, kept), kept, rows, table)
+
+
+def _check_name(name: Any, role: str) -> None:
+    if isinstance(name, str):
+        return
+    raise OptionError(
+        f"{role} must be the name of a column, not {type(name).__name__}; add it with data.assign({role[0]}=…) and pass {role}={role[0]!r}"
+    )
+
+
+def _check_options(weights: Any, weight_type: Any, offset: Any, outcome: Any) -> None:
+    if weights is not None:
+        _check_name(weights, "weights")
+    if offset is not None:
+        _check_name(offset, "offset")
+    allowed = " or ".join(map(repr, WEIGHT_TYPES))
+    if weights is not None and not (isinstance(weight_type, str) and weight_type in WEIGHT_TYPES):
+        given = "" if weight_type is None else f", not {weight_type!r}"
+        raise OptionError(f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse probability")
+    if weights is None and weight_type is not None:
+        raise OptionError("weight_type is given without weights; name the column: weights='…'")
+    if not isinstance(outcome, str) or outcome not in ("binary", "numeric"):
+        raise OptionError(f"outcome must be 'binary' or 'numeric', not {outcome!r}")
+
+
+def _others(table: Table, *taken: str | None) -> tuple[str, ...]:
+    """What a dot stands for: all columns but weights and offset (the parser leaves out the outcome)."""
+    return tuple(name for name in table.names if isinstance(name, str) and name not in taken)
+
+
+def _check_right_side(parsed: Formula) -> None:
+    name = parsed.left.name
+    if parsed.left.is_column:
+        clash = name in {v for f in parsed.factors for v in variables_of(f.node, inside_lag=False)}
+    else:
+        clash = name in {f.name for f in parsed.factors}
+    if clash:
+        raise FormulaError(f"The outcome {name!r} is also on the right side of the formula; a lag of it may be: lag({name})")
+
+
+def _complete_rows(
+    parsed: Formula, columns: dict[str, Column], w: Column | None, o: Column | None, n: int
+) -> tuple[NDArray[np.intp] | None, dict[str, int], int]:
+    """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight."""
+    counts: dict[str, int] = {}
+    drop: NDArray[np.bool_] | None = None
+    used = dict.fromkeys(v for f in (parsed.left, *parsed.factors) for v in variables_of(f.node, inside_lag=False))
+    for column in [*(columns[name] for name in used), *(c for c in (w, o) if c is not None)]:
+        missing, infinite = column.trouble()
+        if infinite is not None:
+            check_finite(column, "the formula")
+        if missing is not None:
+            counts[column.name] = int(missing.sum())
+            drop = missing if drop is None else drop | missing
+    for column in columns.values():
+        if column.name not in used:
+            check_finite(column, "the formula")
+    zeros = 0
+    if w is not None and w.numbers is not None:
+        zero = w.numbers == 0 if drop is None else (w.numbers == 0) & ~drop
+        zeros = int(np.count_nonzero(zero))
+        if zeros:
+            drop = zero if drop is None else drop | zero
+    if drop is None:
+        return None, counts, 0
+    kept = np.flatnonzero(~drop)
+    if not len(kept):
+        raise _nothing_left(n, counts, zeros, w)
+    return kept, counts, zeros
+
+
+def _nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) -> DataError:
+    if w is not None and zeros == n:
+        return DataError(f"All weights in column {w.name!r} are zero")
+    told = ", ".join(f"{name!r}: {count}" for name, count in counts.items())
+    more = f"; {zeros} rows have weight zero" if zeros else ""
+    return DataError(f"No complete rows left of {n}; missing values per column are {told or 'none'}{more}")
+
+
+def _check_weights(w: Column, weight_type: str) -> None:
+    numbers = w.numbers
+    assert numbers is not None
+    if (numbers < 0).any():
+        raise DataError(f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)} of the complete rows; weights must be ≥ 0")
+    if weight_type == "frequency" and (numbers != np.rint(numbers)).any():
+        wrong = numbers != np.rint(numbers)
+        raise DataError(
+            f"The weights column {w.name!r} has values that are not whole numbers in {show_rows(wrong)}; frequency weights count rows. "
+            "For inverse probabilities use weight_type='sampling'"
+        )
+
+
+def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np.float64] | None:
+    return None if column is None else column.take(kept).numbers
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """What the rows taught: values of the left side and of all factors, transform states, and the rows themselves."""
+
+    left: Any
+    values: list[Any]
+    states: dict[str, Any]
+    kept: NDArray[np.intp] | None
+    transformed: dict[str, int]
+
+
+def _learn(parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int) -> _Fit:
+    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest."""
+    transformed: dict[str, int] = {}
+    for _ in range(MAX_PASSES):
+        size = n if kept is None else len(kept)
+        lags = lag_values(parsed, columns, n, kept)
+        evaluator = Evaluator({k: c.take(kept) for k, c in columns.items()}, size, {}, False, lags)
+        lost: dict[str, NDArray[np.bool_]] = {}
+        values = []
+        try:
+            for factor in (parsed.left, *parsed.factors):
+                values.append(_value(evaluator, factor))
+                mask = _made_missing(factor, values[-1])
+                if mask is not None:
+                    lost[factor.name] = mask
+        except LostRows as error:
+            lost = {error.term: error.mask}
+        if not lost:
+            _warn(transformed)
+            return _Fit(values[0], [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)], evaluator.states, kept, transformed)
+        for term, mask in lost.items():
+            transformed[term] = transformed.get(term, 0) + int(mask.sum())
+        good = ~np.logical_or.reduce(list(lost.values()))
+        kept = np.flatnonzero(good) if kept is None else kept[good]
+        if not len(kept):
+            raise DataError(f"No complete rows left: {_told(transformed)}; all were missing or made missing by a transform")
+    raise DataError(f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; compute it in the data first")
+
+
+def _told(transformed: dict[str, int]) -> str:
+    return ", ".join(f"the term {term!r} is missing (NaN) in {count} rows" for term, count in transformed.items())
+
+
+def _warn(transformed: dict[str, int]) -> None:
+    for term, count in transformed.items():
+        message = f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these rows are dropped"
+        warnings.warn(
+            MissingValuesWarning(message, column=term, hint="a log of a negative number and a lag of the first row do this"), stacklevel=4
+        )
+
+
+def _value(evaluator: Evaluator, factor: Factor) -> Any:
+    try:
+        value = evaluator.factor(factor.node, factor.name)
+    except UnknownLevel as error:
+        raise DataError(f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are {list_names(error.known)}") from None
+    except RecursionError:
+        raise FormulaError(f"The term {factor.name[:60]!r} is nested too deeply; build the column in the data first") from None
+    check_made(factor, value)
+    return value
+
+
+def _made_missing(factor: Factor, value: Any) -> NDArray[np.bool_] | None:
+    """Rows that a term makes missing; plain columns have none left."""
+    if factor.is_column:
+        return None
+    if isinstance(value, Levels):
+        mask: NDArray[np.bool_] = value.codes < 0
+        return mask if mask.any() else None
+    made = list(value.columns.values()) if isinstance(value, Basis) else [value]
+    with np.errstate(all="ignore"):
+        if all(np.isfinite(a.sum()) for a in made):
+            return None
+    mask = np.logical_or.reduce([np.isnan(a) for a in made])
+    return mask if mask.any() else None
+
+
+def _prune(value: Any, factor: Factor) -> Any:
+    """Keep the levels that occur, unless the formula lists them; refuse numbers stored as text."""
+    if not isinstance(value, Levels):
+        return value
+    if not value.explicit:
+        used = np.bincount(value.codes, minlength=len(value.levels)) > 0
+        if not used.all():
+            to = np.cumsum(used) - 1
+            levels = tuple(level for level, use in zip(value.levels, used, strict=True) if use)
+            value = Levels(to[value.codes].astype(np.intp), levels, value.contrasts, value.spans_intercept)
+    texts = [level for level in value.levels if isinstance(level, str)]
+    if len(texts) > max(MANY_LEVELS, len(value.codes) / 2):
+        numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+        if numbers.notna().mean() > 0.9:
+            name = list_names(variables_of(factor.node))
+            raise DataError(f"Column {name} holds numbers as text ({list_names(texts, 3)}); convert it with pd.to_numeric")
+    return value
+
+
+def _span(value: Any) -> bool | None:
+    if isinstance(value, Levels):
+        return value.spans_intercept
+    return True if isinstance(value, Basis) and value.spans_intercept else None
+
+
+def _check_products(X: NDArray[np.float64], names: tuple[str, ...], structure: Any) -> None:
+    """Products of finite columns can overflow; single columns are checked already."""
+    if all(len(places) < 2 and scale == 1 for scale, places in structure):
+        return
+    with np.errstate(all="ignore"):
+        if np.isfinite(X.sum()):
+            return
+    wrong = ~np.isfinite(X)
+    if wrong.any():
+        name = names[int(np.flatnonzero(wrong.any(axis=0))[0])]
+        raise DataError(f"The term {name!r} makes inf: the product is beyond float64; rescale its columns")
+
+
+def _is_comparison(left: Factor, columns: dict[str, Column]) -> bool:
+    """Whether the outcome is true/false by itself, which is how its success is then printed."""
+    return left.is_column and columns[variables_of(left.node)[0]].kind == "bool"
+
+
+def _fitted_kind(column: Column, kept: NDArray[np.intp] | None) -> tuple[str, tuple[Any, ...]]:
+    if column.numbers is not None:
+        return column.kind, ()
+    used = np.bincount(np.maximum(column.take(kept).values, -1) + 1, minlength=len(column.levels) + 1)[1:] > 0
+    return column.kind, tuple(level for level, use in zip(column.levels, used, strict=True) if use)

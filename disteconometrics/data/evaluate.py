@@ -1,0 +1,387 @@
+"""Checked expressions to arrays: a small interpreter, so that no text is ever handed to Python's ``eval``.
+
+Numbers are float64 throughout (an int8 column squared does not overflow, true + true is 2); comparisons give bool arrays;
+a categorical stays codes and levels.  Stateful transforms are formulaic's own functions with their state kept in a
+dictionary by the spelling of the call: learnt when the key is absent, applied when it is there.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from formulaic.utils.cast import as_columns
+
+from disteconometrics.data.formula import function_name, spell
+from disteconometrics.data.table import list_names, show_rows
+from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, TRANSFORMS, Transform
+from disteconometrics.errors import DataError, FileFormatError, FormulaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from disteconometrics.data.table import Column
+
+__all__ = ["Basis", "Evaluator", "Levels", "LostRows", "UnknownLevel", "levels_of", "recode", "shift"]
+
+MAX_OPTION = 1_000  # a degree, a number of degrees of freedom: more is a slip, and would fill the memory
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """A categorical factor: ``codes`` (n,) intp into ``levels``, −1 where missing, and how it is to be coded."""
+
+    codes: NDArray[np.intp]
+    levels: tuple[Any, ...]
+    contrasts: Any = None
+    spans_intercept: bool = True
+    explicit: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """A factor of several columns, such as a spline: ``columns`` by field, each (n,) float64, and how fields are spelled."""
+
+    columns: dict[Any, NDArray[np.float64]]
+    spelling: str = "{name}[{field}]"
+    spans_intercept: bool = False
+    drop_field: Any = None
+
+
+class LostRows(Exception):
+    """The argument of a stateful transform is NaN in rows ``mask`` (n,): they must go before the state is learnt."""
+
+    def __init__(self, term: str, mask: NDArray[np.bool_]) -> None:
+        super().__init__(term)
+        self.term, self.mask = term, mask
+
+
+_ARITHMETIC: dict[type, Callable[..., Any]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.true_divide,
+    ast.FloorDiv: np.floor_divide,
+    ast.Mod: np.mod,
+    ast.Pow: np.power,
+}
+_LOGIC: dict[type, Callable[..., Any]] = {ast.BitAnd: np.logical_and, ast.BitOr: np.logical_or, ast.BitXor: np.logical_xor}
+_COMPARE: dict[type, Callable[..., Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def shift(values: NDArray[Any], k: int, fill: Any) -> NDArray[Any]:
+    """Return ``values`` (n,) moved down by ``k`` rows (up if negative), the gap filled.  Raises: nothing."""
+    out = np.full_like(values, fill)
+    if abs(k) < len(values):
+        out[max(k, 0) : len(values) + min(k, 0)] = values[max(-k, 0) : len(values) - max(k, 0)]
+    return out
+
+
+@dataclass
+class Evaluator:
+    """Values of checked expressions over the rows of ``columns`` (n,); ``states`` are learnt when absent,
+    which is an error when ``fitted``.
+
+    ``lags`` holds the values of ``lag()`` calls, by spelling, already cut to the rows.
+    """
+
+    columns: Mapping[str, Column]
+    size: int
+    states: dict[str, Any]
+    fitted: bool = False
+    lags: dict[str, Any] = field(default_factory=dict)
+    term: str = ""
+    native: bool = False
+
+    def factor(self, node: ast.expr, term: str) -> Any:
+        """Return the value of a whole factor: float64 (n,), Levels or Basis.
+
+        Returns: as said.  Raises: DataError, FormulaError; LostRows while a state is learnt.
+        """
+        self.term = term
+        if isinstance(node, ast.Name):
+            column = self.columns[node.id]
+            return column.numbers if column.numbers is not None else Levels(column.values, column.levels)
+        with np.errstate(all="ignore"):
+            value = self.value(node)
+        if isinstance(value, (Levels, Basis)):
+            return value
+        if isinstance(value, str) or value is None or np.ndim(value) == 0:
+            raise FormulaError(f"The term {term!r} is a constant; a term needs a column (write 1 for the intercept)")
+        return np.asarray(value, dtype=np.float64)
+
+    def value(self, node: ast.expr) -> Any:
+        """Return the value of any checked expression.  Raises: as `factor`."""
+        if isinstance(node, ast.Name):
+            return self._column(node.id)
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, ast.BinOp):
+            return self._binary(node)
+        if isinstance(node, ast.UnaryOp):
+            return self._unary(node)
+        if isinstance(node, ast.Compare):
+            return self._compare(node)
+        return CONSTANTS[ast.unparse(node)]
+
+    def _column(self, name: str) -> Any:
+        column = self.columns[name]
+        if column.numbers is None:
+            return Levels(column.values, column.levels)
+        if column.kind == "bool" and not np.isnan(column.numbers).any():
+            return column.numbers.astype(bool)
+        if self.native and column.native is not None and not np.isnan(column.numbers).any():
+            return column.native
+        return column.numbers
+
+    def _number(self, value: Any, node: ast.expr) -> Any:
+        """A value that arithmetic may use: float64, or integers inside C()."""
+        if isinstance(value, Levels):
+            raise DataError(f"The term {self.term!r} computes with {spell(node)!r}, which holds text or categories; only numbers can be used")
+        if isinstance(value, Basis) or np.ndim(value) > 1:
+            raise FormulaError(f"The term {self.term!r} computes with {spell(node)!r}, which has several columns")
+        if value is None or isinstance(value, str):
+            raise FormulaError(f"The term {self.term!r} computes with {value!r}, which is not a number")
+        if isinstance(value, np.ndarray):
+            return value.astype(np.float64) if value.dtype.kind == "b" else value
+        if self.native and isinstance(value, int) and abs(value) < 2**62:
+            return int(value)
+        try:
+            return np.float64(value)
+        except OverflowError:
+            return np.float64(np.inf)
+
+    def _truth(self, value: Any, node: ast.expr) -> Any:
+        value = value if isinstance(value, (bool, np.bool_)) else self._number(value, node) if np.asarray(value).dtype.kind != "b" else value
+        if np.asarray(value).dtype.kind != "b":
+            if not np.isin(value, (0, 1)).all():
+                raise DataError(f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and false (or 0 and 1)")
+            return np.asarray(value).astype(bool)
+        return value
+
+    def _binary(self, node: ast.BinOp) -> Any:
+        left, right = self.value(node.left), self.value(node.right)
+        logic = _LOGIC.get(type(node.op))
+        if logic is not None:
+            return logic(self._truth(left, node.left), self._truth(right, node.right))
+        left, right = self._number(left, node.left), self._number(right, node.right)
+        if isinstance(node.op, ast.Pow) or not (isinstance(left, np.ndarray) or isinstance(right, np.ndarray)):
+            # whole numbers would overflow in silence, and Python's own power could run for ever
+            left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
+        return _ARITHMETIC[type(node.op)](left, right)
+
+    def _unary(self, node: ast.UnaryOp) -> Any:
+        value = self.value(node.operand)
+        if isinstance(node.op, ast.Invert):
+            return np.logical_not(self._truth(value, node.operand))
+        value = self._number(value, node.operand)
+        return -value if isinstance(node.op, ast.USub) else value
+
+    def _compare(self, node: ast.Compare) -> Any:
+        nodes = [node.left, *node.comparators]
+        values = [self.value(n) for n in nodes]
+        out: Any = True
+        for op, a, b, na, nb in zip(node.ops, values, values[1:], nodes, nodes[1:], strict=False):
+            out = np.logical_and(out, self._compare_two(type(op), a, b, na, nb))
+        return out
+
+    def _compare_two(self, op: type, a: Any, b: Any, na: ast.expr, nb: ast.expr) -> Any:
+        if isinstance(b, Levels) and not isinstance(a, Levels):
+            a, b, na, nb = b, a, nb, na
+            op = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.GtE, ast.GtE: ast.LtE}.get(op, op)
+        if isinstance(a, Levels):
+            if op not in (ast.Eq, ast.NotEq):
+                raise DataError(f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only == and != work")
+            left = np.array([*a.levels, None], dtype=object)[a.codes]
+            right = np.array([*b.levels, None], dtype=object)[b.codes] if isinstance(b, Levels) else b
+            return np.asarray(_COMPARE[op](left, right), dtype=bool)
+        if isinstance(a, str) or isinstance(b, str):
+            raise DataError(f"The term {self.term!r} compares numbers with text: {spell(na)} with {spell(nb)}")
+        return _COMPARE[op](self._number(a, na), self._number(b, nb))
+
+    def _call(self, node: ast.Call) -> Any:
+        name = function_name(node.func)
+        transform = TRANSFORMS[name]
+        if transform.kind == "same":
+            return self.value(node.args[0])
+        if transform.kind == "quote":
+            return self._column(str(_constant(node.args[0])))
+        if transform.kind == "lag":
+            return self.lags[spell(node)]
+        if transform.kind == "level":
+            return self._categorical(node)
+        if transform.kind == "state":
+            return self._stateful(node, transform)
+        values = [self.value(a) for a in node.args]
+        if name == "where":
+            first = self._truth(values[0], node.args[0])
+            return np.where(first, *(self._number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True)))
+        assert transform.function is not None
+        values = [self._number(v, a) for v, a in zip(values, node.args, strict=True)]
+        return transform.function(*(v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values))
+
+    def lag(self, node: ast.Call) -> Any:
+        """Return the value of a ``lag()`` call over all rows: float64 (n,) or Levels.  Raises: as `factor`."""
+        options = _options(node, TRANSFORMS["lag"])
+        k = options.get("k", 1)
+        if isinstance(k, bool) or not isinstance(k, int):
+            raise FormulaError(f"{spell(node)!r}: the lag must be a whole number")
+        with np.errstate(all="ignore"):
+            value = self.value(node.args[0])
+        if isinstance(value, Levels):
+            return Levels(shift(value.codes, k, -1), value.levels)
+        return shift(np.asarray(self._number(value, node.args[0]), dtype=np.float64), k, np.nan)
+
+    def _stateful(self, node: ast.Call, transform: Transform) -> Any:
+        key, name = spell(node), function_name(node.func)
+        value = np.asarray(self._number(self.value(node.args[0]), node.args[0]), dtype=np.float64)
+        if value.ndim == 0:
+            raise FormulaError(f"{key!r} needs a column, not a constant")
+        lost = np.isnan(value)
+        if key not in self.states and lost.any():
+            raise LostRows(self.term, lost)
+        if np.isinf(value).any():
+            raise DataError(f"The term {self.term!r} makes inf inside {key!r} in {int(np.isinf(value).sum())} rows; log(0) and 1/0 do")
+        if self.fitted and key not in self.states:
+            raise FileFormatError(f"The saved state of {key!r} is not there")
+        options = _options(node, transform)
+        state = self.states.get(key, {})
+        kept = value if not lost.any() else value[~lost]
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a constant column in scale(): reported as NaN or inf below
+                assert transform.function is not None
+                made = transform.function(kept, **options, _state=state)
+        except Exception as error:  # formulaic and numpy raise many kinds; which rows and which term is what helps
+            raise self._explain(key, name, error) from None
+        self.states[key] = state
+        return _basis(made, ~lost if lost.any() else None)
+
+    def _explain(self, key: str, name: str, error: Exception) -> Exception:
+        if "extend beyond" in str(error):
+            return DataError(
+                f"The term {key!r} has values outside the range of its boundary knots; give lower_bound and upper_bound, "
+                f"or {name}(…, extrapolation='clip') or 'extend' to allow it"
+            )
+        return FormulaError(f"The term {key!r} cannot be computed: {error}")
+
+    def _categorical(self, node: ast.Call) -> Levels:
+        self.native, before = True, self.native
+        try:
+            value = self.value(node.args[0])
+        finally:
+            self.native = before
+        options = _options(node, TRANSFORMS["C"])
+        contrasts = options.get("contrasts")
+        spans = bool(options.get("spans_intercept", True))
+        if isinstance(value, Basis) or np.ndim(getattr(value, "codes", value)) != 1:
+            raise FormulaError(f"The term {self.term!r} needs one column inside C()")
+        out = value if isinstance(value, Levels) else levels_of(value)
+        explicit = options.get("levels")
+        if explicit is None:
+            return Levels(out.codes, out.levels, contrasts, spans)
+        return Levels(recode(out, tuple(explicit)), tuple(explicit), contrasts, spans, explicit=True)
+
+
+def recode(found: Levels, levels: tuple[Any, ...]) -> NDArray[np.intp]:
+    """Return codes (n,) intp into ``levels`` instead of ``found.levels``; values match when equal (2 and 2.0 do).
+
+    Returns: array.  Raises: UnknownLevel for a level that is used and not among ``levels``.
+    """
+    place = {level: i for i, level in enumerate(levels)}
+    to = np.array([*(place.get(level, -2) for level in found.levels), -1], dtype=np.intp)
+    codes = to[found.codes]
+    if (codes == -2).any():
+        unknown = [found.levels[c] for c in np.unique(found.codes[codes == -2])]
+        raise UnknownLevel(f"{list_names(unknown, 6)} in {show_rows(codes == -2)}", levels)
+    return codes
+
+
+class UnknownLevel(Exception):
+    """Levels occur (``where`` says which and in which rows) that are not among ``known``; the caller knows what to make of it."""
+
+    def __init__(self, where: str, known: tuple[Any, ...]) -> None:
+        super().__init__(where)
+        self.where, self.known = where, known
+
+
+def levels_of(value: NDArray[Any]) -> Levels:
+    """Return sorted distinct values of an array (n,) as levels; NaN is missing.
+
+    Returns: Levels.  Raises: nothing.
+    """
+    known, codes = np.unique(value, return_inverse=True)
+    if value.dtype.kind == "f" and len(known) and np.isnan(known[-1]):
+        codes = np.where(np.isnan(value), -1, codes)
+        known = known[:-1]
+    return Levels(codes.astype(np.intp).reshape(-1), tuple(known.tolist()))
+
+
+def _basis(made: Any, rows: NDArray[np.bool_] | None) -> Any:
+    """Unpack what formulaic's transforms return into plain arrays."""
+    meta = getattr(made, "__formulaic_metadata__", None)
+    columns = as_columns(made)
+    columns = getattr(columns, "__wrapped__", columns)
+
+    def full(values: Any) -> NDArray[np.float64]:
+        values = np.asarray(getattr(values, "__wrapped__", values), dtype=np.float64)
+        if rows is None:
+            return values
+        out = np.full(len(rows), np.nan)
+        out[rows] = values
+        return out
+
+    if not isinstance(columns, dict):
+        return full(columns)
+    fields = {k: full(v) for k, v in columns.items()}
+    if meta is None:
+        return Basis(fields)
+    return Basis(fields, meta.format, bool(meta.spans_intercept), meta.drop_field)
+
+
+def _options(node: ast.Call, transform: Transform) -> dict[str, Any]:
+    out = dict(zip(transform.options, (_constant(a) for a in node.args[transform.arity :]), strict=False))
+    for keyword in node.keywords:
+        if keyword.arg in out:
+            raise FormulaError(f"{spell(node)!r} gives {keyword.arg} twice")
+        out[str(keyword.arg)] = _constant(keyword.value)
+    for name, value in out.items():
+        if isinstance(value, int) and not isinstance(value, bool) and name in ("df", "degree", "k") and abs(value) > MAX_OPTION:
+            raise FormulaError(f"{spell(node)!r}: {name} must be at most {MAX_OPTION}")
+    if function_name(node.func) == "poly" and (not isinstance(out.get("degree", 1), int) or out.get("degree", 1) < 1):
+        raise FormulaError(f"{spell(node)!r}: degree must be a whole number of at least 1")
+    return out
+
+
+def _constant(node: ast.expr) -> Any:
+    """The value of a checked option: a constant, a list of them, or a contrast."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return -_constant(node.operand)
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_constant(item) for item in node.elts]
+    call = node.func if isinstance(node, ast.Call) else node
+    kind, options = CONTRASTS[function_name(call)]
+    if not isinstance(node, ast.Call):
+        return kind()
+    given = dict(zip(options, (_constant(a) for a in node.args), strict=False))
+    given.update({str(k.arg): _constant(k.value) for k in node.keywords})
+    if "reference" in given:  # patsy's word for base
+        given["base"] = given.pop("reference")
+    return kind(**given)

@@ -1,0 +1,105 @@
+"""The left side: a binary outcome coded 0/1 with its success named, or a numeric outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from disteconometrics.data.evaluate import Basis, Levels
+from disteconometrics.data.table import list_names
+from disteconometrics.errors import LevelError, OutcomeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Outcome", "code_outcome", "recode_outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` in the order 0, 1 (binary only)."""
+
+    name: str
+    kind: str
+    levels: tuple[Any, ...] = ()
+
+    @property
+    def success(self) -> str | None:
+        """The label of the value coded 1, as printed in "deny = yes"; None for a numeric outcome.  Raises: nothing."""
+        return str(self.levels[1]) if self.kind == "binary" else None
+
+
+def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, NDArray[np.float64]]:
+    """Code a left side (float64 (n,) or Levels without missing) for an estimator of a binary or numeric outcome.
+
+    Returns: (Outcome, y (n,) float64).  Raises: OutcomeError naming the outcome and the values found.
+    """
+    if isinstance(value, Basis):
+        raise OutcomeError(f"The outcome {name!r} has several columns; it must be one")
+    if kind == "numeric":
+        if isinstance(value, Levels):
+            raise OutcomeError(f"The outcome {name!r} holds text or categories; this estimator needs numbers")
+        return Outcome(name, kind), value
+    if isinstance(value, Levels):
+        return _code_levels(name, value)
+    y = np.asarray(value, dtype=np.float64)
+    if not ((y == 0) | (y == 1)).all():
+        raise _not_binary(name, np.unique(y).tolist(), numeric=True)
+    ones = np.count_nonzero(y)
+    if ones in (0, len(y)):
+        raise _no_variation(name, bool(ones) if is_bool else int(ones > 0))
+    return Outcome(name, kind, (False, True) if is_bool else (0, 1)), y
+
+
+def _code_levels(name: str, value: Levels) -> tuple[Outcome, NDArray[np.float64]]:
+    used = np.bincount(value.codes, minlength=len(value.levels)) > 0
+    levels = tuple(level for level, use in zip(value.levels, used, strict=True) if use)
+    if len(levels) == 1:
+        raise _no_variation(name, levels[0])
+    if len(levels) != 2:
+        raise _not_binary(name, list(levels), numeric=False)
+    if set(levels) == {0, 1}:  # a category of 1 and 0 means numbers, whatever the order of its levels
+        levels = tuple(sorted(levels))
+    code_of_success = value.levels.index(levels[1])
+    return Outcome(name, "binary", levels), (value.codes == code_of_success).astype(np.float64)
+
+
+def _no_variation(name: str, value: Any) -> OutcomeError:
+    return OutcomeError(f"The outcome {name!r} has no variation: only one value, {value!r}, among the rows used; both 0 and 1 must occur")
+
+
+def _not_binary(name: str, values: list[Any], numeric: bool) -> OutcomeError:
+    found = values if not numeric else [int(v) if float(v).is_integer() else v for v in values]
+    shown = " and ".join(map(repr, found)) if len(found) == 2 else list_names(found, 6)
+    inner = name[2:-1] if name.startswith("I(") else name
+    remedy = f"code it, e.g. 'I({inner} == {found[-1]!r}) ~ …'" if len(found) <= 10 else f"cut it, e.g. 'I({inner} > {found[len(found) // 2]!r}) ~ …'"
+    return OutcomeError(
+        f"The outcome {name!r} must be binary: 0/1, true/false or text with exactly two values; found {len(found)} distinct values {shown}; {remedy}"
+    )
+
+
+def recode_outcome(outcome: Outcome, value: Any) -> NDArray[np.float64]:
+    """Code new rows of the left side as the fitted rows were; missing stays NaN.
+
+    Returns: y (m,) float64.  Raises: LevelError for a value that is neither of the two; OutcomeError for text where numbers were.
+    """
+    if outcome.kind == "numeric":
+        if isinstance(value, Levels):
+            raise OutcomeError(f"The outcome {outcome.name!r} holds text; it was numeric in the fitted rows")
+        return np.asarray(value, dtype=np.float64)
+    if not isinstance(value, Levels):
+        values = np.asarray(value, dtype=np.float64)
+        known, codes = np.unique(values[~np.isnan(values)], return_inverse=True)
+        full = np.full(len(values), -1, dtype=np.intp)
+        full[~np.isnan(values)] = codes
+        value = Levels(full, tuple(known.tolist()))
+    place = {level: float(i) for i, level in enumerate(outcome.levels)}
+    used = set(np.unique(value.codes).tolist()) - {-1}
+    unknown = [value.levels[c] for c in sorted(used) if value.levels[c] not in place]
+    if unknown:
+        raise LevelError(f"The outcome {outcome.name!r} has values {list_names(unknown, 6)}; the fitted rows had {list_names(outcome.levels)}")
+    table = np.array([*(place.get(level, np.nan) for level in value.levels), np.nan])
+    return np.asarray(table[value.codes])
+

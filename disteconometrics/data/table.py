@@ -1,0 +1,345 @@
+"""The user's table — pandas, polars or a dict — one checked column at a time.
+
+Only the columns that a formula or an option names are looked at, so wide tables stay cheap.  A column ends as one of
+three kinds: ``number`` (float64, NaN where missing), ``bool`` (the same, from true/false) or ``level`` (codes into levels).
+What decides is what a column holds, not how it is stored: nullable, Arrow, sparse, object and Decimal columns all work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.errors import DataError, MissingColumnError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Column", "Table", "list_names", "show_rows"]
+
+TABLES = "a pandas DataFrame, a polars DataFrame or a dict of arrays"
+
+
+def list_names(names: Any, limit: int = 20) -> str:
+    """Return at most ``limit`` names (iterable of any) in one line, with what was left out counted.
+
+    Returns: str.  Raises: nothing.
+    """
+    names = list(names)
+    more = f", … ({len(names) - limit} more)" if len(names) > limit else ""
+    return ", ".join(repr(n) for n in names[:limit]) + more
+
+
+def show_rows(mask: NDArray[np.bool_]) -> str:
+    """Return ``"3 rows (first: 0, 5, 9)"`` for a mask (n,) bool; rows are positions from 0.
+
+    Returns: str.  Raises: nothing.
+    """
+    where = np.flatnonzero(mask)
+    first = ", ".join(str(i) for i in where[:3])
+    return f"{len(where)} row{'s' if len(where) != 1 else ''} (first: {first})"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A checked column: ``numbers`` (n,) float64 for kinds number and bool, ``codes`` (n,) intp and ``levels`` for kind level.
+
+    ``native`` (n,) keeps integers as they were, for the spelling of levels in ``C(x)``.  Missing is NaN, or code −1.
+    """
+
+    name: str
+    kind: str
+    numbers: NDArray[np.float64] | None = None
+    native: NDArray[Any] | None = None
+    codes: NDArray[np.intp] | None = None
+    levels: tuple[Any, ...] = ()
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The array (n,) that holds the rows: numbers, or codes of levels.  Raises: nothing."""
+        values = self.codes if self.numbers is None else self.numbers
+        assert values is not None
+        return values
+
+    def trouble(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """Return masks (n,) of missing and of infinite rows, each None when there are none.  Raises: nothing."""
+        if self.numbers is None:
+            missing = self.values < 0
+            return (missing if missing.any() else None), None
+        with np.errstate(all="ignore"):
+            if np.isfinite(self.numbers.sum()):  # one pass; a sum of finite numbers that overflows takes the slow way
+                return None, None
+        missing, infinite = np.isnan(self.numbers), np.isinf(self.numbers)
+        return (missing if missing.any() else None), (infinite if infinite.any() else None)
+
+    def take(self, rows: NDArray[np.intp] | None) -> Column:
+        """Return the column at row positions (m,) intp; None means all.  Raises: nothing."""
+        if rows is None:
+            return self
+        cut = [None if a is None else a[rows] for a in (self.numbers, self.native, self.codes)]
+        return Column(self.name, self.kind, cut[0], cut[1], cut[2], self.levels)
+
+
+class Table:
+    """The user's table by column name; ``data`` is a pandas or polars DataFrame or a dict of columns, never changed.
+
+    Raises: OptionError for anything else, DataError for columns of unequal length or index.
+    """
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self._cache: dict[str, Column] = {}
+        module = type(data).__module__.partition(".")[0]
+        self.kind = "pandas" if isinstance(data, pd.DataFrame) else module if module == "polars" else "dict"
+        if self.kind == "polars" and type(data).__name__ != "DataFrame":
+            raise OptionError(f"data is a polars {type(data).__name__}; pass a DataFrame: call .collect() first")
+        if self.kind == "dict":
+            if not isinstance(data, Mapping):
+                raise OptionError(_refuse_table(data))
+            self._rows, self._index = _check_mapping(data)
+        else:
+            self._rows, self._index = len(data), None
+        if self.kind == "pandas" and data.columns.nlevels > 1:
+            raise OptionError("data has several levels of column labels; flatten them to one name per column")
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @cached_property
+    def index(self) -> Any:
+        """The pandas Index (n,) of the rows; positions when the table has no index."""
+        if self.kind == "pandas":
+            return self.data.index
+        return pd.RangeIndex(self._rows) if self._index is None else self._index
+
+    @property
+    def names(self) -> list[Hashable]:
+        """All column labels, as they are."""
+        return list(self.data) if self.kind == "dict" else list(self.data.columns)
+
+    def find(self, name: str, role: str) -> Any:
+        """Return the label in the table that ``name`` means; ``role`` says what asked for it.
+
+        Returns: the label.  Raises: MissingColumnError with close matches.
+        """
+        labels = self.data if self.kind == "dict" else self.data.columns
+        if name in labels:
+            return name
+        for label in self.names:  # Python reads names in expressions in a normal form of Unicode; files may hold another
+            if isinstance(label, str) and unicodedata.normalize("NFKC", label) == unicodedata.normalize("NFKC", name):
+                return label
+        texts = [str(label) for label in self.names]
+        close = difflib.get_close_matches(name, texts, n=3)
+        hint = f" Did you mean {list_names(close)}?" if close else ""
+        if name in texts:
+            hint = f" The label {name} is there but is not text: rename it with data.rename(columns=str)."
+        raise MissingColumnError(f"Column {name!r} ({role}) is not in the data.{hint} Columns are {list_names(texts)}.")
+
+    def raw(self, name: str, role: str) -> Any:
+        """Return a column as stored: pandas Series, array or (polars) what pandas can hold.
+
+        Returns: array-like (n,).  Raises: MissingColumnError; DataError for a duplicate label.
+        """
+        label = self.find(name, role)
+        values = self.data.get_column(label) if self.kind == "polars" else self.data[label]
+        if isinstance(values, pd.DataFrame):
+            raise DataError(f"Column {name!r} ({role}) is a duplicate: {values.shape[1]} columns have this name; rename them.")
+        if self.kind == "polars" or type(values).__module__.startswith("polars"):
+            return _from_polars(values, name)
+        if not hasattr(values, "dtype"):
+            return pd.Series(list(values))
+        return values
+
+    def column(self, name: str, role: str) -> Column:
+        """Return a column checked and sorted into its kind.
+
+        Returns: Column.  Raises: MissingColumnError; DataError for dates, complex, nested or mixed values.
+        """
+        if name not in self._cache:
+            self._cache[name] = _classify(name, self.raw(name, role), role)
+        return self._cache[name]
+
+
+def _refuse_table(data: Any) -> str:
+    remedy = "name the columns: pd.DataFrame(array, columns=[…])"
+    if data is None:
+        remedy = "pass the table as the first argument of fit"
+    elif hasattr(data, "to_pandas"):
+        remedy = "call .to_pandas() first"
+    elif isinstance(data, pd.Series):
+        remedy = "call .to_frame() first"
+    return f"data must be {TABLES}, not {type(data).__name__}; {remedy}"
+
+
+def _check_mapping(data: Mapping[Any, Any]) -> tuple[int, Any]:
+    """Return the common length and the common index (None without Series); labels are never aligned in silence."""
+    lengths: dict[Any, int] = {}
+    first: tuple[Any, Any] | None = None
+    for name, values in data.items():
+        shape = getattr(values, "shape", None)
+        if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__") or shape == ():
+            raise DataError(f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array of equal length")
+        if shape is not None and len(shape) != 1:
+            raise DataError(f"Column {name!r} of the dict has shape {tuple(shape)}; every value must be one-dimensional")
+        lengths[name] = len(values)
+        if isinstance(values, pd.Series):
+            if first is None:
+                first = (name, values.index)
+            elif values.index is not first[1] and not values.index.equals(first[1]):
+                raise DataError(
+                    f"Series {first[0]!r} and {name!r} of the dict have a different index; put them in one DataFrame, "
+                    "or pass .to_numpy() if the rows match by position"
+                )
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name!r}: {n}" for name, n in list(lengths.items())[:10])
+        raise DataError(f"Columns of the dict differ in length: {shown}")
+    return next(iter(lengths.values()), 0), None if first is None else first[1]
+
+
+def _from_polars(values: Any, name: str) -> Any:
+    """Convert one polars Series without pyarrow: numbers by buffer, everything else by value."""
+    kind = str(values.dtype)
+    if kind.startswith(("List", "Array", "Struct")):
+        raise DataError(f"Column {name!r} holds nested values ({kind}); unpack them into columns of numbers")
+    if kind.startswith("Enum"):
+        return pd.Categorical(values.to_list(), categories=values.cat.get_categories().to_list())
+    if kind.startswith(("Int", "UInt", "Float")) and (kind.startswith("Float") or not values.null_count()):
+        return values.to_numpy()
+    if kind.startswith(("Int", "UInt")):
+        return pd.array(values.to_list(), dtype=kind if not kind.endswith("128") else "object")
+    return pd.Series(values.to_list(), dtype=None if kind.startswith(("Date", "Time", "Duration")) else "object")
+
+
+def _classify(name: str, raw: Any, role: str) -> Column:
+    dtype = getattr(raw, "dtype", None)
+    if isinstance(raw, (pd.Series, pd.Index)):
+        raw = raw.to_numpy() if isinstance(dtype, np.dtype) else raw.array
+    if not hasattr(raw, "__array__"):
+        raise DataError(f"Column {name!r} ({role}) is a {type(raw).__name__}, not an array of values")
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _from_categorical(name, raw)
+    if isinstance(dtype, pd.SparseDtype):
+        raw = np.asarray(raw.to_dense() if hasattr(raw, "to_dense") else raw)
+    if isinstance(raw, np.ma.MaskedArray):
+        raw = _unmask(raw)
+    if isinstance(raw, np.ndarray):
+        return _from_numpy(name, raw, role)
+    if not isinstance(raw, pd.api.extensions.ExtensionArray):
+        return _from_numpy(name, np.asarray(raw), role)
+    return _from_extension(name, raw, role)
+
+
+def _unmask(raw: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    """Return a plain array in which masked means missing."""
+    mask = np.ma.getmaskarray(raw)
+    if not mask.any():
+        return np.asarray(raw.data)
+    if raw.dtype.kind in "f":
+        return np.asarray(raw.astype(np.float64).filled(np.nan))
+    out = np.asarray(raw.data).astype(object)
+    out[mask] = None
+    return out
+
+
+def _from_extension(name: str, raw: Any, role: str) -> Column:
+    kind = getattr(raw.dtype, "kind", "O")
+    if kind in "mM" or isinstance(raw.dtype, (pd.PeriodDtype, pd.DatetimeTZDtype)):
+        raise _dates(name, role, str(raw.dtype))
+    if kind in "iufb":
+        missing = np.asarray(pd.isna(raw))
+        numbers = raw.to_numpy(dtype=np.float64, na_value=np.nan)
+        if kind == "b":
+            return Column(name, "bool", numbers)
+        if kind in "iu":
+            whole = raw.to_numpy(dtype=np.uint64 if kind == "u" else np.int64, na_value=0)
+            return Column(name, "number", numbers, native=whole) if not missing.all() else Column(name, "number", numbers)
+        return Column(name, "number", np.asarray(numbers, dtype=np.float64))
+    if isinstance(raw.dtype, pd.StringDtype):
+        return _from_text(name, raw)
+    return _from_objects(name, np.asarray(raw.to_numpy(dtype=object)), role)
+
+
+def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
+    if raw.ndim != 1:
+        raise DataError(f"Column {name!r} ({role}) holds nested values of shape {raw.shape[1:]}; unpack them into columns")
+    kind = raw.dtype.kind
+    if kind == "f":
+        with np.errstate(over="ignore"):  # a longdouble beyond float64 becomes inf and is reported as such
+            return Column(name, "number", np.asarray(raw, dtype=np.float64))
+    if kind in "iu":
+        return Column(name, "number", raw.astype(np.float64), native=raw)
+    if kind == "b":
+        return Column(name, "bool", raw.astype(np.float64))
+    if kind == "c":
+        raise DataError(f"Column {name!r} ({role}) holds complex numbers; use .real or .imag")
+    if kind in "mM":
+        raise _dates(name, role, str(raw.dtype))
+    if kind in "UT":
+        return _from_text(name, raw.astype(object))
+    if kind == "O":
+        return _from_objects(name, raw, role)
+    raise DataError(f"Column {name!r} ({role}) has dtype {raw.dtype}; convert it to numbers or text")
+
+
+def _dates(name: str, role: str, dtype: str) -> DataError:
+    return DataError(
+        f"Column {name!r} ({role}) holds dates or times ({dtype}); turn it into a number, e.g. data[{name!r}].dt.year, "
+        "or into text for one level per date"
+    )
+
+
+def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
+    """Sort an object column by what it holds; None, NaN, NaT and pd.NA are missing."""
+    what = pd.api.types.infer_dtype(raw, skipna=True)
+    if what == "string":
+        return _from_text(name, raw)
+    if what in ("floating", "integer", "mixed-integer-float", "decimal", "boolean", "empty", "integer-na"):
+        missing = np.asarray(pd.isna(raw))
+        numbers = np.full(len(raw), np.nan)
+        try:
+            numbers[~missing] = [float(v) for v in raw[~missing]]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"Column {name!r} ({role}) holds a value that is not a float64 number: {error}") from None
+        if what == "integer" and np.abs(numbers[~missing]).max(initial=0) < 2**53:
+            return Column(name, "number", numbers, native=np.where(missing, 0, numbers).astype(np.int64))
+        return Column(name, "bool" if what == "boolean" else "number", numbers)
+    if what == "complex":
+        raise DataError(f"Column {name!r} ({role}) holds complex numbers; use .real or .imag")
+    if what in ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"):
+        raise _dates(name, role, what)
+    if what in ("categorical", "interval"):
+        return _from_categorical(name, pd.Categorical(raw))
+    kinds = sorted({type(v).__name__ for v in raw if v is not None and not (isinstance(v, float) and np.isnan(v))})
+    if any(isinstance(v, (list, tuple, dict, set, np.ndarray, pd.Series)) for v in raw):
+        raise DataError(f"Column {name!r} ({role}) holds nested values ({', '.join(kinds)}); unpack them into columns of numbers")
+    raise DataError(
+        f"Column {name!r} ({role}) mixes types that are neither all numbers nor all text ({', '.join(kinds[:5])}); "
+        "clean it, e.g. with pd.to_numeric or .astype(str)"
+    )
+
+
+def _from_text(name: str, raw: Any) -> Column:
+    codes, found = pd.factorize(raw, sort=True)
+    return Column(name, "level", codes=codes.astype(np.intp), levels=tuple(str(v) for v in found))
+
+
+def _from_categorical(name: str, raw: Any) -> Column:
+    values = raw if isinstance(raw, pd.Categorical) else pd.Categorical(raw)
+    levels = tuple(_plain(v) for v in values.categories)
+    return Column(name, "level", codes=np.asarray(values.codes, dtype=np.intp), levels=levels)
+
+
+def _plain(level: Any) -> Any:
+    """Levels are text, bools or numbers, so that a file can hold them; intervals and dates go by their text."""
+    if isinstance(level, np.generic):
+        level = level.item()
+    return level if isinstance(level, (str, bool, int, float)) else str(level)

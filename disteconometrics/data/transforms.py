@@ -1,0 +1,91 @@
+"""The fixed table of functions that a formula may call, and how each may be called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from formulaic.transforms import basis_spline, center, cyclic_cubic_spline, natural_cubic_spline, poly, scale
+from formulaic.transforms.contrasts import (
+    DiffContrasts,
+    HelmertContrasts,
+    PolyContrasts,
+    SASContrasts,
+    SumContrasts,
+    TreatmentContrasts,
+)
+from formulaic.transforms.patsy_compat import standardize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CONSTANTS", "CONTRASTS", "TRANSFORMS", "Transform", "known_functions"]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A function of a formula: ``kind`` row (by row), state (learns from the fitted rows), lag, level, same or quote.
+
+    ``arity`` columns come first; ``options`` names the constants that may follow, in the order of the signature, and
+    ``keyword_only`` those that need their name.
+    """
+
+    kind: str
+    function: Callable[..., Any] | None = None
+    arity: int = 1
+    options: tuple[str, ...] = ()
+    keyword_only: tuple[str, ...] = ()
+
+
+_ROW_ONE = (
+    "log log1p log10 log2 exp expm1 exp2 sqrt cbrt abs absolute fabs square sign floor ceil trunc rint reciprocal "
+    "sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arccosh arctanh"
+).split()
+_ROW_TWO = "maximum minimum fmax fmin power hypot arctan2 mod".split()
+_SPLINE = ("df", "knots", "lower_bound", "upper_bound", "constraints")
+
+TRANSFORMS: dict[str, Transform] = {
+    **{name: Transform("row", getattr(np, name)) for name in _ROW_ONE},
+    **{name: Transform("row", getattr(np, name), 2) for name in _ROW_TWO},
+    "where": Transform("row", np.where, 3),
+    "clip": Transform("row", np.clip, 3),
+    "I": Transform("same"),
+    "Q": Transform("quote"),
+    "C": Transform("level", options=("contrasts",), keyword_only=("levels", "spans_intercept")),
+    "lag": Transform("lag", options=("k",)),
+    "scale": Transform("state", scale, options=("center", "scale", "ddof")),
+    "standardize": Transform("state", standardize, options=("center", "rescale", "ddof")),
+    "center": Transform("state", center),
+    "poly": Transform("state", poly, options=("degree", "raw")),
+    "bs": Transform(
+        "state",
+        basis_spline,
+        options=("df", "knots", "degree", "include_intercept", "lower_bound", "upper_bound", "extrapolation"),
+    ),
+    "cr": Transform("state", natural_cubic_spline, options=_SPLINE, keyword_only=("extrapolation",)),
+    "cs": Transform("state", natural_cubic_spline, options=_SPLINE, keyword_only=("extrapolation",)),
+    "cc": Transform("state", cyclic_cubic_spline, options=_SPLINE, keyword_only=("extrapolation",)),
+}
+
+CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
+
+# contrasts by the spelling a formula uses, with the names of their constant arguments
+CONTRASTS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "contr.treatment": (TreatmentContrasts, ("base",)),
+    "contr.SAS": (SASContrasts, ("base",)),
+    "contr.sum": (SumContrasts, ()),
+    "contr.helmert": (HelmertContrasts, ("reverse", "scale")),
+    "contr.diff": (DiffContrasts, ("backward",)),
+    "contr.poly": (PolyContrasts, ("scores",)),
+    "Treatment": (TreatmentContrasts, ("reference",)),
+    "Sum": (SumContrasts, ()),
+    "Helmert": (HelmertContrasts, ("reverse", "scale")),
+    "Diff": (DiffContrasts, ("backward",)),
+    "Poly": (PolyContrasts, ("scores",)),
+}
+
+
+def known_functions() -> str:
+    """Return the callable names in one line, for messages.  Raises: nothing."""
+    return ", ".join(sorted(TRANSFORMS)) + " (also as np.log, np.exp, …) and " + ", ".join(CONTRASTS) + " inside C()"
