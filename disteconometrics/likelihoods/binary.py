@@ -7,12 +7,13 @@ no term cancels, so each is accurate to rounding in both tails.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RowTerms", "inverse_logit", "logistic"]
+__all__ = ["LOGISTIC", "Kernel", "RowTerms", "inverse_logit", "logistic", "logistic_score"]
 
 _HALF_INDEX_LIMIT = 350.0  # exp(2 · 350) is the last power that float64 can square-root back
 
@@ -23,6 +24,13 @@ class RowTerms(NamedTuple):
     loglik: NDArray[np.float64]
     score: NDArray[np.float64]
     root_weight: NDArray[np.float64]
+
+
+class Kernel(NamedTuple):
+    """A binary law as functions of (y, η): all three terms of a row, and its score alone where that is cheaper."""
+
+    terms: Callable[[NDArray[np.float64], NDArray[np.float64]], RowTerms]
+    score: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
 
 def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
@@ -62,6 +70,18 @@ def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
     v *= half
     v *= -2.0
     return RowTerms(loglik, v, u)
+
+
+def logistic_score(y: NDArray[np.float64], eta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """y − 1/(1 + exp(−η)), accurate to rounding of one, in five operations."""
+    u = np.negative(eta)
+    np.exp(u, out=u)
+    u += 1.0
+    np.reciprocal(u, out=u)
+    return np.subtract(y, u, out=u)
+
+
+LOGISTIC = Kernel(logistic, logistic_score)
 
 
 def inverse_logit(eta: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,28 +6,26 @@ scaled by √w and multiplied with itself, so a pass costs little more than a ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.blocks import Block
-from disteconometrics.likelihoods.binary import RowTerms
+from disteconometrics.likelihoods.binary import Kernel, RowTerms
 
-__all__ = ["IndexModel", "Kernel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
-
-Kernel = Callable[[NDArray[np.float64], NDArray[np.float64]], RowTerms]
+__all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
 CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
 
 
 class Pass(NamedTuple):
-    """Sums over rows at one β: log-likelihood, score (k,), information (k, k) or None; and the least root weight of a row."""
+    """Sums over rows at one β: log-likelihood, score (k,), information (k, k), and the least root weight of a row."""
 
     loglik: float
     score: NDArray[np.float64]
-    information: NDArray[np.float64] | None
+    information: NDArray[np.float64]
     smallest_root: float
 
 
@@ -61,12 +59,17 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
             )
 
 
-def row_terms(kernel: Kernel, block: Block, beta: NDArray[np.float64]) -> RowTerms:
-    """Evaluate the kernel on a block with its offset, and multiply by its weights (root of them for the root)."""
+def index(block: Block, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """η = X·β + offset of a block's rows."""
     eta = block.X @ beta
     if block.offset is not None:
         eta += block.offset
-    terms = kernel(block.y, eta)
+    return eta
+
+
+def row_terms(kernel: Kernel, block: Block, beta: NDArray[np.float64]) -> RowTerms:
+    """Evaluate the kernel on a block with its offset, and multiply by its weights (root of them for the root)."""
+    terms = kernel.terms(block.y, index(block, beta))
     if block.weights is None:
         return terms
     return RowTerms(terms.loglik * block.weights, terms.score * block.weights, terms.root_weight * np.sqrt(block.weights))
@@ -75,8 +78,22 @@ def row_terms(kernel: Kernel, block: Block, beta: NDArray[np.float64]) -> RowTer
 def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
     """Multiply the rows of X (m, k) by ``factor`` (m,); flat for row-major X, since short inner loops are slow."""
     if X.flags.c_contiguous:
-        return X * np.repeat(factor, X.shape[1]).reshape(X.shape)
+        scaled = np.repeat(factor, X.shape[1]).reshape(X.shape)
+        scaled *= X
+        return scaled
     return (X.T * factor).T
+
+
+def _runs(part: NDArray[np.float64], run: int, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Copy whole runs of consecutive rows."""
+    runs = len(part) // run
+    return part[: runs * run].reshape(runs, run, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
+
+
+def _total(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    if len(parts) == 1:
+        return parts[0]
+    return np.sum(np.asarray(parts), axis=0, dtype=np.longdouble).astype(np.float64)
 
 
 class IndexModel:
@@ -84,7 +101,7 @@ class IndexModel:
 
     Parameters
     ----------
-    kernel : callable (y, η) → RowTerms.
+    kernel : Kernel, such as `LOGISTIC`.
     blocks : sequence of Block, iterated once a pass.
     rows : int, their number where counting would mean making them.
     """
@@ -94,26 +111,33 @@ class IndexModel:
         self.blocks = blocks
         self.rows = sum(len(block.y) for block in blocks) if rows is None else rows
 
-    def evaluate(self, beta: NDArray[np.float64], information: bool = True) -> Pass:
-        """Log-likelihood, score and (on request) information at β in one pass.
+    def evaluate(self, beta: NDArray[np.float64]) -> Pass:
+        """Log-likelihood, score and information at β in one pass.
 
         Chunk sums are added in extended precision, so the result does not drift with the number of rows.
         """
         logliks: list[float] = []
         scores: list[NDArray[np.float64]] = []
         k, smallest = len(beta), np.inf
-        total = np.zeros((k, k)) if information else None
+        information = np.zeros((k, k))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for block in chunks(self.blocks):
                 terms = row_terms(self.kernel, block, beta)
                 logliks.append(float(terms.loglik.sum()))
                 scores.append(terms.score @ block.X)
                 smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
-                if total is not None:
-                    B = scale_rows(block.X, terms.root_weight)
-                    total += B.T @ B
-        score = np.sum(np.asarray(scores), axis=0, dtype=np.longdouble).astype(np.float64)
-        return Pass(float(np.sum(np.asarray(logliks), dtype=np.longdouble)), score, total, smallest)
+                B = scale_rows(block.X, terms.root_weight)
+                information += B.T @ B
+        return Pass(float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest)
+
+    def score(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score at β alone: about a third of the cost of a full pass."""
+        scores = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block in chunks(self.blocks):
+                rows = self.kernel.score(block.y, index(block, beta))
+                scores.append((rows if block.weights is None else rows * block.weights) @ block.X)
+        return _total(scores)
 
     def extended_score(self, beta: NDArray[np.longdouble]) -> NDArray[np.longdouble]:
         """Score at β with indices and sums in extended precision (80 bits on x86-64): slow, for few rows."""
@@ -121,7 +145,7 @@ class IndexModel:
         for block in self.blocks:
             X = block.X.astype(np.longdouble)
             eta = X @ beta if block.offset is None else X @ beta + block.offset
-            score = self.kernel(block.y, eta.astype(np.float64)).score.astype(np.longdouble)
+            score = self.kernel.terms(block.y, eta.astype(np.float64)).score.astype(np.longdouble)
             total += (score if block.weights is None else score * block.weights) @ X
         return total
 
@@ -146,19 +170,9 @@ class IndexModel:
         The draw has a fixed seed of its own: the same data give the same rows, and no global state is touched.
         """
         rng = np.random.default_rng(20240501)
-        n = self.rows
         picked = []
         for block in self.blocks:
-            m = len(block.y)
-            count = max(1, round(rows * m / n / run))
-            starts = np.sort(rng.integers(0, max(1, m - run + 1), count))
-            index = np.unique((starts[:, None] + np.arange(min(run, m))).ravel())
-            picked.append(
-                Block(
-                    block.y[index],
-                    np.ascontiguousarray(block.X[index]),
-                    None if block.weights is None else block.weights[index],
-                    None if block.offset is None else block.offset[index],
-                )
-            )
+            runs = len(block.y) // run
+            chosen = np.sort(rng.permutation(runs)[: max(1, round(rows * len(block.y) / self.rows / run))])
+            picked.append(Block(*(None if part is None else _runs(part, run, chosen) for part in block)))
         return IndexModel(self.kernel, picked)
