@@ -45,6 +45,7 @@ LOOSE = 1e-6  # violations above it are real whatever the rounding; below it the
 TIGHT = 1e-14  # … and if no cleaned direction is confirmed, even the smallest violated row enters
 TINY_PART = 1e-10  # components this small in unit columns are tried as exact zeros
 MAX_PASSES = 200
+DOUBT = 1e-10  # rows this close to zero, relative to their terms, may owe it to the error of an uncleaned direction
 GAP = 3.0  # smallest ratio between the values of separated and overlapped rows that is worth a try
 
 
@@ -137,9 +138,9 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -
         strict, direction = _combine(whole, strict, direction, rest, more, extra)
         face = _Face.of(whole, ~strict)
     direction, null = _tidy(whole, direction, face, strict)
-    direction = direction / np.max(np.abs(direction)) / whole.scale
+    direction = direction / np.max(np.abs(direction)) / whole.scale + 0.0  # no negative zeros
     kind = "complete" if bool(strict.all()) else "quasi"
-    return Separation(kind, direction, np.flatnonzero(strict), null / whole.scale[:, None])
+    return Separation(kind, direction, np.flatnonzero(strict), null / whole.scale[:, None] + 0.0)
 
 
 def rowwise_bound(column_max: Float, step: Float) -> float:
@@ -194,10 +195,10 @@ def describe(separation: Separation, names: Sequence[str], n: int, success: str)
     >>> found = Separation("quasi", np.array([0.0, 1.0]), np.array([0, 2, 5, 7]), np.array([[0.0], [1.0]]))
     >>> print(describe(found, ["Intercept", "expenditure"], 9, "card = 1"))
     Quasi-complete separation: expenditure predicts card = 1 perfectly for 4 of 9 rows (first rows 0, 2, 5). \
-The likelihood grows without bound along +expenditure; coefficients reported as +inf: expenditure.
+The likelihood keeps growing along +expenditure; coefficients reported as +inf: expenditure.
     """
     d = separation.direction
-    involved = np.flatnonzero(d)
+    involved = np.flatnonzero(d).tolist()
     # the direction is written per unit of its leading column: the last one that is not the intercept, by largest component
     leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
     unit = d / abs(d[leading])
@@ -219,8 +220,16 @@ The likelihood grows without bound along +expenditure; coefficients reported as 
     kind = "Complete" if separation.kind == "complete" else "Quasi-complete"
     return (
         f"{kind} separation: {predictor} predicts {success} perfectly for {count}{shown}. "
-        f"The likelihood grows without bound along {along}; coefficients reported as {'; '.join(infinite)}."
+        f"The likelihood keeps growing along {along}; coefficients reported as {'; '.join(infinite)}."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+
+
+def _times(value: float, name: str) -> str:
+    return name if abs(value - 1.0) < 5e-4 else f"{value:.3g} · {name}"
 
 
 # ---------------------------------------------------------------------------------------------- rows
@@ -341,6 +350,13 @@ def _clean(problem: _Problem, e: Float) -> Float | None:
     return None
 
 
+def _sharpen(problem: _Problem, e: Float) -> Float:
+    """A verified direction, with the rows that are nearly zero made zero if there is a verified direction that does so."""
+    near = np.concatenate([(X @ e) * s <= DOUBT * (np.abs(X) @ np.abs(e)) for s, X in problem.chunks()])
+    found = _project_on_face(problem, e, near) if np.any(near) else None
+    return e if found is None else found
+
+
 def _thresholds(value: Float) -> list[float]:
     """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it; the widest and the lowest."""
     top, floor = float(np.max(value)), float(-np.min(value))
@@ -418,7 +434,8 @@ class _Active:
     """State of the projection of c on {r : W r ≥ 0}: r = c + W_P'v with v > 0 on the active rows P."""
 
     c: Float  # (p,)
-    W: Float  # (m, p) rows of unit norm
+    A: Float  # (m, p) signed rows in scaled columns
+    W: Float  # (m, p) the same rows in orthonormal columns, at unit norm
     active: list[int] = field(default_factory=list)
     v: Float = field(default_factory=lambda: np.zeros(0))
     r: Float = field(default_factory=lambda: np.zeros(0))
@@ -445,6 +462,22 @@ class _Active:
             else:
                 refused.add(worst)
         return False
+
+    def add(self, rows: Float, T: Float) -> None:
+        """Further rows (m, p), none of them zero."""
+        unit = rows @ T
+        unit /= np.sqrt(np.sum(unit * unit, axis=1))[:, None]
+        self.A, self.W = np.concatenate([self.A, rows]), np.concatenate([self.W, unit])
+
+    def refine(self, e: Float, T: Float) -> Float:
+        """e (p,) in scaled columns with a_i'e = 0 on active rows to rounding, which the condition of T had blurred."""
+        if not self.active:
+            return e
+        rows = self.A[self.active]
+        basis = rows @ T
+        for _ in range(2):
+            e = e - T @ np.linalg.lstsq(basis, rows @ e, rcond=None)[0]
+        return e
 
     def _enter(self, row: int) -> bool:
         """Let a row in and drop those whose multiplier would turn negative; False if the row itself would (rounding)."""
@@ -518,7 +551,8 @@ def _decide(problem: _Problem) -> tuple[Float | None, bool]:
         return None, False
     working = np.sort(np.random.default_rng(1).choice(n, min(n, SUBSET), replace=False)).astype(np.intp)
     working = working[size[working] > 0]
-    state = _Active(c, (problem.take(working) @ T) / size[working, None])
+    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)))
+    state.add(problem.take(working), T)
     tolerance = loose
     for _ in range(MAX_PASSES):
         if state.solve(tolerance):
@@ -526,8 +560,8 @@ def _decide(problem: _Problem) -> tuple[Float | None, bool]:
         e = T @ state.r
         slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
         if np.min(slack) >= -loose:
-            found = _accept(problem, e)
-            found = _clean(problem, e) if found is None else found
+            found = _accept(problem, state.refine(e, T))
+            found = _clean(problem, e) if found is None else _sharpen(problem, found)
             if found is not None:
                 return found, False
             if tolerance == TIGHT and np.min(slack) >= -TIGHT:
@@ -537,7 +571,7 @@ def _decide(problem: _Problem) -> tuple[Float | None, bool]:
         add = np.argsort(slack)[: 20 * p + 50] if n < 20 * p + 50 else np.argpartition(slack, 20 * p + 49)[: 20 * p + 50]
         add = np.sort(add[slack[add] < -tolerance]).astype(np.intp)
         if len(add):
-            state.W = np.concatenate([state.W, (problem.take(add) @ T) / size[add, None]])
+            state.add(problem.take(add), T)
             working = np.concatenate([working, add])
     return None, False
 
@@ -557,9 +591,7 @@ def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
 # ---------------------------------------------------------------------------------------------- assembling
 
 
-def _combine(
-    whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float
-) -> tuple[Bool, Float]:
+def _combine(whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float) -> tuple[Bool, Float]:
     """Add a direction that separates further rows, short enough to leave the rows separated so far on their side."""
     won = _strict(rest, more)
     assert won is not None
