@@ -1,0 +1,239 @@
+"""Existence of the maximum: agreement with a linear program, scales and shifts, near separation, large samples, words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from disteconometrics.blocks import Block
+from disteconometrics.optim.separation import Separation, describe, find_separation, rowwise_bound
+
+RNG = np.random.default_rng(11)
+N = 200
+ONE, X1, Z = np.ones(N), np.sort(RNG.normal(size=N)), RNG.normal(size=N)
+HALF = (RNG.random(N) < 0.5).astype(float)
+RARE = (RNG.random(N) < 0.1).astype(float)
+
+
+def find(X: np.ndarray, y: np.ndarray, candidates: list[np.ndarray] | tuple[()] = (), parts: int = 1) -> Separation | None:
+    X = np.ascontiguousarray(X, dtype=float)
+    pairs = zip(np.array_split(y, parts), np.array_split(X, parts), strict=True)
+    return find_separation([Block(a, b) for a, b in pairs], candidates)
+
+
+def oracle(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """All separated rows by one linear program: max Σ t, A d ≥ t, 0 ≤ t ≤ 1, d free."""
+    A = X * (2 * y - 1)[:, None]
+    n, k = A.shape
+    bounds = [(None, None)] * k + [(0, 1)] * n
+    solved = linprog(np.r_[np.zeros(k), -np.ones(n)], np.c_[-A, np.eye(n)], np.zeros(n), bounds=bounds, method="highs")
+    assert solved.status == 0
+    return np.flatnonzero(solved.x[k:] > 0.5)
+
+
+def newton(X: np.ndarray, y: np.ndarray, steps: int) -> list[np.ndarray]:
+    """Coefficients and last step of plain Newton iterations, stopped before the Hessian is singular."""
+    b = step = np.zeros(X.shape[1])
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-X @ b))
+        hessian = (X.T * (p * (1 - p))) @ X
+        if np.linalg.cond(hessian) > 1e12:
+            break
+        step = np.linalg.solve(hessian, X.T @ (y - p))
+        if np.max(np.abs(X @ (b + step))) > 300:
+            break
+        b = b + step
+    return [b, step]
+
+
+def check(X: np.ndarray, y: np.ndarray, found: Separation) -> None:
+    """The fields keep what the docstring promises."""
+    value = X * (2 * y - 1)[:, None] @ found.direction
+    size = np.abs(X) @ np.abs(found.direction)
+    inside = np.zeros(len(y), bool)
+    inside[found.rows] = True
+    assert np.all(value[inside] > 0)
+    assert np.all(np.abs(value[~inside]) <= 1e-13 * size[~inside])
+    assert np.max(np.abs(X[~inside] @ found.null), initial=0.0) <= 1e-12 * np.max(np.abs(X) @ np.abs(found.null))
+    k, m = found.null.shape
+    scaled = X / np.max(np.abs(X), axis=0)
+    assert m == k - (np.linalg.matrix_rank(scaled[~inside]) if np.any(~inside) else 0)
+    assert (found.kind == "complete") == bool(inside.all())
+    assert np.all(found.direction[~np.any(found.null, axis=1)] == 0)
+    fitted = found.null @ np.linalg.lstsq(found.null, found.direction, rcond=None)[0]
+    np.testing.assert_allclose(fitted, found.direction, rtol=1e-10, atol=1e-12 * np.max(np.abs(found.direction)))
+
+
+def random_design(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    k = int(rng.integers(1, 7))
+    n = int(rng.integers(max(4, k + 1), 61))
+    shape = rng.integers(6)
+    X = rng.normal(size=(n, k)) if shape < 2 else rng.integers(-2, 3, (n, k)).astype(float)  # ties
+    X[:, 0] = 1
+    if shape == 3:
+        X[:, 1:] = rng.random((n, k - 1)) < 0.12  # rare levels
+    if shape == 5 and k > 2:
+        X[:, 2] = X[:, 1] * (rng.random(n) < 0.3)  # an interaction
+    eta = X @ rng.normal(size=k) * rng.choice([0.3, 1, 3])
+    y = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+    story = rng.integers(4)
+    if story == 0:
+        y = (eta > 0).astype(float)
+    if story in (1, 2):  # separated along a plane with rows on it; then once more inside the plane
+        value = X @ rng.integers(-1, 2, k)
+        inner = X @ rng.integers(-1, 2, k)
+        if story == 2:
+            y = np.where(inner > 0, 1.0, np.where(inner < 0, 0.0, y))
+        y = np.where(value > 0, 1.0, np.where(value < 0, 0.0, y))
+    return X, y
+
+
+def test_agrees_with_a_linear_program():
+    rng = np.random.default_rng(2019)
+    kinds = {"none": 0, "quasi": 0, "complete": 0}
+    directions = set()
+    while sum(kinds.values()) < 500:
+        X, y = random_design(rng)
+        if np.linalg.matrix_rank(X) < X.shape[1]:
+            continue
+        expected = oracle(X, y)
+        kinds["none" if not len(expected) else "complete" if len(expected) == len(y) else "quasi"] += 1
+        for candidates in ((), newton(X, y, int(rng.integers(3, 25))), [rng.normal(size=X.shape[1])]):
+            found = find(X, y, candidates, parts=int(rng.integers(1, 4)))
+            assert (found is None) == (not len(expected))
+            if found is not None:
+                assert np.array_equal(found.rows, expected)
+                check(X, y, found)
+                directions.add(found.null.shape[1])
+    assert min(kinds.values()) > 40
+    assert directions >= {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("shift", [0.0, 1e4, 1e6])
+def test_scales_and_shifts_change_nothing(factor, shift):
+    rounded = np.round(8 * X1) / 8  # exact in binary, so that ties stay ties when shifted
+    cut = 0.25
+    designs = {
+        "complete": (np.c_[ONE, X1, Z], (X1 > 0.1).astype(float), N),
+        "quasi": (np.c_[ONE, rounded], np.where(rounded == cut, HALF, rounded > cut), int(np.sum(rounded != cut))),
+        "rare level": (np.c_[ONE, X1, RARE], np.maximum(HALF, RARE), int(np.sum(RARE))),
+        "none": (np.c_[ONE, X1, RARE], HALF, 0),
+    }
+    for name, (X, y, rows) in designs.items():
+        moved = X.copy()
+        moved[:, 1] = (X[:, 1] + shift) * factor
+        found = find(moved, y)
+        assert (0 if found is None else len(found.rows)) == rows, name
+        if found is not None:
+            check(moved, y, found)
+
+
+@pytest.mark.parametrize("hair", [1e-3, 1e-5, 1e-7, 1e-9, 1e-11])
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_a_hair_decides(hair, shift):
+    """One row over the line by a hair: the maximum exists, however far; the same hair as a gap: it does not."""
+    if shift and hair < 1e-10:
+        pytest.skip("the shifted column cannot hold the hair")
+    x = X1.copy()
+    above = int(np.flatnonzero(X1 > 0)[0])
+    x[above - 1 : above + 1] = 0, hair
+    y = (np.arange(N) >= above).astype(float)
+    X = np.c_[ONE, x + shift, RARE * 1e3]
+    y[RARE == 1] = HALF[RARE == 1]
+    y[np.flatnonzero(RARE)[:4]] = 0, 1, 1, 0
+    y[above - 1 : above + 1] = 0, 1
+    X[above - 1 : above + 1, 2] = 0
+    overlapped = RARE.astype(bool)
+    overlapped[above - 1 : above + 1] = False
+    gap = find(X[~overlapped][:, :2], y[~overlapped])
+    assert gap is not None
+    assert gap.kind == "complete"
+    y[above - 1 : above + 1] = 1, 0
+    assert find(X[~overlapped][:, :2], y[~overlapped]) is None
+    assert find(X[~overlapped][:, :2], y[~overlapped], newton(X[~overlapped][:, :2], y[~overlapped], 30)) is None
+
+
+def test_large_sample_by_candidates_and_by_generation():
+    rng = np.random.default_rng(4)
+    n, k = 60_000, 6
+    X = rng.normal(size=(n, k))
+    X[:, 0] = 1
+    X[:, 3] = 0
+    X[rng.choice(n, 9, replace=False), 3] = 1
+    y = (rng.random(n) < 1 / (1 + np.exp(-X @ rng.normal(size=k)))).astype(float)
+    y[X[:, 3] == 1] = 0
+    y[np.flatnonzero(X[:, 3])[:2]] = 1, 0
+    assert find(X, y, newton(X, y, 12), parts=3) is None
+    assert find(X, y) is None
+    y[X[:, 3] == 1] = 0
+    for candidates in ((), newton(X, y, 12)):
+        found = find(X, y, candidates, parts=3)
+        assert found is not None
+        assert np.array_equal(found.rows, np.flatnonzero(X[:, 3]))
+        assert np.array_equal(found.direction, [0, 0, 0, -1, 0, 0] / np.array(2.0))
+    y = (X @ np.ones(k) > 0).astype(float)
+    assert find(X, y).kind == "complete"
+    margin = np.argsort(np.abs(X @ np.ones(k)))[:20]
+    y[margin] = 1 - y[margin]
+    assert find(X, y) is None
+
+
+def test_many_factor_levels():
+    rng = np.random.default_rng(8)
+    level = rng.integers(0, 40, 6000)
+    X = np.c_[(level[:, None] == np.arange(40)), rng.normal(size=(6000, 2))].astype(float)
+    y = (rng.random(6000) < 0.5).astype(float)
+    pure = np.isin(level, [3, 17, 29])
+    y[pure] = level[pure] != 17
+    found = find(X, y)
+    assert found is not None
+    assert np.array_equal(found.rows, np.flatnonzero(pure))
+    assert np.array_equal(np.flatnonzero(found.direction), [3, 17, 29])
+    assert np.array_equal(np.sign(found.direction[[3, 17, 29]]), [1, -1, 1])
+    assert found.null.shape == (42, 3)
+
+
+def test_one_class_zero_rows_and_useless_candidates():
+    assert find(np.c_[ONE, X1], ONE).kind == "complete"
+    found = find(np.c_[RARE, RARE * Z], ONE)  # rows of zeros say nothing
+    assert (found.kind, len(found.rows)) == ("quasi", int(RARE.sum()))
+    useless = [np.full(2, np.nan), np.zeros(2), np.array([np.inf, 0])]
+    assert find(np.c_[ONE, X1], HALF, useless) is None
+    assert find(np.c_[ONE, X1], (X1 > 0).astype(float), useless).kind == "complete"
+
+
+def test_rowwise_bound_below_one_proves_a_maximum():
+    rng = np.random.default_rng(12)
+    proven = 0
+    for _ in range(150):
+        X, y = random_design(rng)
+        if np.linalg.matrix_rank(X) < X.shape[1]:
+            continue
+        step = newton(X, y, 6)[1]
+        bound = rowwise_bound(np.max(np.abs(X), axis=0), step)
+        assert bound >= np.max(np.abs(X @ step)) * (1 - 1e-12)
+        if bound < 1 and np.any(step):
+            proven += 1
+            assert find(X, y) is None
+    assert proven > 10
+
+
+def test_words():
+    X = np.c_[ONE, X1, RARE]
+    y = np.maximum(HALF, RARE)
+    rows = np.flatnonzero(RARE)
+    names = ["Intercept", "x", "rare"]
+    assert describe(find(X, y), names, N, "card = 1") == (
+        f"Quasi-complete separation: rare predicts card = 1 perfectly for {len(rows)} of {N} rows "
+        f"(first rows {rows[0]}, {rows[1]}, {rows[2]}). "
+        "The likelihood keeps growing along +rare; coefficients reported as +inf: rare."
+    )
+    tied = np.round(2 * X1) / 2
+    text = describe(find(np.c_[ONE, tied], np.where(tied == -0.5, HALF, tied < -0.5)), names[:2], N, "y = 1")
+    assert "a combination of Intercept, x predicts y = 1 perfectly" in text
+    assert "along −0.5 · Intercept −x; coefficients reported as −inf: Intercept, x." in text
+    many = Separation("complete", np.linspace(-1, 1, 10), np.arange(N), np.eye(10))
+    text = describe(many, list("abcdefghij"), N, "y = 1")
+    assert text.startswith("Complete separation: a combination of a, b, c, d, e, f, … predicts y = 1 perfectly for all 200 rows.")
