@@ -78,8 +78,8 @@ class Design:
     def column(self, name: str, role: str) -> pd.Series:
         """Return a column of the user's table among the used rows; ``role`` (cluster, time) goes into messages.
 
-        Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text; MissingColumnError; DataError
-        that counts missing values.
+        Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text; MissingColumnError;
+        DataError that counts missing values.
         """
         _check_name(name, role)
         raw = self.table.raw(name, role)
@@ -97,17 +97,17 @@ class Design:
             )
         return series
 
-    def codes(self, names: Sequence[str], role: str = "cluster") -> tuple[NDArray[np.intp], int]:
+    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[NDArray[np.intp], int]:
         """Return integer codes 0…G−1 of the distinct values of one column, or of several jointly.
 
         Returns: (codes (n,) intp, G).  Raises: as `column`; OptionError without a name.
         """
-        names = [names] if isinstance(names, str) else list(names)
-        if not names:
+        chosen: list[Any] = list(names) if isinstance(names, (list, tuple)) else [names]
+        if not chosen:
             raise OptionError(f"{role} needs the name of at least one column")
         joint: NDArray[np.intp] | None = None
         count = 0
-        for name in names:
+        for name in chosen:
             try:
                 codes, distinct = pd.factorize(self.column(name, role))
             except TypeError:
@@ -132,8 +132,9 @@ def build_design(
 ) -> Design:
     """Turn a formula and a table into a Design.
 
-    Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays (n,); ``weights`` and
-    ``offset`` names of columns; ``weight_type`` frequency or sampling, with ``weights``; ``outcome`` binary (coded 0/1) or numeric.
+    Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays (n,);
+    ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or sampling, needed with
+    ``weights``; ``outcome`` binary (coded 0/1) or numeric.
     Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError, MissingColumnError, DataError, OutcomeError.
     Warns: MissingValuesWarning when a transform makes missing values.
     """
@@ -144,6 +145,10 @@ def build_design(
     others = _others(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
     _check_right_side(parsed)
+    if parsed.has_dot and any(not isinstance(name, str) for name in table.names):
+        raise DataError(
+            "'.' stands for every other column, but some labels are not text; rename them with data.rename(columns=str)"
+        )
     columns = {
         name: table.column(name, role)
         for role, names in (("the outcome", variables_of(parsed.left.node)), ("the formula", parsed.right_variables))
@@ -153,9 +158,9 @@ def build_design(
         raise DataError("The table has no rows")
     w = None if weights is None else numeric_column(table, weights, "weights")
     o = None if offset is None else numeric_column(table, offset, "offset")
-    kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
     if w is not None:
-        _check_weights(w.take(kept), str(weight_type))
+        _check_weights(w, str(weight_type))
+    kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
     fit = _learn(parsed, columns, kept, len(table))
     kept = fit.kept
     is_bool = _is_comparison(parsed.left, columns)
@@ -168,7 +173,17 @@ def build_design(
     levels = {i: v.levels for i, v in enumerate(fit.values) if isinstance(v, Levels)}
     kinds = {name: _fitted_kind(column, kept) for name, column in columns.items()}
     spec = DesignSpec(
-        formula, names, coded, weights, weight_type, offset, others if parsed.has_dot else (), kinds, structure, levels, fit.states
+        formula,
+        names,
+        coded,
+        weights,
+        weight_type,
+        offset,
+        others if parsed.has_dot else (),
+        kinds,
+        structure,
+        levels,
+        fit.states,
     )
     rows = RowCount(len(table), len(y), missing, fit.transformed, zeros)
     return Design(spec, y, X, _numbers(w, kept), _numbers(o, kept), kept, rows, table)
@@ -178,7 +193,8 @@ def _check_name(name: Any, role: str) -> None:
     if isinstance(name, str):
         return
     raise OptionError(
-        f"{role} must be the name of a column, not {type(name).__name__}; add it with data.assign({role[0]}=…) and pass {role}={role[0]!r}"
+        f"{role} must be the name of a column, not {type(name).__name__}: a column cannot differ from the rows in length, order "
+        f"or index; add it with data.assign({role[0]}=…) and pass {role}={role[0]!r}"
     )
 
 
@@ -190,7 +206,9 @@ def _check_options(weights: Any, weight_type: Any, offset: Any, outcome: Any) ->
     allowed = " or ".join(map(repr, WEIGHT_TYPES))
     if weights is not None and not (isinstance(weight_type, str) and weight_type in WEIGHT_TYPES):
         given = "" if weight_type is None else f", not {weight_type!r}"
-        raise OptionError(f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse probability")
+        raise OptionError(
+            f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse probability"
+        )
     if weights is None and weight_type is not None:
         raise OptionError("weight_type is given without weights; name the column: weights='…'")
     if not isinstance(outcome, str) or outcome not in ("binary", "numeric"):
@@ -255,13 +273,14 @@ def _check_weights(w: Column, weight_type: str) -> None:
     numbers = w.numbers
     assert numbers is not None
     if (numbers < 0).any():
-        raise DataError(f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)} of the complete rows; weights must be ≥ 0")
-    if weight_type == "frequency" and (numbers != np.rint(numbers)).any():
-        wrong = numbers != np.rint(numbers)
-        raise DataError(
-            f"The weights column {w.name!r} has values that are not whole numbers in {show_rows(wrong)}; frequency weights count rows. "
-            "For inverse probabilities use weight_type='sampling'"
-        )
+        raise DataError(f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights must be ≥ 0")
+    if weight_type == "frequency":
+        wrong = (numbers != np.rint(numbers)) & ~np.isnan(numbers)
+        if wrong.any():
+            raise DataError(
+                f"The weights column {w.name!r} has values that are not whole numbers in {show_rows(wrong)}; frequency weights "
+                "count rows. For inverse probabilities use weight_type='sampling'"
+            )
 
 
 def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np.float64] | None:
@@ -298,14 +317,22 @@ def _learn(parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] |
             lost = {error.term: error.mask}
         if not lost:
             _warn(transformed)
-            return _Fit(values[0], [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)], evaluator.states, kept, transformed)
+            return _Fit(
+                values[0],
+                [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)],
+                evaluator.states,
+                kept,
+                transformed,
+            )
         for term, mask in lost.items():
             transformed[term] = transformed.get(term, 0) + int(mask.sum())
         good = ~np.logical_or.reduce(list(lost.values()))
         kept = np.flatnonzero(good) if kept is None else kept[good]
         if not len(kept):
             raise DataError(f"No complete rows left: {_told(transformed)}; all were missing or made missing by a transform")
-    raise DataError(f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; compute it in the data first")
+    raise DataError(
+        f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; compute it in the data first"
+    )
 
 
 def _told(transformed: dict[str, int]) -> str:
@@ -316,7 +343,8 @@ def _warn(transformed: dict[str, int]) -> None:
     for term, count in transformed.items():
         message = f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these rows are dropped"
         warnings.warn(
-            MissingValuesWarning(message, column=term, hint="a log of a negative number and a lag of the first row do this"), stacklevel=4
+            MissingValuesWarning(message, column=term, hint="a log of a negative number and a lag of the first row do this"),
+            stacklevel=4,
         )
 
 
@@ -324,7 +352,9 @@ def _value(evaluator: Evaluator, factor: Factor) -> Any:
     try:
         value = evaluator.factor(factor.node, factor.name)
     except UnknownLevel as error:
-        raise DataError(f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are {list_names(error.known)}") from None
+        raise DataError(
+            f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are {list_names(error.known)}"
+        ) from None
     except RecursionError:
         raise FormulaError(f"The term {factor.name[:60]!r} is nested too deeply; build the column in the data first") from None
     check_made(factor, value)

@@ -152,7 +152,9 @@ class Evaluator:
     def _number(self, value: Any, node: ast.expr) -> Any:
         """A value that arithmetic may use: float64, or integers inside C()."""
         if isinstance(value, Levels):
-            raise DataError(f"The term {self.term!r} computes with {spell(node)!r}, which holds text or categories; only numbers can be used")
+            raise DataError(
+                f"The term {self.term!r} computes with {spell(node)!r}, which holds text or categories; only numbers can be used"
+            )
         if isinstance(value, Basis) or np.ndim(value) > 1:
             raise FormulaError(f"The term {self.term!r} computes with {spell(node)!r}, which has several columns")
         if value is None or isinstance(value, str):
@@ -167,10 +169,13 @@ class Evaluator:
             return np.float64(np.inf)
 
     def _truth(self, value: Any, node: ast.expr) -> Any:
-        value = value if isinstance(value, (bool, np.bool_)) else self._number(value, node) if np.asarray(value).dtype.kind != "b" else value
-        if np.asarray(value).dtype.kind != "b":
+        """A value that & | ^ ~ may use: true and false, or 0 and 1."""
+        if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, np.ndarray) and value.dtype.kind == "b"):
+            value = self._number(value, node)
             if not np.isin(value, (0, 1)).all():
-                raise DataError(f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and false (or 0 and 1)")
+                raise DataError(
+                    f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and false (or 0 and 1)"
+                )
             return np.asarray(value).astype(bool)
         return value
 
@@ -203,10 +208,11 @@ class Evaluator:
     def _compare_two(self, op: type, a: Any, b: Any, na: ast.expr, nb: ast.expr) -> Any:
         if isinstance(b, Levels) and not isinstance(a, Levels):
             a, b, na, nb = b, a, nb, na
-            op = {ast.Lt: ast.Gt, ast.Gt: ast.Lt, ast.LtE: ast.GtE, ast.GtE: ast.LtE}.get(op, op)
         if isinstance(a, Levels):
             if op not in (ast.Eq, ast.NotEq):
-                raise DataError(f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only == and != work")
+                raise DataError(
+                    f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only == and != work"
+                )
             left = np.array([*a.levels, None], dtype=object)[a.codes]
             right = np.array([*b.levels, None], dtype=object)[b.codes] if isinstance(b, Levels) else b
             return np.asarray(_COMPARE[op](left, right), dtype=bool)
@@ -256,7 +262,9 @@ class Evaluator:
         if key not in self.states and lost.any():
             raise LostRows(self.term, lost)
         if np.isinf(value).any():
-            raise DataError(f"The term {self.term!r} makes inf inside {key!r} in {int(np.isinf(value).sum())} rows; log(0) and 1/0 do")
+            raise DataError(
+                f"The term {self.term!r} makes inf inside {key!r} in {int(np.isinf(value).sum())} rows; log(0) and 1/0 do"
+            )
         if self.fitted and key not in self.states:
             raise FileFormatError(f"The saved state of {key!r} is not there")
         options = _options(node, transform)
@@ -341,7 +349,7 @@ def _basis(made: Any, rows: NDArray[np.bool_] | None) -> Any:
     def full(values: Any) -> NDArray[np.float64]:
         values = np.asarray(getattr(values, "__wrapped__", values), dtype=np.float64)
         if rows is None:
-            return values
+            return np.asarray(values)
         out = np.full(len(rows), np.nan)
         out[rows] = values
         return out

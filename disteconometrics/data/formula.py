@@ -15,6 +15,7 @@ import operator
 import re
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from formulaic.errors import FormulaicError
@@ -59,7 +60,7 @@ class Factor:
 
 @dataclass(frozen=True, eq=False)
 class Formula:
-    """A checked formula: left side, distinct right-side factors and terms as (scale, positions of factors) in formulaic's order."""
+    """A checked formula: left side, distinct right-side factors, terms as (scale, positions of factors) in formulaic's order."""
 
     text: str
     left: Factor
@@ -98,7 +99,7 @@ def _parse(formula: str, others: tuple[str, ...]) -> Formula:
 
 
 def _read(formula: str, others: tuple[str, ...]) -> Formula:
-    text, aliases = _alias(formula)
+    text, aliases = _alias(formula, others)
     left, right = _split(text, formula)
     outcome = _left_side(left, aliases)
     if not right.strip():
@@ -126,12 +127,12 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
     return Formula(formula, outcome, tuple(found), tuple(out), has_dot)
 
 
-def _alias(formula: str) -> tuple[str, dict[str, str]]:
+def _alias(formula: str, others: tuple[str, ...] = ()) -> tuple[str, dict[str, str]]:
     """Replace names in backticks by identifiers that occur nowhere in the formula."""
     if len(formula) > MAX_LENGTH:
-        raise FormulaError(f"The formula has {len(formula)} characters; at most {MAX_LENGTH} are read. Use 'y ~ .' or fewer terms")
+        raise FormulaError(f"The formula has {len(formula)} characters; at most {MAX_LENGTH} are read: write 'y ~ .'")
     prefix = "q_"
-    while prefix in formula:
+    while prefix in formula or any(name.startswith(prefix) for name in others):
         prefix = "q" + prefix
     aliases: dict[str, str] = {}
 
@@ -140,6 +141,9 @@ def _alias(formula: str) -> tuple[str, dict[str, str]]:
             return match.group(0)
         if not match.group(1):
             raise FormulaError(f"Syntax error in the formula {formula!r}: empty backticks")
+        name = match.group(1)
+        if name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
+            return f" {name} "
         alias = next((a for a, name in aliases.items() if name == match.group(1)), f"{prefix}{len(aliases)}_")
         aliases[alias] = match.group(1)
         return alias
@@ -179,7 +183,9 @@ def _split(text: str, formula: str) -> tuple[str, str]:
     if len(cuts) > 1:
         raise FormulaError(f"The formula {formula!r} has more than one '~'; write one outcome and one right side")
     if any(True for _ in _top_level(text, "|")):
-        raise FormulaError(f"The formula {formula!r} has several parts ('|'); this estimator takes one right side. Inside I(a | b) it means or")
+        raise FormulaError(
+            f"The formula {formula!r} has several parts ('|'); this estimator takes one right side. Inside I(a | b) it means or"
+        )
     return left, right
 
 
@@ -214,7 +220,9 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
         if token.kind is Token.Kind.PYTHON:
             _python(token.token, aliases)
         if token.kind is Token.Kind.CONTEXT and token.token in "[]":
-            raise FormulaError(f"Square brackets in {right.strip()!r}: a formula selects nothing; make a column in the data first")
+            raise FormulaError(
+                f"Square brackets in {right.strip()!r}: a formula selects nothing; make a column in the data first"
+            )
     return any(token.token == "." for token in tokens)
 
 
@@ -422,7 +430,9 @@ def _bounded(expand: Any, symbol: str) -> Any:
         if symbol in ("**", "^"):
             exponent = str(next(iter(sets[1])))
             if not exponent.isdigit() or len(exponent) > 2 or len(sets[0]) ** int(exponent) > MAX_TERMS:
-                raise FormulaError(f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole number; I(x**2) squares x")
+                raise FormulaError(
+                    f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole number; I(x**2) squares x"
+                )
         elif reduce(operator.mul, (len(s) for s in sets), 1) > MAX_TERMS:
             raise FormulaError(f"A product of terms ({symbol}) expands to more than {MAX_TERMS} terms")
         return expand(*sets)
@@ -451,7 +461,7 @@ def normalise_name(text: str) -> str:
     try:
         aliased, aliases = _alias(text)
         cuts = [-1, *_top_level(aliased, ":"), len(aliased)]
-        parts = [aliased[a + 1 : b].strip() for a, b in zip(cuts, cuts[1:], strict=False)]
+        parts = [aliased[a + 1 : b].strip() for a, b in pairwise(cuts)]
         return ":".join(_normalise_part(part, aliases) for part in parts)
     except (FormulaError, RecursionError, MemoryError):
         return text

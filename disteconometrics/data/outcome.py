@@ -41,10 +41,10 @@ def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outco
     if kind == "numeric":
         if isinstance(value, Levels):
             raise OutcomeError(f"The outcome {name!r} holds text or categories; this estimator needs numbers")
-        return Outcome(name, kind), value
+        return Outcome(name, kind), np.array(value, dtype=np.float64)
     if isinstance(value, Levels):
         return _code_levels(name, value)
-    y = np.asarray(value, dtype=np.float64)
+    y = np.array(value, dtype=np.float64)  # a copy: the fit must not change with the user's table
     if not ((y == 0) | (y == 1)).all():
         raise _not_binary(name, np.unique(y).tolist(), numeric=True)
     ones = np.count_nonzero(y)
@@ -67,16 +67,23 @@ def _code_levels(name: str, value: Levels) -> tuple[Outcome, NDArray[np.float64]
 
 
 def _no_variation(name: str, value: Any) -> OutcomeError:
-    return OutcomeError(f"The outcome {name!r} has no variation: only one value, {value!r}, among the rows used; both 0 and 1 must occur")
+    return OutcomeError(
+        f"The outcome {name!r} has no variation: only one value, {value!r}, among the rows used; both 0 and 1 must occur"
+    )
 
 
 def _not_binary(name: str, values: list[Any], numeric: bool) -> OutcomeError:
     found = values if not numeric else [int(v) if float(v).is_integer() else v for v in values]
     shown = " and ".join(map(repr, found)) if len(found) == 2 else list_names(found, 6)
     inner = name[2:-1] if name.startswith("I(") else name
-    remedy = f"code it, e.g. 'I({inner} == {found[-1]!r}) ~ …'" if len(found) <= 10 else f"cut it, e.g. 'I({inner} > {found[len(found) // 2]!r}) ~ …'"
+    remedy = (
+        f"code it, e.g. 'I({inner} == {found[-1]!r}) ~ …'"
+        if len(found) <= 10
+        else f"cut it, e.g. 'I({inner} > {found[len(found) // 2]!r}) ~ …'"
+    )
     return OutcomeError(
-        f"The outcome {name!r} must be binary: 0/1, true/false or text with exactly two values; found {len(found)} distinct values {shown}; {remedy}"
+        f"The outcome {name!r} must be binary: 0/1, true/false or text with exactly two values; "
+        f"found {len(found)} distinct values {shown}; {remedy}"
     )
 
 
@@ -99,7 +106,8 @@ def recode_outcome(outcome: Outcome, value: Any) -> NDArray[np.float64]:
     used = set(np.unique(value.codes).tolist()) - {-1}
     unknown = [value.levels[c] for c in sorted(used) if value.levels[c] not in place]
     if unknown:
-        raise LevelError(f"The outcome {outcome.name!r} has values {list_names(unknown, 6)}; the fitted rows had {list_names(outcome.levels)}")
+        raise LevelError(
+            f"The outcome {outcome.name!r} has values {list_names(unknown, 6)}; the fitted rows had {list_names(outcome.levels)}"
+        )
     table = np.array([*(place.get(level, np.nan) for level in value.levels), np.nan])
     return np.asarray(table[value.codes])
-

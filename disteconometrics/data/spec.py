@@ -25,7 +25,7 @@ __all__ = ["DesignSpec", "NewRows", "check_finite", "check_made", "lag_values", 
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """New rows coded as the fitted ones: ``X`` (m, k) float64, NaN where a used column is; ``offset`` (m,) or None; pandas ``index``."""
+    """New rows coded as the fitted: ``X`` (m, k) float64, NaN where a column is; ``offset`` (m,) or None; pandas ``index``."""
 
     X: NDArray[np.float64]
     offset: NDArray[np.float64] | None
@@ -36,7 +36,8 @@ class NewRows:
 class DesignSpec:
     """The specification of a design: names, codings and transform states; it holds no rows and turns into JSON.
 
-    ``names`` are formulaic's spelling in its order; ``variables`` the columns of the right side; ``outcome`` says what is coded 1.
+    ``names`` are formulaic's spelling in its order; ``variables`` are the columns of the right side; ``outcome`` says
+    what is coded 1.
     """
 
     formula: str
@@ -125,7 +126,9 @@ class DesignSpec:
     def _recoded(self, i: int, value: Any, factor: Factor) -> Any:
         if not isinstance(value, Levels):
             return value
-        known = self.levels.get(i, value.levels)
+        if i not in self.levels:
+            raise FileFormatError(f"The specification has no levels for {factor.name!r}")
+        known = self.levels[i]
         if known == value.levels:
             return value
         try:
@@ -186,7 +189,9 @@ def check_made(factor: Factor, value: Any) -> None:
                 continue
         infinite = np.isinf(made)
         if infinite.any():
-            raise DataError(f"The term {factor.name!r} makes inf in {show_rows(infinite)}, as log(0) and 1/0 do; change the rows or the term")
+            raise DataError(
+                f"The term {factor.name!r} makes inf in {show_rows(infinite)}, as log(0) and 1/0 do; change the rows or the term"
+            )
 
 
 def lag_values(parsed: Formula, columns: Mapping[str, Column], n: int, keep: NDArray[np.intp] | None) -> dict[str, Any]:
@@ -216,7 +221,9 @@ def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) 
 
 
 def _unseen(who: str, error: UnknownLevel) -> LevelError:
-    return LevelError(f"{who} has levels that the fitted rows did not have: {error.where}; known levels are {list_names(error.known)}")
+    return LevelError(
+        f"{who} has levels that the fitted rows did not have: {error.where}; known levels are {list_names(error.known)}"
+    )
 
 
 def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
@@ -231,12 +238,18 @@ def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
     numbers, native = column.numbers, column.native
     if numbers is None:
         if any(isinstance(level, str) for level in column.levels):
-            raise DataError(f"Column {name!r} holds text ({list_names(column.levels, 5)}); it was numeric in the fitted rows: use pd.to_numeric")
+            raise DataError(
+                f"Column {name!r} holds text ({list_names(column.levels, 5)}); it was numeric in the fitted rows: "
+                "use pd.to_numeric"
+            )
         numbers, native = np.array([*column.levels, np.nan], dtype=np.float64)[column.values], None
     if kind == "bool":
         wrong = ~np.isin(numbers, (0, 1)) & ~np.isnan(numbers)
         if wrong.any():
-            raise LevelError(f"Column {name!r} was true/false in the fitted rows and has other values in {show_rows(wrong)}; known levels are False, True")
+            raise LevelError(
+                f"Column {name!r} was true/false in the fitted rows and has other values in {show_rows(wrong)}; "
+                "known levels are False, True"
+            )
         native = None
     return Column(name, kind, numbers, native)
 
@@ -259,7 +272,9 @@ def _rebuild(d: Mapping[str, Any]) -> DesignSpec:
             raise ValueError("outcome")
         outcome = Outcome(out["name"], out["kind"], _levels(out["levels"]))
         columns = {str(name): (_kind(kind), _levels(levels)) for name, (kind, levels) in d["columns"].items()}
-        structure = tuple((_real(scale), tuple(_place(p, len(parsed.factors)) for p in places)) for scale, places in d["structure"])
+        structure = tuple(
+            (_real(scale), tuple(_place(p, len(parsed.factors)) for p in places)) for scale, places in d["structure"]
+        )
         levels = {int(i): _levels(packed) for i, packed in d["levels"].items()}
         states = {str(key): unpack(state) for key, state in d["states"].items()}
     except (TypeError, ValueError, AttributeError, KeyError) as error:
@@ -268,7 +283,17 @@ def _rebuild(d: Mapping[str, Any]) -> DesignSpec:
     if not used <= set(columns) or not all(isinstance(s, dict) for s in states.values()) or len(outcome.levels) not in (0, 2):
         raise FileFormatError("The saved design is damaged: its columns, states or levels do not belong to its formula")
     return DesignSpec(
-        d["formula"], tuple(d["names"]), outcome, d["weights"], d["weight_type"], d["offset"], tuple(d["dot"]), columns, structure, levels, states
+        d["formula"],
+        tuple(d["names"]),
+        outcome,
+        d["weights"],
+        d["weight_type"],
+        d["offset"],
+        tuple(d["dot"]),
+        columns,
+        structure,
+        levels,
+        states,
     )
 
 

@@ -85,8 +85,10 @@ class Column:
         """Return the column at row positions (m,) intp; None means all.  Raises: nothing."""
         if rows is None:
             return self
-        cut = [None if a is None else a[rows] for a in (self.numbers, self.native, self.codes)]
-        return Column(self.name, self.kind, cut[0], cut[1], cut[2], self.levels)
+        numbers = None if self.numbers is None else self.numbers[rows]
+        native = None if self.native is None else self.native[rows]
+        codes = None if self.codes is None else self.codes[rows]
+        return Column(self.name, self.kind, numbers, native, codes, self.levels)
 
 
 class Table:
@@ -187,7 +189,9 @@ def _check_mapping(data: Mapping[Any, Any]) -> tuple[int, Any]:
     for name, values in data.items():
         shape = getattr(values, "shape", None)
         if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__") or shape == ():
-            raise DataError(f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array of equal length")
+            raise DataError(
+                f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array of equal length"
+            )
         if shape is not None and len(shape) != 1:
             raise DataError(f"Column {name!r} of the dict has shape {tuple(shape)}; every value must be one-dimensional")
         lengths[name] = len(values)
@@ -244,7 +248,7 @@ def _unmask(raw: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
     if not mask.any():
         return np.asarray(raw.data)
     if raw.dtype.kind in "f":
-        return np.asarray(raw.astype(np.float64).filled(np.nan))
+        return np.where(mask, np.nan, np.asarray(raw.data, dtype=np.float64))
     out = np.asarray(raw.data).astype(object)
     out[mask] = None
     return out

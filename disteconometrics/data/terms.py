@@ -42,11 +42,11 @@ def scope(formula: Formula, spans: tuple[bool | None, ...]) -> Structure:
         for i, span in enumerate(spans)
     ]
     spanned: set[ScopedTerm] = set()
-    out = []
+    out: list[tuple[float, tuple[tuple[int, bool], ...]]] = []
     for scale, places in formula.terms:
         span = FormulaMaterializer._get_scoped_terms_spanned_by_evaled_factors([factors[p] for p in places]) - spanned
-        for term in FormulaMaterializer._simplify_scoped_terms(span):
-            out.append((scale, tuple((int(f.factor.expr), bool(f.reduced)) for f in term.factors)))
+        simple = FormulaMaterializer._simplify_scoped_terms(span)
+        out.extend((scale, tuple((int(f.factor.expr), bool(f.reduced)) for f in term.factors)) for term in simple)
         spanned.update(span)
     return tuple(out)
 
@@ -82,7 +82,8 @@ def _code_levels(name: str, value: Levels, reduced: bool) -> _Coded:
     levels = list(value.levels)
     if reduced and len(levels) < 2:
         raise DataError(
-            f"The categorical {name!r} has only one level ({', '.join(map(repr, levels)) or 'none'}) among the rows used: no variation; drop it"
+            f"The categorical {name!r} has only one level ({', '.join(map(repr, levels)) or 'none'}) among the rows used; "
+            "it has no variation: drop it"
         )
     try:
         matrix = np.asarray(contrasts.get_coding_matrix(levels, reduced_rank=reduced), dtype=np.float64)
@@ -136,8 +137,9 @@ def fill(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> ND
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
         j = 0
-        for (scale, _), parts in zip(structure, groups, strict=True):
-            j = _fill_group(X, rows, j, scale, parts)
+        with np.errstate(all="ignore"):  # a product beyond float64 is reported by its name later
+            for (scale, _), parts in zip(structure, groups, strict=True):
+                j = _fill_group(X, rows, j, scale, parts)
     return X
 
 
@@ -153,6 +155,6 @@ def _fill_group(X: NDArray[np.float64], rows: slice, j: int, scale: float, parts
     for part in parts[1:]:
         block = part.block(rows)
         made = (block[:, :, None] * made[:, None, :]).reshape(len(made), -1)
-    width = made.shape[1]
+    width = int(made.shape[1])
     X[rows, j : j + width] = made if scale == 1 else made * scale
     return j + width

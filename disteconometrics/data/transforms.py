@@ -39,10 +39,11 @@ class Transform:
 
 
 _ROW_ONE = (
-    "log log1p log10 log2 exp expm1 exp2 sqrt cbrt abs absolute fabs square sign floor ceil trunc rint reciprocal "
-    "sin cos tan sinh cosh tanh arcsin arccos arctan arcsinh arccosh arctanh"
-).split()
-_ROW_TWO = "maximum minimum fmax fmin power hypot arctan2 mod".split()
+    *("log", "log1p", "log10", "log2", "exp", "expm1", "exp2", "sqrt", "cbrt", "abs", "absolute", "fabs", "square", "sign"),
+    *("floor", "ceil", "trunc", "rint", "reciprocal", "sin", "cos", "tan", "sinh", "cosh", "tanh"),
+    *("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh"),
+)
+_ROW_TWO = ("maximum", "minimum", "fmax", "fmin", "power", "hypot", "arctan2", "mod")
 _SPLINE = ("df", "knots", "lower_bound", "upper_bound", "constraints")
 
 TRANSFORMS: dict[str, Transform] = {
