@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 
+from disteconometrics.blocks import Block
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-
-    from disteconometrics.blocks import Block
 
     Float = NDArray[np.float64]
     Bool = NDArray[np.bool_]
@@ -436,6 +435,7 @@ class _Active:
     c: Float  # (p,)
     A: Float  # (m, p) signed rows in scaled columns
     W: Float  # (m, p) the same rows in orthonormal columns, at unit norm
+    rounding: float  # relative error of the entries of W
     active: list[int] = field(default_factory=list)
     v: Float = field(default_factory=lambda: np.zeros(0))
     r: Float = field(default_factory=lambda: np.zeros(0))
@@ -475,7 +475,7 @@ class _Active:
             return e
         rows = self.A[self.active]
         basis = rows @ T
-        for _ in range(2):
+        for _ in range(3):
             e = e - T @ np.linalg.lstsq(basis, rows @ e, rcond=None)[0]
         return e
 
@@ -502,7 +502,9 @@ class _Active:
             return np.zeros(0)
         Q, R = np.linalg.qr(self.W[active].T)
         diagonal = np.abs(np.diag(R))
-        if np.min(diagonal) <= TIGHT * np.max(diagonal):  # the new row depends on the others: refuse it
+        # a row that depends on the others up to the rounding of W is refused; when two of those are nearly parallel the
+        # diagonal of R overstates independence, and singular values tell
+        if np.min(diagonal) <= LOOSE and np.linalg.svd(R, compute_uv=False)[-1] <= self.rounding:
             return np.append(np.ones(len(active) - 1), -1.0)
         z: Float = solve_triangular(R, Q.T @ -self.c)
         return z
@@ -522,19 +524,13 @@ def _search(problem: _Problem) -> Float | None:
         chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
         rows = problem.take(chosen.astype(np.intp))
         if rank_of_triangle(stack_r([rows], rows.shape[1]), SUBSET).rank == rows.shape[1]:
-            quick = _Problem([_signed_block(rows)], np.ones(rows.shape[1]), np.arange(rows.shape[1]), None, SUBSET)
+            quick = _Problem([Block(np.ones(len(rows)), rows)], np.ones(rows.shape[1]), np.arange(rows.shape[1]), None, SUBSET)
             direction, overlap = _decide(quick)
             if overlap:
                 return None
             if direction is not None and _strict(problem, direction) is not None:
                 return direction
     return _decide(problem)[0]
-
-
-def _signed_block(rows: Float) -> Block:
-    from disteconometrics.blocks import Block
-
-    return Block(np.ones(len(rows)), rows)
 
 
 def _decide(problem: _Problem) -> tuple[Float | None, bool]:
@@ -551,29 +547,43 @@ def _decide(problem: _Problem) -> tuple[Float | None, bool]:
         return None, False
     working = np.sort(np.random.default_rng(1).choice(n, min(n, SUBSET), replace=False)).astype(np.intp)
     working = working[size[working] > 0]
-    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)))
+    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)), min(1e-9, 2.0 * p * EPS * condition))
     state.add(problem.take(working), T)
     tolerance = loose
     for _ in range(MAX_PASSES):
+        before = list(state.active)
         if state.solve(tolerance):
             return None, True
-        e = T @ state.r
+        e = state.refine(T @ state.r, T)
         slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
-        if np.min(slack) >= -loose:
-            found = _accept(problem, state.refine(e, T))
+        add = _most_violated(np.where(_positions(working, n), 0.0, slack), tolerance, 20 * p + 50)
+        stalled = not len(add) and tolerance == TIGHT and before == state.active
+        if np.min(slack) >= -loose or stalled:
+            found = _accept(problem, e)
             found = _clean(problem, e) if found is None else _sharpen(problem, found)
-            if found is not None:
+            if found is not None or stalled:
                 return found, False
-            if tolerance == TIGHT and np.min(slack) >= -TIGHT:
-                break
             tolerance = TIGHT
-        slack[working] = 0.0
-        add = np.argsort(slack)[: 20 * p + 50] if n < 20 * p + 50 else np.argpartition(slack, 20 * p + 49)[: 20 * p + 50]
-        add = np.sort(add[slack[add] < -tolerance]).astype(np.intp)
+        elif not len(add):  # what is violated is in the working set, where a larger tolerance had hidden it
+            tolerance = TIGHT
         if len(add):
             state.add(problem.take(add), T)
             working = np.concatenate([working, add])
     return None, False
+
+
+def _positions(rows: NDArray[np.intp], n: int) -> Bool:
+    inside = np.zeros(n, dtype=np.bool_)
+    inside[rows] = True
+    return inside
+
+
+def _most_violated(slack: Float, tolerance: float, most: int) -> NDArray[np.intp]:
+    """Positions, increasing, of at most so many rows with the smallest slack below −tolerance."""
+    violated = np.flatnonzero(slack < -tolerance)
+    if len(violated) > most:
+        violated = violated[np.argpartition(slack[violated], most - 1)[:most]]
+    return np.sort(violated)
 
 
 def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
