@@ -32,6 +32,8 @@ __all__ = ["Design", "DesignSpec", "NewRows", "Outcome", "RowCount", "build_desi
 
 WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
+MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
+MOST_CELLS = 2 * 10**9  # and fit into 16 GB
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
 
 
@@ -108,8 +110,9 @@ class Design:
         joint: NDArray[np.intp] | None = None
         count = 0
         for name in chosen:
+            values = self.column(name, role)
             try:
-                codes, distinct = pd.factorize(self.column(name, role))
+                codes, distinct = pd.factorize(values)
             except TypeError:
                 raise DataError(f"The {role} column {name!r} holds nested values; use one plain value per row") from None
             if joint is None:
@@ -386,12 +389,15 @@ def _prune(value: Any, factor: Factor) -> Any:
             to = np.cumsum(used) - 1
             levels = tuple(level for level, use in zip(value.levels, used, strict=True) if use)
             value = Levels(to[value.codes].astype(np.intp), levels, value.contrasts, value.spans_intercept)
+    count, n = len(value.levels), len(value.codes)
     texts = [level for level in value.levels if isinstance(level, str)]
-    if len(texts) > max(MANY_LEVELS, len(value.codes) / 2):
+    if len(texts) > max(MANY_LEVELS, n / 2):
         numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
         if numbers.notna().mean() > 0.9:
             name = list_names(variables_of(factor.node))
             raise DataError(f"Column {name} holds numbers as text ({list_names(texts, 3)}); convert it with pd.to_numeric")
+    if count > MOST_LEVELS and (2 * count > n or n * count > MOST_CELLS):
+        raise DataError(f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a column; group them")
     return value
 
 

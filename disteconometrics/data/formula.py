@@ -195,10 +195,11 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
         left = left[1:-1]
     if re.fullmatch(r"[^\W\d][\w.]*", left) and not _is_call(left):
         return _factor(left, True, aliases)
-    factor = _factor(left, False, aliases)
-    if isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):
+    several = any(True for _ in _top_level(left, ","))
+    factor = None if several else _factor(left, False, aliases)
+    if factor is not None and isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):
         return factor
-    if isinstance(factor.node, ast.Constant):
+    if factor is not None and isinstance(factor.node, ast.Constant):
         raise FormulaError(f"The left side {left!r} is a constant; the outcome must be a column")
     raise FormulaError(
         f"The left side {left!r} asks for several columns or for arithmetic; the outcome is one column. "
@@ -278,7 +279,8 @@ def _unsafe(node: ast.AST, why: str) -> UnsafeFormulaError:
     except Exception:
         shown = type(node).__name__
     return UnsafeFormulaError(
-        f"{shown[:80]!r} may not stand in a formula: {why}. Allowed are columns, numbers, operators and {known_functions()}"
+        f"{shown[:80]!r} may not stand in a formula: {why}. Allowed are columns, numbers, operators and "
+        + (known_functions() if isinstance(node, ast.Call) else "known transforms such as log(x), scale(x), C(x)")
     )
 
 

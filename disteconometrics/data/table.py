@@ -140,7 +140,8 @@ class Table:
             if isinstance(label, str) and unicodedata.normalize("NFKC", label) == unicodedata.normalize("NFKC", name):
                 return label
         texts = [str(label) for label in self.names]
-        close = difflib.get_close_matches(name, texts, n=3)
+        lower = {text.lower(): text for text in reversed(texts)}
+        close = [lower[text] for text in difflib.get_close_matches(name.lower(), list(lower), n=3)]
         hint = f" Did you mean {list_names(close)}?" if close else ""
         if name in texts:
             hint = f" The label {name} is there but is not text: rename it with data.rename(columns=str)."
@@ -215,7 +216,7 @@ def _from_polars(values: Any, name: str) -> Any:
     if kind.startswith(("List", "Array", "Struct")):
         raise DataError(f"Column {name!r} holds nested values ({kind}); unpack them into columns of numbers")
     if kind.startswith("Enum"):
-        return pd.Categorical(values.to_list(), categories=values.cat.get_categories().to_list())
+        return pd.Categorical(values.to_list(), categories=list(values.dtype.categories))
     if kind.startswith(("Int", "UInt", "Float")) and (kind.startswith("Float") or not values.null_count()):
         return values.to_numpy()
     if kind.startswith(("Int", "UInt")):
@@ -303,11 +304,11 @@ def _dates(name: str, role: str, dtype: str) -> DataError:
 
 def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
     """Sort an object column by what it holds; None, NaN, NaT and pd.NA are missing."""
-    what = pd.api.types.infer_dtype(raw, skipna=True)
+    missing = np.asarray(pd.isna(raw))
+    what = pd.api.types.infer_dtype(raw[~missing], skipna=True)
     if what == "string":
         return _from_text(name, raw)
-    if what in ("floating", "integer", "mixed-integer-float", "decimal", "boolean", "empty", "integer-na"):
-        missing = np.asarray(pd.isna(raw))
+    if what in ("floating", "integer", "mixed-integer-float", "decimal", "boolean", "empty"):
         numbers = np.full(len(raw), np.nan)
         try:
             numbers[~missing] = [float(v) for v in raw[~missing]]
@@ -322,8 +323,8 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
         raise _dates(name, role, what)
     if what in ("categorical", "interval"):
         return _from_categorical(name, pd.Categorical(raw))
-    kinds = sorted({type(v).__name__ for v in raw if v is not None and not (isinstance(v, float) and np.isnan(v))})
-    if any(isinstance(v, (list, tuple, dict, set, np.ndarray, pd.Series)) for v in raw):
+    kinds = sorted({type(v).__name__ for v in raw[~missing]})
+    if any(isinstance(v, (list, tuple, dict, set, np.ndarray, pd.Series)) for v in raw[~missing]):
         raise DataError(f"Column {name!r} ({role}) holds nested values ({', '.join(kinds)}); unpack them into columns of numbers")
     raise DataError(
         f"Column {name!r} ({role}) mixes types that are neither all numbers nor all text ({', '.join(kinds[:5])}); "

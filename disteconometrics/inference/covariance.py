@@ -331,7 +331,7 @@ def _warn_few(column: str, G: int, share: float, correction: str) -> None:
         FewClustersWarning(
             f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.", column=column, hint=hint
         ),
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -368,6 +368,6 @@ def _nearest_psd(M: Array, kind: Cluster) -> Array:
             "in units of the nonrobust covariance); negative eigenvalues were set to zero.",
             hint="cluster by the dimension with fewer clusters alone",
         ),
-        stacklevel=4,
+        stacklevel=5,
     )
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)

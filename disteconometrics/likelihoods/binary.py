@@ -27,10 +27,12 @@ class RowTerms(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A binary law as functions of (y, η): all three terms of a row, and its score alone where that is cheaper."""
+    """A binary law: the three terms of a row and its score alone, of (y, η); P(y = 1) and its derivative, of η."""
 
     terms: Callable[[NDArray[np.float64], NDArray[np.float64]], RowTerms]
     score: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+    probability: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    density: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
@@ -81,10 +83,16 @@ def logistic_score(y: NDArray[np.float64], eta: NDArray[np.float64]) -> NDArray[
     return np.subtract(y, u, out=u)
 
 
-LOGISTIC = Kernel(logistic, logistic_score)
-
-
 def inverse_logit(eta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability 1/(1 + exp(−η)) for an index of any sign and size, accurate in both tails."""
     u = np.exp(-np.abs(eta))
     return np.where(eta >= 0, 1.0 / (1.0 + u), u / (1.0 + u))
+
+
+def logistic_density(eta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Derivative p(1 − p) of the probability in η."""
+    u = np.exp(-np.abs(eta))
+    return np.asarray(u / (1.0 + u) ** 2)
+
+
+LOGISTIC = Kernel(logistic, logistic_score, inverse_logit, logistic_density)

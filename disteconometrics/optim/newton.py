@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from disteconometrics.blocks import Block
+from disteconometrics.errors import CollinearityError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
 from disteconometrics.optim.rank import Rank, check_rank, rank_of_gram, tsqr
 from disteconometrics.optim.separation import Separation, find_separation
 from disteconometrics.optim.whiten import Whitened, power_of_two
 
-__all__ = ["Maximum", "maximise"]
+__all__ = ["Maximum", "RankDeficient", "maximise"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
 LAG_DECREMENT = 1e-11  # on many rows, where the information moves by less than λ·√(k/n) between the two points
@@ -43,6 +44,14 @@ KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pa
 LAG_ROWS = 3_000  # rows above which a start on a sample and a kept Hessian pay
 INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last step may make
 SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
+
+
+class RankDeficient(CollinearityError):
+    """The columns are dependent; ``rank`` says how, for the caller to put into names."""
+
+    def __init__(self, rank: Rank) -> None:
+        super().__init__(f"the design has rank {rank.rank} with {rank.rank + len(rank.dropped)} columns")
+        self.rank = rank
 
 
 @dataclass(frozen=True)
@@ -256,8 +265,8 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
 
     Raises
     ------
-    CollinearityError
-        If columns are linearly dependent; the message writes the dependence out.
+    RankDeficient
+        If columns are linearly dependent.
 
     Examples
     --------
@@ -290,6 +299,8 @@ def _maximise_whitened(model: IndexModel, maxiter: int, separation: Separation |
     for block in chunks(model.blocks):
         gram += block.X.T @ block.X
     rank = check_rank(model.blocks, gram)
+    if rank.dropped:
+        raise RankDeficient(rank)
     column_max = model.column_maxima()
     T = _basis(model, gram, rank, column_max)
     white = IndexModel(model.kernel, _whiten(model.blocks, T, column_max), model.rows)

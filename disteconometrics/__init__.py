@@ -1,0 +1,44 @@
+"""Distributional econometrics: from a formula and a table to the distribution of an outcome given covariates.
+
+Names load on first use, so importing the package is quick and a logit never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from disteconometrics import datasets, plots
+    from disteconometrics.distributions.bernoulli import Bernoulli
+    from disteconometrics.estimators.loading import load
+    from disteconometrics.estimators.logit import Logit
+    from disteconometrics.inference.covariance import HAC, Cluster
+
+__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "datasets", "errors", "load", "plots"]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Bernoulli": "disteconometrics.distributions.bernoulli",
+    "Cluster": "disteconometrics.inference.covariance",
+    "HAC": "disteconometrics.inference.covariance",
+    "Logit": "disteconometrics.estimators.logit",
+    "load": "disteconometrics.estimators.loading",
+}
+_ROOMS = ("datasets", "errors", "plots")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _ROOMS:
+        value = import_module(f"disteconometrics.{name}")
+    else:
+        raise AttributeError(f"module 'disteconometrics' has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,800 @@
+"""What the estimators of a binary outcome share: the fit from a design, and its result.
+
+An estimator is a kernel (the law of y given the index) and a specification; nothing here knows which.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.blocks import Block
+from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.distributions.bernoulli import Bernoulli
+from disteconometrics.errors import (
+    CollinearityError,
+    ConditioningWarning,
+    ConvergenceWarning,
+    DataError,
+    NeedsData,
+    OptionError,
+    SeparationError,
+    SeparationWarning,
+    WithheldError,
+)
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.index_model import IndexModel, index
+from disteconometrics.optim.limit import Limit, limit_of
+from disteconometrics.optim.newton import Maximum, RankDeficient, maximise
+from disteconometrics.optim.rank import describe_collinearity
+from disteconometrics.optim.separation import Separation, describe
+from disteconometrics.report.archive import write_archive
+from disteconometrics.report.summary import Summary, estimates_section, number, p_value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["BinaryModel", "BinaryResults", "FitFacts", "fit_binary"]
+
+Array = NDArray[np.float64]
+
+NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
+
+
+class BinaryModel(Protocol):
+    """A specification of a binary-outcome estimator: a frozen value."""
+
+    @property
+    def formula(self) -> str: ...
+    @property
+    def weights(self) -> str | None: ...
+    @property
+    def weight_type(self) -> str | None: ...
+    @property
+    def offset(self) -> str | None: ...
+    @property
+    def separation(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class FitFacts:
+    """Numbers of a fit that need no rows.
+
+    ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``observations`` is n or the sum of frequency
+    weights, ``rows`` the rows used out of ``given``; ``nested_null`` says whether the constant-only model is a special case.
+    """
+
+    loglik: float
+    null_loglik: float
+    observations: float
+    rows: int
+    given: int
+    successes: float
+    converged: bool
+    passes: int
+    decrement: float
+    condition: float
+    path: str
+    nested_null: bool
+    dropped: dict[str, int]
+    zero_weight: int
+    separation: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Infinite:
+    """Where coefficients go without a maximum: ``direction`` (k,) and ``null`` (k, m), all that the overlapped rows cannot see."""
+
+    direction: Array
+    null: Array
+
+    def masked(self) -> NDArray[np.bool_]:
+        """Coefficients that the overlapped rows do not identify (k,)."""
+        return np.any(self.null != 0, axis=1)
+
+    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """x'd for every row, zero where only rounding is left, and whether the row moves in any direction of the null space."""
+
+        def product(d: Array) -> Array:
+            move = X @ d
+            return np.where(np.abs(move) <= ON_FACE * (np.abs(X) @ np.abs(d)), 0.0, move)
+
+        moves = np.zeros(len(X), dtype=bool)
+        for d in self.null.T:
+            moves |= product(d) != 0
+        return product(self.direction), moves
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows behind a result: the design, the solved estimating equation and the rows it is summed over."""
+
+    design: Design
+    blocks: Sequence[Block]
+    equation: MEstimate
+    overlapped: NDArray[np.intp] | None
+
+    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+        codes, groups = self.design.codes(columns, role="cluster")
+        if self.overlapped is None:
+            return codes, groups
+        inside, codes = np.unique(codes[self.overlapped], return_inverse=True)
+        return codes.astype(np.intp), len(inside)
+
+    def order(self, time: str) -> NDArray[np.intp]:
+        values = self.design.column(time, "time")
+        if self.overlapped is not None:
+            values = values.iloc[self.overlapped]
+        if values.duplicated().any():
+            raise DataError(f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster.")
+        return np.asarray(np.argsort(values.to_numpy(), kind="stable"))
+
+
+def _blocks(design: Design) -> tuple[Block, ...]:
+    """The design's blocks, sampling weights scaled to mean one so that their unit does not matter."""
+    if design.spec.weight_type != "sampling" or design.weights is None:
+        return design.blocks()
+    mean = design.weights.mean()
+    return tuple(b if b.weights is None else b._replace(weights=b.weights / mean) for b in design.blocks())
+
+
+def _null_loglik(model: IndexModel) -> float:
+    """Log-likelihood with a constant (and the offset) alone."""
+    blocks = [b._replace(X=np.ones((len(b.y), 1))) for b in model.blocks]
+    if all(b.offset is None for b in blocks):
+        total = sum(len(b.y) if b.weights is None else float(b.weights.sum()) for b in blocks)
+        ones = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+        return float(special.xlogy(ones, ones / total) + special.xlogy(total - ones, 1 - ones / total))
+    return maximise(IndexModel(model.kernel, blocks)).loglik
+
+
+def _spans_constant(design: Design) -> bool:
+    """Whether some combination of the columns is one in every row (as with all levels of a factor)."""
+    if design.spec.has_intercept:
+        return True
+    beta = np.linalg.lstsq(design.X, np.ones(len(design.y)), rcond=None)[0]
+    return bool(np.abs(design.X @ beta - 1).max() < 1e-8)
+
+
+def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
+    try:
+        return maximise(model, maxiter=maxiter)
+    except RankDeficient as e:
+        raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
+
+
+def _equation(kernel: Kernel, design: Design, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any) -> MEstimate:
+    """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
+    names = design.spec.names
+    model = IndexModel(kernel, m.whitened_blocks(blocks), len(design.y))
+    frequency = design.spec.weight_type == "frequency"
+    params, root = np.zeros(len(names)), np.zeros((len(names), len(m.params)))
+    params[columns], root[columns] = m.params, m.root
+
+    def source(rows: int | None = None) -> Any:
+        return model.score_rows(m.coordinates, frequency=frequency, rows=rows)
+
+    return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type)
+
+
+def fit_binary(model: BinaryModel, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int) -> BinaryResults:
+    """Fit a specification to a table: design, maximum, covariance, result.
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
+    """
+    kind = resolve_kind(cov, model.weight_type)
+    if isinstance(maxiter, bool) or not isinstance(maxiter, int) or maxiter < 1:
+        raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
+    design = build_design(model.formula, data, weights=model.weights, weight_type=model.weight_type, offset=model.offset)
+    names = design.spec.names
+    blocks = _blocks(design)
+    objective = IndexModel(kernel, blocks)
+    m = _maximum(objective, names, maxiter)
+    frequency = design.weights is not None and model.weight_type == "frequency"
+    observations = float(design.weights.sum()) if frequency and design.weights is not None else float(len(design.y))
+    successes = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+    infinite, limit, words = None, None, None
+    if m.separation is not None:
+        limit = limit_of(objective, m.separation, maxiter=maxiter)
+        infinite = Infinite(m.separation.direction, m.separation.null)
+        words = _separated(model, m.separation, design)
+    rows = _rows(kernel, design, blocks, m, limit, observations)
+    loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
+    facts = FitFacts(
+        loglik=loglik,
+        null_loglik=_null_loglik(objective),
+        observations=observations,
+        rows=len(design.y),
+        given=design.rows.given,
+        successes=successes,
+        converged=m.converged,
+        passes=m.passes,
+        decrement=m.decrement,
+        condition=m.condition,
+        path=m.path,
+        nested_null=_spans_constant(design),
+        dropped={**design.rows.missing, **design.rows.transformed},
+        zero_weight=design.rows.zero_weight,
+        separation=words,
+    )
+    _warn(facts)
+    V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
+    return BinaryResults(model, kernel, design.spec, rows.equation.params, V, bool(use_t), facts, infinite, rows)
+
+
+def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, limit: Limit | None, observations: float) -> _Rows:
+    if limit is None:
+        return _Rows(design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None)
+    if limit.maximum is None:  # nothing overlaps: no coefficient is identified
+        k = len(design.spec.names)
+        empty = np.zeros((k, 0))
+        equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, lambda rows=None: iter(()))
+        return _Rows(design, blocks, equation, limit.overlapped)
+    equation = _equation(kernel, design, limit.maximum, limit.blocks, observations, limit.columns)
+    return _Rows(design, blocks, equation, limit.overlapped)
+
+
+def _separated(model: BinaryModel, separation: Separation, design: Design) -> str:
+    words = describe(separation, design.spec.names, len(design.y), _success(design.spec))
+    if model.separation == "raise":
+        raise SeparationError(words)
+    hint = "leave the column out, merge levels, or report the bound"
+    column = design.spec.names[int(np.argmax(np.abs(separation.direction) * np.abs(design.X).max(axis=0)))]
+    warnings.warn(SeparationWarning(words, column=column, hint=hint), stacklevel=4)
+    return words
+
+
+def _warn(facts: FitFacts) -> None:
+    if not facts.converged and facts.separation is None:
+        text = f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): did not converge."
+        warnings.warn(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"), stacklevel=4)
+    if facts.condition > NEARLY_DEPENDENT:
+        text = (
+            f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): changes in the "
+            f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the columns or drop one."
+        )
+        warnings.warn(ConditioningWarning(text, hint="centre the columns or drop one"), stacklevel=4)
+
+
+def _success(spec: DesignSpec) -> str:
+    return f"{spec.outcome.name} = {spec.outcome.success}"
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryResults:
+    """A fitted binary-outcome model: estimates, fit, tests, predictions.
+
+    It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for later; do not
+    change the data in place meanwhile.  A result loaded from a file holds no rows; what needs them takes ``data=``.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
+    >>> res.test("GPA = PSI").p_value.__round__(4)
+    0.6257
+    """
+
+    model: BinaryModel
+    kernel: Kernel
+    spec: DesignSpec
+    coefficients: Array
+    covariance: Covariance
+    use_t: bool
+    facts: FitFacts
+    infinite: Infinite | None
+    rows: _Rows | None
+
+    # ---- estimates -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Estimates with standard errors, tests and intervals; ±inf and NaN for separated coefficients."""
+        values, V = self.coefficients, self.covariance.matrix
+        if self.infinite is not None:
+            mask = self.infinite.masked()
+            with np.errstate(invalid="ignore"):
+                runaway = np.where(self.infinite.direction == 0, np.nan, np.sign(self.infinite.direction) * np.inf)
+            values = np.where(mask, runaway, values)
+            V = np.where(mask[:, None] | mask[None, :], np.nan, V)
+        return Estimates(self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf)
+
+    def _series(self, values: Array) -> pd.Series:
+        return pd.Series(values, index=pd.Index(self.spec.names))
+
+    @property
+    def params(self) -> pd.Series:
+        """Coefficients (k,) in log-odds (logit) units, by term."""
+        return self._series(self.estimates.values)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors (k,)."""
+        return self._series(self.estimates.std_error)
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over standard errors (k,)."""
+        return self._series(self.estimates.statistic)
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values (k,)."""
+        return self._series(self.estimates.p_value)
+
+    def conf_int(self, alpha: float | None = None, *, level: float = 0.95) -> pd.DataFrame:
+        """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""
+        if alpha is not None:
+            level = 1 - alpha
+        return pd.DataFrame(self.estimates.interval(level), index=pd.Index(self.spec.names))
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix (k, k) of the coefficients."""
+        names = pd.Index(self.spec.names)
+        return pd.DataFrame(self.estimates.covariance, index=names, columns=names)
+
+    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        use_t : bool or None, None keeps the choice of the fit.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        BinaryResults
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        rows = self._need_rows(data)
+        V = covariance(rows.equation, resolve_kind(cov, self.model.weight_type), codes=rows.codes, order=rows.order)
+        return replace(self, covariance=V, use_t=self.use_t if use_t is None else bool(use_t))
+
+    # ---- fit -------------------------------------------------------------------------------------------------------
+
+    @property
+    def converged(self) -> bool:
+        """Whether a maximum was reached; False under separation."""
+        return self.facts.converged
+
+    @property
+    def nobs(self) -> float:
+        """Observations: rows used, or the sum of frequency weights."""
+        return self.facts.observations
+
+    @property
+    def df_model(self) -> float:
+        """Coefficients beyond the constant."""
+        return float(len(self.spec.names) - self.facts.nested_null)
+
+    @property
+    def df_resid(self) -> float:
+        """Observations less coefficients."""
+        return self.facts.observations - len(self.spec.names)
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, summed over observations (its supremum under separation; pseudo under sampling weights)."""
+        return self.facts.loglik
+
+    @property
+    def llnull(self) -> float:
+        """Log-likelihood with a constant alone."""
+        return self.facts.null_loglik
+
+    @property
+    def _likelihood_counts(self) -> bool:
+        return self.model.weight_type != "sampling"
+
+    @property
+    def llr(self) -> float:
+        """Likelihood-ratio statistic against the constant alone; NaN under sampling weights or without a constant."""
+        if not self._likelihood_counts or not self.facts.nested_null:
+            return float("nan")
+        return 2 * (self.llf - self.llnull)
+
+    @property
+    def llr_pvalue(self) -> float:
+        """p-value of `llr` from χ² with `df_model` degrees of freedom."""
+        return float(special.chdtrc(self.df_model, max(self.llr, 0.0))) if self.df_model and self.llr == self.llr else float("nan")
+
+    @property
+    def prsquared(self) -> float:
+        """McFadden's pseudo R², 1 − llf/llnull."""
+        return 1 - self.llf / self.llnull
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2k − 2·llf; NaN under sampling weights."""
+        return 2 * (len(self.spec.names) - self.llf) if self._likelihood_counts else float("nan")
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights."""
+        return len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._likelihood_counts else float("nan")
+
+    def _need_rows(self, data: Any = None) -> _Rows:
+        """The rows of the fit, or the same rebuilt from ``data`` and checked against the stored log-likelihood."""
+        if data is None:
+            if self.rows is None:
+                raise NeedsData("This result was loaded from a file, which holds no rows: pass data= with the table of the fit.")
+            return self.rows
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again = fit_binary(self.model, self.kernel, data, cov=None, use_t=False, maxiter=1000)
+        assert again.rows is not None
+        if again.spec.names != self.spec.names or abs(again.llf - self.llf) > 1e-8 * (1 + abs(self.llf)):
+            raise DataError("data= does not hold the rows of the fit: the log-likelihood there is another one.")
+        return again.rows
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def _fitted(self) -> tuple[Design, Array]:
+        design = self._need_rows().design
+        return design, self._probability(design.X, design.offset)
+
+    def _by_row(self, design: Design, values: Array) -> pd.Series:
+        return pd.Series(values, index=design.index)
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """Fitted probabilities P(y = 1) of the rows used (n,); statsmodels' Logit gives x'β under this name: `predict(linear=True)`."""
+        design, p = self._fitted()
+        return self._by_row(design, p)
+
+    @property
+    def resid_response(self) -> pd.Series:
+        """y − p (n,)."""
+        design, p = self._fitted()
+        return self._by_row(design, design.y - p)
+
+    @property
+    def resid_pearson(self) -> pd.Series:
+        """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit: one observation of each row."""
+        design, p = self._fitted()
+        q = self._probability(-design.X, None if design.offset is None else -design.offset)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(design.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
+        return self._by_row(design, ratio)
+
+    @property
+    def resid_deviance(self) -> pd.Series:
+        """±√(−2·log-likelihood of the row), with the sign of y − p (n,)."""
+        design, p = self._fitted()
+        sign = 2 * design.y - 1
+        success = np.where(design.y == 1, p, self._probability(-design.X, None if design.offset is None else -design.offset))
+        return self._by_row(design, sign * np.sqrt(np.maximum(-2 * np.log(success), 0.0)))
+
+    resid_dev = resid_deviance
+
+    @property
+    def leverage(self) -> pd.Series:
+        """Leverage h (n,) of the weighted design: its sum is the number of coefficients; zero on separated rows."""
+        rows = self._need_rows()
+        values = [
+            np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.count is None else p.count) for p in rows.equation.source()
+        ]
+        out = np.zeros(len(rows.design.y))
+        out[slice(None) if rows.overlapped is None else rows.overlapped] = np.concatenate([np.zeros(0), *values])
+        return self._by_row(rows.design, out)
+
+    # ---- prediction ------------------------------------------------------------------------------------------------
+
+    def _index(self, X: Array, offset: Array | None) -> tuple[Array, Array]:
+        """x'β + offset and its standard error; ±inf with standard error zero where separation decides."""
+        eta = index(Block(X[:, 0], X, None, offset), self.coefficients)
+        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", X, self.covariance.matrix, X, optimize=True), 0.0))
+        if self.infinite is not None:
+            d, moves = self.infinite.along(X)
+            with np.errstate(invalid="ignore"):
+                eta = np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
+            se = np.where(moves, np.where(d == 0, np.nan, 0.0), se)
+        return eta, se
+
+    def _probability(self, X: Array, offset: Array | None) -> Array:
+        return self.kernel.probability(self._index(X, offset)[0])
+
+    def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
+        if new is None:
+            design = self._need_rows().design
+            return design.X, design.offset, design.index
+        rows = self.spec.matrix(new)
+        return rows.X, rows.offset, rows.index
+
+    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95, linear: bool = False) -> Any:
+        """P(y = 1 | x) for new rows, with intervals on request.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        ci : bool
+            Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those of x'β, carried
+            through the law, so they lie in [0, 1].
+        level : float, confidence level.
+        linear : bool, the index x'β (log-odds) instead of the probability.
+
+        Returns
+        -------
+        pandas Series (m,), or DataFrame (m, 4) with ``ci``; rows with a missing value give NaN.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData
+        """
+        level = check_level(level)
+        X, offset, rows = self._new_rows(new)
+        eta, se = self._index(X, offset)
+        p = eta if linear else self.kernel.probability(eta)
+        if not ci:
+            return pd.Series(p, index=rows)
+        half = self.estimates.critical(level) * se
+        low, high = eta - half, eta + half
+        if not linear:
+            se, low, high = se * self.kernel.density(eta), self.kernel.probability(low), self.kernel.probability(high)
+        return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
+
+    def distribution(self, new: Any = None) -> Bernoulli:
+        """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
+        X, offset, _ = self._new_rows(new)
+        return Bernoulli(self._probability(X, offset), str(self.spec.outcome.success))
+
+    # ---- tests -----------------------------------------------------------------------------------------------------
+
+    def test(self, hypotheses: Any) -> TestResult:
+        """Wald test of linear hypotheses, with the covariance of the result.
+
+        Parameters
+        ----------
+        hypotheses : ``"a = b"``, ``"a, b"`` (both zero), a list of such texts, a matrix R (q, k) or a pair (R, r).
+
+        Returns
+        -------
+        TestResult
+            χ²(q), or F(q, df) with ``use_t``.
+
+        Raises
+        ------
+        OptionError, WithheldError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> print(de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector()).test("GPA, PSI"))
+        Wald test of GPA = 0; PSI = 0
+          chi2(2) = 8.8316, p = 0.0121
+        """
+        return self.estimates.wald(hypotheses)
+
+    def nlcom(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
+        """Functions of the coefficients with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
+        return self.estimates.function(expressions, method=method, level=level)
+
+    def _restricted(self, hypotheses: Any) -> tuple[Array, Array, Maximum, list[str]]:
+        """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
+        rows = self._need_rows()
+        if self.infinite is not None:
+            raise WithheldError("Likelihood-ratio and score tests need a finite maximum; this fit is separated.")
+        if not self._likelihood_counts:
+            raise WithheldError("Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald).")
+        R, r, texts = self.estimates._restrictions(hypotheses)
+        fixed = np.linalg.lstsq(R, r, rcond=None)[0]
+        free = np.linalg.svd(R)[2][len(R) :].T
+        zero_one = [j for j in range(R.shape[1]) if not R[:, j].any()]  # untouched columns stay as they are, exactly
+        if len(zero_one) == free.shape[1]:
+            free = np.eye(R.shape[1])[:, zero_one]
+        blocks = [b._replace(X=b.X @ free, offset=index(b, fixed) if fixed.any() else b.offset) for b in rows.blocks]
+        if not free.shape[1]:
+            loglik = IndexModel(self.kernel, rows.blocks).evaluate(fixed).loglik
+            nothing = np.zeros((0, 0))
+            return fixed, fixed, Maximum(fixed, fixed, loglik, None, nothing, nothing, True, 1, 0.0, 1.0, "fixed"), texts
+        m = maximise(IndexModel(self.kernel, blocks))
+        if m.separation is not None:
+            raise WithheldError("The restricted model has no finite maximum (separation); use test (Wald).")
+        return fixed, fixed + free @ m.params, m, texts
+
+    def lr_test(self, restricted: Any) -> TestResult:
+        """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
+
+        Parameters
+        ----------
+        restricted : hypotheses as in `test`, or a result of a nested model on the same rows.
+
+        Returns
+        -------
+        TestResult
+            χ² with as many degrees of freedom as restrictions.
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        if isinstance(restricted, BinaryResults):
+            q = len(self.spec.names) - len(restricted.spec.names)
+            if q <= 0 or restricted.nobs != self.nobs or restricted.spec.outcome.name != self.spec.outcome.name:
+                raise OptionError("lr_test takes a smaller model of the same outcome on the same rows; call it on the larger one.")
+            if not (self._likelihood_counts and restricted._likelihood_counts):
+                raise WithheldError("Likelihood-ratio tests have no meaning under sampling weights; use test (Wald).")
+            if restricted.llf > self.llf + 1e-6:
+                raise OptionError("The smaller model has the larger log-likelihood, so it is not nested in this one.")
+            return chi2_test("Likelihood-ratio", [restricted.spec.formula], 2 * (self.llf - restricted.llf), q)
+        _, _, m, texts = self._restricted(restricted)
+        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - m.loglik), len(texts))
+
+    def score_test(self, hypotheses: Any) -> TestResult:
+        """Score (Lagrange-multiplier) test of hypotheses, from the score and information at the restricted maximum.
+
+        Parameters
+        ----------
+        hypotheses : as in `test`.
+
+        Returns
+        -------
+        TestResult
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        _, beta, _, texts = self._restricted(hypotheses)
+        p = IndexModel(self.kernel, self._need_rows().blocks).evaluate(beta)
+        scale = np.sqrt(np.diagonal(p.information))
+        u = p.score / scale
+        return chi2_test("Score", texts, float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u)), len(texts))
+
+    # ---- tables ----------------------------------------------------------------------------------------------------
+
+    def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
+        """exp(β) with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
+        e = self.estimates
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratio = np.exp(e.values)
+            low, high = np.exp(e.interval(level)).T
+            table = e.table(level).assign(estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high)
+        return table
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        return _summary(self, level)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+    def plot(self, **options: Any) -> Axes:
+        """Draw the coefficients with their intervals; see `plots.coefficients`."""
+        from disteconometrics.plots.estimates import coefficients
+
+        return coefficients(self, **options)
+
+    def plot_effect(self, variable: str, **options: Any) -> Axes:
+        """Draw the average predicted probability along a variable with its band; see `plots.effect`."""
+        from disteconometrics.plots.estimates import effect
+
+        return effect(self, variable, **options)
+
+    # ---- files -----------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
+        header = {
+            "estimator": asdict(self.model),  # type: ignore[call-overload]
+            "spec": self.spec.to_dict(),
+            "facts": asdict(self.facts),
+            "use_t": self.use_t,
+            "covariance": {f: getattr(self.covariance, f) for f in ("label", "note", "degrees_of_freedom", "robust")},
+        }
+        arrays = {"params": self.coefficients, "covariance": self.covariance.matrix}
+        if self.infinite is not None:
+            arrays |= {"direction": self.infinite.direction, "null": self.infinite.null}
+        write_archive(path, type(self.model).__name__, header, arrays)
+
+    # ---- statsmodels' names ----------------------------------------------------------------------------------------
+
+    def wald_test(self, hypotheses: Any) -> TestResult:
+        """statsmodels' name of `test`."""
+        return self.test(hypotheses)
+
+    def t_test(self, hypotheses: Any) -> pd.DataFrame:
+        """statsmodels' t_test: each linear combination R·β − r with its standard error and interval."""
+        R, r, texts = self.estimates._restrictions(hypotheses)
+        return Estimates(tuple(texts), R @ self.coefficients - r, R @ self.estimates.covariance @ R.T, self.estimates.df).table()
+
+    def get_prediction(self, new: Any = None, *, level: float = 0.95) -> pd.DataFrame:
+        """statsmodels' name of ``predict(new, ci=True)``."""
+        frame: pd.DataFrame = self.predict(new, ci=True, level=level)
+        return frame
+
+    def pred_table(self, threshold: float = 0.5) -> Array:
+        """Counts of rows (2, 2): outcome 0, 1 down, prediction 0, 1 (p > threshold) across."""
+        design, p = self._fitted()
+        weights = design.weights if self.model.weight_type == "frequency" else None
+        cell = (2 * design.y + (p > threshold)).astype(np.intp)
+        return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
+
+
+def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]) -> BinaryResults:
+    """Rebuild a saved result, without rows."""
+    infinite = Infinite(arrays["direction"], arrays["null"]) if "direction" in arrays else None
+    V = Covariance(arrays["covariance"], **header["covariance"])
+    spec = DesignSpec.from_dict(header["spec"])
+    return BinaryResults(model, kernel, spec, arrays["params"], V, bool(header["use_t"]), FitFacts(**header["facts"]), infinite, None)
+
+
+def _summary(r: BinaryResults, level: float) -> Summary:
+    f = r.facts
+    name = type(r.model).__name__
+    pseudo = "" if r._likelihood_counts else "pseudo "
+    dropped = f"{f.given - f.rows} dropped"
+    count = f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if r.model.weight_type == "frequency" else f"{f.rows} ({dropped})"
+    state = f"{f.passes} passes, {f.path}" if f.converged else ("no: separation" if f.separation else f"no, {f.passes} passes")
+    left = (
+        ("Outcome", _success(r.spec)),
+        ("Formula", r.spec.formula),
+        ("Estimator", "maximum likelihood" if r._likelihood_counts else "pseudo-maximum likelihood"),
+        ("Covariance", r.covariance.label),
+        ("Converged", state),
+    )
+    right = (
+        ("Observations", count),
+        (f"Log-{pseudo}likelihood", number(r.llf, 4)),
+        ("LL-null", number(r.llnull, 4)),
+        ("LLR p-value", "withheld" if np.isnan(r.llr_pvalue) else _long_p(r.llr_pvalue)),
+        ("Pseudo R² (McFadden)", f"{r.prsquared:.4f}"),
+    )
+    return Summary(f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r))
+
+
+def _long_p(p: float) -> str:
+    """A p-value in full where three decimals hide it."""
+    return f"{p:.3e}" if p < 0.0005 else p_value(p)
+
+
+def _notes(r: BinaryResults) -> tuple[str, ...]:
+    f = r.facts
+    total = f.observations if r.model.weight_type != "sampling" else f.rows
+    notes = [f"Success is {_success(r.spec)} ({100 * f.successes / total:.1f} %). {r.covariance.note}"]
+    if r.model.weights is not None:
+        what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
+        notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
+        if not r._likelihood_counts:
+            notes.append("AIC, BIC and likelihood-ratio tests are withheld: weighted rows have no likelihood of their own.")
+    if r.model.offset is not None:
+        notes.append(f"Offset: {r.model.offset}, with coefficient one.")
+    if not f.nested_null:
+        notes.append("LLR p-value withheld: the model holds no constant, so the constant-only model is not nested in it.")
+    if f.given > f.rows:
+        causes = [f"NaN in {c} ({n})" for c, n in f.dropped.items() if n]
+        causes += [f"weight zero ({f.zero_weight})"] if f.zero_weight else []
+        notes.append(f"{f.given - f.rows} rows dropped: {', '.join(causes)}.")
+    if f.separation:
+        notes.append(f.separation)
+    elif not f.converged:
+        notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e} after {f.passes} passes. Raise maxiter.")
+    if f.condition > NEARLY_DEPENDENT:
+        notes.append(f"Columns are nearly collinear: condition number {f.condition:.1e}.")
+    return tuple(notes)
+

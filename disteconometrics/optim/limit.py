@@ -1,0 +1,78 @@
+"""What is left of a likelihood without a maximum: its supremum, and the coefficients that stay finite.
+
+Along the recession direction the separated rows are fitted perfectly and drop out; the others do not notice.
+So the supremum is the maximum over the overlapped rows, where the columns span fewer dimensions.
+
+References
+----------
+Geyer (2009), Likelihood inference in exponential families and directions of recession,
+Electronic Journal of Statistics 3, doi:10.1214/08-EJS349.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+
+from disteconometrics.blocks import Block
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.optim.newton import Maximum, maximise
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.whiten import power_of_two
+
+__all__ = ["Limit", "limit_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Limit:
+    """The limiting model of a separated likelihood.
+
+    ``overlapped`` (m,) positions of the rows that stay; ``columns`` the columns that identify them; ``blocks`` those rows and
+    columns; ``maximum`` their maximum, None when nothing stays.
+    """
+
+    overlapped: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    blocks: tuple[Block, ...]
+    maximum: Maximum | None
+
+
+def limit_of(model: IndexModel, separation: Separation, *, maxiter: int) -> Limit:
+    """Fit the rows that a separation leaves overlapped.
+
+    Parameters
+    ----------
+    model : IndexModel over k columns.
+    separation : Separation of its rows.
+    maxiter : int, passes at most.
+
+    Returns
+    -------
+    Limit
+    """
+    n, k = model.rows, len(separation.direction)
+    inside = np.ones(n, dtype=bool)
+    inside[separation.rows] = False
+    scaled = separation.null * power_of_two(model.column_maxima())[:, None]
+    dropped = qr(scaled.T, pivoting=True, mode="r")[1][: scaled.shape[1]]
+    columns = np.setdiff1d(np.arange(k), dropped)
+    overlapped = np.flatnonzero(inside)
+    if not len(overlapped) or not len(columns):
+        return Limit(overlapped, columns, (), None)
+    blocks = _rows(model.blocks, inside, columns)
+    return Limit(overlapped, columns, blocks, maximise(IndexModel(model.kernel, blocks), maxiter=maxiter))
+
+
+def _rows(blocks: Sequence[Block], inside: NDArray[np.bool_], columns: NDArray[np.intp]) -> tuple[Block, ...]:
+    parts, start = [], 0
+    for block in blocks:
+        keep = np.flatnonzero(inside[start : start + len(block.y)])
+        start += len(block.y)
+        X = np.ascontiguousarray(block.X[np.ix_(keep, columns)])
+        weights = None if block.weights is None else block.weights[keep]
+        parts.append(Block(block.y[keep], X, weights, None if block.offset is None else block.offset[keep]))
+    return tuple(parts)
