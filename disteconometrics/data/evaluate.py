@@ -169,21 +169,21 @@ class Evaluator:
             return np.float64(np.inf)
 
     def _truth(self, value: Any, node: ast.expr) -> Any:
-        """A value that & | ^ ~ may use: true and false, or 0 and 1."""
+        """A value that & | ^ ~ may use: bool, or 0, 1 and NaN as float64."""
         if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, np.ndarray) and value.dtype.kind == "b"):
             value = self._number(value, node)
-            if not np.isin(value, (0, 1)).all():
+            if not (np.isin(value, (0, 1)) | np.isnan(value)).all():
                 raise DataError(
                     f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and false (or 0 and 1)"
                 )
-            return np.asarray(value).astype(bool)
         return value
 
     def _binary(self, node: ast.BinOp) -> Any:
         left, right = self.value(node.left), self.value(node.right)
         logic = _LOGIC.get(type(node.op))
         if logic is not None:
-            return logic(self._truth(left, node.left), self._truth(right, node.right))
+            left, right = self._truth(left, node.left), self._truth(right, node.right)
+            return _keep_missing(logic(left, right), left, right)
         left, right = self._number(left, node.left), self._number(right, node.right)
         if isinstance(node.op, ast.Pow) or not (isinstance(left, np.ndarray) or isinstance(right, np.ndarray)):
             # whole numbers would overflow in silence, and Python's own power could run for ever
@@ -193,16 +193,18 @@ class Evaluator:
     def _unary(self, node: ast.UnaryOp) -> Any:
         value = self.value(node.operand)
         if isinstance(node.op, ast.Invert):
-            return np.logical_not(self._truth(value, node.operand))
+            value = self._truth(value, node.operand)
+            return _keep_missing(np.logical_not(value), value)
         value = self._number(value, node.operand)
         return -value if isinstance(node.op, ast.USub) else value
 
     def _compare(self, node: ast.Compare) -> Any:
         nodes = [node.left, *node.comparators]
         values = [self.value(n) for n in nodes]
-        out: Any = True
+        out: Any = None
         for op, a, b, na, nb in zip(node.ops, values, values[1:], nodes, nodes[1:], strict=False):
-            out = np.logical_and(out, self._compare_two(type(op), a, b, na, nb))
+            new = _keep_missing(self._compare_two(type(op), a, b, na, nb), a, b)
+            out = new if out is None else _keep_missing(np.logical_and(out, new), out, new)
         return out
 
     def _compare_two(self, op: type, a: Any, b: Any, na: ast.expr, nb: ast.expr) -> Any:
@@ -213,6 +215,8 @@ class Evaluator:
                 raise DataError(
                     f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only == and != work"
                 )
+            if np.ndim(b) == 0 and not isinstance(b, Levels):
+                return np.array([*(_COMPARE[op](level, b) for level in a.levels), False])[a.codes]
             left = np.array([*a.levels, None], dtype=object)[a.codes]
             right = np.array([*b.levels, None], dtype=object)[b.codes] if isinstance(b, Levels) else b
             return np.asarray(_COMPARE[op](left, right), dtype=bool)
@@ -236,7 +240,8 @@ class Evaluator:
         values = [self.value(a) for a in node.args]
         if name == "where":
             first = self._truth(values[0], node.args[0])
-            return np.where(first, *(self._number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True)))
+            chosen = np.where(first, *(self._number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True)))
+            return _keep_missing(chosen, first)
         assert transform.function is not None
         values = [self._number(v, a) for v, a in zip(values, node.args, strict=True)]
         return transform.function(*(v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values))
@@ -326,6 +331,17 @@ class UnknownLevel(Exception):
     def __init__(self, where: str, known: tuple[Any, ...]) -> None:
         super().__init__(where)
         self.where, self.known = where, known
+
+
+def _keep_missing(made: Any, *operands: Any) -> Any:
+    """A comparison with a missing value is missing, not false: ``made`` as float64 with NaN where an operand is missing."""
+    missing: Any = False
+    for operand in operands:
+        if isinstance(operand, Levels):
+            missing = missing | (operand.codes < 0)
+        elif isinstance(operand, np.ndarray) and operand.dtype.kind == "f":
+            missing = missing | np.isnan(operand)
+    return np.where(missing, np.nan, made) if np.any(missing) else made
 
 
 def levels_of(value: NDArray[Any]) -> Levels:

@@ -43,7 +43,7 @@ _ROW_ONE = (
     *("floor", "ceil", "trunc", "rint", "reciprocal", "sin", "cos", "tan", "sinh", "cosh", "tanh"),
     *("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh"),
 )
-_ROW_TWO = ("maximum", "minimum", "fmax", "fmin", "power", "hypot", "arctan2", "mod")
+_ROW_TWO = ("maximum", "minimum", "power", "hypot", "arctan2", "mod")
 _SPLINE = ("df", "knots", "lower_bound", "upper_bound", "constraints")
 
 TRANSFORMS: dict[str, Transform] = {
