@@ -1,0 +1,91 @@
+"""The adapter through which a catalogue of bad and hard inputs drives this package.
+
+It lives outside the repository; with its folder and this one on the path it is run as
+``catalogue.py --adapter adapter:Adapter --areas data,logit``.
+
+Weights, clusters and offsets are names of columns here, so an array that does not belong to the table is attached first,
+as a user would: the columns of the table and the loose one become a dict, and it is the package that refuses another length,
+order or set of labels.  Without a loose array the table goes in as it came.  A case that has no meaning for this package would
+raise ``NA`` with the reason; there is none in the two areas above.
+"""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import catalogue
+import numpy as np
+
+import disteconometrics as de
+
+__all__ = ["Adapter"]
+
+
+def attach(data: Any, loose: dict[str, Any]) -> Any:
+    """Return the table with the arrays that are not None under the given names; the same object when there are none."""
+    loose = {name: values for name, values in loose.items() if values is not None}
+    if not loose:
+        return data
+    return {**{name: data[name] for name in data}, **loose}
+
+
+def whole(values: Any) -> bool:
+    """Whether all values that are there are whole numbers, so that weights can only be counts of rows."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    return bool((values == np.rint(values)).all())
+
+
+class Adapter(catalogue.Adapter):
+    """The calls of the catalogue in the words of this package; what it lacks is inherited and says so."""
+
+    name = "disteconometrics"
+
+    def q(self, name: str) -> str:
+        """A column name as the formula quotes it."""
+        return f"`{name}`"
+
+    def logit(
+        self,
+        formula: Any,
+        data: Any,
+        weights: Any = None,
+        cluster: Any = None,
+        offset: Any = None,
+        cov: str | None = None,
+        maxiter: int | None = None,
+    ) -> SimpleNamespace:
+        """Fit a logit; whole weights count rows, others are sampling weights (the catalogue compares their estimates alone)."""
+        table = attach(data, {"weights": weights, "cluster": cluster, "offset": offset})
+        model = de.Logit(
+            formula,
+            weights=None if weights is None else "weights",
+            weight_type=None if weights is None else "frequency" if whole(weights) else "sampling",
+            offset=None if offset is None else "offset",
+        )
+        limits = {} if maxiter is None else {"maxiter": maxiter}
+        res = model.fit(table, cov=cov if cluster is None else de.Cluster("cluster"), **limits)
+        return self.view(res)
+
+    def view(self, res: Any) -> SimpleNamespace:
+        """The names under which the catalogue looks at a result."""
+
+        def dumps() -> bytes:
+            file = io.BytesIO()
+            res.save(file)
+            return file.getvalue()
+
+        return SimpleNamespace(
+            params=res.params,
+            bse=res.bse,
+            llf=res.llf,
+            nobs=res.nobs,
+            converged=res.converged,
+            n_dropped=res.facts.given - res.facts.rows,
+            predict=lambda new: np.asarray(res.predict(new)),
+            summary=lambda: str(res.summary()),
+            dumps=dumps,
+            loads=lambda content: self.view(de.load(io.BytesIO(content))),
+        )
