@@ -16,7 +16,9 @@ def main() -> None:
     print()
     print(res.test("yrs_married, I(yrs_married**2)"))
     axes = res.plot_effect("yrs_married")
-    axes.figure.savefig(FIGURE, dpi=150, bbox_inches="tight")
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.savefig(FIGURE, dpi=150, bbox_inches="tight")
     print(f"\nFigure written to {FIGURE}")
 
 

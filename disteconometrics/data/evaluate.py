@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import operator
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Basis", "Evaluator", "Levels", "LostRows", "UnknownLevel", "levels_of", "recode", "shift"]
 
-MAX_OPTION = 1_000  # a degree, a number of degrees of freedom: more is a slip, and would fill the memory
+MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +255,8 @@ class Evaluator:
             value = self.value(node.args[0])
         if isinstance(value, Levels):
             return Levels(shift(value.codes, k, -1), value.levels)
+        if np.ndim(value) == 0:
+            raise FormulaError(f"{spell(node)!r} needs a column, not a constant")
         return shift(np.asarray(self._number(value, node.args[0]), dtype=np.float64), k, np.nan)
 
     def _stateful(self, node: ast.Call, transform: Transform) -> Any:
@@ -276,8 +277,7 @@ class Evaluator:
         state = self.states.get(key, {})
         kept = value if not lost.any() else value[~lost]
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # a constant column in scale(): reported as NaN or inf below
+            with np.errstate(all="ignore"):  # a constant column in scale() is reported as NaN or inf by the caller
                 assert transform.function is not None
                 made = transform.function(kept, **options, _state=state)
         except Exception as error:  # formulaic and numpy raise many kinds; which rows and which term is what helps
@@ -308,6 +308,8 @@ class Evaluator:
         explicit = options.get("levels")
         if explicit is None:
             return Levels(out.codes, out.levels, contrasts, spans)
+        if not isinstance(explicit, list):
+            raise FormulaError(f"{spell(node)!r}: levels must be a list, such as levels=['a', 'b']")
         return Levels(recode(out, tuple(explicit)), tuple(explicit), contrasts, spans, explicit=True)
 
 
@@ -385,8 +387,8 @@ def _options(node: ast.Call, transform: Transform) -> dict[str, Any]:
             raise FormulaError(f"{spell(node)!r} gives {keyword.arg} twice")
         out[str(keyword.arg)] = _constant(keyword.value)
     for name, value in out.items():
-        if isinstance(value, int) and not isinstance(value, bool) and name in ("df", "degree", "k") and abs(value) > MAX_OPTION:
-            raise FormulaError(f"{spell(node)!r}: {name} must be at most {MAX_OPTION}")
+        if isinstance(value, int) and not isinstance(value, bool) and value > MOST.get(name, value):
+            raise FormulaError(f"{spell(node)!r}: {name} must be at most {MOST[name]}")
     if function_name(node.func) == "poly" and (not isinstance(out.get("degree", 1), int) or out.get("degree", 1) < 1):
         raise FormulaError(f"{spell(node)!r}: degree must be a whole number of at least 1")
     return out

@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Factor", "Formula", "function_name", "normalise_name", "parse_formula", "spell", "variables_of"]
 
-MAX_LENGTH = 100_000  # characters
+MAX_LENGTH = 50_000  # characters
 MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recursions in Python's own parser
 MAX_TERMS = 10_000  # of a product of terms: (a + b + …)**N grows without bound
-MAX_OPTION = 1_000  # a degree, a number of knots, a lag
 
 _QUOTED = re.compile(r"""`([^`]*)`|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
 _OPEN, _CLOSE = "([{", ")]}"
@@ -180,6 +179,8 @@ def _split(text: str, formula: str) -> tuple[str, str]:
     if not cuts or not text[: cuts[0]].strip():
         raise FormulaError(f"The formula {formula!r} has no left side; write the outcome first: 'y ~ x'")
     left, right = text[: cuts[0]], text[cuts[0] + 1 :]
+    if re.search(r"\{\s*\}", _mask(right)):
+        raise FormulaError(f"Syntax error in the formula {formula!r}: empty braces")
     if len(cuts) > 1:
         raise FormulaError(f"The formula {formula!r} has more than one '~'; write one outcome and one right side")
     if any(True for _ in _top_level(text, "|")):

@@ -44,7 +44,9 @@ class Bernoulli:
                 raise OptionError(f"A grid of outcomes needs 1 or {len(p)} rows; got {y.shape}.")
             return np.broadcast_to(y, (len(p), y.shape[1])), p[:, None]
         if y.shape not in ((), p.shape):
-            raise OptionError(f"Outcomes of shape {y.shape} do not match {len(p)} rows; give a scalar, ({len(p)},) or (1, m) for a grid.")
+            raise OptionError(
+                f"Outcomes of shape {y.shape} do not match {len(p)} rows; give a scalar, ({len(p)},) or (1, m) for a grid."
+            )
         return np.broadcast_to(y, p.shape), p
 
     def pdf(self, y: Any) -> Array:

@@ -96,14 +96,14 @@ class FitFacts:
 
 @dataclass(frozen=True, eq=False)
 class Infinite:
-    """Where coefficients go without a maximum: ``direction`` (k,) and ``null`` (k, m), all that the overlapped rows cannot see."""
+    """Where coefficients go without a maximum: ``direction`` (k,) and ``null`` (k, m), what the overlapped rows cannot see."""
 
     direction: Array
     null: Array
 
     def masked(self) -> NDArray[np.bool_]:
         """Coefficients that the overlapped rows do not identify (k,)."""
-        return np.any(self.null != 0, axis=1)
+        return np.asarray(np.any(self.null != 0, axis=1))
 
     def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
         """x'd for every row, zero where only rounding is left, and whether the row moves in any direction of the null space."""
@@ -139,7 +139,9 @@ class _Rows:
         if self.overlapped is not None:
             values = values.iloc[self.overlapped]
         if values.duplicated().any():
-            raise DataError(f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster.")
+            raise DataError(
+                f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster."
+            )
         return np.asarray(np.argsort(values.to_numpy(), kind="stable"))
 
 
@@ -176,7 +178,9 @@ def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
         raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
 
 
-def _equation(kernel: Kernel, design: Design, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any) -> MEstimate:
+def _equation(
+    kernel: Kernel, design: Design, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
+) -> MEstimate:
     """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
     names = design.spec.names
     model = IndexModel(kernel, m.whitened_blocks(blocks), len(design.y))
@@ -190,7 +194,9 @@ def _equation(kernel: Kernel, design: Design, m: Maximum, blocks: Sequence[Block
     return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type)
 
 
-def fit_binary(model: BinaryModel, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int) -> BinaryResults:
+def fit_binary(
+    model: BinaryModel, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
+) -> BinaryResults:
     """Fit a specification to a table: design, maximum, covariance, result.
 
     Raises
@@ -415,7 +421,9 @@ class BinaryResults:
     @property
     def llr_pvalue(self) -> float:
         """p-value of `llr` from χ² with `df_model` degrees of freedom."""
-        return float(special.chdtrc(self.df_model, max(self.llr, 0.0))) if self.df_model and self.llr == self.llr else float("nan")
+        return (
+            float(special.chdtrc(self.df_model, max(self.llr, 0.0))) if self.df_model and self.llr == self.llr else float("nan")
+        )
 
     @property
     def prsquared(self) -> float:
@@ -457,7 +465,7 @@ class BinaryResults:
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """Fitted probabilities P(y = 1) of the rows used (n,); statsmodels' Logit gives x'β under this name: `predict(linear=True)`."""
+        """Fitted probabilities P(y = 1) of the rows used (n,); for x'β, statsmodels' meaning, use ``predict(linear=True)``."""
         design, p = self._fitted()
         return self._by_row(design, p)
 
@@ -491,7 +499,8 @@ class BinaryResults:
         """Leverage h (n,) of the weighted design: its sum is the number of coefficients; zero on separated rows."""
         rows = self._need_rows()
         values = [
-            np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.count is None else p.count) for p in rows.equation.source()
+            np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.copies is None else p.copies)
+            for p in rows.equation.source()
         ]
         out = np.zeros(len(rows.design.y))
         out[slice(None) if rows.overlapped is None else rows.overlapped] = np.concatenate([np.zeros(0), *values])
@@ -500,14 +509,14 @@ class BinaryResults:
     # ---- prediction ------------------------------------------------------------------------------------------------
 
     def _index(self, X: Array, offset: Array | None) -> tuple[Array, Array]:
-        """x'β + offset and its standard error; ±inf with standard error zero where separation decides."""
+        """x'β + offset and its standard error; ±inf without standard error where separation decides."""
         eta = index(Block(X[:, 0], X, None, offset), self.coefficients)
         se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", X, self.covariance.matrix, X, optimize=True), 0.0))
         if self.infinite is not None:
             d, moves = self.infinite.along(X)
             with np.errstate(invalid="ignore"):
                 eta = np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
-            se = np.where(moves, np.where(d == 0, np.nan, 0.0), se)
+            se = np.where(moves, np.nan, se)  # the limit is certain of these rows, nobody else should be
         return eta, se
 
     def _probability(self, X: Array, offset: Array | None) -> Array:
@@ -596,8 +605,8 @@ class BinaryResults:
         if not self._likelihood_counts:
             raise WithheldError("Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald).")
         R, r, texts = self.estimates._restrictions(hypotheses)
-        fixed = np.linalg.lstsq(R, r, rcond=None)[0]
-        free = np.linalg.svd(R)[2][len(R) :].T
+        fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
+        free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
         zero_one = [j for j in range(R.shape[1]) if not R[:, j].any()]  # untouched columns stay as they are, exactly
         if len(zero_one) == free.shape[1]:
             free = np.eye(R.shape[1])[:, zero_one]
@@ -630,7 +639,9 @@ class BinaryResults:
         if isinstance(restricted, BinaryResults):
             q = len(self.spec.names) - len(restricted.spec.names)
             if q <= 0 or restricted.nobs != self.nobs or restricted.spec.outcome.name != self.spec.outcome.name:
-                raise OptionError("lr_test takes a smaller model of the same outcome on the same rows; call it on the larger one.")
+                raise OptionError(
+                    "lr_test takes a smaller model of the same outcome on the same rows; call it on the larger one."
+                )
             if not (self._likelihood_counts and restricted._likelihood_counts):
                 raise WithheldError("Likelihood-ratio tests have no meaning under sampling weights; use test (Wald).")
             if restricted.llf > self.llf + 1e-6:
@@ -668,8 +679,7 @@ class BinaryResults:
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.exp(e.values)
             low, high = np.exp(e.interval(level)).T
-            table = e.table(level).assign(estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high)
-        return table
+            return e.table(level).assign(estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
@@ -741,7 +751,9 @@ def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: 
     infinite = Infinite(arrays["direction"], arrays["null"]) if "direction" in arrays else None
     V = Covariance(arrays["covariance"], **header["covariance"])
     spec = DesignSpec.from_dict(header["spec"])
-    return BinaryResults(model, kernel, spec, arrays["params"], V, bool(header["use_t"]), FitFacts(**header["facts"]), infinite, None)
+    return BinaryResults(
+        model, kernel, spec, arrays["params"], V, bool(header["use_t"]), FitFacts(**header["facts"]), infinite, None
+    )
 
 
 def _summary(r: BinaryResults, level: float) -> Summary:
@@ -749,7 +761,11 @@ def _summary(r: BinaryResults, level: float) -> Summary:
     name = type(r.model).__name__
     pseudo = "" if r._likelihood_counts else "pseudo "
     dropped = f"{f.given - f.rows} dropped"
-    count = f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if r.model.weight_type == "frequency" else f"{f.rows} ({dropped})"
+    count = (
+        f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})"
+        if r.model.weight_type == "frequency"
+        else f"{f.rows} ({dropped})"
+    )
     state = f"{f.passes} passes, {f.path}" if f.converged else ("no: separation" if f.separation else f"no, {f.passes} passes")
     left = (
         ("Outcome", _success(r.spec)),
@@ -793,8 +809,9 @@ def _notes(r: BinaryResults) -> tuple[str, ...]:
     if f.separation:
         notes.append(f.separation)
     elif not f.converged:
-        notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e} after {f.passes} passes. Raise maxiter.")
+        notes.append(
+            f"The iterations did not converge: Newton decrement {f.decrement:.1e} after {f.passes} passes. Raise maxiter."
+        )
     if f.condition > NEARLY_DEPENDENT:
         notes.append(f"Columns are nearly collinear: condition number {f.condition:.1e}.")
     return tuple(notes)
-

@@ -82,7 +82,9 @@ class Logit:
                 "identical rows) or 'sampling' (inverse selection probabilities)."
             )
         for key, value in zip(
-            ("formula", "weights", "weight_type", "offset", "separation"), (formula, weights, weight_type, offset, separation), strict=True
+            ("formula", "weights", "weight_type", "offset", "separation"),
+            (formula, weights, weight_type, offset, separation),
+            strict=True,
         ):
             object.__setattr__(self, key, value)
 
@@ -131,5 +133,7 @@ def _statsmodels_cov(cov: CovarianceKind | None, cov_type: str | None, cov_kwds:
     if cov is not None:
         raise OptionError("Give cov= or cov_type=, not both.")
     if cov_kwds or cov_type in ("cluster", "HAC", "hac-panel"):
-        raise OptionError("Clusters and time are columns of the data: write fit(data, cov=de.Cluster('firm')) or cov=de.HAC('quarter').")
+        raise OptionError(
+            "Clusters and time are columns of the data: write fit(data, cov=de.Cluster('firm')) or cov=de.HAC('quarter')."
+        )
     return cov_type

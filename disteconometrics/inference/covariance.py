@@ -166,7 +166,7 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
         )
     if weight_type == "sampling" and name in ("nonrobust", "opg"):
         raise OptionError(
-            f"cov={name!r} has no meaning under sampling weights, whose likelihood is not that of the sample; use 'HC1' or Cluster."
+            f"cov={name!r} has no meaning under sampling weights, whose likelihood is not the sample's; use 'HC1' or Cluster."
         )
     return name
 
@@ -238,16 +238,17 @@ def _inverse_root(M: Array) -> Array:
     try:
         return np.asarray(np.linalg.inv(np.linalg.cholesky(M)).T)
     except np.linalg.LinAlgError:
-        raise WithheldError("The outer product of the scores is singular, so 'opg' is not defined here; use 'nonrobust'.") from None
+        raise WithheldError(
+            "The outer product of the scores is singular, so 'opg' is not defined here; use 'nonrobust'."
+        ) from None
 
 
 def _meat(estimate: MEstimate, power: float) -> Array:
     """Σ s s' / (1 − h)^(2·power) in identity-information coordinates."""
-    k = len(estimate.params)
-    meat = np.zeros((k, k))
+    meat = np.zeros(estimate.inner.shape)
     for part in estimate.source():
         S = part.scores
-        factor = None if part.count is None else np.sqrt(part.count)
+        factor = None if part.copies is None else np.sqrt(part.copies)
         if power:
             h = np.square(part.roots @ estimate.inner).sum(axis=1)
             if h.max(initial=0.0) > 1 - 1e-10:
@@ -261,23 +262,23 @@ def _meat(estimate: MEstimate, power: float) -> Array:
 
 def _group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tuple[Array, Array]:
     """Score sums (G, k) in identity-information coordinates, and each group's leverage (G,), which sum to k."""
-    sums = np.zeros((groups, len(estimate.params)))
+    sums = np.zeros((groups, len(estimate.inner)))
     leverage = np.zeros(groups)
     start = 0
     for part in estimate.source(max(groups, 4096)):
         c = codes[start : start + len(part.scores)]
         start += len(c)
         h = np.square(part.roots @ estimate.inner).sum(axis=1)
-        leverage += np.bincount(c, h if part.count is None else h * part.count, groups)
+        leverage += np.bincount(c, h if part.copies is None else h * part.copies, groups)
         for j, column in enumerate(part.scores.T):
-            sums[:, j] += np.bincount(c, column if part.count is None else column * part.count, groups)
+            sums[:, j] += np.bincount(c, column if part.copies is None else column * part.copies, groups)
     return sums @ estimate.inner, leverage
 
 
 def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
     if lags >= len(order):
         raise DataError(f"HAC with {lags} lags needs more than {lags} rows; there are {len(order)}.")
-    S = np.concatenate([part.scores @ estimate.inner for part in estimate.source()])[order]
+    S = np.concatenate([np.zeros((0, len(estimate.inner))), *(part.scores @ estimate.inner for part in estimate.source())])[order]
     meat = S.T @ S
     for lag in range(1, lags + 1):
         G = S[lag:].T @ S[:-lag]
@@ -288,7 +289,7 @@ def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
 def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]], Codes]) -> Covariance:
     n, k = estimate.observations, len(estimate.params)
     subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
-    inner = np.zeros((k, k))
+    inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []
     for subset in subsets:
         c, G = codes(subset)
@@ -296,7 +297,7 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
             raise DataError(f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed.")
         sums, leverage = _group_sums(estimate, c, G)
         if len(subset) == 1:
-            _warn_few(subset[0], G, float(leverage.max() / k), kind.correction)
+            _warn_few(subset[0], G, float(leverage.max() / max(leverage.sum(), 1e-300)), kind.correction)
         if kind.correction == "jackknife":
             sums = _leave_one_out(estimate, c, G, sums)
         sign = -1.0 if len(subset) == 2 else 1.0
@@ -329,7 +330,9 @@ def _warn_few(column: str, G: int, share: float, correction: str) -> None:
     hint = f"Cluster({column!r}, correction='jackknife') with use_t=True"
     warnings.warn(
         FewClustersWarning(
-            f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.", column=column, hint=hint
+            f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.",
+            column=column,
+            hint=hint,
         ),
         stacklevel=5,
     )
@@ -338,18 +341,15 @@ def _warn_few(column: str, G: int, share: float, correction: str) -> None:
 def _leave_one_out(estimate: MEstimate, codes: NDArray[np.intp], G: int, sums: Array) -> Array:
     """δ_g = (I − H_g)⁻¹ s_g for every cluster, in identity-information coordinates."""
     k = sums.shape[1]
-    roots, counts = [], []
-    for part in estimate.source():
-        roots.append((part.roots if part.count is None else part.roots * np.sqrt(part.count)[:, None]) @ estimate.inner)
-    U = np.concatenate(roots)[np.argsort(codes, kind="stable")]
+    roots = [p.roots if p.copies is None else p.roots * np.sqrt(p.copies)[:, None] for p in estimate.source()]
+    U = (np.concatenate(roots) @ estimate.inner)[np.argsort(codes, kind="stable")]
     edges = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=G))])
     deltas = np.empty_like(sums)
     batch = max(1, 2_000_000 // (k * k))
     for first in range(0, G, batch):
         last = min(G, first + batch)
         A = np.stack([np.eye(k) - U[edges[g] : edges[g + 1]].T @ U[edges[g] : edges[g + 1]] for g in range(first, last)])
-        counts.append(np.linalg.eigvalsh(A)[:, 0])
-        if counts[-1].min() < 1e-10:
+        if np.linalg.eigvalsh(A)[:, 0].min() < 1e-10:
             raise WithheldError(
                 "Without one of the clusters the coefficients are not identified, so the jackknife is not defined; "
                 "use correction='groups'."

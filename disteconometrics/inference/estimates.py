@@ -229,5 +229,5 @@ class Estimates:
             return (-np.inf, np.inf)
         half_linear = a.value * b.value - c2 * (a.gradient @ V @ b.gradient)
         constant = a.value**2 - c2 * (a.gradient @ V @ a.gradient)
-        spread = np.sqrt(max(half_linear**2 - quadratic * constant, 0.0))
-        return ((half_linear - spread) / quadratic, (half_linear + spread) / quadratic)
+        spread = float(np.sqrt(max(float(half_linear**2 - quadratic * constant), 0.0)))
+        return (float((half_linear - spread) / quadratic), float((half_linear + spread) / quadratic))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,11 @@ def _symbols(text: str, names: Sequence[str]) -> tuple[str, dict[str, int]]:
     return re.sub(rf"(?<![\w.:\]])(?:{pattern})(?![\w:\[\(])", swap, squeezed), found
 
 
-_FUNCTIONS = {"exp": (np.exp, np.exp), "log": (np.log, lambda x: 1 / x), "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x))}
+_FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "exp": (np.exp, np.exp),
+    "log": (np.log, lambda x: 1 / x),
+    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+}
 
 
 def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
@@ -176,7 +180,7 @@ def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -
     for item in items:
         for text in _split(item):
             sides = text.split("=") if "=" in text else [text, "0"]
-            for left, right in zip(sides[:-1], sides[1:], strict=True):
+            for left, right in pairwise(sides):
                 a, b = (evaluate(side, names, zero) for side in (left, right))
                 far = evaluate(left, names, probe).value - evaluate(right, names, probe).value
                 row, constant = a.gradient - b.gradient, a.value - b.value

@@ -7,7 +7,7 @@ scaled by √w and multiplied with itself, so a pass costs little more than a ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,15 @@ class Pass(NamedTuple):
 
 
 class ScoreRows(NamedTuple):
-    """Rows of an estimate: ``scores`` (m, k); ``roots`` (m, k), whose product roots'roots is their information; ``count`` (m,).
+    """Rows of an estimate: ``scores`` (m, k); ``roots`` (m, k), whose product roots'roots is their information; ``copies`` (m,).
 
-    ``count`` says how many identical observations a row stands for (frequency weights), None for one each;
+    ``copies`` says how many identical observations a row stands for (frequency weights), None for one each;
     scores and roots are those of one observation.
     """
 
     scores: NDArray[np.float64]
     roots: NDArray[np.float64]
-    count: NDArray[np.float64] | None
+    copies: NDArray[np.float64] | None
 
 
 def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
@@ -81,7 +81,7 @@ def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[n
         scaled = np.repeat(factor, X.shape[1]).reshape(X.shape)
         scaled *= X
         return scaled
-    return (X.T * factor).T
+    return np.asarray((X.T * factor).T)
 
 
 def _runs(part: NDArray[np.float64], run: int, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -93,7 +93,7 @@ def _runs(part: NDArray[np.float64], run: int, chosen: NDArray[np.intp]) -> NDAr
 def _total(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     if len(parts) == 1:
         return parts[0]
-    return np.sum(np.asarray(parts), axis=0, dtype=np.longdouble).astype(np.float64)
+    return np.asarray(np.sum(np.asarray(parts), axis=0, dtype=np.longdouble), dtype=np.float64)
 
 
 class IndexModel:
@@ -139,9 +139,9 @@ class IndexModel:
                 scores.append((rows if block.weights is None else rows * block.weights) @ block.X)
         return _total(scores)
 
-    def extended_score(self, beta: NDArray[np.longdouble]) -> NDArray[np.longdouble]:
+    def extended_score(self, beta: NDArray[Any]) -> NDArray[Any]:
         """Score at β with indices and sums in extended precision (80 bits on x86-64): slow, for few rows."""
-        total = np.zeros(len(beta), dtype=np.longdouble)
+        total: NDArray[Any] = np.zeros(len(beta), dtype=np.longdouble)
         for block in self.blocks:
             X = block.X.astype(np.longdouble)
             eta = X @ beta if block.offset is None else X @ beta + block.offset
@@ -152,13 +152,13 @@ class IndexModel:
     def score_rows(self, beta: NDArray[np.float64], *, frequency: bool = False, rows: int | None = None) -> Iterator[ScoreRows]:
         """Scores of the rows at β, in chunks; with ``frequency`` the weights are counts of identical rows."""
         for block in chunks(self.blocks, rows):
-            count = block.weights if frequency else None
-            terms = row_terms(self.kernel, block if count is None else block._replace(weights=None), beta)
-            yield ScoreRows(scale_rows(block.X, terms.score), scale_rows(block.X, terms.root_weight), count)
+            copies = block.weights if frequency else None
+            terms = row_terms(self.kernel, block if copies is None else block._replace(weights=None), beta)
+            yield ScoreRows(scale_rows(block.X, terms.score), scale_rows(block.X, terms.root_weight), copies)
 
     def column_maxima(self) -> NDArray[np.float64]:
         """Largest absolute value of every column (k,)."""
-        return np.max([np.maximum(b.X.max(axis=0), -b.X.min(axis=0)) for b in chunks(self.blocks)], axis=0)
+        return np.asarray(np.max([np.maximum(b.X.max(axis=0), -b.X.min(axis=0)) for b in chunks(self.blocks)], axis=0))
 
     def largest_change(self, step: NDArray[np.float64]) -> float:
         """Largest |x'step| over the rows: how far any index moves."""
@@ -174,5 +174,7 @@ class IndexModel:
         for block in self.blocks:
             runs = len(block.y) // run
             chosen = np.sort(rng.permutation(runs)[: max(1, round(rows * len(block.y) / self.rows / run))])
-            picked.append(Block(*(None if part is None else _runs(part, run, chosen) for part in block)))
+            weights = None if block.weights is None else _runs(block.weights, run, chosen)
+            offset = None if block.offset is None else _runs(block.offset, run, chosen)
+            picked.append(Block(_runs(block.y, run, chosen), _runs(block.X, run, chosen), weights, offset))
         return IndexModel(self.kernel, picked)

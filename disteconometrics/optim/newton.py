@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,9 +186,11 @@ def _secant(inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArr
     if curvature <= 0:
         return inverse
     back = inverse @ fall
-    return inverse + np.outer(step, step) * ((1 + fall @ back / curvature) / curvature) - (
-        np.outer(back, step) + np.outer(step, back)
-    ) / curvature
+    return (
+        inverse
+        + np.outer(step, step) * ((1 + fall @ back / curvature) / curvature)
+        - (np.outer(back, step) + np.outer(step, back)) / curvature
+    )
 
 
 def _next_is_full(decrement: float, previous: float, tolerance: float, lag: bool, was_full: bool) -> bool:
@@ -232,9 +235,9 @@ def _basis(model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max:
         s = power_of_two(np.sqrt(np.diagonal(gram)))
         R, info = lapack.dpotrf(gram / np.outer(s, s), lower=0, clean=1)
         if info == 0:
-            return _inverse(R) / s[:, None] * np.sqrt(model.rows)
+            return np.asarray(_inverse(R) / s[:, None] * np.sqrt(model.rows))
     s = power_of_two(column_max)
-    return _inverse(np.triu(tsqr(model.blocks, s))) / s[:, None] * np.sqrt(model.rows)
+    return np.asarray(_inverse(np.triu(tsqr(model.blocks, s))) / s[:, None] * np.sqrt(model.rows))
 
 
 def _decided(
@@ -313,7 +316,7 @@ def _maximise_whitened(model: IndexModel, maxiter: int, separation: Separation |
     return _maximum(s, T, rank.condition, "Newton, whitened columns", column_max, separation, extended)
 
 
-def _polish(white: IndexModel, s: _State) -> NDArray[np.longdouble]:
+def _polish(white: IndexModel, s: _State) -> NDArray[Any]:
     """Information at the solution itself and, on few rows, a last step from a score summed in extended precision.
 
     A coefficient far below its standard error is the small difference of large coordinates, so c keeps extended digits.
@@ -323,7 +326,7 @@ def _polish(white: IndexModel, s: _State) -> NDArray[np.longdouble]:
     factor = _factorise(p.information)
     assert factor is not None
     s.loglik, s.information, s.factor = p.loglik, p.information, factor
-    c = s.c + _solve(factor, p.score).astype(np.longdouble)
+    c: NDArray[Any] = s.c + _solve(factor, p.score).astype(np.longdouble)
     if white.rows * len(c) <= SMALL:
         c += _solve(factor, white.extended_score(c).astype(np.float64))
         s.passes += 1
@@ -338,7 +341,7 @@ def _maximum(
     path: str,
     column_max: NDArray[np.float64] | None,
     separation: Separation | None,
-    extended: NDArray[np.longdouble] | None = None,
+    extended: NDArray[Any] | None = None,
 ) -> Maximum:
     k = len(s.c)
     root = np.full((k, k), np.nan) if s.factor is None else _inverse(s.factor)

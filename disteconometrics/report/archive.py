@@ -28,12 +28,12 @@ def write_archive(path: str | os.PathLike[str] | IO[bytes], kind: str, header: d
         ours = "unknown"
     document = {"magic": _MAGIC, "format": FORMAT, "kind": kind, "version": ours, "numpy": np.__version__, "content": header}
     text = np.frombuffer(json.dumps(document).encode(), dtype=np.uint8)
-    parts = {"header": text, **{name: np.asarray(a, dtype=np.float64) for name, a in arrays.items()}}
+    parts: dict[str, Any] = {"header": text, **{name: np.asarray(a, dtype=np.float64) for name, a in arrays.items()}}
     if isinstance(path, (str, os.PathLike)):
         with Path(path).open("wb") as file:  # numpy would add an ending to the name
-            np.savez(file, allow_pickle=False, **parts)
+            np.savez(file, **parts, allow_pickle=False)
     else:
-        np.savez(path, allow_pickle=False, **parts)
+        np.savez(path, **parts, allow_pickle=False)
 
 
 def read_archive(path: str | os.PathLike[str] | IO[bytes]) -> tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]:

@@ -19,7 +19,15 @@ from disteconometrics.inference.estimates import Estimates
 __all__ = ["Section", "Summary", "estimates_section", "number", "p_value"]
 
 WIDTH = 78
-_PLAIN = {"colsep": " ", "row_pre": "", "row_post": "", "empty_cell": "", "header_align": "r", "data_aligns": "r", "stubs_align": "l"}
+_PLAIN = {
+    "colsep": " ",
+    "row_pre": "",
+    "row_post": "",
+    "empty_cell": "",
+    "header_align": "r",
+    "data_aligns": "r",
+    "stubs_align": "l",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Summary:
 
     Examples
     --------
-    >>> s = Summary("Title", ((("Outcome", "y"),), (("Rows", "3"),)), (Section(("estimate",), ("x",), (("1.0",),)),), ("A note.",))
+    >>> section = Section(("estimate",), ("x",), (("1.0",),))
+    >>> s = Summary("Title", ((("Outcome", "y"),), (("Rows", "3"),)), (section,), ("A note.",))
     >>> print(s)  # doctest: +NORMALIZE_WHITESPACE
                                          Title
     ==============================================================================
@@ -109,7 +118,9 @@ class Summary:
         parts = [SimpleTable([[escape(c) for c in row] for row in self._header_rows()], title=escape(self.title)).as_html()]
         for s in self.sections:
             cells = [[escape(c) for c in row] for row in s.cells]
-            table = SimpleTable(cells, [escape(c) for c in s.columns], [escape(c) for c in s.stubs], title=escape(s.heading or ""))
+            table = SimpleTable(
+                cells, [escape(c) for c in s.columns], [escape(c) for c in s.stubs], title=escape(s.heading or "")
+            )
             parts.append(table.as_html())
         parts.extend(f"<p>{escape(note)}</p>" for note in self.notes)
         return "\n".join(parts)
@@ -117,7 +128,9 @@ class Summary:
     def as_latex(self) -> str:
         """LaTeX tabulars, ready to paste; special characters are escaped."""
         parts = [rf"\begin{{center}} {_latex(self.title)} \end{{center}}"]
-        parts.append(SimpleTable([[_latex(c) for c in row] for row in self._header_rows()]).as_latex_tabular(center=True, replacements={}))
+        parts.append(
+            SimpleTable([[_latex(c) for c in row] for row in self._header_rows()]).as_latex_tabular(center=True, replacements={})
+        )
         for s in self.sections:
             cells = [[_latex(c) for c in row] for row in s.cells]
             table = SimpleTable(cells, [_latex(c) for c in s.columns], [_latex(c) for c in s.stubs])
