@@ -106,7 +106,8 @@ def test_rows_that_a_transform_loses_are_dropped_with_a_warning_naming_the_term(
 
 def test_missing_stays_missing_through_comparisons(table: pd.DataFrame) -> None:
     good = table[table.x1 > 0]
-    for term in ("I(log(x1) > 0)", "I(~(0 > log(x1)))", "I((log(x1) > 0) & flag)", "np.where(log(x1) > 0, x2, pos)", "C(log(x1) > 0)"):
+    terms = ("I(log(x1) > 0)", "I(~(0 > log(x1)))", "I((log(x1) > 0) & flag)", "np.where(log(x1) > 0, x2, pos)", "C(log(x1) > 0)")
+    for term in terms:
         with pytest.warns(MissingValuesWarning, match="log"):
             same(build_design(f"y ~ {term}", table), build_design(f"y ~ {term}", good))
     assert build_design("y ~ np.where(x1 > 0, log(x1), 0)", table).kept is None
@@ -155,7 +156,7 @@ def test_inf_made_by_a_term(table: pd.DataFrame) -> None:
         with pytest.raises(DataError, match=r"(?s)(?=.*inf)(?=.*pos)"):
             build_design(f"y ~ {term} + x2", table)
     table["big"] = 1e200
-    with pytest.raises(DataError, match="big:pos:x2|big.*inf"):
+    with pytest.raises(DataError, match=r"big.*inf"):
         build_design("y ~ big:I(big * 2)", table)
 
 
@@ -355,7 +356,7 @@ def test_a_loaded_formula_is_checked_again_and_states_must_be_there(table: pd.Da
     for key in ("states", "levels"):
         bad = copy.deepcopy(saved)
         bad[key] = {}
-        with pytest.raises(FileFormatError, match="no levels|not there"):
+        with pytest.raises(FileFormatError, match=r"no levels|not there"):
             DesignSpec.from_dict(bad).matrix(table)
     bad = copy.deepcopy(saved)
     bad["names"] = bad["names"][:-1]
@@ -453,7 +454,7 @@ def test_new_data_keep_their_rows(table: pd.DataFrame) -> None:
     assert np.isnan(got.offset[3])
     assert list(got.index) == list("aabbcc")
     pd.testing.assert_frame_equal(new, before)
-    with pytest.raises(MissingColumnError, match="'o'.*offset"):
+    with pytest.raises(MissingColumnError, match=r"'o'.*offset"):
         spec.matrix(new.drop(columns="o"))
     every = spec.matrix(new.assign(x1=np.nan))
     assert every.X.shape == (6, len(spec.names))
