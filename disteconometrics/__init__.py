@@ -5,9 +5,7 @@ Names load on first use, so importing the package is quick and a logit never loa
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, whose import would cost more than the package's own
 if TYPE_CHECKING:
     from disteconometrics import datasets, plots
     from disteconometrics.distributions.bernoulli import Bernoulli
@@ -29,9 +27,11 @@ _HOME = {
 _ROOMS = ("datasets", "errors", "plots")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
+        value: object = getattr(import_module(_HOME[name]), name)
     elif name in _ROOMS:
         value = import_module(f"disteconometrics.{name}")
     else:

@@ -428,5 +428,8 @@ def _is_comparison(left: Factor, columns: dict[str, Column]) -> bool:
 def _fitted_kind(column: Column, kept: NDArray[np.intp] | None) -> tuple[str, tuple[Any, ...]]:
     if column.numbers is not None:
         return column.kind, ()
-    used = np.bincount(np.maximum(column.take(kept).values, -1) + 1, minlength=len(column.levels) + 1)[1:] > 0
+    codes = column.values if kept is None else column.values[kept]
+    if codes.min() < 0:  # a column that is only read through lag() may have missing values
+        codes = codes[codes >= 0]
+    used = np.bincount(codes, minlength=len(column.levels)) > 0
     return column.kind, tuple(level for level, use in zip(column.levels, used, strict=True) if use)

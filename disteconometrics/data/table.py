@@ -159,7 +159,7 @@ class Table:
         if self.kind == "polars" or type(values).__module__.startswith("polars"):
             return _from_polars(values, name)
         if not hasattr(values, "dtype"):
-            return pd.Series(list(values))
+            return _from_list(list(values))
         return values
 
     def column(self, name: str, role: str) -> Column:
@@ -170,6 +170,15 @@ class Table:
         if name not in self._cache:
             self._cache[name] = _classify(name, self.raw(name, role), role)
         return self._cache[name]
+
+
+def _from_list(values: list[Any]) -> Any:
+    try:
+        return pd.Series(values)
+    except OverflowError:  # pandas 2 and whole numbers beyond float64
+        out = np.empty(len(values), dtype=object)
+        out[:] = values
+        return out
 
 
 def _refuse_table(data: Any) -> str:
