@@ -173,7 +173,7 @@ def test_missing_numbers_drop_the_row_and_are_counted(kind: str) -> None:
 MISSING_LEVELS = {
     "None": pd.array(hole(G, None), dtype=object),
     "NaN": pd.array(hole(G, np.nan), dtype=object),
-    "str": pd.array(hole(G, None), dtype="str"),
+    "inferred": pd.Series(hole(G, None)),
     "string": pd.array(hole(G, pd.NA), dtype="string"),
     "category": pd.Categorical(hole(G, None)),
     "list": hole(G, None),
