@@ -6,9 +6,11 @@ weight; learn transforms from the rows that are left (again, if a transform lose
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +36,8 @@ WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MOST_CELLS = 2 * 10**9  # and fit into 16 GB
+MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
+PACKAGE = str(Path(__file__).parent.parent)
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
 
 
@@ -164,7 +168,7 @@ def build_design(
     if w is not None:
         _check_weights(w, str(weight_type))
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
-    fit = _learn(parsed, columns, kept, len(table))
+    fit = _learn(parsed, columns, kept, len(table), w.numbers if w is not None and weight_type == "frequency" else None)
     kept = fit.kept
     is_bool = _is_comparison(parsed.left, columns)
     coded, y = code_outcome(parsed.left.name, fit.left, outcome, is_bool)
@@ -301,8 +305,13 @@ class _Fit:
     transformed: dict[str, int]
 
 
-def _learn(parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int) -> _Fit:
-    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest."""
+def _learn(
+    parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int, counts: NDArray[np.float64] | None
+) -> _Fit:
+    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest.
+
+    ``counts`` (n,) are frequency weights: transforms then learn from every row as often as it counts.
+    """
     transformed: dict[str, int] = {}
     for _ in range(MAX_PASSES):
         size = n if kept is None else len(kept)
@@ -320,6 +329,10 @@ def _learn(parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] |
             lost = {error.term: error.mask}
         if not lost:
             _warn(transformed)
+            if counts is not None and evaluator.states:
+                evaluator.states = _learn_repeated(parsed, columns, kept, n, counts)
+                evaluator.fitted = True
+                values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
             return _Fit(
                 values[0],
                 [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)],
@@ -338,16 +351,37 @@ def _learn(parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] |
     )
 
 
+def _learn_repeated(
+    parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int, counts: NDArray[np.float64]
+) -> dict[str, Any]:
+    """States of transforms learnt from rows repeated by their frequency weights."""
+    rows = np.arange(n) if kept is None else kept
+    total = counts[rows].sum()
+    if total > MOST_REPEATED:
+        raise DataError(
+            f"The frequency weights sum to {total:.3g}, too many for the transforms to learn from; scale the columns first"
+        )
+    rows = np.repeat(rows, counts[rows].astype(np.intp))
+    lags = lag_values(parsed, columns, n, rows)
+    evaluator = Evaluator({k: c.take(rows) for k, c in columns.items()}, len(rows), {}, False, lags)
+    for factor in (parsed.left, *parsed.factors):
+        _value(evaluator, factor)
+    return evaluator.states
+
+
 def _told(transformed: dict[str, int]) -> str:
     return ", ".join(f"the term {term!r} is missing (NaN) in {count} rows" for term, count in transformed.items())
 
 
 def _warn(transformed: dict[str, int]) -> None:
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back  # the warning points at the user's line
     for term, count in transformed.items():
         message = f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these rows are dropped"
         warnings.warn(
             MissingValuesWarning(message, column=term, hint="a log of a negative number and a lag of the first row do this"),
-            stacklevel=4,
+            stacklevel=level,
         )
 
 

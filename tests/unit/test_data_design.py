@@ -204,6 +204,19 @@ def test_weights_and_offset_follow_the_rows(table: pd.DataFrame) -> None:
     assert block.offset is design.offset
 
 
+def test_frequency_weights_are_row_replication_for_transforms_too(table: pd.DataFrame) -> None:
+    table.loc[3, "f"] = 0
+    formula = STATES + " + scale(lag(x2))"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MissingValuesWarning)
+        design = build_design(formula, table, weights="f", weight_type="frequency")
+        lagged = table.assign(l2=table.x2.shift(1)).dropna()
+        many = lagged.loc[lagged.index.repeat(lagged.f)]
+        want = build_design(STATES + " + scale(l2)", many)
+    np.testing.assert_allclose(np.repeat(design.X, design.weights.astype(int), axis=0), want.X, rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(design.spec.matrix(table).X[design.kept], design.X)
+
+
 # ---------------------------------------------------------------- clusters and times
 def test_columns_and_codes_of_the_rows_used(table: pd.DataFrame) -> None:
     table.index = table.index[::-1]
