@@ -1,0 +1,522 @@
+"""The house rules, read off the source: who may import whom, which room may know which library, how long a file may be.
+
+Nothing of the package is run here except in the last part, which starts fresh interpreters to see what an import costs and loads.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import io
+import os
+import re
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "disteconometrics"
+
+# Imports go down only: a room may use the layers before its own.
+LAYERS: tuple[frozenset[str], ...] = tuple(
+    map(
+        frozenset,
+        (
+            {"errors", "blocks"},
+            {"data", "likelihoods", "optim", "flows", "transport"},
+            {"distributions"},
+            {"inference"},
+            {"simulate", "report"},
+            {"estimators"},
+            {"plots"},
+            {"__init__"},
+            {"__main__"},
+        ),
+    )
+)
+# Rooms of one layer do not know each other, with one exception: an optimiser evaluates log-likelihoods, and the index model is
+# what makes a pass over rows fast, so `optim` drives it directly; the other way round stays closed.
+SIDEWAYS = {("optim", "likelihoods")}
+ALONE = frozenset({"datasets"})  # imports libraries only
+
+# Methods of at most three statements that fetch a picture when called: the only way up.
+PICTURES = {
+    "estimators.binary.BinaryResults.plot",
+    "estimators.binary.BinaryResults.plot_effect",
+}
+
+# Library: where it may be imported (a room, or a file).
+FENCES: dict[str, tuple[str, ...]] = {
+    "formulaic": ("data/",),
+    "torch": ("flows/", "transport/torch_losses.py", "optim/minibatch.py"),
+    "matplotlib": ("plots/",),
+    "statsmodels": ("report/", "datasets.py"),
+}
+NOT_IN: dict[str, tuple[str, ...]] = {"pandas": ("likelihoods/", "optim/", "flows/", "transport/")}
+
+MOST_CODE_LINES = 500
+EXAMPLES_IN = ("estimators/", "inference/", "plots/", "datasets.py")
+
+IMPORT_BAR_MS = 15.0  # over a bare interpreter, median of pairs
+IMPORT_PAIRS = 9
+HEAVY = ("torch", "numpy", "pandas", "scipy", "scipy.stats", "statsmodels", "matplotlib", "formulaic", "sklearn")
+NOT_FOR_A_LOGIT = ("torch", "matplotlib", "scipy.stats", "scipy.optimize", "patsy")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+# ---- reading the source ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, as written at ``line``; ``function`` is the dotted place of the function around it, if any."""
+
+    module: str
+    line: int
+    function: str | None
+    statements: int  # of that function, its docstring apart
+    typing_only: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file of the package: its path from the package's folder, text and syntax tree."""
+
+    path: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def dotted(self) -> str:
+        return self.path.removesuffix(".py").replace("/", ".")
+
+    @property
+    def room(self) -> str:
+        return self.path.split("/")[0].removesuffix(".py")
+
+    @property
+    def is_room_init(self) -> bool:
+        return self.path.endswith("/__init__.py")
+
+    @property
+    def is_public(self) -> bool:
+        name = self.path.rsplit("/", 1)[-1].removesuffix(".py")
+        return not name.startswith("_")
+
+
+def folder() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    root = folder()
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Source(path.relative_to(root).as_posix(), text, ast.parse(text)))
+    return tuple(found)
+
+
+def docstring_of(node: ast.AST) -> ast.Constant | None:
+    body = getattr(node, "body", None)
+    if not isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)) or not body:
+        return None
+    first = body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return first.value
+    return None
+
+
+def statements(function: Function) -> int:
+    inner = [n for n in ast.walk(function) if isinstance(n, ast.stmt) and n is not function]
+    return len(inner) - (docstring_of(function) is not None)
+
+
+def is_typing_guard(node: ast.AST) -> bool:
+    if not isinstance(node, ast.If):
+        return False
+    test = node.test
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def dynamic_module(call: ast.Call) -> str | None:
+    """The module that ``import_module("…")`` or ``__import__("…")`` names, "?" when it is computed; None for another call."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+    if name not in ("import_module", "__import__") or not call.args:
+        return None
+    given = call.args[0]
+    if isinstance(given, ast.JoinedStr) and given.values and isinstance(given.values[0], ast.Constant):
+        given = given.values[0]
+    if isinstance(given, ast.Constant) and isinstance(given.value, str) and given.value:
+        return given.value.rstrip(".")
+    return "?"
+
+
+@cache
+def imports(source: Source) -> tuple[Import, ...]:
+    """Every import of a file: at the top, inside functions, under TYPE_CHECKING and through importlib."""
+    package = [PACKAGE, *source.path.split("/")[:-1]]
+    found: list[Import] = []
+
+    def modules(node: ast.AST) -> list[str]:
+        if isinstance(node, ast.Import):
+            return [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            return [".".join(filter(None, (*above, node.module, alias.name))) for alias in node.names]
+        name = dynamic_module(node) if isinstance(node, ast.Call) else None
+        return [] if name is None else [name]
+
+    def visit(node: ast.AST, place: tuple[str, ...], function: Function | None, typing_only: bool) -> None:
+        for module in modules(node):
+            where = None if function is None else ".".join((source.dotted, *place))
+            count = 0 if function is None else statements(function)
+            found.append(Import(module, getattr(node, "lineno", 0), where, count, typing_only))
+        guarded = node.body if isinstance(node, ast.If) and is_typing_guard(node) else []
+        for child in ast.iter_child_nodes(node):
+            inside = (*place, child.name) if isinstance(child, (ast.ClassDef, *FUNCTIONS)) else place
+            visit(child, inside, child if isinstance(child, FUNCTIONS) else function, typing_only or child in guarded)
+
+    visit(source.tree, (), None, False)
+    return tuple(found)
+
+
+@cache
+def rooms() -> frozenset[str]:
+    return frozenset(s.room for s in sources())
+
+
+def room_of(module: str) -> str | None:
+    """The room that a module of the package belongs to; None for a library."""
+    head, _, rest = module.partition(".")
+    if head != PACKAGE:
+        return None
+    room = rest.partition(".")[0]
+    return room if room in rooms() else "__init__"  # a lazy public name, or the package itself
+
+
+def layer_of(room: str) -> int:
+    for i, layer in enumerate(LAYERS):
+        if room in layer:
+            return i
+    raise AssertionError(f"{room} is in no layer: add it to LAYERS with a reason")
+
+
+def is_picture(source: Source, found: Import) -> bool:
+    return (
+        room_of(found.module) == "plots"
+        and found.function is not None
+        and found.statements <= 3
+        and layer_of(source.room) < layer_of("plots")
+    )
+
+
+def is_lazy_name(source: Source, found: Import) -> bool:
+    """Whether an import gives a type checker the names that the root or ``plots`` load on first use."""
+    return source.path in ("__init__.py", "plots/__init__.py") and (found.typing_only or found.function is not None)
+
+
+def allowed(here: str, there: str) -> bool:
+    if here == there:
+        return True
+    if there in ALONE:
+        return layer_of(here) >= layer_of("__init__")
+    return layer_of(there) < layer_of(here) or (here, there) in SIDEWAYS
+
+
+# ---- the walk itself ---------------------------------------------------------------------------------------------------
+
+
+def test_the_walk_sees_every_kind_of_import() -> None:
+    text = """
+    import torch.nn as nn
+    from disteconometrics import data, Logit
+    if TYPE_CHECKING:
+        from disteconometrics.plots import estimates
+    class A:
+        def plot(self):
+            "Draw."
+            from disteconometrics.plots.estimates import effect
+            return effect(self)
+    import_module("disteconometrics.report"), __import__(f"scipy.{name}"), import_module(name)
+    from ..data import design
+    """
+    text = textwrap.dedent(text)
+    found = imports(Source("estimators/made_up.py", text, ast.parse(text)))
+    assert [f.module for f in found] == [
+        "torch.nn",
+        "disteconometrics.data",
+        "disteconometrics.Logit",
+        "disteconometrics.plots.estimates",
+        "disteconometrics.plots.estimates.effect",
+        "disteconometrics.report",
+        "scipy",
+        "?",
+        "disteconometrics.data.design",
+    ]
+    assert [f.typing_only for f in found] == [False, False, False, True, False, False, False, False, False]
+    assert (found[4].function, found[4].statements) == ("estimators.made_up.A.plot", 2)
+    assert [room_of(f.module) for f in found[:3]] == [None, "data", "__init__"]
+
+
+def test_code_lines_leave_out_prose() -> None:
+    text = (
+        '"""Title.\n\nMore.\n"""\n\n# comment\nx = (\n    1,  # one\n\n)\n\n\ndef f():\n    """Say."""\n    return """a\nb"""\n'
+    )
+    assert code_lines(Source("x.py", text, ast.parse(text))) == 6
+
+
+# ---- layers ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_room_has_a_layer() -> None:
+    known = frozenset().union(*LAYERS) | ALONE
+    assert rooms() <= known
+
+
+def test_imports_go_down_only() -> None:
+    wrong = []
+    for source in sources():
+        for found in imports(source):
+            there = room_of(found.module)
+            if there is None or is_picture(source, found) or is_lazy_name(source, found):
+                continue
+            if source.room in ALONE or not allowed(source.room, there):
+                wrong.append(f"{source.path}:{found.line} imports {found.module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pictures_are_fetched_by_the_listed_methods_only() -> None:
+    found = {str(f.function) for s in sources() for f in imports(s) if is_picture(s, f)}
+    assert found == PICTURES
+
+
+def test_imports_are_written_out() -> None:
+    """No star, and a computed module name only where names load on first use; relative imports are not the style."""
+    wrong = []
+    for source in sources():
+        wrong += [
+            f"{source.path}:{node.lineno} has a relative or star import"
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.ImportFrom) and (node.level or any(a.name == "*" for a in node.names))
+        ]
+        wrong += [
+            f"{source.path}:{f.line} imports a computed name"
+            for f in imports(source)
+            if f.module == "?" and source.path not in ("__init__.py", "plots/__init__.py")
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_rooms_import_nothing() -> None:
+    wrong = []
+    for source in sources():
+        if not source.is_room_init:
+            continue
+        for found in imports(source):
+            lazy = is_lazy_name(source, found) or found.module.startswith(("importlib.", "typing."))
+            if not (found.module.startswith("__future__.") or (source.path == "plots/__init__.py" and lazy)):
+                wrong.append(f"{source.path}:{found.line} imports {found.module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_root_loads_names_on_first_use() -> None:
+    root = next(s for s in sources() if s.path == "__init__.py")
+    at_once = {f.module.split(".")[0] for f in imports(root) if not is_lazy_name(root, f)}
+    assert at_once <= {"__future__", "importlib", "typing"}
+
+
+# ---- fences ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", [*FENCES, *NOT_IN])
+def test_fences(library: str) -> None:
+    wrong = []
+    for source in sources():
+        inside = source.path.startswith(FENCES[library]) if library in FENCES else not source.path.startswith(NOT_IN[library])
+        if not inside:
+            wrong += [f"{source.path}:{f.line} imports {f.module}" for f in imports(source) if f.module.split(".")[0] == library]
+    assert not wrong, "\n".join(wrong)
+
+
+# ---- size, names, words ------------------------------------------------------------------------------------------------
+
+
+def code_lines(source: Source) -> int:
+    """Lines that hold code: no docstrings, comments or blank lines."""
+    prose: set[int] = set()
+    for node in ast.walk(source.tree):
+        doc = docstring_of(node)
+        if doc is not None:
+            prose.update(range(doc.lineno, (doc.end_lineno or doc.lineno) + 1))
+    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    used: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+        if token.type not in silent:
+            used.update(range(token.start[0], token.end[0] + 1))
+    return len(used - prose)
+
+
+def test_files_are_short() -> None:
+    counts = sorted(((code_lines(s), s.path) for s in sources()), reverse=True)
+    print("\ncode lines", *(f"{count:6d} {path}" for count, path in counts), sep="\n")
+    long = [f"{path}: {count}" for count, path in counts if count > MOST_CODE_LINES]
+    assert not long, f"more than {MOST_CODE_LINES} code lines: {', '.join(long)}"
+
+
+def definitions(source: Source) -> dict[str, ast.AST]:
+    """Names bound at the top of a file, under TYPE_CHECKING included."""
+    found: dict[str, ast.AST] = {}
+
+    def bind(body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, (ast.ClassDef, *FUNCTIONS)):
+                found[node.name] = node
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                found.update({(a.asname or a.name).split(".")[0]: node for a in node.names})
+            elif isinstance(node, ast.Assign):
+                found.update({t.id: node for target in node.targets for t in ast.walk(target) if isinstance(t, ast.Name)})
+            elif isinstance(node, (ast.AnnAssign, ast.AugAssign)) and isinstance(node.target, ast.Name):
+                found[node.target.id] = node
+            elif isinstance(node, ast.If):
+                bind(node.body + node.orelse)
+
+    bind(source.tree.body)
+    return found
+
+
+def public_names(source: Source) -> list[str] | None:
+    for node in source.tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def test_public_modules_say_what_is_public() -> None:
+    wrong = []
+    for source in sources():
+        names = public_names(source)
+        if names is None:
+            if source.is_public or source.path == "__init__.py":
+                wrong.append(f"{source.path} has no __all__")
+            continue
+        siblings = rooms() if source.path == "__init__.py" else frozenset()
+        missing = set(names) - set(definitions(source)) - siblings
+        if missing:
+            wrong.append(f"{source.path} lists names it does not have: {sorted(missing)}")
+        if len(set(names)) != len(names):
+            wrong.append(f"{source.path} lists a name twice")
+    assert not wrong, "\n".join(wrong)
+
+
+def is_protocol(node: ast.AST) -> bool:
+    return isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+
+
+def public_objects(source: Source) -> Iterator[tuple[str, ast.ClassDef | Function]]:
+    """Public functions and classes of a file with their public methods; what a Protocol lists is described by the Protocol."""
+    if not source.is_public and source.path != "__main__.py":
+        return
+    for node in source.tree.body:
+        if not isinstance(node, (ast.ClassDef, *FUNCTIONS)) or node.name.startswith("_"):
+            continue
+        yield f"{source.dotted}.{node.name}", node
+        if isinstance(node, ast.ClassDef) and not is_protocol(node):
+            for method in node.body:
+                if isinstance(method, FUNCTIONS) and not method.name.startswith("_"):
+                    yield f"{source.dotted}.{node.name}.{method.name}", method
+
+
+# The first line holds the first sentence to its end; abbreviations and numbers do not end one.
+FIRST_SENTENCE = re.compile(r"\S.*?[.?!:](?=\s|$|\))")
+
+
+def test_public_objects_say_what_they_are() -> None:
+    wrong = []
+    for source in sources():
+        if not docstring_of(source.tree):
+            wrong.append(f"{source.path} has no docstring")
+        for name, node in public_objects(source):
+            doc = docstring_of(node)
+            if doc is None:
+                wrong.append(f"{name} has no docstring")
+            elif not FIRST_SENTENCE.match(str(doc.value).split("\n")[0]):
+                wrong.append(f"{name}: the first line of the docstring is no sentence: {str(doc.value).splitlines()[:1]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_users_names_have_examples() -> None:
+    wrong = []
+    for source in sources():
+        if not source.path.startswith(EXAMPLES_IN) or source.is_room_init:
+            continue
+        bound = definitions(source)
+        for name in public_names(source) or ():
+            node = bound.get(name)
+            if not isinstance(node, (ast.ClassDef, *FUNCTIONS)) or is_protocol(node):
+                continue  # constants, and shapes that other classes fill
+            docs = [docstring_of(node)] + [docstring_of(m) for m in node.body if isinstance(node, ast.ClassDef)]
+            if not any(doc is not None and ">>>" in str(doc.value) for doc in docs):
+                wrong.append(f"{source.dotted}.{name}")
+    assert not wrong, "no example in the docstring of\n" + "\n".join(wrong)
+
+
+# ---- what an import costs ------------------------------------------------------------------------------------------------
+
+
+def fresh(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter that finds the same package."""
+    path = os.pathsep.join([str(folder().parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def loaded(code: str, names: tuple[str, ...]) -> list[str]:
+    shown = fresh(f"import sys\n{code}\nprint('loaded:', *[n for n in {names!r} if n in sys.modules])").stdout
+    return shown.splitlines()[-1].split()[1:]
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded(f"import {PACKAGE}", HEAVY) == []
+
+
+def test_importing_the_package_is_quick() -> None:
+    def seconds(code: str) -> float:
+        start = time.perf_counter()
+        fresh(code)
+        return time.perf_counter() - start
+
+    bare, package = "pass", f"import {PACKAGE}"
+    fresh(package)  # compiled files are there from now on
+    extra = [1000 * (seconds(package) - seconds(bare)) for _ in range(IMPORT_PAIRS)]
+    spread = f"{min(extra):.1f} to {max(extra):.1f}, {IMPORT_PAIRS} pairs"
+    figure = f"import {PACKAGE}: {statistics.median(extra):.1f} ms over bare python ({spread})"
+    print(f"\n{figure}")
+    assert statistics.median(extra) <= IMPORT_BAR_MS, figure
+
+
+def test_a_logit_loads_no_torch_and_no_pictures() -> None:
+    code = f"import {PACKAGE} as de\nprint(de.Logit('GRADE ~ GPA + PSI').fit(de.datasets.spector()).summary())"
+    assert loaded(code, NOT_FOR_A_LOGIT) == []
