@@ -103,9 +103,7 @@ def test_score_and_information_are_those_of_autodiff(variant: str) -> None:
 @pytest.mark.parametrize("rows", [256, 257, 1000, 3000, 3001, 10_000])
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_chunks_blocks_and_memory_order_do_not_matter(
-    rows: int, blocks: int, order: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_blocks_and_order_do_not_matter(rows: int, blocks: int, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = IndexModel(LOGISTIC, [Block(Y, X, WEIGHTS, OFFSET)])
     monkeypatch.setattr(index_model, "CHUNK_BYTES", 8 * K * N)
     expected, step = whole.evaluate(BETA), np.array([1.0, -2.0, 0.5, 0.1])
