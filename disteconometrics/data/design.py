@@ -144,6 +144,15 @@ def build_design(
     ``weights``; ``outcome`` binary (coded 0/1) or numeric.
     Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError, MissingColumnError, DataError, OutcomeError.
     Warns: MissingValuesWarning when a transform makes missing values.
+
+    Example
+    -------
+    >>> table = {"deny": ["no", "yes", "no"], "ratio": [0.1, 0.7, None], "ban": ["n", "y", "y"]}
+    >>> design = build_design("deny ~ ratio + ban", table)
+    >>> design.spec.names, design.spec.outcome.success, design.rows.missing
+    (('Intercept', 'ratio', 'ban[T.y]'), 'yes', {'ratio': 1})
+    >>> design.spec.matrix({"ratio": [0.5], "ban": ["y"]}).X.tolist()
+    [[1.0, 0.5, 1.0]]
     """
     _check_options(weights, weight_type, offset, outcome)
     if not isinstance(formula, str):

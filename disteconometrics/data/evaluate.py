@@ -91,10 +91,10 @@ def shift(values: NDArray[Any], k: int, fill: Any) -> NDArray[Any]:
 
 @dataclass
 class Evaluator:
-    """Values of checked expressions over the rows of ``columns`` (n,); ``states`` are learnt when absent,
-    which is an error when ``fitted``.
+    """Values of checked expressions over the rows of ``columns`` (n,).
 
-    ``lags`` holds the values of ``lag()`` calls, by spelling, already cut to the rows.
+    ``states`` are learnt when absent, which is an error when ``fitted``; ``lags`` holds the values of ``lag()`` calls, by
+    spelling, already cut to the rows.
     """
 
     columns: Mapping[str, Column]
