@@ -1,1 +1,24 @@
-"""Pictures of estimates and laws."""
+"""Pictures of estimates and laws; matplotlib loads with the first of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from disteconometrics.plots.estimates import coefficients, effect
+
+__all__ = ["coefficients", "effect"]
+
+_HOME = {"coefficients": "disteconometrics.plots.estimates", "effect": "disteconometrics.plots.estimates"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'disteconometrics.plots' has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
