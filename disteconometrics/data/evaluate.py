@@ -283,7 +283,10 @@ class Evaluator:
         except Exception as error:  # formulaic and numpy raise many kinds; which rows and which term is what helps
             raise self._explain(key, name, error) from None
         self.states[key] = state
-        return _basis(made, ~lost if lost.any() else None)
+        out = _basis(made, ~lost if lost.any() else None)
+        if isinstance(out, Basis) and not out.columns:
+            raise FormulaError(f"The term {key!r} makes no columns; give more degrees of freedom")
+        return out
 
     def _explain(self, key: str, name: str, error: Exception) -> Exception:
         if "extend beyond" in str(error):

@@ -178,6 +178,7 @@ REFUSED = [
     ("y ~ poly(x1, 10000000)", FormulaError, "at most"),
     ("y ~ bs(x1, df=1)", FormulaError, "bs.*df"),
     ("y ~ bs(x1, df=1e9)", FormulaError, "bs"),
+    ("y ~ bs(x1, degree=0)", FormulaError, "no columns"),
     ("y ~ lag(1)", FormulaError, "constant"),
     ("y ~ C(g, levels=3)", FormulaError, "levels must be a list"),
     ("y ~ {}", FormulaError, "empty braces"),
