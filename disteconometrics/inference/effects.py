@@ -1,34 +1,48 @@
-"""Averages of predicted probabilities over rows: the estimate, its delta-method error, and limits inside [0, 1]."""
+"""The average of predicted probabilities over rows, with its delta-method error and limits inside [0, 1]."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.likelihoods.binary import Kernel
 
-__all__ = ["average_probability", "log_odds_limits"]
+__all__ = ["AverageProbability", "average_probability"]
 
 Array = NDArray[np.float64]
 
 
-def average_probability(kernel: Kernel, eta: Array, X: Array, V: Array, weights: Array | None = None) -> tuple[float, float]:
-    """Average probability P = Σ w·p(η)/Σ w over rows, and its standard error √(g'Vg) with g = Σ w·p'(η)·x/Σ w.
+class AverageProbability(NamedTuple):
+    """An average probability, its standard error and confidence limits, all in [0, 1] or NaN where there is none."""
 
-    A row with an infinite index counts with its limit, 0 or 1, and adds nothing to the error.
+    estimate: float
+    std_error: float
+    conf_low: float
+    conf_high: float
+
+
+def average_probability(
+    kernel: Kernel, eta: Array, X: Array, V: Array, *, critical: float, weights: Array | None = None
+) -> AverageProbability:
+    """Average P = Σ w·p(η)/Σ w with standard error √(g'Vg), g = Σ w·p'(η)·x/Σ w, and limits Λ(logit P ± c·se/(P(1 − P))).
+
+    Rows with an infinite index (separation) count with their limit, 0 or 1; error and limits are those of the average over the
+    other rows, and are missing if there are none.
 
     Parameters
     ----------
     kernel : Kernel, such as `LOGISTIC`.
-    eta : (m,) float64 array, the index of the rows.
+    eta : (m,) float64 array, the index of the rows; NaN gives NaN.
     X : (m, k) float64 array, their covariates.
     V : (k, k) float64 array, covariance of the coefficients.
+    critical : float, c, such as 1.96.
     weights : (m,) float64 array, or None for one each.
 
     Returns
     -------
-    (float, float)
-        The average in [0, 1] and its standard error; NaN if an index is NaN.
+    AverageProbability
 
     Raises
     ------
@@ -37,39 +51,30 @@ def average_probability(kernel: Kernel, eta: Array, X: Array, V: Array, weights:
     Examples
     --------
     >>> from disteconometrics.likelihoods.binary import LOGISTIC
-    >>> average_probability(LOGISTIC, np.array([0.0, np.inf]), np.ones((2, 1)), np.array([[0.16]]))
-    (0.75, 0.05)
+    >>> half = average_probability(LOGISTIC, np.zeros(2), np.ones((2, 1)), np.array([[0.16]]), critical=1.96)
+    >>> np.round(half, 3).tolist()
+    [0.5, 0.1, 0.313, 0.687]
     """
-    share = np.full(len(eta), 1 / len(eta)) if weights is None else weights / weights.sum()
-    gradient = (share * kernel.density(eta)) @ X
-    return float(share @ kernel.probability(eta)), float(np.sqrt(max(gradient @ V @ gradient, 0.0)))
+    if np.isnan(eta).any():
+        return AverageProbability(np.nan, np.nan, np.nan, np.nan)
+    w = np.ones(len(eta)) if weights is None else weights
+    finite, total = np.isfinite(eta), w.sum()
+    ones = float(w[eta == np.inf].sum() / total)
+    if not finite.any():
+        return AverageProbability(ones, np.nan, np.nan, np.nan)
+    eta, X, w = eta[finite], X[finite], w[finite]
+    inside = float(w.sum() / total)
+    p = float((w * kernel.probability(eta)).sum() / w.sum())
+    gradient = (w * kernel.density(eta)) @ X / w.sum()
+    se = float(np.sqrt(max(gradient @ V @ gradient, 0.0)))
+    low, high = _log_odds_limits(p, critical * se)
+    return AverageProbability(ones + inside * p, inside * se, ones + inside * low, ones + inside * high)
 
 
-def log_odds_limits(p: Array, std_error: Array, critical: float) -> tuple[Array, Array]:
-    """Limits of probabilities from symmetric ones of their log-odds: Λ(log(p/(1 − p)) ± c·se/(p(1 − p))).
-
-    Parameters
-    ----------
-    p, std_error : (m,) float64 arrays, probabilities and their standard errors.
-    critical : float, c, such as 1.96.
-
-    Returns
-    -------
-    (array, array)
-        Lower and upper limits (m,) in [0, 1]; p itself where the error is zero.
-
-    Raises
-    ------
-    Nothing.
-
-    Examples
-    --------
-    >>> low, high = log_odds_limits(np.array([0.5, 1.0]), np.array([0.1, 0.0]), 1.96)
-    >>> low.round(3), high.round(3)
-    (array([0.313, 1.   ]), array([0.687, 1.   ]))
-    """
+def _log_odds_limits(p: float, half: float) -> tuple[float, float]:
+    """Limits of a probability that are symmetric for its log-odds; ``half`` is half the width in probabilities."""
+    if half == 0:
+        return p, p
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        factor = np.exp(critical * std_error / (p * (1 - p)))
-        low, high = p / (p + (1 - p) * factor), p / (p + (1 - p) / factor)
-    exact = std_error == 0
-    return np.where(exact, p, low), np.where(exact, p, high)
+        factor = np.exp(np.divide(half, p * (1 - p)))
+        return float(p / (p + (1 - p) * factor)), float(p / (p + (1 - p) / factor))

@@ -21,7 +21,7 @@ from disteconometrics.data.spec import DesignSpec, numeric_column
 from disteconometrics.data.table import Column, Table, list_names
 from disteconometrics.errors import DataError, MissingColumnError, NeedsData, OptionError
 from disteconometrics.estimators.binary import BinaryResults
-from disteconometrics.inference.effects import average_probability, log_odds_limits
+from disteconometrics.inference.effects import average_probability
 from disteconometrics.inference.estimates import Estimates, check_level
 
 if TYPE_CHECKING:
@@ -220,9 +220,10 @@ def effect(
 
     Every row is given the same value of the variable, the formula is evaluated again (so squares, interactions, splines and
     factors move along), and the probabilities are averaged, with the weights of the model.  The standard error is the
-    delta method's for that average, with the covariance of the result; the limits are symmetric for the log-odds of the
-    average, so they stay in [0, 1], and hold point by point.  A number gives a curve over a grid; text, categories,
-    true/false, 0-1 and ``C(...)`` give one point per level.  Grey bars at the foot show where the rows are.
+    delta method's for that average, with the covariance of the result and the covariates taken as given; the limits are
+    symmetric for the log-odds of the average, so they stay in [0, 1], and hold point by point.  A number gives a curve over
+    a grid; text, categories, true/false, 0-1 and ``C(...)`` give one point per level.  Grey bars at the foot show where
+    the rows are.
 
     Parameters
     ----------
@@ -329,7 +330,7 @@ def _sample(result: BinaryResults, variable: str, data: Any, rows: int) -> _Samp
     read, pick = (np.arange(len(table)), used[chosen]) if lagged else (used[chosen], slice(None))
     frame = pd.DataFrame({name: _take(table, name, read) for name in (*spec.variables, *([spec.offset] if spec.offset else []))})
     averaged = None if weights is None else weights[chosen]
-    return _Sample(frame, pick, averaged, table.column(variable, "the formula").take(used), weights, len(chosen), n)
+    return _Sample(frame, pick, averaged, spec._column(table, variable).take(used), weights, len(chosen), n)
 
 
 def _complete_rows(spec: DesignSpec, table: Table) -> tuple[NDArray[np.intp], Array | None]:
@@ -359,14 +360,26 @@ def _grid(spec: DesignSpec, variable: str, sample: _Sample, at: Any) -> tuple[li
     """Values of the variable, and whether they are levels."""
     levels = _levels(spec, variable, sample.column)
     if at is not None:
-        given = [at] if isinstance(at, str) or np.ndim(at) == 0 else [v.item() if isinstance(v, np.generic) else v for v in at]
-        if not given or any(pd.isna(v) for v in given):
-            raise OptionError(f"at={at!r}: give at least one value of {variable!r}, none of them missing.")
-        return given, levels is not None
+        return _given(at, variable, levels)
     if levels is not None:
         return levels, True
     low, high = np.quantile(sample.column.values, [0.01, 0.99], weights=sample.weights, method="inverted_cdf")
     return np.linspace(low, high, GRID if high > low else 1).tolist(), False
+
+
+def _given(at: Any, variable: str, levels: list[Any] | None) -> tuple[list[Any], bool]:
+    """The values of ``at``: levels as they are, numbers in ascending order."""
+    given = [at] if isinstance(at, str) or np.ndim(at) == 0 else [v.item() if isinstance(v, np.generic) else v for v in at]
+    what = "numbers" if levels is None else f"levels ({list_names(levels)})"
+    refused = OptionError(f"at={at!r}: give one or several {what} of {variable!r}, none of them missing.")
+    if not given or any(np.ndim(v) or pd.isna(v) for v in given):
+        raise refused
+    if levels is not None:
+        return given, True
+    try:
+        return sorted(map(float, given)), False
+    except (TypeError, ValueError):
+        raise refused from None
 
 
 def _levels(spec: DesignSpec, variable: str, column: Column) -> list[Any] | None:
@@ -378,7 +391,7 @@ def _levels(spec: DesignSpec, variable: str, column: Column) -> list[Any] | None
         return [False, True]
     for i, factor in enumerate(spec.parsed.factors):
         node = factor.node
-        if i in spec.levels and isinstance(node, ast.Call) and isinstance(node.args[0], ast.Name) and node.args[0].id == variable:
+        if i in spec.levels and isinstance(node, ast.Call) and node.args and ast.unparse(node.args[0]) == variable:
             return list(spec.levels[i])
     return [0, 1] if np.isin(column.values, (0.0, 1.0)).all() else None
 
@@ -386,8 +399,8 @@ def _levels(spec: DesignSpec, variable: str, column: Column) -> list[Any] | None
 def _curve(result: BinaryResults, variable: str, sample: _Sample, grid: list[Any], level: float) -> pd.DataFrame:
     """The table behind the picture: average probability, error and limits at every value."""
     frame, V = sample.frame.copy(), result.covariance.matrix
-    p, se = np.empty((2, len(grid)))
-    for i, value in enumerate(grid):
+    critical, points = result.estimates.critical(level), []
+    for value in grid:
         frame[variable] = value
         coded = result.spec.matrix(frame)
         X = coded.X[sample.pick]
@@ -397,22 +410,20 @@ def _curve(result: BinaryResults, variable: str, sample: _Sample, grid: list[Any
                 f"At {variable} = {value} a term of the formula is missing (NaN) in {count} rows; choose other values, at=[…]."
             )
         eta = result.predict(frame, linear=True).to_numpy()[sample.pick]
-        p[i], se[i] = average_probability(result.kernel, eta, X, V, sample.averaged)
-        if np.isinf(eta).all():
-            se[i] = np.nan
-    low, high = log_odds_limits(p, se, result.estimates.critical(level))
-    columns = {"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}
-    table = pd.DataFrame(columns, index=pd.Index(grid, name=variable))
+        points.append(average_probability(result.kernel, eta, X, V, critical=critical, weights=sample.averaged))
+    table = pd.DataFrame(points, index=pd.Index(grid, name=variable))
     table.attrs = {"level": level, "rows": sample.rows, "of": sample.of}
     return table
 
 
 def _draw_curve(ax: Any, table: pd.DataFrame, *, explicit: bool) -> None:
     x = table.index.to_numpy(dtype=np.float64)
-    marker = "o" if len(x) == 1 or (explicit and len(x) <= 12) else None
+    few = len(x) == 1 or (explicit and len(x) <= 12)
     ax.fill_between(x, table["conf_low"], table["conf_high"], color=ACCENT, alpha=0.2, linewidth=0)
-    ax.plot(x, table["estimate"], color=ACCENT, linewidth=1.7, marker=marker, markersize=5)
+    ax.plot(x, table["estimate"], color=ACCENT, linewidth=1.7, marker="o" if few else None, markersize=5)
     ax.margins(x=0.02)
+    if few:
+        ax.set_xticks(x, [_label(v) for v in table.index])
 
 
 def _label(value: Any) -> str:
