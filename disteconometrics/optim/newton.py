@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,8 @@ from disteconometrics.optim.whiten import Whitened, power_of_two
 __all__ = ["Maximum", "RankDeficient", "maximise"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
-LAG_DECREMENT = 1e-11  # on many rows, where the information moves by less than λ·√(k/n) between the two points
+LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
+LAG_MOVE = 1e-7  # … no column moves an index by more in the last step, so that the information stays that of the estimate
 SMALL = 20_000  # entries of X up to which whitened coordinates and extended sums cost a millisecond or two
 CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
 CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
@@ -101,6 +102,13 @@ class _State:
     status: str = "maxiter"
 
 
+class _Kept(NamedTuple):
+    """Upper factor (k, k) of an approximate information, and about the largest values (k,) of the columns."""
+
+    factor: NDArray[np.float64]
+    column_max: NDArray[np.float64]
+
+
 def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Upper Cholesky factor, or None when H is not positive definite to rounding."""
     d = np.sqrt(np.diagonal(H))
@@ -124,13 +132,17 @@ def _iterate(
     *,
     maxiter: int,
     tolerance: float = DECREMENT,
-    kept: NDArray[np.float64] | None = None,
+    kept: _Kept | None = None,
+    settle: bool = True,
     suspicious: bool = True,
     lag: bool = False,
 ) -> _State:
-    """Newton steps from ``start``; ``kept`` is a factor of an approximate information that the first steps re-use."""
-    s = _State(start.copy(), factor=kept)
-    inverse = None if kept is None else _inverse_information(kept)
+    """Newton steps from ``start``; ``kept`` is an approximate information that the first steps re-use.
+
+    ``settle`` demands that no index moves at the end; ``suspicious`` stops for a look at separation when one keeps moving.
+    """
+    s = _State(start.copy())
+    inverse = None if kept is None else _inverse_information(kept.factor)
     score, anchor, shrink, full_steps, previous = None, s.c, 1.0, 0, np.inf
     full = inverse is None
     while s.passes < maxiter:
@@ -159,14 +171,28 @@ def _iterate(
         s.decrement = float(score @ s.step)
         anchor, shrink = s.c, 1.0
         s.c = s.c + s.step
-        if full and s.decrement <= tolerance and (not suspicious or _settled(model, s)):
+        done = s.decrement <= tolerance or _near(s, kept)
+        if full and done and (not settle or _settled(model, s)):
             s.status = "converged"
             return s
         if suspicious and full and full_steps >= SUSPECT_AFTER and model.largest_change(s.step) > 0.3:
             s.status = "suspicious"
             return s
-        full, previous = _next_is_full(s.decrement, previous, tolerance, lag, full), s.decrement
+        full, previous = _next_is_full(s, previous, tolerance, lag, full, kept), s.decrement
+    if s.step.size and settle:  # report the last point reached, if it is better than the last one seen
+        p = model.evaluate(s.c)
+        if p.loglik >= s.loglik:
+            s.loglik, s.information, s.factor = p.loglik, p.information, _factorise(p.information)
+        else:
+            s.c = anchor
     return s
+
+
+def _near(s: _State, kept: _Kept | None, ratio: float = 1.0) -> bool:
+    """Whether a step, or one √ratio as long, moves neither the estimate nor its information by what anybody could see."""
+    if kept is None or not s.decrement * ratio <= LAG_DECREMENT:
+        return False
+    return bool(np.max(kept.column_max * np.abs(s.step)) * np.sqrt(max(ratio, 0.0)) <= LAG_MOVE)
 
 
 def _settled(model: IndexModel, s: _State) -> bool:
@@ -193,28 +219,28 @@ def _secant(inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArr
     )
 
 
-def _next_is_full(decrement: float, previous: float, tolerance: float, lag: bool, was_full: bool) -> bool:
+def _next_is_full(s: _State, previous: float, tolerance: float, lag: bool, was_full: bool, kept: _Kept | None) -> bool:
     """Whether the next pass needs the information: to finish, or because the kept one no longer contracts."""
     if not lag:
         return True
     if was_full:  # quadratic from here: λ² → about λ⁴
-        return decrement > 1e-2 or decrement**2 <= tolerance
-    ratio = decrement / previous if np.isfinite(previous) else 1e-2
-    return not 0 <= ratio <= 0.1 or decrement * ratio <= tolerance
+        return s.decrement > 1e-2 or s.decrement**2 <= tolerance
+    ratio = s.decrement / previous if np.isfinite(previous) else 1e-2
+    return not 0 <= ratio <= 0.1 or s.decrement * ratio <= tolerance or _near(s, kept, 4 * ratio)
 
 
-def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """A point near the maximum and a factor of the information there, from a sample of the rows."""
+def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None]:
+    """A point near the maximum and the information there, from a sample of the rows."""
     n, zero = model.rows, np.zeros(k)
     rows = int(min(max(n // 10, 50 * k, 1_000), 50_000))
     if n <= LAG_ROWS or rows * 2 > n:
         return zero, None
     sample = model.subsample(rows)
     inner, kept = _start(sample, k)
-    s = _iterate(sample, inner, maxiter=12, tolerance=1e-1, kept=kept, suspicious=False, lag=True)
+    s = _iterate(sample, inner, maxiter=12, tolerance=1e-1, kept=kept, settle=False, suspicious=False, lag=True)
     if s.status != "converged" or s.factor is None:
         return zero, None
-    return s.c, s.factor * np.sqrt(n / sample.rows)
+    return s.c, _Kept(s.factor * np.sqrt(n / sample.rows), sample.column_maxima())
 
 
 def _whiten(blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]) -> Whitened:
@@ -278,11 +304,16 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
     >>> maximise(IndexModel(LOGISTIC, [Block(y, X)])).params.round(6)  # log(3/2)
     array([0.405465])
     """
+    with np.errstate(all="ignore"):  # a trial step may overflow: its log-likelihood says so
+        return _maximise(model, maxiter)
+
+
+def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     k = model.blocks[0].X.shape[1]
     if model.rows * k <= SMALL:
         return _maximise_whitened(model, maxiter)
     start, kept = _start(model, k)
-    s = _iterate(model, start, maxiter=maxiter, tolerance=LAG_DECREMENT, kept=kept, lag=True)
+    s = _iterate(model, start, maxiter=maxiter, kept=kept, lag=True)
     if s.status == "stalled" and kept is not None:
         s = _iterate(model, np.zeros(k), maxiter=maxiter, lag=True)
     separation = None
@@ -293,10 +324,12 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
         if s.status == "converged" and rank.rank == k and rank.condition <= CONDITION:
             assert s.factor is not None
             return _maximum(s, None, rank.condition, "Newton", None, None)
-    return _maximise_whitened(model, maxiter, separation)
+    return _maximise_whitened(model, maxiter, s.c if s.status in ("converged", "maxiter") else None, separation)
 
 
-def _maximise_whitened(model: IndexModel, maxiter: int, separation: Separation | None = None) -> Maximum:
+def _maximise_whitened(
+    model: IndexModel, maxiter: int, start: NDArray[np.float64] | None = None, separation: Separation | None = None
+) -> Maximum:
     """The same in coordinates in which the design is orthonormal over the rows."""
     gram = np.zeros((model.blocks[0].X.shape[1],) * 2)
     for block in chunks(model.blocks):
@@ -307,7 +340,8 @@ def _maximise_whitened(model: IndexModel, maxiter: int, separation: Separation |
     column_max = model.column_maxima()
     T = _basis(model, gram, rank, column_max)
     white = IndexModel(model.kernel, _whiten(model.blocks, T, column_max), model.rows)
-    s = _iterate(white, np.zeros(len(T)), maxiter=maxiter)
+    c: NDArray[np.float64] = np.zeros(len(T)) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
+    s = _iterate(white, c, maxiter=maxiter)
     if separation is None and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, False, model.blocks, T)
     extended = None
