@@ -1,4 +1,4 @@
-"""What the estimators of a binary outcome share: the fit from a design, and its result.
+"""The result that estimators of a binary outcome share: estimates, fit, residuals, predictions, tests, tables, files.
 
 An estimator is a kernel (the law of y given the index) and a specification; nothing here knows which.
 """
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,267 +18,35 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
-from disteconometrics.errors import (
-    CollinearityError,
-    ConditioningWarning,
-    ConvergenceWarning,
-    DataError,
-    NeedsData,
-    OptionError,
-    SeparationError,
-    SeparationWarning,
-    WithheldError,
-)
+from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
-from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
-from disteconometrics.optim.limit import Limit, limit_of
-from disteconometrics.optim.newton import Maximum, RankDeficient, maximise
-from disteconometrics.optim.rank import describe_collinearity
-from disteconometrics.optim.separation import Separation, describe
+from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BinaryModel", "BinaryResults", "FitFacts", "fit_binary"]
+__all__ = ["BinaryResults", "fit_binary", "restore"]
 
 Array = NDArray[np.float64]
-
-NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
-ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
-
-
-class BinaryModel(Protocol):
-    """A specification of a binary-outcome estimator: a frozen value."""
-
-    @property
-    def formula(self) -> str: ...
-    @property
-    def weights(self) -> str | None: ...
-    @property
-    def weight_type(self) -> str | None: ...
-    @property
-    def offset(self) -> str | None: ...
-    @property
-    def separation(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class FitFacts:
-    """Numbers of a fit that need no rows.
-
-    ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``observations`` is n or the sum of frequency
-    weights, ``rows`` the rows used out of ``given``; ``nested_null`` says whether the constant-only model is a special case.
-    """
-
-    loglik: float
-    null_loglik: float
-    observations: float
-    rows: int
-    given: int
-    successes: float
-    converged: bool
-    passes: int
-    decrement: float
-    condition: float
-    path: str
-    nested_null: bool
-    dropped: dict[str, int]
-    zero_weight: int
-    separation: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Infinite:
-    """Where coefficients go without a maximum: ``direction`` (k,) and ``null`` (k, m), what the overlapped rows cannot see."""
-
-    direction: Array
-    null: Array
-
-    def masked(self) -> NDArray[np.bool_]:
-        """Coefficients that the overlapped rows do not identify (k,)."""
-        return np.asarray(np.any(self.null != 0, axis=1))
-
-    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """x'd for every row, zero where only rounding is left, and whether the row moves in any direction of the null space."""
-
-        def product(d: Array) -> Array:
-            move = X @ d
-            return np.where(np.abs(move) <= ON_FACE * (np.abs(X) @ np.abs(d)), 0.0, move)
-
-        moves = np.zeros(len(X), dtype=bool)
-        for d in self.null.T:
-            moves |= product(d) != 0
-        return product(self.direction), moves
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows behind a result: the design, the solved estimating equation and the rows it is summed over."""
-
-    design: Design
-    blocks: Sequence[Block]
-    equation: MEstimate
-    overlapped: NDArray[np.intp] | None
-
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
-        codes, groups = self.design.codes(columns, role="cluster")
-        if self.overlapped is None:
-            return codes, groups
-        inside, codes = np.unique(codes[self.overlapped], return_inverse=True)
-        return codes.astype(np.intp), len(inside)
-
-    def order(self, time: str) -> NDArray[np.intp]:
-        values = self.design.column(time, "time")
-        if self.overlapped is not None:
-            values = values.iloc[self.overlapped]
-        if values.duplicated().any():
-            raise DataError(
-                f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster."
-            )
-        return np.asarray(np.argsort(values.to_numpy(), kind="stable"))
-
-
-def _blocks(design: Design) -> tuple[Block, ...]:
-    """The design's blocks, sampling weights scaled to mean one so that their unit does not matter."""
-    if design.spec.weight_type != "sampling" or design.weights is None:
-        return design.blocks()
-    mean = design.weights.mean()
-    return tuple(b if b.weights is None else b._replace(weights=b.weights / mean) for b in design.blocks())
-
-
-def _null_loglik(model: IndexModel) -> float:
-    """Log-likelihood with a constant (and the offset) alone."""
-    blocks = [b._replace(X=np.ones((len(b.y), 1))) for b in model.blocks]
-    if all(b.offset is None for b in blocks):
-        total = sum(len(b.y) if b.weights is None else float(b.weights.sum()) for b in blocks)
-        ones = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
-        return float(special.xlogy(ones, ones / total) + special.xlogy(total - ones, 1 - ones / total))
-    return maximise(IndexModel(model.kernel, blocks)).loglik
-
-
-def _spans_constant(design: Design) -> bool:
-    """Whether some combination of the columns is one in every row (as with all levels of a factor)."""
-    if design.spec.has_intercept:
-        return True
-    beta = np.linalg.lstsq(design.X, np.ones(len(design.y)), rcond=None)[0]
-    return bool(np.abs(design.X @ beta - 1).max() < 1e-8)
-
-
-def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
-    try:
-        return maximise(model, maxiter=maxiter)
-    except RankDeficient as e:
-        raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
-
-
-def _equation(
-    kernel: Kernel, design: Design, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
-) -> MEstimate:
-    """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
-    names = design.spec.names
-    model = IndexModel(kernel, m.whitened_blocks(blocks), len(design.y))
-    frequency = design.spec.weight_type == "frequency"
-    params, root = np.zeros(len(names)), np.zeros((len(names), len(m.params)))
-    params[columns], root[columns] = m.params, m.root
-
-    def source(rows: int | None = None) -> Any:
-        return model.score_rows(m.coordinates, frequency=frequency, rows=rows)
-
-    return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type)
 
 
 def fit_binary(
     model: BinaryModel, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
 ) -> BinaryResults:
-    """Fit a specification to a table: design, maximum, covariance, result.
-
-    Raises
-    ------
-    DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
-    """
+    """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind = resolve_kind(cov, model.weight_type)
-    if isinstance(maxiter, bool) or not isinstance(maxiter, int) or maxiter < 1:
-        raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
-    design = build_design(model.formula, data, weights=model.weights, weight_type=model.weight_type, offset=model.offset)
-    names = design.spec.names
-    blocks = _blocks(design)
-    objective = IndexModel(kernel, blocks)
-    m = _maximum(objective, names, maxiter)
-    frequency = design.weights is not None and model.weight_type == "frequency"
-    observations = float(design.weights.sum()) if frequency and design.weights is not None else float(len(design.y))
-    successes = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
-    infinite, limit, words = None, None, None
-    if m.separation is not None:
-        limit = limit_of(objective, m.separation, maxiter=maxiter)
-        infinite = Infinite(m.separation.direction, m.separation.null)
-        words = _separated(model, m.separation, design)
-    rows = _rows(kernel, design, blocks, m, limit, observations)
-    loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
-    facts = FitFacts(
-        loglik=loglik,
-        null_loglik=_null_loglik(objective),
-        observations=observations,
-        rows=len(design.y),
-        given=design.rows.given,
-        successes=successes,
-        converged=m.converged,
-        passes=m.passes,
-        decrement=m.decrement,
-        condition=m.condition,
-        path=m.path,
-        nested_null=_spans_constant(design),
-        dropped={**design.rows.missing, **design.rows.transformed},
-        zero_weight=design.rows.zero_weight,
-        separation=words,
-    )
-    _warn(facts)
+    fit = estimate(model, kernel, data, maxiter=maxiter)
+    rows = fit.rows
     V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-    return BinaryResults(model, kernel, design.spec, rows.equation.params, V, bool(use_t), facts, infinite, rows)
-
-
-def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, limit: Limit | None, observations: float) -> _Rows:
-    if limit is None:
-        return _Rows(design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None)
-    if limit.maximum is None:  # nothing overlaps: no coefficient is identified
-        k = len(design.spec.names)
-        empty = np.zeros((k, 0))
-        equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, lambda rows=None: iter(()))
-        return _Rows(design, blocks, equation, limit.overlapped)
-    equation = _equation(kernel, design, limit.maximum, limit.blocks, observations, limit.columns)
-    return _Rows(design, blocks, equation, limit.overlapped)
-
-
-def _separated(model: BinaryModel, separation: Separation, design: Design) -> str:
-    words = describe(separation, design.spec.names, len(design.y), _success(design.spec))
-    if model.separation == "raise":
-        raise SeparationError(words)
-    hint = "leave the column out, merge levels, or report the bound"
-    column = design.spec.names[int(np.argmax(np.abs(separation.direction) * np.abs(design.X).max(axis=0)))]
-    warnings.warn(SeparationWarning(words, column=column, hint=hint), stacklevel=4)
-    return words
-
-
-def _warn(facts: FitFacts) -> None:
-    if not facts.converged and facts.separation is None:
-        text = f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): did not converge."
-        warnings.warn(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"), stacklevel=4)
-    if facts.condition > NEARLY_DEPENDENT:
-        text = (
-            f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): changes in the "
-            f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the columns or drop one."
-        )
-        warnings.warn(ConditioningWarning(text, hint="centre the columns or drop one"), stacklevel=4)
-
-
-def _success(spec: DesignSpec) -> str:
-    return f"{spec.outcome.name} = {spec.outcome.success}"
+    return BinaryResults(model, kernel, fit.spec, rows.equation.params, V, bool(use_t), fit.facts, fit.infinite, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,7 +72,7 @@ class BinaryResults:
     use_t: bool
     facts: FitFacts
     infinite: Infinite | None
-    rows: _Rows | None
+    rows: Rows | None
 
     # ---- estimates -------------------------------------------------------------------------------------------------
 
@@ -440,7 +208,7 @@ class BinaryResults:
         """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights."""
         return len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._likelihood_counts else float("nan")
 
-    def _need_rows(self, data: Any = None) -> _Rows:
+    def _need_rows(self, data: Any = None) -> Rows:
         """The rows of the fit, or the same rebuilt from ``data`` and checked against the stored log-likelihood."""
         if data is None:
             if self.rows is None:
@@ -448,9 +216,8 @@ class BinaryResults:
             return self.rows
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            again = fit_binary(self.model, self.kernel, data, cov=None, use_t=False, maxiter=1000)
-        assert again.rows is not None
-        if again.spec.names != self.spec.names or abs(again.llf - self.llf) > 1e-8 * (1 + abs(self.llf)):
+            again = estimate(self.model, self.kernel, data, maxiter=1000)
+        if again.spec.names != self.spec.names or abs(again.facts.loglik - self.llf) > 1e-8 * (1 + abs(self.llf)):
             raise DataError("data= does not hold the rows of the fit: the log-likelihood there is another one.")
         return again.rows
 
@@ -759,7 +526,7 @@ def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: 
 def _summary(r: BinaryResults, level: float) -> Summary:
     f = r.facts
     name = type(r.model).__name__
-    pseudo = "" if r._likelihood_counts else "pseudo "
+    pseudo = "" if r._likelihood_counts else "pseudo"
     dropped = f"{f.given - f.rows} dropped"
     count = (
         f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})"
@@ -768,7 +535,7 @@ def _summary(r: BinaryResults, level: float) -> Summary:
     )
     state = f"{f.passes} passes, {f.path}" if f.converged else ("no: separation" if f.separation else f"no, {f.passes} passes")
     left = (
-        ("Outcome", _success(r.spec)),
+        ("Outcome", success_of(r.spec)),
         ("Formula", r.spec.formula),
         ("Estimator", "maximum likelihood" if r._likelihood_counts else "pseudo-maximum likelihood"),
         ("Covariance", r.covariance.label),
@@ -778,21 +545,25 @@ def _summary(r: BinaryResults, level: float) -> Summary:
         ("Observations", count),
         (f"Log-{pseudo}likelihood", number(r.llf, 4)),
         ("LL-null", number(r.llnull, 4)),
-        ("LLR p-value", "withheld" if np.isnan(r.llr_pvalue) else _long_p(r.llr_pvalue)),
+        ("LLR p-value", _llr_words(r)),
         ("Pseudo R² (McFadden)", f"{r.prsquared:.4f}"),
     )
     return Summary(f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r))
 
 
-def _long_p(p: float) -> str:
-    """A p-value in full where three decimals hide it."""
-    return f"{p:.3e}" if p < 0.0005 else p_value(p)
+def _llr_words(r: BinaryResults) -> str:
+    """The p-value of the likelihood ratio, in full where three decimals hide it."""
+    if not r.df_model:
+        return "no regressors"
+    if np.isnan(r.llr_pvalue):
+        return "withheld"
+    return f"{r.llr_pvalue:.3e}" if r.llr_pvalue < 0.0005 else p_value(r.llr_pvalue)
 
 
 def _notes(r: BinaryResults) -> tuple[str, ...]:
     f = r.facts
     total = f.observations if r.model.weight_type != "sampling" else f.rows
-    notes = [f"Success is {_success(r.spec)} ({100 * f.successes / total:.1f} %). {r.covariance.note}"]
+    notes = [f"Success is {success_of(r.spec)} ({100 * f.successes / total:.1f} %). {r.covariance.note}"]
     if r.model.weights is not None:
         what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
         notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")

@@ -364,7 +364,7 @@ def _nearest_psd(M: Array, kind: Cluster) -> Array:
         return M
     warnings.warn(
         CovarianceWarning(
-            f"The two-way matrix of {kind!r} was not positive semi-definite (least eigenvalue {values[0]:.2g} of {values[-1]:.2g} "
+            f"The two-way matrix of {kind!r} was not positive semi-definite (eigenvalue {values[0]:.2g} of {values[-1]:.2g} "
             "in units of the nonrobust covariance); negative eigenvalues were set to zero.",
             hint="cluster by the dimension with fewer clusters alone",
         ),

@@ -112,7 +112,7 @@ def _parse(text: str, names: Sequence[str]) -> tuple[ast.expr, dict[str, int]]:
 def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> OptionError:
     close = get_close_matches(piece or text, names, 3)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    what = f"{piece!r} in {text!r}" if piece else f"{text!r}"
+    what = f"{piece!r} in {text.strip()!r}" if piece and piece != text.strip() else f"{text.strip()!r}"
     return OptionError(f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {', '.join(names)}.")
 
 

@@ -347,7 +347,7 @@ def _maximise_whitened(
     extended = None
     if s.status == "converged":
         extended = _polish(white, s)
-    return _maximum(s, T, rank.condition, "Newton, whitened columns", column_max, separation, extended)
+    return _maximum(s, T, rank.condition, "whitened Newton", column_max, separation, extended)
 
 
 def _polish(white: IndexModel, s: _State) -> NDArray[Any]:

@@ -93,7 +93,7 @@ class Summary:
                 lines.append(section.heading)
             lines.append(_text_table(section, width))
         lines.append("=" * width)
-        for note in self.notes:
+        for note in (*self._cut(width), *self.notes):
             lines.extend(textwrap.wrap(note, width, subsequent_indent="  "))
         return "\n".join(lines)
 
@@ -106,6 +106,11 @@ class Summary:
             b = _pair(right[i], width - wide - 1) if i < len(right) else ""
             lines.append(f"{a} {b}".rstrip())
         return lines
+
+    def _cut(self, width: int) -> list[str]:
+        """Header values that did not fit, in full."""
+        half = (width - 1) // 2
+        return [f"{label}: {value}" for label, value in self.header[0] + self.header[1] if len(label) + len(value) + 2 > half]
 
     def _header_rows(self) -> list[list[str]]:
         left, right = self.header

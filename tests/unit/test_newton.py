@@ -92,7 +92,7 @@ def test_plain_and_whitened_paths_meet(size: str, weighted: bool, monkeypatch: p
     plain = case.fit()
     monkeypatch.setattr(newton, "SMALL", 10**9)
     whitened = case.fit()
-    assert (plain.path, whitened.path) == ("Newton", "Newton, whitened columns")
+    assert (plain.path, whitened.path) == ("Newton", "whitened Newton")
     assert_same(plain, whitened.params, standard_errors(whitened), SAME)
     assert plain.loglik == pytest.approx(whitened.loglik, rel=1e-13)
 

@@ -1,0 +1,282 @@
+"""Fitting a binary-outcome model: from specification and table to estimates, their estimating equation and the facts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.blocks import Block
+from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.errors import (
+    CollinearityError,
+    ConditioningWarning,
+    ConvergenceWarning,
+    DataError,
+    OptionError,
+    SeparationError,
+    SeparationWarning,
+)
+from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.optim.limit import Limit, limit_of
+from disteconometrics.optim.newton import Maximum, RankDeficient, maximise
+from disteconometrics.optim.rank import describe_collinearity
+from disteconometrics.optim.separation import Separation, describe
+
+__all__ = ["BinaryFit", "BinaryModel", "FitFacts", "Infinite", "Rows", "estimate", "success_of"]
+
+Array = NDArray[np.float64]
+
+NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
+
+
+class BinaryModel(Protocol):
+    """A specification of a binary-outcome estimator: a frozen value."""
+
+    @property
+    def formula(self) -> str: ...
+    @property
+    def weights(self) -> str | None: ...
+    @property
+    def weight_type(self) -> str | None: ...
+    @property
+    def offset(self) -> str | None: ...
+    @property
+    def separation(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class FitFacts:
+    """Numbers of a fit that need no rows.
+
+    ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``observations`` is n or the sum of frequency
+    weights, ``rows`` the rows used out of ``given``; ``nested_null`` says whether the constant-only model is a special case.
+    """
+
+    loglik: float
+    null_loglik: float
+    observations: float
+    rows: int
+    given: int
+    successes: float
+    converged: bool
+    passes: int
+    decrement: float
+    condition: float
+    path: str
+    nested_null: bool
+    dropped: dict[str, int]
+    zero_weight: int
+    separation: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Infinite:
+    """Where coefficients go without a maximum: ``direction`` (k,) and ``null`` (k, m), what the overlapped rows cannot see."""
+
+    direction: Array
+    null: Array
+
+    def masked(self) -> NDArray[np.bool_]:
+        """Coefficients that the overlapped rows do not identify (k,)."""
+        return np.asarray(np.any(self.null != 0, axis=1))
+
+    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """x'd for every row, zero where only rounding is left, and whether the row moves in any direction of the null space."""
+
+        def product(d: Array) -> Array:
+            move = X @ d
+            return np.where(np.abs(move) <= ON_FACE * (np.abs(X) @ np.abs(d)), 0.0, move)
+
+        moves = np.zeros(len(X), dtype=bool)
+        for d in self.null.T:
+            moves |= product(d) != 0
+        return product(self.direction), moves
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows behind a result: the design, the solved estimating equation and the rows it is summed over."""
+
+    design: Design
+    blocks: Sequence[Block]
+    equation: MEstimate
+    overlapped: NDArray[np.intp] | None
+
+    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+        codes, groups = self.design.codes(columns, role="cluster")
+        if self.overlapped is None:
+            return codes, groups
+        inside, codes = np.unique(codes[self.overlapped], return_inverse=True)
+        return codes.astype(np.intp), len(inside)
+
+    def order(self, time: str) -> NDArray[np.intp]:
+        values = self.design.column(time, "time")
+        if self.overlapped is not None:
+            values = values.iloc[self.overlapped]
+        if values.duplicated().any():
+            raise DataError(
+                f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster."
+            )
+        return np.asarray(np.argsort(values.to_numpy(), kind="stable"))
+
+
+def _blocks(design: Design) -> tuple[Block, ...]:
+    """The design's blocks, sampling weights scaled to mean one so that their unit does not matter."""
+    if design.spec.weight_type != "sampling" or design.weights is None:
+        return design.blocks()
+    mean = design.weights.mean()
+    return tuple(b if b.weights is None else b._replace(weights=b.weights / mean) for b in design.blocks())
+
+
+def _null_loglik(model: IndexModel) -> float:
+    """Log-likelihood with a constant (and the offset) alone."""
+    blocks = [b._replace(X=np.ones((len(b.y), 1))) for b in model.blocks]
+    if all(b.offset is None for b in blocks):
+        total = sum(len(b.y) if b.weights is None else float(b.weights.sum()) for b in blocks)
+        ones = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+        return float(special.xlogy(ones, ones / total) + special.xlogy(total - ones, 1 - ones / total))
+    return maximise(IndexModel(model.kernel, blocks)).loglik
+
+
+def _spans_constant(design: Design) -> bool:
+    """Whether some combination of the columns is one in every row (as with all levels of a factor)."""
+    if design.spec.has_intercept:
+        return True
+    beta = np.linalg.lstsq(design.X, np.ones(len(design.y)), rcond=None)[0]
+    return bool(np.abs(design.X @ beta - 1).max() < 1e-8)
+
+
+def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
+    try:
+        return maximise(model, maxiter=maxiter)
+    except RankDeficient as e:
+        raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
+
+
+def _equation(
+    kernel: Kernel, design: Design, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
+) -> MEstimate:
+    """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
+    names = design.spec.names
+    model = IndexModel(kernel, m.whitened_blocks(blocks), len(design.y))
+    frequency = design.spec.weight_type == "frequency"
+    params, root = np.zeros(len(names)), np.zeros((len(names), len(m.params)))
+    params[columns], root[columns] = m.params, m.root
+
+    def source(rows: int | None = None) -> Any:
+        return model.score_rows(m.coordinates, frequency=frequency, rows=rows)
+
+    return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type)
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryFit:
+    """A fit before any covariance: the design's recipe, the facts, where coefficients run off to, and the rows."""
+
+    spec: DesignSpec
+    facts: FitFacts
+    infinite: Infinite | None
+    rows: Rows
+
+
+def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> BinaryFit:
+    """Fit a specification to a table.
+
+    Parameters
+    ----------
+    model : the specification.
+    kernel : Kernel, its law.
+    data : pandas or polars DataFrame, or dict of arrays.
+    maxiter : int, passes over the rows at most.
+
+    Returns
+    -------
+    BinaryFit
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
+    """
+    if isinstance(maxiter, bool) or not isinstance(maxiter, int) or maxiter < 1:
+        raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
+    design = build_design(model.formula, data, weights=model.weights, weight_type=model.weight_type, offset=model.offset)
+    names = design.spec.names
+    blocks = _blocks(design)
+    objective = IndexModel(kernel, blocks)
+    m = _maximum(objective, names, maxiter)
+    frequency = design.weights is not None and model.weight_type == "frequency"
+    observations = float(design.weights.sum()) if frequency and design.weights is not None else float(len(design.y))
+    successes = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+    infinite, limit, words = None, None, None
+    if m.separation is not None:
+        limit = limit_of(objective, m.separation, maxiter=maxiter)
+        infinite = Infinite(m.separation.direction, m.separation.null)
+        words = _separated(model, m.separation, design)
+    rows = _rows(kernel, design, blocks, m, limit, observations)
+    loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
+    facts = FitFacts(
+        loglik=loglik,
+        null_loglik=_null_loglik(objective),
+        observations=observations,
+        rows=len(design.y),
+        given=design.rows.given,
+        successes=successes,
+        converged=m.converged,
+        passes=m.passes,
+        decrement=m.decrement,
+        condition=m.condition,
+        path=m.path,
+        nested_null=_spans_constant(design),
+        dropped={**design.rows.missing, **design.rows.transformed},
+        zero_weight=design.rows.zero_weight,
+        separation=words,
+    )
+    _warn(facts)
+    return BinaryFit(design.spec, facts, infinite, rows)
+
+
+def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, limit: Limit | None, observations: float) -> Rows:
+    if limit is None:
+        return Rows(design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None)
+    if limit.maximum is None:  # nothing overlaps: no coefficient is identified
+        k = len(design.spec.names)
+        empty = np.zeros((k, 0))
+        equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, lambda rows=None: iter(()))
+        return Rows(design, blocks, equation, limit.overlapped)
+    equation = _equation(kernel, design, limit.maximum, limit.blocks, observations, limit.columns)
+    return Rows(design, blocks, equation, limit.overlapped)
+
+
+def _separated(model: BinaryModel, separation: Separation, design: Design) -> str:
+    words = describe(separation, design.spec.names, len(design.y), success_of(design.spec))
+    if model.separation == "raise":
+        raise SeparationError(words)
+    hint = "leave the column out, merge levels, or report the bound"
+    column = design.spec.names[int(np.argmax(np.abs(separation.direction) * np.abs(design.X).max(axis=0)))]
+    warnings.warn(SeparationWarning(words, column=column, hint=hint), stacklevel=5)
+    return words
+
+
+def _warn(facts: FitFacts) -> None:
+    if not facts.converged and facts.separation is None:
+        text = f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): did not converge."
+        warnings.warn(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"), stacklevel=5)
+    if facts.condition > NEARLY_DEPENDENT:
+        text = (
+            f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): changes in the "
+            f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the columns or drop one."
+        )
+        warnings.warn(ConditioningWarning(text, hint="centre the columns or drop one"), stacklevel=5)
+
+
+def success_of(spec: DesignSpec) -> str:
+    return f"{spec.outcome.name} = {spec.outcome.success}"
