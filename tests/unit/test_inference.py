@@ -1,0 +1,451 @@
+"""Tests and functions of coefficients: against direct formulas, refits, numerical derivatives; and every way to spell them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special, stats
+
+import disteconometrics as de
+from disteconometrics.errors import FewClustersWarning, NeedsData, OptionError, WithheldError
+from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.expressions import linear_restrictions
+
+EQUAL = 1e-10  # one formula in another order of operations
+REFIT = 1e-9  # a statistic from two maxima, each exact to its last digits
+NUMERICAL = 1e-6  # central differences with Richardson extrapolation
+
+RNG = np.random.default_rng(41)
+N = 500
+DATA = pd.DataFrame(
+    {
+        "educ": RNG.integers(8, 20, N),
+        "exper": RNG.integers(0, 35, N),
+        "age": RNG.integers(20, 60, N),
+        "x": RNG.normal(size=N),
+        "z": RNG.normal(size=N),
+        "region": RNG.choice(["North East", "South, deep", "West (coast)", "O'Hare"], N),
+        "g": RNG.integers(1, 4, N),
+        "firm": RNG.integers(0, 50, N),
+    }
+)
+_eta = 0.15 * (DATA.educ - 14) + 0.05 * DATA.exper - 0.03 * DATA.age + 0.5 * DATA.x * DATA.z + 0.4 * (DATA.region == "O'Hare")
+DATA["y"] = (RNG.random(N) < 1 / (1 + np.exp(-_eta))).astype(int)
+FIT = de.Logit("y ~ educ + exper + I(exper**2) + age + x*z + region + C(g)").fit(DATA)
+B, V, NAMES = FIT.params.to_numpy(), FIT.cov_params().to_numpy(), list(FIT.params.index)
+
+
+def unit(**weights: float) -> np.ndarray:
+    row = np.zeros(len(NAMES))
+    for name, weight in weights.items():
+        row[NAMES.index(name)] = weight
+    return row
+
+
+def row(weights: dict[str, float]) -> np.ndarray:
+    return unit(**weights)
+
+
+# ---- spelling of hypotheses ----------------------------------------------------------------------------------------
+
+SPELLINGS: dict[str, tuple[Any, list[tuple[dict[str, float], float]]]] = {
+    "bare name": ("educ", [({"educ": 1}, 0)]),
+    "zero": ("educ = 0", [({"educ": 1}, 0)]),
+    "no spaces": ("educ=0", [({"educ": 1}, 0)]),
+    "many spaces": ("  educ   =  0 ", [({"educ": 1}, 0)]),
+    "number first": ("0.5 = educ", [({"educ": -1}, -0.5)]),
+    "equality": ("educ = age", [({"educ": 1, "age": -1}, 0)]),
+    "difference": ("educ - age", [({"educ": 1, "age": -1}, 0)]),
+    "linear": ("2*educ + age/4 = 1 - x", [({"educ": 2, "age": 0.25, "x": 1}, 1)]),
+    "brackets": ("2*(educ - age) = 0", [({"educ": 2, "age": -2}, 0)]),
+    "powers of numbers": ("educ = 2**-1", [({"educ": 1}, 0.5)]),
+    "exponents": ("educ = 1e-2", [({"educ": 1}, 0.01)]),
+    "minus": ("-educ = +age", [({"educ": -1, "age": -1}, 0)]),
+    "functions of numbers": ("educ = log(2)", [({"educ": 1}, np.log(2))]),
+    "several": ("educ = 0, age = 0", [({"educ": 1}, 0), ({"age": 1}, 0)]),
+    "several bare": ("educ, age", [({"educ": 1}, 0), ({"age": 1}, 0)]),
+    "list": (["educ", "age = 1"], [({"educ": 1}, 0), ({"age": 1}, 1)]),
+    "tuple of texts": (("educ", "age"), [({"educ": 1}, 0), ({"age": 1}, 0)]),
+    "chain": ("educ = age = 0", [({"educ": 1, "age": -1}, 0), ({"age": 1}, 0)]),
+    "chain of three": ("educ = age = x = z", [({"educ": 1, "age": -1}, 0), ({"age": 1, "x": -1}, 0), ({"x": 1, "z": -1}, 0)]),
+    "interaction": ("x:z", [({"x:z": 1}, 0)]),
+    "interaction turned": ("z:x = 0", [({"x:z": 1}, 0)]),
+    "interaction spaced": ("x : z = x", [({"x:z": 1, "x": -1}, 0)]),
+    "transform as written": ("I(exper**2)", [({"I(exper ** 2)": 1}, 0)]),
+    "transform spaced": ("I( exper ** 2 ) = 0", [({"I(exper ** 2)": 1}, 0)]),
+    "transform and its column": ("exper = -20*I(exper**2)", [({"exper": 1, "I(exper ** 2)": 20}, 0)]),
+    "level with a space": ("region[T.O'Hare] = 0", None),
+    "number level": ("C(g)[T.2] = C(g)[T.3]", [({"C(g)[T.2]": 1, "C(g)[T.3]": -1}, 0)]),
+    "number level spaced": ("C( g )[ T.2 ]", [({"C(g)[T.2]": 1}, 0)]),
+    "level with comma": ("region[T.South, deep] = region[T.West (coast)]", None),
+    "levels in a list": (["region[T.South, deep]", "region[T.West (coast)]"], None),
+    "levels after commas": ("region[T.South, deep], region[T.West (coast)], educ", None),
+    "intercept": ("Intercept = 1", [({"Intercept": 1}, 1)]),
+}
+# the base level is North East, alphabetically first
+SPELLINGS["level with a space"] = (SPELLINGS["level with a space"][0], [({"region[T.O'Hare]": 1}, 0)])
+_south, _west = {"region[T.South, deep]": 1.0}, {"region[T.West (coast)]": 1.0}
+SPELLINGS["level with comma"] = (SPELLINGS["level with comma"][0], [(_south | {"region[T.West (coast)]": -1.0}, 0)])
+SPELLINGS["levels in a list"] = (SPELLINGS["levels in a list"][0], [(_south, 0), (_west, 0)])
+SPELLINGS["levels after commas"] = (SPELLINGS["levels after commas"][0], [(_south, 0), (_west, 0), ({"educ": 1}, 0)])
+
+
+@pytest.mark.parametrize("case", SPELLINGS)
+def test_spelling(case: str) -> None:
+    text, expected = SPELLINGS[case]
+    R, r, texts = linear_restrictions(text, NAMES)
+    assert np.allclose(R, [row(weights) for weights, _ in expected], rtol=0, atol=1e-15)
+    assert np.allclose(r, [value for _, value in expected], rtol=0, atol=1e-15)
+    assert len(texts) == len(expected)
+    assert np.isfinite(FIT.test(text).statistic)
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "expected"),
+    [
+        (["a", "aa", "a:b", "b"], "aa = a", [-1, 1, 0, 0]),
+        (["a", "a.b", "b"], "a.b - b", [0, 1, -1]),
+        (["log(x)", "x"], "log(x) = x", [1, -1]),
+        (["C(f, Treatment('u'))[T.v]", "f"], "C(f, Treatment('u'))[T.v] = f", [1, -1]),
+        (["C(f, Treatment('u'))[T.v]", "f"], 'C(f,Treatment("u"))[T.v]', [1, 0]),
+        (["g[T.b]:x", "x"], "x:g[T.b] = x", [1, -1]),
+        (["a:b:c", "a"], "c:a:b", [1, 0]),
+        (["g[T.a:b]:x", "x"], "x:g[T.a:b]", [1, 0]),
+        (["g[T.a = b]", "x"], "g[T.a = b] = x", [1, -1]),
+        (["g[T.1, 2]", "x"], "g[T.1, 2] = 2*x", [1, -2]),
+        (["g[T.a[1]]", "x"], "g[T.a[1]]", [1, 0]),
+        (["poly(x, 2)[1]", "poly(x, 2)[2]"], "poly(x, 2)[1] = poly(x, 2)[2]", [1, -1]),
+        (["bs(x, df=4)[1]", "bs(x, df=4)[2]"], "bs(x, df=4)[1] = bs(x,df=4)[2]", [1, -1]),
+        (["_1_", "x"], "x", [0, 1]),
+        (["größe", "x"], "größe = x", [1, -1]),
+    ],
+)
+def test_spelling_of_awkward_names(names: list[str], text: str, expected: list[float]) -> None:
+    R, r, _ = linear_restrictions(text, names)
+    assert np.array_equal(R, [expected])
+    assert np.array_equal(r, [0.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("educ * age = 1", "linear"),
+        ("educ / age = 1", "linear"),
+        ("exp(educ) = 1", "linear"),
+        ("educ**2 = 0", "linear"),
+        ("educc = 0", "educ"),
+        ("exprr", "exper"),
+        ("region[T.Ohare] = 0", "region\\[T.O'Hare\\]"),
+        ("educ = ", "educ"),
+        ("= 0", None),
+        ("educ == 0 =", None),
+        ("educ = 0, educ = 1", "repeat|contradict"),
+        ("educ = age, age = educ", "repeat|contradict"),
+        ("1 = 1", "repeat|no coefficient"),
+        ("", None),
+        ([], None),
+        ([3], "columns"),
+        ("__import__('os')", "not a coefficient"),
+        ("educ.real = 0", "not a coefficient"),
+        ("educ if age else x", "not a coefficient"),
+        (np.zeros((1, 3)), "columns"),
+        ((np.eye(2, len(NAMES)), [0.0]), "columns|values"),
+        (None, None),
+        (3.5, None),
+    ],
+)
+def test_what_is_no_hypothesis(text: Any, match: str | None) -> None:
+    with pytest.raises(OptionError, match=match):
+        FIT.test(text)
+
+
+# ---- Wald, likelihood ratio, score ---------------------------------------------------------------------------------
+
+HYPOTHESES: dict[str, tuple[Any, np.ndarray, np.ndarray]] = {
+    "one": ("age = 0", np.array([row({"age": 1})]), np.zeros(1)),
+    "value": ("educ = 0.2", np.array([row({"educ": 1})]), np.array([0.2])),
+    "equal": ("educ = -age", np.array([row({"educ": 1, "age": 1})]), np.zeros(1)),
+    "joint": ("x, z, x:z", np.array([row({n: 1}) for n in ("x", "z", "x:z")]), np.zeros(3)),
+    "mixed": ("2*educ + age = 0.1, x = 0.3", np.array([row({"educ": 2, "age": 1}), row({"x": 1})]), np.array([0.1, 0.3])),
+    "matrix": (np.eye(2, len(NAMES), 3), np.eye(2, len(NAMES), 3), np.zeros(2)),
+    "pair": ((np.eye(1, len(NAMES), 2), [0.01]), np.eye(1, len(NAMES), 2), np.array([0.01])),
+}
+
+
+@pytest.mark.parametrize("case", HYPOTHESES)
+@pytest.mark.parametrize("cov", ["nonrobust", "HC1"])
+def test_wald(case: str, cov: str) -> None:
+    hypothesis, R, r = HYPOTHESES[case]
+    res = FIT.with_cov(cov)
+    d = R @ B - r
+    expected = d @ np.linalg.solve(R @ res.cov_params().to_numpy() @ R.T, d)
+    chi2, q = res.test(hypothesis), len(r)
+    assert chi2.law == "chi2"
+    assert chi2.df == (q,)
+    assert chi2.statistic == pytest.approx(expected, rel=EQUAL)
+    assert chi2.p_value == pytest.approx(stats.chi2.sf(expected, q), rel=1e-9)
+    F = res.with_cov(cov, use_t=True).test(hypothesis)
+    assert F.law == "F"
+    assert F.df == (q, N - len(B))
+    assert F.statistic == pytest.approx(expected / q, rel=EQUAL)
+    assert F.p_value == pytest.approx(stats.f.sf(expected / q, q, N - len(B)), rel=1e-9)
+    assert res.wald_test(hypothesis).statistic == chi2.statistic
+    assert f"chi2({q})" in str(chi2)
+
+
+def restricted_fit(R: np.ndarray, r: np.ndarray) -> tuple[float, np.ndarray]:
+    """Log-likelihood and full coefficients under R·β = r: Newton on the Lagrangian with halved steps."""
+    X, s = FIT.spec.matrix(DATA).X, 2 * DATA.y.to_numpy() - 1
+
+    def loglik(beta: np.ndarray) -> float:
+        return float(-np.logaddexp(0, -s * (X @ beta)).sum())
+
+    beta = B - np.linalg.pinv(R) @ (R @ B - r)
+    for _ in range(100):
+        p = special.expit(-s * (X @ beta))
+        H, score = (X.T * (p * (1 - p))) @ X, X.T @ (s * p)
+        step = np.linalg.solve(np.block([[H, R.T], [R, np.zeros((len(r),) * 2)]]), np.concatenate([score, r - R @ beta]))[
+            : len(beta)
+        ]
+        t = 1.0
+        while loglik(beta + t * step) < loglik(beta) - 1e-9 and t > 1e-6:
+            t /= 2
+        beta = beta + t * step
+        if np.abs(step).max() < 1e-13:
+            break
+    return loglik(beta), beta
+
+
+@pytest.mark.parametrize("case", HYPOTHESES)
+def test_likelihood_ratio_and_score(case: str) -> None:
+    hypothesis, R, r = HYPOTHESES[case]
+    llf, beta = restricted_fit(R, r)
+    lr = FIT.lr_test(hypothesis)
+    assert lr.statistic == pytest.approx(2 * (FIT.llf - llf), rel=REFIT, abs=REFIT)
+    assert lr.df == (len(r),)
+    assert lr.p_value == pytest.approx(stats.chi2.sf(lr.statistic, len(r)), rel=1e-9)
+    X, y = FIT.spec.matrix(DATA).X, DATA.y.to_numpy()
+    p = 1 / (1 + np.exp(-X @ beta))
+    s = X.T @ (y - p)
+    score = FIT.score_test(hypothesis)
+    assert score.statistic == pytest.approx(s @ np.linalg.solve((X.T * (p * (1 - p))) @ X, s), rel=1e-7, abs=1e-9)
+    assert score.df == (len(r),)
+
+
+def test_likelihood_ratio_of_nested_results() -> None:
+    small = de.Logit("y ~ educ + exper + I(exper**2) + age + region + C(g)").fit(DATA)
+    by_result, by_text = FIT.lr_test(small), FIT.lr_test("x, z, x:z")
+    assert by_result.statistic == pytest.approx(2 * (FIT.llf - small.llf), rel=EQUAL)
+    assert by_result.statistic == pytest.approx(by_text.statistic, rel=REFIT)
+    assert by_result.df == by_text.df == (3,)
+    nothing = FIT.lr_test(np.eye(len(NAMES)))  # every coefficient zero: p = 1/2 for everyone
+    assert nothing.statistic == pytest.approx(2 * (FIT.llf + N * np.log(2)), rel=EQUAL)
+    constant = FIT.lr_test(NAMES[1:])
+    assert constant.statistic == pytest.approx(FIT.llr, rel=REFIT)
+    assert constant.p_value == pytest.approx(FIT.llr_pvalue, rel=1e-7)
+
+
+def test_likelihood_ratio_refuses_what_is_not_nested() -> None:
+    small = de.Logit("y ~ educ").fit(DATA)
+    with pytest.raises(OptionError):
+        small.lr_test(FIT)
+    with pytest.raises(OptionError):
+        FIT.lr_test(FIT)
+    with pytest.raises(OptionError, match="rows"):
+        FIT.lr_test(de.Logit("y ~ educ").fit(DATA[:-1]))
+    with pytest.raises(OptionError, match="outcome"):
+        FIT.lr_test(de.Logit("I(x > 0) ~ educ").fit(DATA))
+
+
+def test_sampling_weights_have_no_likelihood_tests() -> None:
+    res = de.Logit("y ~ educ + age", weights="w", weight_type="sampling").fit(DATA.assign(w=DATA.age / 30))
+    for call in (res.lr_test, res.score_test):
+        with pytest.raises(WithheldError, match="test"):
+            call("age = 0")
+    assert 0 <= res.test("age = 0").p_value <= 1
+    assert np.isnan([res.aic, res.bic, res.llr, res.llr_pvalue]).all()
+
+
+@pytest.mark.parametrize("counts", [(30, 20, 15, 35), (5, 9, 7, 3), (400, 350, 380, 430)])
+def test_score_test_of_a_table_is_pearsons(counts: tuple[int, int, int, int]) -> None:
+    """In a 2×2 table the score test of no effect is Pearson's χ²; with weights as with rows."""
+    table = pd.DataFrame({"y": [1, 0, 1, 0], "x": [1, 1, 0, 0], "n": counts})
+    expected = stats.chi2_contingency(np.array(counts).reshape(2, 2), correction=False)
+    weighted = de.Logit("y ~ x", weights="n", weight_type="frequency").fit(table)
+    rows = de.Logit("y ~ x").fit(table.loc[table.index.repeat(table.n)].reset_index(drop=True))
+    for res in (weighted, rows):
+        score = res.score_test("x = 0")
+        assert score.statistic == pytest.approx(expected.statistic, rel=EQUAL)
+        assert score.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+        g = stats.chi2_contingency(np.array(counts).reshape(2, 2), correction=False, lambda_="log-likelihood")
+        assert res.lr_test("x = 0").statistic == pytest.approx(g.statistic, rel=1e-9)
+
+
+def test_score_and_ratio_need_rows_and_a_maximum(tmp_path: Any) -> None:
+    FIT.save(tmp_path / "fit.npz")
+    loaded = de.load(tmp_path / "fit.npz")
+    for call in (loaded.score_test, loaded.lr_test):
+        with pytest.raises(NeedsData):
+            call("age = 0")
+    assert loaded.test("age = 0").statistic == FIT.test("age = 0").statistic
+
+
+def test_wald_needs_a_variance() -> None:
+    e = Estimates(("a", "b"), np.array([1.0, 2.0]), np.array([[1.0, 1.0], [1.0, 1.0]]))
+    with pytest.raises(WithheldError):
+        e.wald("a = b")
+    with pytest.raises(WithheldError, match="singular"):
+        e.wald("a, b")
+    with pytest.raises(WithheldError, match="b has no"):
+        Estimates(("a", "b"), np.array([1.0, np.inf]), np.array([[1.0, np.nan], [np.nan, np.nan]])).wald("b = 0")
+
+
+# ---- functions of coefficients -------------------------------------------------------------------------------------
+
+FUNCTIONS = {
+    "educ / age": lambda b: b["educ"] / b["age"],
+    "-exper / (2 * I(exper**2))": lambda b: -b["exper"] / (2 * b["I(exper ** 2)"]),
+    "exp(educ)": lambda b: np.exp(b["educ"]),
+    "exp(educ) - 1": lambda b: np.exp(b["educ"]) - 1,
+    "log(educ**2) + sqrt(exp(age))": lambda b: np.log(b["educ"] ** 2) + np.sqrt(np.exp(b["age"])),
+    "exp(educ) ** age": lambda b: np.exp(b["educ"]) ** b["age"],
+    "exp(Intercept + educ*12) / (1 + exp(Intercept + educ*12))": lambda b: 1 / (1 + np.exp(-b["Intercept"] - 12 * b["educ"])),
+    "(x + z) ** 2 / x:z": lambda b: (b["x"] + b["z"]) ** 2 / b["x:z"],
+    "region[T.O'Hare] * C(g)[T.2]": lambda b: b["region[T.O'Hare]"] * b["C(g)[T.2]"],
+    "educ": lambda b: b["educ"],
+    "2 * educ + 1": lambda b: 2 * b["educ"] + 1,
+}
+
+
+def gradient(f: Any) -> np.ndarray:
+    """Central differences at two steps, extrapolated."""
+
+    def at(h: float) -> np.ndarray:
+        def shifted(j: int, s: float) -> float:
+            return float(f(pd.Series(B + s * h * max(abs(B[j]), 1e-3) * np.eye(len(B))[j], NAMES)))
+
+        return np.array([(shifted(j, 1) - shifted(j, -1)) / (2 * h * max(abs(B[j]), 1e-3)) for j in range(len(B))])
+
+    return (4 * at(5e-4) - at(1e-3)) / 3
+
+
+@pytest.mark.parametrize("text", FUNCTIONS)
+def test_delta_method(text: str) -> None:
+    f = FUNCTIONS[text]
+    g = gradient(f)
+    out = FIT.nlcom(text).table().loc[text]
+    assert out["estimate"] == pytest.approx(float(f(FIT.params)), rel=1e-12)
+    assert out["std_error"] == pytest.approx(np.sqrt(g @ V @ g), rel=NUMERICAL)
+    half = stats.norm.ppf(0.975) * out["std_error"]
+    assert out["conf_high"] - out["conf_low"] == pytest.approx(2 * half, rel=1e-12)
+
+
+def test_several_functions_have_a_joint_covariance() -> None:
+    texts = list(FUNCTIONS)[:3]
+    G = np.array([gradient(FUNCTIONS[t]) for t in texts])
+    joint = FIT.nlcom(texts)
+    se = np.sqrt(np.diagonal(G @ V @ G.T))
+    assert np.abs((joint.covariance - G @ V @ G.T) / np.outer(se, se)).max() <= NUMERICAL
+    wide = FIT.nlcom(texts, level=0.99).table(0.99)
+    assert (wide.conf_low < joint.table().conf_low).all()
+
+
+@pytest.mark.parametrize("text", ["foo / age", "educ / ", "educ // age", "open('x')", "educ.real", "", 3])
+def test_what_is_no_function(text: Any) -> None:
+    with pytest.raises(OptionError):
+        FIT.nlcom(text)
+
+
+@pytest.mark.parametrize("use_t", [False, True])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize("text", ["exper / educ", "-exper / (2*I(exper**2))", "(educ + exper) / (educ - age)"])
+def test_fieller_inverts_the_test_of_a_ratio(text: str, level: float, use_t: bool) -> None:
+    """ρ lies inside exactly where the t test of a − ρb = 0 does not reject."""
+    numerator, denominator = {
+        "exper / educ": ({"exper": 1}, {"educ": 1}),
+        "-exper / (2*I(exper**2))": ({"exper": -1}, {"I(exper ** 2)": 2}),
+        "(educ + exper) / (educ - age)": ({"educ": 1, "exper": 1}, {"educ": 1, "age": -1}),
+    }[text]
+    a, b = row(numerator), row(denominator)
+    df = N - len(B)
+    critical = stats.t.ppf(0.5 + level / 2, df) if use_t else stats.norm.ppf(0.5 + level / 2)
+
+    def accepted(rho: np.ndarray) -> np.ndarray:
+        c = a - rho[:, None] * b
+        return np.abs(c @ B) <= critical * np.sqrt(np.einsum("ij,jk,ik->i", c, V, c))
+
+    out = FIT.with_cov("nonrobust", use_t=use_t).nlcom(text, method="fieller", level=level)
+    low, high = out.interval(level)[0]
+    if np.abs(b @ B) <= critical * np.sqrt(b @ V @ b):  # the denominator may be zero: no bounded interval
+        assert (low, high) == (-np.inf, np.inf)
+        return
+    width = high - low
+    grid = np.linspace(low - width, high + width, 20_001)
+    inside = (grid >= low) & (grid <= high)
+    edge = np.minimum(np.abs(grid - low), np.abs(grid - high)) < 1e-9 * width
+    assert np.array_equal(accepted(grid)[~edge], inside[~edge])
+    assert np.isfinite([low, high]).all()
+
+
+def test_fieller_refusals() -> None:
+    for text in ("educ", "exp(educ) / age", "(educ + 1) / age", "educ * age"):
+        with pytest.raises(OptionError):
+            FIT.nlcom(text, method="fieller")
+    with pytest.raises(OptionError, match="fieller"):
+        FIT.nlcom("educ / age", method="bootstrap")
+    with pytest.raises(OptionError, match="level"):
+        FIT.nlcom("exper / educ", method="fieller", level=0.9).interval(0.95)
+
+
+# ---- p-values and intervals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use_t", [False, True])
+def test_statistics_p_values_intervals(use_t: bool) -> None:
+    res = FIT.with_cov("HC1", use_t=use_t)
+    law = stats.t(N - len(B)) if use_t else stats.norm
+    assert np.allclose(res.tvalues, B / res.bse, rtol=1e-14)
+    assert np.allclose(res.pvalues, 2 * law.sf(np.abs(res.tvalues)), rtol=1e-9)
+    for level in (0.5, 0.95, 0.999):
+        half = law.ppf(0.5 + level / 2) * res.bse
+        assert np.allclose(res.conf_int(level=level), np.column_stack([B - half, B + half]), rtol=1e-10)
+        assert np.array_equal(res.conf_int(alpha=1 - level), res.conf_int(level=1 - (1 - level)))
+    table = res.estimates.table()
+    assert list(table.columns) == ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]
+    assert list(table.index) == NAMES
+    assert np.array_equal(table[["conf_low", "conf_high"]], res.conf_int())
+
+
+def test_use_t_counts_clusters() -> None:
+    res = FIT.with_cov(de.Cluster("firm"), use_t=True)
+    assert np.allclose(res.pvalues, 2 * stats.t(DATA.firm.nunique() - 1).sf(np.abs(res.tvalues)), rtol=1e-9)
+    with pytest.warns(FewClustersWarning):
+        few = FIT.with_cov(de.Cluster("g"), use_t=True)
+    assert few.estimates.df == 2
+    with pytest.raises(WithheldError, match="clusters"):  # three clusters cannot test three hypotheses
+        few.test("x, z, x:z")
+
+
+def test_linear_combinations_with_intervals() -> None:
+    out = FIT.t_test("educ + age = 0.1, 2*x")
+    R = np.array([row({"educ": 1, "age": 1}), row({"x": 2})])
+    assert np.allclose(out["estimate"], R @ B - [0.1, 0], rtol=1e-12)
+    assert np.allclose(out["std_error"], np.sqrt(np.diagonal(R @ V @ R.T)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, -0.1, "0.95", np.nan])
+def test_levels_are_between_zero_and_one(level: Any) -> None:
+    for call in (FIT.conf_int, FIT.odds_ratios, FIT.summary, lambda level: FIT.predict(ci=True, level=level)):
+        with pytest.raises(OptionError, match="level"):
+            call(level=level)
+
+
+def test_odds_ratios() -> None:
+    out = FIT.odds_ratios(0.9)
+    assert np.allclose(out["estimate"], np.exp(B), rtol=1e-14)
+    assert np.allclose(out["std_error"], np.exp(B) * FIT.bse, rtol=1e-14)
+    assert np.allclose(out[["conf_low", "conf_high"]], np.exp(FIT.conf_int(level=0.9)), rtol=1e-12)
+    assert np.array_equal(out["p_value"], FIT.pvalues)
