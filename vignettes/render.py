@@ -1,0 +1,110 @@
+"""Run the vignettes: ``python vignettes/render.py [script …]`` writes ``NN_name.md`` and ``NN_name_1.png`` … beside each script.
+
+A script in percent format has cells that begin with ``# %%`` (code) or ``# %% [markdown]`` (text in comments).  Code cells run
+in one namespace; what they print follows them in a fenced block, and every figure they leave open follows as a picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["cells", "render"]
+
+DPI = 110
+
+
+def cells(source: str) -> list[tuple[str, str, int]]:
+    """Cut a percent-format script into cells.
+
+    Parameters
+    ----------
+    source : str.
+
+    Returns
+    -------
+    list of (kind, text, line)
+        kind is "markdown" (comment signs removed) or "code"; line is the number of the cell's first line, from 1.
+
+    Raises
+    ------
+    Nothing.
+
+    Examples
+    --------
+    >>> cells("# %% [markdown]\\n# Hello\\n# %%\\nx = 1\\n")
+    [('markdown', 'Hello', 2), ('code', 'x = 1', 4)]
+    """
+    out: list[tuple[str, list[str], int]] = []
+    for number, line in enumerate(source.splitlines(), 1):
+        marker = re.fullmatch(r"# %%\s*(\[markdown\])?\s*", line)
+        if marker:
+            out.append(("markdown" if marker.group(1) else "code", [], number + 1))
+        elif out:
+            out[-1][1].append(re.sub(r"^# ?", "", line) if out[-1][0] == "markdown" else line)
+    return [(kind, "\n".join(lines).strip("\n"), start) for kind, lines, start in out]
+
+
+def _pictures(stem: str, folder: Path, count: int) -> list[str]:
+    """Save and close the open figures; return their names, numbered from ``count`` + 1."""
+    from matplotlib import pyplot as plt
+
+    names = []
+    for i, number in enumerate(plt.get_fignums(), count + 1):
+        names.append(f"{stem}_{i}.png")
+        plt.figure(number).savefig(folder / names[-1], dpi=DPI, metadata={"Software": None})
+        plt.close(number)
+    return names
+
+
+def render(script: str | Path, folder: str | Path | None = None) -> Path:
+    """Run one script and write its page and pictures.
+
+    Parameters
+    ----------
+    script : path of a percent-format script.
+    folder : where to write, None for the folder of the script.
+
+    Returns
+    -------
+    Path
+        The page that was written.
+
+    Raises
+    ------
+    Whatever a cell raises; then nothing is written but pictures of the cells before.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    script = Path(script)
+    folder = script.parent if folder is None else Path(folder)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    page: list[str] = []
+    count = 0
+    for kind, text, line in cells(script.read_text(encoding="utf-8")):
+        if kind == "markdown":
+            page.append(text)
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile("\n" * (line - 1) + text, str(script), "exec"), namespace)
+        page.append(f"```python\n{text}\n```")
+        if printed.getvalue().strip():
+            lines = [row.rstrip() for row in printed.getvalue().rstrip().splitlines()]
+            page.append("\n".join(["```text", *lines, "```"]))
+        names = _pictures(script.stem, folder, count)
+        count += len(names)
+        page.extend(f"![]({name})" for name in names)
+    target = folder / f"{script.stem}.md"
+    target.write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    return target
+
+
+if __name__ == "__main__":
+    for path in [Path(name) for name in sys.argv[1:]] or sorted(Path(__file__).parent.glob("[0-9]*.py")):
+        print(render(path))
