@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,6 @@ from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["BinaryResults", "fit_binary", "restore"]
 
@@ -60,8 +57,8 @@ class BinaryResults:
     --------
     >>> import disteconometrics as de
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
-    >>> res.test("GPA = PSI").p_value.__round__(4)
-    0.6257
+    >>> res.bse.round(4).to_dict()
+    {'Intercept': 4.2134, 'GPA': 1.2233, 'PSI': 1.0405}
     """
 
     model: BinaryModel
@@ -275,19 +272,22 @@ class BinaryResults:
 
     # ---- prediction ------------------------------------------------------------------------------------------------
 
-    def _index(self, X: Array, offset: Array | None) -> tuple[Array, Array]:
-        """x'β + offset and its standard error; ±inf without standard error where separation decides."""
+    def _index(self, X: Array, offset: Array | None) -> Array:
+        """x'β + offset; ±inf where separation decides."""
         eta = index(Block(X[:, 0], X, None, offset), self.coefficients)
-        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", X, self.covariance.matrix, X, optimize=True), 0.0))
-        if self.infinite is not None:
-            d, moves = self.infinite.along(X)
-            with np.errstate(invalid="ignore"):
-                eta = np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
-            se = np.where(moves, np.nan, se)  # the limit is certain of these rows, nobody else should be
-        return eta, se
+        if self.infinite is None:
+            return eta
+        d, moves = self.infinite.along(X)
+        with np.errstate(invalid="ignore"):
+            return np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
+
+    def _index_error(self, X: Array) -> Array:
+        """Standard error of x'β; NaN where separation decides: the limit is certain of these rows, nobody else should be."""
+        se = np.sqrt(np.maximum(np.sum((X @ self.covariance.matrix) * X, axis=1), 0.0))
+        return se if self.infinite is None else np.where(self.infinite.along(X)[1], np.nan, se)
 
     def _probability(self, X: Array, offset: Array | None) -> Array:
-        return self.kernel.probability(self._index(X, offset)[0])
+        return self.kernel.probability(self._index(X, offset))
 
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
@@ -318,10 +318,11 @@ class BinaryResults:
         """
         level = check_level(level)
         X, offset, rows = self._new_rows(new)
-        eta, se = self._index(X, offset)
+        eta = self._index(X, offset)
         p = eta if linear else self.kernel.probability(eta)
         if not ci:
             return pd.Series(p, index=rows)
+        se = self._index_error(X)
         half = self.estimates.critical(level) * se
         low, high = eta - half, eta + half
         if not linear:
@@ -356,7 +357,7 @@ class BinaryResults:
         >>> import disteconometrics as de
         >>> print(de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector()).test("GPA, PSI"))
         Wald test of GPA = 0; PSI = 0
-          chi2(2) = 8.8316, p = 0.0121
+          chi2(2) = 8.5812, p = 0.0137
         """
         return self.estimates.wald(hypotheses)
 
@@ -461,13 +462,13 @@ class BinaryResults:
     def _repr_html_(self) -> str:
         return self.summary().as_html()
 
-    def plot(self, **options: Any) -> Axes:
+    def plot(self, **options: Any) -> Any:
         """Draw the coefficients with their intervals; see `plots.coefficients`."""
         from disteconometrics.plots.estimates import coefficients
 
         return coefficients(self, **options)
 
-    def plot_effect(self, variable: str, **options: Any) -> Axes:
+    def plot_effect(self, variable: str, **options: Any) -> Any:
         """Draw the average predicted probability along a variable with its band; see `plots.effect`."""
         from disteconometrics.plots.estimates import effect
 

@@ -112,6 +112,7 @@ class Rows:
     overlapped: NDArray[np.intp] | None
 
     def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+        """Cluster codes (m,) of the rows that count, and the number of clusters."""
         codes, groups = self.design.codes(columns, role="cluster")
         if self.overlapped is None:
             return codes, groups
@@ -119,6 +120,7 @@ class Rows:
         return codes.astype(np.intp), len(inside)
 
     def order(self, time: str) -> NDArray[np.intp]:
+        """Positions (m,) of the rows that count in the order of a time column."""
         values = self.design.column(time, "time")
         if self.overlapped is not None:
             values = values.iloc[self.overlapped]
@@ -279,4 +281,5 @@ def _warn(facts: FitFacts) -> None:
 
 
 def success_of(spec: DesignSpec) -> str:
+    """Words for the outcome that counts as 1, such as ``inlf = 1``."""
     return f"{spec.outcome.name} = {spec.outcome.success}"

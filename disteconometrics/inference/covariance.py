@@ -297,7 +297,7 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
             raise DataError(f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed.")
         sums, leverage = _group_sums(estimate, c, G)
         if len(subset) == 1:
-            _warn_few(subset[0], G, float(leverage.max() / max(leverage.sum(), 1e-300)), kind.correction)
+            _warn_few(subset[0], G, float(leverage.max() / max(leverage.sum(), 1e-300)), kind)
         if kind.correction == "jackknife":
             sums = _leave_one_out(estimate, c, G, sums)
         sign = -1.0 if len(subset) == 2 else 1.0
@@ -323,11 +323,12 @@ def _correction(name: str, G: int, n: float, k: int) -> float:
     return G / (G - 1) * ((n - 1) / (n - k) if name == "cr1" else 1.0)
 
 
-def _warn_few(column: str, G: int, share: float, correction: str) -> None:
-    if correction == "jackknife" or (G >= FEW_CLUSTERS and share <= UNEVEN_SHARE):
+def _warn_few(column: str, G: int, share: float, kind: Cluster) -> None:
+    if kind.correction == "jackknife" or (G >= FEW_CLUSTERS and share <= UNEVEN_SHARE):
         return
     what = f"has only {G} clusters" if G < FEW_CLUSTERS else f"has one cluster with {share:.0%} of the information"
-    hint = f"Cluster({column!r}, correction='jackknife') with use_t=True"
+    two_way = len(kind.columns) == 2
+    hint = "use_t=True" if two_way else f"Cluster({column!r}, correction='jackknife') with use_t=True"
     warnings.warn(
         FewClustersWarning(
             f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.",

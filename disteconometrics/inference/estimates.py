@@ -20,7 +20,13 @@ Array = NDArray[np.float64]
 
 
 def check_level(level: float) -> float:
-    """Return a confidence level in (0, 1), or raise OptionError (95 is not 0.95)."""
+    """Return a confidence level in (0, 1), or raise OptionError (95 is not 0.95).
+
+    Examples
+    --------
+    >>> check_level(0.9)
+    0.9
+    """
     if not isinstance(level, (int, float)) or not 0 < level < 1:
         raise OptionError(f"level={level!r}: give a confidence level between 0 and 1, such as 0.95.")
     return float(level)
@@ -32,6 +38,12 @@ class TestResult:
 
     ``statistic`` follows ``law`` ("chi2", "F", "z" or "t") with ``df`` degrees of freedom (numerator first) under the
     hypothesis; ``p_value`` is in [0, 1].
+
+    Examples
+    --------
+    >>> chi2_test("Wald", ["x = 0"], 3.84, 1)
+    Wald test of x = 0
+      chi2(1) = 3.8400, p = 0.0500
     """
 
     __test__ = False  # not a test class for pytest
@@ -140,7 +152,7 @@ class Estimates:
         )
 
     def __repr__(self) -> str:
-        return str(self.table(self.level))
+        return str(self.table(self.level).to_string())
 
     def _repr_html_(self) -> str:
         return str(self.table(self.level)._repr_html_())
@@ -185,7 +197,8 @@ class Estimates:
         Parameters
         ----------
         expressions : one or several texts in the names (+ - * / **, exp, log, sqrt).
-        method : {"delta", "fieller"}; "fieller" needs quotients of linear expressions.
+        method : {"delta", "fieller"}; "fieller" needs quotients of linear expressions, and gives the whole line wherever
+            the denominator may be zero at this level (the exact set is then unbounded).
         level : float, confidence level of Fieller's limits.
 
         Returns
@@ -203,7 +216,7 @@ class Estimates:
         """
         if method not in ("delta", "fieller"):
             raise OptionError(f"method={method!r} is not known; use 'delta' or 'fieller'.")
-        texts = [expressions] if isinstance(expressions, str) else list(expressions)
+        texts: list[Any] = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
         duals = [evaluate(t, self.names, self.values) for t in texts]
         G = np.array([d.gradient for d in duals])
         used = np.any(G != 0, axis=0)

@@ -25,7 +25,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Dual:
-    """A value and its gradient (k,) with respect to the coefficients."""
+    """A value and its gradient (k,) with respect to the coefficients.
+
+    Examples
+    --------
+    >>> evaluate("2 * a", ["a"], np.array([3.0]))
+    Dual(value=6.0, gradient=array([2.]))
+    """
 
     value: float
     gradient: Array
@@ -99,14 +105,32 @@ class _Unknown(Exception):
     """A piece of the expression that is neither a coefficient nor arithmetic."""
 
 
-def _parse(text: str, names: Sequence[str]) -> tuple[ast.expr, dict[str, int]]:
+def _check_text(text: object) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise OptionError(f"{text!r}: give an expression in coefficient names, such as 'educ / age'.")
-    replaced, symbols = _symbols(text, names)
+        raise OptionError(f"{text!r}: write an expression in coefficient names as text, such as 'educ / age'.")
+    return text
+
+
+def _tree(replaced: str, text: str, names: Sequence[str]) -> ast.expr:
     try:
-        return ast.parse(replaced.strip(), mode="eval").body, symbols
-    except (SyntaxError, RecursionError, ValueError):
+        return ast.parse(replaced.strip(), mode="eval").body
+    except (SyntaxError, RecursionError, ValueError, MemoryError):
         raise _unreadable(text, names) from None
+
+
+def _dual(node: ast.expr, symbols: dict[str, int], params: Array, text: str, names: Sequence[str]) -> Dual:
+    try:
+        with np.errstate(all="ignore"):
+            return _walk(node, symbols, params)
+    except _Unknown as e:
+        raise _unreadable(text, names, _named(str(e), names)) from None
+    except (ZeroDivisionError, OverflowError, ValueError, RecursionError):
+        raise OptionError(f"{text.strip()!r} cannot be computed at the estimates (division by zero or overflow).") from None
+
+
+def _named(piece: str, names: Sequence[str]) -> str:
+    """Put coefficient names back for their symbols."""
+    return re.sub(r"_(\d+)_", lambda m: names[int(m.group(1))], piece)
 
 
 def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> OptionError:
@@ -139,25 +163,24 @@ def evaluate(text: str, names: Sequence[str], params: Array) -> Dual:
     >>> evaluate("a / b", ["a", "b"], np.array([1.0, 2.0]))
     Dual(value=0.5, gradient=array([ 0.5 , -0.25]))
     """
-    node, symbols = _parse(text, names)
-    try:
-        with np.errstate(all="ignore"):
-            return _walk(node, symbols, params)
-    except _Unknown as e:
-        raise _unreadable(text, names, str(e)) from None
-    except (ZeroDivisionError, OverflowError, ValueError):
-        raise OptionError(f"{text!r} cannot be computed at the estimates (division by zero or overflow).") from None
+    replaced, symbols = _symbols(_check_text(text), names)
+    return _dual(_tree(replaced, text, names), symbols, params, text, names)
 
 
 def ratio_parts(text: str, names: Sequence[str], params: Array) -> tuple[Dual, Dual] | None:
-    """Numerator and denominator when the expression is a quotient, else None."""
-    node, symbols = _parse(text, names)
+    """Numerator and denominator when the expression is a quotient, else None.
+
+    Examples
+    --------
+    >>> above, below = ratio_parts("a / b", ["a", "b"], np.array([1.0, 2.0]))
+    >>> above.value, below.value
+    (1.0, 2.0)
+    """
+    replaced, symbols = _symbols(_check_text(text), names)
+    node = _tree(replaced, text, names)
     if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)):
         return None
-    try:
-        return _walk(node.left, symbols, params), _walk(node.right, symbols, params)
-    except _Unknown as e:
-        raise _unreadable(text, names, str(e)) from None
+    return _dual(node.left, symbols, params, text, names), _dual(node.right, symbols, params, text, names)
 
 
 def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -> tuple[Array, Array, list[str]]:
@@ -176,27 +199,30 @@ def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -
     """
     items = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
     rows, values, texts = [], [], []
-    zero, probe = np.zeros(len(names)), np.linspace(0.3, 1.7, len(names))
     for item in items:
-        for text in _split(item):
-            sides = text.split("=") if "=" in text else [text, "0"]
-            for left, right in pairwise(sides):
-                a, b = (evaluate(side, names, zero) for side in (left, right))
-                far = evaluate(left, names, probe).value - evaluate(right, names, probe).value
-                row, constant = a.gradient - b.gradient, a.value - b.value
-                if not np.isfinite(far) or abs(row @ probe + constant - far) > 1e-9 * (1 + abs(far)):
-                    raise OptionError(f"{text!r} is not linear in the coefficients; use nlcom for functions of them.")
+        replaced, symbols = _symbols(_check_text(item), names)  # before cutting, since names hold commas and equals signs
+        for part in filter(str.strip, replaced.split(",")):
+            text = _named("".join(part.split()), names)
+            for left, right in pairwise(part.split("=") if "=" in part else [part, "0"]):
+                row, value = _linear(f"({left}) - ({right})", symbols, text, names)
                 rows.append(row)
-                values.append(-constant)
-                texts.append(f"{left.strip()} = {right.strip()}")
+                values.append(value)
+                texts.append(f"{_named(''.join(left.split()), names)} = {_named(''.join(right.split()), names)}")
     R = np.array(rows)
     if R.size == 0 or np.linalg.matrix_rank(R / np.maximum(np.abs(R).max(axis=1, keepdims=True), 1e-300)) < len(R):
         raise OptionError(f"The hypotheses {', '.join(texts)} repeat or contradict one another, or name no coefficient.")
     return R, np.array(values), texts
 
 
-def _split(text: str) -> list[str]:
-    """Cut at commas outside brackets."""
-    if not isinstance(text, str):
-        raise OptionError(f"{text!r}: write a hypothesis as text, such as 'educ = 0', or give a matrix.")
-    return [part for part in re.split(r",(?![^\[\(]*[\]\)])", text) if part.strip()]
+def _linear(difference: str, symbols: dict[str, int], text: str, names: Sequence[str]) -> tuple[Array, float]:
+    """Row R and value r of ``difference = 0``, or an error if its gradient is not the same everywhere (two points tell)."""
+    node = _tree(difference, text, names)
+    bent = OptionError(f"{text!r} is not linear in the coefficients; use nlcom for functions of them.")
+    try:
+        here = _dual(node, symbols, np.zeros(len(names)), text, names)
+        there = _dual(node, symbols, np.linspace(0.3, 1.7, len(names)), text, names)
+    except OptionError as e:
+        raise e if "not a coefficient" in str(e) else bent from None
+    if not (np.isfinite(here.value) and np.allclose(here.gradient, there.gradient, rtol=1e-9, atol=0)):
+        raise bent
+    return here.gradient, -here.value + 0.0

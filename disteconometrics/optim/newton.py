@@ -42,6 +42,7 @@ LAG_MOVE = 1e-7  # … no column moves an index by more in the last step, so tha
 SMALL = 20_000  # entries of X up to which whitened coordinates and extended sums cost a millisecond or two
 CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
 CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
+PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ² from getting small
 KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
 LAG_ROWS = 3_000  # rows above which a start on a sample and a kept Hessian pay
 INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last step may make
@@ -313,24 +314,28 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     if model.rows * k <= SMALL:
         return _maximise_whitened(model, maxiter)
     start, kept = _start(model, k)
-    s = _iterate(model, start, maxiter=maxiter, kept=kept, lag=True)
+    s = _iterate(model, start, maxiter=min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
     if s.status == "stalled" and kept is not None:
-        s = _iterate(model, np.zeros(k), maxiter=maxiter, lag=True)
+        s = _iterate(model, np.zeros(k), maxiter=min(maxiter, PLAIN_PASSES), lag=True)
     separation = None
     if s.status == "suspicious":
         s, separation = _decided(model, s, maxiter, True, model.blocks, None)
     if separation is None and s.information is not None:
         rank = rank_of_gram(s.information, model.rows)
-        if s.status == "converged" and rank.rank == k and rank.condition <= CONDITION:
-            assert s.factor is not None
+        if s.passes >= maxiter or (s.status == "converged" and rank.rank == k and rank.condition <= CONDITION):
             return _maximum(s, None, rank.condition, "Newton", None, None)
-    return _maximise_whitened(model, maxiter, s.c if s.status in ("converged", "maxiter") else None, separation)
+    warm = s.c if s.status in ("converged", "maxiter") else None
+    return _maximise_whitened(model, maxiter, warm, separation, s.passes)
 
 
 def _maximise_whitened(
-    model: IndexModel, maxiter: int, start: NDArray[np.float64] | None = None, separation: Separation | None = None
+    model: IndexModel,
+    maxiter: int,
+    start: NDArray[np.float64] | None = None,
+    separation: Separation | None = None,
+    used: int = 0,
 ) -> Maximum:
-    """The same in coordinates in which the design is orthonormal over the rows."""
+    """The same in coordinates in which the design is orthonormal over the rows, after ``used`` passes in the columns' own."""
     gram = np.zeros((model.blocks[0].X.shape[1],) * 2)
     for block in chunks(model.blocks):
         gram += block.X.T @ block.X
@@ -341,12 +346,13 @@ def _maximise_whitened(
     T = _basis(model, gram, rank, column_max)
     white = IndexModel(model.kernel, _whiten(model.blocks, T, column_max), model.rows)
     c: NDArray[np.float64] = np.zeros(len(T)) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
-    s = _iterate(white, c, maxiter=maxiter)
+    s = _iterate(white, c, maxiter=max(1, maxiter - used))
     if separation is None and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, False, model.blocks, T)
     extended = None
     if s.status == "converged":
         extended = _polish(white, s)
+    s.passes += used
     return _maximum(s, T, rank.condition, "whitened Newton", column_max, separation, extended)
 
 
