@@ -58,7 +58,7 @@ class BinaryResults:
     >>> import disteconometrics as de
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
     >>> res.bse.round(4).to_dict()
-    {'Intercept': 4.2134, 'GPA': 1.2233, 'PSI': 1.0405}
+    {'Intercept': 4.213, 'GPA': 1.2229, 'PSI': 1.0408}
     """
 
     model: BinaryModel
