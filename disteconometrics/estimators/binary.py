@@ -214,8 +214,9 @@ class BinaryResults:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             again = estimate(self.model, self.kernel, data, maxiter=1000)
-        if again.spec.names != self.spec.names or abs(again.facts.loglik - self.llf) > 1e-8 * (1 + abs(self.llf)):
-            raise DataError("data= does not hold the rows of the fit: the log-likelihood there is another one.")
+        same = again.spec.names == self.spec.names and abs(again.facts.loglik - self.llf) <= 1e-8 * (1 + abs(self.llf))
+        if not same or not np.allclose(again.rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12):
+            raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
         return again.rows
 
     # ---- rows ------------------------------------------------------------------------------------------------------
@@ -251,10 +252,9 @@ class BinaryResults:
     @property
     def resid_deviance(self) -> pd.Series:
         """±√(−2·log-likelihood of the row), with the sign of y − p (n,)."""
-        design, p = self._fitted()
-        sign = 2 * design.y - 1
-        success = np.where(design.y == 1, p, self._probability(-design.X, None if design.offset is None else -design.offset))
-        return self._by_row(design, sign * np.sqrt(np.maximum(-2 * np.log(success), 0.0)))
+        design = self._need_rows().design
+        loglik = self.kernel.terms(design.y, self._index(design.X, design.offset)).loglik
+        return self._by_row(design, (2 * design.y - 1) * np.sqrt(-2 * loglik))
 
     resid_dev = resid_deviance
 

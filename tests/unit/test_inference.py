@@ -37,6 +37,8 @@ DATA["y"] = (RNG.random(N) < 1 / (1 + np.exp(-_eta))).astype(int)
 FIT = de.Logit("y ~ educ + exper + I(exper**2) + age + x*z + region + C(g)").fit(DATA)
 B, V, NAMES = FIT.params.to_numpy(), FIT.cov_params().to_numpy(), list(FIT.params.index)
 
+NAMES_OF_REGIONS = [name for name in NAMES if name.startswith("region")]
+
 
 def unit(**weights: float) -> np.ndarray:
     row = np.zeros(len(NAMES))
@@ -260,6 +262,32 @@ def test_likelihood_ratio_refuses_what_is_not_nested() -> None:
         FIT.lr_test(de.Logit("y ~ educ").fit(DATA[:-1]))
     with pytest.raises(OptionError, match="outcome"):
         FIT.lr_test(de.Logit("I(x > 0) ~ educ").fit(DATA))
+
+
+@pytest.mark.parametrize(
+    "small",
+    [
+        lambda: de.Logit("y ~ firm").fit(DATA),
+        lambda: de.Logit("y ~ educ").fit(DATA.assign(y=DATA.y.to_numpy()[::-1])),
+        lambda: de.Logit("y ~ educ").fit(DATA.assign(educ=DATA.educ.to_numpy()[::-1])),
+        lambda: de.Logit("y ~ educ", offset="z2").fit(DATA.assign(z2=DATA.z**2)),
+        lambda: de.Logit("y ~ educ", weights="w", weight_type="frequency").fit(DATA.assign(w=np.resize([0.0, 2.0], N))),
+    ],
+    ids=["other column", "other outcomes", "other values", "offset", "weights"],
+)
+def test_likelihood_ratio_checks_the_rows(small: Any) -> None:
+    """As many rows and fewer columns are not enough."""
+    with pytest.raises(OptionError):
+        FIT.lr_test(small())
+
+
+def test_likelihood_ratio_sees_nesting_in_another_spelling() -> None:
+    spelled = de.Logit("y ~ I(educ + age)").fit(DATA)
+    by_text = FIT.lr_test("educ = age, exper, I(exper**2), x, z, x:z, C(g)[T.2], C(g)[T.3], " + ", ".join(NAMES_OF_REGIONS))
+    assert FIT.lr_test(spelled).statistic == pytest.approx(by_text.statistic, rel=REFIT)
+    shifted = de.Logit("y ~ educ", offset="s").fit(DATA.assign(s=0.5 * DATA.age))  # age with coefficient one half
+    rest = "exper, I(exper**2), x, z, x:z, C(g)[T.2], C(g)[T.3], " + ", ".join(NAMES_OF_REGIONS)
+    assert FIT.lr_test(shifted).statistic == pytest.approx(FIT.lr_test("age = 0.5, " + rest).statistic, rel=REFIT)
 
 
 def test_sampling_weights_have_no_likelihood_tests() -> None:

@@ -162,6 +162,23 @@ def test_all_levels_of_a_factor_span_the_constant() -> None:
     assert "holds no constant" in str(without.summary())
 
 
+@pytest.mark.parametrize("exponent", [-300, -200, -160, -150, -100, 100, 150, 160, 200, 300])
+@pytest.mark.parametrize("repeats", [1, 50])
+def test_units_beyond_reason(exponent: int, repeats: int) -> None:
+    """A column in units of 1e±100 gives the same odds; where squares leave float64 the fit may refuse, by its own error."""
+    data = pd.concat([DATA] * repeats, ignore_index=True)
+    unit = float(f"1e{exponent}")
+    expected = de.Logit("y ~ x").fit(data)
+    try:
+        res = de.Logit("y ~ x").fit(data.assign(x=data.x * unit))
+    except DataError as e:
+        assert abs(exponent) > 150  # noqa: PT017
+        assert "x" in str(e)  # noqa: PT017
+        return
+    assert res.params["x"] * unit == pytest.approx(expected.params["x"], rel=1e-8)
+    assert res.bse["x"] * unit == pytest.approx(expected.bse["x"], rel=1e-8)
+
+
 # ---- the outcome ---------------------------------------------------------------------------------------------------
 
 OUTCOMES: dict[str, tuple[Any, str, bool]] = {  # values for 0 and 1, success, whether 1 is the success
@@ -379,6 +396,23 @@ def test_quasi_separation_with_robust_errors(cov: Any) -> None:
     ratio = np.sqrt(n / (n - 4) * (m - 3) / m) if cov == "HC1" else 1.0
     assert np.allclose(res.bse.drop("d"), rest.bse * ratio, rtol=1e-8)
     assert np.isnan(res.bse["d"])
+
+
+def test_functions_of_infinite_coefficients_have_no_error() -> None:
+    """±inf, or the limit, and NaN around it: never a finite number that stands for an infinite one."""
+    res = silently(de.Logit("y ~ x + z + d"), QUASI)
+    out = res.t_test("d, x, x - d, 2*x + z")
+    assert out["estimate"].iloc[0] == np.inf
+    assert out["estimate"].iloc[2] == -np.inf
+    assert np.array_equal(out["std_error"].isna(), [True, False, True, False])
+    assert out["std_error"].iloc[1] == pytest.approx(res.bse["x"], rel=EXACT)
+    f = res.nlcom(["d", "x / d", "exp(-d)", "exp(x)", "d / x"]).table()
+    assert list(f["estimate"].iloc[:3]) == [np.inf, 0.0, 0.0]
+    assert np.array_equal(f["std_error"].isna(), [True, True, True, False, True])
+    assert np.array_equal(f["conf_low"].isna(), [True, True, True, False, True])
+    ratios = res.odds_ratios()
+    assert ratios.loc["d", "estimate"] == np.inf
+    assert ratios.loc["d"].drop("estimate").isna().all()
 
 
 @pytest.mark.parametrize("sign", [1, -1])
