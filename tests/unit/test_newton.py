@@ -201,6 +201,17 @@ def test_scaling_columns_scales_estimates(size: str) -> None:
     assert np.abs(standard_errors(scaled) * factor / standard_errors(m) - 1).max() <= SE_SAME
 
 
+@pytest.mark.parametrize("offset", [-25.0, -12.0, 3.0, 12.0, 25.0])
+@pytest.mark.parametrize("size", SIZES)
+def test_far_starts_come_back(size: str, offset: float) -> None:
+    """A constant offset moves the intercept alone, though at the start every probability is 0 or 1."""
+    case = draw(*SIZES[size], seed=23)
+    m, shifted = case.fit(), Case(case.y, case.X, None, np.full(len(case.y), offset)).fit()
+    expected = m.params.copy()
+    expected[0] -= offset
+    assert_same(shifted, expected, standard_errors(m), SAME)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_order_of_rows_does_not_matter(size: str) -> None:
     case = draw(*SIZES[size], seed=16, weighted=True)
