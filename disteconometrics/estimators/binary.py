@@ -388,6 +388,27 @@ class BinaryResults:
             raise WithheldError("The restricted model has no finite maximum (separation); use test (Wald).")
         return fixed, fixed + free @ m.params, m, texts
 
+    def _check_nested(self, small: BinaryResults) -> None:
+        """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
+        text = "lr_test takes a smaller model of the same outcome on the same rows"
+        if self.rows is None or small.rows is None:
+            ours, theirs = ((m.model.weights, m.model.offset) for m in (self, small))
+            if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
+                raise OptionError(f"{text}: its terms, weights and offset must be among ours.")
+            return
+        a, b = self.rows.design, small.rows.design
+        zero = np.zeros(len(a.y))
+        wa, wb = (zero if d.weights is None else d.weights for d in (a, b))
+        if not (np.array_equal(a.y, b.y) and np.array_equal(wa, wb)):
+            raise OptionError(f"{text}: its outcomes or weights are others.")
+        shift = (zero if b.offset is None else b.offset) - (zero if a.offset is None else a.offset)
+        columns = {**dict(zip(b.spec.names, b.X.T, strict=True)), "the offset": shift}
+        scale = np.abs(a.X).max(axis=0)
+        solution = np.linalg.lstsq(a.X / scale, np.column_stack(list(columns.values())), rcond=None)[0]
+        for (name, column), c in zip(columns.items(), solution.T, strict=True):
+            if np.abs(a.X / scale @ c - column).max() > 1e-8 * np.abs(column).max():
+                raise OptionError(f"{text}: {name} is no combination of the larger model's columns, so it is not nested.")
+
     def lr_test(self, restricted: Any) -> TestResult:
         """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
 
@@ -414,6 +435,7 @@ class BinaryResults:
                 raise WithheldError("Likelihood-ratio tests have no meaning under sampling weights; use test (Wald).")
             if restricted.llf > self.llf + 1e-6:
                 raise OptionError("The smaller model has the larger log-likelihood, so it is not nested in this one.")
+            self._check_nested(restricted)
             return chi2_test("Likelihood-ratio", [restricted.spec.formula], 2 * (self.llf - restricted.llf), q)
         _, _, m, texts = self._restricted(restricted)
         return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - m.loglik), len(texts))
@@ -498,8 +520,7 @@ class BinaryResults:
 
     def t_test(self, hypotheses: Any) -> pd.DataFrame:
         """statsmodels' t_test: each linear combination R·β − r with its standard error and interval."""
-        R, r, texts = self.estimates._restrictions(hypotheses)
-        return Estimates(tuple(texts), R @ self.coefficients - r, R @ self.estimates.covariance @ R.T, self.estimates.df).table()
+        return self.estimates.linear(hypotheses).table()
 
     def get_prediction(self, new: Any = None, *, level: float = 0.95) -> pd.DataFrame:
         """statsmodels' name of ``predict(new, ci=True)``."""

@@ -26,7 +26,7 @@ from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.limit import Limit, limit_of
-from disteconometrics.optim.newton import Maximum, RankDeficient, maximise
+from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 from disteconometrics.optim.rank import describe_collinearity
 from disteconometrics.optim.separation import Separation, describe
 
@@ -162,6 +162,11 @@ def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
         return maximise(model, maxiter=maxiter)
     except RankDeficient as e:
         raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
+    except OutOfRange as e:
+        which = ", ".join(names[j] for j in e.columns)
+        raise DataError(
+            f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
+        ) from None
 
 
 def _equation(

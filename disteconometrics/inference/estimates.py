@@ -219,12 +219,28 @@ class Estimates:
         texts: list[Any] = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
         duals = [evaluate(t, self.names, self.values) for t in texts]
         G = np.array([d.gradient for d in duals])
-        used = np.any(G != 0, axis=0)
-        V = G[:, used] @ self.covariance[np.ix_(used, used)] @ G[:, used].T
-        result = Estimates(tuple(texts), np.array([d.value for d in duals]), V, self.df, None, level)
+        # at an infinite estimate a gradient may vanish, as that of a / b; at a finite point it says what is involved
+        finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
+        involved = np.array([evaluate(t, self.names, finite).gradient != 0 for t in texts])
+        result = Estimates(tuple(texts), np.array([d.value for d in duals]), self._propagated(G, involved), self.df, None, level)
         if method == "delta":
             return result
         return replace(result, bounds=np.array([self._fieller(t, level) for t in texts]))
+
+    def _propagated(self, G: Array, involved: NDArray[np.bool_]) -> Array:
+        """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
+        bad = ~np.isfinite(self.std_error)
+        lost = np.any(involved[:, bad], axis=1)
+        G = np.where(lost[:, None] | bad, 0.0, G)
+        V = G @ np.where(bad[:, None] | bad, 0.0, self.covariance) @ G.T
+        return np.asarray(np.where(lost[:, None] | lost, np.nan, V))
+
+    def linear(self, hypotheses: Any) -> Estimates:
+        """The combinations R·β − r of linear hypotheses, with standard errors; ±inf or NaN where an estimate is infinite."""
+        R, r, texts = self._restrictions(hypotheses)
+        with np.errstate(invalid="ignore"):
+            values = np.array([row[row != 0] @ self.values[row != 0] for row in R]) - r
+        return Estimates(tuple(texts), values, self._propagated(R, R != 0), self.df)
 
     def _fieller(self, text: str, level: float) -> tuple[float, float]:
         """Ratios ρ with (a − ρb)² ≤ c²·Var(a − ρb); the whole line when the denominator may be zero."""

@@ -18,6 +18,9 @@ from disteconometrics.likelihoods.binary import Kernel, RowTerms
 __all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
 CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
+ROWS = 32_768  # a chunk where the columns are few: vectors of a row length then decide, and they fit too
+FEW_COLUMNS = 16  # up to which BLAS multiplies small matrices faster than it packs a symmetric product …
+SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
 
 
 class Pass(NamedTuple):
@@ -45,7 +48,7 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
     """Cut blocks into consecutive blocks of views of about one megabyte."""
     for block in blocks:
         n, k = block.X.shape
-        m = rows or max(256, CHUNK_BYTES // (8 * max(k, 1)))
+        m = rows or _chunk_rows(k)
         if n <= m:
             yield block
             continue
@@ -57,6 +60,18 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
                 None if block.weights is None else block.weights[i:j],
                 None if block.offset is None else block.offset[i:j],
             )
+
+
+def _chunk_rows(k: int) -> int:
+    return ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k))
+
+
+def _gram(X: NDArray[np.float64], root: NDArray[np.float64]) -> NDArray[np.float64]:
+    """X'WX with W = root², as one symmetric product; with few columns a plain one is the quicker."""
+    if X.shape[1] <= FEW_COLUMNS:
+        return np.asarray(scale_rows(X, root * root).T @ X)
+    B = scale_rows(X, root)
+    return np.asarray(B.T @ B)
 
 
 def index(block: Block, beta: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,13 +146,13 @@ class IndexModel:
         k, smallest = len(beta), np.inf
         information = np.zeros((k, k))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for block in chunks(self.blocks):
+            for block in chunks(self.blocks, SMALL_PRODUCT // k**2 if 5 < k <= FEW_COLUMNS else None):
                 terms = row_terms(self.kernel, block, beta)
                 logliks.append(float(terms.loglik.sum()))
                 scores.append(terms.score @ block.X)
                 smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
-                B = scale_rows(block.X, terms.root_weight)
-                information += B.T @ B
+                information += _gram(block.X, terms.root_weight)
+        information = (information + information.T) / 2
         return Pass(float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest)
 
     def score(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from disteconometrics.blocks import Block
-from disteconometrics.errors import CollinearityError
+from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
-from disteconometrics.optim.rank import Rank, check_rank, rank_of_gram, tsqr
+from disteconometrics.optim.rank import Rank, check_rank, tsqr
 from disteconometrics.optim.separation import Separation, find_separation
 from disteconometrics.optim.whiten import Whitened, power_of_two
 
-__all__ = ["Maximum", "RankDeficient", "maximise"]
+__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
@@ -46,6 +46,7 @@ PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ
 KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
 LAG_ROWS = 3_000  # rows above which a start on a sample and a kept Hessian pay
 INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last step may make
+LARGEST = 1e151  # value of a column whose squares still sum in float64
 SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
 
 
@@ -55,6 +56,14 @@ class RankDeficient(CollinearityError):
     def __init__(self, rank: Rank) -> None:
         super().__init__(f"the design has rank {rank.rank} with {rank.rank + len(rank.dropped)} columns")
         self.rank = rank
+
+
+class OutOfRange(DataError):
+    """Columns whose squares float64 cannot hold; ``columns`` are their positions."""
+
+    def __init__(self, columns: list[int]) -> None:
+        super().__init__(f"columns {columns} are too large or too small to be squared")
+        self.columns = columns
 
 
 @dataclass(frozen=True)
@@ -113,13 +122,20 @@ class _Kept(NamedTuple):
 def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Upper Cholesky factor, or None when H is not positive definite to rounding."""
     d = np.sqrt(np.diagonal(H))
-    if not np.all(np.isfinite(H)) or np.any(d <= 0):
+    if not np.all(np.isfinite(H)) or np.any(d < 1 / LARGEST):
         return None
     s = power_of_two(d)  # potrf does not care for scale, but its pivots can under- or overflow
     R, info = lapack.dpotrf(H / np.outer(s, s), lower=0, clean=1)
     if info or np.min(np.diagonal(R) * s / d) < 1e-7:
         return None
     return np.asarray(R * s)
+
+
+def _condition(H: NDArray[np.float64]) -> float:
+    """Condition number of the columns at unit norm, from their weighted Gram matrix; 1e8 where that has no digits left."""
+    d = np.sqrt(np.diagonal(H))
+    values = np.linalg.eigvalsh(H / np.outer(d, d))
+    return float(np.sqrt(values[-1] / max(values[0], 1e-16 * values[-1])))
 
 
 def _solve(R: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -238,7 +254,7 @@ def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None
         return zero, None
     sample = model.subsample(rows)
     inner, kept = _start(sample, k)
-    s = _iterate(sample, inner, maxiter=12, tolerance=1e-1, kept=kept, settle=False, suspicious=False, lag=True)
+    s = _iterate(sample, inner, maxiter=12, tolerance=max(1.0, k / 4), kept=kept, settle=False, suspicious=False, lag=True)
     if s.status != "converged" or s.factor is None:
         return zero, None
     return s.c, _Kept(s.factor * np.sqrt(n / sample.rows), sample.column_maxima())
@@ -321,9 +337,9 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     if s.status == "suspicious":
         s, separation = _decided(model, s, maxiter, True, model.blocks, None)
     if separation is None and s.information is not None:
-        rank = rank_of_gram(s.information, model.rows)
-        if s.passes >= maxiter or (s.status == "converged" and rank.rank == k and rank.condition <= CONDITION):
-            return _maximum(s, None, rank.condition, "Newton", None, None)
+        condition = _condition(s.information)
+        if s.passes >= maxiter or (s.status == "converged" and condition <= CONDITION):
+            return _maximum(s, None, condition, "Newton", None, None)
     warm = s.c if s.status in ("converged", "maxiter") else None
     return _maximise_whitened(model, maxiter, warm, separation, s.passes)
 
@@ -336,16 +352,19 @@ def _maximise_whitened(
     used: int = 0,
 ) -> Maximum:
     """The same in coordinates in which the design is orthonormal over the rows, after ``used`` passes in the columns' own."""
-    gram = np.zeros((model.blocks[0].X.shape[1],) * 2)
+    column_max = model.column_maxima()
+    wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
+    if wild.any():
+        raise OutOfRange(np.flatnonzero(wild).tolist())
+    gram = np.zeros((len(column_max),) * 2)
     for block in chunks(model.blocks):
         gram += block.X.T @ block.X
     rank = check_rank(model.blocks, gram)
     if rank.dropped:
         raise RankDeficient(rank)
-    column_max = model.column_maxima()
     T = _basis(model, gram, rank, column_max)
     white = IndexModel(model.kernel, _whiten(model.blocks, T, column_max), model.rows)
-    c: NDArray[np.float64] = np.zeros(len(T)) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
+    c = _against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
     s = _iterate(white, c, maxiter=max(1, maxiter - used))
     if separation is None and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, False, model.blocks, T)
@@ -354,6 +373,14 @@ def _maximise_whitened(
         extended = _polish(white, s)
     s.passes += used
     return _maximum(s, T, rank.condition, "whitened Newton", column_max, separation, extended)
+
+
+def _against_offset(white: IndexModel) -> NDArray[np.float64]:
+    """The start −Z'o/n, which takes out of the offset what the columns can: indices start as small as they can be."""
+    parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
+    if not parts:
+        return np.zeros(white.blocks[0].X.shape[1])
+    return np.asarray(-np.sum(parts, axis=0) / white.rows, dtype=np.float64)
 
 
 def _polish(white: IndexModel, s: _State) -> NDArray[Any]:
