@@ -86,7 +86,7 @@ class BinaryResults:
         return Estimates(self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf)
 
     def _series(self, values: Array) -> pd.Series:
-        return pd.Series(values, index=pd.Index(self.spec.names))
+        return pd.Series(values.copy(), index=pd.Index(self.spec.names))  # pandas 2 would hand out our own array
 
     @property
     def params(self) -> pd.Series:
@@ -112,12 +112,12 @@ class BinaryResults:
         """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""
         if alpha is not None:
             level = 1 - alpha
-        return pd.DataFrame(self.estimates.interval(level), index=pd.Index(self.spec.names))
+        return pd.DataFrame(self.estimates.interval(level).copy(), index=pd.Index(self.spec.names))
 
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix (k, k) of the coefficients."""
         names = pd.Index(self.spec.names)
-        return pd.DataFrame(self.estimates.covariance, index=names, columns=names)
+        return pd.DataFrame(self.estimates.covariance.copy(), index=names, columns=names)
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
         """Return the same estimates with another covariance; nothing is estimated again.
