@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.bernoulli import Bernoulli
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
+    from disteconometrics.estimators.probit import Probit
     from disteconometrics.inference.covariance import HAC, Cluster
 
-__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "datasets", "errors", "load", "plots"]
+__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "Probit", "datasets", "errors", "load", "plots"]
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ _HOME = {
     "Cluster": "disteconometrics.inference.covariance",
     "HAC": "disteconometrics.inference.covariance",
     "Logit": "disteconometrics.estimators.logit",
+    "Probit": "disteconometrics.estimators.probit",
     "load": "disteconometrics.estimators.loading",
 }
 _ROOMS = ("datasets", "errors", "plots")

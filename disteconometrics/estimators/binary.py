@@ -90,7 +90,7 @@ class BinaryResults:
 
     @property
     def params(self) -> pd.Series:
-        """Coefficients (k,) in log-odds (logit) units, by term."""
+        """Coefficients (k,) by term, in units of the index: log-odds in a logit."""
         return self._series(self.estimates.values)
 
     @property
@@ -306,7 +306,7 @@ class BinaryResults:
             Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those of x'β, carried
             through the law, so they lie in [0, 1].
         level : float, confidence level.
-        linear : bool, the index x'β (log-odds) instead of the probability.
+        linear : bool, the index x'β (log-odds in a logit) instead of the probability.
 
         Returns
         -------
@@ -464,7 +464,9 @@ class BinaryResults:
     # ---- tables ----------------------------------------------------------------------------------------------------
 
     def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
-        """exp(β) with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
+        """exp(β) of a logit with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
+        if self.kernel.scale != "log-odds":
+            raise OptionError(f"exp(β) is an odds ratio in a logit only; the index of this model is the {self.kernel.scale}.")
         e = self.estimates
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.exp(e.values)

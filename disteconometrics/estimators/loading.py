@@ -8,12 +8,14 @@ from typing import IO
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.binary import BinaryResults, restore
 from disteconometrics.estimators.logit import Logit
+from disteconometrics.estimators.probit import Probit
 from disteconometrics.likelihoods.binary import LOGISTIC
+from disteconometrics.likelihoods.probit import PROBIT
 from disteconometrics.report.archive import read_archive
 
 __all__ = ["load"]
 
-_KNOWN = {"Logit": (Logit, LOGISTIC)}
+_KNOWN = {"Logit": (Logit, LOGISTIC), "Probit": (Probit, PROBIT)}
 
 
 def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from disteconometrics.errors import OptionError
 from disteconometrics.estimators.binary import BinaryResults, fit_binary
+from disteconometrics.estimators.specification import specify, statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.binary import LOGISTIC
 
@@ -66,27 +66,7 @@ class Logit:
         offset: str | None = None,
         separation: str = "warn",
     ) -> None:
-        if data is not None:
-            raise OptionError("The formula is the model, the data come with fit: write de.Logit(formula).fit(data).")
-        if separation not in ("warn", "raise"):
-            raise OptionError(f"separation={separation!r} is not known; use 'warn' or 'raise'.")
-        for name, value in (("weights", weights), ("offset", offset)):
-            if value is not None and not isinstance(value, str):
-                raise OptionError(
-                    f"{name} is the name of a column, not {type(value).__name__}: add it to the data first, "
-                    f"data.assign(w=...), and pass {name}='w'."
-                )
-        if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
-            raise OptionError(
-                f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type 'frequency' (counts of "
-                "identical rows) or 'sampling' (inverse selection probabilities)."
-            )
-        for key, value in zip(
-            ("formula", "weights", "weight_type", "offset", "separation"),
-            (formula, weights, weight_type, offset, separation),
-            strict=True,
-        ):
-            object.__setattr__(self, key, value)
+        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=offset, separation=separation)
 
     def fit(
         self,
@@ -123,17 +103,5 @@ class Logit:
         -----
         SeparationWarning, ConvergenceWarning, ConditioningWarning, MissingValuesWarning, FewClustersWarning
         """
-        if cov_type is not None or cov_kwds is not None:
-            cov = _statsmodels_cov(cov, cov_type, cov_kwds)
+        cov = statsmodels_cov(cov, cov_type, cov_kwds)
         return fit_binary(self, LOGISTIC, data, cov=cov, use_t=use_t, maxiter=maxiter)
-
-
-def _statsmodels_cov(cov: CovarianceKind | None, cov_type: str | None, cov_kwds: dict[str, Any] | None) -> CovarianceKind | None:
-    """Translate ``cov_type=`` where that needs no columns, else show the line to write."""
-    if cov is not None:
-        raise OptionError("Give cov= or cov_type=, not both.")
-    if cov_kwds or cov_type in ("cluster", "HAC", "hac-panel"):
-        raise OptionError(
-            "Clusters and time are columns of the data: write fit(data, cov=de.Cluster('firm')) or cov=de.HAC('quarter')."
-        )
-    return cov_type

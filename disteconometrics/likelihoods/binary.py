@@ -27,12 +27,13 @@ class RowTerms(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A binary law: the three terms of a row and its score alone, of (y, η); P(y = 1) and its derivative, of η."""
+    """A binary law: the three terms of a row and its score alone, of (y, η); P(y = 1) and its derivative, of η; η in words."""
 
     terms: Callable[[NDArray[np.float64], NDArray[np.float64]], RowTerms]
     score: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
     probability: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     density: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    scale: str = "log-odds"
 
 
 def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:

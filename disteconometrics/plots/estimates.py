@@ -112,7 +112,7 @@ def coefficients(
     estimates = result if isinstance(result, Estimates) else result.estimates
     table = _chosen(estimates, level, (drop,) if isinstance(drop, str) else tuple(drop), names or {})
     if odds_ratios:
-        if not hasattr(result, "odds_ratios"):
+        if not isinstance(result, BinaryResults) or result.kernel.scale != "log-odds":
             raise OptionError("odds_ratios=True needs the result of a logit.")
         table = _exponential(table)
     axes: Any = _axes(ax, 0.9 + 0.3 * len(table))
@@ -148,7 +148,8 @@ def _exponential(table: pd.DataFrame) -> pd.DataFrame:
 def _coefficient_label(result: Any, odds_ratios: bool, level: float) -> str:
     what = "Odds ratio" if odds_ratios else "Estimate"
     if isinstance(result, BinaryResults):
-        what = f"{'Odds ratio' if odds_ratios else 'Log-odds'} of {result.spec.outcome.name} = {result.spec.outcome.success}"
+        scale = "odds ratio" if odds_ratios else result.kernel.scale
+        what = f"{scale.capitalize()} of {result.spec.outcome.name} = {result.spec.outcome.success}"
     return f"{what} ({100 * level:g}% interval)"
 
 

@@ -1,0 +1,80 @@
+"""Binary probit, P(y = 1 | x) = Φ(x'β), by maximum likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from disteconometrics.estimators.binary import BinaryResults, fit_binary
+from disteconometrics.estimators.specification import specify, statsmodels_cov
+from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.likelihoods.probit import PROBIT
+
+__all__ = ["Probit"]
+
+
+@dataclass(frozen=True, init=False)
+class Probit:
+    """Binary probit of an outcome on a formula's terms, by maximum likelihood.
+
+    Standard errors come from the observed information, as in statsmodels and Stata (R's glm takes the expected one).
+
+    Parameters
+    ----------
+    formula, weights, weight_type, separation : as in `Logit`.
+    offset : str or None
+        Name of a column added to x'β with coefficient one (in standard deviations of the latent normal error).
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of those.
+
+    References
+    ----------
+    Bliss (1934), The method of probits, Science 79, doi:10.1126/science.79.2037.38.
+
+    Examples
+    --------
+    >>> from disteconometrics import datasets
+    >>> res = Probit("GRADE ~ GPA + TUCE + PSI").fit(datasets.spector())
+    >>> res.params.round(4).to_dict()
+    {'Intercept': -7.4523, 'GPA': 1.6258, 'TUCE': 0.0517, 'PSI': 1.4263}
+    """
+
+    formula: str
+    weights: str | None
+    weight_type: str | None
+    offset: str | None
+    separation: str
+
+    def __init__(
+        self,
+        formula: str,
+        data: None = None,
+        *,
+        weights: str | None = None,
+        weight_type: str | None = None,
+        offset: str | None = None,
+        separation: str = "warn",
+    ) -> None:
+        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=offset, separation=separation)
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        cov: CovarianceKind | None = None,
+        use_t: bool = False,
+        maxiter: int = 100,
+        cov_type: str | None = None,
+        cov_kwds: dict[str, Any] | None = None,
+    ) -> BinaryResults:
+        """Estimate the model on a table; parameters, errors and warnings are those of `Logit.fit`.
+
+        Returns
+        -------
+        BinaryResults
+        """
+        cov = statsmodels_cov(cov, cov_type, cov_kwds)
+        return fit_binary(self, PROBIT, data, cov=cov, use_t=use_t, maxiter=maxiter)
