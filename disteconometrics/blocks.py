@@ -2,19 +2,132 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast, overload
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Block"]
+__all__ = ["Block", "Densified", "FactorMatrix", "dense_block", "densified"]
+
+Array = NDArray[np.float64]
+
+
+class FactorMatrix:
+    """A design (n, k) whose columns at … at + c belong to one factor, kept as codes instead of columns.
+
+    It offers what a pass over the rows needs, X·β, r'X and X'WX, at the cost of the other columns alone.
+
+    Parameters
+    ----------
+    other : (n, k − c) float64 array, column-major, the columns before and after those of the factor.
+    codes : (n,) intp array, the level of each row.
+    coding : (levels, c) float64 array, what a level puts into the factor's columns.
+    at : int, position of the first of them.
+
+    Examples
+    --------
+    >>> X = FactorMatrix(np.ones((3, 1), order="F"), np.array([0, 1, 1]), np.array([[0.0], [1.0]]), 1)
+    >>> X @ np.array([2.0, 3.0]), np.ones(3) @ X
+    (array([2., 5., 5.]), array([3., 2.]))
+    """
+
+    __array_ufunc__ = None  # so that numpy leaves r @ X to us
+
+    def __init__(self, other: Array, codes: NDArray[np.intp], coding: Array, at: int) -> None:
+        self.other, self.codes, self.coding, self.at = other, codes, coding, at
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.codes), self.other.shape[1] + self.coding.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Entries of the matrix that it stands for."""
+        return self.shape[0] * self.shape[1]
+
+    def _order(self) -> NDArray[np.intp]:
+        """Positions of the other columns."""
+        own = range(self.at, self.at + self.coding.shape[1])
+        return np.array([j for j in range(self.shape[1]) if j not in own], dtype=np.intp)
+
+    def __getitem__(self, rows: Any) -> FactorMatrix:
+        return FactorMatrix(self.other[rows], self.codes[rows], self.coding, self.at)
+
+    def __matmul__(self, beta: Array) -> Array:
+        c = self.coding.shape[1]
+        product = self.other @ np.delete(beta, slice(self.at, self.at + c), axis=0)
+        product += (self.coding @ beta[self.at : self.at + c])[self.codes]
+        return np.asarray(product)
+
+    def __rmatmul__(self, r: Array) -> Array:
+        own = np.bincount(self.codes, r, len(self.coding)) @ self.coding
+        return np.asarray(np.insert(r @ self.other, self.at, own) if len(own) else r @ self.other)
+
+    def gram(self, weights: Array) -> Array:
+        """X'WX (k, k)."""
+        levels, order = len(self.coding), self._order()
+        own = np.arange(self.at, self.at + self.coding.shape[1])
+        weighted = self.other.T * weights
+        H = np.empty((self.shape[1],) * 2)
+        H[np.ix_(order, order)] = weighted @ self.other
+        cross = self.coding.T @ np.array([np.bincount(self.codes, row, levels) for row in weighted]).reshape(-1, levels).T
+        H[np.ix_(own, order)], H[np.ix_(order, own)] = cross, cross.T
+        H[np.ix_(own, own)] = (self.coding.T * np.bincount(self.codes, weights, levels)) @ self.coding
+        return H
+
+    def dense(self) -> Array:
+        """All columns (n, k), row-major."""
+        X = np.empty(self.shape)
+        X[:, self._order()] = self.other
+        X[:, self.at : self.at + self.coding.shape[1]] = self.coding[self.codes]
+        return X
 
 
 class Block(NamedTuple):
-    """Rows of a design: ``y`` (m,), ``X`` (m, k) row-major, ``weights`` and ``offset`` (m,) or None, all float64."""
+    """Rows of a design: ``y`` (m,), ``X`` (m, k) row-major, ``weights`` and ``offset`` (m,) or None, all float64.
 
-    y: NDArray[np.float64]
-    X: NDArray[np.float64]
-    weights: NDArray[np.float64] | None = None
-    offset: NDArray[np.float64] | None = None
+    ``X`` may be a `FactorMatrix` (declared an array, since passes treat it as one); what needs columns asks for `densified`.
+    """
+
+    y: Array
+    X: Array
+    weights: Array | None = None
+    offset: Array | None = None
+
+
+class Densified(Sequence[Block]):
+    """The same blocks with all their columns, made when iterated, a few thousand rows at a time."""
+
+    def __init__(self, blocks: Sequence[Block], rows: int = 8192) -> None:
+        self.parts = [_cut(b, i, i + rows) for b in blocks for i in range(0, max(len(b.y), 1), rows)]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @overload
+    def __getitem__(self, i: int) -> Block: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Block]: ...
+    def __getitem__(self, i: int | slice) -> Block | Sequence[Block]:
+        return [dense_block(p) for p in self.parts[i]] if isinstance(i, slice) else dense_block(self.parts[i])
+
+    def __iter__(self) -> Iterator[Block]:
+        return map(dense_block, self.parts)
+
+
+def densified(blocks: Sequence[Block]) -> Sequence[Block]:
+    """Blocks whose X are arrays: the same ones where they are already."""
+    return Densified(blocks) if any(isinstance(cast(Any, b.X), FactorMatrix) for b in blocks) else blocks
+
+
+def _cut(block: Block, i: int, j: int) -> Block:
+    weights = None if block.weights is None else block.weights[i:j]
+    return Block(block.y[i:j], block.X[i:j], weights, None if block.offset is None else block.offset[i:j])
+
+
+def dense_block(block: Block) -> Block:
+    """The block with all its columns."""
+    X: Any = block.X
+    return block._replace(X=X.dense()) if isinstance(X, FactorMatrix) else block

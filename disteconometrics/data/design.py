@@ -11,18 +11,18 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
 from disteconometrics.data.formula import Factor, Formula, normalise_name, parse_formula, variables_of
 from disteconometrics.data.outcome import Outcome, code_outcome
 from disteconometrics.data.spec import DesignSpec, NewRows, check_finite, check_made, lag_values, numeric_column
 from disteconometrics.data.table import Column, Table, list_names, show_rows
-from disteconometrics.data.terms import fill, names_of, scope
+from disteconometrics.data.terms import matrix, names_of, scope
 from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ class RowCount:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Arrays of the used rows: ``y`` (n,), ``X`` (n, k) row-major, ``weights`` and ``offset`` (n,) or None, all float64.
+    """Arrays of the used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
 
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` refers to the user's data (no copy).
     """
 
     spec: DesignSpec
     y: NDArray[np.float64] = field(repr=False)
-    X: NDArray[np.float64] = field(repr=False)
+    matrix: NDArray[np.float64] | FactorMatrix = field(repr=False)
     weights: NDArray[np.float64] | None = field(repr=False)
     offset: NDArray[np.float64] | None = field(repr=False)
     kept: NDArray[np.intp] | None = field(repr=False)
@@ -77,9 +77,14 @@ class Design:
         """The pandas Index (n,) of the used rows."""
         return self.table.index if self.kept is None else self.table.index[self.kept]
 
+    @property
+    def X(self) -> NDArray[np.float64]:  # noqa: N802 - the field's name
+        """The design (n, k) with all its columns; made anew at every call where a factor is kept as codes."""
+        return self.matrix.dense() if isinstance(self.matrix, FactorMatrix) else self.matrix
+
     def blocks(self) -> tuple[Block, ...]:
         """Return the rows as blocks of views.  Returns: one Block, since the data are in memory.  Raises: nothing."""
-        return (Block(self.y, self.X, self.weights, self.offset),)
+        return (Block(self.y, cast(Any, self.matrix), self.weights, self.offset),)
 
     def column(self, name: str, role: str) -> pd.Series:
         """Return a column of the user's table among the used rows; ``role`` (cluster, time) goes into messages.
@@ -184,8 +189,11 @@ def build_design(
     spans = tuple(_span(v) for v in fit.values)
     structure = scope(parsed, spans)
     names, groups = names_of(structure, [f.name for f in parsed.factors], fit.values)
-    X = fill(structure, groups, len(y), len(names))
-    _check_products(X, names, structure)
+    X = matrix(structure, groups, len(y), len(names))
+    if isinstance(X, FactorMatrix):
+        _check_products(X.other, names[: X.at] + names[X.at + X.coding.shape[1] :], structure)
+    else:
+        _check_products(X, names, structure)
     levels = {i: v.levels for i, v in enumerate(fit.values) if isinstance(v, Levels)}
     kinds = {name: _fitted_kind(column, kept) for name, column in columns.items()}
     spec = DesignSpec(

@@ -12,6 +12,7 @@ from formulaic.materializers.types import EvaluatedFactor, FactorValues, ScopedT
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.transforms.contrasts import TreatmentContrasts
 
+from disteconometrics.blocks import FactorMatrix
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.errors import DataError, FormulaError
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 
     from disteconometrics.data.formula import Formula
 
-__all__ = ["Structure", "fill", "names_of", "scope"]
+__all__ = ["Structure", "fill", "matrix", "names_of", "scope"]
 
 # one entry per group of columns: (scale, ((position of the factor, reduced coding?), …)); () is the intercept
 Structure = tuple[tuple[float, tuple[tuple[int, bool], ...]], ...]
 
+FACTOR_ROWS = 50_000  # from so many rows on …
+FACTOR_COLUMNS = 8  # … a factor of so many columns is kept as codes …
+MOST_FACTOR_COLUMNS = 2_000  # … but not one whose information would outgrow the rows
 CHUNK_BYTES = 1 << 20  # rows are filled in blocks of about this size, which stay in the cache
 
 
@@ -141,6 +145,35 @@ def fill(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> ND
             for (scale, _), parts in zip(structure, groups, strict=True):
                 j = _fill_group(X, rows, j, scale, parts)
     return X
+
+
+def matrix(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> NDArray[np.float64] | FactorMatrix:
+    """Return X (n, k): filled, or with its largest factor kept as codes where columns would be many and rows too.
+
+    Returns: array or FactorMatrix.  Raises: as `fill`.
+    """
+    widths = [_width(parts) for parts in groups]
+    factors = [i for i, parts in enumerate(groups) if len(parts) == 1 and parts[0].codes is not None and structure[i][0] == 1]
+    largest = max(factors, key=widths.__getitem__, default=None)
+    if largest is None or n < FACTOR_ROWS or not FACTOR_COLUMNS <= widths[largest] <= MOST_FACTOR_COLUMNS:
+        return fill(structure, groups, n, k)
+    chosen = groups[largest][0]
+    assert chosen.codes is not None
+    assert chosen.matrix is not None
+    rest = [i for i in range(len(groups)) if i != largest]
+    other = np.empty((n, k - widths[largest]), order="F")
+    with np.errstate(all="ignore"):
+        j = 0
+        for i in rest:
+            j = _fill_group(other, slice(0, n), j, structure[i][0], groups[i])
+    return FactorMatrix(other, chosen.codes, chosen.matrix, sum(widths[:largest]))
+
+
+def _width(parts: list[_Coded]) -> int:
+    width = 1
+    for part in parts:
+        width *= len(part.names)
+    return width
 
 
 def _fill_group(X: NDArray[np.float64], rows: slice, j: int, scale: float, parts: list[_Coded]) -> int:

@@ -223,7 +223,11 @@ class BinaryResults:
 
     def _fitted(self) -> tuple[Design, Array]:
         design = self._need_rows().design
-        return design, self._probability(design.X, design.offset)
+        return design, self._probability(self._matrix(design), design.offset)
+
+    def _matrix(self, design: Design) -> Any:
+        """The design as it is kept, or with all columns where separation asks for them."""
+        return design.matrix if self.infinite is None else design.X
 
     def _by_row(self, design: Design, values: Array) -> pd.Series:
         return pd.Series(values, index=design.index)
@@ -244,7 +248,7 @@ class BinaryResults:
     def resid_pearson(self) -> pd.Series:
         """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit: one observation of each row."""
         design, p = self._fitted()
-        q = self._probability(-design.X, None if design.offset is None else -design.offset)
+        q = self.kernel.probability(-self._index(self._matrix(design), design.offset))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(design.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
         return self._by_row(design, ratio)
@@ -253,7 +257,7 @@ class BinaryResults:
     def resid_deviance(self) -> pd.Series:
         """±√(−2·log-likelihood of the row), with the sign of y − p (n,)."""
         design = self._need_rows().design
-        loglik = self.kernel.terms(design.y, self._index(design.X, design.offset)).loglik
+        loglik = self.kernel.terms(design.y, self._index(self._matrix(design), design.offset)).loglik
         return self._by_row(design, (2 * design.y - 1) * np.sqrt(-2 * loglik))
 
     resid_dev = resid_deviance
@@ -274,7 +278,7 @@ class BinaryResults:
 
     def _index(self, X: Array, offset: Array | None) -> Array:
         """x'β + offset; ±inf where separation decides."""
-        eta = index(Block(X[:, 0], X, None, offset), self.coefficients)
+        eta = index(Block(np.empty(0), X, None, offset), self.coefficients)
         if self.infinite is None:
             return eta
         d, moves = self.infinite.along(X)

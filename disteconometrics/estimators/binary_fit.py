@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.design import Design, DesignSpec, build_design
 from disteconometrics.errors import (
     CollinearityError,
@@ -153,8 +153,20 @@ def _spans_constant(design: Design) -> bool:
     """Whether some combination of the columns is one in every row (as with all levels of a factor)."""
     if design.spec.has_intercept:
         return True
-    beta = np.linalg.lstsq(design.X, np.ones(len(design.y)), rcond=None)[0]
-    return bool(np.abs(design.X @ beta - 1).max() < 1e-8)
+    X = design.matrix
+    if isinstance(X, FactorMatrix):
+        if _solves_one(X.coding):
+            return True
+        X = X.dense()
+    return _solves_one(X)
+
+
+def _solves_one(X: Array) -> bool:
+    """Whether X·b = 1 has a solution; through X'X where X is large."""
+    scale = np.maximum(np.abs(X).max(axis=0), 1e-300)
+    A, b = (X / scale, np.ones(len(X))) if X.size <= 1_000_000 else (X.T @ X / np.outer(scale, scale), X.sum(axis=0) / scale)
+    beta = np.linalg.lstsq(A, b, rcond=None)[0] / scale
+    return bool(np.abs(X @ beta - 1).max() < 1e-8)
 
 
 def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
@@ -227,7 +239,7 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
     if m.separation is not None:
         limit = limit_of(objective, m.separation, maxiter=maxiter)
         infinite = Infinite(m.separation.direction, m.separation.null)
-        words = _separated(model, m.separation, design)
+        words = _separated(model, m.separation, design, objective.column_maxima())
     rows = _rows(kernel, design, blocks, m, limit, observations)
     loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
     facts = FitFacts(
@@ -263,12 +275,12 @@ def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, l
     return Rows(design, blocks, equation, limit.overlapped)
 
 
-def _separated(model: BinaryModel, separation: Separation, design: Design) -> str:
+def _separated(model: BinaryModel, separation: Separation, design: Design, column_max: Array) -> str:
     words = describe(separation, design.spec.names, len(design.y), success_of(design.spec))
     if model.separation == "raise":
         raise SeparationError(words)
     hint = "leave the column out, merge levels, or report the bound"
-    column = design.spec.names[int(np.argmax(np.abs(separation.direction) * np.abs(design.X).max(axis=0)))]
+    column = design.spec.names[int(np.argmax(np.abs(separation.direction) * column_max))]
     warnings.warn(SeparationWarning(words, column=column, hint=hint), stacklevel=5)
     return words
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
 
 __all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
@@ -47,8 +47,8 @@ class ScoreRows(NamedTuple):
 def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
     """Cut blocks into consecutive blocks of views of about one megabyte."""
     for block in blocks:
-        n, k = block.X.shape
-        m = rows or _chunk_rows(k)
+        n = len(block.y)
+        m = rows or _chunk_rows(_width(block.X))
         if n <= m:
             yield block
             continue
@@ -62,12 +62,19 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
             )
 
 
+def _width(X: Any) -> int:
+    """Columns that a pass has to multiply."""
+    return int((X.other if isinstance(X, FactorMatrix) else X).shape[1])
+
+
 def _chunk_rows(k: int) -> int:
     return ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k))
 
 
-def _gram(X: NDArray[np.float64], root: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gram(X: Any, root: NDArray[np.float64]) -> NDArray[np.float64]:
     """X'WX with W = root², as one symmetric product; with few columns a plain one is the quicker."""
+    if isinstance(X, FactorMatrix):
+        return X.gram(root * root)
     if X.shape[1] <= FEW_COLUMNS:
         return np.asarray(scale_rows(X, root * root).T @ X)
     B = scale_rows(X, root)
@@ -99,14 +106,21 @@ def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[n
     return np.asarray((X.T * factor).T)
 
 
-def _runs(part: NDArray[np.float64], run: int, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+def _runs(part: Any, run: int, chosen: NDArray[np.intp]) -> Any:
     """Copy whole runs of consecutive rows."""
+    if isinstance(part, FactorMatrix):
+        other = np.asfortranarray(_runs(np.ascontiguousarray(part.other), run, chosen))
+        return FactorMatrix(other, _runs(part.codes, run, chosen), part.coding, part.at)
     runs = len(part) // run
     return part[: runs * run].reshape(runs, run, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
 
 
-def _column_max(X: NDArray[np.float64], fold: int = 64) -> NDArray[np.float64]:
-    """Column maxima of X (m, k); row-major rows are folded side by side first, since short inner loops are slow."""
+def _column_max(X: Any, fold: int = 64) -> NDArray[np.float64]:
+    """Column maxima of |X| (m, k); row-major rows are folded side by side first, since short inner loops are slow."""
+    if isinstance(X, FactorMatrix):
+        own = np.abs(X.coding[np.unique(X.codes)]).max(axis=0, initial=0.0)
+        return np.asarray(np.insert(np.abs(X.other).max(axis=0), X.at, own))
+    X = np.abs(X)
     m, k = X.shape
     if not X.flags.c_contiguous or m < 2 * fold:
         return np.asarray(X.max(axis=0))
@@ -183,7 +197,7 @@ class IndexModel:
 
     def column_maxima(self) -> NDArray[np.float64]:
         """Largest absolute value of every column (k,)."""
-        return np.asarray(np.max([_column_max(np.abs(block.X)) for block in chunks(self.blocks)], axis=0))
+        return np.asarray(np.max([_column_max(block.X) for block in chunks(self.blocks)], axis=0))
 
     def largest_change(self, step: NDArray[np.float64]) -> float:
         """Largest |x'step| over the rows: how far any index moves."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.optim.separation import Separation
@@ -69,7 +69,7 @@ def limit_of(model: IndexModel, separation: Separation, *, maxiter: int) -> Limi
 
 def _rows(blocks: Sequence[Block], inside: NDArray[np.bool_], columns: NDArray[np.intp]) -> tuple[Block, ...]:
     parts, start = [], 0
-    for block in blocks:
+    for block in densified(blocks):
         keep = np.flatnonzero(inside[start : start + len(block.y)])
         start += len(block.y)
         X = np.ascontiguousarray(block.X[np.ix_(keep, columns)])

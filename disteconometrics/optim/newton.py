@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, densified
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
 from disteconometrics.optim.rank import Rank, check_rank, tsqr
@@ -93,7 +93,7 @@ class Maximum:
     def whitened_blocks(self, blocks: Sequence[Block]) -> Sequence[Block]:
         """The same rows in the coordinates of the solution, in which sums over rows keep their digits."""
         if self.basis is None or self.column_max is None:
-            return blocks
+            return densified(blocks)
         return _whiten(blocks, self.basis, self.column_max)
 
 
@@ -288,7 +288,7 @@ def _decided(
 ) -> tuple[_State, Separation | None]:
     """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
     candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
-    separation = find_separation(blocks, candidates)
+    separation = find_separation(densified(blocks), candidates)
     if separation is not None or s.status == "singular":
         return s, separation
     again = _iterate(model, s.c, maxiter=maxiter - s.passes, suspicious=False, lag=lag)
@@ -352,6 +352,7 @@ def _maximise_whitened(
     used: int = 0,
 ) -> Maximum:
     """The same in coordinates in which the design is orthonormal over the rows, after ``used`` passes in the columns' own."""
+    blocks, model = model.blocks, IndexModel(model.kernel, densified(model.blocks), model.rows)
     column_max = model.column_maxima()
     wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
     if wild.any():
@@ -363,7 +364,7 @@ def _maximise_whitened(
     if rank.dropped:
         raise RankDeficient(rank)
     T = _basis(model, gram, rank, column_max)
-    white = IndexModel(model.kernel, _whiten(model.blocks, T, column_max), model.rows)
+    white = IndexModel(model.kernel, _whiten(blocks, T, column_max), model.rows)
     c = _against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
     s = _iterate(white, c, maxiter=max(1, maxiter - used))
     if separation is None and s.status in ("suspicious", "singular"):

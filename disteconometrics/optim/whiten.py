@@ -20,7 +20,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, dense_block
 
 __all__ = ["Whitened", "accurate_product", "power_of_two"]
 
@@ -86,7 +86,7 @@ class Whitened(Sequence[Block]):
         self._kept = [self._make(part) for part in parts] if keep else None
 
     def _make(self, part: Block) -> Block:
-        return part._replace(X=accurate_product(part.X, self.T, self.scale))
+        return part._replace(X=accurate_product(dense_block(part).X, self.T, self.scale))
 
     def __len__(self) -> int:
         return len(self.parts)

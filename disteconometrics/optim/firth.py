@@ -1,0 +1,404 @@
+"""Firth's logit: maximise the log-likelihood plus half the log-determinant of the information (Jeffreys' penalty).
+
+With p the fitted probabilities, w = p(1 − p), I = X'WX and leverages h_i = w_i x_i'I⁻¹x_i, the maximum of
+l*(β) = l(β) + ½ log|I(β)| solves the modified score Σ x_i {y_i − p_i + h_i(½ − p_i)} = 0 and is finite whatever the data.
+A frequency weight multiplies a row's terms of l and of I, so it equals repeated rows.
+
+Everything happens in whitened coordinates (`optim.whiten`), and for a batch of problems at once: problem m is the maximum
+over c = c_m + N_m·γ, **with the penalty of all k coefficients** (so that likelihood ratios compare one function with itself).
+The fit is a batch of one; a restricted fit has the null space of its restrictions as N; a profile of k coefficients at both
+ends is a batch of 2k.  Steps are Newton's with the exact Hessian of l* where it is affordable and positive definite, else
+with the information; they are halved while l* falls.
+
+Ends of a profile interval solve 2{l* − max l*(β_j = b)} = q.  The signed root of the left side is nearly linear in b, so
+Newton on it inside a bracket takes a few steps, and each profile point starts on the tangent of the path before.
+
+References
+----------
+Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80, doi:10.1093/biomet/80.1.27.
+Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in Medicine 21,
+doi:10.1002/sim.1047.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.blocks import Block
+from disteconometrics.likelihoods.binary import logistic
+from disteconometrics.likelihoods.index_model import IndexModel, chunks
+from disteconometrics.optim.newton import Maximum, whitening
+from disteconometrics.optim.whiten import Whitened
+
+__all__ = ["FirthMaximum", "balance", "firth", "profile", "restricted"]
+
+Array = NDArray[np.float64]
+
+DECREMENT = 1e-20  # λ² of the fit: the last step, then taken too, is 1e-10 standard errors long
+PROFILE_DECREMENT = 1e-12  # of a point of a profile, whose value is then right to 1e-12
+STALLED = 1e-15  # λ² at which rounding may be all that is left
+NEAR = 1e-6  # λ² below which a step is taken without asking whether l* rises, which rounding would decide
+CHUNK = 400_000  # entries of the largest array of a chunk
+EXACT = 3e9  # multiplications in a pass up to which the Hessian of the penalty is formed
+MOST_COLUMNS = 40  # … and columns
+ROOT = 1e-6  # distance of the signed root from its target at which the last Newton step of an interval's end is taken
+ENDS = 60  # points of a profile tried per end
+
+
+class _Point(NamedTuple):
+    """A batch of m points: l* (m,), l (m,), modified score (m, k), information and curvature of −l* (m, k, k)."""
+
+    penalised: Array
+    loglik: Array
+    score: Array
+    information: Array
+    curvature: Array
+
+
+class _Solved(NamedTuple):
+    """A batch of maxima: coordinates (m, k), their last point, λ² (m,), and whether each was reached (m,)."""
+
+    c: Array
+    point: _Point
+    decrement: Array
+    converged: NDArray[np.bool_]
+    passes: int
+
+
+@dataclass(frozen=True, eq=False)
+class FirthMaximum:
+    """The maximum of the penalised likelihood.
+
+    ``maximum`` holds the estimate as maximum likelihood would, its ``loglik`` the unpenalised log-likelihood there;
+    ``penalised`` is l + ½ log|I| with the information of β; ``blocks`` are the rows in whitened coordinates.
+    """
+
+    maximum: Maximum
+    penalised: float
+    blocks: Whitened
+    inner_penalised: float  # the same with the information of c: what restricted fits are compared with
+
+    @property
+    def basis(self) -> Array:
+        """T (k, k) with β = T·c."""
+        assert self.maximum.basis is not None
+        return self.maximum.basis
+
+
+def _pieces(blocks: Any, problems: int, exact: bool) -> Iterator[Block]:
+    """Chunks small enough for (m, rows, k) and, for the exact Hessian, (rows, k²)."""
+    for block in blocks:
+        k = block.X.shape[1]
+        yield from chunks([block], max(128, CHUNK // (k * max(problems, k if exact else 1))))
+
+
+def _terms(block: Block, c: Array) -> tuple[Array, Array, Array, Array]:
+    """Of every problem and row (m, r), one observation each: l, y − p, p − ½ and w."""
+    eta = c @ block.X.T
+    if block.offset is not None:
+        eta += block.offset
+    loglik, score, root = logistic(np.broadcast_to(block.y, eta.shape), eta)
+    return loglik, score, block.y - 0.5 - score, root * root
+
+
+def _cholesky(information: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Lower factors (m, k, k) and which are positive definite; the identity for the others."""
+    L, good = np.broadcast_to(np.eye(information.shape[-1]), information.shape).copy(), np.zeros(len(information), dtype=bool)
+    for i, H in enumerate(information):
+        if np.all(np.isfinite(H)):
+            try:
+                L[i] = np.linalg.cholesky(H)
+                good[i] = True
+            except np.linalg.LinAlgError:
+                pass
+    return L, good
+
+
+def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
+    """l*, its score and curvature at a batch of points c (m, k): two passes over the rows."""
+    m, k = c.shape
+    loglik, information = np.zeros(m), np.zeros((m, k, k))
+    for block in _pieces(blocks, m, exact):
+        ll, _, _, w = _terms(block, c)
+        a = block.weights
+        loglik += ll.sum(axis=1) if a is None else ll @ a
+        information += _gram(block.X, w if a is None else w * a)
+    L, good = _cholesky(information)
+    J = np.swapaxes(np.linalg.inv(L), 1, 2)  # J·J' = I⁻¹
+    score, half, cubic = np.zeros((m, k)), np.zeros((m, k, k)), np.zeros((m, k, k * k))
+    for block in _pieces(blocks, m, exact):
+        _, r, p, w = _terms(block, c)
+        q = np.square(block.X @ J).sum(axis=2)  # x'I⁻¹x
+        a = 1.0 if block.weights is None else block.weights
+        score += ((r - w * q * p) * a) @ block.X
+        if exact:
+            half += _gram(block.X, w * (1 - 6 * w) * q * a)
+            pairs = (block.X[:, :, None] * block.X[:, None, :]).reshape(-1, k * k)
+            cubic += np.swapaxes(block.X * (-2 * w * p * a)[:, :, None], 1, 2) @ pairs
+    curvature = information
+    if exact:
+        M = np.swapaxes(J, 1, 2)[:, None] @ cubic.reshape(m, k, k, k) @ J[:, None]
+        M = M.reshape(m, k, k * k)
+        curvature = information - half / 2 + M @ np.swapaxes(M, 1, 2) / 2
+    with np.errstate(divide="ignore"):
+        penalty = np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+    penalised = np.where(good & np.isfinite(loglik), loglik + penalty, -np.inf)
+    return _Point(penalised, loglik, score, information, curvature)
+
+
+def _gram(X: Array, w: Array) -> Array:
+    """X' diag(w) X (m, k, k) for weights w (m, r)."""
+    return np.asarray(np.swapaxes(X * w[:, :, None], 1, 2) @ X)
+
+
+def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
+    """Newton steps (m, k) along N, and λ² (m,); the information replaces a curvature that is not positive definite."""
+    Nt = np.swapaxes(N, 1, 2)
+    g = (Nt @ point.score[:, :, None])[:, :, 0]
+    H, plain = Nt @ point.curvature @ N, Nt @ point.information @ N
+    values = np.linalg.eigvalsh(np.where(np.isfinite(H), H, 0.0))
+    H = np.where((values[:, 0] > 1e-6 * np.abs(values[:, -1]))[:, None, None], H, plain)
+    s = np.sqrt(np.maximum(np.diagonal(H, axis1=1, axis2=2), 1e-300))
+    gamma = np.linalg.solve(H / (s[:, :, None] * s[:, None, :]), (g / s)[:, :, None])[:, :, 0] / s
+    return (N @ gamma[:, :, None])[:, :, 0], np.maximum(np.sum(gamma * g, axis=1), 0.0)
+
+
+def _take(point: _Point, rows: Any) -> _Point:
+    return _Point(*(part[rows] for part in point))
+
+
+def _solve(blocks: Any, start: Array, N: Array, exact: bool, tolerance: float, maxiter: int) -> _Solved:
+    """Maximise l* over c = start + N·γ for a batch: start (m, k), N (m, k, q)."""
+    c, point, passes = start.copy(), _evaluate(blocks, start, exact), 1
+    m = len(c)
+    decrement, converged = np.full(m, np.inf), np.zeros(m, dtype=bool)
+    if N.shape[2] == 0:
+        return _Solved(c, point, np.zeros(m), np.isfinite(point.penalised), passes)
+    active, scale, step = np.isfinite(point.penalised), np.ones(m), np.zeros_like(c)
+    fresh = active.copy()  # problems whose step is to be computed
+    while active.any():
+        if fresh.any():
+            step[fresh], decrement[fresh] = _steps(_take(point, fresh), N[fresh])
+            scale[fresh] = 1.0
+            done = fresh & (decrement <= tolerance)
+            c[done] += step[done]
+            converged |= done
+            active &= ~done & np.isfinite(decrement)
+        if passes >= maxiter or not active.any():
+            break
+        on = np.flatnonzero(active)
+        trial = c[on] + scale[on, None] * step[on]
+        new = _evaluate(blocks, trial, exact)
+        passes += 1
+        slack = np.where(decrement[on] < NEAR, 1e-9 * (1 + np.abs(point.penalised[on])), 0.0)
+        better = np.isfinite(new.penalised) & (new.penalised >= point.penalised[on] - slack)
+        taken = on[better]
+        c[taken] = trial[better]
+        for old, part in zip(point, new, strict=True):
+            old[taken] = part[better]
+        fresh = np.zeros(m, dtype=bool)
+        fresh[taken] = True
+        scale[on[~better]] /= 2
+        lost = active & ~fresh & (scale < 1e-12)
+        converged |= lost & (decrement <= STALLED)
+        active &= ~lost
+    converged |= decrement <= STALLED
+    return _Solved(c, point, decrement, converged, passes)
+
+
+def _affordable(model: IndexModel, k: int, problems: int) -> bool:
+    return k <= MOST_COLUMNS and model.rows * k**3 * float(problems) <= EXACT
+
+
+def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
+    """Maximise a logit's likelihood with Jeffreys' penalty.
+
+    Parameters
+    ----------
+    model : IndexModel with the logistic kernel, over blocks with k columns; weights are counts.
+    maxiter : int, passes over the rows at most.
+
+    Returns
+    -------
+    FirthMaximum
+
+    Raises
+    ------
+    RankDeficient, OutOfRange
+
+    Examples
+    --------
+    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> y, X = np.array([1.0, 1.0, 1.0]), np.ones((3, 1))
+    >>> firth(IndexModel(LOGISTIC, [Block(y, X)])).maximum.params.round(6)  # log(3.5/0.5): half a success, half a failure
+    array([1.94591])
+    """
+    with np.errstate(all="ignore"):
+        white = whitening(model)
+        k = len(white.basis)
+        exact = _affordable(model, k, 1)
+        s = _solve(white.model.blocks, white.start[None, :], np.eye(k)[None], exact, DECREMENT, maxiter)
+        if not np.isfinite(s.point.penalised[0]):  # an offset far out: the information vanishes at the start
+            s = _solve(white.model.blocks, np.zeros((1, k)), np.eye(k)[None], exact, DECREMENT, maxiter)
+    L, good = _cholesky(s.point.information)
+    inner = np.linalg.inv(L[0]).T if good[0] else np.full((k, k), np.nan)
+    params = np.asarray(white.basis.astype(np.longdouble) @ s.c[0].astype(np.longdouble), dtype=np.float64)
+    m = Maximum(
+        params,
+        s.c[0],
+        float(s.point.loglik[0]),
+        white.basis,
+        inner,
+        white.basis @ inner,
+        bool(s.converged[0]),
+        s.passes,
+        float(s.decrement[0]),
+        white.condition,
+        "Firth, whitened Newton" if exact else "Firth, whitened scoring",
+        white.column_max,
+    )
+    inside = float(s.point.penalised[0])
+    blocks = white.model.blocks
+    assert isinstance(blocks, Whitened)
+    return FirthMaximum(m, inside - float(np.linalg.slogdet(white.basis)[1]), blocks, inside)
+
+
+def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> tuple[float, bool]:
+    """Likelihood-ratio statistic of R·β = r with the full penalty, 2(l* − l* under the restrictions), and whether it converged.
+
+    Parameters
+    ----------
+    fit : FirthMaximum of k coefficients.
+    R, r : (q, k) and (q,) float64 arrays, rows independent.
+    """
+    A = R @ fit.basis
+    size = np.linalg.norm(A, axis=1, keepdims=True)
+    A, b = A / size, r / size[:, 0]
+    q = len(A)
+    Q = np.linalg.qr(A.T, mode="complete")[0]
+    N = Q[None, :, q:]
+    c = fit.maximum.coordinates
+    starts = np.stack([c - np.linalg.lstsq(A, A @ c - b, rcond=None)[0], np.linalg.lstsq(A, b, rcond=None)[0]])
+    with np.errstate(all="ignore"):
+        exact = _affordable(IndexModel(_KERNELLESS, fit.blocks), len(c), 1)
+        best = int(np.argmax(np.nan_to_num(_evaluate(fit.blocks, starts, False).penalised, nan=-np.inf)))
+        s = _solve(fit.blocks, starts[best : best + 1], N, exact, DECREMENT, maxiter)
+    return max(2 * (fit.inner_penalised - float(s.point.penalised[0])), 0.0), bool(s.converged[0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """Problems of a profile: fixed directions t (m, k) of unit length, their null spaces N (m, k, k−1), path tangents (m, k)."""
+
+    t: Array
+    N: Array
+    tangent: Array
+
+    def take(self, rows: Any) -> _Lines:
+        return replace(self, t=self.t[rows], N=self.N[rows], tangent=self.tangent[rows])
+
+
+def _tangent(point: _Point, t: Array, N: Array) -> Array:
+    """How the profile's coordinates move as t'c grows by one (m, k): −l*'s curvature metric, else the information's."""
+    v = np.zeros_like(t)
+    for i in range(len(t)):
+        for H in (point.curvature[i], point.information[i]):
+            B = N[i].T @ H @ N[i]
+            if B.size == 0 or (np.all(np.isfinite(B)) and np.linalg.eigvalsh(B)[0] > 0):
+                v[i] = t[i] - (N[i] @ np.linalg.solve(B, N[i].T @ (H @ t[i])) if B.size else 0.0)
+                break
+    return v
+
+
+def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> tuple[Array, Array]:
+    """Profile-penalised-likelihood intervals, and the signed roots of the likelihood ratios of zero coefficients.
+
+    Parameters
+    ----------
+    fit : FirthMaximum of k coefficients.
+    quantile : float, of the χ² law with one degree of freedom at the level of the intervals.
+
+    Returns
+    -------
+    bounds : (k, 2) float64 array, ends b with 2{l* − max l*(β_j = b)} = quantile; NaN where none was found.
+    roots : (k,) float64 array, sign(β_j)·√(2{l* − max l*(β_j = 0)}); NaN where the restricted maximum was not reached.
+    """
+    with np.errstate(all="ignore"):
+        return _profile(fit, quantile, maxiter)
+
+
+def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> tuple[Array, Array]:
+    T, c0 = fit.basis, fit.maximum.coordinates
+    k = len(c0)
+    size = np.linalg.norm(T, axis=1)
+    t = T / size[:, None]
+    N = np.stack([np.linalg.qr(row[:, None], mode="complete")[0][:, 1:] for row in t])
+    exact = _affordable(IndexModel(_KERNELLESS, fit.blocks), k, 2 * k)
+    top = _evaluate(fit.blocks, c0[None, :], exact)
+    tops = _Point(*(np.repeat(part, k, axis=0) for part in top))
+    v = _tangent(tops, t, N)
+    spread = 1 / np.sqrt(np.maximum(np.sum((v[:, None, :] @ tops.information)[:, 0] * v, axis=1), 1e-300))
+    here = t @ c0
+    roots = _zero_roots(fit, _Lines(t, N, v), here, exact, maxiter)
+    twice = np.tile(np.arange(k), 2)
+    sign = np.repeat([-1.0, 1.0], k)
+    ends = _ends(fit, _Lines(t, N, v).take(twice), here[twice], sign, spread[twice], quantile, exact, maxiter)
+    bounds = ends.reshape(2, k).T * size[:, None]
+    return bounds, roots
+
+
+def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxiter: int) -> Array:
+    c = fit.maximum.coordinates
+    near = c - here[:, None] * lines.tangent
+    values = np.stack([_evaluate(fit.blocks, near, False).penalised, _evaluate(fit.blocks, np.zeros_like(near), False).penalised])
+    start = np.where((values[0] >= values[1])[:, None], near, 0.0)
+    s = _solve(fit.blocks, start, lines.N, exact, PROFILE_DECREMENT, maxiter)
+    gap = np.sqrt(np.maximum(2 * (fit.inner_penalised - s.point.penalised), 0.0))
+    return np.asarray(np.where(s.converged, np.sign(here) * gap, np.nan))
+
+
+def _ends(
+    fit: FirthMaximum, lines: _Lines, here: Array, sign: Array, spread: Array, quantile: float, exact: bool, maxiter: int
+) -> Array:
+    """Ends (m,) of profile intervals in units of t'c: Newton on the signed root of the likelihood ratio, inside a bracket."""
+    target, m = np.sqrt(quantile), len(here)
+    c = np.tile(fit.maximum.coordinates, (m, 1))
+    at, tangent, answer = np.zeros(m), lines.tangent.copy(), np.full(m, np.nan)  # ``at``: distance from the estimate
+    low, high, x = np.zeros(m), np.full(m, np.inf), target * spread
+    active = np.isfinite(x)
+    for _ in range(ENDS):
+        on = np.flatnonzero(active)
+        if not len(on):
+            break
+        move = (sign * (x - at))[on, None] * tangent[on]
+        s = _solve(fit.blocks, c[on] + move, lines.N[on], exact, PROFILE_DECREMENT, maxiter)
+        ok = s.converged & np.isfinite(s.point.penalised)
+        x[on[~ok]] = (at + (x - at) / 4)[on[~ok]]  # too far for the tangent: come closer
+        good = on[ok]
+        if not len(good):
+            continue
+        point = _take(s.point, ok)
+        v = _tangent(point, lines.t[good], lines.N[good])
+        z = np.sqrt(np.maximum(2 * (fit.inner_penalised - point.penalised - s.decrement[ok] / 2), 0.0))
+        slope = -sign[good] * np.sum(point.score * v, axis=1) / z  # dz/dx
+        c[good], at[good], tangent[good] = s.c[ok], x[good], v
+        step = (target - z) / slope
+        sure = (np.abs(target - z) < ROOT) & (slope > 0)
+        answer[good[sure]] = (here[good] + sign[good] * (x[good] + step))[sure]
+        low[good] = np.where(z < target, np.maximum(low[good], x[good]), low[good])
+        high[good] = np.where(z >= target, np.minimum(high[good], x[good]), high[good])
+        new = x[good] + step
+        limit = np.where(np.isfinite(high[good]), (low[good] + high[good]) / 2, 2 * x[good] + spread[good])
+        wild = ~(slope > 0) | (new <= low[good]) | (new >= high[good]) | (new > 3 * x[good] + spread[good])
+        x[good] = np.where(wild, limit, new)
+        active[good[sure]] = False
+    return answer
+
+
+def balance(loglik_rows: Any, index: Array, y: Array, weights: Array | None, *, maxiter: int = 100) -> float:
+    raise NotImplementedError
