@@ -109,8 +109,8 @@ def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[n
 def _runs(part: Any, run: int, chosen: NDArray[np.intp]) -> Any:
     """Copy whole runs of consecutive rows."""
     if isinstance(part, FactorMatrix):
-        other = np.asfortranarray(_runs(np.ascontiguousarray(part.other), run, chosen))
-        return FactorMatrix(other, _runs(part.codes, run, chosen), part.coding, part.at)
+        other = np.array([_runs(column, run, chosen) for column in part.other.T])
+        return FactorMatrix(other.T, _runs(part.codes, run, chosen), part.coding, part.at)
     runs = len(part) // run
     return part[: runs * run].reshape(runs, run, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
 
