@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.probit import Probit
     from disteconometrics.inference.covariance import HAC, Cluster
+    from disteconometrics.report.comparison import compare
 
-__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "Probit", "datasets", "errors", "load", "plots"]
+__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "Probit", "compare", "datasets", "errors", "load", "plots"]
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ _HOME = {
     "HAC": "disteconometrics.inference.covariance",
     "Logit": "disteconometrics.estimators.logit",
     "Probit": "disteconometrics.estimators.probit",
+    "compare": "disteconometrics.report.comparison",
     "load": "disteconometrics.estimators.loading",
 }
 _ROOMS = ("datasets", "errors", "plots")

@@ -16,7 +16,7 @@ from statsmodels.iolib.table import SimpleTable
 
 from disteconometrics.inference.estimates import Estimates
 
-__all__ = ["Section", "Summary", "estimates_section", "number", "p_value"]
+__all__ = ["Section", "Summary", "estimates_section", "latex_text", "number", "p_value"]
 
 WIDTH = 78
 _PLAIN = {
@@ -132,15 +132,19 @@ class Summary:
 
     def as_latex(self) -> str:
         """LaTeX tabulars, ready to paste; special characters are escaped."""
-        parts = [rf"\begin{{center}} {_latex(self.title)} \end{{center}}"]
+        parts = [rf"\begin{{center}} {latex_text(self.title)} \end{{center}}"]
         parts.append(
-            SimpleTable([[_latex(c) for c in row] for row in self._header_rows()]).as_latex_tabular(center=True, replacements={})
+            SimpleTable([[latex_text(c) for c in row] for row in self._header_rows()]).as_latex_tabular(
+                center=True, replacements={}
+            )
         )
         for s in self.sections:
-            cells = [[_latex(c) for c in row] for row in s.cells]
-            table = SimpleTable(cells, [_latex(c) for c in s.columns], [_latex(c) for c in s.stubs])
-            parts.append((_latex(s.heading) + "\n\n" if s.heading else "") + table.as_latex_tabular(center=True, replacements={}))
-        parts.extend(_latex(note) + "\n" for note in self.notes)
+            cells = [[latex_text(c) for c in row] for row in s.cells]
+            table = SimpleTable(cells, [latex_text(c) for c in s.columns], [latex_text(c) for c in s.stubs])
+            parts.append(
+                (latex_text(s.heading) + "\n\n" if s.heading else "") + table.as_latex_tabular(center=True, replacements={})
+            )
+        parts.extend(latex_text(note) + "\n" for note in self.notes)
         return "\n".join(parts)
 
 
@@ -203,7 +207,8 @@ _LATEX = {
 }
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text with the characters that LaTeX reads as commands escaped."""
     return "".join(_LATEX.get(c, c) for c in text)
 
 

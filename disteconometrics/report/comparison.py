@@ -1,0 +1,290 @@
+"""Estimates of several results side by side: a row for every term, a column for every result, statistics below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.errors import OptionError
+from disteconometrics.inference.estimates import Estimates
+from disteconometrics.report.summary import latex_text, number
+
+__all__ = ["Comparison", "compare"]
+
+LABELS = {
+    "nobs": "Observations",
+    "llf": "Log-likelihood",
+    "prsquared": "Pseudo R²",
+    "covariance": "Covariance",
+    "aic": "AIC",
+    "bic": "BIC",
+    "df_model": "Df model",
+    "df_resid": "Df residual",
+    "llnull": "LL-null",
+    "llr": "LR statistic",
+    "llr_pvalue": "LLR p-value",
+}
+STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A table of several results, which prints itself as text, HTML, LaTeX and markdown.
+
+    ``names`` are the columns; ``body`` has two rows a term, the estimate and its standard error in parentheses, ``foot`` a row
+    a statistic, each beginning with its label; ``numbers`` is the same unrounded, ``notes`` go under the table.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> spector = de.datasets.spector()
+    >>> small, large = de.Logit("GRADE ~ PSI").fit(spector), de.Logit("GRADE ~ PSI + GPA").fit(spector, cov="HC1")
+    >>> print(de.compare([small, large]))
+                          (1)        (2)
+    ------------------------------------
+    Intercept        -1.6094   -11.6016
+                     (0.6325)   (4.4596)
+    PSI               1.8971     2.3378
+                     (0.8317)   (0.9776)
+    GPA                          3.0634
+                                (1.3158)
+    ------------------------------------
+    Model               Logit      Logit
+    Observations           32         32
+    Log-likelihood   -17.6708   -13.1266
+    Pseudo R²          0.1418     0.3625
+    Covariance      nonrobust        HC1
+    ------------------------------------
+    Standard errors in parentheses.
+    """
+
+    names: tuple[str, ...]
+    body: tuple[Row, ...]
+    foot: tuple[Row, ...]
+    notes: tuple[str, ...]
+    numbers: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers: rows (term, estimate | std_error | p_value) and (statistic, value), a column for each result.
+
+        ``attrs["covariance"]`` lists the covariances.
+        """
+        return self.numbers.copy()
+
+    def as_text(self) -> str:
+        """Plain text, as wide as its columns need."""
+        body = _aligned(self.body)
+        rows = [("", *self.names), *body, *self.foot]
+        first = max(len(r[0]) for r in rows)
+        widths = [max(len(r[j]) for r in rows) for j in range(1, len(self.names) + 1)]
+        rule = "-" * (first + sum(w + 2 for w in widths))
+
+        def line(row: Row) -> str:
+            cells = (f"  {cell:>{w}}" for cell, w in zip(row[1:], widths, strict=True))
+            return (f"{row[0]:<{first}}" + "".join(cells)).rstrip()
+
+        parts = [line(rows[0]), rule, *map(line, body), rule, *map(line, self.foot), rule, *self.notes]
+        return "\n".join(parts)
+
+    __str__ = as_text
+    __repr__ = as_text
+
+    def as_html(self) -> str:
+        """One HTML table, as a notebook shows it."""
+
+        def line(row: Row, tag: str = "td", top: bool = False) -> str:
+            style = ' style="border-top: 1px solid"' if top else ""
+            first = f'<th style="text-align: left">{escape(row[0])}</th>'
+            right = "".join(f'<{tag} style="text-align: right">{escape(cell)}</{tag}>' for cell in row[1:])
+            return f"<tr{style}>{first}{right}</tr>"
+
+        lines = [line(("", *self.names), "th"), *(line(r, top=not i) for i, r in enumerate(self.body))]
+        lines += [line(r, top=not i) for i, r in enumerate(self.foot)]
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return '<table class="simpletable">\n' + "\n".join(lines) + f"\n</table>\n{notes}"
+
+    _repr_html_ = as_html
+
+    def as_latex(self) -> str:
+        """A LaTeX tabular that needs no package; special characters are escaped."""
+
+        def line(row: Row) -> str:
+            signed = (latex_text(row[0]), *(latex_text(cell.replace("-", "−") if _signed(cell) else cell) for cell in row[1:]))
+            return " & ".join(signed) + r" \\"
+
+        rules = [line(("", *self.names)), r"\hline", *map(line, self.body), r"\hline", *map(line, self.foot), r"\hline"]
+        start = rf"\begin{{tabular}}{{l{'r' * len(self.names)}}}"
+        return "\n".join([start, r"\hline", *rules, r"\end{tabular}", "", *(latex_text(note) + "\n" for note in self.notes)])
+
+    _repr_latex_ = as_latex
+
+    def as_markdown(self) -> str:
+        """A markdown (pipe) table."""
+
+        def line(row: Row) -> str:
+            cells = (cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_") for cell in row)
+            return "| " + " | ".join(cells) + " |"
+
+        head = [line(("", *self.names)), "|:--|" + "--:|" * len(self.names)]
+        return "\n".join([*head, *map(line, self.body), *map(line, self.foot), "", *(n.replace("*", "\\*") for n in self.notes)])
+
+
+def compare(
+    results: Sequence[Any] | Mapping[str, Any],
+    names: Sequence[str] | None = None,
+    *,
+    stars: bool = False,
+    statistics: Sequence[str] = ("nobs", "llf", "prsquared", "covariance"),
+) -> Comparison:
+    """Put the estimates of several results into one table, standard errors in parentheses below.
+
+    Parameters
+    ----------
+    results : sequence of results with ``.estimates`` (or of Estimates such as ``res.nlcom(...)``), or a dict from names to them.
+    names : names of the columns, (1), (2), … if None.
+    stars : bool, mark p < 0.1, 0.05, 0.01 with one to three stars.
+    statistics : attributes of the results to print below: ``"nobs"``, ``"llf"``, ``"prsquared"``, ``"aic"``, …, and
+        ``"covariance"`` for its label.
+
+    Returns
+    -------
+    Comparison
+        With ``as_text()``, ``as_html()``, ``as_latex()``, ``as_markdown()`` and ``to_frame()``.
+
+    Raises
+    ------
+    OptionError
+        If there is no result, one has no estimates, names are too few or repeat, or no result has one of the statistics.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> spector = de.datasets.spector()
+    >>> fits = {m.__name__: m("GRADE ~ PSI").fit(spector) for m in (de.Logit, de.Probit)}
+    >>> de.compare(fits, statistics=["nobs"]).to_frame().round(3)  # doctest: +NORMALIZE_WHITESPACE
+                             Logit  Probit
+    term         kind
+    Intercept    estimate   -1.609  -0.967
+                 std_error   0.632   0.352
+                 p_value     0.011   0.006
+    PSI          estimate    1.897   1.147
+                 std_error   0.832   0.487
+                 p_value     0.023   0.018
+    Observations value      32.000  32.000
+    """
+    if isinstance(results, Mapping):
+        names, results = tuple(results) if names is None else names, tuple(results.values())
+    elif isinstance(results, (str, Estimates)) or hasattr(results, "estimates"):
+        raise OptionError("compare takes a list of results, as in de.compare([first, second]).")
+    results = tuple(results)
+    names = tuple(f"({i})" for i in range(1, len(results) + 1)) if names is None else tuple(names)
+    _check(results, names, statistics)
+    estimates = [_estimates_of(r) for r in results]
+    terms = tuple(dict.fromkeys(t for e in estimates for t in e.names))
+    tables = [e.table(e.level) for e in estimates]
+    body: list[Row] = []
+    for term in terms:
+        cells = [_cells(table, term, stars) for table in tables]
+        body += [(term, *(c[0] for c in cells)), ("", *(c[1] for c in cells))]
+    foot = [("Model", *(type(getattr(r, "model", None)).__name__ if hasattr(r, "model") else "" for r in results))]
+    foot += [(LABELS.get(s, s), *(_statistic(r, s) for r in results)) for s in statistics]
+    frame = _numbers(results, names, terms, tables, statistics)
+    return Comparison(names, tuple(body), tuple(foot), _notes(results, names, stars), frame)
+
+
+def _check(results: tuple[Any, ...], names: tuple[str, ...], statistics: Sequence[str]) -> None:
+    if not results:
+        raise OptionError("compare needs at least one result.")
+    for i, result in enumerate(results):
+        if not isinstance(result, Estimates) and not isinstance(getattr(result, "estimates", None), Estimates):
+            raise OptionError(f"Result {i + 1} is a {type(result).__name__}, which has no .estimates; give results of fit.")
+    if len(names) != len(results) or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
+        raise OptionError(f"names={list(names)!r}: give {len(results)} different names, one for each result.")
+    if isinstance(statistics, str):
+        raise OptionError(f"statistics={statistics!r}: give a list, as in statistics=[{statistics!r}].")
+    for s in statistics:
+        if not any(hasattr(r, s) for r in results):
+            raise OptionError(f"No result has the statistic {s!r}; known are {', '.join(LABELS)}.")
+
+
+def _signed(cell: str) -> bool:
+    """Whether a hyphen in a cell is a minus sign."""
+    return cell.lstrip("-(")[:1].isdigit() or cell.lstrip("-").startswith("inf")
+
+
+def _aligned(body: Sequence[Row]) -> list[Row]:
+    """Rows padded on the right so that the last digits of a column stand below each other, whatever marks follow."""
+    if not body:
+        return []
+    marks = [[len(cell) - len(cell.rstrip("*)")) for cell in column] for column in list(zip(*body, strict=True))[1:]]
+    most = [max(column) for column in marks]
+    return [
+        (row[0], *(cell + " " * (m - own[i]) if cell else "" for cell, m, own in zip(row[1:], most, marks, strict=True)))
+        for i, row in enumerate(body)
+    ]
+
+
+def _estimates_of(result: Any) -> Estimates:
+    return result if isinstance(result, Estimates) else result.estimates
+
+
+def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
+    if term not in table.index:
+        return "", ""
+    row = table.loc[term]
+    mark = next((s for bound, s in STARS if row["p_value"] < bound), "") if stars else ""
+    return number(row["estimate"]) + mark, f"({number(row['std_error'])})"
+
+
+def _statistic(result: Any, name: str) -> str:
+    value = getattr(result, name, None)
+    if name == "covariance":
+        return str(getattr(value, "label", ""))
+    if value is None:
+        return ""
+    if name.startswith(("nobs", "df_")):
+        return f"{value:.12g}"
+    return "withheld" if np.isnan(value) else number(float(value))
+
+
+def _numbers(
+    results: tuple[Any, ...],
+    names: tuple[str, ...],
+    terms: tuple[str, ...],
+    tables: list[pd.DataFrame],
+    statistics: Sequence[str],
+) -> pd.DataFrame:
+    kinds = ["estimate", "std_error", "p_value"]
+    values = [table[kinds].reindex(list(terms)).to_numpy().ravel() for table in tables]
+    rows = [(t, k) for t in terms for k in kinds]
+    chosen = [s for s in statistics if s != "covariance"]
+    rows += [(LABELS.get(s, s), "value") for s in chosen]
+    below = [[float(getattr(r, s, np.nan)) for s in chosen] for r in results]
+    columns = np.array([np.concatenate([v, b]) for v, b in zip(values, below, strict=True)]).T
+    frame = pd.DataFrame(columns, index=pd.MultiIndex.from_tuples(rows, names=["term", "kind"]), columns=list(names))
+    frame.attrs["covariance"] = [_statistic(r, "covariance") for r in results]
+    return frame
+
+
+def _notes(results: tuple[Any, ...], names: tuple[str, ...], stars: bool) -> tuple[str, ...]:
+    notes = ["Standard errors in parentheses."]
+    if stars:
+        notes.append("* p < 0.1, ** p < 0.05, *** p < 0.01.")
+    if len({r.nobs for r in results if hasattr(r, "nobs")}) > 1:
+        notes.append("The columns rest on different numbers of observations.")
+    infinite = [n for n, r in zip(names, results, strict=True) if np.isinf(_estimates_of(r).values).any()]
+    if infinite:
+        notes.append(f"{', '.join(infinite)}: some coefficients are infinite (separation).")
+    pseudo = [
+        n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "model", None), "weight_type", None) == "sampling"
+    ]
+    if pseudo:
+        notes.append(f"{', '.join(pseudo)}: sampling weights, so the log-likelihood is a pseudo-log-likelihood.")
+    return tuple(notes)
