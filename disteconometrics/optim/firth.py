@@ -29,10 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.blocks import Block
-from disteconometrics.likelihoods.binary import logistic
+from disteconometrics.blocks import Block, densified
+from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
-from disteconometrics.optim.newton import Maximum, whitening
+from disteconometrics.optim.newton import LARGEST, Maximum, OutOfRange, RankDeficient, _against_offset, _basis, _whiten
+from disteconometrics.optim.rank import check_rank
 from disteconometrics.optim.whiten import Whitened
 
 __all__ = ["FirthMaximum", "balance", "firth", "profile", "restricted"]
@@ -211,8 +212,27 @@ def _solve(blocks: Any, start: Array, N: Array, exact: bool, tolerance: float, m
     return _Solved(c, point, decrement, converged, passes)
 
 
-def _affordable(model: IndexModel, k: int, problems: int) -> bool:
-    return k <= MOST_COLUMNS and model.rows * k**3 * float(problems) <= EXACT
+def _affordable(blocks: Whitened, problems: int) -> bool:
+    """Whether the Hessian of the penalty is worth its price."""
+    k = len(blocks.T)
+    return k <= MOST_COLUMNS and sum(len(part.y) for part in blocks.parts) * k**3 * float(problems) <= EXACT
+
+
+def _white(model: IndexModel) -> tuple[Whitened, Array, float, Array]:
+    """The rows in coordinates in which they are orthonormal, a start, the condition number and the column maxima."""
+    column_max = model.column_maxima()
+    wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
+    if wild.any():
+        raise OutOfRange(np.flatnonzero(wild).tolist())
+    dense = IndexModel(model.kernel, densified(model.blocks), model.rows)
+    gram = np.zeros((len(column_max),) * 2)
+    for block in chunks(dense.blocks):
+        gram += block.X.T @ block.X
+    rank = check_rank(dense.blocks, gram)
+    if rank.dropped:
+        raise RankDeficient(rank)
+    white = _whiten(model.blocks, _basis(dense, gram, rank, column_max), column_max)
+    return white, _against_offset(IndexModel(model.kernel, white, model.rows)), rank.condition, column_max
 
 
 def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
@@ -239,33 +259,31 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
     array([1.94591])
     """
     with np.errstate(all="ignore"):
-        white = whitening(model)
-        k = len(white.basis)
-        exact = _affordable(model, k, 1)
-        s = _solve(white.model.blocks, white.start[None, :], np.eye(k)[None], exact, DECREMENT, maxiter)
+        blocks, start, condition, column_max = _white(model)
+        T, k = blocks.T, len(blocks.T)
+        exact = _affordable(blocks, 1)
+        s = _solve(blocks, start[None, :], np.eye(k)[None], exact, DECREMENT, maxiter)
         if not np.isfinite(s.point.penalised[0]):  # an offset far out: the information vanishes at the start
-            s = _solve(white.model.blocks, np.zeros((1, k)), np.eye(k)[None], exact, DECREMENT, maxiter)
+            s = _solve(blocks, np.zeros((1, k)), np.eye(k)[None], exact, DECREMENT, maxiter)
     L, good = _cholesky(s.point.information)
     inner = np.linalg.inv(L[0]).T if good[0] else np.full((k, k), np.nan)
-    params = np.asarray(white.basis.astype(np.longdouble) @ s.c[0].astype(np.longdouble), dtype=np.float64)
+    params = np.asarray(T.astype(np.longdouble) @ s.c[0].astype(np.longdouble), dtype=np.float64)
     m = Maximum(
         params,
         s.c[0],
         float(s.point.loglik[0]),
-        white.basis,
+        T,
         inner,
-        white.basis @ inner,
+        T @ inner,
         bool(s.converged[0]),
         s.passes,
         float(s.decrement[0]),
-        white.condition,
+        condition,
         "Firth, whitened Newton" if exact else "Firth, whitened scoring",
-        white.column_max,
+        column_max,
     )
     inside = float(s.point.penalised[0])
-    blocks = white.model.blocks
-    assert isinstance(blocks, Whitened)
-    return FirthMaximum(m, inside - float(np.linalg.slogdet(white.basis)[1]), blocks, inside)
+    return FirthMaximum(m, inside - float(np.linalg.slogdet(T)[1]), blocks, inside)
 
 
 def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> tuple[float, bool]:
@@ -285,7 +303,7 @@ def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> 
     c = fit.maximum.coordinates
     starts = np.stack([c - np.linalg.lstsq(A, A @ c - b, rcond=None)[0], np.linalg.lstsq(A, b, rcond=None)[0]])
     with np.errstate(all="ignore"):
-        exact = _affordable(IndexModel(_KERNELLESS, fit.blocks), len(c), 1)
+        exact = _affordable(fit.blocks, 1)
         best = int(np.argmax(np.nan_to_num(_evaluate(fit.blocks, starts, False).penalised, nan=-np.inf)))
         s = _solve(fit.blocks, starts[best : best + 1], N, exact, DECREMENT, maxiter)
     return max(2 * (fit.inner_penalised - float(s.point.penalised[0])), 0.0), bool(s.converged[0])
@@ -338,7 +356,7 @@ def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> tuple[Array, A
     size = np.linalg.norm(T, axis=1)
     t = T / size[:, None]
     N = np.stack([np.linalg.qr(row[:, None], mode="complete")[0][:, 1:] for row in t])
-    exact = _affordable(IndexModel(_KERNELLESS, fit.blocks), k, 2 * k)
+    exact = _affordable(fit.blocks, 2 * k)
     top = _evaluate(fit.blocks, c0[None, :], exact)
     tops = _Point(*(np.repeat(part, k, axis=0) for part in top))
     v = _tangent(tops, t, N)
@@ -400,5 +418,31 @@ def _ends(
     return answer
 
 
-def balance(loglik_rows: Any, index: Array, y: Array, weights: Array | None, *, maxiter: int = 100) -> float:
-    raise NotImplementedError
+def balance(index: Array, y: Array, counts: Array | None) -> float:
+    """The constant δ with which the fitted probabilities average to the outcome: Σ a_i {y_i − 1/(1 + exp(−η_i − δ))} = 0.
+
+    Parameters
+    ----------
+    index : (n,) float64 array, η in log-odds.
+    y : (n,) float64 array of 0 and 1, both present.
+    counts : (n,) float64 array or None.
+
+    References
+    ----------
+    Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in Medicine 36,
+    doi:10.1002/sim.7273.
+    """
+    a = np.ones_like(y) if counts is None else counts
+    delta, low, high = 0.0, -np.inf, np.inf
+    for _ in range(200):
+        p = inverse_logit(index + delta)
+        gap, slope = float(a @ (y - p)), float(a @ (p * (1 - p)))
+        low, high = (delta, high) if gap > 0 else (low, delta)
+        step = float(np.clip(gap / max(slope, 1e-300), -5.0, 5.0))
+        new = delta + step
+        if not low < new < high:
+            new = (low + high) / 2 if np.isfinite(low) and np.isfinite(high) else new
+        if abs(new - delta) <= 1e-14 * max(1.0, abs(delta)):
+            return new
+        delta = new
+    return delta
