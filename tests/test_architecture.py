@@ -51,6 +51,7 @@ ALONE = frozenset({"datasets"})  # imports libraries only
 PICTURES = {
     "estimators.binary.BinaryResults.plot",
     "estimators.binary.BinaryResults.plot_effect",
+    "estimators.margins.MarginsResults.plot",
 }
 
 # Library: where it may be imported (a room, or a file).

@@ -22,6 +22,7 @@ from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
+from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
@@ -337,6 +338,54 @@ class BinaryResults:
         """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
         X, offset, _ = self._new_rows(new)
         return Bernoulli(self._probability(X, offset), str(self.spec.outcome.success))
+
+    # ---- marginal effects ------------------------------------------------------------------------------------------
+
+    def margins(
+        self,
+        variables: Any = None,
+        *,
+        at: Any = "overall",
+        kind: str = "dydx",
+        target: str = "sample",
+        data: Any = None,
+        level: float = 0.95,
+    ) -> MarginsResults:
+        """Average marginal effects on P(y = 1) through the formula, with delta-method errors; see `estimators.margins`.
+
+        Parameters
+        ----------
+        variables : name, list of names, or dict such as ``{"kids": (0, 1), "d": "derivative"}``; None for all.
+        at : "overall", "mean", or a dict of values or lists of values that some variables are fixed at.
+        kind : {"dydx", "eyex", "dyex", "eydx"}, derivatives and (semi-)elasticities.
+        target : {"sample", "population"}, whether the sampling of the rows adds to the error.
+        data : table to average over, None for the rows of the fit.
+        level : float, confidence level of the table.
+
+        Returns
+        -------
+        MarginsResults
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.Logit("affair ~ age + yrs_married + I(yrs_married**2)").fit(de.datasets.fair())
+        >>> res.margins().estimates.table()[["estimate", "std_error"]].round(4)
+                     estimate  std_error
+        age           -0.0116     0.0019
+        yrs_married    0.0266     0.0017
+        """
+        return margins(self, variables, at=at, kind=kind, target=target, data=data, level=level)
+
+    def get_margeff(
+        self, at: str = "overall", method: str = "dydx", *, dummy: bool = False, level: float = 0.95, **unknown: Any
+    ) -> MarginsResults:
+        """statsmodels' name of `margins`; 0–1 columns get derivatives unless ``dummy``, as there."""
+        return margins_as_statsmodels(self, at, method, dummy, level, unknown)
 
     # ---- tests -----------------------------------------------------------------------------------------------------
 
