@@ -52,8 +52,9 @@ def fit(side: str, data: Any) -> None:
     elif side == "glum":
         from glum import GeneralizedLinearRegressor
 
-        model = GeneralizedLinearRegressor(family="binomial", alpha=0, formula=FORMULA.split("~")[1], gradient_tol=1e-8)
-        model.fit(data, data.y).covariance_matrix(data, data.y, robust=False)
+        X = data[list("abcd")].assign(g=data.g.astype("category"))
+        model = GeneralizedLinearRegressor(family="binomial", alpha=0, drop_first=True, gradient_tol=1e-8)
+        model.fit(X, data.y).covariance_matrix(X, data.y, robust=False)
     else:
         import disteconometrics as de
 
