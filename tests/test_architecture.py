@@ -465,6 +465,10 @@ def test_public_objects_say_what_they_are() -> None:
 # Pieces between rooms, which no user meets: their callers have the examples.
 BETWEEN_ROOMS = {
     *(f"estimators.binary.{name}" for name in ("fit_binary", "restore")),
+    *(
+        f"estimators.binary_diagnostics.{name}_of"
+        for name in ("augment", "calibration", "classification", "hosmer_lemeshow", "influence", "link_test", "roc")
+    ),
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "inference.effects.AverageProbability",

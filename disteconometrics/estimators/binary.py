@@ -21,13 +21,16 @@ from disteconometrics.blocks import Block
 from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.estimators import binary_diagnostics as diagnose
 from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
 from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
+from disteconometrics.inference.diagnostics import Calibration, Classification, HosmerLemeshow, Influence, RocCurve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.optim.newton import Maximum, maximise
+from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value
 
@@ -71,6 +74,10 @@ class BinaryResults:
     facts: FitFacts
     infinite: Infinite | None
     rows: Rows | None
+
+    def __post_init__(self) -> None:
+        """Attach the names that statsmodels' tables read off a result's model."""
+        object.__setattr__(self, "model", exchange.named_model(self.model, self.spec.outcome.name, self.spec.names))
 
     # ---- estimates -------------------------------------------------------------------------------------------------
 
@@ -566,6 +573,69 @@ class BinaryResults:
         if self.infinite is not None:
             arrays |= {"direction": self.infinite.direction, "null": self.infinite.null}
         write_archive(path, type(self.model).__name__, header, arrays)
+
+    # ---- diagnostics -----------------------------------------------------------------------------------------------
+
+    def hosmer_lemeshow(self, groups: int = 10) -> HosmerLemeshow:
+        """Test whether outcomes come as often as fitted, by groups of probability; see `diagnostics.hosmer_lemeshow`."""
+        return diagnose.hosmer_lemeshow_of(self, groups)
+
+    def link_test(self) -> Estimates:
+        """Test link and index: the p-value of ``index_squared`` is small if they are wrong; see `diagnostics.link_test`."""
+        return diagnose.link_test_of(self)
+
+    def classification(self, threshold: float = 0.5, *, data: Any = None) -> Classification:
+        """Predictions p > threshold against outcomes, with measures; ``data`` takes other rows; see `diagnostics`."""
+        return diagnose.classification_of(self, threshold, data)
+
+    def roc(self, *, data: Any = None) -> RocCurve:
+        """ROC curve and the area under it, with DeLong's standard error; ``data`` takes other rows; see `diagnostics.roc`."""
+        return diagnose.roc_of(self, data)
+
+    def calibration(self, groups: int = 10, *, data: Any = None) -> Calibration:
+        """Calibration intercept, slope, groups and Brier score; ``data`` takes other rows; see `diagnostics.calibration`."""
+        return diagnose.calibration_of(self, groups, data)
+
+    def influence(self) -> Influence:
+        """Leverage, Cook's distance and dfbetas of the rows; see `diagnostics.influence`."""
+        return diagnose.influence_of(self)
+
+    # ---- other packages' words -------------------------------------------------------------------------------------
+
+    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
+        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        return exchange.tidy(self.estimates, level)
+
+    def glance(self) -> pd.DataFrame:
+        """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""
+        return exchange.glance(self)
+
+    def augment(self, data: Any = None) -> pd.DataFrame:
+        """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd; rows of ``data`` with fitted and se_fit."""
+        return diagnose.augment_of(self, data)
+
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        return exchange.maketables_table(self.estimates)
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        return self.spec.outcome.name
+
+    @property
+    def __maketables_vcov_info__(self) -> dict[str, Any]:
+        return {"vcov_type": self.covariance.label, "clustervar": None}
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        return list(exchange.MAKETABLES_LABELS)
+
+    @property
+    def __maketables_stat_labels__(self) -> dict[str, str]:
+        return dict(exchange.MAKETABLES_LABELS)
+
+    def __maketables_stat__(self, key: str) -> Any:
+        return exchange.maketables_stat(self, key)
 
     # ---- statsmodels' names ----------------------------------------------------------------------------------------
 
