@@ -469,6 +469,10 @@ BETWEEN_ROOMS = {
         f"estimators.binary_diagnostics.{name}_of"
         for name in ("augment", "calibration", "classification", "hosmer_lemeshow", "influence", "link_test", "roc")
     ),
+    *(
+        f"estimators.binary_firth.{name}"
+        for name in ("PenaltyFacts", "note", "penalised_estimates", "penalised_facts", "penalised_test", "smaller")
+    ),
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "inference.effects.AverageProbability",

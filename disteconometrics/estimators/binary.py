@@ -22,6 +22,7 @@ from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators import binary_diagnostics as diagnose
+from disteconometrics.estimators.binary_firth import LEVEL, check_options, note, penalised_estimates, penalised_test, smaller
 from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
 from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
@@ -46,6 +47,8 @@ def fit_binary(
     kind = resolve_kind(cov, model.weight_type)
     fit = estimate(model, kernel, data, maxiter=maxiter)
     rows = fit.rows
+    if rows.penalised is not None:
+        check_options(kind, use_t)
     V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
     return BinaryResults(model, kernel, fit.spec, rows.equation.params, V, bool(use_t), fit.facts, fit.infinite, rows)
 
@@ -74,6 +77,7 @@ class BinaryResults:
     facts: FitFacts
     infinite: Infinite | None
     rows: Rows | None
+    profile: Array | None = None  # of a saved penalised fit: (k, 3), its 95 % limits and signed roots
 
     def __post_init__(self) -> None:
         """Attach the names that statsmodels' tables read off a result's model."""
@@ -84,6 +88,18 @@ class BinaryResults:
     @cached_property
     def estimates(self) -> Estimates:
         """Estimates with standard errors, tests and intervals; ±inf and NaN for separated coefficients."""
+        return self._wald if self.facts.penalty is None else self._penalised(LEVEL)
+
+    def _at(self, level: float) -> Estimates:
+        """The estimates with limits at a level, which a penalised fit has to compute for each."""
+        return self.estimates if self.facts.penalty is None or level == LEVEL else self._penalised(level)
+
+    def _penalised(self, level: float) -> Estimates:
+        return penalised_estimates(self._wald, None if self.rows is None else self.rows.penalised, self.profile, level)
+
+    @cached_property
+    def _wald(self) -> Estimates:
+        """Estimates whose tests and intervals come from the covariance."""
         values, V = self.coefficients, self.covariance.matrix
         if self.infinite is not None:
             mask = self.infinite.masked()
@@ -99,12 +115,12 @@ class BinaryResults:
     @property
     def params(self) -> pd.Series:
         """Coefficients (k,) by term, in units of the index: log-odds in a logit."""
-        return self._series(self.estimates.values)
+        return self._series(self._wald.values)
 
     @property
     def bse(self) -> pd.Series:
         """Standard errors (k,)."""
-        return self._series(self.estimates.std_error)
+        return self._series(self._wald.std_error)
 
     @property
     def tvalues(self) -> pd.Series:
@@ -120,12 +136,12 @@ class BinaryResults:
         """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""
         if alpha is not None:
             level = 1 - alpha
-        return pd.DataFrame(self.estimates.interval(level).copy(), index=pd.Index(self.spec.names))
+        return pd.DataFrame(self._at(level).interval(level).copy(), index=pd.Index(self.spec.names))
 
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix (k, k) of the coefficients."""
         names = pd.Index(self.spec.names)
-        return pd.DataFrame(self.estimates.covariance.copy(), index=names, columns=names)
+        return pd.DataFrame(self._wald.covariance.copy(), index=names, columns=names)
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
         """Return the same estimates with another covariance; nothing is estimated again.
@@ -145,6 +161,8 @@ class BinaryResults:
         OptionError, MissingColumnError, DataError, NeedsData
         """
         rows = self._need_rows(data)
+        if self.facts.penalty is not None:
+            check_options(resolve_kind(cov, self.model.weight_type), bool(use_t))
         V = covariance(rows.equation, resolve_kind(cov, self.model.weight_type), codes=rows.codes, order=rows.order)
         return replace(self, covariance=V, use_t=self.use_t if use_t is None else bool(use_t))
 
@@ -172,8 +190,16 @@ class BinaryResults:
 
     @property
     def llf(self) -> float:
-        """Log-likelihood, summed over observations (its supremum under separation; pseudo under sampling weights)."""
+        """Log-likelihood, summed over observations (its supremum under separation; pseudo under sampling weights).
+
+        Under Firth's penalty, the unpenalised one at the estimate; `llf_penalised` is the one maximised.
+        """
         return self.facts.loglik
+
+    @property
+    def llf_penalised(self) -> float:
+        """Log-likelihood plus ½ log|information| at the estimate; NaN without Firth's penalty."""
+        return self.facts.penalised_loglik
 
     @property
     def llnull(self) -> float:
@@ -185,11 +211,18 @@ class BinaryResults:
         return self.model.weight_type != "sampling"
 
     @property
+    def _criteria_count(self) -> bool:
+        return self._likelihood_counts and self.facts.penalty is None
+
+    @property
     def llr(self) -> float:
-        """Likelihood-ratio statistic against the constant alone; NaN under sampling weights or without a constant."""
+        """Likelihood-ratio statistic against the constant alone; NaN under sampling weights or without a constant.
+
+        Under Firth's penalty it is the penalised one, both maxima with the penalty of all coefficients.
+        """
         if not self._likelihood_counts or not self.facts.nested_null:
             return float("nan")
-        return 2 * (self.llf - self.llnull)
+        return 2 * (self.llf - self.llnull) if self.facts.penalty is None else self.facts.penalised_lr
 
     @property
     def llr_pvalue(self) -> float:
@@ -205,13 +238,13 @@ class BinaryResults:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, 2k − 2·llf; NaN under sampling weights."""
-        return 2 * (len(self.spec.names) - self.llf) if self._likelihood_counts else float("nan")
+        """Akaike's criterion, 2k − 2·llf; NaN under sampling weights or a penalty."""
+        return 2 * (len(self.spec.names) - self.llf) if self._criteria_count else float("nan")
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights."""
-        return len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._likelihood_counts else float("nan")
+        """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights or a penalty."""
+        return len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._criteria_count else float("nan")
 
     def _need_rows(self, data: Any = None) -> Rows:
         """The rows of the fit, or the same rebuilt from ``data`` and checked against the stored log-likelihood."""
@@ -285,8 +318,8 @@ class BinaryResults:
     # ---- prediction ------------------------------------------------------------------------------------------------
 
     def _index(self, X: Array, offset: Array | None) -> Array:
-        """x'β + offset; ±inf where separation decides."""
-        eta = index(Block(np.empty(0), X, None, offset), self.coefficients)
+        """x'β + offset (+ the constant of FLIC under a penalty); ±inf where separation decides."""
+        eta = index(Block(np.empty(0), X, None, offset), self.coefficients) + self.facts.flic
         if self.infinite is None:
             return eta
         d, moves = self.infinite.along(X)
@@ -335,7 +368,7 @@ class BinaryResults:
         if not ci:
             return pd.Series(p, index=rows)
         se = self._index_error(X)
-        half = self.estimates.critical(level) * se
+        half = self._wald.critical(level) * se
         low, high = eta - half, eta + half
         if not linear:
             se, low, high = se * self.kernel.density(eta), self.kernel.probability(low), self.kernel.probability(high)
@@ -419,20 +452,33 @@ class BinaryResults:
         Wald test of GPA = 0; PSI = 0
           chi2(2) = 8.5812, p = 0.0137
         """
-        return self.estimates.wald(hypotheses)
+        return self._wald.wald(hypotheses)
 
     def nlcom(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
         """Functions of the coefficients with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
-        return self.estimates.function(expressions, method=method, level=level)
+        return self._wald.function(expressions, method=method, level=level)
+
+    def _penalised_test(self, hypotheses: Any) -> TestResult:
+        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result on the same rows."""
+        if isinstance(hypotheses, BinaryResults):
+            if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
+                raise OptionError("lr_test under Firth's penalty takes hypotheses, or a penalised result with the same offset.")
+            self._check_nested(hypotheses)
+            hypotheses = smaller(self.spec.names, hypotheses.spec.names)
+        fit = self._need_rows().penalised
+        assert fit is not None
+        return penalised_test(fit, *self._wald._restrictions(hypotheses))
 
     def _restricted(self, hypotheses: Any) -> tuple[Array, Array, Maximum, list[str]]:
         """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
         rows = self._need_rows()
+        if self.facts.penalty is not None:
+            raise WithheldError("No score test under Firth's penalty; use lr_test (penalised) or test (Wald).")
         if self.infinite is not None:
             raise WithheldError("Likelihood-ratio and score tests need a finite maximum; this fit is separated.")
         if not self._likelihood_counts:
             raise WithheldError("Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald).")
-        R, r, texts = self.estimates._restrictions(hypotheses)
+        R, r, texts = self._wald._restrictions(hypotheses)
         fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
         free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
         zero_one = [j for j in range(R.shape[1]) if not R[:, j].any()]  # untouched columns stay as they are, exactly
@@ -485,7 +531,11 @@ class BinaryResults:
         ------
         OptionError, WithheldError, NeedsData
         """
+        if self.facts.penalty is not None:
+            return self._penalised_test(restricted)
         if isinstance(restricted, BinaryResults):
+            if restricted.facts.penalty is not None:
+                raise OptionError("lr_test compares fits of one kind: this one is not penalised, the smaller one is.")
             q = len(self.spec.names) - len(restricted.spec.names)
             if q <= 0 or restricted.nobs != self.nobs or restricted.spec.outcome.name != self.spec.outcome.name:
                 raise OptionError(
@@ -527,7 +577,7 @@ class BinaryResults:
         """exp(β) of a logit with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
         if self.kernel.scale != "log-odds":
             raise OptionError(f"exp(β) is an odds ratio in a logit only; the index of this model is the {self.kernel.scale}.")
-        e = self.estimates
+        e = self._at(level)
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.exp(e.values)
             low, high = np.exp(e.interval(level)).T
@@ -572,6 +622,9 @@ class BinaryResults:
         arrays = {"params": self.coefficients, "covariance": self.covariance.matrix}
         if self.infinite is not None:
             arrays |= {"direction": self.infinite.direction, "null": self.infinite.null}
+        if self.facts.penalty is not None:
+            e = self.estimates
+            arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
         write_archive(path, type(self.model).__name__, header, arrays)
 
     # ---- diagnostics -----------------------------------------------------------------------------------------------
@@ -645,7 +698,7 @@ class BinaryResults:
 
     def t_test(self, hypotheses: Any) -> pd.DataFrame:
         """statsmodels' t_test: each linear combination R·β − r with its standard error and interval."""
-        return self.estimates.linear(hypotheses).table()
+        return self._wald.linear(hypotheses).table()
 
     def get_prediction(self, new: Any = None, *, level: float = 0.95) -> pd.DataFrame:
         """statsmodels' name of ``predict(new, ci=True)``."""
@@ -665,9 +718,8 @@ def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: 
     infinite = Infinite(arrays["direction"], arrays["null"]) if "direction" in arrays else None
     V = Covariance(arrays["covariance"], **header["covariance"])
     spec = DesignSpec.from_dict(header["spec"])
-    return BinaryResults(
-        model, kernel, spec, arrays["params"], V, bool(header["use_t"]), FitFacts(**header["facts"]), infinite, None
-    )
+    facts, profile = FitFacts(**header["facts"]), arrays.get("profile")
+    return BinaryResults(model, kernel, spec, arrays["params"], V, bool(header["use_t"]), facts, infinite, None, profile)
 
 
 def _summary(r: BinaryResults, level: float) -> Summary:
@@ -684,18 +736,26 @@ def _summary(r: BinaryResults, level: float) -> Summary:
     left = (
         ("Outcome", success_of(r.spec)),
         ("Formula", r.spec.formula),
-        ("Estimator", "maximum likelihood" if r._likelihood_counts else "pseudo-maximum likelihood"),
+        ("Estimator", _estimator(r)),
         ("Covariance", r.covariance.label),
         ("Converged", state),
     )
+    penalised = (("Penalised log-likelihood", number(r.llf_penalised, 4)),) if f.penalty else ()
     right = (
         ("Observations", count),
         (f"Log-{pseudo}likelihood", number(r.llf, 4)),
+        *penalised,
         ("LL-null", number(r.llnull, 4)),
         ("LLR p-value", _llr_words(r)),
         ("Pseudo R² (McFadden)", f"{r.prsquared:.4f}"),
     )
-    return Summary(f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r))
+    return Summary(f"{name} Regression Results", (left, right), (estimates_section(r._at(level), level),), _notes(r))
+
+
+def _estimator(r: BinaryResults) -> str:
+    if r.facts.penalty is not None:
+        return "Firth (penalised ML)"
+    return "maximum likelihood" if r._likelihood_counts else "pseudo-maximum likelihood"
 
 
 def _llr_words(r: BinaryResults) -> str:
@@ -724,6 +784,8 @@ def _notes(r: BinaryResults) -> tuple[str, ...]:
         causes = [f"NaN in {c} ({n})" for c, n in f.dropped.items() if n]
         causes += [f"weight zero ({f.zero_weight})"] if f.zero_weight else []
         notes.append(f"{f.given - f.rows} rows dropped: {', '.join(causes)}.")
+    if f.penalty:
+        notes.append(note(f.flic, f.nested_null, bool(r.df_model)))
     if f.separation:
         notes.append(f.separation)
     elif not f.converged:

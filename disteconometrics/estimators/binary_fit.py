@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,9 +22,11 @@ from disteconometrics.errors import (
     SeparationError,
     SeparationWarning,
 )
+from disteconometrics.estimators.binary_firth import penalised_facts
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 from disteconometrics.optim.rank import describe_collinearity
@@ -59,6 +61,8 @@ class FitFacts:
 
     ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``observations`` is n or the sum of frequency
     weights, ``rows`` the rows used out of ``given``; ``nested_null`` says whether the constant-only model is a special case.
+    Under a ``penalty``, ``loglik`` is still the unpenalised one at the estimate; ``penalised_loglik`` is what was maximised,
+    ``penalised_lr`` its ratio against the constant alone, ``flic`` what predictions add to x'β.
     """
 
     loglik: float
@@ -76,6 +80,10 @@ class FitFacts:
     dropped: dict[str, int]
     zero_weight: int
     separation: str | None = None
+    penalty: str | None = None
+    penalised_loglik: float = float("nan")
+    penalised_lr: float = float("nan")
+    flic: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +118,7 @@ class Rows:
     blocks: Sequence[Block]
     equation: MEstimate
     overlapped: NDArray[np.intp] | None
+    penalised: FirthMaximum | None = None
 
     def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
         """Cluster codes (m,) of the rows that count, and the number of clusters."""
@@ -169,9 +178,12 @@ def _solves_one(X: Array) -> bool:
     return bool(np.abs(X @ beta - 1).max() < 1e-8)
 
 
-def _maximum(model: IndexModel, names: Sequence[str], maxiter: int) -> Maximum:
+def _maximum(model: IndexModel, names: Sequence[str], maxiter: int, penalty: str | None) -> tuple[Maximum, FirthMaximum | None]:
     try:
-        return maximise(model, maxiter=maxiter)
+        if penalty is None:
+            return maximise(model, maxiter=maxiter), None
+        penalised = firth(model, maxiter=maxiter)
+        return penalised.maximum, penalised
     except RankDeficient as e:
         raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
     except OutOfRange as e:
@@ -231,16 +243,20 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
     names = design.spec.names
     blocks = _blocks(design)
     objective = IndexModel(kernel, blocks)
-    m = _maximum(objective, names, maxiter)
+    m, penalised = _maximum(objective, names, maxiter, getattr(model, "penalty", None))
     frequency = design.weights is not None and model.weight_type == "frequency"
     observations = float(design.weights.sum()) if frequency and design.weights is not None else float(len(design.y))
     successes = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
     infinite, limit, words = None, None, None
-    if m.separation is not None:
-        limit = limit_of(objective, m.separation, maxiter=maxiter)
-        infinite = Infinite(m.separation.direction, m.separation.null)
-        words = _separated(model, m.separation, design, objective.column_maxima())
-    rows = _rows(kernel, design, blocks, m, limit, observations)
+    separation = m.separation
+    if separation is not None:
+        words = _separated(model, separation, design, objective.column_maxima())
+        if model.separation == "firth":
+            m, penalised = _maximum(objective, names, maxiter, "firth")
+        else:
+            limit = limit_of(objective, separation, maxiter=maxiter)
+            infinite = Infinite(separation.direction, separation.null)
+    rows = replace(_rows(kernel, design, blocks, m, limit, observations), penalised=penalised)
     loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
     facts = FitFacts(
         loglik=loglik,
@@ -259,6 +275,8 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
         zero_weight=design.rows.zero_weight,
         separation=words,
     )
+    if penalised is not None:
+        facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
     _warn(facts)
     return BinaryFit(design.spec, facts, infinite, rows)
 
@@ -279,6 +297,11 @@ def _separated(model: BinaryModel, separation: Separation, design: Design, colum
     words = describe(separation, design.spec.names, len(design.y), success_of(design.spec))
     if model.separation == "raise":
         raise SeparationError(words)
+    if model.separation == "firth":
+        words = (
+            words.split("; coefficients reported")[0]
+            + "; estimated with Firth's penalty instead, which keeps the estimates finite."
+        )
     hint = "leave the column out, merge levels, or report the bound"
     column = design.spec.names[int(np.argmax(np.abs(separation.direction) * column_max))]
     warnings.warn(SeparationWarning(words, column=column, hint=hint), stacklevel=5)
@@ -286,7 +309,7 @@ def _separated(model: BinaryModel, separation: Separation, design: Design, colum
 
 
 def _warn(facts: FitFacts) -> None:
-    if not facts.converged and facts.separation is None:
+    if not facts.converged and (facts.separation is None or facts.penalty is not None):
         text = f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): did not converge."
         warnings.warn(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"), stacklevel=5)
     if facts.condition > NEARLY_DEPENDENT:

@@ -1,4 +1,4 @@
-"""Binary logit, P(y = 1 | x) = 1/(1 + exp(−x'β)), by maximum likelihood."""
+"""Binary logit, P(y = 1 | x) = 1/(1 + exp(−x'β)), by maximum likelihood or with Firth's penalty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Logit"]
 
 @dataclass(frozen=True, init=False)
 class Logit:
-    """Binary logit of an outcome on a formula's terms, by maximum likelihood.
+    """Binary logit of an outcome on a formula's terms, by maximum likelihood or with Firth's penalty.
 
     Parameters
     ----------
@@ -28,8 +28,13 @@ class Logit:
         probabilities of selection and give robust standard errors.
     offset : str or None
         Name of a column added to x'β with coefficient one (log-odds).
-    separation : {"warn", "raise"}
-        What to do when some outcomes are predicted perfectly, so that no finite maximum exists.
+    separation : {"warn", "raise", "firth"}
+        What to do when some outcomes are predicted perfectly, so that no finite maximum exists; "firth" warns, and estimates
+        with Firth's penalty instead.
+    penalty : {None, "firth"}
+        "firth" adds half the log-determinant of the information (Jeffreys' penalty): estimates are finite under separation and
+        their bias is of order 1/n².  Intervals, z and p-values are those of the profile of the penalised likelihood; predictions
+        have their intercept re-estimated, so that they average to the outcome (FLIC), while ``params`` keeps Firth's.
 
     Raises
     ------
@@ -41,6 +46,11 @@ class Logit:
     Cox (1958), The regression analysis of binary sequences, J. Royal Statistical Society B 20.
     Albert, Anderson (1984), On the existence of maximum likelihood estimates in logistic regression models,
     Biometrika 71, doi:10.1093/biomet/71.1.1.
+    Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80, doi:10.1093/biomet/80.1.27.
+    Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in Medicine 21,
+    doi:10.1002/sim.1047.
+    Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in Medicine 36,
+    doi:10.1002/sim.7273.
 
     Examples
     --------
@@ -48,6 +58,9 @@ class Logit:
     >>> res = Logit("GRADE ~ GPA + TUCE + PSI").fit(datasets.spector())
     >>> res.params.round(4).to_dict()
     {'Intercept': -13.0213, 'GPA': 2.8261, 'TUCE': 0.0952, 'PSI': 2.3787}
+    >>> firth = Logit("GRADE ~ GPA + TUCE + PSI", penalty="firth").fit(datasets.spector())
+    >>> firth.conf_int().round(3).loc["PSI"].tolist()
+    [0.314, 4.108]
     """
 
     formula: str
@@ -55,6 +68,7 @@ class Logit:
     weight_type: str | None
     offset: str | None
     separation: str
+    penalty: str | None
 
     def __init__(
         self,
@@ -65,8 +79,18 @@ class Logit:
         weight_type: str | None = None,
         offset: str | None = None,
         separation: str = "warn",
+        penalty: str | None = None,
     ) -> None:
-        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=offset, separation=separation)
+        specify(
+            self,
+            data,
+            formula=formula,
+            weights=weights,
+            weight_type=weight_type,
+            offset=offset,
+            separation=separation,
+            penalty=penalty,
+        )
 
     def fit(
         self,
@@ -84,7 +108,7 @@ class Logit:
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
+            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty: nonrobust only.
         use_t : bool
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom instead of the normal.
         maxiter : int

@@ -40,8 +40,16 @@ identical rows) or 'sampling' (inverse selection probabilities).
     if data is not None:
         name = type(model).__name__
         raise OptionError(f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data).")
-    if separation not in ("warn", "raise"):
-        raise OptionError(f"separation={separation!r} is not known; use 'warn' or 'raise'.")
+    known = ("warn", "raise", "firth") if "penalty" in more else ("warn", "raise")
+    if separation not in known:
+        raise OptionError(f"separation={separation!r} is not known; use {' or '.join(map(repr, known))}.")
+    if more.get("penalty") not in (None, "firth"):
+        raise OptionError(f"penalty={more['penalty']!r} is not known; use 'firth', or None for maximum likelihood.")
+    if weight_type == "sampling" and "firth" in (more.get("penalty"), separation):
+        raise OptionError(
+            "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use maximum likelihood "
+            "(penalty=None, separation='warn')."
+        )
     for name, value in (("weights", weights), ("offset", offset)):
         if value is not None and not isinstance(value, str):
             raise OptionError(

@@ -84,6 +84,7 @@ class Estimates:
     df : float, degrees of freedom for p-values and intervals.
     bounds : (k, 2) float64 array or None, intervals that do not come from the standard error (Fieller's), at ``level``.
     level : float, the level of ``bounds``.
+    roots : (k,) float64 array or None, signed roots of likelihood ratios in place of estimate over standard error.
 
     Examples
     --------
@@ -100,6 +101,7 @@ class Estimates:
     df: float = np.inf
     bounds: Array | None = None
     level: float = 0.95
+    roots: Array | None = None
 
     @property
     def std_error(self) -> Array:
@@ -109,7 +111,9 @@ class Estimates:
 
     @property
     def statistic(self) -> Array:
-        """Estimate over standard error (k,); NaN where the estimate is infinite or the error is missing."""
+        """Estimate over standard error (k,), or `roots`; NaN where the estimate is infinite or the error is missing."""
+        if self.roots is not None:
+            return self.roots
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(np.isfinite(self.values), self.values / self.std_error, np.nan))
 

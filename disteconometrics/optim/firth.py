@@ -36,7 +36,7 @@ from disteconometrics.optim.newton import LARGEST, Maximum, OutOfRange, RankDefi
 from disteconometrics.optim.rank import check_rank
 from disteconometrics.optim.whiten import Whitened
 
-__all__ = ["FirthMaximum", "balance", "firth", "profile", "restricted"]
+__all__ = ["FirthMaximum", "Profile", "against_constant", "balance", "firth", "profile", "restricted"]
 
 Array = NDArray[np.float64]
 
@@ -48,6 +48,7 @@ CHUNK = 400_000  # entries of the largest array of a chunk
 EXACT = 3e9  # multiplications in a pass up to which the Hessian of the penalty is formed
 MOST_COLUMNS = 40  # … and columns
 ROOT = 1e-6  # distance of the signed root from its target at which the last Newton step of an interval's end is taken
+HIGHER = 1e-6  # of l* above the estimate's, beyond rounding: there is another maximum
 ENDS = 60  # points of a profile tried per end
 
 
@@ -126,16 +127,16 @@ def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
     loglik, information = np.zeros(m), np.zeros((m, k, k))
     for block in _pieces(blocks, m, exact):
         ll, _, _, w = _terms(block, c)
-        a = block.weights
-        loglik += ll.sum(axis=1) if a is None else ll @ a
-        information += _gram(block.X, w if a is None else w * a)
+        a = np.ones(1) if block.weights is None else block.weights
+        loglik += np.sum(ll * a, axis=1)
+        information += _gram(block.X, w * a)
     L, good = _cholesky(information)
     J = np.swapaxes(np.linalg.inv(L), 1, 2)  # J·J' = I⁻¹
     score, half, cubic = np.zeros((m, k)), np.zeros((m, k, k)), np.zeros((m, k, k * k))
     for block in _pieces(blocks, m, exact):
         _, r, p, w = _terms(block, c)
         q = np.square(block.X @ J).sum(axis=2)  # x'I⁻¹x
-        a = 1.0 if block.weights is None else block.weights
+        a = np.ones(1) if block.weights is None else block.weights
         score += ((r - w * q * p) * a) @ block.X
         if exact:
             half += _gram(block.X, w * (1 - 6 * w) * q * a)
@@ -165,7 +166,13 @@ def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
     values = np.linalg.eigvalsh(np.where(np.isfinite(H), H, 0.0))
     H = np.where((values[:, 0] > 1e-6 * np.abs(values[:, -1]))[:, None, None], H, plain)
     s = np.sqrt(np.maximum(np.diagonal(H, axis1=1, axis2=2), 1e-300))
-    gamma = np.linalg.solve(H / (s[:, :, None] * s[:, None, :]), (g / s)[:, :, None])[:, :, 0] / s
+    H = H / (s[:, :, None] * s[:, None, :])
+    lost = ~np.all(np.isfinite(H), axis=(1, 2))
+    H[lost] = np.eye(H.shape[1])
+    lost |= np.linalg.eigvalsh(H)[:, 0] < 1e-14
+    H[lost] = np.eye(H.shape[1])
+    gamma = np.linalg.solve(H, (g / s)[:, :, None])[:, :, 0] / s
+    gamma[lost] = np.nan  # nowhere to go: the problem stops unconverged
     return (N @ gamma[:, :, None])[:, :, 0], np.maximum(np.sum(gamma * g, axis=1), 0.0)
 
 
@@ -279,7 +286,7 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
         s.passes,
         float(s.decrement[0]),
         condition,
-        "Firth, whitened Newton" if exact else "Firth, whitened scoring",
+        "whitened Newton" if exact else "whitened scoring",
         column_max,
     )
     inside = float(s.point.penalised[0])
@@ -296,17 +303,57 @@ def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> 
     """
     A = R @ fit.basis
     size = np.linalg.norm(A, axis=1, keepdims=True)
-    A, b = A / size, r / size[:, 0]
+    return _ratio(fit, A / size, r / size[:, 0], maxiter)
+
+
+def against_constant(fit: FirthMaximum, *, maxiter: int = 100) -> tuple[float, bool]:
+    """The same for the hypothesis that x'β is constant, where some combination of the columns is one in every row."""
+    gram, total = np.zeros_like(fit.basis), np.zeros(len(fit.basis))
+    for block in fit.blocks:
+        gram += block.X.T @ block.X
+        total += block.X.sum(axis=0)
+    constant = np.linalg.solve(gram, total)  # Z·c = 1
+    A = np.linalg.qr(constant[:, None], mode="complete")[0][:, 1:].T
+    return _ratio(fit, A, np.zeros(len(A)), maxiter)
+
+
+def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, bool]:
+    """Likelihood ratio of A·c = b, rows of A independent and of unit length."""
     q = len(A)
-    Q = np.linalg.qr(A.T, mode="complete")[0]
-    N = Q[None, :, q:]
+    if not q:
+        return 0.0, True
+    N = np.linalg.qr(A.T, mode="complete")[0][None, :, q:]
     c = fit.maximum.coordinates
-    starts = np.stack([c - np.linalg.lstsq(A, A @ c - b, rcond=None)[0], np.linalg.lstsq(A, b, rcond=None)[0]])
+    inverse = fit.maximum.inner @ fit.maximum.inner.T
+    toward = -inverse @ A.T @ np.linalg.solve(A @ inverse @ A.T, A @ c - b)  # the quadratic model's restricted maximum
+    starts = np.stack([c + toward, np.linalg.lstsq(A, b, rcond=None)[0]])
     with np.errstate(all="ignore"):
         exact = _affordable(fit.blocks, 1)
-        best = int(np.argmax(np.nan_to_num(_evaluate(fit.blocks, starts, False).penalised, nan=-np.inf)))
-        s = _solve(fit.blocks, starts[best : best + 1], N, exact, DECREMENT, maxiter)
-    return max(2 * (fit.inner_penalised - float(s.point.penalised[0])), 0.0), bool(s.converged[0])
+        values = np.nan_to_num(_evaluate(fit.blocks, starts, False).penalised, nan=-np.inf)
+        order = np.argsort(-values)
+        for i in order:
+            s = _solve(fit.blocks, starts[i : i + 1], N, exact, DECREMENT, maxiter)
+            if s.converged[0]:
+                break
+        else:
+            s = _continued(fit, toward, N, exact, maxiter)
+    return 2 * (fit.inner_penalised - float(s.point.penalised[0])), bool(s.converged[0])
+
+
+def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool, maxiter: int) -> _Solved:
+    """The restricted maximum by way of restrictions ever farther from the estimate, each started where the last one ended."""
+    share, stride, c = 0.0, 0.25, fit.maximum.coordinates[None, :]
+    s = _solve(fit.blocks, c, N[:, :, :0], exact, DECREMENT, maxiter)
+    last = s._replace(converged=np.zeros(1, dtype=bool))
+    while share < 1 and stride > 1e-4:
+        stride = min(stride, 1 - share)
+        s = _solve(fit.blocks, c + stride * toward, N, exact, DECREMENT if share + stride == 1 else PROFILE_DECREMENT, maxiter)
+        if s.converged[0]:
+            share, c, last = share + stride, s.c, s
+            stride *= 2
+        else:
+            stride /= 4
+    return last if share >= 1 else last._replace(converged=np.zeros(1, dtype=bool))
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +380,19 @@ def _tangent(point: _Point, t: Array, N: Array) -> Array:
     return v
 
 
-def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> tuple[Array, Array]:
+class Profile(NamedTuple):
+    """Intervals, signed roots, and whether a profile rose above the estimate: the penalised likelihood then has several maxima.
+
+    ``bounds`` (k, 2) are ends b with 2{l* − max l*(β_j = b)} = quantile, NaN where none was found; ``roots`` (k,) are
+    sign(β_j)·√(2{l* − max l*(β_j = 0)}), NaN where the restricted maximum was not reached; ``higher`` (k,) bool.
+    """
+
+    bounds: Array
+    roots: Array
+    higher: NDArray[np.bool_]
+
+
+def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> Profile:
     """Profile-penalised-likelihood intervals, and the signed roots of the likelihood ratios of zero coefficients.
 
     Parameters
@@ -343,14 +402,13 @@ def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> tuple[
 
     Returns
     -------
-    bounds : (k, 2) float64 array, ends b with 2{l* − max l*(β_j = b)} = quantile; NaN where none was found.
-    roots : (k,) float64 array, sign(β_j)·√(2{l* − max l*(β_j = 0)}); NaN where the restricted maximum was not reached.
+    Profile
     """
     with np.errstate(all="ignore"):
         return _profile(fit, quantile, maxiter)
 
 
-def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> tuple[Array, Array]:
+def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> Profile:
     T, c0 = fit.basis, fit.maximum.coordinates
     k = len(c0)
     size = np.linalg.norm(T, axis=1)
@@ -365,9 +423,9 @@ def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> tuple[Array, A
     roots = _zero_roots(fit, _Lines(t, N, v), here, exact, maxiter)
     twice = np.tile(np.arange(k), 2)
     sign = np.repeat([-1.0, 1.0], k)
-    ends = _ends(fit, _Lines(t, N, v).take(twice), here[twice], sign, spread[twice], quantile, exact, maxiter)
+    ends, higher = _ends(fit, _Lines(t, N, v).take(twice), here[twice], sign, spread[twice], quantile, exact, maxiter)
     bounds = ends.reshape(2, k).T * size[:, None]
-    return bounds, roots
+    return Profile(bounds, roots, higher[:k] | higher[k:])
 
 
 def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxiter: int) -> Array:
@@ -382,13 +440,16 @@ def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxi
 
 def _ends(
     fit: FirthMaximum, lines: _Lines, here: Array, sign: Array, spread: Array, quantile: float, exact: bool, maxiter: int
-) -> Array:
-    """Ends (m,) of profile intervals in units of t'c: Newton on the signed root of the likelihood ratio, inside a bracket."""
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Ends (m,) of profile intervals in units of t'c, and whether l* rose above the estimate on the way.
+
+    Newton on the signed root of the likelihood ratio, inside a bracket.
+    """
     target, m = np.sqrt(quantile), len(here)
     c = np.tile(fit.maximum.coordinates, (m, 1))
     at, tangent, answer = np.zeros(m), lines.tangent.copy(), np.full(m, np.nan)  # ``at``: distance from the estimate
     low, high, x = np.zeros(m), np.full(m, np.inf), target * spread
-    active = np.isfinite(x)
+    active, higher = np.isfinite(x), np.zeros(m, dtype=bool)
     for _ in range(ENDS):
         on = np.flatnonzero(active)
         if not len(on):
@@ -404,6 +465,7 @@ def _ends(
         v = _tangent(point, lines.t[good], lines.N[good])
         z = np.sqrt(np.maximum(2 * (fit.inner_penalised - point.penalised - s.decrement[ok] / 2), 0.0))
         slope = -sign[good] * np.sum(point.score * v, axis=1) / z  # dz/dx
+        higher[good] |= point.penalised > fit.inner_penalised + HIGHER
         c[good], at[good], tangent[good] = s.c[ok], x[good], v
         step = (target - z) / slope
         sure = (np.abs(target - z) < ROOT) & (slope > 0)
@@ -415,7 +477,7 @@ def _ends(
         wild = ~(slope > 0) | (new <= low[good]) | (new >= high[good]) | (new > 3 * x[good] + spread[good])
         x[good] = np.where(wild, limit, new)
         active[good[sure]] = False
-    return answer
+    return answer, higher
 
 
 def balance(index: Array, y: Array, counts: Array | None) -> float:
