@@ -6,11 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from disteconometrics.plots.diagnostics import calibration, influence, roc
     from disteconometrics.plots.estimates import coefficients, effect
 
-__all__ = ["coefficients", "effect"]
+__all__ = ["calibration", "coefficients", "effect", "influence", "roc"]
 
-_HOME = {"coefficients": "disteconometrics.plots.estimates", "effect": "disteconometrics.plots.estimates"}
+_HOME = {
+    "calibration": "disteconometrics.plots.diagnostics",
+    "influence": "disteconometrics.plots.diagnostics",
+    "roc": "disteconometrics.plots.diagnostics",
+    "coefficients": "disteconometrics.plots.estimates",
+    "effect": "disteconometrics.plots.estimates",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -170,3 +170,24 @@ def test_what_weights_clusters_and_separation_rule_out(data: pd.DataFrame) -> No
     with pytest.raises(NeedsData):
         loaded.roc()
     assert loaded.roc(data=data).auc == clustered.roc().auc
+
+
+def test_pictures_hold_the_numbers(data: pd.DataFrame) -> None:
+    from matplotlib import pyplot as plt
+
+    res = de.Logit("y ~ x + z").fit(data, cov=de.Cluster("g"))
+    ax = de.plots.roc(res, data=data.iloc[:100])
+    assert len(ax.data) == len(res.roc(data=data.iloc[:100]).table)
+    assert "s.e." not in ax.texts[0].get_text()  # clustered: no standard error to print
+    first = de.plots.calibration(res.calibration(5))
+    assert len(first.data) == 5
+    second = de.plots.influence(res, label=2)
+    top = res.influence().table()["cooks_distance"].nlargest(2)
+    assert [t.get_text() for t in second.texts] == [str(i) for i in top.index]
+    for drawn in (ax, first, second):
+        drawn.figure.canvas.draw()
+        plt.close(drawn.figure)
+    with pytest.raises(OptionError, match="has its rows already"):
+        de.plots.roc(res.roc(), data=data)
+    with pytest.raises(OptionError, match=r"\.influence\(\)"):
+        de.plots.influence(res.estimates)
