@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.probit import Probit
+    from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.report.comparison import compare
 
-__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "Probit", "compare", "datasets", "errors", "load", "plots"]
+__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "Probit", "bootstrap", "compare", "datasets", "errors", "load", "plots"]
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ _HOME = {
     "HAC": "disteconometrics.inference.covariance",
     "Logit": "disteconometrics.estimators.logit",
     "Probit": "disteconometrics.estimators.probit",
+    "bootstrap": "disteconometrics.inference.bootstrap",
     "compare": "disteconometrics.report.comparison",
     "load": "disteconometrics.estimators.loading",
 }

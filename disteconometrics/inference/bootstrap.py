@@ -1,0 +1,520 @@
+"""`bootstrap`: the law of any statistic of any estimator, by fitting again to resampled data.
+
+Four ways to resample: rows (``pairs``), whole clusters (``cluster``), positive random weights (``exchangeable``), and
+multipliers on the scores of clusters with the tested value imposed (``score``, for few clusters).  An estimator that offers
+`Resampling` has statistics of its coefficients computed many at a time; everything else is fitted draw by draw.
+
+References
+----------
+Efron, Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall.
+Davison, Hinkley (1997), Bootstrap Methods and their Application, Cambridge University Press.
+Præstgaard, Wellner (1993), Exchangeably weighted bootstraps of the general empirical process, Annals of Probability 21,
+doi:10.1214/aop/1176989011.
+Cameron, Gelbach, Miller (2008), Bootstrap-based improvements for inference with clustered errors, Review of Economics and
+Statistics 90, doi:10.1162/rest.90.3.414.
+Kline, Santos (2012), A score based approach to wild bootstrap inference, Journal of Econometric Methods 1,
+doi:10.1515/2156-6674.1006.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disteconometrics.errors import (
+    ConvergenceWarning,
+    DisteconometricsError,
+    DisteconometricsWarning,
+    OptionError,
+    OutcomeError,
+    SeparationError,
+    SeparationWarning,
+    WithheldError,
+)
+from disteconometrics.inference.bootstrap_results import BootstrapResults, LeaveOut
+from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.expressions import evaluate
+from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.resample import Plan, seed_sequence, take_rows
+from disteconometrics.inference.score_bootstrap import ScoreTests
+
+__all__ = ["Resampling", "bootstrap"]
+
+Array = NDArray[np.float64]
+
+KINDS = ("pairs", "cluster", "exchangeable", "score")
+SCHEMES = {"exchangeable": ("exponential", "multinomial"), "score": ("webb", "rademacher")}
+MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function of the coefficients
+
+
+class Resampling(Protocol):
+    """What an estimator may offer, by a method ``resampling(result)``, to be resampled quickly and on its own rows.
+
+    ``positions`` (n,) are the rows used, ``weights`` their type and values; ``solve`` gives estimates (R, k) under weights
+    (R, n) with a reason for each that failed, and may be used if ``direct``; ``restricted`` gives scores (n, k) and
+    information (k, k) with a coefficient held at a value.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def positions(self) -> NDArray[np.intp]: ...
+    @property
+    def weights(self) -> tuple[str | None, Array | None]: ...
+    @property
+    def equation(self) -> MEstimate: ...
+    @property
+    def direct(self) -> bool: ...
+    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]: ...
+    def solve(self, weights: Array) -> tuple[Array, list[str]]: ...
+    def restricted(self, j: int, value: float) -> tuple[Array, Array] | None: ...
+
+
+def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
+    """Names and values (q,) of what a statistic returned: a number, Series, dict, array, or anything with ``.estimates``."""
+    value = getattr(value, "estimates", value)
+    if isinstance(value, Estimates):
+        return tuple(map(str, value.names)), np.asarray(value.values, dtype=np.float64)
+    if isinstance(value, pd.Series):
+        return tuple(map(str, value.index)), value.to_numpy(dtype=np.float64)
+    if isinstance(value, dict):
+        return tuple(map(str, value)), np.array(list(value.values()), dtype=np.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.zeros((0, 0))
+    if array.ndim > 1 or array.size == 0:
+        raise OptionError(
+            f"statistic returned {type(value).__name__}; return a number, a Series, a dict, an array (q,) or estimates."
+        )
+    return (("statistic",), array[None]) if array.ndim == 0 else (tuple(f"statistic[{i}]" for i in range(len(array))), array)
+
+
+def _coefficients(result: Any) -> Any:
+    return result.params
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """All that a worker needs to compute a chunk of replications."""
+
+    estimator: Any
+    data: Any
+    plan: Plan
+    statistic: Callable[[Any], Any]
+    names: tuple[str, ...]
+    texts: tuple[str, ...] | None  # functions of the coefficients, when ``engine`` may be used
+    engine: Resampling | None
+    positions: NDArray[np.intp]
+    cluster: str | None
+    weights: tuple[str | None, Array | None]
+
+    def chunk(self, i: int, count: int) -> tuple[Array, list[str]]:
+        """Values (count, q) of the first replications of chunk i, NaN with a reason where there are none."""
+        with _one_thread():
+            drawn = self.plan.draw(i)[:count]
+            if self.engine is None:
+                return self._refits(drawn)
+            by_row = self.plan.by_row(drawn)
+            kind, w = self.weights
+            if w is not None and not (kind == "frequency" and self.plan.copies is not None):
+                by_row = by_row * w
+            params, reasons = self.engine.solve(by_row)
+            if self.texts is None:
+                return params, reasons
+            values = np.full((count, len(self.texts)), np.nan)
+            for r in np.flatnonzero([not reason for reason in reasons]):
+                values[r] = [evaluate(t, self.engine.names, params[r]).value for t in self.texts]
+                reasons[r] = "" if np.isfinite(values[r]).all() else "statistic not finite"
+            return values, reasons
+
+    def _refits(self, drawn: Array) -> tuple[Array, list[str]]:
+        values, reasons = np.full((len(drawn), len(self.names)), np.nan), []
+        for r, counts in enumerate(drawn):
+            rows, copies = self.plan.rows_of(counts)
+            columns: dict[str, Any] = {} if self.cluster is None else {self.cluster: copies}
+            if self.plan.copies is not None:
+                rows = np.flatnonzero(counts)
+                columns = {self.estimator.weights: counts[rows]}
+            values[r], reason = self.refit(take_rows(self.data, self.positions[rows], **columns))
+            reasons.append(reason)
+        return values, reasons
+
+    def refit(self, table: Any) -> tuple[Array, str]:
+        """The statistic (q,) of one table, or NaN with a reason."""
+        nothing = np.full(len(self.names), np.nan)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                result = self.estimator.fit(table)
+                names, values = named_values(self.statistic(result))
+            except OutcomeError:
+                return nothing, "the outcome does not vary"
+            except SeparationError:
+                return nothing, "separation: no finite maximum"
+            except (DisteconometricsError, np.linalg.LinAlgError) as error:
+                return nothing, _reason(error)
+        for warning in told:
+            if issubclass(warning.category, SeparationWarning):
+                return nothing, "separation: no finite maximum"
+            if issubclass(warning.category, ConvergenceWarning):
+                return nothing, "no convergence"
+        if names != self.names:
+            return nothing, "coefficients not identified"
+        return values, "" if np.isfinite(values).all() else "statistic not finite"
+
+
+def _reason(error: Exception) -> str:
+    known = {"CollinearityError": "coefficients not identified", "LevelError": "coefficients not identified"}
+    return known.get(type(error).__name__, type(error).__name__)
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def _one_thread() -> Any:
+    return _controller().limit(limits=1)
+
+
+def _results(
+    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], n_jobs: int | None, sizes: Sequence[int]
+) -> Iterator[Any]:
+    """Results of the calls in order, with a progress bar where there is a terminal."""
+    import joblib
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=sum(sizes), desc="bootstrap", disable=None, leave=False)
+    results: Iterable[Any]
+    if joblib.effective_n_jobs(n_jobs) == 1:
+        results = (function(*a) for a in arguments)
+    else:
+        calls = [joblib.delayed(function)(*a) for a in arguments]
+        try:
+            results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(calls)
+        except (ValueError, NotImplementedError):  # a backend that gives all at once
+            results = joblib.Parallel(n_jobs=n_jobs)(calls)
+    with bar:
+        for size, result in zip(sizes, results, strict=True):
+            bar.update(size)
+            yield result
+
+
+def _scheme(kind: str, cluster: str | None, weights: str | None) -> str:
+    """Check the choices and return how weights are drawn."""
+    if kind not in KINDS:
+        raise OptionError(f"kind={kind!r} is not known; use one of {', '.join(map(repr, KINDS))}.")
+    if kind in ("cluster", "score") and cluster is None:
+        raise OptionError(f"kind={kind!r} needs cluster=, the name of the column that says who belongs together.")
+    if kind == "pairs" and cluster is not None:
+        raise OptionError("kind='pairs' draws single rows; with cluster= write kind='cluster' (or 'score' for few clusters).")
+    if cluster is not None and not isinstance(cluster, str):
+        raise OptionError(f"cluster is the name of a column, not {type(cluster).__name__}.")
+    allowed = SCHEMES.get(kind, ())
+    if weights is not None and weights not in allowed:
+        raise OptionError(f"weights={weights!r} is not for kind={kind!r}; use {' or '.join(map(repr, allowed)) or 'None'}.")
+    return weights or (allowed[0] if allowed else "counts")
+
+
+def _check_reps(reps: Any) -> int:
+    if isinstance(reps, bool) or not isinstance(reps, (int, np.integer)) or reps < 2:
+        raise OptionError(f"reps={reps!r}: give a whole number of at least 2 replications, such as 999.")
+    return int(reps)
+
+
+def bootstrap(
+    estimator: Any,
+    data: Any,
+    reps: int = 999,
+    *,
+    kind: str = "pairs",
+    cluster: str | None = None,
+    statistic: Callable[[Any], Any] | str | Sequence[str] | None = None,
+    weights: str | None = None,
+    seed: int | np.random.Generator | None = None,
+    n_jobs: int | None = None,
+) -> BootstrapResults:
+    """Resample the data, fit again, and return the law of a statistic.
+
+    Parameters
+    ----------
+    estimator : any specification with ``fit(data)``, such as ``de.Logit("y ~ x")``.
+    data : pandas or polars DataFrame, or dict of arrays of one length.
+    reps : int, replications; 999 rather than 1,000 puts interval limits on draws.
+    kind : {"pairs", "cluster", "exchangeable", "score"}
+        Draw rows; draw whole clusters; weigh rows (or clusters) by random weights of mean one; or multiply the scores of
+        clusters, which gives tests and intervals of coefficients that hold with few clusters.
+    cluster : str or None
+        Name of the cluster column, for every kind but pairs.
+    statistic : callable, text, texts or None
+        From a result to a number, Series, dict, array (q,) or estimates; texts are functions of the coefficients, such as
+        ``"educ / age"``; None: the coefficients.
+    weights : str or None
+        Exchangeable: ``"exponential"`` (default) or ``"multinomial"``; score: ``"webb"`` (default) or ``"rademacher"``.
+    seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
+    n_jobs : int or None, joblib workers; the draws are the same whatever their number and backend.
+
+    Returns
+    -------
+    BootstrapResults
+
+    Raises
+    ------
+    OptionError
+        If a choice is not known, or the kind needs an estimator that offers `Resampling`.
+    WithheldError
+        If the estimate itself is not finite, or no replication gave one.
+
+    Warns
+    -----
+    DisteconometricsWarning
+        If replications failed or were interrupted; failures are counted by reason in ``.failures``.
+
+    References
+    ----------
+    Efron, Tibshirani (1993), An Introduction to the Bootstrap.  Davison, Hinkley (1997), Bootstrap Methods and their
+    Application.  Cameron, Gelbach, Miller (2008), doi:10.1162/rest.90.3.414.  Kline, Santos (2012),
+    doi:10.1515/2156-6674.1006.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> boot = de.bootstrap(de.Logit("affair ~ rate_marriage + age"), de.datasets.fair(), reps=99, seed=1)
+    >>> boot.draws.shape, boot.failures.sum()
+    ((99, 3), 0)
+    >>> bool(((boot.bse / boot.result.bse - 1).abs() < 0.3).all())
+    True
+    """
+    reps, scheme = _check_reps(reps), _scheme(kind, cluster, weights)
+    texts = (statistic,) if isinstance(statistic, str) else None if callable(statistic) or statistic is None else tuple(statistic)
+    sequence = seed_sequence(seed)
+    result = estimator.fit(data)
+    offer = getattr(estimator, "resampling", None)
+    engine: Resampling | None = None if offer is None else offer(result)
+    call = _statistic(statistic, texts)
+    names, estimate = named_values(call(result))
+    if not np.isfinite(estimate).all():
+        bad = ", ".join(n for n, v in zip(names, estimate, strict=True) if not np.isfinite(v))
+        raise WithheldError(f"The estimate itself is not finite ({bad}), so there is nothing to resample around.")
+    plan, positions = _plan(engine, data, sequence, scheme, kind, cluster)
+    if kind == "score":
+        return _score(engine, result, plan, reps, names, estimate, statistic, str(cluster), sequence, seed)
+    fast = engine is not None and engine.direct and not callable(statistic)
+    if kind == "exchangeable" and not fast:
+        raise OptionError(
+            "kind='exchangeable' needs coefficients of an estimator that takes weights on its rows; use kind='pairs'."
+        )
+    if not fast and "lag(" in str(getattr(estimator, "formula", "")):
+        raise OptionError("Resampled rows have no order, so a lag cannot be taken again; add it as a column of the data.")
+    renamed = cluster if cluster is not None and cluster not in str(getattr(estimator, "formula", "")) else None
+    row_weights = (None, None) if engine is None else engine.weights
+    task = _Task(estimator, data, plan, call, names, texts, engine if fast else None, positions, renamed, row_weights)
+    values, reasons, interrupted = _run(task, reps, n_jobs)
+    leave_out = _leave_out(task, engine, kind, plan, fast, n_jobs)
+    return _told(
+        BootstrapResults(
+            result=result,
+            kind=kind,
+            scheme=scheme,
+            names=names,
+            values=estimate,
+            draws=pd.DataFrame(values, columns=list(names)),
+            reasons=tuple(reasons),
+            cluster=cluster,
+            units=plan.units,
+            seed=_told_seed(seed, sequence),
+            leave_out=leave_out,
+        ),
+        reps if interrupted else None,
+    )
+
+
+def _statistic(statistic: Any, texts: tuple[str, ...] | None) -> Callable[[Any], Any]:
+    if statistic is None:
+        return _coefficients
+    if texts is None:
+        call: Callable[[Any], Any] = statistic
+        return call
+
+    def functions(result: Any) -> dict[str, float]:
+        names, values = named_values(result.params)
+        return {t: evaluate(t, names, values).value for t in texts}
+
+    return functions
+
+
+def _told_seed(seed: Any, sequence: np.random.SeedSequence) -> Any:
+    return (sequence.entropy, sequence.spawn_key) if isinstance(seed, np.random.Generator) else sequence.entropy
+
+
+def _plan(
+    engine: Resampling | None, data: Any, sequence: np.random.SeedSequence, scheme: str, kind: str, cluster: str | None
+) -> tuple[Plan, NDArray[np.intp]]:
+    """What is drawn, and where the rows are in the table."""
+    if engine is None:
+        if kind in ("exchangeable", "score"):
+            raise OptionError(f"kind={kind!r} needs an estimator that offers its scores; use 'pairs' or 'cluster'.")
+        n = len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
+        codes, units = None, n
+        if cluster is not None:
+            column = pd.Series(np.asarray(data[cluster]))
+            if column.isna().any():
+                raise OptionError(f"The cluster column {cluster!r} has {int(column.isna().sum())} missing values; fill them.")
+            codes, levels = pd.factorize(column)
+            units = len(levels)
+        positions = np.arange(n)
+    else:
+        positions, (weight_type, w) = engine.positions, engine.weights
+        codes, units = (None, len(positions)) if cluster is None else engine.codes([cluster])
+        if codes is None and weight_type == "frequency":
+            return Plan(sequence, scheme, units, len(positions), None, w), positions
+    if cluster is not None and units < 2:
+        raise OptionError(f"The cluster column {cluster!r} has a single value; at least two clusters are needed.")
+    return Plan(sequence, scheme, units, len(positions), codes), positions
+
+
+def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str], bool]:
+    """All replications, or those that were done when the user interrupted."""
+    size = task.plan.chunk
+    sizes = [min(size, reps - i) for i in range(0, reps, size)]
+    values: list[Array] = []
+    reasons: list[str] = []
+    interrupted = False
+    try:
+        for v, r in _results(task.chunk, list(enumerate(sizes)), n_jobs, sizes):
+            values.append(v)
+            reasons.extend(r)
+    except KeyboardInterrupt:
+        if not values:
+            raise
+        interrupted = True
+    return np.concatenate(values), reasons, interrupted
+
+
+def _told(boot: BootstrapResults, wanted: int | None) -> BootstrapResults:
+    failed = int(boot.failures.sum())
+    if failed == len(boot.draws):
+        raise WithheldError(f"All {failed} replications failed: {boot.failures.to_dict()}.")
+    if wanted is not None:
+        text = f"Interrupted: {len(boot.draws)} of {wanted} replications are done and kept."
+        warnings.warn(DisteconometricsWarning(text, hint="run again for the rest"), stacklevel=3)
+    if failed:
+        what = "; ".join(f"{reason}: {count}" for reason, count in boot.failures.items())
+        text = f"{failed} of {len(boot.draws)} replications failed ({what}); standard errors and intervals are from the others."
+        hint = "use kind='exchangeable', whose weights leave no row out"
+        warnings.warn(DisteconometricsWarning(text, hint=hint), stacklevel=3)
+    return boot
+
+
+def _leave_out(task: _Task, engine: Resampling | None, kind: str, plan: Plan, fast: bool, n_jobs: int | None) -> LeaveOut | str:
+    """How to get what every unit does to the statistic, for BCa limits; or why there is none."""
+    if kind == "exchangeable":
+        return "acceleration is a leave-one-out quantity of drawn units, and random weights leave none out; use 'percentile'"
+    if task.weights[0] == "sampling":
+        return "no second-order theory without the sampling design of the weights; use 'percentile'"
+    if fast and engine is not None:
+        return _OneStep(engine, plan, task.texts)
+    if plan.copies is not None:
+        return "leaving out one of several identical rows needs coefficients as the statistic; use 'percentile'"
+    if plan.units > MOST_REFITS:
+        return f"the acceleration of this statistic needs {plan.units} more fits; use 'percentile'"
+    return _Refits(task, n_jobs)
+
+
+@dataclass(frozen=True, eq=False)
+class _OneStep:
+    """One Newton step from the estimate when a unit is left out, with its leverage."""
+
+    engine: Resampling
+    plan: Plan
+    texts: tuple[str, ...] | None
+
+    def __call__(self) -> tuple[Array, Array]:
+        """Changes (m, q) that a unit makes, and how often it counts (m,)."""
+        from disteconometrics.inference.covariance import _group_sums, _leave_one_out
+
+        e, plan = self.engine.equation, self.plan
+        if plan.codes is not None:
+            sums, _ = _group_sums(e, plan.codes, plan.units)
+            deltas, copies = _leave_one_out(e, plan.codes, plan.units, sums), np.ones(plan.units)
+        else:
+            parts, counts = [], []
+            for part in e.source():
+                h = np.square(part.roots @ e.inner).sum(axis=1)
+                parts.append(part.scores @ e.inner / np.maximum(1 - h, 1e-10)[:, None])
+                counts.append(np.ones(len(h)) if part.copies is None else part.copies)
+            deltas, copies = np.concatenate(parts), np.concatenate(counts)
+        changes = deltas @ e.root.T
+        if self.texts is not None:
+            gradients = np.array([evaluate(t, self.engine.names, e.params).gradient for t in self.texts])
+            changes = changes @ gradients.T
+        return changes, copies
+
+
+@dataclass(frozen=True, eq=False)
+class _Refits:
+    """A fit without each unit in turn."""
+
+    task: _Task
+    n_jobs: int | None
+
+    def one(self, g: int) -> Array:
+        """The statistic (q,) without unit g."""
+        plan = self.task.plan
+        units = np.arange(plan.rows) if plan.codes is None else plan.codes
+        values, reason = self.task.refit(take_rows(self.task.data, self.task.positions[units != g]))
+        if reason:
+            raise WithheldError(f"No BCa limits: without unit {g} there is no estimate ({reason}); use method='percentile'.")
+        return values
+
+    def __call__(self) -> tuple[Array, Array]:
+        """Changes (m, q) that a unit makes, and how often it counts (m,)."""
+        units = self.task.plan.units
+        values = np.array(list(_results(self.one, [(g,) for g in range(units)], self.n_jobs, [1] * units)))
+        return values.mean(axis=0) - values, np.ones(units)
+
+
+def _score(
+    engine: Resampling | None,
+    result: Any,
+    plan: Plan,
+    reps: int,
+    names: tuple[str, ...],
+    estimate: Array,
+    statistic: Any,
+    cluster: str,
+    sequence: np.random.SeedSequence,
+    seed: Any,
+) -> BootstrapResults:
+    if engine is None or statistic is not None or getattr(result.model, "penalty", None) is not None:
+        raise OptionError("kind='score' tests coefficients of an estimator by maximum likelihood; leave statistic= out.")
+    if engine.weights[0] == "sampling":
+        raise WithheldError("The score bootstrap has no theory under sampling weights here; use kind='cluster'.")
+    chunks = -(-reps // plan.chunk)
+    multipliers = np.concatenate([plan.draw(i) for i in range(chunks)])[:reps]
+    assert plan.codes is not None
+    tests = ScoreTests(engine.restricted, plan.codes, multipliers, engine.equation, estimate)
+    return BootstrapResults(
+        result=result,
+        kind="score",
+        scheme=plan.scheme,
+        names=names,
+        values=estimate,
+        draws=pd.DataFrame(tests.perturbed(), columns=list(names)),
+        reasons=("",) * reps,
+        cluster=cluster,
+        units=plan.units,
+        seed=_told_seed(seed, sequence),
+        leave_out="scores are perturbed, nothing is left out; use method='score'",
+        score_tests=tests,
+    )

@@ -1,0 +1,234 @@
+"""The result of a bootstrap: draws as a table, standard errors, bias, intervals, failures by reason, a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.score_bootstrap import ScoreTests
+
+__all__ = ["BootstrapResults", "BootstrapSummary", "LeaveOut"]
+
+Array = NDArray[np.float64]
+LeaveOut = Callable[[], tuple[Array, Array]]
+
+METHODS = ("percentile", "basic", "normal", "bca", "score")
+WIDTH = 78
+
+
+@dataclass(frozen=True, eq=False)
+class BootstrapSummary:
+    """A printed bootstrap: title, header lines, the table (q, 5) and notes.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"estimate": [1.0]}, index=["x"])
+    >>> print(BootstrapSummary("Bootstrap", ("3 draws",), table, ()).as_text().splitlines()[2])
+    3 draws
+    """
+
+    title: str
+    header: tuple[str, ...]
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+
+    def as_text(self) -> str:
+        """Plain text, 78 columns wide or as wide as the table."""
+        body = self.table.to_string(float_format=lambda v: f"{v:.4f}").splitlines()
+        width = max(WIDTH, *(len(line) for line in body))
+        rule = "=" * width
+        lines = [self.title.center(width).rstrip(), rule, *self.header, rule, body[0], "-" * width, *body[1:], rule]
+        return "\n".join([*lines, *self.notes])
+
+    __str__ = __repr__ = as_text
+
+    def _repr_html_(self) -> str:
+        return self.as_html()
+
+    def as_html(self) -> str:
+        """HTML, as a notebook shows it."""
+        from html import escape
+
+        text = "<br>".join(map(escape, (self.title, *self.header)))
+        return f"<p>{text}</p>\n{self.table.to_html()}\n" + "".join(f"<p>{escape(n)}</p>" for n in self.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class BootstrapResults:
+    """Draws of a statistic and what follows from them.
+
+    ``result`` is the fit to all rows and ``values`` (q,) its statistic; ``draws`` (reps × names) has a row of NaN for a failed
+    replication, whose reason is in ``reasons`` (reps,), empty where it succeeded; ``units`` rows or clusters were drawn.
+    It refers to the data of the fit (no copy), from which the acceleration of BCa limits is computed when asked for.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> boot = de.bootstrap(de.Logit("GRADE ~ GPA"), de.datasets.spector(), reps=199, seed=1, statistic="exp(GPA)")
+    >>> boot.draws.columns.tolist(), boot.conf_int(method="basic").shape
+    (['exp(GPA)'], (1, 2))
+    """
+
+    result: Any
+    kind: str
+    scheme: str
+    names: tuple[str, ...]
+    values: Array
+    draws: pd.DataFrame
+    reasons: tuple[str, ...]
+    cluster: str | None
+    units: int
+    seed: Any
+    leave_out: LeaveOut | str = field(repr=False, default="")
+    score_tests: ScoreTests | None = field(repr=False, default=None)
+
+    def _series(self, values: Array) -> pd.Series:
+        return pd.Series(values, index=pd.Index(self.names))
+
+    @cached_property
+    def _good(self) -> Array:
+        """Draws that succeeded (m, q)."""
+        kept = np.array([not reason for reason in self.reasons])
+        return np.asarray(self.draws.to_numpy()[kept])
+
+    @property
+    def params(self) -> pd.Series:
+        """The statistic of the fit to all rows (q,)."""
+        return self._series(self.values)
+
+    @property
+    def failures(self) -> pd.Series:
+        """Failed replications by reason."""
+        found = [reason for reason in self.reasons if reason]
+        names, counts = np.unique(np.array(found, dtype=object), return_counts=True)
+        return pd.Series(counts, index=pd.Index(names, dtype=object), dtype=np.int64)
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance (q, q) of the draws."""
+        names = pd.Index(self.names)
+        return pd.DataFrame(np.atleast_2d(np.cov(self._good.T)), index=names, columns=names)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Bootstrap standard errors (q,): standard deviations of the draws."""
+        return self._series(self._good.std(axis=0, ddof=1))
+
+    @property
+    def bias(self) -> pd.Series:
+        """Mean of the draws less the estimate (q,)."""
+        return self._series(self._good.mean(axis=0) - self.values)
+
+    @property
+    def estimates(self) -> Estimates:
+        """The estimates with the covariance of the draws; tests and limits from the normal law."""
+        return Estimates(self.names, self.values, self.cov_params().to_numpy())
+
+    @cached_property
+    def pvalues(self) -> pd.Series:
+        """p-values (q,) of zero coefficients by the score bootstrap; for other kinds, those of `estimates` (normal law)."""
+        if self.score_tests is None:
+            return self._series(self.estimates.p_value)
+        return self._series(np.array([self.score_tests.p_value(j, 0.0) for j in range(len(self.names))]))
+
+    def pvalue(self, name: str, value: float) -> float:
+        """p-value of the hypothesis that a coefficient has a value, by the score bootstrap.
+
+        Raises: OptionError for an unknown name; WithheldError for other kinds.
+        """
+        if self.score_tests is None:
+            raise WithheldError("Only kind='score' imposes the hypothesis; see whether conf_int() holds the value.")
+        if name not in self.names:
+            raise OptionError(f"{name!r} is not among {', '.join(self.names)}.")
+        return self.score_tests.p_value(self.names.index(name), float(value))
+
+    def conf_int(self, alpha: float | None = None, *, level: float = 0.95, method: str | None = None) -> pd.DataFrame:
+        """Confidence limits (q, 2), columns 0 and 1.
+
+        Parameters
+        ----------
+        alpha : float or None, 1 − level.
+        level : float, confidence level.
+        method : {"percentile", "basic", "normal", "bca", "score"} or None
+            Quantiles of the draws; the same mirrored at the estimate; estimate less bias ± z standard errors; bias-corrected
+            and accelerated quantiles, with the acceleration from one-step leave-one-out (or leave-one-cluster-out) values for
+            functions of coefficients and from refits for other statistics; values that the score bootstrap does not reject.
+            None is "percentile", and "score" for kind="score", which has no other.
+
+        Returns
+        -------
+        pandas DataFrame
+
+        Raises
+        ------
+        OptionError, WithheldError
+        """
+        level = check_level(level if alpha is None else 1 - alpha)
+        method = method or ("score" if self.score_tests is not None else "percentile")
+        if method not in METHODS:
+            raise OptionError(f"method={method!r} is not known; use one of {', '.join(map(repr, METHODS))}.")
+        if (method == "score") != (self.score_tests is not None):
+            raise WithheldError(f"method={method!r} has no theory for kind={self.kind!r}; leave method= out.")
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        if self.score_tests is not None:
+            limits = np.array([self.score_tests.interval(j, 1 - level) for j in range(len(self.names))])
+        elif method == "normal":
+            centre, se = self.values - self.bias.to_numpy(), self.bse.to_numpy()
+            limits = centre[:, None] + special.ndtri(tails) * se[:, None]
+        elif method == "bca":
+            limits = self._bca(tails)
+        else:
+            limits = np.quantile(self._good, tails, axis=0, method="weibull").T
+            if method == "basic":
+                limits = 2 * self.values[:, None] - limits[:, ::-1]
+        return pd.DataFrame(limits, index=pd.Index(self.names))
+
+    @cached_property
+    def acceleration(self) -> pd.Series:
+        """Acceleration a (q,) of the BCa limits.  Raises: WithheldError where it is not defined."""
+        if isinstance(self.leave_out, str):
+            raise WithheldError(f"No BCa limits: {self.leave_out}.")
+        changes, copies = self.leave_out()
+        changes = changes - copies @ changes / copies.sum()
+        spread = np.maximum(copies @ changes**2, 1e-300)
+        return self._series(copies @ changes**3 / (6 * spread**1.5))
+
+    def _bca(self, tails: Array) -> Array:
+        a, draws = self.acceleration.to_numpy(), self._good
+        below = (draws < self.values).mean(axis=0) + (draws == self.values).mean(axis=0) / 2
+        if np.any((below == 0) | (below == 1)):
+            raise WithheldError(
+                "No BCa limits: all draws of a statistic are on one side of its estimate; use method='percentile'."
+            )
+        z0 = special.ndtri(below)
+        z = z0[:, None] + special.ndtri(tails)
+        at = special.ndtr(z0[:, None] + z / (1 - a[:, None] * z))
+        return np.array([np.quantile(draws[:, j], at[j], method="weibull") for j in range(len(self.names))])
+
+    def summary(self, level: float = 0.95, method: str | None = None) -> BootstrapSummary:
+        """Estimates, bootstrap standard errors, bias and limits, with the facts a reader would ask for."""
+        limits = self.conf_int(level=level, method=method)
+        table = pd.DataFrame({"estimate": self.params, "std_error": self.bse, "bias": self.bias})
+        if self.score_tests is not None:
+            table = table.drop(columns="bias").assign(p_value=self.pvalues)
+        table = table.assign(conf_low=limits[0], conf_high=limits[1])
+        unit = "rows" if self.cluster is None else f"clusters of {self.cluster}"
+        name = method or ("score" if self.score_tests is not None else "percentile")
+        header = (
+            f"Kind: {self.kind} ({self.scheme})    Replications: {len(self.draws):,}    Failed: {int(self.failures.sum()):,}",
+            f"Units: {self.units:,} {unit}    Seed: {self.seed}",
+        )
+        notes = [f"{100 * level:g}% limits: {name}."]
+        notes += [f"Failed: {reason} ({count})." for reason, count in self.failures.items()]
+        return BootstrapSummary("Bootstrap", header, table, tuple(notes))
+
+    def __repr__(self) -> str:
+        return self.summary().as_text() if self.score_tests is None else f"<{self.kind} bootstrap, {len(self.draws)} draws>"

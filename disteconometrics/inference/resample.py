@@ -1,0 +1,132 @@
+"""Random weights for resampling, reproducible whatever the number of workers.
+
+Replications come in chunks whose size depends on the number of rows alone; chunk i has the random stream number i of the
+seed.  So a replication is the same whoever computes it, and a longer run begins with the shorter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.errors import OptionError
+
+__all__ = ["Plan", "seed_sequence", "take_rows"]
+
+Array = NDArray[np.float64]
+
+CHUNK_ENTRIES = 65_536  # rows times replications
+MOST_DRAWS = 64
+WEBB = np.sqrt(np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]) * np.array([-1, -1, -1, 1, 1, 1])) * np.array([-1, -1, -1, 1, 1, 1])
+
+
+def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSequence:
+    """Random streams of a seed: a whole number, a Generator (spawned from, not advanced) or None (drawn).
+
+    Raises
+    ------
+    OptionError
+        If the seed is something else.
+
+    Examples
+    --------
+    >>> seed_sequence(7).entropy
+    7
+    """
+    if isinstance(seed, np.random.Generator):
+        sequence: Any = seed.bit_generator.seed_seq
+        return np.random.SeedSequence(sequence.entropy, spawn_key=sequence.spawn(1)[0].spawn_key)
+    if seed is None:
+        return np.random.SeedSequence()
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise OptionError(f"seed={seed!r}: give a whole number ≥ 0, a numpy Generator, or None for a drawn seed.")
+    return np.random.SeedSequence(int(seed))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How units are drawn: ``codes`` (n,) give every row its unit of ``units`` (None: rows are units).
+
+    ``copies`` (n,) are frequency weights of rows that are units; ``scheme`` is counts, exponential, multinomial, webb or
+    rademacher.
+
+    Examples
+    --------
+    >>> counts = Plan(np.random.SeedSequence(1), "counts", units=3, rows=3).draw(0)
+    >>> counts.shape, np.unique(counts.sum(axis=1)).tolist()
+    ((64, 3), [3.0])
+    """
+
+    seed: np.random.SeedSequence
+    scheme: str
+    units: int
+    rows: int
+    codes: NDArray[np.intp] | None = None
+    copies: Array | None = None
+
+    @property
+    def chunk(self) -> int:
+        """Replications in a chunk."""
+        return max(1, min(MOST_DRAWS, CHUNK_ENTRIES // max(self.rows, 1)))
+
+    def draw(self, i: int) -> Array:
+        """Weights (chunk, units) of chunk i: counts, positive weights of mean one, or multipliers of mean zero."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i)))
+        shape = (self.chunk, self.units)
+        if self.scheme in ("webb", "rademacher"):
+            return rng.choice(WEBB if self.scheme == "webb" else np.array([-1.0, 1.0]), size=shape)
+        if self.scheme == "exponential":
+            w = rng.standard_exponential(shape) if self.copies is None else rng.standard_gamma(self.copies, shape)
+            total = self.units if self.copies is None else self.copies.sum()
+            return np.asarray(w * (total / w.sum(axis=1, keepdims=True)))
+        if self.copies is not None:
+            total = round(float(self.copies.sum()))
+            return rng.multinomial(total, self.copies / self.copies.sum(), size=self.chunk).astype(np.float64)
+        narrow = np.uint16 if self.units <= 2**16 else np.int64  # twice as quick to draw
+        picked = rng.integers(self.units, size=shape, dtype=narrow).astype(np.intp)
+        picked += np.arange(self.chunk)[:, None] * self.units
+        return np.bincount(picked.ravel(), minlength=self.chunk * self.units).reshape(shape).astype(np.float64)
+
+    def by_row(self, weights: Array) -> Array:
+        """Weights (R, n) of the rows from those of the units (R, units)."""
+        return weights if self.codes is None else weights[:, self.codes]
+
+    def rows_of(self, counts: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows (m,) of one draw with repetition, and which copy (m,) of which unit each belongs to."""
+        picked = np.repeat(np.arange(self.units), counts.astype(np.intp))
+        if self.codes is None:
+            return picked, np.arange(len(picked))
+        order = np.argsort(self.codes, kind="stable")
+        edges = np.concatenate([[0], np.cumsum(np.bincount(self.codes, minlength=self.units))])
+        parts = [order[edges[g] : edges[g + 1]] for g in picked]
+        return np.concatenate(parts), np.repeat(np.arange(len(picked)), [len(p) for p in parts])
+
+
+def take_rows(data: Any, positions: NDArray[np.intp], **columns: Any) -> Any:
+    """Rows of a table (pandas, polars or a dict of arrays) by position, with columns replaced.
+
+    Examples
+    --------
+    >>> take_rows({"y": np.array([1, 2, 3])}, np.array([2, 2]), g=np.array([0, 1]))
+    {'y': array([3, 3]), 'g': array([0, 1])}
+    """
+    if isinstance(data, Mapping):
+        taken = {name: _take(values, positions) for name, values in data.items()}
+        return {**taken, **columns}
+    if hasattr(data, "iloc"):
+        return data.iloc[positions].reset_index(drop=True).assign(**columns)
+    taken = data[positions]
+    if not columns:
+        return taken
+    series = type(taken[taken.columns[0]])
+    return taken.with_columns(**{name: series(name, values) for name, values in columns.items()})
+
+
+def _take(values: Any, positions: NDArray[np.intp]) -> Any:
+    if hasattr(values, "iloc"):
+        return values.iloc[positions].reset_index(drop=True)
+    return np.asarray(values)[positions] if not hasattr(values, "dtype") else values[positions]

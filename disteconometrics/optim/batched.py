@@ -1,0 +1,518 @@
+"""Maximise many index-model log-likelihoods at once: one Newton iteration over a batch axis.
+
+Two shapes of problem, solved in chunks that stay in cache:
+
+- *Different data* (`maximise_many`): X (R, n, k), as in a Monte Carlo study.  Products run over a copy (R, k, n).
+- *Shared design, different weights* (`maximise_weighted`): X (n, k) and weights (R, n), as in a bootstrap.  All Hessians of
+  a chunk are one product, weights (R, n) times the rowwise outer products (n, k(k+1)/2).
+
+The rule of `optim.newton` decides when a problem is done: Newton decrement below 1e-13 and no index that moves.  The
+information is that of the last point, whose error is the square of the step before.  No step is halved here: whatever does
+not contract, looks separated or is ill-conditioned is settled by the single engine, so results equal single fits, and a
+problem without a maximum is flagged, never raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.blocks import Block
+from disteconometrics.errors import DisteconometricsError
+from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.optim.newton import CONDITION, DECREMENT, INDEX_MOVE, RankDeficient, maximise
+
+__all__ = [
+    "CONVERGED",
+    "NOT_CONVERGED",
+    "OUT_OF_RANGE",
+    "RANK_DEFICIENT",
+    "REASONS",
+    "SEPARATED",
+    "Batch",
+    "Shared",
+    "chunk_size",
+    "maximise_many",
+    "maximise_weighted",
+    "share",
+    "solve_shared",
+]
+
+Array = NDArray[np.float64]
+Slopes = Callable[[Array, Array, Array | None], Array]
+
+CONVERGED, SEPARATED, RANK_DEFICIENT, NOT_CONVERGED, OUT_OF_RANGE = range(5)
+REASONS = (
+    "",
+    "separation: no finite maximum",
+    "coefficients not identified",
+    "no convergence",
+    "values out of range",
+)
+
+PASSES = 15  # in the batch; what needs more is looked at on its own
+CLOSE = 1e-11  # fall of the decrement in a pass: what the information at this point misses is that much
+KEEP = 1e-4  # decrement from which a kept information takes the estimate there, when nobody asks for it at the estimate
+KEPT_DECREMENT = 1e-15  # to stop at with a kept information, whose step is less exact
+FEW_COLUMNS = 5  # up to which a sum of rowwise outer products beats a product of small matrices
+CHUNK_ENTRIES = 65_536  # rows times problems in a chunk: a few such arrays fit into the cache
+MOST_PROBLEMS = 64
+PRODUCTS = 8_000_000  # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Solutions of R problems.
+
+    ``params`` (R, k) and ``inverse`` (R, k, k), the inverse information, are NaN where ``status`` (R,) is not CONVERGED;
+    ``loglik`` (R,) sums natural logs over observations; ``passes`` (R,) counts passes over the rows; ``single`` (R,) says
+    which problems the single engine settled.  ``inverse`` and ``loglik`` are None where they were not asked for.
+    """
+
+    params: Array
+    inverse: Array | None
+    loglik: Array | None
+    status: NDArray[np.int8]
+    passes: NDArray[np.int32]
+    single: NDArray[np.bool_]
+
+    @property
+    def std_error(self) -> Array:
+        """Standard errors (R, k) from the inverse information; NaN without one."""
+        if self.inverse is None:
+            return np.full(self.params.shape, np.nan)
+        return np.asarray(np.sqrt(np.diagonal(self.inverse, axis1=1, axis2=2)))
+
+
+def _logistic_slopes(y: Array, eta: Array, info: Array | None) -> Array:
+    """Scores of the logit per row (r, n), in the place of ``eta``, and its information written into ``info``."""
+    np.negative(eta, out=eta)
+    np.exp(eta, out=eta)
+    eta += 1.0
+    np.reciprocal(eta, out=eta)
+    if info is not None:
+        np.multiply(eta, eta, out=info)
+        np.subtract(eta, info, out=info)
+    return np.subtract(y, eta, out=eta)
+
+
+def _slopes(kernel: Kernel) -> Slopes:
+    if kernel == LOGISTIC:  # equal, since a worker has a copy
+        return _logistic_slopes
+
+    def slopes(y: Array, eta: Array, info: Array | None) -> Array:
+        terms = kernel.terms(np.broadcast_to(y, eta.shape), eta)
+        if info is not None:
+            np.square(terms.root_weight, out=info)
+        return terms.score
+
+    return slopes
+
+
+def _loglik(kernel: Kernel, y: Array, eta: Array) -> Array:
+    """Log-likelihood of every row (r, n)."""
+    if kernel != LOGISTIC:
+        return kernel.terms(np.broadcast_to(y, eta.shape), eta).loglik
+    rows = np.exp(eta)
+    np.log1p(rows, out=rows)
+    eta *= y
+    return np.subtract(eta, rows, out=rows)
+
+
+def _spread(k: int) -> NDArray[np.intp]:
+    """Where the entries of a (k, k) matrix are in its upper triangle (k*k,)."""
+    a, b = np.triu_indices(k)
+    spread = np.empty((k, k), dtype=np.intp)
+    spread[a, b] = spread[b, a] = np.arange(len(a))
+    return spread.ravel()
+
+
+def _outer_columns(columns: Array) -> Array:
+    """Products of pairs of columns, (R, k, n) → (R, k(k+1)/2, n)."""
+    R, k, n = columns.shape
+    out = np.empty((R, k * (k + 1) // 2, n))
+    at = 0
+    for j in range(k):
+        np.multiply(columns[:, j : j + 1], columns[:, j:], out=out[:, at : at + k - j])
+        at += k - j
+    return out
+
+
+class _Problems:
+    """A chunk of problems; ``take`` (r,) are positions in it that are still open."""
+
+    size: int
+
+    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+        """Scores (r, k), and informations (r, k, k) when ``full``."""
+        raise NotImplementedError
+
+    def at_one_point(self, beta: Array) -> tuple[Array, Array | None]:
+        """`slopes` of all problems at the same ``beta`` (k,)."""
+        return self.slopes(np.arange(self.size), np.tile(beta, (self.size, 1)), True)
+
+    def loglik(self, beta: Array) -> Array:
+        """Log-likelihoods (R,)."""
+        raise NotImplementedError
+
+    def column_max(self, take: NDArray[np.intp]) -> Array:
+        """Largest absolute values (r, k) or (1, k) of the columns."""
+        raise NotImplementedError
+
+    def single(self, i: int) -> Block:
+        """Problem i for the single engine."""
+        raise NotImplementedError
+
+
+class _Many(_Problems):
+    """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
+
+    def __init__(self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> None:
+        self.kernel, self.X, self.y, self.weights, self.offset = kernel, X, y, weights, offset
+        self.row_slopes = _slopes(kernel)
+        self.columns = np.ascontiguousarray(X.transpose(0, 2, 1))
+        self.size = len(X)
+        self.eta, self.info = np.empty(y.shape), np.empty(y.shape)
+        k = X.shape[2]
+        self.products = _outer_columns(self.columns) if k <= FEW_COLUMNS else None
+        self.scaled = np.empty(self.columns.shape if self.products is None else 0)
+        self.spread = _spread(k)
+
+    def _index(self, columns: Array, beta: Array, offset: Array | None) -> Array:
+        eta = self.eta[: len(beta)]
+        np.matmul(beta[:, None, :], columns, out=eta[:, None, :])
+        if offset is not None:
+            eta += offset
+        return eta
+
+    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+        whole = len(take) == self.size
+        X, columns, y = (a if whole else a[take] for a in (self.X, self.columns, self.y))
+        weights, offset = (a if whole or a is None else a[take] for a in (self.weights, self.offset))
+        info = self.info[: len(take)] if full else None
+        score = self.row_slopes(y, self._index(columns, beta, offset), info)
+        if weights is not None:
+            score *= weights
+        scores = (score[:, None, :] @ X)[:, 0, :]
+        if info is None:
+            return scores, None
+        if weights is not None:
+            info *= weights
+        if self.products is None:
+            scaled = np.multiply(columns, info[:, None, :], out=self.scaled[: len(take)])
+            return scores, scaled @ X
+        packed = ((self.products if whole else self.products[take]) @ info[:, :, None])[:, :, 0]
+        k = X.shape[2]
+        return scores, packed[:, self.spread].reshape(len(take), k, k)
+
+    def loglik(self, beta: Array) -> Array:
+        rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
+        return np.asarray((rows if self.weights is None else rows * self.weights).sum(axis=1))
+
+    def column_max(self, take: NDArray[np.intp]) -> Array:
+        return np.asarray(np.maximum(self.columns[take].max(axis=2), -self.columns[take].min(axis=2)))
+
+    def single(self, i: int) -> Block:
+        weights, offset = (None if a is None else a[i] for a in (self.weights, self.offset))
+        return Block(self.y[i], self.X[i], weights, offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """A design that problems share: X (n, k), its transpose, rowwise outer products (n, k(k+1)/2) and where these go."""
+
+    kernel: Kernel
+    X: Array
+    y: Array  # (n,), or (R, n)
+    offset: Array | None
+    products: Array
+    spread: NDArray[np.intp]  # (k*k,) positions in a row of products
+    column_max: Array  # (1, k)
+    eta: Array  # room for a chunk: fresh memory would cost more than the arithmetic
+    info: Array
+
+
+class _Weighted(_Problems):
+    """A shared design under weights (R, n)."""
+
+    def __init__(self, shared: Shared, weights: Array, y: Array) -> None:
+        self.shared, self.weights, self.y = shared, weights, y
+        self.row_slopes = _slopes(shared.kernel)
+        self.size = len(weights)
+
+    def _index(self, beta: Array) -> Array:
+        eta = np.matmul(beta, self.shared.X.T, out=self.shared.eta[: len(beta)])
+        if self.shared.offset is not None:
+            eta += self.shared.offset
+        return eta
+
+    def _outcomes(self, take: NDArray[np.intp]) -> Array:
+        return self.y if self.y.ndim == 1 or len(take) == self.size else self.y[take]
+
+    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+        weights = self.weights if len(take) == self.size else self.weights[take]
+        info = self.shared.info[: len(take)] if full else None
+        score = self.row_slopes(self._outcomes(take), self._index(beta), info)
+        score *= weights
+        if info is not None:
+            info *= weights
+        return self._sums(score, info)
+
+    def _sums(self, score: Array, info: Array | None) -> tuple[Array, Array | None]:
+        if info is None:
+            return score @ self.shared.X, None
+        k = self.shared.X.shape[1]
+        packed = info @ self.shared.products
+        return score @ self.shared.X, packed[:, self.shared.spread].reshape(len(score), k, k)
+
+    def at_one_point(self, beta: Array) -> tuple[Array, Array | None]:
+        """`slopes` of all problems at the same ``beta`` (k,): the rows are evaluated once."""
+        if self.y.ndim == 2:
+            return self.slopes(np.arange(self.size), np.tile(beta, (self.size, 1)), True)
+        info = np.empty((1, len(self.y)))
+        score = self.row_slopes(self.y, self._index(beta[None, :]), info).copy()
+        np.multiply(self.weights, info, out=self.shared.info[: self.size])
+        np.multiply(self.weights, score, out=self.shared.eta[: self.size])
+        return self._sums(self.shared.eta[: self.size], self.shared.info[: self.size])
+
+    def loglik(self, beta: Array) -> Array:
+        rows = _loglik(self.shared.kernel, self.y, self._index(beta))
+        return np.asarray((rows * self.weights).sum(axis=1))
+
+    def column_max(self, take: NDArray[np.intp]) -> Array:
+        return self.shared.column_max
+
+    def single(self, i: int) -> Block:
+        kept = self.weights[i] > 0
+        y = self.y if self.y.ndim == 1 else self.y[i]
+        offset = None if self.shared.offset is None else self.shared.offset[kept]
+        return Block(y[kept], self.shared.X[kept], self.weights[i][kept], offset)
+
+
+def _inverses(H: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Inverses (r, k, k), and which (r,) are well enough conditioned for ten digits."""
+    k = H.shape[1]
+    d = np.sqrt(np.diagonal(H, axis1=1, axis2=2))
+    good: NDArray[np.bool_] = np.asarray(np.isfinite(H).all(axis=(1, 2)) & (d > 1e-150).all(axis=1))
+    if not good.all():
+        H, d = np.where(good[:, None, None], H, np.eye(k)), np.where(good[:, None], d, 1.0)
+    scale = d[:, :, None] * d[:, None, :]
+    C = H / scale
+    try:
+        inverse = np.linalg.inv(C)
+    except np.linalg.LinAlgError:  # one of them is singular to the last bit
+        C, fine = _nonsingular(C)
+        good &= fine
+        inverse = np.linalg.inv(C)
+    trace = np.trace(inverse, axis1=1, axis2=2)
+    good &= (trace >= k * 0.999) & (k * trace <= CONDITION**2)
+    return (inverse + inverse.transpose(0, 2, 1)) / (2.0 * scale), good
+
+
+def _nonsingular(C: Array) -> tuple[Array, NDArray[np.bool_]]:
+    fine = np.linalg.eigvalsh(C)[:, 0] > 1e-14
+    return np.where(fine[:, None, None], C, np.eye(C.shape[1])), fine
+
+
+@dataclass(eq=False)
+class _Solved:
+    """What an iteration over a chunk leaves: estimates, inverse informations, what is done, passes."""
+
+    beta: Array
+    inverse: Array
+    done: NDArray[np.bool_]
+    passes: NDArray[np.int32]
+
+
+def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
+    """Newton steps of all problems of a chunk from a common ``start`` (k,)."""
+    R, k = problems.size, len(start)
+    s = _Solved(np.tile(start, (R, 1)), np.zeros((R, k, k)), np.zeros(R, dtype=bool), np.zeros(R, dtype=np.int32))
+    open_, previous = np.arange(R), np.full(R, np.inf)
+    kept: Array | None = None
+    for i in range(PASSES):
+        score, H = problems.slopes(open_, s.beta[open_], kept is None) if i else problems.at_one_point(start)
+        s.passes[open_] += 1
+        good = np.ones(len(open_), dtype=bool)
+        if H is None:
+            assert kept is not None
+            inverse = kept
+        else:
+            inverse, good = _inverses(H)
+        step = (inverse @ score[:, :, None])[:, :, 0]
+        decrement = np.asarray((score * step).sum(axis=1))
+        before = previous[open_]
+        good &= np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before)  # not contracting: the single engine halves steps
+        good |= decrement <= 1e-21
+        near = decrement <= (DECREMENT if H is not None else KEPT_DECREMENT)
+        if information:
+            near &= (decrement <= CLOSE * before) | (before <= CLOSE)
+        near &= good
+        s.beta[open_[good]] += step[good]
+        s.inverse[open_] = inverse
+        previous[open_] = decrement
+        if near.any():
+            settled = open_[near]
+            s.done[settled] = (np.abs(step[near]) * problems.column_max(settled)).sum(axis=1) <= INDEX_MOVE  # of any index
+        left = good & ~near
+        open_ = open_[left]
+        if not len(open_):
+            break
+        slow = H is None and bool((decrement > 1e-2 * before).any())
+        lag = not information and not slow and bool((decrement[left] <= KEEP).all())
+        kept = inverse[left] if lag else None
+    return s
+
+
+def _one(kernel: Kernel, block: Block) -> tuple[int, Array, Array, float, int]:
+    """Status, parameters, inverse information, log-likelihood and passes of one problem by the single engine."""
+    k = block.X.shape[1]
+    nothing = np.full(k, np.nan), np.full((k, k), np.nan), np.nan, 0
+    try:
+        m = maximise(IndexModel(kernel, [block]))
+    except RankDeficient:
+        return RANK_DEFICIENT, *nothing
+    except DisteconometricsError:
+        return OUT_OF_RANGE, *nothing
+    if m.converged:
+        return CONVERGED, m.params, m.root @ m.root.T, m.loglik, m.passes
+    return (SEPARATED if m.separation is not None else NOT_CONVERGED), *nothing[:3], m.passes
+
+
+def _settle(kernel: Kernel, problems: _Problems, s: _Solved, information: bool) -> Batch:
+    """Log-likelihoods of what is done, and the single engine for the rest."""
+    status = np.full(problems.size, CONVERGED, dtype=np.int8)
+    loglik = problems.loglik(s.beta) if information and s.done.any() else np.zeros(problems.size)
+    for i in np.flatnonzero(~s.done):
+        status[i], s.beta[i], s.inverse[i], loglik[i], more = _one(kernel, problems.single(int(i)))
+        s.passes[i] += more
+    return Batch(s.beta, s.inverse if information else None, loglik if information else None, status, s.passes, ~s.done)
+
+
+def _joined(parts: list[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Batch(
+        np.concatenate([p.params for p in parts]),
+        None if first.inverse is None else np.concatenate([p.inverse for p in parts if p.inverse is not None]),
+        None if first.loglik is None else np.concatenate([p.loglik for p in parts if p.loglik is not None]),
+        np.concatenate([p.status for p in parts]),
+        np.concatenate([p.passes for p in parts]),
+        np.concatenate([p.single for p in parts]),
+    )
+
+
+def chunk_size(rows: int) -> int:
+    """How many problems of ``rows`` rows are solved together."""
+    return max(1, min(MOST_PROBLEMS, CHUNK_ENTRIES // max(rows, 1)))
+
+
+def maximise_many(
+    kernel: Kernel,
+    X: Array,
+    y: Array,
+    *,
+    weights: Array | None = None,
+    offset: Array | None = None,
+) -> Batch:
+    """Find the maxima of R problems with data of their own.
+
+    Parameters
+    ----------
+    kernel : Kernel, such as `LOGISTIC`.
+    X : (R, n, k) float64 array.
+    y : (R, n) float64 array of 0 and 1.
+    weights, offset : (R, n) float64 arrays or None.
+
+    Returns
+    -------
+    Batch
+        With inverse informations and log-likelihoods.
+
+    Examples
+    --------
+    >>> y = np.array([[0.0, 1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0]])
+    >>> batch = maximise_many(LOGISTIC, np.ones((2, 5, 1)), y)  # log(3/2), and no maximum
+    >>> batch.params.round(6).tolist(), batch.status.tolist()
+    ([[0.405465], [nan]], [0, 1])
+    """
+    X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    R, n, k = X.shape
+    size, parts = chunk_size(n), []
+    with np.errstate(all="ignore"):  # an index may overflow on the way: its problem is then settled alone
+        for i in range(0, max(R, 1), size):
+            part = slice(i, i + size)
+            w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
+            problems = _Many(kernel, X[part], y[part], w, o)
+            s = _iterate(problems, np.zeros(k), True)
+            parts.append(_settle(kernel, problems, s, True))
+    return _joined(parts)
+
+
+def maximise_weighted(
+    kernel: Kernel,
+    X: Array,
+    y: Array,
+    weights: Array,
+    *,
+    offset: Array | None = None,
+    start: Array | None = None,
+    information: bool = True,
+) -> Batch:
+    """Find the maxima of R problems that share a design and differ in their weights.
+
+    Parameters
+    ----------
+    kernel : Kernel, such as `LOGISTIC`.
+    X : (n, k) float64 array.
+    y : (n,) or (R, n) float64 array of 0 and 1.
+    weights : (R, n) float64 array, none negative; a row of weight zero does not count.
+    offset : (n,) float64 array or None.
+    start : (k,) float64 array or None, a point near the solutions, such as the estimate from all rows.
+    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is saved.
+
+    Returns
+    -------
+    Batch
+
+    Examples
+    --------
+    >>> weights = np.array([[1.0, 1.0, 1.0], [2.0, 1.0, 3.0], [0.0, 1.0, 1.0]])
+    >>> batch = maximise_weighted(LOGISTIC, np.ones((3, 1)), np.array([0.0, 1.0, 1.0]), weights)
+    >>> np.exp(batch.params).round(6).tolist()
+    [[2.0], [2.0], [nan]]
+    """
+    shared = share(kernel, X, y, offset)
+    return solve_shared(shared, weights, np.zeros(X.shape[1]) if start is None else start, information)
+
+
+def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
+    """Prepare a design (n, k) for `solve_shared`, which may then be called with weights again and again."""
+    X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    n, k = X.shape
+    small = n * k * (k + 1) // 2 <= PRODUCTS
+    products = np.ascontiguousarray(_outer_columns(X.T[None])[0].T) if small else np.zeros((0, 0))
+    room = (chunk_size(n), n) if small else (0, 0)
+    largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
+    return Shared(kernel, X, y, offset, products, _spread(k), largest, np.empty(room), np.empty(room))
+
+
+def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
+    """`maximise_weighted` on a prepared design."""
+    R, (n, k) = len(weights), shared.X.shape
+    size, parts, y = chunk_size(n), [], shared.y
+    with np.errstate(all="ignore"):
+        for i in range(0, max(R, 1), size):
+            problems = _Weighted(shared, weights[i : i + size], y if y.ndim == 1 else y[i : i + size])
+            r = problems.size
+            if shared.products.size:
+                s = _iterate(problems, start, information)
+            else:  # so large that one by one is as quick: nothing is done yet
+                s = _Solved(np.tile(start, (r, 1)), np.zeros((r, k, k)), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int32))
+            parts.append(_settle(shared.kernel, problems, s, information))
+    return _joined(parts)
