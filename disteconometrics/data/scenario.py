@@ -133,6 +133,41 @@ class Part:
         assert numbers is not None
         return numbers
 
+    def replaced(self, name: str, value: Any) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return which columns (c,) of the design read a raw column, and what they are with it set to a value.
+
+        Returns: (columns, block), the block (m, c), or (1, c) when all rows share it.  Raises: as `Scenario.part`.
+        """
+        spec, e = self._spec, self._evaluator
+        moving = [i for i, f in enumerate(self._factors) if name in variables_of(f.node, inside_lag=False)]
+        alone = all(set(variables_of(self._factors[i].node)) == {name} for i in moving)
+        shared = (
+            not e.lags
+            and alone
+            and all({i for i, _ in g[1]} <= set(moving) for g in spec.structure if any(i in moving for i, _ in g[1]))
+        )
+        m = 1 if shared else e.size
+        columns = {**e.columns, name: _constant(e.columns[name], value, m)}
+        evaluator = Evaluator({name: columns[name]} if shared else columns, m, dict(spec.states), True, e.lags)
+        values = list(self._values)
+        for i in moving:
+            f = self._factors[i]
+            values[i] = spec._recoded(i, evaluator.factor(f.node, f.name), f)
+        where: list[NDArray[np.intp]] = []
+        made: list[NDArray[np.float64]] = []
+        at = 0
+        for group, parts in zip(spec.structure, self._groups, strict=True):
+            width = _width(parts)
+            if any(i in moving for i, _ in group[1]):
+                own = names_of((group,), [f.name for f in self._factors], values)[1]
+                where.append(np.arange(at, at + width))
+                made.append(fill((group,), own, m, width))
+            at += width
+        block = np.concatenate(made, axis=1)
+        if not np.isfinite(block.sum()) and not np.isfinite(block).all():
+            raise DataError(f"At {name} = {value} a term of the formula is missing or infinite; choose other values.")
+        return np.concatenate(where), block
+
     def derivative(self, name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return which columns (c,) of the design move with a raw column, and their derivatives (m, c).
 
@@ -145,7 +180,7 @@ class Part:
         made: list[NDArray[np.float64]] = []
         at = 0
         for group, parts in zip(spec.structure, self._groups, strict=True):
-            width = int(np.prod([p.block(slice(0, 1)).shape[1] for p in parts])) if parts else 1
+            width = _width(parts)
             total: Any = None
             for i in (i for i, _ in group[1] if i in moving):
                 values = [moving[i] if j == i else v for j, v in enumerate(self._values)]
@@ -167,6 +202,11 @@ class Part:
                 f"The formula has no finite derivative in {name!r} in {int((~np.isfinite(D)).any(axis=1).sum())} rows."
             )
         return np.concatenate(where), D
+
+
+def _width(parts: list[Any]) -> int:
+    """Columns of a group."""
+    return int(np.prod([p.block(slice(0, 1)).shape[1] for p in parts])) if parts else 1
 
 
 def _is_column(node: ast.expr, name: str) -> bool:

@@ -39,6 +39,7 @@ Terms = tuple[Array, Array, Array]  # level, first and second derivative in η
 
 KINDS = ("dydx", "eyex", "dyex", "eydx")
 CHUNK_BYTES = 1 << 22  # rows are taken in parts whose design is about this large
+LEAST_ROWS = 32_768  # … but not fewer than this, since coding levels costs the same for any number
 
 
 class Index(Protocol):
@@ -108,46 +109,66 @@ def _finite(eta: Array, kind: str) -> Array:
     return np.asarray(inside, dtype=np.float64)
 
 
+class _Coded(NamedTuple):
+    """Rows under a scenario: their design, index (0 where infinite), its terms, and 1.0 where it is finite."""
+
+    rows: Part
+    eta: Array
+    terms: Terms
+    inside: Array
+
+
 class _Part:
-    """A part of the rows; the scenarios asked for last stay coded."""
+    """A part of the rows; the scenario asked for last stays coded, and so does the base of a contrast."""
 
     def __init__(self, kernel: Kernel, kind: str, rows: Scenario, start: int, stop: int, index: Index) -> None:
         self._kernel, self._kind, self._rows, self._start, self._stop, self._index = kernel, kind, rows, start, stop, index
-        self._coded: dict[Any, tuple[Part, Terms, Array]] = {}
+        self._coded: dict[Any, _Coded] = {}
+        self._rest: dict[Any, tuple[NDArray[np.intp], Array, Array]] = {}
+        self._base: dict[Any, tuple[Array, Array]] = {}
         self._offset = None if rows.offset is None else rows.offset[start:stop]
         self.weights = np.ones(stop - start) if rows.weights is None else rows.weights[start:stop]
 
-    def under(self, fixed: Mapping[str, Any], keep: bool = True) -> tuple[Part, Terms, Array]:
-        """The rows under a scenario, the terms of their index, and 1.0 where it is finite."""
-        key = tuple(sorted((k, repr(v)) for k, v in fixed.items()))
-        if key in self._coded:
-            return self._coded[key]
-        part = self._rows.part(self._start, self._stop, fixed)
-        eta = self._index(part.X, self._offset)
-        inside = _finite(eta, self._kind)
-        found = part, _terms(self._kernel, self._kind, np.where(inside > 0, eta, 0.0)), inside
-        if keep:
-            if len(self._coded) > 1:
-                del self._coded[next(iter(self._coded))]
-            self._coded[key] = found
-        return found
+    def _under(self, key: Any, fixed: Mapping[str, Any]) -> _Coded:
+        """The rows with some columns fixed."""
+        if key not in self._coded:
+            part = self._rows.part(self._start, self._stop, fixed)
+            eta = self._index(part.X, self._offset)
+            inside = _finite(eta, self._kind)
+            eta = np.where(inside > 0, eta, 0.0)
+            self._coded = {key: _Coded(part, eta, _terms(self._kernel, self._kind, eta), inside)}
+        return self._coded[key]
 
     def effect(self, q: Question, beta: Array) -> tuple[Array, Array]:
         """Effects m (r,) of the rows, and Σ w ∂m/∂β (k,)."""
-        if q.pair is None:
-            rows, terms, inside = self.under(q.fixed)
-            columns, D = rows.derivative(q.variable)
-            row = _slopes(terms, self._kind, D @ beta[columns], rows.numbers(q.variable))
-            w = self.weights * inside
-            gradient = (w * row.of_x) @ rows.X
-            gradient[columns] += (w * row.of_d) @ D
-            return row.effect * inside, gradient
-        effect, gradient = np.zeros(len(self.weights)), np.zeros(len(beta))
-        for value, sign in zip(q.pair, (-1.0, 1.0), strict=True):
-            rows, (level, first, _), inside = self.under({**q.fixed, q.variable: value}, keep=sign < 0)
-            effect += sign * level * inside
-            gradient += sign * ((self.weights * inside * first) @ rows.X)
-        return effect, gradient
+        key = tuple(sorted((k, repr(v)) for k, v in q.fixed.items()))
+        at = self._under(key, q.fixed)
+        if q.pair is not None:
+            first = (key, q.variable, repr(q.pair[0]))
+            if first not in self._base:
+                self._base = {first: self._level(key, at, q.variable, q.pair[0], beta)}
+            level, gradient = self._level(key, at, q.variable, q.pair[1], beta)
+            return level - self._base[first][0], gradient - self._base[first][1]
+        columns, D = at.rows.derivative(q.variable)
+        row = _slopes(at.terms, self._kind, D @ beta[columns], at.rows.numbers(q.variable))
+        w = self.weights * at.inside
+        gradient = (w * row.of_x) @ at.rows.X
+        gradient[columns] += (w * row.of_d) @ D
+        return row.effect * at.inside, gradient
+
+    def _level(self, key: Any, at: _Coded, variable: str, value: Any, beta: Array) -> tuple[Array, Array]:
+        """p (or log p) of the rows (r,) with a variable at a value, and Σ w ∂p/∂β (k,); other columns stay as they are."""
+        columns, block = at.rows.replaced(variable, value)
+        if (key, variable) not in self._rest:
+            others = np.setdiff1d(np.arange(len(beta)), columns)
+            rest = at.eta - at.rows.X[:, columns] @ beta[columns]
+            self._rest = {(key, variable): (others, at.rows.X[:, others], rest)}
+        others, X, rest = self._rest[key, variable]
+        level, first, _ = _terms(self._kernel, self._kind, rest + block @ beta[columns])
+        w, gradient = self.weights * at.inside * first, np.zeros(len(beta))
+        gradient[others] = w @ X
+        gradient[columns] = w.sum() * block[0] if len(block) == 1 else w @ block
+        return level * at.inside, gradient
 
 
 def average_margins(
@@ -189,7 +210,7 @@ def average_margins(
     total, squares, centre = 0.0, 0.0, None
     first, second, size = np.zeros(q), np.zeros((q, q)), 0.0
     frequency = rows.spec.weight_type == "frequency"
-    step = max(1024, CHUNK_BYTES // (8 * k))
+    step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
     for start in range(0, rows.size, step):
         part = _Part(kernel, kind, rows, start, min(start + step, rows.size), index)
         w = part.weights
@@ -264,7 +285,7 @@ def margins_at_means(
 def _mean_row(rows: Scenario, fixed: Mapping[str, Any], variable: str | None, k: int) -> tuple[Array, Array, Array | None]:
     """The weighted average of the design's rows under a scenario, of their derivatives, and of the offset."""
     x, D, offset, total = np.zeros(k), np.zeros(k), 0.0, 0.0
-    step = max(1024, CHUNK_BYTES // (8 * k))
+    step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
     for start in range(0, rows.size, step):
         stop = min(start + step, rows.size)
         part = rows.part(start, stop, fixed)

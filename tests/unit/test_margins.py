@@ -384,3 +384,29 @@ def test_a_plot_of_margins() -> None:
     ax = de.Logit("y ~ x*z").fit(sample()).margins("x", at={"z": [-1, 0, 1]}).plot()
     assert list(ax.data.index) == ["x | z = -1", "x | z = 0", "x | z = 1"]
     plt.close(ax.figure)
+
+
+def test_a_contrast_holds_lags() -> None:
+    df = sample()
+    with pytest.warns(MissingValuesWarning):
+        res = de.Logit("y ~ I(x - lag(x)) + z").fit(df)
+    b, before = res.params.iloc[1], df.x.shift(1).iloc[1:]
+    rest = res.predict(linear=True) - b * (df.x.iloc[1:] - before)
+    expected = (special.expit(rest + b * (3 - before)) - special.expit(rest + b * (1 - before))).mean()
+    assert res.margins({"x": (1, 3)}).params["x: 3 - 1"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_many_levels_are_contrasted_without_many_designs() -> None:
+    """A factor of 30 levels at 60,000 rows, kept as codes by the fit: 29 contrasts in a few megabytes."""
+    rng, n = np.random.default_rng(RNG_SEED), 60_000
+    df = pd.DataFrame({"x": rng.normal(size=n), "g": rng.integers(0, 30, n)})
+    df["y"] = (rng.random(n) < special.expit(0.5 * df.x + df.g / 30)).astype(int)
+    res = de.Logit("y ~ x + C(g)").fit(df)
+    tracemalloc.start()
+    m = res.margins()
+    peak = tracemalloc.get_traced_memory()[1] / MB
+    tracemalloc.stop()
+    assert len(m.params) == 30
+    expected = (res.predict(df.assign(g=29)) - res.predict(df.assign(g=0))).mean()
+    assert m.params["g: 29 - 0"] == pytest.approx(expected, rel=1e-10)
+    assert peak < 60
