@@ -657,7 +657,7 @@ class BinaryResults:
 
     def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
         """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self.estimates, level)
+        return exchange.tidy(self._at(level), level)
 
     def glance(self) -> pd.DataFrame:
         """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""

@@ -115,7 +115,7 @@ def hosmer_lemeshow(y: Array, p: Array, groups: int = 10) -> HosmerLemeshow:
     count = np.bincount(codes).astype(np.float64)
     G = len(count)
     if G < 3:
-        raise WithheldError(f"The fitted probabilities fall into {G} groups only; the test needs at least three.")
+        raise WithheldError("The fitted probabilities fall into fewer than three groups, and the test needs three.")
     ones, expected = np.bincount(codes, y), np.bincount(codes, p)
     zeros = np.bincount(codes, 1 - y)
     missing = np.bincount(codes, 1 - p)
@@ -269,8 +269,8 @@ class RocCurve:
         """
         if self.withheld is not None:
             raise WithheldError(self.withheld)
-        if not 0 < self.auc < 1:
-            raise WithheldError(f"The area is {self.auc:g}: DeLong's variance is zero there, and no interval follows from it.")
+        if not (0 < self.auc < 1 and self.std_error > 0):
+            raise WithheldError(f"The area is {self.auc:g} with DeLong's variance zero, from which no interval follows.")
         half = special.ndtri(0.5 + check_level(level) / 2) * self.std_error / (self.auc * (1 - self.auc))
         low, high = special.expit(special.logit(self.auc) + np.array([-half, half]))
         return float(low), float(high)
@@ -453,6 +453,11 @@ class Influence:
     leverage: Array
     cooks_distance: Array
     dfbetas: Array
+
+    def __repr__(self) -> str:
+        far = int(np.argmax(self.cooks_distance))
+        largest = f"{self.cooks_distance[far]:.4f} (row {self.index[far]})"
+        return f"Influence of {len(self.leverage)} rows: largest Cook's distance {largest}, leverage {self.leverage.max():.4f}"
 
     def table(self) -> pd.DataFrame:
         """One row an observation: leverage, cooks_distance, dfbetas[term] for every term."""

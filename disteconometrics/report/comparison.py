@@ -193,7 +193,7 @@ def compare(
     for term in terms:
         cells = [_cells(table, term, stars) for table in tables]
         body += [(term, *(c[0] for c in cells)), ("", *(c[1] for c in cells))]
-    foot = [("Model", *(type(getattr(r, "model", None)).__name__ if hasattr(r, "model") else "" for r in results))]
+    foot = [("Model", *map(_model, results))]
     foot += [(LABELS.get(s, s), *(_statistic(r, s) for r in results)) for s in statistics]
     frame = _numbers(results, names, terms, tables, statistics)
     return Comparison(names, tuple(body), tuple(foot), _notes(results, names, stars), frame)
@@ -229,6 +229,14 @@ def _aligned(body: Sequence[Row]) -> list[Row]:
         (row[0], *(cell + " " * (m - own[i]) if cell else "" for cell, m, own in zip(row[1:], most, marks, strict=True)))
         for i, row in enumerate(body)
     ]
+
+
+def _model(result: Any) -> str:
+    """Name of the estimator, with its penalty."""
+    if not hasattr(result, "model"):
+        return ""
+    penalty = getattr(getattr(result, "facts", None), "penalty", None)
+    return type(result.model).__name__ + (f" ({str(penalty).capitalize()})" if penalty else "")
 
 
 def _estimates_of(result: Any) -> Estimates:
@@ -282,6 +290,9 @@ def _notes(results: tuple[Any, ...], names: tuple[str, ...], stars: bool) -> tup
     infinite = [n for n, r in zip(names, results, strict=True) if np.isinf(_estimates_of(r).values).any()]
     if infinite:
         notes.append(f"{', '.join(infinite)}: some coefficients are infinite (separation).")
+    penalised = [n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "facts", None), "penalty", None)]
+    if penalised:
+        notes.append(f"{', '.join(penalised)}: penalised estimates; the log-likelihood is without the penalty.")
     pseudo = [
         n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "model", None), "weight_type", None) == "sampling"
     ]

@@ -110,6 +110,14 @@ def test_infinite_and_withheld_numbers_are_said() -> None:
         assert words in text
 
 
+def test_a_penalty_is_said() -> None:
+    res = de.Logit("GRADE ~ PSI", penalty="firth").fit(de.datasets.spector())
+    text = str(de.compare([res]))
+    assert "Logit (Firth)" in text
+    assert "(1): penalised estimates" in text
+    np.testing.assert_array_equal(res.tidy(level=0.9)[["conf_low", "conf_high"]], res.conf_int(level=0.9))
+
+
 @pytest.mark.parametrize(
     ("given", "options", "message"),
     [
