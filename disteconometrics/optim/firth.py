@@ -45,7 +45,7 @@ PROFILE_DECREMENT = 1e-12  # of a point of a profile, whose value is then right 
 STALLED = 1e-15  # λ² at which rounding may be all that is left
 NEAR = 1e-6  # λ² below which a step is taken without asking whether l* rises, which rounding would decide
 CHUNK = 400_000  # entries of the largest array of a chunk
-EXACT = 3e9  # multiplications in a pass up to which the Hessian of the penalty is formed
+EXACT = 3e8  # multiplications in a pass up to which the Hessian of the penalty is formed
 MOST_COLUMNS = 40  # … and columns
 ROOT = 1e-6  # distance of the signed root from its target at which the last Newton step of an interval's end is taken
 HIGHER = 1e-6  # of l* above the estimate's, beyond rounding: there is another maximum
@@ -110,6 +110,12 @@ def _terms(block: Block, c: Array) -> tuple[Array, Array, Array, Array]:
 
 def _cholesky(information: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Lower factors (m, k, k) and which are positive definite; the identity for the others."""
+    try:
+        every = np.asarray(np.linalg.cholesky(information), dtype=np.float64)
+        if np.all(np.isfinite(every)):
+            return every, np.ones(information.shape[:1], dtype=np.bool_)
+    except np.linalg.LinAlgError:
+        pass
     L, good = np.broadcast_to(np.eye(information.shape[-1]), information.shape).copy(), np.zeros(len(information), dtype=bool)
     for i, H in enumerate(information):
         if np.all(np.isfinite(H)):
@@ -132,16 +138,17 @@ def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
         information += _gram(block.X, w * a)
     L, good = _cholesky(information)
     J = np.swapaxes(np.linalg.inv(L), 1, 2)  # J·J' = I⁻¹
+    wide = J.transpose(1, 0, 2).reshape(k, m * k)
     score, half, cubic = np.zeros((m, k)), np.zeros((m, k, k)), np.zeros((m, k, k * k))
     for block in _pieces(blocks, m, exact):
         _, r, p, w = _terms(block, c)
-        q = np.square(block.X @ J).sum(axis=2)  # x'I⁻¹x
+        q = np.square(block.X @ wide).reshape(-1, m, k).sum(axis=2).T  # x'I⁻¹x
         a = np.ones(1) if block.weights is None else block.weights
         score += ((r - w * q * p) * a) @ block.X
         if exact:
             half += _gram(block.X, w * (1 - 6 * w) * q * a)
             pairs = (block.X[:, :, None] * block.X[:, None, :]).reshape(-1, k * k)
-            cubic += np.swapaxes(block.X * (-2 * w * p * a)[:, :, None], 1, 2) @ pairs
+            cubic += (_weighted(block.X, -2 * w * p * a) @ pairs).reshape(m, k, k * k)
     curvature = information
     if exact:
         M = np.swapaxes(J, 1, 2)[:, None] @ cubic.reshape(m, k, k, k) @ J[:, None]
@@ -155,16 +162,24 @@ def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
 
 def _gram(X: Array, w: Array) -> Array:
     """X' diag(w) X (m, k, k) for weights w (m, r)."""
-    return np.asarray(np.swapaxes(X * w[:, :, None], 1, 2) @ X)
+    return np.asarray((_weighted(X, w) @ X).reshape(len(w), X.shape[1], X.shape[1]))
+
+
+def _weighted(X: Array, w: Array) -> Array:
+    """(m·k, r): the transposed rows times the weights of every problem, so that one product serves them all."""
+    return np.asarray(w[:, None, :] * X.T).reshape(-1, len(X))
 
 
 def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
     """Newton steps (m, k) along N, and λ² (m,); the information replaces a curvature that is not positive definite."""
     Nt = np.swapaxes(N, 1, 2)
     g = (Nt @ point.score[:, :, None])[:, :, 0]
-    H, plain = Nt @ point.curvature @ N, Nt @ point.information @ N
-    values = np.linalg.eigvalsh(np.where(np.isfinite(H), H, 0.0))
-    H = np.where((values[:, 0] > 1e-6 * np.abs(values[:, -1]))[:, None, None], H, plain)
+    H = Nt @ point.curvature @ N
+    if point.curvature is not point.information:
+        values = np.linalg.eigvalsh(np.where(np.isfinite(H), H, 0.0))
+        bent = values[:, 0] <= 1e-6 * np.abs(values[:, -1])
+        if bent.any():
+            H[bent] = (Nt @ point.information @ N)[bent]
     s = np.sqrt(np.maximum(np.diagonal(H, axis1=1, axis2=2), 1e-300))
     H = H / (s[:, :, None] * s[:, None, :])
     lost = ~np.all(np.isfinite(H), axis=(1, 2))
@@ -370,14 +385,19 @@ class _Lines:
 
 def _tangent(point: _Point, t: Array, N: Array) -> Array:
     """How the profile's coordinates move as t'c grows by one (m, k): −l*'s curvature metric, else the information's."""
-    v = np.zeros_like(t)
-    for i in range(len(t)):
-        for H in (point.curvature[i], point.information[i]):
-            B = N[i].T @ H @ N[i]
-            if B.size == 0 or (np.all(np.isfinite(B)) and np.linalg.eigvalsh(B)[0] > 0):
-                v[i] = t[i] - (N[i] @ np.linalg.solve(B, N[i].T @ (H @ t[i])) if B.size else 0.0)
-                break
-    return v
+    if not N.shape[2]:
+        return t
+    Nt = np.swapaxes(N, 1, 2)
+    A, plain = Nt @ point.curvature @ N, Nt @ point.information @ N
+    bad = ~np.all(np.isfinite(A), axis=(1, 2))
+    A[bad] = plain[bad]
+    bad |= np.linalg.eigvalsh(A)[:, 0] <= 0
+    A[bad] = plain[bad]
+    H = np.where(bad[:, None, None], point.information, point.curvature)
+    try:
+        return np.asarray(t - (N @ np.linalg.solve(A, Nt @ (H @ t[:, :, None])))[:, :, 0])
+    except np.linalg.LinAlgError:  # no path to be seen: any start will do
+        return t
 
 
 class Profile(NamedTuple):
