@@ -177,7 +177,19 @@ print(separated.predict(pd.DataFrame({"hours": [3, 3], "tutor": ["no", "yes"]}))
 ax = separated.plot()
 
 # %% [markdown]
-# `de.Logit(..., separation="raise")` stops instead.
+# `de.Logit(..., separation="raise")` stops instead. `separation="firth"` answers with Firth's penalty, half the log-determinant
+# of the information, under which every coefficient is finite (`penalty="firth"` asks for it whatever the data). Intervals,
+# z and p-values are then those of the profile of the penalised likelihood: the one of `tutor` is far from symmetric, which
+# an estimate ± 1.96 standard errors could not say. Predictions have their intercept re-estimated, so that they average to the
+# outcome (FLIC).
+
+# %%
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", de.errors.SeparationWarning)
+    penalised = de.Logit("passed ~ hours + tutor", separation="firth").fit(students)
+print(penalised.estimates.table().round(3))
+print(penalised.lr_test("tutor[T.yes] = 0"))
+print(penalised.predict(pd.DataFrame({"hours": [3, 3], "tutor": ["no", "yes"]})).round(3).tolist())
 
 # %% [markdown]
 # ## Weights
