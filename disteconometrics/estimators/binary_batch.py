@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, dense_block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
@@ -111,7 +111,7 @@ def resampling(model: Any, kernel: Kernel, rows: Any) -> BinaryResampling:
     >>> model.resampling(model.fit(de.datasets.spector())).direct
     False
     """
-    (block,) = rows.blocks
+    (block,) = map(dense_block, rows.blocks)
     design = rows.design
     plain = getattr(model, "penalty", None) is None and model.separation != "firth"
     return BinaryResampling(kernel, block, rows.equation, design, plain and not design.spec.states)

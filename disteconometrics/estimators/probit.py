@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disteconometrics.estimators.binary import BinaryResults, fit_binary
+from disteconometrics.estimators.binary_batch import BinaryResampling, resampling
 from disteconometrics.estimators.specification import specify, statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.probit import PROBIT
@@ -78,3 +79,7 @@ class Probit:
         """
         cov = statsmodels_cov(cov, cov_type, cov_kwds)
         return fit_binary(self, PROBIT, data, cov=cov, use_t=use_t, maxiter=maxiter)
+
+    def resampling(self, result: BinaryResults) -> BinaryResampling:
+        """What `bootstrap` uses to fit many resamples of a result's rows at once."""
+        return resampling(self, PROBIT, result._need_rows())

@@ -290,7 +290,7 @@ def bootstrap(
     --------
     >>> import disteconometrics as de
     >>> boot = de.bootstrap(de.Logit("affair ~ rate_marriage + age"), de.datasets.fair(), reps=99, seed=1)
-    >>> boot.draws.shape, boot.failures.sum()
+    >>> boot.draws.shape, len(boot.failures)
     ((99, 3), 0)
     >>> bool(((boot.bse / boot.result.bse - 1).abs() < 0.3).all())
     True

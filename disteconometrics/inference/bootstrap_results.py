@@ -73,9 +73,9 @@ class BootstrapResults:
     Examples
     --------
     >>> import disteconometrics as de
-    >>> boot = de.bootstrap(de.Logit("GRADE ~ GPA"), de.datasets.spector(), reps=199, seed=1, statistic="exp(GPA)")
+    >>> boot = de.bootstrap(de.Logit("affair ~ age"), de.datasets.fair(), reps=199, seed=1, statistic="exp(age)")
     >>> boot.draws.columns.tolist(), boot.conf_int(method="basic").shape
-    (['exp(GPA)'], (1, 2))
+    (['exp(age)'], (1, 2))
     """
 
     result: Any

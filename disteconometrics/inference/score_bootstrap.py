@@ -31,7 +31,7 @@ class ScoreTests:
     Examples
     --------
     >>> z = np.array([1.0, 2.0, -1.0, 2.0])
-    >>> signs = np.array([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, 1]])
+    >>> signs = np.array([[1.0, 1, 1, 1], [1, -1, 1, 1], [1, 1, -1, 1]])
     >>> ScoreTests.p_of(z, signs)  # the first draw is the sample, the third is more extreme
     0.75
     """

@@ -36,6 +36,7 @@ def coefficients(result):
         (de.Logit("y ~ x", weights="w", weight_type="sampling"), {}),
         (de.Logit("y ~ x", weights="w", weight_type="frequency"), {"kind": "cluster", "cluster": "firm"}),
         (de.Logit("y ~ x", offset="w"), {}),
+        (de.Probit("y ~ x + w"), {}),
     ],
 )
 def test_many_at_once_equal_one_by_one(model, options) -> None:
