@@ -108,7 +108,7 @@ class Comparison:
         lines = [line(("", *self.names), "th"), *(line(r, top=not i) for i, r in enumerate(self.body))]
         lines += [line(r, top=not i) for i, r in enumerate(self.foot)]
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return '<table class="simpletable">\n' + "\n".join(lines) + f"\n</table>\n{notes}"
+        return '<table class="simpletable" style="border-collapse: collapse">\n' + "\n".join(lines) + f"\n</table>\n{notes}"
 
     _repr_html_ = as_html
 
