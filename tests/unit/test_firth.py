@@ -325,6 +325,20 @@ def test_summary_says_what_it_prints() -> None:
     np.testing.assert_allclose(res.odds_ratios(0.9).loc["x", ["conf_low", "conf_high"]].astype(float), np.exp([low, high]))
 
 
+def test_every_table_takes_its_level() -> None:
+    import matplotlib.pyplot as plt
+
+    res = firth("y ~ x + d", draw(22))
+    ends = res.conf_int(level=0.8).loc["x"].tolist()
+    ax = res.plot(level=0.8)
+    assert ax.data.loc["x", ["conf_low", "conf_high"]].tolist() == ends
+    plt.close(ax.figure)
+    assert res.tidy(level=0.8).set_index("term").loc["x", ["conf_low", "conf_high"]].tolist() == ends
+    margin = res.margins("x").estimates
+    assert np.isfinite(margin.table().to_numpy()).all()
+    assert f"{res.params['x']:.4f}"[:5] in str(de.compare([res]))
+
+
 def test_profiles_cost_nothing_until_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError
