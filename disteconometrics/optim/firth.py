@@ -42,6 +42,7 @@ Array = NDArray[np.float64]
 
 DECREMENT = 1e-20  # λ² of the fit: the last step, then taken too, is 1e-10 standard errors long
 PROFILE_DECREMENT = 1e-12  # of a point of a profile, whose value is then right to 1e-12
+EARLY = 1e-3  # of the first two points on the way to an interval's end; what is left is counted as λ²/2
 STALLED = 1e-15  # λ² at which rounding may be all that is left
 NEAR = 1e-6  # λ² below which a step is taken without asking whether l* rises, which rounding would decide
 CHUNK = 400_000  # entries of the largest array of a chunk
@@ -470,12 +471,13 @@ def _ends(
     at, tangent, answer = np.zeros(m), lines.tangent.copy(), np.full(m, np.nan)  # ``at``: distance from the estimate
     low, high, x = np.zeros(m), np.full(m, np.inf), target * spread
     active, higher = np.isfinite(x), np.zeros(m, dtype=bool)
-    for _ in range(ENDS):
+    for i in range(ENDS):
         on = np.flatnonzero(active)
         if not len(on):
             break
         move = (sign * (x - at))[on, None] * tangent[on]
-        s = _solve(fit.blocks, c[on] + move, lines.N[on], exact, PROFILE_DECREMENT, maxiter)
+        tolerance = EARLY if i < 2 else PROFILE_DECREMENT
+        s = _solve(fit.blocks, c[on] + move, lines.N[on], exact, tolerance, maxiter)
         ok = s.converged & np.isfinite(s.point.penalised)
         x[on[~ok]] = (at + (x - at) / 4)[on[~ok]]  # too far for the tangent: come closer
         good = on[ok]
@@ -488,7 +490,7 @@ def _ends(
         higher[good] |= point.penalised > fit.inner_penalised + HIGHER
         c[good], at[good], tangent[good] = s.c[ok], x[good], v
         step = (target - z) / slope
-        sure = (np.abs(target - z) < ROOT) & (slope > 0)
+        sure = (np.abs(target - z) < ROOT) & (slope > 0) & (s.decrement[ok] <= PROFILE_DECREMENT)
         answer[good[sure]] = (here[good] + sign[good] * (x[good] + step))[sure]
         low[good] = np.where(z < target, np.maximum(low[good], x[good]), low[good])
         high[good] = np.where(z >= target, np.minimum(high[good], x[good]), high[good])
