@@ -131,11 +131,9 @@ def _spread(k: int) -> NDArray[np.intp]:
     return spread.ravel()
 
 
-def _outer_columns(columns: Array) -> Array:
+def _outer_columns(columns: Array, out: Array) -> Array:
     """Products of pairs of columns, (R, k, n) → (R, k(k+1)/2, n)."""
-    R, k, n = columns.shape
-    out = np.empty((R, k * (k + 1) // 2, n))
-    at = 0
+    k, at = columns.shape[1], 0
     for j in range(k):
         np.multiply(columns[:, j : j + 1], columns[:, j:], out=out[:, at : at + k - j])
         at += k - j
@@ -171,15 +169,23 @@ class _Problems:
 class _Many(_Problems):
     """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
 
-    def __init__(self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> None:
+    def __init__(
+        self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: dict[str, Array]
+    ) -> None:
         self.kernel, self.X, self.y, self.weights, self.offset = kernel, X, y, weights, offset
         self.row_slopes = _slopes(kernel)
-        self.columns = np.ascontiguousarray(X.transpose(0, 2, 1))
-        self.size = len(X)
-        self.eta, self.info = np.empty(y.shape), np.empty(y.shape)
-        k = X.shape[2]
-        self.products = _outer_columns(self.columns) if k <= FEW_COLUMNS else None
-        self.scaled = np.empty(self.columns.shape if self.products is None else 0)
+        self.size, n, k = X.shape
+        pairs = k * (k + 1) // 2 if k <= FEW_COLUMNS else 0
+
+        def of(name: str, *shape: int) -> Array:
+            if name not in room:
+                room[name] = np.empty((self.size, *shape))
+            return room[name][: self.size]
+
+        self.eta, self.info, self.columns = of("eta", n), of("info", n), of("columns", k, n)
+        np.copyto(self.columns, X.transpose(0, 2, 1))
+        self.products = _outer_columns(self.columns, of("products", pairs, n)) if pairs else None
+        self.scaled = of("scaled", 0 if pairs else k, n)
         self.spread = _spread(k)
 
     def _index(self, columns: Array, beta: Array, offset: Array | None) -> Array:
@@ -208,6 +214,14 @@ class _Many(_Problems):
         packed = ((self.products if whole else self.products[take]) @ info[:, :, None])[:, :, 0]
         k = X.shape[2]
         return scores, packed[:, self.spread].reshape(len(take), k, k)
+
+    def at_one_point(self, beta: Array) -> tuple[Array, Array | None]:
+        if self.kernel != LOGISTIC or self.products is None or self.weights is not None or self.offset is not None or beta.any():
+            return super().at_one_point(beta)
+        np.subtract(self.y, 0.5, out=self.eta)  # at zero every probability is one half
+        k = len(beta)
+        packed = 0.25 * self.products.sum(axis=2)
+        return (self.eta[:, None, :] @ self.X)[:, 0, :], packed[:, self.spread].reshape(self.size, k, k)
 
     def loglik(self, beta: Array) -> Array:
         rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
@@ -310,7 +324,8 @@ def _inverses(H: Array) -> tuple[Array, NDArray[np.bool_]]:
         inverse = np.linalg.inv(C)
     trace = np.trace(inverse, axis1=1, axis2=2)
     good &= (trace >= k * 0.999) & (k * trace <= CONDITION**2)
-    return (inverse + inverse.transpose(0, 2, 1)) / (2.0 * scale), good
+    inverse /= scale
+    return inverse, good
 
 
 def _nonsingular(C: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -444,11 +459,12 @@ def maximise_many(
     X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     R, n, k = X.shape
     size, parts = chunk_size(n), []
+    room: dict[str, Array] = {}  # made once: fresh memory would cost more than the arithmetic
     with np.errstate(all="ignore"):  # an index may overflow on the way: its problem is then settled alone
         for i in range(0, max(R, 1), size):
             part = slice(i, i + size)
             w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
-            problems = _Many(kernel, X[part], y[part], w, o)
+            problems = _Many(kernel, X[part], y[part], w, o, room)
             s = _iterate(problems, np.zeros(k), True)
             parts.append(_settle(kernel, problems, s, True))
     return _joined(parts)
@@ -496,7 +512,9 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
     X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     n, k = X.shape
     small = n * k * (k + 1) // 2 <= PRODUCTS
-    products = np.ascontiguousarray(_outer_columns(X.T[None])[0].T) if small else np.zeros((0, 0))
+    products = (
+        np.ascontiguousarray(_outer_columns(X.T[None], np.empty((1, k * (k + 1) // 2, n)))[0].T) if small else np.zeros((0, 0))
+    )
     room = (chunk_size(n), n) if small else (0, 0)
     largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
     return Shared(kernel, X, y, offset, products, _spread(k), largest, np.empty(room), np.empty(room))
