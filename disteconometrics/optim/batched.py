@@ -184,6 +184,7 @@ class _Many(_Problems):
 
         self.eta, self.info, self.columns = of("eta", n), of("info", n), of("columns", k, n)
         np.copyto(self.columns, X.transpose(0, 2, 1))
+        self.largest = np.maximum(self.columns.max(axis=2), -self.columns.min(axis=2))
         self.products = _outer_columns(self.columns, of("products", pairs, n)) if pairs else None
         self.scaled = of("scaled", 0 if pairs else k, n)
         self.spread = _spread(k)
@@ -197,6 +198,11 @@ class _Many(_Problems):
 
     def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
         whole = len(take) == self.size
+        if not whole and 2 * len(take) > self.size:  # copying rows costs more than evaluating some in vain
+            everyone = np.zeros((self.size, beta.shape[1]))
+            everyone[take] = beta
+            scores, H = self.slopes(np.arange(self.size), everyone, full)
+            return scores[take], None if H is None else H[take]
         X, columns, y = (a if whole else a[take] for a in (self.X, self.columns, self.y))
         weights, offset = (a if whole or a is None else a[take] for a in (self.weights, self.offset))
         info = self.info[: len(take)] if full else None
@@ -228,7 +234,7 @@ class _Many(_Problems):
         return np.asarray((rows if self.weights is None else rows * self.weights).sum(axis=1))
 
     def column_max(self, take: NDArray[np.intp]) -> Array:
-        return np.asarray(np.maximum(self.columns[take].max(axis=2), -self.columns[take].min(axis=2)))
+        return np.asarray(self.largest[take])
 
     def single(self, i: int) -> Block:
         weights, offset = (None if a is None else a[i] for a in (self.weights, self.offset))
