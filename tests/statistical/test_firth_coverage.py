@@ -2,7 +2,8 @@
 
 Bands were stated before the first run: coverage in [.93, .97] and size in [.03, .07], each widened by three Monte Carlo
 standard errors; bias of the slopes below a tenth of the truth, plus three Monte Carlo standard errors.  The samples are so
-small that maximum likelihood has no estimate in many of them (between 5 and 60 % by design, counted on the first tenth), and none is left out.
+small that maximum likelihood has no estimate in many of them (between 5 and 60 % by design, counted on the first tenth),
+and none is left out.
 """
 
 from __future__ import annotations
