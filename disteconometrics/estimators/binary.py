@@ -328,7 +328,8 @@ class BinaryResults:
 
     def _index_error(self, X: Array) -> Array:
         """Standard error of x'β; NaN where separation decides: the limit is certain of these rows, nobody else should be."""
-        se = np.sqrt(np.maximum(np.sum((X @ self.covariance.matrix) * X, axis=1), 0.0))
+        parts = (self.covariance.coordinates(X[i : i + 8192]) for i in range(0, len(X), 8192))
+        se = np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
         return se if self.infinite is None else np.where(self.infinite.along(X)[1], np.nan, se)
 
     def _probability(self, X: Array, offset: Array | None) -> Array:
@@ -566,7 +567,7 @@ class BinaryResults:
         OptionError, WithheldError, NeedsData
         """
         _, beta, _, texts = self._restricted(hypotheses)
-        p = IndexModel(self.kernel, self._need_rows().blocks).evaluate(beta)
+        p = self._need_rows().evaluate(self.kernel, beta)
         scale = np.sqrt(np.diagonal(p.information))
         u = p.score / scale
         return chi2_test("Score", texts, float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u)), len(texts))
@@ -620,6 +621,8 @@ class BinaryResults:
             "covariance": {f: getattr(self.covariance, f) for f in ("label", "note", "degrees_of_freedom", "robust")},
         }
         arrays = {"params": self.coefficients, "covariance": self.covariance.matrix}
+        if self.covariance.basis is not None:
+            arrays |= {"basis": self.covariance.basis, "inner": np.asarray(self.covariance.inner)}
         if self.infinite is not None:
             arrays |= {"direction": self.infinite.direction, "null": self.infinite.null}
         if self.facts.penalty is not None:
@@ -716,7 +719,7 @@ class BinaryResults:
 def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]) -> BinaryResults:
     """Rebuild a saved result, without rows."""
     infinite = Infinite(arrays["direction"], arrays["null"]) if "direction" in arrays else None
-    V = Covariance(arrays["covariance"], **header["covariance"])
+    V = Covariance(arrays["covariance"], **header["covariance"], basis=arrays.get("basis"), inner=arrays.get("inner"))
     spec = DesignSpec.from_dict(header["spec"])
     facts, profile = FitFacts(**header["facts"]), arrays.get("profile")
     return BinaryResults(model, kernel, spec, arrays["params"], V, bool(header["use_t"]), facts, infinite, None, profile)

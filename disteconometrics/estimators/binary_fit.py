@@ -25,7 +25,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.binary_firth import penalised_facts
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
-from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
@@ -119,6 +119,14 @@ class Rows:
     equation: MEstimate
     overlapped: NDArray[np.intp] | None
     penalised: FirthMaximum | None = None
+    maximum: Maximum | None = None
+
+    def evaluate(self, kernel: Kernel, beta: Array) -> Pass:
+        """Log-likelihood, score and information at any β, the last two in the coordinates of the solution."""
+        assert self.maximum is not None
+        blocks = [b._replace(offset=index(b, beta)) for b in self.blocks]
+        model = IndexModel(kernel, self.maximum.whitened_blocks(blocks), len(self.design.y))
+        return model.evaluate(np.zeros(len(beta)))
 
     def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
         """Cluster codes (m,) of the rows that count, and the number of clusters."""
@@ -199,14 +207,29 @@ def _equation(
     """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
     names = design.spec.names
     model = IndexModel(kernel, m.whitened_blocks(blocks), len(design.y))
-    frequency = design.spec.weight_type == "frequency"
     params, root = np.zeros(len(names)), np.zeros((len(names), len(m.params)))
     params[columns], root[columns] = m.params, m.root
 
-    def source(rows: int | None = None) -> Any:
-        return model.score_rows(m.coordinates, frequency=frequency, rows=rows)
+    basis = None
+    if m.basis is not None or not isinstance(columns, slice):
+        basis = np.zeros(root.shape)
+        basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
+    source = _Source(model, m.coordinates, design.spec.weight_type == "frequency")
+    return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type, basis)
 
-    return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type)
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Gives the score rows of a fit again and again; a class, so that results can be pickled."""
+
+    model: IndexModel | None
+    coordinates: Array
+    frequency: bool
+
+    def __call__(self, rows: int | None = None) -> Any:
+        if self.model is None:  # nothing overlaps
+            return iter(())
+        return self.model.score_rows(self.coordinates, frequency=self.frequency, rows=rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,11 +306,12 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
 
 def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, limit: Limit | None, observations: float) -> Rows:
     if limit is None:
-        return Rows(design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None)
+        return Rows(design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None, maximum=m)
     if limit.maximum is None:  # nothing overlaps: no coefficient is identified
         k = len(design.spec.names)
         empty = np.zeros((k, 0))
-        equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, lambda rows=None: iter(()))
+        nothing = _Source(None, np.zeros(0), False)
+        equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, nothing)
         return Rows(design, blocks, equation, limit.overlapped)
     equation = _equation(kernel, design, limit.maximum, limit.blocks, observations, limit.columns)
     return Rows(design, blocks, equation, limit.overlapped)

@@ -196,13 +196,14 @@ def margins(
     asked, skipped = _asked(rows, variables, kind)
     asked, separated = _identified(result, rows, asked, explicit=variables is not None)
     questions, where = _questions(rows, asked, at)
-    beta, V = result.coefficients, result.covariance.matrix
+    beta = result.coefficients
     if at == "mean":
         found = margins_at_means(result.kernel, rows, result._index, beta, questions, kind)
     else:
         spread = target == "population"
         found = average_margins(result.kernel, rows, result._index, beta, questions, kind, spread=spread)
-    covariance = found.gradients @ V @ found.gradients.T + found.sampling
+    G, V = result.covariance.coordinates(found.gradients)
+    covariance = G @ V @ G.T + found.sampling
     names = tuple(q.name for q in questions)
     df = result.covariance.degrees_of_freedom if result.use_t else np.inf
     estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, df, None, level)

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.errors import CovarianceWarning, DataError, FewClustersWarning, OptionError, WithheldError
 from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.optim.whiten import accurate_product, power_of_two
 
 __all__ = ["HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
 
@@ -131,13 +132,26 @@ CovarianceKind = str | Cluster | HAC
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """A covariance matrix (k, k) with the words that go under the table and the degrees of freedom of t, if any."""
+    """A covariance matrix (k, k) with the words that go under the table and the degrees of freedom of t, if any.
+
+    ``matrix`` = T·C·T' with ``basis`` T (k, r), None for the identity, and ``inner`` C (r, r) well conditioned: where columns
+    are nearly collinear, g'Vg loses all digits and (g'T)·C·(T'g) none, so combinations go through `coordinates`.
+    """
 
     matrix: Array
     label: str
     note: str
     degrees_of_freedom: float
     robust: bool
+    basis: Array | None = None
+    inner: Array | None = None
+
+    def coordinates(self, G: Array) -> tuple[Array, Array]:
+        """Rows g' (q, k) as g'T (q, r), accurate to rounding, with the covariance (r, r) that belongs to them."""
+        if self.basis is None or self.inner is None:
+            return G, self.matrix
+        largest = np.nan_to_num(np.abs(G)).max(axis=0, initial=0.0)
+        return accurate_product(G, self.basis, power_of_two(largest)), self.inner
 
 
 def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -211,13 +225,13 @@ def covariance(
         return _sandwich(estimate, inner, f"HAC, {lags} lags", note, n - k)
     if kind == "nonrobust":
         note = "nonrobust = inverse observed information."
-        return Covariance(estimate.root @ estimate.root.T, "nonrobust", note, n - k, False)
+        return _sandwich(estimate, np.eye(len(estimate.inner)), "nonrobust", note, n - k, False)
     if kind == "HC1" and n <= k:
         raise WithheldError(f"HC1 divides by n - k, which is {n - k:g} here; use cov='HC0'.")
     inner = _meat(estimate, {"HC2": 0.5, "HC3": 1.0}.get(kind, 0.0))
     if kind == "opg":
-        root = estimate.root @ _inverse_root(inner)
-        return Covariance(root @ root.T, "opg", "opg = inverse outer product of the scores.", n - k, False)
+        W = _inverse_root(inner)
+        return _sandwich(estimate, W @ W.T, "opg", "opg = inverse outer product of the scores.", n - k, False)
     note = {
         "HC0": "HC0 = sandwich.",
         "HC1": "HC1 = n/(n-k) · sandwich.",
@@ -227,10 +241,11 @@ def covariance(
     return _sandwich(estimate, inner * (n / (n - k)) if kind == "HC1" else inner, kind, note, n - k)
 
 
-def _sandwich(estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float) -> Covariance:
+def _sandwich(estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float, robust: bool = True) -> Covariance:
     """root · M · root', M the meat in coordinates whose information is the identity."""
     V = estimate.root @ inner_meat @ estimate.root.T
-    return Covariance((V + V.T) / 2, label, note, df, True)
+    inner = estimate.inner @ inner_meat @ estimate.inner.T
+    return Covariance((V + V.T) / 2, label, note, df, robust, estimate.basis, (inner + inner.T) / 2)
 
 
 def _inverse_root(M: Array) -> Array:

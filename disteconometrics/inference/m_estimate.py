@@ -35,7 +35,8 @@ class MEstimate:
 
     Scores come in coordinates c with β = T·c.  ``inner`` (k, k) is R⁻¹ for the information R'R of c, and
     ``root`` (k, k) = T·R⁻¹, so that root·root' is the inverse information of β and inner'·score is a score
-    whose information is the identity.  ``observations`` is n, or the sum of frequency weights.
+    whose information is the identity.  ``basis`` is T (k, r), None for the identity.
+    ``observations`` is n, or the sum of frequency weights.
     """
 
     names: tuple[str, ...]
@@ -46,3 +47,4 @@ class MEstimate:
     rows: int
     source: ScoreSource
     weight_type: str | None = None
+    basis: NDArray[np.float64] | None = None

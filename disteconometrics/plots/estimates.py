@@ -402,7 +402,7 @@ def _levels(spec: DesignSpec, variable: str, column: Column) -> list[Any] | None
 
 def _curve(result: BinaryResults, variable: str, sample: _Sample, grid: list[Any], level: float) -> pd.DataFrame:
     """The table behind the picture: average probability, error and limits at every value."""
-    frame, V = sample.frame.copy(), result.covariance.matrix
+    frame = sample.frame.copy()
     critical, points = result.estimates.critical(level), []
     for value in grid:
         frame[variable] = value
@@ -414,7 +414,9 @@ def _curve(result: BinaryResults, variable: str, sample: _Sample, grid: list[Any
                 f"At {variable} = {value} a term of the formula is missing (NaN) in {count} rows; choose other values, at=[…]."
             )
         eta = result.predict(frame, linear=True).to_numpy()[sample.pick]
-        points.append(average_probability(result.kernel, eta, X, V, critical=critical, weights=sample.averaged))
+        points.append(
+            average_probability(result.kernel, eta, *result.covariance.coordinates(X), critical=critical, weights=sample.averaged)
+        )
     table = pd.DataFrame(points, index=pd.Index(grid, name=variable))
     table.attrs = {"level": level, "rows": sample.rows, "of": sample.of}
     return table
