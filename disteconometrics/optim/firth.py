@@ -32,7 +32,16 @@ from numpy.typing import NDArray
 from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
-from disteconometrics.optim.newton import LARGEST, Maximum, OutOfRange, RankDeficient, _against_offset, _basis, _whiten
+from disteconometrics.optim.newton import (
+    LARGEST,
+    Maximum,
+    OutOfRange,
+    RankDeficient,
+    _against_offset,
+    _basis,
+    _whiten,
+    require_rows,
+)
 from disteconometrics.optim.rank import check_rank
 from disteconometrics.optim.whiten import Whitened
 
@@ -243,6 +252,7 @@ def _affordable(blocks: Whitened, problems: int) -> bool:
 
 def _white(model: IndexModel) -> tuple[Whitened, Array, float, Array]:
     """The rows in coordinates in which they are orthonormal, a start, the condition number and the column maxima."""
+    require_rows(model.rows, model.blocks[0].X.shape[1])
     column_max = model.column_maxima()
     wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
     if wild.any():

@@ -34,7 +34,7 @@ from disteconometrics.optim.rank import Rank, check_rank, tsqr
 from disteconometrics.optim.separation import Separation, find_separation
 from disteconometrics.optim.whiten import Whitened, power_of_two
 
-__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise"]
+__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise", "require_rows"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
@@ -64,6 +64,12 @@ class OutOfRange(DataError):
     def __init__(self, columns: list[int]) -> None:
         super().__init__(f"columns {columns} are too large or too small to be squared")
         self.columns = columns
+
+
+def require_rows(n: int, k: int) -> None:
+    """Fewer rows than columns are dependent whatever they hold: say so before any of the work that grows with k³."""
+    if n < k:
+        raise RankDeficient(Rank(n, tuple(range(n)), tuple(range(n, k)), (), np.inf))
 
 
 @dataclass(frozen=True)
@@ -132,9 +138,18 @@ def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def _condition(H: NDArray[np.float64]) -> float:
-    """Condition number of the columns at unit norm, from their weighted Gram matrix; 1e8 where that has no digits left."""
+    """Condition number of the columns at unit norm, from their weighted Gram matrix; 1e8 where that has no digits left.
+
+    Infinite where a column is zero, or so small or large that its squares are not held.
+    """
     d = np.sqrt(np.diagonal(H))
-    values = np.linalg.eigvalsh(H / np.outer(d, d))
+    unit = H / d / d[:, None]
+    if not np.all(np.isfinite(unit)):
+        return np.inf
+    try:
+        values = np.linalg.eigvalsh(unit)
+    except np.linalg.LinAlgError:
+        return np.inf
     return float(np.sqrt(values[-1] / max(values[0], 1e-16 * values[-1])))
 
 
@@ -327,6 +342,7 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
 
 def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     k = model.blocks[0].X.shape[1]
+    require_rows(model.rows, k)
     if model.rows * k <= SMALL:
         return _maximise_whitened(model, maxiter)
     start, kept = _start(model, k)
@@ -338,7 +354,8 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
         s, separation = _decided(model, s, maxiter, True, model.blocks, None)
     if separation is None and s.information is not None:
         condition = _condition(s.information)
-        if s.passes >= maxiter or (s.status == "converged" and condition <= CONDITION):
+        spent = s.passes >= maxiter and s.factor is not None
+        if spent or (s.status == "converged" and condition <= CONDITION):
             return _maximum(s, None, condition, "Newton", None, None)
     warm = s.c if s.status in ("converged", "maxiter") else None
     return _maximise_whitened(model, maxiter, warm, separation, s.passes)

@@ -14,7 +14,7 @@ from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import LOGISTIC, inverse_logit
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim import newton
-from disteconometrics.optim.newton import Maximum, maximise
+from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 
 # All distances between estimates are in standard errors.
 SAME = 1e-10  # two solutions of one problem along different paths
@@ -270,3 +270,42 @@ def test_memory_beyond_the_design(weighted: bool) -> None:
     assert m.converged
     given = sum(a.nbytes for a in (case.X, case.w, case.o) if a is not None)
     assert peak <= MEMORY_SHARE * given, f"{peak / given:.1%} of what was given"
+
+
+@pytest.mark.parametrize("n", [500, 9_000])
+@pytest.mark.parametrize("maxiter", [1, 100])
+def test_a_column_of_zeros_is_named_whatever_the_size(n: int, maxiter: int) -> None:
+    case = draw(n, 5, seed=23)
+    case.X[:, 3] = 0.0
+    with pytest.raises(RankDeficient) as raised:
+        case.fit(maxiter=maxiter)
+    assert raised.value.rank.dropped == (3,)
+    case.X[::2, 3] = 1e-200
+    with pytest.raises(OutOfRange) as out:
+        case.fit(maxiter=maxiter)
+    assert out.value.columns == [3]
+
+
+def test_an_empty_cell_of_an_interaction_is_named() -> None:
+    rng = np.random.default_rng(24)
+    n = 9_000
+    a, b = rng.integers(0, 3, n), rng.integers(0, 3, n)
+    frame = pd.DataFrame({"y": rng.integers(0, 2, n), "a": a, "b": b})[(a != 2) | (b != 2)]
+    with pytest.raises(de.errors.CollinearityError, match="zero in every row"):
+        de.Logit("y ~ C(a) * C(b)").fit(frame)
+
+
+def test_fewer_rows_than_columns_need_no_factorisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("rows were read")
+
+    case = draw(30, 45, seed=25)
+    monkeypatch.setattr(newton, "check_rank", never)
+    monkeypatch.setattr(IndexModel, "evaluate", never)
+    with pytest.raises(RankDeficient) as raised:
+        case.fit()
+    assert raised.value.rank.rank == 30
+    frame = pd.DataFrame(case.X, columns=[f"x{j}" for j in range(45)]).assign(y=case.y)
+    right = " + ".join(f"x{j}" for j in range(1, 45))
+    with pytest.raises(de.errors.CollinearityError, match="30 observations for 45 coefficients: fewer rows"):
+        de.Logit(f"y ~ {right}").fit(frame)
