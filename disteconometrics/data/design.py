@@ -60,7 +60,8 @@ class RowCount:
 class Design:
     """Arrays of the used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
 
-    ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` refers to the user's data (no copy).
+    ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
+    columns: clusters and times are read when asked for, from a shallow copy.
     """
 
     spec: DesignSpec
@@ -308,7 +309,10 @@ def _check_weights(w: Column, weight_type: str) -> None:
 
 
 def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np.float64] | None:
-    return None if column is None else column.take(kept).numbers
+    """The numbers of the used rows, never a view of the user's memory."""
+    if column is None or column.numbers is None:
+        return None
+    return column.numbers.copy() if kept is None else column.numbers[kept]
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,11 +94,14 @@ class Column:
 class Table:
     """The user's table by column name; ``data`` is a pandas or polars DataFrame or a dict of columns, never changed.
 
+    It is kept as a shallow copy: sorting, dropping rows and replacing columns of the user's table later change nothing here.
+    Numbers are shared until pandas 3 copies them on write; an array overwritten in place (in a dict, or by ``df.loc`` in
+    pandas 2) is seen.
+
     Raises: OptionError for anything else, DataError for columns of unequal length or index.
     """
 
     def __init__(self, data: Any) -> None:
-        self.data = data
         self._cache: dict[str, Column] = {}
         module = type(data).__module__.partition(".")[0]
         self.kind = "pandas" if isinstance(data, pd.DataFrame) else module if module == "polars" else "dict"
@@ -107,8 +110,10 @@ class Table:
         if self.kind == "dict":
             if not isinstance(data, Mapping):
                 raise OptionError(_refuse_table(data))
-            self._rows, self._index = _check_mapping(data)
+            self.data: Any = dict(data)
+            self._rows, self._index = _check_mapping(self.data)
         else:
+            self.data = data.copy(deep=False) if self.kind == "pandas" else data.clone()
             self._rows, self._index = len(data), None
         if self.kind == "pandas" and data.columns.nlevels > 1:
             raise OptionError("data has several levels of column labels; flatten them to one name per column")

@@ -508,3 +508,61 @@ def test_too_many_levels_for_the_memory() -> None:
     d = pd.DataFrame({"id": [f"id{i}" for i in range(n)], "y": np.tile([0, 1], n // 2), "g": np.tile(list("ab"), n // 2)})
     with pytest.raises(DataError, match="id"):
         build_design("y ~ id*g", d)
+
+
+def _sort(d: pd.DataFrame) -> None:
+    d.sort_values("x2", inplace=True)
+
+
+def _drop(d: pd.DataFrame) -> None:
+    d.drop(d.index[:40], inplace=True)
+
+
+def _replace(d: pd.DataFrame) -> None:
+    d["city"] = "p"
+
+
+def _drop_column(d: pd.DataFrame) -> None:
+    d.drop(columns="city", inplace=True)
+
+
+def _relabel(d: pd.DataFrame) -> None:
+    d.index = d.index[::-1]
+
+
+def _overwrite(d: pd.DataFrame) -> None:
+    d.loc[:, "w"] = d["w"] * 5
+    d.loc[:, "o"] = 0.0
+    d.loc[:, "x1"] = 1.0
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*inplace")
+@pytest.mark.parametrize("change", [_sort, _drop, _replace, _drop_column, _relabel, _overwrite])
+def test_later_changes_of_the_table_are_not_seen(table: pd.DataFrame, change: object) -> None:
+    table.index = table.index + 7
+    before = table.copy()
+    design = build_design("y ~ x1", table, weights="w", weight_type="sampling", offset="o")
+    change(table)  # type: ignore[operator]
+    assert np.array_equal(design.weights, before.w)  # type: ignore[arg-type]
+    assert np.array_equal(design.offset, before.o)  # type: ignore[arg-type]
+    assert np.array_equal(design.X[:, 1], before.x1)
+    pd.testing.assert_series_equal(design.column("city", "cluster"), before.city)
+
+
+def test_later_changes_of_a_dict_are_not_seen(table: pd.DataFrame) -> None:
+    data = {name: table[name].to_numpy().copy() for name in ("y", "x1", "w", "o", "city")}
+    design = build_design("y ~ x1", data, weights="w", weight_type="sampling", offset="o")
+    for name in ("y", "x1", "w", "o"):
+        data[name] *= 0
+    data["city"] = data["city"][::-1]
+    assert np.array_equal(design.y, table.y)
+    assert np.array_equal(design.X[:, 1], table.x1)
+    assert np.array_equal(design.weights, table.w)  # type: ignore[arg-type]
+    assert np.array_equal(design.offset, table.o)  # type: ignore[arg-type]
+    assert np.array_equal(design.column("city", "cluster"), table.city)
+
+
+def test_a_single_float_column_is_no_view(table: pd.DataFrame) -> None:
+    x = table.x1.to_numpy().copy()
+    design = build_design("y ~ 0 + x1", {"y": table.y, "x1": x})
+    assert not np.shares_memory(design.X, x)
