@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.inference.expressions import evaluate, linear_restrictions, ratio_parts
+from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 
 __all__ = ["Estimates", "TestResult", "check_level"]
 
@@ -65,6 +66,23 @@ class TestResult:
 
 def _p(p: float) -> str:
     return f"{p:.4f}" if p >= 1e-4 else f"{p:.3g}"
+
+
+def _numbers(given: Any, hypotheses: Any) -> Array:
+    """An array of finite numbers, or an error that lists what a hypothesis may be."""
+    try:
+        values = np.asarray(given)
+        if values.dtype.kind == "O" and all(isinstance(v, Real) for v in values.flat):
+            values = values.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):  # rows of different lengths, or nothing like an array
+        values = np.empty(0, dtype=object)
+    if values.dtype.kind not in "buif" or not np.all(np.isfinite(values)):
+        shown = repr(hypotheses)
+        raise OptionError(
+            f"{shown if len(shown) <= 60 else shown[:57] + '...'} is no hypothesis; give text such as 'a = b, c = 0', a list of "
+            "such texts, a matrix R of finite numbers with a column per coefficient, or a pair (R, r)."
+        )
+    return values.astype(np.float64)
 
 
 def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -> TestResult:
@@ -164,16 +182,25 @@ class Estimates:
     def wald(self, hypotheses: Any) -> TestResult:
         """Wald test of linear hypotheses: texts (see `linear_restrictions`), a matrix R (q, k), or a pair (R, r)."""
         R, r, texts = self._restrictions(hypotheses)
-        d = R @ np.where(np.isfinite(self.values), self.values, 0.0) - r
         used = np.any(R != 0, axis=0)
-        V = R[:, used] @ self.covariance[np.ix_(used, used)] @ R[:, used].T
-        if not np.all(np.isfinite(V)):
-            bad = [n for n, u, s in zip(self.names, used, self.std_error, strict=True) if u and not np.isfinite(s)]
+        R, names, error = R[:, used], [n for n, u in zip(self.names, used, strict=True) if u], self.std_error[used]
+        if not np.all(np.isfinite(error)):
+            bad = [n for n, e in zip(names, error, strict=True) if not np.isfinite(e)]
             raise WithheldError(f"No Wald test: {', '.join(bad)} has no standard error (separation).")
+        unit = np.where(error == 0, 1.0, error)  # one standard error of every estimate, and rows of one size: no overflow
+        with np.errstate(over="ignore", under="ignore"):
+            rows = R / np.abs(R).max(axis=1, keepdims=True) * unit
+            size = np.abs(rows).max(axis=1)
+            rows = rows / np.where(size == 0, 1.0, size)[:, None]
+            V = rows @ (self.covariance[np.ix_(used, used)] / unit[:, None] / unit) @ rows.T
+            values = np.where(np.isfinite(self.values), self.values, 0.0)[used] / unit
+            d = rows @ values - r / np.abs(R).max(axis=1) / np.where(size == 0, 1.0, size)
         q = len(r)
-        scale = np.sqrt(np.diagonal(V))
+        scale = np.sqrt(np.maximum(np.diagonal(V), 0.0))
         if np.any(scale == 0):
-            raise WithheldError("No Wald test: a hypothesis has variance zero.")
+            zero = [n for n, e in zip(names, error, strict=True) if e == 0]
+            why = f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column" if zero else ""
+            raise WithheldError(f"No Wald test: a hypothesis has variance zero{why}.")
         C = V / np.outer(scale, scale)
         if np.linalg.cond(C) > 1e13:
             raise WithheldError(
@@ -189,10 +216,14 @@ class Estimates:
         if isinstance(hypotheses, str) or (isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)):
             return linear_restrictions(hypotheses, self.names)
         pair = isinstance(hypotheses, tuple) and len(hypotheses) == 2
-        R = np.atleast_2d(np.asarray(hypotheses[0] if pair else hypotheses, dtype=np.float64))
-        r = np.atleast_1d(np.asarray(hypotheses[1], dtype=np.float64)) if pair else np.zeros(len(R))
+        R = np.atleast_2d(_numbers(hypotheses[0] if pair else hypotheses, hypotheses))
+        r = np.atleast_1d(_numbers(hypotheses[1], hypotheses)) if pair else np.zeros(len(R))
         if R.shape[1:] != (len(self.names),) or r.shape != (len(R),):
             raise OptionError(f"A hypothesis matrix needs {len(self.names)} columns; got {R.shape} with values {r.shape}.")
+        if not independent(R):
+            raise OptionError(
+                f"The {len(R)} hypotheses in the rows of the matrix repeat or contradict one another, or name no coefficient."
+            )
         return R, r, [f"R[{i}]·params = {v:g}" for i, v in enumerate(r)]
 
     def function(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:

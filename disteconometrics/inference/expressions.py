@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.errors import OptionError
 
-__all__ = ["Dual", "evaluate", "linear_restrictions", "ratio_parts"]
+__all__ = ["Dual", "evaluate", "independent", "linear_restrictions", "ratio_parts"]
 
 Array = NDArray[np.float64]
 
@@ -183,6 +183,20 @@ def ratio_parts(text: str, names: Sequence[str], params: Array) -> tuple[Dual, D
     return _dual(node.left, symbols, params, text, names), _dual(node.right, symbols, params, text, names)
 
 
+def independent(R: Array) -> bool:
+    """Whether the rows of R (q, k) are linearly independent, each scaled to a largest entry of one.
+
+    Examples
+    --------
+    >>> independent(np.eye(2)), independent(np.ones((2, 3)))
+    (True, False)
+    """
+    if R.size == 0 or len(R) > R.shape[1]:
+        return False
+    scale = np.abs(R).max(axis=1, keepdims=True)
+    return bool(np.linalg.matrix_rank(R / np.where(scale == 0, 1.0, scale)) == len(R))
+
+
 def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -> tuple[Array, Array, list[str]]:
     """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list; a bare name means ``= 0``.
 
@@ -209,7 +223,7 @@ def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -
                 values.append(value)
                 texts.append(f"{_named(''.join(left.split()), names)} = {_named(''.join(right.split()), names)}")
     R = np.array(rows)
-    if R.size == 0 or np.linalg.matrix_rank(R / np.maximum(np.abs(R).max(axis=1, keepdims=True), 1e-300)) < len(R):
+    if not independent(R):
         raise OptionError(f"The hypotheses {', '.join(texts)} repeat or contradict one another, or name no coefficient.")
     return R, np.array(values), texts
 
