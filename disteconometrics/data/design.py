@@ -38,6 +38,7 @@ MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MOST_CELLS = 2 * 10**9  # and fit into 16 GB
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
 PACKAGE = str(Path(__file__).parent.parent)
+ORDERED = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "date", "datetime", "timedelta", "time", "period")
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
 
 
@@ -108,6 +109,30 @@ class Design:
                 "fill them, or drop these rows before the fit"
             )
         return series
+
+    def times(self, name: str) -> NDArray[np.intp]:
+        """Return ranks of the used rows in time: by number, by date, or by the order of ordered categories.
+
+        Returns: array (n,) of integers, equal where times are.  Raises: as `column`; DataError for text, categories without
+        order and mixed values.
+        """
+        series = self.column(name, "time")
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            if series.cat.ordered:
+                return np.asarray(series.cat.codes, dtype=np.intp)
+            series = series.astype(series.cat.categories.dtype)
+        values = np.asarray(series.to_numpy())
+        what = values.dtype.name if values.dtype.kind != "O" else pd.api.types.infer_dtype(values, skipna=False)
+        try:
+            if values.dtype.kind in "iufbmM" or what in ORDERED:
+                return np.unique(values, return_inverse=True)[1].reshape(-1)
+        except TypeError:  # dates with and without a time zone
+            what = "mixed"
+        held = {"string": "text", "mixed-integer": "mixed"}.get(what, what)
+        raise DataError(
+            f"The time column {name!r} holds {held} values, which have no order in time; turn it into numbers or dates, "
+            f"e.g. with pd.to_datetime(data[{name!r}]), or into an ordered categorical"
+        )
 
     def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[NDArray[np.intp], int]:
         """Return integer codes 0…G−1 of the distinct values of one column, or of several jointly.

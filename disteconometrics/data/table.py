@@ -230,7 +230,7 @@ def _from_polars(values: Any, name: str) -> Any:
     if kind.startswith(("List", "Array", "Struct")):
         raise DataError(f"Column {name!r} holds nested values ({kind}); unpack them into columns of numbers")
     if kind.startswith("Enum"):
-        return pd.Categorical(values.to_list(), categories=list(values.dtype.categories))
+        return pd.Categorical(values.to_list(), categories=list(values.dtype.categories), ordered=True)
     if kind.startswith(("Int", "UInt", "Float")) and (kind.startswith("Float") or not values.null_count()):
         return values.to_numpy()
     if kind.startswith(("Int", "UInt")):

@@ -138,14 +138,14 @@ class Rows:
 
     def order(self, time: str) -> NDArray[np.intp]:
         """Positions (m,) of the rows that count in the order of a time column."""
-        values = self.design.column(time, "time")
+        times = self.design.times(time)
         if self.overlapped is not None:
-            values = values.iloc[self.overlapped]
-        if values.duplicated().any():
+            times = times[self.overlapped]
+        if len(np.unique(times)) < len(times):
             raise DataError(
                 f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster."
             )
-        return np.asarray(np.argsort(values.to_numpy(), kind="stable"))
+        return np.argsort(times, kind="stable")
 
 
 def _blocks(design: Design) -> tuple[Block, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 import disteconometrics as de
@@ -364,3 +365,54 @@ def test_jackknife_needs_every_coefficient_without_every_cluster() -> None:
     fit = de.Logit("y ~ x + d").fit(ALONE)
     with pytest.raises(WithheldError, match="jackknife"):
         fit.with_cov(de.Cluster("firm", correction="jackknife"))
+
+
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+STEPS = [f"{m} {y}" for y in range(2000, 2000 + N // 12) for m in MONTHS]  # in time, not in the alphabet
+TIME_LABELS = [STEPS[i] for i in DATA.time.rank().astype(int) - 1]
+DAYS = pd.Timestamp("2000-01-01") + pd.to_timedelta(DATA.time, unit="D")
+TIMES: dict[str, Any] = {
+    "ordered categories": pd.Categorical(TIME_LABELS, categories=STEPS, ordered=True),
+    "categories of numbers": pd.Categorical(DATA.time),
+    "dates": DAYS,
+    "dates with a zone": DAYS.dt.tz_localize("UTC"),
+    "dates as objects": DAYS.dt.date,
+    "periods": DAYS.dt.to_period("D"),
+    "durations": pd.to_timedelta(DATA.time, unit="D"),
+    "nullable": DATA.time.astype("Int64"),
+    "objects": DATA.time.astype(object),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_hac_follows_time(kind: str) -> None:
+    cov = de.HAC("t", lags=4)
+    want = de.Logit(FORMULA).fit(DATA.assign(t=DATA.time), cov=cov).cov_params()
+    got = de.Logit(FORMULA).fit(DATA.assign(t=TIMES[kind]), cov=cov).cov_params()
+    assert np.array_equal(got, want)
+
+
+def test_hac_follows_a_polars_enum() -> None:
+    cov = de.HAC("t", lags=4)
+    want = de.Logit(FORMULA).fit(DATA.assign(t=DATA.time), cov=cov).cov_params()
+    table = pl.DataFrame({name: DATA[name].tolist() for name in DATA.columns})
+    enum = table.with_columns(t=pl.Series(TIME_LABELS, dtype=pl.Enum(STEPS)))
+    assert np.array_equal(de.Logit(FORMULA).fit(enum, cov=cov).cov_params(), want)
+
+
+NO_ORDER: dict[str, tuple[Any, str]] = {
+    "text": (TIME_LABELS, "text"),
+    "categories": (pd.Categorical(TIME_LABELS), "text"),
+    "nested": (pd.Series([(i, 1) for i in range(N)], index=DATA.index), "mixed"),
+    "lists": (pd.Series([[i] for i in range(N)], index=DATA.index), "mixed"),
+    "complex": (np.arange(N) * 1j, "complex"),
+    "mixed": (pd.Series([*range(N - 1), "x"], index=DATA.index, dtype=object), "mixed"),
+    "zones": (pd.Series([pd.Timestamp(2000, 1, 1, tz="UTC"), *DAYS[1:]], index=DATA.index, dtype=object), "mixed"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ORDER)
+def test_hac_refuses_times_without_an_order(kind: str) -> None:
+    values, told = NO_ORDER[kind]
+    with pytest.raises(DataError, match=f"'t' holds {told}.*numbers or dates"):
+        de.Logit(FORMULA).fit(DATA.assign(t=values), cov=de.HAC("t"))
