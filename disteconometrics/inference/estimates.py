@@ -252,11 +252,14 @@ class Estimates:
         if method not in ("delta", "fieller"):
             raise OptionError(f"method={method!r} is not known; use 'delta' or 'fieller'.")
         texts: list[Any] = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
+        if not texts:
+            raise OptionError("No expression given: write one, or a list of them, in coefficient names, such as 'educ / age'.")
+        check_level(level)
         duals = [evaluate(t, self.names, self.values) for t in texts]
         G = np.array([d.gradient for d in duals])
         # at an infinite estimate a gradient may vanish, as that of a / b; at a finite point it says what is involved
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
-        involved = np.array([evaluate(t, self.names, finite).gradient != 0 for t in texts])
+        involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
         result = Estimates(tuple(texts), np.array([d.value for d in duals]), self._propagated(G, involved), self.df, None, level)
         if method == "delta":
             return result

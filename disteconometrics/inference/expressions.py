@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise, permutations
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
         return Dual(x / y, a.gradient / y - b.gradient * (x / y / y))
     if isinstance(op, ast.Pow):
         if not np.any(b.gradient):
-            return Dual(x**y, a.gradient * (y * x ** (y - 1)))
+            return Dual(x**y, a.gradient * (y * x ** (y - 1)) if y and np.any(a.gradient) else 0.0 * a.gradient)
         value = x**y
         return Dual(value, value * (b.gradient * np.log(x) + a.gradient * (y / x)))
     raise OptionError(f"The operator {type(op).__name__} is not known; use + - * / **.")
@@ -85,10 +86,10 @@ def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
 def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
     zero = np.zeros(len(params))
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-        return Dual(float(node.value), zero)
+        return Dual(np.float64(node.value), zero)
     if isinstance(node, ast.Name) and node.id in symbols:
         i = symbols[node.id]
-        return Dual(float(params[i]), np.eye(len(params))[i])
+        return Dual(np.float64(params[i]), np.eye(len(params))[i])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         a = _walk(node.operand, symbols, params)
         return Dual(-a.value, -a.gradient) if isinstance(node.op, ast.USub) else a
@@ -97,7 +98,7 @@ def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS and len(node.args) == 1:
         f, derivative = _FUNCTIONS[node.func.id]
         a = _walk(node.args[0], symbols, params)
-        return Dual(float(f(a.value)), a.gradient * derivative(a.value))
+        return Dual(f(a.value), a.gradient * derivative(a.value) if np.any(a.gradient) else a.gradient)
     raise _Unknown(ast.unparse(node))
 
 
@@ -118,14 +119,23 @@ def _tree(replaced: str, text: str, names: Sequence[str]) -> ast.expr:
         raise _unreadable(text, names) from None
 
 
-def _dual(node: ast.expr, symbols: dict[str, int], params: Array, text: str, names: Sequence[str]) -> Dual:
+def _dual(node: ast.expr, symbols: dict[str, int], params: Array, text: str, names: Sequence[str], strict: bool = True) -> Dual:
+    """Value and gradient in float64; if ``strict``, what is not a number is an error unless an estimate is infinite."""
+    strict = strict and bool(np.all(np.isfinite(params[list(symbols.values())])))
+    invalid: Literal["raise", "ignore"] = "raise" if strict else "ignore"
     try:
-        with np.errstate(all="ignore"):
-            return _walk(node, symbols, params)
+        with np.errstate(over="ignore", under="ignore", divide=invalid, invalid=invalid):
+            dual = _walk(node, symbols, params)
+        if strict and not (np.isfinite(dual.value) and np.all(np.isfinite(dual.gradient))):
+            raise OverflowError
     except _Unknown as e:
         raise _unreadable(text, names, _named(str(e), names)) from None
-    except (ZeroDivisionError, OverflowError, ValueError, RecursionError):
-        raise OptionError(f"{text.strip()!r} cannot be computed at the estimates (division by zero or overflow).") from None
+    except (ArithmeticError, ValueError, RecursionError):
+        raise OptionError(
+            f"{text.strip()!r} or its gradient cannot be computed at the estimates "
+            "(division by zero, overflow, or the log or a power of a number that is not positive)."
+        ) from None
+    return Dual(float(dual.value), dual.gradient)
 
 
 def _named(piece: str, names: Sequence[str]) -> str:
@@ -140,7 +150,7 @@ def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> Op
     return OptionError(f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {', '.join(names)}.")
 
 
-def evaluate(text: str, names: Sequence[str], params: Array) -> Dual:
+def evaluate(text: str, names: Sequence[str], params: Array, *, strict: bool = True) -> Dual:
     """Value and gradient of an expression in coefficient names (+ - * / **, exp, log, sqrt).
 
     Parameters
@@ -148,6 +158,7 @@ def evaluate(text: str, names: Sequence[str], params: Array) -> Dual:
     text : str.
     names : k coefficient names.
     params : (k,) float64 array.
+    strict : bool, whether a value or gradient that cannot be computed from finite coefficients is an error, not NaN.
 
     Returns
     -------
@@ -156,7 +167,7 @@ def evaluate(text: str, names: Sequence[str], params: Array) -> Dual:
     Raises
     ------
     OptionError
-        If a piece is neither a coefficient nor arithmetic; names close to it are offered.
+        If a piece is neither a coefficient nor arithmetic (names close to it are offered), or cannot be computed.
 
     Examples
     --------
@@ -164,7 +175,7 @@ def evaluate(text: str, names: Sequence[str], params: Array) -> Dual:
     Dual(value=0.5, gradient=array([ 0.5 , -0.25]))
     """
     replaced, symbols = _symbols(_check_text(text), names)
-    return _dual(_tree(replaced, text, names), symbols, params, text, names)
+    return _dual(_tree(replaced, text, names), symbols, params, text, names, strict)
 
 
 def ratio_parts(text: str, names: Sequence[str], params: Array) -> tuple[Dual, Dual] | None:

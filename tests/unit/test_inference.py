@@ -448,10 +448,47 @@ def test_several_functions_have_a_joint_covariance() -> None:
     assert (wide.conf_low < joint.table().conf_low).all()
 
 
-@pytest.mark.parametrize("text", ["foo / age", "educ / ", "educ // age", "open('x')", "educ.real", "", 3])
+@pytest.mark.parametrize("text", ["foo / age", "educ / ", "educ // age", "open('x')", "educ.real", "", 3, [], ()])
 def test_what_is_no_function(text: Any) -> None:
     with pytest.raises(OptionError):
         FIT.nlcom(text)
+
+
+BELOW = Estimates(("a", "b", "c", "d"), np.array([-2.0, 0.3, 0.0, np.inf]), np.diag([0.25, 1.0, 1.0, np.nan]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a**0.5", "a**b", "log(a)", "sqrt(a)", "(-b)**b", "sqrt(c)", "log(c)", "1/c", "c**-1", "c**0.5", "c**b", "c / c",
+     "b / log(1 + c)", "exp(1e4 * b)", "1 / (1 + exp(1e4 * b))", "b + 1e400", "b + (-2)**0.5", "b / 0"],
+)  # fmt: skip
+def test_what_cannot_be_computed_at_the_estimates(text: str) -> None:
+    with pytest.raises(OptionError, match="cannot be computed at the estimates"):
+        BELOW.function(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "gradient"),
+    [
+        ("a**3", -8.0, 12.0),
+        ("a**-1", -0.5, -0.25),
+        ("a**2 * b**0", 4.0, -4.0),
+        ("sqrt(0) + a", -2.0, 1.0),
+        ("2**3 + a", 6.0, 1.0),
+    ],
+)
+def test_powers_that_can_be_computed(text: str, value: float, gradient: float) -> None:
+    out = BELOW.function(text)
+    assert out.values[0] == pytest.approx(value, rel=1e-15)
+    assert out.std_error[0] == pytest.approx(abs(gradient) * 0.5, rel=1e-15)
+    assert BELOW.function("c**2").std_error[0] == BELOW.function("c**1").std_error[0] - 1.0 == 0.0
+
+
+def test_functions_of_an_infinite_estimate() -> None:
+    """No error, and no standard error."""
+    out = BELOW.function(["d", "1 / d", "log(-d)", "b - d"])
+    assert np.array_equal(out.values, [np.inf, 0.0, np.nan, -np.inf], equal_nan=True)
+    assert np.isnan(out.std_error).all()
 
 
 @pytest.mark.parametrize("use_t", [False, True])
