@@ -1,7 +1,8 @@
 """Read what users write about coefficients: linear hypotheses such as ``"a = b"`` and smooth functions such as ``"a / b"``.
 
-Coefficient names hold brackets, colons and spaces, so they are found first (longest first, spaces ignored, interactions
-in either order) and replaced by plain symbols; what is left is arithmetic, read from its syntax tree and never evaluated as code.
+Coefficient names hold brackets, colons and spaces, so they are found first (longest first, as written before spaces are ignored,
+interactions in any order, any name in backticks, plain numbers only there) and replaced by plain symbols; what is left is
+arithmetic, read from its syntax tree and never evaluated as code.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import pairwise, permutations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,24 +40,69 @@ class Dual:
     gradient: Array
 
 
+_NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class _Names(NamedTuple):
+    """Names as written, their spellings without blanks (each with all coefficients it may mean), and what finds both."""
+
+    exact: dict[str, int]
+    squeezed: dict[str, tuple[int, ...]]
+    pattern: re.Pattern[str]
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.replace('"', "'").split())
+
+
+@lru_cache(maxsize=16)
+def _index(names: tuple[str, ...]) -> _Names:
+    exact: dict[str, int] = {}
+    squeezed: dict[str, tuple[int, ...]] = {}
+    turned: dict[str, tuple[int, ...]] = {}
+    for i, name in enumerate(names):
+        exact.setdefault(name.replace('"', "'"), i)
+        whole = _squeeze(name)
+        squeezed[whole] = (*squeezed.get(whole, ()), i)
+        parts = re.split(r":(?![^\[\(]*[\]\)])", whole)
+        for order in permutations(parts) if 1 < len(parts) <= 3 else ():
+            turned.setdefault(":".join(order), (i,))
+    squeezed = turned | squeezed
+    plain = [n for n in exact if n and n == n.strip() and not _NUMBER.fullmatch(_squeeze(n))]
+    found = [(len(_squeeze(n)), 1, re.escape(n)) for n in plain]
+    found += [(len(n), 0, r"\s*".join(map(re.escape, n))) for n in squeezed if n and not _NUMBER.fullmatch(n)]
+    pattern = "|".join(p for *_, p in sorted(found, reverse=True)) or "(?!)"
+    return _Names(exact, squeezed, re.compile(rf"`[^`]*`|(?<![\w.:\]])(?:{pattern})(?!\w)(?!\s*[:\[\(])"))
+
+
 def _symbols(text: str, names: Sequence[str]) -> tuple[str, dict[str, int]]:
     """Replace coefficient names in the text by symbols ``_0_``, ``_1_``, …"""
-    aliases: dict[str, int] = {}
-    for i, name in enumerate(names):
-        parts = re.split(r":(?![^\[\(]*[\]\)])", "".join(name.split()))
-        for order in permutations(parts) if len(parts) <= 3 else [parts]:
-            aliases.setdefault(":".join(order), i)
-    squeezed = "".join(text.replace('"', "'").split())
-    pattern = "|".join(re.escape(a.replace('"', "'")) for a in sorted(aliases, key=len, reverse=True))
-    plain = {a.replace('"', "'"): i for a, i in aliases.items()}
+    index = _index(tuple(names))
+    written = text.replace('"', "'")
     found: dict[str, int] = {}
-
-    def swap(match: re.Match[str]) -> str:
-        i = plain[match.group(0)]
+    pieces, end = [], 0
+    for match in index.pattern.finditer(written):
+        spelled = match.group(0)
+        if spelled in index.exact:
+            i = index.exact[spelled]
+        else:
+            bare = spelled.strip("`")
+            i = index.exact[bare] if bare in index.exact else _only(bare, index, text, names)
         found[f"_{i}_"] = i
-        return f" _{i}_ "
+        pieces += [_squeeze(written[end : match.start()]), f" _{i}_ "]
+        end = match.end()
+    return "".join([*pieces, _squeeze(written[end:])]), found
 
-    return re.sub(rf"(?<![\w.:\]])(?:{pattern})(?![\w:\[\(])", swap, squeezed), found
+
+def _only(spelled: str, index: _Names, text: str, names: Sequence[str]) -> int:
+    """The one coefficient that a spelling means when blanks do not count."""
+    meant = index.squeezed.get(_squeeze(spelled), ())
+    if not meant:
+        raise _unreadable(text, names, spelled)
+    if len(meant) > 1:
+        which = " or ".join(repr(names[i]) for i in meant)
+        raise OptionError(f"{spelled!r} in {text.strip()!r} may mean {which}; write the name with its blanks, or in backticks.")
+    return meant[0]
 
 
 _FUNCTIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
@@ -210,6 +257,8 @@ def independent(R: Array) -> bool:
 
 def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -> tuple[Array, Array, list[str]]:
     """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list; a bare name means ``= 0``.
+
+    A name may stand in backticks, and must where it is a plain number.
 
     Raises
     ------

@@ -133,6 +133,51 @@ def test_spelling_of_awkward_names(names: list[str], text: str, expected: list[f
     assert np.array_equal(r, [0.0])
 
 
+SPACED = ["age 2", "age2", "1990", "e", "age 2:e", "a b c", "1e5", " e"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("age 2 = 0", "age 2", 0),
+        ("age2 = 0", "age2", 0),
+        ("`age 2`", "age 2", 0),
+        ("(age2)", "age2", 0),
+        ("age  2:e", "age 2:e", 0),
+        ("e:age 2", "age 2:e", 0),
+        ("`e : age2`", "age 2:e", 0),
+        ("abc", "a b c", 0),
+        ("a  b c = 3", "a b c", 3),
+        ("` abc`", "a b c", 0),
+        ("e = 1990", "e", 1990),
+        ("`1990`", "1990", 0),
+        ("`1990` = 1990", "1990", 1990),
+        ("e = 1e5", "e", 1e5),
+        ("`1e5` = 1e5", "1e5", 1e5),
+        ("`e` = 2", "e", 2),
+        ("2 - e", "e", 2),
+        ("` e`", " e", 0),
+    ],
+)
+def test_spelling_with_blanks_backticks_and_numbers(text: str, name: str, value: float) -> None:
+    R, r, _ = linear_restrictions(text, SPACED)
+    assert list(np.flatnonzero(R[0])) == [SPACED.index(name)]
+    assert r[0] / R[0].sum() == value
+    assert FIT.nlcom("`educ` / age").values[0] == FIT.nlcom("educ / age").values[0]
+
+
+@pytest.mark.parametrize("text", ["age  2", "`age  2` = 0", "e = age\t2"])
+def test_an_ambiguous_name_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="may mean 'age 2' or 'age2'"):
+        linear_restrictions(text, SPACED)
+
+
+@pytest.mark.parametrize("text", ["1990", "`1991`", "`e", "``", "e `e`", "e e", "age 2 e"])
+def test_backticks_hold_names_only(text: str) -> None:
+    with pytest.raises(OptionError):
+        linear_restrictions(text, SPACED)
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
