@@ -220,7 +220,7 @@ print(weighted.covariance.label, weighted.aic)
 # %% [markdown]
 # ## Files
 #
-# A saved result is one file without the rows. It predicts and tests; what needs rows takes `data=`.
+# A saved result is one file without the rows. It predicts and tests; what needs rows asks for `attach(data)`.
 
 # %%
 file = io.BytesIO()  # or a file name such as "affairs.npz"

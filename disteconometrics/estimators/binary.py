@@ -58,7 +58,7 @@ class BinaryResults:
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for later; do not
-    change the data in place meanwhile.  A result loaded from a file holds no rows; what needs them takes ``data=``.
+    change the data in place meanwhile.  A result loaded from a file holds no rows; `attach` gives them back.
 
     Examples
     --------
@@ -103,9 +103,7 @@ class BinaryResults:
         values, V = self.coefficients, self.covariance.matrix
         if self.infinite is not None:
             mask = self.infinite.masked()
-            with np.errstate(invalid="ignore"):
-                runaway = np.where(self.infinite.direction == 0, np.nan, np.sign(self.infinite.direction) * np.inf)
-            values = np.where(mask, runaway, values)
+            values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
         return Estimates(self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf)
 
@@ -250,15 +248,38 @@ class BinaryResults:
         """The rows of the fit, or the same rebuilt from ``data`` and checked against the stored log-likelihood."""
         if data is None:
             if self.rows is None:
-                raise NeedsData("This result was loaded from a file, which holds no rows: pass data= with the table of the fit.")
+                raise NeedsData("This result was loaded from a file, which holds no rows: use attach(data) with the fit's table.")
             return self.rows
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             again = estimate(self.model, self.kernel, data, maxiter=1000)
         same = again.spec.names == self.spec.names and abs(again.facts.loglik - self.llf) <= 1e-8 * (1 + abs(self.llf))
-        if not same or not np.allclose(again.rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12):
+        same = same and np.allclose(again.rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12)
+        if not same or again.rows.fingerprint() != (self._fingerprint() or again.rows.fingerprint()):
             raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
         return again.rows
+
+    def attach(self, data: Any) -> BinaryResults:
+        """Return a loaded result together with the rows of its fit, checked to be the same.
+
+        Parameters
+        ----------
+        data : the table of the fit.
+
+        Returns
+        -------
+        BinaryResults
+
+        Raises
+        ------
+        DataError
+            If the estimates on these rows are others.
+        """
+        return replace(self, rows=self._need_rows(data))
+
+    def _fingerprint(self) -> str:
+        """A digest of outcomes and weights, by which saved results on the same rows know one another."""
+        return self.facts.fingerprint if self.rows is None else self.rows.fingerprint()
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
@@ -499,9 +520,9 @@ class BinaryResults:
         """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
         text = "lr_test takes a smaller model of the same outcome on the same rows"
         if self.rows is None or small.rows is None:
-            ours, theirs = ((m.model.weights, m.model.offset) for m in (self, small))
+            ours, theirs = ((m.model.weights, m.model.offset, m._fingerprint()) for m in (self, small))
             if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
-                raise OptionError(f"{text}: its terms, weights and offset must be among ours.")
+                raise OptionError(f"{text}: its terms, outcomes, weights and offset must be ours.")
             return
         a, b = self.rows.design, small.rows.design
         zero = np.zeros(len(a.y))
@@ -542,6 +563,8 @@ class BinaryResults:
                 raise OptionError(
                     "lr_test takes a smaller model of the same outcome on the same rows; call it on the larger one."
                 )
+            if self.infinite is not None:
+                raise WithheldError("Likelihood-ratio and score tests need a finite maximum; this fit is separated.")
             if not (self._likelihood_counts and restricted._likelihood_counts):
                 raise WithheldError("Likelihood-ratio tests have no meaning under sampling weights; use test (Wald).")
             if restricted.llf > self.llf + 1e-6:
@@ -616,7 +639,7 @@ class BinaryResults:
         header = {
             "estimator": asdict(self.model),  # type: ignore[call-overload]
             "spec": self.spec.to_dict(),
-            "facts": asdict(self.facts),
+            "facts": asdict(replace(self.facts, fingerprint=self._fingerprint())),
             "use_t": self.use_t,
             "covariance": {f: getattr(self.covariance, f) for f in ("label", "note", "degrees_of_freedom", "robust")},
         }
@@ -624,7 +647,7 @@ class BinaryResults:
         if self.covariance.basis is not None:
             arrays |= {"basis": self.covariance.basis, "inner": np.asarray(self.covariance.inner)}
         if self.infinite is not None:
-            arrays |= {"direction": self.infinite.direction, "null": self.infinite.null}
+            arrays |= asdict(self.infinite)
         if self.facts.penalty is not None:
             e = self.estimates
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
@@ -718,7 +741,7 @@ class BinaryResults:
 
 def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]) -> BinaryResults:
     """Rebuild a saved result, without rows."""
-    infinite = Infinite(arrays["direction"], arrays["null"]) if "direction" in arrays else None
+    infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"]) if "direction" in arrays else None
     V = Covariance(arrays["covariance"], **header["covariance"], basis=arrays.get("basis"), inner=arrays.get("inner"))
     spec = DesignSpec.from_dict(header["spec"])
     facts, profile = FitFacts(**header["facts"]), arrays.get("profile")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +28,7 @@ from disteconometrics.estimators.binary_firth import penalised_facts
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
+from disteconometrics.optim.cone import extreme_directions
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
@@ -37,6 +40,7 @@ __all__ = ["BinaryFit", "BinaryModel", "FitFacts", "Infinite", "Rows", "estimate
 Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+DISAGREE = 1e-6  # share beyond which a direction found by a linear program points the other way
 ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
 
 
@@ -84,30 +88,48 @@ class FitFacts:
     penalised_loglik: float = float("nan")
     penalised_lr: float = float("nan")
     flic: float = 0.0
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Infinite:
-    """Where coefficients go without a maximum: ``direction`` (k,) and ``null`` (k, m), what the overlapped rows cannot see."""
+    """Where coefficients go without a maximum.
+
+    ``direction`` (k,) is one direction of separation, ``null`` (k, m) spans all that the overlapped rows cannot see, and
+    ``extremes`` (k, q) are the directions that go furthest: only signs that all of them share are determined.
+    """
 
     direction: Array
     null: Array
+    extremes: Array
 
     def masked(self) -> NDArray[np.bool_]:
         """Coefficients that the overlapped rows do not identify (k,)."""
         return np.asarray(np.any(self.null != 0, axis=1))
 
-    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """x'd for every row, zero where only rounding is left, and whether the row moves in any direction of the null space."""
+    def limits(self) -> Array:
+        """Limits of these coefficients (k,): ±inf, or NaN where directions of separation disagree."""
+        scale = np.abs(self.extremes).max(axis=0, initial=1e-300)
+        reach = np.column_stack([self.extremes / scale, np.zeros(len(self.null))])
+        torn = (reach.max(axis=1) > DISAGREE) & (reach.min(axis=1) < -DISAGREE)
+        with np.errstate(invalid="ignore"):
+            return np.where(torn | (self.direction == 0), np.nan, np.sign(self.direction) * np.inf)
 
-        def product(d: Array) -> Array:
+    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """x'd for every row, zero where only rounding is left or directions disagree; and whether the row moves at all."""
+        size = np.abs(X)
+
+        def product(d: Array, share: float = ON_FACE) -> Array:
             move = X @ d
-            return np.where(np.abs(move) <= ON_FACE * (np.abs(X) @ np.abs(d)), 0.0, move)
+            return np.where(np.abs(move) <= share * (size @ np.abs(d)), 0.0, move)
 
         moves = np.zeros(len(X), dtype=bool)
         for d in self.null.T:
             moves |= product(d) != 0
-        return product(self.direction), moves
+        move = product(self.direction)
+        for d in self.extremes.T:
+            move = np.where(product(d, DISAGREE) * move < 0, 0.0, move)
+        return move, moves
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +142,13 @@ class Rows:
     overlapped: NDArray[np.intp] | None
     penalised: FirthMaximum | None = None
     maximum: Maximum | None = None
+
+    def fingerprint(self) -> str:
+        """A digest of the outcomes and weights."""
+        digest = hashlib.blake2b(np.ascontiguousarray(self.design.y).tobytes(), digest_size=16)
+        if self.design.weights is not None:
+            digest.update(np.ascontiguousarray(self.design.weights).tobytes())
+        return digest.hexdigest()
 
     def evaluate(self, kernel: Kernel, beta: Array) -> Pass:
         """Log-likelihood, score and information at any β, the last two in the coordinates of the solution."""
@@ -260,7 +289,7 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
     ------
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
     """
-    if isinstance(maxiter, bool) or not isinstance(maxiter, int) or maxiter < 1:
+    if isinstance(maxiter, bool) or not isinstance(maxiter, Integral) or maxiter < 1:
         raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
     design = build_design(model.formula, data, weights=model.weights, weight_type=model.weight_type, offset=model.offset)
     names = design.spec.names
@@ -273,12 +302,12 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
     infinite, limit, words = None, None, None
     separation = m.separation
     if separation is not None:
-        words = _separated(model, separation, design, objective.column_maxima())
+        infinite = Infinite(separation.direction, separation.null, extreme_directions(blocks, separation))
+        words = _separated(model, separation, infinite, design, objective.column_maxima())
         if model.separation == "firth":
-            m, penalised = _maximum(objective, names, maxiter, "firth")
+            (m, penalised), infinite = _maximum(objective, names, maxiter, "firth"), None
         else:
             limit = limit_of(objective, separation, maxiter=maxiter)
-            infinite = Infinite(separation.direction, separation.null)
     rows = replace(_rows(kernel, design, blocks, m, limit, observations), penalised=penalised)
     loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
     facts = FitFacts(
@@ -313,12 +342,20 @@ def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, l
         nothing = _Source(None, np.zeros(0), False)
         equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, nothing)
         return Rows(design, blocks, equation, limit.overlapped)
-    equation = _equation(kernel, design, limit.maximum, limit.blocks, observations, limit.columns)
+    weights = design.weights if design.spec.weight_type == "frequency" else None
+    inside = float(len(limit.overlapped)) if weights is None else float(weights[limit.overlapped].sum())
+    equation = _equation(kernel, design, limit.maximum, limit.blocks, inside, limit.columns)
     return Rows(design, blocks, equation, limit.overlapped)
 
 
-def _separated(model: BinaryModel, separation: Separation, design: Design, column_max: Array) -> str:
+def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, design: Design, column_max: Array) -> str:
+    torn = np.isnan(infinite.limits()) & infinite.masked()
+    if not torn.all() and (separation.direction[~torn] != 0).any():
+        separation = replace(separation, direction=np.where(torn, 0.0, separation.direction))
     words = describe(separation, design.spec.names, len(design.y), success_of(design.spec))
+    if torn.any():
+        names = ", ".join(name for name, t in zip(design.spec.names, torn, strict=True) if t)
+        words += f" The data do not determine the sign of {names}: NaN."
     if model.separation == "raise":
         raise SeparationError(words)
     if model.separation == "firth":

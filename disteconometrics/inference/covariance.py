@@ -24,14 +24,14 @@ Newey, West (1987), A simple positive semi-definite covariance matrix, Econometr
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.errors import CovarianceWarning, DataError, FewClustersWarning, OptionError, WithheldError
+from disteconometrics.errors import CovarianceWarning, DataError, FewClustersWarning, OptionError, WithheldError, warn_user
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
@@ -121,8 +121,10 @@ class HAC:
     def __post_init__(self) -> None:
         if not isinstance(self.time, str):
             raise OptionError("HAC takes the name of the time column, as in HAC('quarter', lags=4).")
-        if self.lags is not None and (isinstance(self.lags, bool) or not isinstance(self.lags, int) or self.lags < 0):
-            raise OptionError(f"lags={self.lags!r}: give a whole number of at least 0, or None.")
+        if self.lags is not None:
+            if isinstance(self.lags, bool) or not isinstance(self.lags, Integral) or self.lags < 0:
+                raise OptionError(f"lags={self.lags!r}: give a whole number of at least 0, or None.")
+            object.__setattr__(self, "lags", int(self.lags))  # a numpy integer prints and compares as a plain one
         if self.kernel != "bartlett":
             raise OptionError(f"kernel={self.kernel!r} is not known; use 'bartlett'.")
 
@@ -215,7 +217,7 @@ def covariance(
     FewClustersWarning, CovarianceWarning
         If clusters are few or uneven; if a two-way matrix had to be made positive semi-definite.
     """
-    n, k = estimate.observations, len(estimate.params)
+    n, k = estimate.observations, len(estimate.inner)
     if isinstance(kind, Cluster):
         return _cluster(estimate, kind, codes)
     if isinstance(kind, HAC):
@@ -302,7 +304,7 @@ def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
 
 
 def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]], Codes]) -> Covariance:
-    n, k = estimate.observations, len(estimate.params)
+    n, k = estimate.observations, len(estimate.inner)
     subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
     inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []
@@ -344,13 +346,12 @@ def _warn_few(column: str, G: int, share: float, kind: Cluster) -> None:
     what = f"has only {G} clusters" if G < FEW_CLUSTERS else f"has one cluster with {share:.0%} of the information"
     two_way = len(kind.columns) == 2
     hint = "use_t=True" if two_way else f"Cluster({column!r}, correction='jackknife') with use_t=True"
-    warnings.warn(
+    warn_user(
         FewClustersWarning(
             f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.",
             column=column,
             hint=hint,
-        ),
-        stacklevel=5,
+        )
     )
 
 
@@ -378,12 +379,12 @@ def _nearest_psd(M: Array, kind: Cluster) -> Array:
     values, vectors = np.linalg.eigh(M)
     if values[0] >= -1e-12 * abs(values[-1]):
         return M
-    warnings.warn(
+    warn_user(
         CovarianceWarning(
             f"The two-way matrix of {kind!r} was not positive semi-definite (eigenvalue {values[0]:.2g} of {values[-1]:.2g} "
-            "in units of the nonrobust covariance); negative eigenvalues were set to zero.",
+            "in units of the nonrobust covariance); negative eigenvalues were set to zero (some packages report the matrix "
+            "unrepaired).",
             hint="cluster by the dimension with fewer clusters alone",
-        ),
-        stacklevel=5,
+        )
     )
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)

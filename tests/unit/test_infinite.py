@@ -1,0 +1,93 @@
+"""Infinite coefficients: which signs the data determine, and digits on nearly collinear designs."""
+
+from __future__ import annotations
+
+import io
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+from disteconometrics.errors import OptionError, SeparationWarning, WithheldError
+
+RNG = np.random.default_rng(4)
+
+
+def test_signs_on_which_directions_disagree_are_missing() -> None:
+    """y = 1{x > 0} with a gap around zero: x decides, noise and constant do not, nor does any prediction inside the gap."""
+    x = np.concatenate([RNG.uniform(0.5, 2, 50), -RNG.uniform(0.5, 2, 50)])
+    data = pd.DataFrame({"x": x, "h": RNG.normal(size=100), "y": (x > 0).astype(int)})
+    with pytest.warns(SeparationWarning, match="do not determine the sign of Intercept, h"):
+        res = de.Logit("y ~ x + h").fit(data)
+    assert res.params["x"] == np.inf
+    assert res.params[["Intercept", "h"]].isna().all()
+    p = res.predict(pd.DataFrame({"x": [-1.9, 0.0, 0.2, 1.9], "h": 0.0})).to_numpy()
+    assert np.array_equal(p, [0.0, np.nan, np.nan, 1.0], equal_nan=True)
+    assert np.array_equal(res.fittedvalues, data.y)
+    file = io.BytesIO()
+    res.save(file)
+    again = de.load(io.BytesIO(file.getvalue()))
+    assert np.array_equal(again.params, res.params, equal_nan=True)
+
+
+def test_levels_that_are_decided_one_by_one_keep_their_signs() -> None:
+    g = RNG.choice(list("abcd"), 400)
+    data = pd.DataFrame({"g": g, "z": RNG.normal(size=400), "y": (RNG.random(400) < 0.5).astype(int)})
+    data.loc[data.g == "c", "y"], data.loc[data.g == "d", "y"] = 1, 0
+    with pytest.warns(SeparationWarning):
+        res = de.Logit("y ~ g + z").fit(data)
+    assert (res.params["g[T.c]"], res.params["g[T.d]"]) == (np.inf, -np.inf)
+    kept = data[~data.g.isin(["c", "d"])]
+    small = de.Logit("y ~ g + z").fit(kept)
+    for kind in ("nonrobust", "HC0", "HC1"):
+        assert np.allclose(res.with_cov(kind).bse[["Intercept", "z"]], small.with_cov(kind).bse[["Intercept", "z"]], rtol=1e-10)
+    with pytest.warns(SeparationWarning):
+        larger = de.Logit("y ~ g + z + I(z**2)").fit(data)
+    with pytest.raises(WithheldError, match="separat"):
+        larger.lr_test(res)
+
+
+def test_nearly_collinear_columns_cost_no_digits_afterwards() -> None:
+    """A cubic in the calendar year (condition 1e8) gives the errors of the cubic in the centred year."""
+    n = 2000
+    data = pd.DataFrame({"year": RNG.integers(1990, 2021, n).astype(float), "z": RNG.normal(size=n)})
+    data["c"] = data.year - 2005
+    data["y"] = (0.3 * data.z + 0.02 * data.c + RNG.logistic(size=n) > 0).astype(int)
+    raw = de.Logit("y ~ year + I(year**2) + I(year**3) + z").fit(data)
+    centred = de.Logit("y ~ c + I(c**2) + I(c**3) + z").fit(data)
+    for kind in ("nonrobust", "HC1"):
+        a, b = raw.with_cov(kind), centred.with_cov(kind)
+        assert np.allclose(a.predict(ci=True), b.predict(ci=True), rtol=1e-7)
+        assert a.margins("year").bse.iloc[0] == pytest.approx(b.margins("c").bse.iloc[0], rel=1e-7)
+    assert raw.score_test("I(year**3)").statistic == pytest.approx(centred.score_test("I(c**3)").statistic, rel=1e-7)
+    file = io.BytesIO()
+    raw.save(file)
+    loaded = de.load(io.BytesIO(file.getvalue()))
+    assert np.allclose(loaded.predict(data, ci=True), raw.predict(ci=True), rtol=1e-12)
+
+
+def test_results_travel() -> None:
+    data = de.datasets.spector()
+    res = de.Logit("GRADE ~ GPA + PSI").fit(data)
+    again = pickle.loads(pickle.dumps(res))
+    assert again.with_cov("HC3").bse.equals(res.with_cov("HC3").bse)
+    file = io.BytesIO()
+    res.save(file)
+    loaded = de.load(io.BytesIO(file.getvalue()))
+    assert loaded.attach(data).lr_test("PSI").statistic == res.lr_test("PSI").statistic
+
+
+def test_loaded_results_of_other_data_are_not_nested() -> None:
+    def saved(seed: int, formula: str) -> io.BytesIO:
+        rng = np.random.default_rng(seed)
+        d = pd.DataFrame({"x": rng.normal(size=300), "z": rng.normal(size=300)})
+        d["y"] = (d.x + rng.logistic(size=300) > 0).astype(int)
+        file = io.BytesIO()
+        de.Logit(formula).fit(d).save(file)
+        return io.BytesIO(file.getvalue())
+
+    assert de.load(saved(0, "y ~ x + z")).lr_test(de.load(saved(0, "y ~ x"))).p_value > 0
+    with pytest.raises(OptionError, match="same rows"):
+        de.load(saved(0, "y ~ x + z")).lr_test(de.load(saved(1, "y ~ x")))
