@@ -6,6 +6,10 @@ so existing ``except`` clauses keep working.  A warning carries ``.column`` (wha
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
+
 __all__ = [
     "CollinearityError",
     "ConditioningWarning",
@@ -27,7 +31,10 @@ __all__ = [
     "SeparationWarning",
     "UnsafeFormulaError",
     "WithheldError",
+    "warn_user",
 ]
+
+_PACKAGE = str(Path(__file__).parent)
 
 
 class DisteconometricsError(Exception):
@@ -116,3 +123,11 @@ class FewClustersWarning(DisteconometricsWarning):
 
 class CovarianceWarning(DisteconometricsWarning):
     """A covariance matrix was not positive semi-definite and was repaired."""
+
+
+def warn_user(warning: DisteconometricsWarning) -> None:
+    """Warn, pointing at the first line of code outside the package: the user's."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(warning, stacklevel=level)

@@ -20,17 +20,20 @@ __all__ = ["Estimates", "TestResult", "check_level"]
 Array = NDArray[np.float64]
 
 
-def check_level(level: float) -> float:
-    """Return a confidence level in (0, 1), or raise OptionError (95 is not 0.95).
+def check_level(level: Any, alpha: Any = None) -> float:
+    """Return a confidence level in (0, 1), or 1 − alpha if alpha is given; else raise OptionError (95 is not 0.95).
 
     Examples
     --------
     >>> check_level(0.9)
     0.9
     """
-    if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise OptionError(f"level={level!r}: give a confidence level between 0 and 1, such as 0.95.")
-    return float(level)
+    value: Any = level if alpha is None else alpha
+    name, example = ("level", 0.95) if alpha is None else ("alpha", 0.05)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not 0 < float(value) < 1:
+        what = "confidence level" if alpha is None else "significance level"
+        raise OptionError(f"{name}={value!r}: give a {what} between 0 and 1, such as {example}.")
+    return float(value) if alpha is None else 1 - float(value)
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class Estimates:
     def interval(self, level: float = 0.95) -> Array:
         """Confidence limits (k, 2)."""
         if self.bounds is not None:
-            if level != self.level:
+            if check_level(level) != self.level:
                 raise OptionError(f"These limits were computed at level {self.level}; ask for them again with level={level}.")
             return self.bounds
         half = self.critical(level) * self.std_error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from scipy import special, stats
 
 import disteconometrics as de
-from disteconometrics.errors import FewClustersWarning, NeedsData, OptionError, WithheldError
-from disteconometrics.inference.estimates import Estimates
+from disteconometrics.errors import CovarianceWarning, FewClustersWarning, NeedsData, OptionError, WithheldError
+from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.expressions import linear_restrictions
 
 EQUAL = 1e-10  # one formula in another order of operations
@@ -575,6 +576,51 @@ def test_fieller_refusals() -> None:
         FIT.nlcom("educ / age", method="bootstrap")
     with pytest.raises(OptionError, match="level"):
         FIT.nlcom("exper / educ", method="fieller", level=0.9).interval(0.95)
+
+
+# ---- levels, lags, where warnings point -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["0.9", None, True, np.array([0.9]), 0.9 + 0j, [0.9], 95, np.int64(1), np.nan, np.float32(0)])
+def test_levels_that_are_none(level: Any) -> None:
+    fieller = FIT.nlcom("exper / educ", method="fieller")
+    for call in (
+        lambda: FIT.estimates.interval(level),
+        lambda: FIT.estimates.table(level),
+        lambda: fieller.interval(level),
+        lambda: FIT.nlcom("educ / age", level=level),
+    ):
+        with pytest.raises(OptionError, match="level="):
+            call()
+    if level is not None:
+        with pytest.raises(OptionError, match="alpha="):
+            check_level(0.95, level)
+
+
+def test_levels_of_other_number_types() -> None:
+    for level in (np.float32(0.5), np.float64(0.5), Fraction(1, 2)):
+        assert check_level(level) == check_level(0.95, level) == 0.5
+        assert type(check_level(level)) is float
+    assert check_level(0.95, 0.1) == 0.9
+
+
+def test_lags_of_other_number_types() -> None:
+    assert de.HAC("t", lags=np.int64(3)) == de.HAC("t", lags=3)
+    assert repr(de.HAC("t", lags=np.int8(3))) == repr(de.HAC("t", lags=3))  # type: ignore[arg-type]
+    for lags in (3.0, True, np.True_, "3", -1, np.int64(-1), np.array([3])):
+        with pytest.raises(OptionError, match="lags"):
+            de.HAC("t", lags=lags)  # type: ignore[arg-type]
+
+
+def test_warnings_of_a_covariance_point_at_the_caller() -> None:
+    for call in (
+        lambda: de.Logit("y ~ educ").fit(DATA, cov=de.Cluster("g")),
+        lambda: FIT.with_cov(de.Cluster("g")),
+        lambda: FIT.with_cov(de.Cluster("g", "region")),
+    ):
+        with pytest.warns((FewClustersWarning, CovarianceWarning)) as caught:
+            call()
+        assert {w.filename for w in caught} == {__file__}
 
 
 # ---- p-values and intervals ----------------------------------------------------------------------------------------
