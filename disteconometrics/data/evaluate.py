@@ -1,8 +1,9 @@
 """Checked expressions to arrays: a small interpreter, so that no text is ever handed to Python's ``eval``.
 
-Numbers are float64 throughout (an int8 column squared does not overflow, true + true is 2); comparisons give bool arrays;
-a categorical stays codes and levels.  Stateful transforms are formulaic's own functions with their state kept in a
-dictionary by the spelling of the call: learnt when the key is absent, applied when it is there.
+Numbers are float64 throughout (an int8 column squared does not overflow, true + true is 2), but int64 inside ``C(…)``, so
+that levels print as whole numbers; comparisons give bool arrays; a categorical stays codes and levels.  Stateful transforms
+are formulaic's own functions with their state kept in a dictionary by the spelling of the call: learnt when the key is
+absent, applied when it is there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Basis", "Evaluator", "Levels", "LostRows", "UnknownLevel", "levels_of", "recode", "shift"]
 
+EXACT = 2**62  # whole numbers of C(a*1000) stay exact below this
 MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
 
 
@@ -159,8 +161,11 @@ class Evaluator:
         if value is None or isinstance(value, str):
             raise FormulaError(f"The term {self.term!r} computes with {value!r}, which is not a number")
         if isinstance(value, np.ndarray):
-            return value.astype(np.float64) if value.dtype.kind == "b" else value
-        if self.native and isinstance(value, int) and abs(value) < 2**62:
+            if value.dtype.kind == "b":
+                return value.astype(np.float64)
+            fits = value.dtype.kind in "iu" and (value.dtype != np.uint64 or value.max(initial=0) < EXACT)
+            return value.astype(np.int64, copy=False) if fits else value
+        if self.native and isinstance(value, int) and abs(value) < 2**64:
             return int(value)
         try:
             return np.float64(value)
@@ -171,7 +176,7 @@ class Evaluator:
         """A value that & | ^ ~ may use: bool, or 0, 1 and NaN as float64."""
         if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, np.ndarray) and value.dtype.kind == "b"):
             value = self._number(value, node)
-            if not (np.isin(value, (0, 1)) | np.isnan(value)).all():
+            if not (np.isin(value, (0, 1)) | np.isnan(np.asarray(value, dtype=np.float64))).all():
                 raise DataError(
                     f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and false (or 0 and 1)"
                 )
@@ -187,7 +192,25 @@ class Evaluator:
         if isinstance(node.op, ast.Pow) or not (isinstance(left, np.ndarray) or isinstance(right, np.ndarray)):
             # whole numbers would overflow in silence, and Python's own power could run for ever
             left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
-        return _ARITHMETIC[type(node.op)](left, right)
+        return self._arithmetic(type(node.op), left, right)
+
+    def _arithmetic(self, op: type, left: Any, right: Any) -> Any:
+        """Arithmetic of numbers; of whole ones inside C() exact, NaN or inf where float64 says so (a % 0), or refused."""
+        kinds = [np.asarray(v).dtype for v in (left, right)]
+        if any(kind.kind == "f" for kind in kinds) or op is ast.Div:
+            left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
+            return _ARITHMETIC[op](left, right)
+        check = np.asarray(_ARITHMETIC[op](np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)))
+        if not np.isfinite(check).all():
+            return check
+        if op is ast.Mod and kinds[0] == np.uint64 and isinstance(right, int) and right > 0:
+            return np.mod(left, np.uint64(right)).astype(np.int64)
+        if any(kind != np.int64 for kind in kinds) or np.abs(check).max(initial=0) >= EXACT:
+            raise DataError(
+                f"The term {self.term!r} computes with whole numbers beyond 2**62, where digits would be lost; "
+                "make the column in the data first"
+            )
+        return _ARITHMETIC[op](left, right)
 
     def _unary(self, node: ast.UnaryOp) -> Any:
         value = self.value(node.operand)
@@ -195,7 +218,10 @@ class Evaluator:
             value = self._truth(value, node.operand)
             return _keep_missing(np.logical_not(value), value)
         value = self._number(value, node.operand)
-        return -value if isinstance(node.op, ast.USub) else value
+        if not isinstance(node.op, ast.USub):
+            return value
+        whole = isinstance(value, np.ndarray) and value.dtype.kind in "iuO"
+        return self._arithmetic(ast.Sub, 0, value) if whole else -value
 
     def _compare(self, node: ast.Compare) -> Any:
         nodes = [node.left, *node.comparators]

@@ -328,8 +328,8 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
             numbers[~missing] = [float(v) for v in raw[~missing]]
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"Column {name!r} ({role}) holds a value that is not a float64 number: {error}") from None
-        if what == "integer" and np.abs(numbers[~missing]).max(initial=0) < 2**53:
-            return Column(name, "number", numbers, native=np.where(missing, 0, numbers).astype(np.int64))
+        if what == "integer":
+            return Column(name, "number", numbers, native=_whole(raw, numbers, missing))
         return Column(name, "bool" if what == "boolean" else "number", numbers)
     if what == "complex":
         raise DataError(f"Column {name!r} ({role}) holds complex numbers; use .real or .imag")
@@ -344,6 +344,18 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
         f"Column {name!r} ({role}) mixes types that are neither all numbers nor all text ({', '.join(kinds[:5])}); "
         "clean it, e.g. with pd.to_numeric or .astype(str)"
     )
+
+
+def _whole(raw: NDArray[Any], numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[Any]:
+    """Whole numbers of an object column, 0 where missing: int64, or Python's own where float64 would lose digits."""
+    if np.abs(numbers[~missing]).max(initial=0) < 2**53:
+        return np.where(missing, 0, numbers).astype(np.int64)
+    out = np.empty(len(raw), dtype=object)
+    out[:] = [0 if gone else int(v) for v, gone in zip(raw, missing, strict=True)]
+    try:
+        return out.astype(np.int64)
+    except OverflowError:
+        return out
 
 
 def _from_text(name: str, raw: Any) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import formulaic
@@ -11,7 +12,14 @@ import pytest
 
 from disteconometrics.data.design import build_design, normalise_name
 from disteconometrics.data.formula import parse_formula
-from disteconometrics.errors import FormulaError, MissingColumnError, OptionError, UnsafeFormulaError
+from disteconometrics.errors import (
+    DataError,
+    FormulaError,
+    MissingColumnError,
+    MissingValuesWarning,
+    OptionError,
+    UnsafeFormulaError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -310,3 +318,70 @@ def test_normalise_name_keeps_every_name_of_a_design(table: pd.DataFrame) -> Non
         with warnings.catch_warnings():
             for name in build_design(formula, table).spec.names:
                 assert normalise_name(name) == name
+
+
+SMALL = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "Int8", "UInt8", "UInt64"]
+
+
+@pytest.mark.parametrize("dtype", SMALL)
+@pytest.mark.parametrize(
+    ("term", "levels"),
+    [
+        ("C(a - 5)", [-4, -3, -2, -1]),
+        ("C(-a)", [-3, -2, -1, 0]),
+        ("C(1 - a)", [-2, -1, 0, 1]),
+        ("C(a * 1000)", [1000, 2000, 3000, 4000]),
+        ("C(a * 40 + a)", [41, 82, 123, 164]),
+        ("C(a * 100 // 3)", [33, 66, 100, 133]),
+        ("C(a % 3)", [1, 2]),
+        ("C(where(a > 2, a, -1))", [0, 3, 4]),
+        ("C(a > -300)", None),
+    ],
+)
+def test_whole_numbers_inside_a_factor_do_not_overflow(dtype: str, term: str, levels: list[int] | None) -> None:
+    d = pd.DataFrame({"a": pd.array(np.arange(60) % 5, dtype=dtype), "y": np.tile([0, 1], 30)})  # type: ignore[call-overload]
+    if levels is None:
+        with pytest.raises(DataError, match="only one level"):
+            build_design(f"y ~ {term}", d)
+        return
+    if term.startswith("C(where"):
+        d["a"] = d["a"].where(d["a"] != 1, 0)
+        levels = [3, 4]
+    assert build_design(f"y ~ {term}", d).spec.names[1:] == tuple(f"{term}[T.{level}]" for level in levels)
+
+
+def test_a_remainder_by_zero_inside_a_factor_is_missing() -> None:
+    d = pd.DataFrame({"a": np.arange(60) % 5, "b": np.where(np.arange(60) < 30, 0, 3), "y": np.tile([0, 1], 30)})
+    with pytest.warns(MissingValuesWarning, match="30 rows"):
+        design = build_design("y ~ C(a % b)", d)
+    assert design.spec.names[1:] == ("C(a % b)[T.1]", "C(a % b)[T.2]")
+
+
+@pytest.mark.parametrize("start", [2**53, 10**18, 2**63, 10**25])
+def test_large_whole_numbers_stay_distinct_levels(start: int) -> None:
+    values = [start + i % 3 for i in range(60)]
+    d = pd.DataFrame({"a": pd.Series(values, dtype=object), "y": np.tile([0, 1], 30)})
+    design = build_design("y ~ C(a)", d)
+    assert design.spec.names[1:] == (f"C(a)[T.{start + 1}]", f"C(a)[T.{start + 2}]")
+    assert np.array_equal(design.spec.matrix(d).X, design.X)
+    assert np.array_equal(design.X[:, 1], np.arange(60) % 3 == 1)
+    again = type(design.spec).from_dict(json.loads(json.dumps(design.spec.to_dict())))
+    assert np.array_equal(again.matrix(d).X, design.X)
+    missing = d.assign(a=pd.Series([None, *values[1:]], dtype=object))
+    assert build_design("y ~ C(a)", missing).spec.names == design.spec.names
+
+
+@pytest.mark.parametrize("term", ["C(a - 1)", "C(-a)", "C(a + b)", "C(a // 2)", "C(b * 1000000000000000000)"])
+def test_whole_numbers_that_would_lose_digits_are_refused(term: str) -> None:
+    for dtype in ("uint64", object):
+        d = pd.DataFrame({"a": [2**63 + i % 3 for i in range(60)], "b": np.arange(60) % 7, "y": np.tile([0, 1], 30)})
+        d["a"] = d["a"].astype(dtype)
+        with pytest.raises(DataError, match="digits would be lost"):
+            build_design(f"y ~ {term}", d)
+
+
+def test_hashes_can_be_grouped_by_remainder_and_compared() -> None:
+    values = np.uint64(2**63) + np.arange(60, dtype=np.uint64)
+    d = pd.DataFrame({"a": values, "y": np.tile([0, 1], 30)})
+    assert build_design("y ~ C(a % 3)", d).spec.names[1:] == ("C(a % 3)[T.1]", "C(a % 3)[T.2]")
+    assert build_design(f"y ~ C(a > {2**63 + 9})", d).X[:, 1].sum() == 50
