@@ -244,6 +244,7 @@ print(loaded.with_cov("HC1", data=fair).bse.equals(res.with_cov("HC1").bse))
 # | odds ratios | `np.exp(res.params)` | `logit y x, or` | `exp(coef(m))` | `res.odds_ratios()` |
 # | ratio | by hand | `nlcom _b[x]/_b[z]` | `car::deltaMethod(m, "x/z")` | `res.nlcom("x / z")` |
 # | predictions | `res.get_prediction(new)` | `predict p, pr` | `predict(m, new, "response")` | `res.predict(new, ci=True)` |
+# | marginal effects | `res.get_margeff()` | `margins, dydx(*)` | `avg_slopes(m)` | `res.margins()` |
 # | average prediction | by hand | `margins, at(x=(0(1)9))` | `avg_predictions(m, variables="x")` | `res.plot_effect("x").data` |
 # | counts as weights | `sm.GLM(…, freq_weights=w)` | `[fweight=w]` | `glm(…, weights = w)` | `weight_type="frequency"` |
 # | survey weights | | `[pweight=w]` | `survey::svyglm` | `weight_type="sampling"` |

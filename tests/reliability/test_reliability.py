@@ -867,7 +867,7 @@ def test_saved_results_hold_no_rows(tmp_path: Path) -> None:
         lambda: back.lr_test("debt"),
     ]
     for ask in asks:
-        with pytest.raises(NeedsData, match="data="):
+        with pytest.raises(NeedsData, match="attach"):
             ask()
     with pytest.raises(DataError, match="rows of the fit"):
         back.with_cov("HC1", data=D.iloc[:-1])

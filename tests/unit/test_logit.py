@@ -481,7 +481,7 @@ def test_round_trip(option: str, separated: bool) -> None:
     assert loaded.predict(new, ci=True).equals(res.predict(new, ci=True))
     assert loaded.test("x = 0").statistic == res.test("x = 0").statistic
     for call in (loaded.predict, lambda: loaded.fittedvalues, lambda: loaded.leverage, lambda: loaded.with_cov("HC0")):
-        with pytest.raises(NeedsData, match="data="):
+        with pytest.raises(NeedsData, match="attach"):
             call()
     again = loaded.with_cov("HC0", data=QUASI)
     assert np.allclose(again.bse, res.with_cov("HC0").bse, rtol=SAME, equal_nan=True)

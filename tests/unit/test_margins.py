@@ -272,7 +272,7 @@ def test_new_rows_and_missing_values() -> None:
     file = io.BytesIO()
     res.save(file)
     loaded = de.load(io.BytesIO(file.getvalue()))
-    with pytest.raises(NeedsData, match="data="):
+    with pytest.raises(NeedsData, match="attach"):
         loaded.margins()
     pd.testing.assert_frame_equal(loaded.margins(data=df).estimates.table(), res.margins().estimates.table())
     assert loaded.margins("x", data=df.head(50)).rows == df.head(50).dropna().shape[0]
