@@ -24,7 +24,7 @@ from formulaic.parser.parser import DefaultFormulaParser, DefaultOperatorResolve
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.parser.types import Token
 
-from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, TRANSFORMS, known_functions
+from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, ELSEWHERE, TRANSFORMS, known_functions
 from disteconometrics.errors import FormulaError, OptionError, UnsafeFormulaError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recurs
 MAX_TERMS = 10_000  # of a product of terms: (a + b + …)**N grows without bound
 
 _QUOTED = re.compile(r"""`([^`]*)`|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+_AS = re.compile(r"(as\.\w+)\s*\(")
+_STATA = re.compile(r"\w##?\w|\b[ic]\.\w+\s*##?")
 _OPEN, _CLOSE = "([{", ")]}"
 _OPERATORS = (
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor),
@@ -173,6 +175,10 @@ def _top_level(text: str, symbols: str) -> Iterator[int]:
 
 
 def _split(text: str, formula: str) -> tuple[str, str]:
+    if _STATA.search(_mask(text)):
+        raise FormulaError(
+            f"Stata's # in the formula {formula!r}: write a:b for a#b, a*b for a##b, C(g) for i.g and I(x**2) for c.x#c.x"
+        )
     if "#" in _mask(text) or "\0" in text:
         raise FormulaError(f"Syntax error in the formula {formula!r}: a comment or control character; put the name in backticks")
     cuts = list(_top_level(text, "~"))
@@ -238,6 +244,9 @@ def _python(text: str, aliases: dict[str, str]) -> ast.expr:
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
+        called = _AS.match(text.strip())
+        if called is not None and called.group(1) in ELSEWHERE:
+            raise _elsewhere(called.group(1)) from None
         where = getattr(error, "offset", None)
         message = getattr(error, "msg", str(error))
         at = f" at character {where}" if where else ""
@@ -311,10 +320,16 @@ def _check(node: ast.expr) -> None:
         raise _unsafe(node, f"{type(node).__name__} is code")
 
 
+def _elsewhere(name: str) -> FormulaError:
+    return FormulaError(f"There is no {name}() in a formula; {ELSEWHERE[name]}")
+
+
 def _check_call(node: ast.Call) -> None:
     name = function_name(node.func)
     transform = TRANSFORMS.get(name)
     if transform is None:
+        if name in ELSEWHERE:
+            raise _elsewhere(name)
         raise _unsafe(node, f"the function {ast.unparse(node.func)[:60]!r} is not a known transform")
     if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
         raise _unsafe(node, "starred arguments are code")

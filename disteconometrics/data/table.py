@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "Table", "list_names", "show_rows"]
 
+STATA = {"i": "C({})", "ib": "C({})", "c": "{}", "L": "lag({})"}  # prefixes of names, for a hint
 TABLES = "a pandas DataFrame, a polars DataFrame or a dict of arrays"
 
 
@@ -150,6 +151,9 @@ class Table:
         hint = f" Did you mean {list_names(close)}?" if close else ""
         if name in texts:
             hint = f" The label {name} is there but is not text: rename it with data.rename(columns=str)."
+        prefix, dot, rest = name.partition(".")
+        if dot and rest in texts and prefix.rstrip("0123456789") in STATA:
+            hint = f" Stata's {prefix}. is {STATA[prefix.rstrip('0123456789')].format(rest)} here."
         raise MissingColumnError(f"Column {name!r} ({role}) is not in the data.{hint} Columns are {list_names(texts)}.")
 
     def raw(self, name: str, role: str) -> Any:

@@ -20,7 +20,7 @@ from formulaic.transforms.patsy_compat import standardize
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CONSTANTS", "CONTRASTS", "TRANSFORMS", "Transform", "known_functions"]
+__all__ = ["CONSTANTS", "CONTRASTS", "ELSEWHERE", "TRANSFORMS", "Transform", "known_functions"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,23 @@ CONTRASTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "Helmert": (HelmertContrasts, ("reverse", "scale")),
     "Diff": (DiffContrasts, ("backward",)),
     "Poly": (PolyContrasts, ("scores",)),
+}
+
+_FACTOR, _SPLINES = "write C(x)", "write cr(x, df=4) or bs(x, df=4)"
+
+# what users of R and Stata write for things that are spelled otherwise here
+ELSEWHERE: dict[str, str] = {
+    "offset": "name the column instead: offset='x'",
+    "exposure": "name a column of logs instead: offset='log_x'",
+    **dict.fromkeys(("factor", "as_factor", "as.factor"), _FACTOR),
+    "i": "write C(x) for levels and I(x**2) for arithmetic",
+    **dict.fromkeys(("ordered", "as.ordered"), "make the column a categorical in the data, or write C(x, contr.poly)"),
+    "relevel": "write C(x, contr.treatment(base='a'))",
+    **dict.fromkeys(("ns", "rcs", "rcspline", "pspline", "s", "te"), _SPLINES),
+    **dict.fromkeys(("as.numeric", "as_numeric", "as.integer"), "convert the column in the data"),
+    "ifelse": "write where(x > 0, a, b)",
+    "ln": "write log(x)",
+    "pow": "write I(x**2)",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 
 import formulaic
@@ -385,3 +386,35 @@ def test_hashes_can_be_grouped_by_remainder_and_compared() -> None:
     d = pd.DataFrame({"a": values, "y": np.tile([0, 1], 30)})
     assert build_design("y ~ C(a % 3)", d).spec.names[1:] == ("C(a % 3)[T.1]", "C(a % 3)[T.2]")
     assert build_design(f"y ~ C(a > {2**63 + 9})", d).X[:, 1].sum() == 50
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        ("x1 + offset(x2)", "offset='x'"),
+        ("factor(g)", "C(x)"),
+        ("as.factor(g)", "C(x)"),
+        ("ns(x1, df=3)", "cr(x, df=4)"),
+        ("ns(x1, 3)", "bs(x, df=4)"),
+        ("ifelse(x1 > 0, 1, 0)", "where("),
+        ("c.x1#c.x1", "I(x**2)"),
+        ("i.g##c.x1", "a*b"),
+        ("i.g", "is C(g) here"),
+        ("ib2.g + x1", "is C(g) here"),
+        ("c.x1", "is x1 here"),
+    ],
+)
+def test_spellings_of_r_and_stata_get_the_right_one(table: pd.DataFrame, term: str, told: str) -> None:
+    with pytest.raises((FormulaError, MissingColumnError), match=re.escape(told)) as caught:
+        build_design(f"y ~ {term}", table)
+    assert not isinstance(caught.value, UnsafeFormulaError)
+    assert len(str(caught.value)) < 250
+
+
+def test_names_that_look_like_statas_still_work(table: pd.DataFrame) -> None:
+    assert build_design("y ~ i.g + `a#b`", table.assign(**{"i.g": table.x1, "a#b": table.x2})).spec.names[1:] == ("i.g", "a#b")
+
+
+def test_a_comment_is_no_stata(table: pd.DataFrame) -> None:
+    with pytest.raises(FormulaError, match="a comment"):
+        build_design("y ~ x1 # the first", table)
