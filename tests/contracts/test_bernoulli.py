@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from disteconometrics import Bernoulli
-from disteconometrics.errors import DisteconometricsError
+from disteconometrics.errors import DisteconometricsError, OptionError
 
 P = np.array([0.0, 1e-300, 0.2, 0.5, 1 - 1e-16, 1.0])
 LAW = Bernoulli(P, "yes")
@@ -102,3 +102,47 @@ def test_seeds() -> None:
     assert rng.bit_generator.state == state  # spawned from, not advanced
     assert not np.array_equal(first, second)
     assert np.array_equal(first, LAW.sample(50, seed=np.random.default_rng(5)))
+
+
+def test_a_complement_keeps_what_rounding_loses() -> None:
+    eta = np.array([65.6, -65.6, 0.0, np.nan])
+    p, q = 1 / (1 + np.exp(-eta)), 1 / (1 + np.exp(eta))
+    law = Bernoulli(p, complement=q)
+    assert law.logpdf(0)[:3] == pytest.approx([-65.6, 0.0, np.log(0.5)], rel=1e-14, abs=1e-20)
+    assert law.logpdf(1)[:3] == pytest.approx([0.0, -65.6, np.log(0.5)], rel=1e-14, abs=1e-20)
+    assert np.array_equal(law.cdf(0), q, equal_nan=True)
+    assert law.var()[0] == pytest.approx(np.exp(-65.6), rel=1e-14)
+    assert law.quantile(1e-30)[0] == 0.0
+    assert law.quantile(1e-28)[0] == 1.0
+    assert np.isnan(law.quantile(0.5)[3])
+
+
+def test_a_list_is_coerced() -> None:
+    assert np.array_equal(Bernoulli([0, 1, 0.5]).pdf(1), [0.0, 1.0, 0.5])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("p", [[1.5], [-0.1], [np.inf], ["a"], "0.5", 0.5, [[0.5]], [[0.5], [0.1, 0.2]], None, [0.5j]])
+def test_what_is_no_probability(p: object) -> None:
+    with pytest.raises(OptionError):
+        Bernoulli(p)  # type: ignore[arg-type]
+    if p is not None:
+        with pytest.raises(OptionError):
+            Bernoulli(np.array([0.5]), complement=p)  # type: ignore[arg-type]
+
+
+def test_a_complement_of_another_length_is_refused() -> None:
+    with pytest.raises(OptionError, match="rows"):
+        Bernoulli(np.array([0.5]), complement=np.array([0.5, 0.5]))
+
+
+@pytest.mark.parametrize("m", [-1, "3", 2.5, None, True, [3]])
+def test_what_is_no_number_of_draws(m: object) -> None:
+    with pytest.raises(OptionError):
+        LAW.sample(m)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["pdf", "logpdf", "cdf", "quantile"])
+@pytest.mark.parametrize("y", ["a", ["a"], {}, object(), 1j, [[0.0], [1.0, 0.0]]])
+def test_what_is_no_outcome_or_level(method: str, y: object) -> None:
+    with pytest.raises(OptionError):
+        getattr(LAW, method)(y)
