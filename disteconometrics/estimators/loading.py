@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import IO
+from dataclasses import fields
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.binary import BinaryResults, restore
+from disteconometrics.estimators.binary_fit import FitFacts
 from disteconometrics.estimators.logit import Logit
 from disteconometrics.estimators.probit import Probit
 from disteconometrics.likelihoods.binary import LOGISTIC
@@ -48,8 +53,52 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults:
         raise FileFormatError(f"{path} holds a {kind!r}; this version reads {', '.join(_KNOWN)}.")
     specification, kernel = _KNOWN[kind]
     try:
-        return restore(specification(**header["estimator"]), kernel, header, arrays)
+        result = restore(specification(**header["estimator"]), kernel, header, arrays)
+        wrong = _wrong_facts(header) or _wrong_shape(len(result.spec.names), arrays)
     except (KeyError, TypeError, ValueError) as e:
         if isinstance(e, DisteconometricsError) and not isinstance(e, FileFormatError):
             raise FileFormatError(f"{path} is not a valid {kind} file: {e}") from e
         raise FileFormatError(f"{path} is not a valid {kind} file: a field is missing or of another type.") from e
+    if wrong:
+        raise FileFormatError(f"{path} is not a valid {kind} file: {wrong}.")
+    return result
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "float": (float, int),
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "str | None": (str, type(None)),
+}
+
+
+def _is(value: Any, annotation: str) -> bool:
+    if annotation == "dict[str, int]":
+        return isinstance(value, dict) and all(_is(v, "int") for v in value.values())
+    allowed = _TYPES.get(annotation)
+    return allowed is None or (isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool)))
+
+
+def _wrong_facts(header: dict[str, Any]) -> str | None:
+    """Which field of the header is of another type than was written, in words; None if all are right."""
+    types = {("facts", f.name): str(f.type) for f in fields(FitFacts)}
+    types |= {("covariance", name): "str" for name in ("label", "note")}
+    types |= {("covariance", "degrees_of_freedom"): "float", ("covariance", "robust"): "bool"}
+    for (part, name), annotation in types.items():
+        if name in header[part] and not _is(header[part][name], annotation):
+            return f"{name} is {str(header[part][name])[:40]!r}, not of type {annotation}"
+    return None if _is(header["use_t"], "bool") else "use_t is not true or false"
+
+
+def _wrong_shape(k: int, arrays: dict[str, NDArray[np.float64]]) -> str | None:
+    """Which array is not as long as there are coefficients, in words; None if all fit."""
+    expected = {"params": (k,), "covariance": (k, k), "direction": (k,), "profile": (k, 3)}
+    for name, a in arrays.items():
+        if a.dtype != np.float64:
+            return f"{name} does not hold numbers"
+        if name in expected and a.shape != expected[name]:
+            return f"{name} has shape {a.shape} for {k} coefficients"
+        if name in ("null", "extremes", "basis") and (a.ndim != 2 or len(a) != k):
+            return f"{name} has shape {a.shape} for {k} coefficients"
+    return None
