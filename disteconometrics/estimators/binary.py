@@ -132,8 +132,7 @@ class BinaryResults:
 
     def conf_int(self, alpha: float | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""
-        if alpha is not None:
-            level = 1 - alpha
+        level = check_level(level, alpha)
         return pd.DataFrame(self._at(level).interval(level).copy(), index=pd.Index(self.spec.names))
 
     def cov_params(self) -> pd.DataFrame:
@@ -399,7 +398,8 @@ class BinaryResults:
     def distribution(self, new: Any = None) -> Bernoulli:
         """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
         X, offset, _ = self._new_rows(new)
-        return Bernoulli(self._probability(X, offset), str(self.spec.outcome.success))
+        eta = self._index(X, offset)
+        return Bernoulli(self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta))
 
     # ---- marginal effects ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -23,6 +22,7 @@ from disteconometrics.errors import (
     OptionError,
     SeparationError,
     SeparationWarning,
+    warn_user,
 )
 from disteconometrics.estimators.binary_firth import penalised_facts
 from disteconometrics.inference.m_estimate import MEstimate
@@ -365,20 +365,20 @@ def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, d
         )
     hint = "leave the column out, merge levels, or report the bound"
     column = design.spec.names[int(np.argmax(np.abs(separation.direction) * column_max))]
-    warnings.warn(SeparationWarning(words, column=column, hint=hint), stacklevel=5)
+    warn_user(SeparationWarning(words, column=column, hint=hint))
     return words
 
 
 def _warn(facts: FitFacts) -> None:
     if not facts.converged and (facts.separation is None or facts.penalty is not None):
         text = f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): did not converge."
-        warnings.warn(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"), stacklevel=5)
+        warn_user(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"))
     if facts.condition > NEARLY_DEPENDENT:
         text = (
             f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): changes in the "
             f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the columns or drop one."
         )
-        warnings.warn(ConditioningWarning(text, hint="centre the columns or drop one"), stacklevel=5)
+        warn_user(ConditioningWarning(text, hint="centre the columns or drop one"))
 
 
 def success_of(spec: DesignSpec) -> str:

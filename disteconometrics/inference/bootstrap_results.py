@@ -171,7 +171,7 @@ class BootstrapResults:
         ------
         OptionError, WithheldError
         """
-        level = check_level(level if alpha is None else 1 - alpha)
+        level = check_level(level, alpha)
         method = method or ("score" if self.score_tests is not None else "percentile")
         if method not in METHODS:
             raise OptionError(f"method={method!r} is not known; use one of {', '.join(map(repr, METHODS))}.")
