@@ -471,7 +471,7 @@ BETWEEN_ROOMS = {
     ),
     *(
         f"estimators.binary_firth.{name}"
-        for name in ("PenaltyFacts", "note", "penalised_estimates", "penalised_facts", "penalised_test", "smaller")
+        for name in ("PenaltyFacts", "note", "ProfileLimits", "penalised_facts", "penalised_test", "smaller")
     ),
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import IO, Any
@@ -22,12 +21,12 @@ from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators import binary_diagnostics as diagnose
-from disteconometrics.estimators.binary_firth import LEVEL, check_options, note, penalised_estimates, penalised_test, smaller
+from disteconometrics.estimators.binary_firth import LEVEL, ProfileLimits, check_options, note, penalised_test, smaller
 from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
 from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.diagnostics import Calibration, Classification, HosmerLemeshow, Influence, RocCurve
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.optim.newton import Maximum, maximise
@@ -54,7 +53,7 @@ def fit_binary(
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryResults:
+class BinaryResults(Estimated):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for later; do not
@@ -88,57 +87,15 @@ class BinaryResults:
     @cached_property
     def estimates(self) -> Estimates:
         """Estimates with standard errors, tests and intervals; ±inf and NaN for separated coefficients."""
-        return self._wald if self.facts.penalty is None else self._penalised(LEVEL)
-
-    def _at(self, level: float) -> Estimates:
-        """The estimates with limits at a level, which a penalised fit has to compute for each."""
-        return self.estimates if self.facts.penalty is None or level == LEVEL else self._penalised(level)
-
-    def _penalised(self, level: float) -> Estimates:
-        return penalised_estimates(self._wald, None if self.rows is None else self.rows.penalised, self.profile, level)
-
-    @cached_property
-    def _wald(self) -> Estimates:
-        """Estimates whose tests and intervals come from the covariance."""
         values, V = self.coefficients, self.covariance.matrix
         if self.infinite is not None:
             mask = self.infinite.masked()
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
-        return Estimates(self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf)
-
-    def _series(self, values: Array) -> pd.Series:
-        return pd.Series(values.copy(), index=pd.Index(self.spec.names))  # pandas 2 would hand out our own array
-
-    @property
-    def params(self) -> pd.Series:
-        """Coefficients (k,) by term, in units of the index: log-odds in a logit."""
-        return self._series(self._wald.values)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors (k,)."""
-        return self._series(self._wald.std_error)
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Estimates over standard errors (k,)."""
-        return self._series(self.estimates.statistic)
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values (k,)."""
-        return self._series(self.estimates.p_value)
-
-    def conf_int(self, alpha: float | None = None, *, level: float = 0.95) -> pd.DataFrame:
-        """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""
-        level = check_level(level, alpha)
-        return pd.DataFrame(self._at(level).interval(level).copy(), index=pd.Index(self.spec.names))
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix (k, k) of the coefficients."""
-        names = pd.Index(self.spec.names)
-        return pd.DataFrame(self._wald.covariance.copy(), index=names, columns=names)
+        profile = None
+        if self.facts.penalty is not None:
+            profile = ProfileLimits(self.spec.names, None if self.rows is None else self.rows.penalised, self.profile)
+        return Estimates(self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf, profile)
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
         """Return the same estimates with another covariance; nothing is estimated again.
@@ -389,7 +346,7 @@ class BinaryResults:
         if not ci:
             return pd.Series(p, index=rows)
         se = self._index_error(X)
-        half = self._wald.critical(level) * se
+        half = self.estimates.critical(level) * se
         low, high = eta - half, eta + half
         if not linear:
             se, low, high = se * self.kernel.density(eta), self.kernel.probability(low), self.kernel.probability(high)
@@ -451,35 +408,6 @@ class BinaryResults:
 
     # ---- tests -----------------------------------------------------------------------------------------------------
 
-    def test(self, hypotheses: Any) -> TestResult:
-        """Wald test of linear hypotheses, with the covariance of the result.
-
-        Parameters
-        ----------
-        hypotheses : ``"a = b"``, ``"a, b"`` (both zero), a list of such texts, a matrix R (q, k) or a pair (R, r).
-
-        Returns
-        -------
-        TestResult
-            χ²(q), or F(q, df) with ``use_t``.
-
-        Raises
-        ------
-        OptionError, WithheldError
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> print(de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector()).test("GPA, PSI"))
-        Wald test of GPA = 0; PSI = 0
-          chi2(2) = 8.5812, p = 0.0137
-        """
-        return self._wald.wald(hypotheses)
-
-    def nlcom(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
-        """Functions of the coefficients with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
-        return self._wald.function(expressions, method=method, level=level)
-
     def _penalised_test(self, hypotheses: Any) -> TestResult:
         """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result on the same rows."""
         if isinstance(hypotheses, BinaryResults):
@@ -489,7 +417,7 @@ class BinaryResults:
             hypotheses = smaller(self.spec.names, hypotheses.spec.names)
         fit = self._need_rows().penalised
         assert fit is not None
-        return penalised_test(fit, *self._wald._restrictions(hypotheses))
+        return penalised_test(fit, *self.estimates._restrictions(hypotheses))
 
     def _restricted(self, hypotheses: Any) -> tuple[Array, Array, Maximum, list[str]]:
         """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
@@ -500,7 +428,7 @@ class BinaryResults:
             raise WithheldError("Likelihood-ratio and score tests need a finite maximum; this fit is separated.")
         if not self._likelihood_counts:
             raise WithheldError("Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald).")
-        R, r, texts = self._wald._restrictions(hypotheses)
+        R, r, texts = self.estimates._restrictions(hypotheses)
         fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
         free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
         zero_one = [j for j in range(R.shape[1]) if not R[:, j].any()]  # untouched columns stay as they are, exactly
@@ -601,7 +529,7 @@ class BinaryResults:
         """exp(β) of a logit with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
         if self.kernel.scale != "log-odds":
             raise OptionError(f"exp(β) is an odds ratio in a logit only; the index of this model is the {self.kernel.scale}.")
-        e = self._at(level)
+        e = self.estimates
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.exp(e.values)
             low, high = np.exp(e.interval(level)).T
@@ -683,7 +611,7 @@ class BinaryResults:
 
     def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
         """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self._at(level), level)
+        return exchange.tidy(self.estimates, level)
 
     def glance(self) -> pd.DataFrame:
         """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""
@@ -724,7 +652,7 @@ class BinaryResults:
 
     def t_test(self, hypotheses: Any) -> pd.DataFrame:
         """statsmodels' t_test: each linear combination R·β − r with its standard error and interval."""
-        return self._wald.linear(hypotheses).table()
+        return self.estimates.linear(hypotheses).table()
 
     def get_prediction(self, new: Any = None, *, level: float = 0.95) -> pd.DataFrame:
         """statsmodels' name of ``predict(new, ci=True)``."""
@@ -775,7 +703,7 @@ def _summary(r: BinaryResults, level: float) -> Summary:
         ("LLR p-value", _llr_words(r)),
         ("Pseudo R² (McFadden)", f"{r.prsquared:.4f}"),
     )
-    return Summary(f"{name} Regression Results", (left, right), (estimates_section(r._at(level), level),), _notes(r))
+    return Summary(f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r))
 
 
 def _estimator(r: BinaryResults) -> str:

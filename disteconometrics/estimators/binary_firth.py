@@ -6,9 +6,8 @@ of the penalised likelihood, as in R's logistf.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.blocks import Block
-from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, WithheldError
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, WithheldError, warn_user
+from disteconometrics.inference.estimates import TestResult, chi2_test
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.optim.firth import FirthMaximum, against_constant, balance, profile, restricted
 
-__all__ = ["PenaltyFacts", "check_options", "note", "penalised_estimates", "penalised_facts", "penalised_test", "smaller"]
+__all__ = ["PenaltyFacts", "ProfileLimits", "check_options", "note", "penalised_facts", "penalised_test", "smaller"]
 
 Array = NDArray[np.float64]
 LEVEL = 0.95  # of the intervals in ``estimates`` and in a saved file
@@ -72,46 +71,59 @@ def check_options(cov: Any, use_t: bool) -> None:
         raise OptionError("use_t with Firth's penalty: its p-values and intervals are likelihood ratios (χ²); leave use_t out.")
 
 
-def penalised_estimates(wald: Estimates, fit: FirthMaximum | None, saved: Array | None, level: float) -> Estimates:
-    """Replace the Wald intervals by profile ones at a level, and z by the signed root of the likelihood ratio.
+@dataclass(frozen=True, eq=False)
+class ProfileLimits:
+    """Limits of the penalised likelihood's profile at any level, and signed roots of its ratios; each level is found once.
 
-    Parameters
-    ----------
-    wald : Estimates (k) with standard errors.
-    fit : FirthMaximum, or None for a result without rows.
-    saved : (k, 3) float64 array or None: limits at 95 % and signed roots.
-    level : float, confidence level.
-
-    Raises
-    ------
-    NeedsData
-        If there are no rows and no saved limits at this level.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If an end was not found (NaN in the table), or the penalised likelihood has several maxima.
+    ``names`` (k) are the terms; ``fit`` is None for a result without rows, which has ``saved`` (k, 3) only: limits at 95 % and
+    roots.
     """
-    level = check_level(level)
-    if saved is not None and level == LEVEL:
-        return replace(wald, bounds=saved[:, :2], level=level, roots=saved[:, 2])
-    if fit is None:
-        raise NeedsData(
-            f"Profile intervals at level {level:g} need the rows; the file holds those at {LEVEL:g}. Fit again, then ask."
-        )
-    bounds, roots, higher = profile(fit, float(special.chdtri(1, 1 - level)))
-    lost = [n for n, row in zip(wald.names, np.column_stack([bounds, roots]), strict=True) if not np.all(np.isfinite(row))]
-    if lost:
-        text = f"{', '.join(lost)}: the profile of the penalised likelihood could not be followed; NaN marks what was not found."
-        warnings.warn(ConvergenceWarning(text, column=lost[0], hint="rescale or drop columns"), stacklevel=3)
-    if higher.any():
-        name = wald.names[int(np.argmax(higher))]
-        text = (
-            f"The penalised likelihood has several maxima: along the profile of {name} it rises above its value at the estimate. "
-            "The estimate is the maximum reached from zero; the data say little about how large this coefficient is."
-        )
-        warnings.warn(ConvergenceWarning(text, column=name, hint="report the interval"), stacklevel=3)
-    return replace(wald, bounds=bounds, level=level, roots=roots)
+
+    names: tuple[str, ...]
+    fit: FirthMaximum | None
+    saved: Array | None
+    known: dict[float, tuple[Array, Array]] = field(default_factory=dict)
+
+    def __call__(self, level: float) -> tuple[Array, Array]:
+        """Limits (k, 2) at a level, and signed roots (k,).
+
+        Raises
+        ------
+        NeedsData
+            If there are no rows and no saved limits at this level.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If an end was not found (NaN in the table), or the penalised likelihood has several maxima.
+        """
+        if level not in self.known:
+            self.known[level] = self._found(level)
+        return self.known[level]
+
+    def _found(self, level: float) -> tuple[Array, Array]:
+        if self.saved is not None and level == LEVEL:
+            return self.saved[:, :2], self.saved[:, 2]
+        if self.fit is None:
+            raise NeedsData(
+                f"Profile intervals at level {level:g} need the rows; the file holds those at {LEVEL:g}. Fit again, then ask."
+            )
+        bounds, roots, higher = profile(self.fit, float(special.chdtri(1, 1 - level)))
+        lost = [n for n, row in zip(self.names, np.column_stack([bounds, roots]), strict=True) if not np.all(np.isfinite(row))]
+        if lost:
+            text = (
+                f"{', '.join(lost)}: the profile of the penalised likelihood could not be followed; NaN marks what was not found."
+            )
+            warn_user(ConvergenceWarning(text, column=lost[0], hint="rescale or drop columns"))
+        if higher.any():
+            name = self.names[int(np.argmax(higher))]
+            text = (
+                f"The penalised likelihood has several maxima: along the profile of {name} it rises above its value at "
+                "the estimate. The estimate is the maximum reached from zero; the data say "
+                "little about how large this coefficient is."
+            )
+            warn_user(ConvergenceWarning(text, column=name, hint="report the interval"))
+        return bounds, roots
 
 
 def penalised_test(fit: FirthMaximum, R: Array, r: Array, texts: Sequence[str]) -> TestResult:

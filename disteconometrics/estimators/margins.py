@@ -15,7 +15,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
 from disteconometrics.estimators.binary_fit import success_of
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
 from disteconometrics.report.summary import Summary, estimates_section
 
@@ -35,10 +35,10 @@ _MEANING = {
 
 
 @dataclass(frozen=True, eq=False)
-class MarginsResults:
+class MarginsResults(Estimated):
     """Marginal effects with standard errors: a table, tests of contrasts, a summary, a picture.
 
-    ``estimates`` holds everything; ``kind``, ``at`` and ``target`` repeat what was asked; ``notes`` are the foot of the table.
+    ``effects`` are the `estimates`; ``kind``, ``at`` and ``target`` repeat what was asked; ``notes`` are the foot of the table.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class MarginsResults:
       chi2(1) = 0.0006, p = 0.9810
     """
 
-    estimates: Estimates
+    effects: Estimates
     kind: str
     at: str
     target: str
@@ -65,45 +65,9 @@ class MarginsResults:
     notes: tuple[str, ...]
 
     @property
-    def params(self) -> pd.Series:
-        """Marginal effects (q,) by name."""
-        return self._series(self.estimates.values)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Standard errors (q,)."""
-        return self._series(self.estimates.std_error)
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Effects over standard errors (q,)."""
-        return self._series(self.estimates.statistic)
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values (q,)."""
-        return self._series(self.estimates.p_value)
-
-    def _series(self, values: Array) -> pd.Series:
-        return pd.Series(values.copy(), index=pd.Index(self.estimates.names))
-
-    def conf_int(self, alpha: float | None = None, *, level: float = 0.95) -> pd.DataFrame:
-        """Confidence limits (q, 2); ``alpha`` = 1 − level."""
-        limits = self.estimates.interval(level if alpha is None else 1 - alpha)
-        return pd.DataFrame(limits.copy(), index=pd.Index(self.estimates.names))
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix (q, q) of the effects."""
-        names = pd.Index(self.estimates.names)
-        return pd.DataFrame(self.estimates.covariance.copy(), index=names, columns=names)
-
-    def test(self, hypotheses: Any) -> TestResult:
-        """Wald test of linear hypotheses about the effects, such as ``"educ = exper"``; see `Estimates.wald`."""
-        return self.estimates.wald(hypotheses)
-
-    def nlcom(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
-        """Functions of the effects with standard errors, such as ``"educ - exper"``; see `Estimates.function`."""
-        return self.estimates.function(expressions, method=method, level=level)
+    def estimates(self) -> Estimates:
+        """The effects with standard errors, tests and intervals."""
+        return self.effects
 
     def summary(self, level: float | None = None) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

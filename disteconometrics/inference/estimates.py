@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,10 @@ from scipy import special
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 
-__all__ = ["Estimates", "TestResult", "check_level"]
+__all__ = ["Estimated", "Estimates", "TestResult", "check_level"]
 
 Array = NDArray[np.float64]
+Profile: TypeAlias = Callable[[float], tuple[Array, Array | None]]  # of a level: limits (k, 2), and signed roots (k,) or None
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
@@ -103,9 +106,10 @@ class Estimates:
     values : (k,) float64 array.
     covariance : (k, k) float64 array; NaN rows where an estimate has no standard error.
     df : float, degrees of freedom for p-values and intervals.
-    bounds : (k, 2) float64 array or None, intervals that do not come from the standard error (Fieller's), at ``level``.
-    level : float, the level of ``bounds``.
-    roots : (k,) float64 array or None, signed roots of likelihood ratios in place of estimate over standard error.
+    profile : function of a level, or None
+        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood), and signed roots (k,)
+        of likelihood ratios in place of estimate over standard error, or None.
+    level : float, the level that the table is printed at.
 
     Examples
     --------
@@ -120,9 +124,8 @@ class Estimates:
     values: Array
     covariance: Array
     df: float = np.inf
-    bounds: Array | None = None
+    profile: Profile | None = None
     level: float = 0.95
-    roots: Array | None = None
 
     @property
     def std_error(self) -> Array:
@@ -132,9 +135,10 @@ class Estimates:
 
     @property
     def statistic(self) -> Array:
-        """Estimate over standard error (k,), or `roots`; NaN where the estimate is infinite or the error is missing."""
-        if self.roots is not None:
-            return self.roots
+        """Estimate over standard error (k,), or signed roots; NaN where the estimate is infinite or the error is missing."""
+        roots = None if self.profile is None else self.profile(self.level)[1]
+        if roots is not None:
+            return roots
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(np.isfinite(self.values), self.values / self.std_error, np.nan))
 
@@ -154,10 +158,8 @@ class Estimates:
 
     def interval(self, level: float = 0.95) -> Array:
         """Confidence limits (k, 2)."""
-        if self.bounds is not None:
-            if check_level(level) != self.level:
-                raise OptionError(f"These limits were computed at level {self.level}; ask for them again with level={level}.")
-            return self.bounds
+        if self.profile is not None:
+            return self.profile(check_level(level))[0]
         half = self.critical(level) * self.std_error
         return np.column_stack([self.values - half, self.values + half])
 
@@ -237,7 +239,7 @@ class Estimates:
         expressions : one or several texts in the names (+ - * / **, exp, log, sqrt).
         method : {"delta", "fieller"}; "fieller" needs quotients of linear expressions, and gives the whole line wherever
             the denominator may be zero at this level (the exact set is then unbounded).
-        level : float, confidence level of Fieller's limits.
+        level : float, confidence level of the printed table.
 
         Returns
         -------
@@ -266,7 +268,9 @@ class Estimates:
         result = Estimates(tuple(texts), np.array([d.value for d in duals]), self._propagated(G, involved), self.df, None, level)
         if method == "delta":
             return result
-        return replace(result, bounds=np.array([self._fieller(t, level) for t in texts]))
+        profile = partial(_fieller_limits, self, tuple(texts))
+        profile(level)  # says so if an expression is no ratio
+        return replace(result, profile=profile)
 
     def _propagated(self, G: Array, involved: NDArray[np.bool_]) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
@@ -301,3 +305,86 @@ class Estimates:
         constant = a.value**2 - c2 * (a.gradient @ V @ a.gradient)
         spread = float(np.sqrt(max(float(half_linear**2 - quadratic * constant), 0.0)))
         return (float((half_linear - spread) / quadratic), float((half_linear + spread) / quadratic))
+
+
+def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) -> tuple[Array, None]:
+    return np.array([estimates._fieller(text, level) for text in texts]), None
+
+
+class Estimated(ABC):
+    """A result with a table of estimates, read in statsmodels' words; a result adds what it knows beyond the table.
+
+    Examples
+    --------
+    >>> class Fit(Estimated):
+    ...     estimates = Estimates(("a", "b"), np.array([1.0, 2.0]), np.diag([0.25, 1.0]))
+    >>> Fit().bse.to_dict(), Fit().test("a = b").df
+    ({'a': 0.5, 'b': 1.0}, (1,))
+    """
+
+    @property
+    @abstractmethod
+    def estimates(self) -> Estimates:
+        """The table of estimates with standard errors, tests and intervals."""
+
+    def _series(self, values: Array) -> pd.Series:
+        return pd.Series(values.copy(), index=pd.Index(self.estimates.names))  # pandas 2 would hand out our own array
+
+    @property
+    def params(self) -> pd.Series:
+        """Estimates (k,) by name: of a logit the log-odds, of margins the effects."""
+        return self._series(self.estimates.values)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors (k,)."""
+        return self._series(self.estimates.std_error)
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates over standard errors (k,)."""
+        return self._series(self.estimates.statistic)
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p-values (k,)."""
+        return self._series(self.estimates.p_value)
+
+    def conf_int(self, alpha: float | None = None, *, level: float = 0.95) -> pd.DataFrame:
+        """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""
+        limits = self.estimates.interval(check_level(level, alpha))
+        return pd.DataFrame(limits.copy(), index=pd.Index(self.estimates.names))
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix (k, k) of the estimates."""
+        names = pd.Index(self.estimates.names)
+        return pd.DataFrame(self.estimates.covariance.copy(), index=names, columns=names)
+
+    def test(self, hypotheses: Any) -> TestResult:
+        """Wald test of linear hypotheses, with the covariance of the result.
+
+        Parameters
+        ----------
+        hypotheses : ``"a = b"``, ``"a, b"`` (both zero), a list of such texts, a matrix R (q, k) or a pair (R, r).
+
+        Returns
+        -------
+        TestResult
+            χ²(q), or F(q, df) where the result takes t instead of the normal.
+
+        Raises
+        ------
+        OptionError, WithheldError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> print(de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector()).test("GPA, PSI"))
+        Wald test of GPA = 0; PSI = 0
+          chi2(2) = 8.5812, p = 0.0137
+        """
+        return self.estimates.wald(hypotheses)
+
+    def nlcom(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
+        """Functions of the estimates with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
+        return self.estimates.function(expressions, method=method, level=level)

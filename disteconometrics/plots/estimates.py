@@ -109,10 +109,7 @@ def coefficients(
     PSI       2.38       1.06      0.29       4.47
     >>> plt.close(ax.figure)
     """
-    if isinstance(result, BinaryResults):
-        estimates = result._at(level)
-    else:
-        estimates = result if isinstance(result, Estimates) else result.estimates
+    estimates = result if isinstance(result, Estimates) else result.estimates
     table = _chosen(estimates, level, (drop,) if isinstance(drop, str) else tuple(drop), names or {})
     if odds_ratios:
         if not isinstance(result, BinaryResults) or result.kernel.scale != "log-odds":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 from typing import Any
 
@@ -574,8 +575,13 @@ def test_fieller_refusals() -> None:
             FIT.nlcom(text, method="fieller")
     with pytest.raises(OptionError, match="fieller"):
         FIT.nlcom("educ / age", method="bootstrap")
-    with pytest.raises(OptionError, match="level"):
-        FIT.nlcom("exper / educ", method="fieller", level=0.9).interval(0.95)
+
+
+def test_fieller_limits_at_another_level() -> None:
+    ratio = FIT.nlcom("exper / educ", method="fieller", level=0.9)
+    again = FIT.nlcom("exper / educ", method="fieller")
+    np.testing.assert_array_equal(ratio.interval(0.95), again.interval())
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(ratio)).interval(0.9), ratio.interval(0.9))
 
 
 # ---- levels, lags, where warnings point -------------------------------------------------------------------------------
