@@ -6,11 +6,8 @@ weight; learn transforms from the rows that are left (again, if a transform lose
 
 from __future__ import annotations
 
-import sys
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,7 +20,7 @@ from disteconometrics.data.outcome import Outcome, code_outcome
 from disteconometrics.data.spec import DesignSpec, NewRows, check_finite, check_made, lag_values, numeric_column
 from disteconometrics.data.table import Column, Table, list_names, show_rows
 from disteconometrics.data.terms import matrix, names_of, scope
-from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError
+from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +34,6 @@ MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MOST_CELLS = 2 * 10**9  # and fit into 16 GB
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
-PACKAGE = str(Path(__file__).parent.parent)
 ORDERED = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "date", "datetime", "timedelta", "time", "period")
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
 
@@ -422,15 +418,10 @@ def _told(transformed: dict[str, int]) -> str:
 
 
 def _warn(transformed: dict[str, int]) -> None:
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        level, frame = level + 1, frame.f_back  # the warning points at the user's line
+    hint = "a log of a negative number and a lag of the first row do this"
     for term, count in transformed.items():
         message = f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these rows are dropped"
-        warnings.warn(
-            MissingValuesWarning(message, column=term, hint="a log of a negative number and a lag of the first row do this"),
-            stacklevel=level,
-        )
+        warn_user(MissingValuesWarning(message, column=term, hint=hint))
 
 
 def _value(evaluator: Evaluator, factor: Factor) -> Any:

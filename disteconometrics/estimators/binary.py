@@ -32,6 +32,7 @@ from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
+from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value
 
 __all__ = ["BinaryResults", "fit_binary", "restore"]
@@ -620,6 +621,27 @@ class BinaryResults(Estimated):
     def augment(self, data: Any = None) -> pd.DataFrame:
         """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd; rows of ``data`` with fitted and se_fit."""
         return diagnose.augment_of(self, data)
+
+    def to_marginaleffects(self) -> Any:
+        """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take; see `report`.
+
+        Its ``vcov=`` takes what ``cov=`` does.  Averages count every row once; pass ``wts=`` for the model's weights.
+
+        Raises
+        ------
+        ImportError, NeedsData, WithheldError
+        """
+        if self.infinite is not None:
+            raise WithheldError("This fit is separated, and differences of infinite coefficients are none; use margins().")
+
+        def predict(beta: Array, X: Array, offset: Array) -> Array:
+            return self.kernel.probability(X @ beta + offset + self.facts.flic)
+
+        def matrix(cov: Any) -> Array:
+            return (self if cov is True else self.with_cov(cov)).covariance.matrix
+
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        return marginaleffects_model(self._need_rows().design, self.coefficients, predict, matrix, df)
 
     @property
     def __maketables_coef_table__(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import statsmodels.api as sm
 from statsmodels.iolib.summary2 import summary_col
 
 import disteconometrics as de
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import MissingValuesWarning, OptionError, SeparationWarning, WithheldError
 
 FORMULA = "GRADE ~ GPA + C(PSI)"
 
@@ -83,3 +84,67 @@ def test_etable_of_maketables(res: Any, spector: pd.DataFrame) -> None:
         assert f"{value:.4f}" in text
     for words in ("GRADE", "Observations", "Pseudo R²", "32"):
         assert words in text
+
+
+@pytest.fixture(scope="module")
+def me() -> Any:
+    """The package with all it imports: something there draws from numpy's global state once."""
+    package = pytest.importorskip("marginaleffects", reason="marginaleffects is not installed")
+    package.avg_slopes  # noqa: B018 (imports it)
+    return package
+
+
+TOLERANCE = {"estimate": 1e-8, "std_error": 1e-4}  # the package's differences: central of step 1e-4 in x, one-sided of 1e-6 in β
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (de.Logit, {}),
+        (de.Logit, {"weights": "w", "weight_type": "sampling", "offset": "o"}),
+        (de.Probit, {}),
+        (de.Logit, {"penalty": "firth"}),
+    ],
+)
+@pytest.mark.parametrize("text", [True, False])
+def test_marginaleffects(me: Any, model: Any, options: dict[str, Any], text: bool) -> None:
+    polars = pytest.importorskip("polars")
+    if text and int(polars.__version__.split(".")[0]) >= 2:
+        pytest.skip("marginaleffects 0.6 calls get_categories for text levels, which polars 2 removed")
+    data = de.datasets.fair().iloc[::7]
+    data = data.assign(kids=data.children > 0, faith=data.religious.astype(int), late=(data.age > 30).astype(int))
+    data = data.assign(w=1 + data.educ % 2)
+    data = data.assign(o=data.age / 50, school=np.where(data.educ > 14, "long", "a short one"))
+    formula = "affair ~ age + yrs_married + I(yrs_married**2) + kids + C(faith, Treatment(reference=1)) + late + age:kids"
+    if text:
+        formula += " + C(school, Treatment(reference='long'))"
+    res = model(formula, **options).fit(data)
+    fit = res.to_marginaleffects()
+    own = res.margins().estimates.table()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*get_categories.*", DeprecationWarning)
+        slopes = me.avg_slopes(fit, wts=options.get("weights"), eps_vcov=1e-6)
+        predicted = me.predictions(fit)
+        kind = "nonrobust" if "penalty" in options else "HC1"
+        other = me.predictions(fit, newdata=data.iloc[:9].assign(rate_marriage=np.nan), vcov=kind)
+    names = [t if f"{t}" in own.index else f"{t}: {c}" for t, c in zip(slopes["term"], slopes["contrast"], strict=True)]
+    assert sorted(names) == sorted(own.index)
+    for column, tolerance in TOLERANCE.items():
+        np.testing.assert_allclose(slopes[column].to_numpy(), own.loc[names, column], rtol=tolerance)
+    expected = res.predict(ci=True)
+    np.testing.assert_allclose(predicted["estimate"].to_numpy(), expected["estimate"], rtol=1e-13)
+    np.testing.assert_allclose(predicted["std_error"].to_numpy(), expected["std_error"], rtol=1e-5)
+    expected = res.with_cov(kind).predict(data.iloc[:9], ci=True)
+    np.testing.assert_allclose(other["std_error"].to_numpy(), expected["std_error"], rtol=1e-5)
+
+
+def test_marginaleffects_refuses_what_it_cannot_do(me: Any, spector: pd.DataFrame) -> None:
+    with pytest.warns(MissingValuesWarning):
+        lagged = de.Logit("GRADE ~ GPA + lag(PSI)").fit(spector)
+    with pytest.raises(WithheldError, match="lag"):
+        lagged.to_marginaleffects()
+    x = np.arange(8.0)
+    with pytest.warns(SeparationWarning):
+        separated = de.Logit("y ~ x").fit({"x": x, "y": x > 3})
+    with pytest.raises(WithheldError, match="separated"):
+        separated.to_marginaleffects()
