@@ -15,51 +15,14 @@ from scipy import special
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.score_bootstrap import ScoreTests
+from disteconometrics.tables import Section, Summary, number, p_value
 
-__all__ = ["BootstrapResults", "BootstrapSummary", "LeaveOut"]
+__all__ = ["BootstrapResults", "LeaveOut"]
 
 Array = NDArray[np.float64]
 LeaveOut = Callable[[], tuple[Array, Array]]
 
 METHODS = ("percentile", "basic", "normal", "bca", "score")
-WIDTH = 78
-
-
-@dataclass(frozen=True, eq=False)
-class BootstrapSummary:
-    """A printed bootstrap: title, header lines, the table (q, 5) and notes.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"estimate": [1.0]}, index=["x"])
-    >>> print(BootstrapSummary("Bootstrap", ("3 draws",), table, ()).as_text().splitlines()[2])
-    3 draws
-    """
-
-    title: str
-    header: tuple[str, ...]
-    table: pd.DataFrame
-    notes: tuple[str, ...]
-
-    def as_text(self) -> str:
-        """Plain text, 78 columns wide or as wide as the table."""
-        body = self.table.to_string(float_format=lambda v: f"{v:.4f}").splitlines()
-        width = max(WIDTH, *(len(line) for line in body))
-        rule = "=" * width
-        lines = [self.title.center(width).rstrip(), rule, *self.header, rule, body[0], "-" * width, *body[1:], rule]
-        return "\n".join([*lines, *self.notes])
-
-    __str__ = __repr__ = as_text
-
-    def _repr_html_(self) -> str:
-        return self.as_html()
-
-    def as_html(self) -> str:
-        """HTML, as a notebook shows it."""
-        from html import escape
-
-        text = "<br>".join(map(escape, (self.title, *self.header)))
-        return f"<p>{text}</p>\n{self.table.to_html()}\n" + "".join(f"<p>{escape(n)}</p>" for n in self.notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,22 +176,26 @@ class BootstrapResults:
         at = special.ndtr(z0[:, None] + z / (1 - a[:, None] * z))
         return np.array([np.quantile(draws[:, j], at[j], method="weibull") for j in range(len(self.names))])
 
-    def summary(self, level: float = 0.95, method: str | None = None) -> BootstrapSummary:
+    def summary(self, level: float = 0.95, method: str | None = None) -> Summary:
         """Estimates, bootstrap standard errors, bias and limits, with the facts a reader would ask for."""
-        limits = self.conf_int(level=level, method=method)
-        table = pd.DataFrame({"estimate": self.params, "std_error": self.bse, "bias": self.bias})
-        if self.score_tests is not None:
-            table = table.drop(columns="bias").assign(p_value=self.pvalues)
-        table = table.assign(conf_low=limits[0], conf_high=limits[1])
-        unit = "rows" if self.cluster is None else f"clusters of {self.cluster}"
-        name = method or ("score" if self.score_tests is not None else "percentile")
-        header = (
-            f"Kind: {self.kind} ({self.scheme})    Replications: {len(self.draws):,}    Failed: {int(self.failures.sum()):,}",
-            f"Units: {self.units:,} {unit}    Seed: {self.seed}",
+        low, high = self.conf_int(level=level, method=method).to_numpy().T
+        scored = self.score_tests is not None
+        middle = self.pvalues if scored else self.bias
+        columns = ("estimate", "std_error", "p" if scored else "bias", f"[{100 * level:g}% conf.", "interval]")
+        cells = tuple(
+            (number(b), number(se), p_value(m) if scored else number(m), number(lo), number(hi))
+            for b, se, m, lo, hi in zip(self.values, self.bse, middle, low, high, strict=True)
         )
-        notes = [f"{100 * level:g}% limits: {name}."]
-        notes += [f"Failed: {reason} ({count})." for reason, count in self.failures.items()]
-        return BootstrapSummary("Bootstrap", header, table, tuple(notes))
+        unit = "rows" if self.cluster is None else f"clusters of {self.cluster}"
+        name = method or ("score" if scored else "percentile")
+        left = (("Kind", self.kind), ("Scheme", self.scheme), ("Limits", name))
+        right = (
+            ("Replications", f"{len(self.draws):,} ({int(self.failures.sum()):,} failed)"),
+            ("Units", f"{self.units:,} {unit}"),
+            ("Seed", str(self.seed)),
+        )
+        notes = tuple(f"Failed: {reason} ({count})." for reason, count in self.failures.items())
+        return Summary("Bootstrap", (left, right), (Section(columns, self.names, cells),), notes)
 
     def __repr__(self) -> str:
         return self.summary().as_text() if self.score_tests is None else f"<{self.kind} bootstrap, {len(self.draws)} draws>"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import latex_text, number
+from disteconometrics.tables import html_table, latex_table, latex_text, number
 
 __all__ = ["Comparison", "compare"]
 
@@ -96,32 +96,18 @@ class Comparison:
     __str__ = as_text
     __repr__ = as_text
 
+    def _blocks(self) -> list[list[Row]]:
+        return [[("", *self.names)], _aligned(self.body), list(self.foot)]
+
     def as_html(self) -> str:
         """One HTML table, as a notebook shows it."""
-
-        def line(row: Row, tag: str = "td", top: bool = False) -> str:
-            style = ' style="border-top: 1px solid"' if top else ""
-            first = f'<th style="text-align: left">{escape(row[0])}</th>'
-            right = "".join(f'<{tag} style="text-align: right">{escape(cell)}</{tag}>' for cell in row[1:])
-            return f"<tr{style}>{first}{right}</tr>"
-
-        lines = [line(("", *self.names), "th"), *(line(r, top=not i) for i, r in enumerate(self.body))]
-        lines += [line(r, top=not i) for i, r in enumerate(self.foot)]
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return '<table class="simpletable" style="border-collapse: collapse">\n' + "\n".join(lines) + f"\n</table>\n{notes}"
+        return html_table(self._blocks()) + "\n" + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
     _repr_html_ = as_html
 
     def as_latex(self) -> str:
         """A LaTeX tabular that needs no package; special characters are escaped."""
-
-        def line(row: Row) -> str:
-            signed = (latex_text(row[0]), *(latex_text(cell.replace("-", "−") if _signed(cell) else cell) for cell in row[1:]))
-            return " & ".join(signed) + r" \\"
-
-        rules = [line(("", *self.names)), r"\hline", *map(line, self.body), r"\hline", *map(line, self.foot), r"\hline"]
-        start = rf"\begin{{tabular}}{{l{'r' * len(self.names)}}}"
-        return "\n".join([start, r"\hline", *rules, r"\end{tabular}", "", *(latex_text(note) + "\n" for note in self.notes)])
+        return "\n".join([latex_table(self._blocks()), "", *(latex_text(note) + "\n" for note in self.notes)])
 
     _repr_latex_ = as_latex
 
@@ -212,11 +198,6 @@ def _check(results: tuple[Any, ...], names: tuple[str, ...], statistics: Sequenc
     for s in statistics:
         if not any(hasattr(r, s) for r in results):
             raise OptionError(f"No result has the statistic {s!r}; known are {', '.join(LABELS)}.")
-
-
-def _signed(cell: str) -> bool:
-    """Whether a hyphen in a cell is a minus sign."""
-    return cell.lstrip("-(")[:1].isdigit() or cell.lstrip("-").startswith("inf")
 
 
 def _aligned(body: Sequence[Row]) -> list[Row]:

@@ -203,3 +203,11 @@ def test_an_interrupt_keeps_what_is_done() -> None:
     with pytest.warns(DisteconometricsWarning, match="Interrupted: 128 of 200"):
         boot = de.bootstrap(de.Logit("y ~ x"), table(), reps=200, seed=1, statistic=statistic)
     assert len(boot.draws) == 128
+
+
+def test_summary_as_text_html_and_latex() -> None:
+    summary = de.bootstrap(de.Logit("y ~ x"), table(), reps=50, seed=1).summary()
+    text, html, latex = str(summary), summary.as_html(), summary.as_latex()
+    assert summary._repr_html_() == html
+    for words in ("Replications", "50 (0 failed)", "percentile", "bias", "Intercept"):
+        assert all(words in form for form in (text, html, latex))
