@@ -15,8 +15,25 @@ if TYPE_CHECKING:
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.report.comparison import compare
+    from disteconometrics.simulate.measures import n_sim, performance
+    from disteconometrics.simulate.study import MonteCarlo
 
-__all__ = ["HAC", "Bernoulli", "Cluster", "Logit", "Probit", "bootstrap", "compare", "datasets", "errors", "load", "plots"]
+__all__ = [
+    "HAC",
+    "Bernoulli",
+    "Cluster",
+    "Logit",
+    "MonteCarlo",
+    "Probit",
+    "bootstrap",
+    "compare",
+    "datasets",
+    "errors",
+    "load",
+    "n_sim",
+    "performance",
+    "plots",
+]
 
 __version__ = "0.1.0"
 
@@ -25,10 +42,13 @@ _HOME = {
     "Cluster": "disteconometrics.inference.covariance",
     "HAC": "disteconometrics.inference.covariance",
     "Logit": "disteconometrics.estimators.logit",
+    "MonteCarlo": "disteconometrics.simulate.study",
     "Probit": "disteconometrics.estimators.probit",
     "bootstrap": "disteconometrics.inference.bootstrap",
     "compare": "disteconometrics.report.comparison",
     "load": "disteconometrics.estimators.loading",
+    "n_sim": "disteconometrics.simulate.measures",
+    "performance": "disteconometrics.simulate.measures",
 }
 _ROOMS = ("datasets", "errors", "plots")
 

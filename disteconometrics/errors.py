@@ -18,6 +18,7 @@ __all__ = [
     "DataError",
     "DisteconometricsError",
     "DisteconometricsWarning",
+    "FailedReplicationsWarning",
     "FewClustersWarning",
     "FileFormatError",
     "FormulaError",
@@ -29,6 +30,7 @@ __all__ = [
     "OutcomeError",
     "SeparationError",
     "SeparationWarning",
+    "StudyError",
     "UnsafeFormulaError",
     "WithheldError",
     "warn_user",
@@ -92,6 +94,10 @@ class FileFormatError(DisteconometricsError, ValueError):
     """A file is damaged, of another kind or of an unknown version."""
 
 
+class StudyError(DisteconometricsError, RuntimeError):
+    """A Monte Carlo study has nothing to report: every replication failed; the message carries the first cause."""
+
+
 class DisteconometricsWarning(UserWarning):
     """Root of every warning: ``column`` says what it is about, ``hint`` what to do."""
 
@@ -123,6 +129,10 @@ class FewClustersWarning(DisteconometricsWarning):
 
 class CovarianceWarning(DisteconometricsWarning):
     """A covariance matrix was not positive semi-definite and was repaired."""
+
+
+class FailedReplicationsWarning(DisteconometricsWarning):
+    """Replications of a Monte Carlo study failed, more of them than was allowed, or in a way that changes what is measured."""
 
 
 def warn_user(warning: DisteconometricsWarning) -> None:

@@ -34,7 +34,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},
-            {"simulate", "report"},
+            {"report"},
+            {"simulate"},
             {"estimators"},
             {"plots"},
             {"__init__"},
@@ -64,7 +65,7 @@ FENCES: dict[str, tuple[str, ...]] = {
 NOT_IN: dict[str, tuple[str, ...]] = {"pandas": ("likelihoods/", "optim/", "flows/", "transport/")}
 
 MOST_CODE_LINES = 500
-EXAMPLES_IN = ("estimators/", "inference/", "plots/", "datasets.py")
+EXAMPLES_IN = ("estimators/", "inference/", "plots/", "simulate/", "datasets.py")
 
 IMPORT_BAR_MS = 15.0  # over a bare interpreter, median of pairs
 IMPORT_PAIRS = 9
@@ -477,6 +478,9 @@ BETWEEN_ROOMS = {
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "inference.effects.AverageProbability",
     "inference.m_estimate.MEstimate",
+    *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")),
+    *(f"simulate.results.{name}" for name in ("Replay", "check_names", "hopeless")),
+    "simulate.store.Store",
 }
 
 

@@ -19,9 +19,8 @@ doi:10.1515/2156-6674.1006.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,6 +41,7 @@ from disteconometrics.inference.bootstrap_results import BootstrapResults, Leave
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
 from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.parallel import one_thread, results
 from disteconometrics.inference.resample import Plan, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
 
@@ -118,7 +118,7 @@ class _Task:
 
     def chunk(self, i: int, count: int) -> tuple[Array, list[str]]:
         """Values (count, q) of the first replications of chunk i, NaN with a reason where there are none."""
-        with _one_thread():
+        with one_thread():
             drawn = self.plan.draw(i)[:count]
             if self.engine is None:
                 return self._refits(drawn)
@@ -176,36 +176,15 @@ def _reason(error: Exception) -> str:
     return known.get(type(error).__name__, type(error).__name__)
 
 
-@cache
-def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def _one_thread() -> Any:
-    return _controller().limit(limits=1)
-
-
 def _results(
     function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], n_jobs: int | None, sizes: Sequence[int]
 ) -> Iterator[Any]:
     """Results of the calls in order, with a progress bar where there is a terminal."""
-    import joblib
     from tqdm.auto import tqdm
 
     bar = tqdm(total=sum(sizes), desc="bootstrap", disable=None, leave=False)
-    results: Iterable[Any]
-    if joblib.effective_n_jobs(n_jobs) == 1:
-        results = (function(*a) for a in arguments)
-    else:
-        calls = [joblib.delayed(function)(*a) for a in arguments]
-        try:
-            results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(calls)
-        except (ValueError, NotImplementedError):  # a backend that gives all at once
-            results = joblib.Parallel(n_jobs=n_jobs)(calls)
     with bar:
-        for size, result in zip(sizes, results, strict=True):
+        for size, result in zip(sizes, results(function, arguments, n_jobs), strict=True):
             bar.update(size)
             yield result
 

@@ -1,12 +1,12 @@
 """The adapter through which a catalogue of bad and hard inputs drives this package.
 
 It lives outside the repository; with its folder and this one on the path it is run as
-``catalogue.py --adapter adapter:Adapter --areas data,logit``.
+``catalogue.py --adapter adapter:Adapter --areas data,logit,mc``.
 
 Weights, clusters and offsets are names of columns here, so an array that does not belong to the table is attached first,
 as a user would: the columns of the table and the loose one become a dict, and it is the package that refuses another length,
 order or set of labels.  Without a loose array the table goes in as it came.  A case that has no meaning for this package would
-raise ``NA`` with the reason; there is none in the two areas above.
+raise ``NA`` with the reason; there is none in the areas above.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import catalogue
 import numpy as np
+import pandas as pd
 
 import disteconometrics as de
 
@@ -88,4 +89,26 @@ class Adapter(catalogue.Adapter):
             summary=lambda: str(res.summary()),
             dumps=dumps,
             loads=lambda content: self.view(de.load(io.BytesIO(content))),
+        )
+
+    def mc(
+        self,
+        dgp: Any,
+        estimator: Any,
+        reps: int,
+        seed: int = 0,
+        n_jobs: int = 1,
+        truth: dict[str, float] | None = None,
+        checkpoint: str | None = None,
+    ) -> SimpleNamespace:
+        """Run a study of one estimator; summary has a dict of measures for every parameter."""
+        study = de.MonteCarlo(dgp, {"estimator": estimator}, truth=truth)
+        found = study.run(reps, seed=seed, n_jobs=n_jobs, store=checkpoint)
+        names, values = found.numbers()
+        table = found.table()
+        return SimpleNamespace(
+            estimates=pd.DataFrame(values[:, :, 0], columns=list(names)),
+            n_failed=found.failed(),
+            failures=found.failures,
+            summary={name: table.loc[("", "estimator", name)].to_dict() for name in names},
         )

@@ -1,0 +1,81 @@
+"""Running many tasks: one thread for each, and joblib without naming a backend, so that a cluster can carry them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+__all__ = ["one_thread", "results"]
+
+_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold BLAS, OpenMP and torch to one thread, so that numbers do not depend on the machine and workers do not compete.
+
+    A library that is loaded meanwhile finds one thread in its environment; what was set before comes back at the end.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     os.environ["OMP_NUM_THREADS"]
+    '1'
+    """
+    torch: Any = sys.modules.get("torch")
+    threads = None if torch is None else torch.get_num_threads()
+    kept = {name: os.environ.get(name) for name in _VARIABLES}
+    os.environ.update(dict.fromkeys(_VARIABLES, "1"))
+    try:
+        if threads is not None:
+            torch.set_num_threads(1)
+        with _controller().limit(limits=1):
+            yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if threads is not None:
+            torch.set_num_threads(threads)
+        elif "torch" in sys.modules:  # loaded inside, with one thread
+            import joblib
+
+            loaded: Any = sys.modules["torch"]
+            loaded.set_num_threads(int(kept["OMP_NUM_THREADS"] or joblib.cpu_count(only_physical_cores=True)))
+
+
+def results(
+    function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], n_jobs: int | None, *, ordered: bool = True
+) -> Iterator[Any]:
+    """Yield the results of calls, computed here or by joblib's workers; ``arguments`` are taken when a worker is free.
+
+    Examples
+    --------
+    >>> list(results(pow, [(2, 3), (3, 2)], None))
+    [8, 9]
+    """
+    import joblib
+
+    if joblib.effective_n_jobs(n_jobs) == 1:
+        yield from (function(*a) for a in arguments)
+        return
+    calls = (joblib.delayed(function)(*a) for a in arguments)
+    kind = "generator" if ordered else "generator_unordered"
+    try:
+        parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as=kind)
+    except (ValueError, NotImplementedError):  # a backend that gives all at once
+        parallel = joblib.Parallel(n_jobs=n_jobs)
+    yield from parallel(calls)

@@ -1,0 +1,1 @@
+"""Data-generating processes and Monte Carlo studies."""

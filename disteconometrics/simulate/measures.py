@@ -1,0 +1,305 @@
+"""What a Monte Carlo study is judged by, each with its own Monte Carlo standard error: pure functions of arrays.
+
+With estimates θ̂ᵢ and standard errors sᵢ of n replications, θ the truth, s̄² = mean sᵢ², S² the variance of θ̂ (divisor n − 1):
+
+====================  =======================================  ==================================================
+measure               value                                    Monte Carlo standard error
+====================  =======================================  ==================================================
+bias                  mean θ̂ − θ                               S/√n
+relative_bias         bias/θ                                   S/(|θ|√n)
+empirical_se          S                                        S/√(2(n − 1))
+mse                   mean (θ̂ − θ)²                            √(Σ((θ̂ − θ)² − mse)²/(n(n − 1)))
+rmse                  √mse                                     its mcse / (2·rmse)
+model_se              √s̄²                                      √(var(s²)/(4n·s̄²))
+relative_error        100(√s̄²/S − 1), percent                  100(√s̄²/S)·√(var(s²)/(4n·s̄⁴) + 1/(2(n − 1)))
+coverage              share of intervals that hold θ           √(p(1 − p)/n)
+be_coverage           share that hold mean θ̂                   √(p(1 − p)/n)
+width                 mean width of the intervals              sd/√n
+rejection             share that reject θ = null               √(p(1 − p)/n)
+relative_precision    100((S_reference/S)² − 1), percent       200(S_reference/S)²·√((1 − ρ²)/(n − 1))
+====================  =======================================  ==================================================
+
+These are the conventions of Morris, White and Crowther and of R's rsimsum; a replication counts if its estimate is a number and,
+where there are standard errors, its standard error too.  ``variants`` adds those of R's simhelpers (moments, jackknife).
+
+References
+----------
+Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in Medicine 38,
+doi:10.1002/sim.8086 (Table 6, section 5.3).
+Gasparini (2018), rsimsum: Summarise results from Monte Carlo simulation studies, Journal of Open Source Software 3(26),
+doi:10.21105/joss.00739.
+Joshi, Pustejovsky, simhelpers: Helper functions for simulation studies (R package), vignette "Simulation performance criteria
+and MCSE".
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.errors import OptionError
+from disteconometrics.inference.estimates import check_level
+
+__all__ = ["MEASURES", "VARIANTS", "n_sim", "performance"]
+
+Array = NDArray[np.float64]
+Pairs = dict[str, tuple[float, float]]
+
+MEASURES = (
+    "n_sim",
+    "n_se_nan",
+    "truth",
+    "mean",
+    "median",
+    "bias",
+    "relative_bias",
+    "empirical_se",
+    "mse",
+    "rmse",
+    "model_se",
+    "se2_mean",
+    "se2_median",
+    "relative_error",
+    "coverage",
+    "be_coverage",
+    "width",
+    "rejection",
+    "relative_precision",
+)
+VARIANTS = ("variance", "mse_moments", "rmse_jackknife", "empirical_se_jackknife", "variance_ratio_jackknife")
+NAN = float("nan")
+
+
+def _share(hits: NDArray[np.bool_]) -> tuple[float, float]:
+    """A share and its standard error."""
+    p = float(hits.mean())
+    return p, math.sqrt(p * (1 - p) / len(hits))
+
+
+def _floats(given: Any, what: str, n: int | None = None) -> Array:
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionError(f"{what} must be numbers; got {type(given).__name__}.") from None
+    if values.ndim != 1 or (n is not None and len(values) != n):
+        raise OptionError(f"{what} must be one number for each of the {'' if n is None else f'{n} '}replications.")
+    return values
+
+
+def _of_estimates(b: Array, truth: float) -> Pairs:
+    n, mean = len(b), float(b.mean())
+    found: Pairs = {"mean": (mean, NAN), "median": (float(np.median(b)), NAN), "truth": (truth, NAN)}
+    spread = float(b.std(ddof=1)) if n > 1 else NAN
+    found["empirical_se"] = (spread, spread / math.sqrt(2 * (n - 1)) if n > 1 else NAN)
+    found["mean"] = (mean, spread / math.sqrt(n))
+    if math.isnan(truth):
+        return found
+    bias, square = float(np.mean(b - truth)), (b - truth) ** 2
+    found["bias"] = (bias, spread / math.sqrt(n))
+    if truth != 0:
+        found["relative_bias"] = (bias / truth, spread / math.sqrt(n) / abs(truth))
+    mse = float(square.mean())
+    mcse = float(square.std(ddof=1)) / math.sqrt(n) if n > 1 else NAN
+    found["mse"] = (mse, mcse)
+    found["rmse"] = (math.sqrt(mse), mcse / (2 * math.sqrt(mse)) if mse > 0 else NAN)
+    return found
+
+
+def _of_errors(se: Array, spread: float) -> Pairs:
+    n, square = len(se), se**2
+    mean = float(square.mean())
+    found: Pairs = {"se2_mean": (mean, NAN), "se2_median": (float(np.median(square)), NAN)}
+    if n < 2 or mean == 0:
+        return found
+    var, model = float(square.var(ddof=1)), math.sqrt(mean)
+    found["model_se"] = (model, math.sqrt(var / (4 * n * mean)))
+    if spread > 0:
+        wobble = math.sqrt(var / (4 * n * mean**2) + 1 / (2 * (n - 1)))
+        found["relative_error"] = (100 * (model / spread - 1), 100 * model / spread * wobble)
+    return found
+
+
+def _of_intervals(low: Array, high: Array, mean: float, truth: float) -> Pairs:
+    n, width = len(low), high - low
+    spread = float(width.std(ddof=1)) if n > 1 and np.isfinite(width).all() else NAN
+    found: Pairs = {"width": (float(width.mean()), spread / math.sqrt(n)), "be_coverage": _share((low <= mean) & (mean <= high))}
+    if not math.isnan(truth):
+        found["coverage"] = _share((low <= truth) & (truth <= high))
+    return found
+
+
+def _of_variants(b: Array, se: Array | None, truth: float) -> Pairs:
+    """simhelpers' Monte Carlo standard errors; its RMSE without a replication uses the unbiased variance, its RMSE does not."""
+    n, mean = len(b), float(b.mean())
+    if n < 3:
+        return {}
+    e = b - mean
+    var = float(e @ e) / (n - 1)
+    spread = math.sqrt(var)
+    kurtosis, skewness = float(np.mean(e**4)) / var**2, float(np.mean(e**3)) / spread**3
+    left_out = ((n - 1) * var - e**2 * n / (n - 1)) / (n - 2)  # variance without a replication
+
+    def jackknife(values: Array, value: float) -> tuple[float, float]:
+        return value, math.sqrt((n - 1) / n * float(np.sum((values - value) ** 2)))
+
+    found: Pairs = {"variance": (var, var * math.sqrt((kurtosis - 1) / n))}
+    found["empirical_se_jackknife"] = jackknife(np.sqrt(left_out), spread)
+    if se is not None:
+        without = (n * float(np.mean(se**2)) - se**2) / (n - 1)
+        found["variance_ratio_jackknife"] = jackknife(without / left_out, float(np.mean(se**2)) / var)
+    if not math.isnan(truth):
+        bias, mse = mean - truth, float(np.mean((b - truth) ** 2))
+        moments = var**2 * (kurtosis - 1) + 4 * spread**3 * skewness * bias + 4 * var * bias**2
+        found["mse_moments"] = (mse, math.sqrt(moments / n))
+        found["rmse_jackknife"] = jackknife(np.sqrt(((n * mean - b) / (n - 1) - truth) ** 2 + left_out), math.sqrt(mse))
+    return found
+
+
+def _relative_precision(b: Array, reference: Array) -> Pairs:
+    both = np.isfinite(b) & np.isfinite(reference)
+    n = int(both.sum())
+    if n < 3 or b[both].std() == 0 or reference[both].std() == 0:
+        return {}
+    ratio = float(reference[both].var(ddof=1) / b[both].var(ddof=1))
+    rho = float(np.corrcoef(b[both], reference[both])[0, 1])
+    return {"relative_precision": (100 * (ratio - 1), 200 * ratio * math.sqrt(max(1 - rho**2, 0.0) / (n - 1)))}
+
+
+def performance(
+    estimate: Any,
+    std_error: Any = None,
+    truth: float = NAN,
+    *,
+    conf_low: Any = None,
+    conf_high: Any = None,
+    p_value: Any = None,
+    reference: Any = None,
+    level: float = 0.95,
+    null: float = 0.0,
+    variants: bool = False,
+) -> pd.DataFrame:
+    """Performance measures of one estimator of one parameter, each with its Monte Carlo standard error.
+
+    Parameters
+    ----------
+    estimate : (n,) array of floats, NaN where a replication failed.
+    std_error : (n,) array of floats or None.  A replication whose standard error is missing is left out of every measure and
+        counted in ``n_se_nan``, unless all are missing.
+    truth : float, NaN if it is not known.
+    conf_low, conf_high : (n,) arrays or None; None is estimate ∓ z·std_error.
+    p_value : (n,) array of p-values of estimate = null, or None: the null is rejected where the interval leaves it out.
+    reference : (n,) array of another estimator's estimates in the same replications, for ``relative_precision``, or None.
+    level : float, nominal level of the intervals; tests are at 1 − level.
+    null : float, the value that ``rejection`` is about: its share is a size where the null is true, else a power.
+    variants : bool, whether to add the Monte Carlo standard errors of simhelpers, in rows named after how they are computed.
+
+    Returns
+    -------
+    pandas DataFrame
+        Columns value and mcse, a row for each of `MEASURES` (and `VARIANTS`); NaN where a measure is not defined.
+
+    Raises
+    ------
+    OptionError
+        If lengths differ or something is not a number.
+
+    References
+    ----------
+    Morris, White, Crowther (2019), doi:10.1002/sim.8086; see the formulas at the top of the module.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> b = rng.normal(2.0, 0.5, 1000)
+    >>> performance(b, np.full(1000, 0.5), 2.0).loc[["bias", "coverage"]].round(4)
+               value    mcse
+    bias     -0.0271  0.0156
+    coverage  0.9500  0.0069
+    """
+    level, b = check_level(level), _floats(estimate, "estimate")
+    n = len(b)
+    se = np.full(n, NAN) if std_error is None else _floats(std_error, "std_error", n)
+    p = np.full(n, NAN) if p_value is None else _floats(p_value, "p_value", n)
+    half = float(special.ndtri(0.5 + level / 2)) * se
+    low = b - half if conf_low is None else _floats(conf_low, "conf_low", n)
+    high = b + half if conf_high is None else _floats(conf_high, "conf_high", n)
+    truth = float(truth)
+
+    got = np.isfinite(b)
+    with_errors = bool(np.isfinite(se[got]).any())
+    valid = got & np.isfinite(se) if with_errors else got
+    found: Pairs = {"n_sim": (float(valid.sum()), NAN), "n_se_nan": (float((got & ~valid).sum()), NAN), "truth": (truth, NAN)}
+    if valid.any():
+        v = b[valid]
+        found |= _of_estimates(v, truth)
+        if with_errors:
+            found |= _of_errors(se[valid], found["empirical_se"][0])
+        bounded = valid & ~np.isnan(low) & ~np.isnan(high)
+        if bounded.any():
+            found |= _of_intervals(low[bounded], high[bounded], found["mean"][0], truth)
+            if np.isnan(p).all():
+                found["rejection"] = _share((null <= low[bounded]) | (null >= high[bounded]))
+        if reference is not None:
+            found |= _relative_precision(np.where(valid, b, NAN), _floats(reference, "reference", n))
+        if variants:
+            found |= _of_variants(v, se[valid] if with_errors else None, truth)
+    tested = ~np.isnan(p) & (valid | ~got)  # a test alone has no estimate
+    if tested.any():
+        found["rejection"] = _share(p[tested] <= 1 - level)
+        if not valid.any():
+            found["n_sim"] = (float(tested.sum()), NAN)
+    rows = [*MEASURES, *(VARIANTS if variants else ())]
+    table = np.array([found.get(name, (NAN, NAN)) for name in rows])
+    return pd.DataFrame(table, index=pd.Index(rows), columns=pd.Index(["value", "mcse"]))
+
+
+def n_sim(
+    mcse: float, *, probability: float | None = None, variance: float | None = None, empirical_se: float | None = None
+) -> int:
+    """How many replications a Monte Carlo standard error takes.
+
+    Parameters
+    ----------
+    mcse : float, the Monte Carlo standard error to reach.
+    probability : float, expected coverage or rejection, n = p(1 − p)/mcse²; 0.5 is the worst case.
+    variance : float, expected variance of the estimator, for its bias: n = variance/mcse².
+    empirical_se : float, expected standard error of the estimator, for its own precision: n = 1 + se²/(2·mcse²).
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    OptionError
+        Unless exactly one expectation is given, with values that make sense.
+
+    References
+    ----------
+    Morris, White, Crowther (2019), section 5.3, doi:10.1002/sim.8086.
+
+    Examples
+    --------
+    >>> n_sim(0.005, probability=0.95), n_sim(0.005, variance=0.04)
+    (1900, 1600)
+    """
+    given = {"probability": probability, "variance": variance, "empirical_se": empirical_se}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) != 1:
+        raise OptionError("n_sim needs one of probability= (coverage, power), variance= (bias) and empirical_se=.")
+    ((name, value),) = chosen.items()
+    top = 1.0 if name == "probability" else math.inf
+    for what, number, most in (("mcse", mcse, math.inf), (name, value, top)):
+        if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < most:
+            raise OptionError(f"{what}={number!r}: give a number above 0{' and below 1' if most == 1 else ''}.")
+    if name == "probability":
+        n = value * (1 - value) / mcse**2
+    else:
+        n = value / mcse**2 if name == "variance" else 1 + value**2 / (2 * mcse**2)
+    return max(2, math.ceil(n * (1 - 1e-12)))  # rounding must not cost a replication

@@ -1,0 +1,498 @@
+"""What a worker does: draw the table of a replication, give it to every estimator, and keep the numbers or the reason why not.
+
+The random numbers of a replication come from the seed, the content of its cell and its number alone, so a draw is the same
+whoever computes it, in whatever order, and a longer run begins with the shorter one.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import itertools
+import json
+import time
+import traceback
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.errors import (
+    CollinearityError,
+    DisteconometricsError,
+    OptionError,
+    OutcomeError,
+    SeparationError,
+    SeparationWarning,
+)
+from disteconometrics.inference.estimates import Estimates, TestResult
+from disteconometrics.inference.parallel import one_thread
+
+__all__ = [
+    "FIELDS",
+    "Block",
+    "Cell",
+    "Estimator",
+    "Failure",
+    "Replicated",
+    "Replicating",
+    "Task",
+    "cells_of",
+    "digest",
+    "read_estimates",
+]
+
+Array = NDArray[np.float64]
+
+FIELDS = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
+BATCH = 64  # tables that an engine gets at once, if they have no more rows than …
+BATCH_ROWS = 65_536
+DGP = "dgp"  # in the place of an estimator's name
+WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (SeparationError, "separation"),
+    (OutcomeError, "the outcome does not vary"),
+    (CollinearityError, "coefficients not identified"),
+)
+
+
+class Replicated(NamedTuple):
+    """Numbers of several tables: names (q,), values (R, q, 5) as in `FIELDS`, and which tables (R,) they are final for."""
+
+    names: tuple[str, ...]
+    values: Array
+    settled: NDArray[np.bool_]
+
+
+class Replicating(Protocol):
+    """What a specification may return from ``replications(**options)``: many tables estimated at once."""
+
+    def solve(self, tables: Sequence[Any], level: float) -> Replicated | None:
+        """Numbers equal to those of single fits (relative 1e-10), and the same whatever else is among the tables."""
+        ...
+
+
+class Failure(NamedTuple):
+    """A replication without numbers: who failed (an estimator, or "dgp"), why, and where in the code."""
+
+    replication: int
+    estimator: str
+    reason: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the grid: ``label`` as printed, ``values`` for the DGP, ``shown`` what stands for them in tables.
+
+    Examples
+    --------
+    >>> Cell({"n": 250}, {"n": 250}).label, Cell({}, {}).words == Cell({}, {}).words
+    ('n=250', True)
+    """
+
+    values: Mapping[str, Any]
+    shown: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The cell in words, as in ``"n=250"``."""
+        return ", ".join(f"{name}={value}" for name, value in self.shown.items())
+
+    @cached_property
+    def words(self) -> tuple[int, ...]:
+        """Four words of 32 bits that depend on the content of the cell, not on its place in the grid."""
+        text = json.dumps({name: _plain(value) for name, value in self.shown.items()}, sort_keys=True)
+        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        return tuple(int.from_bytes(key[i : i + 4], "little") for i in range(0, 16, 4))
+
+
+def _plain(value: Any) -> Any:
+    """A value of a cell for JSON; 250 and 250.0 are the same."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return list(map(_plain, value)) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """A specification with arguments of its ``fit``, or a callable from a table to a result."""
+
+    name: str
+    target: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def is_specification(self) -> bool:
+        """Whether there is a ``fit``."""
+        return callable(getattr(self.target, "fit", None))
+
+    @cached_property
+    def random(self) -> str | None:
+        """The argument that takes random numbers, if any: ``seed`` of a fit, ``rng`` of a callable."""
+        call, word = (self.target.fit, "seed") if self.is_specification else (self.target, "rng")
+        try:
+            takes = word in inspect.signature(call).parameters
+        except (TypeError, ValueError):
+            return None
+        return word if takes and word not in self.options else None
+
+    @cached_property
+    def engine(self) -> Replicating | None:
+        """What estimates many tables at once, if the specification has it for these options."""
+        offer = getattr(self.target, "replications", None)
+        return None if offer is None or not self.is_specification else offer(**self.options)
+
+    def __call__(self, table: Any, stream: Callable[[], np.random.Generator]) -> Any:
+        """The result for a table."""
+        more = {} if self.random is None else {self.random: stream()}
+        return self.target.fit(table, **self.options, **more) if self.is_specification else self.target(table, **more)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, (str, bytes, complex)):
+        raise OptionError(f"{name!r} is {value!r}, no number")
+    return float(value)
+
+
+def _from_pair(name: str, value: Any, critical: float) -> tuple[float, ...]:
+    """The five fields of one entry of a dict: a number, (estimate, se), (estimate, se, low, high), or a test."""
+    if hasattr(value, "p_value") and not isinstance(value, (tuple, list)):
+        return (np.nan, np.nan, np.nan, np.nan, _number(value.p_value, name))
+    if not isinstance(value, (tuple, list, np.ndarray)) or np.ndim(value) == 0:
+        return (_number(value, name), np.nan, np.nan, np.nan, np.nan)
+    if len(value) not in (2, 4):
+        raise OptionError(f"{name!r} has {len(value)} values; give estimate, (estimate, se) or (estimate, se, low, high)")
+    b, se = _number(value[0], name), _number(value[1], name)
+    if se < 0:
+        raise OptionError(f"{name!r} has the standard error {se:g}, which is below zero")
+    limits = (b - critical * se, b + critical * se) if len(value) == 2 else (_number(value[2], name), _number(value[3], name))
+    return (b, se, *limits, np.nan)
+
+
+def read_estimates(result: Any, level: float) -> tuple[tuple[str, ...], Array]:
+    """Names (q,) and numbers (q, 5), as in `FIELDS`, of what an estimator returned.
+
+    Raises
+    ------
+    OptionError
+        If it is neither a result with ``.estimates``, nor a dict of numbers.
+
+    Examples
+    --------
+    >>> names, values = read_estimates({"mu": (1.0, 0.5)}, 0.95)
+    >>> names, values.round(2).tolist()
+    (('mu',), [[1.0, 0.5, 0.02, 1.98, nan]])
+    """
+    table = getattr(result, "estimates", result)
+    if isinstance(table, Estimates):
+        low, high = table.interval(level).T
+        return tuple(map(str, table.names)), np.column_stack([table.values, table.std_error, low, high, table.p_value])
+    if isinstance(table, TestResult):
+        table = {table.kind: table}
+    if isinstance(table, pd.Series):
+        table = table.to_dict()
+    if isinstance(table, Mapping) and table:
+        critical = float(special.ndtri(0.5 + level / 2))
+        rows = [_from_pair(str(name), value, critical) for name, value in table.items()]
+        return tuple(map(str, table)), np.array(rows, dtype=np.float64)
+    raise OptionError(
+        f"the estimator returned {type(result).__name__}; return a result with .estimates, or a dict name → (estimate, se)"
+    )
+
+
+def digest(table: Any) -> str:
+    """A digest of the numbers in a table, by which two draws are known to be the same."""
+    found = hashlib.blake2b(digest_size=16)
+    names = table.keys() if isinstance(table, Mapping) else getattr(table, "columns", None)
+    for name in [None] if names is None else list(names):
+        values = np.asarray(table if name is None else table[name])
+        if values.dtype.kind in "OUST":
+            found.update(repr((name, values.tolist())).encode())
+        else:
+            found.update(f"{name} {values.dtype.str} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+    return found.hexdigest()
+
+
+def _rows(table: Any) -> int:
+    first = next(iter(table.values()), ()) if isinstance(table, Mapping) else table
+    try:
+        return len(first)
+    except TypeError:
+        return BATCH_ROWS
+
+
+def _copy(table: Any) -> Any:
+    """A table that an estimator may change without the next one seeing it."""
+    if isinstance(table, np.ndarray):
+        return table.copy()
+    if isinstance(table, dict):
+        return {name: v.copy() if isinstance(v, np.ndarray) else v for name, v in table.items()}
+    return table.copy() if isinstance(table, (pd.DataFrame, pd.Series)) else copy.deepcopy(table)
+
+
+def _global_state() -> tuple[bytes, int]:
+    """A fingerprint of numpy's global random state, to see whether user code draws from it."""
+    state: Any = np.random.get_state()  # noqa: NPY002
+    return state[1].tobytes(), state[2]
+
+
+@dataclass(eq=False)
+class Block:
+    """What a chunk of replications of one cell left.
+
+    ``parts`` holds, by estimator and names of its parameters, replication numbers and their values (q, 5); ``warned`` counts
+    replications by estimator and class of warning, with the first message; ``seconds`` is what it took.
+    """
+
+    cell: int
+    done: list[int] = field(default_factory=list)
+    parts: dict[tuple[str, tuple[str, ...]], tuple[list[int], list[Array]]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    warned: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    random: list[str] = field(default_factory=list)  # estimators that draw from numpy's global state
+    digest: str | None = None  # of the table of replication 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def add(self, estimator: str, names: tuple[str, ...], reps: list[int], values: Sequence[Array]) -> None:
+        """Keep numbers of replications."""
+        kept = self.parts.setdefault((estimator, names), ([], []))
+        kept[0].extend(reps)
+        kept[1].extend(values)
+
+    def count(self, estimator: str, told: list[warnings.WarningMessage]) -> None:
+        """Count the classes of warnings that one replication raised."""
+        for category in {w.category for w in told}:
+            key = (estimator, category.__name__)
+            first = next(str(w.message) for w in told if w.category is category)
+            n, message = self.warned.get(key, (0, first))
+            self.warned[key] = (n + 1, message)
+
+    def keep(self, done: set[int]) -> None:
+        """Forget replications that were not finished."""
+        for key, (reps, values) in self.parts.items():
+            chosen = [i for i, rep in enumerate(reps) if rep in done]
+            self.parts[key] = ([reps[i] for i in chosen], [values[i] for i in chosen])
+        self.failures = [f for f in self.failures if f.replication in done]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that a worker needs: the process, estimators, cells, and where random numbers come from."""
+
+    dgp: Callable[..., Any]
+    estimators: tuple[Estimator, ...]
+    cells: tuple[Cell, ...]
+    targets: tuple[str, ...] | None
+    level: float
+    entropy: Any
+    spawn_key: tuple[int, ...]
+
+    def generator(self, c: int, rep: int, *more: int) -> np.random.Generator:
+        """The random numbers of a replication of cell c."""
+        key = (*self.spawn_key, *self.cells[c].words, rep, *more)
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.entropy, spawn_key=key)))
+
+    def draw(self, c: int, rep: int) -> Any:
+        """The table of a replication."""
+        table = self.dgp(self.generator(c, rep), **self.cells[c].values)
+        if table is None:
+            raise OptionError("the DGP returned None; return the table that it drew")
+        return table
+
+    def again(self, c: int, rep: int) -> tuple[Any, dict[str, Any], dict[str, Exception]]:
+        """The table of a replication, results by estimator, and errors of those that have none."""
+        table = self.draw(c, rep)
+        found: dict[str, Any] = {}
+        errors: dict[str, Exception] = {}
+        for e in self.estimators:
+            try:
+                found[e.name] = e(_copy(table), self._stream(c, rep, e))
+            except Exception as error:
+                errors[e.name] = error
+        return table, found, errors
+
+    def _stream(self, c: int, rep: int, e: Estimator) -> Callable[[], np.random.Generator]:
+        """Random numbers of an estimator's own."""
+        return lambda: self.generator(c, rep, 1 + zlib.crc32(e.name.encode()))
+
+    def chunk(self, c: int, start: int, stop: int) -> Block:
+        """Replications start … stop − 1 of cell c; an interruption keeps those that were finished."""
+        block, begun = Block(c), time.perf_counter()
+        engines = any(e.engine is not None for e in self.estimators)
+        with one_thread(), warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            reps = iter(range(start, stop))
+            try:
+                while batch := self._batch(block, c, reps, BATCH if engines else 1, told):
+                    self._estimate(block, c, batch, told)
+            except KeyboardInterrupt:
+                block.interrupted = True
+        block.keep(set(block.done))
+        block.seconds = time.perf_counter() - begun
+        return block
+
+    def _batch(self, block: Block, c: int, reps: Iterator[int], most: int, told: list[warnings.WarningMessage]) -> dict[int, Any]:
+        """Draw tables for the next replications, few where they have many rows."""
+        tables: dict[int, Any] = {}
+        rows, before = 0, _global_state()
+        for rep in reps:
+            mark = len(told)
+            try:
+                tables[rep] = self.draw(c, rep)
+                rows += _rows(tables[rep])
+                if rep == 0:
+                    block.digest = digest(tables[rep])
+            except Exception as error:
+                tables[rep] = None
+                self._fail(block, rep, DGP, error)
+            if len(told) > mark:
+                block.count(DGP, told[mark:])
+                del told[mark:]
+            if len(tables) >= most or rows >= BATCH_ROWS:
+                break
+        if tables and _global_state() != before:
+            self._check_reproducible(c, tables)
+        return tables
+
+    def _check_reproducible(self, c: int, tables: dict[int, Any]) -> None:
+        rep, table = next(iter(tables.items()))
+        if table is not None and digest(self.draw(c, rep)) != digest(table):
+            raise OptionError(
+                "The DGP draws from numpy's global random state, so the same seed gives other data; draw from the generator that "
+                "it is given: rng.normal(...) instead of np.random.normal(...)."
+            )
+
+    def _estimate(self, block: Block, c: int, tables: dict[int, Any], told: list[warnings.WarningMessage]) -> None:
+        drawn = {rep: table for rep, table in tables.items() if table is not None}
+        settled = {e.name: self._fast(block, e, drawn) for e in self.estimators if e.engine is not None}
+        del told[:]  # of tables put together; those that are fitted alone tell on their own
+        state = _global_state()
+        for rep, table in tables.items():
+            left = [e for e in self.estimators if table is not None and rep not in settled.get(e.name, ())]
+            for e in left:
+                given = table if e.is_specification or e is left[-1] else _copy(table)
+                self._one(block, c, rep, e, given, told)
+            block.done.append(rep)
+        if _global_state() != state:
+            block.random = sorted({e.name for e in self.estimators if not e.is_specification})
+
+    def _fast(self, block: Block, e: Estimator, tables: dict[int, Any]) -> set[int]:
+        """Estimate what an engine can; return which replications are settled."""
+        solved = None if e.engine is None or not tables else e.engine.solve(list(tables.values()), self.level)
+        if solved is None or not solved.settled.any():
+            return set()
+        names, values = self._chosen(solved.names, solved.values, axis=1)
+        which = np.flatnonzero(solved.settled)
+        reps = [rep for rep, fine in zip(tables, solved.settled, strict=True) if fine]
+        block.add(e.name, names, reps, list(values[which]))
+        return set(reps)
+
+    def _chosen(self, names: tuple[str, ...], values: Array, axis: int) -> tuple[tuple[str, ...], Array]:
+        """The targets among the parameters."""
+        if self.targets is None:
+            return names, values
+        places = [names.index(t) for t in self.targets if t in names]
+        return tuple(names[j] for j in places), np.take(values, places, axis=axis)
+
+    def _one(self, block: Block, c: int, rep: int, e: Estimator, table: Any, told: list[warnings.WarningMessage]) -> None:
+        """One estimator on one table."""
+        mark = len(told)
+        try:
+            result = e(table, self._stream(c, rep, e))
+            all_names, all_values = read_estimates(result, self.level)
+            names, values = self._chosen(all_names, all_values, axis=0)
+        except Exception as error:
+            self._fail(block, rep, e.name, error)
+        else:
+            reason = _trouble(result, names, values, told[mark:])
+            if reason:
+                block.failures.append(Failure(rep, e.name, *reason, ""))
+            else:
+                block.add(e.name, names, [rep], [values])
+        if len(told) > mark:
+            block.count(e.name, told[mark:])
+            del told[mark:]
+
+    def _fail(self, block: Block, rep: int, name: str, error: Exception) -> None:
+        words = next((text for kind, text in WORDS if isinstance(error, kind)), type(error).__name__)
+        lines = traceback.format_exception(error)
+        block.failures.append(Failure(rep, name, words, _cut(str(error)), "".join(lines)[-4000:]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 500 else text[:499] + "…"
+
+
+def _trouble(
+    result: Any, names: tuple[str, ...], values: Array, told: Sequence[warnings.WarningMessage]
+) -> tuple[str, str] | None:
+    """Reason and message if a result holds no estimates to count."""
+    if not getattr(result, "converged", True):
+        first = next((str(w.message) for w in told if issubclass(w.category, DisteconometricsError | UserWarning)), "")
+        separated = any(issubclass(w.category, SeparationWarning) for w in told)
+        return ("separation" if separated else "no convergence"), _cut(first)
+    tests = np.isnan(values[:, :4]).all(axis=1) & ~np.isnan(values[:, 4])
+    bad = [n for n, b, test in zip(names, values[:, 0], tests, strict=True) if not (np.isfinite(b) or test)]
+    return ("estimate not finite", f"not finite: {', '.join(bad)}") if bad else None
+
+
+def cells_of(grid: Any) -> tuple[Cell, ...]:
+    """Cells of a grid: a dict from names to values, all combined, or a list of dicts.
+
+    Values are numbers, text, true/false, None or tuples of these; anything else comes as a dict from labels to objects.
+
+    Raises
+    ------
+    OptionError
+        If the grid is something else, empty, or names a cell twice.
+
+    Examples
+    --------
+    >>> [c.label for c in cells_of({"n": [250, 1000], "law": {"normal": np.random.Generator.normal}})]
+    ['n=250, law=normal', 'n=1000, law=normal']
+    """
+    if grid is None:
+        return (Cell({}, {}),)
+    tables = grid if isinstance(grid, (list, tuple)) else [grid]
+    cells: list[Cell] = []
+    for table in tables:
+        if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
+            raise OptionError(
+                "grid is a dict from names to lists of values, such as {'n': [250, 1000]}, or a list of such dicts."
+            )
+        axes = [[(name, label, value) for label, value in _axis(name, given)] for name, given in table.items()]
+        chosen = itertools.product(*axes)
+        cells += [Cell({n: value for n, _, value in one}, {n: label for n, label, _ in one}) for one in chosen]
+    labels = [cell.label for cell in cells]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if not cells or twice:
+        raise OptionError(f"grid names a cell twice: {'; '.join(twice)}." if twice else "grid has no cells.")
+    return tuple(cells)
+
+
+def _axis(name: str, given: Any) -> list[tuple[Any, Any]]:
+    """Labels and values of one entry of a grid."""
+    if isinstance(given, Mapping):
+        return [(str(label), value) for label, value in given.items()]
+    listed = given.tolist() if isinstance(given, np.ndarray) else given
+    if isinstance(listed, (str, int, float, bool)) or listed is None:
+        listed = [listed]
+    values = [v.item() if isinstance(v, np.generic) else v for v in listed]
+    for value in values:
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(part, (str, int, float, bool, type(None))) for part in parts):
+            raise OptionError(
+                f"grid[{name!r}] holds {type(value).__name__} objects, by which no seed can be derived; label them: "
+                f"grid={{{name!r}: {{'label': object, ...}}}}."
+            )
+    return [(value, value) for value in values]

@@ -1,0 +1,485 @@
+"""What a Monte Carlo study found: replications, measures with Monte Carlo standard errors, failures, and the printed table."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
+from disteconometrics.report.summary import Section, Summary
+from disteconometrics.simulate.measures import MEASURES, VARIANTS, performance
+from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
+
+__all__ = ["MonteCarloResults", "Replay", "check_names", "hopeless"]
+
+Array = NDArray[np.float64]
+
+BEYOND = 2.0  # Monte Carlo standard errors beyond which a figure is flagged
+OTHER = "other parameters"
+
+
+class Replay(NamedTuple):
+    """A replication done again: its table, the results by estimator, and the errors of those that failed."""
+
+    table: Any
+    results: dict[str, Any]
+    errors: dict[str, Exception]
+
+
+class Numbers(NamedTuple):
+    """Of one estimator in one cell: names (q,) of the parameters and values (R, q, 5), NaN where a replication failed."""
+
+    names: tuple[str, ...]
+    values: Array
+
+
+def check_names(study: Any, c: int, names: Sequence[str]) -> None:
+    """Refuse targets and true values of parameters that no estimator gives."""
+    truths = study.truths(study.cells[c], names) if study.truth is not None else {}
+    for what, wanted in (("targets", study.targets or ()), ("truth", truths)):
+        unknown = [
+            name for name in wanted if name not in names and (what == "targets" or study.targets is None or name in study.targets)
+        ]
+        if unknown:
+            raise OptionError(
+                f"{what} names {', '.join(map(repr, unknown))}, which no estimator gives; it gives {', '.join(names)}."
+            )
+
+
+def hopeless(task: Task, blocks: Sequence[Block]) -> StudyError:
+    """The error of a study in which nothing succeeded."""
+    found = [(b.cell, f) for b in blocks for f in b.failures]
+    c, first = min(found, key=lambda pair: (pair[0], pair[1].replication))
+    who = "the DGP" if first.estimator == DGP else f"estimator {first.estimator!r}"
+    label = task.cells[c].label
+    where = f"replication {first.replication}" + (f" of {label}" if label else "")
+    done = sum(len(b.done) for b in blocks)
+    return StudyError(f"All {done:,} replications failed. The first cause, {who} in {where}: {first.reason}: {first.message}")
+
+
+def _assemble(blocks: Sequence[Block], c: int, name: str, done: NDArray[np.intp]) -> tuple[Numbers, list[Failure]]:
+    """Numbers of an estimator by replication; those under other names than the first ones are failures."""
+    parts = [
+        (reps, names, values)
+        for b in blocks
+        if b.cell == c
+        for (e, names), (reps, values) in b.parts.items()
+        if e == name and reps
+    ]
+    if not parts:
+        return Numbers((), np.zeros((len(done), 0, len(FIELDS)))), []
+    names = min(parts, key=lambda part: min(part[0]))[1]
+    values = np.full((len(done), len(names), len(FIELDS)), np.nan)
+    failures = []
+    for reps, these, rows in parts:
+        if these == names:
+            at = np.searchsorted(done, reps)
+            inside = (at < len(done)) & (done[np.minimum(at, len(done) - 1)] == reps)
+            values[at[inside]] = np.asarray(rows)[inside]
+            continue
+        text = _difference(names, these)
+        failures += [Failure(rep, name, OTHER, text, "") for rep in reps if rep in done]
+    return Numbers(names, values), failures
+
+
+def _difference(names: Sequence[str], other: Sequence[str]) -> str:
+    missing, extra = [n for n in names if n not in other], [n for n in other if n not in names]
+    said = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(extra)}"] * bool(extra)
+    return f"other parameters than in the first replication: {' and '.join(said) or 'in another order'}"
+
+
+@dataclass(frozen=True, eq=False)
+class MonteCarloResults:
+    """Replications of a study and what follows from them.
+
+    ``study`` is what was run, ``task`` how (with the seed), ``reps`` the replications asked for in every cell, ``store`` the file
+    that has them, if any.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> mean = lambda d: {"mu": (d.mean(), d.std(ddof=1) / len(d) ** 0.5)}
+    >>> mc = de.MonteCarlo(lambda rng: rng.normal(1.0, 1.0, 40), {"mean": mean}, truth={"mu": 1.0}).run(reps=500, seed=1)
+    >>> print(mc.summary())  # doctest: +NORMALIZE_WHITESPACE
+                                  Monte Carlo study
+    ==============================================================================
+    Replications:                      500 Seed:                                 1
+    Cells:                               1 Level:                             0.95
+    ==============================================================================
+            bias (MC SE) emp. SE model SE  RMSE coverage (MC SE) width reject
+    ------------------------------------------------------------------------------
+    mean mu -0.000 (0.007)   0.160    0.159 0.160    0.936 (0.011) 0.619  1.000
+    ==============================================================================
+    reject: share that reject zero at 0.05.
+    Failures: mean 0.
+    """
+
+    study: Any
+    task: Task
+    blocks: tuple[Block, ...]
+    reps: int
+    store: Any = None
+
+    # ---- replications ----------------------------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> Any:
+        """The seed: a whole number, with its spawn key if it was a generator."""
+        return (self.task.entropy, self.task.spawn_key) if self.task.spawn_key else self.task.entropy
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of the grid."""
+        return self.task.cells
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """Names of the estimators."""
+        return tuple(e.name for e in self.task.estimators)
+
+    @cached_property
+    def done(self) -> tuple[NDArray[np.intp], ...]:
+        """Numbers of the replications that are there, by cell: 0 … reps − 1 unless interrupted."""
+        by_cell = [
+            sorted({r for b in self.blocks if b.cell == c for r in b.done if r < self.reps}) for c in range(len(self.cells))
+        ]
+        return tuple(np.array(found, dtype=np.intp) for found in by_cell)
+
+    @cached_property
+    def _assembled(self) -> tuple[dict[tuple[int, str], Numbers], list[tuple[int, Failure]]]:
+        numbers: dict[tuple[int, str], Numbers] = {}
+        failures = [(b.cell, f) for b in self.blocks for f in b.failures if f.replication < self.reps]
+        for c, done in enumerate(self.done):
+            for name in self.estimators:
+                numbers[c, name], other = _assemble(self.blocks, c, name, done)
+                failures += [(c, f) for f in other]
+        return numbers, sorted(failures, key=lambda pair: (pair[0], pair[1].replication, pair[1].estimator))
+
+    def numbers(self, cell: Any = None, estimator: str | None = None) -> Numbers:
+        """Parameter names (q,) and values (R, q, 5) of an estimator in a cell; see `FIELDS` for the last axis."""
+        name = self.estimators[0] if estimator is None else estimator
+        if name not in self.estimators:
+            raise OptionError(f"{estimator!r} is not among the estimators {', '.join(self.estimators)}.")
+        return self._assembled[0][self._place(cell), name]
+
+    @cached_property
+    def replications(self) -> pd.DataFrame:
+        """A row for each cell, replication, estimator and parameter, with the numbers in `FIELDS`."""
+        parts = []
+        for (c, name), (names, values) in self._assembled[0].items():
+            R, q = values.shape[:2]
+            part = pd.DataFrame(values.reshape(R * q, len(FIELDS)), columns=list(FIELDS))
+            part.insert(0, "parameter", list(names) * R)
+            part.insert(0, "estimator", name)
+            part.insert(0, "replication", np.repeat(self.done[c], q))
+            parts.append(self._with_cell(part, c))
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """A row for each failure: cell, replication, estimator (or "dgp"), reason, message, traceback and seed."""
+        columns = ["cell", *Failure._fields, "seed"]
+        rows = [(self.cells[c].label, *f, self.seed) for c, f in self._assembled[1]]
+        return pd.DataFrame(rows, columns=columns)
+
+    @cached_property
+    def warnings(self) -> pd.DataFrame:
+        """Replications that warned, by cell, estimator (or "dgp") and class of warning, with the first message."""
+        counts: Counter[tuple[int, str, str]] = Counter()
+        first: dict[tuple[int, str, str], str] = {}
+        for b in self.blocks:
+            for (estimator, category), (count, message) in b.warned.items():
+                counts[b.cell, estimator, category] += count
+                first.setdefault((b.cell, estimator, category), message)
+        rows = [(self.cells[k[0]].label, *k[1:], n, first[k]) for k, n in sorted(counts.items())]
+        return pd.DataFrame(rows, columns=["cell", "estimator", "warning", "count", "message"])
+
+    def failed(self, cell: Any = None, estimator: str | None = None) -> int:
+        """How many replications of an estimator (None: the first) in a cell have no numbers."""
+        c, name = self._place(cell), self.estimators[0] if estimator is None else estimator
+        return sum(1 for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
+
+    def _place(self, cell: Any) -> int:
+        """Which cell is meant: a label, a dict of values, or None where there is only one."""
+        if cell is None and len(self.cells) == 1:
+            return 0
+        for c, known in enumerate(self.cells):
+            if cell == known.label or (isinstance(cell, Mapping) and dict(cell) in (dict(known.shown), dict(known.values))):
+                return c
+        raise OptionError(f"cell={cell!r} is not there; the cells are {'; '.join(repr(k.label) for k in self.cells)}.")
+
+    def _with_cell(self, table: pd.DataFrame, c: int) -> pd.DataFrame:
+        for name, value in reversed(list(self.cells[c].shown.items())):
+            table.insert(0, name, [value] * len(table))
+        return table
+
+    # ---- measures --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def truths(self) -> tuple[dict[str, tuple[float, float]], ...]:
+        """True values with the errors of their computation, by cell."""
+        names = [
+            list(dict.fromkeys(n for e in self.estimators for n in self._assembled[0][c, e].names))
+            for c in range(len(self.cells))
+        ]
+        return tuple(self.study.truths(cell, names[c]) for c, cell in enumerate(self.cells))
+
+    def measures(self, *, reference: str | None = None, null: float = 0.0, variants: bool = False) -> pd.DataFrame:
+        """All performance measures in long form; see `simulate.measures` for their formulas.
+
+        Parameters
+        ----------
+        reference : str or None, the estimator that precision is relative to; None is the first.
+        null : float, the value that ``rejection`` tests.
+        variants : bool, whether to add the Monte Carlo standard errors of simhelpers.
+
+        Returns
+        -------
+        pandas DataFrame
+            Columns of the grid, estimator, parameter, measure, value, mcse; ``n_failed`` counts replications without numbers,
+            ``truth`` has the error of its computation beside it.
+
+        Raises
+        ------
+        OptionError
+            If the reference is no estimator of the study.
+        """
+        reference = self.estimators[0] if reference is None else reference
+        if reference not in self.estimators:
+            raise OptionError(f"reference={reference!r} is not among the estimators {', '.join(self.estimators)}.")
+        parts = []
+        for c in range(len(self.cells)):
+            base = self._assembled[0][c, reference]
+            for name in self.estimators:
+                names, values = self._assembled[0][c, name]
+                for j, parameter in enumerate(names):
+                    other = (
+                        base.values[:, base.names.index(parameter), 0] if name != reference and parameter in base.names else None
+                    )
+                    part = self._performance(c, parameter, values[:, j], other, null, variants)
+                    part.loc["n_failed"] = [self.failed(self.cells[c].label, name), np.nan]
+                    part = part.rename_axis("measure").reset_index()
+                    part.insert(0, "parameter", parameter)
+                    part.insert(0, "estimator", name)
+                    parts.append(self._with_cell(part, c))
+        return pd.concat(parts, ignore_index=True)
+
+    def _performance(
+        self, c: int, parameter: str, values: Array, other: Array | None, null: float, variants: bool
+    ) -> pd.DataFrame:
+        truth, error = self.truths[c].get(parameter, (np.nan, np.nan))
+        b, se, low, high, p = values.T
+        found = performance(
+            b,
+            se,
+            truth,
+            conf_low=low,
+            conf_high=high,
+            p_value=p,
+            reference=other,
+            level=self.task.level,
+            null=null,
+            variants=variants,
+        )
+        if null != 0:
+            found.loc["rejection"] = performance(b, se, conf_low=low, conf_high=high, level=self.task.level, null=null).loc[
+                "rejection"
+            ]
+        found.loc["truth", "mcse"] = error
+        return found
+
+    def table(self, **options: Any) -> pd.DataFrame:
+        """The measures in wide form: rows (cell, estimator, parameter), for each a column and one ending in ``_mcse``.
+
+        Options are those of `measures`.
+        """
+        long = self.measures(**options)
+        labels = long[list(self.cells[0].shown)] if len(self.cells) > 1 or self.cells[0].shown else None
+        names = [n for n in ("n_failed", *MEASURES, *(VARIANTS if options.get("variants") else ())) if n in set(long["measure"])]
+        cells = (
+            [""] * len(long)
+            if labels is None
+            else [", ".join(f"{k}={v}" for k, v in row.items()) for row in labels.to_dict("records")]
+        )
+        keyed = long.assign(cell=cells)[["cell", "estimator", "parameter", "measure", "value", "mcse"]]
+        order = keyed.drop_duplicates(["cell", "estimator", "parameter"])[["cell", "estimator", "parameter"]]
+        index = ["cell", "estimator", "parameter"]
+        wide = {m: keyed[keyed["measure"] == m].set_index(index)[["value", "mcse"]] for m in names}
+        columns = {n: v for m in names for n, v in ((m, wide[m]["value"]), (f"{m}_mcse", wide[m]["mcse"]))}
+        found = pd.DataFrame(columns).reindex(pd.MultiIndex.from_frame(order))
+        return found.drop(columns=[c for c in found if c.endswith("_mcse") and found[c].isna().all()])
+
+    # ---- again, and more -------------------------------------------------------------------------------------------
+
+    def replay(self, cell: Any, replication: int | None = None) -> Replay:
+        """Draw the table of a replication again and fit it again, for a look at what happened.
+
+        Parameters
+        ----------
+        cell : label such as ``"n=250"`` or dict; with a single cell, the replication may come first.
+        replication : int.
+
+        Returns
+        -------
+        Replay
+
+        Raises
+        ------
+        OptionError
+            If there is no such cell.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> mc = de.MonteCarlo(lambda rng: rng.normal(size=5), lambda d: {"mu": d.mean()}).run(reps=10, seed=1)
+        >>> again = mc.replay(3)
+        >>> bool(again.results["lambda"]["mu"] == mc.replications.estimate[3])
+        True
+        """
+        if replication is None:
+            cell, replication = None, cell
+        c = self._place(cell)
+        if isinstance(replication, bool) or not isinstance(replication, (int, np.integer)) or replication < 0:
+            raise OptionError(f"replication={replication!r}: give its number, 0 or more.")
+        table, results, errors = self.task.again(c, int(replication))
+        return Replay(table, results, errors)
+
+    def extend(self, reps: int, *, n_jobs: int | None = None) -> MonteCarloResults:
+        """Return results with ``reps`` more replications in every cell, the same as if they had been run at once.
+
+        Raises
+        ------
+        OptionError, StudyError
+        """
+        more: MonteCarloResults = self.study.extend(self, reps, n_jobs)
+        return more
+
+    # ---- what is wrong with it ---------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise where there is nothing to report, or where truth or targets name what nobody estimates."""
+        numbers = self._assembled[0]
+        if not any(v.names and np.isfinite(v.values).any() for v in numbers.values()):
+            raise hopeless(self.task, self.blocks)
+        names = list(dict.fromkeys(n for v in numbers.values() for n in v.names))
+        check_names(self.study, 0, names)
+
+    def tell(self, max_fail: float) -> None:
+        """Warn of failures: more than a share, or parameters that come and go, and of random numbers without a seed."""
+        for c, cell in enumerate(self.cells):
+            for name in self.estimators:
+                reasons = Counter(f.reason for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
+                failed, R = sum(reasons.values()), len(self.done[c])
+                if failed <= max_fail * R and OTHER not in reasons:
+                    continue
+                first = next(f for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
+                words = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+                where = f" in {cell.label}" if cell.label else ""
+                text = f"{failed:,} of {R:,} replications of {name!r} failed{where} ({words}); measures are over the others."
+                text += f" The first, replication {first.replication}: {first.message or first.reason}"
+                warn_user(FailedReplicationsWarning(text, column=name, hint=self._replay_line(c, first)))
+        random = sorted({name for b in self.blocks for name in b.random})
+        if random:
+            text = f"{' or '.join(random)} moved numpy's global random state: the same seed may give other numbers."
+            hint = "give the callable an argument rng and draw from it"
+            warn_user(FailedReplicationsWarning(f"{text} {hint.capitalize()}.", hint=hint))
+
+    def _replay_line(self, c: int, failure: Failure) -> str:
+        label = self.cells[c].label
+        return f"mc.replay({label!r}, {failure.replication})" if label else f"mc.replay({failure.replication})"
+
+    # ---- the printed table -----------------------------------------------------------------------------------------
+
+    def summary(self) -> Summary:
+        """The table of bias, standard errors, coverage, width and rejection, with flags and what failed."""
+        wide = self.table()
+        sections = [self._section(wide, c) for c in range(len(self.cells))]
+        reps = f"{min(map(len, self.done)):,}" + ("" if min(map(len, self.done)) == self.reps else f" of {self.reps:,}")
+        left = (("Replications", reps), ("Cells", f"{len(self.cells):,}"))
+        right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
+        return Summary("Monte Carlo study", (left, right), tuple(sections), tuple(self._notes(wide)))
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        what = f"{len(self.estimators)} estimators, {len(self.cells)} cells, {self.reps:,} replications"
+        return f"<Monte Carlo study: {what}, seed {self.seed}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+    def _section(self, wide: pd.DataFrame, c: int) -> Section:
+        label = self.cells[c].label
+        rows = wide.loc[[label]] if label in wide.index.get_level_values(0) else wide.iloc[:0]
+        columns = ("bias (MC SE)", "emp. SE", "model SE", "RMSE", "coverage (MC SE)", "width", "reject", "")
+        stubs, cells = [], []
+        long = max([0, *(len(e) for e in self.estimators)])
+        for (_, estimator, parameter), row in rows.iterrows():
+            stubs.append(f"{estimator:<{long}} {parameter}")
+            cells.append(_cells(row.to_dict(), self.task.level))
+        return Section(columns, tuple(stubs), tuple(cells), f"cell {label}" if label else None)
+
+    def _notes(self, wide: pd.DataFrame) -> list[str]:
+        flags = {flag for _, row in wide.iterrows() for flag in _flags(row.to_dict(), self.task.level)}
+        words = {"*": f"* |bias| > {BEYOND:g} MC SE.", "c": f"c coverage is off {self.task.level:g} by > {BEYOND:g} MC SE."}
+        notes = [" ".join(words[flag] for flag in sorted(flags))] if flags else []
+        notes.append(f"reject: share that reject zero at {1 - self.task.level:.3g}.")
+        failed = self._assembled[1]
+        said = []
+        for name in self.estimators:
+            reasons = Counter(f.reason for _, f in failed if f.estimator in (name, DGP))
+            total = sum(len(d) for d in self.done)
+            words_ = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+            said.append(f"{name} {sum(reasons.values()):,}" + (f" of {total:,} ({words_})" if reasons else ""))
+        line = f"Failures: {', '.join(said)}."
+        if failed:
+            line += f" See {self._replay_line(*failed[0])}."
+        notes.append(line)
+        missing = wide["n_se_nan"][wide["n_se_nan"] > 0] if "n_se_nan" in wide else wide.iloc[:0, 0]
+        notes += [
+            f"{e} {p}: {int(n):,} replications without a standard error, left out{f' ({cell})' if cell else ''}."
+            for (cell, e, p), n in missing.items()
+        ]
+        told = self.warnings.groupby(["estimator", "warning"], sort=False)["count"].sum()
+        if len(told):
+            notes.append("Warnings: " + ", ".join(f"{e} {w} in {n:,}" for (e, w), n in told.items()) + "; see .warnings.")
+        return notes
+
+
+def _flags(row: Mapping[str, float], level: float) -> str:
+    """Which figures are off by more than their Monte Carlo standard error explains."""
+    nan = float("nan")
+    bias = abs(row.get("bias", nan)) > BEYOND * np.hypot(row.get("bias_mcse", nan), row.get("truth_mcse", 0.0) or 0.0)
+    nominal = np.sqrt(level * (1 - level) / max(row.get("n_sim", 1.0), 1.0))  # of a coverage of exactly one, whose own is zero
+    off = abs(row.get("coverage", nan) - level) > BEYOND * max(row.get("coverage_mcse", nan), nominal)
+    return "*" * bool(bias) + "c" * bool(off)
+
+
+def _cells(row: Mapping[str, float], level: float) -> tuple[str, ...]:
+    def number(name: str) -> str:
+        value = row.get(name, np.nan)
+        return "" if np.isnan(value) else _short(value)
+
+    def pair(name: str, sign: str = "") -> str:
+        value, error = row.get(name, np.nan), row.get(f"{name}_mcse", np.nan)
+        if np.isnan(value):
+            return ""
+        digits = 3 if not 0 < error < 1e-3 else min(1 - math.floor(math.log10(error)), 9)  # two digits of the error
+        return f"{value:{sign}.{digits}f} ({error:.{digits}f})"
+
+    figures = (pair("bias", "+"), number("empirical_se"), number("model_se"), number("rmse"), pair("coverage"), number("width"))
+    return (*figures, number("rejection"), _flags(row, level))
+
+
+def _short(value: float) -> str:
+    """Three decimals, or two digits where these would hide the number."""
+    return f"{value:.3f}" if value == 0 or 1e-2 <= abs(value) < 1e4 else f"{value:.1e}"
