@@ -85,7 +85,7 @@ def test_planning() -> None:
 
 
 def test_the_standard_errors_are_those_of_repeated_studies() -> None:
-    """Over many studies the spread of every measure is its mean Monte Carlo standard error; band 15 %, four errors of a spread."""
+    """The spread of a measure over many studies is its mean Monte Carlo standard error; band 15 %, four errors of a spread."""
     rng = np.random.default_rng(3)
     studies, n = 400, 200
     tables = []
