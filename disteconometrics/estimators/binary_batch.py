@@ -1,27 +1,34 @@
-"""What a fitted binary-outcome model offers to resampling: many weighted fits at once, and fits with a coefficient held."""
+"""Many fits of a binary-outcome model at once: under other weights (`resampling`), and to other tables (`replications`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from disteconometrics.blocks import Block, dense_block
+from disteconometrics.data.design import build_design
+from disteconometrics.data.formula import parse_formula, variables_of
 from disteconometrics.errors import DisteconometricsError
+from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, row_terms, scale_rows
-from disteconometrics.optim.batched import REASONS, Shared, share, solve_shared
+from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_many, share, solve_shared
 from disteconometrics.optim.newton import maximise
+from disteconometrics.simulate.replications import Replicated
 
-__all__ = ["BinaryResampling", "resampling"]
+__all__ = ["BinaryReplications", "BinaryResampling", "replications", "resampling"]
 
 Array = NDArray[np.float64]
 
+MOST_ROWS = 20_000  # of a table; larger ones are as quick one by one
+BATCHED = ("nonrobust", "HC0", "HC1")  # covariances of many fits at once
 NO_VARIATION = "the outcome does not vary"
 
 
@@ -115,3 +122,114 @@ def resampling(model: Any, kernel: Kernel, rows: Any) -> BinaryResampling:
     design = rows.design
     plain = getattr(model, "penalty", None) is None and model.separation != "firth"
     return BinaryResampling(kernel, block, rows.equation, design, plain and not design.spec.states)
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryReplications:
+    """Fits to many tables at once: their columns are put under one another, so the formula is read once.
+
+    That needs columns of numbers and transforms that work row by row; a table that does not fit, loses rows or has no maximum
+    is left to a fit of its own.  Fills `simulate.replications.Replicating`.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> rng = np.random.default_rng(1)
+    >>> tables = [{"y": rng.random(50) < 0.4, "x": rng.normal(size=50)} for _ in range(3)]
+    >>> found = de.Logit("y ~ x").replications().solve(tables, 0.95)
+    >>> found.settled.all(), bool(np.allclose(found.values[2, 1, 0], de.Logit("y ~ x").fit(tables[2]).params["x"]))
+    (np.True_, True)
+    """
+
+    kernel: Kernel
+    formula: str
+    offset: str | None
+    columns: tuple[str, ...]
+    cov: str
+    use_t: bool
+
+    def solve(self, tables: Sequence[Any], level: float) -> Replicated | None:
+        """Estimates, standard errors, limits and p-values (R, k, 5) of the tables that can be settled; None if there is none."""
+        found: Replicated | None = None
+        given = [self._numbers(table) for table in tables]
+        sizes = [0 if columns is None else len(columns[0]) for columns in given]
+        for n in sorted({n for n in sizes if 0 < n <= MOST_ROWS}):
+            places = [i for i, m in enumerate(sizes) if m == n]
+            part = self._together([given[i] for i in places], n, level)
+            parts = [(places, part)] if part is not None else []
+            if part is None and len(places) > 1:  # one of them spoils it for the others
+                alone = ((i, self._together([given[i]], n, level)) for i in places)
+                parts = [([i], one) for i, one in alone if one is not None]
+            for at, one in parts:
+                if found is None:
+                    values = np.full((len(tables), *one.values.shape[1:]), np.nan)
+                    found = Replicated(one.names, values, np.zeros(len(tables), dtype=bool))
+                if one.names == found.names:
+                    found.values[at], found.settled[at] = one.values, one.settled
+        return found
+
+    def _numbers(self, table: Any) -> list[NDArray[Any]] | None:
+        """The columns of a table if they are plain arrays of numbers of one length."""
+        if not isinstance(table, Mapping) and not hasattr(table, "columns"):
+            return None
+        try:
+            columns = [np.asarray(table[name]) for name in self.columns]
+        except (KeyError, TypeError, ValueError):
+            return None
+        plain = all(a.ndim == 1 and a.dtype.kind in "fiub" and len(a) == len(columns[0]) for a in columns)
+        masked = any(isinstance(table[name], np.ma.MaskedArray) for name in self.columns)
+        return columns if plain and not masked else None
+
+    def _together(self, given: Sequence[Any], n: int, level: float) -> Replicated | None:
+        """Tables of n rows each, or None where they have to be looked at one by one."""
+        R = len(given)
+        stacked = {name: np.concatenate([columns[j] for columns in given]) for j, name in enumerate(self.columns)}
+        try:
+            design = build_design(self.formula, stacked, offset=self.offset)
+        except DisteconometricsError:
+            return None
+        spec = design.spec
+        k = len(spec.names)
+        if design.kept is not None or spec.states or spec.levels or n <= k:
+            return None
+        X, y = design.X.reshape(R, n, k), design.y.reshape(R, n)
+        offset = None if design.offset is None else design.offset.reshape(R, n)
+        batch = maximise_many(self.kernel, X, y, offset=offset)
+        settled = (batch.status == CONVERGED) & ~batch.single  # others warn or fail, and a fit alone says how
+        assert batch.inverse is not None
+        V = batch.inverse
+        with np.errstate(all="ignore"):
+            if self.cov != "nonrobust":
+                eta = (X @ batch.params[:, :, None])[:, :, 0] + (0.0 if offset is None else offset)
+                scores = X * self.kernel.score(y, eta)[:, :, None]
+                V = V @ (scores.transpose(0, 2, 1) @ scores) @ V * (n / (n - k) if self.cov == "HC1" else 1.0)
+            b, se = batch.params, np.sqrt(np.diagonal(V, axis1=1, axis2=2))
+            tail = 0.5 + level / 2
+            critical = special.stdtrit(n - k, tail) if self.use_t else special.ndtri(tail)
+            t = -np.abs(b / se)
+            p = 2 * (special.stdtr(n - k, t) if self.use_t else special.ndtr(t))
+        return Replicated(spec.names, np.stack([b, se, b - critical * se, b + critical * se, p], axis=2), settled)
+
+
+def replications(
+    model: Any, kernel: Kernel, *, cov: CovarianceKind | None = None, use_t: bool = False, **more: Any
+) -> BinaryReplications | None:
+    """What a specification offers to Monte Carlo studies; None where these choices are fitted one table at a time.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> de.Logit("y ~ x", penalty="firth").replications() is None
+    True
+    """
+    if more or model.weights is not None or getattr(model, "penalty", None) is not None:
+        return None
+    try:
+        kind = resolve_kind(cov, None)
+        parsed = parse_formula(model.formula, ())
+    except DisteconometricsError:  # a fit says what is wrong
+        return None
+    if kind not in BATCHED or parsed.has_dot or "lag(" in model.formula:
+        return None
+    columns = [*variables_of(parsed.left.node), *parsed.right_variables, *([] if model.offset is None else [model.offset])]
+    return BinaryReplications(kernel, model.formula, model.offset, tuple(dict.fromkeys(columns)), str(kind), bool(use_t))

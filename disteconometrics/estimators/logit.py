@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from disteconometrics.estimators.binary import BinaryResults, fit_binary
-from disteconometrics.estimators.binary_batch import BinaryResampling, resampling
+from disteconometrics.estimators.binary_batch import BinaryReplications, BinaryResampling, replications, resampling
 from disteconometrics.estimators.specification import specify, statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.binary import LOGISTIC
@@ -134,3 +134,7 @@ class Logit:
     def resampling(self, result: BinaryResults) -> BinaryResampling:
         """What `bootstrap` uses to fit many resamples of a result's rows at once."""
         return resampling(self, LOGISTIC, result._need_rows())
+
+    def replications(self, **options: Any) -> BinaryReplications | None:
+        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`; None where it fits them one by one."""
+        return replications(self, LOGISTIC, **options)

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
-from disteconometrics.report.summary import Section, Summary
 from disteconometrics.simulate.measures import MEASURES, VARIANTS, performance
 from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
+from disteconometrics.tables import Section, Summary
 
 __all__ = ["MonteCarloResults", "Replay", "check_names", "hopeless"]
 
