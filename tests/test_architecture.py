@@ -473,6 +473,7 @@ BETWEEN_ROOMS = {
         f"estimators.binary_firth.{name}"
         for name in ("PenaltyFacts", "note", "ProfileLimits", "penalised_facts", "penalised_test", "smaller")
     ),
+    "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "inference.effects.AverageProbability",

@@ -23,11 +23,12 @@ from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_
 from disteconometrics.optim.newton import maximise
 from disteconometrics.simulate.replications import Replicated
 
-__all__ = ["BinaryReplications", "BinaryResampling", "replications", "resampling"]
+__all__ = ["BinaryCollector", "BinaryReplications", "BinaryResampling", "replications", "resampling"]
 
 Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000  # of a table; larger ones are as quick one by one
+MOST_SIZES = 16  # of tables that room is kept for
 BATCHED = ("nonrobust", "HC0", "HC1")  # covariances of many fits at once
 NO_VARIATION = "the outcome does not vary"
 
@@ -136,7 +137,10 @@ class BinaryReplications:
     >>> import disteconometrics as de
     >>> rng = np.random.default_rng(1)
     >>> tables = [{"y": rng.random(50) < 0.4, "x": rng.normal(size=50)} for _ in range(3)]
-    >>> found = de.Logit("y ~ x").replications().solve(tables, 0.95)
+    >>> many = de.Logit("y ~ x").replications().collect(3)
+    >>> [many.take(table) for table in tables]
+    [True, True, True]
+    >>> found = many.solve(0.95)
     >>> found.settled.all(), bool(np.allclose(found.values[2, 1, 0], de.Logit("y ~ x").fit(tables[2]).params["x"]))
     (np.True_, True)
     """
@@ -148,42 +152,14 @@ class BinaryReplications:
     cov: str
     use_t: bool
 
-    def solve(self, tables: Sequence[Any], level: float) -> Replicated | None:
-        """Estimates, standard errors, limits and p-values (R, k, 5) of the tables that can be settled; None if there is none."""
-        found: Replicated | None = None
-        given = [self._numbers(table) for table in tables]
-        sizes = [0 if columns is None else len(columns[0]) for columns in given]
-        for n in sorted({n for n in sizes if 0 < n <= MOST_ROWS}):
-            places = [i for i, m in enumerate(sizes) if m == n]
-            part = self._together([given[i] for i in places], n, level)
-            parts = [(places, part)] if part is not None else []
-            if part is None and len(places) > 1:  # one of them spoils it for the others
-                alone = ((i, self._together([given[i]], n, level)) for i in places)
-                parts = [([i], one) for i, one in alone if one is not None]
-            for at, one in parts:
-                if found is None:
-                    values = np.full((len(tables), *one.values.shape[1:]), np.nan)
-                    found = Replicated(one.names, values, np.zeros(len(tables), dtype=bool))
-                if one.names == found.names:
-                    found.values[at], found.settled[at] = one.values, one.settled
-        return found
+    def collect(self, tables: int) -> BinaryCollector:
+        """Room for so many tables."""
+        return BinaryCollector(self, tables)
 
-    def _numbers(self, table: Any) -> list[NDArray[Any]] | None:
-        """The columns of a table if they are plain arrays of numbers of one length."""
-        if not isinstance(table, Mapping) and not hasattr(table, "columns"):
-            return None
-        try:
-            columns = [np.asarray(table[name]) for name in self.columns]
-        except (KeyError, TypeError, ValueError):
-            return None
-        plain = all(a.ndim == 1 and a.dtype.kind in "fiub" and len(a) == len(columns[0]) for a in columns)
-        masked = any(isinstance(table[name], np.ma.MaskedArray) for name in self.columns)
-        return columns if plain and not masked else None
-
-    def _together(self, given: Sequence[Any], n: int, level: float) -> Replicated | None:
-        """Tables of n rows each, or None where they have to be looked at one by one."""
-        R = len(given)
-        stacked = {name: np.concatenate([columns[j] for columns in given]) for j, name in enumerate(self.columns)}
+    def solve(self, columns: Sequence[Array], level: float) -> Replicated | None:
+        """Estimates, standard errors, limits and p-values (R, k, 5) from columns (R, n); None where tables go one by one."""
+        R, n = columns[0].shape
+        stacked = {name: column.reshape(R * n) for name, column in zip(self.columns, columns, strict=True)}
         try:
             design = build_design(self.formula, stacked, offset=self.offset)
         except DisteconometricsError:
@@ -209,6 +185,71 @@ class BinaryReplications:
             t = -np.abs(b / se)
             p = 2 * (special.stdtr(n - k, t) if self.use_t else special.ndtr(t))
         return Replicated(spec.names, np.stack([b, se, b - critical * se, b + critical * se, p], axis=2), settled)
+
+
+class BinaryCollector:
+    """Columns of tables one under the other, by number of rows; fills `simulate.replications.Collector`."""
+
+    def __init__(self, engine: BinaryReplications, tables: int) -> None:
+        self.engine, self.tables = engine, tables
+        self.room: dict[int, list[Array]] = {}  # rows: columns (capacity, rows)
+        self.places: list[tuple[int, int]] = []  # rows, and which of the tables with so many
+        self.count: dict[int, int] = {}
+
+    def take(self, table: Any) -> bool:
+        """Copy the columns of a table if they are plain arrays of numbers of one length."""
+        names = self.engine.columns
+        if not isinstance(table, Mapping) and not hasattr(table, "columns"):
+            return False
+        try:
+            given = [table[name] for name in names]
+            columns = [np.asarray(column) for column in given]
+        except (KeyError, TypeError, ValueError):
+            return False
+        n = len(columns[0]) if columns[0].ndim == 1 else 0
+        if not 0 < n <= MOST_ROWS or any(isinstance(column, np.ma.MaskedArray) for column in given):
+            return False
+        if any(a.shape != (n,) or a.dtype.kind not in "fiub" for a in columns):
+            return False
+        at = self.count.get(n, 0)
+        room = self.room.get(n)
+        if room is None or at >= len(room[0]):
+            room = self.room[n] = self._more(room, n)
+        for into, column in zip(room, columns, strict=True):
+            into[at] = column
+        self.count[n] = at + 1
+        self.places.append((n, at))
+        return True
+
+    def _more(self, room: list[Array] | None, n: int) -> list[Array]:
+        if room is None:
+            return [np.empty((1 if self.room else self.tables, n)) for _ in self.engine.columns]
+        return [np.concatenate([into, np.empty_like(into)]) for into in room]
+
+    def solve(self, level: float) -> Replicated | None:
+        """Numbers of the tables taken since the last call."""
+        found: Replicated | None = None
+        for n, count in self.count.items():
+            columns = [into[:count] for into in self.room[n]]
+            for at, part in self._parts(columns, count, level):
+                if found is None:
+                    values = np.full((len(self.places), *part.values.shape[1:]), np.nan)
+                    found = Replicated(part.names, values, np.zeros(len(self.places), dtype=bool))
+                if part.names == found.names:
+                    places = [i for i, (m, j) in enumerate(self.places) if m == n and at.start <= j < at.stop]
+                    found.values[places], found.settled[places] = part.values, part.settled
+        self.places, self.count = [], {}
+        if len(self.room) > MOST_SIZES:  # tables of random size: keep no room for sizes that may not come again
+            self.room = {}
+        return found
+
+    def _parts(self, columns: list[Array], count: int, level: float) -> list[tuple[slice, Replicated]]:
+        """All tables of one size together, or each alone where one of them spoils it for the others."""
+        whole = self.engine.solve(columns, level)
+        if whole is not None:
+            return [(slice(0, count), whole)]
+        alone = [(slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level)) for i in range(count) if count > 1]
+        return [(at, part) for at, part in alone if part is not None]
 
 
 def replications(

@@ -46,7 +46,7 @@ from scipy import special
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import check_level
 
-__all__ = ["MEASURES", "VARIANTS", "n_sim", "performance"]
+__all__ = ["MEASURES", "VARIANTS", "measured", "n_sim", "performance"]
 
 Array = NDArray[np.float64]
 Pairs = dict[str, tuple[float, float]]
@@ -171,6 +171,61 @@ def _relative_precision(b: Array, reference: Array) -> Pairs:
     return {"relative_precision": (100 * (ratio - 1), 200 * ratio * math.sqrt(max(1 - rho**2, 0.0) / (n - 1)))}
 
 
+def measured(
+    estimate: Any,
+    std_error: Any = None,
+    truth: float = NAN,
+    *,
+    conf_low: Any = None,
+    conf_high: Any = None,
+    p_value: Any = None,
+    reference: Any = None,
+    level: float = 0.95,
+    null: float = 0.0,
+    variants: bool = False,
+) -> Pairs:
+    """`performance` as a dict from measures to (value, mcse).
+
+    Examples
+    --------
+    >>> measured([1.0, 3.0], truth=1.5)["bias"]
+    (0.5, 1.0)
+    """
+    level, b = check_level(level), _floats(estimate, "estimate")
+    n = len(b)
+    se = np.full(n, NAN) if std_error is None else _floats(std_error, "std_error", n)
+    p = np.full(n, NAN) if p_value is None else _floats(p_value, "p_value", n)
+    half = float(special.ndtri(0.5 + level / 2)) * se
+    low = b - half if conf_low is None else _floats(conf_low, "conf_low", n)
+    high = b + half if conf_high is None else _floats(conf_high, "conf_high", n)
+    truth = float(truth)
+
+    got = np.isfinite(b)
+    with_errors = bool(np.isfinite(se[got]).any())
+    valid = got & np.isfinite(se) if with_errors else got
+    found: Pairs = {"n_sim": (float(valid.sum()), NAN), "n_se_nan": (float((got & ~valid).sum()), NAN), "truth": (truth, NAN)}
+    if valid.any():
+        v = b[valid]
+        found |= _of_estimates(v, truth)
+        if with_errors:
+            found |= _of_errors(se[valid], found["empirical_se"][0])
+        bounded = valid & ~np.isnan(low) & ~np.isnan(high)
+        if bounded.any():
+            found |= _of_intervals(low[bounded], high[bounded], found["mean"][0], truth)
+            if np.isnan(p).all():
+                found["rejection"] = _share((null <= low[bounded]) | (null >= high[bounded]))
+        if reference is not None:
+            found |= _relative_precision(np.where(valid, b, NAN), _floats(reference, "reference", n))
+        if variants:
+            found |= _of_variants(v, se[valid] if with_errors else None, truth)
+    tested = ~np.isnan(p) & (valid | ~got)  # a test alone has no estimate
+    if tested.any():
+        found["rejection"] = _share(p[tested] <= 1 - level)
+        if not valid.any():
+            found["n_sim"] = (float(tested.sum()), NAN)
+    return {name: found.get(name, (NAN, NAN)) for name in (*MEASURES, *(VARIANTS if variants else ()))}
+
+
 def performance(
     estimate: Any,
     std_error: Any = None,
@@ -222,41 +277,19 @@ def performance(
     bias     -0.0271  0.0156
     coverage  0.9500  0.0069
     """
-    level, b = check_level(level), _floats(estimate, "estimate")
-    n = len(b)
-    se = np.full(n, NAN) if std_error is None else _floats(std_error, "std_error", n)
-    p = np.full(n, NAN) if p_value is None else _floats(p_value, "p_value", n)
-    half = float(special.ndtri(0.5 + level / 2)) * se
-    low = b - half if conf_low is None else _floats(conf_low, "conf_low", n)
-    high = b + half if conf_high is None else _floats(conf_high, "conf_high", n)
-    truth = float(truth)
-
-    got = np.isfinite(b)
-    with_errors = bool(np.isfinite(se[got]).any())
-    valid = got & np.isfinite(se) if with_errors else got
-    found: Pairs = {"n_sim": (float(valid.sum()), NAN), "n_se_nan": (float((got & ~valid).sum()), NAN), "truth": (truth, NAN)}
-    if valid.any():
-        v = b[valid]
-        found |= _of_estimates(v, truth)
-        if with_errors:
-            found |= _of_errors(se[valid], found["empirical_se"][0])
-        bounded = valid & ~np.isnan(low) & ~np.isnan(high)
-        if bounded.any():
-            found |= _of_intervals(low[bounded], high[bounded], found["mean"][0], truth)
-            if np.isnan(p).all():
-                found["rejection"] = _share((null <= low[bounded]) | (null >= high[bounded]))
-        if reference is not None:
-            found |= _relative_precision(np.where(valid, b, NAN), _floats(reference, "reference", n))
-        if variants:
-            found |= _of_variants(v, se[valid] if with_errors else None, truth)
-    tested = ~np.isnan(p) & (valid | ~got)  # a test alone has no estimate
-    if tested.any():
-        found["rejection"] = _share(p[tested] <= 1 - level)
-        if not valid.any():
-            found["n_sim"] = (float(tested.sum()), NAN)
-    rows = [*MEASURES, *(VARIANTS if variants else ())]
-    table = np.array([found.get(name, (NAN, NAN)) for name in rows])
-    return pd.DataFrame(table, index=pd.Index(rows), columns=pd.Index(["value", "mcse"]))
+    found = measured(
+        estimate,
+        std_error,
+        truth,
+        conf_low=conf_low,
+        conf_high=conf_high,
+        p_value=p_value,
+        reference=reference,
+        level=level,
+        null=null,
+        variants=variants,
+    )
+    return pd.DataFrame(list(found.values()), index=pd.Index(list(found)), columns=pd.Index(["value", "mcse"]))
 
 
 def n_sim(

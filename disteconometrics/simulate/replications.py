@@ -15,7 +15,7 @@ import time
 import traceback
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -53,8 +53,8 @@ __all__ = [
 Array = NDArray[np.float64]
 
 FIELDS = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
-BATCH = 64  # tables that an engine gets at once, if they have no more rows than …
-BATCH_ROWS = 65_536
+BATCH = 128  # tables that an engine gets at once, if they have no more rows than …
+BATCH_ROWS = 131_072
 DGP = "dgp"  # in the place of an estimator's name
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (SeparationError, "separation"),
@@ -71,11 +71,26 @@ class Replicated(NamedTuple):
     settled: NDArray[np.bool_]
 
 
-class Replicating(Protocol):
-    """What a specification may return from ``replications(**options)``: many tables estimated at once."""
+class Collector(Protocol):
+    """Takes tables one by one and estimates them together."""
 
-    def solve(self, tables: Sequence[Any], level: float) -> Replicated | None:
-        """Numbers equal to those of single fits (relative 1e-10), and the same whatever else is among the tables."""
+    def take(self, table: Any) -> bool:
+        """Copy what is needed of a table; False if it has to be fitted on its own."""
+        ...
+
+    def solve(self, level: float) -> Replicated | None:
+        """Numbers of the tables taken since the last call, in their order; None if there are none.
+
+        They equal those of single fits (relative 1e-10) and do not depend on what else was taken, to the last bit.
+        """
+        ...
+
+
+class Replicating(Protocol):
+    """What a specification may return from ``replications(**options)`` to have many tables estimated at once."""
+
+    def collect(self, tables: int) -> Collector:
+        """Room for so many tables."""
         ...
 
 
@@ -239,6 +254,13 @@ def _copy(table: Any) -> Any:
     return table.copy() if isinstance(table, (pd.DataFrame, pd.Series)) else copy.deepcopy(table)
 
 
+def _to_words(number: int) -> list[int]:
+    """A whole number ≥ 0 in words of 32 bits, the lowest first."""
+    number = int(number)
+    count = max(1, -(-number.bit_length() // 32))
+    return [number >> (32 * i) & 0xFFFFFFFF for i in range(count)]
+
+
 def _global_state() -> tuple[bytes, int]:
     """A fingerprint of numpy's global random state, to see whether user code draws from it."""
     state: Any = np.random.get_state()  # noqa: NPY002
@@ -258,7 +280,7 @@ class Block:
     parts: dict[tuple[str, tuple[str, ...]], tuple[list[int], list[Array]]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     warned: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
-    random: list[str] = field(default_factory=list)  # estimators that draw from numpy's global state
+    random: list[str] = field(default_factory=list)  # estimators that may draw from numpy's global state
     digest: str | None = None  # of the table of replication 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -285,6 +307,27 @@ class Block:
         self.failures = [f for f in self.failures if f.replication in done]
 
 
+@dataclass(eq=False)
+class _Open:
+    """Replications that engines have collected, by whom, and not solved yet."""
+
+    engines: dict[str, Collector]
+    reps: dict[int, set[str]] = field(default_factory=dict)
+    rows: int = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.reps) >= BATCH or self.rows >= BATCH_ROWS
+
+    def add(self, rep: int, taken: set[str], rows: int) -> None:
+        self.reps[rep] = taken
+        self.rows += rows
+
+    def clear(self) -> None:
+        self.reps.clear()
+        self.rows = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """All that a worker needs: the process, estimators, cells, and where random numbers come from."""
@@ -297,10 +340,21 @@ class Task:
     entropy: Any
     spawn_key: tuple[int, ...]
 
+    @cached_property
+    def _words(self) -> list[NDArray[np.uint32]]:
+        """The entropy of each cell as numpy's SeedSequence assembles it, with room for the number of the replication."""
+        seed = _to_words(self.entropy)
+        seed += [0] * (4 - len(seed))  # the size of its pool
+        key = [word for number in self.spawn_key for word in _to_words(number)]
+        return [np.array([*seed, *key, *cell.words, 0], dtype=np.uint32) for cell in self.cells]
+
     def generator(self, c: int, rep: int, *more: int) -> np.random.Generator:
-        """The random numbers of a replication of cell c."""
-        key = (*self.spawn_key, *self.cells[c].words, rep, *more)
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.entropy, spawn_key=key)))
+        """The random numbers of a replication of cell c: those of the seed with spawn key (cell's four words, replication)."""
+        words = self._words[c].copy()
+        words[-1] = rep
+        if more:
+            words = np.concatenate([words, np.array(more, dtype=np.uint32)])
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
     def draw(self, c: int, rep: int) -> Any:
         """The table of a replication."""
@@ -323,79 +377,89 @@ class Task:
 
     def _stream(self, c: int, rep: int, e: Estimator) -> Callable[[], np.random.Generator]:
         """Random numbers of an estimator's own."""
-        return lambda: self.generator(c, rep, 1 + zlib.crc32(e.name.encode()))
+        return lambda: self.generator(c, rep, zlib.crc32(e.name.encode()))
 
     def chunk(self, c: int, start: int, stop: int) -> Block:
         """Replications start … stop − 1 of cell c; an interruption keeps those that were finished."""
         block, begun = Block(c), time.perf_counter()
-        engines = any(e.engine is not None for e in self.estimators)
+        state = _global_state()
+        engines = {e.name: e.engine.collect(min(BATCH, stop - start)) for e in self.estimators if e.engine is not None}
         with one_thread(), warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            reps = iter(range(start, stop))
+            open_ = _Open(engines)
             try:
-                while batch := self._batch(block, c, reps, BATCH if engines else 1, told):
-                    self._estimate(block, c, batch, told)
+                for rep in range(start, stop):
+                    self._replicate(block, c, rep, open_, told)
+                    if open_.full:
+                        self._settle(block, c, open_, told)
             except KeyboardInterrupt:
                 block.interrupted = True
+            self._settle(block, c, open_, told)
+        if _global_state() != state:
+            self._check_reproducible(block, c, start)
         block.keep(set(block.done))
         block.seconds = time.perf_counter() - begun
         return block
 
-    def _batch(self, block: Block, c: int, reps: Iterator[int], most: int, told: list[warnings.WarningMessage]) -> dict[int, Any]:
-        """Draw tables for the next replications, few where they have many rows."""
-        tables: dict[int, Any] = {}
-        rows, before = 0, _global_state()
-        for rep in reps:
-            mark = len(told)
-            try:
-                tables[rep] = self.draw(c, rep)
-                rows += _rows(tables[rep])
-                if rep == 0:
-                    block.digest = digest(tables[rep])
-            except Exception as error:
-                tables[rep] = None
-                self._fail(block, rep, DGP, error)
-            if len(told) > mark:
-                block.count(DGP, told[mark:])
-                del told[mark:]
-            if len(tables) >= most or rows >= BATCH_ROWS:
-                break
-        if tables and _global_state() != before:
-            self._check_reproducible(c, tables)
-        return tables
-
-    def _check_reproducible(self, c: int, tables: dict[int, Any]) -> None:
-        rep, table = next(iter(tables.items()))
-        if table is not None and digest(self.draw(c, rep)) != digest(table):
+    def _check_reproducible(self, block: Block, c: int, rep: int) -> None:
+        """Somebody moved numpy's global state: refuse a process that does not draw the same again, else note the estimators."""
+        try:
+            same = digest(self.draw(c, rep)) == digest(self.draw(c, rep))
+        except Exception:
+            same = True  # the failure is on record
+        if not same:
             raise OptionError(
                 "The DGP draws from numpy's global random state, so the same seed gives other data; draw from the generator that "
                 "it is given: rng.normal(...) instead of np.random.normal(...)."
             )
+        block.random = sorted({e.name for e in self.estimators if not e.is_specification})
 
-    def _estimate(self, block: Block, c: int, tables: dict[int, Any], told: list[warnings.WarningMessage]) -> None:
-        drawn = {rep: table for rep, table in tables.items() if table is not None}
-        settled = {e.name: self._fast(block, e, drawn) for e in self.estimators if e.engine is not None}
-        del told[:]  # of tables put together; those that are fitted alone tell on their own
-        state = _global_state()
-        for rep, table in tables.items():
-            left = [e for e in self.estimators if table is not None and rep not in settled.get(e.name, ())]
-            for e in left:
-                given = table if e.is_specification or e is left[-1] else _copy(table)
-                self._one(block, c, rep, e, given, told)
+    def _replicate(self, block: Block, c: int, rep: int, open_: _Open, told: list[warnings.WarningMessage]) -> None:
+        """Draw a table, collect it for the engines and give it to the other estimators."""
+        mark = len(told)
+        try:
+            table = self.draw(c, rep)
+        except Exception as error:
+            self._fail(block, rep, DGP, error)
             block.done.append(rep)
-        if _global_state() != state:
-            block.random = sorted({e.name for e in self.estimators if not e.is_specification})
+            return
+        finally:
+            if len(told) > mark:
+                block.count(DGP, told[mark:])
+                del told[mark:]
+        if rep == 0:
+            block.digest = digest(table)
+        taken = {name for name, engine in open_.engines.items() if engine.take(table)}
+        left = [e for e in self.estimators if e.name not in taken]
+        for e in left:
+            self._one(block, c, rep, e, table if e.is_specification or e is left[-1] else _copy(table), told)
+        if taken:
+            open_.add(rep, taken, _rows(table))
+        else:
+            block.done.append(rep)
 
-    def _fast(self, block: Block, e: Estimator, tables: dict[int, Any]) -> set[int]:
-        """Estimate what an engine can; return which replications are settled."""
-        solved = None if e.engine is None or not tables else e.engine.solve(list(tables.values()), self.level)
-        if solved is None or not solved.settled.any():
-            return set()
-        names, values = self._chosen(solved.names, solved.values, axis=1)
-        which = np.flatnonzero(solved.settled)
-        reps = [rep for rep, fine in zip(tables, solved.settled, strict=True) if fine]
-        block.add(e.name, names, reps, list(values[which]))
-        return set(reps)
+    def _settle(self, block: Block, c: int, open_: _Open, told: list[warnings.WarningMessage]) -> None:
+        """Solve what was collected; what an engine leaves is drawn again and fitted on its own."""
+        if not open_.reps:
+            return
+        tables: dict[int, Any] = {}
+        for e in self.estimators:
+            reps = [rep for rep, taken in open_.reps.items() if e.name in taken]
+            if not reps:
+                continue
+            mark = len(told)
+            solved = open_.engines[e.name].solve(self.level)
+            del told[mark:]  # of tables put together; those that are fitted alone tell on their own
+            settled = np.zeros(len(reps), dtype=bool) if solved is None else solved.settled
+            if solved is not None and settled.any():
+                names, values = self._chosen(solved.names, solved.values, axis=1)
+                block.add(e.name, names, [rep for rep, fine in zip(reps, settled, strict=True) if fine], list(values[settled]))
+            for rep in (rep for rep, fine in zip(reps, settled, strict=True) if not fine):
+                if rep not in tables:
+                    tables[rep] = self.draw(c, rep)
+                self._one(block, c, rep, e, tables[rep], told)
+        block.done.extend(open_.reps)
+        open_.clear()
 
     def _chosen(self, names: tuple[str, ...], values: Array, axis: int) -> tuple[tuple[str, ...], Array]:
         """The targets among the parameters."""

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
-from disteconometrics.simulate.measures import MEASURES, VARIANTS, performance
+from disteconometrics.simulate.measures import measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
 from disteconometrics.tables import Section, Summary
 
@@ -252,70 +252,62 @@ class MonteCarloResults:
         OptionError
             If the reference is no estimator of the study.
         """
+        rows = self._measured(reference, null, variants)
+        flat = [(c, e, p, m, *pair) for c, e, p, found in rows for m, pair in found.items()]
+        table = pd.DataFrame(flat, columns=["cell", "estimator", "parameter", "measure", "value", "mcse"])
+        places = table.pop("cell").to_numpy()
+        for name in reversed(list(self.cells[0].shown)):
+            table.insert(0, name, [self.cells[c].shown.get(name) for c in places])
+        return table
+
+    def _measured(
+        self, reference: str | None = None, null: float = 0.0, variants: bool = False
+    ) -> list[tuple[int, str, str, dict[str, tuple[float, float]]]]:
+        """Measures of every parameter of every estimator in every cell."""
         reference = self.estimators[0] if reference is None else reference
         if reference not in self.estimators:
             raise OptionError(f"reference={reference!r} is not among the estimators {', '.join(self.estimators)}.")
-        parts = []
-        for c in range(len(self.cells)):
+        failed = Counter((c, f.estimator) for c, f in self._assembled[1])
+        found = []
+        for (c, name), (names, values) in self._assembled[0].items():
             base = self._assembled[0][c, reference]
-            for name in self.estimators:
-                names, values = self._assembled[0][c, name]
-                for j, parameter in enumerate(names):
-                    other = (
-                        base.values[:, base.names.index(parameter), 0] if name != reference and parameter in base.names else None
-                    )
-                    part = self._performance(c, parameter, values[:, j], other, null, variants)
-                    part.loc["n_failed"] = [self.failed(self.cells[c].label, name), np.nan]
-                    part = part.rename_axis("measure").reset_index()
-                    part.insert(0, "parameter", parameter)
-                    part.insert(0, "estimator", name)
-                    parts.append(self._with_cell(part, c))
-        return pd.concat(parts, ignore_index=True)
+            for j, parameter in enumerate(names):
+                shared = name != reference and parameter in base.names
+                one = self._one(
+                    c, parameter, values[:, j], null, variants, base.values[:, base.names.index(parameter), 0] if shared else None
+                )
+                found.append((c, name, parameter, {"n_failed": (float(failed[c, name] + failed[c, DGP]), np.nan), **one}))
+        return found
 
-    def _performance(
-        self, c: int, parameter: str, values: Array, other: Array | None, null: float, variants: bool
-    ) -> pd.DataFrame:
+    def _one(
+        self, c: int, parameter: str, values: Array, null: float, variants: bool, reference: Array | None
+    ) -> dict[str, tuple[float, float]]:
         truth, error = self.truths[c].get(parameter, (np.nan, np.nan))
         b, se, low, high, p = values.T
-        found = performance(
+        found = measured(
             b,
             se,
             truth,
             conf_low=low,
             conf_high=high,
-            p_value=p,
-            reference=other,
+            p_value=p if null == 0 else None,  # they are p-values of zero
+            reference=reference,
             level=self.task.level,
             null=null,
             variants=variants,
         )
-        if null != 0:
-            found.loc["rejection"] = performance(b, se, conf_low=low, conf_high=high, level=self.task.level, null=null).loc[
-                "rejection"
-            ]
-        found.loc["truth", "mcse"] = error
-        return found
+        return {**found, "truth": (truth, error)}
 
-    def table(self, **options: Any) -> pd.DataFrame:
+    def table(self, *, reference: str | None = None, null: float = 0.0, variants: bool = False) -> pd.DataFrame:
         """The measures in wide form: rows (cell, estimator, parameter), for each a column and one ending in ``_mcse``.
 
         Options are those of `measures`.
         """
-        long = self.measures(**options)
-        labels = long[list(self.cells[0].shown)] if len(self.cells) > 1 or self.cells[0].shown else None
-        names = [n for n in ("n_failed", *MEASURES, *(VARIANTS if options.get("variants") else ())) if n in set(long["measure"])]
-        cells = (
-            [""] * len(long)
-            if labels is None
-            else [", ".join(f"{k}={v}" for k, v in row.items()) for row in labels.to_dict("records")]
-        )
-        keyed = long.assign(cell=cells)[["cell", "estimator", "parameter", "measure", "value", "mcse"]]
-        order = keyed.drop_duplicates(["cell", "estimator", "parameter"])[["cell", "estimator", "parameter"]]
-        index = ["cell", "estimator", "parameter"]
-        wide = {m: keyed[keyed["measure"] == m].set_index(index)[["value", "mcse"]] for m in names}
-        columns = {n: v for m in names for n, v in ((m, wide[m]["value"]), (f"{m}_mcse", wide[m]["mcse"]))}
-        found = pd.DataFrame(columns).reindex(pd.MultiIndex.from_frame(order))
-        return found.drop(columns=[c for c in found if c.endswith("_mcse") and found[c].isna().all()])
+        rows = self._measured(reference, null, variants)
+        keys = [(self.cells[c].label, e, p) for c, e, p, _ in rows]
+        wide = [{n: v for m, (value, mcse) in found.items() for n, v in ((m, value), (f"{m}_mcse", mcse))} for *_, found in rows]
+        table = pd.DataFrame(wide, index=pd.MultiIndex.from_tuples(keys, names=["cell", "estimator", "parameter"]))
+        return table.drop(columns=[c for c in table if c.endswith("_mcse") and table[c].isna().all()])
 
     # ---- again, and more -------------------------------------------------------------------------------------------
 

@@ -403,7 +403,7 @@ class _Session:
 
     def _check_hope(self) -> None:
         done = sum(len(b.done) for b in self.blocks)
-        if done < HOPELESS or done > 20 * HOPELESS or any(b.parts for b in self.blocks):
+        if done < HOPELESS or any(b.parts for b in self.blocks):
             return
         if len({(f.reason, f.message) for b in self.blocks for f in b.failures}) == 1:
             raise hopeless(self.task, self.blocks)
