@@ -117,19 +117,17 @@ class Infinite:
 
     def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
         """x'd for every row, zero where only rounding is left or directions disagree; and whether the row moves at all."""
-        size = np.abs(X)
+        parts = [self._along(X[i : i + 4096]) for i in range(0, len(X), 4096)]
+        return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate([np.zeros(0, bool), *(v for _, v in parts)])
 
-        def product(d: Array, share: float = ON_FACE) -> Array:
-            move = X @ d
-            return np.where(np.abs(move) <= share * (size @ np.abs(d)), 0.0, move)
+    def _along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+        def product(D: Array, share: float = ON_FACE) -> Array:
+            move = X @ D
+            return np.where(np.abs(move) <= share * (np.abs(X) @ np.abs(D)), 0.0, move)
 
-        moves = np.zeros(len(X), dtype=bool)
-        for d in self.null.T:
-            moves |= product(d) != 0
-        move = product(self.direction)
-        for d in self.extremes.T:
-            move = np.where(product(d, DISAGREE) * move < 0, 0.0, move)
-        return move, moves
+        move = product(self.direction[:, None])[:, 0]
+        against = np.any(product(self.extremes, DISAGREE) * move[:, None] < 0, axis=1)
+        return np.where(against, 0.0, move), np.any(product(self.null) != 0, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,7 +350,9 @@ def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, d
     torn = np.isnan(infinite.limits()) & infinite.masked()
     if not torn.all() and (separation.direction[~torn] != 0).any():
         separation = replace(separation, direction=np.where(torn, 0.0, separation.direction))
-    words = describe(separation, design.spec.names, len(design.y), success_of(design.spec))
+    outcome, found = design.spec.outcome, np.unique(design.y[separation.rows])
+    predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
+    words = describe(separation, design.spec.names, len(design.y), predicted)
     if torn.any():
         names = ", ".join(name for name, t in zip(design.spec.names, torn, strict=True) if t)
         words += f" The data do not determine the sign of {names}: NaN."

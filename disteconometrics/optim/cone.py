@@ -1,7 +1,8 @@
 """How far the directions of separation reach: which signs all of them share.
 
 With one direction, the infinite coefficients have its signs.  With several, a sign (of a coefficient, or of x'd for a row
-to predict) is determined only if every direction agrees; linear programs find those that go furthest either way.
+to predict) is determined only if every direction agrees.  Where the cone has as many faces as dimensions, as with the levels of
+a factor, its edges are the columns of an inverse; else linear programs find the directions that go furthest either way.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000  # distinct ones, beyond which the programs would take longer than the fit
 MOST_COEFFICIENTS = 60
+SIMPLE = 1e8  # condition of a cone whose edges are computed
 
 
 def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array:
-    """Directions of separation (k, q) that move a coefficient furthest up or down; none when there is only one direction.
+    """Directions of separation (k, q) that go furthest, or all edges of their cone; none when there is only one direction.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array
     if null.shape[1] < 2:
         return np.zeros((len(null), 0))
     rows = _distinct(blocks, separation)
+    if len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE:  # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
+        return np.asarray(null @ np.linalg.inv(rows))
     if len(rows) > MOST_ROWS or len(free) > MOST_COEFFICIENTS:
         signs = np.zeros((len(null), 2 * len(free)))
         signs[free, np.arange(len(free))] = 1.0

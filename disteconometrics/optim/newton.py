@@ -31,7 +31,7 @@ from disteconometrics.blocks import Block, densified
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
 from disteconometrics.optim.rank import Rank, check_rank, tsqr
-from disteconometrics.optim.separation import Separation, find_separation
+from disteconometrics.optim.separation import MANY, Separation, decided_columns, find_separation
 from disteconometrics.optim.whiten import Whitened, power_of_two
 
 __all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise", "require_rows"]
@@ -46,6 +46,8 @@ PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ
 KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
 LAG_ROWS = 3_000  # rows above which a start on a sample and a kept Hessian pay
 INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last step may make
+FAR = 64.0  # largest change of any row's index that is tried once a longer step has failed
+LEAST_MOVE = 1e-9  # … and the smallest one worth a trial
 LARGEST = 1e151  # value of a column whose squares still sum in float64
 SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
 
@@ -105,9 +107,10 @@ class Maximum:
 
 @dataclass
 class _State:
-    """Where an iteration stands."""
+    """Where an iteration stands; ``seen`` is the last point at which a log-likelihood was accepted, ``c`` may be a step ahead."""
 
     c: NDArray[np.float64]
+    seen: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     loglik: float = -np.inf
     information: NDArray[np.float64] | None = None
     factor: NDArray[np.float64] | None = None
@@ -168,10 +171,12 @@ def _iterate(
     settle: bool = True,
     suspicious: bool = True,
     lag: bool = False,
+    climb: bool = False,
 ) -> _State:
     """Newton steps from ``start``; ``kept`` is an approximate information that the first steps re-use.
 
-    ``settle`` demands that no index moves at the end; ``suspicious`` stops for a look at separation when one keeps moving.
+    ``settle`` demands that no index moves at the end; ``suspicious`` stops for a look at separation when one keeps moving;
+    ``climb`` goes along the score where the information has underflowed, instead of giving up.
     """
     s = _State(start.copy())
     inverse = None if kept is None else _inverse_information(kept.factor)
@@ -182,19 +187,21 @@ def _iterate(
         if full or inverse is None:
             p = model.evaluate(s.c)
             if not p.loglik >= s.loglik - 1e-11 * (1.0 + abs(s.loglik)) and np.isfinite(s.loglik):
-                shrink /= 2.0  # the step was too long: go back along it
-                if shrink < 1e-10:
+                # the step was too long: go back along it, at once to where no index moves far
+                shrink = min(shrink, FAR / max(model.largest_change(s.step), FAR)) / 2.0
+                if shrink * model.largest_change(s.step) < LEAST_MOVE:
                     s.c, s.status = anchor, "stalled"
                     return s
                 s.c = anchor + shrink * s.step
                 continue
-            s.loglik, s.information, s.smallest_root = p.loglik, p.information, p.smallest_root
+            s.loglik, s.information, s.smallest_root, s.seen = p.loglik, p.information, p.smallest_root, s.c
             s.factor = _factorise(p.information)
             full_steps += 1
-            if s.factor is None:
+            if s.factor is None and not climb:
                 s.status = "singular"
                 return s
-            inverse, score = _inverse_information(s.factor), p.score
+            score = p.score
+            inverse = _uphill(model, score) if s.factor is None else _inverse_information(s.factor)
         else:
             new = model.score(s.c)
             inverse = inverse if score is None else _secant(inverse, s.step, score - new)
@@ -204,7 +211,7 @@ def _iterate(
         anchor, shrink = s.c, 1.0
         s.c = s.c + s.step
         done = s.decrement <= tolerance or _near(s, kept)
-        if full and done and (not settle or _settled(model, s)):
+        if full and done and s.factor is not None and (not settle or _settled(model, s)):
             s.status = "converged"
             return s
         if suspicious and full and full_steps >= SUSPECT_AFTER and model.largest_change(s.step) > 0.3:
@@ -218,6 +225,11 @@ def _iterate(
         else:
             s.c = anchor
     return s
+
+
+def _uphill(model: IndexModel, score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The multiple of the identity that makes a step along the score, in orthonormal coordinates, as long as is safe to try."""
+    return np.eye(len(score)) * (FAR / max(model.largest_change(score), 1e-300))
 
 
 def _near(s: _State, kept: _Kept | None, ratio: float = 1.0) -> bool:
@@ -304,9 +316,9 @@ def _decided(
     """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
     candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
     separation = find_separation(densified(blocks), candidates)
-    if separation is not None or s.status == "singular":
+    if separation is not None:
         return s, separation
-    again = _iterate(model, s.c, maxiter=maxiter - s.passes, suspicious=False, lag=lag)
+    again = _iterate(model, s.seen, maxiter=maxiter - s.passes, suspicious=False, lag=lag, climb=T is not None)
     again.passes += s.passes
     return again, None
 
@@ -345,6 +357,8 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     require_rows(model.rows, k)
     if model.rows * k <= SMALL:
         return _maximise_whitened(model, maxiter)
+    if k >= MANY and decided_columns(model.blocks):
+        return _maximise_whitened(model, maxiter)
     start, kept = _start(model, k)
     s = _iterate(model, start, maxiter=min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
     if s.status == "stalled" and kept is not None:
@@ -380,6 +394,10 @@ def _maximise_whitened(
     rank = check_rank(model.blocks, gram)
     if rank.dropped:
         raise RankDeficient(rank)
+    if separation is None and len(gram) >= MANY and decided_columns(blocks):
+        separation = find_separation(model.blocks)
+        if separation is not None:  # with many columns that runs away in vain for a long time
+            return _maximum(_State(np.zeros(len(gram))), None, rank.condition, "columns decided", column_max, separation)
     T = _basis(model, gram, rank, column_max)
     white = IndexModel(model.kernel, _whiten(blocks, T, column_max), model.rows)
     c = _against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +33,6 @@ __all__ = [
     "check_rank",
     "column_scale",
     "describe_collinearity",
-    "rank_of_gram",
     "rank_of_triangle",
     "rank_tolerance",
     "stack_r",
@@ -66,7 +65,7 @@ class Rank:
     Examples
     --------
     >>> import numpy as np
-    >>> rank_of_gram(np.array([[4.0, 2.0], [2.0, 5.0]]), n=10).rank
+    >>> rank_of_triangle(np.array([[2.0, 1.0], [0.0, 2.0]]), n=10).rank
     2
     """
 
@@ -149,15 +148,25 @@ def stack_r(chunks: Iterable[Float], k: int) -> Float:
     [[25.0, 4.0], [4.0, 1.0]]
     """
     R = np.zeros((k, k))
-    for rows in chunks:
-        if not len(rows):
-            continue
+    for rows in _gathered(chunks, 2 * k):
         stacked = np.empty((k + len(rows), k), order="F")
         stacked[:k] = R
         stacked[k:] = rows
         factor, *_ = lapack.dgeqrf(stacked, overwrite_a=1)
         R = np.triu(factor[:k])
     return R
+
+
+def _gathered(chunks: Iterable[Float], least: int) -> Iterator[Float]:
+    """The same rows in pieces of at least so many (but for the last), since each costs a factorisation with R on top."""
+    parts: list[Float] = []
+    for rows in chunks:
+        parts.append(rows)
+        if sum(map(len, parts)) >= least:
+            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+            parts = []
+    if sum(map(len, parts)):
+        yield np.concatenate(parts)
 
 
 def tsqr(blocks: Sequence[Block], scale: Float | None = None, row_multiplier: Callable[[Block], Float] | None = None) -> Float:
@@ -197,45 +206,6 @@ def tsqr(blocks: Sequence[Block], scale: Float | None = None, row_multiplier: Ca
                 yield X if row_multiplier is None else X * row_multiplier(part)[:, None]
 
     return stack_r(rows(), k)
-
-
-def rank_of_gram(gram: Float, n: int) -> Rank:
-    """Rank from a Gram matrix alone: what it calls full rank is; what it calls deficient needs ``check_rank``.
-
-    Parameters
-    ----------
-    gram : ndarray (k, k), float64
-        X'WX with positive weights, symmetric.
-    n : int
-        Rows it was summed over.
-
-    Returns
-    -------
-    Rank
-        With ``combinations`` to about half the digits.
-
-    References
-    ----------
-    Higham (2002), Accuracy and Stability of Numerical Algorithms, section 10.3 (pivoted Cholesky).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.array([[1.0, 0, 1], [1, 1, 2], [1, 2, 3], [1, 5, 6]])
-    >>> found = rank_of_gram(X.T @ X, n=4)
-    >>> found.rank, found.dropped, np.round(found.combinations[0], 6).tolist()
-    (2, (2,), [1.0, 1.0, 0.0])
-    """
-    k = len(gram)
-    norm = np.sqrt(np.maximum(np.diag(gram), 0.0))
-    unit = np.where(norm > 0, norm, 1.0)
-    factor, order, rank, _ = lapack.dpstrf(gram / unit / unit[:, None], tol=0.0, lower=0)
-    R = np.triu(factor)
-    # below it a pivot is the rounding of the sum over rows, its root is what the data could still tell
-    level = EPS * (8.0 * k + np.sqrt(n))
-    rank = int(np.sum(np.diag(R)[: int(rank)] ** 2 > level))
-    R[rank:] = 0.0  # LAPACK leaves the unfactored remainder there
-    return _resolve(R[:, np.argsort(order - 1)], norm, np.asarray(order, dtype=np.intp) - 1, R, rank, float(np.sqrt(level)))
 
 
 def rank_of_triangle(R: Float, n: int) -> Rank:

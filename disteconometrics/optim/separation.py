@@ -8,23 +8,27 @@ u with Σ u_i a_i = 0 — at a maximum, u_i = |y_i − p_i|.
 1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a small a_i'δ (below
    a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over the rows checks signs up to rounding
    of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that passes counts.
-2. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C by an active-set
+   Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level with one outcome alone: the sum
+   of their ±e_j separates.
+2. **Quick overlap.**  With Newton's step δ of a logit at any b, u_i = |y_i − p_i|(1 − π_i a_i'δ), π_i the probability of the
+   outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the maximum exists.
+3. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C by an active-set
    method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active rows, is the overlap certificate
    u = g + v; else the residual lies in C.  Rows enter by generation: a working set, and passes that add violated rows.
    A linear program would decide the same to its feasibility tolerance of 1e-7 … 1e-10; this decides to rounding.
-3. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns independent there,
+4. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns independent there,
    is the same problem with a smaller k.  Directions are added until the rest overlaps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import lapack, qr, solve_triangular
 
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     Float = NDArray[np.float64]
     Bool = NDArray[np.bool_]
 
-__all__ = ["Separation", "describe", "find_separation", "rowwise_bound"]
+__all__ = ["Separation", "decided_columns", "describe", "find_separation"]
 
 EPS = float(np.finfo(np.float64).eps)
 CHUNK_BYTES = 1 << 20
@@ -45,6 +49,11 @@ TIGHT = 1e-14  # … and if no cleaned direction is confirmed, even the smallest
 TINY_PART = 1e-10  # components this small in unit columns are tried as exact zeros
 MAX_PASSES = 200
 DOUBT = 1e-10  # rows this close to zero, relative to their terms, may owe it to the error of an uncleaned direction
+MANY = 30  # columns from which Newton's proof of overlap is the cheaper one
+PROOF_STEPS = 20  # of Newton's iteration towards a proof of overlap
+MARGIN = 0.5  # of the positive weights of that proof, with which the rounding of a step need not be counted …
+ERROR = 1e-3  # … as long as it moves no row's index by more
+WELL = 1e-8  # reciprocal condition of X'X down to which Newton's iteration is asked at all
 GAP = 3.0  # smallest ratio between the values of separated and overlapped rows that is worth a try
 
 
@@ -142,34 +151,42 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -
     return Separation(kind, direction, np.flatnonzero(strict), null / whole.scale[:, None] + 0.0)
 
 
-def rowwise_bound(column_max: Float, step: Float) -> float:
-    """Bound on the change of any x_i'b when b moves by a step: Σ_j max_i|x_ij| · |step_j|.
-
-    A bound below one for the Newton step at any b of a logit *proves* that the maximum exists: u_i = |y_i − p_i| (1 − π_i
-    s_i x_i'δ), with π_i the fitted probability of the outcome that occurred, are positive weights with Σ u_i s_i x_i = 0.
+def decided_columns(blocks: Sequence[Block]) -> bool:
+    """Whether some column separates by itself, as a level of a factor with one outcome alone: quick, and no for a doubt.
 
     Parameters
     ----------
-    column_max : ndarray (k,), float64
-        Largest absolute value of each column.
-    step : ndarray (k,), float64
-        Change of the coefficients.
+    blocks : sequence of Block
+        Columns kept as the codes of a factor are looked at through its levels; others of such a block are not.
 
     Returns
     -------
-    float
-        max_i |x_i'step| is not larger.
+    bool
 
     Examples
     --------
     >>> import numpy as np
-    >>> rowwise_bound(np.array([1.0, 10.0]), np.array([0.5, -0.01]))
-    0.6
+    >>> from disteconometrics.blocks import Block
+    >>> decided_columns([Block(np.array([0.0, 1.0, 1.0]), np.array([[1.0, 0], [1, 0], [1, 1]]))])
+    True
     """
-    return float(np.sum(column_max * np.abs(step)))
+    low, high = [], []
+    for block in blocks:
+        X: Any = block.X
+        signs: Any = 2.0 * block.y - 1.0
+        if isinstance(X, FactorMatrix):
+            cells = np.unique(2 * X.codes + (signs > 0))
+            X, signs = X.coding[cells // 2], 2.0 * (cells % 2) - 1.0
+        rows = max(CHUNK_BYTES // (8 * max(X.shape[1], 1)), 64)
+        for a in range(0, len(signs), rows):
+            part = X[a : a + rows] * signs[a : a + rows, None]
+            low.append(part.min(axis=0))
+            high.append(part.max(axis=0))
+    bottom, top = np.min(low, axis=0), np.max(high, axis=0)
+    return bool(np.any(((bottom >= 0) & (top > 0)) | ((top <= 0) & (bottom < 0))))
 
 
-def describe(separation: Separation, names: Sequence[str], n: int, success: str) -> str:
+def describe(separation: Separation, names: Sequence[str], n: int, predicted: str) -> str:
     """Words for a separation: which columns predict what for which rows, and what happens to the coefficients.
 
     Parameters
@@ -180,8 +197,8 @@ def describe(separation: Separation, names: Sequence[str], n: int, success: str)
         Column names.
     n : int
         Rows in all.
-    success : str
-        The event y = 1 in words, ``"card = 1"``.
+    predicted : str
+        What the separated rows have in words, ``"card = 1"``; the outcome's name where they have both values.
 
     Returns
     -------
@@ -218,7 +235,7 @@ The likelihood keeps growing along +expenditure; coefficients reported as +inf: 
     ]
     kind = "Complete" if separation.kind == "complete" else "Quasi-complete"
     return (
-        f"{kind} separation: {predictor} predicts {success} perfectly for {count}{shown}. "
+        f"{kind} separation: {predictor} predicts {predicted} perfectly for {count}{shown}. "
         f"The likelihood keeps growing along {along}; coefficients reported as {'; '.join(infinite)}."
     )
 
@@ -245,8 +262,8 @@ class _Problem:
     n: int  # rows kept
 
     def chunks(self) -> Iterator[tuple[Float, Float]]:
-        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time."""
-        size = max(CHUNK_BYTES // (8 * max(len(self.scale), 1)), 64)
+        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time, or half as many rows as columns."""
+        size = max(CHUNK_BYTES // (8 * max(len(self.scale), 1)), 64, len(self.cols) // 2)
         every = len(self.cols) == len(self.scale)
         scale = self.scale[self.cols]
         start = 0
@@ -319,16 +336,37 @@ class _Face:
             for s, X in problem.chunks():
                 part = X[overlapped[start : start + len(s)]] * factor
                 start += len(s)
+                if not len(part):
+                    continue
                 if size is not None:
                     largest = np.max(np.abs(part), axis=1, initial=0.0)
                     part = part / np.where(largest > 0, largest, 1.0)[:, None]
                 yield part
 
-        R = stack_r(rows(), p)
+        if size is not None:
+            return cls._of_triangle(stack_r(rows(), p), int(np.sum(overlapped)))
+        largest = np.max([np.zeros(p), *(np.max(np.abs(part), axis=0) for part in rows())], axis=0)
+        seen, unseen, start = np.flatnonzero(largest), np.flatnonzero(largest == 0), 0
+        inner = cls._of_triangle(stack_r((part[:, seen] for part in rows()), len(seen)), int(np.sum(overlapped)))
+        null = np.zeros((p, len(unseen) + inner.null.shape[1]))  # columns that are zero on these rows are free by themselves
+        null[unseen, np.arange(len(unseen))] = 1.0
+        null[seen, len(unseen) :] = inner.null
+        return cls(null, seen[inner.kept].astype(np.intp))
+
+    @classmethod
+    def _of_triangle(cls, R: Float, n: int) -> _Face:
+        """Face of n rows with the factor R (p, p)."""
+        p = len(R)
+        if not p:
+            return cls(R, np.zeros(0, dtype=np.intp))
         norm = np.sqrt(np.sum(R * R, axis=0))
         unit = R / np.where(norm > 0, norm, 1.0)
+        tolerance = rank_tolerance(n, p)
+        inverse, singular = lapack.dtrtri(unit, lower=0)
+        if not singular and np.linalg.norm(inverse) * tolerance < 0.1:  # a bound of the smallest singular value: none is free
+            return cls(np.zeros((p, 0)), np.arange(p, dtype=np.intp))
         _, values, right = np.linalg.svd(unit)
-        free = values <= rank_tolerance(int(np.sum(overlapped)), p)
+        free = values <= tolerance
         free[p - int(np.sum(norm == 0)) :] = True
         null = right[free].T / np.where(norm > 0, norm, 1.0)[:, None]
         if null.shape[1]:
@@ -412,12 +450,12 @@ def _accept(problem: _Problem, e: Float) -> Float | None:
 
 def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | None:
     """The first candidate that separates, as it is or cleaned; the later ones (the step) first."""
-    scaled = [np.asarray(d, dtype=np.float64) * problem.scale for d in candidates]
+    scaled = [np.asarray(d, dtype=np.float64) * problem.scale[problem.cols] for d in candidates]
     usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
     for e in usable:
         found = _accept(problem, e)
         if found is not None:
-            return found
+            return _sharpen(problem, found)
     for e in reversed(usable):
         found = _clean(problem, e)
         if found is not None:
@@ -519,6 +557,15 @@ class _Active:
 
 def _search(problem: _Problem) -> Float | None:
     """A verified direction for a problem with independent columns, in scaled columns, or None."""
+    single = _single_columns(problem)
+    if single is not None:
+        return single
+    if len(problem.cols) >= MANY:
+        with np.errstate(all="ignore"):  # an iteration that runs away overflows
+            overlap, steps = _newton(problem)
+        found = None if overlap else _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps])
+        if overlap or found is not None:
+            return found
     if problem.n > 4 * SUBSET:
         # overlap of a subset with independent columns is overlap of all: a direction is ≥ 0 on it, so 0 on it, so 0
         chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
@@ -531,6 +578,58 @@ def _search(problem: _Problem) -> Float | None:
             if direction is not None and _strict(problem, direction) is not None:
                 return direction
     return _decide(problem)[0]
+
+
+def _single_columns(problem: _Problem) -> Float | None:
+    """The sum of ±e_j over the columns whose signed entries never change sign, or None if there are none."""
+    low = np.min([np.min(X * s[:, None], axis=0) for s, X in problem.chunks()], axis=0)
+    high = np.max([np.max(X * s[:, None], axis=0) for s, X in problem.chunks()], axis=0)
+    e = np.where((low >= 0) & (high > 0), 1.0, np.where((high <= 0) & (low < 0), -1.0, 0.0))
+    return _accept(problem, e) if np.any(e) else None
+
+
+def _newton(problem: _Problem) -> tuple[bool, list[Float]]:
+    """Whether Newton's iteration for a logit proves overlap, and its coefficients and last step, which may separate."""
+    p = len(problem.cols)
+    b, step = np.zeros(p), np.zeros(p)
+    for _ in range(PROOF_STEPS):
+        score, H = np.zeros(p), np.zeros((p, p))
+        for s, X in problem.chunks():
+            q = 1.0 / (1.0 + np.exp(s * (X @ b)))  # of the other outcome
+            score += (s * q) @ X
+            B = X * np.sqrt(q * (1.0 - q))[:, None]
+            H += B.T @ B
+        if not b.any() and _ill(H):
+            return False, []
+        R, singular = lapack.dpotrf(H, lower=0)
+        if singular or not np.all(np.isfinite(b)):
+            break
+        step = lapack.dpotrs(R, score, lower=0)[0]
+        if _proves_overlap(problem, b, step, R, score):
+            return True, []
+        b = b + step
+    return False, [b, step]
+
+
+def _ill(H: Float) -> bool:
+    """Whether columns with this Gram matrix are so near to dependent that rounding may decide what a direction separates."""
+    size = np.sqrt(np.diagonal(H))
+    unit = H / size / size[:, None]
+    R, singular = lapack.dpotrf(unit, lower=0)
+    return bool(singular) or lapack.dpocon(R, np.linalg.norm(unit, 1))[0] < WELL
+
+
+def _proves_overlap(problem: _Problem, b: Float, step: Float, R: Float, score: Float) -> bool:
+    """Whether the weights |y − p|(1 − π_i a_i'δ) are clearly positive, also with the error of δ."""
+    residual = score.copy()
+    for s, X in problem.chunks():
+        move = s * (X @ step)
+        q = 1.0 / (1.0 + np.exp(s * (X @ b)))
+        if np.max((1.0 - q) * move) > MARGIN or np.min(q) < EPS:
+            return False
+        residual -= (q * (1.0 - q) * s * move) @ X
+    error = lapack.dpotrs(R, residual, lower=0)[0]
+    return max(float(np.max(np.abs(X @ error))) for _, X in problem.chunks()) < ERROR
 
 
 def _decide(problem: _Problem) -> tuple[Float | None, bool]:

@@ -91,3 +91,22 @@ def test_loaded_results_of_other_data_are_not_nested() -> None:
     assert de.load(saved(0, "y ~ x + z")).lr_test(de.load(saved(0, "y ~ x"))).p_value > 0
     with pytest.raises(OptionError, match="same rows"):
         de.load(saved(0, "y ~ x + z")).lr_test(de.load(saved(1, "y ~ x")))
+
+
+def test_many_decided_levels_keep_their_signs() -> None:
+    """More infinite coefficients than linear programs are run for, and the base level is one of them."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(150), 8)
+    x = rng.normal(size=len(g))
+    y = (x + rng.logistic(size=len(g)) > 0).astype(int)
+    decided = g % 2 == 0
+    y[decided] = (g % 4 == 0)[decided]
+    data = pd.DataFrame({"y": y, "x": x, "g": [f"{i:03d}" for i in g]})
+    with pytest.warns(SeparationWarning):
+        res = de.Logit("y ~ x + C(g)").fit(data)
+    pure = data.groupby("g")["y"].transform("nunique") == 1
+    rest = de.Logit("y ~ x + C(g)").fit(data[~pure])
+    np.testing.assert_allclose([res.params["x"], res.bse["x"]], [rest.params["x"], rest.bse["x"]], rtol=1e-10)
+    p = res.predict(data)
+    np.testing.assert_array_equal(p[pure], y[pure])
+    np.testing.assert_allclose(p[~pure], rest.fittedvalues, rtol=1e-9)

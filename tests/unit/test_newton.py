@@ -309,3 +309,17 @@ def test_fewer_rows_than_columns_need_no_factorisation(monkeypatch: pytest.Monke
     right = " + ".join(f"x{j}" for j in range(1, 45))
     with pytest.raises(de.errors.CollinearityError, match="30 observations for 45 coefficients: fewer rows"):
         de.Logit(f"y ~ {right}").fit(frame)
+
+
+@pytest.mark.parametrize("offset", [3.0, 30.0, 100.0, 300.0, 900.0, -900.0])
+@pytest.mark.parametrize("n", [60, 20_000])
+def test_a_far_offset_is_come_back_from(offset: float, n: int) -> None:
+    """At the start all probabilities are one to rounding, so a Newton step is no guide to how far to go."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, 1)) + 0.5, (rng.random(n) < 0.4).astype(float)
+    m = maximise(IndexModel(LOGISTIC, [Block(y, X, None, np.full(n, offset))]))
+    assert m.converged
+    score = lambda b: float((y - inverse_logit(offset + X[:, 0] * b)) @ X[:, 0])  # noqa: E731
+    b, se = m.params[0], abs(m.root[0, 0])
+    assert abs(score(b)) * se < 1e-6
+    assert score(b - 3 * se) > 0 > score(b + 3 * se)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from disteconometrics.blocks import Block
-from disteconometrics.optim.separation import Separation, describe, find_separation, rowwise_bound
+from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.optim import separation
+from disteconometrics.optim.separation import Separation, decided_columns, describe, find_separation
 
 RNG = np.random.default_rng(11)
 N = 200
@@ -91,7 +92,9 @@ def random_design(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
-def test_agrees_with_a_linear_program():
+@pytest.mark.parametrize("many", [0, 30])  # columns from which Newton's iteration may prove overlap first
+def test_agrees_with_a_linear_program(many, monkeypatch):
+    monkeypatch.setattr(separation, "MANY", many)
     rng = np.random.default_rng(2019)
     kinds = {"none": 0, "quasi": 0, "complete": 0}
     directions = set()
@@ -167,8 +170,10 @@ def exact_rows(signed: np.ndarray) -> list[int]:
     return sorted(found)
 
 
-def test_agrees_with_integer_arithmetic_near_degeneracy():
+@pytest.mark.parametrize("many", [0, 30])
+def test_agrees_with_integer_arithmetic_near_degeneracy(many, monkeypatch):
     """Rows within 1 of a plane at distances up to 1e6 from the origin: a linear program in floating point cannot decide."""
+    monkeypatch.setattr(separation, "MANY", many)
     rng = np.random.default_rng(6)
     kinds = {"none": 0, "quasi": 0, "complete": 0}
     while sum(kinds.values()) < 600:
@@ -240,20 +245,24 @@ def test_one_class_zero_rows_and_useless_candidates():
     assert find(np.c_[ONE, X1], (X1 > 0).astype(float), useless).kind == "complete"
 
 
-def test_rowwise_bound_below_one_proves_a_maximum():
-    rng = np.random.default_rng(12)
-    proven = 0
-    for _ in range(150):
-        X, y = random_design(rng)
-        if np.linalg.matrix_rank(X) < X.shape[1]:
-            continue
-        step = newton(X, y, 6)[1]
-        bound = rowwise_bound(np.max(np.abs(X), axis=0), step)
-        assert bound >= np.max(np.abs(X @ step)) * (1 - 1e-12)
-        if bound < 1 and np.any(step):
-            proven += 1
-            assert find(X, y) is None
-    assert proven > 10
+def test_levels_decided_one_by_one_and_together():
+    """Many levels, the base among them: the rows, the directions and the quick look at columns."""
+    rng = np.random.default_rng(3)
+    levels = 60
+    g = np.repeat(np.arange(levels), 8)
+    x = rng.normal(size=len(g))
+    y = (x + rng.logistic(size=len(g)) > 0).astype(float)
+    decided = np.isin(g, [0, 3, 4, 17, 59]) | (g % 7 == 1)
+    y[decided] = (g % 2)[decided]
+    pure = np.isin(g, [level for level in range(levels) if len(set(y[g == level])) == 1])
+    X = np.c_[np.ones(len(g)), x, (g[:, None] == np.arange(1, levels)).astype(float)]
+    found = find(X, y)
+    assert np.array_equal(found.rows, np.flatnonzero(pure))
+    check(X, y, found)
+    assert decided_columns([Block(y, X)])
+    assert not decided_columns([Block(np.tile([0.0, 1.0], len(g) // 2), X)])
+    cells = FactorMatrix(np.asfortranarray(X[:, :2]), g, np.eye(levels)[:, 1:], 2)
+    assert decided_columns([Block(y, cells)])
 
 
 def test_words():
