@@ -480,6 +480,7 @@ BETWEEN_ROOMS = {
     "inference.m_estimate.MEstimate",
     *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")),
     *(f"simulate.results.{name}" for name in ("Replay", "check_names", "hopeless")),
+    "simulate.self_check.Refitting",
     "simulate.store.Store",
 }
 

@@ -23,8 +23,9 @@ from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldE
 from disteconometrics.estimators import binary_diagnostics as diagnose
 from disteconometrics.estimators.binary_firth import LEVEL, ProfileLimits, check_options, note, penalised_test, smaller
 from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
+from disteconometrics.estimators.binary_refit import refitting
 from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
-from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
+from disteconometrics.inference.covariance import COVARIANCES, Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.diagnostics import Calibration, Classification, HosmerLemeshow, Influence, RocCurve
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
@@ -34,6 +35,7 @@ from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value
+from disteconometrics.simulate.self_check import SelfCheck, self_check
 
 __all__ = ["BinaryResults", "fit_binary", "restore"]
 
@@ -561,6 +563,49 @@ class BinaryResults(Estimated):
 
         return effect(self, variable, **options)
 
+    # ---- simulation ------------------------------------------------------------------------------------------------
+
+    def monte_carlo(
+        self,
+        reps: int = 500,
+        *,
+        seed: Any = None,
+        design: str | None = None,
+        law: Any = None,
+        n_jobs: int | None = None,
+        progress: bool | None = None,
+    ) -> SelfCheck:
+        """Check the estimates by simulation: fit again to data whose truth is this fit, and see bias, errors, coverage and size.
+
+        Parameters
+        ----------
+        reps : int, replications.
+        seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
+        design : {"fitted", "pairs", "cluster"} or None
+            Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters drawn whole, which
+            keeps the dependence within them.  None is "cluster" where the covariance is clustered, else "fitted".
+        law : law, or result with a ``distribution()``, or None
+            Another law of the outcome for every row; the truth is then what this estimator aims at under it.
+        n_jobs, progress : as in `MonteCarlo.run`.
+
+        Returns
+        -------
+        SelfCheck
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData, StudyError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.Logit("affair ~ age + yrs_married").fit(de.datasets.fair())
+        >>> res.monte_carlo(200, seed=1).verdict[:61]
+        'If the fitted model is right, nothing is wrong that 200 repli'
+        """
+        options = {"seed": seed, "design": design, "law": law, "n_jobs": n_jobs, "progress": progress}
+        return self_check(refitting(self), reps, **options)
+
     # ---- files -----------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
@@ -692,7 +737,9 @@ class BinaryResults(Estimated):
 def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]) -> BinaryResults:
     """Rebuild a saved result, without rows."""
     infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"]) if "direction" in arrays else None
-    V = Covariance(arrays["covariance"], **header["covariance"], basis=arrays.get("basis"), inner=arrays.get("inner"))
+    label = header["covariance"]["label"]
+    kind = label if label in COVARIANCES else None
+    V = Covariance(arrays["covariance"], **header["covariance"], basis=arrays.get("basis"), inner=arrays.get("inner"), kind=kind)
     spec = DesignSpec.from_dict(header["spec"])
     facts, profile = FitFacts(**header["facts"]), arrays.get("profile")
     return BinaryResults(model, kernel, spec, arrays["params"], V, bool(header["use_t"]), facts, infinite, None, profile)

@@ -25,7 +25,7 @@ Newey, West (1987), A simple positive semi-definite covariance matrix, Econometr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -35,12 +35,12 @@ from disteconometrics.errors import CovarianceWarning, DataError, FewClustersWar
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
-__all__ = ["HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
+__all__ = ["COVARIANCES", "HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
 
 Array = NDArray[np.float64]
 Codes = tuple[NDArray[np.intp], int]
 
-_PLAIN = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
+COVARIANCES = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
 _CORRECTIONS = ("groups", "cr1", "none", "jackknife")
 FEW_CLUSTERS = 40  # below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
 UNEVEN_SHARE = 0.25  # of all information in one cluster
@@ -147,6 +147,7 @@ class Covariance:
     robust: bool
     basis: Array | None = None
     inner: Array | None = None
+    kind: CovarianceKind | None = None  # what was asked for; None where a file gives the label alone
 
     def coordinates(self, G: Array) -> tuple[Array, Array]:
         """Rows g' (q, k) as g'T (q, r), accurate to rounding, with the covariance (r, r) that belongs to them."""
@@ -175,10 +176,10 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
         if isinstance(cov, HAC) and weight_type == "frequency":
             raise OptionError("HAC needs one row per period; frequency weights stand for several rows. Expand the rows.")
         return cov
-    name = {c.lower(): c for c in _PLAIN}.get(cov.lower()) if isinstance(cov, str) else None
+    name = {c.lower(): c for c in COVARIANCES}.get(cov.lower()) if isinstance(cov, str) else None
     if name is None:
         raise OptionError(
-            f"cov={cov!r} is not known; use one of {', '.join(map(repr, _PLAIN))}, de.Cluster('column') or de.HAC('column')."
+            f"cov={cov!r} is not known; use one of {', '.join(map(repr, COVARIANCES))}, de.Cluster('column') or de.HAC('column')."
         )
     if weight_type == "sampling" and name in ("nonrobust", "opg"):
         raise OptionError(
@@ -217,6 +218,12 @@ def covariance(
     FewClustersWarning, CovarianceWarning
         If clusters are few or uneven; if a two-way matrix had to be made positive semi-definite.
     """
+    return replace(_computed(estimate, kind, codes, order), kind=kind)
+
+
+def _computed(
+    estimate: MEstimate, kind: CovarianceKind, codes: Callable[[Sequence[str]], Codes], order: Callable[[str], NDArray[np.intp]]
+) -> Covariance:
     n, k = estimate.observations, len(estimate.inner)
     if isinstance(kind, Cluster):
         return _cluster(estimate, kind, codes)

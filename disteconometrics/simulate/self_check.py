@@ -1,0 +1,317 @@
+"""`res.monte_carlo()`: a result checked by simulation, with its own fitted law, or its own rows, as the truth.
+
+The estimator that made the result is run again on data whose truth is known: outcomes drawn from the fitted law at the sample's
+own covariates, or rows or clusters drawn from the sample, for which the sample is the population.  So bias, standard errors and
+intervals are judged at this sample size, with these covariates and this many clusters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.errors import OptionError
+from disteconometrics.inference.resample import take_rows
+from disteconometrics.simulate.results import MonteCarloResults
+from disteconometrics.simulate.study import MonteCarlo
+from disteconometrics.tables import Section, Summary, number
+
+__all__ = ["Refitting", "SelfCheck", "self_check"]
+
+Array = NDArray[np.float64]
+
+DESIGNS = ("fitted", "pairs", "cluster")
+BIG = 400_000  # rows of the fit that finds what the estimator aims at under another law
+MOST_COPIES = 2_000
+CHANCE = 0.01  # that anything is called trouble by Monte Carlo error alone
+BIAS, RATIO, COVERAGE = 0.2, 0.05, 0.01  # of an empirical standard error; of the ratio from one; of a coverage: what matters
+NAME = "refit"
+
+
+@dataclass(frozen=True, eq=False)
+class Refitting:
+    """What a result says of itself so that it can be made again from other data.
+
+    ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome`` among them;
+    ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand for (None: its draws are the
+    outcome); ``truth`` the parameters of the law, ``clusters`` the columns that the covariance clusters by, ``rows_only`` why
+    rows cannot be drawn, if so.
+    """
+
+    estimator: Any
+    options: Mapping[str, Any]
+    table: Mapping[str, Any]
+    outcome: str
+    law: Any
+    labels: NDArray[Any] | None
+    truth: Mapping[str, float]
+    clusters: tuple[str, ...] = ()
+    fitted_only: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the sample."""
+        return len(self.table[self.outcome])
+
+    def with_outcome(self, y: Array) -> dict[str, Any]:
+        """The table with other outcomes (n,)."""
+        values = y if self.labels is None else self.labels[y.astype(np.intp)]
+        return {**self.table, self.outcome: values}
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Outcomes from a law at the sample's covariates."""
+
+    of: Refitting
+    law: Any
+
+    def __call__(self, rng: np.random.Generator) -> dict[str, Any]:
+        return self.of.with_outcome(draws(self.law, 1, rng, self.of.rows)[:, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Rows of the sample, drawn with replacement."""
+
+    of: Refitting
+
+    def __call__(self, rng: np.random.Generator) -> Any:
+        return take_rows(self.of.table, rng.integers(self.of.rows, size=self.of.rows))
+
+
+@dataclass(frozen=True, eq=False)
+class _Clusters:
+    """Whole clusters of the sample, drawn with replacement; two copies of one are different clusters."""
+
+    of: Refitting
+    members: tuple[NDArray[np.intp], ...]
+
+    def __call__(self, rng: np.random.Generator) -> Any:
+        picked = rng.integers(len(self.members), size=len(self.members))
+        rows = [self.members[g] for g in picked]
+        copy = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+        return take_rows(self.of.table, np.concatenate(rows), **{self.of.clusters[0]: copy})
+
+
+def draws(law: Any, m: int, rng: np.random.Generator, rows: int) -> Array:
+    """m outcomes of every row (n, m) from a law, or from a result that has one.
+
+    Raises
+    ------
+    OptionError
+        If it is no law, or one of other rows.
+
+    Examples
+    --------
+    >>> from disteconometrics import Bernoulli
+    >>> draws(Bernoulli(np.array([0.0, 1.0])), 3, np.random.default_rng(1), 2).tolist()
+    [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
+    """
+    law = law.distribution() if hasattr(law, "distribution") else law
+    if not hasattr(law, "sample"):
+        raise OptionError(f"law is a law with sample(m, seed=), or a result that has a distribution(), not {type(law).__name__}.")
+    sample = np.asarray(law.sample(m, seed=rng), dtype=np.float64)
+    if sample.shape != (rows, m):
+        raise OptionError(f"law has draws of shape {sample.shape}; it needs one law for each of the {rows} rows of the fit.")
+    return sample
+
+
+def _pseudo_true(of: Refitting, law: Any) -> dict[str, tuple[float, float]]:
+    """What the estimator aims at under a law, from one fit to many copies of the rows, with its standard error."""
+    copies = max(2, min(MOST_COPIES, BIG // of.rows))
+    sample = draws(law, copies, np.random.default_rng(20240501), of.rows)
+    if of.labels is not None and not np.isin(sample, (0, 1)).all():
+        raise OptionError("law draws outcomes other than 0 and 1, which this model does not have.")
+    rows = np.tile(np.arange(of.rows), copies)
+    columns: dict[str, Any] = {of.outcome: of.with_outcome(sample.T.ravel())[of.outcome]}
+    for name in of.clusters:
+        codes = pd.factorize(pd.Series(of.table[name]))[0]
+        columns[name] = codes[rows] + np.repeat(np.arange(copies), of.rows) * (codes.max() + 1)
+    e = of.estimator.fit(take_rows(of.table, rows, **columns), **of.options).estimates
+    return {n: (float(b), float(s)) for n, b, s in zip(e.names, e.values, e.std_error, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Truth:
+    value: float
+    error: float
+
+
+def self_check(
+    of: Refitting,
+    reps: int,
+    *,
+    seed: int | np.random.Generator | None,
+    design: str | None,
+    law: Any,
+    n_jobs: int | None,
+    progress: bool | None = None,
+) -> SelfCheck:
+    """Run the study of a result and judge it; arguments as in the ``monte_carlo`` of results.
+
+    Examples
+    --------
+    >>> from disteconometrics import Bernoulli
+    >>> class Mean:
+    ...     def fit(self, d):
+    ...         return type("Result", (), {"estimates": {"p": (d["y"].mean(), d["y"].std() / len(d["y"]) ** 0.5)}})
+    >>> law = Bernoulli(np.full(200, 0.4))
+    >>> of = Refitting(Mean(), {}, {"y": np.zeros(200)}, "y", law, np.array([0, 1]), {"p": 0.4})
+    >>> check = self_check(of, 500, seed=1, design=None, law=None, n_jobs=None)
+    >>> check.verdict[:60]
+    'If the fitted model is right, nothing is wrong that 500 repl'
+    """
+    if design is None:
+        design = "cluster" if of.clusters and law is None else "fitted"
+    if design not in DESIGNS:
+        raise OptionError(f"design={design!r} is not known; use one of {', '.join(map(repr, DESIGNS))}.")
+    if law is not None and design != "fitted":
+        raise OptionError(f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out.")
+    if design != "fitted" and of.fitted_only:
+        raise OptionError(f"design={design!r}: {of.fitted_only}; use design='fitted'.")
+    if design == "cluster" and len(of.clusters) != 1:
+        raise OptionError(
+            "design='cluster' draws the clusters of a one-way covariance: ask for one with res.with_cov(de.Cluster('column')), "
+            "or use design='fitted' or 'pairs'."
+        )
+    truth: dict[str, Any] = dict(of.truth)
+    dgp: Any = _Pairs(of)
+    if design == "cluster":
+        codes, labels = pd.factorize(pd.Series(of.table[of.clusters[0]]))
+        order = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        dgp = _Clusters(of, tuple(order[: len(labels)]))
+    elif design == "fitted":
+        dgp = _Fitted(of, of.law if law is None else law)
+        if law is not None:
+            truth = {name: _Truth(*pair) for name, pair in _pseudo_true(of, law).items()}
+    study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, truth=truth)
+    found = study.run(reps, seed=seed, n_jobs=n_jobs, progress=progress)
+    units = len(dgp.members) if design == "cluster" else of.rows
+    return SelfCheck(found, design, law is not None, units, of.clusters if design == "cluster" else ())
+
+
+@dataclass(frozen=True, eq=False)
+class SelfCheck:
+    """A result checked by simulation: the study behind it, a table, and a verdict in a sentence.
+
+    ``study`` holds the replications; ``design`` says how data were drawn, ``other_law`` whether from a law that is not the
+    fitted one; ``units`` rows or clusters were drawn.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ PSI").fit(de.datasets.spector())
+    >>> check = res.monte_carlo(200, seed=1)
+    >>> check.table().columns.tolist()[:4]
+    ['truth', 'bias', 'bias_mcse', 'se_ratio']
+    """
+
+    study: MonteCarloResults
+    design: str
+    other_law: bool
+    units: int
+    clusters: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Truth, bias, ratio of model to empirical standard error, coverage and size (rejections of the truth), with MC SEs."""
+        wide = self.study.table().droplevel(["cell", "estimator"])
+        nan = pd.Series(np.nan, index=wide.index)
+        found = {"truth": wide["truth"], "bias": wide["bias"], "bias_mcse": wide["bias_mcse"]}
+        for name, source, shift, scale in (("se_ratio", "relative_error", 1.0, 100.0), ("coverage", "coverage", 0.0, 1.0)):
+            found[name] = wide.get(source, nan) / scale + shift
+            found[f"{name}_mcse"] = wide.get(f"{source}_mcse", nan) / scale
+        found["size"], found["size_mcse"] = 1 - found["coverage"], found["coverage_mcse"]
+        found |= {name: wide[name] for name in ("empirical_se", "model_se", "n_sim") if name in wide}
+        if self.other_law:
+            found["truth_error"] = wide["truth_mcse"]
+        return pd.DataFrame(found)
+
+    @property
+    def premise(self) -> str:
+        """What the verdict supposes."""
+        if self.other_law:
+            return "If the law given is right"
+        words = {
+            "fitted": "",
+            "pairs": " and the sample's rows stand for all",
+            "cluster": f" and the sample's {self.units} clusters stand for all",
+        }
+        return f"If the fitted model is right{words[self.design]}"
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is off by more than Monte Carlo error, and by enough to matter."""
+        table, level = self.table(), self.study.task.level
+        critical = -special.ndtri(CHANCE / (6 * max(len(table), 1)))
+        found = []
+        for name, row in table.iterrows():
+            error = math.hypot(row["bias_mcse"], row.get("truth_error", 0.0))
+            share = row["bias"] / row.get("empirical_se", np.nan)
+            if abs(row["bias"]) > critical * error and abs(share) > BIAS:
+                found.append(f"{name} is off by {number(row['bias'])}, {abs(share):.2f} of its standard error")
+            ratio = row["se_ratio"]
+            if abs(ratio - 1) > max(RATIO, critical * row["se_ratio_mcse"]):
+                found.append(f"standard errors of {name} are too {'small' if ratio < 1 else 'large'}: {ratio:.2f} of the truth")
+            nominal = math.sqrt(level * (1 - level) / max(row["n_sim"], 1))
+            if abs(row["coverage"] - level) > max(COVERAGE, critical * max(row["coverage_mcse"], nominal)):
+                found.append(f"{100 * level:g}% intervals of {name} cover {row['coverage']:.3f}")
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on bias, standard errors and intervals."""
+        table, troubles = self.table(), self.troubles
+        done, failed = len(self.study.done[0]), self.study.failed()
+        if troubles:
+            return f"{self.premise}, this estimator has trouble at this sample: {'; '.join(troubles)}."
+        low, high = table["se_ratio"].min(), table["se_ratio"].max()
+        covers = f"{table['coverage'].min():.3f} to {table['coverage'].max():.3f}"
+        text = (
+            f"{self.premise}, nothing is wrong that {done:,} replications can see: standard errors are {low:.2f} to {high:.2f} "
+        )
+        text += f"of the spread of the estimates and {100 * self.study.task.level:g}% intervals cover {covers}"
+        return text + (f"; {failed:,} replications failed." if failed else ".")
+
+    def summary(self) -> Summary:
+        """The table with the verdict under it."""
+        rows = []
+        for _, row in self.table().iterrows():
+            pairs = [f"{row[n]:.3f} ({row[f'{n}_mcse']:.3f})" for n in ("se_ratio", "coverage")]
+            bias = f"{number(row['bias'])} ({number(row['bias_mcse'])})"
+            rows.append((number(row["truth"]), bias, *pairs, f"{row['size']:.3f}"))
+        what = "pseudo-true" if self.other_law else "truth"
+        section = Section(
+            (what, "bias (MC SE)", "SE ratio (MC SE)", "coverage (MC SE)", "size"), tuple(self.table().index), tuple(rows)
+        )
+        drawn = {
+            "fitted": f"outcomes of {self.units:,} rows",
+            "pairs": f"{self.units:,} rows",
+            "cluster": f"{self.units:,} clusters",
+        }
+        left = (("Replications", f"{len(self.study.done[0]):,}"), ("Drawn", drawn[self.design]))
+        right = (("Seed", str(self.study.seed)), ("Failed", f"{self.study.failed():,}"))
+        notes = ["SE ratio: model / empirical. Size: share that reject the truth (MC SE of coverage)."]
+        told = self.study.warnings.groupby("warning", sort=False)["count"].sum()
+        notes += [f"{warning} in {count:,} replications." for warning, count in told.items()]
+        if self.other_law:
+            notes.append("Pseudo-true values: what the estimator aims at under the law given, from one large fit.")
+        if self.design == "fitted" and not self.other_law:
+            notes.append("Outcomes are drawn independently, covariates are those of the sample.")
+        return Summary("Monte Carlo check", (left, right), (section,), (self.verdict, *notes))
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"<Monte Carlo check: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
