@@ -164,15 +164,18 @@ class Rows:
         return codes.astype(np.intp), len(inside)
 
     def order(self, time: str) -> NDArray[np.intp]:
-        """Positions (m,) of the rows that count in the order of a time column."""
+        """Positions of the rows that count, in the order of a time column; −1 for separated rows, which keep their period."""
         times = self.design.times(time)
-        if self.overlapped is not None:
-            times = times[self.overlapped]
         if len(np.unique(times)) < len(times):
             raise DataError(
                 f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster."
             )
-        return np.argsort(times, kind="stable")
+        order = np.argsort(times, kind="stable")
+        if self.overlapped is None:
+            return order
+        position = np.full(len(times), -1, dtype=np.intp)
+        position[self.overlapped] = np.arange(len(self.overlapped))
+        return position[order]
 
 
 def _blocks(design: Design) -> tuple[Block, ...]:
@@ -356,6 +359,9 @@ def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, d
     if torn.any():
         names = ", ".join(name for name, t in zip(design.spec.names, torn, strict=True) if t)
         words += f" The data do not determine the sign of {names}: NaN."
+    others = len(design.y) - len(separation.rows)
+    if others and model.separation == "warn":
+        words += f" Standard errors of finite coefficients rest on the other {others} rows and count the clusters among these."
     if model.separation == "raise":
         raise SeparationError(words)
     if model.separation == "firth":

@@ -202,7 +202,7 @@ def covariance(
     estimate : MEstimate with k coefficients.
     kind : a value that `resolve_kind` has checked.
     codes : column names → (codes (n,) from 0, number of clusters), called for `Cluster`.
-    order : time column → positions (n,) in time order, called for `HAC`.
+    order : time column → positions in time order, −1 for a row whose score is zero in the limit (separation), called for `HAC`.
 
     Returns
     -------
@@ -228,8 +228,9 @@ def _computed(
     if isinstance(kind, Cluster):
         return _cluster(estimate, kind, codes)
     if isinstance(kind, HAC):
-        lags = int(4 * (n / 100) ** (2 / 9)) if kind.lags is None else kind.lags
-        inner = _hac_meat(estimate, order(kind.time), lags)
+        ordered = order(kind.time)
+        lags = int(4 * (len(ordered) / 100) ** (2 / 9)) if kind.lags is None else kind.lags
+        inner = _hac_meat(estimate, ordered, lags)
         note = f"HAC: Bartlett weights up to lag {lags} in the order of {kind.time}."
         return _sandwich(estimate, inner, f"HAC, {lags} lags", note, n - k)
     if kind == "nonrobust":
@@ -302,7 +303,8 @@ def _group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tu
 def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
     if lags >= len(order):
         raise DataError(f"HAC with {lags} lags needs more than {lags} rows; there are {len(order)}.")
-    S = np.concatenate([np.zeros((0, len(estimate.inner))), *(part.scores @ estimate.inner for part in estimate.source())])[order]
+    zero = np.zeros((1, len(estimate.inner)))  # the last row, which is position −1
+    S = np.concatenate([*(part.scores @ estimate.inner for part in estimate.source()), zero])[order]
     meat = S.T @ S
     for lag in range(1, lags + 1):
         G = S[lag:].T @ S[:-lag]

@@ -110,3 +110,19 @@ def test_many_decided_levels_keep_their_signs() -> None:
     p = res.predict(data)
     np.testing.assert_array_equal(p[pure], y[pure])
     np.testing.assert_allclose(p[~pure], rest.fittedvalues, rtol=1e-9)
+
+
+def test_hac_keeps_the_periods_of_separated_rows() -> None:
+    """The same errors as a fit whose offset pushes the separated rows to the limit; the warning says what they rest on."""
+    rng = np.random.default_rng(8)
+    x, d, t = rng.normal(size=120), np.arange(120) % 5 == 2, rng.permutation(120)
+    y = np.where(d, 1, x + rng.logistic(size=120) > 0).astype(int)
+    data = pd.DataFrame({"y": y, "x": x, "d": d.astype(int), "t": t, "far": 60.0 * d})
+    pushed = de.Logit("y ~ x", offset="far").fit(data)
+    with pytest.warns(SeparationWarning, match="rest on the other 96 rows and count the clusters among these"):
+        res = de.Logit("y ~ x + d").fit(data)
+    for lags in (0, 3, None):
+        cov = de.HAC("t", lags=lags)
+        ours, limit = res.with_cov(cov), pushed.with_cov(cov)
+        assert ours.covariance.label == limit.covariance.label
+        np.testing.assert_allclose(ours.bse[["Intercept", "x"]], limit.bse, rtol=1e-10)
