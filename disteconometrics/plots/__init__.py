@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from disteconometrics.plots.diagnostics import calibration, influence, roc
     from disteconometrics.plots.estimates import coefficients, effect
+    from disteconometrics.plots.studies import lollipop, nested_loop, standard_errors, zipper
 
-__all__ = ["calibration", "coefficients", "effect", "influence", "roc"]
+__all__ = ["calibration", "coefficients", "effect", "influence", "lollipop", "nested_loop", "roc", "standard_errors", "zipper"]
 
 _HOME = {
     "calibration": "disteconometrics.plots.diagnostics",
@@ -17,6 +18,7 @@ _HOME = {
     "roc": "disteconometrics.plots.diagnostics",
     "coefficients": "disteconometrics.plots.estimates",
     "effect": "disteconometrics.plots.estimates",
+    **dict.fromkeys(("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"),
 }
 
 
