@@ -9,6 +9,12 @@ TYPE_CHECKING = False  # as in typing, whose import would cost more than the pac
 if TYPE_CHECKING:
     from disteconometrics import datasets, plots
     from disteconometrics.distributions.bernoulli import Bernoulli
+    from disteconometrics.distributions.empirical import Empirical
+    from disteconometrics.distributions.families import Logistic, Normal, Uniform
+    from disteconometrics.distributions.law import Law
+    from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
+    from disteconometrics.distributions.mixture import Mixture
+    from disteconometrics.distributions.transformed import law
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.probit import Probit
@@ -20,15 +26,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HAC",
+    "Affine",
     "Bernoulli",
     "Cluster",
+    "Empirical",
+    "Exp",
+    "Law",
+    "Logistic",
     "Logit",
+    "LogitMap",
+    "Mixture",
     "MonteCarlo",
+    "Normal",
     "Probit",
+    "Standardize",
+    "Uniform",
     "bootstrap",
     "compare",
     "datasets",
     "errors",
+    "law",
     "load",
     "n_sim",
     "performance",
@@ -38,14 +55,25 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
+    "Affine": "disteconometrics.distributions.maps",
     "Bernoulli": "disteconometrics.distributions.bernoulli",
     "Cluster": "disteconometrics.inference.covariance",
+    "Empirical": "disteconometrics.distributions.empirical",
+    "Exp": "disteconometrics.distributions.maps",
     "HAC": "disteconometrics.inference.covariance",
+    "Law": "disteconometrics.distributions.law",
+    "Logistic": "disteconometrics.distributions.families",
     "Logit": "disteconometrics.estimators.logit",
+    "LogitMap": "disteconometrics.distributions.maps",
+    "Mixture": "disteconometrics.distributions.mixture",
     "MonteCarlo": "disteconometrics.simulate.study",
+    "Normal": "disteconometrics.distributions.families",
     "Probit": "disteconometrics.estimators.probit",
+    "Standardize": "disteconometrics.distributions.maps",
+    "Uniform": "disteconometrics.distributions.families",
     "bootstrap": "disteconometrics.inference.bootstrap",
     "compare": "disteconometrics.report.comparison",
+    "law": "disteconometrics.distributions.transformed",
     "load": "disteconometrics.estimators.loading",
     "n_sim": "disteconometrics.simulate.measures",
     "performance": "disteconometrics.simulate.measures",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.distributions.law import Law, floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Bernoulli"]
@@ -16,18 +17,9 @@ __all__ = ["Bernoulli"]
 Array = NDArray[np.float64]
 
 
-def _floats(given: Any, what: str) -> Array:
-    try:
-        values = np.asarray(given)
-        if values.dtype.kind in "buifO":
-            return values.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        pass
-    raise OptionError(f"{what} must be numbers; got {str(given)[:60]!r}.")
-
-
+@final
 @dataclass(frozen=True, eq=False)
-class Bernoulli:
+class Bernoulli(Law):
     """Bernoulli laws of an outcome coded 0 and 1.
 
     Parameters
@@ -53,78 +45,58 @@ class Bernoulli:
     success: str = "1"
     complement: Array | None = None
 
+    discrete = True
+
     def __post_init__(self) -> None:
         for name in ("probability", "complement") if self.complement is not None else ("probability",):
-            p = _floats(getattr(self, name), f"Each {name}")
+            p = floats(getattr(self, name), f"Each {name}")
             if p.ndim != 1 or np.any((p < 0) | (p > 1)):
                 raise OptionError(f"{name} must be one number between 0 and 1 per row, in a list or array of one dimension.")
             object.__setattr__(self, name, p)
         if self.complement is not None and self.complement.shape != self.probability.shape:
             raise OptionError(f"complement has {len(self.complement)} rows, probability {len(self.probability)}.")
 
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """(n,)."""
+        return self.probability.shape
+
+    def support(self) -> tuple[Array, Array]:
+        """0 and 1, also where one of them has no mass."""
+        return 0 * self.probability, 1 + 0 * self.probability
+
     def _failure(self) -> Array:
         return 1 - self.probability if self.complement is None else self.complement
 
-    def _match(self, y: Any) -> tuple[Array, Array, Array]:
-        """Outcomes, their probabilities of 1 and of 0 in one shape: y scalar or (n,) row by row, (1 or n, m) as a grid."""
-        y = _floats(y, "Outcomes")
+    def _pdf(self, y: Array) -> Array:
+        p, q = self.probability[:, None], self._failure()[:, None]
+        return np.where(y == 1, p, np.where(y == 0, q, 0.0))
+
+    def _logpdf(self, y: Array) -> Array:
+        return np.asarray(np.log(self._pdf(y)))
+
+    def _cdf(self, y: Array) -> Array:
+        return np.where(y < 1, self._failure()[:, None], 1.0)
+
+    def _sf(self, y: Array) -> Array:
+        return np.where(y < 1, self.probability[:, None], 0.0)
+
+    def _quantile(self, tau: Array) -> Array:
+        return np.where(tau <= self._failure()[:, None], 0.0, 1.0)
+
+    def _isf(self, tau: Array) -> Array:
+        return np.where(self.probability[:, None] <= tau, 0.0, 1.0)
+
+    def _expect(self, function: Callable[[Array], Array]) -> Array:
+        at = function(np.tile([0.0, 1.0], (len(self.probability), 1)))
         p, q = self.probability, self._failure()
-        if y.ndim == 2:
-            if y.shape[0] not in (1, len(p)):
-                raise OptionError(f"A grid of outcomes needs 1 or {len(p)} rows; got {y.shape}.")
-            return np.broadcast_to(y, (len(p), y.shape[1])), p[:, None], q[:, None]
-        if y.shape not in ((), p.shape):
-            raise OptionError(
-                f"Outcomes of shape {y.shape} do not match {len(p)} rows; give a scalar, ({len(p)},) or (1, m) for a grid."
-            )
-        return np.broadcast_to(y, p.shape), p, q
+        return np.asarray(np.where(q > 0, q * at[:, 0], 0.0) + np.where(p > 0, p * at[:, 1], 0.0) + 0 * p)
 
-    def pdf(self, y: Any) -> Array:
-        """Probability of the outcome (mass, not density), shape of the match of y (n,) or (n, m) with the rows."""
-        y, p, q = self._match(y)
-        return np.where(np.isnan(p) | np.isnan(y), np.nan, np.where(y == 1, p, np.where(y == 0, q, 0.0)))
+    def _mean(self) -> Array:
+        return self.probability
 
-    def logpdf(self, y: Any) -> Array:
-        """Natural logarithm of `pdf`; −inf outside {0, 1}."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.pdf(y)))
-
-    def cdf(self, y: Any) -> Array:
-        """P(outcome ≤ y)."""
-        y, p, q = self._match(y)
-        return np.where(np.isnan(p) | np.isnan(y), np.nan, np.where(y < 0, 0.0, np.where(y < 1, q, 1.0)))
-
-    def quantile(self, tau: Any) -> Array:
-        """Left-inverse quantiles inf{y : F(y) ≥ τ} for τ in [0, 1], shape (n,) + τ.shape."""
-        tau = _floats(tau, "Quantile levels")
-        if np.any(~((tau >= 0) & (tau <= 1))):
-            raise OptionError("Quantile levels τ lie between 0 and 1.")
-        q = self._failure().reshape((-1,) + (1,) * tau.ndim)
-        missing = np.isnan(self.probability).reshape(q.shape)
-        return np.where(missing, np.nan, np.where(tau == 0, -np.inf, np.where(tau <= q, 0.0, 1.0)))
-
-    def mean(self) -> Array:
-        """P(y = 1), (n,)."""
-        return self.probability.copy()
-
-    def var(self) -> Array:
-        """p(1 − p), (n,)."""
+    def _var(self) -> Array:
         return self.probability * self._failure()
 
-    def std(self) -> Array:
-        """√(p(1 − p)), (n,)."""
-        return np.asarray(np.sqrt(self.var()))
-
-    def sample(self, m: int, *, seed: int | np.random.Generator | None = None) -> Array:
-        """m draws for every row, (n, m); the same seed gives the same draws, and no global state is used.
-
-        A Generator is spawned from, not advanced.
-        """
-        if isinstance(m, bool) or not isinstance(m, Integral) or m < 0:
-            raise OptionError(f"m={m!r}: give the number of draws per row, a whole number of at least 0.")
-        if isinstance(seed, np.random.Generator):
-            seed = seed.spawn(1)[0]
-        rng = np.random.default_rng(seed)
-        draws = (rng.random((len(self.probability), m)) < self.probability[:, None]).astype(np.float64)
-        draws[np.isnan(self.probability)] = np.nan
-        return draws
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        return np.asarray(rng.random((len(self.probability), m)) < self.probability[:, None], dtype=np.float64)

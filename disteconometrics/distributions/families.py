@@ -1,0 +1,233 @@
+"""Laws with two parameters that everything else builds on: normal, logistic, uniform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.distributions.law import Law, batch_of
+from disteconometrics.errors import OptionError
+
+__all__ = ["Logistic", "Normal", "Uniform"]
+
+Array = NDArray[np.float64]
+
+LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
+
+
+def _column(parameter: Any) -> Array:
+    """A parameter of batch shape beside outcomes of batch + (m,)."""
+    column: Array = np.asarray(parameter, dtype=np.float64)[..., None]
+    return column
+
+
+def _location_scale(law: Law, loc: str, scale: str) -> None:
+    """Set two fields in their batch shape, the second positive."""
+    a, b = batch_of(**{loc: getattr(law, loc), scale: getattr(law, scale)})
+    if np.any(b <= 0) or np.any(np.isinf(a) | np.isinf(b)):
+        raise OptionError(f"{scale} must be positive and finite, {loc} finite.")
+    object.__setattr__(law, loc, a)
+    object.__setattr__(law, scale, b)
+
+
+def _line(parameters: Array) -> tuple[Array, Array]:
+    """The whole line, NaN where parameters are missing."""
+    missing = np.isnan(parameters)
+    return np.where(missing, np.nan, -np.inf), np.where(missing, np.nan, np.inf)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Normal(Law):
+    """Normal laws.
+
+    Parameters
+    ----------
+    loc : float or (n,) float64 array, the mean.
+    scale : float or (n,) float64 array, the standard deviation, positive.
+
+    Raises
+    ------
+    OptionError
+        If a scale is not positive, or lengths differ.
+
+    Examples
+    --------
+    >>> law = Normal([0.0, 1.0], 2.0)
+    >>> law.cdf(0.0).round(4), law.quantile([0.5, 0.975]).round(2).tolist()
+    (array([0.5   , 0.3085]), [[0.0, 3.92], [1.0, 4.92]])
+    """
+
+    loc: Array | float = 0.0
+    scale: Array | float = 1.0
+
+    def __post_init__(self) -> None:
+        _location_scale(self, "loc", "scale")
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return np.shape(self.loc)
+
+    def support(self) -> tuple[Array, Array]:
+        """The line."""
+        return _line(self.loc + np.asarray(self.scale))
+
+    def _z(self, y: Array) -> Array:
+        return (y - _column(self.loc)) / _column(self.scale)
+
+    def _logpdf(self, y: Array) -> Array:
+        return np.asarray(-0.5 * self._z(y) ** 2 - np.log(_column(self.scale)) - LOG_ROOT_2PI)
+
+    def _cdf(self, y: Array) -> Array:
+        return np.asarray(special.ndtr(self._z(y)))
+
+    def _sf(self, y: Array) -> Array:
+        return np.asarray(special.ndtr(-self._z(y)))
+
+    def _quantile(self, tau: Array) -> Array:
+        return np.asarray(_column(self.loc) + _column(self.scale) * special.ndtri(tau))
+
+    def _isf(self, tau: Array) -> Array:
+        return np.asarray(_column(self.loc) - _column(self.scale) * special.ndtri(tau))
+
+    def _mean(self) -> Array:
+        return np.asarray(self.loc)
+
+    def _var(self) -> Array:
+        return np.asarray(self.scale) ** 2
+
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        draws = rng.standard_normal((*self.batch_shape, m))
+        return _column(self.loc) + _column(self.scale) * draws
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Logistic(Law):
+    """Logistic laws, F(y) = 1/(1 + exp(−(y − loc)/scale)).
+
+    Parameters
+    ----------
+    loc : float or (n,) float64 array, mean and median.
+    scale : float or (n,) float64 array, positive; the standard deviation is scale·π/√3.
+
+    Raises
+    ------
+    OptionError
+        If a scale is not positive, or lengths differ.
+
+    Examples
+    --------
+    >>> Logistic().quantile(0.75).round(4), Logistic().var().round(4)
+    (np.float64(1.0986), np.float64(3.2899))
+    """
+
+    loc: Array | float = 0.0
+    scale: Array | float = 1.0
+
+    def __post_init__(self) -> None:
+        _location_scale(self, "loc", "scale")
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return np.shape(self.loc)
+
+    def support(self) -> tuple[Array, Array]:
+        """The line."""
+        return _line(self.loc + np.asarray(self.scale))
+
+    def _z(self, y: Array) -> Array:
+        return (y - _column(self.loc)) / _column(self.scale)
+
+    def _logpdf(self, y: Array) -> Array:
+        size = np.abs(self._z(y))
+        return np.asarray(-size - 2 * np.log1p(np.exp(-size)) - np.log(_column(self.scale)))
+
+    def _cdf(self, y: Array) -> Array:
+        return 1 / (1 + np.exp(-self._z(y)))
+
+    def _sf(self, y: Array) -> Array:
+        return 1 / (1 + np.exp(self._z(y)))
+
+    def _quantile(self, tau: Array) -> Array:
+        return np.asarray(_column(self.loc) + _column(self.scale) * (np.log(tau) - np.log1p(-tau)))
+
+    def _isf(self, tau: Array) -> Array:
+        return np.asarray(_column(self.loc) - _column(self.scale) * (np.log(tau) - np.log1p(-tau)))
+
+    def _mean(self) -> Array:
+        return np.asarray(self.loc)
+
+    def _var(self) -> Array:
+        return np.asarray(self.scale) ** 2 * np.pi**2 / 3
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Uniform(Law):
+    """Uniform laws on [low, high].
+
+    Parameters
+    ----------
+    low, high : float or (n,) float64 array, low < high.
+
+    Raises
+    ------
+    OptionError
+        If the ends are not finite or not in order.
+
+    Examples
+    --------
+    >>> Uniform(1, 2).mean(), Uniform(1, 2).pdf([1.5, 3.0])
+    (np.float64(1.5), array([1., 0.]))
+    """
+
+    low: Array | float = 0.0
+    high: Array | float = 1.0
+
+    def __post_init__(self) -> None:
+        low, high = batch_of(low=self.low, high=self.high)
+        if np.any(low >= high) or np.any(np.isinf(high - low)):
+            raise OptionError("low and high must be finite, low below high.")
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return np.shape(self.low)
+
+    def support(self) -> tuple[Array, Array]:
+        """low and high."""
+        missing = np.isnan(self.high - np.asarray(self.low))
+        return np.where(missing, np.nan, self.low), np.where(missing, np.nan, self.high)
+
+    def _width(self) -> Array:
+        return np.asarray(self.high - np.asarray(self.low))
+
+    def _logpdf(self, y: Array) -> Array:
+        return np.broadcast_to(-np.log(self._width())[..., None], y.shape)
+
+    def _cdf(self, y: Array) -> Array:
+        return (y - _column(self.low)) / _column(self._width())
+
+    def _sf(self, y: Array) -> Array:
+        return (_column(self.high) - y) / _column(self._width())
+
+    def _quantile(self, tau: Array) -> Array:
+        return _column(self.low) + _column(self._width()) * tau
+
+    def _isf(self, tau: Array) -> Array:
+        return _column(self.high) - _column(self._width()) * tau
+
+    def _mean(self) -> Array:
+        return np.asarray(self.low) + self._width() / 2
+
+    def _var(self) -> Array:
+        return self._width() ** 2 / 12

@@ -1,0 +1,162 @@
+"""Functionals of a law by name: ``mean``, ``q[0.9]``, ``gini``, ``prob[0,10]``, or any function of a law.
+
+A name may carry numbers in brackets.  The functional acts on the outcome as the formula writes it; measures of inequality need
+a positive outcome that is not a logarithm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.distributions.law import Law
+from disteconometrics.errors import OptionError
+
+__all__ = ["FUNCTIONALS", "evaluate", "functional_name"]
+
+Array = NDArray[np.float64]
+Functional = Callable[..., Any]
+
+
+def _probability(law: Law, low: float, high: float) -> Array:
+    """P(low ≤ Y ≤ high), from the nearer tail."""
+    if not low <= high:
+        raise OptionError(f"prob[{low:g},{high:g}] needs its ends in order.")
+    atom = law.pdf(low) if law.discrete else 0.0
+    below, above = law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)
+    return np.where(law.cdf(low) < 0.5, below, above) + atom
+
+
+def _positive(law: Law, name: str) -> None:
+    logged = (law.outcome or "").removeprefix("np.").startswith("log")
+    if logged or np.any(law.support()[0] < 0):
+        of = f"{law.outcome!r}" if law.outcome else "an outcome that may be negative"
+        raise OptionError(
+            f"{name!r} is for a positive outcome in its own units, and this law is of {of}; change scale first, e.g. "
+            "law.on('wage') for an outcome log(wage), or law.on(de.Exp())."
+        )
+
+
+def _quantile_ratio(law: Law, above: float, below: float) -> Array:
+    q = law.quantile([below, above])
+    return q[..., 1] / q[..., 0]
+
+
+def _gini(law: Law) -> Array:
+    """E[Y·(2F(Y) − 1)]/E Y, F at the middle of its jumps."""
+
+    def ranked(y: Array) -> Array:
+        return y * ((law._cdf(y) - law._sf(y)) - (law._pdf(y) if law.discrete else 0.0))
+
+    with np.errstate(all="ignore"):
+        return np.asarray((law._expect if law.discrete else law._integrate)(_matched(law, ranked))) / law.mean()
+
+
+def _matched(law: Law, function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function of outcomes batch + (m,), made to take any shape where the law has no rows."""
+    if law.batch_shape:
+        return function
+    return lambda y: function(np.ravel(y)).reshape(np.shape(y))
+
+
+def _theil(law: Law) -> Array:
+    mean = np.asarray(law.mean())
+    return law.expect(lambda y: np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)), 0.0)) / mean - np.log(mean)
+
+
+def _lorenz(law: Law, share: float) -> Array:
+    """Part of the total that the poorest share holds."""
+    q = np.asarray(law.quantile(share))
+    below = law.expect(lambda y: np.where(y < q[..., None], y, 0.0))
+    at = q * (share - law.cdf(q) + (law.pdf(q) if law.discrete else 0.0))
+    return (below + at) / law.mean()
+
+
+def _log(law: Law) -> Callable[[Array], Array]:
+    """The logarithm; of a continuous law's quantiles that round to zero, of the smallest number instead."""
+    return np.log if law.discrete else lambda y: np.log(np.maximum(y, 5e-324))
+
+
+def _var_log(law: Law) -> Array:
+    log = _log(law)
+    mean = np.asarray(law.expect(log))
+    return law.expect(lambda y: (log(y) - mean[..., None]) ** 2)
+
+
+# name: (how many numbers in brackets, whether the outcome must be positive, function of the law and those numbers)
+FUNCTIONALS: dict[str, tuple[int, bool, Functional]] = {
+    "mean": (0, False, lambda law: law.mean()),
+    "var": (0, False, lambda law: law.var()),
+    "std": (0, False, lambda law: law.std()),
+    "median": (0, False, lambda law: law.quantile(0.5)),
+    "iqr": (0, False, lambda law: law.quantile(0.75) - law.quantile(0.25)),
+    "q": (1, False, lambda law, tau: law.quantile(tau)),
+    "pdf": (1, False, lambda law, y: law.pdf(y)),
+    "cdf": (1, False, lambda law, y: law.cdf(y)),
+    "sf": (1, False, lambda law, y: law.sf(y)),
+    "prob": (2, False, _probability),
+    "p90p10": (0, True, lambda law: _quantile_ratio(law, 0.9, 0.1)),
+    "p90p50": (0, True, lambda law: _quantile_ratio(law, 0.9, 0.5)),
+    "p50p10": (0, True, lambda law: _quantile_ratio(law, 0.5, 0.1)),
+    "gini": (0, True, _gini),
+    "theil": (0, True, _theil),
+    "mld": (0, True, lambda law: np.log(law.mean()) - law.expect(_log(law))),
+    "var_log": (0, True, _var_log),
+    "lorenz": (1, True, _lorenz),
+}
+_NAME = re.compile(r"([A-Za-z_]\w*)(?:\[([^\[\]]*)\])?")
+
+
+def functional_name(functional: str | Callable[..., Any]) -> str:
+    """The name that a functional has in a table: its own, or that of the function.
+
+    Examples
+    --------
+    >>> functional_name("q[0.9]"), functional_name(np.median)
+    ('q[0.9]', 'median')
+    """
+    return functional if isinstance(functional, str) else str(getattr(functional, "__name__", functional))
+
+
+def _parsed(name: str) -> tuple[str, list[float]]:
+    found = _NAME.fullmatch(name.replace(" ", ""))
+    try:
+        numbers = [float(part) for part in found[2].split(",")] if found and found[2] is not None else []
+    except ValueError:
+        found, numbers = None, []
+    if found is None or found[1] not in FUNCTIONALS or len(numbers) != FUNCTIONALS[found[1]][0] or np.isnan(numbers).any():
+        known = ", ".join(f + ["", "[a]", "[a,b]"][count] for f, (count, _, _) in FUNCTIONALS.items())
+        raise OptionError(f"functional {name!r} is not known; use one of {known}, or a function of a law.")
+    return found[1], numbers
+
+
+def evaluate(law: Law, functional: str | Callable[[Law], Any]) -> Array:
+    """A functional of a law, batch shape.
+
+    Raises
+    ------
+    OptionError
+        If the name is not known, or it needs a positive outcome and the law's is not.
+
+    Examples
+    --------
+    >>> from disteconometrics import Uniform
+    >>> evaluate(Uniform(0, 1), "gini").round(10), evaluate(Uniform(0, 2), lambda law: law.quantile(0.75) ** 2)
+    (np.float64(0.3333333333), np.float64(2.25))
+    """
+    if isinstance(functional, str):
+        head, numbers = _parsed(functional)
+        _, positive, function = FUNCTIONALS[head]
+        if positive:
+            _positive(law, functional)
+        return np.asarray(function(law, *numbers))[()]
+    if not callable(functional):
+        raise OptionError(f"A functional is a name or a function of a law; got {functional!r}.")
+    value = np.asarray(functional(law), dtype=np.float64)
+    if value.shape not in ((), law.batch_shape):
+        raise OptionError(f"{functional_name(functional)} gives shape {value.shape}; one number per row is needed.")
+    return value[()]

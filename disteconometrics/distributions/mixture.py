@@ -1,0 +1,237 @@
+"""Mixtures: of several laws row by row, and of a law's own rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.distributions.law import Law, floats
+from disteconometrics.errors import OptionError
+
+__all__ = ["Average", "Mixture", "average"]
+
+Array = NDArray[np.float64]
+
+CELLS = 2_000_000  # of rows × outcomes at a time
+
+
+class _Blend(Law):
+    """A law whose distribution function is a weighted mean of others'."""
+
+    @abstractmethod
+    def _blend(self, hook: str, y: Array) -> Array:
+        """Weighted mean of a hook over the components."""
+
+    @abstractmethod
+    def _log_blend(self, y: Array) -> Array:
+        """Logarithm of the weighted mean of densities, from log densities."""
+
+    def _logpdf(self, y: Array) -> Array:
+        return self._log_blend(y)
+
+    def _pdf(self, y: Array) -> Array:
+        return self._blend("_pdf", y)
+
+    def _cdf(self, y: Array) -> Array:
+        return self._blend("_cdf", y)
+
+    def _sf(self, y: Array) -> Array:
+        return self._blend("_sf", y)
+
+
+def _shares(weights: Any, shape: tuple[int, ...], what: str) -> Array:
+    w = floats(weights, what)
+    if w.shape != shape and w.shape != shape[-1:]:
+        raise OptionError(f"{what} have shape {w.shape}; {shape} is needed.")
+    if np.any(~(w >= 0)) or np.any(np.isinf(w)) or np.any(w.sum(axis=-1) <= 0):
+        raise OptionError(f"{what} must be finite and not negative, with a positive sum.")
+    return np.asarray(w / w.sum(axis=-1, keepdims=True))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mixture(_Blend):
+    """A mixture of laws, row by row: F(y) = Σ_k w_k F_k(y).
+
+    Parameters
+    ----------
+    laws : sequence of K laws of batch shape (n,) or (), all continuous or all discrete.
+    weights : (K,) or (n, K) float64 array or None (equal), not negative; scaled to sum to one.
+
+    Raises
+    ------
+    OptionError
+        If the laws do not fit together or weights are not as described.
+
+    Examples
+    --------
+    >>> from disteconometrics import Normal
+    >>> bimodal = Mixture([Normal(-1, 0.5), Normal(1, 0.75)])
+    >>> float(bimodal.mean()), float(bimodal.std().round(4)), float(bimodal.quantile(0.5).round(4))
+    (0.0, 1.1859, -0.2)
+    """
+
+    laws: tuple[Law, ...]
+    weights: Array | None = None
+
+    def __post_init__(self) -> None:
+        laws: Sequence[Law] = tuple(self.laws)
+        if not laws or not all(isinstance(law, Law) for law in laws):
+            raise OptionError("A mixture needs at least one law; wrap scipy's with de.law(...).")
+        if len({law.discrete for law in laws}) > 1:
+            raise OptionError("A mixture is of continuous laws or of discrete ones: masses and densities have no common unit.")
+        sizes = {law.batch_shape for law in laws} - {()}
+        if len(sizes) > 1:
+            raise OptionError(f"The laws of a mixture have different numbers of rows: {sorted(sizes)}.")
+        batch = next(iter(sizes), ())
+        w = np.ones(len(laws)) if self.weights is None else floats(self.weights, "Weights of a mixture")
+        if w.ndim == 2 and not batch:
+            batch = w.shape[:1]
+        object.__setattr__(self, "laws", laws)
+        object.__setattr__(self, "weights", _shares(w, (*batch, len(laws)), "Weights of a mixture"))
+        object.__setattr__(self, "_batch", batch)
+        object.__setattr__(self, "discrete", laws[0].discrete)
+
+    _batch: tuple[int, ...] = ()
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return self._batch
+
+    def support(self) -> tuple[Array, Array]:
+        """From the lowest to the highest end of the laws."""
+        ends = [law.support() for law in self.laws]
+        low, high = ends[0]
+        for a, b in ends[1:]:
+            low, high = np.minimum(low, a), np.maximum(high, b)
+        return np.broadcast_to(low, self._batch), np.broadcast_to(high, self._batch)
+
+    def _weight(self, k: int) -> Array:
+        return np.asarray(self.weights)[..., k, None]
+
+    def _blend(self, hook: str, y: Array) -> Array:
+        return np.asarray(sum(self._weight(k) * law._extended(hook, y) for k, law in enumerate(self.laws)))
+
+    def _log_blend(self, y: Array) -> Array:
+        parts = [np.log(self._weight(k)) + law._extended("_logpdf", y) for k, law in enumerate(self.laws)]
+        return np.asarray(np.logaddexp.reduce(np.stack(np.broadcast_arrays(*parts)), axis=0))
+
+    def _expect(self, function: Callable[[Array], Array]) -> Array:
+        return np.asarray(sum(self._weight(k)[..., 0] * law._expect(function) for k, law in enumerate(self.laws)))
+
+    def _var(self) -> Array:
+        mean, weights = self._mean(), [self._weight(k)[..., 0] for k in range(len(self.laws))]
+        parts = zip(weights, self.laws, strict=True)
+        return np.asarray(sum(w * (law._var() + (law._mean() - mean) ** 2) for w, law in parts))
+
+    def _mean(self) -> Array:
+        return np.asarray(sum(self._weight(k)[..., 0] * law._mean() for k, law in enumerate(self.laws)))
+
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        which = (rng.random((*self._batch, m))[..., None] >= np.cumsum(np.asarray(self.weights), axis=-1)[..., None, :-1]).sum(
+            axis=-1
+        )
+        draws = np.zeros((*self._batch, m))
+        for k, law in enumerate(self.laws):
+            drawn = law._draw(rng, m) if law.batch_shape == self._batch else law._draw(rng, draws.size).reshape(draws.shape)
+            draws = np.where(which == k, drawn, draws)
+        return draws
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Average(_Blend):
+    """The law of a row drawn at random from a batch of laws; rows whose law is missing make it missing.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,).
+    weights : (n,) float64 array or None (equal), not negative; scaled to sum to one.
+
+    Raises
+    ------
+    OptionError
+        If weights are not as described.
+
+    Examples
+    --------
+    >>> from disteconometrics import Normal
+    >>> law = Normal([-1.0, 1.0], 1.0).average()
+    >>> float(law.mean()), float(law.var()), law.cdf([0.0])
+    (0.0, 2.0, array([0.5]))
+    """
+
+    law: Law
+    weights: Array | None = None
+
+    def __post_init__(self) -> None:
+        n = self.law.batch_shape
+        if not n or not n[0]:
+            raise OptionError("Average needs a law of at least one row.")
+        w = np.ones(n) if self.weights is None else self.weights
+        object.__setattr__(self, "weights", _shares(w, n, "Weights of the rows"))
+        object.__setattr__(self, "discrete", self.law.discrete)
+        object.__setattr__(self, "outcome", self.law.outcome)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """()."""
+        return ()
+
+    def support(self) -> tuple[Array, Array]:
+        """From the lowest to the highest end of the rows."""
+        low, high = self.law.support()
+        return np.asarray(np.min(low)), np.asarray(np.max(high))
+
+    def _chunks(self, y: Array) -> list[Array]:
+        return np.array_split(y, max(1, len(np.asarray(self.weights)) * y.size // CELLS))
+
+    def _blend(self, hook: str, y: Array) -> Array:
+        w, n = np.asarray(self.weights), self.law.batch_shape
+        parts = [w @ self.law._extended(hook, np.broadcast_to(part, (*n, len(part)))) for part in self._chunks(y)]
+        return np.concatenate(parts)
+
+    def _log_blend(self, y: Array) -> Array:
+        w, n = np.log(np.asarray(self.weights))[:, None], self.law.batch_shape
+        parts = [w + self.law._extended("_logpdf", np.broadcast_to(part, (*n, len(part)))) for part in self._chunks(y)]
+        return np.concatenate([np.logaddexp.reduce(part, axis=0) for part in parts])
+
+    def _expect(self, function: Callable[[Array], Array]) -> Array:
+        return np.asarray(np.asarray(self.weights) @ self.law._expect(function))
+
+    def _mean(self) -> Array:
+        return np.asarray(np.asarray(self.weights) @ self.law._mean())
+
+    def _var(self) -> Array:
+        mean = self._mean()
+        return np.asarray(np.asarray(self.weights) @ (self.law._var() + (self.law._mean() - mean) ** 2))
+
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        counts = rng.multinomial(m, np.asarray(self.weights))
+        most = int(counts.max(initial=0))
+        if not most:
+            return np.zeros(m)
+        draws = self.law._draw(rng, most)[np.arange(most) < counts[:, None]]
+        return np.asarray(rng.permutation(draws))
+
+
+def average(law: Law, weights: Any = None) -> Law:
+    """The law of a row drawn at random; a law of batch shape () is its own average.
+
+    Examples
+    --------
+    >>> from disteconometrics import Bernoulli
+    >>> average(Bernoulli([0.2, 0.4]), [3, 1]).pdf(1)
+    np.float64(0.25)
+    """
+    if not law.batch_shape:
+        if weights is not None:
+            raise OptionError("This law has no rows to average over, so it takes no weights.")
+        return law
+    return Average(law, weights)

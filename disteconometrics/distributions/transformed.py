@@ -1,0 +1,195 @@
+"""A law pushed through monotone maps, and `law`, which makes one out of a base and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.distributions.families import Logistic, Normal, Uniform
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.maps import Map
+from disteconometrics.errors import OptionError
+
+__all__ = ["Transformed", "law"]
+
+Array = NDArray[np.float64]
+
+ROUNDING = 2e-15  # relative; points of a discrete law closer than that are one
+TIE = 1e-13  # relative difference of levels that counts as one level
+
+_BASES: dict[str, type[Normal | Logistic | Uniform]] = {"normal": Normal, "logistic": Logistic, "uniform": Uniform}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Transformed(Law):
+    """The law of T(Y), T the maps applied one after the other.
+
+    Parameters
+    ----------
+    base : the law of Y.
+    maps : sequence of maps, the first is applied first; its domain holds the support of Y.
+
+    Raises
+    ------
+    OptionError
+        If the support of the base does not lie in the domain of the maps.
+
+    Examples
+    --------
+    >>> from disteconometrics import Exp, Normal
+    >>> lognormal = Transformed(Normal(3, 0.5), [Exp()])
+    >>> lognormal.quantile(0.5).round(4), lognormal.mean().round(4)
+    (np.float64(20.0855), np.float64(22.7599))
+    """
+
+    base: Law
+    maps: tuple[Map, ...]
+
+    def __post_init__(self) -> None:
+        maps = tuple(self.maps)
+        if not all(isinstance(m, Map) for m in maps):
+            raise OptionError("maps are monotone maps such as de.Affine(3, 0.5) and de.Exp(), in a list.")
+        object.__setattr__(self, "maps", maps)
+        object.__setattr__(self, "discrete", self.base.discrete)
+        ends = self.base.support()
+        for m in maps:
+            low, high = np.minimum(*ends), np.maximum(*ends)
+            if np.any(low < m.domain[0]) or np.any(high > m.domain[1]):
+                raise OptionError(
+                    f"{m} takes values in [{m.domain[0]:g}, {m.domain[1]:g}], and the law before it reaches "
+                    f"[{np.nanmin(low):g}, {np.nanmax(high):g}]."
+                )
+            ends = self._through(m, ends[0]), self._through(m, ends[1])
+        object.__setattr__(self, "_limits", (np.minimum(*ends), np.maximum(*ends)))
+
+    _limits: tuple[Array, Array] = None  # type: ignore[assignment]
+
+    @staticmethod
+    def _through(m: Map, x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(m.forward(np.asarray(x))[0])
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """That of the base."""
+        return self.base.batch_shape
+
+    @property
+    def increasing(self) -> bool:
+        """Whether the maps together increase."""
+        return sum(not m.increasing for m in self.maps) % 2 == 0
+
+    def support(self) -> tuple[Array, Array]:
+        """The image of the base's support."""
+        return self._limits
+
+    def _forward(self, x: Array) -> Array:
+        for m in self.maps:
+            x = m.forward(x)[0]
+        return x
+
+    def _inverse(self, y: Array) -> tuple[Array, Array]:
+        """T⁻¹(y) and log|T'| there."""
+        x, total = y, np.zeros(y.shape)
+        for m in reversed(self.maps):
+            x, slope = m.inverse(x)
+            total = total + slope
+        return x, total
+
+    def _slack(self, x: Array, y: Array, slope: Array) -> Array:
+        """How far rounding may have moved a point of a discrete law."""
+        return ROUNDING * (np.abs(x) + np.abs(y) * np.exp(-slope)) if self.discrete else np.zeros(x.shape)
+
+    def _logpdf(self, y: Array) -> Array:
+        if self.discrete:
+            return np.asarray(np.log(self._pdf(y)))
+        x, slope = self._inverse(y)
+        out = self.base._extended("_logpdf", x)
+        low, high = self._ends()
+        rounded = (out == np.inf) & (y != low) & (y != high)  # x was rounded to a pole at the end of the base's support
+        return np.where(rounded | (out == -np.inf), -np.inf, out - slope)
+
+    def _pdf(self, y: Array) -> Array:
+        if not self.discrete:
+            return np.asarray(np.exp(self._logpdf(y)))
+        x, slope = self._inverse(y)
+        slack = self._slack(x, y, slope)
+        below, above = ([self.base._extended(hook, x + side * slack) for side in (-1, 1)] for hook in ("_cdf", "_sf"))
+        return np.where(below[1] < above[0], below[1] - below[0], above[0] - above[1])
+
+    def _tail(self, y: Array, hooks: tuple[str, str]) -> Array:
+        """P(T(Y) ≤ y) or its complement: the base's own where the maps increase, the other tail's where they decrease."""
+        x, slope = self._inverse(y)
+        slack = self._slack(x, y, slope)
+        return self.base._extended(hooks[0], x + slack) if self.increasing else self.base._extended(hooks[1], x - slack)
+
+    def _cdf(self, y: Array) -> Array:
+        return self._tail(y, ("_cdf", "_sf"))
+
+    def _sf(self, y: Array) -> Array:
+        return self._tail(y, ("_sf", "_cdf"))
+
+    def _from_levels_of(self, tau: Array, hook: str, other: str, tie: float) -> Array:
+        if self.increasing:
+            return self._forward(getattr(self.base, hook)(tau))
+        # where a level is the mass of some points exactly, the other tail's inverse stops one point early
+        return self._forward(getattr(self.base, other)(np.minimum(tau * (1 + tie * TIE), 1.0) if self.discrete else tau))
+
+    def _quantile(self, tau: Array) -> Array:
+        return self._from_levels_of(tau, "_quantile", "_isf", -1)
+
+    def _isf(self, tau: Array) -> Array:
+        return self._from_levels_of(tau, "_isf", "_quantile", 1)
+
+    def _expect(self, function: Callable[[Array], Array]) -> Array:
+        return self.base._expect(lambda x: function(self._forward(x)))
+
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        return self._forward(self.base._draw(rng, m))
+
+
+def law(base: Any, maps: Sequence[Map] = ()) -> Law:
+    """A law made from a base and a list of maps.
+
+    Parameters
+    ----------
+    base : {"normal", "logistic", "uniform"} (standard ones), a law, or a frozen law of ``scipy.stats`` whose parameters are
+        numbers or one value per row.
+    maps : sequence of maps, the first is applied first.
+
+    Returns
+    -------
+    Law
+
+    Raises
+    ------
+    OptionError
+        If the base is none of these, or the maps do not take its values.
+
+    Examples
+    --------
+    >>> import scipy.stats
+    >>> lognormal = law("normal", [de.Affine(3, 0.5), de.Exp()])
+    >>> lognormal.quantile([0.1, 0.5]).round(3), law(scipy.stats.t(5)).interval(0.95).round(3)
+    (array([10.583, 20.086]), array([-2.571,  2.571]))
+    """
+    made: Law
+    if isinstance(base, Law):
+        made = base
+    elif isinstance(base, str) and base in _BASES:
+        made = _BASES[base]()
+    elif hasattr(base, "dist") and hasattr(base, "ppf"):
+        from disteconometrics.distributions.scipy_law import Scipy
+
+        made = Scipy(base)
+    else:
+        raise OptionError(
+            f"base={str(base)[:60]!r} is no law: use {', '.join(map(repr, _BASES))}, a law of this package or a frozen one of "
+            "scipy.stats, such as scipy.stats.t(5)."
+        )
+    return Transformed(made, tuple(maps)) if len(maps) else made
