@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "Densified", "FactorMatrix", "dense_block", "densified"]
+__all__ = ["Block", "FactorMatrix", "LazyBlocks", "dense_block", "densified"]
 
 Array = NDArray[np.float64]
 
@@ -97,11 +97,19 @@ class Block(NamedTuple):
     offset: Array | None = None
 
 
-class Densified(Sequence[Block]):
-    """The same blocks with all their columns, made when iterated, a few thousand rows at a time."""
+class LazyBlocks(Sequence[Block]):
+    """Blocks made from parts when iterated, or once and kept.
 
-    def __init__(self, blocks: Sequence[Block], rows: int = 8192) -> None:
-        self.parts = [_cut(b, i, i + rows) for b in blocks for i in range(0, max(len(b.y), 1), rows)]
+    Parameters
+    ----------
+    parts : consecutive blocks of rows, each small enough to be made at once.
+    make : function of a part.
+    keep : bool, whether to hold what is made in memory.
+    """
+
+    def __init__(self, parts: Sequence[Block], make: Callable[[Block], Block], keep: bool = False) -> None:
+        self.parts, self._make = parts, make
+        self._kept = [make(part) for part in parts] if keep else None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -111,15 +119,19 @@ class Densified(Sequence[Block]):
     @overload
     def __getitem__(self, i: slice) -> Sequence[Block]: ...
     def __getitem__(self, i: int | slice) -> Block | Sequence[Block]:
-        return [dense_block(p) for p in self.parts[i]] if isinstance(i, slice) else dense_block(self.parts[i])
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        return self._make(self.parts[i]) if self._kept is None else self._kept[i]
 
     def __iter__(self) -> Iterator[Block]:
-        return map(dense_block, self.parts)
+        return iter(self._kept) if self._kept is not None else map(self._make, self.parts)
 
 
-def densified(blocks: Sequence[Block]) -> Sequence[Block]:
-    """Blocks whose X are arrays: the same ones where they are already."""
-    return Densified(blocks) if any(isinstance(cast(Any, b.X), FactorMatrix) for b in blocks) else blocks
+def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
+    """Blocks whose X are arrays: the same ones where they are already, else made some rows at a time."""
+    if not any(isinstance(cast(Any, b.X), FactorMatrix) for b in blocks):
+        return blocks
+    return LazyBlocks([_cut(b, i, i + rows) for b in blocks for i in range(0, max(len(b.y), 1), rows)], dense_block)
 
 
 def _cut(block: Block, i: int, j: int) -> Block:

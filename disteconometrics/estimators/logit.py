@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from disteconometrics.estimators.binary import BinaryResults, fit_binary
-from disteconometrics.estimators.binary_batch import BinaryReplications, BinaryResampling, replications, resampling
-from disteconometrics.estimators.specification import specify, statsmodels_cov
-from disteconometrics.inference.covariance import CovarianceKind
-from disteconometrics.likelihoods.binary import LOGISTIC
+from disteconometrics.estimators.binary_estimator import BinaryEstimator
+from disteconometrics.estimators.specification import specify
+from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 
 __all__ = ["Logit"]
 
 
 @dataclass(frozen=True, init=False)
-class Logit:
+class Logit(BinaryEstimator):
     """Binary logit of an outcome on a formula's terms, by maximum likelihood or with Firth's penalty.
 
     Parameters
@@ -93,48 +90,7 @@ class Logit:
             penalty=penalty,
         )
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> BinaryResults:
-        """Estimate the model on a table.
-
-        Parameters
-        ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty: nonrobust only.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom instead of the normal.
-        maxiter : int
-            Passes over the rows at most.
-        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
-
-        Returns
-        -------
-        BinaryResults
-
-        Raises
-        ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
-
-        Warns
-        -----
-        SeparationWarning, ConvergenceWarning, ConditioningWarning, MissingValuesWarning, FewClustersWarning
-        """
-        cov = statsmodels_cov(cov, cov_type, cov_kwds)
-        return fit_binary(self, LOGISTIC, data, cov=cov, use_t=use_t, maxiter=maxiter)
-
-    def resampling(self, result: BinaryResults) -> BinaryResampling:
-        """What `bootstrap` uses to fit many resamples of a result's rows at once."""
-        return resampling(self, LOGISTIC, result._need_rows())
-
-    def replications(self, **options: Any) -> BinaryReplications | None:
-        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`; None where it fits them one by one."""
-        return replications(self, LOGISTIC, **options)
+    @property
+    def kernel(self) -> Kernel:
+        """The logistic law."""
+        return LOGISTIC

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from disteconometrics.estimators.binary import BinaryResults, fit_binary
-from disteconometrics.estimators.binary_batch import BinaryReplications, BinaryResampling, replications, resampling
-from disteconometrics.estimators.specification import specify, statsmodels_cov
-from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.estimators.binary_estimator import BinaryEstimator
+from disteconometrics.estimators.specification import specify
+from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.probit import PROBIT
 
 __all__ = ["Probit"]
 
 
 @dataclass(frozen=True, init=False)
-class Probit:
+class Probit(BinaryEstimator):
     """Binary probit of an outcome on a formula's terms, by maximum likelihood.
 
     Standard errors come from the observed information, as in statsmodels and Stata (R's glm takes the expected one).
@@ -61,29 +59,7 @@ class Probit:
     ) -> None:
         specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=offset, separation=separation)
 
-    def fit(
-        self,
-        data: Any,
-        *,
-        cov: CovarianceKind | None = None,
-        use_t: bool = False,
-        maxiter: int = 100,
-        cov_type: str | None = None,
-        cov_kwds: dict[str, Any] | None = None,
-    ) -> BinaryResults:
-        """Estimate the model on a table; parameters, errors and warnings are those of `Logit.fit`.
-
-        Returns
-        -------
-        BinaryResults
-        """
-        cov = statsmodels_cov(cov, cov_type, cov_kwds)
-        return fit_binary(self, PROBIT, data, cov=cov, use_t=use_t, maxiter=maxiter)
-
-    def resampling(self, result: BinaryResults) -> BinaryResampling:
-        """What `bootstrap` uses to fit many resamples of a result's rows at once."""
-        return resampling(self, PROBIT, result._need_rows())
-
-    def replications(self, **options: Any) -> BinaryReplications | None:
-        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`; None where it fits them one by one."""
-        return replications(self, PROBIT, **options)
+    @property
+    def kernel(self) -> Kernel:
+        """The normal law."""
+        return PROBIT

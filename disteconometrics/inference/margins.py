@@ -21,7 +21,7 @@ Computation of standard errors, Health Services Research 49, doi:10.1111/1475-67
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -109,6 +109,14 @@ def _finite(eta: Array, kind: str) -> Array:
     return np.asarray(inside, dtype=np.float64)
 
 
+def _cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:
+    """Parts of the rows, and their weights."""
+    step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
+    for start in range(0, rows.size, step):
+        cut = slice(start, min(start + step, rows.size))
+        yield cut, np.ones(cut.stop - start) if rows.weights is None else rows.weights[cut]
+
+
 class _Coded(NamedTuple):
     """Rows under a scenario: their design, index (0 where infinite), its terms, and 1.0 where it is finite."""
 
@@ -121,18 +129,17 @@ class _Coded(NamedTuple):
 class _Part:
     """A part of the rows; the scenario asked for last stays coded, and so does the base of a contrast."""
 
-    def __init__(self, kernel: Kernel, kind: str, rows: Scenario, start: int, stop: int, index: Index) -> None:
-        self._kernel, self._kind, self._rows, self._start, self._stop, self._index = kernel, kind, rows, start, stop, index
+    def __init__(self, kernel: Kernel, kind: str, rows: Scenario, cut: slice, weights: Array, index: Index) -> None:
+        self._kernel, self._kind, self._rows, self._cut, self._index, self.weights = kernel, kind, rows, cut, index, weights
         self._coded: dict[Any, _Coded] = {}
         self._rest: dict[Any, tuple[NDArray[np.intp], Array, Array]] = {}
         self._base: dict[Any, tuple[Array, Array]] = {}
-        self._offset = None if rows.offset is None else rows.offset[start:stop]
-        self.weights = np.ones(stop - start) if rows.weights is None else rows.weights[start:stop]
+        self._offset = None if rows.offset is None else rows.offset[cut]
 
     def _under(self, key: Any, fixed: Mapping[str, Any]) -> _Coded:
         """The rows with some columns fixed."""
         if key not in self._coded:
-            part = self._rows.part(self._start, self._stop, fixed)
+            part = self._rows.part(self._cut.start, self._cut.stop, fixed)
             eta = self._index(part.X, self._offset)
             inside = _finite(eta, self._kind)
             eta = np.where(inside > 0, eta, 0.0)
@@ -210,10 +217,8 @@ def average_margins(
     total, squares, centre = 0.0, 0.0, None
     first, second, size = np.zeros(q), np.zeros((q, q)), 0.0
     frequency = rows.spec.weight_type == "frequency"
-    step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
-    for start in range(0, rows.size, step):
-        part = _Part(kernel, kind, rows, start, min(start + step, rows.size), index)
-        w = part.weights
+    for cut, w in _cuts(rows, k):
+        part = _Part(kernel, kind, rows, cut, w, index)
         M = np.empty((len(w), q if spread else 1))
         for j, question in enumerate(questions):
             effect, gradient = part.effect(question, beta)
@@ -285,16 +290,13 @@ def margins_at_means(
 def _mean_row(rows: Scenario, fixed: Mapping[str, Any], variable: str | None, k: int) -> tuple[Array, Array, Array | None]:
     """The weighted average of the design's rows under a scenario, of their derivatives, and of the offset."""
     x, D, offset, total = np.zeros(k), np.zeros(k), 0.0, 0.0
-    step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
-    for start in range(0, rows.size, step):
-        stop = min(start + step, rows.size)
-        part = rows.part(start, stop, fixed)
-        w = np.ones(stop - start) if rows.weights is None else rows.weights[start:stop]
+    for cut, w in _cuts(rows, k):
+        part = rows.part(cut.start, cut.stop, fixed)
         x += w @ part.X
         total += float(w.sum())
         if variable is not None:
             columns, moves = part.derivative(variable)
             D[columns] += w @ moves
         if rows.offset is not None:
-            offset += float(w @ rows.offset[start:stop])
+            offset += float(w @ rows.offset[cut])
     return x / total, D / total, None if rows.offset is None else np.array([offset / total])

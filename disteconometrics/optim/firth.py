@@ -22,28 +22,18 @@ doi:10.1002/sim.1047.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.blocks import Block, densified
+from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
-from disteconometrics.optim.newton import (
-    LARGEST,
-    Maximum,
-    OutOfRange,
-    RankDeficient,
-    _against_offset,
-    _basis,
-    _whiten,
-    require_rows,
-)
-from disteconometrics.optim.rank import check_rank
-from disteconometrics.optim.whiten import Whitened
+from disteconometrics.optim.newton import Maximum
+from disteconometrics.optim.whiten import against_offset, whitened
 
 __all__ = ["FirthMaximum", "Profile", "against_constant", "balance", "firth", "profile", "restricted"]
 
@@ -92,7 +82,8 @@ class FirthMaximum:
 
     maximum: Maximum
     penalised: float
-    blocks: Whitened
+    blocks: Sequence[Block]
+    rows: int
     inner_penalised: float  # the same with the information of c: what restricted fits are compared with
 
     @property
@@ -244,28 +235,9 @@ def _solve(blocks: Any, start: Array, N: Array, exact: bool, tolerance: float, m
     return _Solved(c, point, decrement, converged, passes)
 
 
-def _affordable(blocks: Whitened, problems: int) -> bool:
+def _affordable(rows: int, k: int, problems: int) -> bool:
     """Whether the Hessian of the penalty is worth its price."""
-    k = len(blocks.T)
-    return k <= MOST_COLUMNS and sum(len(part.y) for part in blocks.parts) * k**3 * float(problems) <= EXACT
-
-
-def _white(model: IndexModel) -> tuple[Whitened, Array, float, Array]:
-    """The rows in coordinates in which they are orthonormal, a start, the condition number and the column maxima."""
-    require_rows(model.rows, model.blocks[0].X.shape[1])
-    column_max = model.column_maxima()
-    wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
-    if wild.any():
-        raise OutOfRange(np.flatnonzero(wild).tolist())
-    dense = IndexModel(model.kernel, densified(model.blocks), model.rows)
-    gram = np.zeros((len(column_max),) * 2)
-    for block in chunks(dense.blocks):
-        gram += block.X.T @ block.X
-    rank = check_rank(dense.blocks, gram)
-    if rank.dropped:
-        raise RankDeficient(rank)
-    white = _whiten(model.blocks, _basis(dense, gram, rank, column_max), column_max)
-    return white, _against_offset(IndexModel(model.kernel, white, model.rows)), rank.condition, column_max
+    return k <= MOST_COLUMNS and rows * k**3 * float(problems) <= EXACT
 
 
 def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
@@ -292,9 +264,9 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
     array([1.94591])
     """
     with np.errstate(all="ignore"):
-        blocks, start, condition, column_max = _white(model)
-        T, k = blocks.T, len(blocks.T)
-        exact = _affordable(blocks, 1)
+        white, T, column_max, condition = whitened(model)
+        blocks, start, k = white.blocks, against_offset(white), len(T)
+        exact = _affordable(model.rows, k, 1)
         s = _solve(blocks, start[None, :], np.eye(k)[None], exact, DECREMENT, maxiter)
         if not np.isfinite(s.point.penalised[0]):  # an offset far out: the information vanishes at the start
             s = _solve(blocks, np.zeros((1, k)), np.eye(k)[None], exact, DECREMENT, maxiter)
@@ -316,7 +288,7 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
         column_max,
     )
     inside = float(s.point.penalised[0])
-    return FirthMaximum(m, inside - float(np.linalg.slogdet(T)[1]), blocks, inside)
+    return FirthMaximum(m, inside - float(np.linalg.slogdet(T)[1]), blocks, model.rows, inside)
 
 
 def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> tuple[float, bool]:
@@ -354,7 +326,7 @@ def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, 
     toward = -inverse @ A.T @ np.linalg.solve(A @ inverse @ A.T, A @ c - b)  # the quadratic model's restricted maximum
     starts = np.stack([c + toward, np.linalg.lstsq(A, b, rcond=None)[0]])
     with np.errstate(all="ignore"):
-        exact = _affordable(fit.blocks, 1)
+        exact = _affordable(fit.rows, len(fit.basis), 1)
         values = np.nan_to_num(_evaluate(fit.blocks, starts, False).penalised, nan=-np.inf)
         order = np.argsort(-values)
         for i in order:
@@ -445,7 +417,7 @@ def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> Profile:
     size = np.linalg.norm(T, axis=1)
     t = T / size[:, None]
     N = np.stack([np.linalg.qr(row[:, None], mode="complete")[0][:, 1:] for row in t])
-    exact = _affordable(fit.blocks, 2 * k)
+    exact = _affordable(fit.rows, k, 2 * k)
     top = _evaluate(fit.blocks, c0[None, :], exact)
     tops = _Point(*(np.repeat(part, k, axis=0) for part in top))
     v = _tangent(tops, t, N)

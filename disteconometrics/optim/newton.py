@@ -28,50 +28,33 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from disteconometrics.blocks import Block, densified
-from disteconometrics.errors import CollinearityError, DataError
-from disteconometrics.likelihoods.index_model import IndexModel, chunks
-from disteconometrics.optim.rank import Rank, check_rank, tsqr
+from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.separation import MANY, Separation, decided_columns, find_separation
-from disteconometrics.optim.whiten import Whitened, power_of_two
+from disteconometrics.optim.whiten import (
+    OutOfRange,
+    RankDeficient,
+    against_offset,
+    power_of_two,
+    require_rows,
+    triangle_inverse,
+    white_blocks,
+    whitened,
+)
 
-__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise", "require_rows"]
+__all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
 LAG_MOVE = 1e-7  # … no column moves an index by more in the last step, so that the information stays that of the estimate
 SMALL = 20_000  # entries of X up to which whitened coordinates and extended sums cost a millisecond or two
 CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
-CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
 PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ² from getting small
-KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
 LAG_ROWS = 3_000  # rows above which a start on a sample and a kept Hessian pay
 INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last step may make
 FAR = 64.0  # largest change of any row's index that is tried once a longer step has failed
 LEAST_MOVE = 1e-9  # … and the smallest one worth a trial
-LARGEST = 1e151  # value of a column whose squares still sum in float64
+TINY = 1e-151  # root of a diagonal entry of an information that is none
 SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
-
-
-class RankDeficient(CollinearityError):
-    """The columns are dependent; ``rank`` says how, for the caller to put into names."""
-
-    def __init__(self, rank: Rank) -> None:
-        super().__init__(f"the design has rank {rank.rank} with {rank.rank + len(rank.dropped)} columns")
-        self.rank = rank
-
-
-class OutOfRange(DataError):
-    """Columns whose squares float64 cannot hold; ``columns`` are their positions."""
-
-    def __init__(self, columns: list[int]) -> None:
-        super().__init__(f"columns {columns} are too large or too small to be squared")
-        self.columns = columns
-
-
-def require_rows(n: int, k: int) -> None:
-    """Fewer rows than columns are dependent whatever they hold: say so before any of the work that grows with k³."""
-    if n < k:
-        raise RankDeficient(Rank(n, tuple(range(n)), tuple(range(n, k)), (), np.inf))
 
 
 @dataclass(frozen=True)
@@ -102,7 +85,7 @@ class Maximum:
         """The same rows in the coordinates of the solution, in which sums over rows keep their digits."""
         if self.basis is None or self.column_max is None:
             return densified(blocks)
-        return _whiten(blocks, self.basis, self.column_max)
+        return white_blocks(blocks, self.basis, self.column_max)
 
 
 @dataclass
@@ -131,7 +114,7 @@ class _Kept(NamedTuple):
 def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Upper Cholesky factor, or None when H is not positive definite to rounding."""
     d = np.sqrt(np.diagonal(H))
-    if not np.all(np.isfinite(H)) or np.any(d < 1 / LARGEST):
+    if not np.all(np.isfinite(H)) or np.any(d < TINY):
         return None
     s = power_of_two(d)  # potrf does not care for scale, but its pivots can under- or overflow
     R, info = lapack.dpotrf(H / np.outer(s, s), lower=0, clean=1)
@@ -246,7 +229,7 @@ def _settled(model: IndexModel, s: _State) -> bool:
 
 
 def _inverse_information(R: NDArray[np.float64]) -> NDArray[np.float64]:
-    root = _inverse(R)
+    root = triangle_inverse(R)
     return np.asarray(root @ root.T)
 
 
@@ -285,29 +268,6 @@ def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None
     if s.status != "converged" or s.factor is None:
         return zero, None
     return s.c, _Kept(s.factor * np.sqrt(n / sample.rows), sample.column_maxima())
-
-
-def _whiten(blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]) -> Whitened:
-    parts = list(chunks(blocks))
-    entries = sum(part.X.size for part in parts)
-    return Whitened(parts, T, column_max, keep=entries <= KEEP)
-
-
-def _inverse(R: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, info = lapack.dtrtri(R, lower=0)
-    assert info == 0
-    return np.asarray(x)
-
-
-def _basis(model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max: NDArray[np.float64]) -> NDArray[np.float64]:
-    """T with (X·T)'(X·T)/n near the identity."""
-    if rank.condition < CONDITION_QR:
-        s = power_of_two(np.sqrt(np.diagonal(gram)))
-        R, info = lapack.dpotrf(gram / np.outer(s, s), lower=0, clean=1)
-        if info == 0:
-            return np.asarray(_inverse(R) / s[:, None] * np.sqrt(model.rows))
-    s = power_of_two(column_max)
-    return np.asarray(_inverse(np.triu(tsqr(model.blocks, s))) / s[:, None] * np.sqrt(model.rows))
 
 
 def _decided(
@@ -383,24 +343,13 @@ def _maximise_whitened(
     used: int = 0,
 ) -> Maximum:
     """The same in coordinates in which the design is orthonormal over the rows, after ``used`` passes in the columns' own."""
-    blocks, model = model.blocks, IndexModel(model.kernel, densified(model.blocks), model.rows)
-    column_max = model.column_maxima()
-    wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
-    if wild.any():
-        raise OutOfRange(np.flatnonzero(wild).tolist())
-    gram = np.zeros((len(column_max),) * 2)
-    for block in chunks(model.blocks):
-        gram += block.X.T @ block.X
-    rank = check_rank(model.blocks, gram)
-    if rank.dropped:
-        raise RankDeficient(rank)
-    if separation is None and len(gram) >= MANY and decided_columns(blocks):
-        separation = find_separation(model.blocks)
+    white, T, column_max, condition = whitened(model)
+    k = len(T)
+    if separation is None and k >= MANY and decided_columns(model.blocks):
+        separation = find_separation(densified(model.blocks))
         if separation is not None:  # with many columns that runs away in vain for a long time
-            return _maximum(_State(np.zeros(len(gram))), None, rank.condition, "columns decided", column_max, separation)
-    T = _basis(model, gram, rank, column_max)
-    white = IndexModel(model.kernel, _whiten(blocks, T, column_max), model.rows)
-    c = _against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
+            return _maximum(_State(np.zeros(k)), None, condition, "columns decided", column_max, separation)
+    c = against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
     s = _iterate(white, c, maxiter=max(1, maxiter - used))
     if separation is None and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, False, model.blocks, T)
@@ -408,15 +357,7 @@ def _maximise_whitened(
     if s.status == "converged":
         extended = _polish(white, s)
     s.passes += used
-    return _maximum(s, T, rank.condition, "whitened Newton", column_max, separation, extended)
-
-
-def _against_offset(white: IndexModel) -> NDArray[np.float64]:
-    """The start −Z'o/n, which takes out of the offset what the columns can: indices start as small as they can be."""
-    parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
-    if not parts:
-        return np.zeros(white.blocks[0].X.shape[1])
-    return np.asarray(-np.sum(parts, axis=0) / white.rows, dtype=np.float64)
+    return _maximum(s, T, condition, "whitened Newton", column_max, separation, extended)
 
 
 def _polish(white: IndexModel, s: _State) -> NDArray[Any]:
@@ -447,7 +388,7 @@ def _maximum(
     extended: NDArray[Any] | None = None,
 ) -> Maximum:
     k = len(s.c)
-    root = np.full((k, k), np.nan) if s.factor is None else _inverse(s.factor)
+    root = np.full((k, k), np.nan) if s.factor is None else triangle_inverse(s.factor)
     inner, params = root, s.c
     if T is not None:
         root = T @ root

@@ -13,16 +13,36 @@ matrix multiplication and its applications, Numerical Algorithms 59, doi:10.1007
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from math import ceil, log2
-from typing import overload
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
-from disteconometrics.blocks import Block, dense_block
+from disteconometrics.blocks import Block, LazyBlocks, dense_block, densified
+from disteconometrics.errors import CollinearityError, DataError
+from disteconometrics.likelihoods.index_model import IndexModel, chunks
+from disteconometrics.optim.rank import Rank, check_rank, tsqr
 
-__all__ = ["Whitened", "accurate_product", "power_of_two"]
+__all__ = [
+    "OutOfRange",
+    "RankDeficient",
+    "Whitened",
+    "accurate_product",
+    "against_offset",
+    "power_of_two",
+    "require_rows",
+    "triangle_inverse",
+    "white_blocks",
+    "whitened",
+]
+
+CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
+KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
+LARGEST = 1e151  # value of a column whose squares still sum in float64
 
 
 def power_of_two(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,35 +90,123 @@ def accurate_product(X: NDArray[np.float64], T: NDArray[np.float64], scale: NDAr
     return product
 
 
-class Whitened(Sequence[Block]):
-    """Blocks of Z = X·T, made a chunk at a time when iterated (or kept, when small).
+class RankDeficient(CollinearityError):
+    """The columns are dependent; ``rank`` says how, for the caller to put into names."""
+
+    def __init__(self, rank: Rank) -> None:
+        super().__init__(f"the design has rank {rank.rank} with {rank.rank + len(rank.dropped)} columns")
+        self.rank = rank
+
+
+class OutOfRange(DataError):
+    """Columns whose squares float64 cannot hold; ``columns`` are their positions."""
+
+    def __init__(self, columns: list[int]) -> None:
+        super().__init__(f"columns {columns} are too large or too small to be squared")
+        self.columns = columns
+
+
+def require_rows(n: int, k: int) -> None:
+    """Fewer rows than columns are dependent whatever they hold: say so before any of the work that grows with k³."""
+    if n < k:
+        raise RankDeficient(Rank(n, tuple(range(n)), tuple(range(n, k)), (), np.inf))
+
+
+class Whitened(NamedTuple):
+    """A model in coordinates c, β = T·c, in which its columns are orthonormal over the rows.
+
+    ``model`` is summed over blocks of Z = X·T, ``basis`` is T (k, k); ``column_max`` (k,) and ``condition`` belong to X.
+    """
+
+    model: IndexModel
+    basis: NDArray[np.float64]
+    column_max: NDArray[np.float64]
+    condition: float
+
+
+def whitened(model: IndexModel) -> Whitened:
+    """Whiten a model, once its columns are known to be independent and of a size that can be squared.
 
     Parameters
     ----------
-    parts : consecutive blocks of rows, each small enough to be multiplied at once.
+    model : IndexModel over k columns.
+
+    Returns
+    -------
+    Whitened
+
+    Raises
+    ------
+    RankDeficient, OutOfRange
+
+    Examples
+    --------
+    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> X = np.array([[1.0, 0.0], [1.0, 1e-8], [1.0, 2e-8]])
+    >>> Z = whitened(IndexModel(LOGISTIC, [Block(np.array([0.0, 1.0, 0.0]), X)])).model.blocks[0].X
+    >>> np.allclose(Z.T @ Z / 3, np.eye(2), atol=1e-8)
+    True
+    """
+    require_rows(model.rows, model.blocks[0].X.shape[1])
+    dense = IndexModel(model.kernel, densified(model.blocks), model.rows)
+    column_max = dense.column_maxima()
+    wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
+    if wild.any():
+        raise OutOfRange(np.flatnonzero(wild).tolist())
+    gram = np.zeros((len(column_max),) * 2)
+    for block in chunks(dense.blocks):
+        gram += block.X.T @ block.X
+    rank = check_rank(dense.blocks, gram)
+    if rank.dropped:
+        raise RankDeficient(rank)
+    T = _basis(dense, gram, rank, column_max)
+    white = IndexModel(model.kernel, white_blocks(model.blocks, T, column_max), model.rows)
+    return Whitened(white, T, column_max, rank.condition)
+
+
+def white_blocks(blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]) -> LazyBlocks:
+    """Blocks of Z = X·T, made a chunk at a time when iterated, or kept when they are small.
+
+    Parameters
+    ----------
+    blocks : sequence of Block with k columns.
     T : (k, k) float64 array.
     column_max : (k,) float64 array, largest absolute value of every column of X.
-    keep : whether to hold Z in memory.
+
+    Returns
+    -------
+    LazyBlocks
     """
+    parts = list(chunks(blocks))
+    make = partial(_white_block, T, power_of_two(column_max))  # which can be pickled, as results are
+    return LazyBlocks(parts, make, keep=sum(part.X.size for part in parts) <= KEEP)
 
-    def __init__(self, parts: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64], keep: bool) -> None:
-        self.parts, self.T, self.scale = parts, T, power_of_two(column_max)
-        self._kept = [self._make(part) for part in parts] if keep else None
 
-    def _make(self, part: Block) -> Block:
-        return part._replace(X=accurate_product(dense_block(part).X, self.T, self.scale))
+def _white_block(T: NDArray[np.float64], scale: NDArray[np.float64], part: Block) -> Block:
+    return part._replace(X=accurate_product(dense_block(part).X, T, scale))
 
-    def __len__(self) -> int:
-        return len(self.parts)
 
-    @overload
-    def __getitem__(self, i: int) -> Block: ...
-    @overload
-    def __getitem__(self, i: slice) -> Sequence[Block]: ...
-    def __getitem__(self, i: int | slice) -> Block | Sequence[Block]:
-        if isinstance(i, slice):
-            return [self[j] for j in range(*i.indices(len(self)))]
-        return self._make(self.parts[i]) if self._kept is None else self._kept[i]
+def _basis(model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max: NDArray[np.float64]) -> NDArray[np.float64]:
+    """T with (X·T)'(X·T)/n near the identity."""
+    if rank.condition < CONDITION_QR:
+        s = power_of_two(np.sqrt(np.diagonal(gram)))
+        R, info = lapack.dpotrf(gram / np.outer(s, s), lower=0, clean=1)
+        if info == 0:
+            return np.asarray(triangle_inverse(R) / s[:, None] * np.sqrt(model.rows))
+    s = power_of_two(column_max)
+    return np.asarray(triangle_inverse(np.triu(tsqr(model.blocks, s))) / s[:, None] * np.sqrt(model.rows))
 
-    def __iter__(self) -> Iterator[Block]:
-        return iter(self._kept) if self._kept is not None else map(self._make, self.parts)
+
+def against_offset(white: IndexModel) -> NDArray[np.float64]:
+    """The start −Z'o/n, which takes out of the offset what the columns can: indices start as small as they can be."""
+    parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
+    if not parts:
+        return np.zeros(white.blocks[0].X.shape[1])
+    return np.asarray(-np.sum(parts, axis=0) / white.rows, dtype=np.float64)
+
+
+def triangle_inverse(R: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R⁻¹ of an upper triangular R (k, k)."""
+    x, info = lapack.dtrtri(R, lower=0)
+    assert info == 0
+    return np.asarray(x)

@@ -16,10 +16,8 @@ import disteconometrics as de
 
 pytestmark = pytest.mark.statistical
 
-REPS = 2_000
 N = 500
 LEVEL = 0.95
-BAND = 3 * math.sqrt(LEVEL * (1 - LEVEL) / REPS)
 DRIFT = 0.006
 ROWS = 1_000_000  # of the draw that gives the population's effects
 CRITICAL = float(special.ndtri(0.5 + LEVEL / 2))
@@ -40,12 +38,14 @@ def effects(df: pd.DataFrame) -> np.ndarray:
     return np.array([(p * (1 - p) * (1.2 - 0.3 * df.x)).mean(), difference.mean()])
 
 
-def test_intervals_cover_the_average_effects() -> None:
+@pytest.mark.parametrize("reps", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_intervals_cover_the_average_effects(reps: int) -> None:
+    band = 3 * math.sqrt(LEVEL * (1 - LEVEL) / reps)
     truth = effects(covariates(np.random.default_rng(7), ROWS))
     model = de.Logit("y ~ x + I(x**2) + d")
     hits: dict[str, list[np.ndarray]] = {"sample": [], "population": []}
     widths: dict[str, list[np.ndarray]] = {"sample": [], "population": []}
-    for seed in np.random.SeedSequence(31).spawn(REPS):
+    for seed in np.random.SeedSequence(31).spawn(reps):
         rng = np.random.default_rng(seed)
         df = covariates(rng, N)
         df["y"] = (rng.random(N) < special.expit(index(df))).astype(int)
@@ -56,5 +56,5 @@ def test_intervals_cover_the_average_effects() -> None:
             widths[target].append(2 * CRITICAL * e.std_error)
     for target in hits:
         covered, width = np.mean(hits[target], axis=0), np.mean(widths[target], axis=0)
-        print(f"\nAME, {target}: coverage {covered.round(4)}, mean width {width.round(4)}, n = {N}, {REPS} replications")
-        assert np.all(np.abs(covered - LEVEL) < BAND + DRIFT), (target, covered)
+        print(f"\nAME, {target}: coverage {covered.round(4)}, mean width {width.round(4)}, n = {N}, {reps} replications")
+        assert np.all(np.abs(covered - LEVEL) < band + DRIFT), (target, covered)

@@ -13,7 +13,7 @@ import disteconometrics as de
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import LOGISTIC, inverse_logit
 from disteconometrics.likelihoods.index_model import IndexModel
-from disteconometrics.optim import newton
+from disteconometrics.optim import newton, whiten
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 
 # All distances between estimates are in standard errors.
@@ -300,7 +300,7 @@ def test_fewer_rows_than_columns_need_no_factorisation(monkeypatch: pytest.Monke
         raise AssertionError("rows were read")
 
     case = draw(30, 45, seed=25)
-    monkeypatch.setattr(newton, "check_rank", never)
+    monkeypatch.setattr(whiten, "check_rank", never)
     monkeypatch.setattr(IndexModel, "evaluate", never)
     with pytest.raises(RankDeficient) as raised:
         case.fit()
