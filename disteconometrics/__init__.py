@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
     from disteconometrics.distributions.mixture import Mixture
     from disteconometrics.distributions.transformed import law
+    from disteconometrics.estimators.flow_density import FlowDensity, MonotoneSpline
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.probit import Probit
@@ -31,11 +32,13 @@ __all__ = [
     "Cluster",
     "Empirical",
     "Exp",
+    "FlowDensity",
     "Law",
     "Logistic",
     "Logit",
     "LogitMap",
     "Mixture",
+    "MonotoneSpline",
     "MonteCarlo",
     "Normal",
     "Probit",
@@ -60,12 +63,14 @@ _HOME = {
     "Cluster": "disteconometrics.inference.covariance",
     "Empirical": "disteconometrics.distributions.empirical",
     "Exp": "disteconometrics.distributions.maps",
+    "FlowDensity": "disteconometrics.estimators.flow_density",
     "HAC": "disteconometrics.inference.covariance",
     "Law": "disteconometrics.distributions.law",
     "Logistic": "disteconometrics.distributions.families",
     "Logit": "disteconometrics.estimators.logit",
     "LogitMap": "disteconometrics.distributions.maps",
     "Mixture": "disteconometrics.distributions.mixture",
+    "MonotoneSpline": "disteconometrics.estimators.flow_density",
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
     "Probit": "disteconometrics.estimators.probit",

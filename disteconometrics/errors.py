@@ -16,8 +16,10 @@ __all__ = [
     "ConvergenceWarning",
     "CovarianceWarning",
     "DataError",
+    "DiscreteOutcomeWarning",
     "DisteconometricsError",
     "DisteconometricsWarning",
+    "ExtrapolationWarning",
     "FailedReplicationsWarning",
     "FewClustersWarning",
     "FileFormatError",
@@ -30,6 +32,7 @@ __all__ = [
     "OutcomeError",
     "SeparationError",
     "SeparationWarning",
+    "SmallSampleWarning",
     "StudyError",
     "UnsafeFormulaError",
     "WithheldError",
@@ -133,6 +136,18 @@ class CovarianceWarning(DisteconometricsWarning):
 
 class FailedReplicationsWarning(DisteconometricsWarning):
     """Replications of a Monte Carlo study failed, more of them than was allowed, or in a way that changes what is measured."""
+
+
+class DiscreteOutcomeWarning(DisteconometricsWarning):
+    """A density was fitted to an outcome whose rows share values (discrete, heaped, or with atoms): it has no density there."""
+
+
+class ExtrapolationWarning(DisteconometricsWarning):
+    """Rows lie outside the covariates that a law was fitted on; the message says what was done with them."""
+
+
+class SmallSampleWarning(DisteconometricsWarning):
+    """There are too few rows for what was asked, and something simpler was done."""
 
 
 def warn_user(warning: DisteconometricsWarning) -> None:

@@ -475,6 +475,19 @@ BETWEEN_ROOMS = {
     ),
     "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
+    *(f"estimators.flow_checks.{name}" for name in ("Ties", "check_columns", "check_rows", "check_support", "ties", "warn_ties")),
+    *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
+    *(
+        f"estimators.flow_fit.{name}"
+        for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "centre_of", "fit_flow", "knots_of")
+    ),
+    "estimators.flow_fit.rougher",
+    *(
+        f"estimators.flow_inference.{name}"
+        for name in ("Moved", "averages", "band_table", "by_row", "check_kind", "coefficient_covariance", "quantile_limits")
+    ),
+    *(f"estimators.flow_report.{name}" for name in ("effects_section", "summary_of")),
+    *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "inference.effects.AverageProbability",
     "inference.m_estimate.MEstimate",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.binary import BinaryResults, restore
 from disteconometrics.estimators.binary_fit import FitFacts
+from disteconometrics.estimators.flow_density import FlowResults, restore_flow
 from disteconometrics.estimators.logit import Logit
 from disteconometrics.estimators.probit import Probit
 from disteconometrics.likelihoods.binary import LOGISTIC
@@ -23,7 +24,7 @@ __all__ = ["load"]
 _KNOWN = {"Logit": (Logit, LOGISTIC), "Probit": (Probit, PROBIT)}
 
 
-def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults:
+def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResults:
     """Read a result that ``save`` wrote; it holds no rows.
 
     Parameters
@@ -32,7 +33,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults:
 
     Returns
     -------
-    BinaryResults
+    BinaryResults or FlowResults
 
     Raises
     ------
@@ -49,10 +50,13 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults:
     True
     """
     kind, header, arrays = read_archive(path)
-    if kind not in _KNOWN:
-        raise FileFormatError(f"{path} holds a {kind!r}; this version reads {', '.join(_KNOWN)}.")
-    specification, kernel = _KNOWN[kind]
+    if kind not in (*_KNOWN, "FlowDensity"):
+        raise FileFormatError(f"{path} holds a {kind!r}; this version reads {', '.join((*_KNOWN, 'FlowDensity'))}.")
+    result: BinaryResults | FlowResults
     try:
+        if kind == "FlowDensity":
+            return restore_flow(header, arrays)
+        specification, kernel = _KNOWN[kind]
         result = restore(specification(**header["estimator"]), kernel, header, arrays)
         wrong = _wrong_facts(header) or _wrong_shape(len(result.spec.names), arrays)
     except (KeyError, TypeError, ValueError) as e:

@@ -12,6 +12,7 @@ raise ``NA`` with the reason; there is none in the areas above.
 from __future__ import annotations
 
 import io
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,6 +90,57 @@ class Adapter(catalogue.Adapter):
             summary=lambda: str(res.summary()),
             dumps=dumps,
             loads=lambda content: self.view(de.load(io.BytesIO(content))),
+        )
+
+    def flow(
+        self, y: Any, x: Any = None, seed: int = 0, hook: Any = None, weights: Any = None, threads: int = 1, steps: Any = None
+    ) -> SimpleNamespace:
+        """Fit a density; columns get names, since a table is matched by name.  Whole weights count rows."""
+        if hook is not None:
+            raise catalogue.Missing("the monotone spline has no training loop")
+        names = [] if x is None else [f"x{j}" for j in range(np.asarray(x).shape[1])]
+        table: dict[str, Any] = {"y": np.asarray(y), **self.columns(x, len(names))}
+        if weights is not None:
+            table["weights"] = weights
+        kind = None if weights is None else "frequency" if whole(weights) else "sampling"
+        model = de.FlowDensity(f"y ~ {' + '.join(names) or 1}", weights=None if weights is None else "weights", weight_type=kind)
+        res = model.fit(table, seed=seed)
+        if res.facts.given > res.facts.rows:  # the catalogue's flow has no field for what the summary says
+            lost = ", ".join(f"NaN in {c} ({n})" for c, n in res.facts.dropped.items() if n)
+            warnings.warn(f"{res.facts.given - res.facts.rows} rows dropped: {lost}", stacklevel=2)
+        return self.density(res, len(names))
+
+    def columns(self, x: Any, count: int) -> dict[str, Any]:
+        """The columns of an array of covariates by name."""
+        if x is None:
+            return {}
+        x = np.asarray(x)
+        if x.shape[1] != count:
+            raise catalogue.NA("new rows are matched by column name, and a column more is never read")
+        return {f"x{j}": x[:, j] for j in range(count)}
+
+    def density(self, res: Any, count: int) -> SimpleNamespace:
+        """The names under which the catalogue looks at a density; outcomes and levels are matched with rows of x."""
+
+        def matched(method: str, values: Any, x: Any) -> np.ndarray:
+            if x is None:
+                return np.asarray(getattr(res.distribution(), method)(values))
+            if method != "quantile":
+                return np.asarray(getattr(res.distribution(self.columns(x, count)), method)(values))
+            rows, which = np.unique(np.asarray(x), axis=0, return_inverse=True)
+            law, out = res.distribution(self.columns(rows, count)), np.empty(len(values))
+            for i in range(len(rows)):
+                out[which == i] = law.rows(slice(i, i + 1)).quantile(np.asarray(values)[which == i])[0]
+            return out
+
+        return SimpleNamespace(
+            log_prob=lambda y, x=None: matched("logpdf", y, x),
+            cdf=lambda y, x=None: matched("cdf", y, x),
+            quantile=lambda tau, x=None: matched("quantile", tau, x),
+            sample=lambda n, x=None, seed=0: res.distribution(None if x is None else self.columns(x, count)).sample(n, seed=seed),
+            save=res.save,
+            load=lambda path: self.density(de.load(path), count),
+            converged=res.converged,
         )
 
     def mc(

@@ -1,0 +1,380 @@
+"""Laws given by a monotone cubic spline with linear tails: F(y) = Λ(h((y − location)/scale)), one per row.
+
+Between knots h is a cubic, outside it is a line, so cdf, density and sampling are table look-ups, quantiles a bracketed Newton
+iteration on one cubic, and moments Gauss-Legendre sums over the intervals plus closed forms in the tails.
+
+References
+----------
+Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows, NeurIPS 32, arXiv:1906.04032.
+Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45, doi:10.1111/sjos.12291.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.distributions.support import LINE, Support
+from disteconometrics.errors import OptionError
+from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.likelihoods.splines import SlopeBasis
+
+__all__ = ["Pieces", "SplineLaw", "chunks", "invert", "moments", "pieces", "tail_moments", "transform"]
+
+Array = NDArray[np.float64]
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+MOST_CELLS = 2_000_000  # of a temporary array
+
+
+class Pieces(NamedTuple):
+    """Cubics of n rows: ``knots`` (K,), heights (n, K) at the knots, slope polynomials (3, n, K − 1), end slopes (2, n)."""
+
+    knots: Array
+    heights: Array
+    slopes: Array
+    ends: Array
+
+
+def pieces(basis: SlopeBasis, intercept: Array, slopes: Array) -> Pieces:
+    """Tables of the transformations with intercepts (n,) and slope coefficients (n, J)."""
+    poly, total = basis.table
+    heights = intercept[:, None] + slopes @ total.T
+    P = np.stack([slopes @ poly[:, i].T for i in range(3)])
+    return Pieces(basis.knots, heights, P, np.stack([slopes[:, 0], slopes[:, -1]]))
+
+
+def _at(table: Array, where: NDArray[np.intp]) -> Array:
+    return np.take_along_axis(table, where, axis=-1)
+
+
+def transform(p: Pieces, r: Array) -> tuple[Array, Array]:
+    """h and ∂h/∂r (n, m) at standardised outcomes r (n, m)."""
+    k = p.knots
+    inside = np.clip(r, k[0], k[-1])
+    where = np.clip(np.searchsorted(k, inside, side="right") - 1, 0, len(k) - 2)
+    u = inside - k[where]
+    a, b, c = (_at(p.slopes[i], where) for i in range(3))
+    slope = a + u * (b + u * c)
+    with np.errstate(invalid="ignore"):
+        beyond = r - inside
+        beyond = np.where(np.isnan(beyond) & ~np.isnan(r), r, beyond)
+        return _at(p.heights, where) + u * (a + u * (b / 2 + u * (c / 3))) + beyond * slope, slope
+
+
+def invert(p: Pieces, z: Array) -> Array:
+    """r (n, m) with h(r) = z (n, m), to rounding."""
+    k, H = p.knots, p.heights
+    inside = np.clip(z, H[:, :1], H[:, -1:])
+    where = np.zeros(z.shape, dtype=np.intp)
+    for j in range(1, len(k) - 1):
+        where += inside >= H[:, j : j + 1]
+    a, b, c = (_at(p.slopes[i], where) for i in range(3))
+    rest, width = inside - _at(H, where), np.diff(k)[where]
+    low, high = np.zeros(z.shape), width.copy()
+    u = np.clip(rest / np.maximum(_at(np.diff(H, axis=1), where), 1e-300), 0, 1) * width
+    for _ in range(80):
+        value = u * (a + u * (b / 2 + u * (c / 3))) - rest
+        slope = a + u * (b + u * c)
+        low, high = np.where(value <= 0, u, low), np.where(value >= 0, u, high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            new = u - value / slope
+        new = np.where((new > low) & (new < high), new, (low + high) / 2)
+        done = np.nanmax(np.abs(new - u), initial=0.0) <= 4e-16 * (k[-1] - k[0])
+        u = new
+        if done:
+            break
+    with np.errstate(invalid="ignore"):
+        below, above = z - H[:, :1], z - H[:, -1:]
+        tail = np.where(below < 0, below / p.ends[0][:, None], np.where(above > 0, above / p.ends[1][:, None], 0.0))
+    return np.asarray(k[where] + u + tail)
+
+
+def chunks(rows: int, cells: int) -> Iterator[slice]:
+    """Slices of rows whose temporaries of ``cells`` per row stay small."""
+    step = max(1, MOST_CELLS // max(cells, 1))
+    for i in range(0, rows, step):
+        yield slice(i, min(i + step, rows))
+
+
+def _normal_tail(a: Array) -> tuple[Array, Array, Array]:
+    """∫ 1, z, z² dΦ over z < a."""
+    P, d = special.ndtr(a), np.exp(-0.5 * a * a) / np.sqrt(2 * np.pi)
+    return P, -d, P - a * d
+
+
+def _logistic_tail(a: Array) -> tuple[Array, Array, Array]:
+    """∫ 1, z, z² dΛ over z < a; the last by the dilogarithm."""
+    P, soft = special.expit(a), np.logaddexp(0, a)
+    return P, a * P - soft, a * a * P - 2 * a * soft - 2 * special.spence(1 + np.exp(np.minimum(a, 700)))
+
+
+def tail_moments(base: str, p: Pieces, end: int) -> tuple[Array, Array, Array]:
+    """∫ t^k φ(h(r)) dr (n,) for k = 0, 1, 2 over the lower (0) or upper (1) tail, t the distance from the outer knot."""
+    height = p.heights[:, 0] if end == 0 else -p.heights[:, -1]  # the upper tail is the mirrored lower one
+    P, m1, m2 = (_normal_tail if base == "normal" else _logistic_tail)(height)
+    c = p.ends[end]
+    return P / c, (height * P - m1) / c**2, (height**2 * P - 2 * height * m1 + m2) / c**3
+
+
+def moments(p: Pieces, base: str) -> tuple[Array, Array]:
+    """Mean and variance of r (n,)."""
+    k, n = p.knots, len(p.heights)
+    width = np.diff(k)
+    points = (k[:-1, None] + width[:, None] * (NODES + 1) / 2).ravel()
+    weights = (width[:, None] * WEIGHTS / 2).ravel()
+    first, second = np.zeros(n), np.zeros(n)
+    middle = k[len(k) // 2]
+    for rows in chunks(n, len(points)):
+        part = Pieces(k, p.heights[rows], p.slopes[:, rows], p.ends[:, rows])
+        z, slope = transform(part, np.broadcast_to(points, (len(part.heights), len(points))))
+        mass = np.exp(BASES[base].logpdf(z)) * slope * weights
+        first[rows], second[rows] = mass @ (points - middle), mass @ np.square(points - middle)
+    for end, edge, sign in ((0, k[0] - middle, -1.0), (1, k[-1] - middle, 1.0)):
+        M0, M1, M2 = (m * p.ends[end] for m in tail_moments(base, p, end))  # dΛ = end slope · φ dr
+        first += edge * M0 + sign * M1
+        second += edge**2 * M0 + 2 * sign * edge * M1 + M2
+    return first + middle, second - first**2
+
+
+def _exponential_tail(height: Array, end: Array, edge: Array, lift: Array, base: str, power: int, side: float) -> Array:
+    """∫ exp(power·u) dΛ(z) over the lower (side −1) or upper tail, where u = edge + lift·(z − height)/end."""
+    b = power * lift / end
+    at = np.exp(power * edge - b * height)
+    if base == "normal":
+        return np.asarray(at * np.exp(0.5 * b * b) * special.ndtr(side * (b - height)))
+    b, P = side * b, special.expit(-side * height)  # mirrored: ∫ ((1 − q)/q)^b dq over q < P, an incomplete beta integral
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        inside = np.where(np.abs(b) < 0.9, b, 0.0)
+        beta = special.beta(1 + inside, 1 - inside) * special.betainc(1 - inside, 1 + inside, P)
+        near = np.where((b >= 0.9) & (b < 1), b, 0.0)  # where the integrand is steepest: q^−b apart, the rest is smooth
+        s = (NODES + 1) / 2
+        q = P[:, None] * s ** (1 / (1 - near[:, None]))
+        steep = P ** (1 - near) / (1 - near) * ((1 - q) ** near[:, None] @ (WEIGHTS / 2))
+        low = np.where(b <= -0.9, -b, 1.0)
+        q = P[:, None] * s**4
+        flat = P * (((q / (1 - q)) ** low[:, None] * 4 * s**3) @ (WEIGHTS / 2))
+        value = np.where(b >= 0.9, steep, np.where(b <= -0.9, flat, beta))
+        return np.asarray(np.where(b < 1, at * value, np.inf))
+
+
+def supported_moments(p: Pieces, base: str, location: Array, scale: float, support: Support) -> tuple[Array, Array]:
+    """Mean and variance (n,) of outcomes on a half-line or an interval."""
+    k = p.knots
+    width = np.diff(k)
+    points = (k[:-1, None] + width[:, None] * (NODES + 1) / 2).ravel()
+    weights = (width[:, None] * WEIGHTS / 2).ravel()
+    z, slope = transform(p, np.broadcast_to(points, (len(location), len(points))))
+    mass = np.exp(BASES[base].logpdf(z)) * slope * weights
+    u = location[:, None] + scale * points
+    edges = location + scale * k[0], location + scale * k[-1]
+    if support.kind == "between":  # bounded, so sums over probabilities converge fast
+        graded = ((NODES + 1) / 2) ** 6
+        share = 3 * ((NODES + 1) / 2) ** 5 * WEIGHTS
+        parts = [(mass, special.expit(u))]
+        for side, H in ((-1.0, p.heights[:, 0]), (1.0, p.heights[:, -1])):
+            P = BASES[base].cdf(-side * H)[:, None]
+            tail = -side * BASES[base].quantile(P * graded)
+            r = invert(p, tail)
+            parts.append((P * share, special.expit(location[:, None] + scale * r)))
+        first = sum((m * v).sum(axis=1) for m, v in parts)
+        second = sum((m * np.square(v - first[:, None])).sum(axis=1) for m, v in parts)
+        span = support.high - support.low
+        return support.low + span * first, span**2 * second
+    sign = 1.0 if support.kind == "above" else -1.0
+    raw = []
+    for power in (1, 2):
+        inner = (mass * np.exp(power * sign * u)).sum(axis=1)
+        ends = [
+            _exponential_tail(
+                p.heights[:, i], p.ends[j], sign * edges[j], np.full(len(location), sign * scale), base, power, side
+            )
+            for i, j, side in ((0, 0, -1.0), (-1, 1, 1.0))
+        ]
+        raw.append(inner + ends[0] + ends[1])
+    with np.errstate(invalid="ignore"):
+        var = np.where(np.isfinite(raw[1]), raw[1] - raw[0] ** 2, np.inf)
+    bound = support.low if sign > 0 else support.high
+    return bound + sign * raw[0], np.where(np.isfinite(raw[0]), var, np.inf)
+
+
+def floats(given: Any, what: str) -> Array:
+    """Numbers as float64, or an error that says what they should have been."""
+    try:
+        values = np.asarray(given)
+        if values.dtype.kind in "buifO":
+            return values.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise OptionError(f"{what} must be numbers; got {str(given)[:60]!r}.")
+
+
+def levels(tau: Any) -> Array:
+    """Quantile levels, checked to lie in [0, 1]."""
+    checked = floats(tau, "Quantile levels")
+    if np.any(~((checked >= 0) & (checked <= 1))):
+        raise OptionError("Quantile levels τ lie between 0 and 1.")
+    return checked
+
+
+@dataclass(frozen=True, eq=False)
+class SplineLaw:
+    """Laws F(y) = Λ(h((u(y) − location)/scale)) with h a monotone cubic spline, one per row, or a single one.
+
+    Parameters
+    ----------
+    knots : (K,) float64 array, shared by the rows.
+    intercept : (n,) float64 array, h at the middle knot.
+    slopes : (n, K − 1) float64 array of positive slope coefficients.
+    location : (n,) float64 array, where the standardised outcome is zero.
+    scale : float.
+    base : {"normal", "logistic"}, the law Λ.
+    domain : Support, whose map onto the line is u.
+    single : bool, whether this is one law (batch shape ()) instead of one per row; n is 1 then.
+
+    Examples
+    --------
+    >>> law = SplineLaw(np.linspace(-2, 2, 5), np.zeros(1), np.ones((1, 4)), np.zeros(1), 1.0, "normal", single=True)
+    >>> law.cdf(0.0), law.quantile([0.5, 0.975]).round(4), round(float(law.std()), 6)
+    (array(0.5), array([0.  , 1.96]), 1.0)
+    """
+
+    knots: Array
+    intercept: Array
+    slopes: Array
+    location: Array
+    scale: float
+    base: str
+    domain: Support = LINE
+    single: bool = False
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() for a single law, (n,) for one per row."""
+        return () if self.single else (len(self.intercept),)
+
+    @cached_property
+    def basis(self) -> SlopeBasis:
+        """The slope functions on the knots."""
+        return SlopeBasis(self.knots)
+
+    def rows(self, rows: Any) -> SplineLaw:
+        """The laws of some rows."""
+        take = {name: getattr(self, name)[rows] for name in ("intercept", "slopes", "location")}
+        return replace(self, **take, single=False)
+
+    # ---- values --------------------------------------------------------------------------------------------------------
+
+    def _grid(self, values: Any, what: str) -> tuple[Array, tuple[int, ...]]:
+        """Outcomes as (n, m), and the shape of the answer."""
+        y, n = floats(values, what), len(self.intercept)
+        if self.single:
+            return y.reshape(1, -1), y.shape
+        if y.ndim == 2:
+            if y.shape[0] not in (1, n):
+                raise OptionError(f"A grid of {what.lower()} needs 1 or {n} rows; got {y.shape}.")
+            return np.broadcast_to(y, (n, y.shape[1])), (n, y.shape[1])
+        if y.shape not in ((), (n,)):
+            raise OptionError(f"{what} of shape {y.shape} do not match {n} rows; give a scalar, ({n},) or (1, m) for a grid.")
+        return np.broadcast_to(y, (n,)).reshape(n, 1), (n,)
+
+    def _pieces(self, rows: slice) -> Pieces:
+        return pieces(self.basis, self.intercept[rows], self.slopes[rows])
+
+    def _standard(self, y: Array, rows: slice) -> Array:
+        return (self.domain.to_line(y) - self.location[rows, None]) / self.scale
+
+    def _evaluate(self, values: Any, of: Callable[[Array, Array, Array], Array]) -> Array:
+        y, shape = self._grid(values, "Outcomes")
+        out = np.empty(y.shape)
+        for rows in chunks(len(y), 4 * y.shape[1] + 4 * len(self.knots)):
+            out[rows] = of(y[rows], *transform(self._pieces(rows), self._standard(y[rows], rows)))
+        return out.reshape(shape)
+
+    def logpdf(self, y: Any) -> Array:
+        """Natural log density, shape by the match of y with the rows."""
+        law, shift = BASES[self.base], float(np.log(self.scale))
+
+        def value(y: Array, z: Array, slope: Array) -> Array:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                out = law.logpdf(z) + np.log(slope) - shift + self.domain.log_slope(y)
+            return np.where(np.isinf(y) | (np.isinf(z) & ~np.isnan(y)), -np.inf, out)
+
+        return self._evaluate(y, value)
+
+    def pdf(self, y: Any) -> Array:
+        """Density, in one over units of y."""
+        return np.asarray(np.exp(self.logpdf(y)))
+
+    def cdf(self, y: Any) -> Array:
+        """P(outcome ≤ y)."""
+        return self._evaluate(y, lambda y, z, slope: BASES[self.base].cdf(z))
+
+    def sf(self, y: Any) -> Array:
+        """P(outcome > y), accurate where it is small."""
+        return self._evaluate(y, lambda y, z, slope: BASES[self.base].cdf(-z))
+
+    def quantile(self, tau: Any) -> Array:
+        """Quantiles at levels τ in [0, 1], batch shape + τ.shape; infinite (or the bound of the support) at 0 and 1."""
+        tau = levels(tau)
+        z = np.broadcast_to(BASES[self.base].quantile(tau).ravel(), (len(self.intercept), tau.size))
+        return self._from_standard(z).reshape(self.batch_shape + tau.shape)
+
+    def _from_standard(self, z: Array) -> Array:
+        """Outcomes (n, m) with h = z (n, m)."""
+        out = np.empty(z.shape)
+        for rows in chunks(len(z), 12 * z.shape[1] + 4 * len(self.knots)):
+            out[rows] = self.location[rows, None] + self.scale * invert(self._pieces(rows), z[rows])
+        return self.domain.from_line(out)
+
+    def sample(
+        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
+    ) -> Array | tuple[Array, Array]:
+        """m draws per row, batch shape + (m,); the same seed gives the same draws, and a Generator is spawned from.
+
+        With ``return_logpdf`` the log densities of the draws come with them.
+        """
+        if isinstance(m, bool) or not isinstance(m, Integral) or m < 0:
+            raise OptionError(f"m={m!r}: give the number of draws per row, a whole number of at least 0.")
+        rng = np.random.default_rng(seed.spawn(1)[0] if isinstance(seed, np.random.Generator) else seed)
+        p = rng.random((len(self.intercept), int(m)))
+        y = self._from_standard(BASES[self.base].quantile(np.maximum(p, 1e-300))).reshape((*self.batch_shape, int(m)))
+        return (y, self.logpdf(y)) if return_logpdf else y
+
+    # ---- moments -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array]:
+        """Mean and variance (n,)."""
+        mean, var = np.empty(len(self.intercept)), np.empty(len(self.intercept))
+        for rows in chunks(len(mean), 40 * len(self.knots)):
+            p = self._pieces(rows)
+            if self.domain.kind == "line":
+                m, v = moments(p, self.base)
+                mean[rows], var[rows] = self.location[rows] + self.scale * m, self.scale**2 * v
+            else:
+                mean[rows], var[rows] = supported_moments(p, self.base, self.location[rows], self.scale, self.domain)
+        return mean, var
+
+    def mean(self) -> Array:
+        """Means, batch shape; infinite where a declared support meets a tail too heavy to have one."""
+        return self._moments[0].reshape(self.batch_shape).copy()
+
+    def var(self) -> Array:
+        """Variances, batch shape."""
+        return self._moments[1].reshape(self.batch_shape).copy()
+
+    def std(self) -> Array:
+        """Standard deviations, batch shape."""
+        return np.asarray(np.sqrt(self.var()))
+
+    def interval(self, level: float = 0.9) -> Array:
+        """Central intervals of probability ``level``, batch shape + (2,)."""
+        return self.quantile([(1 - level) / 2, (1 + level) / 2])

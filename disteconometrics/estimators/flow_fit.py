@@ -1,0 +1,433 @@
+"""Fitting a monotone-spline flow to arrays: standardisation, knots, structure, base and smoothing, all from the rows.
+
+The outcome is centred on its own linear regression and scaled by the interquartile range of the residuals, so that nothing
+depends on units.  Structures nest: linear ⊂ baseline ⊂ scale ⊂ shift ⊂ shape ⊂ tensor (see `likelihoods.structure`).  Each term
+has its own penalty, found by marginal likelihood; structures and base laws compete by the leave-one-out log score less one per
+smoothing parameter in use, and the simplest structure within half a standard error of the best is taken: on a linear-normal law
+with eight covariates this costs .001 nats at n = 400 where the best score alone costs .013.
+
+Spiky tensors are over-smoothed by the marginal likelihood, since positivity cuts the prior off; theirs is polished by the
+leave-one-out score itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.likelihoods.monotone import BASES, Rows
+from disteconometrics.likelihoods.splines import SlopeBasis
+from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, Structure, Term, smooth_covariate
+from disteconometrics.optim.smoothing import DROPPED, Problem, Smooth, solve
+
+__all__ = [
+    "STRUCTURES",
+    "Centre",
+    "Fitted",
+    "Plan",
+    "Sample",
+    "Trial",
+    "centre_of",
+    "fit_flow",
+    "knots_of",
+    "order_statistics",
+    "rougher",
+]
+
+Array = NDArray[np.float64]
+
+STRUCTURES: dict[str, tuple[str, ...]] = {
+    "linear": ("linear",),
+    "baseline": ("linear",),
+    "scale": ("linear", "scale"),
+    "shift": ("linear", "shift", "scale"),
+    "shape": ("linear", "shift", "scale", "shape"),
+    "tensor": ("linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth"),
+}
+CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth covariate
+PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
+TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
+CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
+IN_USE = 0.1  # effective parameters below which a term counts as dropped
+DISTINCT = 6  # values from which on a covariate may bend
+MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
+POLISH = (0.3, 0.1, 0.03)  # multiples of all λ of a tensor that compete by leave-one-out
+LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard normal
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows: ``y`` (n,), ``X`` (n, K) without constant, its columns by formula term, weights (n,) or None.
+
+    ``counts`` says whether the weights count rows.
+    """
+
+    y: Array
+    X: Array
+    groups: tuple[tuple[int, ...], ...]
+    weights: Array | None = None
+    counts: bool = False
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of their weights."""
+        return float(len(self.y) if self.weights is None else self.weights.sum())
+
+    @property
+    def copies(self) -> Array | None:
+        """Weights that count rows, None for others: quantiles see them."""
+        return self.weights if self.counts else None
+
+    def take(self, rows: NDArray[np.intp]) -> Sample:
+        """Some of the rows."""
+        w = None if self.weights is None else self.weights[rows]
+        return replace(self, y=self.y[rows], X=self.X[rows], weights=w)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for: structure and base by name or "auto", knots or None, and a factor on every λ."""
+
+    structure: str = "auto"
+    base: str = "auto"
+    knots: int | None = None
+    roughness: float = 1.0
+
+
+def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array:
+    """Values at fractional ranks 0 … N − 1 of the sorted sample, interpolated; ``copies`` (n,) count rows, N is their sum.
+
+    Example
+    -------
+    >>> order_statistics(np.array([3.0, 1.0]), np.array([1.0, 2.0]), np.array([0.5, 1.5, 2.0]))
+    array([1., 2., 3.])
+    """
+    order = np.argsort(values, kind="stable")
+    if copies is None:
+        return np.interp(ranks, np.arange(len(values)), values[order])
+    last = np.cumsum(copies[order]) - 1
+    first = np.concatenate([[0.0], last[:-1] + 1])
+    return np.interp(ranks, np.column_stack([first, last]).ravel(), np.repeat(values[order], 2))
+
+
+def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Array:
+    """Sample quantiles at levels, weights that count rows taken into account."""
+    N = len(values) if s.copies is None else s.observations
+    return order_statistics(values, s.copies, np.asarray(levels) * (N - 1))
+
+
+def knots_of(s: Sample, r: Array, count: int) -> Array:
+    """Knots at sample quantiles evenly spread in normal scores, and at both ends of gaps that fill most of an interval.
+
+    The outer knots leave three observations outside, with covariates eight: what happens beyond is a straight line.
+    """
+    N = len(r) if s.copies is None else s.observations
+    outside = min(8.0 if s.X.shape[1] else 3.0, (N + 1) / 8)
+    z = np.linspace(-1, 1, count) * special.ndtri(1 - outside / (N + 1))
+    k = np.unique(order_statistics(r, s.copies, special.ndtr(z) * (N + 1) - 1))
+    if len(k) < 2:
+        k = np.array([r.min(), r.max()])
+    distinct = np.unique(r)
+    at = np.clip(np.searchsorted(k, distinct[:-1], side="right") - 1, 0, len(k) - 2)
+    wide = np.diff(distinct) > 0.5 * np.diff(k)[at]
+    i = np.flatnonzero(wide & (distinct[:-1] > k[at]) & (distinct[1:] < k[at + 1]))
+    k = np.unique(np.concatenate([k, distinct[i], distinct[i + 1]]))
+    return k if len(k) >= 5 else np.linspace(k[0], k[-1], 5)
+
+
+@dataclass(frozen=True, eq=False)
+class Centre:
+    """Standardisation r = (y − origin − (x − means)'β)/scale."""
+
+    origin: float
+    means: Array
+    beta: Array
+    scale: float
+
+    def location(self, X: Array) -> Array:
+        """Where r is zero, (n,)."""
+        return np.asarray(self.origin + (X - self.means) @ self.beta)
+
+
+def centre_of(s: Sample) -> Centre:
+    """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal."""
+    origin = float(quantiles(s, s.y, [0.5])[0])
+    e = s.y - origin  # first, so that a location far from zero costs no digits
+    K = s.X.shape[1]
+    means, beta = np.zeros(K), np.zeros(K)
+    if K:
+        means = np.average(s.X, axis=0, weights=s.weights)
+        sd = np.sqrt(np.average(np.square(s.X - means), axis=0, weights=s.weights))
+        sd[sd == 0] = 1.0
+        Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
+        root = np.ones(len(e)) if s.weights is None else np.sqrt(s.weights)
+        b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
+        origin, beta, e = origin + float(b[0]), b[1:] / sd, e - Z @ b
+    low, high = quantiles(s, e, [0.25, 0.75])
+    scale = float(high - low) / 1.349
+    if scale <= 1e-9 * np.abs(e).max():  # more than half the rows share a value
+        scale = float(np.sqrt(np.average(np.square(e), weights=s.weights)))
+    return Centre(origin, means, beta, scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One structure and base fitted: leave-one-out log densities of the rows (n,) in units of y, and their sum less the price."""
+
+    name: str
+    base: str
+    loo: Array
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted flow: standardisation, structure, base, the solution, its problem, and what else was tried."""
+
+    centre: Centre
+    name: str
+    structure: Structure
+    base: str
+    smooth: Smooth
+    problem: Problem
+    sample: Sample
+    trials: tuple[Trial, ...] = ()
+
+    @cached_property
+    def loo(self) -> Array:
+        """Leave-one-out log densities of the rows (n,)."""
+        return np.asarray(self.smooth.left_out(self.problem) - np.log(self.centre.scale))
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood, summed over observations."""
+        return self.smooth.loglik - self.sample.observations * float(np.log(self.centre.scale))
+
+    def effective(self) -> dict[str, float]:
+        """Effective parameters by kind of term."""
+        out: dict[str, float] = {}
+        for term, at in zip(self.structure.terms, self.structure.slices, strict=True):
+            out[term.kind] = out.get(term.kind, 0.0) + float(self.smooth.effective[at].sum())
+        return out
+
+    def trial(self) -> Trial:
+        """What the comparison needs to know."""
+        w, e = self.sample.weights, self.smooth.effective
+        used = sum(float(e[k.at].sum()) > IN_USE for k in self.problem.penalties)
+        total = float(self.loo.sum() if w is None else w @ self.loo)
+        return Trial(self.name, self.base, self.loo, total - PRICE * used)
+
+
+def _patterns(X: Array, columns: tuple[int, ...]) -> Array:
+    """Distinct rows of the columns of one term; none where there are too many, or a single column."""
+    found = np.unique(X[:, columns], axis=0) if len(columns) > 1 else np.zeros((0, 1))
+    return found if len(found) <= MOST_PATTERNS else np.zeros((0, len(columns)))
+
+
+def _covariates(s: Sample, most: int) -> tuple[Covariate, ...]:
+    """Measure the columns; those that are a term of their own and take enough values may bend."""
+    alone = {g[0] for g in s.groups if len(g) == 1}
+    out = []
+    for j, x in enumerate(s.X.T):
+        distinct = np.unique(x) if j in alone else x[:0]
+        knots = None
+        if len(distinct) >= DISTINCT:
+            k = np.unique(quantiles(s, x, np.linspace(0, 1, min(most, len(distinct) - 1) - 1)))
+            knots = k if len(k) >= 3 else None
+        out.append(smooth_covariate(x, knots, s.weights))
+    return tuple(out)
+
+
+def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Structure:
+    n, K = s.observations, s.X.shape[1]
+    count = plan.knots or round(4 * n**0.265)
+    tensor = name == "tensor"
+    bends = 8 if K > 1 or (tensor and not fine) else (min(24, 4 + int(n**0.4)) if tensor else 12)
+    covariates = _covariates(s, bends)
+    knots = knots_of(s, r, count)
+    few = min(len(knots), 12 if not tensor else (26 if fine and K == 1 and len(r) <= 20_000 else 9))
+    coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
+    terms = [Term("baseline")]
+    for kind in STRUCTURES[name]:
+        terms += [Term(kind, j) for j, c in enumerate(covariates) if kind not in CURVED or c.knots is not None]
+    groups = tuple((g, _patterns(s.X, g)) for g in s.groups)
+    return Structure(SlopeBasis(knots), tuple(int(i) for i in coarse), covariates, groups, tuple(terms), name == "linear")
+
+
+def _problem(s: Sample, structure: Structure, r: Array, base: str) -> Problem:
+    start = np.zeros(structure.size)
+    slope = 1.0 if base == "normal" else LOGISTIC_SLOPE
+    start[0], start[1 : structure.slices[0].stop] = slope * structure.origin, slope
+
+    def cuts(theta: Array) -> Array:
+        low, where = structure.lowest(theta)
+        return structure.constraint_rows(where, np.flatnonzero(low <= 0))
+
+    rows = Rows(*structure.arrays(r, s.X), s.weights)
+    return Problem(rows, BASES[base], structure.penalties(2), start, cuts, 0 if structure.affine else structure.basis.size)
+
+
+def _first_rows(structure: Structure, theta: Array) -> Array:
+    """Constraints to begin with: those at the mean corner, or every one where a single covariate has few."""
+    J = np.arange(structure.basis.size)
+    if structure.affine:
+        return np.zeros((0, structure.size))
+    if len(structure.corners) == 1:
+        count = len(structure.corners[0][0][2])
+        return np.concatenate([structure.constraint_rows([np.full(len(J), i)], J) for i in range(count)])
+    return structure.constraint_rows(structure.lowest(theta)[1], J)
+
+
+def _fit(s: Sample, name: str, base: str, plan: Plan, near: Fitted | None = None, fine: bool = True) -> Fitted:
+    """Fit one structure with one base, from scratch or from the λ of the same structure on fewer rows."""
+    centre = centre_of(s)
+    r = (s.y - centre.location(s.X)) / centre.scale
+    structure = _structure(s, r, name, plan, fine)
+    if near is not None:
+        structure = replace(structure, terms=near.structure.terms)
+    problem = _problem(s, structure, r, base)
+    lam = np.ones(len(problem.penalties)) if near is None else near.smooth.lam
+    G = _first_rows(structure, problem.start)
+    tensor = name == "tensor"
+    smooth = solve(problem, lam, G=G, maxiter=30 if tensor else 200)
+    fitted = Fitted(centre, name, structure, base, smooth, problem, s)
+    if tensor and fine:
+        fitted = _polished(fitted)
+    if plan.roughness != 1.0:
+        fitted = rougher(fitted, plan.roughness)
+    return fitted
+
+
+def rougher(fitted: Fitted, factor: float) -> Fitted:
+    """The same flow with every λ times a factor."""
+    f = fitted.smooth
+    lam = np.where(f.lam < DROPPED, f.lam * factor, f.lam)
+    return replace(fitted, smooth=solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False))
+
+
+def _polished(fitted: Fitted) -> Fitted:
+    """Multiples of all λ, then of those of the tensor, that raise the leave-one-out score."""
+
+    def score(f: Fitted) -> float:
+        w = f.sample.weights
+        return float(f.loo.sum() if w is None else w @ f.loo)
+
+    best = fitted
+    tried = [rougher(fitted, c) for c in POLISH]
+    for other in tried:
+        best = other if score(other) > score(best) else best
+    for i, k in enumerate(best.problem.penalties):
+        if not k.name.startswith("shape_smooth"):
+            continue
+        lam = best.smooth.lam.copy()
+        lam[i] *= 0.3
+        f = solve(best.problem, lam, theta=best.smooth.theta, G=best.smooth.G, select=False)
+        other = replace(best, smooth=f)
+        best = other if score(other) > score(best) else best
+    return best
+
+
+def _pruned(fitted: Fitted) -> Fitted:
+    """The flow without the terms that their penalties have dropped."""
+    gone = set()
+    e = fitted.smooth.effective
+    for term, at in zip(fitted.structure.terms, fitted.structure.slices, strict=True):
+        if term.kind not in ("baseline", "linear") and float(e[at].sum()) < IN_USE / 2:
+            gone.add(term)
+    if not gone or len(gone) == len(fitted.structure.terms):
+        return fitted
+    old = fitted.structure
+    structure = replace(old, terms=tuple(t for t in old.terms if t not in gone))
+    keep = np.concatenate([np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t not in gone])
+    s = fitted.sample
+    r = (s.y - fitted.centre.location(s.X)) / fitted.centre.scale
+    problem = _problem(s, structure, r, fitted.base)
+    kept = [k.name for k in problem.penalties]
+    lam = np.array([v for v, k in zip(fitted.smooth.lam, fitted.problem.penalties, strict=True) if k.name in kept])
+    G = _first_rows(structure, problem.start)
+    smooth = solve(problem, lam, theta=fitted.smooth.theta[keep], G=G, select=False)
+    return replace(fitted, structure=structure, smooth=smooth, problem=problem)
+
+
+def _names(s: Sample, plan: Plan) -> list[str]:
+    """Structures to compare, simplest first: those that differ for these columns."""
+    if plan.structure != "auto":
+        return [plan.structure]
+    if not s.X.shape[1]:
+        return ["linear", "baseline"]
+    bends = any(c.knots is not None for c in _covariates(s, 8))
+    return ["linear", "baseline", "scale", *(["shift"] if bends else []), "shape"]
+
+
+def _chosen(trials: Sequence[Trial], s: Sample) -> Trial:
+    """The simplest structure within half a standard error of the best."""
+    best = max(trials, key=lambda t: t.score)
+    for name in STRUCTURES:
+        mine = [t for t in trials if t.name == name]
+        if not mine:
+            continue
+        t = max(mine, key=lambda t: t.score)
+        if best.score - t.score <= TOLERATED * _error(best, t, s):
+            return t
+    return best
+
+
+def _error(a: Trial, b: Trial, s: Sample) -> float:
+    """Standard error of the difference of two leave-one-out scores (sums over observations)."""
+    d = a.loo - b.loo
+    d = d - np.average(d, weights=s.weights)
+    return float(np.sqrt(s.observations * np.average(np.square(d), weights=s.weights)))
+
+
+def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
+    """Fit the structures with both bases while they are cheap, then with the better one; compare."""
+    bases = ["normal", "logistic"] if plan.base == "auto" else [plan.base]
+    fits: dict[tuple[str, str], Fitted] = {}
+    trials: dict[tuple[str, str], Trial] = {}
+
+    def run(name: str, base: str) -> None:
+        if (name, base) not in fits:
+            fits[name, base] = _fit(s, name, base, plan)
+            trials[name, base] = fits[name, base].trial()
+
+    for name in _names(s, plan):
+        both = name in ("linear", "baseline") or plan.structure != "auto"
+        for base in bases if both else [max(trials.values(), key=lambda t: t.score).base]:
+            run(name, base)
+    best = _chosen(list(trials.values()), s)
+    for base in bases:
+        run(best.name, base)
+    best = _chosen(list(trials.values()), s)
+    if plan.structure == "auto" and 0 < s.X.shape[1] <= 2 and any(c.knots is not None for c in _covariates(s, 8)):
+        coarse = _fit(s, "tensor", best.base, plan, fine=False).trial()
+        if coarse.score - best.score > CLEAR * _error(coarse, best, s):  # a fine one is worth its time
+            run("tensor", best.base)
+            best = _chosen(list(trials.values()), s)
+    return fits[best.name, best.base], tuple(trials.values())
+
+
+def fit_flow(s: Sample, plan: Plan) -> Fitted:
+    """Choose and fit a flow.
+
+    Parameters
+    ----------
+    s : Sample of at least three distinct outcomes.
+    plan : Plan.
+
+    Returns
+    -------
+    Fitted
+    """
+    if len(s.y) <= MOST_ROWS * 1.25 or not s.X.shape[1]:
+        fitted, trials = _search(s, plan)
+        return replace(_pruned(fitted), trials=trials)
+    rows = np.sort(np.random.default_rng(0).permutation(len(s.y))[:MOST_ROWS])
+    part = s.take(rows)
+    found, trials = _search(part, plan)
+    found = _pruned(found)
+    return replace(_fit(s, found.name, found.base, plan, near=found), trials=trials)

@@ -1,0 +1,439 @@
+"""Inference on a fitted flow: covariance of its coefficients, functionals with gradients, interval and band limits.
+
+The coefficients solve Σ s_i = Sθ with S the penalty, so V = H⁻¹(J·n/(n − e) + S)H⁻¹, H the penalised information, J the meat
+of the scores and e the effective parameters: the sandwich HC1, with the penalty as the prior that it stands for.  Functionals
+are differentiated exactly: a distribution function moves by φ(z)·a, a quantile by −a over the slope, a mean by −∫ φ(h)·a dy.
+Limits of quantiles invert the band of h.
+
+References
+----------
+White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50, doi:10.2307/1912526.
+Nychka (1988), Bayesian confidence intervals for smoothing splines, JASA 83, doi:10.1080/01621459.1988.10478711.
+Wood (2006), On confidence intervals for generalized additive models, Aust. N. Z. J. Statistics 48,
+doi:10.1111/j.1467-842X.2006.00450.x.
+Montiel Olea, Plagborg-Møller (2019), Simultaneous confidence bands, J. Applied Econometrics 34, doi:10.1002/jae.2656.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.distributions.spline import chunks, floats, levels
+from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.estimators.flow_fit import Sample
+from disteconometrics.estimators.flow_state import Flow, Solution
+from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
+from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.likelihoods.monotone import BASES
+
+__all__ = [
+    "Moved",
+    "averages",
+    "band_table",
+    "by_row",
+    "check_kind",
+    "coefficient_covariance",
+    "parse_functional",
+    "quantile_limits",
+]
+
+Array = NDArray[np.float64]
+Functional = tuple[str, tuple[float, ...]]
+
+GRID = 60  # points of a curve
+DRAWS = 4000  # of the Gaussian process behind a uniform band
+
+
+class Moved(NamedTuple):
+    """Values (q,) and their gradients in θ (q, p)."""
+
+    values: Array
+    gradients: Array
+
+
+# ---- covariance of the coefficients ------------------------------------------------------------------------------------------
+
+
+class _Rows(NamedTuple):
+    scores: Array
+    roots: Array
+    copies: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """Gives the score rows of a flow again and again."""
+
+    flow: Flow
+    theta: Array
+    sample: Sample
+
+    def __call__(self, rows: int | None = None) -> Iterator[_Rows]:
+        s = self.sample
+        base = BASES[self.flow.base]
+        for part in chunks(len(s.y), 6 * len(self.theta)):
+            A, D, _ = self.flow.forms(s.y[part], s.X[part])
+            z, slope = A @ self.theta, D @ self.theta
+            scores = D / slope[:, None] - A * base.first(z)[:, None]
+            w = None if s.weights is None else s.weights[part]
+            if w is not None and not s.counts:
+                scores = scores * w[:, None]
+                w = None
+            yield _Rows(scores, A * np.sqrt(base.second(z))[:, None], w)
+
+
+def check_kind(kind: CovarianceKind) -> CovarianceKind:
+    """Refuse covariances that have no meaning under a penalty.
+
+    Raises
+    ------
+    OptionError
+    """
+    if isinstance(kind, Cluster) and kind.correction in ("jackknife", "cr1"):
+        raise OptionError(f"correction={kind.correction!r} is not available for flows; use 'groups' or 'none'.")
+    if isinstance(kind, str) and kind not in ("nonrobust", "HC0", "HC1"):
+        raise OptionError(
+            f"cov={kind!r} is not available for flows; use 'sandwich' (HC1), 'HC0', 'nonrobust', "
+            "de.Cluster('column') or de.HAC('time')."
+        )
+    return kind
+
+
+def coefficient_covariance(
+    flow: Flow, solution: Solution, sample: Sample, kind: CovarianceKind, codes: Callable[..., Any], order: Callable[..., Any]
+) -> tuple[Array, str, str]:
+    """V (p, p) of the coefficients, its label and the note under the table.
+
+    Raises
+    ------
+    DataError, WithheldError
+    """
+    p = len(solution.theta)
+    names = tuple(f"theta{i}" for i in range(p))
+    source = _Scores(flow, solution.theta, sample)
+    weight_type = None if sample.weights is None else "frequency" if sample.counts else "sampling"
+    n = sample.observations if sample.counts else float(len(sample.y))
+    equation = MEstimate(names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type)
+    V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
+    matrix = V.matrix
+    if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
+        return matrix, "nonrobust", "nonrobust = inverse penalised information."
+    if kind != "HC0" and not (isinstance(kind, Cluster) and kind.correction == "none"):
+        if solution.effective >= n:
+            raise WithheldError(f"{solution.effective:.0f} effective parameters for {n:g} observations; use cov='HC0'.")
+        matrix = matrix * (n / (n - solution.effective))
+    W = solution.root @ (solution.root.T @ _half(solution.penalty))
+    matrix = matrix + W @ W.T
+    label = "sandwich" if kind == "HC1" else V.label
+    note = "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
+    return (matrix + matrix.T) / 2, label, note if kind == "HC1" else f"{V.note} The penalty is added as a prior."
+
+
+def _half(S: Array) -> Array:
+    """L with L·L' = S for a positive semi-definite S."""
+    values, vectors = np.linalg.eigh(S)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+# ---- functionals -------------------------------------------------------------------------------------------------------------
+
+_CALL = re.compile(r"\s*(mean|std|var|median|q|prob)\s*(?:\[([^\]]*)\])?\s*")
+
+
+def parse_functional(name: Any) -> Functional:
+    """Read ``mean``, ``std``, ``var``, ``median``, ``q[0.9]`` or ``prob[a,b]``.
+
+    Raises
+    ------
+    OptionError
+        If the text is none of these.
+
+    Examples
+    --------
+    >>> parse_functional("q[0.9]")
+    ('q', (0.9,))
+    """
+    found = _CALL.fullmatch(name) if isinstance(name, str) else None
+    if found:
+        kind, inside = found[1], found[2]
+        try:
+            numbers = () if inside is None else tuple(float(v) for v in inside.split(","))
+        except ValueError:
+            numbers = (np.nan,)
+        if kind == "median" and not numbers:
+            return "q", (0.5,)
+        if kind in ("mean", "std", "var") and not numbers:
+            return kind, ()
+        if kind == "q" and len(numbers) == 1 and min(numbers[0], 1 - numbers[0]) > 0:
+            return kind, numbers
+        if kind == "prob" and len(numbers) == 2 and numbers[0] < numbers[1]:
+            return kind, numbers
+    raise OptionError(
+        f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', 'q[0.9]' (a level between 0 "
+        "and 1) or 'prob[a,b]' with a < b."
+    )
+
+
+def _moment_rows(flow: Flow, theta: Array, X: Array) -> tuple[Array, Array, Array]:
+    """Means of y (n,), and gradients (n, p) of the first and second moment about zero."""
+    if flow.support.kind == "line":
+        m, dm, dm2 = flow.mean_gradients(theta, X)
+        a, s = flow.centre.location(X), flow.centre.scale
+        return a + s * m, s * dm, (2 * a * s)[:, None] * dm + s * s * dm2
+
+    def at(t: Array) -> tuple[Array, Array]:
+        law = flow.law(t, X)
+        return law.mean(), law.var() + law.mean() ** 2
+
+    dm, dm2 = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
+    for j in range(len(theta)):
+        step = np.zeros(len(theta))
+        step[j] = 1e-5 * max(1e-2, abs(theta[j]))
+        up, down = at(theta + step), at(theta - step)
+        dm[:, j], dm2[:, j] = (up[0] - down[0]) / (2 * step[j]), (up[1] - down[1]) / (2 * step[j])
+    return at(theta)[0], dm, dm2
+
+
+def _cdf_rows(flow: Flow, theta: Array, y: Array, X: Array) -> tuple[Array, Array]:
+    """F(y_i | x_i) (n,) and gradients (n, p)."""
+    base = BASES[flow.base]
+    A, _, _ = flow.forms(y, X)
+    z = A @ theta
+    return base.cdf(z), A * np.exp(base.logpdf(z))[:, None]
+
+
+def by_row(flow: Flow, theta: Array, X: Array, functional: Functional) -> Moved:
+    """A functional of every row's law: values (n,), gradients (n, p)."""
+    kind, numbers = functional
+    if kind == "q":
+        y = flow.law(theta, X).quantile(numbers[0]).reshape(len(X))
+        A, D, log_slope = flow.forms(y, X)
+        return Moved(y, -A / (D @ theta * np.exp(log_slope))[:, None])
+    if kind == "prob":
+        (Fa, Ga), (Fb, Gb) = (_cdf_rows(flow, theta, np.full(len(X), v), X) for v in numbers)
+        return Moved(Fb - Fa, Gb - Ga)
+    mean, dm, dm2 = _moment_rows(flow, theta, X)
+    if kind == "mean":
+        return Moved(mean, dm)
+    var = flow.law(theta, X).var()
+    dvar = dm2 - 2 * mean[:, None] * dm
+    return Moved(var, dvar) if kind == "var" else Moved(np.sqrt(var), dvar / (2 * np.sqrt(var))[:, None])
+
+
+def _shares(X: Array, weights: Array | None) -> Array:
+    return np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
+
+
+def average_by_row(flow: Flow, theta: Array, X: Array, weights: Array | None, functionals: Sequence[Functional]) -> Moved:
+    """Averages over rows of functionals of each row's law."""
+    w = _shares(X, weights)
+    total = Moved(np.zeros(len(functionals)), np.zeros((len(functionals), len(theta))))
+    for rows in chunks(len(X), 20 * len(theta)):
+        for i, f in enumerate(functionals):
+            m = by_row(flow, theta, X[rows], f)
+            total.values[i] += w[rows] @ m.values
+            total.gradients[i] += w[rows] @ m.gradients
+    return total
+
+
+def average_cdf(flow: Flow, theta: Array, X: Array, w: Array, y: float) -> tuple[float, float, Array]:
+    """The averaged law at y: distribution function, density, and the gradient (p,) of the first."""
+    F, f, G = 0.0, 0.0, np.zeros(len(theta))
+    for rows in chunks(len(X), 4 * len(theta)):
+        at = np.full(len(X[rows]), y)
+        A, D, log_slope = flow.forms(at, X[rows])
+        base = BASES[flow.base]
+        z = A @ theta
+        d = np.exp(base.logpdf(z))
+        F += float(w[rows] @ base.cdf(z))
+        f += float(w[rows] @ (d * (D @ theta) * np.exp(log_slope)))
+        G += (w[rows] * d) @ A
+    return F, f, G
+
+
+def average_quantile(flow: Flow, theta: Array, X: Array, w: Array, tau: float) -> float:
+    """The quantile of the averaged law."""
+    law = flow.law(theta, X)
+    own = law.quantile(tau)
+    if len(own) == 1:
+        return float(own[0])
+    low, high = float(own.min()), float(own.max())
+    y = float(np.average(own, weights=w))
+    for _ in range(100):
+        F, f = float(w @ law.cdf(y)), float(w @ law.pdf(y))
+        low, high = (y, high) if tau > F else (low, y)
+        new = y - (F - tau) / f if f > 0 else np.nan
+        new = new if low < new < high else (low + high) / 2
+        if abs(new - y) <= 1e-13 * (abs(y) + high - low) or high <= low:
+            return float(new)
+        y = float(new)
+    return y
+
+
+def averages(flow: Flow, theta: Array, X: Array, weights: Array | None, functionals: Sequence[Functional]) -> Moved:
+    """Functionals of the law averaged over rows: values (q,), gradients (q, p)."""
+    w, p = _shares(X, weights), len(theta)
+    values, gradients = np.empty(len(functionals)), np.empty((len(functionals), p))
+    need = any(k in ("mean", "std", "var") for k, _ in functionals)
+    mean = second = 0.0
+    dm, dm2 = np.zeros(p), np.zeros(p)
+    shift = flow.centre.origin if flow.support.kind == "line" else 0.0  # so that a variance far from zero keeps its digits
+    for rows in chunks(len(X), 20 * p) if need else ():
+        m, dm_rows, dm2_rows = _moment_rows(flow, theta, X[rows])
+        mean += float(w[rows] @ (m - shift))
+        second += float(w[rows] @ (flow.law(theta, X[rows]).var() + (m - shift) ** 2))
+        dm += w[rows] @ dm_rows
+        dm2 += w[rows] @ (dm2_rows - 2 * shift * dm_rows)
+    for i, (kind, numbers) in enumerate(functionals):
+        if kind == "q":
+            values[i] = average_quantile(flow, theta, X, w, numbers[0])
+            _, f, G = average_cdf(flow, theta, X, w, values[i])
+            gradients[i] = -G / f
+        elif kind == "prob":
+            (Fa, _, Ga), (Fb, _, Gb) = (average_cdf(flow, theta, X, w, v) for v in numbers)
+            values[i], gradients[i] = Fb - Fa, Gb - Ga
+        elif kind == "mean":
+            values[i], gradients[i] = mean + shift, dm
+        else:
+            var, dvar = second - mean**2, dm2 - 2 * mean * dm
+            values[i], gradients[i] = (var, dvar) if kind == "var" else (np.sqrt(var), dvar / (2 * np.sqrt(var)))
+    return Moved(values, gradients)
+
+
+# ---- limits ------------------------------------------------------------------------------------------------------------------
+
+
+def quantile_limits(
+    flow: Flow, solution: Solution, X: Array, weights: Array | None, tau: float, critical: float
+) -> tuple[float, float]:
+    """Limits of a quantile of the averaged law: where the band z̄ ± c·se of z̄ = Λ⁻¹(F̄) meets Λ⁻¹(τ)."""
+    w, base, theta = _shares(X, weights), BASES[flow.base], solution.theta
+    target = float(base.quantile(np.array(tau)))
+
+    def band(y: float, sign: float) -> float:
+        F, _, G = average_cdf(flow, theta, X, w, y)
+        z = float(base.quantile(np.clip(F, 1e-300, 1 - 1e-16)))
+        se = np.sqrt(G @ solution.covariance @ G) / np.exp(float(base.logpdf(np.array(z))))
+        return float(z + sign * critical * se - target)
+
+    y = average_quantile(flow, theta, X, w, tau)
+    _, f, G = average_cdf(flow, theta, X, w, y)
+    half = critical * float(np.sqrt(G @ solution.covariance @ G)) / f
+    return _crossing(lambda v: band(v, 1.0), y, -half), _crossing(lambda v: band(v, -1.0), y, half)
+
+
+def _crossing(g: Callable[[float], float], start: float, step: float) -> float:
+    """The root of g beyond ``start`` in the direction of ``step``; ±inf where the band never leaves the target."""
+    if step == 0:
+        return start
+    a, fa = start, g(start)
+    b, fb = start + step, g(start + step)
+    for _ in range(8):
+        if not np.isfinite(fb) or fa * fb <= 0:
+            break
+        a, fa = b, fb
+        step *= 2
+        b = b + step
+        fb = g(b)
+    if not np.isfinite(fb) or fa * fb > 0:
+        return float(np.sign(step) * np.inf)
+    for _ in range(60):  # Illinois
+        c = b - fb * (b - a) / (fb - fa) if fb != fa else (a + b) / 2
+        fc = g(c)
+        if fc * fb < 0:
+            a, fa = b, fb
+        else:
+            fa /= 2
+        b, fb = c, fc
+        if abs(fb) < 1e-9 or abs(b - a) < 1e-10 * (abs(a) + abs(step)):
+            break
+    return float(b)
+
+
+def curve(flow: Flow, theta: Array, X: Array, weights: Array | None, grid: Array, kind: str) -> Moved:
+    """The averaged law on a grid, on the scale where bands are made: z̄ = Λ⁻¹(F̄) for "cdf", log density for "pdf"."""
+    w, base = _shares(X, weights), BASES[flow.base]
+    values, G = np.empty(len(grid)), np.empty((len(grid), len(theta)))
+    for i, y in enumerate(grid):
+        A, D, log_slope = flow.forms(np.full(len(X), y), X)
+        z, slope = A @ theta, D @ theta
+        d = np.exp(base.logpdf(z))
+        if kind == "cdf":
+            F = float(np.clip(w @ base.cdf(z), 1e-300, 1 - 1e-16))
+            values[i] = base.quantile(np.array(F))
+            G[i] = (w * d) @ A / np.exp(base.logpdf(values[i]))
+        else:
+            f = w * d * slope * np.exp(log_slope)
+            values[i] = np.log(f.sum())
+            G[i] = (f @ (D / slope[:, None] - A * base.first(z)[:, None])) / f.sum()
+    return Moved(values, G)
+
+
+def critical_of_band(gradients: Array, V: Array, level: float, seed: np.random.SeedSequence) -> float:
+    """The level-quantile of sup |g'ε|/se over the rows g of ``gradients`` (q, p), ε ~ N(0, V), by simulation."""
+    half = _half(V)
+    G = gradients @ half
+    se = np.sqrt(np.square(G).sum(axis=1))
+    G = G[se > 0] / se[se > 0, None]
+    draws = np.random.default_rng(seed).standard_normal((G.shape[1], DRAWS))
+    return float(np.quantile(np.abs(G @ draws).max(axis=0), level))
+
+
+def band_table(
+    flow: Flow,
+    solution: Solution,
+    X: Array,
+    weights: Array | None,
+    kind: str,
+    grid: Any,
+    level: float,
+    seed: np.random.SeedSequence,
+) -> pd.DataFrame:
+    """A curve of the averaged law with pointwise and uniform limits over a grid.
+
+    Raises
+    ------
+    OptionError
+    """
+    if kind not in ("cdf", "pdf", "quantile"):
+        raise OptionError(f"kind={kind!r} is not known; use 'cdf', 'pdf' or 'quantile'.")
+    w, theta = _shares(X, weights), solution.theta
+    ends = [average_quantile(flow, theta, X, w, t) for t in (0.01, 0.99)]
+    low, high = (0.01, 0.99) if kind == "quantile" else ends
+    points = np.linspace(low, high, GRID) if grid is None else floats(grid, "The grid")
+    if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():
+        raise OptionError("The grid is a list of at least two finite numbers.")
+    if kind == "quantile":
+        return _quantile_band(flow, solution, X, weights, levels(points), level, seed)
+    moved = curve(flow, theta, X, weights, points, kind)
+    se = np.sqrt(np.einsum("ij,jk,ik->i", moved.gradients, solution.covariance, moved.gradients))
+    back = BASES[flow.base].cdf if kind == "cdf" else np.exp
+    point, sup = special.ndtri(0.5 + level / 2), critical_of_band(moved.gradients, solution.covariance, level, seed)
+    limits = {
+        name: back(moved.values + c * se)
+        for name, c in (("conf_low", -point), ("conf_high", point), ("band_low", -sup), ("band_high", sup))
+    }
+    return pd.DataFrame({"y": points, "estimate": back(moved.values), **limits})
+
+
+def _quantile_band(
+    flow: Flow, solution: Solution, X: Array, weights: Array | None, tau: Array, level: float, seed: np.random.SeedSequence
+) -> pd.DataFrame:
+    """Quantile curve: pointwise and uniform bands of h inverted, the latter over the outcomes between its ends."""
+    w = _shares(X, weights)
+    values = np.array([average_quantile(flow, solution.theta, X, w, t) for t in tau])
+    moved = curve(flow, solution.theta, X, weights, values, "cdf")
+    sup = critical_of_band(moved.gradients, solution.covariance, level, seed)
+    point = float(special.ndtri(0.5 + level / 2))
+    pairs = [[quantile_limits(flow, solution, X, weights, float(t), c) for t in tau] for c in (point, sup)]
+    (low, high), (below, above) = (np.array(p).T for p in pairs)
+    columns = {"conf_low": low, "conf_high": high, "band_low": below, "band_high": above}
+    return pd.DataFrame({"tau": tau, "estimate": values, **columns})

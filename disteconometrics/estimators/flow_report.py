@@ -1,0 +1,119 @@
+"""The printed result of a flow density: sample, flow, base, effective parameters, why it was chosen, functionals, effects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from disteconometrics.report.summary import Section, Summary, estimates_section, number
+
+if TYPE_CHECKING:
+    from disteconometrics.estimators.flow_density import FlowResults
+    from disteconometrics.inference.estimates import Estimates
+
+__all__ = ["effects_section", "summary_of"]
+
+KINDS = {
+    "baseline": "baseline",
+    "linear": "shift",
+    "shift": "shift",
+    "scale": "scale",
+    "scale_smooth": "scale",
+    "shape": "shape",
+    "shape_smooth": "shape",
+}
+WORDS = {
+    "linear": "linear model with a {base} error: nothing but the location moves",
+    "baseline": "free baseline, linear shift",
+    "scale": "free baseline, linear shift, scale moves",
+    "shift": "free baseline, smooth shift, scale moves",
+    "shape": "free baseline, smooth shift, scale and shape move",
+    "tensor": "everything moves smoothly with the covariates (tensor product)",
+}
+MOST_ROWS = 20_000  # for average effects in a summary
+
+
+def effects_section(effects: dict[str, Estimates]) -> Section:
+    """Average effects with standard errors in brackets, a row per covariate."""
+    names = next(iter(effects.values())).names
+    cells = tuple(
+        tuple(f"{number(v)} ({number(se)})" for v, se in zip(e.values, e.std_error, strict=True)) for e in effects.values()
+    )
+    return Section(names, tuple(effects), cells, "Average effect of each covariate on")
+
+
+def _effective(effective: dict[str, float]) -> str:
+    total: dict[str, float] = {}
+    for kind, value in effective.items():
+        total[KINDS[kind]] = total.get(KINDS[kind], 0.0) + value
+    return f"{sum(total.values()):.1f} ({', '.join(f'{k} {v:.1f}' for k, v in total.items())})"
+
+
+def summary_of(r: FlowResults, level: float) -> Summary:
+    """Everything about the fit in one frame."""
+    f, model = r.facts, r.model
+    sampling = model.weight_type == "sampling"
+    rows = f.observations if not sampling else f.rows
+    chosen = "chosen" if model.base == "auto" else "given"
+    count = f"{f.observations:.0f} ({f.given - f.rows} dropped)"
+    if model.weight_type == "frequency":
+        count = f"{f.observations:.0f} ({f.rows} weighted rows)"
+    left = [
+        ("Outcome", f.outcome),
+        ("Flow", "monotone spline (convex, 1 layer)"),
+        ("Base", f"{r.flow.base} ({chosen})"),
+        ("Effective parameters", f"{r.edf:.1f}"),
+        ("Covariance", f.cov_label),
+    ]
+    right = [
+        ("Observations", count),
+        (f"Log-{'pseudo' if sampling else ''}likelihood per row", f"{f.loglik / rows:.4f}"),
+        ("Leave-one-out per row", f"{r.leave_one_out:.4f}"),
+        ("AIC", "withheld" if np.isnan(r.aic) else f"{r.aic:.2f}"),
+        ("Converged", f"{f.steps} steps" if f.converged else f"no, {f.steps} steps"),
+    ]
+    averaged = ", averaged over the sample" if r.flow.structure.covariates else ""
+    sections = [estimates_section(r.estimates, level, f"Law of {f.outcome}{averaged}")]
+    late = None
+    if r.flow.structure.covariates:
+        if r.rows is not None and f.rows <= MOST_ROWS:
+            sections.append(effects_section(r.effects()))
+        else:
+            late = "Average effects: call effects() with the rows attached; they are left out of a summary here."
+    return Summary("Flow Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(_notes(r, late)))
+
+
+def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
+    f, model = r.facts, r.model
+    notes = [f"Flow: {WORDS[r.flow.name].format(base=r.flow.base)}. Effective parameters: {_effective(f.effective)}."]
+    if np.isfinite(f.gain) and r.flow.name != "linear":
+        notes.append(
+            f"Chosen because: leave-one-out {f.gain:+.4f} per row over the normal linear model (se {f.gain_error:.4f}); "
+            f"{len(f.trials)} structures and bases were compared (see .trials)."
+        )
+    elif len(f.trials) > 1:
+        notes.append(
+            f"Chosen because: nothing beyond it gains enough in leave-one-out; {len(f.trials)} were compared (see .trials)."
+        )
+    if model.support is not None:
+        notes.append(f"Declared support: {r.flow.support}.")
+    if f.cov_note:
+        notes.append(f.cov_note)
+    if r.flow.structure.covariates:
+        notes.append(
+            "Standard errors are given the covariates; effects come from a flow with smaller penalties, so that bias is small."
+        )
+    if model.weights is not None:
+        what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
+        notes.append(f"Weights: {model.weights} ({what[str(model.weight_type)]}).")
+    if f.given > f.rows:
+        causes = [f"NaN in {c} ({n})" for c, n in f.dropped.items() if n]
+        causes += [f"weight zero ({f.zero_weight})"] if f.zero_weight else []
+        notes.append(f"{f.given - f.rows} rows dropped: {', '.join(causes)}.")
+    if f.shared:
+        notes.append(f.shared)
+    if not f.converged:
+        notes.append("The iterations did not reach the optimum: the law is a valid one, but not the best.")
+    return [*notes, *([late] if late else [])]

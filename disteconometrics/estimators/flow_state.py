@@ -1,0 +1,162 @@
+"""What a fitted flow is without its rows: the transformation, coefficients with covariance, laws and gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.distributions.spline import NODES, WEIGHTS, SplineLaw, chunks, pieces, tail_moments, transform
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import FileFormatError
+from disteconometrics.estimators.flow_fit import STRUCTURES, Centre, Fitted
+from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.likelihoods.splines import SlopeBasis
+from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
+
+__all__ = ["Flow", "Solution"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Coefficients θ (p,) with covariance (p, p).
+
+    ``root`` (p, p) is R⁻¹ with R'R the penalised information ``penalty`` (p, p) is Σ λS and
+    ``effective`` the effective parameters: what another covariance needs.
+    """
+
+    theta: Array
+    covariance: Array
+    root: Array
+    penalty: Array
+    effective: float
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """y → u (support) → r = (u − location(x))/scale → z = h(r | x), a draw of the base law."""
+
+    support: Support
+    centre: Centre
+    name: str
+    structure: Structure
+    base: str
+
+    @classmethod
+    def of(cls, fitted: Fitted, support: Support) -> Flow:
+        """The flow of a fit."""
+        return cls(support, fitted.centre, fitted.name, fitted.structure, fitted.base)
+
+    def law(self, theta: Array, X: Array, *, single: bool = False) -> SplineLaw:
+        """The laws of rows with covariates X (n, K)."""
+        intercept, slopes = self.structure.coefficients(theta, X)
+        location = self.centre.location(X)
+        knots = self.structure.basis.knots
+        return SplineLaw(knots, intercept, slopes, location, self.centre.scale, self.base, self.support, single)
+
+    def forms(self, y: Array, X: Array) -> tuple[Array, Array, Array]:
+        """A(y, x) and D(y, x) (n, p), and log of dr/dy (n,): z = Aθ, ∂z/∂r = Dθ."""
+        r = (self.support.to_line(y) - self.centre.location(X)) / self.centre.scale
+        return *self.structure.arrays(r, X), self.support.log_slope(y) - np.log(self.centre.scale)
+
+    def outside(self, X: Array) -> NDArray[np.bool_]:
+        """Which covariates (n, K) lie outside the box of the fit, beyond rounding."""
+        low = np.array([c.low - 1e-9 * (c.high - c.low) for c in self.structure.covariates])
+        high = np.array([c.high + 1e-9 * (c.high - c.low) for c in self.structure.covariates])
+        return np.asarray((low > X) | (high < X)) if len(low) else np.zeros(X.shape, dtype=bool)
+
+    def mean_gradients(self, theta: Array, X: Array) -> tuple[Array, Array, Array]:
+        """Means of r (n,), and gradients in θ (n, p) of its first and second moment about zero; for the line only.
+
+        dE[g(r)]/dθ = −∫ g'(r) φ(h) A(r) dr; in the tails A is linear in r, so that moments of the base law are enough.
+        """
+        k, s, base = self.structure.basis.knots, self.centre.scale, BASES[self.base]
+        width = np.diff(k)
+        points = (k[:-1, None] + width[:, None] * (NODES + 1) / 2).ravel()
+        weights = (width[:, None] * WEIGHTS / 2).ravel()
+        law = self.law(theta, X)
+        mean = np.asarray((law.mean() - law.location) / s)
+        nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
+        d_mean, d_second = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
+        for rows in chunks(len(X), 6 * len(nodes) + len(theta)):
+            p = pieces(self.structure.basis, law.intercept[rows], law.slopes[rows])
+            z, _ = transform(p, np.broadcast_to(points, (len(p.heights), len(points))))
+            f = np.exp(base.logpdf(z)) * weights
+            tails = [tail_moments(self.base, p, end) for end in (0, 1)]  # ∫ t^k φ dr, t the distance beyond the knot
+            first = [np.column_stack([m[0] - m[1], m[1]]) for m in tails]
+            P = np.concatenate([f, *first], axis=1)
+            d_mean[rows] = -self.structure.integrals(P, nodes, X[rows])
+            both = []
+            for m, edge, sign in ((tails[0], k[0], -1.0), (tails[1], k[-1], 1.0)):
+                a, b = edge * m[0] + sign * m[1], edge * m[1] + sign * m[2]  # ∫ r φ, ∫ r t φ
+                both.append(np.column_stack([a - b, b]))
+            P = np.concatenate([f * points, *both], axis=1)
+            d_second[rows] = -2 * self.structure.integrals(P, nodes, X[rows])
+        return mean, d_mean, d_second
+
+    # ---- files -----------------------------------------------------------------------------------------------------------
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """JSON and arrays that `from_parts` reads."""
+        st = self.structure
+        header = {
+            "support": [self.support.low, self.support.high],
+            "origin": self.centre.origin,
+            "scale": self.centre.scale,
+            "name": self.name,
+            "base": self.base,
+            "affine": st.affine,
+            "coarse": list(st.coarse),
+            "terms": [[t.kind, t.covariate] for t in st.terms],
+            "groups": [list(g) for g, _ in st.groups],
+            "covariates": [[c.mean, c.sd, c.low, c.high] for c in st.covariates],
+        }
+        arrays = {"knots": st.basis.knots, "means": self.centre.means, "beta": self.centre.beta}
+        for j, c in enumerate(st.covariates):
+            if c.knots is not None and c.centre is not None:
+                arrays |= {f"x{j}_knots": c.knots, f"x{j}_centre": c.centre}
+        arrays |= {f"g{i}_patterns": patterns for i, (_, patterns) in enumerate(st.groups)}
+        return header, arrays
+
+    @classmethod
+    def from_parts(cls, d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
+        """Rebuild a flow.
+
+        Raises
+        ------
+        FileFormatError
+            If a part is missing or of another kind.
+        """
+        try:
+            low, high = d["support"]
+            covariates = tuple(
+                Covariate(
+                    float(c[0]), float(c[1]), float(c[2]), float(c[3]), arrays.get(f"x{j}_knots"), arrays.get(f"x{j}_centre")
+                )
+                for j, c in enumerate(d["covariates"])
+            )
+            terms = tuple(Term(str(kind), int(j)) for kind, j in d["terms"])
+            groups = tuple((tuple(map(int, g)), arrays[f"g{i}_patterns"]) for i, g in enumerate(d["groups"]))
+            basis = SlopeBasis(arrays["knots"])
+            structure = Structure(basis, tuple(map(int, d["coarse"])), covariates, groups, terms, bool(d["affine"]))
+            centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
+            flow = cls(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise FileFormatError(f"the flow has a field that is missing or of another type ({error})") from None
+        sound = (
+            flow.base in BASES
+            and flow.name in STRUCTURES
+            and all(t.kind in KINDS and t.covariate in range(-1, len(covariates)) for t in terms)
+            and len(terms) > 0
+            and terms[0].kind == "baseline"
+            and basis.knots.ndim == 1
+            and bool((np.diff(basis.knots) > 0).all())
+            and centre.means.shape == centre.beta.shape == (len(covariates),)
+        )
+        if not sound:
+            raise FileFormatError("the flow's knots, terms or base are not valid")
+        return flow

@@ -1,0 +1,332 @@
+"""The terms of a conditional monotone transformation, as arrays.
+
+With a standardised residual r of y and covariates x,
+
+    h(r | x) = h0(r) + Σ_k b_k x_k + Σ_k s_k(x_k) + Σ_k x_k·(c_k r + g_k(r)) + Σ_k S_k(x_k)·(q_k r + t_k(r)),
+
+where h0 is increasing (baseline), s_k bends the shift, c_k and q_k move the scale and g_k and t_k the shape.  All are linear in
+their coefficients θ.  The slope ∂h/∂r = Σ_j B_j(r)·[C0_j + Σ_f u_f(x) W_fj] has one coefficient per B-spline and features
+u_f(x), so it is positive for every x of the box of the covariates if every bracket is.  The smallest bracket over the box
+separates by group of columns: a smooth function of a column is bounded by its own B-spline coefficients, a factor by its
+levels.  Outside the box the features keep the value of its edge; the linear shift goes on.
+
+References
+----------
+Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions, arXiv:2011.06416.
+Hothorn, Kneib, Bühlmann (2014), Conditional transformation models, JRSS B 76, doi:10.1111/rssb.12017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disteconometrics.likelihoods.splines import SlopeBasis, b_splines, difference
+
+__all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
+
+Array = NDArray[np.float64]
+
+KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")
+SLOPES = KINDS[3:]  # those that reach ∂h/∂r
+MOST_PATTERNS = 50  # of the columns of one formula term, beyond which they are bounded column by column
+
+
+class Penalty(NamedTuple):
+    """½ λ θ'Sθ on the coefficients ``at``: ``S`` (m, m) of the given rank."""
+
+    name: str
+    at: slice
+    S: Array
+    rank: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term: one of `KINDS`, and the covariate (position of the design column) it belongs to, −1 for the baseline."""
+
+    kind: str
+    covariate: int = -1
+
+
+Part: TypeAlias = "list[tuple[Term, slice, Array]]"
+
+
+@dataclass(frozen=True, eq=False)
+class Covariate:
+    """A design column: mean, standard deviation, smallest and largest value, and knots of its smooth function, if any.
+
+    ``centre`` are the means of the smooth features over the rows of the fit, so that every feature is centred.
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    knots: Array | None = None
+    centre: Array | None = None
+
+    @cached_property
+    def bending(self) -> Array:
+        """Coefficients (M, M − 2) of quadratic B-splines orthogonal to constant and line, scaled to unit rows."""
+        assert self.knots is not None
+        lines = np.column_stack([np.ones(len(self.at_coefficients)), self.at_coefficients])
+        return complement(lines)
+
+    @cached_property
+    def at_coefficients(self) -> Array:
+        """The linear feature at the B-spline coefficients (M,): Greville's points, whose combination is the line."""
+        if self.knots is None:
+            return (np.array([self.low, self.high]) - self.mean) / self.sd
+        k = self.knots
+        full = np.concatenate([k[:1], k, k[-1:]])
+        return np.asarray((full[:-1] + full[1:]) / 2 - self.mean) / self.sd
+
+    def linear(self, x: Array, *, clamp: bool = True) -> Array:
+        """The standardised column (n,)."""
+        return np.asarray((np.clip(x, self.low, self.high) if clamp else x) - self.mean) / self.sd
+
+    def smooth(self, x: Array) -> Array:
+        """The centred smooth features (n, M − 2)."""
+        assert self.knots is not None
+        assert self.centre is not None
+        return np.asarray(b_splines(x, self.knots, 2) @ self.bending - self.centre)
+
+    @cached_property
+    def roughness(self) -> tuple[Array, int]:
+        """Second differences of the B-spline coefficients as a quadratic form, scaled to mean eigenvalue one, and its rank."""
+        assert self.knots is not None
+        d = difference(len(self.at_coefficients), 2) @ self.bending
+        S = d.T @ d
+        return S * (len(S) / np.trace(S)), len(S)
+
+
+def complement(columns: Array) -> Array:
+    """An orthonormal basis (M, M − c) of what is orthogonal to columns (M, c); the same on every machine up to rounding."""
+    M, c = columns.shape
+    q, r = np.linalg.qr(np.column_stack([columns, np.eye(M)[:, : M - c]]))
+    return np.asarray(q[:, c:] * np.sign(np.diagonal(r)[c:]))
+
+
+def smooth_covariate(x: Array, knots: Array | None, weights: Array | None = None) -> Covariate:
+    """Measure a column (n,) and, with knots, the centre of its smooth features."""
+    mean = float(np.average(x, weights=weights))
+    sd = float(np.sqrt(np.average(np.square(x - mean), weights=weights)))
+    c = Covariate(mean, sd if sd > 0 else 1.0, float(x.min()), float(x.max()), knots)
+    if knots is None:
+        return c
+    zero = replace(c, centre=np.zeros(len(knots) - 1))
+    return replace(zero, centre=np.average(zero.smooth(x), axis=0, weights=weights))
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Bases and terms of h.
+
+    Parameters
+    ----------
+    basis : SlopeBasis of J slope functions.
+    coarse : positions of the knots that the shape terms use, a subset with both ends.
+    covariates : K of them, one per design column without the constant.
+    groups : for each formula term its columns and the patterns (v, columns) they take together; patterns of no rows: a box.
+    terms : in the order of the coefficients; the first is the baseline, ``affine`` says whether it is a line.
+    """
+
+    basis: SlopeBasis
+    coarse: tuple[int, ...]
+    covariates: tuple[Covariate, ...]
+    groups: tuple[tuple[tuple[int, ...], Array], ...]
+    terms: tuple[Term, ...]
+    affine: bool = False
+
+    @cached_property
+    def bend(self) -> Array:
+        """Shape functions as slope coefficients (J, m), orthogonal to a constant slope."""
+        coarse = SlopeBasis(self.basis.knots[list(self.coarse)])
+        points = np.concatenate([self.basis.knots, self.basis.knots[:-1] + np.diff(self.basis.knots) / 2])
+        _, fine = self.basis.evaluate(points)
+        _, few = coarse.evaluate(points)
+        T = np.linalg.lstsq(fine, few, rcond=None)[0]  # exact: the knots are nested
+        return np.asarray(T @ complement(np.ones((coarse.size, 1))))
+
+    @property
+    def baseline(self) -> Array:
+        """Baseline functions as slope coefficients (J, J), or (J, 1) for a line."""
+        return np.ones((self.basis.size, 1)) if self.affine else np.eye(self.basis.size)
+
+    def _width(self, term: Term) -> int:
+        m = self.bend.shape[1] if term.kind.startswith("shape") else 1
+        if term.kind in ("shift", "scale_smooth", "shape_smooth"):
+            return int(m * self.covariates[term.covariate].bending.shape[1])
+        return 1 + self.baseline.shape[1] if term.kind == "baseline" else m
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Where each term's coefficients are."""
+        ends = np.cumsum([self._width(t) for t in self.terms])
+        return tuple(slice(int(e) - self._width(t), int(e)) for t, e in zip(self.terms, ends, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients p."""
+        return int(self.slices[-1].stop)
+
+    @property
+    def origin(self) -> float:
+        """Where all slope integrals are zero."""
+        return float(self.basis.knots[len(self.basis.knots) // 2])
+
+    def arrays(self, r: Array, X: Array) -> tuple[Array, Array]:
+        """The linear forms of h and ∂h/∂r: A and D (n, p)."""
+        area, B = self.basis.evaluate(r)
+        line = r - self.origin
+        shapes = (area @ self.bend, B @ self.bend) if any(t.kind.startswith("shape") for t in self.terms) else (area, B)
+        A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
+        for term, at in zip(self.terms, self.slices, strict=True):
+            if term.kind == "baseline":
+                A[:, 0] = 1.0
+                A[:, 1 : at.stop], D[:, 1 : at.stop] = (line[:, None], 1.0) if self.affine else (area, B)
+                continue
+            c, x = self.covariates[term.covariate], X[:, term.covariate]
+            if term.kind == "linear":
+                A[:, at.start] = c.linear(x, clamp=False)
+                continue
+            u = c.smooth(x) if term.kind in ("shift", "scale_smooth", "shape_smooth") else c.linear(x)[:, None]
+            if term.kind == "shift":
+                A[:, at] = u
+            elif term.kind.startswith("scale"):
+                A[:, at], D[:, at] = u * line[:, None], u
+            else:
+                for M, S in ((A, shapes[0]), (D, shapes[1])):
+                    M[:, at] = (u[:, :, None] * S[:, None, :]).reshape(len(r), at.stop - at.start)
+        return A, D
+
+    def integrals(self, P: Array, r: Array, X: Array) -> Array:
+        """Σ_q P_iq A(r_q, x_i) for weights P (n, Q) on points r (Q,) common to the rows: (n, p)."""
+        area, _ = self.basis.evaluate(r)
+        line, total = P @ (r - self.origin), P.sum(axis=1)
+        shape = P @ (area @ self.bend) if any(t.kind.startswith("shape") for t in self.terms) else np.zeros((len(P), 0))
+        out = np.zeros((len(P), self.size))
+        for term, at in zip(self.terms, self.slices, strict=True):
+            if term.kind == "baseline":
+                out[:, 0] = total
+                out[:, 1 : at.stop] = line[:, None] if self.affine else P @ area
+                continue
+            c, x = self.covariates[term.covariate], X[:, term.covariate]
+            if term.kind == "linear":
+                out[:, at.start] = c.linear(x, clamp=False) * total
+            elif term.kind == "shift":
+                out[:, at] = c.smooth(x) * total[:, None]
+            elif term.kind.startswith("scale"):
+                out[:, at] = self._features(c, term, x) * line[:, None]
+            else:
+                u = self._features(c, term, x)
+                out[:, at] = (u[:, :, None] * shape[:, None, :]).reshape(len(P), at.stop - at.start)
+        return out
+
+    def coefficients(self, theta: Array, X: Array) -> tuple[Array, Array]:
+        """Intercepts (n,) and slope coefficients (n, J) of the rows' transformations."""
+        n = len(X)
+        intercept = np.full(n, theta[0])
+        slopes = np.tile(self.baseline @ theta[1 : self.slices[0].stop], (n, 1))
+        for term, at in zip(self.terms[1:], self.slices[1:], strict=True):
+            c, x = self.covariates[term.covariate], X[:, term.covariate]
+            if term.kind == "linear":
+                intercept += c.linear(x, clamp=False) * theta[at.start]
+            elif term.kind == "shift":
+                intercept += c.smooth(x) @ theta[at]
+            else:
+                slopes += self._features(c, term, x) @ self._moves(term, theta[at])
+        return intercept, slopes
+
+    def _features(self, c: Covariate, term: Term, x: Array) -> Array:
+        return c.smooth(x) if term.kind.endswith("smooth") else c.linear(x)[:, None]
+
+    def _moves(self, term: Term, theta: Array) -> Array:
+        """What the features of a term add to the slope coefficients, (features, J)."""
+        if term.kind.startswith("scale"):
+            return np.outer(theta, np.ones(self.basis.size))
+        return np.asarray(theta.reshape(-1, self.bend.shape[1]) @ self.bend.T)
+
+    def penalties(self, order: int) -> tuple[Penalty, ...]:
+        """One penalty per term that bends, two for smooth shapes: differences of coefficients in y and in x."""
+        out = []
+        for term, at in zip(self.terms, self.slices, strict=True):
+            name = f"{term.kind}{'' if term.covariate < 0 else term.covariate}"
+            if term.kind == "baseline":
+                if not self.affine:
+                    d = difference(self.basis.size, order)
+                    out.append(Penalty(name, slice(1, at.stop), d.T @ d, len(d)))
+                continue
+            if term.kind == "linear":
+                continue
+            if term.kind == "scale":
+                out.append(Penalty(name, at, np.eye(1), 1))
+                continue
+            d = difference(len(self.coarse) - 1, 1) @ complement(np.ones((len(self.coarse) - 1, 1)))
+            rough = d.T @ d
+            if term.kind == "shape":
+                out.append(Penalty(name, at, rough, len(rough)))
+                continue
+            S, rank = self.covariates[term.covariate].roughness
+            if term.kind == "shape_smooth":
+                out.append(Penalty(name, at, np.asarray(np.kron(S, np.eye(len(rough))), dtype=np.float64), rank * len(rough)))
+                out.append(
+                    Penalty(name + "_y", at, np.asarray(np.kron(np.eye(rank), rough), dtype=np.float64), rank * len(rough))
+                )
+            else:
+                out.append(Penalty(name, at, S, rank))
+        return tuple(out)
+
+    # ---- monotonicity over the box -------------------------------------------------------------------------------------
+
+    def _part(self, columns: tuple[int, ...], patterns: Array) -> Part:
+        """The slope terms of columns that move together, with the features of each at the corners."""
+        part = []
+        for term, at in zip(self.terms, self.slices, strict=True):
+            if term.covariate not in columns or term.kind not in SLOPES:
+                continue
+            c = self.covariates[term.covariate]
+            if len(patterns):
+                u = c.linear(patterns[:, columns.index(term.covariate)])[:, None]
+            elif term.kind.endswith("smooth"):
+                assert c.centre is not None
+                u = c.bending - c.centre
+            else:
+                u = c.at_coefficients[:, None]
+            part.append((term, at, u))
+        return part
+
+    @cached_property
+    def corners(self) -> list[Part]:
+        """Parts of the box that vary on their own: their slope terms with features (corners, features)."""
+        parts: list[Part] = []
+        for columns, patterns in self.groups:
+            together = [columns] if len(patterns) else [(c,) for c in columns]
+            parts.extend(self._part(c, patterns) for c in together)
+        return [p for p in parts if p]
+
+    def lowest(self, theta: Array) -> tuple[Array, list[NDArray[np.intp]]]:
+        """The smallest slope coefficients (J,) over the box, and for every part the corner (J,) where it is."""
+        low = self.baseline @ theta[1 : self.slices[0].stop]
+        where: list[NDArray[np.intp]] = []
+        for part in self.corners:
+            values = np.sum([u @ self._moves(term, theta[at]) for term, at, u in part], axis=0)
+            where.append(np.argmin(values, axis=0))
+            low = low + values.min(axis=0)
+        return low, where
+
+    def constraint_rows(self, where: list[NDArray[np.intp]], which: NDArray[np.intp]) -> Array:
+        """Rows (len(which), p) g with g'θ the slope coefficient j at the corners given, for j in ``which``."""
+        G = np.zeros((len(which), self.size))
+        G[:, 1 : self.slices[0].stop] = self.baseline[which]
+        for part, corner in zip(self.corners, where, strict=True):
+            for term, at, u in part:
+                chosen = u[corner[which]]
+                S = np.ones((len(which), 1)) if term.kind.startswith("scale") else self.bend[which]
+                G[:, at] = (chosen[:, :, None] * S[:, None, :]).reshape(len(which), at.stop - at.start)
+        return G

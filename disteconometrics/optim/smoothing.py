@@ -1,0 +1,262 @@
+"""Penalised maximum likelihood of a monotone transformation, smoothing included.
+
+The problem is min f(θ) = Σ w·(ρ(a'θ) − log d'θ) + ½ Σ_k λ_k θ'S_kθ over Gθ > 0, convex for given λ.  Three loops run at once:
+
+1. Newton's method with a logarithmic barrier for Gθ > 0 whose weight falls to that of a small part of one observation;
+2. Fellner and Schall's update of the λ, whose fixed point maximises the Laplace approximation of the marginal likelihood (the
+   penalty read as a normal prior), sped up by a secant step per λ; a λ at its ceiling has dropped its term;
+3. cutting planes: an oracle names rows g with g'θ ≤ 0, which join G.  The iterate is first drawn towards a point that satisfies
+   every row the oracle can name.
+
+References
+----------
+Wood, Fasiolo (2017), A generalized Fellner-Schall method for smoothing parameter optimization, Biometrics 73,
+doi:10.1111/biom.12666.
+Boyd, Vandenberghe (2004), Convex optimization, Cambridge University Press.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from disteconometrics.errors import DataError
+from disteconometrics.likelihoods.monotone import BaseLaw, Pass, Rows, evaluate, left_out, loglik
+from disteconometrics.likelihoods.structure import Penalty
+
+__all__ = ["DROPPED", "Problem", "Smooth", "solve"]
+
+Array = NDArray[np.float64]
+
+SMALLEST, DROPPED = 1e-7, 1e8  # range of the λ
+BARRIER = 0.1  # weight of the barrier per slope function at the end, in observations
+STEADY = 3e-3  # largest change of a log λ, weighted with its effective parameters, at convergence
+DECREMENT = 1e-10  # squared Newton decrement per observation from which on the λ stay …
+LAST = 1e-17  # … and at convergence, which is a step or two later
+RIDGE = 1e-11  # of the mean information, so that the factor exists
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows, base law, penalties, a start with Gθ > 0 for every row that ``cuts`` can name, and that oracle.
+
+    ``cuts(θ)`` returns rows (q, p) with g'θ ≤ 0 (q = 0: none is left).  The barrier ends with the weight of a tenth of an
+    observation for each of the slope ``functions``, whatever the number of rows.
+    """
+
+    rows: Rows
+    base: BaseLaw
+    penalties: Sequence[Penalty]
+    start: Array
+    cuts: Callable[[Array], Array]
+    functions: int
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of their weights."""
+        return float(len(self.rows.A) if self.rows.weights is None else self.rows.weights.sum())
+
+    def penalty(self, lam: Array) -> Array:
+        """Σ λ_k S_k (p, p)."""
+        S = np.zeros((len(self.start),) * 2)
+        for value, k in zip(lam, self.penalties, strict=True):
+            S[k.at, k.at] += value * k.S
+        return S
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth:
+    """The solution: θ (p,), λ, log-likelihood, information (p, p) without penalty, Σ λS, R⁻¹ with R'R = information + penalty
+    (+ barrier), rows of G that were needed, h and slope of the rows, effective parameters by coefficient (p,), steps."""
+
+    theta: Array
+    lam: Array
+    loglik: float
+    information: Array
+    penalty: Array
+    root: Array
+    G: Array
+    z: Array
+    slope: Array
+    effective: Array
+    steps: int
+    converged: bool
+
+    def left_out(self, problem: Problem) -> Array:
+        """Log density of each row without it (n,)."""
+        return left_out(problem.rows, problem.base, self.z, self.slope, self.root)
+
+
+@dataclass(eq=False)
+class _Iterate:
+    """Where the iterations are: coefficients and the three linear forms that must stay positive or be known."""
+
+    theta: Array
+    z: Array
+    slope: Array
+    c: Array
+
+    def moved(self, t: float, delta: Array, forms: tuple[Array, Array, Array]) -> _Iterate:
+        return _Iterate(self.theta + t * delta, self.z + t * forms[0], self.slope + t * forms[1], self.c + t * forms[2])
+
+
+def solve(
+    problem: Problem, lam: Array, *, theta: Array | None = None, G: Array | None = None, select: bool = True, maxiter: int = 300
+) -> Smooth:
+    """Minimise, updating the λ unless ``select`` is false.
+
+    Parameters
+    ----------
+    problem : Problem of p coefficients.
+    lam : (K,) float64 array, the λ to start from.
+    theta : (p,) float64 array or None, where to start.
+    G : (q, p) float64 array or None, rows known to be needed.
+    select : bool.
+    maxiter : int, Newton steps at most.
+
+    Returns
+    -------
+    Smooth
+    """
+    theta = problem.start if theta is None else theta
+    G = np.zeros((0, len(theta))) if G is None else G
+    lam = np.array(lam, dtype=np.float64)
+    steps, state = 0, None
+    while True:
+        theta = _inside(theta, problem.start, G)
+        found, state = _newton(problem, lam, theta, G, select, maxiter - steps, state)
+        steps += found.steps
+        rows = problem.cuts(found.theta)
+        if not len(rows) or steps >= maxiter:
+            break
+        G = np.concatenate([G, rows])
+        theta, lam = found.theta, found.lam
+    return Smooth(**{**found.__dict__, "steps": steps, "converged": found.converged and not len(rows)})
+
+
+def _inside(theta: Array, start: Array, G: Array) -> Array:
+    """Draw a point towards the start until all rows of G are well above zero."""
+    a, b = G @ theta, G @ start
+    share = 1.0
+    short = a < 0.05 * b
+    if short.any():
+        share = 0.95 * float(np.min(0.95 * b[short] / (b[short] - a[short])))
+    return theta if share == 1.0 else start + share * (theta - start)
+
+
+def _newton(
+    problem: Problem, lam: Array, theta: Array, G: Array, select: bool, maxiter: int, state: _Secant | None
+) -> tuple[Smooth, _Secant]:
+    rows, base, n = problem.rows, problem.base, problem.observations
+    at = _Iterate(theta, rows.A @ theta, rows.D @ theta, G @ theta)
+    state = _Secant(len(lam)) if state is None else state
+    S, steady, converged = problem.penalty(lam), not select, False
+    last = BARRIER * problem.functions / max(len(G), 1)
+    mu = max(last, 0.01 * n / len(G)) if select and len(G) else last
+    steps = extra = 0
+    for _ in range(max(maxiter, 1)):
+        steps += 1
+        p = evaluate(rows, base, at.z, at.slope)
+        L, gradient = _system(p, S, at, G, mu)
+        half = solve_triangular(L, gradient, lower=True)
+        decrement = float(half @ half)
+        converged = converged or (mu == last and steady and decrement < DECREMENT * n)
+        if converged and (decrement < LAST * n or extra == 3):
+            break
+        extra += converged
+        delta = -solve_triangular(L, half, lower=True, trans=1)
+        at, t = _search(problem, S, at, delta, (rows.A @ delta, rows.D @ delta, G @ delta), mu, decrement, p.loglik)
+        mu = max(0.1 * mu, last) if t > 0.5 else mu
+        if select and not converged and decrement < 1 + 0.1 * np.sqrt(n):
+            lam, steady = state.update(problem.penalties, lam, at.theta, L)
+            S = problem.penalty(lam)
+    root = solve_triangular(L, np.eye(len(theta)), lower=True, trans=1)
+    effective = np.einsum("ij,ij->i", root @ root.T, p.information)
+    out = Smooth(at.theta, lam, p.loglik, p.information, S, root, G, at.z, at.slope, effective, steps, converged)
+    return out, state
+
+
+def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float) -> tuple[Array, Array]:
+    """Cholesky factor of the Hessian and the gradient."""
+    barrier = G * (np.sqrt(mu) / at.c)[:, None]
+    H = p.information + S + barrier.T @ barrier
+    size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (mu / at.c)
+    for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
+        H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
+        try:
+            return np.linalg.cholesky(H), gradient
+        except np.linalg.LinAlgError:
+            continue
+    raise DataError("The information matrix of the flow is singular beyond repair; use fewer terms or rescale the covariates.")
+
+
+def _search(
+    problem: Problem,
+    S: Array,
+    at: _Iterate,
+    delta: Array,
+    forms: tuple[Array, Array, Array],
+    mu: float,
+    decrement: float,
+    value: float,
+) -> tuple[_Iterate, float]:
+    """The longest of 1, ½, … steps inside the domain that decreases enough."""
+
+    def objective(a: _Iterate, likelihood: float) -> float:
+        return float(-likelihood + 0.5 * a.theta @ S @ a.theta - mu * np.log(a.c).sum())
+
+    now = objective(at, value)
+    worst = min(np.min(forms[1] / at.slope, initial=0.0), np.min(forms[2] / at.c, initial=0.0))
+    t = 1.0 if worst > -0.95 else -0.95 / worst
+    for _ in range(40):
+        new = at.moved(t, delta, forms)
+        if objective(new, loglik(problem.rows, problem.base, new.z, new.slope)) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
+            break
+        t *= 0.5
+    return new, t
+
+
+class _Secant:
+    """Fellner and Schall's update of log λ with a secant step for each λ."""
+
+    def __init__(self, count: int) -> None:
+        self.step, self.plain = np.zeros(count), np.zeros(count)
+
+    def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, bool]:
+        """New λ, and whether they are steady."""
+        root = solve_triangular(L, np.eye(len(theta)), lower=True, trans=1)
+        traces = _prior_traces(penalties, lam)
+        plain, effective = np.zeros(len(lam)), np.zeros(len(lam))
+        for i, k in enumerate(penalties):
+            b, W = theta[k.at], root[k.at]
+            gain = max(traces[i] - float(np.einsum("ij,ij->", W, k.S @ W)), 1e-14)
+            plain[i] = np.log(gain) - np.log(max(float(b @ k.S @ b), 1e-280))
+            effective[i] = gain * lam[i]
+        moved = plain - self.plain
+        with np.errstate(divide="ignore", invalid="ignore"):
+            secant = -plain * self.step / moved
+        usable = (self.step != 0) & np.isfinite(secant) & (secant * plain > 0)
+        step = np.where(usable, np.sign(plain) * np.clip(np.abs(secant), 0.3 * np.abs(plain), 4 * np.abs(plain)), plain)
+        step = np.clip(step, -4, 4)
+        new = np.clip(lam * np.exp(step), SMALLEST, DROPPED)
+        self.step, self.plain = np.log(new / lam), plain
+        return new, bool(np.max(np.abs(self.step) * np.minimum(effective, 1.0), initial=0.0) < STEADY)
+
+
+def _prior_traces(penalties: Sequence[Penalty], lam: Array) -> Array:
+    """tr(S_λ⁺ S_k) of every penalty, S_λ = Σ λS over those that share its coefficients."""
+    out = np.zeros(len(lam))
+    for i, k in enumerate(penalties):
+        same = [j for j, m in enumerate(penalties) if m.at == k.at]
+        if len(same) == 1:
+            out[i] = k.rank / lam[i]
+        elif i == same[0]:
+            values, vectors = np.linalg.eigh(sum(lam[j] * penalties[j].S for j in same))
+            W = vectors[:, values > values[-1] * 1e-12] / np.sqrt(values[values > values[-1] * 1e-12])
+            for j in same:
+                out[j] = float(np.einsum("ij,ij->", W, penalties[j].S @ W))
+    return out

@@ -1,0 +1,309 @@
+"""`FlowDensity` as its users meet it: fits, functionals, effects, bands, files, and what it refuses or warns of."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+from disteconometrics import errors
+from disteconometrics.estimators.flow_inference import parse_functional
+
+Array = np.ndarray
+DELTA = 1e-5  # relative error of a central difference with the step taken
+
+
+def bimodal(n: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"y": np.where(rng.random(n) < 0.5, rng.normal(-1, 0.5, n), rng.normal(1, 0.75, n))})
+
+
+def table(n: int = 400, seed: int = 1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    d = pd.DataFrame(
+        {"x": rng.normal(size=n), "d": rng.integers(0, 2, n), "g": rng.choice(list("abc"), n), "firm": np.arange(n) % 40}
+    )
+    d["y"] = 1 + d.x + 0.5 * d.d + (d.g == "b") + np.exp(0.3 * d.x) * rng.gumbel(size=n)
+    return d
+
+
+@pytest.fixture(scope="module")
+def one() -> Any:
+    return de.FlowDensity("y ~ 1").fit(bimodal(1000))
+
+
+@pytest.fixture(scope="module")
+def many() -> Any:
+    return de.FlowDensity("y ~ x + d + g").fit(table())
+
+
+def test_a_single_law_and_a_law_per_row(one: Any, many: Any) -> None:
+    assert one.distribution().batch_shape == ()
+    assert one.distribution().cdf(np.zeros((2, 3))).shape == (2, 3)
+    assert many.distribution().batch_shape == (400,)
+    new = table(5, seed=9)
+    assert many.distribution(new).quantile([0.1, 0.9]).shape == (5, 2)
+    new.loc[2, "x"] = np.nan
+    assert np.flatnonzero(np.isnan(many.distribution(new).mean())).tolist() == [2]
+
+
+def test_the_fit_is_what_the_law_says(many: Any) -> None:
+    d = table()
+    assert many.llf == pytest.approx(float(many.distribution().logpdf(d.y.to_numpy()).sum()), rel=1e-10)
+    assert many.converged
+    assert many.aic == pytest.approx(2 * (many.edf - many.llf))
+    assert set(many.trials.structure) >= {"linear", "baseline", "scale"}
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "var", "median", "q[0.1]", "q[0.9]", "prob[0,2]"])
+@pytest.mark.parametrize("support", [None, (-20, None)])
+def test_gradients_of_functionals(name: str, support: Any) -> None:
+    from disteconometrics.estimators import flow_inference as inference
+
+    res = de.FlowDensity("y ~ x + d", support=support, flow=de.MonotoneSpline("scale", knots=9)).fit(table(150))
+    X, theta, f = res.rows.sample.X[:12], res.main.theta, parse_functional(name)
+    V = np.random.default_rng(0).normal(size=(3, len(theta)))
+    for v in V:
+        h = 1e-5 * v
+        averaged = inference.averages(res.flow, theta, X, None, [f])
+        up, down = (inference.averages(res.flow, theta + s * h, X, None, [f]).values[0] for s in (1, -1))
+        assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
+        each = inference.by_row(res.flow, theta, X, f)
+        up, down = (inference.by_row(res.flow, theta + s * h, X, f).values for s in (1, -1))
+        np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
+
+
+def test_functionals_of_the_averaged_law(many: Any) -> None:
+    law = many.distribution()
+    e = many.functionals(["mean", "var", "q[0.25]", "prob[0,3]"])
+    q = e.values[2]
+    assert e.values[0] == pytest.approx(law.mean().mean(), rel=1e-12)
+    assert e.values[1] == pytest.approx(law.var().mean() + law.mean().var(), rel=1e-10)
+    assert law.cdf(q).mean() == pytest.approx(0.25, abs=1e-12)
+    assert e.values[3] == pytest.approx((law.cdf(3.0) - law.cdf(0.0)).mean(), rel=1e-12)
+    low, high = e.interval(0.9)[2]
+    assert low < q < high
+    wide = e.interval(0.99)[2]
+    assert wide[0] < low < high < wide[1]
+
+
+def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
+    d = table()
+    sol = many.under
+    X = {v: many._covariates(d.assign(d=v))[0] for v in (0, 1)}
+    expected = np.mean(many.flow.law(sol.theta, X[1]).quantile(0.9) - many.flow.law(sol.theta, X[0]).quantile(0.9))
+    assert many.effect("d", 0, 1, "q[0.9]").values[0] == pytest.approx(expected, rel=1e-10)
+    step = 1e-4
+    ends = [many._covariates(d.assign(x=d.x + s * step), warn=False)[0] for s in (-1, 1)]
+    slope = np.mean(np.subtract(*(many.flow.law(sol.theta, X).mean() for X in ends[::-1]))) / (2 * step)
+    assert many.derivative("x", "mean").values[0] == pytest.approx(slope, rel=1e-5)
+    effects = many.effects(["mean"])
+    assert list(effects) == ["x", "d: 1 - 0", "g: b - a", "g: c - a"]
+    assert many.effect("d", 0, 1).std_error.min() > 0
+
+
+def test_bands_hold_their_pointwise_limits(one: Any) -> None:
+    for kind in ("cdf", "pdf", "quantile"):
+        b = one.band(kind)
+        assert (b.band_low <= b.conf_low + 1e-12).all()
+        assert (b.conf_low < b.estimate).all()
+        assert (b.estimate < b.conf_high).all()
+        assert (b.conf_high <= b.band_high + 1e-12).all()
+    pd.testing.assert_frame_equal(one.band("pdf", seed=3), one.band("pdf", seed=3))
+    assert one.band("cdf").conf_low.min() > 0
+    grid = one.band("cdf", grid=[-1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(grid.y, [-1, 0, 1])
+
+
+def test_limits_at_rows(many: Any) -> None:
+    at = many.at(table(3, seed=5), ["mean", "q[0.5]"], level=0.9)
+    assert list(at.index)[:2] == [(0, "mean"), (0, "q[0.5]")]
+    assert (at.conf_low < at.estimate).all()
+    assert (at.estimate < at.conf_high).all()
+
+
+def test_covariances(many: Any) -> None:
+    errors_by = {c: many.with_cov(c).bse["mean"] for c in ("sandwich", "HC0", "nonrobust")}
+    assert errors_by["HC0"] < errors_by["sandwich"] < 1.2 * errors_by["HC0"]
+    assert errors_by["nonrobust"] == pytest.approx(errors_by["sandwich"], rel=0.3)
+    rows = de.FlowDensity("y ~ x").fit(table().assign(row=range(400)), cov=de.Cluster("row", correction="none"))
+    np.testing.assert_allclose(rows.bse, rows.with_cov("HC0").bse, rtol=1e-10)
+    assert "clustered" in many.with_cov(de.Cluster("firm")).facts.cov_label
+    for bad in ("HC3", "opg", de.Cluster("firm", correction="jackknife"), de.Cluster("firm", correction="cr1"), "x"):
+        with pytest.raises(errors.OptionError):
+            many.with_cov(bad)
+
+
+def test_files_keep_everything_but_the_rows(one: Any, many: Any, tmp_path: Path) -> None:
+    new = table(6, seed=4)
+    for res in (one, many):
+        path = tmp_path / "flow.npz"
+        res.save(path)
+        back = de.load(path)
+        a, b = (r.distribution(new if r.flow.structure.covariates else None).quantile([0.1, 0.7]) for r in (res, back))
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(res.estimates.interval(0.95), back.estimates.interval(0.95))
+        assert str(back.summary()).splitlines()[1:8] == str(res.summary()).splitlines()[1:8] or res is many
+        assert back.model == res.model
+    with pytest.raises(errors.NeedsData, match="attach"):
+        back.effect("d", 0, 1)
+    np.testing.assert_allclose(back.attach(table()).effect("d", 0, 1).values, many.effect("d", 0, 1).values)
+    with pytest.raises(errors.DataError, match="rows of the fit"):
+        back.attach(table(seed=2))
+    for spoil in (lambda b: b[: len(b) // 2], lambda b: b"nothing"):
+        with pytest.raises(errors.FileFormatError):
+            de.load(io.BytesIO(spoil(path.read_bytes())))
+
+
+@pytest.mark.parametrize("part", ["flow_knots", "main_theta", "values", "under_covariance"])
+def test_a_spoilt_array_is_told(one: Any, part: str, tmp_path: Path) -> None:
+    path = tmp_path / "flow.npz"
+    one.save(path)
+    with np.load(path) as archive:
+        arrays = {k: archive[k] for k in archive.files}
+    arrays[part] = arrays[part][:-1]
+    np.savez(path, **arrays)
+    with pytest.raises(errors.FileFormatError, match="not a valid FlowDensity file"):
+        de.load(path)
+
+
+def test_the_summary_says_what_was_chosen(many: Any) -> None:
+    text = str(many.summary())
+    for words in ("Flow Density Results", "(chosen)", "Leave-one-out", "Average effect", "g: c - a", "Chosen because"):
+        assert words in text
+    assert "<table" in many.summary().as_html()
+    given = str(de.FlowDensity("y ~ x", base="normal").fit(table()).summary())
+    assert "normal (given)" in given
+
+
+def test_declared_support() -> None:
+    rng = np.random.default_rng(0)
+    d = {"y": rng.exponential(size=800), "p": rng.beta(2, 5, size=800)}
+    positive = de.FlowDensity("y ~ 1", support="positive").fit(d)
+    assert positive.distribution().cdf(0.0) == 0
+    assert positive.params["mean"] == pytest.approx(1.0, abs=4 * positive.bse["mean"])
+    share = de.FlowDensity("p ~ 1", support=(0, 1)).fit(d)
+    np.testing.assert_array_equal(share.distribution().quantile([0.0, 1.0]), [0.0, 1.0])
+    with pytest.raises(errors.DataError, match=r"outside the declared support.*values"):
+        de.FlowDensity("y ~ 1", support=(0, 0.5)).fit(d)
+
+
+def test_nothing_given_is_changed_and_seeds_do_not_matter() -> None:
+    d = table(150)
+    before = d.copy()
+    a = de.FlowDensity("y ~ x").fit(d, seed=1)
+    b = de.FlowDensity("y ~ x").fit(d, seed=2)
+    pd.testing.assert_frame_equal(d, before)
+    np.testing.assert_array_equal(a.main.theta, b.main.theta)
+    assert len({de.FlowDensity("y ~ x"), de.FlowDensity("y ~ x"), de.FlowDensity("y ~ x", flow=de.MonotoneSpline("scale"))}) == 2
+
+
+def test_sampling_weights_do_not_depend_on_their_unit() -> None:
+    d = table(200).assign(w=np.random.default_rng(0).uniform(0.5, 3, 200))
+    a, b = (de.FlowDensity("y ~ x", weights="w", weight_type="sampling").fit(t) for t in (d, d.assign(w=1e3 * d.w)))
+    np.testing.assert_allclose(a.main.theta, b.main.theta, rtol=1e-8)
+    assert np.isnan(a.aic)
+    assert "withheld" in str(a.summary())
+
+
+SIX = {"y": np.random.default_rng(0).integers(0, 6, 300).astype(float)}
+HEAP = {"y": np.where(np.random.default_rng(0).random(500) < 0.2, 0.0, np.random.default_rng(1).normal(size=500))}
+ROUNDED = {
+    "y": np.where(
+        np.arange(600) % 2, np.random.default_rng(0).normal(40, 9, 600).round(-1), np.random.default_rng(0).normal(40, 9, 600)
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(SIX, "discrete: 6 distinct values in 300 rows"), (HEAP, r"19% of the rows .* values 0 "), (ROUNDED, "tied values 40")],
+    ids=["discrete", "atom", "rounded"],
+)
+def test_values_that_rows_share_are_named(data: dict[str, Array], words: str) -> None:
+    with pytest.warns(errors.DiscreteOutcomeWarning, match=words) as caught:
+        res = de.FlowDensity("y ~ 1").fit(data)
+    assert caught[0].message.column == "y"  # type: ignore[union-attr]
+    assert caught[0].filename == __file__
+    assert re.search("distinct|tied", str(res.summary()))
+
+
+def test_new_rows_outside_the_box_are_counted(many: Any) -> None:
+    new = table(4, seed=3).assign(x=[0.0, 50.0, -50.0, 0.1])
+    with pytest.warns(errors.ExtrapolationWarning, match=r"2 of 4 rows .* x \(2\)"):
+        law = many.distribution(new)
+    edge = many.distribution(new.assign(x=table().x.max()))
+    np.testing.assert_allclose(law.slopes[1], edge.slopes[1])
+
+
+def test_few_rows_get_a_linear_model() -> None:
+    with pytest.warns(errors.SmallSampleWarning, match="too few for a flexible shape"):
+        res = de.FlowDensity("y ~ x").fit(table(12))
+    assert res.flow.name == "linear"
+
+
+@pytest.mark.parametrize(
+    ("formula", "data", "error", "words"),
+    [
+        ("y ~ 1", {"y": []}, errors.DataError, "no rows"),
+        ("y ~ 1", {"y": [1.0]}, errors.DataError, "1 row"),
+        ("y ~ 1", {"y": [1.0, 2.0]}, errors.DataError, "at least 3"),
+        ("y ~ 1", {"y": [1.0] * 30}, errors.OutcomeError, "1 distinct value"),
+        ("y ~ 1", {"y": [1.0, 2.0] * 30}, errors.OutcomeError, "2 distinct values"),
+        ("y ~ 1", {"y": [1.0, np.inf, 2.0, 3.0]}, errors.DataError, "inf"),
+        ("y ~ 1", {"y": list("abcd")}, errors.OutcomeError, "numbers"),
+        ("y ~ 0 + x", table(50), errors.FormulaError, "free location"),
+        ("y ~ x + I(2*x)", table(50), errors.CollinearityError, "linearly dependent"),
+        ("y ~ z", table(50), errors.MissingColumnError, "'z'"),
+        ("y ~ x", table(4), errors.DataError, "at least 4|few"),
+    ],
+)
+def test_bad_rows_are_refused(formula: str, data: Any, error: type[Exception], words: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.SmallSampleWarning)
+        if len(data) and formula == "y ~ x":
+            data = table(3)
+        with pytest.raises(error, match=words):
+            de.FlowDensity(formula).fit(data)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"base": "cauchy"}, "'logistic' or 'normal'"),
+        ({"flow": "planar"}, "MonotoneSpline"),
+        ({"support": (1, 0)}, "a < b"),
+        ({"support": "unit"}, "'positive'"),
+        ({"weights": np.ones(3), "weight_type": "frequency"}, "name of a column"),
+        ({"weights": "w"}, "give both"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.OptionError, match=words):
+        de.FlowDensity("y ~ 1", **options)
+
+
+@pytest.mark.parametrize("options", [{"structure": "free"}, {"knots": 2}, {"knots": True}, {"roughness": 0}, {"roughness": "a"}])
+def test_bad_flows_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(errors.OptionError):
+        de.MonotoneSpline(**options)
+
+
+@pytest.mark.parametrize("name", ["q[1.5]", "q", "gini", "prob[2,1]", "prob[a,b]", 3])
+def test_unknown_functionals_are_refused(one: Any, name: Any) -> None:
+    with pytest.raises(errors.OptionError, match="no functional"):
+        one.functionals([name])
+
+
+def test_data_in_the_specification_shows_the_line() -> None:
+    with pytest.raises(errors.OptionError, match=r"de.FlowDensity\(formula\).fit\(data\)"):
+        de.FlowDensity("y ~ 1", bimodal(20))  # type: ignore[arg-type]
+    with pytest.raises(errors.OptionError, match="seed"):
+        de.FlowDensity("y ~ 1").fit(bimodal(20), seed=-1)
