@@ -14,15 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import LINE, Support
-from disteconometrics.errors import OptionError
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 
@@ -205,27 +204,9 @@ def supported_moments(p: Pieces, base: str, location: Array, scale: float, suppo
     return bound + sign * raw[0], np.where(np.isfinite(raw[0]), var, np.inf)
 
 
-def floats(given: Any, what: str) -> Array:
-    """Numbers as float64, or an error that says what they should have been."""
-    try:
-        values = np.asarray(given)
-        if values.dtype.kind in "buifO":
-            return values.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        pass
-    raise OptionError(f"{what} must be numbers; got {str(given)[:60]!r}.")
-
-
-def levels(tau: Any) -> Array:
-    """Quantile levels, checked to lie in [0, 1]."""
-    checked = floats(tau, "Quantile levels")
-    if np.any(~((checked >= 0) & (checked <= 1))):
-        raise OptionError("Quantile levels τ lie between 0 and 1.")
-    return checked
-
-
+@final
 @dataclass(frozen=True, eq=False)
-class SplineLaw:
+class SplineLaw(Law):
     """Laws F(y) = Λ(h((u(y) − location)/scale)) with h a monotone cubic spline, one per row, or a single one.
 
     Parameters
@@ -233,7 +214,7 @@ class SplineLaw:
     knots : (K,) float64 array, shared by the rows.
     intercept : (n,) float64 array, h at the middle knot.
     slopes : (n, K − 1) float64 array of positive slope coefficients.
-    location : (n,) float64 array, where the standardised outcome is zero.
+    location : (n,) float64 array, where the standardised outcome is zero; NaN where a covariate is missing.
     scale : float.
     base : {"normal", "logistic"}, the law Λ.
     domain : Support, whose map onto the line is u.
@@ -242,8 +223,8 @@ class SplineLaw:
     Examples
     --------
     >>> law = SplineLaw(np.linspace(-2, 2, 5), np.zeros(1), np.ones((1, 4)), np.zeros(1), 1.0, "normal", single=True)
-    >>> law.cdf(0.0), law.quantile([0.5, 0.975]).round(4), round(float(law.std()), 6)
-    (array(0.5), array([0.  , 1.96]), 1.0)
+    >>> float(law.cdf(0.0)), law.quantile([0.5, 0.975]).round(4).tolist(), round(float(law.std()), 6)
+    (0.5, [0.0, 1.96], 1.0)
     """
 
     knots: Array
@@ -260,99 +241,66 @@ class SplineLaw:
         """() for a single law, (n,) for one per row."""
         return () if self.single else (len(self.intercept),)
 
+    def support(self) -> tuple[Array, Array]:
+        """The declared support, NaN where a covariate is missing."""
+        gap = np.where(np.isnan(self.intercept + self.location), np.nan, 0.0).reshape(self.batch_shape)
+        return gap + self.domain.low, gap + self.domain.high
+
     @cached_property
     def basis(self) -> SlopeBasis:
         """The slope functions on the knots."""
         return SlopeBasis(self.knots)
 
     def rows(self, rows: Any) -> SplineLaw:
-        """The laws of some rows."""
+        """The laws of some rows (a slice, positions or a mask)."""
         take = {name: getattr(self, name)[rows] for name in ("intercept", "slopes", "location")}
-        return replace(self, **take, single=False)
+        return replace(self, **take, single=False).named(self.outcome)
 
-    # ---- values --------------------------------------------------------------------------------------------------------
-
-    def _grid(self, values: Any, what: str) -> tuple[Array, tuple[int, ...]]:
-        """Outcomes as (n, m), and the shape of the answer."""
-        y, n = floats(values, what), len(self.intercept)
-        if self.single:
-            return y.reshape(1, -1), y.shape
-        if y.ndim == 2:
-            if y.shape[0] not in (1, n):
-                raise OptionError(f"A grid of {what.lower()} needs 1 or {n} rows; got {y.shape}.")
-            return np.broadcast_to(y, (n, y.shape[1])), (n, y.shape[1])
-        if y.shape not in ((), (n,)):
-            raise OptionError(f"{what} of shape {y.shape} do not match {n} rows; give a scalar, ({n},) or (1, m) for a grid.")
-        return np.broadcast_to(y, (n,)).reshape(n, 1), (n,)
+    # ---- hooks, of outcomes and levels of shape batch + (m,) ------------------------------------------------------------
 
     def _pieces(self, rows: slice) -> Pieces:
         return pieces(self.basis, self.intercept[rows], self.slopes[rows])
 
-    def _standard(self, y: Array, rows: slice) -> Array:
-        return (self.domain.to_line(y) - self.location[rows, None]) / self.scale
+    def _table(self, values: Array) -> Array:
+        return values.reshape(len(self.intercept), -1)
 
-    def _evaluate(self, values: Any, of: Callable[[Array, Array, Array], Array]) -> Array:
-        y, shape = self._grid(values, "Outcomes")
+    def _evaluate(self, values: Array, of: Callable[[Array, Array, Array], Array]) -> Array:
+        y = self._table(values)
         out = np.empty(y.shape)
         for rows in chunks(len(y), 4 * y.shape[1] + 4 * len(self.knots)):
-            out[rows] = of(y[rows], *transform(self._pieces(rows), self._standard(y[rows], rows)))
-        return out.reshape(shape)
+            r = (self.domain.to_line(y[rows]) - self.location[rows, None]) / self.scale
+            out[rows] = of(y[rows], *transform(self._pieces(rows), r))
+        return out.reshape(values.shape)
 
-    def logpdf(self, y: Any) -> Array:
-        """Natural log density, shape by the match of y with the rows."""
+    def _logpdf(self, y: Array) -> Array:
         law, shift = BASES[self.base], float(np.log(self.scale))
+        return self._evaluate(y, lambda y, z, slope: law.logpdf(z) + np.log(slope) - shift + self.domain.log_slope(y))
 
-        def value(y: Array, z: Array, slope: Array) -> Array:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                out = law.logpdf(z) + np.log(slope) - shift + self.domain.log_slope(y)
-            return np.where(np.isinf(y) | (np.isinf(z) & ~np.isnan(y)), -np.inf, out)
-
-        return self._evaluate(y, value)
-
-    def pdf(self, y: Any) -> Array:
-        """Density, in one over units of y."""
-        return np.asarray(np.exp(self.logpdf(y)))
-
-    def cdf(self, y: Any) -> Array:
-        """P(outcome ≤ y)."""
+    def _cdf(self, y: Array) -> Array:
         return self._evaluate(y, lambda y, z, slope: BASES[self.base].cdf(z))
 
-    def sf(self, y: Any) -> Array:
-        """P(outcome > y), accurate where it is small."""
+    def _sf(self, y: Array) -> Array:
         return self._evaluate(y, lambda y, z, slope: BASES[self.base].cdf(-z))
 
-    def quantile(self, tau: Any) -> Array:
-        """Quantiles at levels τ in [0, 1], batch shape + τ.shape; infinite (or the bound of the support) at 0 and 1."""
-        tau = levels(tau)
-        z = np.broadcast_to(BASES[self.base].quantile(tau).ravel(), (len(self.intercept), tau.size))
-        return self._from_standard(z).reshape(self.batch_shape + tau.shape)
+    def _quantile(self, tau: Array) -> Array:
+        return self._from_standard(BASES[self.base].quantile(tau))
 
-    def _from_standard(self, z: Array) -> Array:
-        """Outcomes (n, m) with h = z (n, m)."""
+    def _isf(self, tau: Array) -> Array:
+        return self._from_standard(-BASES[self.base].quantile(tau))
+
+    def _from_standard(self, given: Array) -> Array:
+        """Outcomes with h = z, for z of shape batch + (m,)."""
+        z = self._table(given)
         out = np.empty(z.shape)
         for rows in chunks(len(z), 12 * z.shape[1] + 4 * len(self.knots)):
             out[rows] = self.location[rows, None] + self.scale * invert(self._pieces(rows), z[rows])
-        return self.domain.from_line(out)
-
-    def sample(
-        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
-    ) -> Array | tuple[Array, Array]:
-        """m draws per row, batch shape + (m,); the same seed gives the same draws, and a Generator is spawned from.
-
-        With ``return_logpdf`` the log densities of the draws come with them.
-        """
-        if isinstance(m, bool) or not isinstance(m, Integral) or m < 0:
-            raise OptionError(f"m={m!r}: give the number of draws per row, a whole number of at least 0.")
-        rng = np.random.default_rng(seed.spawn(1)[0] if isinstance(seed, np.random.Generator) else seed)
-        p = rng.random((len(self.intercept), int(m)))
-        y = self._from_standard(BASES[self.base].quantile(np.maximum(p, 1e-300))).reshape((*self.batch_shape, int(m)))
-        return (y, self.logpdf(y)) if return_logpdf else y
+        return self.domain.from_line(out).reshape(given.shape)
 
     # ---- moments -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
-        """Mean and variance (n,)."""
+        """Mean and variance, batch shape; infinite where a declared support meets a tail too heavy to have one."""
         mean, var = np.empty(len(self.intercept)), np.empty(len(self.intercept))
         for rows in chunks(len(mean), 40 * len(self.knots)):
             p = self._pieces(rows)
@@ -361,20 +309,10 @@ class SplineLaw:
                 mean[rows], var[rows] = self.location[rows] + self.scale * m, self.scale**2 * v
             else:
                 mean[rows], var[rows] = supported_moments(p, self.base, self.location[rows], self.scale, self.domain)
-        return mean, var
+        return mean.reshape(self.batch_shape), var.reshape(self.batch_shape)
 
-    def mean(self) -> Array:
-        """Means, batch shape; infinite where a declared support meets a tail too heavy to have one."""
-        return self._moments[0].reshape(self.batch_shape).copy()
+    def _mean(self) -> Array:
+        return self._moments[0]
 
-    def var(self) -> Array:
-        """Variances, batch shape."""
-        return self._moments[1].reshape(self.batch_shape).copy()
-
-    def std(self) -> Array:
-        """Standard deviations, batch shape."""
-        return np.asarray(np.sqrt(self.var()))
-
-    def interval(self, level: float = 0.9) -> Array:
-        """Central intervals of probability ``level``, batch shape + (2,)."""
-        return self.quantile([(1 - level) / 2, (1 + level) / 2])
+    def _var(self) -> Array:
+        return self._moments[1]

@@ -406,8 +406,10 @@ class FlowResults(Estimated):
         ExtrapolationWarning
         """
         if not self.flow.structure.covariates:
-            return self.flow.law(self.main.theta, np.zeros((1, 0)), single=True)
-        return self.flow.law(self.main.theta, self._covariates(new)[0])
+            law = self.flow.law(self.main.theta, np.zeros((1, 0)), single=True)
+        else:
+            law = self.flow.law(self.main.theta, self._covariates(new)[0])
+        return law.named(self.facts.outcome)
 
     # ---- fit -----------------------------------------------------------------------------------------------------------
 

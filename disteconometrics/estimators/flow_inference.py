@@ -26,7 +26,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.distributions.spline import chunks, floats, levels
+from disteconometrics.distributions.law import floats
+from disteconometrics.distributions.spline import chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow_fit import Sample
 from disteconometrics.estimators.flow_state import Flow, Solution
@@ -412,7 +413,9 @@ def band_table(
     if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():
         raise OptionError("The grid is a list of at least two finite numbers.")
     if kind == "quantile":
-        return _quantile_band(flow, solution, X, weights, levels(points), level, seed)
+        if points.min() <= 0 or points.max() >= 1:
+            raise OptionError("The grid of a quantile curve holds levels between 0 and 1.")
+        return _quantile_band(flow, solution, X, weights, points, level, seed)
     moved = curve(flow, theta, X, weights, points, kind)
     se = np.sqrt(np.einsum("ij,jk,ik->i", moved.gradients, solution.covariance, moved.gradients))
     back = BASES[flow.base].cdf if kind == "cdf" else np.exp

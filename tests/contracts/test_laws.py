@@ -6,11 +6,13 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+import test_spline_law as splines
 
 import disteconometrics as de
 from disteconometrics.distributions.families import Normal
@@ -54,6 +56,7 @@ CONTINUOUS: dict[str, Callable[[], Law]] = {
     "bimodal": lambda: de.Mixture([de.Normal(-1, 0.5), de.Normal(1, 0.75)]),
     "mixture by row": lambda: de.Mixture([de.Normal(ROWS, SCALES), de.Logistic(0, 1)], [[0.2, 0.8], [1, 0], [0.5, 0.5]]),
     "average": lambda: de.Normal(ROWS, SCALES).average([1, 2, 0.5]),
+    **{name: partial(splines.make, *case) for name, case in splines.CASES.items() if splines.in_table(*case)},
 }
 DISCRETE: dict[str, Callable[[], Law]] = {
     "Bernoulli": lambda: de.Bernoulli([0.2, 0.7, 0.5]),
