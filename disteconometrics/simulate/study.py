@@ -318,6 +318,8 @@ class _Session:
         self.interrupted = False
         self.pace: dict[int, float] = {}  # seconds a replication, by cell
         self.checked = False
+        self.truths: dict[int, dict[str, tuple[float, float]]] = {}  # for the bar
+        self.hits: dict[tuple[str, str, str], list[int]] = {}
         self.fast = all(e.engine is not None for e in task.estimators)
 
     def upto(self, reps: int) -> MonteCarloResults:
@@ -338,7 +340,8 @@ class _Session:
                     self._take(block)
                     failed += len(block.failures)
                     bar.update(len(block.done))
-                    bar.set_postfix(self._running(block, failed), refresh=False)
+                    if not bar.disable:
+                        bar.set_postfix(self._running(block, failed), refresh=False)
                     if block.interrupted:
                         raise KeyboardInterrupt
             except KeyboardInterrupt:
@@ -409,7 +412,20 @@ class _Session:
             raise hopeless(self.task, self.blocks)
 
     def _running(self, block: Block, failed: int) -> dict[str, Any]:
-        """Figures beside the bar."""
-        figures: dict[str, Any] = {"failed": failed} if failed else {}
-        label = self.task.cells[block.cell].label
-        return {"cell": label, **figures} if label else figures
+        """Figures beside the bar: the cell, failures, and the coverage so far that is furthest from the nominal one."""
+        cell = self.task.cells[block.cell]
+        figures: dict[str, Any] = {"cell": cell.label} if cell.label else {}
+        figures |= {"failed": failed} if failed else {}
+        for (estimator, names), (_, values) in block.parts.items():
+            if block.cell not in self.truths:
+                self.truths[block.cell] = self.study.truths(cell, names)
+            for j, name in enumerate(names):
+                truth = self.truths[block.cell].get(name, (math.nan,))[0]
+                hits = [v[j, 2] <= truth <= v[j, 3] for v in values]
+                kept = self.hits.setdefault((cell.label, estimator, name), [0, 0])
+                kept[0], kept[1] = kept[0] + sum(hits), kept[1] + len(hits) * (truth == truth)
+        shares = {key: hit / n for key, (hit, n) in self.hits.items() if n}
+        if shares:
+            worst = max(shares, key=lambda key: abs(shares[key] - self.task.level))
+            figures["coverage"] = f"{shares[worst]:.3f} ({' '.join(filter(None, worst))})"
+        return figures

@@ -314,7 +314,6 @@ STUDIES: dict[str, Declared] = {
         ),
         2025,
         (Band("coverage", 0.93, 0.97, ("clustered, t",), ("x",)), Band("coverage", 0.0, 0.90, ("nonrobust",), ("x",))),
-        reps=1_000,
     ),
     "50 clusters": design("50 clusters, cr1, t", Clusters((20,) * 50), 0.935, 0.96, de.Cluster("g", correction="cr1")),
     "12 clusters": design("12 uneven clusters, jackknife, t", Clusters(UNEVEN), 0.93, 0.975, JACKKNIFE),
@@ -348,7 +347,6 @@ STUDIES: dict[str, Declared] = {
         ),
         20240701,
         (Band("coverage", 0.93, 0.97, ("pairs bootstrap",), ("percentile", "basic", "normal", "bca")),),
-        reps=1_000,
     ),
     "score bootstrap": Declared(
         "10 firms of 30 rows",
@@ -358,6 +356,5 @@ STUDIES: dict[str, Declared] = {
             Band("rejection", 0.03, 0.07, ("tests",), ("score bootstrap",)),
             Band("rejection", 0.08, 1.0, ("tests",), ("sandwich, normal",)),
         ),
-        reps=1_000,
     ),
 }
