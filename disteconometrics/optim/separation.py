@@ -170,20 +170,27 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     >>> decided_columns([Block(np.array([0.0, 1.0, 1.0]), np.array([[1.0, 0], [1, 0], [1, 1]]))])
     True
     """
-    low, high = [], []
+    k = blocks[0].X.shape[1]
+    left, low, high = np.arange(k), np.zeros(k), np.zeros(k)  # columns without a change of sign so far: soon few, or none
     for block in blocks:
         X: Any = block.X
         signs: Any = 2.0 * block.y - 1.0
         if isinstance(X, FactorMatrix):
             cells = np.unique(2 * X.codes + (signs > 0))
-            X, signs = X.coding[cells // 2], 2.0 * (cells % 2) - 1.0
+            inside = np.arange(X.at, X.at + X.coding.shape[1])
+            X, signs, left = X.coding[cells // 2], 2.0 * (cells % 2) - 1.0, np.intersect1d(left, inside)
+            columns = left - inside[0]
+        else:
+            columns = left
         rows = max(CHUNK_BYTES // (8 * max(X.shape[1], 1)), 64)
         for a in range(0, len(signs), rows):
-            part = X[a : a + rows] * signs[a : a + rows, None]
-            low.append(part.min(axis=0))
-            high.append(part.max(axis=0))
-    bottom, top = np.min(low, axis=0), np.max(high, axis=0)
-    return bool(np.any(((bottom >= 0) & (top > 0)) | ((top <= 0) & (bottom < 0))))
+            part = X[a : a + rows, columns] * signs[a : a + rows, None]
+            low[left], high[left] = np.minimum(low[left], part.min(axis=0)), np.maximum(high[left], part.max(axis=0))
+            same = (low[left] >= 0) | (high[left] <= 0)
+            left, columns = left[same], columns[same]
+            if not len(left):
+                return False
+    return bool(np.any((low[left] < 0) | (high[left] > 0)))
 
 
 def describe(separation: Separation, names: Sequence[str], n: int, predicted: str) -> str:
