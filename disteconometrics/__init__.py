@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.report.comparison import compare
+    from disteconometrics.simulate import dgps
+    from disteconometrics.simulate.dgp import DGP, Process, Truth, pseudo_true
     from disteconometrics.simulate.measures import n_sim, performance
     from disteconometrics.simulate.study import MonteCarlo
 
 __all__ = [
+    "DGP",
     "HAC",
     "Affine",
     "Bernoulli",
@@ -42,17 +45,21 @@ __all__ = [
     "MonteCarlo",
     "Normal",
     "Probit",
+    "Process",
     "Standardize",
+    "Truth",
     "Uniform",
     "bootstrap",
     "compare",
     "datasets",
+    "dgps",
     "errors",
     "law",
     "load",
     "n_sim",
     "performance",
     "plots",
+    "pseudo_true",
 ]
 
 __version__ = "0.1.0"
@@ -61,6 +68,7 @@ _HOME = {
     "Affine": "disteconometrics.distributions.maps",
     "Bernoulli": "disteconometrics.distributions.bernoulli",
     "Cluster": "disteconometrics.inference.covariance",
+    "DGP": "disteconometrics.simulate.dgp",
     "Empirical": "disteconometrics.distributions.empirical",
     "Exp": "disteconometrics.distributions.maps",
     "FlowDensity": "disteconometrics.estimators.flow_density",
@@ -74,7 +82,9 @@ _HOME = {
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
     "Probit": "disteconometrics.estimators.probit",
+    "Process": "disteconometrics.simulate.dgp",
     "Standardize": "disteconometrics.distributions.maps",
+    "Truth": "disteconometrics.simulate.dgp",
     "Uniform": "disteconometrics.distributions.families",
     "bootstrap": "disteconometrics.inference.bootstrap",
     "compare": "disteconometrics.report.comparison",
@@ -82,8 +92,11 @@ _HOME = {
     "load": "disteconometrics.estimators.loading",
     "n_sim": "disteconometrics.simulate.measures",
     "performance": "disteconometrics.simulate.measures",
+    "pseudo_true": "disteconometrics.simulate.dgp",
 }
-_ROOMS = ("datasets", "errors", "plots")
+_ROOMS = {name: f"disteconometrics.{name}" for name in ("datasets", "errors", "plots")} | {
+    "dgps": "disteconometrics.simulate.dgps"
+}
 
 
 def __getattr__(name: str) -> object:
@@ -92,7 +105,7 @@ def __getattr__(name: str) -> object:
     if name in _HOME:
         value: object = getattr(import_module(_HOME[name]), name)
     elif name in _ROOMS:
-        value = import_module(f"disteconometrics.{name}")
+        value = import_module(_ROOMS[name])
     else:
         raise AttributeError(f"module 'disteconometrics' has no attribute {name!r}; it has {', '.join(__all__)}")
     globals()[name] = value

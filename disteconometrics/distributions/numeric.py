@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from disteconometrics.errors import ConvergenceWarning, warn_user
 
-__all__ = ["invert", "level_integral"]
+__all__ = ["invert", "level_integral", "root"]
 
 Array = NDArray[np.float64]
 
 LONGEST = 400  # steps; bisecting all floats takes 64, and every fourth step bisects
 REACH = 6.08  # π·sinh(REACH) = 687: levels down to 1e-298
-PANELS = 24
+PANELS = 10
 NODES = 12  # Gauss-Legendre points in a panel
 TOLERANCE = 1e-12  # of a panel, relative to the integral of |f|
 DEPTH = 48  # halvings of a panel
@@ -83,27 +83,48 @@ def invert(
     y = np.where(np.isfinite(lo + hi) & (hi - lo < far), 0.5 * (lo + hi), 0.0)
     y = np.where(np.broadcast_to(low > -np.inf, shape) & (hi == far), lo + 1.0 + np.abs(lo), y)
     y = np.where(np.broadcast_to(high < np.inf, shape) & (lo == -far), hi - 1.0 - np.abs(hi), y)
-    y, done = np.clip(y, lo, hi), np.isnan(lo + hi)
-    for step in range(LONGEST):
+    y = np.clip(y, lo, hi)
+
+    def step(y: Array, newton: bool) -> tuple[Array, Array]:
         p = np.where(below, cdf(y), sf(y))
         log_p = np.log(p)
         gap = np.where(below, log_p - level, level - log_p)
-        done |= np.isnan(p)
+        slope = logpdf(y) if newton else None
+        return gap, np.full(shape, np.nan) if slope is None else gap * np.exp(log_p - slope)
+
+    return root(step, lo, hi, y)
+
+
+def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Array, y: Array) -> Array:
+    """The smallest y in (lo, hi] with gap(y) ≥ 0, gap increasing: Newton's steps, every fourth one a bisection of the floats.
+
+    Parameters
+    ----------
+    step : y, whether Newton's step is wanted → the gap and the step to take off y, NaN where there is none; arrays as y.
+    lo, hi, y : float64 arrays of one shape, the bracket and a start inside.
+
+    Examples
+    --------
+    >>> at = lambda value: np.array([value])
+    >>> root(lambda y, newton: (y**2 - 2, (y**2 - 2) / (2 * y)), at(0.0), at(10.0), at(1.0)).round(12)
+    array([1.41421356])
+    """
+    done = np.isnan(lo) | np.isnan(hi)
+    for count in range(LONGEST):
+        gap, move = step(y, count % 4 != 3)
+        done |= np.isnan(gap)
+        y = np.where(np.isnan(gap), np.nan, y)
         lo, hi = np.where(~done & (gap < 0), y, lo), np.where(~done & (gap >= 0), y, hi)
         middle = _between(lo, hi)
-        done |= (middle <= lo) | (middle >= hi)
-        density = None if step % 4 == 3 else logpdf(y)
-        if density is None:
-            following = middle
-        else:
-            newton = y - gap * np.exp(log_p - density)
-            done |= (np.abs(newton - y) <= 2e-16 * np.abs(y)) & np.isfinite(density + log_p)
-            following = np.where((newton > lo) & (newton < hi), newton, middle)
+        closed = ~done & ((middle <= lo) | (middle >= hi))
+        y, done = np.where(closed, hi, y), done | closed
+        newton = y - move
+        done |= (np.abs(move) <= 2e-16 * np.abs(y)) & (move != 0)
+        done |= (gap == 0) & (move == 0)
         if done.all():
             break
-        y = np.where(done, y, following)
-    y = np.where(np.abs(y - hi) <= 4e-16 * np.abs(hi), hi, y) if logpdf(y) is not None else hi
-    return np.where(np.isnan(low) | np.isnan(high) | np.isnan(p), np.nan, y)
+        y = np.where(done, y, np.where((newton > lo) & (newton < hi), newton, middle))
+    return np.where(np.isnan(lo) | np.isnan(hi), np.nan, y)
 
 
 def _outermost(integrand: Array) -> Array:
@@ -159,12 +180,16 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
     a, b = edges[:-1], edges[1:]
     whole, size = panels(a, b)
     total, scale = np.zeros(batch), np.maximum(np.nan_to_num(size.sum(axis=-1)), 1e-300)
+    for end in ends:
+        total = total + np.where(np.abs(end) > DIVERGES * scale, np.sign(end) * np.inf, 0.0)
+    if not np.isfinite(total).any():
+        return np.asarray(total)[()]
     most = min(MOST_PANELS, max(PANELS, MOST_CELLS // (2 * NODES * max(1, total.size))))
     for depth in range(DEPTH):
         mid = (a + b) / 2
         both, _ = panels(np.concatenate([a, mid]), np.concatenate([mid, b]))
         left, right = both[..., : len(a)], both[..., len(a) :]
-        off = np.abs(left + right - whole)
+        off = np.where(np.isfinite(total)[..., None], np.abs(left + right - whole), 0.0)
         again = (off > TOLERANCE * scale[..., None]).reshape(-1, len(a)).any(axis=0)
         if again.sum() > most or depth == DEPTH - 1:  # rounding of the quantiles, or too many kinks
             if np.nanmax(off.sum(axis=-1) / scale, initial=0.0) > SETTLED:
@@ -177,6 +202,4 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
             break
         a, b = np.concatenate([a[again], mid[again]]), np.concatenate([mid[again], b[again]])
         whole = np.concatenate([left[..., again], right[..., again]], axis=-1)
-    for end in ends:
-        total = total + np.where(np.abs(end) > DIVERGES * scale, np.sign(end) * np.inf, 0.0)
     return np.asarray(total)[()]
