@@ -214,6 +214,8 @@ class MonteCarloResults:
         for c, known in enumerate(self.cells):
             if cell == known.label or (isinstance(cell, Mapping) and dict(cell) in (dict(known.shown), dict(known.values))):
                 return c
+        if len(self.cells) == 1 and not self.cells[0].label:
+            raise OptionError(f"cell={cell!r}: this study has a single cell without a name; leave it out.")
         raise OptionError(f"cell={cell!r} is not there; the cells are {'; '.join(repr(k.label) for k in self.cells)}.")
 
     def _with_cell(self, table: pd.DataFrame, c: int) -> pd.DataFrame:
@@ -425,6 +427,9 @@ class MonteCarloResults:
         words = {"*": f"* |bias| > {BEYOND:g} MC SE.", "c": f"c coverage is off {self.task.level:g} by > {BEYOND:g} MC SE."}
         notes = [" ".join(words[flag] for flag in sorted(flags))] if flags else []
         notes.append(f"reject: share that reject zero at {1 - self.task.level:.3g}.")
+        unknown = list(dict.fromkeys(wide.index[wide["truth"].isna() & wide["mean"].notna()].get_level_values("parameter")))
+        if unknown:
+            notes.append(f"No truth, so no bias or coverage: {', '.join(unknown)}.")
         failed = self._assembled[1]
         said = []
         for name in self.estimators:
