@@ -17,6 +17,7 @@ import disteconometrics as de
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from coverage_map import END, HERE, QUOTED, START
 from studies import DRIFT, SLACK, STUDIES, Band, run
 
 pytestmark = pytest.mark.statistical
@@ -75,3 +76,13 @@ def test_firth_has_estimates_where_maximum_likelihood_has_none() -> None:
     plain = de.MonteCarlo(study.dgp, {"mle": de.Logit("y ~ x + d + z", separation="raise")}).run(200, seed=11, max_fail=1.0)
     assert 10 <= plain.failed() <= 120
     assert (plain.failures.reason == "separation").mean() > 0.9
+
+
+def test_the_readme_quotes_the_table() -> None:
+    table = (HERE / "coverage.md").read_text(encoding="utf-8").splitlines()
+    block = (HERE.parents[1] / "README.md").read_text(encoding="utf-8").split(START)[1].split(END)[0]
+    rows = [row for row in block.splitlines() if row.startswith("| ")]
+    assert len(rows) == 1 + sum(len(places) for places in QUOTED.values())
+    assert set(rows) <= set(table)
+    for declared in STUDIES.values():
+        assert any(row.startswith(f"| {declared.title}") for row in table), declared.title
