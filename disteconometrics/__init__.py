@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # as in typing, whose import would cost more than the package's own
 if TYPE_CHECKING:
     from disteconometrics import datasets, plots
+    from disteconometrics.distributions import scores
     from disteconometrics.distributions.bernoulli import Bernoulli
     from disteconometrics.distributions.empirical import Empirical
     from disteconometrics.distributions.families import Logistic, Normal, Uniform
@@ -60,6 +61,7 @@ __all__ = [
     "performance",
     "plots",
     "pseudo_true",
+    "scores",
 ]
 
 __version__ = "0.1.0"
@@ -95,7 +97,8 @@ _HOME = {
     "pseudo_true": "disteconometrics.simulate.dgp",
 }
 _ROOMS = {name: f"disteconometrics.{name}" for name in ("datasets", "errors", "plots")} | {
-    "dgps": "disteconometrics.simulate.dgps"
+    "dgps": "disteconometrics.simulate.dgps",
+    "scores": "disteconometrics.distributions.scores",
 }
 
 

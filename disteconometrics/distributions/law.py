@@ -26,7 +26,7 @@ from disteconometrics.errors import OptionError
 if TYPE_CHECKING:
     from disteconometrics.distributions.maps import Map
 
-__all__ = ["Law", "batch_of", "floats", "generator"]
+__all__ = ["Law", "batch_of", "floats", "generator", "level_array"]
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -108,7 +108,8 @@ def draws_count(m: Any) -> int:
     return int(m)
 
 
-def _levels(given: Any, what: str = "Quantile levels τ") -> Array:
+def level_array(given: Any, what: str = "Quantile levels τ") -> Array:
+    """Levels as float64, checked to lie in [0, 1]."""
     tau = floats(given, what)
     wrong = ~((tau >= 0) & (tau <= 1))
     if np.any(wrong):
@@ -269,7 +270,7 @@ class Law(ABC):
         return self._from_levels(tau, upper=True)
 
     def _from_levels(self, tau: Any, upper: bool) -> Array:
-        tau = _levels(tau)
+        tau = level_array(tau)
         flat = np.broadcast_to(tau.reshape(-1), (*self.batch_shape, tau.size))
         low, high = self._ends()
         hook = self._isf if upper else self._quantile
@@ -306,7 +307,7 @@ class Law(ABC):
         """
         if np.ndim(level):
             raise OptionError("level of an interval is one number; ask again for others.")
-        half = (1 - _levels(level, "Levels of an interval")) / 2
+        half = (1 - level_array(level, "Levels of an interval")) / 2
         return np.stack([self.quantile(half), self.isf(half)], axis=-1)
 
     def sample(self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False) -> Any:

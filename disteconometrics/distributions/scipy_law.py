@@ -100,7 +100,9 @@ class Scipy(Law):
     def _expect(self, function: Callable[[Array], Array]) -> Array:
         if not self.discrete:
             return self._integrate(function)
-        low, high = float(np.nanmin(self._law.ppf(NEGLIGIBLE))), float(np.nanmax(self._law.isf(NEGLIGIBLE)))
+        low, high = float(np.nanmin(self._law.ppf(NEGLIGIBLE))), float(np.nanmax(self._law.ppf(1 - 1e-15)))
+        while high - low < MOST_POINTS and np.nanmax(self._law.sf(high)) > NEGLIGIBLE:
+            high += 1 + (high - low) // 4
         if not high - low < MOST_POINTS:
             raise WithheldError("This discrete law spreads over too many values to sum over; use draws.")
         points = np.broadcast_to(np.arange(low, high + 1), (*self._batch, round(high - low) + 1))

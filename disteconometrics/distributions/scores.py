@@ -1,0 +1,399 @@
+"""How well laws forecast outcomes: scoring rules, probability transforms, calibration, coverage.
+
+Scores are per row, (n,): the log score is a log density (higher is better), the others are losses (lower is better).  Laws have
+one row per outcome, or batch shape () for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.distributions.empirical import Empirical
+from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
+from disteconometrics.distributions.law import Law, floats, generator, level_array
+from disteconometrics.distributions.mixture import Average, Mixture
+from disteconometrics.distributions.numeric import level_integral
+from disteconometrics.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Uniformity", "calibration", "coverage", "crps", "log_score", "pinball", "pit", "uniformity"]
+
+Array = NDArray[np.float64]
+
+MOST_PARTS = 60  # components of a mixture of normals whose pairs are summed; more are integrated
+MOST_PAIRS = 20_000_000
+
+
+def _outcomes(law: Law, y: Any) -> Array:
+    """Outcomes (n,), one per row of the law."""
+    if not isinstance(law, Law):
+        raise OptionError(f"A score needs a law, not {type(law).__name__}; wrap scipy's with de.law(...).")
+    values = np.atleast_1d(floats(y, "Outcomes"))
+    if values.ndim != 1 or (law.batch_shape and values.shape not in ((1,), law.batch_shape)):
+        rows = f"({law.batch_shape[0]},)" if law.batch_shape else "(n,)"
+        raise OptionError(f"A score takes one outcome per row, {rows}; got shape {np.shape(y)}.")
+    return np.broadcast_to(values, law.batch_shape or values.shape)
+
+
+def log_score(law: Law, y: Any) -> Array:
+    """Log density of each outcome (log mass if discrete), (n,); higher is better.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    y : (n,) float64 array.
+
+    Raises
+    ------
+    OptionError
+        If there is not one outcome per row.
+
+    References
+    ----------
+    Gneiting, Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102,
+    doi:10.1198/016214506000001437.
+
+    Examples
+    --------
+    >>> log_score(de.Normal(0, 1), [0.0, 2.0]).round(4)
+    array([-0.9189, -2.9189])
+    """
+    return law.logpdf(_outcomes(law, y))
+
+
+# ---- continuous ranked probability score -----------------------------------------------------------------------------------
+
+
+def _normal_distance(mean: Array, std: Array) -> Array:
+    """E|X| of normals."""
+    z = mean / std
+    return np.asarray(2 * std * np.exp(-0.5 * z**2 - LOG_ROOT_2PI) + mean * (special.ndtr(z) - special.ndtr(-z)))
+
+
+def _crps_normal(law: Normal, y: Array) -> Array:
+    scale = np.asarray(law.scale)
+    return np.asarray(_normal_distance(y - law.loc, scale) - scale / np.sqrt(np.pi))
+
+
+def _crps_logistic(law: Logistic, y: Array) -> Array:
+    z = np.abs(y - law.loc) / law.scale
+    return np.asarray(law.scale * (z + 2 * np.log1p(np.exp(-z)) - 1))
+
+
+def _crps_normals(loc: Array, scale: Array, weights: Array, y: Array) -> Array:
+    """Of mixtures of normals: loc, scale, weights (…, K), y (…); pairs are summed in chunks of components."""
+    near = (weights * _normal_distance(y[..., None] - loc, scale)).sum(axis=-1)
+    spread, K = np.zeros(loc.shape[:-1]), loc.shape[-1]
+    step = max(1, MOST_PAIRS // (max(1, spread.size) * K))
+    for i in range(0, K, step):
+        part = slice(i, i + step)
+        gap = loc[..., part, None] - loc[..., None, :]
+        both = np.hypot(scale[..., part, None], scale[..., None, :])
+        spread += (weights[..., part, None] * weights[..., None, :] * _normal_distance(gap, both)).sum(axis=(-2, -1))
+    return np.asarray(near - spread / 2)
+
+
+def _normal_parts(law: Law) -> tuple[Array, Array, Array] | None:
+    """Means, standard deviations and weights (…, K) of a mixture of normals that is small enough."""
+    if isinstance(law, Average) and isinstance(law.law, Normal) and len(np.asarray(law.weights)) ** 2 <= MOST_PAIRS:
+        return np.asarray(law.law.loc), np.asarray(law.law.scale), np.asarray(law.weights)
+    if isinstance(law, Mixture) and len(law.laws) <= MOST_PARTS and all(isinstance(part, Normal) for part in law.laws):
+        shape = law.batch_shape
+        pairs = [(np.broadcast_to(p.loc, shape), np.broadcast_to(p.scale, shape)) for p in law.laws if isinstance(p, Normal)]
+        loc, scale = (np.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
+        return loc, scale, np.broadcast_to(np.asarray(law.weights), loc.shape)
+    return None
+
+
+def _crps_empirical(law: Empirical, y: Array) -> Array:
+    x, w = law.values, np.asarray(law.weights)
+    below, sums = np.concatenate([[0.0], np.cumsum(w)]), np.concatenate([[0.0], np.cumsum(w * x)])
+    at = np.searchsorted(x, y, side="right")
+    distance = y * (2 * below[at] - 1) + sums[-1] - 2 * sums[at]
+    return np.asarray(distance - (w * x) @ (below[1:] + below[:-1] - 1))
+
+
+def _crps_discrete(law: Law, y: Array) -> Array:
+    """E|Y − y| − ½E|Y − Y'|, by sums over the law's points."""
+    if not law.batch_shape:
+        return np.array([law.expect(partial(_distance, v)) for v in y]) - _half_difference(law)
+    return law.expect(partial(_distance, y[:, None])) - _half_difference(law)
+
+
+def _distance(y: Array, t: Array) -> Array:
+    return np.abs(t - y)
+
+
+def _half_difference(law: Law) -> Array:
+    """½E|Y − Y'| of a discrete law."""
+
+    def ranked(t: Array) -> Array:
+        flat = t if law.batch_shape else np.ravel(t)
+        return np.asarray(t * (law._cdf(flat) - law._sf(flat) - law._pdf(flat)).reshape(np.shape(t)))
+
+    return law.expect(ranked)
+
+
+def _crps_integral(law: Law, y: Array) -> Array:
+    """2∫(1{y ≤ q(τ)} − τ)(q(τ) − y) dτ, its two smooth pieces apart."""
+
+    def quantiles(hook: Callable[[Array], Array], tau: Array) -> Array:
+        return hook(tau) if law.batch_shape else hook(np.ravel(tau)).reshape(tau.shape)
+
+    def piece(hook: Callable[[Array], Array], mass: Array, sign: float) -> Array:
+        def at(u: Array, upper: bool) -> Array:
+            share = (1 - u) if upper else u
+            beyond = sign * (y[:, None] - quantiles(hook, mass[:, None] * share))  # negative by rounding alone
+            return 2 * mass[:, None] ** 2 * share * np.maximum(beyond, 0.0)
+
+        return level_integral(at, y.shape)
+
+    with np.errstate(all="ignore"):
+        return np.asarray(piece(law._quantile, law.cdf(y), 1.0) + piece(law._isf, law.sf(y), -1.0))
+
+
+def crps(law: Law, y: Any) -> Array:
+    """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,), in the outcome's unit; lower is better.
+
+    Exact for normal, logistic and empirical laws, mixtures of normals and discrete laws, to about ten digits for others.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    y : (n,) float64 array.
+
+    Raises
+    ------
+    OptionError
+        If there is not one outcome per row.
+
+    References
+    ----------
+    Gneiting, Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102,
+    doi:10.1198/016214506000001437.
+    Grimit, Gneiting, Berrocal, Johnson (2006), The continuous ranked probability score for circular variables,
+    Quarterly J. Royal Meteorological Society 132, doi:10.1256/qj.05.235 (mixtures of normals).
+
+    Examples
+    --------
+    >>> crps(de.Normal(0, 1), [0.0, 2.0]).round(4), crps(de.Bernoulli([0.2]), [1]).round(2)
+    (array([0.2337, 1.4528]), array([0.64]))
+    """
+    y = _outcomes(law, y)
+    with np.errstate(all="ignore"):
+        if isinstance(law, Normal):
+            out = _crps_normal(law, y)
+        elif isinstance(law, Logistic):
+            out = _crps_logistic(law, y)
+        elif isinstance(law, Empirical):
+            out = _crps_empirical(law, y)
+        elif law.discrete:
+            out = _crps_discrete(law, y)
+        elif (parts := _normal_parts(law)) is not None:
+            out = _crps_normals(*parts, y)
+        else:
+            out = _crps_integral(law, y)
+    return np.where(np.isnan(y), np.nan, out)
+
+
+# ---- quantiles, transforms, calibration ------------------------------------------------------------------------------------
+
+
+def pinball(law: Law, y: Any, tau: Any) -> Array:
+    """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape; lower is better.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    y : (n,) float64 array.
+    tau : float or array, levels.
+
+    Raises
+    ------
+    OptionError
+        If a level is outside [0, 1] or there is not one outcome per row.
+
+    References
+    ----------
+    Koenker, Bassett (1978), Regression quantiles, Econometrica 46, doi:10.2307/1913643.
+
+    Examples
+    --------
+    >>> pinball(de.Normal(0, 1), [1.0], [0.5, 0.9]).round(4)
+    array([[0.5   , 0.0282]])
+    """
+    y = _outcomes(law, y)
+    levels = level_array(tau)
+    q = law.quantile(levels)
+    q = q if law.batch_shape else np.broadcast_to(q, y.shape + levels.shape)
+    gap = q - y.reshape(y.shape + (1,) * levels.ndim)
+    return np.asarray(((gap > 0) - levels) * gap)
+
+
+def pit(law: Law, y: Any, *, seed: int | np.random.Generator | None = 0) -> Array:
+    """Probability integral transform F(y) of each outcome, (n,): uniform where the law is right.
+
+    Where the law is discrete it is drawn uniformly between P(Y < y) and P(Y ≤ y).
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    y : (n,) float64 array.
+    seed : int, Generator or None, for discrete laws.
+
+    Raises
+    ------
+    OptionError
+        If there is not one outcome per row.
+
+    References
+    ----------
+    Czado, Gneiting, Held (2009), Predictive model assessment for count data, Biometrics 65,
+    doi:10.1111/j.1541-0420.2009.01191.x.
+
+    Examples
+    --------
+    >>> pit(de.Normal([0.0, 1.0], 1.0), [0.0, 0.0]).round(4)
+    array([0.5   , 0.1587])
+    """
+    y = _outcomes(law, y)
+    u = law.cdf(y)
+    return u - law.pdf(y) * generator(seed).random(y.shape) if law.discrete else u
+
+
+@dataclass(frozen=True)
+class Uniformity:
+    """Distances of n transforms from the uniform law: Kolmogorov-Smirnov, Cramér-von Mises, and the former's p-value.
+
+    The p-value is missing unless outcomes were held out: where the law was fitted on them, its table does not apply.
+
+    Examples
+    --------
+    >>> uniformity([0.1, 0.5, 0.9])
+    Uniformity(ks=0.233, cvm=0.037, n=3, p_value=nan)
+    """
+
+    ks: float
+    cvm: float
+    n: int
+    p_value: float
+
+    def __repr__(self) -> str:
+        return f"Uniformity(ks={self.ks:.3f}, cvm={self.cvm:.3f}, n={self.n}, p_value={self.p_value:.3g})"
+
+
+def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
+    """How far probability transforms are from uniform.
+
+    Parameters
+    ----------
+    u : (n,) float64 array in [0, 1]; missing ones are left out.
+    held_out : bool, whether the outcomes were not used to fit the law, which makes the p-value (asymptotic) valid.
+
+    Returns
+    -------
+    Uniformity
+
+    Raises
+    ------
+    OptionError
+        If there is none or one is outside [0, 1].
+
+    Examples
+    --------
+    >>> uniformity(np.linspace(0.005, 0.995, 100), held_out=True).p_value
+    1.0
+    """
+    values = np.sort(np.ravel(floats(u, "Transforms")))
+    values = values[~np.isnan(values)]
+    n = len(values)
+    if not n or values[0] < 0 or values[-1] > 1:
+        raise OptionError("uniformity needs at least one transform, and all of them between 0 and 1.")
+    above, below = np.arange(1, n + 1) / n, np.arange(n) / n
+    ks = float(max((above - values).max(), (values - below).max()))
+    cvm = float(1 / (12 * n) + ((values - (above + below) / 2) ** 2).sum())
+    return Uniformity(ks, cvm, n, float(special.kolmogorov(np.sqrt(n) * ks)) if held_out else float("nan"))
+
+
+def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
+    """Share of outcomes at or below the law's quantiles: index level, columns share, std_error (under a right law), n.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    y : (n,) float64 array; missing ones are left out.
+    levels : (m,) levels.
+
+    Raises
+    ------
+    OptionError
+        If a level is outside [0, 1] or there is not one outcome per row.
+
+    Examples
+    --------
+    >>> calibration(de.Normal(0, 1), [-1.0, 0.1, 0.2, 2.0], [0.5]).loc[0.5].to_dict()
+    {'share': 0.25, 'std_error': 0.25, 'n': 4.0}
+    """
+    import pandas as pd
+
+    y = _outcomes(law, y)
+    tau = np.atleast_1d(level_array(levels))
+    q = law.quantile(tau)
+    used = ~np.isnan(y)
+    below = (y[:, None] <= np.broadcast_to(q, (len(y), len(tau))))[used]
+    n = int(used.sum())
+    table = {"share": below.mean(axis=0), "std_error": np.sqrt(tau * (1 - tau) / n), "n": np.full(len(tau), n)}
+    return pd.DataFrame(table, index=pd.Index(tau, name="level"))
+
+
+def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.DataFrame:
+    """Share of outcomes inside the law's central interval, in all and by group: columns coverage, std_error, width, n.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    y : (n,) float64 array; missing ones are left out.
+    level : float, of the interval.
+    by : (n,) labels of groups, or None.
+
+    Raises
+    ------
+    OptionError
+        If the level is not between 0 and 1, or there is not one outcome and label per row.
+
+    Examples
+    --------
+    >>> coverage(de.Normal(0, 1), [0.0, 1.0, 2.0, 3.0], 0.95, by=["a", "a", "b", "b"])[["coverage", "n"]]
+         coverage  n
+    all       0.5  4
+    a         1.0  2
+    b         0.0  2
+    """
+    import pandas as pd
+
+    y = _outcomes(law, y)
+    low, high = np.broadcast_to(law.interval(level), (len(y), 2)).T
+    inside, width = (y >= low) & (y <= high), high - low
+    groups: list[tuple[Any, NDArray[np.bool_]]] = [("all", np.ones(len(y), dtype=bool))]
+    if by is not None:
+        labels = pd.Series(np.asarray(by))
+        if labels.shape != y.shape:
+            raise OptionError(f"by has shape {labels.shape}, outcomes {y.shape}; give one label per row.")
+        groups += [(label, (labels == label).to_numpy()) for label in sorted(labels.dropna().unique())]
+    rows = {}
+    for label, rows_in in groups:
+        used = rows_in & ~np.isnan(y) & ~np.isnan(width)
+        n = int(used.sum())
+        share = float(inside[used].mean()) if n else float("nan")
+        error = float(np.sqrt(share * (1 - share) / n)) if n else float("nan")
+        rows[label] = (share, error, float(width[used].mean()) if n else float("nan"), n)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["coverage", "std_error", "width", "n"])
