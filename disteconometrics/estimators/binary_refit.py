@@ -73,6 +73,7 @@ def refitting(result: Any) -> Refitting:
         truth=dict(zip(spec.names, map(float, result.coefficients), strict=True)),
         clusters=clusters,
         fitted_only=only,
+        robust={"cov": "HC0"} if kind in ("nonrobust", "opg") and not result.facts.penalty else None,
     )
 
 

@@ -19,6 +19,7 @@ from scipy import special
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.resample import take_rows
+from disteconometrics.simulate.dgp import pseudo_true
 from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
@@ -41,8 +42,8 @@ class Refitting:
 
     ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome`` among them;
     ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand for (None: its draws are the
-    outcome); ``truth`` the parameters of the law, ``clusters`` the columns that the covariance clusters by, ``rows_only`` why
-    rows cannot be drawn, if so.
+    outcome); ``truth`` the parameters of the law, ``clusters`` the columns that the covariance clusters by, ``fitted_only``
+    why rows cannot be drawn, if so; ``robust`` are options whose standard errors hold where the model is wrong.
     """
 
     estimator: Any
@@ -54,6 +55,7 @@ class Refitting:
     truth: Mapping[str, float]
     clusters: tuple[str, ...] = ()
     fitted_only: str = ""
+    robust: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -124,25 +126,25 @@ def draws(law: Any, m: int, rng: np.random.Generator, rows: int) -> Array:
     return sample
 
 
-def _pseudo_true(of: Refitting, law: Any) -> dict[str, tuple[float, float]]:
-    """What the estimator aims at under a law, from one fit to many copies of the rows, with its standard error."""
-    copies = max(2, min(MOST_COPIES, BIG // of.rows))
-    sample = draws(law, copies, np.random.default_rng(20240501), of.rows)
-    if of.labels is not None and not np.isin(sample, (0, 1)).all():
-        raise OptionError("law draws outcomes other than 0 and 1, which this model does not have.")
-    rows = np.tile(np.arange(of.rows), copies)
-    columns: dict[str, Any] = {of.outcome: of.with_outcome(sample.T.ravel())[of.outcome]}
-    for name in of.clusters:
-        codes = pd.factorize(pd.Series(of.table[name]))[0]
-        columns[name] = codes[rows] + np.repeat(np.arange(copies), of.rows) * (codes.max() + 1)
-    e = of.estimator.fit(take_rows(of.table, rows, **columns), **of.options).estimates
-    return {n: (float(b), float(s)) for n, b, s in zip(e.names, e.values, e.std_error, strict=True)}
+@dataclass(frozen=True, eq=False)
+class _Copies:
+    """Many copies of the sample's rows with outcomes from a law, each copy with clusters of its own."""
 
+    of: Refitting
+    law: Any
 
-@dataclass(frozen=True)
-class _Truth:
-    value: float
-    error: float
+    def __call__(self, rng: np.random.Generator, n: int) -> Any:
+        of = self.of
+        copies = max(2, min(MOST_COPIES, n // of.rows))
+        sample = draws(self.law, copies, rng, of.rows)
+        if of.labels is not None and not np.isin(sample, (0, 1)).all():
+            raise OptionError("law draws outcomes other than 0 and 1, which this model does not have.")
+        rows = np.tile(np.arange(of.rows), copies)
+        columns: dict[str, Any] = {of.outcome: of.with_outcome(sample.T.ravel())[of.outcome]}
+        for name in of.clusters:
+            codes = pd.factorize(pd.Series(of.table[name]))[0]
+            columns[name] = codes[rows] + np.repeat(np.arange(copies), of.rows) * (codes.max() + 1)
+        return take_rows(of.table, rows, **columns)
 
 
 def self_check(
@@ -191,7 +193,7 @@ def self_check(
     elif design == "fitted":
         dgp = _Fitted(of, of.law if law is None else law)
         if law is not None:
-            truth = {name: _Truth(*pair) for name, pair in _pseudo_true(of, law).items()}
+            truth = dict(pseudo_true(of.estimator, _Copies(of, law), n=BIG, fit=of.robust or of.options))
     study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, truth=truth)
     found = study.run(reps, seed=seed, n_jobs=n_jobs, progress=progress)
     units = len(dgp.members) if design == "cluster" else of.rows

@@ -366,6 +366,18 @@ def test_truth_may_come_from_the_process_with_its_error() -> None:
     assert by_cell.table()["truth"].tolist() == [1.0, 2.0]
 
 
+def test_documented_processes_know_their_truth() -> None:
+    study = de.MonteCarlo(
+        de.dgps.RandomUtilityLogit(), {"logit": de.Logit("y ~ x"), "own": lambda d: {"share": d["y"].mean()}}, grid={"n": [300]}
+    )
+    mc = study.run(reps=200, seed=1)
+    table = mc.table().droplevel(["cell"])
+    assert table.loc["logit", "truth"].tolist() == [1.0, 2.0]
+    assert table.loc["logit", "coverage"].between(0.90, 0.99).all()
+    assert np.isnan(table.loc[("own", "share"), "truth"])  # no functional of that name
+    assert study.run(reps=5, seed=1, n_jobs=2).reps == 5
+
+
 def test_tests_and_limits_of_ones_own_are_measured() -> None:
     def est(d):
         p = type("P", (), {"p_value": float(d[0] > 1.0)})
