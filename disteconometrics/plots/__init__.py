@@ -6,11 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from disteconometrics.plots.densities import conditional_densities, density, pit_histogram, quantile_effects, quantile_fan
     from disteconometrics.plots.diagnostics import calibration, influence, roc
     from disteconometrics.plots.estimates import coefficients, effect
     from disteconometrics.plots.studies import lollipop, nested_loop, standard_errors, zipper
 
-__all__ = ["calibration", "coefficients", "effect", "influence", "lollipop", "nested_loop", "roc", "standard_errors", "zipper"]
+__all__ = [
+    "calibration",
+    "coefficients",
+    "conditional_densities",
+    "density",
+    "effect",
+    "influence",
+    "lollipop",
+    "nested_loop",
+    "pit_histogram",
+    "quantile_effects",
+    "quantile_fan",
+    "roc",
+    "standard_errors",
+    "zipper",
+]
 
 _HOME = {
     "calibration": "disteconometrics.plots.diagnostics",
@@ -18,6 +34,9 @@ _HOME = {
     "roc": "disteconometrics.plots.diagnostics",
     "coefficients": "disteconometrics.plots.estimates",
     "effect": "disteconometrics.plots.estimates",
+    **dict.fromkeys(
+        ("conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"), "disteconometrics.plots.densities"
+    ),
     **dict.fromkeys(("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"),
 }
 
