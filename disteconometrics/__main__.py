@@ -1,25 +1,40 @@
-"""The demonstration: ``python -m disteconometrics`` prints a logit of real data and writes a figure."""
+"""The demonstration: ``python -m disteconometrics`` prints a logit and a conditional density of real data, and draws both."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import disteconometrics as de
 
 FIGURE = "disteconometrics_demo.png"
+FAN = "disteconometrics_fan.png"
 FORMULA = "affair ~ rate_marriage + age + yrs_married + I(yrs_married**2) + religious + educ"
 
 
+def write(axes: Any, name: str) -> None:
+    """Save the figure of some axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.savefig(name, dpi=150, bbox_inches="tight")
+    print(f"\nFigure written to {name}")
+
+
 def main() -> None:
-    """Fit Fair's affairs data, print the table and two readings of it, and draw the effect of the years married."""
+    """Fit Fair's affairs by a logit and Engel's food expenditure by a density, print both tables, and draw them."""
     res = de.Logit(FORMULA).fit(de.datasets.fair(), cov="HC1")
     print(res.summary())
     print("\nOdds ratios\n" + res.odds_ratios().round(3).to_string())
     print()
     print(res.test("yrs_married, I(yrs_married**2)"))
-    axes = res.plot_effect("yrs_married")
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.savefig(FIGURE, dpi=150, bbox_inches="tight")
-    print(f"\nFigure written to {FIGURE}")
+    write(res.plot_effect("yrs_married"), FIGURE)
+
+    food = de.FlowDensity("foodexp ~ income", support="positive").fit(de.datasets.engel())
+    print(f"\n{food.summary()}")
+    print(
+        "\nFood expenditure of three households\n"
+        + food.at({"income": [500.0, 1000.0, 2000.0]}, ["q[0.1]", "q[0.5]", "q[0.9]"]).round(1).to_string()
+    )
+    write(food.plot_fan("income"), FAN)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,9 @@ ALONE = frozenset({"datasets"})  # imports libraries only
 PICTURES = {
     "estimators.binary.BinaryResults.plot",
     "estimators.binary.BinaryResults.plot_effect",
+    "estimators.flow_density.FlowResults.plot",
+    "estimators.flow_density.FlowResults.plot_effect",
+    "estimators.flow_density.FlowResults.plot_fan",
     "estimators.margins.MarginsResults.plot",
 }
 
@@ -475,13 +478,14 @@ BETWEEN_ROOMS = {
     ),
     "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
+    *(f"estimators.flow_checking.{name}" for name in ("bootstrap_test", "diagnose")),
     *(f"estimators.flow_checks.{name}" for name in ("Ties", "check_columns", "check_rows", "check_support", "ties", "warn_ties")),
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
     *(
         f"estimators.flow_fit.{name}"
         for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "centre_of", "fit_flow", "knots_of")
     ),
-    "estimators.flow_fit.rougher",
+    *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),
     *(
         f"estimators.flow_inference.{name}"
         for name in ("Moved", "averages", "band_table", "by_row", "check_kind", "coefficient_covariance", "quantile_limits")

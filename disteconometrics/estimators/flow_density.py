@@ -19,17 +19,22 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import DataError, ExtrapolationWarning, FileFormatError, NeedsData, OptionError, warn_user
+from disteconometrics.estimators import flow_checking as checking
 from disteconometrics.estimators import flow_inference as inference
+from disteconometrics.estimators.flow_checking import FlowDiagnosis
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
-from disteconometrics.estimators.flow_fit import STRUCTURES, Fitted, Plan, Sample, fit_flow, rougher
+from disteconometrics.estimators.flow_fit import STRUCTURES, Fitted, Plan, Sample, fit_flow, prepared_again, problem_of, rougher
+from disteconometrics.estimators.flow_refit import refitting_flow
 from disteconometrics.estimators.flow_report import summary_of
 from disteconometrics.estimators.flow_state import Flow, Solution
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
-from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.optim.smoothing import Smooth
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary
+from disteconometrics.simulate.self_check import SelfCheck, self_check
 
 __all__ = ["FlowDensity", "FlowFacts", "FlowResults", "MonotoneSpline", "restore_flow"]
 
@@ -241,6 +246,7 @@ class FlowRows:
 
     design: Design
     sample: Sample
+    smooth: Smooth
 
     def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
         """Cluster codes (n,) and the number of clusters."""
@@ -281,17 +287,14 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     structure = flow.structure if enough else "linear"
     fitted = fit_flow(sample, Plan(structure, model.base, flow.knots, flow.roughness))
     shape = Flow.of(fitted, support)
-    rows = FlowRows(design, replace(sample, y=y))
-    factor = FACTORS[min(X.shape[1], 2)]
-    main, label, note = _solution(shape, fitted, rows, kind)
-    under = main if factor == 1.0 or fitted.structure.affine else _solution(shape, rougher(fitted, factor), rows, kind)[0]
+    rows = FlowRows(design, replace(sample, y=y), fitted.smooth)
+    main, label, note = _solution(shape, fitted.smooth, rows, kind)
     words = None if shared is None else shared.words(outcome, sample.observations)
     facts = replace(_facts(fitted, design, support, words), cov_label=label, cov_note=note)
-    return FlowResults(model, spec, shape, main, under, facts, rows)
+    return FlowResults(model, spec, shape, main, facts, rows, kind)
 
 
-def _solution(flow: Flow, fitted: Fitted, rows: FlowRows, kind: CovarianceKind) -> tuple[Solution, str, str]:
-    f = fitted.smooth
+def _solution(flow: Flow, f: Smooth, rows: FlowRows, kind: CovarianceKind) -> tuple[Solution, str, str]:
     solution = Solution(f.theta, np.zeros((0, 0)), f.root, f.penalty, float(f.effective.sum()))
     V, label, note = inference.coefficient_covariance(flow, solution, rows.sample, kind, rows.codes, rows.order)
     return replace(solution, covariance=V), label, note
@@ -348,10 +351,25 @@ class FlowResults(Estimated):
     spec: DesignSpec
     flow: Flow
     main: Solution
-    under: Solution
     facts: FlowFacts
     rows: FlowRows | None
-    saved: Estimates | None = None
+    kind: CovarianceKind | None = None
+    saved: tuple[Solution, Estimates] | None = None
+
+    @cached_property
+    def under(self) -> Solution:
+        """The flow with smaller penalties, from which intervals at rows, effects and bands come."""
+        if self.rows is None or self.kind is None:
+            assert self.saved is not None
+            return self.saved[0]
+        if self.flow.structure.affine:
+            return self.main
+        s = self.rows.sample
+        sample = replace(s, y=self.flow.support.to_line(s.y))
+        problem = problem_of(prepared_again(sample, self.flow.centre, self.flow.structure), self.flow.base)
+        fitted = Fitted(self.flow.centre, self.flow.name, self.flow.structure, self.flow.base, self.rows.smooth, problem, sample)
+        factor = FACTORS[min(len(self.flow.structure.covariates), 2)]
+        return _solution(self.flow, rougher(fitted, factor).smooth, self.rows, self.kind)[0]
 
     # ---- laws ----------------------------------------------------------------------------------------------------------
 
@@ -461,7 +479,7 @@ class FlowResults(Estimated):
     def estimates(self) -> Estimates:
         """Mean, standard deviation and quantiles of the law averaged over the rows; limits of quantiles invert the band of h."""
         if self.saved is not None and self.rows is None:
-            return self.saved
+            return self.saved[1]
         return self.functionals(FUNCTIONALS)
 
     def functionals(self, names: str | Sequence[str] = FUNCTIONALS, *, solution: str = "main") -> Estimates:
@@ -652,17 +670,116 @@ class FlowResults(Estimated):
         over = self._average_rows() if new is None else (self._covariates(new)[0], None)
         return inference.band_table(self.flow, self.under, *over, kind, grid, check_level(level), seed_sequence(seed))
 
+    # ---- checks and pictures -------------------------------------------------------------------------------------------
+
+    def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
+        """Probability transforms and log scores of rows that the fit has not seen, fold by fold.
+
+        Parameters
+        ----------
+        folds : int.
+        seed : of the division into folds.
+
+        Returns
+        -------
+        FlowDiagnosis
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        return checking.diagnose(self, folds, seed)
+
+    def test_linear_normal(self, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
+        """Test that a normal linear model suffices, by parametric bootstrap of the likelihood ratio.
+
+        Parameters
+        ----------
+        reps : int, draws from the normal linear model; each is fitted as the sample was.
+        seed : of the draws.
+
+        Returns
+        -------
+        TestResult
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        return checking.bootstrap_test(self, "linear normal", None, reps, seed)
+
+    def test_no_effect(self, variable: str, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
+        """Test that a variable does not enter at all, neither location nor shape, by parametric bootstrap.
+
+        Parameters
+        ----------
+        variable : a column of the right side.
+        reps : int, draws from the flow without it; each is fitted as the sample was.
+        seed : of the draws.
+
+        Returns
+        -------
+        TestResult
+
+        Raises
+        ------
+        OptionError, MissingColumnError, WithheldError, NeedsData
+        """
+        return checking.bootstrap_test(self, "no effect", variable, reps, seed)
+
+    def monte_carlo(
+        self,
+        reps: int = 500,
+        *,
+        seed: Any = None,
+        design: str | None = None,
+        law: Any = None,
+        n_jobs: int | None = None,
+        progress: bool | None = None,
+    ) -> SelfCheck:
+        """Check the estimates by simulation with this fit as the truth: bias, standard errors, coverage.
+
+        Parameters
+        ----------
+        reps : int, replications.
+        seed, design, law, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
+
+        Returns
+        -------
+        SelfCheck
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData, StudyError
+        """
+        options = {"seed": seed, "design": design, "law": law, "n_jobs": n_jobs, "progress": progress}
+        return self_check(refitting_flow(self), reps, **options)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the density over the histogram with its band; see `plots.density`."""
+        from disteconometrics.plots.densities import density
+
+        return density(self, **options)
+
+    def plot_fan(self, variable: str, **options: Any) -> Any:
+        """Draw conditional quantiles along a variable; see `plots.quantile_fan`."""
+        from disteconometrics.plots.densities import quantile_fan
+
+        return quantile_fan(self, variable, **options)
+
+    def plot_effect(self, variable: str, low: Any = None, high: Any = None, **options: Any) -> Any:
+        """Draw the effect of a variable along quantiles; see `plots.quantile_effects`."""
+        from disteconometrics.plots.densities import quantile_effects
+
+        return quantile_effects(self, variable, low, high, **options)
+
     # ---- covariance ----------------------------------------------------------------------------------------------------
 
     def with_cov(self, cov: CovarianceKind) -> FlowResults:
         """Return the same flow with another covariance; nothing is estimated again."""
         rows, kind = self._need_rows(), _kind(cov, self.model.weight_type)
-        solutions = []
-        for sol in (self.main, self.under):
-            V, label, note = inference.coefficient_covariance(self.flow, sol, rows.sample, kind, rows.codes, rows.order)
-            solutions.append(replace(sol, covariance=V))
-        facts = replace(self.facts, cov_label=label, cov_note=note)
-        return replace(self, main=solutions[0], under=solutions[1], facts=facts)
+        main, label, note = _solution(self.flow, rows.smooth, rows, kind)
+        return replace(self, main=main, kind=kind, facts=replace(self.facts, cov_label=label, cov_note=note))
 
     # ---- tables and files ----------------------------------------------------------------------------------------------
 
@@ -692,7 +809,7 @@ class FlowResults(Estimated):
         same = again.main.theta.shape == self.main.theta.shape and abs(again.llf - self.llf) <= 1e-8 * (1 + abs(self.llf))
         if not same or not np.allclose(again.main.theta, self.main.theta, rtol=1e-5, atol=1e-8):
             raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
-        return replace(self, rows=again.rows)
+        return replace(self, rows=again.rows, kind=self.kind if self.kind is not None else again.kind)
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
@@ -755,4 +872,4 @@ def restore_flow(header: dict[str, Any], arrays: dict[str, Array]) -> FlowResult
     saved = replace(plain, profile=partial(_saved_limits, plain, arrays["limits"]))
     facts = FlowFacts(**header["facts"])
     spec = DesignSpec.from_dict(header["spec"])
-    return FlowResults(model, spec, flow, solutions[0], solutions[1], facts, None, saved)
+    return FlowResults(model, spec, flow, solutions[0], facts, None, saved=(solutions[1], saved))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,15 @@ __all__ = [
     "Centre",
     "Fitted",
     "Plan",
+    "Prepared",
     "Sample",
     "Trial",
     "centre_of",
     "fit_flow",
     "knots_of",
     "order_statistics",
+    "prepared_again",
+    "problem_of",
     "rougher",
 ]
 
@@ -259,7 +263,26 @@ def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Struct
     return Structure(SlopeBasis(knots), tuple(int(i) for i in coarse), covariates, groups, tuple(terms), name == "linear")
 
 
-def _problem(s: Sample, structure: Structure, r: Array, base: str) -> Problem:
+class Prepared(NamedTuple):
+    """What both bases share: standardisation, structure and linear forms."""
+
+    centre: Centre
+    structure: Structure
+    rows: Rows
+
+
+def _prepare(s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[Term, ...] | None = None) -> Prepared:
+    centre = centre_of(s)
+    r = (s.y - centre.location(s.X)) / centre.scale
+    structure = _structure(s, r, name, plan, fine)
+    if terms is not None:
+        structure = replace(structure, terms=terms)
+    return Prepared(centre, structure, Rows(*structure.arrays(r, s.X), s.weights))
+
+
+def problem_of(p: Prepared, base: str) -> Problem:
+    """The optimisation problem for one base law."""
+    structure = p.structure
     start = np.zeros(structure.size)
     slope = 1.0 if base == "normal" else LOGISTIC_SLOPE
     start[0], start[1 : structure.slices[0].stop] = slope * structure.origin, slope
@@ -268,8 +291,7 @@ def _problem(s: Sample, structure: Structure, r: Array, base: str) -> Problem:
         low, where = structure.lowest(theta)
         return structure.constraint_rows(where, np.flatnonzero(low <= 0))
 
-    rows = Rows(*structure.arrays(r, s.X), s.weights)
-    return Problem(rows, BASES[base], structure.penalties(2), start, cuts, 0 if structure.affine else structure.basis.size)
+    return Problem(p.rows, BASES[base], structure.penalties(2), start, cuts, 0 if structure.affine else structure.basis.size)
 
 
 def _first_rows(structure: Structure, theta: Array) -> Array:
@@ -283,14 +305,12 @@ def _first_rows(structure: Structure, theta: Array) -> Array:
     return structure.constraint_rows(structure.lowest(theta)[1], J)
 
 
-def _fit(s: Sample, name: str, base: str, plan: Plan, near: Fitted | None = None, fine: bool = True) -> Fitted:
+def _fit(
+    s: Sample, name: str, base: str, plan: Plan, prepared: Prepared, near: Fitted | None = None, fine: bool = True
+) -> Fitted:
     """Fit one structure with one base, from scratch or from the λ of the same structure on fewer rows."""
-    centre = centre_of(s)
-    r = (s.y - centre.location(s.X)) / centre.scale
-    structure = _structure(s, r, name, plan, fine)
-    if near is not None:
-        structure = replace(structure, terms=near.structure.terms)
-    problem = _problem(s, structure, r, base)
+    centre, structure, _ = prepared
+    problem = problem_of(prepared, base)
     lam = np.ones(len(problem.penalties)) if near is None else near.smooth.lam
     G = _first_rows(structure, problem.start)
     tensor = name == "tensor"
@@ -301,6 +321,12 @@ def _fit(s: Sample, name: str, base: str, plan: Plan, near: Fitted | None = None
     if plan.roughness != 1.0:
         fitted = rougher(fitted, plan.roughness)
     return fitted
+
+
+def prepared_again(s: Sample, centre: Centre, structure: Structure) -> Prepared:
+    """The linear forms of rows under a known structure."""
+    r = (s.y - centre.location(s.X)) / centre.scale
+    return Prepared(centre, structure, Rows(*structure.arrays(r, s.X), s.weights))
 
 
 def rougher(fitted: Fitted, factor: float) -> Fitted:
@@ -345,13 +371,14 @@ def _pruned(fitted: Fitted) -> Fitted:
     structure = replace(old, terms=tuple(t for t in old.terms if t not in gone))
     keep = np.concatenate([np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t not in gone])
     s = fitted.sample
-    r = (s.y - fitted.centre.location(s.X)) / fitted.centre.scale
-    problem = _problem(s, structure, r, fitted.base)
+    problem = problem_of(prepared_again(s, fitted.centre, structure), fitted.base)
     kept = [k.name for k in problem.penalties]
     lam = np.array([v for v, k in zip(fitted.smooth.lam, fitted.problem.penalties, strict=True) if k.name in kept])
     G = _first_rows(structure, problem.start)
     smooth = solve(problem, lam, theta=fitted.smooth.theta[keep], G=G, select=False)
-    return replace(fitted, structure=structure, smooth=smooth, problem=problem)
+    kinds = {t.kind for t in structure.terms} - {"baseline"}
+    name = next(n for n, have in STRUCTURES.items() if kinds <= {*have} and (structure.affine or n != "linear"))
+    return replace(fitted, name=name, structure=structure, smooth=smooth, problem=problem)
 
 
 def _names(s: Sample, plan: Plan) -> list[str]:
@@ -389,10 +416,13 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
     bases = ["normal", "logistic"] if plan.base == "auto" else [plan.base]
     fits: dict[tuple[str, str], Fitted] = {}
     trials: dict[tuple[str, str], Trial] = {}
+    prepared: dict[str, Prepared] = {}
 
     def run(name: str, base: str) -> None:
+        if name not in prepared:
+            prepared[name] = _prepare(s, name, plan)
         if (name, base) not in fits:
-            fits[name, base] = _fit(s, name, base, plan)
+            fits[name, base] = _fit(s, name, base, plan, prepared[name])
             trials[name, base] = fits[name, base].trial()
 
     for name in _names(s, plan):
@@ -404,7 +434,7 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
         run(best.name, base)
     best = _chosen(list(trials.values()), s)
     if plan.structure == "auto" and 0 < s.X.shape[1] <= 2 and any(c.knots is not None for c in _covariates(s, 8)):
-        coarse = _fit(s, "tensor", best.base, plan, fine=False).trial()
+        coarse = _fit(s, "tensor", best.base, plan, _prepare(s, "tensor", plan, fine=False), fine=False).trial()
         if coarse.score - best.score > CLEAR * _error(coarse, best, s):  # a fine one is worth its time
             run("tensor", best.base)
             best = _chosen(list(trials.values()), s)
@@ -430,4 +460,5 @@ def fit_flow(s: Sample, plan: Plan) -> Fitted:
     part = s.take(rows)
     found, trials = _search(part, plan)
     found = _pruned(found)
-    return replace(_fit(s, found.name, found.base, plan, near=found), trials=trials)
+    prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
+    return replace(_fit(s, found.name, found.base, plan, prepared, near=found), trials=trials)

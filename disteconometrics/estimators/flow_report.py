@@ -62,7 +62,7 @@ def summary_of(r: FlowResults, level: float) -> Summary:
         count = f"{f.observations:.0f} ({f.rows} weighted rows)"
     left = [
         ("Outcome", f.outcome),
-        ("Flow", "monotone spline (convex, 1 layer)"),
+        ("Flow", "monotone spline (1 convex layer)"),
         ("Base", f"{r.flow.base} ({chosen})"),
         ("Effective parameters", f"{r.edf:.1f}"),
         ("Covariance", f.cov_label),

@@ -25,7 +25,7 @@ __all__ = ["BASES", "BaseLaw", "Rows", "evaluate", "left_out"]
 Array = NDArray[np.float64]
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
-CHUNK = 2048  # rows whose products stay in cache
+CHUNK = 1024  # rows whose products stay in cache
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,13 @@ def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> Pass:
     score = v @ rows.D - g @ rows.A
     p = rows.A.shape[1]
     H = np.zeros((p, p))
+    M = np.empty((2 * min(len(z), CHUNK), p))
     for i in range(0, len(z), CHUNK):
         c = slice(i, i + CHUNK)
-        M = np.concatenate([rows.A[c] * u[c, None], rows.D[c] * s[c, None]])
-        H += M.T @ M
+        m = len(z[c])
+        np.multiply(rows.A[c], u[c, None], out=M[:m])
+        np.multiply(rows.D[c], s[c, None], out=M[m : 2 * m])
+        H += M[: 2 * m].T @ M[: 2 * m]
     return Pass(loglik(rows, base, z, slope), score, H)
 
 

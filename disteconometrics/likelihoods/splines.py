@@ -104,16 +104,24 @@ class SlopeBasis:
 
     def evaluate(self, t: Array) -> tuple[Array, Array]:
         """Integrals I (n, J) and slopes B (n, J) at points (n,)."""
-        poly, total = self.table
+        alive, local = self._alive
         k = self.knots
         inside = np.clip(t, k[0], k[-1])
         at = np.clip(np.searchsorted(k, inside, side="right") - 1, 0, len(k) - 2)
         u = (inside - k[at])[:, None]
-        # only the few functions alive on the interval have a local part
-        a0, a1, a2 = (poly[at, i] for i in range(3))
-        B = a0 + u * (a1 + u * a2)
-        area = total[at] + u * (a0 + u * (a1 / 2 + u * (a2 / 3)))
-        outside = t - inside
-        if outside.any():
-            area += outside[:, None] * B
+        a0, a1, a2 = (local[i][at] for i in range(3))
+        slope = a0 + u * (a1 + u * a2)
+        part = u * (a0 + u * (a1 / 2 + u * (a2 / 3))) + (t - inside)[:, None] * slope
+        area, B = self.table[1][at], np.zeros((len(t), self.size))
+        where = alive[at] + (np.arange(len(t)) * self.size)[:, None]
+        B.ravel()[where] = slope
+        area.ravel()[where] += part
         return area, B
+
+    @cached_property
+    def _alive(self) -> tuple[NDArray[np.intp], tuple[Array, Array, Array]]:
+        """The functions (K − 1, m) that are not zero on each interval, with distinct numbers, and their polynomials."""
+        poly = self.table[0]
+        order = np.argsort(-np.abs(poly).max(axis=1), axis=1, kind="stable")[:, : min(3, self.size)]
+        first, second, third = (np.take_along_axis(poly[:, i], order, axis=1) for i in range(3))
+        return order.astype(np.intp), (first, second, third)

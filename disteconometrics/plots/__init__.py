@@ -35,7 +35,8 @@ _HOME = {
     "coefficients": "disteconometrics.plots.estimates",
     "effect": "disteconometrics.plots.estimates",
     **dict.fromkeys(
-        ("conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"), "disteconometrics.plots.densities"
+        ("conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"),
+        "disteconometrics.plots.densities",
     ),
     **dict.fromkeys(("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"),
 }

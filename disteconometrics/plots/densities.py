@@ -75,7 +75,9 @@ def density(result: FlowResults, *, ax: Axes | None = None, bins: int = 50, leve
     share = float(np.average(inside, weights=weights))
     heights, edges = np.histogram(y[inside], bins=int(bins), weights=None if weights is None else weights[inside], density=True)
     axes.stairs(heights * share, edges, fill=True, color=LIGHT)
-    axes.fill_between(table.y, table.band_low, np.minimum(table.band_high, 3 * table.estimate.max()), color=ACCENT, alpha=0.22, linewidth=0)
+    axes.fill_between(
+        table.y, table.band_low, np.minimum(table.band_high, 3 * table.estimate.max()), color=ACCENT, alpha=0.22, linewidth=0
+    )
     axes.plot(table.y, table.estimate, color=ACCENT, linewidth=1.7)
     axes.set_ylim(0, 1.08 * max(float((heights * share).max()), float(table.band_high.quantile(0.98))))
     axes.margins(x=0)
@@ -95,9 +97,7 @@ def _rows(result: FlowResults) -> Any:
     return result.rows
 
 
-def conditional_densities(
-    result: FlowResults, new: Any, *, labels: Sequence[str] | None = None, ax: Axes | None = None
-) -> Axes:
+def conditional_densities(result: FlowResults, new: Any, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
     """Draw the density given each row of a table, each with its label beside its peak.
 
     Parameters
@@ -139,17 +139,24 @@ def conditional_densities(
     f = np.asarray(law.pdf(y[None])).reshape(n, POINTS)
     axes: Any = _axes(ax, 0.72 * WIDTH)
     for i in range(n):
-        axes.plot(y, f[i], color=OKABE_ITO[i], linewidth=1.7)
-        top = int(np.argmax(f[i]))
-        axes.annotate(
-            names[i], (y[top], f[i, top]), (0, 3), textcoords="offset points", ha="center", va="bottom", color=OKABE_ITO[i],
-            fontsize=_small(axes),
-        )  # fmt: skip
+        axes.plot(y, f[i], color=OKABE_ITO[i], linewidth=1.7, label=names[i])
+    if max(map(len, names)) * n <= 40 and _apart(f, y):
+        for i, top in enumerate(np.argmax(f, axis=1)):
+            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": _small(axes)}
+            axes.annotate(names[i], (y[top], f[i, top]), (0, 3), color=OKABE_ITO[i], **place)
+    else:  # beside the peaks they would cover one another
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=_small(axes), frameon=False)
     axes.set_ylim(0, 1.15 * f.max())
     axes.set_xlabel(result.facts.outcome)
     axes.set_ylabel("density")
     axes.data = pd.DataFrame({"y": y, **dict(zip(names, f, strict=True))})
     return cast("Axes", axes)
+
+
+def _apart(f: Array, y: Array) -> bool:
+    """Whether the peaks are far enough from one another for labels above them."""
+    peaks = np.sort(y[np.argmax(f, axis=1)])
+    return bool(np.all(np.diff(peaks) > 0.22 * (y[-1] - y[0])))
 
 
 def _row_labels(frame: pd.DataFrame, n: int) -> list[str]:
@@ -223,7 +230,8 @@ def quantile_fan(
     x = rows.design.column(variable, "the formula")
     if not pd.api.types.is_numeric_dtype(x):
         raise OptionError(f"{variable!r} has levels, not numbers: use conditional_densities.")
-    grid = np.linspace(*np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99]), 60)
+    low, high = np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99])
+    grid = np.linspace(low, high, 60)
     tau = sorted(float(t) for t in levels)
     new = {name: grid if name == variable else [value] * len(grid) for name, value in row.items()}
     q = np.asarray(result.distribution(new).quantile(tau))
@@ -236,7 +244,9 @@ def quantile_fan(
     for i, t in enumerate(tau):
         middle = abs(t - 0.5) < 1e-12
         axes.plot(grid, q[:, i], color=ACCENT, linewidth=1.8 if middle else 0.7)
-        axes.annotate(f"{t:g}", (grid[-1], q[-1, i]), (3, 0), textcoords="offset points", va="center", color=DARK, fontsize=_small(axes))
+        if middle or i in (0, len(tau) - 1):
+            beside = {"textcoords": "offset points", "va": "center", "color": DARK, "fontsize": _small(axes)}
+            axes.annotate(f"{t:g}", (grid[-1], q[-1, i]), (3, 0), **beside)
     axes.set_xlabel(variable)
     axes.set_ylabel(f"{result.facts.outcome}, quantiles")
     others = ", ".join(f"{k} = {v:g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.items() if k != variable)
@@ -270,7 +280,7 @@ def quantile_effects(
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by level: estimate, std_error, conf_low, conf_high, and the effect on the mean in the attrs.
+        Its ``.data`` is a DataFrame by level: estimate, std_error, conf_low, conf_high; its attrs hold the effect on the mean.
 
     Raises
     ------
@@ -302,10 +312,8 @@ def quantile_effects(
     axes.axhline(e.values[-1], color=DARK, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.fill_between(tau, table.conf_low, table.conf_high, color=ACCENT, alpha=0.22, linewidth=0)
     axes.plot(tau, table.estimate, color=ACCENT, linewidth=1.7)
-    axes.annotate(
-        "mean", (1, e.values[-1]), (2, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=DARK,
-        fontsize=_small(axes),
-    )  # fmt: skip
+    beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center", "fontsize": _small(axes)}
+    axes.annotate("mean", (1, e.values[-1]), (2, 0), color=DARK, **beside)
     axes.margins(x=0)
     axes.set_xlabel(f"quantile level of {result.facts.outcome}")
     axes.set_ylabel(f"effect of {variable}" if low is None else f"effect of {variable}: {high} - {low}")

@@ -138,7 +138,9 @@ def main(names: list[str], seeds: int = len(SEEDS)) -> None:
         stored[name] = measure(name, seeds)
         r = stored[name]
         ratio = f"  {r['seconds'] / stored['ours']['seconds']:7.0f}x ours" if "ours" in stored and name != "ours" else ""
-        print(f"{name:16s} {r['seconds']:9.4f} s ({r['least']:.4f} – {r['most']:.4f})  excess {r['excess']:.4f}{ratio}", flush=True)
+        print(
+            f"{name:16s} {r['seconds']:9.4f} s ({r['least']:.4f} – {r['most']:.4f})  excess {r['excess']:.4f}{ratio}", flush=True
+        )
         FIGURES.write_text(json.dumps(stored, indent=1), encoding="utf-8")
 
 

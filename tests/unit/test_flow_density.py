@@ -307,3 +307,80 @@ def test_data_in_the_specification_shows_the_line() -> None:
         de.FlowDensity("y ~ 1", bimodal(20))  # type: ignore[arg-type]
     with pytest.raises(errors.OptionError, match="seed"):
         de.FlowDensity("y ~ 1").fit(bimodal(20), seed=-1)
+
+
+# ---- checks by its own law, and pictures ---------------------------------------------------------------------------------
+
+
+def test_held_out_transforms_are_uniform_where_the_model_is_right() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=400)
+    check = de.FlowDensity("y ~ x").fit({"y": x + rng.normal(size=400), "x": x}).diagnose(4, seed=1)
+    assert check.pit.min() >= 0
+    assert check.pit.max() <= 1
+    assert check.ks_p > 0.01
+    assert abs(check.coverage - 0.9) < 0.06
+    assert "Held-out rows (4-fold)" in str(check)
+    with pytest.raises(errors.OptionError, match="folds"):
+        de.FlowDensity("y ~ 1").fit({"y": x}).diagnose(1)
+
+
+def test_bootstrap_tests_tell_right_from_wrong() -> None:
+    rng = np.random.default_rng(5)
+    x, z = rng.normal(size=(2, 150))
+    plain = de.FlowDensity("y ~ x + z").fit({"y": x + rng.normal(size=150), "x": x, "z": z})
+    assert plain.test_linear_normal(39, seed=1).p_value > 0.05
+    assert plain.test_no_effect("z", 19, seed=1).p_value > 0.05
+    assert plain.test_no_effect("x", 19, seed=1).p_value == pytest.approx(1 / 20)
+    skewed = de.FlowDensity("y ~ 1").fit({"y": rng.exponential(size=150)})
+    found = skewed.test_linear_normal(39, seed=1)
+    assert found.p_value == pytest.approx(1 / 40)
+    assert "a normal linear model" in str(found)
+    assert skewed.test_linear_normal(39, seed=1).p_value == found.p_value
+    with pytest.raises(errors.OptionError, match="at least 19"):
+        skewed.test_linear_normal(5)
+    with pytest.raises(errors.MissingColumnError):
+        plain.test_no_effect("w")
+
+
+def test_resampling_and_simulation_take_the_estimator(one: Any) -> None:
+    boot = de.bootstrap(de.FlowDensity("y ~ 1"), bimodal(200), reps=20, seed=1)
+    assert np.isfinite(boot.bse).all()
+    check = one.monte_carlo(10, seed=1)
+    assert "coverage" in str(check.summary())
+    logged = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
+    assert "coverage" in str(logged.monte_carlo(8, seed=1).summary())
+    with pytest.raises(errors.OptionError, match="averages over the covariates"):
+        logged.monte_carlo(8, seed=1, design="pairs")
+
+
+def test_pictures_carry_their_numbers(one: Any, many: Any) -> None:
+    from matplotlib import pyplot as plt
+
+    new = table(3, seed=8)
+    drawn = [
+        one.plot(),
+        many.plot(bins=20),
+        many.plot_fan("x", at={"g": "b"}),
+        many.plot_effect("d", 0, 1, levels=[0.25, 0.5]),
+        many.plot_effect("x", levels=[0.5]),
+        de.plots.conditional_densities(many, new, labels=["a", "b", "c"]),
+        de.plots.pit_histogram(np.linspace(0, 1, 50)),
+    ]
+    for ax in drawn:
+        assert len(ax.data)
+        assert ax.get_xlabel()
+        plt.close(ax.figure)
+    law = many.distribution({"x": [drawn[2].data.index[7]], "d": [0 if table().d.mean() < 0.5 else 1], "g": ["b"]})
+    assert drawn[2].data["q[0.5]"].iloc[7] == pytest.approx(float(law.quantile(0.5)[0]), rel=1e-10)
+    np.testing.assert_allclose(drawn[3].data["estimate"], many.effect("d", 0, 1, ["q[0.25]", "q[0.5]"]).values)
+    for call, error in (
+        (lambda: many.plot_fan("g"), errors.OptionError),
+        (lambda: many.plot_fan("nothing"), errors.MissingColumnError),
+        (lambda: many.plot_effect("d", 0), errors.OptionError),
+        (lambda: de.plots.pit_histogram([2.0]), errors.OptionError),
+        (lambda: de.plots.conditional_densities(many, table(9)), errors.OptionError),
+        (lambda: one.plot(bins=0), errors.OptionError),
+    ):
+        with pytest.raises(error):
+            call()
