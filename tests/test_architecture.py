@@ -479,7 +479,10 @@ BETWEEN_ROOMS = {
     "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"estimators.flow_checking.{name}" for name in ("bootstrap_test", "diagnose")),
-    *(f"estimators.flow_checks.{name}" for name in ("Ties", "check_columns", "check_rows", "check_support", "ties", "warn_ties")),
+    *(
+        f"estimators.flow_checks.{name}"
+        for name in ("Ties", "check_columns", "check_residual", "check_rows", "check_support", "ties", "warn_ties")
+    ),
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
     *(
         f"estimators.flow_fit.{name}"
@@ -488,7 +491,16 @@ BETWEEN_ROOMS = {
     *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),
     *(
         f"estimators.flow_inference.{name}"
-        for name in ("Moved", "averages", "band_table", "by_row", "check_kind", "coefficient_covariance", "quantile_limits")
+        for name in (
+            "Moved",
+            "averages",
+            "band_table",
+            "by_difference",
+            "by_row",
+            "check_kind",
+            "coefficient_covariance",
+            "quantile_limits",
+        )
     ),
     *(f"estimators.flow_report.{name}" for name in ("effects_section", "summary_of")),
     *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),

@@ -20,7 +20,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.optim.rank import check_rank, describe_collinearity
 
-__all__ = ["Ties", "check_columns", "check_rows", "check_support", "ties", "warn_ties"]
+__all__ = ["Ties", "check_columns", "check_residual", "check_rows", "check_support", "ties", "warn_ties"]
 
 Array = NDArray[np.float64]
 
@@ -120,6 +120,20 @@ def check_support(y: Array, support: Support, name: str) -> None:
         raise DataError(
             f"The outcome {name!r} has {int(bad.sum())} rows outside the declared support {support}, with values {shown}; "
             "declare a wider support, or model the values on the bound apart."
+        )
+
+
+def check_residual(scale: float, y: Array, name: str) -> None:
+    """Refuse an outcome that the covariates determine.
+
+    Raises
+    ------
+    OutcomeError
+    """
+    if scale <= 1e-10 * float(np.std(y - y[0])):
+        raise OutcomeError(
+            f"The covariates determine the outcome {name!r} (residuals are {scale:.1e} of its units): it has no density given "
+            "them. Is a covariate made from the outcome?"
         )
 
 

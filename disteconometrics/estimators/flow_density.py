@@ -16,14 +16,26 @@ from numpy.typing import NDArray
 
 from disteconometrics.data.design import Design, DesignSpec, build_design
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.distributions.functionals import functional_name
+from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import DataError, ExtrapolationWarning, FileFormatError, NeedsData, OptionError, warn_user
 from disteconometrics.estimators import flow_checking as checking
 from disteconometrics.estimators import flow_inference as inference
 from disteconometrics.estimators.flow_checking import FlowDiagnosis
-from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
-from disteconometrics.estimators.flow_fit import STRUCTURES, Fitted, Plan, Sample, fit_flow, prepared_again, problem_of, rougher
+from disteconometrics.estimators.flow_checks import check_columns, check_residual, check_rows, check_support, ties, warn_ties
+from disteconometrics.estimators.flow_fit import (
+    STRUCTURES,
+    Fitted,
+    Plan,
+    Sample,
+    centre_of,
+    fit_flow,
+    prepared_again,
+    problem_of,
+    rougher,
+)
 from disteconometrics.estimators.flow_refit import refitting_flow
 from disteconometrics.estimators.flow_report import summary_of
 from disteconometrics.estimators.flow_state import Flow, Solution
@@ -283,6 +295,8 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     sample = Sample(support.to_line(y), X, _groups(spec.names), weights, counts)
     if shared is not None:
         warn_ties(shared, outcome, sample.observations)
+    if X.shape[1]:
+        check_residual(centre_of(sample).scale, sample.y, outcome)
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
     structure = flow.structure if enough else "linear"
     fitted = fit_flow(sample, Plan(structure, model.base, flow.knots, flow.roughness))
@@ -482,13 +496,14 @@ class FlowResults(Estimated):
             return self.saved[1]
         return self.functionals(FUNCTIONALS)
 
-    def functionals(self, names: str | Sequence[str] = FUNCTIONALS, *, solution: str = "main") -> Estimates:
+    def functionals(self, names: Any = FUNCTIONALS, *, on: Any = None) -> Estimates:
         """Functionals of the law averaged over the rows of the fit, with standard errors given these rows.
 
         Parameters
         ----------
-        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``.
-        solution : {"main", "under"}, the flow as fitted, or with the smaller penalties that effects use.
+        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are differentiated
+            exactly; without covariates any other that laws know (``gini``, ``p90p10``, …) or a function of a law, numerically.
+        on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the outcome as written.
 
         Returns
         -------
@@ -497,15 +512,29 @@ class FlowResults(Estimated):
         Raises
         ------
         OptionError, NeedsData
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
+        >>> res.functionals(["gini", "mean"], on="foodexp").values.round(2).tolist()
+        [0.22, 622.22]
         """
-        texts = [names] if isinstance(names, str) else list(names)
-        parsed = [inference.parse_functional(t) for t in texts]
+        given = [names] if isinstance(names, str) or callable(names) else list(names)
         X, w = self._average_rows()
-        sol = self.main if solution == "main" else self.under
-        moved = inference.averages(self.flow, sol.theta, X, w, parsed)
-        V = moved.gradients @ sol.covariance @ moved.gradients.T
-        plain = Estimates(tuple(texts), moved.values, V)
-        return replace(plain, profile=partial(_limits, self.flow, sol, X, w, parsed, plain))
+        if on is not None or not all(map(inference.is_analytic, given)):
+            if self.flow.structure.covariates:
+                raise OptionError(
+                    "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law on its own scale "
+                    "have standard errors here; for others use de.bootstrap(estimator, data, statistic=...)."
+                )
+            scale = partial(_single_law, self.facts.outcome, on)
+            values, V = inference.by_difference(self.flow, self.main, X, scale, given)
+            return Estimates(tuple(functional_name(n) for n in given), values, V)
+        parsed = [inference.parse_functional(t) for t in given]
+        moved = inference.averages(self.flow, self.main.theta, X, w, parsed)
+        plain = Estimates(tuple(given), moved.values, moved.gradients @ self.main.covariance @ moved.gradients.T)
+        return replace(plain, profile=partial(_limits, self.flow, self.main, X, w, parsed, plain))
 
     def at(self, new: Any, names: str | Sequence[str] = FUNCTIONALS, *, level: float = LEVEL) -> pd.DataFrame:
         """Functionals of the law of each row of ``new``, with standard errors and limits.
@@ -827,6 +856,12 @@ class FlowResults(Estimated):
         for name, sol in (("main", self.main), ("under", self.under)):
             arrays |= {f"{name}_{k}": getattr(sol, k) for k in ("theta", "covariance", "root", "penalty", "effective")}
         write_archive(path, "FlowDensity", header, arrays)
+
+
+def _single_law(outcome: str, scale: Any, law: SplineLaw) -> Law:
+    """The law of an outcome, on another scale if one is given."""
+    named = law.named(outcome)
+    return named if scale is None else named.on(scale)
 
 
 def _limits(

@@ -57,6 +57,7 @@ CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth c
 PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
+ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 DISTINCT = 6  # values from which on a covariate may bend
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
@@ -158,8 +159,21 @@ class Centre:
         return np.asarray(self.origin + (X - self.means) @ self.beta)
 
 
+def _least_absolute(Z: Array, e: Array, root: Array) -> Array:
+    """Least absolute deviations by reweighted least squares, near enough for a centre."""
+    b = np.zeros(Z.shape[1])
+    for _ in range(30):
+        size = np.abs(e - Z @ b)
+        w = root / np.sqrt(np.maximum(size, 1e-3 * np.median(size) + 1e-300))
+        b = np.linalg.lstsq(Z * w[:, None], e * w, rcond=None)[0]
+    return b
+
+
 def centre_of(s: Sample) -> Centre:
-    """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal."""
+    """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal.
+
+    Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its place.
+    """
     origin = float(quantiles(s, s.y, [0.5])[0])
     e = s.y - origin  # first, so that a location far from zero costs no digits
     K = s.X.shape[1]
@@ -171,6 +185,9 @@ def centre_of(s: Sample) -> Centre:
         Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
         root = np.ones(len(e)) if s.weights is None else np.sqrt(s.weights)
         b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
+        low, high = quantiles(s, e - Z @ b, [0.25, 0.75])
+        if np.abs(e - Z @ b).max() > ABSURD * float(high - low):
+            b = _least_absolute(Z, e, root)
         origin, beta, e = origin + float(b[0]), b[1:] / sd, e - Z @ b
     low, high = quantiles(s, e, [0.25, 0.75])
     scale = float(high - low) / 1.349

@@ -26,8 +26,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.distributions.law import floats
-from disteconometrics.distributions.spline import chunks
+from disteconometrics.distributions.law import Law, floats
+from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow_fit import Sample
 from disteconometrics.estimators.flow_state import Flow, Solution
@@ -39,6 +39,7 @@ __all__ = [
     "Moved",
     "averages",
     "band_table",
+    "by_difference",
     "by_row",
     "check_kind",
     "coefficient_covariance",
@@ -149,6 +150,11 @@ def _half(S: Array) -> Array:
 _CALL = re.compile(r"\s*(mean|std|var|median|q|prob)\s*(?:\[([^\]]*)\])?\s*")
 
 
+def is_analytic(name: Any) -> bool:
+    """Whether `parse_functional` reads a name."""
+    return isinstance(name, str) and _CALL.fullmatch(name) is not None
+
+
 def parse_functional(name: Any) -> Functional:
     """Read ``mean``, ``std``, ``var``, ``median``, ``q[0.9]`` or ``prob[a,b]``.
 
@@ -192,7 +198,8 @@ def _moment_rows(flow: Flow, theta: Array, X: Array) -> tuple[Array, Array, Arra
 
     def at(t: Array) -> tuple[Array, Array]:
         law = flow.law(t, X)
-        return law.mean(), law.var() + law.mean() ** 2
+        mean, var = (np.where(np.isfinite(v), v, np.nan) for v in (law.mean(), law.var()))  # no error where there is no moment
+        return mean, var + mean**2
 
     dm, dm2 = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
     for j in range(len(theta)):
@@ -200,7 +207,7 @@ def _moment_rows(flow: Flow, theta: Array, X: Array) -> tuple[Array, Array, Arra
         step[j] = 1e-5 * max(1e-2, abs(theta[j]))
         up, down = at(theta + step), at(theta - step)
         dm[:, j], dm2[:, j] = (up[0] - down[0]) / (2 * step[j]), (up[1] - down[1]) / (2 * step[j])
-    return at(theta)[0], dm, dm2
+    return flow.law(theta, X).mean(), dm, dm2
 
 
 def _cdf_rows(flow: Flow, theta: Array, y: Array, X: Array) -> tuple[Array, Array]:
@@ -307,6 +314,25 @@ def averages(flow: Flow, theta: Array, X: Array, weights: Array | None, function
             var, dvar = second - mean**2, dm2 - 2 * mean * dm
             values[i], gradients[i] = (var, dvar) if kind == "var" else (np.sqrt(var), dvar / (2 * np.sqrt(var)))
     return Moved(values, gradients)
+
+
+def by_difference(
+    flow: Flow, solution: Solution, X: Array, law_of: Callable[[SplineLaw], Law], names: Sequence[Any]
+) -> tuple[Array, Array]:
+    """Any functionals of a single law (q,) with covariance (q, q), by differences along the axes of V.
+
+    ``law_of`` brings the law to the scale that the functionals are of.
+    """
+
+    def at(theta: Array) -> Array:
+        law = law_of(flow.law(theta, X, single=True))
+        return np.array([float(law.functional(n)) for n in names])
+
+    values, vectors = np.linalg.eigh(solution.covariance)
+    axes = (vectors * np.sqrt(np.maximum(values, 0.0))).T[values > 1e-12 * values[-1]]
+    step = 0.02  # standard errors: the law stays inside its domain, and a difference loses four digits at most
+    D = np.array([(at(solution.theta + step * a) - at(solution.theta - step * a)) / (2 * step) for a in axes])
+    return at(solution.theta), D.T @ D
 
 
 # ---- limits ------------------------------------------------------------------------------------------------------------------
