@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.flow_density import FlowDensity, MonotoneSpline
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
+    from disteconometrics.estimators.normal import NormalRegression
     from disteconometrics.estimators.probit import Probit
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
+    from disteconometrics.inference.cross_validation import cross_validate
+    from disteconometrics.inference.functionals import sample_functionals
     from disteconometrics.report.comparison import compare
     from disteconometrics.simulate import dgps
     from disteconometrics.simulate.dgp import DGP, Process, Truth, pseudo_true
@@ -45,6 +48,7 @@ __all__ = [
     "MonotoneSpline",
     "MonteCarlo",
     "Normal",
+    "NormalRegression",
     "Probit",
     "Process",
     "Standardize",
@@ -52,6 +56,7 @@ __all__ = [
     "Uniform",
     "bootstrap",
     "compare",
+    "cross_validate",
     "datasets",
     "dgps",
     "errors",
@@ -61,6 +66,7 @@ __all__ = [
     "performance",
     "plots",
     "pseudo_true",
+    "sample_functionals",
     "scores",
 ]
 
@@ -83,18 +89,21 @@ _HOME = {
     "MonotoneSpline": "disteconometrics.estimators.flow_density",
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
+    "NormalRegression": "disteconometrics.estimators.normal",
     "Probit": "disteconometrics.estimators.probit",
     "Process": "disteconometrics.simulate.dgp",
     "Standardize": "disteconometrics.distributions.maps",
     "Truth": "disteconometrics.simulate.dgp",
     "Uniform": "disteconometrics.distributions.families",
     "bootstrap": "disteconometrics.inference.bootstrap",
+    "cross_validate": "disteconometrics.inference.cross_validation",
     "compare": "disteconometrics.report.comparison",
     "law": "disteconometrics.distributions.transformed",
     "load": "disteconometrics.estimators.loading",
     "n_sim": "disteconometrics.simulate.measures",
     "performance": "disteconometrics.simulate.measures",
     "pseudo_true": "disteconometrics.simulate.dgp",
+    "sample_functionals": "disteconometrics.inference.functionals",
 }
 _ROOMS = {name: f"disteconometrics.{name}" for name in ("datasets", "errors", "plots")} | {
     "dgps": "disteconometrics.simulate.dgps",

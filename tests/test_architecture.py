@@ -505,6 +505,7 @@ BETWEEN_ROOMS = {
     *(f"estimators.flow_report.{name}" for name in ("effects_section", "summary_of")),
     *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
+    "estimators.normal.restore_normal",
     "inference.effects.AverageProbability",
     "inference.m_estimate.MEstimate",
     *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import OptionError
 
-__all__ = ["FUNCTIONALS", "evaluate", "functional_name"]
+__all__ = ["FUNCTIONALS", "evaluate", "functional_name", "parse"]
 
 Array = NDArray[np.float64]
 Functional = Callable[..., Any]
@@ -122,7 +122,19 @@ def functional_name(functional: str | Callable[..., Any]) -> str:
     return functional if isinstance(functional, str) else str(getattr(functional, "__name__", functional))
 
 
-def _parsed(name: str) -> tuple[str, list[float]]:
+def parse(name: str) -> tuple[str, list[float]]:
+    """A name and the numbers in its brackets.
+
+    Raises
+    ------
+    OptionError
+        If the name is not known or the numbers are not as many as it takes.
+
+    Examples
+    --------
+    >>> parse("prob[0, 10]")
+    ('prob', [0.0, 10.0])
+    """
     found = _NAME.fullmatch(name.replace(" ", ""))
     try:
         numbers = [float(part) for part in found[2].split(",")] if found and found[2] is not None else []
@@ -149,7 +161,7 @@ def evaluate(law: Law, functional: str | Callable[[Law], Any]) -> Array:
     (np.float64(0.3333333333), np.float64(2.25))
     """
     if isinstance(functional, str):
-        head, numbers = _parsed(functional)
+        head, numbers = parse(functional)
         _, positive, function = FUNCTIONALS[head]
         if positive:
             _positive(law, functional)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
 from disteconometrics.distributions.law import Law, floats, generator, level_array
@@ -122,6 +123,12 @@ def _crps_empirical(law: Empirical, y: Array) -> Array:
     return np.asarray(distance - (w * x) @ (below[1:] + below[:-1] - 1))
 
 
+def _crps_bernoulli(law: Bernoulli, y: Array) -> Array:
+    """Brier's score where y is 0 or 1."""
+    p, q, inside = law.pdf(1), law.pdf(0), np.clip(y, 0.0, 1.0)
+    return np.asarray(inside * q**2 + (1 - inside) * p**2 + np.abs(y - inside))
+
+
 def _crps_discrete(law: Law, y: Array) -> Array:
     """E|Y − y| − ½E|Y − Y'|, by sums over the law's points."""
     if not law.batch_shape:
@@ -196,6 +203,8 @@ def crps(law: Law, y: Any) -> Array:
             out = _crps_logistic(law, y)
         elif isinstance(law, Empirical):
             out = _crps_empirical(law, y)
+        elif isinstance(law, Bernoulli):
+            out = _crps_bernoulli(law, y)
         elif law.discrete:
             out = _crps_discrete(law, y)
         elif (parts := _normal_parts(law)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ from disteconometrics.estimators.binary import BinaryResults, restore
 from disteconometrics.estimators.binary_fit import FitFacts
 from disteconometrics.estimators.flow_density import FlowResults, restore_flow
 from disteconometrics.estimators.logit import Logit
+from disteconometrics.estimators.normal import NormalResults, restore_normal
 from disteconometrics.estimators.probit import Probit
 from disteconometrics.likelihoods.binary import LOGISTIC
 from disteconometrics.likelihoods.probit import PROBIT
@@ -21,10 +23,14 @@ from disteconometrics.report.archive import read_archive
 
 __all__ = ["load"]
 
+_WHOLE: dict[str, Callable[[Any, Any], FlowResults | NormalResults]] = {
+    "FlowDensity": restore_flow,
+    "NormalRegression": restore_normal,
+}
 _KNOWN = {"Logit": (Logit, LOGISTIC), "Probit": (Probit, PROBIT)}
 
 
-def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResults:
+def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResults | NormalResults:
     """Read a result that ``save`` wrote; it holds no rows.
 
     Parameters
@@ -33,7 +39,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResult
 
     Returns
     -------
-    BinaryResults or FlowResults
+    BinaryResults, FlowResults or NormalResults
 
     Raises
     ------
@@ -50,12 +56,12 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResult
     True
     """
     kind, header, arrays = read_archive(path)
-    if kind not in (*_KNOWN, "FlowDensity"):
-        raise FileFormatError(f"{path} holds a {kind!r}; this version reads {', '.join((*_KNOWN, 'FlowDensity'))}.")
-    result: BinaryResults | FlowResults
+    if kind not in (*_KNOWN, *_WHOLE):
+        raise FileFormatError(f"{path} holds a {kind!r}; this version reads {', '.join((*_KNOWN, *_WHOLE))}.")
+    result: BinaryResults
     try:
-        if kind == "FlowDensity":
-            return restore_flow(header, arrays)
+        if kind in _WHOLE:
+            return _WHOLE[kind](header, arrays)
         specification, kernel = _KNOWN[kind]
         result = restore(specification(**header["estimator"]), kernel, header, arrays)
         wrong = _wrong_facts(header) or _wrong_shape(len(result.spec.names), arrays)

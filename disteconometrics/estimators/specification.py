@@ -18,7 +18,7 @@ def specify(
     weights: str | None,
     weight_type: str | None,
     offset: str | None,
-    separation: str,
+    separation: str | None = None,
     **more: Any,
 ) -> None:
     """Check the arguments of a specification and set them as fields of the frozen value; ``more`` are set as they are.
@@ -41,7 +41,9 @@ identical rows) or 'sampling' (inverse selection probabilities).
         name = type(model).__name__
         raise OptionError(f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data).")
     known = ("warn", "raise", "firth") if "penalty" in more else ("warn", "raise")
-    if separation not in known:
+    if separation is not None:
+        more["separation"] = separation
+    if separation not in (None, *known):
         raise OptionError(f"separation={separation!r} is not known; use {' or '.join(map(repr, known))}.")
     if more.get("penalty") not in (None, "firth"):
         raise OptionError(f"penalty={more['penalty']!r} is not known; use 'firth', or None for maximum likelihood.")
@@ -61,7 +63,7 @@ identical rows) or 'sampling' (inverse selection probabilities).
             f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type 'frequency' (counts of "
             "identical rows) or 'sampling' (inverse selection probabilities)."
         )
-    fields = {"formula": formula, "weights": weights, "weight_type": weight_type, "offset": offset, "separation": separation}
+    fields = {"formula": formula, "weights": weights, "weight_type": weight_type, "offset": offset}
     for key, field in {**fields, **more}.items():
         object.__setattr__(model, key, field)
 
