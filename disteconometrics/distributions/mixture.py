@@ -80,7 +80,7 @@ class Mixture(_Blend):
     weights: Array | None = None
 
     def __post_init__(self) -> None:
-        laws: Sequence[Law] = tuple(self.laws)
+        laws: tuple[Law, ...] = tuple(self.laws) if isinstance(self.laws, Sequence) else ()
         if not laws or not all(isinstance(law, Law) for law in laws):
             raise OptionError("A mixture needs at least one law; wrap scipy's with de.law(...).")
         if len({law.discrete for law in laws}) > 1:

@@ -107,4 +107,4 @@ def rescale(law: Law, scale: str | Map | Sequence[Map]) -> Law:
         if column != scale:
             raise OptionError(f"on({scale!r}): the outcome is {law.outcome!r}, so the scale is {column!r}.")
         return Transformed(law, tuple(maps)).named(column)
-    return Transformed(law, (scale,) if isinstance(scale, Map) else tuple(scale))
+    return Transformed(law, scale)  # type: ignore[arg-type]

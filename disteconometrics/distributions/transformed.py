@@ -51,7 +51,8 @@ class Transformed(Law):
     maps: tuple[Map, ...]
 
     def __post_init__(self) -> None:
-        maps = tuple(self.maps)
+        maps = (self.maps,) if isinstance(self.maps, Map) else self.maps
+        maps = tuple(maps) if isinstance(maps, Sequence) else (None,)
         if not all(isinstance(m, Map) for m in maps):
             raise OptionError("maps are monotone maps such as de.Affine(3, 0.5) and de.Exp(), in a list.")
         object.__setattr__(self, "maps", maps)
@@ -153,14 +154,14 @@ class Transformed(Law):
         return self._forward(self.base._draw(rng, m))
 
 
-def law(base: Any, maps: Sequence[Map] = ()) -> Law:
+def law(base: Any, maps: Map | Sequence[Map] = ()) -> Law:
     """A law made from a base and a list of maps.
 
     Parameters
     ----------
     base : {"normal", "logistic", "uniform"} (standard ones), a law, or a frozen law of ``scipy.stats`` whose parameters are
         numbers or one value per row.
-    maps : sequence of maps, the first is applied first.
+    maps : map, or sequence of maps of which the first is applied first.
 
     Returns
     -------
@@ -192,4 +193,5 @@ def law(base: Any, maps: Sequence[Map] = ()) -> Law:
             f"base={str(base)[:60]!r} is no law: use {', '.join(map(repr, _BASES))}, a law of this package or a frozen one of "
             "scipy.stats, such as scipy.stats.t(5)."
         )
-    return Transformed(made, tuple(maps)) if len(maps) else made
+    plain = isinstance(maps, Sequence) and not len(maps)
+    return made if plain else Transformed(made, maps)  # type: ignore[arg-type]

@@ -336,6 +336,11 @@ def pseudo_true(
     -------
     dict of name to Truth, whose error is the standard error of the fit.
 
+    Raises
+    ------
+    OptionError
+        If the estimator has no ``fit`` or the process cannot be called.
+
     Examples
     --------
     >>> import disteconometrics as de
@@ -343,6 +348,8 @@ def pseudo_true(
     >>> {name: round(t.value, 1) for name, t in found.items()}, max(t.error for t in found.values()) < 0.02
     ({'Intercept': 0.6, 'x': 1.6}, True)
     """
+    if not callable(getattr(estimator, "fit", None)) or not callable(dgp):
+        raise OptionError("pseudo_true takes a specification with fit(data) and a process, dgp(rng, n=...).")
     table = dgp(np.random.default_rng(SEED), n=n, **cell)
     e = estimator.fit(table, **dict(fit or {})).estimates
     return {str(name): Truth(float(b), float(s)) for name, b, s in zip(e.names, e.values, e.std_error, strict=True)}

@@ -329,6 +329,11 @@ class Bimodal(_Alone):
     share : float, of the first component.
     means, stds : pairs of float.
 
+    Raises
+    ------
+    OptionError
+        If they are not as described.
+
     Examples
     --------
     >>> truth = Bimodal().truth(["mean", "q[0.5]", "cdf[0]"])
@@ -339,6 +344,10 @@ class Bimodal(_Alone):
     share: float = 0.5
     means: tuple[float, float] = (-1.0, 1.0)
     stds: tuple[float, float] = (0.5, 0.75)
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.share <= 1 and len(self.means) == len(self.stds) == 2 and min(self.stds) > 0):
+            raise OptionError("share lies between 0 and 1, means and stds are pairs, stds positive.")
 
     def law(self, table: Mapping[str, Any]) -> Law:
         """A mixture of two normals."""
@@ -487,8 +496,8 @@ class TwoCircles(Process):
     outcome = "x2"
 
     def __post_init__(self) -> None:
-        if not (min(self.radii) > 0 and self.noise > 0):
-            raise OptionError("radii and noise must be positive.")
+        if not (len(self.radii) == 2 and min(self.radii) > 0 and self.noise > 0):
+            raise OptionError("radii are two positive numbers, and noise is positive.")
 
     @property
     def scale(self) -> float:

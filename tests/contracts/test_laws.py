@@ -425,6 +425,8 @@ WRONG: dict[str, Callable[[], object]] = {
     "bad parameter": lambda: de.law(scipy.stats.gamma(-1)),
     "log of a normal": lambda: de.law("normal", [de.Exp().inverted]),
     "no map": lambda: de.law("normal", [np.exp]),
+    "a number for maps": lambda: de.law("normal", 3),
+    "a number for laws": lambda: de.Mixture(3),
     "flat map": lambda: de.Affine(1, 0),
     "no interval": lambda: de.LogitMap(1, 0),
     "no spread": lambda: de.Standardize.of([1, 1]),
