@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.optim.approach import FEW_COLUMNS, OwnDesigns, WeightedDesign, batched_gram, batched_inverses
 from disteconometrics.optim.newton import CONDITION, DECREMENT, INDEX_MOVE, RankDeficient, maximise
 
 __all__ = [
@@ -58,7 +61,10 @@ PASSES = 15  # in the batch; what needs more is looked at on its own
 CLOSE = 1e-11  # fall of the decrement in a pass: what the information at this point misses is that much
 KEEP = 1e-4  # decrement from which a kept information takes the estimate there, when nobody asks for it at the estimate
 KEPT_DECREMENT = 1e-15  # to stop at with a kept information, whose step is less exact
-FEW_COLUMNS = 5  # up to which a sum of rowwise outer products beats a product of small matrices
+OWN_ENOUGH = 1e-4  # decrement at which single precision hands over where the exact step has an information of its own …
+SHARED_ENOUGH = 1e-7  # … and where it has not
+EXACT = 3e-10  # standard errors that an exact step may leave
+INFORMATION = 1e-9  # relative, a bound (about thirty times what is seen) on what an information after an exact step misses
 CHUNK_ENTRIES = 65_536  # rows times problems in a chunk: a few such arrays fit into the cache
 MOST_PROBLEMS = 64
 PRODUCTS = 8_000_000  # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
@@ -161,33 +167,52 @@ class _Problems:
         """Largest absolute values (r, k) or (1, k) of the columns."""
         raise NotImplementedError
 
-    def single(self, i: int) -> Block:
+    def problem(self, i: int) -> Block:
         """Problem i for the single engine."""
         raise NotImplementedError
 
 
 class _Many(_Problems):
-    """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
+    """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None; ``room`` holds arrays used again by chunks."""
 
     def __init__(
-        self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: dict[str, Array]
+        self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: dict[str, Any]
     ) -> None:
-        self.kernel, self.X, self.y, self.weights, self.offset = kernel, X, y, weights, offset
+        self.kernel, self.X, self.y, self.weights, self.offset, self.room = kernel, X, y, weights, offset, room
         self.row_slopes = _slopes(kernel)
         self.size, n, k = X.shape
-        pairs = k * (k + 1) // 2 if k <= FEW_COLUMNS else 0
-
-        def of(name: str, *shape: int) -> Array:
-            if name not in room:
-                room[name] = np.empty((self.size, *shape))
-            return room[name][: self.size]
-
-        self.eta, self.info, self.columns = of("eta", n), of("info", n), of("columns", k, n)
+        self.eta, self.info, self.columns, self.scaled = (
+            self.of(a, *b) for a, b in (("eta", (n,)), ("info", (n,)), ("columns", (k, n)), ("scaled", (k, n)))
+        )
         np.copyto(self.columns, X.transpose(0, 2, 1))
         self.largest = np.maximum(self.columns.max(axis=2), -self.columns.min(axis=2))
-        self.products = _outer_columns(self.columns, of("products", pairs, n)) if pairs else None
-        self.scaled = of("scaled", 0 if pairs else k, n)
         self.spread = _spread(k)
+
+    def of(self, name: str, *shape: int, dtype: Any = np.float64) -> Any:
+        """Room for an array (R, *shape)."""
+        key = f"{name} {np.dtype(dtype)}"
+        if key not in self.room:
+            self.room[key] = np.empty((self.size, *shape), dtype=dtype)
+        return self.room[key][: self.size]
+
+    @cached_property
+    def products(self) -> Array | None:
+        """Products of pairs of columns (R, k(k+1)/2, n), where columns are few."""
+        k, n = self.columns.shape[1:]
+        return _outer_columns(self.columns, self.of("products", k * (k + 1) // 2, n)) if k <= FEW_COLUMNS else None
+
+    def single(self) -> OwnDesigns:
+        """The same in single precision."""
+
+        def cast(name: str, values: Array | None) -> Any:
+            if values is not None:
+                np.copyto(self.of(name, *values.shape[1:], dtype=np.float32), values, casting="same_kind")
+            return None if values is None else self.of(name, *values.shape[1:], dtype=np.float32)
+
+        k, n = self.columns.shape[1:]
+        given = [cast(name, getattr(self, name)) for name in ("columns", "y", "weights", "offset")]
+        rooms = (self.of(a, *b, dtype=np.float32) for a, b in (("scaled", (k, n)), ("eta", (n,)), ("info", (n,))))
+        return OwnDesigns(*given, self.largest, *rooms)
 
     def _index(self, columns: Array, beta: Array, offset: Array | None) -> Array:
         eta = self.eta[: len(beta)]
@@ -215,8 +240,7 @@ class _Many(_Problems):
         if weights is not None:
             info *= weights
         if self.products is None:
-            scaled = np.multiply(columns, info[:, None, :], out=self.scaled[: len(take)])
-            return scores, scaled @ X
+            return scores, np.multiply(columns, info[:, None, :], out=self.scaled[: len(take)]) @ X
         packed = ((self.products if whole else self.products[take]) @ info[:, :, None])[:, :, 0]
         k = X.shape[2]
         return scores, packed[:, self.spread].reshape(len(take), k, k)
@@ -236,7 +260,7 @@ class _Many(_Problems):
     def column_max(self, take: NDArray[np.intp]) -> Array:
         return np.asarray(self.largest[take])
 
-    def single(self, i: int) -> Block:
+    def problem(self, i: int) -> Block:
         weights, offset = (None if a is None else a[i] for a in (self.weights, self.offset))
         return Block(self.y[i], self.X[i], weights, offset)
 
@@ -254,6 +278,7 @@ class Shared:
     column_max: Array  # (1, k)
     eta: Array  # room for a chunk: fresh memory would cost more than the arithmetic
     info: Array
+    single: WeightedDesign | None  # in single precision, where problems may start so
 
 
 class _Weighted(_Problems):
@@ -306,37 +331,11 @@ class _Weighted(_Problems):
     def column_max(self, take: NDArray[np.intp]) -> Array:
         return self.shared.column_max
 
-    def single(self, i: int) -> Block:
+    def problem(self, i: int) -> Block:
         kept = self.weights[i] > 0
         y = self.y if self.y.ndim == 1 else self.y[i]
         offset = None if self.shared.offset is None else self.shared.offset[kept]
         return Block(y[kept], self.shared.X[kept], self.weights[i][kept], offset)
-
-
-def _inverses(H: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Inverses (r, k, k), and which (r,) are well enough conditioned for ten digits."""
-    k = H.shape[1]
-    d = np.sqrt(np.diagonal(H, axis1=1, axis2=2))
-    good: NDArray[np.bool_] = np.asarray(np.isfinite(H).all(axis=(1, 2)) & (d > 1e-150).all(axis=1))
-    if not good.all():
-        H, d = np.where(good[:, None, None], H, np.eye(k)), np.where(good[:, None], d, 1.0)
-    scale = d[:, :, None] * d[:, None, :]
-    C = H / scale
-    try:
-        inverse = np.linalg.inv(C)
-    except np.linalg.LinAlgError:  # one of them is singular to the last bit
-        C, fine = _nonsingular(C)
-        good &= fine
-        inverse = np.linalg.inv(C)
-    trace = np.trace(inverse, axis1=1, axis2=2)
-    good &= (trace >= k * 0.999) & (k * trace <= CONDITION**2)
-    inverse /= scale
-    return inverse, good
-
-
-def _nonsingular(C: Array) -> tuple[Array, NDArray[np.bool_]]:
-    fine = np.linalg.eigvalsh(C)[:, 0] > 1e-14
-    return np.where(fine[:, None, None], C, np.eye(C.shape[1])), fine
 
 
 @dataclass(eq=False)
@@ -363,7 +362,8 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
             assert kept is not None
             inverse = kept
         else:
-            inverse, good = _inverses(H)
+            inverse, good, condition = batched_inverses(H)
+            good &= condition <= CONDITION**2
         step = (inverse @ score[:, :, None])[:, :, 0]
         decrement = np.asarray((score * step).sum(axis=1))
         before = previous[open_]
@@ -389,6 +389,70 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
     return s
 
 
+def _log_sums(d: Array) -> Array:
+    """Σ log d of every problem (R,), d ≥ 1: logs of products of eight, which are an eighth of the logs."""
+    whole = d.shape[1] // 8 * 8
+    products = np.multiply.reduce(d[:, :whole].reshape(len(d), 8, -1), axis=1)
+    sums = np.log(products).sum(axis=1) + np.log(d[:, whole:]).sum(axis=1)
+    far = ~np.isfinite(sums)
+    if far.any():
+        sums[far] = np.log(d[far]).sum(axis=1)
+    return np.asarray(sums)
+
+
+def _quick_many(problems: _Many) -> tuple[_Solved, Array]:
+    """Single precision and one exact step for logits with data of their own; log-likelihoods (R,) of what is done."""
+    columns, y, weights, offset = problems.columns, problems.y, problems.weights, problems.offset
+    eta, info, R = problems.eta, problems.info, problems.size
+    near = problems.single().approach(OWN_ENOUGH)
+    problems._index(columns, near.beta, offset)
+    partial = np.subtract(y, 1.0, out=problems.of("partial", y.shape[1]))
+    partial *= eta
+    if weights is not None:
+        partial *= weights
+    # log p(y) = (y − 1)·η − log(1 + exp(−η))
+    np.negative(eta, out=eta)
+    np.exp(eta, out=eta)
+    eta += 1.0
+    loglik = partial.sum(axis=1) - (_log_sums(eta) if weights is None else (np.log(eta) * weights).sum(axis=1))
+    p = np.reciprocal(eta, out=eta)
+    np.multiply(p, p, out=info)
+    np.subtract(p, info, out=info)
+    score_rows = np.subtract(y, p, out=partial)
+    p *= -2.0
+    p += 1.0
+    if weights is not None:
+        score_rows *= weights
+        info *= weights
+    score = np.vecdot(columns, score_rows[:, None, :])
+    step = (near.inverse @ score[:, :, None])[:, :, 0]
+    moves = np.matmul(step[:, None, :], columns, out=partial[:, None, :])[:, 0]
+    moves *= p  # the information at the end of the step: its derivative is p(1 − p)(1 − 2p)
+    moves += 1.0
+    info *= moves
+    inverse, good, condition = batched_inverses(batched_gram(columns, info, problems.scaled))
+    step = (inverse @ score[:, :, None])[:, :, 0]
+    decrement = (score * step).sum(axis=1)
+    moved = (np.abs(step) * problems.largest).sum(axis=1)
+    done = near.good & good & (condition <= CONDITION**2) & (moved * np.maximum(near.contraction, moved) <= INFORMATION)
+    done &= np.sqrt(np.maximum(decrement, 0.0)) * moved <= EXACT
+    beta = near.beta + step
+    return _Solved(beta, inverse, done, np.full(R, 2, dtype=np.int32)), loglik + decrement / 2
+
+
+def _quick_weighted(problems: _Weighted, start: Array) -> _Solved:
+    """Single precision and one exact step for logits that share a design."""
+    assert problems.shared.single is not None
+    near = problems.shared.single.approach(problems.weights, start, SHARED_ENOUGH)
+    score, _ = problems.slopes(np.arange(problems.size), near.beta, False)
+    step = (near.inverse @ score[:, :, None])[:, :, 0]
+    moved = (np.abs(step) * problems.shared.column_max).sum(axis=1)
+    decrement = (score * step).sum(axis=1)
+    done = near.good & (decrement >= 0) & (moved <= INDEX_MOVE)
+    done &= np.sqrt(np.maximum(decrement, 0.0)) * near.contraction <= EXACT
+    return _Solved(near.beta + step, near.inverse, done, np.full(problems.size, 2, dtype=np.int32))
+
+
 def _one(kernel: Kernel, block: Block) -> tuple[int, Array, Array, float, int]:
     """Status, parameters, inverse information, log-likelihood and passes of one problem by the single engine."""
     k = block.X.shape[1]
@@ -409,9 +473,18 @@ def _settle(kernel: Kernel, problems: _Problems, s: _Solved, information: bool) 
     status = np.full(problems.size, CONVERGED, dtype=np.int8)
     loglik = problems.loglik(s.beta) if information and s.done.any() else np.zeros(problems.size)
     for i in np.flatnonzero(~s.done):
-        status[i], s.beta[i], s.inverse[i], loglik[i], more = _one(kernel, problems.single(int(i)))
+        status[i], s.beta[i], s.inverse[i], loglik[i], more = _one(kernel, problems.problem(int(i)))
         s.passes[i] += more
     return Batch(s.beta, s.inverse if information else None, loglik if information else None, status, s.passes, ~s.done)
+
+
+def _replaced(batch: Batch, at: NDArray[np.intp], others: Batch) -> Batch:
+    """The batch with some of its problems solved again."""
+    for name in ("params", "inverse", "loglik", "status", "passes", "single"):
+        values = getattr(batch, name)
+        if values is not None:
+            values[at] = getattr(others, name)
+    return batch
 
 
 def _joined(parts: list[Batch]) -> Batch:
@@ -471,8 +544,17 @@ def maximise_many(
             part = slice(i, i + size)
             w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
             problems = _Many(kernel, X[part], y[part], w, o, room)
-            s = _iterate(problems, np.zeros(k), True)
-            parts.append(_settle(kernel, problems, s, True))
+            if kernel != LOGISTIC:
+                parts.append(_settle(kernel, problems, _iterate(problems, np.zeros(k), True), True))
+                continue
+            s, loglik = _quick_many(problems)
+            rest = np.flatnonzero(~s.done)
+            batch = Batch(s.beta, s.inverse, loglik, np.zeros(problems.size, dtype=np.int8), s.passes, ~s.done)
+            if len(rest):
+                w, o = (None if a is None else a[rest] for a in (w, o))
+                others = _Many(kernel, X[part][rest], y[part][rest], w, o, {})
+                batch = _replaced(batch, rest, _settle(kernel, others, _iterate(others, np.zeros(k), True), True))
+            parts.append(batch)
     return _joined(parts)
 
 
@@ -523,7 +605,13 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
     )
     room = (chunk_size(n), n) if small else (0, 0)
     largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
-    return Shared(kernel, X, y, offset, products, _spread(k), largest, np.empty(room), np.empty(room))
+    single = None
+    if small and kernel == LOGISTIC and y.ndim == 1:
+        with np.errstate(all="ignore"):  # what single precision cannot hold is settled in double
+            cast = [None if a is None else a.astype(np.float32) for a in (X, products, y, offset)]
+        rooms = [np.empty(room, dtype=np.float32) for _ in range(3)]
+        single = WeightedDesign(*cast, largest, _spread(k), *rooms)  # type: ignore[arg-type]
+    return Shared(kernel, X, y, offset, products, _spread(k), largest, np.empty(room), np.empty(room), single)
 
 
 def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
@@ -534,9 +622,18 @@ def solve_shared(shared: Shared, weights: Array, start: Array, information: bool
         for i in range(0, max(R, 1), size):
             problems = _Weighted(shared, weights[i : i + size], y if y.ndim == 1 else y[i : i + size])
             r = problems.size
-            if shared.products.size:
-                s = _iterate(problems, start, information)
-            else:  # so large that one by one is as quick: nothing is done yet
+            if not shared.products.size:  # so large that one by one is as quick: nothing is done yet
                 s = _Solved(np.tile(start, (r, 1)), np.zeros((r, k, k)), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int32))
-            parts.append(_settle(shared.kernel, problems, s, information))
+                parts.append(_settle(shared.kernel, problems, s, information))
+                continue
+            if shared.single is None or information:
+                parts.append(_settle(shared.kernel, problems, _iterate(problems, start, information), information))
+                continue
+            s = _quick_weighted(problems, start)
+            rest = np.flatnonzero(~s.done)
+            batch = Batch(s.beta, None, None, np.zeros(r, dtype=np.int8), s.passes, ~s.done)
+            if len(rest):
+                others = _Weighted(shared, problems.weights[rest], y)
+                batch = _replaced(batch, rest, _settle(shared.kernel, others, _iterate(others, start, False), False))
+            parts.append(batch)
     return _joined(parts)
