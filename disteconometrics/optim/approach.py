@@ -81,9 +81,9 @@ def batched_solve(H: Array, score: Array) -> Array:
     try:
         return np.asarray(np.linalg.solve(H, score[:, :, None])[:, :, 0])
     except np.linalg.LinAlgError:
-        good = np.isfinite(H).all(axis=(1, 2))
+        good = np.asarray(np.isfinite(H).all(axis=(1, 2)))
         with np.errstate(all="ignore"):
-            good &= np.linalg.det(np.where(good[:, None, None], H, 0.0)) != 0
+            good = good & np.asarray(np.linalg.det(np.where(good[:, None, None], H, 0.0)) != 0)
         steps = np.full(score.shape, np.nan)
         steps[good] = np.linalg.solve(H[good], score[good][:, :, None])[:, :, 0]
         return steps

@@ -210,12 +210,12 @@ class _Many(_Problems):
             return None if values is None else self.of(name, *values.shape[1:], dtype=np.float32)
 
         k, n = self.columns.shape[1:]
-        given = [cast(name, getattr(self, name)) for name in ("columns", "y", "weights", "offset")]
-        rooms = (self.of(a, *b, dtype=np.float32) for a, b in (("scaled", (k, n)), ("eta", (n,)), ("info", (n,))))
-        return OwnDesigns(*given, self.largest, *rooms)
+        columns, y, weights, offset = (cast(name, getattr(self, name)) for name in ("columns", "y", "weights", "offset"))
+        scaled, eta, info = (self.of(a, *b, dtype=np.float32) for a, b in (("scaled", (k, n)), ("eta", (n,)), ("info", (n,))))
+        return OwnDesigns(columns, y, weights, offset, self.largest, scaled, eta, info)
 
     def _index(self, columns: Array, beta: Array, offset: Array | None) -> Array:
-        eta = self.eta[: len(beta)]
+        eta: Array = self.eta[: len(beta)]
         np.matmul(beta[:, None, :], columns, out=eta[:, None, :])
         if offset is not None:
             eta += offset
@@ -608,9 +608,15 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
     single = None
     if small and kernel == LOGISTIC and y.ndim == 1:
         with np.errstate(all="ignore"):  # what single precision cannot hold is settled in double
-            cast = [None if a is None else a.astype(np.float32) for a in (X, products, y, offset)]
-        rooms = [np.empty(room, dtype=np.float32) for _ in range(3)]
-        single = WeightedDesign(*cast, largest, _spread(k), *rooms)  # type: ignore[arg-type]
+            single = WeightedDesign(
+                X.astype(np.float32),
+                products.astype(np.float32),
+                y.astype(np.float32),
+                None if offset is None else offset.astype(np.float32),
+                largest,
+                _spread(k),
+                *(np.empty(room, dtype=np.float32) for _ in range(3)),
+            )
     return Shared(kernel, X, y, offset, products, _spread(k), largest, np.empty(room), np.empty(room), single)
 
 
