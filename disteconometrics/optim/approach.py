@@ -21,7 +21,7 @@ __all__ = ["FEW_COLUMNS", "Near", "OwnDesigns", "WeightedDesign", "batched_gram"
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
-Evaluate = Callable[[Single], tuple[Any, Any]]
+Evaluate = Callable[[Single, NDArray[np.intp] | None], tuple[Any, Any]]  # of points (r, k) of some or all problems
 
 PASSES = 6
 FEW_COLUMNS = 5  # up to which products of pairs of columns beat a product of small matrices
@@ -131,7 +131,12 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
             open_ &= ~here
         if i == PASSES - 1 or not open_.any():
             break
-        score, H = evaluate(beta.astype(np.float32))
+        take = np.flatnonzero(open_)
+        if 2 * len(take) > R:  # copying rows costs more than evaluating some in vain
+            score, H = evaluate(beta.astype(np.float32), None)
+            continue
+        score, H = np.zeros((R, k)), np.tile(np.eye(k), (R, 1, 1))
+        score[take], H[take] = evaluate(beta[take].astype(np.float32), take)
     inverse, fine, condition = batched_inverses(kept)
     arrived &= fine & (condition <= CONDITION**2)
     return Near(beta, inverse, moved + ROUNDING * condition, arrived)
@@ -154,28 +159,32 @@ class OwnDesigns:
     eta: Single
     info: Single
 
-    def _sums(self, p: Single) -> tuple[Any, Any]:
-        np.multiply(p, p, out=self.info)
-        np.subtract(p, self.info, out=self.info)
-        np.subtract(self.y, p, out=p)
-        if self.weights is not None:
-            p *= self.weights
-            np.multiply(self.info, self.weights, out=self.info)
-        return np.vecdot(self.columns, p[:, None, :]), batched_gram(self.columns, self.info, self.scaled)
-
-    def evaluate(self, beta: Single) -> tuple[Any, Any]:
-        """Scores (R, k) and informations (R, k, k) at ``beta`` (R, k)."""
-        eta = np.matmul(beta[:, None, :], self.columns, out=self.eta[:, None, :])[:, 0]
-        if self.offset is not None:
-            eta += self.offset
-        return self._sums(_probabilities(eta))
+    def evaluate(self, beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+        """Scores (r, k) and informations (r, k, k) at ``beta`` (r, k)."""
+        columns, y, weights, offset = (
+            a if take is None or a is None else a[take] for a in (self.columns, self.y, self.weights, self.offset)
+        )
+        r = len(beta)
+        assert columns is not None
+        assert y is not None
+        eta = np.matmul(beta[:, None, :], columns, out=self.eta[:r, None, :])[:, 0]
+        if offset is not None:
+            eta += offset
+        p, info = _probabilities(eta), self.info[:r]
+        np.multiply(p, p, out=info)
+        np.subtract(p, info, out=info)
+        np.subtract(y, p, out=p)
+        if weights is not None:
+            p *= weights
+            info *= weights
+        return np.vecdot(columns, p[:, None, :]), batched_gram(columns, info, self.scaled[:r])
 
     def approach(self, enough: float) -> Near:
         """Go towards the maxima from zero, or from the linear fit unless there are weights or offsets."""
         R, k, n = self.columns.shape
         zero = np.zeros((R, k))
         if self.offset is not None or self.weights is not None:
-            return _arrive(self.evaluate(zero.astype(np.float32)), zero, self.evaluate, self.largest, enough)
+            return _arrive(self.evaluate(zero.astype(np.float32), None), zero, self.evaluate, self.largest, enough)
         self.info.fill(0.25)
         np.subtract(self.y, np.float32(0.5), out=self.eta)
         score = np.vecdot(self.columns, self.eta[:, None, :]).astype(np.float64)
@@ -183,7 +192,7 @@ class OwnDesigns:
         start = batched_solve(H, score)  # covariates near normal: the slopes of p are those of η times E p(1 − p)
         start /= np.sqrt(np.maximum(1 - ATTENUATION * (start * score).sum(axis=1) / (n / 4), 0.25))[:, None]
         start[~np.isfinite(start).all(axis=1)] = 0.0
-        return _arrive(self.evaluate(start.astype(np.float32)), start, self.evaluate, self.largest, enough)
+        return _arrive(self.evaluate(start.astype(np.float32), None), start, self.evaluate, self.largest, enough)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,11 +216,11 @@ class WeightedDesign:
     def approach(self, weights: Array, start: Array, enough: float) -> Near:
         """Go from ``start`` (k,) towards the maxima under ``weights`` (R, n)."""
         R, k = len(weights), len(start)
-        w, eta, info = self.weights[:R], self.eta[:R], self.info[:R]
+        w = self.weights[:R]
         np.copyto(w, weights, casting="same_kind")
 
         def unpacked(packed: Any) -> Any:
-            return packed[:, self.spread].reshape(R, k, k)
+            return packed[:, self.spread].reshape(len(packed), k, k)
 
         def rows(beta: Single, out: Single) -> Single:
             np.matmul(beta, self.X.T, out=out)
@@ -219,13 +228,14 @@ class WeightedDesign:
                 out += self.offset
             return _probabilities(out)
 
-        def evaluate(beta: Single) -> tuple[Any, Any]:
-            p = rows(beta, eta)
+        def evaluate(beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+            own, info = w if take is None else w[take], self.info[: len(beta)]
+            p = rows(beta, self.eta[: len(beta)])
             np.multiply(p, p, out=info)
             np.subtract(p, info, out=info)
             np.subtract(self.y, p, out=p)
-            p *= w
-            np.multiply(info, w, out=info)
+            p *= own
+            info *= own
             return p @ self.X, unpacked(info @ self.products)
 
         p = rows(start.astype(np.float32)[None], np.empty((1, len(self.y)), dtype=np.float32))[0]
