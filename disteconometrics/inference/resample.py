@@ -87,9 +87,11 @@ class Plan:
             total = round(float(self.copies.sum()))
             return rng.multinomial(total, self.copies / self.copies.sum(), size=self.chunk).astype(np.float64)
         narrow = np.uint16 if self.units <= 2**16 else np.int64  # twice as quick to draw
-        picked = rng.integers(self.units, size=shape, dtype=narrow).astype(np.intp)
-        picked += np.arange(self.chunk)[:, None] * self.units
-        return np.bincount(picked.ravel(), minlength=self.chunk * self.units).reshape(shape).astype(np.float64)
+        picked = rng.integers(self.units, size=shape, dtype=narrow)
+        counts = np.empty(shape)
+        for drawn, row in zip(picked, counts, strict=True):  # all at once would run through fresh memory thrice
+            row[:] = np.bincount(drawn, minlength=self.units)
+        return counts
 
     def by_row(self, weights: Array) -> Array:
         """Weights (R, n) of the rows from those of the units (R, units)."""
