@@ -19,8 +19,8 @@ __all__ = ["Plan", "seed_sequence", "take_rows"]
 
 Array = NDArray[np.float64]
 
-CHUNK_ENTRIES = 65_536  # rows times replications
-MOST_DRAWS = 64
+CHUNK_ENTRIES = 131_072  # rows times replications
+MOST_DRAWS = 128
 WEBB = np.sqrt(np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]) * np.array([-1, -1, -1, 1, 1, 1])) * np.array([-1, -1, -1, 1, 1, 1])
 
 
@@ -58,7 +58,7 @@ class Plan:
     --------
     >>> counts = Plan(np.random.SeedSequence(1), "counts", units=3, rows=3).draw(0)
     >>> counts.shape, np.unique(counts.sum(axis=1)).tolist()
-    ((64, 3), [3.0])
+    ((128, 3), [3.0])
     """
 
     seed: np.random.SeedSequence

@@ -65,8 +65,8 @@ OWN_ENOUGH = 1e-7  # decrement at which single precision hands over where the ex
 SHARED_ENOUGH = 1e-6  # … and where it has not
 EXACT = 1e-9  # standard errors, a bound (about thirty times what is seen) on what an exact step leaves
 INFORMATION = 3e-11  # relative, a bound on what an information at the end of an exact step misses
-CHUNK_ENTRIES = 65_536  # rows times problems in a chunk: a few such arrays fit into the cache
-MOST_PROBLEMS = 64
+CHUNK_ENTRIES = 131_072  # rows times problems in a chunk: a few such arrays fit into the cache
+MOST_PROBLEMS = 128
 PRODUCTS = 8_000_000  # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
 
 

@@ -48,7 +48,7 @@ DESIGNS = {  # n, k, scale of the columns, intercept, offset, weights
 def test_different_data(name: str) -> None:
     n, k, scale, intercept, has_offset, has_weights = DESIGNS[name]
     rng = np.random.default_rng(len(name))
-    R = 70  # more than a chunk
+    R = 140  # more than a chunk
     X = rng.normal(size=(R, n, k)) * scale
     X[:, :, 0] = 1
     offset = rng.normal(size=(R, n)) if has_offset else None
@@ -65,7 +65,7 @@ def test_different_data(name: str) -> None:
 @pytest.mark.parametrize("own_outcomes", [True, False])
 def test_shared_design(information: bool, own_outcomes: bool) -> None:
     rng = np.random.default_rng(5)
-    n, k, R = 300, 6, 80
+    n, k, R = 300, 6, 144
     X = rng.normal(size=(n, k))
     X[:, 0] = 1
     offset = 0.3 * rng.normal(size=n)
