@@ -19,6 +19,7 @@ from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, row_terms, scale_rows
+from disteconometrics.optim.approach import Room
 from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_many, share, solve_shared
 from disteconometrics.optim.newton import maximise
 from disteconometrics.simulate.replications import Replicated
@@ -156,7 +157,7 @@ class BinaryReplications:
         """Room for so many tables."""
         return BinaryCollector(self, tables)
 
-    def solve(self, columns: Sequence[Array], level: float) -> Replicated | None:
+    def solve(self, columns: Sequence[Array], level: float, room: Room) -> Replicated | None:
         """Estimates, standard errors, limits and p-values (R, k, 5) from columns (R, n); None where tables go one by one."""
         R, n = columns[0].shape
         stacked = {name: column.reshape(R * n) for name, column in zip(self.columns, columns, strict=True)}
@@ -170,7 +171,7 @@ class BinaryReplications:
             return None
         X, y = design.X.reshape(R, n, k), design.y.reshape(R, n)
         offset = None if design.offset is None else design.offset.reshape(R, n)
-        batch = maximise_many(self.kernel, X, y, offset=offset)
+        batch = maximise_many(self.kernel, X, y, offset=offset, room=room)
         settled = (batch.status == CONVERGED) & ~batch.single  # others warn or fail, and a fit alone says how
         assert batch.inverse is not None
         V = batch.inverse
@@ -192,7 +193,8 @@ class BinaryCollector:
 
     def __init__(self, engine: BinaryReplications, tables: int) -> None:
         self.engine, self.tables = engine, tables
-        self.room: dict[int, list[Array]] = {}  # rows: columns (capacity, rows)
+        self.columns: dict[int, list[Array]] = {}  # rows: columns (capacity, rows)
+        self.room = Room()
         self.places: list[tuple[int, int]] = []  # rows, and which of the tables with so many
         self.count: dict[int, int] = {}
 
@@ -212,9 +214,9 @@ class BinaryCollector:
         if any(a.shape != (n,) or a.dtype.kind not in "fiub" for a in columns):
             return False
         at = self.count.get(n, 0)
-        room = self.room.get(n)
+        room = self.columns.get(n)
         if room is None or at >= len(room[0]):
-            room = self.room[n] = self._more(room, n)
+            room = self.columns[n] = self._more(room, n)
         for into, column in zip(room, columns, strict=True):
             into[at] = column
         self.count[n] = at + 1
@@ -223,14 +225,14 @@ class BinaryCollector:
 
     def _more(self, room: list[Array] | None, n: int) -> list[Array]:
         if room is None:
-            return [np.empty((1 if self.room else self.tables, n)) for _ in self.engine.columns]
+            return [np.empty((1 if self.columns else self.tables, n)) for _ in self.engine.columns]
         return [np.concatenate([into, np.empty_like(into)]) for into in room]
 
     def solve(self, level: float) -> Replicated | None:
         """Numbers of the tables taken since the last call."""
         found: Replicated | None = None
         for n, count in self.count.items():
-            columns = [into[:count] for into in self.room[n]]
+            columns = [into[:count] for into in self.columns[n]]
             for at, part in self._parts(columns, count, level):
                 if found is None:
                     values = np.full((len(self.places), *part.values.shape[1:]), np.nan)
@@ -239,16 +241,20 @@ class BinaryCollector:
                     places = [i for i, (m, j) in enumerate(self.places) if m == n and at.start <= j < at.stop]
                     found.values[places], found.settled[places] = part.values, part.settled
         self.places, self.count = [], {}
-        if len(self.room) > MOST_SIZES:  # tables of random size: keep no room for sizes that may not come again
-            self.room = {}
+        if len(self.columns) > MOST_SIZES:  # tables of random size: keep no room for sizes that may not come again
+            self.columns = {}
         return found
 
     def _parts(self, columns: list[Array], count: int, level: float) -> list[tuple[slice, Replicated]]:
         """All tables of one size together, or each alone where one of them spoils it for the others."""
-        whole = self.engine.solve(columns, level)
+        whole = self.engine.solve(columns, level, self.room)
         if whole is not None:
             return [(slice(0, count), whole)]
-        alone = [(slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level)) for i in range(count) if count > 1]
+        alone = [
+            (slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level, self.room))
+            for i in range(count)
+            if count > 1
+        ]
         return [(at, part) for at, part in alone if part is not None]
 
 

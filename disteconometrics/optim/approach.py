@@ -1,23 +1,38 @@
-"""Most of the way in single precision: a chunk of logits is brought within one exact Newton step of its maxima.
+"""Logits by the chunk: most of the way in single precision, and one exact step.
 
 Single precision halves what moves through the cache and exponentials cost a third, while the maximum it finds is right to
 about 1e-7 in every index.  One step in double precision from there is exact to ten digits, because its error is the product
 of that distance and of what the information misses: `Near.contraction` bounds the latter, so the caller can tell whether the
 step was good enough, and settles otherwise in double precision throughout.
 
+Rows are turned round where y = 1: with c = x·(1 − 2y) the odds of the outcome that was not seen are e = exp(c'β), its
+probability is r = e/(1 + e), the log-likelihood of the row is −log(1 + e), the score −r·c and the information r/(1 + e).
+Neither y nor a cancelling difference is needed again.
+
 What happens to one problem does not depend on the others of its chunk: a problem that has arrived is not touched again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEW_COLUMNS", "Near", "OwnDesigns", "WeightedDesign", "batched_gram", "batched_inverses", "batched_solve"]
+from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
+
+__all__ = [
+    "Exact",
+    "OwnDesigns",
+    "Room",
+    "WeightedDesign",
+    "batched_gram",
+    "batched_inverses",
+    "products_of_columns",
+    "unpacking",
+]
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -27,7 +42,10 @@ PASSES = 6
 FEW_COLUMNS = 5  # up to which products of pairs of columns beat a product of small matrices
 ROUNDING = 2e-7  # of an information in single precision, relative
 ATTENUATION = 0.35  # E 4p(1 − p) is about 1/√(1 + 0.35 s²) for a normal index of variance s²
-CONDITION = 300.0  # of the scaled design, the most that single precision is asked to bear
+OWN_ENOUGH = 1e-7  # decrement at which single precision hands over where the exact step has an information of its own …
+SHARED_ENOUGH = 1e-6  # … and where it has not
+EXACT = 1e-9  # standard errors, a bound (about thirty times what is seen) on what an exact step leaves
+INFORMATION = 3e-11  # relative, a bound on what an information at the end of an exact step misses
 
 
 class Near(NamedTuple):
@@ -101,14 +119,6 @@ def batched_gram(columns: Any, weights: Any, scaled: Any) -> Any:
     return H
 
 
-def _probabilities(eta: Single) -> Single:
-    """1/(1 + exp(−η)) in the place of η."""
-    np.negative(eta, out=eta)
-    np.exp(eta, out=eta)
-    eta += np.float32(1)
-    return np.reciprocal(eta, out=eta)
-
-
 def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: Array, enough: float) -> Near:
     """Newton steps from ``start`` (R, k), where score and information are ``first``, until decrements are ``enough``."""
     R, k = start.shape
@@ -142,103 +152,226 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
     return Near(beta, inverse, moved + ROUNDING * condition, arrived)
 
 
-@dataclass(frozen=True, eq=False)
-class OwnDesigns:
-    """A chunk of logits with data of their own, in single precision.
+class Room:
+    """Arrays that are used again from chunk to chunk: fresh memory would cost more than the arithmetic.
 
-    ``columns`` (R, k, n), ``y`` (R, n), ``weights`` and ``offset`` (R, n) or None, ``largest`` (R, k) of every column;
-    ``room`` holds arrays that are used again from chunk to chunk.
+    Examples
+    --------
+    >>> room = Room()
+    >>> room("eta", 4, 3)[:] = 1.0
+    >>> room("eta", 2, 3).tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
-    columns: Single
-    y: Single
-    weights: Single | None
-    offset: Single | None
-    largest: Array
-    scaled: Single
-    eta: Single
-    info: Single
+    def __init__(self) -> None:
+        self._memory: dict[tuple[str, Any], Any] = {}
 
-    def evaluate(self, beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
-        """Scores (r, k) and informations (r, k, k) at ``beta`` (r, k)."""
-        columns, y, weights, offset = (
-            a if take is None or a is None else a[take] for a in (self.columns, self.y, self.weights, self.offset)
-        )
-        r = len(beta)
-        assert columns is not None
-        assert y is not None
-        eta = np.matmul(beta[:, None, :], columns, out=self.eta[:r, None, :])[:, 0]
+    def __call__(self, name: str, *shape: int, dtype: Any = np.float64) -> Any:
+        """An array of that shape with whatever was in it; the last one of that name and type is lost."""
+        size = math.prod(shape)
+        memory = self._memory.get((name, dtype))
+        if memory is None or len(memory) < size:
+            memory = self._memory[name, dtype] = np.empty(size, dtype=dtype)
+        return memory[:size].reshape(shape)
+
+
+class Exact(NamedTuple):
+    """After the exact step: ``beta`` (R, k), ``inverse`` information (R, k, k), ``loglik`` (R,) or None, ``done`` (R,)."""
+
+    beta: Array
+    inverse: Array
+    loglik: Array | None
+    done: NDArray[np.bool_]
+
+
+def _unlikely(eta: Any, info: Any, weights: Any) -> Any:
+    """Probabilities r of the outcome not seen in the place of c'β, with their informations in ``info``; both weighted."""
+    np.exp(eta, out=eta)
+    np.add(eta, 1, out=info)
+    eta /= info
+    if weights is not None:
+        eta *= weights
+    np.divide(eta, info, out=info)
+    return eta
+
+
+def _log_sums(d: Array) -> Array:
+    """Σ log d of every problem (R,), d ≥ 1: logs of products of eight, which are an eighth of the logs."""
+    whole = d.shape[1] // 8 * 8
+    products = np.multiply.reduce(d[:, :whole].reshape(len(d), 8, -1), axis=1)
+    sums = np.log(products).sum(axis=1) + np.log(d[:, whole:]).sum(axis=1)
+    far = ~np.isfinite(sums)
+    if far.any():
+        sums[far] = np.log(d[far]).sum(axis=1)
+    return np.asarray(sums)
+
+
+def products_of_columns(columns: Any, out: Any) -> Any:
+    """Products of pairs of columns, (R, k, n) → (R, k(k+1)/2, n).
+
+    Examples
+    --------
+    >>> products_of_columns(np.array([[[2.0], [3.0]]]), np.empty((1, 3, 1)))[0, :, 0].tolist()
+    [4.0, 6.0, 9.0]
+    """
+    k, at = columns.shape[1], 0
+    for j in range(k):
+        np.multiply(columns[:, j : j + 1], columns[:, j:], out=out[:, at : at + k - j])
+        at += k - j
+    return out
+
+
+def unpacking(k: int) -> NDArray[np.intp]:
+    """Where the entries of a (k, k) matrix are in its upper triangle (k*k,).
+
+    Examples
+    --------
+    >>> unpacking(2).tolist()
+    [0, 1, 1, 2]
+    """
+    a, b = np.triu_indices(k)
+    spread = np.empty((k, k), dtype=np.intp)
+    spread[a, b] = spread[b, a] = np.arange(len(a))
+    return spread.ravel()
+
+
+class OwnDesigns:
+    """A chunk of logits with data of their own: X (R, n, k), y (R, n) of 0 and 1, weights and offset (R, n) or None."""
+
+    def __init__(self, X: Array, y: Array, weights: Array | None, offset: Array | None, room: Room) -> None:
+        R, n, k = X.shape
+        self.weights, self.room, self.shape = weights, room, (R, k, n)
+        turn = np.multiply(y, -2.0, out=room("eta", R, n))
+        turn += 1.0
+        self.columns = np.multiply(X.transpose(0, 2, 1), turn[:, None, :], out=room("columns", R, k, n))
+        self.offset = None if offset is None else offset * turn
+        self.narrow = room("columns", R, k, n, dtype=np.float32)
+        np.copyto(self.narrow, self.columns, casting="same_kind")
+        self.narrow_weights, self.narrow_offset = (None if a is None else a.astype(np.float32) for a in (weights, self.offset))
+        self.largest = np.maximum(self.narrow.max(axis=2), -self.narrow.min(axis=2)).astype(np.float64)
+        self.products: Any = None
+        if k <= FEW_COLUMNS:
+            self.products = products_of_columns(self.narrow, room("products", R, k * (k + 1) // 2, n, dtype=np.float32))
+        self.spread = unpacking(k)
+
+    def _gram(self, columns: Single, products: Single | None, info: Single) -> Any:
+        r, k, n = columns.shape
+        if products is None:
+            return batched_gram(columns, info, self.room("scaled", r, k, n, dtype=np.float32))
+        return np.vecdot(products, info[:, None, :])[:, self.spread].reshape(r, k, k)
+
+    def _evaluate(self, beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+        """Scores (r, k) and informations (r, k, k) at ``beta`` (r, k), in single precision."""
+        rows = (self.products, self.narrow_weights, self.narrow_offset)
+        products, weights, offset = (a if take is None or a is None else a[take] for a in rows)
+        columns = self.narrow if take is None else self.narrow[take]
+        r, n = len(beta), self.shape[2]
+        eta, info = (self.room(name, r, n, dtype=np.float32) for name in ("eta", "info"))
+        np.matmul(beta[:, None, :], columns, out=eta[:, None, :])
         if offset is not None:
             eta += offset
-        p, info = _probabilities(eta), self.info[:r]
-        np.multiply(p, p, out=info)
-        np.subtract(p, info, out=info)
-        np.subtract(y, p, out=p)
-        if weights is not None:
-            p *= weights
-            info *= weights
-        return np.vecdot(columns, p[:, None, :]), batched_gram(columns, info, self.scaled[:r])
+        _unlikely(eta, info, weights)
+        return -np.vecdot(columns, eta[:, None, :]), self._gram(columns, products, info)
 
-    def approach(self, enough: float) -> Near:
-        """Go towards the maxima from zero, or from the linear fit unless there are weights or offsets."""
-        R, k, n = self.columns.shape
-        zero = np.zeros((R, k))
+    def _start(self) -> Array:
+        """Zero, or with neither weights nor offset the coefficients that the linear fit suggests."""
+        R, k, n = self.shape
         if self.offset is not None or self.weights is not None:
-            return _arrive(self.evaluate(zero.astype(np.float32), None), zero, self.evaluate, self.largest, enough)
-        self.info.fill(0.25)
-        np.subtract(self.y, np.float32(0.5), out=self.eta)
-        score = np.vecdot(self.columns, self.eta[:, None, :]).astype(np.float64)
-        H = batched_gram(self.columns, self.info, self.scaled).astype(np.float64)
-        start = batched_solve(H, score)  # covariates near normal: the slopes of p are those of η times E p(1 − p)
+            return np.zeros((R, k))
+        quarter = self.room("info", R, n, dtype=np.float32)
+        quarter.fill(0.25)
+        score = -0.5 * self.narrow.sum(axis=2, dtype=np.float32).astype(np.float64)
+        start = batched_solve(self._gram(self.narrow, self.products, quarter).astype(np.float64), score)
+        # covariates near normal: the slopes of p are those of η times E p(1 − p)
         start /= np.sqrt(np.maximum(1 - ATTENUATION * (start * score).sum(axis=1) / (n / 4), 0.25))[:, None]
         start[~np.isfinite(start).all(axis=1)] = 0.0
-        return _arrive(self.evaluate(start.astype(np.float32), None), start, self.evaluate, self.largest, enough)
+        return start
+
+    def solve(self) -> Exact:
+        """The maxima; what is not done needs double precision throughout."""
+        (R, k, n), columns, weights = self.shape, self.columns, self.weights
+        start = self._start()
+        near = _arrive(self._evaluate(start.astype(np.float32), None), start, self._evaluate, self.largest, OWN_ENOUGH)
+        eta, info, move = (self.room(name, R, n) for name in ("eta", "info", "move"))
+        np.matmul(near.beta[:, None, :], columns, out=eta[:, None, :])
+        if self.offset is not None:
+            eta += self.offset
+        r = np.exp(eta, out=eta)
+        np.add(r, 1.0, out=info)
+        loglik = -(_log_sums(info) if weights is None else (np.log(info) * weights).sum(axis=1))
+        r /= info
+        np.divide(r, info, out=info)
+        weighted = r if weights is None else np.multiply(r, weights, out=move)
+        score = -np.vecdot(columns, weighted[:, None, :])
+        step = (near.inverse @ score[:, :, None])[:, :, 0]
+        np.matmul(step[:, None, :], columns, out=move[:, None, :])
+        r *= -2.0  # the information at the end of the step: its derivative is that here times 1 − 2r
+        r += 1.0
+        move *= r
+        move += 1.0
+        info *= move
+        if weights is not None:
+            info *= weights
+        inverse, good, condition = batched_inverses(batched_gram(columns, info, self.room("scaled", R, k, n)))
+        step = (inverse @ score[:, :, None])[:, :, 0]
+        decrement = (score * step).sum(axis=1)
+        moved = (np.abs(step) * self.largest).sum(axis=1)
+        done = near.good & good & (condition <= CONDITION**2) & (moved * np.maximum(near.contraction, moved) <= INFORMATION)
+        done &= np.sqrt(np.maximum(decrement, 0.0)) * moved <= EXACT
+        return Exact(near.beta + step, inverse, loglik + decrement / 2, done)
 
 
-@dataclass(frozen=True, eq=False)
 class WeightedDesign:
-    """A logit whose rows carry weights that differ from problem to problem, in single precision.
+    """Logits whose rows carry weights that differ from problem to problem: X (n, k), y (n,) of 0 and 1, offset (n,) or None.
 
-    ``X`` (n, k), ``products`` (n, k(k+1)/2) of its columns, ``y`` (n,), ``offset`` (n,) or None, ``largest`` (1, k);
-    ``spread`` (k*k,) says where a product goes; ``weights``, ``eta`` and ``info`` (R, n) are room.
+    ``products`` (n, k(k+1)/2) are those of the columns of X.
     """
 
-    X: Single
-    products: Single
-    y: Single
-    offset: Single | None
-    largest: Array
-    spread: NDArray[np.intp]
-    weights: Single
-    eta: Single
-    info: Single
+    def __init__(self, X: Array, y: Array, offset: Array | None, products: Array) -> None:
+        turn = 1 - 2 * y
+        self.columns = X * turn[:, None]
+        self.offset = None if offset is None else offset * turn
+        self.narrow, self.products = self.columns.astype(np.float32), products.astype(np.float32)
+        self.narrow_offset = None if self.offset is None else self.offset.astype(np.float32)
+        self.largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
+        self.spread, self.room = unpacking(X.shape[1]), Room()
 
-    def approach(self, weights: Array, start: Array, enough: float) -> Near:
-        """Go from ``start`` (k,) towards the maxima under ``weights`` (R, n)."""
-        R, k = len(weights), len(start)
-        w = self.weights[:R]
-        np.copyto(w, weights, casting="same_kind")
+    def _unpacked(self, packed: Any) -> Any:
+        k = self.columns.shape[1]
+        return packed[:, self.spread].reshape(len(packed), k, k)
 
-        def unpacked(packed: Any) -> Any:
-            return packed[:, self.spread].reshape(len(packed), k, k)
+    def _index(self, beta: Any, columns: Any, offset: Any, out: Any) -> Any:
+        np.matmul(beta, columns.T, out=out)
+        if offset is not None:
+            out += offset
+        return out
 
-        def rows(beta: Single, out: Single) -> Single:
-            np.matmul(beta, self.X.T, out=out)
-            if self.offset is not None:
-                out += self.offset
-            return _probabilities(out)
+    def solve(self, weights: Array, start: Array) -> Exact:
+        """The maxima under ``weights`` (R, n) from ``start`` (k,), with the informations one step before."""
+        R, n = weights.shape
+        narrow = self.room("weights", R, n, dtype=np.float32)
+        np.copyto(narrow, weights, casting="same_kind")
 
         def evaluate(beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
-            own, info = w if take is None else w[take], self.info[: len(beta)]
-            p = rows(beta, self.eta[: len(beta)])
-            np.multiply(p, p, out=info)
-            np.subtract(p, info, out=info)
-            np.subtract(self.y, p, out=p)
-            p *= own
-            info *= own
-            return p @ self.X, unpacked(info @ self.products)
+            r, info = (self.room(name, len(beta), n, dtype=np.float32) for name in ("eta", "info"))
+            self._index(beta, self.narrow, self.narrow_offset, r)
+            _unlikely(r, info, narrow if take is None else narrow[take])
+            return -(r @ self.narrow), self._unpacked(info @ self.products)
 
-        p = rows(start.astype(np.float32)[None], np.empty((1, len(self.y)), dtype=np.float32))[0]
-        first = np.concatenate([self.X * (self.y - p)[:, None], self.products * (p - p * p)[:, None]], axis=1)
-        sums = w @ first
-        return _arrive((sums[:, :k], unpacked(sums[:, k:])), np.tile(start, (R, 1)), evaluate, self.largest, enough)
+        # all begin at one point, so its rows are evaluated once
+        r, info = (np.empty((1, n), dtype=np.float32) for _ in range(2))
+        _unlikely(self._index(start.astype(np.float32)[None], self.narrow, self.narrow_offset, r), info, None)
+        sums = narrow @ np.concatenate([self.narrow * -r.T, self.products * info.T], axis=1)
+        k = len(start)
+        first = (sums[:, :k], self._unpacked(sums[:, k:]))
+        near = _arrive(first, np.tile(start, (R, 1)), evaluate, self.largest, SHARED_ENOUGH)
+        rows = np.exp(self._index(near.beta, self.columns, self.offset, self.room("eta", R, n)), out=self.room("eta", R, n))
+        rows /= np.add(rows, 1.0, out=self.room("info", R, n))
+        rows *= weights
+        score = -(rows @ self.columns)
+        step = (near.inverse @ score[:, :, None])[:, :, 0]
+        moved = (np.abs(step) * self.largest).sum(axis=1)
+        decrement = (score * step).sum(axis=1)
+        done = near.good & (decrement >= 0) & (moved <= INDEX_MOVE)
+        done &= np.sqrt(np.maximum(decrement, 0.0)) * near.contraction <= EXACT
+        return Exact(near.beta + step, near.inverse, None, done)

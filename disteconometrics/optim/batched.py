@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,16 @@ from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
-from disteconometrics.optim.approach import FEW_COLUMNS, OwnDesigns, WeightedDesign, batched_gram, batched_inverses
+from disteconometrics.optim.approach import (
+    Exact,
+    OwnDesigns,
+    Room,
+    WeightedDesign,
+    batched_gram,
+    batched_inverses,
+    products_of_columns,
+    unpacking,
+)
 from disteconometrics.optim.newton import CONDITION, DECREMENT, INDEX_MOVE, RankDeficient, maximise
 
 __all__ = [
@@ -61,10 +68,6 @@ PASSES = 15  # in the batch; what needs more is looked at on its own
 CLOSE = 1e-11  # fall of the decrement in a pass: what the information at this point misses is that much
 KEEP = 1e-4  # decrement from which a kept information takes the estimate there, when nobody asks for it at the estimate
 KEPT_DECREMENT = 1e-15  # to stop at with a kept information, whose step is less exact
-OWN_ENOUGH = 1e-7  # decrement at which single precision hands over where the exact step has an information of its own …
-SHARED_ENOUGH = 1e-6  # … and where it has not
-EXACT = 1e-9  # standard errors, a bound (about thirty times what is seen) on what an exact step leaves
-INFORMATION = 3e-11  # relative, a bound on what an information at the end of an exact step misses
 CHUNK_ENTRIES = 131_072  # rows times problems in a chunk: a few such arrays fit into the cache
 MOST_PROBLEMS = 128
 PRODUCTS = 8_000_000  # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
@@ -129,23 +132,6 @@ def _loglik(kernel: Kernel, y: Array, eta: Array) -> Array:
     return np.subtract(eta, rows, out=rows)
 
 
-def _spread(k: int) -> NDArray[np.intp]:
-    """Where the entries of a (k, k) matrix are in its upper triangle (k*k,)."""
-    a, b = np.triu_indices(k)
-    spread = np.empty((k, k), dtype=np.intp)
-    spread[a, b] = spread[b, a] = np.arange(len(a))
-    return spread.ravel()
-
-
-def _outer_columns(columns: Array, out: Array) -> Array:
-    """Products of pairs of columns, (R, k, n) → (R, k(k+1)/2, n)."""
-    k, at = columns.shape[1], 0
-    for j in range(k):
-        np.multiply(columns[:, j : j + 1], columns[:, j:], out=out[:, at : at + k - j])
-        at += k - j
-    return out
-
-
 class _Problems:
     """A chunk of problems; ``take`` (r,) are positions in it that are still open."""
 
@@ -175,47 +161,16 @@ class _Problems:
 class _Many(_Problems):
     """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None; ``room`` holds arrays used again by chunks."""
 
-    def __init__(
-        self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: dict[str, Any]
-    ) -> None:
+    def __init__(self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: Room) -> None:
         self.kernel, self.X, self.y, self.weights, self.offset, self.room = kernel, X, y, weights, offset, room
         self.row_slopes = _slopes(kernel)
         self.size, n, k = X.shape
-        self.eta, self.info, self.columns, self.scaled = (
-            self.of(a, *b) for a, b in (("eta", (n,)), ("info", (n,)), ("columns", (k, n)), ("scaled", (k, n)))
-        )
+        self.columns: Array = room("columns", self.size, k, n)
         np.copyto(self.columns, X.transpose(0, 2, 1))
         self.largest = np.maximum(self.columns.max(axis=2), -self.columns.min(axis=2))
-        self.spread = _spread(k)
-
-    def of(self, name: str, *shape: int, dtype: Any = np.float64) -> Any:
-        """Room for an array (R, *shape)."""
-        key = f"{name} {np.dtype(dtype)}"
-        if key not in self.room:
-            self.room[key] = np.empty((self.size, *shape), dtype=dtype)
-        return self.room[key][: self.size]
-
-    @cached_property
-    def products(self) -> Array | None:
-        """Products of pairs of columns (R, k(k+1)/2, n), where columns are few."""
-        k, n = self.columns.shape[1:]
-        return _outer_columns(self.columns, self.of("products", k * (k + 1) // 2, n)) if k <= FEW_COLUMNS else None
-
-    def single(self) -> OwnDesigns:
-        """The same in single precision."""
-
-        def cast(name: str, values: Array | None) -> Any:
-            if values is not None:
-                np.copyto(self.of(name, *values.shape[1:], dtype=np.float32), values, casting="same_kind")
-            return None if values is None else self.of(name, *values.shape[1:], dtype=np.float32)
-
-        k, n = self.columns.shape[1:]
-        columns, y, weights, offset = (cast(name, getattr(self, name)) for name in ("columns", "y", "weights", "offset"))
-        scaled, eta, info = (self.of(a, *b, dtype=np.float32) for a, b in (("scaled", (k, n)), ("eta", (n,)), ("info", (n,))))
-        return OwnDesigns(columns, y, weights, offset, self.largest, scaled, eta, info)
 
     def _index(self, columns: Array, beta: Array, offset: Array | None) -> Array:
-        eta: Array = self.eta[: len(beta)]
+        eta: Array = self.room("eta", len(beta), columns.shape[2])
         np.matmul(beta[:, None, :], columns, out=eta[:, None, :])
         if offset is not None:
             eta += offset
@@ -228,30 +183,18 @@ class _Many(_Problems):
             everyone[take] = beta
             scores, H = self.slopes(np.arange(self.size), everyone, full)
             return scores[take], None if H is None else H[take]
-        X, columns, y = (a if whole else a[take] for a in (self.X, self.columns, self.y))
+        columns, y = (a if whole else a[take] for a in (self.columns, self.y))
         weights, offset = (a if whole or a is None else a[take] for a in (self.weights, self.offset))
-        info = self.info[: len(take)] if full else None
+        info = self.room("info", *y.shape) if full else None
         score = self.row_slopes(y, self._index(columns, beta, offset), info)
         if weights is not None:
             score *= weights
-        scores = (score[:, None, :] @ X)[:, 0, :]
+        scores = np.vecdot(columns, score[:, None, :])
         if info is None:
             return scores, None
         if weights is not None:
             info *= weights
-        if self.products is None:
-            return scores, np.multiply(columns, info[:, None, :], out=self.scaled[: len(take)]) @ X
-        packed = ((self.products if whole else self.products[take]) @ info[:, :, None])[:, :, 0]
-        k = X.shape[2]
-        return scores, packed[:, self.spread].reshape(len(take), k, k)
-
-    def at_one_point(self, beta: Array) -> tuple[Array, Array | None]:
-        if self.kernel != LOGISTIC or self.products is None or self.weights is not None or self.offset is not None or beta.any():
-            return super().at_one_point(beta)
-        np.subtract(self.y, 0.5, out=self.eta)  # at zero every probability is one half
-        k = len(beta)
-        packed = 0.25 * self.products.sum(axis=2)
-        return (self.eta[:, None, :] @ self.X)[:, 0, :], packed[:, self.spread].reshape(self.size, k, k)
+        return scores, batched_gram(columns, info, self.room("scaled", *columns.shape))
 
     def loglik(self, beta: Array) -> Array:
         rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
@@ -389,70 +332,6 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
     return s
 
 
-def _log_sums(d: Array) -> Array:
-    """Σ log d of every problem (R,), d ≥ 1: logs of products of eight, which are an eighth of the logs."""
-    whole = d.shape[1] // 8 * 8
-    products = np.multiply.reduce(d[:, :whole].reshape(len(d), 8, -1), axis=1)
-    sums = np.log(products).sum(axis=1) + np.log(d[:, whole:]).sum(axis=1)
-    far = ~np.isfinite(sums)
-    if far.any():
-        sums[far] = np.log(d[far]).sum(axis=1)
-    return np.asarray(sums)
-
-
-def _quick_many(problems: _Many) -> tuple[_Solved, Array]:
-    """Single precision and one exact step for logits with data of their own; log-likelihoods (R,) of what is done."""
-    columns, y, weights, offset = problems.columns, problems.y, problems.weights, problems.offset
-    eta, info, R = problems.eta, problems.info, problems.size
-    near = problems.single().approach(OWN_ENOUGH)
-    problems._index(columns, near.beta, offset)
-    partial = np.subtract(y, 1.0, out=problems.of("partial", y.shape[1]))
-    partial *= eta
-    if weights is not None:
-        partial *= weights
-    # log p(y) = (y − 1)·η − log(1 + exp(−η))
-    np.negative(eta, out=eta)
-    np.exp(eta, out=eta)
-    eta += 1.0
-    loglik = partial.sum(axis=1) - (_log_sums(eta) if weights is None else (np.log(eta) * weights).sum(axis=1))
-    p = np.reciprocal(eta, out=eta)
-    np.multiply(p, p, out=info)
-    np.subtract(p, info, out=info)
-    score_rows = np.subtract(y, p, out=partial)
-    p *= -2.0
-    p += 1.0
-    if weights is not None:
-        score_rows *= weights
-        info *= weights
-    score = np.vecdot(columns, score_rows[:, None, :])
-    step = (near.inverse @ score[:, :, None])[:, :, 0]
-    moves = np.matmul(step[:, None, :], columns, out=partial[:, None, :])[:, 0]
-    moves *= p  # the information at the end of the step: its derivative is p(1 − p)(1 − 2p)
-    moves += 1.0
-    info *= moves
-    inverse, good, condition = batched_inverses(batched_gram(columns, info, problems.scaled))
-    step = (inverse @ score[:, :, None])[:, :, 0]
-    decrement = (score * step).sum(axis=1)
-    moved = (np.abs(step) * problems.largest).sum(axis=1)
-    done = near.good & good & (condition <= CONDITION**2) & (moved * np.maximum(near.contraction, moved) <= INFORMATION)
-    done &= np.sqrt(np.maximum(decrement, 0.0)) * moved <= EXACT
-    beta = near.beta + step
-    return _Solved(beta, inverse, done, np.full(R, 2, dtype=np.int32)), loglik + decrement / 2
-
-
-def _quick_weighted(problems: _Weighted, start: Array) -> _Solved:
-    """Single precision and one exact step for logits that share a design."""
-    assert problems.shared.single is not None
-    near = problems.shared.single.approach(problems.weights, start, SHARED_ENOUGH)
-    score, _ = problems.slopes(np.arange(problems.size), near.beta, False)
-    step = (near.inverse @ score[:, :, None])[:, :, 0]
-    moved = (np.abs(step) * problems.shared.column_max).sum(axis=1)
-    decrement = (score * step).sum(axis=1)
-    done = near.good & (decrement >= 0) & (moved <= INDEX_MOVE)
-    done &= np.sqrt(np.maximum(decrement, 0.0)) * near.contraction <= EXACT
-    return _Solved(near.beta + step, near.inverse, done, np.full(problems.size, 2, dtype=np.int32))
-
-
 def _one(kernel: Kernel, block: Block) -> tuple[int, Array, Array, float, int]:
     """Status, parameters, inverse information, log-likelihood and passes of one problem by the single engine."""
     k = block.X.shape[1]
@@ -476,6 +355,13 @@ def _settle(kernel: Kernel, problems: _Problems, s: _Solved, information: bool) 
         status[i], s.beta[i], s.inverse[i], loglik[i], more = _one(kernel, problems.problem(int(i)))
         s.passes[i] += more
     return Batch(s.beta, s.inverse if information else None, loglik if information else None, status, s.passes, ~s.done)
+
+
+def _quickly(s: Exact) -> Batch:
+    """The batch of a chunk as if all of it were done."""
+    R = len(s.beta)
+    inverse = None if s.loglik is None else s.inverse  # without log-likelihoods nobody asks for more than estimates
+    return Batch(s.beta, inverse, s.loglik, np.zeros(R, dtype=np.int8), np.full(R, 2, dtype=np.int32), ~s.done)
 
 
 def _replaced(batch: Batch, at: NDArray[np.intp], others: Batch) -> Batch:
@@ -506,6 +392,22 @@ def chunk_size(rows: int) -> int:
     return max(1, min(MOST_PROBLEMS, CHUNK_ENTRIES // max(rows, 1)))
 
 
+def _own_chunk(kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: Room) -> Batch:
+    """A chunk of problems with data of their own; what the quick way leaves is iterated in double precision."""
+    R, k = len(X), X.shape[2]
+    batch: Batch | None = None
+    rest = np.arange(R)
+    if kernel == LOGISTIC:
+        s = OwnDesigns(X, y, weights, offset, room).solve()
+        batch, rest = _quickly(s), np.flatnonzero(~s.done)
+        if not len(rest):
+            return batch
+        X, y, weights, offset = X[rest], y[rest], *(None if a is None else a[rest] for a in (weights, offset))
+    problems = _Many(kernel, X, y, weights, offset, room)
+    settled = _settle(kernel, problems, _iterate(problems, np.zeros(k), True), True)
+    return settled if batch is None else _replaced(batch, rest, settled)
+
+
 def maximise_many(
     kernel: Kernel,
     X: Array,
@@ -513,6 +415,7 @@ def maximise_many(
     *,
     weights: Array | None = None,
     offset: Array | None = None,
+    room: Room | None = None,
 ) -> Batch:
     """Find the maxima of R problems with data of their own.
 
@@ -522,6 +425,7 @@ def maximise_many(
     X : (R, n, k) float64 array.
     y : (R, n) float64 array of 0 and 1.
     weights, offset : (R, n) float64 arrays or None.
+    room : Room or None, memory that calls share.
 
     Returns
     -------
@@ -536,25 +440,13 @@ def maximise_many(
     ([[0.405465], [nan]], [0, 1])
     """
     X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    R, n, k = X.shape
-    size, parts = chunk_size(n), []
-    room: dict[str, Array] = {}  # made once: fresh memory would cost more than the arithmetic
+    R, n, _ = X.shape
+    size, parts, room = chunk_size(n), [], Room() if room is None else room
     with np.errstate(all="ignore"):  # an index may overflow on the way: its problem is then settled alone
         for i in range(0, max(R, 1), size):
             part = slice(i, i + size)
             w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
-            problems = _Many(kernel, X[part], y[part], w, o, room)
-            if kernel != LOGISTIC:
-                parts.append(_settle(kernel, problems, _iterate(problems, np.zeros(k), True), True))
-                continue
-            s, loglik = _quick_many(problems)
-            rest = np.flatnonzero(~s.done)
-            batch = Batch(s.beta, s.inverse, loglik, np.zeros(problems.size, dtype=np.int8), s.passes, ~s.done)
-            if len(rest):
-                w, o = (None if a is None else a[rest] for a in (w, o))
-                others = _Many(kernel, X[part][rest], y[part][rest], w, o, {})
-                batch = _replaced(batch, rest, _settle(kernel, others, _iterate(others, np.zeros(k), True), True))
-            parts.append(batch)
+            parts.append(_own_chunk(kernel, X[part], y[part], w, o, room))
     return _joined(parts)
 
 
@@ -601,23 +493,17 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
     n, k = X.shape
     small = n * k * (k + 1) // 2 <= PRODUCTS
     products = (
-        np.ascontiguousarray(_outer_columns(X.T[None], np.empty((1, k * (k + 1) // 2, n)))[0].T) if small else np.zeros((0, 0))
+        np.ascontiguousarray(products_of_columns(X.T[None], np.empty((1, k * (k + 1) // 2, n)))[0].T)
+        if small
+        else np.zeros((0, 0))
     )
     room = (chunk_size(n), n) if small else (0, 0)
     largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
     single = None
     if small and kernel == LOGISTIC and y.ndim == 1:
         with np.errstate(all="ignore"):  # what single precision cannot hold is settled in double
-            single = WeightedDesign(
-                X.astype(np.float32),
-                products.astype(np.float32),
-                y.astype(np.float32),
-                None if offset is None else offset.astype(np.float32),
-                largest,
-                _spread(k),
-                *(np.empty(room, dtype=np.float32) for _ in range(3)),
-            )
-    return Shared(kernel, X, y, offset, products, _spread(k), largest, np.empty(room), np.empty(room), single)
+            single = WeightedDesign(X, y, offset, products)
+    return Shared(kernel, X, y, offset, products, unpacking(k), largest, np.empty(room), np.empty(room), single)
 
 
 def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
@@ -635,9 +521,8 @@ def solve_shared(shared: Shared, weights: Array, start: Array, information: bool
             if shared.single is None or information:
                 parts.append(_settle(shared.kernel, problems, _iterate(problems, start, information), information))
                 continue
-            s = _quick_weighted(problems, start)
-            rest = np.flatnonzero(~s.done)
-            batch = Batch(s.beta, None, None, np.zeros(r, dtype=np.int8), s.passes, ~s.done)
+            quick = shared.single.solve(problems.weights, start)
+            batch, rest = _quickly(quick), np.flatnonzero(~quick.done)
             if len(rest):
                 others = _Weighted(shared, problems.weights[rest], y)
                 batch = _replaced(batch, rest, _settle(shared.kernel, others, _iterate(others, start, False), False))
