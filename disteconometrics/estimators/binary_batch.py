@@ -19,7 +19,6 @@ from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, row_terms, scale_rows
-from disteconometrics.optim.approach import Room
 from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_many, share, solve_shared
 from disteconometrics.optim.newton import maximise
 from disteconometrics.simulate.replications import Replicated
@@ -157,7 +156,7 @@ class BinaryReplications:
         """Room for so many tables."""
         return BinaryCollector(self, tables)
 
-    def solve(self, columns: Sequence[Array], level: float, room: Room) -> Replicated | None:
+    def solve(self, columns: Sequence[Array], level: float) -> Replicated | None:
         """Estimates, standard errors, limits and p-values (R, k, 5) from columns (R, n); None where tables go one by one."""
         R, n = columns[0].shape
         stacked = {name: column.reshape(R * n) for name, column in zip(self.columns, columns, strict=True)}
@@ -171,7 +170,7 @@ class BinaryReplications:
             return None
         X, y = design.X.reshape(R, n, k), design.y.reshape(R, n)
         offset = None if design.offset is None else design.offset.reshape(R, n)
-        batch = maximise_many(self.kernel, X, y, offset=offset, room=room)
+        batch = maximise_many(self.kernel, X, y, offset=offset)
         settled = (batch.status == CONVERGED) & ~batch.single  # others warn or fail, and a fit alone says how
         assert batch.inverse is not None
         V = batch.inverse
@@ -194,7 +193,6 @@ class BinaryCollector:
     def __init__(self, engine: BinaryReplications, tables: int) -> None:
         self.engine, self.tables = engine, tables
         self.columns: dict[int, list[Array]] = {}  # rows: columns (capacity, rows)
-        self.room = Room()
         self.places: list[tuple[int, int]] = []  # rows, and which of the tables with so many
         self.count: dict[int, int] = {}
 
@@ -208,11 +206,13 @@ class BinaryCollector:
             columns = [np.asarray(column) for column in given]
         except (KeyError, TypeError, ValueError):
             return False
-        n = len(columns[0]) if columns[0].ndim == 1 else 0
-        if not 0 < n <= MOST_ROWS or any(isinstance(column, np.ma.MaskedArray) for column in given):
+        shape = columns[0].shape
+        n = shape[0] if len(shape) == 1 else 0
+        if not 0 < n <= MOST_ROWS:
             return False
-        if any(a.shape != (n,) or a.dtype.kind not in "fiub" for a in columns):
-            return False
+        for raw, column in zip(given, columns, strict=True):
+            if column.shape != shape or column.dtype.kind not in "fiub" or isinstance(raw, np.ma.MaskedArray):
+                return False
         at = self.count.get(n, 0)
         room = self.columns.get(n)
         if room is None or at >= len(room[0]):
@@ -247,14 +247,10 @@ class BinaryCollector:
 
     def _parts(self, columns: list[Array], count: int, level: float) -> list[tuple[slice, Replicated]]:
         """All tables of one size together, or each alone where one of them spoils it for the others."""
-        whole = self.engine.solve(columns, level, self.room)
+        whole = self.engine.solve(columns, level)
         if whole is not None:
             return [(slice(0, count), whole)]
-        alone = [
-            (slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level, self.room))
-            for i in range(count)
-            if count > 1
-        ]
+        alone = [(slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level)) for i in range(count) if count > 1]
         return [(at, part) for at, part in alone if part is not None]
 
 

@@ -15,7 +15,9 @@ What happens to one problem does not depend on the others of its chunk: a proble
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +28,11 @@ from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
 __all__ = [
     "Exact",
     "OwnDesigns",
-    "Room",
     "WeightedDesign",
     "batched_gram",
     "batched_inverses",
     "products_of_columns",
+    "room",
     "unpacking",
 ]
 
@@ -45,7 +47,10 @@ ATTENUATION = 0.35  # E 4p(1 − p) is about 1/√(1 + 0.35 s²) for a normal in
 OWN_ENOUGH = 1e-7  # decrement at which single precision hands over where the exact step has an information of its own …
 SHARED_ENOUGH = 1e-6  # … and where it has not
 EXACT = 1e-9  # standard errors, a bound (about thirty times what is seen) on what an exact step leaves
+MOST_KEPT = 2_000_000  # entries of an array that stays for the next chunk
 INFORMATION = 3e-11  # relative, a bound on what an information at the end of an exact step misses
+
+_THREAD = threading.local()
 
 
 class Near(NamedTuple):
@@ -152,27 +157,24 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
     return Near(beta, inverse, moved + ROUNDING * condition, arrived)
 
 
-class Room:
-    """Arrays that are used again from chunk to chunk: fresh memory would cost more than the arithmetic.
+def room(name: str, *shape: int, dtype: Any = np.float64) -> Any:
+    """An array of this thread to work in, with whatever was in it; the last one of that name and type is lost.
+
+    Fresh memory would cost more than the arithmetic.
 
     Examples
     --------
-    >>> room = Room()
     >>> room("eta", 4, 3)[:] = 1.0
     >>> room("eta", 2, 3).tolist()
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
-
-    def __init__(self) -> None:
-        self._memory: dict[tuple[str, Any], Any] = {}
-
-    def __call__(self, name: str, *shape: int, dtype: Any = np.float64) -> Any:
-        """An array of that shape with whatever was in it; the last one of that name and type is lost."""
-        size = math.prod(shape)
-        memory = self._memory.get((name, dtype))
-        if memory is None or len(memory) < size:
-            memory = self._memory[name, dtype] = np.empty(size, dtype=dtype)
-        return memory[:size].reshape(shape)
+    size = math.prod(shape)
+    if size > MOST_KEPT:
+        return np.empty(shape, dtype=dtype)
+    kept, key = _THREAD.__dict__, f"{name} {np.dtype(dtype)}"
+    if key not in kept or len(kept[key]) < size:
+        kept[key] = np.empty(size, dtype=dtype)
+    return kept[key][:size].reshape(shape)
 
 
 class Exact(NamedTuple):
@@ -221,6 +223,7 @@ def products_of_columns(columns: Any, out: Any) -> Any:
     return out
 
 
+@lru_cache(64)
 def unpacking(k: int) -> NDArray[np.intp]:
     """Where the entries of a (k, k) matrix are in its upper triangle (k*k,).
 
@@ -238,9 +241,9 @@ def unpacking(k: int) -> NDArray[np.intp]:
 class OwnDesigns:
     """A chunk of logits with data of their own: X (R, n, k), y (R, n) of 0 and 1, weights and offset (R, n) or None."""
 
-    def __init__(self, X: Array, y: Array, weights: Array | None, offset: Array | None, room: Room) -> None:
+    def __init__(self, X: Array, y: Array, weights: Array | None, offset: Array | None) -> None:
         R, n, k = X.shape
-        self.weights, self.room, self.shape = weights, room, (R, k, n)
+        self.weights, self.shape = weights, (R, k, n)
         turn = np.multiply(y, -2.0, out=room("eta", R, n))
         turn += 1.0
         self.columns = np.multiply(X.transpose(0, 2, 1), turn[:, None, :], out=room("columns", R, k, n))
@@ -257,7 +260,7 @@ class OwnDesigns:
     def _gram(self, columns: Single, products: Single | None, info: Single) -> Any:
         r, k, n = columns.shape
         if products is None:
-            return batched_gram(columns, info, self.room("scaled", r, k, n, dtype=np.float32))
+            return batched_gram(columns, info, room("scaled", r, k, n, dtype=np.float32))
         return np.vecdot(products, info[:, None, :])[:, self.spread].reshape(r, k, k)
 
     def _evaluate(self, beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
@@ -266,7 +269,7 @@ class OwnDesigns:
         products, weights, offset = (a if take is None or a is None else a[take] for a in rows)
         columns = self.narrow if take is None else self.narrow[take]
         r, n = len(beta), self.shape[2]
-        eta, info = (self.room(name, r, n, dtype=np.float32) for name in ("eta", "info"))
+        eta, info = (room(name, r, n, dtype=np.float32) for name in ("eta", "info"))
         np.matmul(beta[:, None, :], columns, out=eta[:, None, :])
         if offset is not None:
             eta += offset
@@ -278,7 +281,7 @@ class OwnDesigns:
         R, k, n = self.shape
         if self.offset is not None or self.weights is not None:
             return np.zeros((R, k))
-        quarter = self.room("info", R, n, dtype=np.float32)
+        quarter = room("info", R, n, dtype=np.float32)
         quarter.fill(0.25)
         score = -0.5 * self.narrow.sum(axis=2, dtype=np.float32).astype(np.float64)
         start = batched_solve(self._gram(self.narrow, self.products, quarter).astype(np.float64), score)
@@ -292,7 +295,7 @@ class OwnDesigns:
         (R, k, n), columns, weights = self.shape, self.columns, self.weights
         start = self._start()
         near = _arrive(self._evaluate(start.astype(np.float32), None), start, self._evaluate, self.largest, OWN_ENOUGH)
-        eta, info, move = (self.room(name, R, n) for name in ("eta", "info", "move"))
+        eta, info, move = (room(name, R, n) for name in ("eta", "info", "move"))
         np.matmul(near.beta[:, None, :], columns, out=eta[:, None, :])
         if self.offset is not None:
             eta += self.offset
@@ -312,7 +315,7 @@ class OwnDesigns:
         info *= move
         if weights is not None:
             info *= weights
-        inverse, good, condition = batched_inverses(batched_gram(columns, info, self.room("scaled", R, k, n)))
+        inverse, good, condition = batched_inverses(batched_gram(columns, info, room("scaled", R, k, n)))
         step = (inverse @ score[:, :, None])[:, :, 0]
         decrement = (score * step).sum(axis=1)
         moved = (np.abs(step) * self.largest).sum(axis=1)
@@ -334,7 +337,7 @@ class WeightedDesign:
         self.narrow, self.products = self.columns.astype(np.float32), products.astype(np.float32)
         self.narrow_offset = None if self.offset is None else self.offset.astype(np.float32)
         self.largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
-        self.spread, self.room = unpacking(X.shape[1]), Room()
+        self.spread = unpacking(X.shape[1])
 
     def _unpacked(self, packed: Any) -> Any:
         k = self.columns.shape[1]
@@ -349,11 +352,11 @@ class WeightedDesign:
     def solve(self, weights: Array, start: Array) -> Exact:
         """The maxima under ``weights`` (R, n) from ``start`` (k,), with the informations one step before."""
         R, n = weights.shape
-        narrow = self.room("weights", R, n, dtype=np.float32)
+        narrow = room("weights", R, n, dtype=np.float32)
         np.copyto(narrow, weights, casting="same_kind")
 
         def evaluate(beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
-            r, info = (self.room(name, len(beta), n, dtype=np.float32) for name in ("eta", "info"))
+            r, info = (room(name, len(beta), n, dtype=np.float32) for name in ("eta", "info"))
             self._index(beta, self.narrow, self.narrow_offset, r)
             _unlikely(r, info, narrow if take is None else narrow[take])
             return -(r @ self.narrow), self._unpacked(info @ self.products)
@@ -365,8 +368,8 @@ class WeightedDesign:
         k = len(start)
         first = (sums[:, :k], self._unpacked(sums[:, k:]))
         near = _arrive(first, np.tile(start, (R, 1)), evaluate, self.largest, SHARED_ENOUGH)
-        rows = np.exp(self._index(near.beta, self.columns, self.offset, self.room("eta", R, n)), out=self.room("eta", R, n))
-        rows /= np.add(rows, 1.0, out=self.room("info", R, n))
+        rows = np.exp(self._index(near.beta, self.columns, self.offset, room("eta", R, n)), out=room("eta", R, n))
+        rows /= np.add(rows, 1.0, out=room("info", R, n))
         rows *= weights
         score = -(rows @ self.columns)
         step = (near.inverse @ score[:, :, None])[:, :, 0]

@@ -27,11 +27,11 @@ from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.approach import (
     Exact,
     OwnDesigns,
-    Room,
     WeightedDesign,
     batched_gram,
     batched_inverses,
     products_of_columns,
+    room,
     unpacking,
 )
 from disteconometrics.optim.newton import CONDITION, DECREMENT, INDEX_MOVE, RankDeficient, maximise
@@ -159,10 +159,10 @@ class _Problems:
 
 
 class _Many(_Problems):
-    """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None; ``room`` holds arrays used again by chunks."""
+    """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
 
-    def __init__(self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: Room) -> None:
-        self.kernel, self.X, self.y, self.weights, self.offset, self.room = kernel, X, y, weights, offset, room
+    def __init__(self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> None:
+        self.kernel, self.X, self.y, self.weights, self.offset = kernel, X, y, weights, offset
         self.row_slopes = _slopes(kernel)
         self.size, n, k = X.shape
         self.columns: Array = room("columns", self.size, k, n)
@@ -170,7 +170,7 @@ class _Many(_Problems):
         self.largest = np.maximum(self.columns.max(axis=2), -self.columns.min(axis=2))
 
     def _index(self, columns: Array, beta: Array, offset: Array | None) -> Array:
-        eta: Array = self.room("eta", len(beta), columns.shape[2])
+        eta: Array = room("eta", len(beta), columns.shape[2])
         np.matmul(beta[:, None, :], columns, out=eta[:, None, :])
         if offset is not None:
             eta += offset
@@ -185,7 +185,7 @@ class _Many(_Problems):
             return scores[take], None if H is None else H[take]
         columns, y = (a if whole else a[take] for a in (self.columns, self.y))
         weights, offset = (a if whole or a is None else a[take] for a in (self.weights, self.offset))
-        info = self.room("info", *y.shape) if full else None
+        info = room("info", *y.shape) if full else None
         score = self.row_slopes(y, self._index(columns, beta, offset), info)
         if weights is not None:
             score *= weights
@@ -194,7 +194,7 @@ class _Many(_Problems):
             return scores, None
         if weights is not None:
             info *= weights
-        return scores, batched_gram(columns, info, self.room("scaled", *columns.shape))
+        return scores, batched_gram(columns, info, room("scaled", *columns.shape))
 
     def loglik(self, beta: Array) -> Array:
         rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
@@ -219,8 +219,6 @@ class Shared:
     products: Array
     spread: NDArray[np.intp]  # (k*k,) positions in a row of products
     column_max: Array  # (1, k)
-    eta: Array  # room for a chunk: fresh memory would cost more than the arithmetic
-    info: Array
     single: WeightedDesign | None  # in single precision, where problems may start so
 
 
@@ -233,7 +231,7 @@ class _Weighted(_Problems):
         self.size = len(weights)
 
     def _index(self, beta: Array) -> Array:
-        eta = np.matmul(beta, self.shared.X.T, out=self.shared.eta[: len(beta)])
+        eta: Array = np.matmul(beta, self.shared.X.T, out=room("eta", len(beta), len(self.shared.X)))
         if self.shared.offset is not None:
             eta += self.shared.offset
         return eta
@@ -243,7 +241,7 @@ class _Weighted(_Problems):
 
     def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
         weights = self.weights if len(take) == self.size else self.weights[take]
-        info = self.shared.info[: len(take)] if full else None
+        info = room("info", len(take), len(self.shared.X)) if full else None
         score = self.row_slopes(self._outcomes(take), self._index(beta), info)
         score *= weights
         if info is not None:
@@ -263,9 +261,8 @@ class _Weighted(_Problems):
             return self.slopes(np.arange(self.size), np.tile(beta, (self.size, 1)), True)
         info = np.empty((1, len(self.y)))
         score = self.row_slopes(self.y, self._index(beta[None, :]), info).copy()
-        np.multiply(self.weights, info, out=self.shared.info[: self.size])
-        np.multiply(self.weights, score, out=self.shared.eta[: self.size])
-        return self._sums(self.shared.eta[: self.size], self.shared.info[: self.size])
+        rows = np.multiply(self.weights, score, out=room("eta", *self.weights.shape))
+        return self._sums(rows, np.multiply(self.weights, info, out=room("info", *self.weights.shape)))
 
     def loglik(self, beta: Array) -> Array:
         rows = _loglik(self.shared.kernel, self.y, self._index(beta))
@@ -392,18 +389,18 @@ def chunk_size(rows: int) -> int:
     return max(1, min(MOST_PROBLEMS, CHUNK_ENTRIES // max(rows, 1)))
 
 
-def _own_chunk(kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None, room: Room) -> Batch:
+def _own_chunk(kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> Batch:
     """A chunk of problems with data of their own; what the quick way leaves is iterated in double precision."""
     R, k = len(X), X.shape[2]
     batch: Batch | None = None
     rest = np.arange(R)
     if kernel == LOGISTIC:
-        s = OwnDesigns(X, y, weights, offset, room).solve()
+        s = OwnDesigns(X, y, weights, offset).solve()
         batch, rest = _quickly(s), np.flatnonzero(~s.done)
         if not len(rest):
             return batch
         X, y, weights, offset = X[rest], y[rest], *(None if a is None else a[rest] for a in (weights, offset))
-    problems = _Many(kernel, X, y, weights, offset, room)
+    problems = _Many(kernel, X, y, weights, offset)
     settled = _settle(kernel, problems, _iterate(problems, np.zeros(k), True), True)
     return settled if batch is None else _replaced(batch, rest, settled)
 
@@ -415,7 +412,6 @@ def maximise_many(
     *,
     weights: Array | None = None,
     offset: Array | None = None,
-    room: Room | None = None,
 ) -> Batch:
     """Find the maxima of R problems with data of their own.
 
@@ -425,7 +421,6 @@ def maximise_many(
     X : (R, n, k) float64 array.
     y : (R, n) float64 array of 0 and 1.
     weights, offset : (R, n) float64 arrays or None.
-    room : Room or None, memory that calls share.
 
     Returns
     -------
@@ -441,12 +436,12 @@ def maximise_many(
     """
     X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     R, n, _ = X.shape
-    size, parts, room = chunk_size(n), [], Room() if room is None else room
+    size, parts = chunk_size(n), []
     with np.errstate(all="ignore"):  # an index may overflow on the way: its problem is then settled alone
         for i in range(0, max(R, 1), size):
             part = slice(i, i + size)
             w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
-            parts.append(_own_chunk(kernel, X[part], y[part], w, o, room))
+            parts.append(_own_chunk(kernel, X[part], y[part], w, o))
     return _joined(parts)
 
 
@@ -497,13 +492,12 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
         if small
         else np.zeros((0, 0))
     )
-    room = (chunk_size(n), n) if small else (0, 0)
     largest = np.abs(X).max(axis=0, initial=0.0)[None, :]
     single = None
     if small and kernel == LOGISTIC and y.ndim == 1:
         with np.errstate(all="ignore"):  # what single precision cannot hold is settled in double
             single = WeightedDesign(X, y, offset, products)
-    return Shared(kernel, X, y, offset, products, unpacking(k), largest, np.empty(room), np.empty(room), single)
+    return Shared(kernel, X, y, offset, products, unpacking(k), largest, single)
 
 
 def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
