@@ -128,33 +128,32 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
     """Newton steps from ``start`` (R, k), where score and information are ``first``, until decrements are ``enough``."""
     R, k = start.shape
     beta, kept, moved = start.copy(), np.zeros((R, k, k)), np.full(R, np.inf)
-    previous, open_, arrived = np.full(R, np.inf), np.ones(R, dtype=bool), np.zeros(R, dtype=bool)
+    previous, take = np.full(R, 1e300), np.arange(R)  # those under way
     score, H = first
     for i in range(PASSES):
         score, H = np.asarray(score, dtype=np.float64), np.asarray(H, dtype=np.float64)
         step = batched_solve(H, score)
         decrement = (score * step).sum(axis=1)
-        open_ &= (decrement >= 0) & (decrement <= 0.9 * previous) & np.isfinite(step).all(axis=1)
-        previous = decrement
-        step[~open_] = 0.0
-        beta += step
-        here = open_ & (decrement <= enough)
-        if here.any():
-            kept[here] = H[here]
-            moved[here] = (np.abs(step[here]) * (largest if len(largest) == 1 else largest[here])).sum(axis=1)
-            arrived |= here
-            open_ &= ~here
-        if i == PASSES - 1 or not open_.any():
+        fine = (decrement >= 0) & (decrement <= 0.9 * previous)
+        arrived = fine & (decrement <= enough)
+        if not fine.all():
+            step[~fine] = 0.0
+        beta[take] += step
+        if arrived.any():
+            at = take[arrived]
+            kept[at] = H[arrived]
+            moved[at] = (np.abs(step[arrived]) * (largest if len(largest) == 1 else largest[at])).sum(axis=1)
+        left = fine & ~arrived
+        take, previous = take[left], decrement[left]
+        if i == PASSES - 1 or not len(take):
             break
-        take = np.flatnonzero(open_)
         if 2 * len(take) > R:  # copying rows costs more than evaluating some in vain
-            score, H = evaluate(beta.astype(np.float32), None)
-            continue
-        score, H = np.zeros((R, k)), np.tile(np.eye(k), (R, 1, 1))
-        score[take], H[take] = evaluate(beta[take].astype(np.float32), take)
+            score, H = (part[take] for part in evaluate(beta.astype(np.float32), None))
+        else:
+            score, H = evaluate(beta[take].astype(np.float32), take)
     inverse, fine, condition = batched_inverses(kept)
-    arrived &= fine & (condition <= CONDITION**2)
-    return Near(beta, inverse, moved + ROUNDING * condition, arrived)
+    good = np.isfinite(moved) & fine & (condition <= CONDITION**2)
+    return Near(beta, inverse, moved + ROUNDING * condition, good)
 
 
 def room(name: str, *shape: int, dtype: Any = np.float64) -> Any:

@@ -68,8 +68,8 @@ PASSES = 15  # in the batch; what needs more is looked at on its own
 CLOSE = 1e-11  # fall of the decrement in a pass: what the information at this point misses is that much
 KEEP = 1e-4  # decrement from which a kept information takes the estimate there, when nobody asks for it at the estimate
 KEPT_DECREMENT = 1e-15  # to stop at with a kept information, whose step is less exact
-CHUNK_ENTRIES = 131_072  # rows times problems in a chunk: a few such arrays fit into the cache
-MOST_PROBLEMS = 128
+CHUNK_ENTRIES = 262_144  # rows times problems in a chunk: a few such arrays fit into the cache
+MOST_PROBLEMS = 256
 PRODUCTS = 8_000_000  # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
 
 
