@@ -21,6 +21,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,7 @@ Array = NDArray[np.float64]
 
 KINDS = ("pairs", "cluster", "exchangeable", "score")
 SCHEMES = {"exchangeable": ("exponential", "multinomial"), "score": ("webb", "rademacher")}
+REFITS = 16  # of a task: an interruption loses no more, and workers share them evenly
 MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function of the coefficients
 
 
@@ -116,10 +118,12 @@ class _Task:
     cluster: str | None
     weights: tuple[str | None, Array | None]
 
-    def chunk(self, i: int, count: int) -> tuple[Array, list[str]]:
-        """Values (count, q) of the first replications of chunk i, NaN with a reason where there are none."""
+    def part(self, start: int, stop: int) -> tuple[Array, list[str]]:
+        """Values (stop − start, q) of replications of one chunk, NaN with a reason where there are none."""
         with one_thread():
-            drawn = self.plan.draw(i)[:count]
+            i, first = divmod(start, self.plan.chunk)
+            drawn = self.plan.draw(i, first + stop - start)[first:]
+            count = stop - start
             if self.engine is None:
                 return self._refits(drawn)
             by_row = self.plan.by_row(drawn)
@@ -364,13 +368,15 @@ def _plan(
 
 def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str], bool]:
     """All replications, or those that were done when the user interrupted."""
-    size = task.plan.chunk
-    sizes = [min(size, reps - i) for i in range(0, reps, size)]
+    chunk = task.plan.chunk
+    size = chunk if task.engine is not None else min(chunk, REFITS)
+    edges = [i + j for i in range(0, reps, chunk) for j in range(0, min(chunk, reps - i), size)] + [reps]
+    parts = list(pairwise(edges))
     values: list[Array] = []
     reasons: list[str] = []
     interrupted = False
     try:
-        for v, r in _results(task.chunk, list(enumerate(sizes)), n_jobs, sizes):
+        for v, r in _results(task.part, parts, n_jobs, [stop - start for start, stop in parts]):
             values.append(v)
             reasons.extend(r)
     except KeyboardInterrupt:
@@ -381,7 +387,7 @@ def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str], 
 
 
 def _told(boot: BootstrapResults, wanted: int | None) -> BootstrapResults:
-    failed = int(boot.failures.sum())
+    failed = sum(map(bool, boot.reasons))
     if failed == len(boot.draws):
         raise WithheldError(f"All {failed} replications failed: {boot.failures.to_dict()}.")
     if wanted is not None:

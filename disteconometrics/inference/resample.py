@@ -59,7 +59,7 @@ class Plan:
     --------
     >>> counts = Plan(np.random.SeedSequence(1), "counts", units=3, rows=3).draw(0)
     >>> counts.shape, np.unique(counts.sum(axis=1)).tolist()
-    ((128, 3), [3.0])
+    ((256, 3), [3.0])
     """
 
     seed: np.random.SeedSequence
@@ -74,10 +74,10 @@ class Plan:
         """Replications in a chunk."""
         return max(1, min(MOST_DRAWS, CHUNK_ENTRIES // max(self.rows, 1)))
 
-    def draw(self, i: int) -> Array:
-        """Weights (chunk, units) of chunk i: counts, positive weights of mean one, or multipliers of mean zero."""
+    def draw(self, i: int, count: int | None = None) -> Array:
+        """The first weights (count, units) of chunk i: counts, positive weights of mean one, or multipliers of mean zero."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i)))
-        shape = (self.chunk, self.units)
+        shape = (self.chunk if count is None else count, self.units)
         if self.scheme in ("webb", "rademacher"):
             return rng.choice(WEBB if self.scheme == "webb" else np.array([-1.0, 1.0]), size=shape)
         if self.scheme == "exponential":
@@ -86,15 +86,15 @@ class Plan:
             return np.asarray(w * (total / w.sum(axis=1, keepdims=True)))
         if self.copies is not None:
             total = round(float(self.copies.sum()))
-            return rng.multinomial(total, self.copies / self.copies.sum(), size=self.chunk).astype(np.float64)
+            return rng.multinomial(total, self.copies / self.copies.sum(), size=shape[0]).astype(np.float64)
         narrow = np.uint16 if self.units <= 2**16 else np.int64  # twice as quick to draw
         picked = rng.integers(self.units, size=shape, dtype=narrow)
         counts = np.empty(shape)
         step = max(1, COUNTED // self.units)
-        for i in range(0, self.chunk, step):
-            part = picked[i : i + step]
+        for j in range(0, shape[0], step):
+            part = picked[j : j + step]
             places = part + self.units * np.arange(len(part))[:, None]
-            counts[i : i + step] = np.bincount(places.ravel(), minlength=part.size).reshape(part.shape)
+            counts[j : j + step] = np.bincount(places.ravel(), minlength=part.size).reshape(part.shape)
         return counts
 
     def by_row(self, weights: Array) -> Array:
