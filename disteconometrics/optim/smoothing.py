@@ -139,11 +139,11 @@ def solve(
 
 
 def _inside(theta: Array, start: Array, G: Array) -> Array:
-    """Draw a point towards the start until all rows of G are well above zero."""
+    """Draw a point that violates a row of G towards the start until all rows are well above zero."""
     a, b = G @ theta, G @ start
     share = 1.0
     short = a < 0.05 * b
-    if short.any():
+    if (a <= 0).any():
         share = 0.95 * float(np.min(0.95 * b[short] / (b[short] - a[short])))
     return theta if share == 1.0 else start + share * (theta - start)
 
