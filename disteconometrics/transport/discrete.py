@@ -1,0 +1,209 @@
+"""Exact optimal transport between samples of rows: an assignment for equal sizes and masses, else a linear program.
+
+References
+----------
+Peyré, Cuturi (2019), Computational Optimal Transport, Foundations and Trends in Machine Learning 11, doi:10.1561/2200000073.
+Crouse (2016), On implementing 2D rectangular assignment algorithms, IEEE Transactions on Aerospace and Electronic Systems 52,
+doi:10.1109/TAES.2016.140952.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse
+from scipy.spatial.distance import cdist
+
+from disteconometrics.errors import DataError, OptionError, WithheldError
+from disteconometrics.transport.one_dim import Coupling
+from disteconometrics.transport.samples import check_order, masses, points
+
+__all__ = ["Discrete", "wasserstein"]
+
+Array = NDArray[np.float64]
+
+MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
+MOST_ENTRIES = 400_000_000  # of a matrix of costs, 3 GB
+
+
+@dataclass(frozen=True, eq=False)
+class Discrete:
+    """The optimal transport of two samples of rows, with the problem it solves.
+
+    Parameters
+    ----------
+    x, y : (n, d) and (m, d) float64 arrays, as given.
+    p : float, order; costs are Euclidean distances to the power p.
+    wx, wy : (n,) and (m,) float64 arrays of masses that sum to one, or None for equal ones.
+    distance : float, W_p in units of the values.
+    coupling : Coupling, the masses moved.
+    potentials : (n,) and (m,) float64 arrays f and g with f(x) + g(y) ≤ |x − y|^p, equal on the coupling; Σ wx·f = 0.
+
+    Examples
+    --------
+    >>> t = wasserstein([[0.0, 0.0], [1.0, 0.0]], [[1.0, 1.0], [0.0, 1.0]], p=2)
+    >>> t.distance, t.coupling.target.tolist(), t.map.tolist()
+    (1.0, [1, 0], [[0.0, 1.0], [1.0, 1.0]])
+    """
+
+    x: Array
+    y: Array
+    p: float
+    wx: Array | None
+    wy: Array | None
+    distance: float
+    coupling: Coupling
+    potentials: tuple[Array, Array]
+
+    @property
+    def cost(self) -> float:
+        """W_p^p."""
+        return float(np.float64(self.distance) ** self.p)
+
+    def __float__(self) -> float:
+        return self.distance
+
+    @cached_property
+    def marginal_error(self) -> float:
+        """Σ of absolute differences between the masses given and those that the coupling moves, the larger of both sides."""
+        errors = []
+        for at, w, n in ((self.coupling.source, self.wx, len(self.x)), (self.coupling.target, self.wy, len(self.y))):
+            moved = np.bincount(at, weights=self.coupling.mass, minlength=n)
+            errors.append(float(np.abs(moved - (1 / n if w is None else w)).sum()))
+        return max(errors)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the masses moved are those given and no pair is cheaper than its potentials allow, to 1e-7."""
+        f, g = self.potentials
+        i, j, mass = self.coupling
+        gap = abs(float(mass @ (f[i] + g[j])) - self.cost)
+        return self.marginal_error < 1e-7 and gap <= 1e-7 * max(self.cost, 1e-300)
+
+    @cached_property
+    def map(self) -> Array:
+        """Where each row of x goes on average (n, d): the barycentric map."""
+        i, j, mass = self.coupling
+        n = len(self.x)
+        total = np.bincount(i, weights=mass, minlength=n)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.column_stack([np.bincount(i, weights=mass * c, minlength=n) / total for c in self.y[j].T])
+
+
+def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) -> Discrete:
+    """Wasserstein distance of order p between two samples of rows, exact.
+
+    Parameters
+    ----------
+    x, y : (n, d) and (m, d) arrays of any real dtype, computed in float64.
+    p : float of at least 1, finite.
+    wx, wy : (n,) and (m,) arrays of any real dtype or None
+        Weights, not negative; each is divided by its sum.  None: equal weights.
+
+    Returns
+    -------
+    Discrete
+        ``float(result)`` is the distance.
+
+    Raises
+    ------
+    DataError
+        If samples are not finite, have different numbers of columns, or weights do not fit them.
+    OptionError
+        If p is below 1 or infinite, or the problem is too large: unequal sizes or weights beyond 250,000 pairs need the extra
+        ``ot`` (the network simplex of POT), and costs beyond 3 GB do not fit.
+
+    Examples
+    --------
+    >>> wasserstein([[0.0, 0.0]], [[3.0, 4.0], [0.0, 0.0]], p=1).distance
+    2.5
+    """
+    p = check_order(p)
+    if np.isinf(p):
+        raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
+    x, y = points(x, "x"), points(y, "y")
+    if x.shape[1] != y.shape[1]:
+        raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension.")
+    a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
+    n, m = len(x), len(y)
+    if n * m > MOST_ENTRIES:
+        raise OptionError(f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance.")
+    size = max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max()))
+    scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0  # a power of two: nothing is rounded, and p-th powers are safe
+    C = cdist(x / scale, y / scale)
+    C = C * C if p == 2 else C if p == 1 else C**p
+    if a is None and b is None and n == m:
+        coupling, f, g = _assignment(C)
+    else:
+        coupling, f, g = _program(C, np.full(n, 1 / n) if a is None else a, np.full(m, 1 / m) if b is None else b)
+    i, j, mass = coupling
+    cost = float(mass @ C[i, j])
+    centre = float(f.mean() if a is None else a @ f)
+    unit = scale**p
+    return Discrete(x, y, p, a, b, cost ** (1 / p) * scale, coupling, ((f - centre) * unit, (g + centre) * unit))
+
+
+def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
+    """The cheapest permutation and its dual prices."""
+    n = len(C)
+    rows, columns = optimize.linear_sum_assignment(C)
+    # prices g with C(i, j) − g(j) least at j = σ(i): shortest paths in the graph of exchanges, which has no negative cycle
+    own = C[rows, columns]
+    g = np.zeros(n)
+    slack = C - own[:, None]
+    for _ in range(n):
+        best = (slack + g[columns][:, None]).min(axis=0)
+        if (best >= g - 1e-15 * own.max(initial=1.0)).all():
+            break
+        g = np.minimum(g, best)
+    f = own - g[columns]
+    return Coupling(rows, columns, np.full(n, 1 / n)), f, g
+
+
+def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
+    """The transport problem with masses: POT's network simplex where it is installed, else a linear program of scipy."""
+    n, m = C.shape
+    ot = _pot()
+    if ot is None:
+        return _linear_program(C, a, b)
+    plan, log = ot.emd(a, b, C, numItermax=10_000_000, log=True, numThreads=1, check_marginals=False)
+    if log["warning"] is not None:
+        raise WithheldError(f"The network simplex stopped early on {n} × {m} pairs: {log['warning']}")
+    i, j = np.nonzero(plan)
+    f, g = np.array(log["u"]), np.array(log["v"])
+    return Coupling(i, j, plan[i, j]), f, g
+
+
+def _pot() -> Any:
+    """POT, or None where it is not installed; its import draws from numpy's global random state, which is put back."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        return importlib.import_module("ot")
+    except ImportError:
+        return None
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def _linear_program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
+    n, m = C.shape
+    if n * m > MOST_PAIRS:
+        raise OptionError(
+            f"Exact transport of {n} × {m} pairs with unequal sizes or weights needs the network simplex of POT: "
+            "pip install 'disteconometrics[ot]'; or use a random subsample of equal sizes."
+        )
+    A = sparse.vstack([sparse.kron(sparse.eye(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye(m))], format="csr")
+    done = optimize.linprog(
+        C.ravel(), A_eq=A[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs"
+    )  # one row follows from the others
+    if done.status != 0:
+        raise WithheldError(f"The linear program of {n} × {m} pairs was not solved: {done.message}")
+    plan = done.x.reshape(n, m)
+    prices = np.append(done.eqlin.marginals, 0.0)
+    i, j = np.nonzero(plan > 0)
+    return Coupling(i, j, plan[i, j]), prices[:n], prices[n:]

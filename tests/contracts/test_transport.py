@@ -1,0 +1,139 @@
+"""Laws of optimal transport, checked on every solver: marginals, duality, symmetry, scale, and a library as an oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from disteconometrics.errors import DataError, OptionError
+from disteconometrics.transport import discrete, one_dim
+from disteconometrics.transport.gaussian import gaussian_wasserstein
+from disteconometrics.transport.sliced import sliced_wasserstein
+
+SIZES = [(1, 1), (5, 5), (7, 3), (40, 40), (137, 200), (1, 9)]
+
+
+def samples(n: int, m: int, weighted: bool, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=n), rng.gamma(2, size=m)
+    x[: n // 3] = np.round(x[: n // 3])  # ties
+    return x, y, *((rng.random(n), rng.random(m)) if weighted else (None, None))
+
+
+def cost(x, y, p: float) -> np.ndarray:
+    x, y = (np.asarray(a).reshape(len(a), -1) for a in (x, y))
+    return np.linalg.norm(x[:, None] - y[None], axis=2) ** p
+
+
+def check_solution(t, p: float) -> None:
+    """The coupling has the marginals given and costs what the potentials allow, which no pair violates."""
+    n, m = len(t.x), len(t.y)
+    a, b = (np.full(k, 1 / k) if w is None else w for w, k in ((t.wx, n), (t.wy, m)))
+    C, (i, j, mass), (f, g) = cost(t.x, t.y, p), t.coupling, t.potentials
+    top = max(C.max(), 1e-300)
+    assert t.converged
+    assert t.marginal_error < 1e-12
+    assert mass @ C[i, j] == pytest.approx(t.cost, rel=1e-11, abs=1e-14 * top)
+    assert (f[:, None] + g - C).max() <= 1e-11 * top
+    assert a @ f + b @ g == pytest.approx(t.cost, rel=1e-10, abs=1e-12 * top)
+    assert abs(a @ f) < 1e-10 * top
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "m"), SIZES)
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3])
+def test_line(n: int, m: int, p: float, weighted: bool) -> None:
+    x, y, u, v = samples(n, m, weighted)
+    t = one_dim.wasserstein(x, y, p, u, v)
+    check_solution(t, p)
+    assert one_dim.wasserstein(y, x, p, v, u).distance == pytest.approx(t.distance, rel=1e-12)
+    if p == 1:
+        assert t.distance == pytest.approx(stats.wasserstein_distance(x, y, u, v), rel=1e-12)
+    plane = discrete.wasserstein(x[:, None], y[:, None], p, u, v)
+    assert plane.distance == pytest.approx(t.distance, rel=1e-9)
+    check_solution(plane, p)
+    lifted = sliced_wasserstein(x[:, None], y[:, None], p, u, v, projections=[[1.0]])
+    assert lifted.distance == pytest.approx(t.distance, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m", "weighted"), [(40, 40, False), (30, 45, False), (20, 20, True)])
+def test_plane_against_two_solvers(n: int, m: int, weighted: bool) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + 1
+    u, v = (rng.random(n), rng.random(m)) if weighted else (None, None)
+    t = discrete.wasserstein(x, y, 2, u, v)
+    check_solution(t, 2)
+    a, b = (np.full(k, 1 / k) if w is None else w / w.sum() for w, k in ((u, n), (v, m)))
+    (i, j, mass), f, g = discrete._linear_program(cost(x, y, 2), a, b)
+    assert mass @ cost(x, y, 2)[i, j] == pytest.approx(t.cost, rel=1e-9)
+    assert a @ f + b @ g == pytest.approx(t.cost, rel=1e-9)
+
+
+def test_peers() -> None:
+    state = np.random.get_state()  # noqa: NPY002
+    ot = pytest.importorskip("ot")
+    np.random.set_state(state)  # noqa: NPY002 - its import draws
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=500), rng.gamma(2, size=300)
+    assert one_dim.wasserstein(x, y, 2).cost == pytest.approx(float(ot.emd2_1d(x, y)), rel=1e-12)
+    X, Y = rng.normal(size=(80, 3)), rng.normal(size=(80, 3)) + 1
+    D = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    ours = sliced_wasserstein(X, Y, 2, projections=D).distance
+    assert ours == pytest.approx(float(ot.sliced_wasserstein_distance(X, Y, projections=D.T, p=2)), rel=1e-12)
+    assert discrete.wasserstein(X, Y).cost == pytest.approx(ot.emd2([], [], ot.dist(X, Y)), rel=1e-10)
+
+
+def test_exact_cases() -> None:
+    x, y, *_ = samples(60, 60, False)
+    W = one_dim.wasserstein
+    assert W(x, x[::-1], 2).distance == 0
+    assert W(x, x + 3).distance == pytest.approx(3, abs=1e-12)
+    assert W(np.zeros(10), np.full(7, 3.0)).distance == 3
+    assert W(1024 * x, 1024 * y, 3).distance == 1024 * W(x, y, 3).distance
+    for scale in (1e-200, 1e200, 1e300):
+        assert W(scale * x, scale * y, 2).distance / scale == pytest.approx(W(x, y, 2).distance, rel=1e-13)
+    assert W(x, y, np.inf).distance == np.abs(np.sort(x) - np.sort(y)).max()
+    assert W(np.array([0, 1, 2], "uint8"), np.array([250, 251, 252], "uint8"), 2).distance == 250
+    assert W(np.array([0, 1], "int32"), np.array([100_000, 100_001], "int32"), 2).distance == 1e5
+    counts = np.arange(60) % 4
+    assert W(x, y, 2, counts).distance == pytest.approx(W(np.repeat(x, counts), y, 2).distance, rel=1e-12)
+    grid = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    assert W(grid, 2 + 3 * grid, 2).distance == pytest.approx(gaussian_wasserstein([0], [[1]], [2], [[9]]), rel=1e-4)
+    before = x.copy()
+    W(x, y)
+    assert (before == x).all()
+
+
+def test_gaussian_against_a_map() -> None:
+    """A linear optimal map A (symmetric, positive) takes N(0, I) to N(0, A²): the cost is tr (A − I)²."""
+    A = np.array([[2.0, 0.5], [0.5, 1.0]])
+    expected = np.sqrt(((A - np.eye(2)) ** 2).sum())
+    assert gaussian_wasserstein([0, 0], np.eye(2), [0, 0], A @ A) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: one_dim.wasserstein([1.0, np.nan], [1.0]), DataError, "1 NaN"),
+        (lambda: one_dim.wasserstein([1.0, np.inf], [1.0]), DataError, "1 infinite"),
+        (lambda: one_dim.wasserstein([1.0, np.nan], [1.0], 1, [1, 0]), DataError, "NaN"),
+        (lambda: one_dim.wasserstein([], [1.0]), DataError, "empty"),
+        (lambda: one_dim.wasserstein(["a"], [1.0]), DataError, "real numbers"),
+        (lambda: one_dim.wasserstein([1j], [1.0]), DataError, "real numbers"),
+        (lambda: one_dim.wasserstein(np.zeros((2, 2)), [1.0]), DataError, "shape"),
+        (lambda: one_dim.wasserstein([1.0], [1.0], 0.5), OptionError, "at least 1"),
+        (lambda: one_dim.wasserstein([1.0], [1.0], np.nan), OptionError, "at least 1"),
+        (lambda: one_dim.wasserstein([1.0], [1.0], 1, [0.0]), DataError, "sum to zero"),
+        (lambda: one_dim.wasserstein([1.0], [1.0], 1, [-1.0]), DataError, "negative"),
+        (lambda: one_dim.wasserstein([1.0], [1.0], 1, [1.0, 2.0]), DataError, "same length"),
+        (lambda: discrete.wasserstein(np.zeros((5, 2)), np.zeros((5, 3))), DataError, "2 columns .* 3"),
+        (lambda: discrete.wasserstein([[np.nan, 0.0]], [[0.0, 0.0]]), DataError, "NaN"),
+        (lambda: discrete.wasserstein([[0.0]], [[0.0]], np.inf), OptionError, "finite order"),
+        (lambda: sliced_wasserstein([[0.0]], [[0.0]], projections=0), OptionError, "at least 1"),
+        (lambda: sliced_wasserstein([[0.0, 1.0]], [[0.0, 1.0]], projections=[[2.0, 0.0]]), OptionError, "length one"),
+    ],
+)
+def test_refused(call, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        call()
