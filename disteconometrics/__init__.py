@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.normal import NormalRegression
     from disteconometrics.estimators.probit import Probit
+    from disteconometrics.estimators.wasserstein import WassersteinDistance
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.inference.cross_validation import cross_validate
@@ -54,6 +55,7 @@ __all__ = [
     "Standardize",
     "Truth",
     "Uniform",
+    "WassersteinDistance",
     "bootstrap",
     "compare",
     "cross_validate",
@@ -95,6 +97,7 @@ _HOME = {
     "Standardize": "disteconometrics.distributions.maps",
     "Truth": "disteconometrics.simulate.dgp",
     "Uniform": "disteconometrics.distributions.families",
+    "WassersteinDistance": "disteconometrics.estimators.wasserstein",
     "bootstrap": "disteconometrics.inference.bootstrap",
     "cross_validate": "disteconometrics.inference.cross_validation",
     "compare": "disteconometrics.report.comparison",

@@ -55,6 +55,7 @@ PICTURES = {
     "estimators.flow_density.FlowResults.plot_effect",
     "estimators.flow_density.FlowResults.plot_fan",
     "estimators.margins.MarginsResults.plot",
+    "estimators.wasserstein.WassersteinResults.plot",
 }
 
 # Library: where it may be imported (a room, or a file).
@@ -506,6 +507,11 @@ BETWEEN_ROOMS = {
     *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "estimators.normal.restore_normal",
+    *(f"estimators.wasserstein.{name}" for name in ("GroupPair", "restore_wasserstein")),
+    *(
+        f"inference.two_samples.{name}"
+        for name in ("Permutation", "Sample", "bias_of", "domain_flags", "mean_difference", "shares", "variance_of")
+    ),
     "inference.effects.AverageProbability",
     "inference.m_estimate.MEstimate",
     *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")),

@@ -17,20 +17,22 @@ from disteconometrics.estimators.flow_density import FlowResults, restore_flow
 from disteconometrics.estimators.logit import Logit
 from disteconometrics.estimators.normal import NormalResults, restore_normal
 from disteconometrics.estimators.probit import Probit
+from disteconometrics.estimators.wasserstein import WassersteinResults, restore_wasserstein
 from disteconometrics.likelihoods.binary import LOGISTIC
 from disteconometrics.likelihoods.probit import PROBIT
 from disteconometrics.report.archive import read_archive
 
 __all__ = ["load"]
 
-_WHOLE: dict[str, Callable[[Any, Any], FlowResults | NormalResults]] = {
+_WHOLE: dict[str, Callable[[Any, Any], FlowResults | NormalResults | WassersteinResults]] = {
     "FlowDensity": restore_flow,
     "NormalRegression": restore_normal,
+    "WassersteinDistance": restore_wasserstein,
 }
 _KNOWN = {"Logit": (Logit, LOGISTIC), "Probit": (Probit, PROBIT)}
 
 
-def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResults | NormalResults:
+def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResults | NormalResults | WassersteinResults:
     """Read a result that ``save`` wrote; it holds no rows.
 
     Parameters
@@ -39,7 +41,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResult
 
     Returns
     -------
-    BinaryResults, FlowResults or NormalResults
+    BinaryResults, FlowResults, NormalResults or WassersteinResults
 
     Raises
     ------

@@ -10,17 +10,21 @@ if TYPE_CHECKING:
     from disteconometrics.plots.diagnostics import calibration, influence, roc
     from disteconometrics.plots.estimates import coefficients, effect
     from disteconometrics.plots.studies import lollipop, nested_loop, standard_errors, zipper
+    from disteconometrics.plots.transport import cdf_area, kl_integrand, qq
 
 __all__ = [
     "calibration",
+    "cdf_area",
     "coefficients",
     "conditional_densities",
     "density",
     "effect",
     "influence",
+    "kl_integrand",
     "lollipop",
     "nested_loop",
     "pit_histogram",
+    "qq",
     "quantile_effects",
     "quantile_fan",
     "roc",
@@ -39,6 +43,7 @@ _HOME = {
         "disteconometrics.plots.densities",
     ),
     **dict.fromkeys(("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"),
+    **dict.fromkeys(("cdf_area", "kl_integrand", "qq"), "disteconometrics.plots.transport"),
 }
 
 

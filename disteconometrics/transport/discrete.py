@@ -27,6 +27,7 @@ __all__ = ["Discrete", "wasserstein"]
 
 Array = NDArray[np.float64]
 
+FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
 MOST_ENTRIES = 400_000_000  # of a matrix of costs, 3 GB
 
@@ -168,7 +169,7 @@ def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
 def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
     """The transport problem with masses: POT's network simplex where it is installed, else a linear program of scipy."""
     n, m = C.shape
-    ot = _pot()
+    ot = _pot() if n * m > FEW_PAIRS else None
     if ot is None:
         return _linear_program(C, a, b)
     plan, log = ot.emd(a, b, C, numItermax=10_000_000, log=True, numThreads=1, check_marginals=False)

@@ -57,7 +57,7 @@ def test_line(n: int, m: int, p: float, weighted: bool) -> None:
     assert lifted.distance == pytest.approx(t.distance, rel=1e-12)
 
 
-@pytest.mark.parametrize(("n", "m", "weighted"), [(40, 40, False), (30, 45, False), (20, 20, True)])
+@pytest.mark.parametrize(("n", "m", "weighted"), [(40, 40, False), (30, 45, False), (20, 20, True), (160, 150, False)])
 def test_plane_against_two_solvers(n: int, m: int, weighted: bool) -> None:
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + 1

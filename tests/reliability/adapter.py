@@ -1,7 +1,7 @@
 """The adapter through which a catalogue of bad and hard inputs drives this package.
 
 It lives outside the repository; with its folder and this one on the path it is run as
-``catalogue.py --adapter adapter:Adapter --areas data,logit,mc``.
+``catalogue.py --adapter adapter:Adapter --areas data,logit,mc,flow,transport``.
 
 Weights, clusters and offsets are names of columns here, so an array that does not belong to the table is attached first,
 as a user would: the columns of the table and the loose one become a dict, and it is the package that refuses another length,
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 import disteconometrics as de
+from disteconometrics.transport import discrete, one_dim
 
 __all__ = ["Adapter"]
 
@@ -142,6 +143,14 @@ class Adapter(catalogue.Adapter):
             load=lambda path: self.density(de.load(path), count),
             converged=res.converged,
         )
+
+    def wass(self, x: Any, y: Any, p: float = 1, wx: Any = None, wy: Any = None) -> float:
+        """The distance of two samples on the line."""
+        return one_dim.wasserstein(x, y, p, wx, wy).distance
+
+    def wass_nd(self, X: Any, Y: Any, p: float = 2, wx: Any = None, wy: Any = None) -> float:
+        """The exact distance of two samples of rows."""
+        return discrete.wasserstein(X, Y, p, wx, wy).distance
 
     def mc(
         self,

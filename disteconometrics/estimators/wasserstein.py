@@ -1,0 +1,605 @@
+"""The Wasserstein distance between groups: a permutation test first, then the distance with its error where that has one."""
+
+from __future__ import annotations
+
+import ast
+import os
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disteconometrics.data.design import Design, build_design
+from disteconometrics.data.formula import parse_formula
+from disteconometrics.errors import DataError, FileFormatError, FormulaError, OptionError, OutcomeError
+from disteconometrics.estimators.specification import specify
+from disteconometrics.inference import two_samples as two
+from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.report import exchange
+from disteconometrics.report.archive import write_archive
+from disteconometrics.report.summary import Section, Summary, number, p_value
+from disteconometrics.transport.samples import check_order
+
+__all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults", "restore_wasserstein"]
+
+Array = NDArray[np.float64]
+
+MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
+MOST_ROWS = 5_000_000  # after frequency weights are written out
+
+
+@dataclass(frozen=True, init=False)
+class WassersteinDistance:
+    """Distance between the laws of an outcome in groups, in units of the outcome.
+
+    First a permutation test of equal laws, which holds in every sample; then the distance W_p and its power W_p^p with standard
+    errors from the Kantorovich potentials.  Those, and the intervals, hold where the laws differ: they are withheld, with the
+    reason, where the samples are compatible with equal laws, where F = G on a stretch (p = 1), where a support has a gap
+    (p > 1) and in four dimensions or more.  W2² on the line is corrected for its bias and split into location, scale and shape.
+    With normal samples of 400 that differ in mean and scale, 95 % intervals of W1 and W2² covered .94 to .95.
+
+    Parameters
+    ----------
+    formula : str
+        ``"wage ~ union"``: a numeric outcome and a column of groups; ``"y1 + y2 ~ group"`` for outcomes taken jointly.
+    p : float of at least 1
+        Order of the distance; costs between rows are Euclidean distances to the power p.
+    scale : None or "std"
+        Divide each outcome by its pooled standard deviation first; joint outcomes of different units need it.
+    weights : str or None
+        Name of the weight column.
+    weight_type : {"frequency", "sampling"} or None
+        Frequency weights count identical rows; sampling weights enter the laws and errors, and there is no permutation test.
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of the above.
+
+    References
+    ----------
+    del Barrio, Giné, Matrán (1999), doi:10.1214/aop/1022677394.  del Barrio, Loubes (2019), doi:10.1214/18-AOP1275.
+    Irpino, Verde (2015), Basic statistics for distributional symbolic variables, Advances in Data Analysis and Classification
+    9, doi:10.1007/s11634-014-0176-4 (the split).  Panaretos, Zemel (2019), doi:10.1146/annurev-statistics-030718-104938.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> cps = {"wage": [5.0, 6.0, 7.0, 9.0, 8.0, 10.0, 12.0, 13.0], "union": list("nnnnyyyy")}
+    >>> res = de.WassersteinDistance("wage ~ union", p=1).fit(cps, seed=1)
+    >>> float(res.params["W1"]), round(res.pvalue, 2)
+    (4.0, 0.06)
+    """
+
+    formula: str
+    p: float
+    scale: str | None
+    weights: str | None
+    weight_type: str | None
+
+    def __init__(
+        self,
+        formula: str,
+        data: None = None,
+        *,
+        p: float = 2,
+        scale: str | None = None,
+        weights: str | None = None,
+        weight_type: str | None = None,
+    ) -> None:
+        if scale not in (None, "std"):
+            raise OptionError(f"scale={scale!r} is not known; use 'std', or None for the units of the outcome.")
+        more: dict[str, Any] = {"p": check_order(p), "scale": scale}
+        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        cluster: str | None = None,
+        permutations: int | None = None,
+        seed: int | np.random.Generator | None = None,
+    ) -> WassersteinResults:
+        """Compare the groups of a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cluster : str or None
+            Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum over them.
+        permutations : int or None
+            Draws of the test; None is 9,999 up to 2,000 rows and 999 beyond; 0 leaves the test out.
+        seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
+
+        Returns
+        -------
+        WassersteinResults
+
+        Raises
+        ------
+        DataError, FormulaError, MissingColumnError, OptionError, OutcomeError
+
+        Warns
+        -----
+        MissingValuesWarning
+        """
+        if permutations is not None and (
+            isinstance(permutations, bool) or not isinstance(permutations, (int, np.integer)) or permutations < 0
+        ):
+            raise OptionError(f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test.")
+        rows = _read(self, data, cluster)
+        sequence = seed_sequence(seed)
+        pairs = tuple(combinations(range(len(rows.samples)), 2))
+        found = []
+        for (i, j), stream in zip(pairs, sequence.spawn(len(pairs)), strict=True):
+            draws = _draws(self, rows.samples[i].size + rows.samples[j].size, permutations)
+            names = rows.labels[j], rows.labels[i]
+            found.append(_compare(rows.samples[j], rows.samples[i], names, self.p, draws, np.random.default_rng(stream)))
+        told = sequence.entropy if not isinstance(seed, np.random.Generator) else (sequence.entropy, sequence.spawn_key)
+        facts = {
+            "given": rows.given,
+            "used": sum(s.size for s in rows.samples),
+            "outcomes": list(rows.outcomes),
+            "group": rows.group,
+        }
+        return WassersteinResults(self, tuple(found), facts, cluster, told, rows)
+
+
+# ---- rows --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Samples by group, their labels, names of outcomes and of the group, rows given."""
+
+    samples: tuple[two.Sample, ...]
+    labels: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    group: str
+    given: int
+
+
+def _summands(text: str) -> list[str]:
+    """Parts of a left side between plus signs outside brackets and backticks."""
+    parts, depth, quoted = [""], 0, False
+    for c in text:
+        quoted ^= c == "`"
+        depth += 0 if quoted else (c in "([") - (c in ")]")
+        if c == "+" and not depth and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return [part.strip() for part in parts]
+
+
+def _parts(formula: str) -> tuple[tuple[str, ...], str]:
+    """Outcomes on the left side, and the column of groups on the right."""
+    if not isinstance(formula, str) or formula.count("~") != 1:
+        raise FormulaError(f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken jointly.")
+    left, right = formula.split("~")
+    outcomes = _summands(left)
+    parsed = parse_formula(f"{outcomes[0]} ~ {right}")
+    group = parsed.factors[0].node if len(parsed.factors) == 1 else None
+    if isinstance(group, ast.Call) and getattr(group.func, "id", "") == "C" and len(group.args) == 1:
+        group = group.args[0]
+    if not isinstance(group, ast.Name) or parsed.has_dot or len(parsed.terms) > 2:
+        raise FormulaError(f"{formula!r}: the right side must be one column of groups, as in 'y ~ group'.")
+    return tuple(outcomes), group.id
+
+
+def _read(model: WassersteinDistance, data: Any, cluster: str | None) -> _Groups:
+    outcomes, group = _parts(model.formula)
+    quoted = f"`{group}`" if not group.isidentifier() else group
+    designs = [
+        build_design(f"{y} ~ {quoted}", data, outcome="numeric", weights=model.weights, weight_type=model.weight_type)
+        for y in outcomes
+    ]
+    given = designs[0].rows.given
+    places = [np.arange(given) if d.kept is None else d.kept for d in designs]
+    kept = places[0]
+    for other in places[1:]:
+        kept = np.intersect1d(kept, other)
+    Y = np.column_stack([d.y[np.searchsorted(at, kept)] for d, at in zip(designs, places, strict=True)])
+    first, at = designs[0], np.searchsorted(places[0], kept)
+    if model.scale is not None:
+        Y = Y / _pooled(Y, outcomes)
+    weights = None if first.weights is None else first.weights[at]
+    codes, labels = _levels(first.column(group, "group").iloc[at], group)
+    clusters = None if cluster is None else _clusters(first, cluster, at, codes, labels)
+    samples = []
+    for g in range(len(labels)):
+        mine = codes == g
+        rows, w = Y[mine], None if weights is None else weights[mine]
+        c = None if clusters is None else np.unique(clusters[mine], return_inverse=True)[1].reshape(-1)
+        if w is not None and model.weight_type == "frequency":
+            if w.sum() > MOST_ROWS:
+                raise OptionError(f"Frequency weights stand for {w.sum():.0f} rows; at most {MOST_ROWS:,} are compared.")
+            copies = np.rint(w).astype(np.intp)
+            rows, c, w = np.repeat(rows, copies, axis=0), None if c is None else np.repeat(c, copies), None
+        if len(rows) < 2:
+            raise DataError(f"Group {group} = {labels[g]} has {len(rows)} row; a law needs at least two.")
+        samples.append(two.Sample(rows, None if w is None else w / w.sum(), c))
+    return _Groups(tuple(samples), labels, outcomes, group, given)
+
+
+def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
+    sd = Y.std(axis=0, ddof=1)
+    for name, value in zip(outcomes, sd, strict=True):
+        if not value > 0:
+            raise OutcomeError(f"The outcome {name!r} has no variation, so it has no standard deviation to divide by.")
+    return np.asarray(sd)
+
+
+def _levels(column: pd.Series, group: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        codes, levels = column.cat.codes.to_numpy(), list(column.cat.categories)
+    else:
+        codes, found = pd.factorize(column, sort=True)
+        levels = list(found)
+    if len(levels) < 2:
+        raise DataError(f"The group column {group!r} has the single value {levels[0]!r} among the rows used; two are compared.")
+    if len(levels) > 12:
+        raise DataError(
+            f"The group column {group!r} has {len(levels)} values; name at most 12 groups, or cut a number into classes."
+        )
+    labels = tuple(f"{v:g}" if isinstance(v, (float, np.floating)) else str(v) for v in levels)
+    return np.asarray(codes, dtype=np.intp), labels
+
+
+def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArray[np.intp], labels: tuple[str, ...]) -> Any:
+    codes = design.codes([cluster], role="cluster")[0][at]
+    pairs = np.unique(np.column_stack([codes, groups]), axis=0)
+    if len(pairs) > len(np.unique(codes)):
+        raise OptionError(f"Clusters of {cluster!r} lie in several groups; permuting clusters as a whole needs each within one.")
+    few = [labels[g] for g in range(len(labels)) if np.sum(pairs[:, 1] == g) < 2]
+    if few:
+        raise OptionError(f"Group {few[0]} has a single cluster of {cluster!r}; each group needs at least two.")
+    return codes
+
+
+def _draws(model: WassersteinDistance, rows: int, wanted: int | None) -> int:
+    if model.weight_type == "sampling":
+        if wanted:
+            raise OptionError("Rows with sampling weights cannot change groups, so there is no permutation test; leave it out.")
+        return 0
+    return int(wanted) if wanted is not None else MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
+
+
+# ---- one pair ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class GroupPair:
+    """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates, the bias of W_p^p,
+    distance between halves, p-values and statistics of the permutation test, mean difference, and why errors are withheld."""
+
+    groups: tuple[str, str]
+    sizes: tuple[int, int]
+    names: tuple[str, ...]
+    values: Array
+    covariance: Array
+    p: float
+    bias: float
+    halves: float
+    p_values: dict[str, float]
+    statistics: dict[str, float]
+    draws: int
+    mean_difference: tuple[float, float, float, float]
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def estimates(self) -> Estimates:
+        """W_p, W_p^p and shares, with limits that are those of W_p^p less its bias, and no normal test against zero."""
+        at = 1 if len(self.names) > 1 else 0
+        power, p = float(self.values[at]), self.p
+        se = np.sqrt(np.diagonal(self.covariance))
+
+        def limits(level: float) -> tuple[Array, Array]:
+            z = Estimates(("",), np.zeros(1), np.ones((1, 1))).critical(level)
+            low, high = np.maximum([power - self.bias - z * se[at], power - self.bias + z * se[at]], 0.0)
+            rows = [(low ** (1 / p), high ** (1 / p)), (low, high)][1 - at :]
+            rows += [(v - z * s, v + z * s) for v, s in zip(self.values[at + 1 :], se[at + 1 :], strict=True)]
+            return np.array(rows), np.full(len(self.names), np.nan)
+
+        return Estimates(self.names, self.values, self.covariance, profile=limits)
+
+
+def _names(p: float, dimension: int) -> tuple[str, ...]:
+    if p == 1 or np.isinf(p):
+        return ("W1" if p == 1 else "Winf",)
+    power = "W2_squared" if p == 2 else f"W{p:g}^{p:g}"
+    split = ("location share", "scale share", "shape share") if p == 2 and dimension == 1 else ()
+    return (f"W{p:g}", power, *split)
+
+
+def _compare(x: two.Sample, y: two.Sample, groups: tuple[str, str], p: float, draws: int, rng: np.random.Generator) -> GroupPair:
+    if x.rows.shape[1] > 1 and np.isinf(p):
+        raise OptionError("p = ∞ is only for a single outcome; give a finite order.")
+    found = two.transport(x, y, p)
+    names, d = _names(p, x.rows.shape[1]), x.rows.shape[1]
+    test = two.Permutation({}, {}, 0)
+    if draws:
+        from tqdm.auto import tqdm
+
+        with tqdm(total=draws, desc="permutations", disable=None, leave=False) as bar:
+            test = two.permute(x, y, p, draws, rng, bar.update)
+    equality = test.p_values.get("W", np.nan)
+    withheld = two.domain_flags(x, y, p, equality)
+    if found.distance == 0:
+        withheld = ("the samples are identical",)
+    values, covariance = _with_covariance(x, y, found, p, names)
+    if np.isinf(p):
+        withheld = ("a largest distance has no normal limit",)
+    if withheld:
+        covariance = np.full_like(covariance, np.nan)
+    bias = two.bias_of(x, y, p, rng) if d == 1 and not withheld else 0.0
+    half = np.mean([two.halves(s, p, rng) for s in (x, y)])
+    return GroupPair(
+        groups,
+        (x.size, y.size),
+        names,
+        values,
+        covariance,
+        p,
+        bias,
+        float(half if np.isinf(p) else half ** (1 / p)),
+        test.p_values,
+        test.statistics,
+        test.draws,
+        two.mean_difference(x, y),
+        withheld,
+    )
+
+
+def _with_covariance(x: two.Sample, y: two.Sample, found: Any, p: float, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Estimates by name and their covariance, by the delta method from influences of W_p^p and its parts."""
+    if np.isinf(p):
+        return np.array([found.distance]), np.full((1, 1), np.nan)
+    f, g = found.potentials
+    if len(names) < 5:
+        V = two.variance_of(f[:, None], x) + two.variance_of(g[:, None], y)
+        theta, J = np.array([found.cost]), np.ones((1, 1))
+    else:
+        parts, at_x, at_y = two.shares(x, y)
+        V = two.variance_of(np.column_stack([f, at_x]), x) + two.variance_of(np.column_stack([g, at_y]), y)
+        theta, J = np.array([found.cost, *parts]), np.eye(3)
+    cost = theta[0]
+    if len(names) == 1:
+        return np.array([found.distance]), V
+    values, rows = [found.distance, cost], [J[0] * (found.distance / (p * cost) if cost > 0 else 0.0), J[0]]
+    if len(theta) == 3:
+        location, scale = (theta[1:] / cost) if cost > 0 else (np.nan, np.nan)
+        values += [location, scale, 1 - location - scale]
+        by_location, by_scale = (J[1] - location * J[0]) / max(cost, 1e-300), (J[2] - scale * J[0]) / max(cost, 1e-300)
+        rows += [by_location, by_scale, -by_location - by_scale]
+    jacobian = np.array(rows)
+    return np.array(values), jacobian @ V @ jacobian.T
+
+
+# ---- result ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class WassersteinResults(Estimated):
+    """Groups compared two by two: distances with errors, permutation tests, the table of pairs.
+
+    ``pairs`` holds every comparison; estimates and p-value are those of the only pair of two groups.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.WassersteinDistance("wage ~ union").fit({"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}, seed=1)
+    >>> res.pairs[0].groups, res.params.round(3).to_dict()["W2"]
+    (('1', '0'), 2.55)
+    """
+
+    model: WassersteinDistance
+    pairs: tuple[GroupPair, ...]
+    facts: dict[str, Any]
+    cluster: str | None
+    seed: Any
+    rows: _Groups | None = field(repr=False, default=None)
+
+    @property
+    def estimates(self) -> Estimates:
+        """Estimates of the only pair; with more groups those of all pairs, named ``W2[b - a]``."""
+        if len(self.pairs) == 1:
+            return self.pairs[0].estimates
+        parts = [q.estimates for q in self.pairs]
+        names = [f"{name}[{q.groups[0]} - {q.groups[1]}]" for q in self.pairs for name in q.names]
+        V = np.full((len(names),) * 2, np.nan)  # pairs share rows: covariances between them are not computed
+        start = 0
+        for e in parts:
+            stop = start + len(e.names)
+            V[start:stop, start:stop] = e.covariance
+            start = stop
+
+        def limits(level: float) -> tuple[Array, Array]:
+            return np.concatenate([e.interval(level) for e in parts]), np.full(len(names), np.nan)
+
+        return Estimates(tuple(names), np.concatenate([e.values for e in parts]), V, profile=limits)
+
+    @property
+    def pvalue(self) -> float:
+        """p-value of the permutation test of equal laws; with more groups the least, adjusted by Holm; NaN without a test."""
+        return float(self.table()["p_adjusted"].min())
+
+    @property
+    def nobs(self) -> int:
+        """Rows used, frequency weights counted."""
+        return int(self.facts["used"])
+
+    def table(self) -> pd.DataFrame:
+        """One row a pair: distance, error, limits, distance of halves, p-values of the permutation tests, by Holm, and of t."""
+        name, rows = self.pairs[0].names[0], []
+        raw = np.array([q.p_values.get("W", np.nan) for q in self.pairs])
+        for q, adjusted in zip(self.pairs, _holm(raw), strict=True):
+            e = q.estimates
+            low, high = e.interval()[0]
+            other = {f"p_{k}": q.p_values.get(k, np.nan) for k in ("KS", "energy")}
+            rows.append(
+                {
+                    "groups": f"{q.groups[0]} - {q.groups[1]}",
+                    name: e.values[0],
+                    "std_error": e.std_error[0],
+                    "conf_low": low,
+                    "conf_high": high,
+                    "halves": q.halves,
+                    "p_permutation": q.p_values.get("W", np.nan),
+                    "p_adjusted": adjusted,
+                    **other,
+                    "mean_difference": q.mean_difference[0],
+                    "p_t": q.mean_difference[3],
+                }
+            )
+        return pd.DataFrame(rows).set_index("groups")
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        return _summary(self, check_level(level))
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"<WassersteinDistance results: {self.model.formula}, {len(self.pairs)} pairs, n = {self.nobs}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
+        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        return exchange.tidy(self.estimates, level)
+
+    def plot(self, kind: str = "cdf", *, ax: Any = None) -> Any:
+        """Draw the two samples: ``"cdf"`` shades the area between their distribution functions, ``"qq"`` matches quantiles."""
+        from disteconometrics.plots.transport import plot_groups
+
+        return plot_groups(self, kind, ax=ax)
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
+        pairs = []
+        arrays: dict[str, Array] = {}
+        for i, q in enumerate(self.pairs):
+            document = {k: v for k, v in asdict(q).items() if k not in ("values", "covariance")}
+            pairs.append(document)
+            arrays |= {f"values{i}": q.values, f"covariance{i}": q.covariance}
+        header = {
+            "estimator": asdict(self.model),
+            "pairs": pairs,
+            "facts": self.facts,
+            "cluster": self.cluster,
+            "seed": self.seed,
+        }
+        write_archive(path, "WassersteinDistance", header, arrays)
+
+
+def restore_wasserstein(header: dict[str, Any], arrays: dict[str, Array]) -> WassersteinResults:
+    """Rebuild a saved result, without rows.
+
+    Raises
+    ------
+    FileFormatError, KeyError, TypeError, ValueError
+    """
+    estimator = dict(header["estimator"])
+    model = WassersteinDistance(estimator.pop("formula"), **estimator)
+    pairs = []
+    for i, document in enumerate(header["pairs"]):
+        names = tuple(map(str, document["names"]))
+        values, covariance = arrays[f"values{i}"], arrays[f"covariance{i}"]
+        if values.shape != (len(names),) or covariance.shape != (len(names),) * 2:
+            raise FileFormatError(f"values{i} has shape {values.shape} for {len(names)} estimates")
+        tuples = {k: tuple(document[k]) for k in ("groups", "sizes", "mean_difference", "withheld")}
+        pairs.append(GroupPair(**{**document, **tuples, "names": names, "values": values, "covariance": covariance}))
+    return WassersteinResults(model, tuple(pairs), dict(header["facts"]), header["cluster"], header["seed"])
+
+
+def _holm(p: Array) -> Array:
+    """Holm's adjusted p-values; NaN stays."""
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known])]
+    out = np.full(len(p), np.nan)
+    out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return out
+
+
+def _distances(e: Estimates, level: float) -> Section:
+    """Estimates, errors and limits; a test against zero by the normal law would be wrong, so there is none."""
+    numbers = (e.values, e.std_error, *e.interval(level).T)
+    columns = ("estimate", "std_error", f"[{100 * level:g}% conf.", "interval]")
+    return Section(columns, e.names, tuple(tuple(map(number, row)) for row in zip(*numbers, strict=True)))
+
+
+def _tests(q: GroupPair, dimension: int) -> Section:
+    """Other tests of the same pair."""
+    rows: dict[str, tuple[str, ...]] = {}
+    label = {"W": f"{'' if dimension == 1 else 'sliced '}Wasserstein", "KS": "Kolmogorov-Smirnov", "energy": "energy distance"}
+    for key in (k for k in label if k in q.p_values):
+        value, p = q.statistics[key], q.p_values[key]
+        if key == "W" and dimension == 1 and np.isfinite(q.p):
+            value = float(q.values[0])
+        rows[label[key]] = (number(value), "permutation", p_value(p))
+    if dimension == 1:
+        rows["difference of means"] = (
+            number(q.mean_difference[0]),
+            f"t({q.mean_difference[2]:.1f})",
+            p_value(q.mean_difference[3]),
+        )
+    return Section(("statistic", "law", "p"), tuple(rows), tuple(rows.values()), "Tests of equal laws")
+
+
+def _summary(r: WassersteinResults, level: float) -> Summary:
+    outcomes, d = r.facts["outcomes"], len(r.facts["outcomes"])
+    left: list[tuple[str, str]] = [
+        ("Outcome", ", ".join(outcomes)),
+        ("Formula", r.model.formula),
+        ("Order", f"p = {r.model.p:g}"),
+    ]
+    right = [("Observations", f"{r.nobs} ({r.facts['given']} given)")]
+    notes: list[str] = []
+    sections: list[Section] = []
+    if len(r.pairs) == 1:
+        q = r.pairs[0]
+        (a, b), (n, m) = q.groups, q.sizes
+        right.append(("Groups", f"{r.facts['group']} = {a} ({n}) against {b} ({m})"))
+        p = q.p_values.get("W", np.nan)
+        right.append(("Permutation test", f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"))
+        sections = [_distances(q.estimates, level), _tests(q, d)]
+        if q.draws:
+            units = "clusters" if r.cluster else "rows"
+            notes.append(f"Equal laws are tested by {q.draws:,} permutations, exact for i.i.d. {units}.")
+        notes.append(f"For scale: two halves of a group are {number(q.halves)} apart on average.")
+        if q.bias:
+            notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
+        if q.withheld:
+            notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
+    else:
+        t = r.table()
+        right.append(("Groups", f"{r.facts['group']}, {len(r.pairs)} pairs"))
+        shown = [t.columns[0], "std_error", "conf_low", "conf_high", "p_permutation", "p_adjusted"]
+        cells = tuple(
+            tuple(p_value(v) if c.startswith("p_") else number(v) for c, v in row.items()) for _, row in t[shown].iterrows()
+        )
+        sections = [Section(tuple(shown), tuple(map(str, t.index)), cells)]
+        notes.append(f"p_adjusted is Holm's over {len(r.pairs)} pairs; {r.pairs[0].draws:,} permutations each.")
+        notes += [
+            f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}." for q in r.pairs if q.withheld
+        ]
+    if d > 1:
+        notes.append(
+            "Between rows the permutation test takes the sliced W1 of standardised outcomes, and limits are about the mean of "
+            "the distance in samples of this size."
+        )
+    if r.model.scale:
+        notes.append("Outcomes are divided by their pooled standard deviations.")
+    if r.model.weight_type == "sampling":
+        notes.append(f"Sampling weights: {r.model.weights}; no permutation test.")
+    if r.cluster:
+        notes.append(f"Clusters of {r.cluster} are permuted as a whole, and errors sum over them.")
+    return Summary("Wasserstein Distance", (tuple(left), tuple(right)), tuple(sections), tuple(notes))

@@ -1,0 +1,295 @@
+"""Inference on the distance of two samples: permutation tests, standard errors from Kantorovich potentials, and their domain.
+
+References
+----------
+del Barrio, Giné, Matrán (1999), Central limit theorems for the Wasserstein distance between the empirical and the true
+distributions, Annals of Probability 27, doi:10.1214/aop/1022677394.
+del Barrio, Loubes (2019), Central limit theorems for empirical transportation cost in general dimension, Annals of Probability
+47, doi:10.1214/18-AOP1275.
+Hundrieser, Klatt, Munk, Staudt (2024), A unifying approach to distributional limits for empirical optimal transport, Bernoulli
+30, doi:10.3150/23-BEJ1697.
+Phipson, Smyth (2010), Permutation p-values should never be zero, Statistical Applications in Genetics and Molecular Biology 9,
+doi:10.2202/1544-6115.1585.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from disteconometrics.transport import discrete, one_dim
+from disteconometrics.transport.sliced import directions
+
+__all__ = ["Permutation", "Sample", "bias_of", "domain_flags", "mean_difference", "permute", "shares", "variance_of"]
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+ENTRIES = 2_000_000  # of a batch of permutations
+SPLITS = 20  # random halves
+NEAR = 0.37  # share of the pooled law within two standard errors of F = G beyond which W1 is taken to have no normal limit
+TAILS = 0.02  # of the pooled law that are always near
+GAP, SIDE = 0.25, 0.05  # of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
+SLICES = 50  # directions of the permutation test between rows
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows (n, d), masses (n,) that sum to one or None, and cluster codes (n,) or None."""
+
+    rows: Array
+    mass: Array | None = None
+    clusters: Codes | None = None
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.rows)
+
+    @property
+    def weights(self) -> Array:
+        """Masses (n,)."""
+        return np.full(self.size, 1 / self.size) if self.mass is None else self.mass
+
+
+def transport(x: Sample, y: Sample, p: float) -> Any:
+    """The optimal transport of two samples, on the line or between rows."""
+    if x.rows.shape[1] == 1:
+        return one_dim.wasserstein(x.rows[:, 0], y.rows[:, 0], p, x.mass, y.mass)
+    return discrete.wasserstein(x.rows, y.rows, p, x.mass, y.mass)
+
+
+def variance_of(influence: Array, sample: Sample) -> Array:
+    """Variance (q, q) of Σ mass·influence, from influences (n, q), by cluster where there are some."""
+    w = sample.weights
+    centred = (influence - w @ influence) * w[:, None]
+    if sample.clusters is None:
+        n = sample.size
+        return np.asarray(centred.T @ centred * (n / max(n - 1, 1)))
+    G = int(sample.clusters.max()) + 1
+    sums = np.zeros((G, influence.shape[1]))
+    np.add.at(sums, sample.clusters, centred)
+    return np.asarray(sums.T @ sums * (G / max(G - 1, 1)))
+
+
+def halves(sample: Sample, p: float, rng: np.random.Generator) -> float:
+    """Mean cost W_p^p between random halves of a sample, of its clusters where there are some."""
+    found = []
+    for _ in range(SPLITS if sample.rows.shape[1] == 1 else 3):
+        if sample.clusters is None:
+            order = rng.permutation(sample.size)
+            parts = order[: sample.size // 2], order[sample.size // 2 : 2 * (sample.size // 2)]
+        else:
+            G = int(sample.clusters.max()) + 1
+            first = np.isin(sample.clusters, rng.permutation(G)[: G // 2])
+            parts = np.flatnonzero(first), np.flatnonzero(~first)
+        a, b = (Sample(sample.rows[i], None if sample.mass is None else sample.mass[i]) for i in parts)
+        if min(a.size, b.size) and min(a.weights.sum(), b.weights.sum()) > 0:
+            found.append(transport(a, b, p).cost)
+    return float(np.mean(found)) if found else np.nan
+
+
+def bias_of(x: Sample, y: Sample, p: float, rng: np.random.Generator) -> float:
+    """How much W2² of two samples on the line exceeds that of their laws: a quarter of the cost between halves of each.
+
+    A sample of n misses its law by E W2²(Pₙ, P) = b, halves of it differ by about 4·b.  W1 has no bias of that order.
+    """
+    if p != 2 or min(x.size, y.size) < 4:
+        return 0.0
+    return (halves(x, p, rng) + halves(y, p, rng)) / 4
+
+
+def shares(x: Sample, y: Sample) -> tuple[Array, Array, Array]:
+    """(μx − μy)² and (σx − σy)² on the line, with their influences (n, 2) and (m, 2)."""
+    out = []
+    for s in (x, y):
+        v, w = s.rows[:, 0], s.weights
+        mean = float(w @ v)
+        sd = float(np.sqrt(w @ np.square(v - mean)))
+        out.append((mean, sd, v - mean, (np.square(v - mean) - sd**2) / (2 * sd) if sd > 0 else np.zeros_like(v)))
+    (mx, sx, ax, bx), (my, sy, ay, by) = out
+    dm, ds = mx - my, sx - sy
+    values = np.array([dm**2, ds**2])
+    return values, np.column_stack([2 * dm * ax, 2 * ds * bx]), np.column_stack([-2 * dm * ay, -2 * ds * by])
+
+
+def mean_difference(x: Sample, y: Sample) -> tuple[float, float, float, float]:
+    """Difference of means of the first column, unequal-variance standard error, Welch's degrees of freedom, p-value."""
+    means, variances, degrees = np.zeros(2), np.zeros(2), np.zeros(2)
+    for i, s in enumerate((x, y)):
+        means[i] = s.weights @ s.rows[:, 0]
+        variances[i] = variance_of(s.rows[:, :1], s)[0, 0]
+        degrees[i] = (s.size if s.clusters is None else int(s.clusters.max()) + 1) - 1
+    difference, total = float(means[0] - means[1]), float(variances.sum())
+    if not total > 0 or not degrees.all():
+        return difference, np.nan, np.nan, np.nan
+    df = total**2 / float((variances**2 / degrees).sum())
+    se = float(np.sqrt(total))
+    return difference, se, df, float(2 * special.stdtr(df, -abs(difference) / se))
+
+
+# ---- where the normal limit holds --------------------------------------------------------------------------------------------
+
+
+def _near_equal(x: Sample, y: Sample) -> float:
+    """Share of the pooled law, its tails apart, where F and G are within two standard errors of each other."""
+    values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
+    order = np.argsort(values, kind="stable")
+    mass = np.concatenate([x.weights, np.zeros(y.size)])[order], np.concatenate([np.zeros(x.size), y.weights])[order]
+    F, G = (np.minimum(np.cumsum(m), 1.0) for m in mass)
+    last = np.append(np.diff(values[order]) > 0, True)
+    H = (F + G) / 2
+    n, m = (1 / np.square(s.weights).sum() for s in (x, y))
+    near = np.abs(F - G) <= 2 * np.sqrt(F * (1 - F) / n + G * (1 - G) / m)
+    middle = last & (H > TAILS) & (H < 1 - TAILS)
+    steps = np.diff(H[last], prepend=0.0)
+    counted = near[last] & middle[last]
+    return float(steps[counted].sum())
+
+
+def _gap(s: Sample) -> float:
+    """The largest empty stretch inside a sample on the line, as a share of the range of its middle 90 %."""
+    order = np.argsort(s.rows[:, 0], kind="stable")
+    v, F = s.rows[order, 0], np.cumsum(s.weights[order])
+    low, high = np.interp([0.05, 0.95], F, v)
+    inside = (F[:-1] > SIDE) & (F[:-1] < 1 - SIDE)
+    return float(np.max(np.diff(v)[inside], initial=0.0) / (high - low)) if high > low else 0.0
+
+
+def domain_flags(x: Sample, y: Sample, p: float, equality: float) -> tuple[str, ...]:
+    """Why the normal limit does not hold, in sentences; empty inside the declared domain.
+
+    ``equality`` is the p-value of a test of equal laws, NaN where there is none.
+    """
+    d = x.rows.shape[1]
+    found = []
+    if equality > 0.05:
+        found.append(f"the samples are compatible with equal laws (p = {equality:.3f}), where the limit has no variance")
+    if d >= 4:
+        found.append(f"in {d} dimensions the bias is larger than the standard error")
+    if d == 1 and p == 1:
+        share = _near_equal(x, y)
+        if share > NEAR:
+            found.append(
+                f"F and G are within two standard errors on {100 * share:.0f} % of the sample, where W1 has no normal limit"
+            )
+    if d == 1 and p > 1:
+        gap = max(_gap(x), _gap(y))
+        if gap > GAP:
+            found.append(f"a support has a gap ({100 * gap:.0f} % of the middle range), so the potentials are not unique")
+    return tuple(found)
+
+
+# ---- permutation -------------------------------------------------------------------------------------------------------------
+
+
+class Permutation(NamedTuple):
+    """Statistics of the samples and p-values (1 + number as large)/(1 + draws), by name; ``draws`` made."""
+
+    statistics: dict[str, float]
+    p_values: dict[str, float]
+    draws: int
+
+
+def _labels(first: NDArray[np.bool_], units: Codes | None, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Labels (count, N) of permuted rows, or of permuted clusters ``units`` (N,)."""
+    if units is None:
+        return rng.permuted(np.broadcast_to(first, (count, len(first))), axis=1)
+    by_unit = np.zeros(int(units.max()) + 1, dtype=bool)
+    by_unit[units] = first
+    return rng.permuted(np.broadcast_to(by_unit, (count, len(by_unit))), axis=1)[:, units]
+
+
+class _Line:
+    """W_p, Kolmogorov–Smirnov and energy statistics of labelled values on the line."""
+
+    def __init__(self, values: Array, p: float) -> None:
+        self.order = np.argsort(values, kind="stable")
+        self.z, self.p = values[self.order], p
+        self.steps = np.diff(self.z)
+        self.ends = np.append(self.steps > 0, True)
+
+    def __call__(self, labels: NDArray[np.bool_]) -> dict[str, Array]:
+        L = labels[:, self.order]
+        ones = np.cumsum(L, axis=1, dtype=np.float64)
+        n = ones[:, -1:]
+        N = L.shape[1]
+        D = np.abs(ones / n - (np.arange(1, N + 1) - ones) / (N - n))
+        found = {"KS": D[:, self.ends].max(axis=1), "energy": 2 * np.square(D[:, :-1]) @ self.steps}
+        if self.p == 1:
+            found["W"] = D[:, :-1] @ self.steps
+        elif (n == n[0]).all():
+            a, b = int(n[0, 0]), N - int(n[0, 0])
+            tiled = np.broadcast_to(self.z, L.shape)
+            x, y = tiled[L].reshape(-1, a), tiled[~L].reshape(-1, b)
+            source, target, mass = one_dim.pieces(None, None, a, b)
+            gap = np.abs(x[:, source] - y[:, target])
+            found["W"] = gap.max(axis=1) if np.isinf(self.p) else gap**self.p @ mass
+        else:
+            found["W"] = np.array([one_dim.wasserstein(self.z[r], self.z[~r], self.p).cost for r in L])
+        return found
+
+
+class _Rows:
+    """The sliced W1 and energy statistics of labelled rows."""
+
+    def __init__(self, rows: Array) -> None:
+        size = rows.std(axis=0)
+        D = directions(SLICES, rows.shape[1], 0)
+        projected = D @ (rows / np.where(size > 0, size, 1.0)).T
+        self.order = np.argsort(projected, axis=1, kind="stable")
+        self.steps = np.diff(np.take_along_axis(projected, self.order, axis=1), axis=1)
+
+    def __call__(self, labels: NDArray[np.bool_]) -> dict[str, Array]:
+        N, W, E = labels.shape[1], np.zeros(len(labels)), np.zeros(len(labels))
+        for order, steps in zip(self.order, self.steps, strict=True):
+            ones = np.cumsum(labels[:, order], axis=1, dtype=np.float64)
+            n = ones[:, -1:]
+            D = np.abs(ones / n - (np.arange(1, N + 1) - ones) / (N - n))[:, :-1]
+            W += D @ steps / len(self.order)
+            E += 2 * np.square(D) @ steps / len(self.order)
+        return {"W": W, "energy": E}
+
+
+def permute(x: Sample, y: Sample, p: float, draws: int, rng: np.random.Generator, progress: Any = None) -> Permutation:
+    """Permutation tests of equal laws: rows change groups, or whole clusters that lie within groups.
+
+    Parameters
+    ----------
+    x, y : Sample without masses.
+    p : float, order of the distance on the line; between rows the statistic is the sliced W1 of standardised columns.
+    draws : int.
+    rng : numpy Generator.
+    progress : function of the number of draws just made, or None.
+
+    Returns
+    -------
+    Permutation
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> a, b = Sample(rng.normal(size=(30, 1))), Sample(rng.normal(size=(40, 1)) + 2)
+    >>> permute(a, b, 2, 199, rng).p_values["W"]
+    0.005
+    """
+    rows = np.concatenate([x.rows, y.rows])
+    first = np.arange(len(rows)) < x.size
+    units = None
+    if x.clusters is not None and y.clusters is not None:
+        units = np.concatenate([x.clusters, y.clusters + int(x.clusters.max()) + 1])
+    statistic = _Line(rows[:, 0], p) if rows.shape[1] == 1 else _Rows(rows)
+    seen = {name: float(v[0]) for name, v in statistic(first[None]).items()}
+    above = dict.fromkeys(seen, 0)
+    step = max(1, ENTRIES // len(rows))
+    for start in range(0, draws, step):
+        count = min(step, draws - start)
+        for name, v in statistic(_labels(first, units, count, rng)).items():
+            above[name] += int((v >= seen[name] * (1 - 1e-12)).sum())
+        if progress is not None:
+            progress(count)
+    return Permutation(seen, {name: (1 + k) / (1 + draws) for name, k in above.items()}, draws)

@@ -1,0 +1,177 @@
+"""`WassersteinDistance`: permutation p-values, errors and their domain, groups, weights, clusters, files, bad input."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from scipy import stats
+
+import disteconometrics as de
+from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsData, OptionError, OutcomeError
+from disteconometrics.inference import two_samples as two
+from disteconometrics.transport import one_dim
+
+MODEL = de.WassersteinDistance("y ~ g")
+
+
+def table(n: int = 120, shift: float = 1.0, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    g = np.arange(n) % 2
+    return {
+        "y": rng.normal(size=n) * (1 + 0.5 * g) + shift * g,
+        "z": rng.normal(size=n),
+        "g": g,
+        "firm": np.arange(n) // 2 * 2 + g,
+    }
+
+
+def test_estimates_are_those_of_the_engine_and_a_seed_repeats() -> None:
+    d = table()
+    x, y = d["y"][d["g"] == 1], d["y"][d["g"] == 0]
+    res = MODEL.fit(d, seed=3)
+    assert res.pairs[0].groups == ("1", "0")
+    assert res.params["W2"] == one_dim.wasserstein(x, y, 2).distance
+    assert res.params[["location share", "scale share", "shape share"]].sum() == pytest.approx(1, abs=1e-12)
+    assert res.params["location share"] * res.params["W2_squared"] == pytest.approx((x.mean() - y.mean()) ** 2, rel=1e-12)
+    again = MODEL.fit(pd.DataFrame(d), seed=3)
+    assert again.table().equals(res.table())
+    assert (again.conf_int().to_numpy() == res.conf_int().to_numpy()).all()
+    assert res.pairs[0].mean_difference[3] == pytest.approx(stats.ttest_ind(x, y, equal_var=False).pvalue, rel=1e-10)
+
+
+def test_the_permutation_test_is_the_exact_one_when_all_are_drawn() -> None:
+    """Four against four: 70 ways to choose a group, so the p-value is near k/70."""
+    y = np.array([0.1, 0.4, 0.9, 1.3, 1.1, 1.6, 2.4, 2.0])
+    first = np.array([list(map(int, f"{i:08b}")) for i in range(256)], dtype=bool)
+    ways = first[first.sum(axis=1) == 4]
+    for p in (1.0, 2.0):
+        costs = np.array([one_dim.wasserstein(y[w], y[~w], p).distance for w in ways])
+        exact = np.mean(costs >= one_dim.wasserstein(y[4:], y[:4], p).distance * (1 - 1e-12))
+        res = de.WassersteinDistance("y ~ g", p=p).fit({"y": y, "g": np.repeat([0, 1], 4)}, permutations=20_000, seed=1)
+        assert res.pvalue == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
+
+
+def test_statistics_of_the_permutation_test() -> None:
+    rng = np.random.default_rng(2)
+    x, y = np.round(rng.normal(size=37), 1), np.round(rng.normal(size=50) + 0.3, 1)  # with ties
+    found = two.permute(two.Sample(x[:, None]), two.Sample(y[:, None]), 1, 9, rng).statistics
+    assert found["W"] == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-12)
+    assert found["energy"] == pytest.approx(stats.energy_distance(x, y) ** 2, rel=1e-12)
+    assert found["KS"] == pytest.approx(stats.ks_2samp(x, y).statistic, rel=1e-12)
+
+
+def test_errors_are_withheld_outside_their_domain() -> None:
+    rng = np.random.default_rng(5)
+    n = 400
+    base, g = rng.normal(size=(2, n)), np.repeat([0, 1], n)
+    equal = {"y": base.ravel(), "g": g}
+    upper = {"y": np.concatenate([base[0], np.where(base[1] > 0, 2 * base[1], base[1])]), "g": g}
+    gap = {"y": np.concatenate([base[0] + 12 * rng.integers(0, 2, n), base[1] + 12 * rng.integers(0, 2, n) + 3]), "g": g}
+    for data, p, says in ((equal, 2, "compatible with equal laws"), (upper, 1, "no normal limit"), (gap, 2, "gap")):
+        res = de.WassersteinDistance("y ~ g", p=p).fit(data, permutations=199, seed=1)
+        assert says in res.pairs[0].withheld[0]
+        assert res.bse.isna().all()
+        assert res.conf_int().isna().to_numpy().all()
+        assert "withheld" in str(res.summary())
+    four = {f"y{j}": rng.normal(size=60) + np.repeat([0, 2], 30) for j in range(4)} | {"g": np.repeat([0, 1], 30)}
+    res = de.WassersteinDistance("y0 + y1 + y2 + y3 ~ g").fit(four, permutations=99, seed=1)
+    assert res.bse.isna().all()
+    assert res.pvalue == 0.01
+
+
+def test_frequency_weights_are_rows_and_sampling_weights_have_no_test() -> None:
+    d = table(60)
+    w = np.arange(60) % 3
+    weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="frequency").fit({**d, "w": w}, seed=1, permutations=99)
+    rows = MODEL.fit({k: np.repeat(v, w) for k, v in d.items()}, seed=1, permutations=99)
+    pd.testing.assert_frame_equal(weighted.table(), rows.table())
+    sampling = de.WassersteinDistance("y ~ g", weights="w", weight_type="sampling")
+    res = sampling.fit({**d, "w": w}, seed=1)
+    assert np.isnan(res.pvalue)
+    assert res.params["W2"] == pytest.approx(rows.params["W2"], rel=1e-12)
+    assert sampling.fit({**d, "w": 7.3 * w}, seed=1).conf_int().to_numpy() == pytest.approx(res.conf_int().to_numpy(), rel=1e-9)
+    with pytest.raises(OptionError, match="sampling weights"):
+        sampling.fit({**d, "w": w}, permutations=99)
+
+
+def test_clusters_of_one_row_are_rows() -> None:
+    d = {**table(), "one": np.arange(120)}
+    rows, single = MODEL.fit(d, permutations=0), MODEL.fit(d, cluster="one", permutations=0)
+    np.testing.assert_allclose(single.bse, rows.bse, rtol=1e-12)
+    doubled = {k: np.repeat(v, 2) for k, v in d.items()}
+    paired = MODEL.fit(doubled, cluster="one", permutations=99, seed=1)
+    np.testing.assert_allclose(paired.bse[:2], rows.bse[:2], rtol=1e-12)  # twins add nothing
+
+
+def test_several_groups_and_joint_outcomes() -> None:
+    rng = np.random.default_rng(7)
+    d = pd.DataFrame({"y": rng.normal(size=150), "z": rng.normal(size=150), "g": np.repeat(["a", "b", "c"], 50)})
+    d.loc[d.g == "c", "y"] += 2
+    res = de.WassersteinDistance("y ~ g", p=1).fit(d, permutations=199, seed=2)
+    t = res.table()
+    assert t.index.tolist() == ["b - a", "c - a", "c - b"]
+    assert t.p_adjusted.tolist() == sorted(t.p_adjusted, reverse=True)
+    assert (t.p_adjusted >= t.p_permutation).all()
+    assert res.params.index[0] == "W1[b - a]"
+    joint = de.WassersteinDistance("y + z ~ g", scale="std").fit(d[d.g != "b"], permutations=99, seed=2)
+    z = d[d.g != "b"]
+    unit = z[["y", "z"]] / z[["y", "z"]].std()
+    direct = de.WassersteinDistance("y + z ~ g").fit(unit.assign(g=z.g), permutations=0)
+    assert joint.params["W2"] == pytest.approx(direct.params["W2"], rel=1e-10)
+    missing = d.assign(z=d.z.where(d.index % 10 > 0))
+    assert de.WassersteinDistance("y + z ~ g").fit(missing, permutations=0).nobs == 135
+
+
+def test_files_tables_and_pictures() -> None:
+    res = MODEL.fit(table(), permutations=99, seed=1)
+    file = io.BytesIO()
+    res.save(file)
+    file.seek(0)
+    loaded = de.load(file)
+    assert str(loaded.summary()) == str(res.summary())
+    assert loaded.table().equals(res.table())
+    with pytest.raises(NeedsData):
+        loaded.plot()
+    for form in (str(res.summary()), res.summary().as_html(), res.summary().as_latex()):
+        assert all(word in form for word in ("W2", "location share", "Kolmogorov-Smirnov"))
+    for kind in ("cdf", "qq"):
+        plt.close(res.plot(kind).figure)
+    upper, lower = de.plots.kl_integrand(stats.norm(0, 1), stats.norm(1, 2))
+    kl = np.log(2) + (1 + 1) / (2 * 4) - 0.5
+    assert np.trapezoid(lower.data.integrand, lower.data.y) == pytest.approx(kl, abs=1e-3)
+    plt.close(upper.figure)
+
+
+@pytest.mark.parametrize(
+    ("formula", "change", "error", "says"),
+    [
+        ("y ~ g + z", {}, FormulaError, "one column of groups"),
+        ("y ~ 1", {}, FormulaError, "one column of groups"),
+        ("y", {}, FormulaError, "y ~ group"),
+        ("y ~ nope", {}, MissingColumnError, "nope"),
+        ("y ~ g", {"g": np.zeros(120)}, DataError, "single value"),
+        ("y ~ g", {"g": np.arange(120)}, DataError, "120 values"),
+        ("y ~ g", {"g": np.r_[1, np.zeros(119)]}, DataError, "g = 1 has 1 row"),
+        ("y ~ g", {"y": np.array(["a", "b"] * 60)}, OutcomeError, "text"),
+        ("y ~ g", {"y": np.r_[np.inf, np.zeros(119)]}, DataError, "inf"),
+    ],
+)
+def test_bad_input(formula, change, error, says) -> None:
+    with pytest.raises(error, match=says):
+        de.WassersteinDistance(formula).fit({**table(), **change}, permutations=0)
+
+
+def test_bad_choices() -> None:
+    for wrong in ({"p": 0.5}, {"p": "2"}, {"scale": "sd"}, {"weights": "w"}):
+        with pytest.raises(OptionError):
+            de.WassersteinDistance("y ~ g", **wrong)
+    with pytest.raises(OptionError, match="permutations"):
+        MODEL.fit(table(), permutations=-1)
+    with pytest.raises(OptionError, match="lie in several groups"):
+        MODEL.fit({**table(), "firm": np.arange(120) // 4}, cluster="firm")
+    with pytest.raises(OptionError, match="single outcome"):
+        de.WassersteinDistance("y + z ~ g", p=np.inf).fit(table(), permutations=0)
