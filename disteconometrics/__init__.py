@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.normal import NormalRegression
     from disteconometrics.estimators.probit import Probit
+    from disteconometrics.estimators.transport_map import TransportMap
     from disteconometrics.estimators.wasserstein import WassersteinDistance
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
@@ -53,6 +54,7 @@ __all__ = [
     "Probit",
     "Process",
     "Standardize",
+    "TransportMap",
     "Truth",
     "Uniform",
     "WassersteinDistance",
@@ -95,6 +97,7 @@ _HOME = {
     "Probit": "disteconometrics.estimators.probit",
     "Process": "disteconometrics.simulate.dgp",
     "Standardize": "disteconometrics.distributions.maps",
+    "TransportMap": "disteconometrics.estimators.transport_map",
     "Truth": "disteconometrics.simulate.dgp",
     "Uniform": "disteconometrics.distributions.families",
     "WassersteinDistance": "disteconometrics.estimators.wasserstein",

@@ -55,6 +55,7 @@ PICTURES = {
     "estimators.flow_density.FlowResults.plot_effect",
     "estimators.flow_density.FlowResults.plot_fan",
     "estimators.margins.MarginsResults.plot",
+    "estimators.transport_map.TransportMapResults.plot",
     "estimators.wasserstein.WassersteinResults.plot",
 }
 
@@ -507,6 +508,8 @@ BETWEEN_ROOMS = {
     *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "estimators.normal.restore_normal",
+    "estimators.groups.Groups",
+    "estimators.transport_map.restore_transport_map",
     *(f"estimators.wasserstein.{name}" for name in ("GroupPair", "restore_wasserstein")),
     *(
         f"inference.two_samples.{name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import fields
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from disteconometrics.estimators.flow_density import FlowResults, restore_flow
 from disteconometrics.estimators.logit import Logit
 from disteconometrics.estimators.normal import NormalResults, restore_normal
 from disteconometrics.estimators.probit import Probit
+from disteconometrics.estimators.transport_map import TransportMapResults, restore_transport_map
 from disteconometrics.estimators.wasserstein import WassersteinResults, restore_wasserstein
 from disteconometrics.likelihoods.binary import LOGISTIC
 from disteconometrics.likelihoods.probit import PROBIT
@@ -24,15 +25,18 @@ from disteconometrics.report.archive import read_archive
 
 __all__ = ["load"]
 
-_WHOLE: dict[str, Callable[[Any, Any], FlowResults | NormalResults | WassersteinResults]] = {
+AnyResults: TypeAlias = FlowResults | NormalResults | TransportMapResults | WassersteinResults
+
+_WHOLE: dict[str, Callable[[Any, Any], AnyResults]] = {
     "FlowDensity": restore_flow,
     "NormalRegression": restore_normal,
+    "TransportMap": restore_transport_map,
     "WassersteinDistance": restore_wasserstein,
 }
 _KNOWN = {"Logit": (Logit, LOGISTIC), "Probit": (Probit, PROBIT)}
 
 
-def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResults | NormalResults | WassersteinResults:
+def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | AnyResults:
     """Read a result that ``save`` wrote; it holds no rows.
 
     Parameters
@@ -41,7 +45,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | FlowResult
 
     Returns
     -------
-    BinaryResults, FlowResults, NormalResults or WassersteinResults
+    BinaryResults, FlowResults, NormalResults, TransportMapResults or WassersteinResults
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -12,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import Design, build_design
-from disteconometrics.data.formula import parse_formula
-from disteconometrics.errors import DataError, FileFormatError, FormulaError, OptionError, OutcomeError
+from disteconometrics.errors import FileFormatError, OptionError
+from disteconometrics.estimators.groups import Groups, read_groups
 from disteconometrics.estimators.specification import specify
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
@@ -29,7 +27,6 @@ __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults", "restore_wa
 Array = NDArray[np.float64]
 
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
-MOST_ROWS = 5_000_000  # after frequency weights are written out
 
 
 @dataclass(frozen=True, init=False)
@@ -131,7 +128,7 @@ class WassersteinDistance:
             isinstance(permutations, bool) or not isinstance(permutations, (int, np.integer)) or permutations < 0
         ):
             raise OptionError(f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test.")
-        rows = _read(self, data, cluster)
+        rows = read_groups(self, data, cluster)
         sequence = seed_sequence(seed)
         pairs = tuple(combinations(range(len(rows.samples)), 2))
         found = []
@@ -149,117 +146,7 @@ class WassersteinDistance:
         return WassersteinResults(self, tuple(found), facts, cluster, told, rows)
 
 
-# ---- rows --------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    """Samples by group, their labels, names of outcomes and of the group, rows given."""
-
-    samples: tuple[two.Sample, ...]
-    labels: tuple[str, ...]
-    outcomes: tuple[str, ...]
-    group: str
-    given: int
-
-
-def _summands(text: str) -> list[str]:
-    """Parts of a left side between plus signs outside brackets and backticks."""
-    parts, depth, quoted = [""], 0, False
-    for c in text:
-        quoted ^= c == "`"
-        depth += 0 if quoted else (c in "([") - (c in ")]")
-        if c == "+" and not depth and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += c
-    return [part.strip() for part in parts]
-
-
-def _parts(formula: str) -> tuple[tuple[str, ...], str]:
-    """Outcomes on the left side, and the column of groups on the right."""
-    if not isinstance(formula, str) or formula.count("~") != 1:
-        raise FormulaError(f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken jointly.")
-    left, right = formula.split("~")
-    outcomes = _summands(left)
-    parsed = parse_formula(f"{outcomes[0]} ~ {right}")
-    group = parsed.factors[0].node if len(parsed.factors) == 1 else None
-    if isinstance(group, ast.Call) and getattr(group.func, "id", "") == "C" and len(group.args) == 1:
-        group = group.args[0]
-    if not isinstance(group, ast.Name) or parsed.has_dot or len(parsed.terms) > 2:
-        raise FormulaError(f"{formula!r}: the right side must be one column of groups, as in 'y ~ group'.")
-    return tuple(outcomes), group.id
-
-
-def _read(model: WassersteinDistance, data: Any, cluster: str | None) -> _Groups:
-    outcomes, group = _parts(model.formula)
-    quoted = f"`{group}`" if not group.isidentifier() else group
-    designs = [
-        build_design(f"{y} ~ {quoted}", data, outcome="numeric", weights=model.weights, weight_type=model.weight_type)
-        for y in outcomes
-    ]
-    given = designs[0].rows.given
-    places = [np.arange(given) if d.kept is None else d.kept for d in designs]
-    kept = places[0]
-    for other in places[1:]:
-        kept = np.intersect1d(kept, other)
-    Y = np.column_stack([d.y[np.searchsorted(at, kept)] for d, at in zip(designs, places, strict=True)])
-    first, at = designs[0], np.searchsorted(places[0], kept)
-    if model.scale is not None:
-        Y = Y / _pooled(Y, outcomes)
-    weights = None if first.weights is None else first.weights[at]
-    codes, labels = _levels(first.column(group, "group").iloc[at], group)
-    clusters = None if cluster is None else _clusters(first, cluster, at, codes, labels)
-    samples = []
-    for g in range(len(labels)):
-        mine = codes == g
-        rows, w = Y[mine], None if weights is None else weights[mine]
-        c = None if clusters is None else np.unique(clusters[mine], return_inverse=True)[1].reshape(-1)
-        if w is not None and model.weight_type == "frequency":
-            if w.sum() > MOST_ROWS:
-                raise OptionError(f"Frequency weights stand for {w.sum():.0f} rows; at most {MOST_ROWS:,} are compared.")
-            copies = np.rint(w).astype(np.intp)
-            rows, c, w = np.repeat(rows, copies, axis=0), None if c is None else np.repeat(c, copies), None
-        if len(rows) < 2:
-            raise DataError(f"Group {group} = {labels[g]} has {len(rows)} row; a law needs at least two.")
-        samples.append(two.Sample(rows, None if w is None else w / w.sum(), c))
-    return _Groups(tuple(samples), labels, outcomes, group, given)
-
-
-def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
-    sd = Y.std(axis=0, ddof=1)
-    for name, value in zip(outcomes, sd, strict=True):
-        if not value > 0:
-            raise OutcomeError(f"The outcome {name!r} has no variation, so it has no standard deviation to divide by.")
-    return np.asarray(sd)
-
-
-def _levels(column: pd.Series, group: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.remove_unused_categories()
-        codes, levels = column.cat.codes.to_numpy(), list(column.cat.categories)
-    else:
-        codes, found = pd.factorize(column, sort=True)
-        levels = list(found)
-    if len(levels) < 2:
-        raise DataError(f"The group column {group!r} has the single value {levels[0]!r} among the rows used; two are compared.")
-    if len(levels) > 12:
-        raise DataError(
-            f"The group column {group!r} has {len(levels)} values; name at most 12 groups, or cut a number into classes."
-        )
-    labels = tuple(f"{v:g}" if isinstance(v, (float, np.floating)) else str(v) for v in levels)
-    return np.asarray(codes, dtype=np.intp), labels
-
-
-def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArray[np.intp], labels: tuple[str, ...]) -> Any:
-    codes = design.codes([cluster], role="cluster")[0][at]
-    pairs = np.unique(np.column_stack([codes, groups]), axis=0)
-    if len(pairs) > len(np.unique(codes)):
-        raise OptionError(f"Clusters of {cluster!r} lie in several groups; permuting clusters as a whole needs each within one.")
-    few = [labels[g] for g in range(len(labels)) if np.sum(pairs[:, 1] == g) < 2]
-    if few:
-        raise OptionError(f"Group {few[0]} has a single cluster of {cluster!r}; each group needs at least two.")
-    return codes
+# ---- one pair ----------------------------------------------------------------------------------------------------------------
 
 
 def _draws(model: WassersteinDistance, rows: int, wanted: int | None) -> int:
@@ -268,9 +155,6 @@ def _draws(model: WassersteinDistance, rows: int, wanted: int | None) -> int:
             raise OptionError("Rows with sampling weights cannot change groups, so there is no permutation test; leave it out.")
         return 0
     return int(wanted) if wanted is not None else MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
-
-
-# ---- one pair ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -403,7 +287,7 @@ class WassersteinResults(Estimated):
     facts: dict[str, Any]
     cluster: str | None
     seed: Any
-    rows: _Groups | None = field(repr=False, default=None)
+    rows: Groups | None = field(repr=False, default=None)
 
     @property
     def estimates(self) -> Estimates:

@@ -21,7 +21,7 @@ from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, WIDTH, _axes, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["cdf_area", "kl_integrand", "plot_groups", "qq"]
+__all__ = ["cdf_area", "kl_integrand", "plot_groups", "plot_map", "qq"]
 
 Array = NDArray[np.float64]
 
@@ -286,3 +286,50 @@ def plot_groups(result: Any, kind: str, *, ax: Axes | None = None) -> Axes:
     laws = [Empirical(s.rows[:, 0], s.mass) for s in samples]
     labels = [f"{facts['group']} = {label}" for label in result.rows.labels]
     return known[kind](*laws, labels=labels, xlabel=facts["outcomes"][0], ax=ax)
+
+
+def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
+    """Draw quantile effects or the map between two groups with the uniform band; see `TransportMapResults.plot`.
+
+    Raises
+    ------
+    NeedsData, OptionError, WithheldError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> rng = np.random.default_rng(1)
+    >>> res = de.TransportMap("y ~ g").fit({"y": rng.normal(size=80) + np.repeat([0, 1], 40), "g": np.repeat([0, 1], 40)})
+    >>> ax = res.plot()
+    >>> ax.get_ylabel(), ax.data.columns.tolist()[-2:]
+    ('effect on the quantile of y', ['band_low', 'band_high'])
+    >>> plt.close(ax.figure)
+    """
+    if kind not in ("qte", "map"):
+        raise OptionError(f"kind={kind!r} is not known; use 'qte' or 'map'.")
+    outcome, group, labels = result.facts["outcomes"][0], result.facts["group"], result.facts["labels"]
+    if kind == "qte":
+        low, high = result.model.index_set
+        data = result.qte(np.linspace(low, high, 181), level=level).reset_index()
+        x, names = data["level"], ("level of the quantile", f"effect on the quantile of {outcome}")
+    else:
+        data = result.map(level=level)
+        x, names = data["y"], (f"{outcome}, {group} = {labels[0]}", f"{outcome}, {group} = {labels[1]}")
+    axes: Any = _axes(ax, 0.72 * WIDTH if kind == "qte" else WIDTH)
+    finite = data.replace([np.inf, -np.inf], np.nan)
+    ends = finite[["estimate", "band_low", "band_high"]].to_numpy()
+    floor, ceiling = float(np.nanmin(ends)), float(np.nanmax(ends))
+    low_edge, high_edge = (finite[c].fillna(v) for c, v in (("band_low", floor), ("band_high", ceiling)))
+    axes.fill_between(x, low_edge, high_edge, step="post", color=ACCENT, alpha=0.2, linewidth=0)
+    if kind == "qte":
+        axes.axhline(0, color=DARK, linewidth=0.7)
+    else:
+        line = [float(x.min()), float(x.max())]
+        axes.plot(line, line, color=DARK, linewidth=0.7)
+    axes.step(x, data["estimate"], where="post", color=ACCENT, linewidth=1.6)
+    axes.margins(x=0)
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.data = data
+    return cast("Axes", axes)

@@ -1,0 +1,136 @@
+"""`TransportMap`: quantile effects, their limits and bands, the map, counterfactual outcomes, files, bad input."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from scipy import stats
+
+import disteconometrics as de
+from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.inference.quantile_bands import critical_deviation, left_inverse, quantile_limits
+
+
+def table(n: int = 100, m: int = 150, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([rng.normal(size=n), 1 + 2 * rng.normal(size=m)])
+    return {"y": y, "z": rng.normal(size=n + m), "g": np.repeat(["c", "t"], (n, m))}
+
+
+def test_effects_are_differences_of_left_inverse_quantiles() -> None:
+    d = table()
+    levels = [0.05, 0.3, 0.5, 0.77]
+    found = de.TransportMap("y ~ g").fit(d).qte(levels)
+    expected = [
+        np.quantile(d["y"][d["g"] == "t"], v, method="inverted_cdf")
+        - np.quantile(d["y"][d["g"] == "c"], v, method="inverted_cdf")
+        for v in levels
+    ]
+    assert found["estimate"].to_numpy() == pytest.approx(expected, abs=0)
+    assert (found.band_low <= found.conf_low).all()
+    assert (found.conf_high <= found.band_high).all()
+
+
+def test_limits_of_a_quantile_are_those_of_the_score_test() -> None:
+    ordered, level = np.arange(1.0, 201.0), 0.3
+    low, high = quantile_limits(ordered, np.array([level]), 1.96)
+    at = (ordered - 1, ordered)  # Fₙ before and at each value, in counts
+    inside = [np.abs(k / 200 - level) <= 1.96 * np.sqrt(level * (1 - level) / 200) for k in at]
+    kept = ordered[inside[0] | inside[1]]
+    assert (low[0], high[0]) == (kept[0], kept[-1])
+    assert left_inverse(ordered, np.array([0.07 * 3 / 3]))[0] == 14  # 0.07 · 200 = 14.000000000000002
+
+
+def test_the_critical_value_is_that_of_the_largest_deviation() -> None:
+    rng, n, c = np.random.default_rng(9), 300, critical_deviation(300, 0.05, 0.95, 0.9)
+    t = np.linspace(0.05, 0.95, 2001)
+    hits = 0
+    for _ in range(1000):
+        F = np.searchsorted(np.sort(rng.random(n)), t, side="right") / n
+        hits += np.max(np.abs(F - t) / np.sqrt(t * (1 - t) / n)) <= c
+    assert hits / 1000 == pytest.approx(0.9, abs=3.5 * np.sqrt(0.09 / 1000))
+
+
+def test_the_map_of_a_shift_and_the_counterfactual() -> None:
+    x = np.random.default_rng(1).normal(size=80)
+    d = {"y": np.concatenate([x, 3 + 2 * np.sort(x)[::-1]]), "g": np.repeat([0, 1], 80)}
+    res = de.TransportMap("y ~ g").fit(d)
+    np.testing.assert_allclose(res.counterfactual(), 3 + 2 * x, rtol=1e-12)
+    at = np.sort(x)[5:70:7]
+    found = res.map(at)
+    np.testing.assert_allclose(found.estimate, 3 + 2 * at, rtol=1e-12)
+    assert (found.band_low <= found.estimate).all()
+    assert (found.estimate <= found.band_high).all()
+    assert res.mean_difference["estimate"] == pytest.approx(3 + x.mean(), rel=1e-12)
+    joint = de.TransportMap("y + z ~ g").fit({**d, "z": np.concatenate([x**2, x**2])})
+    assert joint.counterfactual().shape == (80, 2)
+    with pytest.raises(WithheldError):
+        joint.qte()
+    assert "z" in str(joint.summary())
+
+
+def test_weights_files_tables_and_pictures() -> None:
+    d = table()
+    w = np.arange(250) % 3 + 1
+    weighted = de.TransportMap("y ~ g", weights="w", weight_type="frequency").fit({**d, "w": w})
+    rows = de.TransportMap("y ~ g").fit({k: np.repeat(v, w) for k, v in d.items()})
+    pd.testing.assert_frame_equal(weighted.qte(), rows.qte())
+    res, file = de.TransportMap("y ~ g").fit(pd.DataFrame(d)), io.BytesIO()
+    res.save(file)
+    file.seek(0)
+    loaded = de.load(file)
+    assert str(loaded.summary()) == str(res.summary())
+    np.testing.assert_array_equal(loaded.conf_int(level=0.9), res.conf_int(level=0.9))
+    for call in (loaded.counterfactual, loaded.qte, lambda: loaded.conf_int(level=0.8)):
+        with pytest.raises(NeedsData):
+            call()
+    for form in (str(res.summary()), res.summary().as_html(), res.summary().as_latex()):
+        assert "0.5" in form
+        assert "Difference of means" in form
+    for kind in ("qte", "map"):
+        ax = res.plot(kind)
+        assert ax.data.notna().to_numpy().any()
+        plt.close(ax.figure)
+
+
+def test_bad_input() -> None:
+    d = table()
+    with pytest.raises(DataError, match="3 values"):
+        de.TransportMap("y ~ g").fit({**d, "g": np.arange(250) % 3})
+    for wrong in ({"index_set": (0.9, 0.1)}, {"index_set": 0.5}, {"weights": "w", "weight_type": "sampling"}):
+        with pytest.raises(OptionError):
+            de.TransportMap("y ~ g", **wrong)
+    res = de.TransportMap("y ~ g").fit(d)
+    for call in (lambda: res.qte(1.5), lambda: res.qte([]), lambda: res.map(np.nan), lambda: res.plot("qq")):
+        with pytest.raises(OptionError):
+            call()
+
+
+def draw(rng: np.random.Generator, n: int, heaped: bool) -> tuple[np.ndarray, np.ndarray]:
+    x, y = rng.normal(size=n), 1 + 1.5 * rng.normal(size=n)
+    return (np.round(2 * x) / 2, np.round(2 * y) / 2) if heaped else (x, y)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(
+    ("heaped", "reps"), [(False, 150), (True, 150)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)]
+)
+def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
+    """Bands, stated first: uniform 95 % bands cover at least .95 (less three Monte Carlo errors), pointwise limits .925."""
+    levels = np.linspace(0.05, 0.95, 91)
+    u = stats.norm.ppf(levels)
+    truth = (np.ceil(2 * (1 + 1.5 * u) - 0.5) - np.ceil(2 * u - 0.5)) / 2 if heaped else 1 + 0.5 * u
+    whole, points = 0, np.zeros(len(levels))
+    for r in range(reps):
+        x, y = draw(np.random.default_rng([5, r]), 300, heaped)
+        t = de.TransportMap("y ~ g").fit({"y": np.concatenate([x, y]), "g": np.repeat([0, 1], 300)}).qte(levels)
+        whole += bool(((t.band_low - 1e-9 <= truth) & (truth <= t.band_high + 1e-9)).all())
+        points += (t.conf_low - 1e-9 <= truth) & (truth <= t.conf_high + 1e-9)
+    if reps > 1000:
+        print(heaped, whole / reps, points.min() / reps)
+    assert whole / reps >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / reps)
+    assert points.min() / reps >= 0.925 - 3.5 * np.sqrt(0.07 / reps)
