@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Real
 from typing import IO, Any
@@ -154,26 +154,32 @@ def _repeated(ordered: Array) -> Array:
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
-def _effects(model: TransportMap, groups: Groups, levels: Array, level: float) -> Array:
-    """Estimate, standard error, limits and uniform band (k, 6) of the quantile effects at ``levels``."""
-    ordered = [np.sort(s.rows[:, 0]) for s in groups.samples]
-    z = normal_critical(level)
+def _limits(
+    ordered: Sequence[Array], levels: Array, level: float, critical: Callable[[int, float], float]
+) -> tuple[Array, Array]:
+    """Limits of the effects at ``levels``: margins add up as squares, or all ends are joined where a repeated value is near."""
     estimates = [left_inverse(s, levels) for s in ordered]
-    pointwise = [(e, *quantile_limits(s, levels, z)) for e, s in zip(estimates, ordered, strict=True)]
-    low, high = difference_limits(pointwise[1], pointwise[0], joint=False)
-    bands, heaped = {}, np.zeros(len(levels), dtype=bool)
+    found, heaped = {}, np.zeros(len(levels), dtype=bool)
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
         sides = []
         for e, s in zip(estimates, ordered, strict=True):
-            ends = quantile_limits(s, levels, critical_deviation(len(s), *model.index_set, share))
+            ends = quantile_limits(s, levels, critical(len(s), share))
             again = _repeated(s)
             heaped |= np.searchsorted(again, ends[0], side="left") < np.searchsorted(again, ends[1], side="right")
             sides.append((e, *ends))
-        bands[joint] = difference_limits(sides[1], sides[0], joint=joint)
-    band_low, band_high = (np.where(heaped, bands[True][i], bands[False][i]) for i in (0, 1))
+        found[joint] = difference_limits(sides[1], sides[0], joint=joint)
+    return np.where(heaped, found[True][0], found[False][0]), np.where(heaped, found[True][1], found[False][1])
+
+
+def _effects(model: TransportMap, groups: Groups, levels: Array, level: float) -> Array:
+    """Estimate, standard error, limits and uniform band (k, 6) of the quantile effects at ``levels``."""
+    ordered = [np.sort(s.rows[:, 0]) for s in groups.samples]
+    estimate = left_inverse(ordered[1], levels) - left_inverse(ordered[0], levels)
+    low, high = _limits(ordered, levels, level, lambda n, share: normal_critical(share))
+    bands = _limits(ordered, levels, level, lambda n, share: critical_deviation(n, *model.index_set, share))
     outside = (levels < model.index_set[0]) | (levels > model.index_set[1])
-    band_low, band_high = np.where(outside, np.nan, band_low), np.where(outside, np.nan, band_high)
-    return np.column_stack([estimates[1] - estimates[0], (high - low) / (2 * z), low, high, band_low, band_high])
+    error = (high - low) / (2 * normal_critical(level))
+    return np.column_stack([estimate, error, low, high, *(np.where(outside, np.nan, end) for end in bands)])
 
 
 @dataclass(frozen=True, eq=False)
