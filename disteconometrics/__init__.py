@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.flow_density import FlowDensity, MonotoneSpline
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
+    from disteconometrics.estimators.minimum_wasserstein import MinimumWasserstein
     from disteconometrics.estimators.normal import NormalRegression
     from disteconometrics.estimators.probit import Probit
     from disteconometrics.estimators.transport_map import TransportMap
@@ -46,6 +47,7 @@ __all__ = [
     "Logistic",
     "Logit",
     "LogitMap",
+    "MinimumWasserstein",
     "Mixture",
     "MonotoneSpline",
     "MonteCarlo",
@@ -89,6 +91,7 @@ _HOME = {
     "Logistic": "disteconometrics.distributions.families",
     "Logit": "disteconometrics.estimators.logit",
     "LogitMap": "disteconometrics.distributions.maps",
+    "MinimumWasserstein": "disteconometrics.estimators.minimum_wasserstein",
     "Mixture": "disteconometrics.distributions.mixture",
     "MonotoneSpline": "disteconometrics.estimators.flow_density",
     "MonteCarlo": "disteconometrics.simulate.study",

@@ -1,4 +1,4 @@
-"""The demonstration: ``python -m disteconometrics`` prints a logit and a conditional density of real data, and draws both."""
+"""The demonstration: ``python -m disteconometrics`` prints a logit, a conditional density and a comparison of two groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write(axes: Any, name: str) -> None:
 
 
 def main() -> None:
-    """Fit Fair's affairs by a logit and Engel's food expenditure by a density, print both tables, and draw them."""
+    """Fit Fair's affairs by a logit and Engel's food expenditure by a density, draw both, and compare years of marriage."""
     res = de.Logit(FORMULA).fit(de.datasets.fair(), cov="HC1")
     print(res.summary())
     print("\nOdds ratios\n" + res.odds_ratios().round(3).to_string())
@@ -35,6 +35,9 @@ def main() -> None:
         + food.at({"income": [500.0, 1000.0, 2000.0]}, ["q[0.1]", "q[0.5]", "q[0.9]"]).round(1).to_string()
     )
     write(food.plot_fan("income"), FAN)
+
+    years = de.WassersteinDistance("yrs_married ~ affair", p=1).fit(de.datasets.fair(), seed=1)
+    print(f"\n{years.summary()}")
 
 
 if __name__ == "__main__":

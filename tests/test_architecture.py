@@ -55,6 +55,7 @@ PICTURES = {
     "estimators.flow_density.FlowResults.plot_effect",
     "estimators.flow_density.FlowResults.plot_fan",
     "estimators.margins.MarginsResults.plot",
+    "estimators.minimum_wasserstein.MinimumWassersteinResults.plot",
     "estimators.transport_map.TransportMapResults.plot",
     "estimators.wasserstein.WassersteinResults.plot",
 }
@@ -509,6 +510,8 @@ BETWEEN_ROOMS = {
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "estimators.normal.restore_normal",
     "estimators.groups.Groups",
+    "estimators.minimum_wasserstein.restore_minimum_wasserstein",
+    *(f"inference.minimum_distance.{name}" for name in ("Bounds", "Match", "Matched", "match")),
     "estimators.transport_map.restore_transport_map",
     *(f"estimators.wasserstein.{name}" for name in ("GroupPair", "restore_wasserstein")),
     *(

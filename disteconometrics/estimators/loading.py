@@ -15,6 +15,7 @@ from disteconometrics.estimators.binary import BinaryResults, restore
 from disteconometrics.estimators.binary_fit import FitFacts
 from disteconometrics.estimators.flow_density import FlowResults, restore_flow
 from disteconometrics.estimators.logit import Logit
+from disteconometrics.estimators.minimum_wasserstein import MinimumWassersteinResults, restore_minimum_wasserstein
 from disteconometrics.estimators.normal import NormalResults, restore_normal
 from disteconometrics.estimators.probit import Probit
 from disteconometrics.estimators.transport_map import TransportMapResults, restore_transport_map
@@ -25,10 +26,11 @@ from disteconometrics.report.archive import read_archive
 
 __all__ = ["load"]
 
-AnyResults: TypeAlias = FlowResults | NormalResults | TransportMapResults | WassersteinResults
+AnyResults: TypeAlias = FlowResults | MinimumWassersteinResults | NormalResults | TransportMapResults | WassersteinResults
 
 _WHOLE: dict[str, Callable[[Any, Any], AnyResults]] = {
     "FlowDensity": restore_flow,
+    "MinimumWasserstein": restore_minimum_wasserstein,
     "NormalRegression": restore_normal,
     "TransportMap": restore_transport_map,
     "WassersteinDistance": restore_wasserstein,
@@ -45,7 +47,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | AnyResults
 
     Returns
     -------
-    BinaryResults, FlowResults, NormalResults, TransportMapResults or WassersteinResults
+    The results class of the estimator that was saved.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, WIDTH, _axes, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["cdf_area", "kl_integrand", "plot_groups", "plot_map", "qq"]
+__all__ = ["cdf_area", "kl_integrand", "plot_groups", "plot_map", "plot_simulated", "qq"]
 
 Array = NDArray[np.float64]
 
@@ -333,3 +333,24 @@ def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = N
     axes.set_ylabel(names[1])
     axes.data = data
     return cast("Axes", axes)
+
+
+def plot_simulated(result: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw quantiles of the data against those of a simulator at its estimate; see `MinimumWassersteinResults.plot`.
+
+    Raises
+    ------
+    NeedsData
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> model = de.MinimumWasserstein("y ~ 1", lambda theta, x, z: theta[0] + theta[1] * z, start=[0.0, 1.0])
+    >>> ax = model.fit({"y": np.random.default_rng(1).normal(size=100)}, seed=1).plot()
+    >>> ax.get_ylabel()
+    'quantile of y, data'
+    >>> plt.close(ax.figure)
+    """
+    law, outcome = result.distribution(), result.facts["outcome"]
+    return qq(law, Empirical(result.problem.y), labels=("simulated", "data"), xlabel=outcome, ax=ax)

@@ -1,0 +1,200 @@
+"""Minimum-Wasserstein estimation: least squares between the quantiles of data and of simulated data.
+
+On the line W2² is the mean squared difference of order statistics, so its minimum over the parameters of a simulator is a
+nonlinear least-squares problem; with covariates the same holds for projections of (y, x) on fixed directions.  Random numbers
+are common to all parameters, one number a row on a grid of quantiles, so that the problem is smooth.
+
+References
+----------
+Bernton, Jacob, Gerber, Robert (2019), On parameter estimation with the Wasserstein distance, Information and Inference 8,
+doi:10.1093/imaiai/iaz003.
+Bassetti, Bodini, Regazzini (2006), On minimum Kantorovich distance estimators, Statistics and Probability Letters 76,
+doi:10.1016/j.spl.2006.02.001.
+LaRiccia, Wehrly (1985), Asymptotic properties of a family of minimum quantile distance estimators, Journal of the American
+Statistical Association 80, doi:10.1080/01621459.1985.10478178.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+__all__ = ["Bounds", "Match", "Matched", "match"]
+
+Array = NDArray[np.float64]
+
+STEP = 1e-5  # of numerical derivatives, relative
+FAR = 1e8  # stands for outcomes that are not finite, in units of the data's spread
+SINGULAR = 1e-10  # smallest over largest eigenvalue of the scaled information
+
+
+class Bounds(NamedTuple):
+    """Lower and upper ends (k,), infinite where there are none; parameters are free on the scale of `to_free`."""
+
+    low: Array
+    high: Array
+
+    def to_free(self, theta: Array) -> Array:
+        """Logs and logits of parameters with one and with two ends."""
+        low, high = np.isfinite(self.low), np.isfinite(self.high)
+        out = theta.astype(np.float64)
+        if not (low | high).any():
+            return out
+        both, one, other = low & high, low & ~high, high & ~low
+        share = (theta[both] - self.low[both]) / (self.high[both] - self.low[both])
+        out[both] = np.log(share / (1 - share))
+        out[one], out[other] = np.log(theta[one] - self.low[one]), -np.log(self.high[other] - theta[other])
+        return out
+
+    def to_theta(self, free: Array) -> Array:
+        """The way back."""
+        low, high = np.isfinite(self.low), np.isfinite(self.high)
+        out = free.astype(np.float64)
+        if not (low | high).any():
+            return out
+        both, one, other = low & high, low & ~high, high & ~low
+        with np.errstate(over="ignore"):
+            out[both] = self.low[both] + (self.high[both] - self.low[both]) / (1 + np.exp(-free[both]))
+            out[one], out[other] = self.low[one] + np.exp(free[one]), self.high[other] - np.exp(-free[other])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """The problem: outcomes (n,), covariates (n, K) or None, ``simulate`` from parameters to outcomes (S·n,), S copies of the
+    rows one below the other, share of ``trim`` left out at both ends, directions (L, 1 + K), whether the random numbers are a
+    grid of quantiles (and cost no variance)."""
+
+    y: Array
+    X: Array | None
+    simulate: Callable[[Array], Array]
+    copies: int
+    trim: float
+    directions: Array
+    exact: bool
+
+    @cached_property
+    def spread(self) -> float:
+        """Interquartile range of the outcome over that of a normal law; the standard deviation where it is zero."""
+        low, high = np.quantile(self.y, [0.25, 0.75])
+        return float((high - low) / 1.349 if high > low else self.y.std())
+
+    def kept(self) -> NDArray[np.bool_]:
+        """Order statistics (n,) that count."""
+        u = (np.arange(len(self.y)) + 0.5) / len(self.y)
+        return np.asarray((u >= self.trim) & (u <= 1 - self.trim))
+
+    def projected(self, y: Array) -> Array:
+        """Projections (L, n) or (L, S·n) of outcomes, in units of the data's spread, and covariates in standard deviations."""
+        base: Array = np.outer(self.directions[:, 0] / self.spread, y)
+        return base if self.X is None else base + np.tile(self._covariates, len(y) // len(self.y))
+
+    @cached_property
+    def _covariates(self) -> Array:
+        """What the covariates add to the projections (L, n)."""
+        assert self.X is not None
+        sd = self.X.std(axis=0)
+        Z = (self.X - self.X.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
+        return np.asarray(self.directions[:, 1:] @ Z.T)
+
+    def outcomes(self, theta: Array) -> Array:
+        """Simulated outcomes (S·n,), those that are not finite put far away."""
+        with np.errstate(all="ignore"):
+            y = self.simulate(theta)
+        return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, FAR * self.spread)
+
+    def curves(self, theta: Array) -> Array:
+        """Simulated order statistics (L, n): means of S of them each."""
+        v = self.projected(self.outcomes(theta))
+        v.sort(axis=1)
+        return v if self.copies == 1 else np.asarray(v.reshape(len(v), len(self.y), self.copies).mean(axis=2))
+
+
+class Matched(NamedTuple):
+    """Estimates (k,), covariance (k, k), W2² of the kept part in squared units of the outcome.
+
+    Besides: whether the search converged, the cost that each start found, whether the information is singular.
+    """
+
+    theta: Array
+    covariance: Array
+    cost: float
+    converged: bool
+    costs: tuple[float, ...]
+    singular: bool
+
+
+def _jacobian(m: Match, theta: Array) -> Array:
+    """Derivatives (L, n, k) of the simulated order statistics, central differences."""
+    columns = []
+    for j in range(len(theta)):
+        h = STEP * max(abs(theta[j]), 1e-2)
+        step = np.zeros(len(theta))
+        step[j] = h
+        columns.append((m.curves(theta + step) - m.curves(theta - step)) / (2 * h))
+    return np.stack(columns, axis=2)
+
+
+def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Generator) -> Matched:
+    """Estimate the parameters by Levenberg and Marquardt's method from several starts.
+
+    Parameters
+    ----------
+    m : Match.
+    start : (k,) float64 array inside the bounds.
+    bounds : Bounds.
+    starts : int, the first is ``start``, others are drawn around it.
+    rng : numpy Generator, for the other starts.
+
+    Returns
+    -------
+    Matched
+    """
+    target, kept = np.sort(m.projected(m.y), axis=1), m.kept()
+    count = kept.sum() * len(target)
+
+    def residuals(free: Array) -> Array:
+        return np.asarray((m.curves(bounds.to_theta(free)) - target)[:, kept].ravel() / np.sqrt(count))
+
+    first = bounds.to_free(start)
+    best: Any = None
+    costs = []
+    for i in range(starts):
+        free = first if i == 0 else first + rng.normal(size=len(first)) * 0.3 * np.maximum(np.abs(first), 1.0)
+        found = optimize.least_squares(residuals, free, method="lm", xtol=1e-8, ftol=1e-10, gtol=1e-12, max_nfev=400 * len(free))
+        costs.append(float(2 * found.cost) * m.spread**2)
+        if best is None or found.cost < best.cost * (1 - 1e-9):
+            best = found
+    theta = bounds.to_theta(best.x)
+    V, singular = _covariance(m, theta, target, kept)
+    return Matched(theta, V, min(costs), bool(best.status > 0), tuple(costs), singular)
+
+
+def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) -> tuple[Array, bool]:
+    """Sandwich covariance: influences are integrals of the derivatives over the quantile function.
+
+    Only where the random numbers are a grid: elsewhere chance in the derivatives makes the information too large.
+    """
+    n, k = len(m.y), len(theta)
+    J = _jacobian(m, theta)[0]
+    J[~kept] = 0.0
+    H = J.T @ J / n
+    size = np.sqrt(np.diagonal(H))
+    if not np.isfinite(H).all() or not (size > 0).all():
+        return np.full((k, k), np.nan), True
+    values = np.linalg.eigvalsh(H / np.outer(size, size))
+    if values[0] < SINGULAR * values[-1]:
+        return np.full((k, k), np.nan), True
+    if not m.exact:
+        return np.full((k, k), np.nan), False
+    psi = np.zeros((n, k))
+    np.cumsum((J[1:] + J[:-1]) / 2 * np.diff(target[0])[:, None], axis=0, out=psi[1:])
+    psi -= psi.mean(axis=0)
+    inverse = np.linalg.inv(H)
+    return inverse @ (psi.T @ psi / n) @ inverse / n, False

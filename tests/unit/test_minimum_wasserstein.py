@@ -1,0 +1,132 @@
+"""`MinimumWasserstein`: closed forms, coverage on the g-and-k law, fit test, files, what is refused and told."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+import disteconometrics as de
+from disteconometrics.errors import ConditioningWarning, ConvergenceWarning, DataError, NeedsData, OptionError
+from disteconometrics.inference.minimum_distance import Bounds
+from disteconometrics.transport import one_dim
+
+TRUE = np.array([3.0, 1.0, 2.0, 0.5])
+
+
+def line(theta, x, z):
+    return theta[0] + theta[1] * z
+
+
+def g_and_k(theta, x, z):
+    a, b, g, k = theta
+    return a + b * (1 + 0.8 * np.tanh(g * z / 2)) * (1 + z**2) ** k * z
+
+
+GK = de.MinimumWasserstein(
+    "y ~ 1", g_and_k, start={"a": 2.0, "b": 1.5, "g": 1.0, "k": 0.3}, bounds={"b": (0, None), "k": (-0.5, None)}
+)
+
+
+def test_a_location_scale_law_is_least_squares_on_order_statistics() -> None:
+    y = 2 + 3 * np.random.default_rng(1).gamma(2.0, size=301)
+    res = de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], trim=0, starts=1).fit({"y": y}, seed=1)
+    assert res.problem is not None
+    n = len(y)
+    z = np.sort(res.problem.simulate(np.array([0.0, 1.0])))
+    slope = z @ np.sort(y) / (z @ z)
+    np.testing.assert_allclose(res.params, [y.mean(), slope], rtol=1e-6)
+    assert res.bse.iloc[0] == pytest.approx(y.std() / np.sqrt(n), rel=1e-3)
+    distance = one_dim.wasserstein(y, res.problem.simulate(res.params.to_numpy()), 2).distance
+    assert res.distance == pytest.approx(distance, rel=1e-9)
+
+
+def test_bounds_go_there_and_back() -> None:
+    b = Bounds(np.array([-np.inf, 0.0, -np.inf, -1.0]), np.array([np.inf, np.inf, 5.0, 1.0]))
+    theta = np.array([3.0, 2.0, -4.0, 0.3])
+    np.testing.assert_allclose(b.to_theta(b.to_free(theta)), theta, rtol=1e-12)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("reps", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_coverage_on_the_g_and_k_law(reps: int) -> None:
+    """Band, stated first: each parameter covered with probability in [.92, .975]; no fit diverges."""
+    hits = np.zeros(4)
+    for r in range(reps):
+        y = g_and_k(TRUE, None, np.random.default_rng([4, r]).normal(size=500))
+        res = GK.fit({"y": y}, seed=1)
+        assert res.converged
+        assert np.abs(res.params - TRUE).max() < 3
+        low, high = res.conf_int().to_numpy().T
+        hits += (low <= TRUE) & (high >= TRUE)
+    if reps > 500:
+        print(hits / reps)
+    error = 3 * np.sqrt(0.92 * 0.08 / reps)
+    assert ((hits / reps >= 0.92 - error) & (hits / reps <= 0.975 + error)).all()
+
+
+def test_a_seed_repeats_and_covariates_are_matched_in_slices() -> None:
+    def model(theta, x, z):
+        return theta[0] + theta[1] * x[:, 0] + np.exp(theta[2]) * z
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=600)
+    d = {"y": 1 + 2 * x + 0.5 * rng.normal(size=600), "x": x}
+    spec = de.MinimumWasserstein("y ~ x", model, start={"c": 0.0, "slope": 0.0, "s": 0.0}, starts=1)
+    res = spec.fit(d, seed=5)
+    assert (res.params == spec.fit(d, seed=5).params).all()
+    np.testing.assert_allclose(res.params, [1, 2, np.log(0.5)], atol=0.12)
+    assert res.bse.isna().all()
+    assert "bootstrap" in str(res.summary())
+
+
+def test_the_fit_test_and_files() -> None:
+    rng = np.random.default_rng(7)
+    right = de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0])
+    assert right.fit({"y": rng.normal(size=200)}, seed=1).fit_test(99, seed=2).p_value > 0.05
+    res = right.fit({"y": rng.exponential(size=200)}, seed=1)
+    assert res.fit_test(99, seed=2).p_value == 0.01
+    plt.close(res.plot().figure)
+    file = io.BytesIO()
+    res.save(file)
+    file.seek(0)
+    loaded = de.load(file)
+    assert str(loaded.summary()) == str(res.summary())
+    for call in (loaded.fit_test, loaded.plot, loaded.distribution):
+        with pytest.raises(NeedsData):
+            call()
+
+
+def test_refused() -> None:
+    y = {"y": np.random.default_rng(1).normal(size=100)}
+    for wrong in ({"start": []}, {"start": [np.nan]}, {"noise": "t"}, {"trim": 0.3}, {"copies": 0}, {"starts": 0}):
+        with pytest.raises(OptionError):
+            de.MinimumWasserstein("y ~ 1", line, **{"start": [0.0, 1.0], **wrong})
+    for bounds in ({"nope": (0, 1)}, {"theta[0]": (1, 2)}, {"theta[0]": 3}):
+        with pytest.raises(OptionError):
+            de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], bounds=bounds)
+    with pytest.raises(OptionError, match="discrete outcome"):
+        de.MinimumWasserstein("y ~ 1", lambda t, x, z: np.round(t[0] + z), start=[0.0]).fit(y)
+    with pytest.raises(OptionError, match="one outcome a row"):
+        de.MinimumWasserstein("y ~ 1", lambda t, x, z: t[0], start=[0.0]).fit(y)
+    with pytest.raises(OptionError, match="not finite"):
+        de.MinimumWasserstein("y ~ 1", lambda t, x, z: np.log(t[0] + z), start=[0.0]).fit(y)
+    with pytest.raises(DataError, match="too few"):
+        de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0]).fit({"y": np.arange(8.0)})
+
+
+def test_told() -> None:
+    rng = np.random.default_rng(1)
+    with pytest.warns(ConditioningWarning):
+        res = de.MinimumWasserstein("y ~ 1", lambda t, x, z: t[0] + t[1] + z, start=[0.0, 1.0], starts=1).fit(
+            {"y": rng.normal(size=100)}
+        )
+    assert res.bse.isna().all()
+    bounded = de.MinimumWasserstein("y ~ 1", line, start={"m": 0.5, "s": 1.0}, bounds={"m": (0, None)}, starts=1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        bounded.fit({"y": rng.normal(size=100) - 2})
+    assert any(w.category is ConvergenceWarning and "at its bound 0" in str(w.message) for w in told)
