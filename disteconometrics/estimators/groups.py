@@ -19,6 +19,7 @@ __all__ = ["Groups", "read_groups"]
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e150  # of an outcome
 MOST_ROWS = 5_000_000  # after frequency weights are written out
 
 
@@ -87,6 +88,10 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
     for other in places[1:]:
         kept = np.intersect1d(kept, other)
     Y = np.column_stack([d.y[np.searchsorted(at, kept)] for d, at in zip(designs, places, strict=True)])
+    for name, column in zip(outcomes, Y.T, strict=True):
+        largest = float(np.abs(column).max(initial=0.0))
+        if largest > LARGEST or 0 < largest < 1 / LARGEST:
+            raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
     first, at = designs[0], np.searchsorted(places[0], kept)
     if model.scale is not None:
         Y = Y / _pooled(Y, outcomes)

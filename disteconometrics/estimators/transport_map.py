@@ -26,7 +26,7 @@ from disteconometrics.inference.quantile_bands import (
 )
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Section, Summary, number
+from disteconometrics.report.summary import Section, Summary, number, p_value
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults", "restore_transport_map"]
@@ -302,7 +302,8 @@ class TransportMapResults(Estimated):
         n = len(zero)  # score limits of F: the roots of (Fₙ − F)² = c²·F(1 − F)/n
         middle, half = (F + c0**2 / (2 * n)), c0 * np.sqrt(F * (1 - F) / n + c0**2 / (4 * n**2))
         F_low, F_high = (middle - half) / (1 + c0**2 / n), (middle + half) / (1 + c0**2 / n)
-        band_low, band_high = quantile_limits(one, F_low, c1)[0], quantile_limits(one, F_high, c1)[1]
+        band_low = quantile_limits(one, np.clip(F_low, 0, 1), c1)[0]
+        band_high = quantile_limits(one, np.clip(F_high, 0, 1), c1)[1]
         outside = np.clip(F, low, high) != F
         bands = {"band_low": np.where(outside, np.nan, band_low), "band_high": np.where(outside, np.nan, band_high)}
         return pd.DataFrame({"y": at, "estimate": np.where(F > 0, estimate, one[0]), **bands})
@@ -400,7 +401,7 @@ def _summary(r: TransportMapResults, level: float) -> Summary:
         heaped = "; where values repeat it joins the ends of both groups' bands" if f["tied"] else ""
         notes.append(f"The band holds for all levels from {low:g} to {high:g} at once{heaped}.")
         notes.append("Effects are on the law of the outcome; on persons only if everyone keeps her rank.")
-    rows = tuple((number(d[0]), number(d[1]), f"{d[0] / d[1]:.3f}", f"{d[2]:.1f}", f"{d[3]:.3f}") for d in f["differences"])
+    rows = tuple((number(d[0]), number(d[1]), f"{d[0] / d[1]:.3f}", f"{d[2]:.1f}", p_value(d[3])) for d in f["differences"])
     sections.append(
         Section(("estimate", "std_error", "t", "df", "p"), tuple(f["outcomes"]), rows, "Difference of means (unequal variances)")
     )

@@ -15,7 +15,7 @@ from disteconometrics.errors import FileFormatError, OptionError
 from disteconometrics.estimators.groups import Groups, read_groups
 from disteconometrics.estimators.specification import specify
 from disteconometrics.inference import two_samples as two
-from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
@@ -317,6 +317,23 @@ class WassersteinResults(Estimated):
     def nobs(self) -> int:
         """Rows used, frequency weights counted."""
         return int(self.facts["used"])
+
+    def test(self, hypotheses: Any) -> TestResult:
+        """Wald test of hypotheses on the shares, as texts; equal laws are tested by permutation, see `pvalue`.
+
+        Raises
+        ------
+        OptionError
+            If the hypotheses are no texts, or name a distance: its normal limit does not hold at zero.
+        """
+        texts = [hypotheses] if isinstance(hypotheses, str) else hypotheses
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) for t in texts):
+            raise OptionError("Hypotheses on shares are texts, such as 'location share = 0.5'.")
+        if any(name in t for t in texts for name in self.estimates.names if name.startswith("W")):
+            raise OptionError(
+                "The normal limit of a distance does not hold at zero: equal laws are tested by .pvalue; see conf_int()."
+            )
+        return super().test(hypotheses)
 
     def table(self) -> pd.DataFrame:
         """One row a pair: distance, error, limits, distance of halves, p-values of the permutation tests, by Holm, and of t."""

@@ -29,6 +29,7 @@ LABELS = {
     "llr": "LR statistic",
     "llr_pvalue": "LLR p-value",
 }
+DEFAULT = ("nobs", "llf", "prsquared", "covariance")
 STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
 
 Row = tuple[str, ...]
@@ -127,7 +128,7 @@ def compare(
     names: Sequence[str] | None = None,
     *,
     stars: bool = False,
-    statistics: Sequence[str] = ("nobs", "llf", "prsquared", "covariance"),
+    statistics: Sequence[str] | None = None,
 ) -> Comparison:
     """Put the estimates of several results into one table, standard errors in parentheses below.
 
@@ -137,7 +138,7 @@ def compare(
     names : names of the columns, (1), (2), … if None.
     stars : bool, mark p < 0.1, 0.05, 0.01 with one to three stars.
     statistics : attributes of the results to print below: ``"nobs"``, ``"llf"``, ``"prsquared"``, ``"aic"``, …, and
-        ``"covariance"`` for its label.
+        ``"covariance"`` for its label; None: those of nobs, llf, prsquared and covariance that there are.
 
     Returns
     -------
@@ -171,6 +172,8 @@ def compare(
         raise OptionError("compare takes a list of results, as in de.compare([first, second]).")
     results = tuple(results)
     names = tuple(f"({i})" for i in range(1, len(results) + 1)) if names is None else tuple(names)
+    if statistics is None:
+        statistics = [s for s in DEFAULT if any(hasattr(r, s) for r in results)]
     _check(results, names, statistics)
     estimates = [_estimates_of(r) for r in results]
     terms = tuple(dict.fromkeys(t for e in estimates for t in e.names))

@@ -165,6 +165,18 @@ def test_bad_input(formula, change, error, says) -> None:
         de.WassersteinDistance(formula).fit({**table(), **change}, permutations=0)
 
 
+def test_distances_are_not_tested_against_zero_by_the_normal_law() -> None:
+    res = MODEL.fit(table(), permutations=99, seed=1)
+    assert res.test("location share = 0.5").df == (1,)
+    for wrong in ("W2 = 0", ["location share = 0", "W2_squared = 1"], [[1, 0, 0, 0, 0]]):
+        with pytest.raises(OptionError):
+            res.test(wrong)
+    assert "W2" in str(de.compare([res, res]))
+    for scale in (1e160, 1e-160):
+        with pytest.raises(DataError, match="rescale"):
+            MODEL.fit({**table(), "y": scale * table()["y"]}, permutations=0)
+
+
 def test_bad_choices() -> None:
     for wrong in ({"p": 0.5}, {"p": "2"}, {"scale": "sd"}, {"weights": "w"}):
         with pytest.raises(OptionError):
