@@ -7,6 +7,7 @@ every row, and ``spec.outcome_values(table)``, the outcomes as the formula write
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
-from disteconometrics.errors import DataError, OptionError
+from disteconometrics.errors import DataError, DisteconometricsWarning, OptionError, warn_user
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -151,6 +152,11 @@ def cross_validate(
     OptionError, DataError
         If an argument is not as described, the left sides differ, or a fit in a fold fails (a note says which).
 
+    Warns
+    -----
+    DisteconometricsWarning
+        What fits and laws told, once for each estimator and class, with the number of folds and the first message.
+
     References
     ----------
     Gneiting, Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102,
@@ -170,17 +176,26 @@ def cross_validate(
     n = len(fold)
     found = {kind: np.full((n, len(given)), np.nan) for kind in ("log", "crps", "pit")}
     outcomes: dict[str, str] = {}
+    told: dict[tuple[str, type[Warning]], list[Any]] = {}
     for f in np.unique(fold):
         inside = np.flatnonzero(fold == f)
         train, test = take_rows(data, np.flatnonzero(fold != f)), take_rows(data, inside)
         for j, (name, estimator) in enumerate(given.items()):
-            try:
-                outcomes[name], columns = _held_out(estimator, train, test)
-            except Exception as e:
-                e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
-                raise
+            with warnings.catch_warnings(record=True) as raised:
+                warnings.simplefilter("always")
+                try:
+                    outcomes[name], columns = _held_out(estimator, train, test)
+                except Exception as e:
+                    e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
+                    raise
+            for category in {w.category for w in raised}:
+                told.setdefault((name, category), []).append(next(w.message for w in raised if w.category is category))
             for kind, values in zip(found, columns, strict=True):
                 found[kind][inside, j] = values
+    for (name, category), messages in told.items():
+        text = f"{name}, in {len(messages)} of {len(np.unique(fold))} folds: {messages[0]}"
+        ours = category if issubclass(category, DisteconometricsWarning) else DisteconometricsWarning
+        warn_user(ours(text, column=getattr(messages[0], "column", None), hint=getattr(messages[0], "hint", None)))
     sides = sorted(set(outcomes.values()))
     if len(sides) > 1:
         raise DataError(f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one left side.")

@@ -55,6 +55,10 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def _column(table: Mapping[str, Any], name: str) -> Array:
     try:
         return np.asarray(table[name], dtype=np.float64)

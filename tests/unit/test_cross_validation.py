@@ -10,7 +10,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics import scores
-from disteconometrics.errors import DisteconometricsError
+from disteconometrics.errors import DisteconometricsError, ExtrapolationWarning
 
 RNG = np.random.default_rng(5)
 N = 120
@@ -30,6 +30,12 @@ def test_scores_are_those_of_a_loop_by_hand() -> None:
         np.testing.assert_allclose(cv.crps["NormalRegression"][held], scores.crps(law, y), rtol=1e-12)
         np.testing.assert_allclose(cv.transforms["NormalRegression"][held], law.cdf(y), rtol=1e-12)
     assert cv.uniformity("NormalRegression").p_value > 1e-4
+
+
+def test_what_folds_tell_is_told_once() -> None:
+    with pytest.warns(ExtrapolationWarning, match=r"flow, in \d of 4 folds: .* outside") as told:
+        de.cross_validate({"flow": de.FlowDensity("y ~ x"), "line": LINE}, TABLE, folds=4, seed=1)
+    assert len(told) == 1
 
 
 def test_differences_are_paired() -> None:
