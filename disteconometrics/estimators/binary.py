@@ -34,7 +34,7 @@ from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.report.summary import Summary, estimates_section, number, p_value
+from disteconometrics.report.summary import Summary, estimates_section, number, p_value, rows_dropped
 from disteconometrics.simulate.self_check import SelfCheck, self_check
 
 __all__ = ["BinaryResults", "fit_binary", "restore"]
@@ -803,10 +803,7 @@ def _notes(r: BinaryResults) -> tuple[str, ...]:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")
     if not f.nested_null:
         notes.append("LLR p-value withheld: the model holds no constant, so the constant-only model is not nested in it.")
-    if f.given > f.rows:
-        causes = [f"NaN in {c} ({n})" for c, n in f.dropped.items() if n]
-        causes += [f"weight zero ({f.zero_weight})"] if f.zero_weight else []
-        notes.append(f"{f.given - f.rows} rows dropped: {', '.join(causes)}.")
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if f.penalty:
         notes.append(note(f.flic, f.nested_null, bool(r.df_model)))
     if f.separation:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from disteconometrics.report.summary import Section, Summary, estimates_section, number
+from disteconometrics.report.summary import Section, Summary, estimates_section, number, rows_dropped
 
 if TYPE_CHECKING:
     from disteconometrics.estimators.flow_density import FlowResults
@@ -108,10 +108,7 @@ def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
     if model.weights is not None:
         what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
         notes.append(f"Weights: {model.weights} ({what[str(model.weight_type)]}).")
-    if f.given > f.rows:
-        causes = [f"NaN in {c} ({n})" for c, n in f.dropped.items() if n]
-        causes += [f"weight zero ({f.zero_weight})"] if f.zero_weight else []
-        notes.append(f"{f.given - f.rows} rows dropped: {', '.join(causes)}.")
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if f.shared:
         notes.append(f.shared)
     if not f.converged:

@@ -25,13 +25,16 @@ MOST_ROWS = 5_000_000  # after frequency weights are written out
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Samples by group, their labels, names of outcomes and of the group, rows given."""
+    """Samples by group, labels, names of outcomes and of the group; rows given, used and of weight zero, missing by column."""
 
     samples: tuple[Sample, ...]
     labels: tuple[str, ...]
     outcomes: tuple[str, ...]
     group: str
     given: int
+    used: int
+    missing: dict[str, int]
+    zero_weight: int
 
 
 def _summands(text: str) -> list[str]:
@@ -111,7 +114,8 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
         if len(rows) < 2:
             raise DataError(f"Group {group} = {labels[g]} has {len(rows)} row; a law needs at least two.")
         samples.append(Sample(rows, None if w is None else w / w.sum(), c))
-    return Groups(tuple(samples), labels, outcomes, group, given)
+    missing = {name: n for d in designs for part in (d.rows.missing, d.rows.transformed) for name, n in part.items()}
+    return Groups(tuple(samples), labels, outcomes, group, given, len(kept), missing, first.rows.zero_weight)
 
 
 def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:

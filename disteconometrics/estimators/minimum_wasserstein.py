@@ -29,7 +29,7 @@ from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, 
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Summary, estimates_section, number
+from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
 from disteconometrics.transport.sliced import directions
 
 __all__ = ["MinimumWasserstein", "MinimumWassersteinResults", "restore_minimum_wasserstein"]
@@ -184,7 +184,13 @@ class MinimumWasserstein:
             problem, np.array([v for _, v in self.start]), _ends(self), self.starts, np.random.default_rng(sequence.spawn(1)[0])
         )
         _tell(self, found)
-        facts = {"given": design.rows.given, "rows": len(design.y), "outcome": design.spec.outcome.name, "copies": problem.copies}
+        facts = {
+            "missing": {**design.rows.missing, **design.rows.transformed},
+            "given": design.rows.given,
+            "rows": len(design.y),
+            "outcome": design.spec.outcome.name,
+            "copies": problem.copies,
+        }
         told = sequence.entropy if not isinstance(seed, np.random.Generator) else (sequence.entropy, sequence.spawn_key)
         return MinimumWassersteinResults(self, found, facts, told, problem)
 
@@ -391,6 +397,7 @@ class MinimumWassersteinResults(Estimated):
         other = sum(c > least * 1.01 + 1e-300 for c in self.found.costs)
         if other:
             notes.append(f"{other} of {len(self.found.costs)} starts ended at a larger distance; the least is shown.")
+        notes += rows_dropped(f["given"], f["rows"], f["missing"])
         return Summary("Minimum Wasserstein Results", (left, right), (estimates_section(self.estimates, level),), tuple(notes))
 
     def __str__(self) -> str:

@@ -33,7 +33,7 @@ from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Summary, estimates_section, number
+from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
 
 __all__ = ["NormalRegression", "NormalResults", "restore_normal"]
 
@@ -578,8 +578,5 @@ def _summary(r: NormalResults, level: float) -> Summary:
         notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
     if r.model.offset is not None:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")
-    if f.given > f.rows:
-        causes = [f"NaN in {c} ({n})" for c, n in f.dropped.items() if n]
-        causes += [f"weight zero ({f.zero_weight})"] if f.zero_weight else []
-        notes.append(f"{f.given - f.rows} rows dropped: {', '.join(causes)}.")
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     return Summary("Normal Regression Results", (left, right), sections, tuple(notes))

@@ -26,7 +26,7 @@ from disteconometrics.inference.quantile_bands import (
 )
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Section, Summary, number, p_value
+from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults", "restore_transport_map"]
@@ -138,6 +138,9 @@ class TransportMap:
         ]
         facts = {
             "given": groups.given,
+            "rows": groups.used,
+            "missing": groups.missing,
+            "zero_weight": groups.zero_weight,
             "sizes": [zero.size, one.size],
             "labels": list(groups.labels),
             "group": groups.group,
@@ -386,7 +389,7 @@ def _summary(r: TransportMapResults, level: float) -> Summary:
         ("Map", "quantiles matched" if len(f["outcomes"]) == 1 else "exact plan"),
     )
     right = (
-        ("Observations", f"{r.nobs} ({f['given']} given)"),
+        ("Observations", f"{r.nobs} ({f['given'] - f['rows']} dropped)"),
         ("From", f"{f['group']} = {zero} ({n})"),
         ("To", f"{f['group']} = {one} ({m})"),
     )
@@ -405,4 +408,5 @@ def _summary(r: TransportMapResults, level: float) -> Summary:
     sections.append(
         Section(("estimate", "std_error", "t", "df", "p"), tuple(f["outcomes"]), rows, "Difference of means (unequal variances)")
     )
+    notes += rows_dropped(f["given"], f["rows"], f["missing"], f["zero_weight"])
     return Summary("Transport Map, two groups", (left, right), tuple(sections), tuple(notes))

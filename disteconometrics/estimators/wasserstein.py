@@ -19,7 +19,7 @@ from disteconometrics.inference.estimates import Estimated, Estimates, TestResul
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Section, Summary, number, p_value
+from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults", "restore_wasserstein"]
@@ -139,6 +139,9 @@ class WassersteinDistance:
         told = sequence.entropy if not isinstance(seed, np.random.Generator) else (sequence.entropy, sequence.spawn_key)
         facts = {
             "given": rows.given,
+            "rows": rows.used,
+            "missing": rows.missing,
+            "zero_weight": rows.zero_weight,
             "used": sum(s.size for s in rows.samples),
             "outcomes": list(rows.outcomes),
             "group": rows.group,
@@ -462,7 +465,7 @@ def _summary(r: WassersteinResults, level: float) -> Summary:
         ("Formula", r.model.formula),
         ("Order", f"p = {r.model.p:g}"),
     ]
-    right = [("Observations", f"{r.nobs} ({r.facts['given']} given)")]
+    right = [("Observations", f"{r.nobs} ({r.facts['given'] - r.facts['rows']} dropped)")]
     notes: list[str] = []
     sections: list[Section] = []
     if len(r.pairs) == 1:
@@ -503,4 +506,5 @@ def _summary(r: WassersteinResults, level: float) -> Summary:
         notes.append(f"Sampling weights: {r.model.weights}; no permutation test.")
     if r.cluster:
         notes.append(f"Clusters of {r.cluster} are permuted as a whole, and errors sum over them.")
+    notes += rows_dropped(r.facts["given"], r.facts["rows"], r.facts["missing"], r.facts["zero_weight"])
     return Summary("Wasserstein Distance", (tuple(left), tuple(right)), tuple(sections), tuple(notes))

@@ -187,3 +187,14 @@ def test_bad_choices() -> None:
         MODEL.fit({**table(), "firm": np.arange(120) // 4}, cluster="firm")
     with pytest.raises(OptionError, match="single outcome"):
         de.WassersteinDistance("y + z ~ g", p=np.inf).fit(table(), permutations=0)
+
+
+def test_lost_rows_are_told() -> None:
+    d = table()
+    y = np.where(np.arange(120) < 7, np.nan, d["y"])
+    text = str(MODEL.fit({**d, "y": y}, permutations=0).summary())
+    assert "113 (7 dropped)" in text
+    assert "7 rows dropped: NaN in y (7)." in text
+    weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="sampling")
+    text = str(weighted.fit({**d, "w": np.arange(120) % 4}, seed=1).summary())
+    assert "30 rows dropped: weight zero (30)." in text
