@@ -149,7 +149,7 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
     m : Match.
     start : (k,) float64 array inside the bounds.
     bounds : Bounds.
-    starts : int, the first is ``start``, others are drawn around it.
+    starts : int, at most; the first is ``start``, others are drawn around it until two agree.
     rng : numpy Generator, for the other starts.
 
     Returns
@@ -169,8 +169,11 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
         free = first if i == 0 else first + rng.normal(size=len(first)) * 0.3 * np.maximum(np.abs(first), 1.0)
         found = optimize.least_squares(residuals, free, method="lm", xtol=1e-8, ftol=1e-10, gtol=1e-12, max_nfev=400 * len(free))
         costs.append(float(2 * found.cost) * m.spread**2)
+        agree = best is not None and abs(found.cost - best.cost) <= 1e-6 * best.cost
         if best is None or found.cost < best.cost * (1 - 1e-9):
             best = found
+        if agree:
+            break
     theta = bounds.to_theta(best.x)
     V, singular = _covariance(m, theta, target, kept)
     return Matched(theta, V, min(costs), bool(best.status > 0), tuple(costs), singular)

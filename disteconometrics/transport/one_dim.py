@@ -184,14 +184,15 @@ def pieces(a: Array | None, b: Array | None, n: int, m: int) -> tuple[Places, Pl
     both = np.concatenate(ends)
     order = np.argsort(both, kind="stable")  # a merge, since both parts are sorted
     # a piece ends at a level of x or of y; of the other sample as many levels have passed as the place leaves over
-    from_x, place = order < n, np.arange(n + m)
-    source = np.where(from_x, order, place - order + n)
-    target = place - source
+    source, target = order.copy(), np.arange(n + m)
+    np.subtract(np.arange(n, 2 * n + m), order, out=source, where=order >= n)
+    target -= source
     np.minimum(source, n - 1, out=source)
     np.minimum(target, m - 1, out=target)
     level = both[order]
-    mass = level.astype(np.float64)
-    mass[1:] -= level[:-1]
+    mass = np.empty(n + m)
+    mass[0] = level[0]
+    np.subtract(level[1:], level[:-1], out=mass[1:])
     if scale != 1.0:
         mass *= scale
     return source, target, mass
@@ -247,7 +248,8 @@ def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
         gap, mass = x - y, None
     else:
         source, target, mass = pieces(a.mass, b.mass, len(x), len(y))
-        gap = x[source] - y[target]
+        gap = x[source]
+        gap -= y[target]
     np.abs(gap, out=gap)
     if np.isinf(p):
         return float(gap.max() if mass is None else gap[mass > 0].max()) * unit
