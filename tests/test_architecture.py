@@ -510,6 +510,7 @@ BETWEEN_ROOMS = {
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "estimators.normal.restore_normal",
     "estimators.groups.Groups",
+    "estimators.refit.Again",
     "estimators.minimum_wasserstein.restore_minimum_wasserstein",
     *(f"inference.minimum_distance.{name}" for name in ("Bounds", "Match", "Matched", "match")),
     "estimators.transport_map.restore_transport_map",

@@ -25,6 +25,7 @@ from disteconometrics.errors import (
     OutcomeError,
     warn_user,
 )
+from disteconometrics.estimators.refit import refitting_normal
 from disteconometrics.estimators.specification import specify, statsmodels_cov
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
@@ -34,6 +35,7 @@ from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_tw
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
+from disteconometrics.simulate.self_check import SelfCheck, self_check
 
 __all__ = ["NormalRegression", "NormalResults", "restore_normal"]
 
@@ -497,6 +499,34 @@ class NormalResults(Estimated):
         """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None: the rows of the fit)."""
         _, mean, _ = self._new_rows(new)
         return Normal(mean, self.sigma).named(self.spec.outcome.name)
+
+    def monte_carlo(
+        self,
+        reps: int = 500,
+        *,
+        seed: Any = None,
+        design: str | None = None,
+        law: Any = None,
+        n_jobs: int | None = None,
+        progress: bool | None = None,
+    ) -> SelfCheck:
+        """Check the estimates by simulation with this fit as the truth: bias, standard errors, coverage, size.
+
+        Parameters
+        ----------
+        reps : int, replications.
+        seed, design, law, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
+
+        Returns
+        -------
+        SelfCheck
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData, StudyError
+        """
+        options = {"seed": seed, "design": design, "law": law, "n_jobs": n_jobs, "progress": progress}
+        return self_check(refitting_normal(self), reps, **options)
 
     # ---- tables and files ------------------------------------------------------------------------------------------------
 

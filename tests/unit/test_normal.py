@@ -273,3 +273,10 @@ def test_a_value_and_the_shared_tools() -> None:
     table = study.run(reps=200, seed=2).table()
     assert (table["bias"].abs() < 4 * table["bias_mcse"]).all()
     assert table["coverage"].between(0.88, 0.99).all()
+
+
+def test_a_fit_checks_itself_by_simulation() -> None:
+    check = de.NormalRegression("log(foodexp) ~ log(income)").fit(de.datasets.engel()).monte_carlo(200, seed=1)
+    table = check.table()
+    assert (abs(table["coverage"] - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 200)).all()
+    assert "If the fitted model is right" in str(check)
