@@ -51,6 +51,8 @@ class WassersteinDistance:
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
         Frequency weights count identical rows; sampling weights enter the laws and errors, and there is no permutation test.
+    permutations : int or None
+        Draws of the test; None is 9,999 up to 2,000 rows and 999 beyond; 0 leaves the test out, as a bootstrap or a study may.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class WassersteinDistance:
     scale: str | None
     weights: str | None
     weight_type: str | None
+    permutations: int | None
 
     def __init__(
         self,
@@ -87,10 +90,17 @@ class WassersteinDistance:
         scale: str | None = None,
         weights: str | None = None,
         weight_type: str | None = None,
+        permutations: int | None = None,
     ) -> None:
+        if permutations is not None and (
+            isinstance(permutations, bool) or not isinstance(permutations, (int, np.integer)) or permutations < 0
+        ):
+            raise OptionError(f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test.")
+        if weight_type == "sampling" and permutations:
+            raise OptionError("Rows with sampling weights cannot change groups, so there is no permutation test; leave it out.")
         if scale not in (None, "std"):
             raise OptionError(f"scale={scale!r} is not known; use 'std', or None for the units of the outcome.")
-        more: dict[str, Any] = {"p": check_order(p), "scale": scale}
+        more: dict[str, Any] = {"p": check_order(p), "scale": scale, "permutations": permutations}
         specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
 
     def fit(
@@ -98,7 +108,6 @@ class WassersteinDistance:
         data: Any,
         *,
         cluster: str | None = None,
-        permutations: int | None = None,
         seed: int | np.random.Generator | None = None,
     ) -> WassersteinResults:
         """Compare the groups of a table.
@@ -108,8 +117,6 @@ class WassersteinDistance:
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cluster : str or None
             Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum over them.
-        permutations : int or None
-            Draws of the test; None is 9,999 up to 2,000 rows and 999 beyond; 0 leaves the test out.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
 
         Returns
@@ -124,16 +131,12 @@ class WassersteinDistance:
         -----
         MissingValuesWarning
         """
-        if permutations is not None and (
-            isinstance(permutations, bool) or not isinstance(permutations, (int, np.integer)) or permutations < 0
-        ):
-            raise OptionError(f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test.")
         rows = read_groups(self, data, cluster)
         sequence = seed_sequence(seed)
         pairs = tuple(combinations(range(len(rows.samples)), 2))
         found = []
         for (i, j), stream in zip(pairs, sequence.spawn(len(pairs)), strict=True):
-            draws = _draws(self, rows.samples[i].size + rows.samples[j].size, permutations)
+            draws = _draws(self, rows.samples[i].size + rows.samples[j].size)
             names = rows.labels[j], rows.labels[i]
             found.append(_compare(rows.samples[j], rows.samples[i], names, self.p, draws, np.random.default_rng(stream)))
         told = sequence.entropy if not isinstance(seed, np.random.Generator) else (sequence.entropy, sequence.spawn_key)
@@ -152,12 +155,11 @@ class WassersteinDistance:
 # ---- one pair ----------------------------------------------------------------------------------------------------------------
 
 
-def _draws(model: WassersteinDistance, rows: int, wanted: int | None) -> int:
+def _draws(model: WassersteinDistance, rows: int) -> int:
     if model.weight_type == "sampling":
-        if wanted:
-            raise OptionError("Rows with sampling weights cannot change groups, so there is no permutation test; leave it out.")
         return 0
-    return int(wanted) if wanted is not None else MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
+    default = MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
+    return default if model.permutations is None else int(model.permutations)
 
 
 @dataclass(frozen=True, eq=False)

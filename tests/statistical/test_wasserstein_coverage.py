@@ -28,17 +28,12 @@ def draw(rng: np.random.Generator, n: int, law: str) -> dict[str, Any]:
     return {"y": np.concatenate([y, rng.normal(size=n)]), "g": np.repeat([1, 0], n)}
 
 
-def distance(p: int) -> Any:
-    def estimator(table: dict[str, Any]) -> Any:
-        return de.WassersteinDistance("y ~ g", p=p).fit(table, permutations=0, seed=1)
-
-    return estimator
-
-
 def study(p: int, law: str, n: int) -> de.MonteCarlo:
     name = "W1" if p == 1 else "W2_squared"
     truth = {name: float(np.mean(np.abs(LAWS[law][0] - LAWS[law][1]) ** p))}
-    return de.MonteCarlo(lambda rng: draw(rng, n, law), {"w": distance(p)}, truth=truth, targets=[name])
+    return de.MonteCarlo(
+        lambda rng: draw(rng, n, law), {"w": de.WassersteinDistance("y ~ g", p=p, permutations=0)}, truth=truth, targets=[name]
+    )
 
 
 def coverage(p: int, law: str, n: int, reps: int) -> tuple[float, float]:
@@ -70,5 +65,5 @@ def test_size_of_the_permutation_test(p: int) -> None:
     for r in range(reps):
         rng = np.random.default_rng([3, p, r])
         table = {"y": rng.exponential(size=60), "g": np.repeat([0, 1], (20, 40))}
-        hits += de.WassersteinDistance("y ~ g", p=p).fit(table, permutations=99, seed=r).pvalue <= 0.05
+        hits += de.WassersteinDistance("y ~ g", p=p, permutations=99).fit(table, seed=r).pvalue <= 0.05
     assert hits / reps <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / reps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,10 @@ from disteconometrics.inference import two_samples as two
 from disteconometrics.transport import one_dim
 
 MODEL = de.WassersteinDistance("y ~ g")
+
+
+def model(permutations: int) -> de.WassersteinDistance:
+    return replace(MODEL, permutations=permutations)
 
 
 def table(n: int = 120, shift: float = 1.0, seed: int = 0) -> dict[str, np.ndarray]:
@@ -51,7 +56,7 @@ def test_the_permutation_test_is_the_exact_one_when_all_are_drawn() -> None:
     for p in (1.0, 2.0):
         costs = np.array([one_dim.wasserstein(y[w], y[~w], p).distance for w in ways])
         exact = np.mean(costs >= one_dim.wasserstein(y[4:], y[:4], p).distance * (1 - 1e-12))
-        res = de.WassersteinDistance("y ~ g", p=p).fit({"y": y, "g": np.repeat([0, 1], 4)}, permutations=20_000, seed=1)
+        res = de.WassersteinDistance("y ~ g", p=p, permutations=20_000).fit({"y": y, "g": np.repeat([0, 1], 4)}, seed=1)
         assert res.pvalue == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
 
 
@@ -72,13 +77,13 @@ def test_errors_are_withheld_outside_their_domain() -> None:
     upper = {"y": np.concatenate([base[0], np.where(base[1] > 0, 2 * base[1], base[1])]), "g": g}
     gap = {"y": np.concatenate([base[0] + 12 * rng.integers(0, 2, n), base[1] + 12 * rng.integers(0, 2, n) + 3]), "g": g}
     for data, p, says in ((equal, 2, "compatible with equal laws"), (upper, 1, "no normal limit"), (gap, 2, "gap")):
-        res = de.WassersteinDistance("y ~ g", p=p).fit(data, permutations=199, seed=1)
+        res = de.WassersteinDistance("y ~ g", p=p, permutations=199).fit(data, seed=1)
         assert says in res.pairs[0].withheld[0]
         assert res.bse.isna().all()
         assert res.conf_int().isna().to_numpy().all()
         assert "withheld" in str(res.summary())
     four = {f"y{j}": rng.normal(size=60) + np.repeat([0, 2], 30) for j in range(4)} | {"g": np.repeat([0, 1], 30)}
-    res = de.WassersteinDistance("y0 + y1 + y2 + y3 ~ g").fit(four, permutations=99, seed=1)
+    res = de.WassersteinDistance("y0 + y1 + y2 + y3 ~ g", permutations=99).fit(four, seed=1)
     assert res.bse.isna().all()
     assert res.pvalue == 0.01
 
@@ -86,8 +91,8 @@ def test_errors_are_withheld_outside_their_domain() -> None:
 def test_frequency_weights_are_rows_and_sampling_weights_have_no_test() -> None:
     d = table(60)
     w = np.arange(60) % 3
-    weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="frequency").fit({**d, "w": w}, seed=1, permutations=99)
-    rows = MODEL.fit({k: np.repeat(v, w) for k, v in d.items()}, seed=1, permutations=99)
+    weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="frequency", permutations=99).fit({**d, "w": w}, seed=1)
+    rows = model(99).fit({k: np.repeat(v, w) for k, v in d.items()}, seed=1)
     pd.testing.assert_frame_equal(weighted.table(), rows.table())
     sampling = de.WassersteinDistance("y ~ g", weights="w", weight_type="sampling")
     res = sampling.fit({**d, "w": w}, seed=1)
@@ -95,15 +100,15 @@ def test_frequency_weights_are_rows_and_sampling_weights_have_no_test() -> None:
     assert res.params["W2"] == pytest.approx(rows.params["W2"], rel=1e-12)
     assert sampling.fit({**d, "w": 7.3 * w}, seed=1).conf_int().to_numpy() == pytest.approx(res.conf_int().to_numpy(), rel=1e-9)
     with pytest.raises(OptionError, match="sampling weights"):
-        sampling.fit({**d, "w": w}, permutations=99)
+        replace(sampling, permutations=99).fit({**d, "w": w})
 
 
 def test_clusters_of_one_row_are_rows() -> None:
     d = {**table(), "one": np.arange(120)}
-    rows, single = MODEL.fit(d, permutations=0), MODEL.fit(d, cluster="one", permutations=0)
+    rows, single = model(0).fit(d), model(0).fit(d, cluster="one")
     np.testing.assert_allclose(single.bse, rows.bse, rtol=1e-12)
     doubled = {k: np.repeat(v, 2) for k, v in d.items()}
-    paired = MODEL.fit(doubled, cluster="one", permutations=99, seed=1)
+    paired = model(99).fit(doubled, cluster="one", seed=1)
     np.testing.assert_allclose(paired.bse[:2], rows.bse[:2], rtol=1e-12)  # twins add nothing
 
 
@@ -111,23 +116,23 @@ def test_several_groups_and_joint_outcomes() -> None:
     rng = np.random.default_rng(7)
     d = pd.DataFrame({"y": rng.normal(size=150), "z": rng.normal(size=150), "g": np.repeat(["a", "b", "c"], 50)})
     d.loc[d.g == "c", "y"] += 2
-    res = de.WassersteinDistance("y ~ g", p=1).fit(d, permutations=199, seed=2)
+    res = de.WassersteinDistance("y ~ g", p=1, permutations=199).fit(d, seed=2)
     t = res.table()
     assert t.index.tolist() == ["b - a", "c - a", "c - b"]
     assert t.p_adjusted.tolist() == sorted(t.p_adjusted, reverse=True)
     assert (t.p_adjusted >= t.p_permutation).all()
     assert res.params.index[0] == "W1[b - a]"
-    joint = de.WassersteinDistance("y + z ~ g", scale="std").fit(d[d.g != "b"], permutations=99, seed=2)
+    joint = de.WassersteinDistance("y + z ~ g", scale="std", permutations=99).fit(d[d.g != "b"], seed=2)
     z = d[d.g != "b"]
     unit = z[["y", "z"]] / z[["y", "z"]].std()
-    direct = de.WassersteinDistance("y + z ~ g").fit(unit.assign(g=z.g), permutations=0)
+    direct = de.WassersteinDistance("y + z ~ g", permutations=0).fit(unit.assign(g=z.g))
     assert joint.params["W2"] == pytest.approx(direct.params["W2"], rel=1e-10)
     missing = d.assign(z=d.z.where(d.index % 10 > 0))
-    assert de.WassersteinDistance("y + z ~ g").fit(missing, permutations=0).nobs == 135
+    assert de.WassersteinDistance("y + z ~ g", permutations=0).fit(missing).nobs == 135
 
 
 def test_files_tables_and_pictures() -> None:
-    res = MODEL.fit(table(), permutations=99, seed=1)
+    res = model(99).fit(table(), seed=1)
     file = io.BytesIO()
     res.save(file)
     file.seek(0)
@@ -162,11 +167,11 @@ def test_files_tables_and_pictures() -> None:
 )
 def test_bad_input(formula, change, error, says) -> None:
     with pytest.raises(error, match=says):
-        de.WassersteinDistance(formula).fit({**table(), **change}, permutations=0)
+        de.WassersteinDistance(formula, permutations=0).fit({**table(), **change})
 
 
 def test_distances_are_not_tested_against_zero_by_the_normal_law() -> None:
-    res = MODEL.fit(table(), permutations=99, seed=1)
+    res = model(99).fit(table(), seed=1)
     assert res.test("location share = 0.5").df == (1,)
     for wrong in ("W2 = 0", ["location share = 0", "W2_squared = 1"], [[1, 0, 0, 0, 0]]):
         with pytest.raises(OptionError):
@@ -174,7 +179,7 @@ def test_distances_are_not_tested_against_zero_by_the_normal_law() -> None:
     assert "W2" in str(de.compare([res, res]))
     for scale in (1e160, 1e-160):
         with pytest.raises(DataError, match="rescale"):
-            MODEL.fit({**table(), "y": scale * table()["y"]}, permutations=0)
+            model(0).fit({**table(), "y": scale * table()["y"]})
 
 
 def test_bad_choices() -> None:
@@ -182,17 +187,17 @@ def test_bad_choices() -> None:
         with pytest.raises(OptionError):
             de.WassersteinDistance("y ~ g", **wrong)
     with pytest.raises(OptionError, match="permutations"):
-        MODEL.fit(table(), permutations=-1)
+        model(-1)
     with pytest.raises(OptionError, match="lie in several groups"):
         MODEL.fit({**table(), "firm": np.arange(120) // 4}, cluster="firm")
     with pytest.raises(OptionError, match="single outcome"):
-        de.WassersteinDistance("y + z ~ g", p=np.inf).fit(table(), permutations=0)
+        de.WassersteinDistance("y + z ~ g", p=np.inf, permutations=0).fit(table())
 
 
 def test_lost_rows_are_told() -> None:
     d = table()
     y = np.where(np.arange(120) < 7, np.nan, d["y"])
-    text = str(MODEL.fit({**d, "y": y}, permutations=0).summary())
+    text = str(model(0).fit({**d, "y": y}).summary())
     assert "113 (7 dropped)" in text
     assert "7 rows dropped: NaN in y (7)." in text
     weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="sampling")
