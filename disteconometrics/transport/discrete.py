@@ -29,7 +29,9 @@ Array = NDArray[np.float64]
 
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
-MOST_ENTRIES = 400_000_000  # of a matrix of costs, 3 GB
+LONG = 1_000  # rows of an assignment from which on POT's simplex is quicker
+MOST_ASSIGNED = 6_000  # rows that scipy assigns, in minutes
+MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in minutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +118,8 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     DataError
         If samples are not finite, have different numbers of columns, or weights do not fit them.
     OptionError
-        If p is below 1 or infinite, or the problem is too large: unequal sizes or weights beyond 250,000 pairs need the extra
-        ``ot`` (the network simplex of POT), and costs beyond 3 GB do not fit.
+        If p is below 1 or infinite, or the problem is too large: unequal sizes or weights beyond 250,000 pairs, and equal ones
+        beyond 6,000 rows, need the extra ``ot`` (the network simplex of POT); 150 million pairs are the most.
 
     Examples
     --------
@@ -138,7 +140,7 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0  # a power of two: nothing is rounded, and p-th powers are safe
     C = cdist(x / scale, y / scale)
     C = C * C if p == 2 else C if p == 1 else C**p
-    if a is None and b is None and n == m:
+    if a is None and b is None and n == m and (n <= LONG or _pot() is None):
         coupling, f, g = _assignment(C)
     else:
         coupling, f, g = _program(C, np.full(n, 1 / n) if a is None else a, np.full(m, 1 / m) if b is None else b)
@@ -152,6 +154,11 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
 def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
     """The cheapest permutation and its dual prices."""
     n = len(C)
+    if n > MOST_ASSIGNED:
+        raise OptionError(
+            f"Exact transport of {n} rows on either side takes scipy very long: pip install 'disteconometrics[ot]', or use a "
+            "random subsample, or a sliced distance."
+        )
     rows, columns = optimize.linear_sum_assignment(C)
     # prices g with C(i, j) − g(j) least at j = σ(i): shortest paths in the graph of exchanges, which has no negative cycle
     own = C[rows, columns]
