@@ -18,6 +18,7 @@ from disteconometrics.errors import (
     ConditioningWarning,
     ConvergenceWarning,
     DataError,
+    DiscreteOutcomeWarning,
     FileFormatError,
     NeedsData,
     OptionError,
@@ -64,7 +65,8 @@ class MinimumWasserstein:
         ``"y ~ 1"``, or ``"y ~ x1 + x2"`` for a simulator that reads covariates.
     simulator : function
         ``f(theta, x, noise)`` → outcomes (m,): theta (k,), x (m, K) the columns of the right side without constant (None for
-        ``~ 1``), noise (m,), or (m, q) with ``noise_dim=q``.  It draws nothing itself.
+        ``~ 1``), noise (m,), or (m, q) with ``noise_dim=q``.  It draws nothing itself, which is
+        checked by a second call.
     start : dict of name → number, or list of numbers
         Where to begin, and how many parameters there are.
     bounds : dict of name → (low, high), or None
@@ -171,7 +173,7 @@ class MinimumWasserstein:
 
         Warns
         -----
-        ConvergenceWarning, ConditioningWarning, MissingValuesWarning
+        ConvergenceWarning, ConditioningWarning, DiscreteOutcomeWarning, MissingValuesWarning
         """
         design = build_design(self.formula, data, outcome="numeric")
         columns = [j for j, name in enumerate(design.spec.names) if name != "Intercept"]
@@ -268,6 +270,15 @@ def _problem(model: MinimumWasserstein, y: Array, X: Array | None, sequence: np.
             f"The simulator gives {len(np.unique(found))} distinct outcomes in {len(found)} rows: a discrete outcome does not "
             "change smoothly with the parameters; use its likelihood, or simulate the latent outcome."
         )
+    if not np.array_equal(simulate(np.array([v for _, v in model.start])), found):
+        raise OptionError(
+            "The simulator gives other outcomes when it is called again with the same parameters: it may use no random numbers "
+            "but those in noise (noise_dim= gives more of them a row)."
+        )
+    values = len(np.unique(y))
+    if values < DISTINCT * len(y):
+        text = f"The outcome has {values} distinct values in {len(y)} rows; standard errors suppose a continuous one."
+        warn_user(DiscreteOutcomeWarning(text, hint="use errors from de.bootstrap(model, data)"))
     return Match(y, X, simulate, copies, model.trim, D, grid)
 
 

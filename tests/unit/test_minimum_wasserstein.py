@@ -10,7 +10,14 @@ import pytest
 from matplotlib import pyplot as plt
 
 import disteconometrics as de
-from disteconometrics.errors import ConditioningWarning, ConvergenceWarning, DataError, NeedsData, OptionError
+from disteconometrics.errors import (
+    ConditioningWarning,
+    ConvergenceWarning,
+    DataError,
+    DiscreteOutcomeWarning,
+    NeedsData,
+    OptionError,
+)
 from disteconometrics.inference.minimum_distance import Bounds
 from disteconometrics.transport import one_dim
 
@@ -110,6 +117,9 @@ def test_refused() -> None:
             de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], bounds=bounds)
     with pytest.raises(OptionError, match="discrete outcome"):
         de.MinimumWasserstein("y ~ 1", lambda t, x, z: np.round(t[0] + z), start=[0.0]).fit(y)
+    own = np.random.default_rng(1)
+    with pytest.raises(OptionError, match="other outcomes when it is called again"):
+        de.MinimumWasserstein("y ~ 1", lambda t, x, z: t[0] + t[1] * own.normal(size=len(z)), start=[0.0, 1.0]).fit(y)
     with pytest.raises(OptionError, match="one outcome a row"):
         de.MinimumWasserstein("y ~ 1", lambda t, x, z: t[0], start=[0.0]).fit(y)
     with pytest.raises(OptionError, match="not finite"):
@@ -125,6 +135,8 @@ def test_told() -> None:
             {"y": rng.normal(size=100)}
         )
     assert res.bse.isna().all()
+    with pytest.warns(DiscreteOutcomeWarning, match="2 distinct values in 100 rows"):
+        de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], starts=1).fit({"y": rng.integers(0, 2, 100).astype(float)}, seed=1)
     bounded = de.MinimumWasserstein("y ~ 1", line, start={"m": 0.5, "s": 1.0}, bounds={"m": (0, None)}, starts=1)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
