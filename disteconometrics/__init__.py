@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.mixture import Mixture
     from disteconometrics.distributions.transformed import law
     from disteconometrics.estimators.flow_density import FlowDensity, MonotoneSpline
+    from disteconometrics.estimators.joint import joint
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.minimum_wasserstein import MinimumWasserstein
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.probit import Probit
     from disteconometrics.estimators.transport_map import TransportMap
     from disteconometrics.estimators.wasserstein import WassersteinDistance
+    from disteconometrics.flows.recipes import RQS, AffineMap, Autoregressive, Coupling, MixtureCDF, Planar
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.inference.cross_validation import cross_validate
     from disteconometrics.inference.functionals import sample_functionals
+    from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW
     from disteconometrics.report.comparison import compare
     from disteconometrics.simulate import dgps
     from disteconometrics.simulate.dgp import DGP, Process, Truth, pseudo_true
@@ -37,9 +40,16 @@ if TYPE_CHECKING:
 __all__ = [
     "DGP",
     "HAC",
+    "LBFGS",
+    "RQS",
+    "Adam",
+    "AdamW",
     "Affine",
+    "AffineMap",
+    "Autoregressive",
     "Bernoulli",
     "Cluster",
+    "Coupling",
     "Empirical",
     "Exp",
     "FlowDensity",
@@ -49,10 +59,12 @@ __all__ = [
     "LogitMap",
     "MinimumWasserstein",
     "Mixture",
+    "MixtureCDF",
     "MonotoneSpline",
     "MonteCarlo",
     "Normal",
     "NormalRegression",
+    "Planar",
     "Probit",
     "Process",
     "Standardize",
@@ -66,6 +78,7 @@ __all__ = [
     "datasets",
     "dgps",
     "errors",
+    "joint",
     "law",
     "load",
     "n_sim",
@@ -79,6 +92,16 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
+    "AffineMap": "disteconometrics.flows.recipes",
+    "Autoregressive": "disteconometrics.flows.recipes",
+    "Coupling": "disteconometrics.flows.recipes",
+    "MixtureCDF": "disteconometrics.flows.recipes",
+    "Planar": "disteconometrics.flows.recipes",
+    "RQS": "disteconometrics.flows.recipes",
+    "Adam": "disteconometrics.optim.minibatch",
+    "AdamW": "disteconometrics.optim.minibatch",
+    "LBFGS": "disteconometrics.optim.minibatch",
+    "joint": "disteconometrics.estimators.joint",
     "Affine": "disteconometrics.distributions.maps",
     "Bernoulli": "disteconometrics.distributions.bernoulli",
     "Cluster": "disteconometrics.inference.covariance",

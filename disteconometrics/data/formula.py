@@ -30,7 +30,7 @@ from disteconometrics.errors import FormulaError, OptionError, UnsafeFormulaErro
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Factor", "Formula", "function_name", "normalise_name", "parse_formula", "spell", "variables_of"]
+__all__ = ["Factor", "Formula", "function_name", "normalise_name", "parse_formula", "spell", "split_sides", "variables_of"]
 
 MAX_LENGTH = 50_000  # characters
 MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recursions in Python's own parser
@@ -172,6 +172,19 @@ def _top_level(text: str, symbols: str) -> Iterator[int]:
             depth -= 1
         elif depth == 0 and char in symbols:
             yield i
+
+
+def split_sides(formula: str) -> tuple[str, str]:
+    """The left and the right side of a formula, as written.
+
+    Raises: FormulaError.
+
+    Example
+    -------
+    >>> split_sides("y ~ x")
+    ('y ', ' x')
+    """
+    return _split(formula, formula)
 
 
 def _split(text: str, formula: str) -> tuple[str, str]:

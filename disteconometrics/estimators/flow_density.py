@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.data.outcomes import read_outcomes
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.law import Law
@@ -39,10 +40,12 @@ from disteconometrics.estimators.flow_fit import (
 from disteconometrics.estimators.flow_refit import refitting_flow
 from disteconometrics.estimators.flow_report import summary_of
 from disteconometrics.estimators.flow_state import Flow, Solution
+from disteconometrics.flows.recipes import Chain, Recipe
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.optim.minibatch import Trainer
 from disteconometrics.optim.smoothing import Smooth
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary
@@ -116,11 +119,13 @@ class FlowDensity:
     Parameters
     ----------
     formula : str
-        ``"log(wage) ~ educ + C(region)"``, or ``"y ~ 1"`` for one density.
-    flow : "auto" or MonotoneSpline
-        "auto" is ``MonotoneSpline()``.
+        ``"log(wage) ~ educ + C(region)"``, ``"y ~ 1"`` for one density, ``"y1 + y2 ~ x"`` for a joint one.
+    flow : "auto", MonotoneSpline, or a flow by name
+        "auto" is ``MonotoneSpline()``, of joint outcomes the product of splines in the best order.  ``Planar``, ``RQS``,
+        ``MixtureCDF``, ``AffineMap``, ``Autoregressive``, ``Coupling``, or a tuple of them from data to noise, is trained.
     base : {"auto", "logistic", "normal"}
-        Law Λ of the transformed outcome, which decides the tails; "auto" compares both by leave-one-out.
+        Law Λ of the transformed outcome, which decides the tails; "auto" compares both by leave-one-out, and of a trained flow
+        is the normal law, behind a mixture the logistic.
     support : None, "positive" or (a, b)
         An open interval that holds the outcome (the left side of the formula), None or ±inf for an open side: the flow is then
         that of log(y − a) or logit((y − a)/(b − a)).
@@ -128,6 +133,9 @@ class FlowDensity:
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
         What the weights are; needed with ``weights``.
+    train : "auto", Adam, AdamW or LBFGS
+        How a flow by name is trained; "auto" is AdamW with a one-cycle rate and a fifth of the rows to stop by, without nets on
+        all rows, and L-BFGS for an affine map.
 
     Raises
     ------
@@ -152,27 +160,36 @@ class FlowDensity:
     """
 
     formula: str
-    flow: str | MonotoneSpline
+    flow: str | MonotoneSpline | Recipe
     base: str
     support: tuple[float, float] | None
     weights: str | None
     weight_type: str | None
+    train: str | Trainer
 
     def __init__(
         self,
         formula: str,
         data: None = None,
         *,
-        flow: str | MonotoneSpline = "auto",
+        flow: str | MonotoneSpline | Recipe | Sequence[Recipe] = "auto",
         base: str = "auto",
         support: Any = None,
         weights: str | None = None,
         weight_type: str | None = None,
+        train: str | Trainer = "auto",
     ) -> None:
         if data is not None:
             raise OptionError("The formula is the model, the data come with fit: write de.FlowDensity(formula).fit(data).")
-        if flow != "auto" and not isinstance(flow, MonotoneSpline):
-            raise OptionError(f"flow={flow!r} is not known; use 'auto' or de.MonotoneSpline(…).")
+        flow = Chain(tuple(flow)) if isinstance(flow, (tuple, list)) else flow
+        if flow != "auto" and not isinstance(flow, (MonotoneSpline, Recipe)):
+            raise OptionError(
+                f"flow={flow!r} is not known; use 'auto', de.MonotoneSpline(…), or a flow by name such as de.Planar(layers=8)."
+            )
+        if train != "auto" and not isinstance(train, Trainer):
+            raise OptionError(f"train={train!r} is not known; use 'auto', de.Adam(…), de.AdamW(…) or de.LBFGS(…).")
+        if train != "auto" and not isinstance(flow, Recipe):
+            raise OptionError("train= is for flows by name; the monotone spline is fitted exactly, by Newton's method.")
         if base not in ("auto", *BASES):
             raise OptionError(f"base={base!r} is not known; use 'auto', 'logistic' or 'normal'.")
         if weights is not None and not isinstance(weights, str):
@@ -188,23 +205,24 @@ class FlowDensity:
         bounds = support_of(support)
         pair = None if support is None else (bounds.low, bounds.high)
         fields = {"formula": formula, "flow": flow, "base": base, "support": pair, "weights": weights, "weight_type": weight_type}
-        for key, value in fields.items():
+        for key, value in (fields | {"train": train}).items():
             object.__setattr__(self, key, value)
 
-    def fit(self, data: Any, *, cov: CovarianceKind | None = None, seed: int | np.random.Generator | None = None) -> FlowResults:
+    def fit(self, data: Any, *, cov: CovarianceKind | None = None, seed: int | np.random.Generator | None = None) -> Any:
         """Estimate the density on a table.
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
+        data : pandas or polars DataFrame, or dict of arrays of one length; for a flow by name also a sampler or data-generating
+            process, called as ``data(rng, n=512)``, which gives fresh rows at every step.
         cov : {"sandwich", "HC0", "nonrobust"}, Cluster, HAC or None
             Covariance of the coefficients, from which all standard errors come; None is the sandwich.
         seed : int, Generator or None
-            Taken by every flow; this one draws nothing while it is fitted, so the result does not depend on it.
+            Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline draws nothing.
 
         Returns
         -------
-        FlowResults
+        FlowResults, TrainedFlowResults of a flow by name, or JointResults of splines for joint outcomes
 
         Raises
         ------
@@ -214,6 +232,16 @@ class FlowDensity:
         -----
         DiscreteOutcomeWarning, SmallSampleWarning, MissingValuesWarning, FewClustersWarning
         """
+        if isinstance(self.flow, Recipe):
+            if cov is not None:
+                raise OptionError("A flow by name has no covariance; its bootstrap() shows the resampling spread.")
+            from disteconometrics.estimators.trained_flow import fit_trained
+
+            return fit_trained(self, data, seed)
+        if len(read_outcomes(self.formula)[0]) > 1:
+            from disteconometrics.estimators.joint import fit_product
+
+            return fit_product(self, data, cov)
         seed_sequence(seed if seed is not None else 0)
         kind = _kind(cov, self.weight_type)
         design = build_design(self.formula, data, weights=self.weights, weight_type=self.weight_type, outcome="numeric")
@@ -844,7 +872,7 @@ class FlowResults(Estimated):
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
         flow, arrays = self.flow.to_parts()
         header: dict[str, Any] = {
-            "estimator": asdict(self.model),
+            "estimator": {k: v for k, v in asdict(self.model).items() if k != "train"},
             "spec": self.spec.to_dict(),
             "facts": asdict(self.facts),
             "flow": flow,

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import Design, build_design
+from disteconometrics.data.design import Design
 from disteconometrics.data.formula import parse_formula
+from disteconometrics.data.outcomes import build_joint, read_outcomes
 from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
 from disteconometrics.inference.two_samples import Sample
 
@@ -37,25 +38,11 @@ class Groups:
     zero_weight: int
 
 
-def _summands(text: str) -> list[str]:
-    """Parts of a left side between plus signs outside brackets and backticks."""
-    parts, depth, quoted = [""], 0, False
-    for c in text:
-        quoted ^= c == "`"
-        depth += 0 if quoted else (c in "([") - (c in ")]")
-        if c == "+" and not depth and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += c
-    return [part.strip() for part in parts]
-
-
 def _parts(formula: str) -> tuple[tuple[str, ...], str]:
     """Outcomes on the left side, and the column of groups on the right."""
     if not isinstance(formula, str) or formula.count("~") != 1:
         raise FormulaError(f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken jointly.")
-    left, right = formula.split("~")
-    outcomes = _summands(left)
+    outcomes, right = read_outcomes(formula)
     parsed = parse_formula(f"{outcomes[0]} ~ {right}")
     group = parsed.factors[0].node if len(parsed.factors) == 1 else None
     if isinstance(group, ast.Call) and getattr(group.func, "id", "") == "C" and len(group.args) == 1:
@@ -81,24 +68,16 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
     """
     outcomes, group = _parts(model.formula)
     quoted = f"`{group}`" if not group.isidentifier() else group
-    designs = [
-        build_design(f"{y} ~ {quoted}", data, outcome="numeric", weights=model.weights, weight_type=model.weight_type)
-        for y in outcomes
-    ]
-    given = designs[0].rows.given
-    places = [np.arange(given) if d.kept is None else d.kept for d in designs]
-    kept = places[0]
-    for other in places[1:]:
-        kept = np.intersect1d(kept, other)
-    Y = np.column_stack([d.y[np.searchsorted(at, kept)] for d, at in zip(designs, places, strict=True)])
+    joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=model.weights, weight_type=model.weight_type)
+    Y = joint.Y
     for name, column in zip(outcomes, Y.T, strict=True):
         largest = float(np.abs(column).max(initial=0.0))
         if largest > LARGEST or 0 < largest < 1 / LARGEST:
             raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
-    first, at = designs[0], np.searchsorted(places[0], kept)
+    first, at = joint.first, joint.at
     if model.scale is not None:
         Y = Y / _pooled(Y, outcomes)
-    weights = None if first.weights is None else first.weights[at]
+    weights = joint.weights
     codes, labels = _levels(first.column(group, "group").iloc[at], group)
     clusters = None if cluster is None else _clusters(first, cluster, at, codes, labels)
     samples = []
@@ -114,8 +93,10 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
         if len(rows) < 2:
             raise DataError(f"Group {group} = {labels[g]} has {len(rows)} row; a law needs at least two.")
         samples.append(Sample(rows, None if w is None else w / w.sum(), c))
-    missing = {name: n for d in designs for part in (d.rows.missing, d.rows.transformed) for name, n in part.items()}
-    return Groups(tuple(samples), labels, outcomes, group, given, len(kept), missing, first.rows.zero_weight)
+    rows = joint.rows
+    return Groups(
+        tuple(samples), labels, outcomes, group, rows.given, rows.used, {**rows.missing, **rows.transformed}, rows.zero_weight
+    )
 
 
 def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:

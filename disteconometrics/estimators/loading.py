@@ -26,12 +26,20 @@ from disteconometrics.report.archive import read_archive
 
 __all__ = ["load"]
 
+
+def _restore_trained(header: Any, arrays: Any) -> Any:
+    from disteconometrics.estimators.trained_flow import restore_trained  # loads torch, which no other result needs
+
+    return restore_trained(header, arrays)
+
+
 AnyResults: TypeAlias = FlowResults | MinimumWassersteinResults | NormalResults | TransportMapResults | WassersteinResults
 
 _WHOLE: dict[str, Callable[[Any, Any], AnyResults]] = {
     "FlowDensity": restore_flow,
     "MinimumWasserstein": restore_minimum_wasserstein,
     "NormalRegression": restore_normal,
+    "TrainedFlow": _restore_trained,
     "TransportMap": restore_transport_map,
     "WassersteinDistance": restore_wasserstein,
 }

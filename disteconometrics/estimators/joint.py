@@ -1,0 +1,350 @@
+"""Joint densities as products: p(y1)·p(y2 | y1)·…, each factor by any estimator of one outcome."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disteconometrics.data.outcome import Outcome
+from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.data.table import Table
+from disteconometrics.distributions.joint import JointLaw, ProductLaw
+from disteconometrics.errors import DataError, FormulaError, OptionError
+from disteconometrics.inference.estimates import Estimated, Estimates
+from disteconometrics.report.summary import Section, Summary, number
+
+if TYPE_CHECKING:
+    from disteconometrics.estimators.flow_density import FlowDensity
+
+__all__ = ["JointDensity", "JointResults", "fit_product", "joint"]
+
+Array = NDArray[np.float64]
+
+MOST_OUTCOMES = 4  # whose orders are all compared
+
+
+@dataclass(frozen=True)
+class JointDensity:
+    """The specification that `joint` makes: factors of one outcome each, later ones given the earlier.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> de.joint(de.NormalRegression("x1 ~ 1"), de.FlowDensity("x2 ~ x1")).outcomes
+    ('x1', 'x2')
+    """
+
+    factors: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        factors = tuple(self.factors)
+        if len(factors) < 2 or not all(hasattr(f, "formula") and callable(getattr(f, "fit", None)) for f in factors):
+            raise OptionError(
+                "joint takes two or more specifications of one outcome each, such as "
+                "de.joint(de.FlowDensity('x1 ~ 1'), de.FlowDensity('x2 ~ x1'))."
+            )
+        object.__setattr__(self, "factors", factors)
+        sides = [read_outcomes(f.formula) for f in factors]
+        if any(len(left) > 1 for left, _ in sides):
+            raise FormulaError("Each factor of a joint density has one outcome; give the outcomes a formula each.")
+        if len(set(self.outcomes)) < len(factors):
+            raise FormulaError(f"An outcome appears twice: {', '.join(self.outcomes)}; each factor has its own.")
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The left sides, in order."""
+        return tuple(read_outcomes(f.formula)[0][0] for f in self.factors)
+
+    @property
+    def formula(self) -> str:
+        """The formulas of the factors, one after the other."""
+        return "; ".join(f.formula for f in self.factors)
+
+    def fit(self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any) -> JointResults:
+        """Fit every factor to the rows that are complete in all of them.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        seed : of factors that draw.
+        options : passed to every factor's ``fit``, such as ``cov``.
+
+        Returns
+        -------
+        JointResults
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+        """
+        if seed is not None:
+            options["seed"] = seed
+        parts = tuple(f.fit(data, **options) for f in self.factors)
+        used = {float(getattr(p, "nobs", np.nan)) for p in parts}
+        if len(used) > 1:
+            raise DataError(
+                f"The factors use different rows ({', '.join(f'{u:g}' for u in sorted(used))}) because values are missing; drop "
+                "rows with a missing value first, data.dropna()."
+            )
+        return JointResults(self, parts)
+
+
+def joint(*factors: Any) -> JointDensity:
+    """Join specifications of one outcome each to one of their joint law, p(y1)·p(y2 | y1)·….
+
+    Parameters
+    ----------
+    factors : specifications such as ``de.FlowDensity("x1 ~ 1")`` and ``de.FlowDensity("x2 ~ x1")``, in that order; outcomes that
+        later factors use are columns as they are, without a transform.
+
+    Returns
+    -------
+    JointDensity
+
+    Raises
+    ------
+    OptionError, FormulaError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> engel = de.datasets.engel()
+    >>> res = joint(de.NormalRegression("income ~ 1"), de.NormalRegression("foodexp ~ income")).fit(engel)
+    >>> round(res.llf / res.nobs, 2), res.distribution().sample(2, seed=1).shape
+    (-13.98, (2, 2))
+    """
+    return JointDensity(tuple(factors))
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """What cross-validation asks a joint result's specification for."""
+
+    parts: tuple[Any, ...]
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        return tuple(p.outcome.name for p in self.parts)
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(" + ".join(sorted(self.outcomes)), "numeric")
+
+    @property
+    def formula(self) -> str:
+        return "; ".join(p.formula for p in self.parts)
+
+    def outcome_values(self, new: Any) -> Array:
+        return np.column_stack([p.outcome_values(new) for p in self.parts])
+
+
+@dataclass(frozen=True, eq=False)
+class JointResults(Estimated):
+    """A fitted product: its joint law, its factors' results, summary.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income")).fit(de.datasets.engel())
+    >>> law = res.distribution()
+    >>> law.outcomes, bool(law.pdf([[900.0, 600.0]])[0] > law.pdf([[900.0, 100.0]])[0])
+    (('income', 'foodexp'), True)
+    """
+
+    model: Any
+    parts: tuple[Any, ...]
+    trials: pd.DataFrame | None = None
+
+    @property
+    def spec(self) -> Any:
+        """The outcomes and formulas of the factors."""
+        return _Sides(tuple(p.spec for p in self.parts))
+
+    @cached_property
+    def _given(self) -> tuple[str, ...]:
+        """Columns of the right sides that are no outcomes."""
+        earlier = set(self.spec.outcomes)
+        return tuple(dict.fromkeys(v for p in self.parts for v in p.spec.variables if v not in earlier))
+
+    def distribution(self, new: Any = None) -> JointLaw:
+        """The joint law, for every row of ``new`` where there are covariates besides the outcomes.
+
+        Parameters
+        ----------
+        new : table with the covariates, or None where there are none.
+
+        Returns
+        -------
+        JointLaw
+
+        Raises
+        ------
+        OptionError, MissingColumnError
+        """
+        names = self.spec.outcomes
+        columns: dict[str, Any] = {}
+        if self._given:
+            if new is None:
+                raise OptionError(f"The joint law depends on {', '.join(self._given)}: give a table with these columns.")
+            table = Table(new)
+            columns = {v: np.asarray(table.raw(v, "the formula")) for v in self._given}
+        rows = len(next(iter(columns.values()))) if columns else 0
+
+        def given(j: int, before: Array) -> Any:
+            own = {name: before[:, i] for i, name in enumerate(names[:j])}
+            wanted = self.parts[j].spec.variables
+            if not wanted:
+                return self.parts[j].distribution()
+            count = len(before) if before.shape[1] else rows
+            whole = {v: c if len(c) == count else np.repeat(c, count // len(c)) for v, c in columns.items()} | own
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # draws leave the covariates' range as the data do
+                return self.parts[j].distribution({v: whole[v] for v in wanted})
+
+        return ProductLaw(names, given, (rows,) if columns else ())
+
+    @property
+    def nobs(self) -> float:
+        """Observations."""
+        return float(self.parts[0].nobs)
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, summed over observations and factors."""
+        return float(sum(p.llf for p in self.parts))
+
+    @property
+    def converged(self) -> bool:
+        """Whether every factor converged."""
+        return all(bool(p.converged) for p in self.parts)
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Every factor's estimates under its outcome's name; factors are estimated apart, so their covariance is zero."""
+        found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
+        names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
+        V = np.zeros((len(names), len(names)))
+        at = 0
+        for _, e in found:
+            k = len(e.names)
+            V[at : at + k, at : at + k] = e.covariance
+            at += k
+        return Estimates(names, np.concatenate([e.values for _, e in found]), V)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw contours of two outcomes over the data; see `plots.contours`."""
+        from disteconometrics.plots.flows import contours
+
+        return contours(self.distribution(), **options)
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The factors in one frame; each has its own ``summary()`` in ``parts``."""
+        left = [("Outcomes", ", ".join(self.spec.outcomes)), ("Factors", str(len(self.parts)))]
+        right = [("Observations", f"{self.nobs:.0f}"), ("Log-likelihood per row", f"{self.llf / self.nobs:.4f}")]
+        cells = []
+        for p in self.parts:
+            score = f"{p.leave_one_out:.4f}" if hasattr(p, "leave_one_out") else ""
+            cells.append((p.spec.formula.partition("~")[2].strip(), type(p.model).__name__, number(p.llf / p.nobs), score))
+        columns = ("given", "estimator", "log-likelihood", "leave-one-out")
+        sections = [Section(columns, self.spec.outcomes, tuple(cells), "Factors, per row")]
+        law = [] if self._given else _moments(self.distribution())
+        if law:
+            sections.append(Section(("estimate",), tuple(n for n, _ in law), tuple((number(v),) for _, v in law), "Joint law"))
+        notes = ["The density is the product of the factors; each has its own summary in .parts."]
+        if law:
+            notes.append("Moments of the joint law are those of 100,000 draws.")
+        if self.trials is not None:
+            best = self.trials.iloc[0]
+            notes.append(
+                f"Order chosen by leave-one-out on the rows of the fit: {best['order']} ({best['leave_one_out']:.4f} per row); "
+                f"{len(self.trials)} orders were compared (see .trials)."
+            )
+        return Summary("Joint Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Not for a product: save its factors.
+
+        Raises
+        ------
+        OptionError
+            Always.
+        """
+        raise OptionError("Save the factors one by one: for i, part in enumerate(res.parts): part.save(f'part{i}.npz').")
+
+
+def _moments(law: JointLaw) -> list[tuple[str, float]]:
+    names = [f"{kind}[{y}]" for kind in ("mean", "std") for y in law.outcomes]
+    names += [f"corr[{a},{b}]" for a, b in itertools.combinations(law.outcomes, 2)]
+    draws = law._draws()
+    mean, std, corr = draws.mean(axis=0), draws.std(axis=0), np.corrcoef(draws.T)
+    pairs = [corr[i, j] for i, j in itertools.combinations(range(len(law.outcomes)), 2)]
+    return list(zip(names, [*mean, *std, *pairs], strict=True))
+
+
+def _formula(outcome: str, before: Sequence[str], right: str) -> str:
+    terms = [*before, *([right] if right != "1" else [])]
+    return f"{outcome} ~ {' + '.join(terms) or '1'}"
+
+
+def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
+    """The product of monotone splines, in the order that leaves out best; outcomes are columns as they are.
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+    """
+    from disteconometrics.data.outcomes import build_joint
+
+    outcomes, right = read_outcomes(model.formula)
+    if len(outcomes) > MOST_OUTCOMES:
+        raise OptionError(
+            f"{len(outcomes)} outcomes have too many orders to compare; name a flow, such as flow=de.Autoregressive(de.RQS()), "
+            "or write the factors with de.joint(…)."
+        )
+    design = build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
+    if design.rows.used < design.rows.given:
+        from disteconometrics.inference.resample import take_rows
+
+        places = design.at if design.first.kept is None else design.first.kept[design.at]
+        data = take_rows(data, places)
+    found: dict[tuple[str, frozenset[str]], Any] = {}
+    kinds: dict[str, Any] = {} if cov is None else {"cov": cov}
+
+    def part(outcome: str, before: tuple[str, ...]) -> Any:
+        key = (outcome, frozenset(before))
+        if key not in found:
+            found[key] = replace_formula(model, _formula(outcome, [y for y in outcomes if y in before], right)).fit(data, **kinds)
+        return found[key]
+
+    scores = {
+        order: sum(part(y, order[:i]).leave_one_out for i, y in enumerate(order)) for order in itertools.permutations(outcomes)
+    }
+    ranked = sorted(scores, key=lambda order: -scores[order])
+    trials = pd.DataFrame({"order": [", then ".join(o) for o in ranked], "leave_one_out": [scores[o] for o in ranked]})
+    parts = tuple(part(y, ranked[0][:i]) for i, y in enumerate(ranked[0]))
+    return JointResults(model, parts, trials)
+
+
+def replace_formula(model: FlowDensity, formula: str) -> FlowDensity:
+    """The same specification with another formula."""
+    return type(model)(
+        formula, flow=model.flow, base=model.base, support=model.support, weights=model.weights, weight_type=model.weight_type
+    )

@@ -1,0 +1,629 @@
+"""Flows by name, trained by stochastic gradients: what `FlowDensity` does when its flow is a recipe, and the result.
+
+One code for one outcome and several, with covariates and without: rows are standardised, the module is built from the recipe,
+trained, and kept as a flow of numpy functions, of which laws are made.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
+from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
+from disteconometrics.distributions.functionals import functional_name
+from disteconometrics.distributions.joint import JointLaw
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, warn_user
+from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
+from disteconometrics.flows.fitted import FittedFlow, one_thread
+from disteconometrics.flows.layers import Flow
+from disteconometrics.flows.recipes import AffineMap, Autoregressive, Chain, Coupling, chain_of, is_mixture
+from disteconometrics.inference.estimates import Estimated, Estimates
+from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer, batches, train
+from disteconometrics.report.archive import write_archive
+from disteconometrics.report.summary import Section, Summary, number, rows_dropped
+
+if TYPE_CHECKING:
+    from disteconometrics.estimators.flow_density import FlowDensity
+
+__all__ = ["TrainedFacts", "TrainedFlowResults", "fit_trained", "restore_trained"]
+
+Array = NDArray[np.float64]
+
+FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
+FRESH = 512  # rows in a step from a sampler
+FIRST = 10_000  # rows of a sampler by which outcomes are standardised and the fit is described
+AHEAD = 8_192  # rows of a sampler drawn at once
+MANY = 4_000  # rows above which "auto" trains in batches
+MOST_ROWS = 2_000  # whose laws are averaged in a summary
+
+
+@dataclass(frozen=True)
+class TrainedFacts:
+    """Numbers of a training that need no rows; log-likelihoods are sums over observations, in the outcomes' units."""
+
+    outcomes: tuple[str, ...]
+    observations: float
+    rows: int
+    given: int
+    dropped: dict[str, int]
+    zero_weight: int
+    loglik: float
+    parameters: int
+    trainer: str
+    ended: str
+    best: int
+    steps: int
+    skipped: int
+    validation: float
+    seconds: float
+    seed: int | None
+    fresh: int = 0
+    shared: tuple[str, ...] = ()
+    functionals: dict[str, float] = field(default_factory=dict)
+
+
+def _auto(chain: Chain, n: int, nets: bool) -> Trainer:
+    """The trainer of ``train="auto"``."""
+    if all(isinstance(m, AffineMap) for m in chain.maps) and not nets:
+        return LBFGS()
+    if not nets:
+        return AdamW(lr=0.02, steps=1_000, weight_decay=0.0)
+    return AdamW(lr=5e-3, steps=1_500 if n <= MANY else 3_000, batch=256 if n <= MANY else 512, validation=0.2, patience=600)
+
+
+def _uses_nets(chain: Chain, d: int, c: int) -> bool:
+    """Whether a net moves parameters with something."""
+    between = any(isinstance(m, (Autoregressive, Coupling)) for m in chain.maps) and d > 1
+    return between or (c > 0 and any(getattr(m, "hidden", ()) for m in chain.maps))
+
+
+def _check(model: FlowDensity, chain: Chain, d: int) -> None:
+    if d == 1 and any(isinstance(m, Coupling) for m in chain.maps):
+        raise OptionError(
+            "Coupling maps one half of the outcomes given the other, and there is one outcome: use de.RQS(…), "
+            "de.Autoregressive(…) or de.Planar(…)."
+        )
+    if d > 1 and model.support is not None:
+        raise OptionError("support= is for one outcome; write log(y1) + log(y2) ~ 1 for positive ones.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Outcomes on the line (n, d), covariates (n, c) and weights of the rows trained on; log slopes of the support's map."""
+
+    Y: Array
+    X: Array
+    weights: Array | None
+    slope: float
+
+
+def _read(model: FlowDensity, design: JointDesign) -> tuple[_Data, tuple[str, ...]]:
+    """Check the rows and bring them to the line; what is told of shared values."""
+    spec, Y = design.spec, design.Y
+    support = Support(*(model.support or (-np.inf, np.inf)))
+    keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
+    X = np.ascontiguousarray(design.X[:, keep])
+    told = []
+    for j, name in enumerate(spec.outcomes):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_rows(Y[:, j], X.shape[1], name)
+        check_support(Y[:, j], support, name)
+        shared = ties(Y[:, j], design.weights if model.weight_type == "frequency" else None)
+        if shared is not None:
+            warn_ties(shared, name, float(len(Y)))
+            told.append(shared.words(name, float(len(Y))))
+    check_columns(design.X, Y[:, 0], spec.names, "Intercept" in spec.names)
+    line = support.to_line(Y)
+    w = design.weights
+    if w is not None and model.weight_type == "sampling":
+        w = w / w.mean()
+    if Y.shape[1] > 1:
+        Z = (line - line.mean(axis=0)) / line.std(axis=0)
+        if np.linalg.svd(Z, compute_uv=False)[-1] < 1e-8 * np.sqrt(len(Z)):
+            raise OutcomeError(
+                f"The outcomes {' and '.join(spec.outcomes)} are linearly dependent and have no joint density: leave one out."
+            )
+    slope = float(np.average(support.log_slope(Y).sum(axis=1), weights=w))
+    return _Data(np.asarray(line, dtype=np.float64), X, w, slope), tuple(told)
+
+
+def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
+    mean = np.average(values, axis=0, weights=weights)
+    spread = np.sqrt(np.average(np.square(values - mean), axis=0, weights=weights))
+    return mean, np.where(spread > 0, spread, 1.0)
+
+
+def _tensors(flow: FittedFlow, data: _Data, how: Trainer) -> list[torch.Tensor]:
+    """Standardised outcomes, covariates and weights on the device, in the trainer's precision."""
+    kind = torch.float64 if how.precision == "double" else torch.float32
+    w = np.ones(len(data.Y)) if data.weights is None else data.weights
+    arrays = ((data.Y - flow.location) / flow.scale, (data.X - flow.x_location) / flow.x_scale, w)
+    return [torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=kind) for a in arrays]
+
+
+def _fresh(model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, flow: FittedFlow, how: Trainer) -> Any:
+    """Endless batches of new rows."""
+    size = how.batch or FRESH
+    many = max(1, AHEAD // size)
+    support = Support(*(model.support or (-np.inf, np.inf)))
+    keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
+    while True:
+        table = sampler(rng, n=size * many)
+        Y = spec.outcome_values(table).reshape(size * many, -1)
+        tensors = _tensors(flow, _Data(support.to_line(Y), spec.matrix(table).X[:, keep], None, 0.0), how)
+        for i in range(many):
+            yield tuple(t[i * size : (i + 1) * size] for t in tensors)
+
+
+def _loss(module: Flow) -> Any:
+    def mean_loss(y: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return -(w * module(y, x)).sum() / w.sum()
+
+    return mean_loss
+
+
+def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator | None) -> TrainedFlowResults:
+    """Train the flow that a specification names.
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+
+    Warns
+    -----
+    ConvergenceWarning, DiscreteOutcomeWarning
+    """
+    chain = chain_of(model.flow)
+    streams = seed_sequence(seed)
+    start, order, draws = (int(s) for s in streams.generate_state(3))
+    fresh = callable(data) and not hasattr(data, "columns")
+    rng = np.random.default_rng(draws)
+    table = data(rng, n=FIRST) if fresh else data
+    design = build_joint(model.formula, table, weights=model.weights, weight_type=model.weight_type)
+    d = design.Y.shape[1]
+    _check(model, chain, d)
+    rows, told = _read(model, design)
+    c = rows.X.shape[1]
+    nets = _uses_nets(chain, d, c)
+    how = model.train if isinstance(model.train, Trainer) else _auto(chain, len(rows.Y), nets)
+    base = "logistic" if is_mixture(chain) else "normal"
+    flow = FittedFlow.begin(
+        chain,
+        base if model.base == "auto" else model.base,
+        *_standard(rows.Y, rows.weights),
+        *(_standard(rows.X, rows.weights) if c else (np.zeros(0), np.ones(0))),
+        start,
+    )
+    if fresh and (how.validation or isinstance(how, LBFGS)):
+        raise OptionError("A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains on them.")
+    with one_thread():
+        found, trained, seconds = _train(model, flow, rows, design.spec, how, order, data if fresh else None, rng)
+    shift = float(np.log(flow.scale).sum()) - rows.slope
+    history = pd.DataFrame(trained.history).set_index("step")
+    history[["loss", "validation"]] += shift
+    _warn(trained, how)
+    counts = model.weight_type == "frequency" and design.weights is not None
+    facts = TrainedFacts(
+        outcomes=design.spec.outcomes,
+        observations=float(design.weights.sum()) if counts else float(len(rows.Y)),
+        rows=len(rows.Y),
+        given=design.rows.given,
+        dropped={**design.rows.missing, **design.rows.transformed},
+        zero_weight=design.rows.zero_weight,
+        loglik=_loglik(found, rows),
+        parameters=flow.size,
+        trainer=_words(how),
+        ended=trained.ended,
+        best=trained.best,
+        steps=trained.steps,
+        skipped=len(trained.skipped),
+        validation=float(history["validation"].min()) if how.validation else float("nan"),
+        seconds=seconds,
+        seed=streams.entropy if isinstance(streams.entropy, int) else None,
+        fresh=(how.batch or FRESH) if fresh else 0,
+        shared=told,
+    )
+    kept = {step: found.trained(_module_with(flow, values)) for step, values in trained.kept.items()}
+    return TrainedFlowResults(model, design.spec, found, facts, history, kept, TrainedRows(design, rows.X))
+
+
+def _module_with(flow: FittedFlow, values: Sequence[torch.Tensor]) -> Flow:
+    module = flow.fresh()
+    with torch.no_grad():
+        for p, v in zip(module.parameters(), values, strict=True):
+            p.copy_(v)
+    return module
+
+
+def _train(
+    model: FlowDensity, flow: FittedFlow, data: _Data, spec: JointSpec, how: Trainer, seed: int, sampler: Any, rng: Any
+) -> tuple[FittedFlow, Trained, float]:
+    """The flow trained, how it went, and how long it took."""
+    import time
+
+    started = time.perf_counter()
+    module = flow.fresh().to(device=how.device, dtype=torch.float64 if how.precision == "double" else torch.float32)
+    order = torch.Generator().manual_seed(seed)
+    loss, judge = _loss(module), None
+    rows: Iterator[Any]
+    if sampler is not None:
+        rows = _fresh(model, spec, sampler, rng, flow, how)
+    else:
+        tensors = _tensors(flow, data, how)
+        if how.validation:
+            held = max(1, round(how.validation * len(data.Y)))
+            place = torch.randperm(len(data.Y), generator=order).to(how.device)
+            apart = [t[place[:held]] for t in tensors]
+            tensors = [t[place[held:]] for t in tensors]
+
+            def judge() -> float:
+                with torch.no_grad():
+                    return float(loss(*apart))
+
+        rows = batches(tensors, how.batch, order)
+    trained = train(list(module.parameters()), loss, rows, how, judge=judge)
+    return flow.trained(module), trained, time.perf_counter() - started
+
+
+def _loglik(flow: FittedFlow, data: _Data) -> float:
+    contributions = flow.logpdf(data.Y, data.X if data.X.shape[1] else np.zeros((1, 0)))
+    w = np.ones(len(data.Y)) if data.weights is None else data.weights
+    return float(w @ contributions) + data.slope * float(w.sum())
+
+
+def _words(how: Trainer) -> str:
+    rows = "all rows" if how.batch is None else f"batches of {how.batch}"
+    kind = {"LBFGS": "L-BFGS"}.get(type(how).__name__, type(how).__name__)
+    return f"{kind}, {rows}, lr {how.lr:g}{', one-cycle' if how.schedule == 'one-cycle' else ''}"
+
+
+def _warn(trained: Trained, how: Trainer) -> None:
+    if trained.ended == "interrupted":
+        text = f"Training was interrupted at step {trained.steps} of {how.steps}: the parameters of step {trained.best} are kept."
+        warn_user(ConvergenceWarning(text, hint="fit again for all steps"))
+    elif trained.ended == "lost":
+        text = (
+            f"The loss was not finite (NaN or infinite) from step {trained.skipped[-1] - len(trained.skipped) + 1} on: training "
+            f"diverged, and the parameters of step {trained.best} are kept."
+        )
+        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
+    elif trained.skipped:
+        shown = ", ".join(map(str, trained.skipped[:5])) + (", …" if len(trained.skipped) > 5 else "")
+        count = f"{len(trained.skipped)} of {trained.steps} steps"
+        text = f"The loss was not finite (NaN or infinite) at {count} ({shown}); they were left out."
+        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRows:
+    """The rows behind a result: their design and covariates (n, c) without the constant."""
+
+    design: JointDesign
+    X: Array
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedFlowResults(Estimated):
+    """A trained flow: its law for one outcome or several, the history of the training, kept states, summary.
+
+    Its functionals have no standard errors: `bootstrap` shows how they move when rows are drawn again.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> model = de.FlowDensity("log(foodexp) ~ 1", flow=de.RQS(bins=6), train=de.Adam(lr=0.02, steps=60, snapshots=(20,)))
+    >>> res = model.fit(de.datasets.engel(), seed=0)
+    >>> res.history["loss"].iloc[-1] < res.history["loss"].iloc[0], res.at_step(20).llf < res.llf
+    (True, True)
+    """
+
+    model: FlowDensity
+    spec: JointSpec
+    flow: FittedFlow
+    facts: TrainedFacts
+    history_table: pd.DataFrame
+    kept: dict[int, FittedFlow]
+    rows: TrainedRows | None
+
+    # ---- laws ----------------------------------------------------------------------------------------------------------
+
+    def _covariates(self, new: Any) -> Array:
+        if new is None:
+            return self._need_rows().X
+        keep = [j for j, name in enumerate(self.spec.names) if name != "Intercept"]
+        return np.ascontiguousarray(self.spec.matrix(new).X[:, keep])
+
+    def _need_rows(self) -> TrainedRows:
+        if self.rows is None:
+            raise NeedsData("This result was loaded from a file, which holds no rows: give them as new=, or fit again.")
+        return self.rows
+
+    def distribution(self, new: Any = None) -> Law | JointLaw:
+        """The law of the outcome for every row of ``new`` (None: the rows of the fit); a single law for ``~ 1``.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None.
+
+        Returns
+        -------
+        Law of one outcome, JointLaw of several
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData
+        """
+        single = not self.flow.covariates
+        X = np.zeros((1, 0)) if single else self._covariates(new)
+        if self.flow.outcomes > 1:
+            return FlowJointLaw(self.flow, self.facts.outcomes, X, single)
+        support = Support(*(self.model.support or (-np.inf, np.inf)))
+        return FlowLaw(self.flow, X, support, single).named(self.facts.outcomes[0])
+
+    def at_step(self, step: int) -> TrainedFlowResults:
+        """The result as it was after a step that ``snapshots`` kept.
+
+        Raises
+        ------
+        OptionError
+            If it was not kept.
+        """
+        if step not in self.kept:
+            named = ", ".join(map(str, self.kept)) or "none"
+            raise OptionError(f"Step {step!r} was not kept; kept are {named}. Ask for it in the trainer: snapshots=({step},).")
+        flow = self.kept[step]
+        loglik = float("nan")
+        if self.rows is not None:
+            loglik = _loglik(flow, _read_quietly(self.model, self.rows.design))
+        facts = replace(self.facts, loglik=loglik, best=step, ended="snapshot", functionals={})
+        return replace(self, flow=flow, facts=facts)
+
+    # ---- fit -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Loss, validation loss (per observation, in the outcomes' units), learning rate and seconds at every step."""
+        return self.history_table
+
+    @property
+    def converged(self) -> bool:
+        """Whether training ended as it was told to: not interrupted, not lost."""
+        return self.facts.ended not in ("interrupted", "lost")
+
+    @property
+    def nobs(self) -> float:
+        """Observations: rows used, or the sum of frequency weights."""
+        return self.facts.observations
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood of the rows of the fit, summed."""
+        return self.facts.loglik
+
+    # ---- functionals ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
+        if self.facts.functionals:
+            named = self.facts.functionals
+        else:
+            names = FUNCTIONALS if self.flow.outcomes == 1 else joint_functionals(self.facts.outcomes)
+            named = self._values(names)
+        return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
+
+    def functionals(self, names: Any = None) -> Estimates:
+        """Functionals of the law averaged over the rows of the fit, without standard errors.
+
+        Parameters
+        ----------
+        names : one or several names that laws know, or functions of a law; None for those of the summary.
+
+        Returns
+        -------
+        Estimates
+
+        Raises
+        ------
+        OptionError, NeedsData
+        """
+        if names is None:
+            return self.estimates
+        named = self._values([names] if isinstance(names, str) or callable(names) else list(names))
+        return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
+
+    def _values(self, names: Sequence[Any]) -> dict[str, float]:
+        law = self._averaged()
+        return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
+
+    def _averaged(self) -> Law | JointLaw:
+        """The law of a row drawn at random; of many rows, that of every k-th."""
+        if not self.flow.covariates:
+            return self.distribution()
+        rows = self._need_rows()
+        step = -(-len(rows.X) // MOST_ROWS)
+        X, w = rows.X[::step], rows.design.weights
+        if self.flow.outcomes > 1:
+            return FlowJointLaw(self.flow, self.facts.outcomes, X)
+        support = Support(*(self.model.support or (-np.inf, np.inf)))
+        return FlowLaw(self.flow, X, support).named(self.facts.outcomes[0]).average(None if w is None else w[::step])
+
+    # ---- pictures ------------------------------------------------------------------------------------------------------
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the density over the data: a curve over the histogram, or contours of two outcomes; see `plots.flows`."""
+        from disteconometrics.plots.flows import trained
+
+        return trained(self, **options)
+
+    def plot_history(self, **options: Any) -> Any:
+        """Draw the loss along the steps; see `plots.loss`."""
+        from disteconometrics.plots.flows import loss
+
+        return loss(self, **options)
+
+    # ---- tables and files ----------------------------------------------------------------------------------------------
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        return _summary(self)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return f"<FlowDensity results: {self.spec.formula}, {self.model.flow}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
+        header, arrays = self.flow.to_parts()
+        named = dict(zip(self.estimates.names, self.estimates.values.tolist(), strict=True))
+        facts = asdict(replace(self.facts, functionals=named))
+        whole = {
+            "formula": self.model.formula,
+            "support": self.model.support,
+            "weights": [self.model.weights, self.model.weight_type],
+            "base": self.model.base,
+            "spec": self.spec.to_dict(),
+            "facts": facts,
+            "flow": header,
+            "kept": list(self.kept),
+            "history": list(self.history.columns),
+        }
+        arrays |= {"history": np.column_stack([self.history.index, self.history]).astype(np.float64)}
+        for step, flow in self.kept.items():
+            arrays |= {f"kept{step}_{k}": v for k, v in flow.parameters.items()}
+        write_archive(path, "TrainedFlow", whole, arrays)
+
+
+def joint_functionals(outcomes: Sequence[str]) -> list[str]:
+    """Names of the means, standard deviations and correlations of joint outcomes."""
+    pairs = [f"corr[{a},{b}]" for i, a in enumerate(outcomes) for b in outcomes[i + 1 :]]
+    return [*(f"mean[{y}]" for y in outcomes), *(f"std[{y}]" for y in outcomes), *pairs[:15]]
+
+
+def _read_quietly(model: FlowDensity, design: JointDesign) -> _Data:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _read(model, design)[0]
+
+
+_ENDED = {
+    "finished": "all steps done",
+    "converged": "gradient vanished",
+    "patience": "validation no longer improved",
+    "interrupted": "INTERRUPTED",
+    "lost": "DIVERGED, earlier state kept",
+    "snapshot": "a state on the way",
+}
+
+
+def describe(chain: Chain, d: int) -> str:
+    """A flow in a few words.
+
+    Examples
+    --------
+    >>> from disteconometrics import RQS
+    >>> describe(chain_of(RQS(bins=8)), 1)
+    'rational-quadratic spline, 8 bins'
+    """
+    from disteconometrics.flows.recipes import RQS, MixtureCDF, Planar
+
+    def one(m: Any) -> str:
+        if isinstance(m, AffineMap):
+            return "affine map" if m.scale == "constant" else "location-scale layer"
+        if isinstance(m, RQS):
+            return f"rational-quadratic spline, {m.bins} bins"
+        if isinstance(m, MixtureCDF):
+            return f"normal mixture, {m.components} components"
+        if isinstance(m, Planar):
+            return f"planar, {m.layers} layers"
+        inner = "affine" if isinstance(m.of, AffineMap) else one(m.of)
+        kind = "coupling" if isinstance(m, Coupling) else "autoregressive"
+        return f"{m.layers} {kind} layer{'s' * (m.layers != 1)} ({inner})"
+
+    return ", then ".join(one(m) for m in chain.maps)
+
+
+def _summary(r: TrainedFlowResults) -> Summary:
+    f = r.facts
+    rows = f.rows if r.model.weight_type != "frequency" else f.observations
+    count = f"{f.fresh} fresh a step" if f.fresh else f"{f.observations:.0f} ({f.given - f.rows} dropped)"
+    left = [
+        ("Outcome" if len(f.outcomes) == 1 else "Outcomes", ", ".join(f.outcomes)),
+        ("Base", f"{r.flow.base}{' (chosen)' if r.model.base == 'auto' else ''}"),
+        ("Parameters", f"{f.parameters}"),
+        ("Steps", f"{f.best} of {f.steps}" if f.best != f.steps else f"{f.steps}"),
+    ]
+    right = [
+        ("Observations", count),
+        ("Log-likelihood per row", f"{f.loglik / rows:.4f}"),
+        ("Held out, per row", f"{-f.validation:.4f}" if np.isfinite(f.validation) else "none held out"),
+        ("Seed", "spawned" if f.seed is None else str(f.seed)),
+    ]
+    e = r.estimates
+    averaged = ", averaged over the sample" if r.flow.covariates else ""
+    table = Section(("estimate",), e.names, tuple((number(v),) for v in e.values), f"Law of {', '.join(f.outcomes)}{averaged}")
+    notes = [
+        f"Flow: {describe(r.flow.chain, r.flow.outcomes)}. Trained by {f.trainer}: {_ENDED[f.ended]}"
+        + (f", {f.skipped} steps without a finite loss left out." if f.skipped else ".")
+    ]
+    if len(f.outcomes) > 1:
+        notes.append(f"Moments are those of {100_000:,} draws of the fitted law.")
+    notes.append("No standard errors: nets have none that a study supports; bootstrap() shows the resampling spread.")
+    if r.model.weights is not None:
+        notes.append(f"Weights: {r.model.weights} ({r.model.weight_type}).")
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    notes += f.shared
+    return Summary("Flow Density Results", (tuple(left), tuple(right)), (table,), tuple(notes))
+
+
+def restore_trained(header: dict[str, Any], arrays: dict[str, Array]) -> TrainedFlowResults:
+    """Rebuild a saved result, without rows.
+
+    Raises
+    ------
+    FileFormatError, KeyError, TypeError, ValueError
+    """
+    from disteconometrics.estimators.flow_density import FlowDensity
+
+    own = {k: v for k, v in arrays.items() if not k.startswith("kept") and k != "history"}
+    flow = FittedFlow.from_parts(header["flow"], own)
+    weights, weight_type = header["weights"]
+    support = None if header["support"] is None else tuple(header["support"])
+    recipe = flow.chain.maps[0] if len(flow.chain.maps) == 1 else flow.chain
+    model = FlowDensity(
+        header["formula"], flow=recipe, base=header["base"], support=support, weights=weights, weight_type=weight_type
+    )
+    facts = dict(header["facts"])
+    for name in ("outcomes", "shared"):
+        facts[name] = tuple(facts[name])
+    table = pd.DataFrame(arrays["history"][:, 1:], columns=list(header["history"]))
+    table.index = pd.Index(arrays["history"][:, 0].astype(int), name="step")
+    kept = {}
+    for step in map(int, header["kept"]):
+        start = f"kept{step}_"
+        parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+        kept[step] = replace(flow, parameters=parts)
+        kept[step].fresh()
+    spec = JointSpec.from_dict(header["spec"])
+    if len(spec.outcomes) != flow.outcomes or len(facts["outcomes"]) != flow.outcomes:
+        raise DataError("the outcomes are not those of the flow")
+    return TrainedFlowResults(model, spec, flow, TrainedFacts(**facts), table, kept, None)

@@ -1,0 +1,190 @@
+"""A trained flow as numpy functions: standardisation, parameters, double precision, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from disteconometrics.flows.layers import Flow, build
+from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_to
+
+__all__ = ["FittedFlow", "one_thread"]
+
+Array = NDArray[np.float64]
+MOST_CELLS = 4_000_000  # of a temporary array
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread inside, so that the same rows give the same bits; the user's setting comes back.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FittedFlow:
+    """A flow with its parameters, of outcomes that are standardised by ``location`` and ``scale``, covariates likewise.
+
+    Parameters
+    ----------
+    chain : Chain.
+    base : {"normal", "logistic"}
+    location, scale : (d,) float64 arrays.
+    x_location, x_scale : (c,) float64 arrays.
+    parameters : dict of float64 arrays, by the names of the module.
+
+    Examples
+    --------
+    >>> from disteconometrics.flows.recipes import AffineMap
+    >>> one, none = np.ones(1), np.zeros(0)
+    >>> flow = FittedFlow.begin(chain_of(AffineMap()), "normal", 2 * one, one, none, none, seed=0)
+    >>> z, slope = flow.to_noise(np.array([[3.0]]), np.zeros((1, 0)))
+    >>> z.tolist(), flow.to_data(z, np.zeros((1, 0))).tolist()
+    ([[1.0]], [[3.0]])
+    """
+
+    chain: Chain
+    base: str
+    location: Array
+    scale: Array
+    x_location: Array
+    x_scale: Array
+    parameters: dict[str, Array]
+
+    @classmethod
+    def begin(
+        cls, chain: Chain, base: str, location: Array, scale: Array, x_location: Array, x_scale: Array, seed: int
+    ) -> FittedFlow:
+        """The flow as training begins, its first parameters drawn with a seed."""
+        rng = torch.Generator().manual_seed(seed)
+        module = build(chain, len(location), len(x_location), base, rng)
+        return cls(chain, base, location, scale, x_location, x_scale, numbers(module))
+
+    @cached_property
+    def module(self) -> Flow:
+        """The torch module, in double precision; not to be trained."""
+        made = self.fresh()
+        for p in made.parameters():
+            p.requires_grad_(False)
+        return made
+
+    def fresh(self) -> Flow:
+        """A new torch module with these parameters."""
+        rng = torch.Generator().manual_seed(0)
+        made = build(self.chain, self.outcomes, self.covariates, self.base, rng)
+        own = dict(made.named_parameters())
+        if set(own) != set(self.parameters) or any(own[k].shape != v.shape for k, v in self.parameters.items()):
+            raise ValueError("the parameters are not those of the flow")
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                own[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+        return made
+
+    def trained(self, module: Flow) -> FittedFlow:
+        """The same flow with the parameters of a module."""
+        return replace(self, parameters=numbers(module))
+
+    @property
+    def outcomes(self) -> int:
+        """Dimension d."""
+        return len(self.location)
+
+    @property
+    def covariates(self) -> int:
+        """Dimension c."""
+        return len(self.x_location)
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(v.size for v in self.parameters.values())
+
+    def _chunked(self, y: Array, x: Array, of: Callable[[Any, Any], tuple[Any, ...]]) -> tuple[Array, ...]:
+        """A function of outcomes (n, …, d) and covariates (n, …, c) by chunks of rows."""
+        n = max(len(y), len(x))
+        inner = int(np.prod(np.broadcast_shapes(y.shape[1:-1], x.shape[1:-1]), dtype=np.int64))
+        widest = max(v.shape[0] for v in self.parameters.values()) * 8 if self.parameters else 8
+        step = max(1, MOST_CELLS // max(inner * widest, 1))
+        parts = []
+        with one_thread(), torch.no_grad():
+            for i in range(0, n, step):
+                ys, xs = (a if len(a) == 1 else a[i : i + step] for a in (y, x))
+                parts.append([v.numpy() for v in of(torch.from_numpy(ys.copy()), torch.from_numpy(xs.copy()))])
+        return tuple(np.concatenate(p) for p in zip(*parts, strict=True))
+
+    def _standard(self, x: Array) -> Array:
+        return np.asarray((x - self.x_location) / self.x_scale, dtype=np.float64)
+
+    def to_noise(self, y: Array, x: Array) -> tuple[Array, Array]:
+        """Noise z (n, …, d) and log|det ∂z/∂y| (n, …) of outcomes (n, …, d) given covariates (n, …, c), n or 1 rows each."""
+        y = np.asarray((y - self.location) / self.scale, dtype=np.float64)
+        shape = np.broadcast_shapes(y.shape[:-1], x.shape[:-1])
+
+        def of(ys: Any, xs: Any) -> tuple[Any, Any]:
+            z, slope = self.module.to_noise(ys, xs)
+            inner = torch.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])
+            return z.expand(*inner, self.outcomes), slope.expand(inner)
+
+        if not y.size:
+            return np.empty((*shape, self.outcomes)), np.empty(shape)
+        z, slope = self._chunked(y, self._standard(x), of)
+        return z, slope - np.log(self.scale).sum()
+
+    def to_data(self, z: Array, x: Array) -> Array:
+        """Outcomes (n, …, d) with noise z (n, …, d) given covariates (n, …, c)."""
+        if not z.size:
+            return np.empty((*np.broadcast_shapes(z.shape[:-1], x.shape[:-1]), self.outcomes))
+        (y,) = self._chunked(z, self._standard(x), lambda zs, xs: (self.module.to_data(zs, xs),))
+        return np.asarray(self.location + self.scale * y)
+
+    def logpdf(self, y: Array, x: Array) -> Array:
+        """Log densities (n, …), per unit of the outcomes."""
+        y = np.asarray((y - self.location) / self.scale, dtype=np.float64)
+        shape = np.broadcast_shapes(y.shape[:-1], x.shape[:-1])
+        if not y.size:
+            return np.empty(shape)
+
+        def of(ys: Any, xs: Any) -> tuple[Any]:
+            value = self.module(ys, xs)
+            return (value.expand(torch.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])),)
+
+        return np.asarray(self._chunked(y, self._standard(x), of)[0] - np.log(self.scale).sum())
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """A plain header and arrays, for a file."""
+        arrays = {"location": self.location, "scale": self.scale, "x_location": self.x_location, "x_scale": self.x_scale}
+        named = {f"parameter_{k}": v for k, v in self.parameters.items()}
+        return {"chain": recipe_to(self.chain), "base": self.base}, arrays | named
+
+    @classmethod
+    def from_parts(cls, header: dict[str, Any], arrays: dict[str, Array]) -> FittedFlow:
+        """The flow that was written; raises ValueError if the arrays do not belong to the recipe."""
+        named = {k.removeprefix("parameter_"): v for k, v in arrays.items() if k.startswith("parameter_")}
+        four = (arrays[k] for k in ("location", "scale", "x_location", "x_scale"))
+        made = cls(chain_of(recipe_from(header["chain"])), str(header["base"]), *four, named)
+        made.fresh()
+        return made
+
+
+def numbers(module: Flow) -> dict[str, Array]:
+    """The parameters of a module as float64 arrays."""
+    return {k: v.detach().double().cpu().numpy().copy() for k, v in module.named_parameters()}

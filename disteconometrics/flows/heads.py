@@ -1,0 +1,211 @@
+"""Maps of one outcome whose parameters are given from outside: affine, rational-quadratic spline, mixture cdf.
+
+A head maps y (…) with raw parameters (…, size) to noise z (…) and log dz/dy (…), and back; zero raw parameters plus `start` are
+where training begins: the identity, or a mixture spread over the standardised outcome.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from disteconometrics.flows.recipes import RQS, AffineMap, MixtureCDF, Recipe
+
+__all__ = ["AffineHead", "Head", "MixtureHead", "SplineHead", "head_of", "increasing_root"]
+
+SMALLEST = 1e-3  # width, height and slope of a bin, and share of a component
+FLATTEST = 6.0  # log scales stay within ± this
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+STEPS = 200
+
+
+class Head(ABC):
+    """A strictly increasing map of the line with ``size`` raw parameters."""
+
+    size: int
+    start: tuple[float, ...]
+
+    @abstractmethod
+    def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """z and log dz/dy at outcomes y."""
+
+    @abstractmethod
+    def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
+        """The outcome y with noise z."""
+
+
+def soft_limit(raw: Tensor) -> Tensor:
+    """Log scales, kept inside ± `FLATTEST` so that no step overflows; nearly the identity around zero."""
+    return FLATTEST * torch.tanh(raw / FLATTEST)
+
+
+@final
+class AffineHead(Head):
+    """z = (y − m)·exp(−log s) with raw parameters m and log s."""
+
+    size = 2
+    start = (0.0, 0.0)
+
+    def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """z and −log s."""
+        log_scale = soft_limit(raw[..., 1])
+        z = (y - raw[..., 0]) * torch.exp(-log_scale)
+        return z, -log_scale.expand_as(z)
+
+    def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
+        """m + s·z."""
+        return raw[..., 0] + torch.exp(soft_limit(raw[..., 1])) * z
+
+
+@final
+class SplineHead(Head):
+    """Rational-quadratic spline on ±bound with the identity outside: softmax widths and heights, softplus inner slopes."""
+
+    def __init__(self, bins: int, bound: float) -> None:
+        self.bins, self.bound = bins, bound
+        self.size = 3 * bins - 1
+        one = math.log(math.expm1(1 - SMALLEST))
+        self.start = (0.0,) * (2 * bins) + (one,) * (bins - 1)
+
+    def _tables(self, raw: Tensor) -> Tensor:
+        """(…, bins, 6): left knot, width, lower height, height, slopes at both ends of every bin."""
+        K, span = self.bins, 2 * self.bound
+        share = SMALLEST + (1 - SMALLEST * K) * torch.stack(
+            [functional.softmax(raw[..., :K], -1), functional.softmax(raw[..., K : 2 * K], -1)], -1
+        )
+        length = span * share
+        left = torch.cumsum(length, -2) - length - self.bound
+        inner = SMALLEST + functional.softplus(raw[..., 2 * K :])
+        slopes = functional.pad(inner, (1, 1), value=1.0)
+        return torch.cat([left, length, slopes[..., :-1, None], slopes[..., 1:, None]], -1)
+
+    def _pick(self, at: Tensor, raw: Tensor, side: int) -> tuple[Tensor, ...]:
+        """The parts of each point's bin, looked up by left knots (side 0) or heights (side 1)."""
+        table = self._tables(raw)
+        edges = table[..., 1:, side].detach()
+        where = (at[..., None] >= edges).sum(-1)
+        shape = torch.broadcast_shapes(at.shape, table.shape[:-2])
+        table = table.expand(*shape, self.bins, 6)
+        picked = torch.gather(table, -2, where.expand(shape)[..., None, None].expand(*shape, 1, 6)).squeeze(-2)
+        x, y, w, h, below, above = picked.unbind(-1)
+        return x, w, y, h, below, above
+
+    def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """z and log dz/dy."""
+        inside = y.clamp(-self.bound, self.bound)
+        x, w, low, h, below, above = self._pick(inside, raw, 0)
+        steep = h / w
+        t = (inside - x) / w
+        u = t * (1 - t)
+        bend = steep + (below + above - 2 * steep) * u
+        z = low + h * (steep * t * t + below * u) / bend
+        slope = torch.log(above * t * t + 2 * steep * u + below * (1 - t) ** 2) + 2 * torch.log(steep / bend)
+        beyond = y != inside
+        return torch.where(beyond, y, z), torch.where(beyond, torch.zeros_like(slope), slope)
+
+    def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
+        """The root of a quadratic, in the stable form."""
+        inside = z.clamp(-self.bound, self.bound)
+        x, w, low, h, below, above = self._pick(inside, raw, 1)
+        steep, rest = h / w, inside - low
+        both = rest * (below + above - 2 * steep)
+        a, b, c = h * (steep - below) + both, h * below - both, -steep * rest
+        t = 2 * c / (-b - torch.sqrt((b * b - 4 * a * c).clamp_min(0)))
+        return torch.where(z != inside, z, x + w * t.clamp(0, 1))
+
+
+@final
+class MixtureHead(Head):
+    """z = logit F(y) for a mixture of normals with raw log weights, means and log scales."""
+
+    def __init__(self, components: int) -> None:
+        self.components = components
+        self.size = 3 * components
+        middle = (components - 1) / 2
+        spread = [1.5 * (k - middle) / max(middle, 1) for k in range(components)]
+        self.start = (0.0,) * components + tuple(spread) + (math.log(1.5 / max(components, 2) + 0.25),) * components
+
+    def _parts(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log weights, standardised residuals and log scales, (…, components)."""
+        log_weight, mean, log_scale = raw.split(self.components, -1)
+        log_scale = soft_limit(log_scale)
+        return functional.log_softmax(log_weight, -1), (y[..., None] - mean) * torch.exp(-log_scale), log_scale
+
+    def log_density(self, y: Tensor, raw: Tensor) -> Tensor:
+        """Log of the mixture's density, which is all that maximum likelihood needs."""
+        log_weight, residual, log_scale = self._parts(y, raw)
+        return torch.logsumexp(log_weight - log_scale - 0.5 * residual * residual, -1) - HALF_LOG_2PI
+
+    def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Logit of the cdf, and the log of its slope."""
+        log_weight, residual, log_scale = self._parts(y, raw)
+        density = torch.logsumexp(log_weight - log_scale - 0.5 * residual * residual, -1) - HALF_LOG_2PI
+        below = torch.logsumexp(log_weight + torch.special.log_ndtr(residual), -1)
+        above = torch.logsumexp(log_weight + torch.special.log_ndtr(-residual), -1)
+        return below - above, density - below - above
+
+    def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
+        """By Newton's steps in a bracket: the quantile lies between the smallest and the largest of the components'."""
+        _, mean, log_scale = raw.split(self.components, -1)
+        scale = torch.exp(soft_limit(log_scale))
+        lower_tail = torch.minimum(functional.logsigmoid(z), functional.logsigmoid(-z))
+        reach = torch.sqrt(-2 * lower_tail) + 1  # a bound of |Φ⁻¹|
+        low = (mean - reach[..., None] * scale).amin(-1)
+        high = (mean + reach[..., None] * scale).amax(-1)
+
+        def at(y: Tensor) -> tuple[Tensor, Tensor]:
+            value, slope = self.to_noise(y, raw)
+            return value - z, torch.exp(slope)
+
+        return increasing_root(at, low, high)
+
+
+def increasing_root(at: Callable[[Tensor], tuple[Tensor, Tensor]], low: Tensor, high: Tensor) -> Tensor:
+    """The root of an increasing function between low and high, by Newton's steps that bisect where they leave the bracket.
+
+    Parameters
+    ----------
+    at : points → values and slopes.
+    low, high : Tensors that bracket the roots.
+
+    Examples
+    --------
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> increasing_root(lambda y: (y**3 - 2, 3 * y**2), 0 * one, 5 * one).round(decimals=10).tolist()
+    [1.2599210499]
+    """
+    y = 0.5 * (low + high)
+    last = high - low
+    for _ in range(STEPS):
+        value, slope = at(y)
+        low, high = torch.where(value <= 0, y, low), torch.where(value >= 0, y, high)
+        new = y - value / slope
+        slow = ((new - y).abs() > 0.5 * last) | ~((new >= low) & (new <= high))
+        new = torch.where(slow, 0.5 * (low + high), new)
+        last = (new - y).abs()
+        y = new
+        if not bool((last > 4e-16 * (1 + y.abs())).any()):
+            break
+    return y
+
+
+def head_of(recipe: Recipe) -> Head:
+    """The head that a recipe of one outcome's map describes.
+
+    Examples
+    --------
+    >>> head_of(RQS(bins=8)).size
+    23
+    """
+    if isinstance(recipe, RQS):
+        return SplineHead(recipe.bins, recipe.tail_bound)
+    if isinstance(recipe, MixtureCDF):
+        return MixtureHead(recipe.components)
+    assert isinstance(recipe, AffineMap)
+    return AffineHead()

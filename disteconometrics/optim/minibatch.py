@@ -1,0 +1,408 @@
+"""Training by stochastic gradients: what to do is a frozen value, `Adam`, `AdamW` or `LBFGS`, and `train` does it.
+
+A step whose loss is not a number is left out; many in a row, or an interrupt, end the training with the parameters so far.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from disteconometrics.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["LBFGS", "Adam", "AdamW", "Trained", "Trainer", "batches", "train"]
+
+LOST = 25  # steps without a finite loss, one after the other, that end a training
+KEEP = 25  # steps between copies of the parameters that a lost training goes back to
+SHOWN = 20  # steps between figures on the progress bar
+SETTLED = 1e-9  # largest gradient at which L-BFGS has converged
+WARM = 0.3  # share of the steps of a one-cycle in which the rate rises
+
+Callback = Callable[[int], "float | None"]
+
+
+def _number(value: Any, name: str, low: float, high: float = math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) < high:
+        raise OptionError(f"{name}={value!r}: give a number of at least {low:g}{'' if high == math.inf else f' below {high:g}'}.")
+
+
+def _count(value: Any, name: str, low: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+        raise OptionError(f"{name}={value!r}: give a whole number of at least {low}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer(ABC):  # noqa: B024 - its final subclasses differ in defaults
+    """How to train: what all trainers share, described in `Adam`."""
+
+    lr: float = 1e-3
+    steps: int = 1000
+    batch: int | None = None
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    validation: float = 0.0
+    patience: int | None = None
+    clip: float | None = None
+    snapshots: tuple[int, ...] = ()
+    callback: Callback | None = None
+    device: str = "cpu"
+
+    precision: ClassVar[str] = "single"
+
+    def __post_init__(self) -> None:
+        _number(self.lr, "lr", 1e-12)
+        _count(self.steps, "steps")
+        _number(self.weight_decay, "weight_decay", 0)
+        _number(self.validation, "validation", 0, 0.9)
+        for name in ("batch", "patience"):
+            if getattr(self, name) is not None:
+                _count(getattr(self, name), name)
+        if self.clip is not None:
+            _number(self.clip, "clip", 1e-12)
+        if self.schedule not in ("constant", "one-cycle"):
+            raise OptionError(f"schedule={self.schedule!r}: give 'constant' or 'one-cycle'.")
+        if self.patience is not None and not self.validation:
+            raise OptionError("patience counts steps without a better validation loss; set validation=0.2, a share of the rows.")
+        if self.callback is not None and not callable(self.callback):
+            raise OptionError("callback is a function of the step that returns None or a factor of the step's loss.")
+        given = self.snapshots
+        if not isinstance(given, (tuple, list)) or any(isinstance(s, bool) or not isinstance(s, Integral) for s in given):
+            raise OptionError(f"snapshots={given!r}: give the steps to keep, such as (100, 500).")
+        if any(not 0 <= s <= self.steps for s in given):
+            raise OptionError(f"snapshots={tuple(given)}: steps lie between 0 and {self.steps}.")
+        if not isinstance(self.device, str):
+            raise OptionError(f"device={self.device!r}: give the name of a torch device, such as 'cpu' or 'cuda'.")
+        object.__setattr__(self, "snapshots", tuple(sorted({int(s) for s in given})))
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if self.schedule == "constant":
+            return self.lr
+        warm = max(WARM * self.steps, 1.0)
+        if step < warm:
+            return self.lr * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / warm)))
+        place = (step - warm) / max(self.steps - 1 - warm, 1)
+        return self.lr * (1e-4 + (1 - 1e-4) * 0.5 * (1 + math.cos(math.pi * min(place, 1.0))))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Adam(Trainer):
+    """Train with Adam.
+
+    Parameters
+    ----------
+    lr : float, learning rate.
+    steps : int, number of steps.
+    batch : int or None
+        Rows in a step, drawn without replacement epoch by epoch; None for all rows (512 fresh ones from a sampler).
+    weight_decay : float, added to the gradients as a multiple of the parameters.
+    schedule : {"constant", "one-cycle"}
+        "one-cycle" raises the rate for 30 % of the steps and lets it fall to nothing along a cosine.
+    validation : float, share of the rows kept to choose the best state; 0 keeps the last one.
+    patience : int or None, steps without a better validation loss after which training ends.
+    clip : float or None, largest norm of the gradient.
+    snapshots : tuple of int, steps whose parameters are kept; 0 is the start.
+    callback : function of the step or None; a number that it returns multiplies the step's loss.
+    device : str, torch device.
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of the above.
+
+    References
+    ----------
+    Kingma, Ba (2015), Adam: a method for stochastic optimization, ICLR, arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> Adam(lr=1e-2, steps=500, snapshots=(100, 10)).snapshots
+    (10, 100)
+    """
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Trainer):
+    """Train with AdamW, whose weight decay is decoupled from the gradient; by default with a one-cycle rate.
+
+    Parameters
+    ----------
+    lr, steps, batch, weight_decay, schedule, validation, patience, clip, snapshots, callback, device : as in `Adam`.
+
+    Raises
+    ------
+    OptionError
+
+    References
+    ----------
+    Loshchilov, Hutter (2019), Decoupled weight decay regularization, ICLR, arXiv:1711.05101.
+    Smith, Topin (2019), Super-convergence: very fast training of neural networks using large learning rates, arXiv:1708.07120.
+
+    Examples
+    --------
+    >>> how = AdamW(steps=1000)
+    >>> how.rate(300) == how.lr, how.rate(999) < 0.001 * how.lr
+    (True, True)
+    """
+
+    lr: float = 5e-3
+    weight_decay: float = 1e-4
+    schedule: str = "one-cycle"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LBFGS(Trainer):
+    """Train with L-BFGS and a strong Wolfe line search, on all rows and in double precision: for flows with few parameters.
+
+    Parameters
+    ----------
+    lr : float, first length tried by a line search.
+    steps : int, most iterations; it ends earlier where the gradient vanishes.
+    snapshots, callback, device : as in `Adam`; the other options have no meaning here and keep their defaults.
+
+    Raises
+    ------
+    OptionError
+        If a batch, weight decay, schedule or clip is given.
+
+    References
+    ----------
+    Liu, Nocedal (1989), On the limited memory BFGS method for large scale optimization, Mathematical Programming 45,
+    doi:10.1007/BF01589116.
+
+    Examples
+    --------
+    >>> LBFGS().steps
+    500
+    """
+
+    lr: float = 1.0
+    steps: int = 500
+
+    precision: ClassVar[str] = "double"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch is not None or self.weight_decay or self.schedule != "constant" or self.clip is not None:
+            raise OptionError("L-BFGS takes all rows at a constant rate: no batch, weight_decay, schedule or clip.")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """How a training went: its history, the states kept, the step whose parameters are returned, and why it ended."""
+
+    history: dict[str, list[float]]
+    kept: dict[int, list[Tensor]]
+    best: int
+    steps: int
+    ended: str  # finished, converged, patience, interrupted, lost
+    skipped: list[int] = field(default_factory=list)
+
+
+def batches(tensors: Sequence[Tensor], size: int | None, rng: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+    """Endless batches of rows, without replacement epoch by epoch; all rows at every step where size is None or too large.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows = batches([torch.arange(5)], 2, torch.Generator().manual_seed(0))
+    >>> len({int(v) for _ in range(2) for v in next(rows)[0]})
+    4
+    """
+    import torch
+
+    n = len(tensors[0])
+    if size is None or size >= n:
+        while True:
+            yield tuple(tensors)
+    while True:
+        order = torch.randperm(n, generator=rng).to(tensors[0].device)
+        for i in range(0, n - size + 1, size):
+            rows = order[i : i + size]
+            yield tuple(t[rows] for t in tensors)
+
+
+def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
+    import torch
+
+    if isinstance(how, LBFGS):
+        return torch.optim.LBFGS(
+            parameters, lr=how.lr, max_iter=1, max_eval=25, history_size=50, line_search_fn="strong_wolfe", tolerance_change=0.0
+        )
+    kind = torch.optim.AdamW if isinstance(how, AdamW) else torch.optim.Adam
+    return kind(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
+
+
+def train(
+    parameters: Sequence[Tensor],
+    loss: Callable[..., Tensor],
+    rows: Iterator[tuple[Tensor, ...]],
+    how: Trainer,
+    *,
+    judge: Callable[[], float] | None = None,
+    progress: bool | None = None,
+    title: str = "flow",
+) -> Trained:
+    """Minimise a mean loss over batches; the parameters end at the best validated state, or the last one.
+
+    Parameters
+    ----------
+    parameters : tensors to change, in place.
+    loss : function of a batch's tensors → scalar Tensor.
+    rows : iterator of batches.
+    how : Trainer.
+    judge : function that gives the loss on rows held out, or None.
+    progress : bool or None, whether a bar is shown; None for a terminal only.
+    title : str, of the bar.
+
+    Returns
+    -------
+    Trained
+
+    Examples
+    --------
+    >>> import torch
+    >>> b = torch.zeros(1, requires_grad=True)
+    >>> rows = batches([torch.tensor([1.0, 2.0, 6.0])], None, torch.Generator())
+    >>> done = train([b], lambda y: ((y - b) ** 2).mean(), rows, Adam(lr=0.1, steps=300), progress=False)
+    >>> b.detach().round(decimals=2), done.ended, len(done.history["loss"])
+    (tensor([3.]), 'finished', 300)
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    run = _Run(list(parameters), how, _optimiser(how, parameters), judge)
+    started = time.perf_counter()
+    bar = tqdm(total=how.steps, desc=title, disable=None if progress is None else not progress, leave=False)
+    ended = "finished"
+    if 0 in how.snapshots:
+        run.keep(0)
+    try:
+        for step in range(how.steps):
+            value = run.step(step, loss, next(rows), time.perf_counter() - started)
+            if step % SHOWN == 0:
+                bar.update(min(SHOWN, how.steps - step))
+                bar.set_postfix_str(f"log-likelihood {-value:.4f}", refresh=False)
+            ended = run.verdict(step)
+            if step + 1 in how.snapshots:
+                run.keep(step + 1)
+            if ended:
+                break
+    except KeyboardInterrupt:
+        ended = "interrupted"
+    finally:
+        bar.close()
+    with torch.no_grad():
+        best = run.finish(ended)
+    return Trained(run.history, run.kept, best, len(run.history["step"]), ended or "finished", run.skipped)
+
+
+@final
+class _Run:
+    """The state of a training."""
+
+    def __init__(self, parameters: list[Tensor], how: Trainer, optimiser: Any, judge: Callable[[], float] | None) -> None:
+        self.parameters, self.how, self.optimiser, self.judge = parameters, how, optimiser, judge
+        self.history: dict[str, list[float]] = {"step": [], "loss": [], "validation": [], "lr": [], "seconds": []}
+        self.kept: dict[int, list[Tensor]] = {}
+        self.skipped: list[int] = []
+        self.good, self.good_step = self._copy(), 0
+        self.best: list[Tensor] | None = None
+        self.best_step, self.best_value = 0, math.inf
+        self.row = self.still = 0
+
+    def _copy(self) -> list[Tensor]:
+        return [p.detach().clone() for p in self.parameters]
+
+    def keep(self, step: int) -> None:
+        self.kept[step] = self._copy()
+
+    def step(self, step: int, loss: Callable[..., Tensor], batch: tuple[Tensor, ...], seconds: float) -> float:
+        """One step, its record, and its loss before the step."""
+        import torch
+
+        how, found = self.how, math.nan
+        factor = how.callback(step) if how.callback is not None else None
+        rate = how.rate(step)
+
+        def closure() -> Tensor:
+            nonlocal found
+            self.optimiser.zero_grad(set_to_none=True)
+            value = loss(*batch)
+            value = value if factor is None else value * factor
+            if math.isnan(found):
+                found = float(value.detach())
+            if math.isfinite(float(value.detach())):
+                value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        if isinstance(how, LBFGS):
+            before = [p.detach().clone() for p in self.parameters]
+            self.optimiser.step(closure)
+            if not math.isfinite(found):
+                self._put(before)
+        else:
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            closure()
+            if math.isfinite(found):
+                if how.clip is not None:
+                    torch.nn.utils.clip_grad_norm_(self.parameters, how.clip)
+                self.optimiser.step()
+        for name, value in (("step", step), ("loss", found), ("validation", math.nan), ("lr", rate), ("seconds", seconds)):
+            self.history[name].append(value)
+        return found
+
+    def verdict(self, step: int) -> str:
+        """Why training ends after this step, or nothing; the states to go back to are kept here."""
+        found = self.history["loss"][-1]
+        if not math.isfinite(found):
+            self.skipped.append(step)
+            self.row += 1
+            return "lost" if self.row >= LOST else ""
+        self.row = 0
+        if step % KEEP == 0:
+            self.good, self.good_step = self._copy(), step
+        if self.judge is not None and (step % self._every() == self._every() - 1 or step == self.how.steps - 1):
+            value = self.judge()
+            self.history["validation"][-1] = value
+            if value < self.best_value:
+                self.best, self.best_step, self.best_value = self._copy(), step + 1, value
+            if self.how.patience is not None and step + 1 - self.best_step >= self.how.patience:
+                return "patience"
+        if isinstance(self.how, LBFGS):
+            losses = self.history["loss"]
+            self.still = self.still + 1 if len(losses) > 1 and losses[-2] - losses[-1] <= 1e-15 * abs(losses[-1]) else 0
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            if self.still >= 3 or max((float(g.abs().max()) for g in gradients), default=0.0) <= SETTLED:
+                return "converged"
+        return ""
+
+    def _every(self) -> int:
+        return max(1, self.how.steps // 100)
+
+    def _put(self, values: list[Tensor]) -> None:
+        for p, v in zip(self.parameters, values, strict=True):
+            p.detach().copy_(v)
+
+    def finish(self, ended: str) -> int:
+        """Leave the parameters at the best state, and say of which step they are."""
+        if self.best is not None:
+            self._put(self.best)
+            return self.best_step
+        if ended == "lost":
+            self._put(self.good)
+            return self.good_step
+        return len(self.history["step"])
