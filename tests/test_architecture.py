@@ -42,9 +42,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         ),
     )
 )
-# Rooms of one layer do not know each other, with one exception: an optimiser evaluates log-likelihoods, and the index model is
-# what makes a pass over rows fast, so `optim` drives it directly; the other way round stays closed.
-SIDEWAYS = {("optim", "likelihoods")}
+# Rooms of one layer do not know each other, with two exceptions: an optimiser evaluates log-likelihoods, and the index model is
+# what makes a pass over rows fast, so `optim` drives it directly; the other way round stays closed.  Flows are trained by
+# `optim.minibatch`, which knows nothing of flows.
+SIDEWAYS = {("optim", "likelihoods"), ("flows", "optim")}
 ALONE = frozenset({"datasets"})  # imports libraries only
 
 # Methods of at most three statements that fetch a picture when called: the only way up.
@@ -54,8 +55,11 @@ PICTURES = {
     "estimators.flow_density.FlowResults.plot",
     "estimators.flow_density.FlowResults.plot_effect",
     "estimators.flow_density.FlowResults.plot_fan",
+    "estimators.joint.JointResults.plot",
     "estimators.margins.MarginsResults.plot",
     "estimators.minimum_wasserstein.MinimumWassersteinResults.plot",
+    "estimators.trained_flow.TrainedFlowResults.plot",
+    "estimators.trained_flow.TrainedFlowResults.plot_history",
     "estimators.transport_map.TransportMapResults.plot",
     "estimators.wasserstein.WassersteinResults.plot",
 }

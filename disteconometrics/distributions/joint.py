@@ -8,12 +8,13 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law, draws_count, floats, generator
 from disteconometrics.errors import OptionError
 
-__all__ = ["JointLaw", "ProductLaw"]
+__all__ = ["JointLaw", "PooledLaw", "ProductLaw"]
 
 Array = NDArray[np.float64]
 
@@ -158,10 +159,10 @@ class JointLaw(ABC):
         """Draws (m, d) of a row taken at random."""
         d = len(self.outcomes)
         if not self.batch_shape:
-            return np.asarray(self.sample(draws, seed=seed))
+            return np.asarray(self.sample(draws, seed=seed), dtype=np.float64)
         each = max(1, int(np.ceil(draws / max(self.batch_shape[0], 1))))
         found = np.asarray(self.sample(each, seed=seed)).reshape(-1, d)
-        return found[~np.isnan(found).any(axis=1)]
+        return np.asarray(found[~np.isnan(found).any(axis=1)])
 
     def mean(self) -> Array:
         """Means, batch + (d,), from simulated outcomes."""
@@ -192,7 +193,52 @@ class JointLaw(ABC):
         first = draws[:, self.place(found[2])]
         if found[1] == "corr":
             return float(np.corrcoef(first, draws[:, self.place(found[3])])[0, 1])
-        return float({"mean": np.mean, "std": np.std, "var": np.var}[found[1]](first))
+        return float(first.mean() if found[1] == "mean" else first.std() if found[1] == "std" else first.var())
+
+
+@final
+class PooledLaw(JointLaw):
+    """A mixture of joint laws of the same outcomes, which may name them in another order.
+
+    Parameters
+    ----------
+    laws : tuple of JointLaw, of one batch shape.
+    weights : (k,) float64 array that sums to one.
+    outcomes : tuple of str, the order of the coordinates; None for that of the first law.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> one = ProductLaw(("a", "b"), lambda j, before: de.Normal(j, 1))
+    >>> law = PooledLaw((one, ProductLaw(("b", "a"), lambda j, before: de.Normal(1 - j, 1))), np.array([0.5, 0.5]))
+    >>> bool(np.isclose(law.logpdf([[0.0, 1.0]])[0], one.logpdf([[0.0, 1.0]])[0]))
+    True
+    """
+
+    def __init__(self, laws: tuple[JointLaw, ...], weights: Array, outcomes: tuple[str, ...] | None = None) -> None:
+        self._laws, self._weights, self._outcomes = laws, weights, outcomes or laws[0].outcomes
+        self._order = [[law.outcomes.index(name) for name in self._outcomes] for law in laws]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return self._laws[0].batch_shape
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the coordinates."""
+        return self._outcomes
+
+    def _logpdf(self, y: Array) -> Array:
+        each = [law._logpdf(y[..., np.argsort(order)]) for law, order in zip(self._laws, self._order, strict=True)]
+        return np.asarray(special.logsumexp(np.stack(each), axis=0, b=self._weights.reshape(-1, *[1] * (y.ndim - 1))))
+
+    def _draw(self, rng: np.random.Generator, m: int) -> Array:
+        which = rng.choice(len(self._laws), size=(*self.batch_shape, m), p=self._weights)
+        out = np.empty((*self.batch_shape, m, len(self.outcomes)))
+        for k, (law, order) in enumerate(zip(self._laws, self._order, strict=True)):
+            out = np.where((which == k)[..., None], law._draw(rng, m)[..., order], out)
+        return out
 
 
 @final

@@ -66,8 +66,8 @@ def _line_sample(result: FlowResults) -> Sample:
 
 
 def _plan(result: FlowResults) -> Plan:
-    flow = result.model.flow
-    if isinstance(flow, str):
+    flow: Any = result.model.flow
+    if not hasattr(flow, "structure"):
         return Plan(base=result.model.base)
     return Plan(flow.structure, result.model.base, flow.knots, flow.roughness)
 

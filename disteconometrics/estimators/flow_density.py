@@ -282,11 +282,12 @@ class FlowFacts:
 
 @dataclass(frozen=True, eq=False)
 class FlowRows:
-    """The rows behind a result."""
+    """The rows behind a result; ``left_out`` (n,) are their leave-one-out log densities, in the outcome's units."""
 
     design: Design
     sample: Sample
     smooth: Smooth
+    left_out: Array
 
     def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
         """Cluster codes (n,) and the number of clusters."""
@@ -329,7 +330,7 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     structure = flow.structure if enough else "linear"
     fitted = fit_flow(sample, Plan(structure, model.base, flow.knots, flow.roughness))
     shape = Flow.of(fitted, support)
-    rows = FlowRows(design, replace(sample, y=y), fitted.smooth)
+    rows = FlowRows(design, replace(sample, y=y), fitted.smooth, fitted.loo + support.log_slope(y))
     main, label, note = _solution(shape, fitted.smooth, rows, kind)
     words = None if shared is None else shared.words(outcome, sample.observations)
     facts = replace(_facts(fitted, design, support, words), cov_label=label, cov_note=note)

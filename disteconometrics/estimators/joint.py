@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from disteconometrics.data.outcome import Outcome
 from disteconometrics.data.outcomes import read_outcomes
 from disteconometrics.data.table import Table
-from disteconometrics.distributions.joint import JointLaw, ProductLaw
+from disteconometrics.distributions.joint import JointLaw, PooledLaw, ProductLaw
 from disteconometrics.errors import DataError, FormulaError, OptionError
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.report.summary import Section, Summary, number
@@ -25,11 +25,13 @@ from disteconometrics.report.summary import Section, Summary, number
 if TYPE_CHECKING:
     from disteconometrics.estimators.flow_density import FlowDensity
 
-__all__ = ["JointDensity", "JointResults", "fit_product", "joint"]
+__all__ = ["JointDensity", "JointResults", "Product", "fit_product", "joint", "stacking_weights"]
 
 Array = NDArray[np.float64]
 
-MOST_OUTCOMES = 4  # whose orders are all compared
+MOST_OUTCOMES = 4  # whose orders are all fitted
+EM_STEPS = 500
+SMALLEST = 0.02  # weight of an order that is kept
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class JointDensity:
                 f"The factors use different rows ({', '.join(f'{u:g}' for u in sorted(used))}) because values are missing; drop "
                 "rows with a missing value first, data.dropna()."
             )
-        return JointResults(self, parts)
+        return JointResults(self, (Product(parts),))
 
 
 def joint(*factors: Any) -> JointDensity:
@@ -137,7 +139,7 @@ class _Sides:
 
     @property
     def outcome(self) -> Outcome:
-        return Outcome(" + ".join(sorted(self.outcomes)), "numeric")
+        return Outcome(" + ".join(self.outcomes), "numeric")
 
     @property
     def formula(self) -> str:
@@ -145,6 +147,14 @@ class _Sides:
 
     def outcome_values(self, new: Any) -> Array:
         return np.column_stack([p.outcome_values(new) for p in self.parts])
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """The fitted factors of one order, and its weight in the joint law."""
+
+    parts: tuple[Any, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +171,20 @@ class JointResults(Estimated):
     """
 
     model: Any
-    parts: tuple[Any, ...]
+    products: tuple[Product, ...]
     trials: pd.DataFrame | None = None
 
     @property
+    def parts(self) -> tuple[Any, ...]:
+        """Results of the factors, of the order that has the largest weight."""
+        return self.products[0].parts
+
+    @property
     def spec(self) -> Any:
-        """The outcomes and formulas of the factors."""
-        return _Sides(tuple(p.spec for p in self.parts))
+        """The outcomes, in the order in which they were written, and formulas of the factors."""
+        written = self.model.outcomes if isinstance(self.model, JointDensity) else read_outcomes(self.model.formula)[0]
+        named = {p.spec.outcome.name: p.spec for p in self.parts}
+        return _Sides(tuple(named[y] for y in written) if set(written) == set(named) else tuple(named.values()))
 
     @cached_property
     def _given(self) -> tuple[str, ...]:
@@ -190,27 +207,17 @@ class JointResults(Estimated):
         ------
         OptionError, MissingColumnError
         """
-        names = self.spec.outcomes
         columns: dict[str, Any] = {}
         if self._given:
             if new is None:
                 raise OptionError(f"The joint law depends on {', '.join(self._given)}: give a table with these columns.")
             table = Table(new)
             columns = {v: np.asarray(table.raw(v, "the formula")) for v in self._given}
-        rows = len(next(iter(columns.values()))) if columns else 0
-
-        def given(j: int, before: Array) -> Any:
-            own = {name: before[:, i] for i, name in enumerate(names[:j])}
-            wanted = self.parts[j].spec.variables
-            if not wanted:
-                return self.parts[j].distribution()
-            count = len(before) if before.shape[1] else rows
-            whole = {v: c if len(c) == count else np.repeat(c, count // len(c)) for v, c in columns.items()} | own
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # draws leave the covariates' range as the data do
-                return self.parts[j].distribution({v: whole[v] for v in wanted})
-
-        return ProductLaw(names, given, (rows,) if columns else ())
+        laws = tuple(_product_law(p.parts, columns) for p in self.products)
+        outcomes = self.spec.outcomes
+        if len(laws) == 1 and laws[0].outcomes == outcomes:
+            return laws[0]
+        return PooledLaw(laws, np.array([p.weight for p in self.products]), outcomes)
 
     @property
     def nobs(self) -> float:
@@ -219,7 +226,7 @@ class JointResults(Estimated):
 
     @property
     def llf(self) -> float:
-        """Log-likelihood, summed over observations and factors."""
+        """Log-likelihood, summed over observations and factors, of the order that has the largest weight."""
         return float(sum(p.llf for p in self.parts))
 
     @property
@@ -255,7 +262,8 @@ class JointResults(Estimated):
             score = f"{p.leave_one_out:.4f}" if hasattr(p, "leave_one_out") else ""
             cells.append((p.spec.formula.partition("~")[2].strip(), type(p.model).__name__, number(p.llf / p.nobs), score))
         columns = ("given", "estimator", "log-likelihood", "leave-one-out")
-        sections = [Section(columns, self.spec.outcomes, tuple(cells), "Factors, per row")]
+        names = tuple(p.spec.outcome.name for p in self.parts)
+        sections = [Section(columns, names, tuple(cells), "Factors, per row")]
         law = [] if self._given else _moments(self.distribution())
         if law:
             sections.append(Section(("estimate",), tuple(n for n, _ in law), tuple((number(v),) for _, v in law), "Joint law"))
@@ -263,10 +271,11 @@ class JointResults(Estimated):
         if law:
             notes.append("Moments of the joint law are those of 100,000 draws.")
         if self.trials is not None:
-            best = self.trials.iloc[0]
+            used = self.trials[self.trials["weight"] > 0]
+            told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))
             notes.append(
-                f"Order chosen by leave-one-out on the rows of the fit: {best['order']} ({best['leave_one_out']:.4f} per row); "
-                f"{len(self.trials)} orders were compared (see .trials)."
+                f"{len(self.trials)} orders of the outcomes were fitted and pooled with the weights that maximise the "
+                f"leave-one-out log density: {told}. The factors shown are those of the first."
             )
         return Summary("Joint Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
 
@@ -290,11 +299,30 @@ class JointResults(Estimated):
         raise OptionError("Save the factors one by one: for i, part in enumerate(res.parts): part.save(f'part{i}.npz').")
 
 
+def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
+    """The law of one order, given columns of covariates."""
+    names = tuple(p.spec.outcome.name for p in parts)
+    rows = len(next(iter(columns.values()))) if columns else 0
+
+    def given(j: int, before: Array) -> Any:
+        own = {name: before[:, i] for i, name in enumerate(names[:j])}
+        wanted = parts[j].spec.variables
+        if not wanted:
+            return parts[j].distribution()
+        count = len(before) if before.shape[1] else rows
+        whole = {v: c if len(c) == count else np.repeat(c, count // len(c)) for v, c in columns.items()} | own
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # draws leave the covariates' range as the data do
+            return parts[j].distribution({v: whole[v] for v in wanted})
+
+    return ProductLaw(names, given, (rows,) if columns else ())
+
+
 def _moments(law: JointLaw) -> list[tuple[str, float]]:
     names = [f"{kind}[{y}]" for kind in ("mean", "std") for y in law.outcomes]
     names += [f"corr[{a},{b}]" for a, b in itertools.combinations(law.outcomes, 2)]
     draws = law._draws()
-    mean, std, corr = draws.mean(axis=0), draws.std(axis=0), np.corrcoef(draws.T)
+    mean, std, corr = draws.mean(axis=0), draws.std(axis=0), np.atleast_2d(np.corrcoef(draws.T))
     pairs = [corr[i, j] for i, j in itertools.combinations(range(len(law.outcomes)), 2)]
     return list(zip(names, [*mean, *std, *pairs], strict=True))
 
@@ -305,7 +333,7 @@ def _formula(outcome: str, before: Sequence[str], right: str) -> str:
 
 
 def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
-    """The product of monotone splines, in the order that leaves out best; outcomes are columns as they are.
+    """Products of monotone splines in every order of the outcomes, pooled by leave-one-out; outcomes are columns as they are.
 
     Raises
     ------
@@ -334,13 +362,47 @@ def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
             found[key] = replace_formula(model, _formula(outcome, [y for y in outcomes if y in before], right)).fit(data, **kinds)
         return found[key]
 
-    scores = {
-        order: sum(part(y, order[:i]).leave_one_out for i, y in enumerate(order)) for order in itertools.permutations(outcomes)
-    }
-    ranked = sorted(scores, key=lambda order: -scores[order])
-    trials = pd.DataFrame({"order": [", then ".join(o) for o in ranked], "leave_one_out": [scores[o] for o in ranked]})
-    parts = tuple(part(y, ranked[0][:i]) for i, y in enumerate(ranked[0]))
-    return JointResults(model, parts, trials)
+    orders = list(itertools.permutations(outcomes))
+    each = [tuple(part(y, order[:i]) for i, y in enumerate(order)) for order in orders]
+    left_out = np.stack([np.sum([p.rows.left_out for p in parts], axis=0) for parts in each])
+    rows = each[0][0].rows.sample.weights
+    weights = stacking_weights(left_out, rows)
+    ranked = np.argsort(-weights, kind="stable")
+    trials = pd.DataFrame(
+        {
+            "order": [", then ".join(orders[k]) for k in ranked],
+            "leave_one_out": [float(np.average(left_out[k], weights=rows)) for k in ranked],
+            "weight": weights[ranked],
+        }
+    )
+    return JointResults(model, tuple(Product(each[k], float(weights[k])) for k in ranked if weights[k] > 0), trials)
+
+
+def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:
+    """Weights (k,) of a pool of laws that maximise its leave-one-out log density, by the EM algorithm; small ones become zero.
+
+    Parameters
+    ----------
+    left_out : (k, n) float64 array, leave-one-out log densities of each law.
+    rows : (n,) float64 array or None, weights of the rows.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson, Gelman (2018), Using stacking to average Bayesian predictive distributions, Bayesian Analysis 13,
+    doi:10.1214/17-BA1091.
+
+    Examples
+    --------
+    >>> stacking_weights(np.log([[0.9, 0.1], [0.1, 0.9], [0.05, 0.05]])).round(2).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    density = np.exp(left_out - left_out.max(axis=0))
+    w = np.full(len(density), 1 / len(density))
+    for _ in range(EM_STEPS):
+        share = w[:, None] * density
+        w = np.average(share / share.sum(axis=0), axis=1, weights=rows)
+    w = np.where(w < SMALLEST, 0.0, w)
+    return np.asarray(w / w.sum())
 
 
 def replace_formula(model: FlowDensity, formula: str) -> FlowDensity:

@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
@@ -26,12 +25,12 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, warn_user
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
-from disteconometrics.flows.fitted import FittedFlow, one_thread
-from disteconometrics.flows.layers import Flow
+from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import AffineMap, Autoregressive, Chain, Coupling, chain_of, is_mixture
+from disteconometrics.flows.training import Rows, train_flow
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer, batches, train
+from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 
@@ -100,18 +99,8 @@ def _check(model: FlowDensity, chain: Chain, d: int) -> None:
         raise OptionError("support= is for one outcome; write log(y1) + log(y2) ~ 1 for positive ones.")
 
 
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """Outcomes on the line (n, d), covariates (n, c) and weights of the rows trained on; log slopes of the support's map."""
-
-    Y: Array
-    X: Array
-    weights: Array | None
-    slope: float
-
-
-def _read(model: FlowDensity, design: JointDesign) -> tuple[_Data, tuple[str, ...]]:
-    """Check the rows and bring them to the line; what is told of shared values."""
+def _read(model: FlowDensity, design: JointDesign) -> tuple[Rows, float, tuple[str, ...]]:
+    """Check the rows and bring them to the line; the mean log slope of that map, and what is told of shared values."""
     spec, Y = design.spec, design.Y
     support = Support(*(model.support or (-np.inf, np.inf)))
     keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
@@ -138,7 +127,7 @@ def _read(model: FlowDensity, design: JointDesign) -> tuple[_Data, tuple[str, ..
                 f"The outcomes {' and '.join(spec.outcomes)} are linearly dependent and have no joint density: leave one out."
             )
     slope = float(np.average(support.log_slope(Y).sum(axis=1), weights=w))
-    return _Data(np.asarray(line, dtype=np.float64), X, w, slope), tuple(told)
+    return Rows(np.asarray(line, dtype=np.float64), X, w), slope, tuple(told)
 
 
 def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
@@ -147,33 +136,14 @@ def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
     return mean, np.where(spread > 0, spread, 1.0)
 
 
-def _tensors(flow: FittedFlow, data: _Data, how: Trainer) -> list[torch.Tensor]:
-    """Standardised outcomes, covariates and weights on the device, in the trainer's precision."""
-    kind = torch.float64 if how.precision == "double" else torch.float32
-    w = np.ones(len(data.Y)) if data.weights is None else data.weights
-    arrays = ((data.Y - flow.location) / flow.scale, (data.X - flow.x_location) / flow.x_scale, w)
-    return [torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=kind) for a in arrays]
-
-
-def _fresh(model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, flow: FittedFlow, how: Trainer) -> Any:
-    """Endless batches of new rows."""
-    size = how.batch or FRESH
-    many = max(1, AHEAD // size)
+def _blocks(model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int) -> Iterator[Rows]:
+    """Endless blocks of new rows, a whole number of steps each."""
+    many = size * max(1, AHEAD // size)
     support = Support(*(model.support or (-np.inf, np.inf)))
     keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
     while True:
-        table = sampler(rng, n=size * many)
-        Y = spec.outcome_values(table).reshape(size * many, -1)
-        tensors = _tensors(flow, _Data(support.to_line(Y), spec.matrix(table).X[:, keep], None, 0.0), how)
-        for i in range(many):
-            yield tuple(t[i * size : (i + 1) * size] for t in tensors)
-
-
-def _loss(module: Flow) -> Any:
-    def mean_loss(y: torch.Tensor, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        return -(w * module(y, x)).sum() / w.sum()
-
-    return mean_loss
+        table = sampler(rng, n=many)
+        yield Rows(support.to_line(spec.outcome_values(table).reshape(many, -1)), spec.matrix(table).X[:, keep])
 
 
 def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator | None) -> TrainedFlowResults:
@@ -196,7 +166,7 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     design = build_joint(model.formula, table, weights=model.weights, weight_type=model.weight_type)
     d = design.Y.shape[1]
     _check(model, chain, d)
-    rows, told = _read(model, design)
+    rows, slope, told = _read(model, design)
     c = rows.X.shape[1]
     nets = _uses_nets(chain, d, c)
     how = model.train if isinstance(model.train, Trainer) else _auto(chain, len(rows.Y), nets)
@@ -210,21 +180,22 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     )
     if fresh and (how.validation or isinstance(how, LBFGS)):
         raise OptionError("A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains on them.")
-    with one_thread():
-        found, trained, seconds = _train(model, flow, rows, design.spec, how, order, data if fresh else None, rng)
-    shift = float(np.log(flow.scale).sum()) - rows.slope
+    size = how.batch or FRESH
+    blocks = _blocks(model, design.spec, data, rng, size) if fresh else None
+    found, trained, kept, seconds = train_flow(flow, rows, how, order, blocks=blocks, size=size)
+    shift = float(np.log(flow.scale).sum()) - slope
     history = pd.DataFrame(trained.history).set_index("step")
     history[["loss", "validation"]] += shift
     _warn(trained, how)
-    counts = model.weight_type == "frequency" and design.weights is not None
+    counted = design.weights if model.weight_type == "frequency" else None
     facts = TrainedFacts(
         outcomes=design.spec.outcomes,
-        observations=float(design.weights.sum()) if counts else float(len(rows.Y)),
+        observations=float(len(rows.Y) if counted is None else counted.sum()),
         rows=len(rows.Y),
         given=design.rows.given,
         dropped={**design.rows.missing, **design.rows.transformed},
         zero_weight=design.rows.zero_weight,
-        loglik=_loglik(found, rows),
+        loglik=_loglik(found, rows, slope),
         parameters=flow.size,
         trainer=_words(how),
         ended=trained.ended,
@@ -234,55 +205,16 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
         validation=float(history["validation"].min()) if how.validation else float("nan"),
         seconds=seconds,
         seed=streams.entropy if isinstance(streams.entropy, int) else None,
-        fresh=(how.batch or FRESH) if fresh else 0,
+        fresh=size if fresh else 0,
         shared=told,
     )
-    kept = {step: found.trained(_module_with(flow, values)) for step, values in trained.kept.items()}
     return TrainedFlowResults(model, design.spec, found, facts, history, kept, TrainedRows(design, rows.X))
 
 
-def _module_with(flow: FittedFlow, values: Sequence[torch.Tensor]) -> Flow:
-    module = flow.fresh()
-    with torch.no_grad():
-        for p, v in zip(module.parameters(), values, strict=True):
-            p.copy_(v)
-    return module
-
-
-def _train(
-    model: FlowDensity, flow: FittedFlow, data: _Data, spec: JointSpec, how: Trainer, seed: int, sampler: Any, rng: Any
-) -> tuple[FittedFlow, Trained, float]:
-    """The flow trained, how it went, and how long it took."""
-    import time
-
-    started = time.perf_counter()
-    module = flow.fresh().to(device=how.device, dtype=torch.float64 if how.precision == "double" else torch.float32)
-    order = torch.Generator().manual_seed(seed)
-    loss, judge = _loss(module), None
-    rows: Iterator[Any]
-    if sampler is not None:
-        rows = _fresh(model, spec, sampler, rng, flow, how)
-    else:
-        tensors = _tensors(flow, data, how)
-        if how.validation:
-            held = max(1, round(how.validation * len(data.Y)))
-            place = torch.randperm(len(data.Y), generator=order).to(how.device)
-            apart = [t[place[:held]] for t in tensors]
-            tensors = [t[place[held:]] for t in tensors]
-
-            def judge() -> float:
-                with torch.no_grad():
-                    return float(loss(*apart))
-
-        rows = batches(tensors, how.batch, order)
-    trained = train(list(module.parameters()), loss, rows, how, judge=judge)
-    return flow.trained(module), trained, time.perf_counter() - started
-
-
-def _loglik(flow: FittedFlow, data: _Data) -> float:
+def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
     contributions = flow.logpdf(data.Y, data.X if data.X.shape[1] else np.zeros((1, 0)))
     w = np.ones(len(data.Y)) if data.weights is None else data.weights
-    return float(w @ contributions) + data.slope * float(w.sum())
+    return float(w @ contributions) + slope * float(w.sum())
 
 
 def _words(how: Trainer) -> str:
@@ -388,7 +320,7 @@ class TrainedFlowResults(Estimated):
         flow = self.kept[step]
         loglik = float("nan")
         if self.rows is not None:
-            loglik = _loglik(flow, _read_quietly(self.model, self.rows.design))
+            loglik = _loglik(flow, *_read_quietly(self.model, self.rows.design))
         facts = replace(self.facts, loglik=loglik, best=step, ended="snapshot", functionals={})
         return replace(self, flow=flow, facts=facts)
 
@@ -519,10 +451,10 @@ def joint_functionals(outcomes: Sequence[str]) -> list[str]:
     return [*(f"mean[{y}]" for y in outcomes), *(f"std[{y}]" for y in outcomes), *pairs[:15]]
 
 
-def _read_quietly(model: FlowDensity, design: JointDesign) -> _Data:
+def _read_quietly(model: FlowDensity, design: JointDesign) -> tuple[Rows, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _read(model, design)[0]
+        return _read(model, design)[:2]
 
 
 _ENDED = {

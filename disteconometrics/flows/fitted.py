@@ -141,7 +141,7 @@ class FittedFlow:
 
         def of(ys: Any, xs: Any) -> tuple[Any, Any]:
             z, slope = self.module.to_noise(ys, xs)
-            inner = torch.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])
+            inner = np.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])
             return z.expand(*inner, self.outcomes), slope.expand(inner)
 
         if not y.size:
@@ -165,7 +165,7 @@ class FittedFlow:
 
         def of(ys: Any, xs: Any) -> tuple[Any]:
             value = self.module(ys, xs)
-            return (value.expand(torch.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])),)
+            return (value.expand(np.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])),)
 
         return np.asarray(self._chunked(y, self._standard(x), of)[0] - np.log(self.scale).sum())
 
@@ -179,8 +179,9 @@ class FittedFlow:
     def from_parts(cls, header: dict[str, Any], arrays: dict[str, Array]) -> FittedFlow:
         """The flow that was written; raises ValueError if the arrays do not belong to the recipe."""
         named = {k.removeprefix("parameter_"): v for k, v in arrays.items() if k.startswith("parameter_")}
-        four = (arrays[k] for k in ("location", "scale", "x_location", "x_scale"))
-        made = cls(chain_of(recipe_from(header["chain"])), str(header["base"]), *four, named)
+        location, scale, x_location, x_scale = (arrays[k] for k in ("location", "scale", "x_location", "x_scale"))
+        chain = chain_of(recipe_from(header["chain"]))
+        made = cls(chain, str(header["base"]), location, scale, x_location, x_scale, named)
         made.fresh()
         return made
 

@@ -90,7 +90,7 @@ class SplineHead(Head):
         table = self._tables(raw)
         edges = table[..., 1:, side].detach()
         where = (at[..., None] >= edges).sum(-1)
-        shape = torch.broadcast_shapes(at.shape, table.shape[:-2])
+        shape = torch.broadcast_shapes(at.shape, table.shape[:-2])  # type: ignore[no-untyped-call]
         table = table.expand(*shape, self.bins, 6)
         picked = torch.gather(table, -2, where.expand(shape)[..., None, None].expand(*shape, 1, 6)).squeeze(-2)
         x, y, w, h, below, above = picked.unbind(-1)
@@ -133,7 +133,8 @@ class MixtureHead(Head):
 
     def _parts(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights, standardised residuals and log scales, (…, components)."""
-        log_weight, mean, log_scale = raw.split(self.components, -1)
+        k = self.components
+        log_weight, mean, log_scale = raw[..., :k], raw[..., k : 2 * k], raw[..., 2 * k :]
         log_scale = soft_limit(log_scale)
         return functional.log_softmax(log_weight, -1), (y[..., None] - mean) * torch.exp(-log_scale), log_scale
 
@@ -152,7 +153,8 @@ class MixtureHead(Head):
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
         """By Newton's steps in a bracket: the quantile lies between the smallest and the largest of the components'."""
-        _, mean, log_scale = raw.split(self.components, -1)
+        k = self.components
+        mean, log_scale = raw[..., k : 2 * k], raw[..., 2 * k :]
         scale = torch.exp(soft_limit(log_scale))
         lower_tail = torch.minimum(functional.logsigmoid(z), functional.logsigmoid(-z))
         reach = torch.sqrt(-2 * lower_tail) + 1  # a bound of |Φ⁻¹|

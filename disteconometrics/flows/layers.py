@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from itertools import pairwise
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +38,22 @@ def _uniform(shape: tuple[int, ...], reach: float, rng: torch.Generator) -> nn.P
     return nn.Parameter(torch.empty(shape, dtype=torch.float64).uniform_(-reach, reach, generator=rng))
 
 
+def apart(raw: Tensor, size: int) -> Tensor:
+    """Outputs of a net (…, d·size) as parameters of each outcome (…, d, size)."""
+    return raw.reshape(*raw.shape[:-1], raw.shape[-1] // size, size)
+
+
+def side_by_side(y: Tensor, x: Tensor) -> Tensor:
+    """Outcomes (…, d) and covariates (…, c), their leading dimensions broadcast, as one input (…, d + c)."""
+    if not x.shape[-1]:
+        return y
+    shape = torch.broadcast_shapes(y.shape[:-1], x.shape[:-1])  # type: ignore[no-untyped-call]
+    return torch.cat([y.expand(*shape, y.shape[-1]), x.expand(*shape, x.shape[-1])], -1)
+
+
 @final
 class Net(nn.Module):
-    """A perceptron with ReLU units whose last layer begins at zero weights and given biases; with masks, autoregressive.
+    """A perceptron with smooth units (SiLU) whose last layer begins at zero weights and given biases; with masks, autoregressive.
 
     ``degrees``, one list per layer, make it masked: a hidden unit sees units of its degree or less, an output sees hidden units
     of a degree below its own; covariates have degree 0, outcomes their place in the order.
@@ -62,20 +75,20 @@ class Net(nn.Module):
         self.biases.append(nn.Parameter(start.clone()))
         self.masked = degrees is not None
         if degrees is not None:
-            for i, (a, b) in enumerate(pairwise(degrees)):
-                above, below = torch.tensor(b)[:, None], torch.tensor(a)[None, :]
+            for i, (lower, upper) in enumerate(pairwise(degrees)):
+                above, below = torch.tensor(upper)[:, None], torch.tensor(lower)[None, :]
                 seen = below < above if i == len(degrees) - 2 else below <= above
                 self.register_buffer(f"mask{i}", seen.double())
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (…, outputs) at inputs (…, inputs); (outputs,) where there are none."""
         if not len(self.weights):
-            out: Tensor = self.biases[0]
-            return out
+            only: Tensor = self.biases[0]
+            return only
         last = len(self.weights) - 1
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = functional.linear(x, weight * getattr(self, f"mask{i}") if self.masked else weight, bias)
-            x = functional.relu(x) if i < last else x
+            x = functional.silu(x) if i < last else x
         return x
 
 
@@ -90,8 +103,7 @@ class Elementwise(Layer):
         self.net = Net(covariates, hidden, start, rng)
 
     def _raw(self, x: Tensor) -> Tensor:
-        raw: Tensor = self.net(x)
-        return raw.unflatten(-1, (self.outcomes, self.head.size))
+        return apart(self.net(x), self.head.size)
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """The head of each outcome."""
@@ -127,7 +139,7 @@ class FullAffine(Layer):
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Residuals, made uncorrelated and scaled."""
         log_scale = soft_limit(self.log_scale(x))
-        residual = y - self.mean(x)
+        residual: Tensor = y - self.mean(x)
         z = (residual @ self._matrix().T if self.outcomes > 1 else residual) * torch.exp(-log_scale)
         return z, -log_scale.sum(-1).expand(z.shape[:-1])
 
@@ -152,7 +164,8 @@ class PlanarLayer(Layer):
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         raw: Tensor = self.net(x)
-        w, u, b = raw.split((self.outcomes, self.outcomes, 1), -1)
+        d = self.outcomes
+        w, u, b = raw[..., :d], raw[..., d : 2 * d], raw[..., 2 * d :]
         along = (w * u).sum(-1, keepdim=True)
         u = u + (functional.softplus(along) - 1 - along) * w / (w * w).sum(-1, keepdim=True)
         return w, u, b, (w * u).sum(-1, keepdim=True)
@@ -195,11 +208,7 @@ class AutoregressiveLayer(Layer):
     def _raw(self, y: Tensor, x: Tensor) -> Tensor:
         if self.outcomes == 1:  # nothing comes before it, so its parameters do not move with y
             y = y.new_zeros(1)
-        if x.shape[-1]:
-            shape = torch.broadcast_shapes(y.shape[:-1], x.shape[:-1])
-            y = torch.cat([y.expand(*shape, y.shape[-1]), x.expand(*shape, x.shape[-1])], -1)
-        raw: Tensor = self.net(y)
-        return raw.unflatten(-1, (self.outcomes, self.head.size))
+        return apart(self.net(side_by_side(y, x)), self.head.size)
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """All outcomes at once."""
@@ -233,11 +242,7 @@ class CouplingLayer(Layer):
         self.net = Net(self.kept + covariates, hidden, start, rng)
 
     def _raw(self, kept: Tensor, x: Tensor) -> Tensor:
-        if x.shape[-1]:
-            shape = torch.broadcast_shapes(kept.shape[:-1], x.shape[:-1])
-            kept = torch.cat([kept.expand(*shape, self.kept), x.expand(*shape, x.shape[-1])], -1)
-        raw: Tensor = self.net(kept)
-        return raw.unflatten(-1, (self.moved, self.head.size))
+        return apart(self.net(side_by_side(kept, x)), self.head.size)
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """The kept half and the moved half."""
@@ -291,18 +296,19 @@ class Flow(Layer):
     def __init__(self, layers: list[Layer], base: str) -> None:
         super().__init__()
         self.layers, self.base = nn.ModuleList(layers), base
+        self.order = layers
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """z and the sum of the layers' log-determinants."""
         total: Tensor = y.new_zeros(())
-        for layer in self.layers:
+        for layer in self.order:
             y, part = layer.to_noise(y, x)
             total = total + part
         return y, total
 
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """The layers inverted, the last one first."""
-        for layer in reversed(self.layers):
+        for layer in reversed(self.order):
             z = layer.to_data(z, x)
         return z
 
@@ -314,14 +320,13 @@ class Flow(Layer):
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
         """Log density (…) of outcomes y (…, d) given covariates x (…, c)."""
-        last = self.layers[-1]
+        last = self.order[-1]
         if self.base == "logistic" and isinstance(getattr(last, "head", None), MixtureHead):
             total: Tensor = y.new_zeros(())
-            for layer in self.layers[:-1]:
+            for layer in self.order[:-1]:
                 y, part = layer.to_noise(y, x)
                 total = total + part
-            value: Tensor = total + last.log_density(y, x)
-            return value
+            return total + cast("Elementwise", last).log_density(y, x)
         z, total = self.to_noise(y, x)
         return self.base_logpdf(z) + total
 

@@ -33,7 +33,7 @@ __all__ = [
 
 
 def _whole(value: Any, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise OptionError(f"{name}={value!r}: give a whole number from {low} to {high}.")
     return int(value)
 
@@ -359,7 +359,7 @@ def chain_of(flow: Any) -> Chain:
     return Chain((flow,))
 
 
-_KINDS = {kind.__name__: kind for kind in (AffineMap, RQS, MixtureCDF, Planar, Autoregressive, Coupling)}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (AffineMap, RQS, MixtureCDF, Planar, Autoregressive, Coupling)}
 
 
 def recipe_to(recipe: Recipe) -> dict[str, Any]:

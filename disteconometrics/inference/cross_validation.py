@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
+from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import DataError, DisteconometricsWarning, OptionError, warn_user
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
@@ -51,18 +52,19 @@ class CrossValidation:
 
     def table(self) -> pd.DataFrame:
         """Mean scores by estimator, best log score first: log_score, its error, the difference from the best and its error; crps
-        likewise; n.
+        likewise, not of joint outcomes; n.
 
         Errors are those of means over rows (of differences, paired): the part that comes from refitting is not in them.
         """
-        whole = self.log_scores.notna().all(axis=1) & self.crps.notna().all(axis=1)
+        joint = bool(self.crps.isna().all(axis=None))
+        whole = self.log_scores.notna().all(axis=1) & (joint | self.crps.notna().all(axis=1))
         log, crps = self.log_scores[whole], self.crps[whole]
         n = int(whole.sum())
         order = log.mean().sort_values(ascending=False, kind="stable").index
         rows = {}
         for name in order:
             row: dict[str, float] = {}
-            for label, table in (("log_score", log), ("crps", crps)):
+            for label, table in (("log_score", log), *([] if joint else [("crps", crps)])):
                 gap = table[name] - table[order[0]]
                 row |= {label: float(table[name].mean()), f"{label}_error": float(table[name].std() / np.sqrt(n))}
                 row |= {f"{label}_difference": float(gap.mean()), f"{label}_difference_error": float(gap.std() / np.sqrt(n))}
@@ -126,6 +128,9 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, tuple[Any, An
     """The outcome's name; log scores, CRPS and transforms (m,) of the held-out rows."""
     result = estimator.fit(train)
     law, y = result.distribution(test), result.spec.outcome_values(test)
+    if isinstance(law, JointLaw):
+        score = law.logpdf(y)
+        return result.spec.outcome.name, (score, np.full(score.shape, np.nan), np.full(score.shape, np.nan))
     return result.spec.outcome.name, (scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y))
 
 

@@ -1,0 +1,351 @@
+"""Pictures of trained and joint densities: contours, differences, draws over data, epochs, the grid bent from base to data, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from disteconometrics.distributions.flow_law import FlowJointLaw
+from disteconometrics.distributions.joint import JointLaw
+from disteconometrics.errors import NeedsData, OptionError
+from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, WIDTH, _axes, _small
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["contours", "deformation", "epochs", "loss", "samples", "trained"]
+
+Array = NDArray[np.float64]
+Density = JointLaw | Callable[[Array], Array]
+
+SIDE = 120  # points of a grid in each direction
+LEVELS = 12
+DRAWS = 4_000  # by which the frame of a picture is chosen
+MOST_DOTS = 3_000
+SECOND = "#D55E00"
+
+
+def _two(law: Any) -> JointLaw:
+    if not isinstance(law, JointLaw) or len(law.outcomes) != 2:
+        raise OptionError(f"{type(law).__name__}: this picture is of a joint law of two outcomes, res.distribution().")
+    if law.batch_shape:
+        raise OptionError(f"The law has {law.batch_shape[0]} rows; take the law of one: res.distribution(new) of a single row.")
+    return law
+
+
+def _points(data: Any, names: Sequence[str]) -> Array:
+    """Outcomes (n, 2) of a table or an array."""
+    try:
+        values = np.column_stack([np.asarray(data[n], dtype=np.float64) for n in names]) if hasattr(data, "keys") else data
+        points = np.asarray(values, dtype=np.float64)
+    except KeyError as e:
+        raise OptionError(f"data has no column {e.args[0]!r}; give a table with {' and '.join(names)}.") from None
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise OptionError(f"data has shape {points.shape}; give a table with {' and '.join(names)}, or an array (n, 2).")
+    return points
+
+
+def _frame(law: JointLaw, points: Array | None) -> tuple[Array, Array]:
+    seen = law.sample(DRAWS, seed=0) if points is None else points
+    low, high = np.nanquantile(seen, 0.002, axis=0), np.nanquantile(seen, 0.998, axis=0)
+    pad = 0.08 * (high - low)
+    return np.linspace(low[0] - pad[0], high[0] + pad[0], SIDE), np.linspace(low[1] - pad[1], high[1] + pad[1], SIDE)
+
+
+def _density(of: Density, points: Array) -> Array:
+    return np.asarray(of.pdf(points) if isinstance(of, JointLaw) else of(points), dtype=np.float64)
+
+
+def contours(law: JointLaw, data: Any = None, *, minus: Density | None = None, frame: Any = None, ax: Axes | None = None) -> Axes:
+    """Draw the density of two outcomes in filled contours, over data; or its difference from a truth.
+
+    Parameters
+    ----------
+    law : JointLaw of two outcomes, without rows.
+    data : table with the two columns, array (n, 2), or None; drawn as dots.
+    minus : JointLaw or function (m, 2) → (m,) densities, taken off the density; None draws the density itself.
+    frame : pair of arrays, the grid of either outcome, or None for the range of the data, else of draws.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` has the two outcomes and ``density`` (or ``difference``) on the grid.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> res = de.FlowDensity("income + foodexp ~ 1", flow=de.AffineMap()).fit(de.datasets.engel())
+    >>> ax = contours(res.distribution(), de.datasets.engel())
+    >>> ax.get_xlabel(), ax.data.columns.tolist()
+    ('income', ['income', 'foodexp', 'density'])
+    >>> plt.close(ax.figure)
+    """
+    law = _two(law)
+    points = None if data is None else _points(data, law.outcomes)
+    first, second = _frame(law, points) if frame is None else (np.asarray(f, dtype=np.float64) for f in frame)
+    A, B = np.meshgrid(first, second)
+    grid = np.column_stack([A.ravel(), B.ravel()])
+    values = _density(law, grid)
+    name = "density"
+    if minus is not None:
+        values, name = values - _density(minus, grid), "difference"
+    Z = values.reshape(A.shape)
+    axes: Any = _axes(ax, 0.85 * WIDTH)
+    if minus is None:
+        axes.contourf(A, B, np.where(0.01 * Z.max() < Z, Z, np.nan), levels=LEVELS, cmap="Blues")
+    else:
+        edge = float(np.abs(Z).max()) or 1.0
+        shades = axes.contourf(A, B, Z, levels=np.linspace(-edge, edge, 2 * LEVELS + 1), cmap="RdBu_r")
+        axes.figure.colorbar(shades, ax=axes, label="fit less truth")
+    if points is not None:
+        few = points[:: -(-len(points) // MOST_DOTS)]
+        axes.plot(few[:, 0], few[:, 1], ".", color=DARK, markersize=1.5, alpha=0.5)
+    axes.set_xlim(first[0], first[-1])
+    axes.set_ylim(second[0], second[-1])
+    axes.set_xlabel(law.outcomes[0])
+    axes.set_ylabel(law.outcomes[1])
+    axes.data = pd.DataFrame({law.outcomes[0]: grid[:, 0], law.outcomes[1]: grid[:, 1], name: values})
+    return cast("Axes", axes)
+
+
+def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | None = None) -> Axes:
+    """Draw simulated outcomes over the data.
+
+    Parameters
+    ----------
+    law : JointLaw of two outcomes, without rows.
+    data : table with the two columns, or array (n, 2).
+    m : int, draws.
+    seed : of the draws.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` has the drawn outcomes.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> res = de.FlowDensity("income + foodexp ~ 1", flow=de.AffineMap()).fit(de.datasets.engel())
+    >>> ax = samples(res.distribution(), de.datasets.engel(), m=100)
+    >>> ax.data.shape
+    (100, 2)
+    >>> plt.close(ax.figure)
+    """
+    law = _two(law)
+    points = _points(data, law.outcomes)
+    draws = law.sample(m, seed=seed)
+    axes: Any = _axes(ax, 0.85 * WIDTH)
+    few = points[:: -(-len(points) // MOST_DOTS)]
+    axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
+    axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=_small(axes), markerscale=3)
+    axes.set_xlabel(law.outcomes[0])
+    axes.set_ylabel(law.outcomes[1])
+    axes.data = pd.DataFrame(draws, columns=list(law.outcomes))
+    return cast("Axes", axes)
+
+
+def epochs(result: Any, steps: Sequence[int] | None = None, *, data: Any = None, axes: Any = None) -> NDArray[Any]:
+    """Draw the density of two outcomes after some of the steps that were kept, side by side.
+
+    Parameters
+    ----------
+    result : TrainedFlowResults of two outcomes with ``snapshots``.
+    steps : steps to draw, or None for all that were kept.
+    data : table or array (n, 2) drawn as dots, or None.
+    axes : as many matplotlib Axes, or None for a new figure.
+
+    Returns
+    -------
+    array of matplotlib Axes, the last one of the trained flow
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> how = de.Adam(lr=0.01, steps=30, snapshots=(0, 10))
+    >>> res = de.FlowDensity("income + foodexp ~ 1", flow=de.Planar(2), train=how).fit(de.datasets.engel(), seed=0)
+    >>> [ax.get_title() for ax in epochs(res)]
+    ['step 0', 'step 10', 'step 30']
+    >>> plt.close("all")
+    """
+    chosen = list(result.kept) if steps is None else list(steps)
+    stages = [(f"step {s}", result.at_step(s)) for s in chosen] + [(f"step {result.facts.best}", result)]
+    if axes is None:
+        from matplotlib import pyplot as plt
+
+        size = (min(2.2 * len(stages), 9.0), 2.5)
+        axes = plt.subplots(1, len(stages), figsize=size, sharex=True, sharey=True, layout="constrained")[1]
+    axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+    if len(axes) != len(stages):
+        raise OptionError(f"axes has {len(axes)} places for {len(stages)} steps.")
+    law = _two(result.distribution())
+    frame = _frame(law, None if data is None else _points(data, law.outcomes))
+    for ax, (title, stage) in zip(axes, stages, strict=True):
+        contours(stage.distribution(), data, frame=frame, ax=ax)
+        ax.set_title(title, fontsize=_small(ax))
+        ax.label_outer()
+    return cast("NDArray[Any]", axes)
+
+
+def deformation(law: FlowJointLaw, *, lines: int = 21, reach: float = 2.5, ax: Axes | None = None) -> Axes:
+    """Draw what the flow does to a square grid of the noise: where its lines lie among the outcomes.
+
+    Parameters
+    ----------
+    law : the law of a trained flow of two outcomes.
+    lines : int, lines in either direction.
+    reach : float, the grid covers ± so many units of the noise.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` has line, the two noises and the two outcomes.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> res = de.FlowDensity("income + foodexp ~ 1", flow=de.AffineMap()).fit(de.datasets.engel())
+    >>> ax = deformation(res.distribution(), lines=5)
+    >>> len(ax.lines)
+    10
+    >>> plt.close(ax.figure)
+    """
+    if not isinstance(law, FlowJointLaw):
+        raise OptionError(f"{type(law).__name__}: only a flow by name bends a grid; fit one with flow=de.Planar(8) or the like.")
+    _two(law)
+    along, across = np.linspace(-reach, reach, 101), np.linspace(-reach, reach, lines)
+    axes: Any = _axes(ax, 0.85 * WIDTH)
+    parts = []
+    for direction in (0, 1):
+        for i, level in enumerate(across):
+            z = np.empty((len(along), 2))
+            z[:, direction], z[:, 1 - direction] = level, along
+            y = law.from_noise(z)
+            color = SECOND if level == 0 else ACCENT if direction == 0 else MIDDLE
+            axes.plot(y[:, 0], y[:, 1], color=color, linewidth=0.8)
+            columns = {"line": direction * lines + i, "z1": z[:, 0], "z2": z[:, 1]}
+            parts.append(pd.DataFrame(columns | {law.outcomes[0]: y[:, 0], law.outcomes[1]: y[:, 1]}))
+    axes.set_xlabel(law.outcomes[0])
+    axes.set_ylabel(law.outcomes[1])
+    axes.data = pd.concat(parts, ignore_index=True)
+    return cast("Axes", axes)
+
+
+def loss(result: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw the loss along the steps of a training, and that of the rows held out.
+
+    Parameters
+    ----------
+    result : TrainedFlowResults, or any result with a ``history``.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is the history.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> how = de.Adam(lr=0.01, steps=30)
+    >>> ax = loss(de.FlowDensity("income ~ 1", flow=de.RQS(), train=how).fit(de.datasets.engel(), seed=0))
+    >>> ax.get_xlabel(), len(ax.data)
+    ('step', 30)
+    >>> plt.close(ax.figure)
+    """
+    table = result.history
+    axes: Any = _axes(ax, 0.6 * WIDTH)
+    axes.plot(table.index, table["loss"], color=ACCENT, linewidth=1.0)
+    low, high = np.nanquantile(table["loss"], [0.0, 0.98])
+    axes.set_ylim(low - 0.08 * (high - low), high + 0.15 * (high - low))
+    held = table["validation"].dropna() if "validation" in table else table["loss"].iloc[:0]
+    if len(held):
+        axes.plot(held.index, held, color=SECOND, linewidth=1.4)
+        axes.annotate("held out", (held.index[-1], held.iloc[-1]), (-4, 6), textcoords="offset points", color=SECOND, ha="right")
+    axes.margins(x=0)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss per observation")
+    axes.data = table
+    return cast("Axes", axes)
+
+
+def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
+    """Draw a trained flow: the density over the histogram of one outcome, the contours of two over the data.
+
+    Parameters
+    ----------
+    result : TrainedFlowResults with its rows.
+    bins : int, bars of the histogram of one outcome.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` has y and density, or that of `contours`.
+
+    Raises
+    ------
+    NeedsData, OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> how = de.Adam(lr=0.01, steps=30)
+    >>> ax = trained(de.FlowDensity("income ~ 1", flow=de.RQS(), train=how).fit(de.datasets.engel(), seed=0))
+    >>> ax.data.columns.tolist()
+    ['y', 'density']
+    >>> plt.close(ax.figure)
+    """
+    if result.rows is None:
+        raise NeedsData("This result was loaded from a file, which holds no rows: draw contours(res.distribution(), data).")
+    Y = result.rows.design.Y
+    if Y.shape[1] == 2:
+        return contours(result.distribution(), Y, ax=ax)
+    if Y.shape[1] > 2:
+        raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")
+    y = Y[:, 0]
+    law = result._averaged()
+    low, high = law.quantile([0.001, 0.999])
+    low, high = min(low, float(np.quantile(y, 0.002))), max(high, float(np.quantile(y, 0.998)))
+    grid = np.linspace(low, high, 300)
+    axes: Any = _axes(ax, 0.72 * WIDTH)
+    inside = (y >= low) & (y <= high)
+    heights, edges = np.histogram(y[inside], bins=bins, density=True)
+    axes.stairs(heights * inside.mean(), edges, fill=True, color=LIGHT)
+    axes.plot(grid, law.pdf(grid), color=ACCENT, linewidth=1.7)
+    axes.margins(x=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(result.facts.outcomes[0])
+    axes.set_ylabel("density")
+    axes.data = pd.DataFrame({"y": grid, "density": law.pdf(grid)})
+    return cast("Axes", axes)
