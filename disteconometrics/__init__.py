@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
     from disteconometrics.distributions.mixture import Mixture
     from disteconometrics.distributions.transformed import law
-    from disteconometrics.estimators.flow_density import FlowDensity, MonotoneSpline
+    from disteconometrics.estimators.flow_density import FlowDensity
     from disteconometrics.estimators.joint import joint
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.logit import Logit
     from disteconometrics.estimators.minimum_wasserstein import MinimumWasserstein
+    from disteconometrics.estimators.monotone_spline import MonotoneSpline
     from disteconometrics.estimators.normal import NormalRegression
     from disteconometrics.estimators.probit import Probit
     from disteconometrics.estimators.transport_map import TransportMap
@@ -116,7 +117,7 @@ _HOME = {
     "LogitMap": "disteconometrics.distributions.maps",
     "MinimumWasserstein": "disteconometrics.estimators.minimum_wasserstein",
     "Mixture": "disteconometrics.distributions.mixture",
-    "MonotoneSpline": "disteconometrics.estimators.flow_density",
+    "MonotoneSpline": "disteconometrics.estimators.monotone_spline",
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
     "NormalRegression": "disteconometrics.estimators.normal",

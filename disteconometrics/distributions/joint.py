@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -178,6 +179,11 @@ class JointLaw(ABC):
         rows = self.batch_shape[0] if self.batch_shape else 1
         return np.asarray(self.sample(int(min(DRAWS, max(200, MOST_CELLS // (rows * len(self.outcomes))))), seed=SEED))
 
+    def functionals(self, names: Sequence[str], draws: int = DRAWS) -> dict[str, float]:
+        """Several functionals from the same draws; see `functional`."""
+        found = self._draws(draws)
+        return {name: self._of(name, found) for name in names}
+
     def functional(self, name: str) -> float:
         """``mean[a]``, ``std[a]``, ``var[a]`` or ``corr[a,b]`` of a single law or of rows' averaged one, by simulation.
 
@@ -186,10 +192,12 @@ class JointLaw(ABC):
         OptionError
             If the name is not one of these.
         """
+        return self.functionals([name])[name]
+
+    def _of(self, name: str, draws: Array) -> float:
         found = _NAMED.fullmatch(name) if isinstance(name, str) else None
         if found is None or (found[1] == "corr") != (found[3] is not None):
             raise OptionError(f"{name!r}: joint laws know mean[a], std[a], var[a] and corr[a,b], a and b names of outcomes.")
-        draws = self._draws()
         first = draws[:, self.place(found[2])]
         if found[1] == "corr":
             return float(np.corrcoef(first, draws[:, self.place(found[3])])[0, 1])

@@ -27,7 +27,6 @@ from disteconometrics.estimators import flow_inference as inference
 from disteconometrics.estimators.flow_checking import FlowDiagnosis
 from disteconometrics.estimators.flow_checks import check_columns, check_residual, check_rows, check_support, ties, warn_ties
 from disteconometrics.estimators.flow_fit import (
-    STRUCTURES,
     Fitted,
     Plan,
     Sample,
@@ -40,6 +39,7 @@ from disteconometrics.estimators.flow_fit import (
 from disteconometrics.estimators.flow_refit import refitting_flow
 from disteconometrics.estimators.flow_report import summary_of
 from disteconometrics.estimators.flow_state import Flow, Solution
+from disteconometrics.estimators.monotone_spline import MonotoneSpline
 from disteconometrics.flows.recipes import Chain, Recipe
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
@@ -51,61 +51,13 @@ from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import SelfCheck, self_check
 
-__all__ = ["FlowDensity", "FlowFacts", "FlowResults", "MonotoneSpline", "restore_flow"]
+__all__ = ["FlowDensity", "FlowFacts", "FlowResults", "restore_flow"]
 
 Array = NDArray[np.float64]
 
 FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
 LEVEL = 0.95
 FACTORS = (0.4, 0.25, 0.03)  # of the λ for inference: no, one and more covariates
-
-
-@dataclass(frozen=True)
-class MonotoneSpline:
-    """The default flow: one layer, a monotone cubic spline of the outcome whose coefficients move with the covariates.
-
-    Parameters
-    ----------
-    structure : {"auto", "linear", "baseline", "scale", "shift", "shape", "tensor"}
-        What may move: "linear" is a normal or logistic linear model; "baseline" adds a free shape common to all rows; "scale"
-        lets the scale, "shift" also a smooth location, "shape" also the shape move with each covariate; "tensor" moves everything
-        smoothly.  "auto" compares them by leave-one-out.
-    knots : int or None
-        Knots of the baseline, at least 5; None for about 4·n^0.265.
-    roughness : float
-        Factor on every smoothing parameter: below one fits closer, above one smoother.
-
-    Raises
-    ------
-    OptionError
-        If an argument is not one of the above.
-
-    References
-    ----------
-    Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45, doi:10.1111/sjos.12291.
-    Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions,
-    arXiv:2011.06416.
-
-    Examples
-    --------
-    >>> MonotoneSpline(structure="scale")
-    MonotoneSpline(structure='scale', knots=None, roughness=1.0)
-    """
-
-    structure: str = "auto"
-    knots: int | None = None
-    roughness: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.structure not in ("auto", *STRUCTURES):
-            raise OptionError(
-                f"structure={self.structure!r} is not known; use 'auto' or one of {', '.join(map(repr, STRUCTURES))}."
-            )
-        whole = isinstance(self.knots, int) and not isinstance(self.knots, bool)
-        if self.knots is not None and (not whole or not 5 <= self.knots <= 1000):
-            raise OptionError(f"knots={self.knots!r}: give a whole number from 5 to 1000, or None.")
-        if isinstance(self.roughness, bool) or not isinstance(self.roughness, (int, float)) or not 0 < self.roughness < np.inf:
-            raise OptionError(f"roughness={self.roughness!r}: give a positive number; 1 leaves the smoothing as estimated.")
 
 
 @dataclass(frozen=True, init=False)

@@ -122,7 +122,7 @@ def joint(*factors: Any) -> JointDensity:
     >>> engel = de.datasets.engel()
     >>> res = joint(de.NormalRegression("income ~ 1"), de.NormalRegression("foodexp ~ income")).fit(engel)
     >>> round(res.llf / res.nobs, 2), res.distribution().sample(2, seed=1).shape
-    (-13.98, (2, 2))
+    (-13.82, (2, 2))
     """
     return JointDensity(tuple(factors))
 
@@ -306,14 +306,10 @@ def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
 
     def given(j: int, before: Array) -> Any:
         own = {name: before[:, i] for i, name in enumerate(names[:j])}
-        wanted = parts[j].spec.variables
-        if not wanted:
-            return parts[j].distribution()
-        count = len(before) if before.shape[1] else rows
-        whole = {v: c if len(c) == count else np.repeat(c, count // len(c)) for v, c in columns.items()} | own
+        whole = {"row": np.arange(len(before)), **columns, **own}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # draws leave the covariates' range as the data do
-            return parts[j].distribution({v: whole[v] for v in wanted})
+            return parts[j].distribution({v: whole[v] for v in ("row", *parts[j].spec.variables)})
 
     return ProductLaw(names, given, (rows,) if columns else ())
 

@@ -25,6 +25,7 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, warn_user
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
+from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import AffineMap, Autoregressive, Chain, Coupling, chain_of, is_mixture
 from disteconometrics.flows.training import Rows, train_flow
@@ -81,6 +82,14 @@ def _auto(chain: Chain, n: int, nets: bool) -> Trainer:
     if not nets:
         return AdamW(lr=0.02, steps=1_000, weight_decay=0.0)
     return AdamW(lr=5e-3, steps=1_500 if n <= MANY else 3_000, batch=256 if n <= MANY else 512, validation=0.2, patience=600)
+
+
+def _trainer(model: FlowDensity, n: int, d: int, c: int) -> Trainer:
+    """The trainer of a specification on n rows of d outcomes and c covariates."""
+    if isinstance(model.train, Trainer):
+        return model.train
+    chain = chain_of(model.flow)
+    return _auto(chain, n, _uses_nets(chain, d, c))
 
 
 def _uses_nets(chain: Chain, d: int, c: int) -> bool:
@@ -168,8 +177,7 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     _check(model, chain, d)
     rows, slope, told = _read(model, design)
     c = rows.X.shape[1]
-    nets = _uses_nets(chain, d, c)
-    how = model.train if isinstance(model.train, Trainer) else _auto(chain, len(rows.Y), nets)
+    how = _trainer(model, len(rows.Y), d, c)
     base = "logistic" if is_mixture(chain) else "normal"
     flow = FittedFlow.begin(
         chain,
@@ -259,7 +267,7 @@ class TrainedFlowResults(Estimated):
     >>> import disteconometrics as de
     >>> model = de.FlowDensity("log(foodexp) ~ 1", flow=de.RQS(bins=6), train=de.Adam(lr=0.02, steps=60, snapshots=(20,)))
     >>> res = model.fit(de.datasets.engel(), seed=0)
-    >>> res.history["loss"].iloc[-1] < res.history["loss"].iloc[0], res.at_step(20).llf < res.llf
+    >>> bool(res.history["loss"].iloc[-1] < res.history["loss"].iloc[0]), res.at_step(20).llf < res.llf
     (True, True)
     """
 
@@ -351,11 +359,7 @@ class TrainedFlowResults(Estimated):
     @cached_property
     def estimates(self) -> Estimates:
         """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
-        if self.facts.functionals:
-            named = self.facts.functionals
-        else:
-            names = FUNCTIONALS if self.flow.outcomes == 1 else joint_functionals(self.facts.outcomes)
-            named = self._values(names)
+        named = self.facts.functionals or self._values(self._standard_names())
         return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
 
     def functionals(self, names: Any = None) -> Estimates:
@@ -378,8 +382,10 @@ class TrainedFlowResults(Estimated):
         named = self._values([names] if isinstance(names, str) or callable(names) else list(names))
         return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
 
-    def _values(self, names: Sequence[Any]) -> dict[str, float]:
+    def _values(self, names: Sequence[Any], draws: int = 100_000) -> dict[str, float]:
         law = self._averaged()
+        if isinstance(law, JointLaw):
+            return law.functionals(names, draws)
         return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
 
     def _averaged(self) -> Law | JointLaw:
@@ -393,6 +399,38 @@ class TrainedFlowResults(Estimated):
             return FlowJointLaw(self.flow, self.facts.outcomes, X)
         support = Support(*(self.model.support or (-np.inf, np.inf)))
         return FlowLaw(self.flow, X, support).named(self.facts.outcomes[0]).average(None if w is None else w[::step])
+
+    def bootstrap(self, reps: int = 50, names: Any = None, *, seed: int | np.random.Generator | None = None) -> ResamplingSpread:
+        """Show how functionals move when rows are weighted anew: all draws are trained at once, from the fit's parameters.
+
+        Parameters
+        ----------
+        reps : int, draws of exponential weights.
+        names : as in `functionals`; None for those of the summary.
+        seed : of the weights.
+
+        Returns
+        -------
+        ResamplingSpread
+
+        Raises
+        ------
+        OptionError, NeedsData
+        """
+        given = self._standard_names() if names is None else [names] if isinstance(names, str) or callable(names) else list(names)
+        return resampling_spread(self, reps, given, seed)
+
+    def training_rows(self) -> Rows:
+        """The rows of the fit as the flow is trained on them: outcomes on the line, covariates without constant, weights."""
+        return _read_quietly(self.model, self._need_rows().design)[0]
+
+    @property
+    def trainer(self) -> Trainer:
+        """How the flow was trained, "auto" resolved."""
+        return _trainer(self.model, self.facts.rows, self.flow.outcomes, self.flow.covariates)
+
+    def _standard_names(self) -> Sequence[Any]:
+        return FUNCTIONALS if self.flow.outcomes == 1 else joint_functionals(self.facts.outcomes)
 
     # ---- pictures ------------------------------------------------------------------------------------------------------
 

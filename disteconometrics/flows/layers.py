@@ -147,8 +147,8 @@ class FullAffine(Layer):
         """By a triangular solution."""
         scaled = z * torch.exp(soft_limit(self.log_scale(x)))
         solved = torch.linalg.solve_triangular(self._matrix(), scaled.unsqueeze(-1), upper=False).squeeze(-1)
-        mean: Tensor = self.mean(x)
-        return mean + solved
+        y: Tensor = self.mean(x) + solved
+        return y
 
 
 @final

@@ -16,7 +16,7 @@ from disteconometrics.flows.fitted import FittedFlow, one_thread
 from disteconometrics.flows.layers import Flow
 from disteconometrics.optim.minibatch import Trained, Trainer, batches, train
 
-__all__ = ["Rows", "train_flow"]
+__all__ = ["Rows", "train_flow", "train_many"]
 
 Array = NDArray[np.float64]
 
@@ -118,6 +118,58 @@ def train_flow(
         trained = train(list(module.parameters()), loss, source, how, judge=judge, progress=progress)
         kept = {step: _with(flow, values) for step, values in trained.kept.items()}
     return flow.trained(module), trained, kept, time.perf_counter() - started
+
+
+def train_many(
+    flow: FittedFlow, rows: Rows, weights: Array, how: Trainer, seed: int, progress: bool | None = None
+) -> list[FittedFlow]:
+    """Train copies of a flow side by side, each with its own weights of the rows, from the parameters that the flow has.
+
+    Parameters
+    ----------
+    flow : FittedFlow.
+    rows : Rows.
+    weights : (R, n) float64 array.
+    how : Trainer, without held-out rows.
+    seed : int, of batches.
+    progress : bool or None, whether a bar is shown; None for a terminal only.
+
+    Returns
+    -------
+    list of R FittedFlow
+
+    Examples
+    --------
+    >>> from disteconometrics import Adam, AffineMap
+    >>> from disteconometrics.flows.recipes import chain_of
+    >>> y, none = np.array([[1.0], [2.0], [6.0]]), np.zeros(0)
+    >>> start = FittedFlow.begin(chain_of(AffineMap()), "normal", np.ones(1), np.ones(1), none, none, seed=0)
+    >>> weights, how = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]), Adam(lr=0.1, steps=400)
+    >>> many = train_many(start, Rows(y, np.zeros((3, 0))), weights, how, seed=0, progress=False)
+    >>> [round(f.to_data(np.zeros((1, 1)), np.zeros((1, 0))).item(), 2) for f in many]
+    [3.0, 1.5]
+    """
+    with one_thread():
+        kind = torch.float64 if how.precision == "double" else torch.float32
+        module = flow.fresh().to(device=how.device, dtype=kind)
+        names = [name for name, _ in module.named_parameters()]
+        stacked = [p.detach().expand(len(weights), *p.shape).clone().requires_grad_() for p in module.parameters()]
+
+        def one(parameters: list[Tensor], w: Tensor, y: Tensor, x: Tensor) -> Tensor:
+            logpdf: Tensor = torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (y, x))
+            return -(w * logpdf).sum() / w.sum()
+
+        each = torch.func.vmap(one, in_dims=(0, 0, None, None))
+
+        def loss(y: Tensor, x: Tensor, w: Tensor) -> Tensor:
+            total: Tensor = each(stacked, w.T, y, x).sum()
+            return total
+
+        y, x, _ = _tensors(flow, rows, how)
+        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=kind)
+        source = batches([y, x, w], how.batch, torch.Generator().manual_seed(seed))
+        train(stacked, loss, source, how, progress=progress, title="bootstrap")
+        return [_with(flow, [p[i].detach() for p in stacked]) for i in range(len(weights))]
 
 
 def _with(flow: FittedFlow, values: list[Tensor]) -> FittedFlow:

@@ -1,4 +1,4 @@
-"""Pictures of trained and joint densities: contours, differences, draws over data, epochs, the grid bent from base to data, loss."""
+"""Pictures of trained and joint densities: contours, draws over data, epochs, the grid bent from base to data, loss."""
 
 from __future__ import annotations
 
