@@ -21,6 +21,7 @@ __all__ = ["AffineHead", "Head", "MixtureHead", "SplineHead", "head_of", "increa
 
 SMALLEST = 1e-3  # width, height and slope of a bin, and share of a component
 FLATTEST = 6.0  # log scales stay within ± this
+ROOT_HALF = math.sqrt(0.5)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 STEPS = 200
 
@@ -110,14 +111,19 @@ class SplineHead(Head):
         return torch.where(beyond, y, z), torch.where(beyond, torch.zeros_like(slope), slope)
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
-        """The root of a quadratic, in the stable form."""
+        """The root of a quadratic, polished."""
         inside = z.clamp(-self.bound, self.bound)
         x, w, low, h, below, above = self._pick(inside, raw, 1)
         steep, rest = h / w, inside - low
         both = rest * (below + above - 2 * steep)
         a, b, c = h * (steep - below) + both, h * below - both, -steep * rest
-        t = 2 * c / (-b - torch.sqrt((b * b - 4 * a * c).clamp_min(0)))
-        return torch.where(z != inside, z, x + w * t.clamp(0, 1))
+        t = (2 * c / (-b - torch.sqrt((b * b - 4 * a * c).clamp_min(0)))).clamp(0, 1)
+        for _ in range(2):  # the discriminant cancels where a bin is steep, so Newton's steps bring the last digits
+            u = t * (1 - t)
+            bend = steep + (below + above - 2 * steep) * u
+            slope = steep * steep * (above * t * t + 2 * steep * u + below * (1 - t) ** 2) / (bend * bend)
+            t = (t - (h * (steep * t * t + below * u) / bend - rest) / (slope * w)).clamp(0, 1)
+        return torch.where(z != inside, z, x + w * t)
 
 
 @final
@@ -164,9 +170,13 @@ class MixtureHead(Head):
         weight = functional.softmax(raw[..., :k], -1)
         step = weight / scale
 
-        def at(y: Tensor) -> tuple[Tensor, Tensor]:  # sums of Φ are much quicker than those of log Φ, and reach as far in doubles
+        def at(
+            y: Tensor,
+        ) -> tuple[
+            Tensor, Tensor
+        ]:  # sums of Φ are much quicker than those of log Φ; erfc keeps both tails, which torch's ndtr rounds away
             residual = (y[..., None] - mean) / scale
-            below, above = ((weight * torch.special.ndtr(s * residual)).sum(-1) for s in (1, -1))
+            below, above = ((weight * 0.5 * torch.erfc(s * residual)).sum(-1) for s in (-ROOT_HALF, ROOT_HALF))
             slope = (step * torch.exp(-0.5 * residual * residual)).sum(-1) * math.exp(-HALF_LOG_2PI)
             return torch.log(below) - torch.log(above) - z, slope * (1 / below + 1 / above)
 

@@ -97,14 +97,15 @@ class Adapter(catalogue.Adapter):
         self, y: Any, x: Any = None, seed: int = 0, hook: Any = None, weights: Any = None, threads: int = 1, steps: Any = None
     ) -> SimpleNamespace:
         """Fit a density; columns get names, since a table is matched by name.  Whole weights count rows."""
-        if hook is not None:
-            raise catalogue.Missing("the monotone spline has no training loop")
         names = [] if x is None else [f"x{j}" for j in range(np.asarray(x).shape[1])]
         table: dict[str, Any] = {"y": np.asarray(y), **self.columns(x, len(names))}
         if weights is not None:
             table["weights"] = weights
         kind = None if weights is None else "frequency" if whole(weights) else "sampling"
-        model = de.FlowDensity(f"y ~ {' + '.join(names) or 1}", weights=None if weights is None else "weights", weight_type=kind)
+        options: dict[str, Any] = {"weights": None if weights is None else "weights", "weight_type": kind}
+        if hook is not None:  # the spline is fitted exactly, so what looks into a training looks into that of a flow by name
+            options |= {"flow": de.RQS(bins=8), "train": de.Adam(lr=0.02, steps=steps or 300, callback=hook)}
+        model = de.FlowDensity(f"y ~ {' + '.join(names) or 1}", **options)
         res = model.fit(table, seed=seed)
         if res.facts.given > res.facts.rows:  # the catalogue's flow has no field for what the summary says
             lost = ", ".join(f"NaN in {c} ({n})" for c, n in res.facts.dropped.items() if n)

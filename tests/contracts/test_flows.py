@@ -1,0 +1,219 @@
+"""One table of laws over every flow: inverse, log-determinant, total mass, draws; training, files and collapses."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import disteconometrics as de
+from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, OutcomeError
+from disteconometrics.flows.fitted import FittedFlow
+from disteconometrics.flows.recipes import chain_of, recipe_from, recipe_to
+
+FLOWS = {
+    "affine": de.AffineMap(),
+    "location-scale": de.AffineMap("covariates", hidden=(8,)),
+    "planar": de.Planar(3),
+    "planar net": de.Planar(2, hidden=(6,)),
+    "spline": de.RQS(bins=6, hidden=(8,)),
+    "mixture": de.MixtureCDF(3, hidden=(8,)),
+    "maf": de.Autoregressive(de.AffineMap(), layers=2, hidden=(8,)),
+    "autoregressive spline": de.Autoregressive(de.RQS(5), layers=2, hidden=(8,)),
+    "autoregressive mixture": de.Autoregressive(de.MixtureCDF(3), hidden=(8,)),
+    "coupling": de.Coupling(de.AffineMap(), layers=2, hidden=(8,)),
+    "spline coupling": de.Coupling(de.RQS(5), layers=2, hidden=(8,), mix="lu"),
+    "chain": (de.AffineMap("covariates"), de.RQS(4), de.Autoregressive(de.MixtureCDF(2), hidden=(4,))),
+}
+
+
+def made(name: str, d: int, c: int) -> FittedFlow:
+    """A flow whose parameters are moved away from where training begins."""
+    rng = np.random.default_rng(d + 10 * c)
+    base = "logistic" if "mixture" in name or name == "chain" else "normal"
+    start = FittedFlow.begin(
+        chain_of(FLOWS[name]), base, rng.normal(size=d), rng.uniform(0.5, 2, d), rng.normal(size=c), rng.uniform(1, 2, c), 3
+    )
+    return FittedFlow(
+        start.chain,
+        base,
+        start.location,
+        start.scale,
+        start.x_location,
+        start.x_scale,
+        {k: v + 0.3 * rng.normal(size=v.shape) for k, v in start.parameters.items()},
+    )
+
+
+CASES = [(name, d, c) for name in FLOWS for d in (1, 2, 3) for c in (0, 2) if d > 1 or "coupling" not in name]
+
+
+@pytest.mark.parametrize(("name", "d", "c"), CASES)
+def test_inverse_and_log_determinant(name: str, d: int, c: int) -> None:
+    flow = made(name, d, c)
+    rng = np.random.default_rng(1)
+    y, x = flow.location + flow.scale * rng.normal(size=(20, d)), rng.normal(size=(20, c))
+    z, slope = flow.to_noise(y, x)
+    np.testing.assert_allclose(flow.to_data(z, x), y, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(flow.to_noise(flow.to_data(3 * z, x), x)[0], 3 * z, rtol=1e-8, atol=1e-8)  # and far out
+    for i in range(5):
+        point = torch.from_numpy((y[i] - flow.location) / flow.scale)
+        given = torch.from_numpy((x[i] - flow.x_location) / flow.x_scale)
+        J = torch.autograd.functional.jacobian(lambda v, g=given: flow.module.to_noise(v, g)[0], point)
+        assert abs(float(torch.linalg.slogdet(J)[1]) - np.log(flow.scale).sum() - slope[i]) < 1e-9
+    base = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) if flow.base == "normal" else -np.abs(z) - 2 * np.log1p(np.exp(-np.abs(z)))
+    np.testing.assert_allclose(flow.logpdf(y, x), base.sum(axis=1) + slope, rtol=1e-8, atol=1e-8)
+    again = FittedFlow.from_parts(*flow.to_parts())
+    assert recipe_from(recipe_to(flow.chain)) == flow.chain
+    np.testing.assert_array_equal(again.logpdf(y, x), flow.logpdf(y, x))
+
+
+@pytest.mark.parametrize("name", ["planar", "autoregressive spline", "autoregressive mixture", "spline coupling"])
+def test_mass_is_one_and_draws_follow_the_density(name: str) -> None:
+    from disteconometrics.distributions.flow_law import FlowJointLaw
+
+    law = FlowJointLaw(made(name, 2, 0), ("a", "b"), np.zeros((1, 0)), single=True)
+    draws = law.sample(20_000, seed=1)
+    low, high = np.quantile(draws, [1e-4, 1 - 1e-4], axis=0)
+    pad = 2.0 * (high - low)
+    A, B = (np.linspace(low[j] - pad[j], high[j] + pad[j], 1501) for j in (0, 1))
+    grid = np.stack(np.meshgrid(A, B, indexing="ij"), axis=-1)
+    f = law.pdf(grid)
+    cell = (A[1] - A[0]) * (B[1] - B[0])
+    assert abs(f.sum() * cell - 1) < 3e-3  # steep tails of moved parameters on a grid of 1501²
+    middle = np.median(draws, axis=0)
+    inside = (f * (grid[..., 0] <= middle[0]) * (grid[..., 1] <= middle[1])).sum() * cell
+    share = np.mean((draws <= middle).all(axis=1))
+    assert abs(inside - share) < 4 * 0.5 / np.sqrt(20_000) + 3e-3
+
+
+def test_an_affine_flow_is_least_squares() -> None:
+    engel = de.datasets.engel()
+    res = de.FlowDensity("log(foodexp) ~ log(income)", flow=de.AffineMap()).fit(engel, seed=1)
+    ols = de.NormalRegression("log(foodexp) ~ log(income)").fit(engel)
+    new = {"income": [300.0, 1000.0, 4000.0]}
+    np.testing.assert_allclose(res.distribution(new).quantile(0.5), ols.distribution(new).mean(), rtol=1e-8)
+    assert abs(res.llf - ols.llf) < 1e-7 * abs(ols.llf)
+    joint = de.FlowDensity("log(foodexp) + log(income) ~ 1", flow=de.AffineMap()).fit(engel, seed=1)
+    Y = np.log(engel[["foodexp", "income"]].to_numpy())
+    n, S = len(Y), np.cov(Y.T, bias=True)
+    assert abs(joint.llf + 0.5 * n * (np.linalg.slogdet(2 * np.pi * S)[1] + 2)) < 1e-7 * abs(joint.llf)
+
+
+def test_scalar_laws_of_trained_flows_obey_one_another() -> None:
+    df = de.dgps.LocationScale()(np.random.default_rng(0), n=400)
+    res = de.FlowDensity("y ~ x", flow=de.RQS(6, hidden=(8,)), train=de.Adam(lr=0.01, steps=150)).fit(df, seed=0)
+    law = res.distribution({"x": [0.1, 0.9]})
+    tau = np.array([1e-6, 0.1, 0.5, 0.9, 1 - 1e-6])
+    q = law.quantile(tau)
+    np.testing.assert_allclose(law.cdf(q), np.broadcast_to(tau, (2, 5)), atol=1e-9)
+    step = 1e-5
+    middle = q[:, 1:4]
+    np.testing.assert_allclose((law.cdf(middle + step) - law.cdf(middle - step)) / (2 * step), law.pdf(middle), rtol=1e-5)
+    np.testing.assert_allclose(law.mean(), law.sample(4000, seed=1).mean(axis=1), atol=0.1)
+
+
+def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
+    df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
+    model = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(2), train=de.AdamW(steps=40, batch=64, validation=0.2))
+    before = torch.random.get_rng_state(), torch.get_num_threads()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the global state that must not move
+    one, two, other = (model.fit(df, seed=s) for s in (1, 1, 2))
+    assert one.llf == two.llf != other.llf
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == torch.get_num_threads()
+    np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_snapshots_files_and_what_they_refuse() -> None:
+    df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
+    res = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(2), train=de.Adam(lr=0.01, steps=60, snapshots=(0, 30))).fit(df, seed=3)
+    assert res.at_step(0).llf < res.at_step(30).llf < res.llf
+    with pytest.raises(OptionError, match="kept are 0, 30"):
+        res.at_step(10)
+    file = io.BytesIO()
+    res.save(file)
+    back = de.load(io.BytesIO(file.getvalue()))
+    assert str(back.summary()) == str(res.summary())
+    points = np.column_stack([df["x1"], df["x2"]])
+    np.testing.assert_array_equal(back.distribution().logpdf(points), res.distribution().logpdf(points))
+    np.testing.assert_array_equal(back.at_step(30).distribution().logpdf(points), res.at_step(30).distribution().logpdf(points))
+    with pytest.raises(NeedsData):
+        back.plot()
+    with pytest.raises(OptionError, match="marginal"):
+        res.distribution().cdf(points)
+
+
+@pytest.mark.parametrize("bad", [{60}, set(range(60, 400))])
+def test_a_loss_that_is_no_number_keeps_a_trained_state(bad: set[int]) -> None:
+    y = de.dgps.Bimodal()(np.random.default_rng(0), n=500)
+    how = de.Adam(lr=0.02, steps=200, callback=lambda s: float("nan") if s in bad else None)
+    with pytest.warns(ConvergenceWarning, match="not finite"):
+        res = de.FlowDensity("y ~ 1", flow=de.RQS(6), train=how).fit(y, seed=0)
+    assert res.converged == (len(bad) == 1)
+    assert res.llf / res.nobs > -res.history["loss"].iloc[0]
+    assert np.isfinite(res.distribution().logpdf(y["y"])).all()
+
+
+def test_an_interrupt_keeps_the_state_so_far() -> None:
+    def stop(step: int) -> None:
+        if step == 50:
+            raise KeyboardInterrupt
+
+    y = de.dgps.Bimodal()(np.random.default_rng(0), n=500)
+    with pytest.warns(ConvergenceWarning, match="interrupted at step 50"):
+        res = de.FlowDensity("y ~ 1", flow=de.RQS(6), train=de.Adam(lr=0.02, steps=200, callback=stop)).fit(y, seed=0)
+    assert not res.converged
+    assert len(res.history) == 50
+    assert res.llf / res.nobs > -res.history["loss"].iloc[0]
+
+
+def test_a_sampler_gives_fresh_rows() -> None:
+    res = de.FlowDensity("b ~ a", flow=de.AffineMap("covariates"), train=de.Adam(lr=0.02, steps=300, batch=256)).fit(
+        de.dgps.UniformNormal(), seed=0
+    )
+    law = res.distribution({"a": [1.2, 1.8]})
+    np.testing.assert_allclose(law.mean(), [1.2, 1.8], atol=0.1)
+    np.testing.assert_allclose(law.std(), np.sqrt([1.2, 1.8]), rtol=0.08)
+
+
+def test_the_resampling_spread_is_that_of_the_mean() -> None:
+    y = np.random.default_rng(0).normal(3, 2, 400)
+    spread = de.FlowDensity("y ~ 1", flow=de.AffineMap()).fit({"y": y}, seed=0).bootstrap(80, ["mean"], seed=1)
+    expected = y.std() / np.sqrt(400)
+    assert abs(spread.table()["resampling_spread"]["mean"] / expected - 1) < 4 / np.sqrt(2 * 80)
+
+
+def test_products_pool_the_orders_that_leave_one_out_prefers() -> None:
+    df = de.dgps.UniformNormal()(np.random.default_rng(0), n=400)
+    res = de.FlowDensity("a + b ~ 1").fit(df)
+    assert res.trials["weight"].sum() == pytest.approx(1)
+    assert res.spec.outcomes == ("a", "b")
+    points = np.column_stack([df["a"], df["b"]])
+    by_hand = sum(
+        p.weight * np.exp(sum(r.distribution(df).logpdf(df[r.spec.outcome.name]) for r in p.parts)) for p in res.products
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_allclose(res.distribution().pdf(points), by_hand, rtol=1e-9)
+    assert abs(res.distribution().marginal("a").mean() - np.mean(df["a"])) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "error", "text"),
+    [
+        ("y ~ 1", {"flow": de.Coupling(de.AffineMap())}, OptionError, "one outcome"),
+        ("y + z ~ 1", {"flow": de.Planar(2)}, OutcomeError, "linearly dependent"),
+        ("y + w ~ 1", {"flow": de.Planar(2), "support": "positive"}, OptionError, "one outcome"),
+        ("y ~ 1", {"train": de.Adam()}, OptionError, "flows by name"),
+        ("y ~ 1", {"flow": "planar"}, OptionError, "de.Planar"),
+    ],
+)
+def test_refusals(formula: str, options: dict[str, object], error: type[Exception], text: str) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=60)
+    with pytest.raises(error, match=text):
+        de.FlowDensity(formula, **options).fit({"y": y, "z": 2 * y, "w": rng.normal(size=60)}, seed=0)  # type: ignore[arg-type]
