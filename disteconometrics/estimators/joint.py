@@ -6,7 +6,7 @@ import itertools
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.data.design import RowCount
 from disteconometrics.data.outcome import Outcome
 from disteconometrics.data.outcomes import read_outcomes
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import JointLaw, PooledLaw, ProductLaw
 from disteconometrics.errors import DataError, FormulaError, OptionError
 from disteconometrics.inference.estimates import Estimated, Estimates
-from disteconometrics.report.summary import Section, Summary, number
+from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 
 if TYPE_CHECKING:
     from disteconometrics.estimators.flow_density import FlowDensity
@@ -173,6 +174,8 @@ class JointResults(Estimated):
     model: Any
     products: tuple[Product, ...]
     trials: pd.DataFrame | None = None
+    pooled_loglik: float | None = None
+    count: RowCount | None = None
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -226,8 +229,8 @@ class JointResults(Estimated):
 
     @property
     def llf(self) -> float:
-        """Log-likelihood, summed over observations and factors, of the order that has the largest weight."""
-        return float(sum(p.llf for p in self.parts))
+        """Log-likelihood of the joint law, summed over observations."""
+        return float(sum(p.llf for p in self.parts)) if self.pooled_loglik is None else self.pooled_loglik
 
     @property
     def converged(self) -> bool:
@@ -267,9 +270,13 @@ class JointResults(Estimated):
         law = [] if self._given else _moments(self.distribution())
         if law:
             sections.append(Section(("estimate",), tuple(n for n, _ in law), tuple((number(v),) for _, v in law), "Joint law"))
-        notes = ["The density is the product of the factors; each has its own summary in .parts."]
+        what = "the product of the factors" if len(self.products) == 1 else "a pool of products of factors"
+        notes = [f"The density is {what}; each factor has its own summary in .parts."]
         if law:
             notes.append("Moments of the joint law are those of 100,000 draws.")
+        if self.count is not None:
+            c = self.count
+            notes += rows_dropped(c.given, c.used, {**c.missing, **c.transformed}, c.zero_weight)
         if self.trials is not None:
             used = self.trials[self.trials["weight"] > 0]
             told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))
@@ -371,7 +378,12 @@ def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
             "weight": weights[ranked],
         }
     )
-    return JointResults(model, tuple(Product(each[k], float(weights[k])) for k in ranked if weights[k] > 0), trials)
+    found_products = tuple(Product(each[k], float(weights[k])) for k in ranked if weights[k] > 0)
+    result = JointResults(model, found_products, trials)
+    contributions = result.distribution(data if result._given else None).logpdf(design.Y)
+    return replace(
+        result, count=design.rows, pooled_loglik=float(contributions @ (np.ones(len(design.Y)) if rows is None else rows))
+    )
 
 
 def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:

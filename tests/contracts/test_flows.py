@@ -199,6 +199,7 @@ def test_products_pool_the_orders_that_leave_one_out_prefers() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_allclose(res.distribution().pdf(points), by_hand, rtol=1e-9)
+    assert abs(res.llf - np.log(by_hand).sum()) < 1e-8
     assert abs(res.distribution().marginal("a").mean() - np.mean(df["a"])) < 0.02
 
 
