@@ -30,7 +30,17 @@ from disteconometrics.errors import FormulaError, OptionError, UnsafeFormulaErro
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Factor", "Formula", "function_name", "normalise_name", "parse_formula", "spell", "split_sides", "variables_of"]
+__all__ = [
+    "Factor",
+    "Formula",
+    "function_name",
+    "normalise_name",
+    "parse_formula",
+    "spell",
+    "split_sides",
+    "split_top_level",
+    "variables_of",
+]
 
 MAX_LENGTH = 50_000  # characters
 MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recursions in Python's own parser
@@ -172,6 +182,20 @@ def _top_level(text: str, symbols: str) -> Iterator[int]:
             depth -= 1
         elif depth == 0 and char in symbols:
             yield i
+
+
+def split_top_level(text: str, symbol: str) -> list[str]:
+    """The parts of a text between a symbol that stands outside quotes and brackets.
+
+    Raises: FormulaError.
+
+    Example
+    -------
+    >>> split_top_level("log(a + 1) + b", "+")
+    ['log(a + 1) ', ' b']
+    """
+    cuts = [-1, *_top_level(text, symbol), len(text)]
+    return [text[a + 1 : b] for a, b in pairwise(cuts)]
 
 
 def split_sides(formula: str) -> tuple[str, str]:

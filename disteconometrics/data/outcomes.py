@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property, reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.data.design import Design, DesignSpec, NewRows, RowCount, build_design
-from disteconometrics.data.formula import split_sides
+from disteconometrics.data.formula import split_sides, split_top_level
 from disteconometrics.data.outcome import Outcome
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
 
-__all__ = ["JointDesign", "JointSpec", "build_joint", "read_outcomes"]
+__all__ = ["JointDesign", "JointRows", "JointSpec", "build_joint", "joint_rows", "read_outcomes"]
 
 Array = NDArray[np.float64]
 
@@ -34,15 +35,7 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
     if not isinstance(formula, str):
         raise OptionError(f"formula must be a string such as 'y1 + y2 ~ x', not {type(formula).__name__}")
     left, right = split_sides(formula)
-    parts, depth, quoted = [""], 0, False
-    for c in left:
-        quoted ^= c == "`"
-        depth += 0 if quoted else (c in "([") - (c in ")]")
-        if c == "+" and not depth and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += c
-    outcomes = tuple(part.strip() for part in parts)
+    outcomes = tuple(part.strip() for part in split_top_level(left, "+"))
     if len(outcomes) > 1 and not all(outcomes):
         raise FormulaError(f"The left side of {formula!r} has an empty place between its plus signs; write 'y1 + y2 ~ x'.")
     if len(set(outcomes)) < len(outcomes):
@@ -82,6 +75,10 @@ class JointSpec:
         """Columns of the table that the right side reads."""
         return self.parts[0].variables
 
+    def without_constant(self, X: Array) -> Array:
+        """The columns of the right side that are no constant."""
+        return self.parts[0].without_constant(X)
+
     def matrix(self, new: Any) -> NewRows:
         """The right side of new rows."""
         return self.parts[0].matrix(new)
@@ -105,23 +102,32 @@ class JointSpec:
 
 @dataclass(frozen=True, eq=False)
 class JointDesign:
-    """Arrays of the rows in which all outcomes are known: ``Y`` (n, d), ``X`` (n, k) with its constant, ``weights`` (n,) or None.
+    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, and the right side when asked for.
 
-    ``kept`` (n,) are their positions in the table, ``first`` the design of the first outcome and ``at`` (n,) the rows of it.
+    ``first`` is the design of the first outcome and ``at`` (n,) their places among its rows.
     """
 
     spec: JointSpec
     Y: Array = field(repr=False)
-    X: Array = field(repr=False)
     weights: Array | None = field(repr=False)
     rows: RowCount
     first: Design = field(repr=False)
     at: NDArray[np.intp] = field(repr=False)
 
     @property
-    def index(self) -> Any:
-        """The pandas Index (n,) of the rows."""
-        return self.first.index[self.at]
+    def kept(self) -> NDArray[np.intp]:
+        """Positions (n,) of the rows in the table."""
+        return self.at if self.first.kept is None else self.first.kept[self.at]
+
+    @cached_property
+    def X(self) -> Array:  # noqa: N802 - the field's name
+        """The right side (n, k) with its constant."""
+        return self.first.X[self.at]
+
+    @cached_property
+    def covariates(self) -> Array:
+        """The right side (n, c) without the constant."""
+        return self.spec.without_constant(self.X)
 
 
 def build_joint(formula: str, data: Any, *, weights: str | None = None, weight_type: str | None = None) -> JointDesign:
@@ -143,15 +149,34 @@ def build_joint(formula: str, data: Any, *, weights: str | None = None, weight_t
     designs = [
         build_design(f"{y} ~ {right}", data, outcome="numeric", weights=weights, weight_type=weight_type) for y in outcomes
     ]
+    shared = joint_rows(designs)
+    Y = np.column_stack([d.y[at] for d, at in zip(designs, shared.at, strict=True)])
+    first, at = designs[0], shared.at[0]
+    w = None if first.weights is None else first.weights[at]
+    return JointDesign(JointSpec(tuple(d.spec for d in designs)), Y, w, shared.rows, first, at)
+
+
+class JointRows(NamedTuple):
+    """Rows that several designs of one table share: positions in the table, among the rows of each design, and their count."""
+
+    kept: NDArray[np.intp]
+    at: list[NDArray[np.intp]]
+    rows: RowCount
+
+
+def joint_rows(designs: Sequence[Design]) -> JointRows:
+    """The rows that are complete in all of several designs of one table.
+
+    Examples
+    --------
+    >>> table = {"a": [1.0, 2.0, None], "b": [None, 0.0, 5.0]}
+    >>> joint_rows([build_design(f"{y} ~ 1", table, outcome="numeric") for y in "ab"]).kept.tolist()
+    [1]
+    """
     given = designs[0].rows.given
     places = [np.arange(given) if d.kept is None else d.kept for d in designs]
-    kept = places[0]
-    for other in places[1:]:
-        kept = np.intersect1d(kept, other)
-    Y = np.column_stack([d.y[np.searchsorted(at, kept)] for d, at in zip(designs, places, strict=True)])
-    first, at = designs[0], np.searchsorted(places[0], kept)
+    kept = reduce(np.intersect1d, places)
     missing = {name: n for d in designs for name, n in d.rows.missing.items()}
     transformed = {name: n for d in designs for name, n in d.rows.transformed.items()}
-    rows = RowCount(given, len(kept), missing, transformed, first.rows.zero_weight)
-    w = None if first.weights is None else first.weights[at]
-    return JointDesign(JointSpec(tuple(d.spec for d in designs)), Y, first.X[at], w, rows, first, at)
+    count = RowCount(given, len(kept), missing, transformed, designs[0].rows.zero_weight)
+    return JointRows(kept, [np.searchsorted(own, kept) for own in places], count)

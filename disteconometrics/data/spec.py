@@ -67,6 +67,10 @@ class DesignSpec:
         """Whether the design has an explicit constant column."""
         return any(not places for _, places in self.structure)
 
+    def without_constant(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The columns (n, k − 1) of a design (n, k) that are no constant, in rows that lie together."""
+        return np.ascontiguousarray(X[:, [j for j, name in enumerate(self.names) if name != "Intercept"]])
+
     def matrix(self, new: Any) -> NewRows:
         """Code new rows (a table with the columns of the right side and the offset) exactly as the fitted ones.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import OptionError
 
-__all__ = ["FUNCTIONALS", "evaluate", "functional_name", "parse"]
+__all__ = ["FUNCTIONALS", "evaluate", "functional_name", "listed", "parse"]
 
 Array = NDArray[np.float64]
 Functional = Callable[..., Any]
@@ -120,6 +120,17 @@ def functional_name(functional: str | Callable[..., Any]) -> str:
     ('q[0.9]', 'median')
     """
     return functional if isinstance(functional, str) else str(getattr(functional, "__name__", functional))
+
+
+def listed(names: Any) -> list[Any]:
+    """Functionals as a list, a single name or function as a list of one.
+
+    Examples
+    --------
+    >>> listed("mean"), listed(("mean", "std"))
+    (['mean'], ['mean', 'std'])
+    """
+    return [names] if isinstance(names, str) or callable(names) else list(names)
 
 
 def parse(name: str) -> tuple[str, list[float]]:

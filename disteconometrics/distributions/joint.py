@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law, draws_count, floats, generator
 from disteconometrics.errors import OptionError
 
-__all__ = ["JointLaw", "PooledLaw", "ProductLaw"]
+__all__ = ["JointLaw", "PooledLaw", "ProductLaw", "joint_functionals"]
 
 Array = NDArray[np.float64]
 
@@ -23,6 +24,18 @@ DRAWS = 100_000  # behind marginals and moments
 SEED = 20250101  # of these draws
 MOST_CELLS = 20_000_000
 _NAMED = re.compile(r"(mean|std|var|corr)\[([^,\]]+)(?:,\s*([^,\]]+))?\]")
+
+
+def joint_functionals(outcomes: Sequence[str]) -> list[str]:
+    """Names of the means, standard deviations and correlations of joint outcomes, of these at most 15.
+
+    Examples
+    --------
+    >>> joint_functionals(("a", "b"))
+    ['mean[a]', 'mean[b]', 'std[a]', 'std[b]', 'corr[a,b]']
+    """
+    pairs = [f"corr[{a},{b}]" for a, b in itertools.combinations(outcomes, 2)]
+    return [*(f"mean[{y}]" for y in outcomes), *(f"std[{y}]" for y in outcomes), *pairs[:15]]
 
 
 class JointLaw(ABC):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from disteconometrics.data.design import Design, DesignSpec, build_design
 from disteconometrics.data.outcomes import read_outcomes
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.distributions.functionals import functional_name
+from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support, support_of
@@ -160,6 +160,11 @@ class FlowDensity:
         for key, value in (fields | {"train": train}).items():
             object.__setattr__(self, key, value)
 
+    @property
+    def domain(self) -> Support:
+        """The open interval that holds the outcome."""
+        return Support(*(self.support or (-np.inf, np.inf)))
+
     def fit(self, data: Any, *, cov: CovarianceKind | None = None, seed: int | np.random.Generator | None = None) -> Any:
         """Estimate the density on a table.
 
@@ -258,15 +263,10 @@ def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(g) for g in found.values())
 
 
-def _without_constant(spec: DesignSpec, X: Array) -> Array:
-    keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
-    return np.ascontiguousarray(X[:, keep])
-
-
 def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowResults:
     spec, y = design.spec, design.y
-    outcome, support = spec.outcome.name, Support(*(model.support or (-np.inf, np.inf)))
-    X = _without_constant(spec, design.X)
+    outcome, support = spec.outcome.name, model.domain
+    X = spec.without_constant(design.X)
     enough = check_rows(y, X.shape[1], outcome)
     check_support(y, support, outcome)
     check_columns(design.X, y, spec.names, spec.has_intercept)
@@ -379,7 +379,7 @@ class FlowResults(Estimated):
             rows = self._need_rows()
             return rows.sample.X, rows.design.index
         coded = self.spec.matrix(new)
-        X = _without_constant(self.spec, coded.X)
+        X = self.spec.without_constant(coded.X)
         if warn:
             self._warn_outside(X)
         return X, coded.index
@@ -501,7 +501,7 @@ class FlowResults(Estimated):
         >>> res.functionals(["gini", "mean"], on="foodexp").values.round(2).tolist()
         [0.22, 622.22]
         """
-        given = [names] if isinstance(names, str) or callable(names) else list(names)
+        given = listed(names)
         X, w = self._average_rows()
         if on is not None or not all(map(inference.is_analytic, given)):
             if self.flow.structure.covariates:
@@ -586,7 +586,7 @@ class FlowResults(Estimated):
         scenario = Scenario.of_design(self._need_rows().design)
         scenario.check_variable(variable)
         n = scenario.size
-        ends = [_without_constant(self.spec, scenario.part(0, n, {variable: v}).X) for v in (low, high)]
+        ends = [self.spec.without_constant(scenario.part(0, n, {variable: v}).X) for v in (low, high)]
         return self._contrast(texts, parsed, ends, 1.0)
 
     def derivative(self, variable: str, names: str | Sequence[str] = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")) -> Estimates:
@@ -615,7 +615,7 @@ class FlowResults(Estimated):
         move[:, columns] = D
         spread = float(np.std(part.numbers(variable)))
         step = 1e-4 * (spread if spread > 0 else 1.0)
-        ends = [_without_constant(self.spec, part.X + sign * step * move) for sign in (-1.0, 1.0)]
+        ends = [self.spec.without_constant(part.X + sign * step * move) for sign in (-1.0, 1.0)]
         return self._contrast(texts, parsed, ends, 2 * step)
 
     def _named(self, names: str | Sequence[str]) -> tuple[list[str], list[inference.Functional]]:

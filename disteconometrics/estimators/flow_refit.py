@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from disteconometrics.estimators.refit import columns_again
 from disteconometrics.simulate.self_check import Refitting
@@ -32,7 +33,7 @@ def refitting_flow(result: FlowResults) -> Refitting:
     again = columns_again(model, rows.design, kind)
     only = "" if not result.spec.variables else "the functionals are averages over the covariates of the sample's rows"
     return Refitting(
-        estimator=replace_formula(model, again.formula),
+        estimator=replace(model, formula=again.formula),
         options={"cov": kind},
         table={**again.table, again.outcome: rows.sample.y},
         outcome=again.outcome,
@@ -41,11 +42,4 @@ def refitting_flow(result: FlowResults) -> Refitting:
         truth=dict(zip(result.estimates.names, map(float, result.estimates.values), strict=True)),
         clusters=again.clusters,
         fitted_only=again.fitted_only or only,
-    )
-
-
-def replace_formula(model: Any, formula: str) -> Any:
-    """The same specification with another formula."""
-    return type(model)(
-        formula, flow=model.flow, base=model.base, support=model.support, weights=model.weights, weight_type=model.weight_type
     )

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import RowCount
+from disteconometrics.data.design import RowCount, build_design
 from disteconometrics.data.outcome import Outcome
-from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.data.outcomes import build_joint, joint_rows, read_outcomes
 from disteconometrics.data.table import Table
-from disteconometrics.distributions.joint import JointLaw, PooledLaw, ProductLaw
-from disteconometrics.errors import DataError, FormulaError, OptionError
+from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
+from disteconometrics.errors import FormulaError, OptionError
 from disteconometrics.inference.estimates import Estimated, Estimates
+from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class JointDensity:
         return "; ".join(f.formula for f in self.factors)
 
     def fit(self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any) -> JointResults:
-        """Fit every factor to the rows that are complete in all of them.
+        """Fit every factor to the same rows; a row with a missing value in one of them is left out of all.
 
         Parameters
         ----------
@@ -91,14 +92,9 @@ class JointDensity:
         """
         if seed is not None:
             options["seed"] = seed
-        parts = tuple(f.fit(data, **options) for f in self.factors)
-        used = {float(getattr(p, "nobs", np.nan)) for p in parts}
-        if len(used) > 1:
-            raise DataError(
-                f"The factors use different rows ({', '.join(f'{u:g}' for u in sorted(used))}) because values are missing; drop "
-                "rows with a missing value first, data.dropna()."
-            )
-        return JointResults(self, (Product(parts),))
+        complete, count = complete_rows(self.factors, data)
+        parts = tuple(f.fit(complete, **options) for f in self.factors)
+        return JointResults(self, (Product(parts),), count=count)
 
 
 def joint(*factors: Any) -> JointDensity:
@@ -126,6 +122,30 @@ def joint(*factors: Any) -> JointDensity:
     (-13.82, (2, 2))
     """
     return JointDensity(tuple(factors))
+
+
+def complete_rows(factors: Sequence[Any], data: Any) -> tuple[Any, RowCount]:
+    """The table without the rows that one of several specifications cannot use, and what became of the rows.
+
+    Raises
+    ------
+    DataError, FormulaError, MissingColumnError, OutcomeError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> factors = (de.NormalRegression("a ~ 1"), de.NormalRegression("b ~ a"))
+    >>> table, count = complete_rows(factors, {"a": [1.0, 2.0, 4.0], "b": [0.0, np.nan, 1.0]})
+    >>> table["a"].tolist(), count.missing
+    ([1.0, 4.0], {'b': 1})
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # every factor's own fit tells what it has to tell
+        designs = [
+            build_design(f.formula, data, outcome="numeric", weights=f.weights, weight_type=f.weight_type) for f in factors
+        ]
+    shared = joint_rows(designs)
+    return (data if shared.rows.used == shared.rows.given else take_rows(data, shared.kept)), shared.rows
 
 
 @dataclass(frozen=True)
@@ -267,13 +287,13 @@ class JointResults(Estimated):
         columns = ("given", "estimator", "log-likelihood", "leave-one-out")
         names = tuple(p.spec.outcome.name for p in self.parts)
         sections = [Section(columns, names, tuple(cells), "Factors, per row")]
-        law = [] if self._given else _moments(self.distribution())
-        if law:
-            sections.append(Section(("estimate",), tuple(n for n, _ in law), tuple((number(v),) for _, v in law), "Joint law"))
+        if not self._given:
+            law = self.distribution().functionals(joint_functionals(self.spec.outcomes))
+            sections.append(Section(("estimate",), tuple(law), tuple((number(v),) for v in law.values()), "Joint law"))
         what = "the product of the factors" if len(self.products) == 1 else "a pool of products of factors"
         notes = [f"The density is {what}; each factor has its own summary in .parts."]
-        if law:
-            notes.append("Moments of the joint law are those of 100,000 draws.")
+        if not self._given:
+            notes.append(f"Moments of the joint law are those of {DRAWS:,} draws.")
         if self.count is not None:
             c = self.count
             notes += rows_dropped(c.given, c.used, {**c.missing, **c.transformed}, c.zero_weight)
@@ -321,15 +341,6 @@ def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
     return ProductLaw(names, given, (rows,) if columns else ())
 
 
-def _moments(law: JointLaw) -> list[tuple[str, float]]:
-    names = [f"{kind}[{y}]" for kind in ("mean", "std") for y in law.outcomes]
-    names += [f"corr[{a},{b}]" for a, b in itertools.combinations(law.outcomes, 2)]
-    draws = law._draws()
-    mean, std, corr = draws.mean(axis=0), draws.std(axis=0), np.atleast_2d(np.corrcoef(draws.T))
-    pairs = [corr[i, j] for i, j in itertools.combinations(range(len(law.outcomes)), 2)]
-    return list(zip(names, [*mean, *std, *pairs], strict=True))
-
-
 def _formula(outcome: str, before: Sequence[str], right: str) -> str:
     terms = [*before, *([right] if right != "1" else [])]
     return f"{outcome} ~ {' + '.join(terms) or '1'}"
@@ -342,8 +353,6 @@ def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
     ------
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError
     """
-    from disteconometrics.data.outcomes import build_joint
-
     outcomes, right = read_outcomes(model.formula)
     if len(outcomes) > MOST_OUTCOMES:
         raise OptionError(
@@ -352,17 +361,15 @@ def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
         )
     design = build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
     if design.rows.used < design.rows.given:
-        from disteconometrics.inference.resample import take_rows
-
-        places = design.at if design.first.kept is None else design.first.kept[design.at]
-        data = take_rows(data, places)
+        data = take_rows(data, design.kept)
     found: dict[tuple[str, frozenset[str]], Any] = {}
     kinds: dict[str, Any] = {} if cov is None else {"cov": cov}
 
     def part(outcome: str, before: tuple[str, ...]) -> Any:
         key = (outcome, frozenset(before))
         if key not in found:
-            found[key] = replace_formula(model, _formula(outcome, [y for y in outcomes if y in before], right)).fit(data, **kinds)
+            formula = _formula(outcome, [y for y in outcomes if y in before], right)
+            found[key] = replace(model, formula=formula).fit(data, **kinds)
         return found[key]
 
     orders = list(itertools.permutations(outcomes))
@@ -411,10 +418,3 @@ def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:
         w = np.average(share / share.sum(axis=0), axis=1, weights=rows)
     w = np.where(w < SMALLEST, 0.0, w)
     return np.asarray(w / w.sum())
-
-
-def replace_formula(model: FlowDensity, formula: str) -> FlowDensity:
-    """The same specification with another formula."""
-    return type(model)(
-        formula, flow=model.flow, base=model.base, support=model.support, weights=model.weights, weight_type=model.weight_type
-    )

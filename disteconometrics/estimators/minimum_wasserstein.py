@@ -176,8 +176,8 @@ class MinimumWasserstein:
         ConvergenceWarning, ConditioningWarning, DiscreteOutcomeWarning, MissingValuesWarning
         """
         design = build_design(self.formula, data, outcome="numeric")
-        columns = [j for j, name in enumerate(design.spec.names) if name != "Intercept"]
-        X = np.ascontiguousarray(design.X[:, columns]) if columns else None
+        moving = design.spec.without_constant(design.X)
+        X = moving if moving.shape[1] else None
         if len(design.y) < 5 * len(self.start):
             raise DataError(f"{len(design.y)} rows are too few for {len(self.start)} parameters; at least five each are needed.")
         sequence = seed_sequence(seed)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,25 @@ from numpy.typing import NDArray
 
 from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
-from disteconometrics.distributions.functionals import functional_name
-from disteconometrics.distributions.joint import JointLaw
+from disteconometrics.distributions.functionals import functional_name, listed
+from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
-from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, warn_user
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
+from disteconometrics.estimators.flow_density import FUNCTIONALS, FlowDensity
 from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
 from disteconometrics.flows.fitted import FittedFlow
-from disteconometrics.flows.recipes import AffineMap, Autoregressive, Chain, Coupling, chain_of, is_mixture
+from disteconometrics.flows.recipes import (
+    RQS,
+    AffineMap,
+    Autoregressive,
+    Chain,
+    Coupling,
+    MixtureCDF,
+    Planar,
+    chain_of,
+    is_mixture,
+)
 from disteconometrics.flows.training import Rows, train_flow
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import seed_sequence
@@ -35,14 +45,10 @@ from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 
-if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowDensity
-
 __all__ = ["TrainedFacts", "TrainedFlowResults", "fit_trained", "restore_trained"]
 
 Array = NDArray[np.float64]
 
-FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
 FRESH = 512  # rows in a step from a sampler
 FIRST = 10_000  # rows of a sampler by which outcomes are standardised and the fit is described
 AHEAD = 8_192  # rows of a sampler drawn at once
@@ -108,35 +114,41 @@ def _check(model: FlowDensity, chain: Chain, d: int) -> None:
         raise OptionError("support= is for one outcome; write log(y1) + log(y2) ~ 1 for positive ones.")
 
 
-def _read(model: FlowDensity, design: JointDesign) -> tuple[Rows, float, tuple[str, ...]]:
-    """Check the rows and bring them to the line; the mean log slope of that map, and what is told of shared values."""
+def _check_rows(model: FlowDensity, design: JointDesign) -> tuple[str, ...]:
+    """Check rows, warn of shared values, and return what is told of them.
+
+    Raises
+    ------
+    DataError, OutcomeError, CollinearityError, FormulaError
+    """
     spec, Y = design.spec, design.Y
-    support = Support(*(model.support or (-np.inf, np.inf)))
-    keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
-    X = np.ascontiguousarray(design.X[:, keep])
     told = []
     for j, name in enumerate(spec.outcomes):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            check_rows(Y[:, j], X.shape[1], name)
-        check_support(Y[:, j], support, name)
+            check_rows(Y[:, j], design.covariates.shape[1], name)
+        check_support(Y[:, j], model.domain, name)
         shared = ties(Y[:, j], design.weights if model.weight_type == "frequency" else None)
         if shared is not None:
             warn_ties(shared, name, float(len(Y)))
             told.append(shared.words(name, float(len(Y))))
     check_columns(design.X, Y[:, 0], spec.names, "Intercept" in spec.names)
-    line = support.to_line(Y)
-    w = design.weights
-    if w is not None and model.weight_type == "sampling":
-        w = w / w.mean()
     if Y.shape[1] > 1:
-        Z = (line - line.mean(axis=0)) / line.std(axis=0)
+        Z = (Y - Y.mean(axis=0)) / Y.std(axis=0)
         if np.linalg.svd(Z, compute_uv=False)[-1] < 1e-8 * np.sqrt(len(Z)):
             raise OutcomeError(
                 f"The outcomes {' and '.join(spec.outcomes)} are linearly dependent and have no joint density: leave one out."
             )
-    slope = float(np.average(support.log_slope(Y).sum(axis=1), weights=w))
-    return Rows(np.asarray(line, dtype=np.float64), X, w), slope, tuple(told)
+    return tuple(told)
+
+
+def _on_line(model: FlowDensity, design: JointDesign) -> tuple[Rows, float]:
+    """Rows with their outcomes brought to the line, and the mean log slope of that map."""
+    w = design.weights
+    if w is not None and model.weight_type == "sampling":
+        w = w / w.mean()
+    slope = float(np.average(model.domain.log_slope(design.Y).sum(axis=1), weights=w))
+    return Rows(np.asarray(model.domain.to_line(design.Y), dtype=np.float64), design.covariates, w), slope
 
 
 def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
@@ -148,11 +160,10 @@ def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
 def _blocks(model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int) -> Iterator[Rows]:
     """Endless blocks of new rows, a whole number of steps each."""
     many = size * max(1, AHEAD // size)
-    support = Support(*(model.support or (-np.inf, np.inf)))
-    keep = [j for j, name in enumerate(spec.names) if name != "Intercept"]
     while True:
         table = sampler(rng, n=many)
-        yield Rows(support.to_line(spec.outcome_values(table).reshape(many, -1)), spec.matrix(table).X[:, keep])
+        Y = spec.outcome_values(table).reshape(many, -1)
+        yield Rows(model.domain.to_line(Y), spec.without_constant(spec.matrix(table).X))
 
 
 def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator | None) -> TrainedFlowResults:
@@ -175,7 +186,8 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     design = build_joint(model.formula, table, weights=model.weights, weight_type=model.weight_type)
     d = design.Y.shape[1]
     _check(model, chain, d)
-    rows, slope, told = _read(model, design)
+    told = _check_rows(model, design)
+    rows, slope = _on_line(model, design)
     c = rows.X.shape[1]
     how = _trainer(model, len(rows.Y), d, c)
     base = "logistic" if is_mixture(chain) else "normal"
@@ -216,7 +228,7 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
         fresh=size if fresh else 0,
         shared=told,
     )
-    return TrainedFlowResults(model, design.spec, found, facts, history, kept, TrainedRows(design, rows.X))
+    return TrainedFlowResults(model, design.spec, found, facts, history, kept, design)
 
 
 def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
@@ -249,18 +261,11 @@ def _warn(trained: Trained, how: Trainer) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedRows:
-    """The rows behind a result: their design and covariates (n, c) without the constant."""
-
-    design: JointDesign
-    X: Array
-
-
-@dataclass(frozen=True, eq=False)
 class TrainedFlowResults(Estimated):
     """A trained flow: its law for one outcome or several, the history of the training, kept states, summary.
 
-    Its functionals have no standard errors: `bootstrap` shows how they move when rows are drawn again.
+    ``history`` has the loss and the validation loss (per observation, in the outcomes' units), the learning rate and the seconds
+    of every step.  The functionals have no standard errors: `bootstrap` shows how they move when rows are drawn again.
 
     Examples
     --------
@@ -275,19 +280,18 @@ class TrainedFlowResults(Estimated):
     spec: JointSpec
     flow: FittedFlow
     facts: TrainedFacts
-    history_table: pd.DataFrame
+    history: pd.DataFrame
     kept: dict[int, FittedFlow]
-    rows: TrainedRows | None
+    rows: JointDesign | None
 
     # ---- laws ----------------------------------------------------------------------------------------------------------
 
     def _covariates(self, new: Any) -> Array:
         if new is None:
-            return self._need_rows().X
-        keep = [j for j, name in enumerate(self.spec.names) if name != "Intercept"]
-        return np.ascontiguousarray(self.spec.matrix(new).X[:, keep])
+            return self._need_rows().covariates
+        return self.spec.without_constant(self.spec.matrix(new).X)
 
-    def _need_rows(self) -> TrainedRows:
+    def _need_rows(self) -> JointDesign:
         if self.rows is None:
             raise NeedsData("This result was loaded from a file, which holds no rows: give them as new=, or fit again.")
         return self.rows
@@ -308,11 +312,12 @@ class TrainedFlowResults(Estimated):
         MissingColumnError, LevelError, DataError, NeedsData
         """
         single = not self.flow.covariates
-        X = np.zeros((1, 0)) if single else self._covariates(new)
+        return self._law(np.zeros((1, 0)) if single else self._covariates(new), single)
+
+    def _law(self, X: Array, single: bool = False) -> Law | JointLaw:
         if self.flow.outcomes > 1:
             return FlowJointLaw(self.flow, self.facts.outcomes, X, single)
-        support = Support(*(self.model.support or (-np.inf, np.inf)))
-        return FlowLaw(self.flow, X, support, single).named(self.facts.outcomes[0])
+        return FlowLaw(self.flow, X, self.model.domain, single).named(self.facts.outcomes[0])
 
     def at_step(self, step: int) -> TrainedFlowResults:
         """The result as it was after a step that ``snapshots`` kept.
@@ -328,16 +333,11 @@ class TrainedFlowResults(Estimated):
         flow = self.kept[step]
         loglik = float("nan")
         if self.rows is not None:
-            loglik = _loglik(flow, *_read_quietly(self.model, self.rows.design))
+            loglik = _loglik(flow, *_on_line(self.model, self.rows))
         facts = replace(self.facts, loglik=loglik, best=step, ended="snapshot", functionals={})
         return replace(self, flow=flow, facts=facts)
 
     # ---- fit -----------------------------------------------------------------------------------------------------------
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """Loss, validation loss (per observation, in the outcomes' units), learning rate and seconds at every step."""
-        return self.history_table
 
     @property
     def converged(self) -> bool:
@@ -379,10 +379,10 @@ class TrainedFlowResults(Estimated):
         """
         if names is None:
             return self.estimates
-        named = self._values([names] if isinstance(names, str) or callable(names) else list(names))
+        named = self._values(listed(names))
         return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
 
-    def _values(self, names: Sequence[Any], draws: int = 100_000) -> dict[str, float]:
+    def _values(self, names: Sequence[Any], draws: int = DRAWS) -> dict[str, float]:
         law = self._averaged()
         if isinstance(law, JointLaw):
             return law.functionals(names, draws)
@@ -392,13 +392,10 @@ class TrainedFlowResults(Estimated):
         """The law of a row drawn at random; of many rows, that of every k-th."""
         if not self.flow.covariates:
             return self.distribution()
-        rows = self._need_rows()
-        step = -(-len(rows.X) // MOST_ROWS)
-        X, w = rows.X[::step], rows.design.weights
-        if self.flow.outcomes > 1:
-            return FlowJointLaw(self.flow, self.facts.outcomes, X)
-        support = Support(*(self.model.support or (-np.inf, np.inf)))
-        return FlowLaw(self.flow, X, support).named(self.facts.outcomes[0]).average(None if w is None else w[::step])
+        design = self._need_rows()
+        step = -(-len(design.Y) // MOST_ROWS)
+        law, w = self._law(design.covariates[::step]), design.weights
+        return law if isinstance(law, JointLaw) else law.average(None if w is None else w[::step])
 
     def bootstrap(self, reps: int = 50, names: Any = None, *, seed: int | np.random.Generator | None = None) -> ResamplingSpread:
         """Show how functionals move when rows are weighted anew: all draws are trained at once, from the fit's parameters.
@@ -417,12 +414,11 @@ class TrainedFlowResults(Estimated):
         ------
         OptionError, NeedsData
         """
-        given = self._standard_names() if names is None else [names] if isinstance(names, str) or callable(names) else list(names)
-        return resampling_spread(self, reps, given, seed)
+        return resampling_spread(self, reps, self._standard_names() if names is None else listed(names), seed)
 
     def training_rows(self) -> Rows:
         """The rows of the fit as the flow is trained on them: outcomes on the line, covariates without constant, weights."""
-        return _read_quietly(self.model, self._need_rows().design)[0]
+        return _on_line(self.model, self._need_rows())[0]
 
     @property
     def trainer(self) -> Trainer:
@@ -483,18 +479,6 @@ class TrainedFlowResults(Estimated):
         write_archive(path, "TrainedFlow", whole, arrays)
 
 
-def joint_functionals(outcomes: Sequence[str]) -> list[str]:
-    """Names of the means, standard deviations and correlations of joint outcomes."""
-    pairs = [f"corr[{a},{b}]" for i, a in enumerate(outcomes) for b in outcomes[i + 1 :]]
-    return [*(f"mean[{y}]" for y in outcomes), *(f"std[{y}]" for y in outcomes), *pairs[:15]]
-
-
-def _read_quietly(model: FlowDensity, design: JointDesign) -> tuple[Rows, float]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _read(model, design)[:2]
-
-
 _ENDED = {
     "finished": "all steps done",
     "converged": "gradient vanished",
@@ -514,7 +498,6 @@ def describe(chain: Chain, d: int) -> str:
     >>> describe(chain_of(RQS(bins=8)), 1)
     'rational-quadratic spline, 8 bins'
     """
-    from disteconometrics.flows.recipes import RQS, MixtureCDF, Planar
 
     def one(m: Any) -> str:
         if isinstance(m, AffineMap):
@@ -556,7 +539,7 @@ def _summary(r: TrainedFlowResults) -> Summary:
         + (f", {f.skipped} steps without a finite loss left out." if f.skipped else ".")
     ]
     if len(f.outcomes) > 1:
-        notes.append(f"Moments are those of {100_000:,} draws of the fitted law.")
+        notes.append(f"Moments are those of {DRAWS:,} draws of the fitted law.")
     notes.append("No standard errors: nets have none that a study supports; bootstrap() shows the resampling spread.")
     if r.model.weights is not None:
         notes.append(f"Weights: {r.model.weights} ({r.model.weight_type}).")
@@ -572,8 +555,6 @@ def restore_trained(header: dict[str, Any], arrays: dict[str, Array]) -> Trained
     ------
     FileFormatError, KeyError, TypeError, ValueError
     """
-    from disteconometrics.estimators.flow_density import FlowDensity
-
     own = {k: v for k, v in arrays.items() if not k.startswith("kept") and k != "history"}
     flow = FittedFlow.from_parts(header["flow"], own)
     weights, weight_type = header["weights"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from disteconometrics.flows.layers import Flow, build
 from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_to
@@ -77,7 +78,7 @@ class FittedFlow:
         """The flow as training begins, its first parameters drawn with a seed."""
         rng = torch.Generator().manual_seed(seed)
         module = build(chain, len(location), len(x_location), base, rng)
-        return cls(chain, base, location, scale, x_location, x_scale, numbers(module))
+        return cls(chain, base, location, scale, x_location, x_scale, {k: _numbers(v) for k, v in module.named_parameters()})
 
     @cached_property
     def module(self) -> Flow:
@@ -99,9 +100,9 @@ class FittedFlow:
                 own[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
         return made
 
-    def trained(self, module: Flow) -> FittedFlow:
-        """The same flow with the parameters of a module."""
-        return replace(self, parameters=numbers(module))
+    def trained(self, values: Sequence[Tensor]) -> FittedFlow:
+        """The same flow with other parameters, in the order of the module's."""
+        return replace(self, parameters={k: _numbers(v) for k, v in zip(self.parameters, values, strict=True)})
 
     @property
     def outcomes(self) -> int:
@@ -118,16 +119,15 @@ class FittedFlow:
         """Number of parameters."""
         return sum(v.size for v in self.parameters.values())
 
-    def _chunked(self, y: Array, x: Array, of: Callable[[Any, Any], tuple[Any, ...]]) -> tuple[Array, ...]:
+    def _chunked(self, y: Array, x: Array, of: Callable[[Tensor, Tensor], tuple[Tensor, ...]]) -> tuple[Array, ...]:
         """A function of outcomes (n, …, d) and covariates (n, …, c) by chunks of rows."""
-        n = max(len(y), len(x))
-        inner = int(np.prod(np.broadcast_shapes(y.shape[1:-1], x.shape[1:-1]), dtype=np.int64))
+        y = np.broadcast_to(y, (*np.broadcast_shapes(y.shape[:-1], x.shape[:-1]), self.outcomes))
         widest = max(v.shape[0] for v in self.parameters.values()) * 8 if self.parameters else 8
-        step = max(1, MOST_CELLS // max(inner * widest, 1))
+        step = max(1, MOST_CELLS // max(int(np.prod(y.shape[1:-1], dtype=np.int64)) * widest, 1))
         parts = []
         with one_thread(), torch.no_grad():
-            for i in range(0, n, step):
-                ys, xs = (a if len(a) == 1 else a[i : i + step] for a in (y, x))
+            for i in range(0, max(len(y), 1), step):
+                ys, xs = y[i : i + step], x if len(x) == 1 else x[i : i + step]
                 parts.append([v.numpy() for v in of(torch.from_numpy(ys.copy()), torch.from_numpy(xs.copy()))])
         return tuple(np.concatenate(p) for p in zip(*parts, strict=True))
 
@@ -136,38 +136,24 @@ class FittedFlow:
 
     def to_noise(self, y: Array, x: Array) -> tuple[Array, Array]:
         """Noise z (n, …, d) and log|det ∂z/∂y| (n, …) of outcomes (n, …, d) given covariates (n, …, c), n or 1 rows each."""
-        y = np.asarray((y - self.location) / self.scale, dtype=np.float64)
-        shape = np.broadcast_shapes(y.shape[:-1], x.shape[:-1])
 
-        def of(ys: Any, xs: Any) -> tuple[Any, Any]:
+        def of(ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
             z, slope = self.module.to_noise(ys, xs)
-            inner = np.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])
-            return z.expand(*inner, self.outcomes), slope.expand(inner)
+            return z, slope.expand(ys.shape[:-1])
 
-        if not y.size:
-            return np.empty((*shape, self.outcomes)), np.empty(shape)
-        z, slope = self._chunked(y, self._standard(x), of)
+        z, slope = self._chunked((y - self.location) / self.scale, self._standard(x), of)
         return z, slope - np.log(self.scale).sum()
 
     def to_data(self, z: Array, x: Array) -> Array:
         """Outcomes (n, …, d) with noise z (n, …, d) given covariates (n, …, c)."""
-        if not z.size:
-            return np.empty((*np.broadcast_shapes(z.shape[:-1], x.shape[:-1]), self.outcomes))
         (y,) = self._chunked(z, self._standard(x), lambda zs, xs: (self.module.to_data(zs, xs),))
         return np.asarray(self.location + self.scale * y)
 
     def logpdf(self, y: Array, x: Array) -> Array:
         """Log densities (n, …), per unit of the outcomes."""
-        y = np.asarray((y - self.location) / self.scale, dtype=np.float64)
-        shape = np.broadcast_shapes(y.shape[:-1], x.shape[:-1])
-        if not y.size:
-            return np.empty(shape)
-
-        def of(ys: Any, xs: Any) -> tuple[Any]:
-            value = self.module(ys, xs)
-            return (value.expand(np.broadcast_shapes(ys.shape[:-1], xs.shape[:-1])),)
-
-        return np.asarray(self._chunked(y, self._standard(x), of)[0] - np.log(self.scale).sum())
+        standard = (y - self.location) / self.scale
+        (value,) = self._chunked(standard, self._standard(x), lambda ys, xs: (self.module(ys, xs),))
+        return np.asarray(value - np.log(self.scale).sum())
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """A plain header and arrays, for a file."""
@@ -186,6 +172,5 @@ class FittedFlow:
         return made
 
 
-def numbers(module: Flow) -> dict[str, Array]:
-    """The parameters of a module as float64 arrays."""
-    return {k: v.detach().double().cpu().numpy().copy() for k, v in module.named_parameters()}
+def _numbers(parameter: Tensor) -> Array:
+    return np.array(parameter.detach().double().cpu().numpy())

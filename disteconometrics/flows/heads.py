@@ -64,6 +64,14 @@ class AffineHead(Head):
         return raw[..., 0] + torch.exp(soft_limit(raw[..., 1])) * z
 
 
+def _rational(t: Tensor, steep: Tensor, below: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+    """Rise in a bin, from 0 to 1, and slope of the spline, at a share t of the way; slopes of the bin and at its ends."""
+    u = t * (1 - t)
+    bend = steep + (below + above - 2 * steep) * u
+    slope = (steep / bend) ** 2 * (above * t * t + 2 * steep * u + below * (1 - t) ** 2)
+    return (steep * t * t + below * u) / bend, slope
+
+
 @final
 class SplineHead(Head):
     """Rational-quadratic spline on ±bound with the identity outside: softmax widths and heights, softplus inner slopes."""
@@ -102,13 +110,9 @@ class SplineHead(Head):
         inside = y.clamp(-self.bound, self.bound)
         x, w, low, h, below, above = self._pick(inside, raw, 0)
         steep = h / w
-        t = (inside - x) / w
-        u = t * (1 - t)
-        bend = steep + (below + above - 2 * steep) * u
-        z = low + h * (steep * t * t + below * u) / bend
-        slope = torch.log(above * t * t + 2 * steep * u + below * (1 - t) ** 2) + 2 * torch.log(steep / bend)
+        rise, slope = _rational((inside - x) / w, steep, below, above)
         beyond = y != inside
-        return torch.where(beyond, y, z), torch.where(beyond, torch.zeros_like(slope), slope)
+        return torch.where(beyond, y, low + h * rise), torch.where(beyond, torch.zeros_like(y), torch.log(slope))
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
         """The root of a quadratic, polished."""
@@ -119,10 +123,8 @@ class SplineHead(Head):
         a, b, c = h * (steep - below) + both, h * below - both, -steep * rest
         t = (2 * c / (-b - torch.sqrt((b * b - 4 * a * c).clamp_min(0)))).clamp(0, 1)
         for _ in range(2):  # the discriminant cancels where a bin is steep, so Newton's steps bring the last digits
-            u = t * (1 - t)
-            bend = steep + (below + above - 2 * steep) * u
-            slope = steep * steep * (above * t * t + 2 * steep * u + below * (1 - t) ** 2) / (bend * bend)
-            t = (t - (h * (steep * t * t + below * u) / bend - rest) / (slope * w)).clamp(0, 1)
+            rise, slope = _rational(t, steep, below, above)
+            t = (t - (h * rise - rest) / (slope * w)).clamp(0, 1)
         return torch.where(z != inside, z, x + w * t)
 
 
@@ -137,44 +139,41 @@ class MixtureHead(Head):
         spread = [1.5 * (k - middle) / max(middle, 1) for k in range(components)]
         self.start = (0.0,) * components + tuple(spread) + (math.log(1.5 / max(components, 2) + 0.25),) * components
 
-    def _parts(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log weights, standardised residuals and log scales, (…, components)."""
-        k = self.components
-        log_weight, mean, log_scale = raw[..., :k], raw[..., k : 2 * k], raw[..., 2 * k :]
-        log_scale = soft_limit(log_scale)
-        return functional.log_softmax(log_weight, -1), (y[..., None] - mean) * torch.exp(-log_scale), log_scale
+    def _parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log weights, means and log scales, (…, components)."""
+        log_weight, mean, log_scale = torch.chunk(raw, 3, -1)
+        return functional.log_softmax(log_weight, -1), mean, soft_limit(log_scale)
+
+    def _density(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log density (…), log weights and standardised residuals (…, components)."""
+        log_weight, mean, log_scale = self._parts(raw)
+        residual = (y[..., None] - mean) * torch.exp(-log_scale)
+        density = torch.logsumexp(log_weight - log_scale - 0.5 * residual * residual, -1) - HALF_LOG_2PI
+        return density, log_weight, residual
 
     def log_density(self, y: Tensor, raw: Tensor) -> Tensor:
         """Log of the mixture's density, which is all that maximum likelihood needs."""
-        log_weight, residual, log_scale = self._parts(y, raw)
-        return torch.logsumexp(log_weight - log_scale - 0.5 * residual * residual, -1) - HALF_LOG_2PI
+        return self._density(y, raw)[0]
 
     def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Logit of the cdf, and the log of its slope."""
-        log_weight, residual, log_scale = self._parts(y, raw)
-        density = torch.logsumexp(log_weight - log_scale - 0.5 * residual * residual, -1) - HALF_LOG_2PI
+        density, log_weight, residual = self._density(y, raw)
         below = torch.logsumexp(log_weight + torch.special.log_ndtr(residual), -1)
         above = torch.logsumexp(log_weight + torch.special.log_ndtr(-residual), -1)
         return below - above, density - below - above
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
         """By Newton's steps in a bracket: the quantile lies between the smallest and the largest of the components'."""
-        k = self.components
-        mean, log_scale = raw[..., k : 2 * k], raw[..., 2 * k :]
-        scale = torch.exp(soft_limit(log_scale))
+        log_weight, mean, log_scale = self._parts(raw)
+        weight, scale = torch.exp(log_weight), torch.exp(log_scale)
         lower_tail = torch.minimum(functional.logsigmoid(z), functional.logsigmoid(-z))
         reach = torch.sqrt(-2 * lower_tail) + 1  # a bound of |Φ⁻¹|
         low = (mean - reach[..., None] * scale).amin(-1)
         high = (mean + reach[..., None] * scale).amax(-1)
-
-        weight = functional.softmax(raw[..., :k], -1)
         step = weight / scale
 
-        def at(
-            y: Tensor,
-        ) -> tuple[
-            Tensor, Tensor
-        ]:  # sums of Φ are much quicker than those of log Φ; erfc keeps both tails, which torch's ndtr rounds away
+        # Sums of Φ are much quicker than those of log Φ; erfc keeps both tails, which torch's ndtr rounds away.
+        def at(y: Tensor) -> tuple[Tensor, Tensor]:
             residual = (y[..., None] - mean) / scale
             below, above = ((weight * 0.5 * torch.erfc(s * residual)).sum(-1) for s in (-ROOT_HALF, ROOT_HALF))
             slope = (step * torch.exp(-0.5 * residual * residual)).sum(-1) * math.exp(-HALF_LOG_2PI)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from itertools import pairwise
-from typing import cast, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,6 @@ class Net(nn.Module):
         self, inputs: int, hidden: tuple[int, ...], start: Tensor, rng: torch.Generator, degrees: list[list[int]] | None = None
     ) -> None:
         super().__init__()
-        self.inputs = inputs
         widths = (inputs, *hidden) if inputs or degrees else ()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for a, b in pairwise(widths):
@@ -92,32 +91,51 @@ class Net(nn.Module):
         return x
 
 
+def _starts(head: Head, outcomes: int) -> Tensor:
+    return torch.tensor(head.start, dtype=torch.float64).repeat(outcomes)
+
+
+def _unit_lower(free: Tensor) -> Tensor:
+    """Ones on the diagonal, the free parameters below it."""
+    return torch.eye(len(free), dtype=free.dtype, device=free.device) + free.tril(-1)
+
+
+class Heads(Layer):
+    """A head for every outcome; what moves its parameters, the subclass says."""
+
+    head: Head
+
+    @abstractmethod
+    def raw(self, y: Tensor, x: Tensor) -> Tensor:
+        """Raw parameters (…, d, size) of the heads at outcomes and covariates."""
+
+    def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All outcomes at once."""
+        z, slope = self.head.to_noise(y, self.raw(y, x))
+        return z, slope.sum(-1)
+
+    def log_density(self, y: Tensor, x: Tensor) -> Tensor:
+        """Log density under logistic noise, where the heads are mixtures."""
+        assert isinstance(self.head, MixtureHead)
+        return self.head.log_density(y, self.raw(y, x)).sum(-1)
+
+
 @final
-class Elementwise(Layer):
+class Elementwise(Heads):
     """Every outcome by its own head, with parameters from the covariates alone."""
 
     def __init__(self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
         super().__init__()
-        self.head, self.outcomes = head, outcomes
-        start = torch.tensor(head.start, dtype=torch.float64).repeat(outcomes)
-        self.net = Net(covariates, hidden, start, rng)
+        self.head = head
+        self.net = Net(covariates, hidden, _starts(head, outcomes), rng)
 
-    def _raw(self, x: Tensor) -> Tensor:
+    def raw(self, y: Tensor, x: Tensor) -> Tensor:
+        """Parameters that do not move with the outcomes."""
         return apart(self.net(x), self.head.size)
-
-    def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The head of each outcome."""
-        z, slope = self.head.to_noise(y, self._raw(x))
-        return z, slope.sum(-1)
 
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """The inverse head of each outcome."""
-        return self.head.to_data(z, self._raw(x))
-
-    def log_density(self, y: Tensor, x: Tensor) -> Tensor:
-        """Log density, where the head is a mixture and the noise logistic."""
-        assert isinstance(self.head, MixtureHead)
-        return self.head.log_density(y, self._raw(x)).sum(-1)
+        return self.head.to_data(z, self.raw(z, x))
 
 
 @final
@@ -132,21 +150,17 @@ class FullAffine(Layer):
         self.log_scale = Net(moving, recipe.hidden, torch.zeros(outcomes, dtype=torch.float64), rng)
         self.lower = nn.Parameter(torch.zeros(outcomes, outcomes, dtype=torch.float64))
 
-    def _matrix(self) -> Tensor:
-        eye = torch.eye(self.outcomes, dtype=self.lower.dtype, device=self.lower.device)
-        return eye + self.lower.tril(-1)
-
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Residuals, made uncorrelated and scaled."""
         log_scale = soft_limit(self.log_scale(x))
         residual: Tensor = y - self.mean(x)
-        z = (residual @ self._matrix().T if self.outcomes > 1 else residual) * torch.exp(-log_scale)
+        z = (residual @ _unit_lower(self.lower).T if self.outcomes > 1 else residual) * torch.exp(-log_scale)
         return z, -log_scale.sum(-1).expand(z.shape[:-1])
 
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """By a triangular solution."""
         scaled = z * torch.exp(soft_limit(self.log_scale(x)))
-        solved = torch.linalg.solve_triangular(self._matrix(), scaled.unsqueeze(-1), upper=False).squeeze(-1)
+        solved = torch.linalg.solve_triangular(_unit_lower(self.lower), scaled.unsqueeze(-1), upper=False).squeeze(-1)
         y: Tensor = self.mean(x) + solved
         return y
 
@@ -190,7 +204,7 @@ class PlanarLayer(Layer):
 
 
 @final
-class AutoregressiveLayer(Layer):
+class AutoregressiveLayer(Heads):
     """Each outcome by a head whose parameters come from the covariates and the outcomes before it in the order."""
 
     def __init__(
@@ -202,32 +216,22 @@ class AutoregressiveLayer(Layer):
         self.order = sorted(range(outcomes), key=lambda j: place[j])
         inner = [[i % outcomes for i in range(width)] for width in hidden]
         degrees = [[*place, *[0] * covariates], *inner, [p for p in place for _ in range(head.size)]]
-        start = torch.tensor(head.start, dtype=torch.float64).repeat(outcomes)
-        self.net = Net(outcomes + covariates, hidden, start, rng, degrees)
+        self.net = Net(outcomes + covariates, hidden, _starts(head, outcomes), rng, degrees)
 
-    def _raw(self, y: Tensor, x: Tensor) -> Tensor:
+    def raw(self, y: Tensor, x: Tensor) -> Tensor:
+        """Parameters of each outcome from those before it."""
         if self.outcomes == 1:  # nothing comes before it, so its parameters do not move with y
             y = y.new_zeros(1)
         return apart(self.net(side_by_side(y, x)), self.head.size)
-
-    def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All outcomes at once."""
-        z, slope = self.head.to_noise(y, self._raw(y, x))
-        return z, slope.sum(-1)
 
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """One outcome after the other."""
         y = torch.zeros_like(z)
         for j in self.order:
-            raw = self._raw(y, x)[..., j, :]
+            raw = self.raw(y, x)[..., j, :]
             y = y.clone()
             y[..., j] = self.head.to_data(z[..., j], raw)
         return y
-
-    def log_density(self, y: Tensor, x: Tensor) -> Tensor:
-        """Log density, where the head is a mixture and the noise logistic."""
-        assert isinstance(self.head, MixtureHead)
-        return self.head.log_density(y, self._raw(y, x)).sum(-1)
 
 
 @final
@@ -237,9 +241,7 @@ class CouplingLayer(Layer):
     def __init__(self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
         super().__init__()
         self.head, self.kept = head, outcomes // 2
-        self.moved = outcomes - self.kept
-        start = torch.tensor(head.start, dtype=torch.float64).repeat(self.moved)
-        self.net = Net(self.kept + covariates, hidden, start, rng)
+        self.net = Net(self.kept + covariates, hidden, _starts(head, outcomes - self.kept), rng)
 
     def _raw(self, kept: Tensor, x: Tensor) -> Tensor:
         return apart(self.net(side_by_side(kept, x)), self.head.size)
@@ -262,15 +264,14 @@ class Mixing(Layer):
 
     def __init__(self, outcomes: int, learned: bool) -> None:
         super().__init__()
-        self.outcomes, self.learned = outcomes, learned
+        self.learned = learned
         if learned:
             self.lower = nn.Parameter(torch.zeros(outcomes, outcomes, dtype=torch.float64))
             self.upper = nn.Parameter(torch.zeros(outcomes, outcomes, dtype=torch.float64))
             self.log_diagonal = nn.Parameter(torch.zeros(outcomes, dtype=torch.float64))
 
     def _factors(self) -> tuple[Tensor, Tensor]:
-        eye = torch.eye(self.outcomes, dtype=self.lower.dtype, device=self.lower.device)
-        return eye + self.lower.tril(-1), self.upper.triu(1) + torch.diag(torch.exp(self.log_diagonal))
+        return _unit_lower(self.lower), self.upper.triu(1) + torch.diag(torch.exp(self.log_diagonal))
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """y turned round and mixed, and the sum of the log diagonal."""
@@ -300,8 +301,12 @@ class Flow(Layer):
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """z and the sum of the layers' log-determinants."""
+        return self._through(self.order, y, x)
+
+    @staticmethod
+    def _through(layers: list[Layer], y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         total: Tensor = y.new_zeros(())
-        for layer in self.order:
+        for layer in layers:
             y, part = layer.to_noise(y, x)
             total = total + part
         return y, total
@@ -321,12 +326,9 @@ class Flow(Layer):
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
         """Log density (…) of outcomes y (…, d) given covariates x (…, c)."""
         last = self.order[-1]
-        if self.base == "logistic" and isinstance(getattr(last, "head", None), MixtureHead):
-            total: Tensor = y.new_zeros(())
-            for layer in self.order[:-1]:
-                y, part = layer.to_noise(y, x)
-                total = total + part
-            return total + cast("Elementwise", last).log_density(y, x)
+        if self.base == "logistic" and isinstance(last, Heads) and isinstance(last.head, MixtureHead):
+            y, total = self._through(self.order[:-1], y, x)
+            return total + last.log_density(y, x)  # that of the mixture itself: no cdf is needed
         z, total = self.to_noise(y, x)
         return self.base_logpdf(z) + total
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from disteconometrics.flows.fitted import FittedFlow, one_thread
-from disteconometrics.flows.layers import Flow
 from disteconometrics.optim.minibatch import Trained, Trainer, batches, train
 
 __all__ = ["Rows", "train_flow", "train_many"]
@@ -30,12 +29,15 @@ class Rows:
     weights: Array | None = None
 
 
+def _precision(how: Trainer) -> torch.dtype:
+    return torch.float64 if how.precision == "double" else torch.float32
+
+
 def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
     """Standardised outcomes, covariates and weights on the device, in the trainer's precision."""
-    kind = torch.float64 if how.precision == "double" else torch.float32
     w = np.ones(len(rows.Y)) if rows.weights is None else rows.weights
     arrays = ((rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale, w)
-    return [torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=kind) for a in arrays]
+    return [torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=_precision(how)) for a in arrays]
 
 
 def _fresh(flow: FittedFlow, blocks: Iterator[Rows], size: int, how: Trainer) -> Iterator[tuple[Tensor, ...]]:
@@ -46,9 +48,8 @@ def _fresh(flow: FittedFlow, blocks: Iterator[Rows], size: int, how: Trainer) ->
             yield tuple(t[i : i + size] for t in tensors)
 
 
-def mean_loss(module: Flow, y: Tensor, x: Tensor, w: Tensor) -> Tensor:
+def _mean_loss(logpdf: Tensor, w: Tensor) -> Tensor:
     """Weighted mean of the negative log density."""
-    logpdf: Tensor = module(y, x)
     return -(w * logpdf).sum() / w.sum()
 
 
@@ -93,11 +94,11 @@ def train_flow(
     """
     started = time.perf_counter()
     with one_thread():
-        module = flow.fresh().to(device=how.device, dtype=torch.float64 if how.precision == "double" else torch.float32)
+        module = flow.fresh().to(device=how.device, dtype=_precision(how))
         order = torch.Generator().manual_seed(seed)
 
-        def loss(*batch: Tensor) -> Tensor:
-            return mean_loss(module, *batch)
+        def loss(y: Tensor, x: Tensor, w: Tensor) -> Tensor:
+            return _mean_loss(module(y, x), w)
 
         judge: Any = None
         if blocks is not None:
@@ -116,8 +117,8 @@ def train_flow(
 
             source = batches(tensors, how.batch, order)
         trained = train(list(module.parameters()), loss, source, how, judge=judge, progress=progress)
-        kept = {step: _with(flow, values) for step, values in trained.kept.items()}
-    return flow.trained(module), trained, kept, time.perf_counter() - started
+        kept = {step: flow.trained(values) for step, values in trained.kept.items()}
+    return flow.trained(list(module.parameters())), trained, kept, time.perf_counter() - started
 
 
 def train_many(
@@ -150,14 +151,12 @@ def train_many(
     [3.0, 1.5]
     """
     with one_thread():
-        kind = torch.float64 if how.precision == "double" else torch.float32
-        module = flow.fresh().to(device=how.device, dtype=kind)
+        module = flow.fresh().to(device=how.device, dtype=_precision(how))
         names = [name for name, _ in module.named_parameters()]
         stacked = [p.detach().expand(len(weights), *p.shape).clone().requires_grad_() for p in module.parameters()]
 
         def one(parameters: list[Tensor], w: Tensor, y: Tensor, x: Tensor) -> Tensor:
-            logpdf: Tensor = torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (y, x))
-            return -(w * logpdf).sum() / w.sum()
+            return _mean_loss(torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (y, x)), w)
 
         each = torch.func.vmap(one, in_dims=(0, 0, None, None))
 
@@ -166,15 +165,7 @@ def train_many(
             return total
 
         y, x, _ = _tensors(flow, rows, how)
-        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=kind)
+        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=_precision(how))
         source = batches([y, x, w], how.batch, torch.Generator().manual_seed(seed))
         train(stacked, loss, source, how, progress=progress, title="bootstrap")
-        return [_with(flow, [p[i].detach() for p in stacked]) for i in range(len(weights))]
-
-
-def _with(flow: FittedFlow, values: list[Tensor]) -> FittedFlow:
-    module = flow.fresh()
-    with torch.no_grad():
-        for p, v in zip(module.parameters(), values, strict=True):
-            p.copy_(v)
-    return flow.trained(module)
+        return [flow.trained([p[i] for p in stacked]) for i in range(len(weights))]

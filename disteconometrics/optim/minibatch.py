@@ -342,14 +342,15 @@ class _Run:
             self.optimiser.zero_grad(set_to_none=True)
             value = loss(*batch)
             value = value if factor is None else value * factor
+            number = float(value.detach())
             if math.isnan(found):
-                found = float(value.detach())
-            if math.isfinite(float(value.detach())):
+                found = number
+            if math.isfinite(number):
                 value.backward()  # type: ignore[no-untyped-call]
             return value
 
         if isinstance(how, LBFGS):
-            before = [p.detach().clone() for p in self.parameters]
+            before = self._copy()
             self.optimiser.step(closure)
             if not math.isfinite(found):
                 self._put(before)

@@ -17,7 +17,7 @@ from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError
 from disteconometrics.estimators.flow_density import FlowResults
 from disteconometrics.inference.estimates import check_level
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, WIDTH, _axes, _small
+from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, WIDTH, _axes, _small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,6 @@ Array = NDArray[np.float64]
 POINTS = 200  # of a density
 FAN = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "0.25")
-MOST_DOTS = 3_000
 
 
 def density(result: FlowResults, *, ax: Axes | None = None, bins: int = 50, level: float = 0.95) -> Axes:

@@ -32,6 +32,8 @@ __all__ = ["coefficients", "effect"]
 Array = NDArray[np.float64]
 
 ACCENT, DARK, MIDDLE, LIGHT = "#0072B2", "0.25", "0.6", "0.86"
+SECOND = "#D55E00"
+MOST_DOTS = 3_000  # of a scatter
 WIDTH = 4.5  # inches: printed at 8 cm, ten points become seven
 GRID = 60  # points of a curve
 BINS = 30

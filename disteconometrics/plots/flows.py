@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, WIDTH, _axes, _small
+from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, SECOND, WIDTH, _axes, _small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +25,6 @@ Density = JointLaw | Callable[[Array], Array]
 SIDE = 120  # points of a grid in each direction
 LEVELS = 12
 DRAWS = 4_000  # by which the frame of a picture is chosen
-MOST_DOTS = 3_000
-SECOND = "#D55E00"
 
 
 def _two(law: Any) -> JointLaw:
@@ -54,6 +52,10 @@ def _frame(law: JointLaw, points: Array | None) -> tuple[Array, Array]:
     low, high = np.nanquantile(seen, 0.002, axis=0), np.nanquantile(seen, 0.998, axis=0)
     pad = 0.08 * (high - low)
     return np.linspace(low[0] - pad[0], high[0] + pad[0], SIDE), np.linspace(low[1] - pad[1], high[1] + pad[1], SIDE)
+
+
+def _few(points: Array) -> Array:
+    return points[:: -(-len(points) // MOST_DOTS)]
 
 
 def _density(of: Density, points: Array) -> Array:
@@ -108,7 +110,7 @@ def contours(law: JointLaw, data: Any = None, *, minus: Density | None = None, f
         shades = axes.contourf(A, B, Z, levels=np.linspace(-edge, edge, 2 * LEVELS + 1), cmap="RdBu_r")
         axes.figure.colorbar(shades, ax=axes, label="fit less truth")
     if points is not None:
-        few = points[:: -(-len(points) // MOST_DOTS)]
+        few = _few(points)
         axes.plot(few[:, 0], few[:, 1], ".", color=DARK, markersize=1.5, alpha=0.5)
     axes.set_xlim(first[0], first[-1])
     axes.set_ylim(second[0], second[-1])
@@ -152,7 +154,7 @@ def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes 
     points = _points(data, law.outcomes)
     draws = law.sample(m, seed=seed)
     axes: Any = _axes(ax, 0.85 * WIDTH)
-    few = points[:: -(-len(points) // MOST_DOTS)]
+    few = _few(points)
     axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
     axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=_small(axes), markerscale=3)
@@ -328,7 +330,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     """
     if result.rows is None:
         raise NeedsData("This result was loaded from a file, which holds no rows: draw contours(res.distribution(), data).")
-    Y = result.rows.design.Y
+    Y = result.rows.Y
     if Y.shape[1] == 2:
         return contours(result.distribution(), Y, ax=ax)
     if Y.shape[1] > 2:

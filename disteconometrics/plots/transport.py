@@ -16,7 +16,7 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.scipy_law import Scipy
 from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, WIDTH, _axes, _small
+from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, SECOND, WIDTH, _axes, _small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,6 @@ Array = NDArray[np.float64]
 
 POINTS = 2_001  # of a curve
 TAIL = 1e-4  # probability that a picture leaves out at either end
-SECOND = "#D55E00"
 
 
 def _law(given: Any) -> Law:
