@@ -87,7 +87,7 @@ class FlowDensity:
         What the weights are; needed with ``weights``.
     train : "auto", Adam, AdamW or LBFGS
         How a flow by name is trained; "auto" is AdamW with a one-cycle rate and a fifth of the rows to stop by, without nets on
-        all rows, and L-BFGS for an affine map.
+        all rows, and L-BFGS for affine maps and planar layers.
 
     Raises
     ------

@@ -83,7 +83,7 @@ class TrainedFacts:
 
 def _auto(chain: Chain, n: int, nets: bool) -> Trainer:
     """The trainer of ``train="auto"``."""
-    if all(isinstance(m, AffineMap) for m in chain.maps) and not nets:
+    if all(isinstance(m, (AffineMap, Planar)) for m in chain.maps) and not nets:
         return LBFGS()
     if not nets:
         return AdamW(lr=0.02, steps=1_000, weight_decay=0.0)

@@ -1,0 +1,280 @@
+"""Every flow that the tutorials of nflows, normflows, Pyro and a planar flow from scratch train: ours and theirs, in one run.
+
+    python tests/benchmarks/bench_tutorials.py              # everything, about half an hour
+    python tests/benchmarks/bench_tutorials.py planar       # one task
+    python tests/benchmarks/bench_tutorials.py all ours     # ours alone
+
+Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is the held-out negative
+log-likelihood less the truth's on 20,000 fresh draws, in nats, seconds are medians of whole fits.  One thread for both sides.
+Peers: the extra ``bench``, and ``pip install --no-deps normflows pyro-ppl pyro-api opt_einsum``.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+import disteconometrics as de
+from disteconometrics.errors import DisteconometricsWarning
+
+SEEDS = (0, 1, 2)
+FRESH = 20_000
+Table = dict[str, np.ndarray]
+LogDensity = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[Table, tuple[str, ...], int], LogDensity]
+
+
+def rows_of(table: Table, names: tuple[str, ...]) -> np.ndarray:
+    return np.column_stack([table[n] for n in names])
+
+
+# ---- ours --------------------------------------------------------------------------------------------------------------
+
+
+def named(flow: Any, train: Any, process: Any = None) -> Fit:
+    def fit(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+        model = de.FlowDensity(f"{' + '.join(names)} ~ 1", flow=flow, train=train)
+        law = model.fit(process or table, seed=seed).distribution()
+        return lambda y: law.logpdf(y[:, 0] if len(names) == 1 else y)
+
+    return fit
+
+
+def product(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+    """p(x1)·p(x2 | x1) by an elementwise and a conditional spline."""
+    a, b = names
+    train = de.AdamW(steps=1_000, batch=256, validation=0.2, patience=400)
+    marginal = de.FlowDensity(f"{a} ~ 1", flow=de.RQS(16), train=de.Adam(lr=0.01, steps=1_000))
+    given = de.FlowDensity(f"{b} ~ {a}", flow=de.RQS(16, hidden=(64, 64)), train=train)
+    return de.joint(marginal, given).fit(table, seed=seed).distribution().logpdf
+
+
+# ---- theirs ------------------------------------------------------------------------------------------------------------
+
+
+def nflows_spline(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+    """The lecture: 8 bins, hidden 8, linear tails, bound 5, Adam 1e-3, 1,001 full-batch steps."""
+    import torch
+    from nflows.distributions.normal import StandardNormal
+    from nflows.flows.base import Flow
+    from nflows.transforms.autoregressive import MaskedPiecewiseRationalQuadraticAutoregressiveTransform as Spline
+
+    torch.manual_seed(seed)
+    flow = Flow(Spline(features=1, hidden_features=8, num_bins=8, tails="linear", tail_bound=5.0), StandardNormal([1]))
+    x = torch.tensor(rows_of(table, names), dtype=torch.float32)
+    train(flow.parameters(), lambda _: -flow.log_prob(x).mean(), 1_001, 1e-3)
+    return frozen(flow.log_prob)
+
+
+def normflows_couplings(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+    """16 affine couplings (1-64-64-2, last layer zero) and LU mixing, fresh batches of 512, Adam 1e-3, weight decay 1e-5."""
+    import normflows as nf
+    import torch
+
+    torch.manual_seed(seed)
+    flows: list[Any] = []
+    for _ in range(16):
+        flows += [nf.flows.AffineCouplingBlock(nf.nets.MLP([1, 64, 64, 2], init_zeros=True)), nf.flows.LULinearPermute(2)]
+    model = nf.NormalizingFlow(nf.distributions.base.DiagGaussian(2, trainable=False), flows)
+    process, rng = de.dgps.UniformNormal(), np.random.default_rng(seed + 100)
+
+    def loss(_: int) -> Any:
+        return model.forward_kld(torch.tensor(rows_of(process(rng, n=512), names), dtype=torch.float32))
+
+    train(model.parameters(), loss, 1_000, 1e-3, 1e-5)
+    return frozen(model.log_prob)
+
+
+def pyro_transform(kind: str, steps: int, lr: float) -> Fit:
+    def fit(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+        import pyro.distributions as dist
+        import torch
+
+        torch.manual_seed(seed)
+        x = torch.tensor(rows_of(table, names), dtype=torch.float32)
+        base = dist.Normal(torch.zeros(2), torch.ones(2))
+        if kind == "elementwise":
+            transform: Any = dist.transforms.Spline(2, count_bins=16)
+        else:
+            transform = dist.transforms.spline_coupling(2, count_bins=16)
+        flow = dist.TransformedDistribution(base, [transform])
+
+        def log_prob(y: Any) -> Any:
+            value = flow.log_prob(y)
+            return value.sum(-1) if value.ndim > 1 else value
+
+        def loss(_: int) -> Any:
+            flow.clear_cache()
+            return -log_prob(x).mean()
+
+        train(transform.parameters(), loss, steps, lr)
+        flow.clear_cache()
+        return frozen(log_prob)
+
+    return fit
+
+
+def pyro_product(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+    """Elementwise and conditional spline, trained together, Adam 3e-3, 5,001 steps."""
+    import pyro.distributions as dist
+    import torch
+
+    torch.manual_seed(seed)
+    x = torch.tensor(rows_of(table, names), dtype=torch.float32)
+    base = dist.Normal(torch.zeros(1), torch.ones(1))
+    first = dist.transforms.Spline(1, count_bins=16)
+    second = dist.transforms.conditional_spline(1, context_dim=1, count_bins=16)
+    marginal = dist.TransformedDistribution(base, [first])
+    given = dist.ConditionalTransformedDistribution(base, [second])
+
+    def log_prob(y: Any) -> Any:
+        return (marginal.log_prob(y[:, :1]) + given.condition(y[:, :1]).log_prob(y[:, 1:])).reshape(len(y), -1).sum(-1)
+
+    def loss(_: int) -> Any:
+        marginal.clear_cache()
+        return -log_prob(x).mean()
+
+    train([*first.parameters(), *second.parameters()], loss, 5_001, 3e-3)
+    marginal.clear_cache()
+    return frozen(log_prob)
+
+
+def one_planar(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+    """The tutorial from scratch: one planar layer from data to noise, Adam .01, 1,000 full-batch steps."""
+    import torch
+
+    torch.manual_seed(seed)
+    x = torch.tensor(rows_of(table, names), dtype=torch.float32)
+    w, u, b = (torch.nn.Parameter(torch.randn(k)) for k in (2, 2, 1))
+
+    def log_prob(y: Any) -> Any:
+        bend = torch.tanh(y @ w + b)
+        z = y + bend[:, None] * u
+        slope = torch.log((1 + (1 - bend**2) * (w @ u)).abs() + 1e-4)
+        return -0.5 * (z**2).sum(-1) - np.log(2 * np.pi) + slope
+
+    train([w, u, b], lambda _: -log_prob(x).mean(), 1_000, 0.01)
+    return frozen(log_prob)
+
+
+def train(parameters: Any, loss: Callable[[int], Any], steps: int, lr: float, decay: float = 0.0) -> None:
+    """Adam; a step whose loss is not finite is left out."""
+    import torch
+
+    optimiser = torch.optim.Adam(list(parameters), lr=lr, weight_decay=decay)
+    for step in range(steps):
+        optimiser.zero_grad()
+        value = loss(step)
+        if torch.isfinite(value):
+            value.backward()
+            optimiser.step()
+
+
+def frozen(log_prob: Callable[[Any], Any]) -> LogDensity:
+    import torch
+
+    def of(y: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(log_prob(torch.tensor(y, dtype=torch.float32)).double().numpy())
+
+    return of
+
+
+# ---- the table ---------------------------------------------------------------------------------------------------------
+
+COUPLINGS = de.Coupling(de.AffineMap(), layers=16, hidden=(64, 64), mix="lu")
+FRESH_ADAM = de.Adam(lr=1e-3, steps=1_000, weight_decay=1e-5, batch=512)
+HELD_OUT = de.Adam(lr=5e-3, steps=5_001, validation=0.2, patience=750)
+
+TASKS: dict[str, tuple[Any, tuple[str, ...], int, Fit, str, Fit]] = {
+    "lecture spline": (
+        de.dgps.Bimodal(),
+        ("y",),
+        2_000,
+        named(de.Autoregressive(de.RQS(8, tail_bound=5.0), hidden=(8,)), de.Adam(lr=1e-3, steps=1_001)),
+        "nflows",
+        nflows_spline,
+    ),
+    "16 couplings": (
+        de.dgps.UniformNormal(),
+        ("a", "b"),
+        2_000,
+        named(COUPLINGS, FRESH_ADAM, de.dgps.UniformNormal()),
+        "normflows",
+        normflows_couplings,
+    ),
+    "circles, elementwise": (
+        de.dgps.TwoCircles(),
+        ("x1", "x2"),
+        1_000,
+        named(de.RQS(16), de.Adam(lr=1e-2, steps=1_001)),
+        "pyro",
+        pyro_transform("elementwise", 1_001, 1e-2),
+    ),
+    "circles, coupling": (
+        de.dgps.TwoCircles(),
+        ("x1", "x2"),
+        1_000,
+        named(de.Coupling(de.RQS(16), layers=2), HELD_OUT),
+        "pyro",
+        pyro_transform("coupling", 5_001, 5e-3),
+    ),
+    "circles, p(x1)p(x2|x1)": (de.dgps.TwoCircles(), ("x1", "x2"), 1_000, product, "pyro", pyro_product),
+    "planar": (
+        de.dgps.NoisySine(),
+        ("x1", "x2"),
+        1_000,
+        named(de.Planar(8), "auto"),
+        "one layer, from scratch",
+        one_planar,
+    ),
+}
+
+
+def truth(process: Any, table: Table) -> np.ndarray:
+    return np.asarray(process.joint_logpdf(table) if hasattr(process, "joint_logpdf") else process.logpdf(table))
+
+
+def measure(process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple[int, ...] = SEEDS) -> tuple[Any, ...]:
+    """Median seconds, mean excess, its least and most, and the mean of the training rows' negative log density less truth's."""
+    seconds, excess, inside = [], [], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        table, fresh = process(rng, n=n), process(rng, n=FRESH)
+        started = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DisteconometricsWarning)
+            logpdf = fit(table, names, seed)
+        seconds.append(time.perf_counter() - started)
+        excess.append(float(np.mean(truth(process, fresh) - logpdf(rows_of(fresh, names)))))
+        inside.append(float(np.mean(truth(process, table) - logpdf(rows_of(table, names)))))
+    return statistics.median(seconds), np.mean(excess), min(excess), max(excess), np.mean(inside)
+
+
+def main(which: str, side: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    print(f"{'':24s} {'':24s} {'seconds':>8s} {'excess':>8s}  {'least – most':>18s} {'training rows':>14s}")
+    for task, (process, names, n, our_fit, peer, their_fit) in TASKS.items():
+        if which not in ("all", task.split(",")[0].split()[0], task):
+            continue
+        for name, fit in (("ours", our_fit), (peer, their_fit)):
+            if side in ("both", "ours" if name == "ours" else "theirs"):
+                seconds, excess, least, most, inside = measure(process, names, n, fit)
+                print(
+                    f"{task:24s} {name:24s} {seconds:8.2f} {excess:8.4f}  {least:8.4f} – {most:7.4f} {inside:14.4f}", flush=True
+                )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "all", sys.argv[2] if len(sys.argv) > 2 else "both")
