@@ -66,10 +66,12 @@ class AffineHead(Head):
 
 def _rational(t: Tensor, steep: Tensor, below: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
     """Rise in a bin, from 0 to 1, and slope of the spline, at a share t of the way; slopes of the bin and at its ends."""
-    u = t * (1 - t)
+    square = t * t
+    u = t - square
     bend = steep + (below + above - 2 * steep) * u
-    slope = (steep / bend) ** 2 * (above * t * t + 2 * steep * u + below * (1 - t) ** 2)
-    return (steep * t * t + below * u) / bend, slope
+    ratio = steep / bend
+    slope = ratio * ratio * (above * square + 2 * steep * u + below * (1 - t - u))
+    return (steep * square + below * u) / bend, slope
 
 
 @final
@@ -82,28 +84,20 @@ class SplineHead(Head):
         one = math.log(math.expm1(1 - SMALLEST))
         self.start = (0.0,) * (2 * bins) + (one,) * (bins - 1)
 
-    def _tables(self, raw: Tensor) -> Tensor:
-        """(…, bins, 6): left knot, width, lower height, height, slopes at both ends of every bin."""
-        K, span = self.bins, 2 * self.bound
-        share = SMALLEST + (1 - SMALLEST * K) * torch.stack(
-            [functional.softmax(raw[..., :K], -1), functional.softmax(raw[..., K : 2 * K], -1)], -1
-        )
-        length = span * share
-        left = torch.cumsum(length, -2) - length - self.bound
-        inner = SMALLEST + functional.softplus(raw[..., 2 * K :])
-        slopes = functional.pad(inner, (1, 1), value=1.0)
-        return torch.cat([left, length, slopes[..., :-1, None], slopes[..., 1:, None]], -1)
-
     def _pick(self, at: Tensor, raw: Tensor, side: int) -> tuple[Tensor, ...]:
-        """The parts of each point's bin, looked up by left knots (side 0) or heights (side 1)."""
-        table = self._tables(raw)
-        edges = table[..., 1:, side].detach()
-        where = (at[..., None] >= edges).sum(-1)
-        shape = torch.broadcast_shapes(at.shape, table.shape[:-2])  # type: ignore[no-untyped-call]
-        table = table.expand(*shape, self.bins, 6)
-        picked = torch.gather(table, -2, where.expand(shape)[..., None, None].expand(*shape, 1, 6)).squeeze(-2)
-        x, y, w, h, below, above = picked.unbind(-1)
-        return x, w, y, h, below, above
+        """Left knot, width, lower height, height and end slopes of each point's bin, found by knots (side 0) or heights (1)."""
+        K, span = self.bins, 2 * self.bound
+        share = functional.softmax(raw[..., : 2 * K].unflatten(-1, (2, K)), -1)
+        length = span * SMALLEST + span * (1 - SMALLEST * K) * share
+        ends = torch.cumsum(length, -1)
+        where = ((at[..., None] + self.bound) >= ends[..., side, :-1].detach()).sum(-1, keepdim=True)
+        shape = where.shape[:-1]
+        both = where[..., None, :].expand(*shape, 2, 1)
+        size = length.expand(*shape, 2, K).gather(-1, both).squeeze(-1)
+        start = ends.expand(*shape, 2, K).gather(-1, both).squeeze(-1) - size - self.bound
+        inner = functional.pad(raw[..., 2 * K :], (1, 1), value=self.start[-1]).expand(*shape, K + 1)
+        slopes = SMALLEST + functional.softplus(inner.gather(-1, torch.cat([where, where + 1], -1)))
+        return start[..., 0], size[..., 0], start[..., 1], size[..., 1], slopes[..., 0], slopes[..., 1]
 
     def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """z and log dz/dy."""
