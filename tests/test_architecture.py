@@ -485,7 +485,7 @@ BETWEEN_ROOMS = {
     ),
     "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
-    *(f"estimators.flow_checking.{name}" for name in ("bootstrap_test", "diagnose")),
+    *(f"estimators.flow_checking.{name}" for name in ("HeldOut", "bootstrap_test", "diagnose", "held_out")),
     *(
         f"estimators.flow_checks.{name}"
         for name in ("Ties", "check_columns", "check_residual", "check_rows", "check_support", "ties", "warn_ties")

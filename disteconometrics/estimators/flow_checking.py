@@ -7,13 +7,17 @@ sample's covariates, and both models are fitted to each draw in the same way as 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.distributions import scores
+from disteconometrics.distributions.law import Law
 from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.estimators.flow_fit import Plan, Sample, fit_flow
 from disteconometrics.estimators.flow_state import Flow
@@ -23,18 +27,33 @@ from disteconometrics.inference.resample import seed_sequence
 if TYPE_CHECKING:
     from disteconometrics.estimators.flow_density import FlowResults
 
-__all__ = ["FlowDiagnosis", "bootstrap_test", "diagnose"]
+__all__ = ["FlowDiagnosis", "HeldOut", "bootstrap_test", "diagnose", "held_out"]
 
 Array = NDArray[np.float64]
+
+
+class HeldOut(NamedTuple):
+    """Rows that a fit has not seen: transforms (m, d), log scores (m,), and CRPS (m,) of one outcome."""
+
+    pit: Array
+    log_score: Array
+    crps: Array | None
+
+    @classmethod
+    def of(cls, law: Law, y: Array) -> HeldOut:
+        """By the law of every row, for outcomes (m,)."""
+        return cls(np.asarray(law.cdf(y))[:, None], law.logpdf(y), scores.crps(law, y))
 
 
 @dataclass(frozen=True, eq=False)
 class FlowDiagnosis:
     """How a density does on rows it has not seen.
 
-    ``pit`` (n,) are F(y | x) of every row from the fit without its fold, ``log_score`` their log densities; ``ks`` with
-    ``ks_p`` the Kolmogorov-Smirnov distance of the transforms from uniform, and ``coverage`` the share of rows inside the
-    central 90 % interval.  Folds were fitted anew, so the p-value has a meaning, if a conservative one.
+    ``pit`` (n,) are F(y | x) of every row from the fit without its fold, of joint outcomes (n, d) those of the noise;
+    ``log_score`` and ``crps`` (n,) are scores in the outcomes' units, without CRPS for joint outcomes.  ``ks`` with ``ks_p`` is
+    the Kolmogorov-Smirnov distance of the transforms from uniform (of several coordinates the largest, with Bonferroni's
+    p-value), and ``coverage`` the share of rows inside the central 90 % region of the noise.  Folds were fitted anew, so the
+    p-value has a meaning, if a conservative one.
 
     Examples
     --------
@@ -42,20 +61,42 @@ class FlowDiagnosis:
     >>> check = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel()).diagnose(seed=1)
     >>> check.pit.shape, 0 <= check.ks_p <= 1
     ((235,), True)
+    >>> check.calibration([0.5]).round(2).loc[0.5].tolist()
+    [0.49, 0.03]
     """
 
     pit: Array
     log_score: Array
+    crps: Array | None
     folds: int
     ks: float
     ks_p: float
     coverage: float
 
+    def calibration(self, levels: Sequence[float] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
+        """Share of held-out rows at or below each level's quantile, and its standard error under a right law.
+
+        Parameters
+        ----------
+        levels : levels between 0 and 1; of joint outcomes, the columns are a share for each coordinate of the noise.
+        """
+        tau = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        u = self.pit.reshape(len(self.pit), -1)
+        shares = (u[:, None, :] <= tau[:, None]).mean(axis=0)
+        names = ["share"] if u.shape[1] == 1 else [f"share_z{j + 1}" for j in range(u.shape[1])]
+        table = pd.DataFrame(shares, columns=names, index=pd.Index(tau, name="level"))
+        return table.assign(std_error=np.sqrt(tau * (1 - tau) / len(u)))
+
     def __str__(self) -> str:
+        crps = "" if self.crps is None else f", CRPS {self.crps.mean():.4g}"
         return (
-            f"Held-out rows ({self.folds}-fold): log score {self.log_score.mean():.4f} per row, PIT Kolmogorov-Smirnov "
-            f"{self.ks:.4f}, p {self.ks_p:.3f}; {self.coverage:.1%} inside the central 90 % interval."
+            f"Held-out rows ({self.folds}-fold): log score {self.log_score.mean():.4f} per row{crps}, PIT Kolmogorov-Smirnov "
+            f"{self.ks:.4f}, p {self.ks_p:.3f}; {self.coverage:.1%} inside the central 90 % {self._region}."
         )
+
+    @property
+    def _region(self) -> str:
+        return "interval" if self.pit.ndim == 1 else "region"
 
     __repr__ = __str__
 
@@ -72,32 +113,47 @@ def _plan(result: FlowResults) -> Plan:
     return Plan(flow.structure, result.model.base, flow.knots, flow.roughness)
 
 
-def diagnose(result: FlowResults, folds: int, seed: Any) -> FlowDiagnosis:
+def diagnose(
+    n: int, counts: bool, folds: int, seed: Any, held_out: Callable[[NDArray[np.intp], NDArray[np.intp], int], HeldOut]
+) -> FlowDiagnosis:
     """Fit all folds but one in turn and look at the rows of that one.
+
+    Parameters
+    ----------
+    n : int, rows; counts : whether they have frequency weights.
+    folds : int.
+    seed : of the division into folds, and of every fit.
+    held_out : function of the rows to fit, the rows to look at and a seed.
 
     Raises
     ------
     OptionError, WithheldError, NeedsData
     """
-    s = _line_sample(result)
-    n = len(s.y)
-    if s.counts:
+    if counts:
         raise WithheldError("Frequency weights stand for several rows, which folds would part; repeat the rows first.")
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= n:
         raise OptionError(f"folds={folds!r}: give a whole number from 2 to the number of rows.")
-    fold = np.random.default_rng(seed_sequence(seed)).permutation(n) % folds
-    pit, log_score = np.empty(n), np.empty(n)
-    y = result._need_rows().sample.y
-    for k in range(folds):
-        fitted = fit_flow(s.take(np.flatnonzero(fold != k)), _plan(result))
-        held = np.flatnonzero(fold == k)
-        law = Flow.of(fitted, result.flow.support).law(fitted.smooth.theta, s.X[held])
-        pit[held], log_score[held] = law.cdf(y[held]), law.logpdf(y[held])
-    ordered = np.sort(pit)
-    steps = np.arange(n + 1) / n
-    ks = float(max(np.max(steps[1:] - ordered), np.max(ordered - steps[:-1])))
-    inside = float(np.mean((pit >= 0.05) & (pit <= 0.95)))
-    return FlowDiagnosis(pit, log_score, folds, ks, float(special.kolmogorov(np.sqrt(n) * ks)), inside)
+    streams = seed_sequence(seed)
+    fold = np.random.default_rng(streams).permutation(n) % folds
+    order = np.argsort(fold, kind="stable")
+    seeds = streams.spawn(1)[0].generate_state(folds)
+    parts = [held_out(np.flatnonzero(fold != k), np.flatnonzero(fold == k), int(seeds[k])) for k in range(folds)]
+    back = np.argsort(order)
+    pit, log_score = (np.concatenate([p[j] for p in parts])[back] for j in (0, 1))
+    crps = None if parts[0].crps is None else np.concatenate([p.crps for p in parts])[back]
+    d = pit.shape[1]
+    worst = max((scores.uniformity(u, held_out=True) for u in pit.T), key=lambda found: found.ks)
+    reach = np.square(special.ndtri(pit)).sum(axis=1)
+    inside = float(np.mean(reach <= special.chdtri(d, 0.1)))
+    return FlowDiagnosis(pit[:, 0] if d == 1 else pit, log_score, crps, folds, worst.ks, min(1.0, d * worst.p_value), inside)
+
+
+def held_out(result: FlowResults, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
+    """Scores of rows by the spline fitted to others; it draws nothing, so the seed has no effect."""
+    s = _line_sample(result)
+    fitted = fit_flow(s.take(train), _plan(result))
+    law = Flow.of(fitted, result.flow.support).law(fitted.smooth.theta, s.X[test])
+    return HeldOut.of(law, result._need_rows().sample.y[test])
 
 
 def bootstrap_test(result: FlowResults, hypothesis: str, variable: str | None, reps: int, seed: Any) -> TestResult:

@@ -683,7 +683,7 @@ class FlowResults(Estimated):
     # ---- checks and pictures -------------------------------------------------------------------------------------------
 
     def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
-        """Probability transforms and log scores of rows that the fit has not seen, fold by fold.
+        """Probability transforms and scores of rows that the fit has not seen, fold by fold.
 
         Parameters
         ----------
@@ -698,7 +698,8 @@ class FlowResults(Estimated):
         ------
         OptionError, WithheldError, NeedsData
         """
-        return checking.diagnose(self, folds, seed)
+        sample = self._need_rows().sample
+        return checking.diagnose(len(sample.y), sample.counts, folds, seed, partial(checking.held_out, self))
 
     def test_linear_normal(self, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
         """Test that a normal linear model suffices, by parametric bootstrap of the likelihood ratio.

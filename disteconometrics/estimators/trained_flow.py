@@ -18,11 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
+from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
-from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, warn_user
+from disteconometrics.distributions.mixture import Mixture
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, WithheldError, warn_user
+from disteconometrics.estimators.flow_checking import FlowDiagnosis, HeldOut, diagnose
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
 from disteconometrics.estimators.flow_density import FUNCTIONALS, FlowDensity
 from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
@@ -41,6 +45,7 @@ from disteconometrics.flows.recipes import (
 from disteconometrics.flows.training import Rows, train_flow
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
@@ -191,19 +196,14 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     c = rows.X.shape[1]
     how = _trainer(model, len(rows.Y), d, c)
     base = "logistic" if is_mixture(chain) else "normal"
-    flow = FittedFlow.begin(
-        chain,
-        base if model.base == "auto" else model.base,
-        *_standard(rows.Y, rows.weights),
-        *(_standard(rows.X, rows.weights) if c else (np.zeros(0), np.ones(0))),
-        start,
-    )
+    base = base if model.base == "auto" else model.base
     if fresh and (how.validation or isinstance(how, LBFGS)):
         raise OptionError("A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains on them.")
     size = how.batch or FRESH
     blocks = _blocks(model, design.spec, data, rng, size) if fresh else None
-    found, trained, kept, seconds = train_flow(flow, rows, how, order, blocks=blocks, size=size)
-    shift = float(np.log(flow.scale).sum()) - slope
+    begun = _begin(chain, base, rows, start)
+    found, trained, kept, seconds = train_flow(begun, rows, how, order, blocks=blocks, size=size)
+    shift = float(np.log(found.scale).sum()) - slope
     history = pd.DataFrame(trained.history).set_index("step")
     history[["loss", "validation"]] += shift
     _warn(trained, how)
@@ -216,7 +216,7 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
         dropped={**design.rows.missing, **design.rows.transformed},
         zero_weight=design.rows.zero_weight,
         loglik=_loglik(found, rows, slope),
-        parameters=flow.size,
+        parameters=found.size,
         trainer=_words(how),
         ended=trained.ended,
         best=trained.best,
@@ -229,6 +229,21 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
         shared=told,
     )
     return TrainedFlowResults(model, design.spec, found, facts, history, kept, design)
+
+
+def _begin(chain: Chain, base: str, rows: Rows, seed: int) -> FittedFlow:
+    """The flow before its training, with rows standardised."""
+    covariates = _standard(rows.X, rows.weights) if rows.X.shape[1] else (np.zeros(0), np.ones(0))
+    return FittedFlow.begin(chain, base, *_standard(rows.Y, rows.weights), *covariates, seed)
+
+
+def _scalar_law(flow: FittedFlow, X: Array, domain: Support, single: bool = False) -> Law:
+    """The law of one outcome; a mixture of normals, whose moments and scores are exact, where the flow is one."""
+    parts = flow.normal_parts(X) if domain.kind == "line" and not np.isnan(X).any() else None
+    if parts is None:
+        return FlowLaw(flow, X, domain, single)
+    mean, scale, weights = (np.ascontiguousarray(a[0] if single else a) for a in parts)
+    return Mixture(tuple(Normal(mean[..., k], scale[..., k]) for k in range(mean.shape[-1])), weights)
 
 
 def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
@@ -317,7 +332,7 @@ class TrainedFlowResults(Estimated):
     def _law(self, X: Array, single: bool = False) -> Law | JointLaw:
         if self.flow.outcomes > 1:
             return FlowJointLaw(self.flow, self.facts.outcomes, X, single)
-        return FlowLaw(self.flow, X, self.model.domain, single).named(self.facts.outcomes[0])
+        return _scalar_law(self.flow, X, self.model.domain, single).named(self.facts.outcomes[0])
 
     def at_step(self, step: int) -> TrainedFlowResults:
         """The result as it was after a step that ``snapshots`` kept.
@@ -424,6 +439,50 @@ class TrainedFlowResults(Estimated):
     def trainer(self) -> Trainer:
         """How the flow was trained, "auto" resolved."""
         return _trainer(self.model, self.facts.rows, self.flow.outcomes, self.flow.covariates)
+
+    def refitted(self, take: NDArray[np.intp], seed: int) -> FittedFlow:
+        """The flow trained anew on some of its rows, in the same way.
+
+        Parameters
+        ----------
+        take : (m,) positions among the rows of the fit.
+        seed : int.
+        """
+        rows = self.training_rows()
+        own = Rows(rows.Y[take], rows.X[take], None if rows.weights is None else rows.weights[take])
+        how = replace(self.trainer, snapshots=(), callback=None)
+        return train_flow(_begin(self.flow.chain, self.flow.base, own, seed), own, how, seed, progress=False)[0]
+
+    def held_out(self, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
+        """Transforms and scores of rows of the fit by the flow trained on others; joint outcomes have no CRPS."""
+        flow, design = self.refitted(train, seed), self._need_rows()
+        X = design.covariates[test] if flow.covariates else np.zeros((1, 0))
+        if flow.outcomes == 1:
+            return HeldOut.of(_scalar_law(flow, X, self.model.domain, not flow.covariates), design.Y[test, 0])
+        law = FlowJointLaw(flow, self.facts.outcomes, X, not flow.covariates)
+        return HeldOut(BASES[flow.base].cdf(law.noise(design.Y[test])), law.logpdf(design.Y[test]), None)
+
+    def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
+        """Probability transforms and scores of rows that the flow has not seen, trained anew fold by fold.
+
+        Transforms of joint outcomes are the coordinates of the noise, which are uniform and independent under a right flow.
+
+        Parameters
+        ----------
+        folds : int.
+        seed : of the division into folds and of the trainings.
+
+        Returns
+        -------
+        FlowDiagnosis
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        if self.facts.fresh:
+            raise WithheldError("A sampler gives as many rows unseen as you like: score those with res.distribution().logpdf(…).")
+        return diagnose(len(self._need_rows().Y), self.model.weight_type == "frequency", folds, seed, self.held_out)
 
     def _standard_names(self) -> Sequence[Any]:
         return FUNCTIONALS if self.flow.outcomes == 1 else joint_functionals(self.facts.outcomes)

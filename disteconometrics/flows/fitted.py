@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from disteconometrics.flows.layers import Flow, build
+from disteconometrics.flows.heads import MixtureHead
+from disteconometrics.flows.layers import Flow, FullAffine, Heads, build
 from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_to
 
 __all__ = ["FittedFlow", "one_thread"]
@@ -154,6 +155,29 @@ class FittedFlow:
         standard = (y - self.location) / self.scale
         (value,) = self._chunked(standard, self._standard(x), lambda ys, xs: (self.module(ys, xs),))
         return np.asarray(value - np.log(self.scale).sum())
+
+    def normal_parts(self, x: Array) -> tuple[Array, Array, Array] | None:
+        """Means, standard deviations and weights (n, K) where one outcome has a mixture of normals given x (n, c); else None.
+
+        It has one where affine maps come before a mixture's distribution function, and the noise is logistic.
+        """
+        *before, last = self.module.order
+        if self.outcomes > 1 or self.base != "logistic" or not all(isinstance(layer, FullAffine) for layer in before):
+            return None
+        if not isinstance(last, Heads) or not isinstance(last.head, MixtureHead):
+            return None
+        with one_thread(), torch.no_grad():
+            given = torch.from_numpy(self._standard(x))
+            zero = torch.zeros(len(x), 1, dtype=torch.float64)
+            log_weight, mean, log_scale = last.head.parts(last.raw(zero, given)[..., 0, :])
+            scale = torch.exp(log_scale)
+            for layer in reversed(before):
+                start = layer.to_data(zero, given)
+                slope = layer.to_data(zero + 1, given) - start
+                mean, scale = start + slope * mean, slope * scale
+            own = (self.location + self.scale * mean.numpy(), self.scale * scale.numpy(), torch.exp(log_weight).numpy())
+        shape = (len(x), own[2].shape[-1])
+        return np.broadcast_to(own[0], shape), np.broadcast_to(own[1], shape), np.broadcast_to(own[2], shape)
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """A plain header and arrays, for a file."""

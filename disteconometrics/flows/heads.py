@@ -87,7 +87,7 @@ class SplineHead(Head):
     def _pick(self, at: Tensor, raw: Tensor, side: int) -> tuple[Tensor, ...]:
         """Left knot, width, lower height, height and end slopes of each point's bin, found by knots (side 0) or heights (1)."""
         K, span = self.bins, 2 * self.bound
-        share = functional.softmax(raw[..., : 2 * K].unflatten(-1, (2, K)), -1)
+        share = functional.softmax(raw[..., : 2 * K].reshape(*raw.shape[:-1], 2, K), -1)
         length = span * SMALLEST + span * (1 - SMALLEST * K) * share
         ends = torch.cumsum(length, -1)
         where = ((at[..., None] + self.bound) >= ends[..., side, :-1].detach()).sum(-1, keepdim=True)
@@ -133,14 +133,14 @@ class MixtureHead(Head):
         spread = [1.5 * (k - middle) / max(middle, 1) for k in range(components)]
         self.start = (0.0,) * components + tuple(spread) + (math.log(1.5 / max(components, 2) + 0.25),) * components
 
-    def _parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights, means and log scales, (…, components)."""
         log_weight, mean, log_scale = torch.chunk(raw, 3, -1)
         return functional.log_softmax(log_weight, -1), mean, soft_limit(log_scale)
 
     def _density(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log density (…), log weights and standardised residuals (…, components)."""
-        log_weight, mean, log_scale = self._parts(raw)
+        log_weight, mean, log_scale = self.parts(raw)
         residual = (y[..., None] - mean) * torch.exp(-log_scale)
         density = torch.logsumexp(log_weight - log_scale - 0.5 * residual * residual, -1) - HALF_LOG_2PI
         return density, log_weight, residual
@@ -158,7 +158,7 @@ class MixtureHead(Head):
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
         """By Newton's steps in a bracket: the quantile lies between the smallest and the largest of the components'."""
-        log_weight, mean, log_scale = self._parts(raw)
+        log_weight, mean, log_scale = self.parts(raw)
         weight, scale = torch.exp(log_weight), torch.exp(log_scale)
         lower_tail = torch.minimum(functional.logsigmoid(z), functional.logsigmoid(-z))
         reach = torch.sqrt(-2 * lower_tail) + 1  # a bound of |Φ⁻¹|

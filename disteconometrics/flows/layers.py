@@ -19,7 +19,7 @@ from torch.nn import functional
 from disteconometrics.flows.heads import Head, MixtureHead, head_of, increasing_root, soft_limit
 from disteconometrics.flows.recipes import RQS, AffineMap, Autoregressive, Chain, Coupling, MixtureCDF, Planar, Recipe
 
-__all__ = ["Flow", "Layer", "build"]
+__all__ = ["Flow", "FullAffine", "Heads", "Layer", "build"]
 
 
 class Layer(nn.Module):

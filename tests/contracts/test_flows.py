@@ -114,6 +114,33 @@ def test_scalar_laws_of_trained_flows_obey_one_another() -> None:
     np.testing.assert_allclose(law.mean(), law.sample(4000, seed=1).mean(axis=1), atol=0.1)
 
 
+def test_a_mixture_behind_affine_maps_is_a_mixture_of_normals() -> None:
+    """The law that a trained mixture gives has the density and distribution function of the flow itself."""
+    from disteconometrics.distributions.flow_law import FlowLaw
+
+    df = de.dgps.LocationScale()(np.random.default_rng(0), n=300)
+    flow = (de.AffineMap("covariates"), de.MixtureCDF(3, hidden=(8,)))
+    res = de.FlowDensity("y ~ x", flow=flow, train=de.Adam(lr=0.01, steps=100)).fit(df, seed=0)
+    law, plain = res.distribution(), FlowLaw(res.flow, res.rows.covariates)
+    assert isinstance(law, de.Mixture)
+    np.testing.assert_allclose(law.logpdf(df["y"]), plain.logpdf(df["y"]), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(law.cdf(df["y"]), plain.cdf(df["y"]), rtol=1e-10)
+    np.testing.assert_allclose(law.mean()[:5], FlowLaw(res.flow, res.rows.covariates[:5]).mean(), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("flow", "formula"), [(de.MixtureCDF(2), "y ~ x"), (de.Autoregressive(de.MixtureCDF(2)), "y + x ~ 1")])
+def test_held_out_transforms_are_uniform_where_the_flow_can_be_right(flow: object, formula: str) -> None:
+    df = de.dgps.LocationScale()(np.random.default_rng(1), n=500)
+    res = de.FlowDensity(formula, flow=flow, train=de.AdamW(steps=300, batch=128)).fit(df, seed=0)
+    check, again = res.diagnose(3, seed=2), res.diagnose(3, seed=2)
+    np.testing.assert_array_equal(check.pit, again.pit)
+    assert check.ks_p > 0.005
+    assert abs(check.coverage - 0.9) < 0.06
+    assert check.log_score.mean() < res.llf / res.nobs
+    assert (check.crps is None) == ("+" in formula)
+    assert abs(check.calibration([0.5]).iloc[0, 0] - 0.5) < 0.1
+
+
 def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
     df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
     model = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(2), train=de.AdamW(steps=40, batch=64, validation=0.2))
