@@ -29,6 +29,7 @@ from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, Op
 from disteconometrics.estimators.flow_checking import FlowDiagnosis, HeldOut, diagnose
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
 from disteconometrics.estimators.flow_density import FUNCTIONALS, FlowDensity
+from disteconometrics.estimators.flow_refit import refitting_trained
 from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
@@ -49,6 +50,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
+from disteconometrics.simulate.self_check import SelfCheck, self_check
 
 __all__ = ["TrainedFacts", "TrainedFlowResults", "fit_trained", "restore_trained"]
 
@@ -483,6 +485,28 @@ class TrainedFlowResults(Estimated):
         if self.facts.fresh:
             raise WithheldError("A sampler gives as many rows unseen as you like: score those with res.distribution().logpdf(…).")
         return diagnose(len(self._need_rows().Y), self.model.weight_type == "frequency", folds, seed, self.held_out)
+
+    def monte_carlo(
+        self, reps: int = 100, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
+    ) -> SelfCheck:
+        """Check the functionals by simulation with this flow as the truth: outcomes are drawn from it and flows trained anew.
+
+        Parameters
+        ----------
+        reps : int, replications.
+        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
+
+        Returns
+        -------
+        SelfCheck
+            Bias and spread; a trained flow has no standard errors to check.
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData, StudyError
+        """
+        options = {"seed": seed, "design": None, "law": None, "n_jobs": n_jobs, "progress": progress}
+        return self_check(refitting_trained(self), reps, **options)
 
     def _standard_names(self) -> Sequence[Any]:
         return FUNCTIONALS if self.flow.outcomes == 1 else joint_functionals(self.facts.outcomes)

@@ -274,6 +274,9 @@ class SelfCheck:
         done, failed = len(self.study.done[0]), self.study.failed()
         if troubles:
             return f"{self.premise}, this estimator has trouble at this sample: {'; '.join(troubles)}."
+        if table["se_ratio"].isna().all():
+            text = f"{self.premise}, nothing is wrong that {done:,} replications can see in the estimates, which come without "
+            return text + "standard errors" + (f"; {failed:,} replications failed." if failed else ".")
         low, high = table["se_ratio"].min(), table["se_ratio"].max()
         covers = f"{table['coverage'].min():.3f} to {table['coverage'].max():.3f}"
         text = (
@@ -286,9 +289,9 @@ class SelfCheck:
         """The table with the verdict under it."""
         rows = []
         for _, row in self.table().iterrows():
-            pairs = [f"{row[n]:.3f} ({row[f'{n}_mcse']:.3f})" for n in ("se_ratio", "coverage")]
+            pairs = ["none" if math.isnan(row[n]) else f"{row[n]:.3f} ({row[f'{n}_mcse']:.3f})" for n in ("se_ratio", "coverage")]
             bias = f"{number(row['bias'])} ({number(row['bias_mcse'])})"
-            rows.append((number(row["truth"]), bias, *pairs, f"{row['size']:.3f}"))
+            rows.append((number(row["truth"]), bias, *pairs, "none" if math.isnan(row["size"]) else f"{row['size']:.3f}"))
         what = "pseudo-true" if self.other_law else "truth"
         section = Section(
             (what, "bias (MC SE)", "SE ratio (MC SE)", "coverage (MC SE)", "size"), tuple(self.table().index), tuple(rows)

@@ -141,6 +141,19 @@ def test_held_out_transforms_are_uniform_where_the_flow_can_be_right(flow: objec
     assert abs(check.calibration([0.5]).iloc[0, 0] - 0.5) < 0.1
 
 
+def test_a_trained_flow_checks_itself_by_simulation() -> None:
+    y = np.random.default_rng(0).normal(2, 1, 80)
+    res = de.FlowDensity("y ~ 1", flow=de.AffineMap()).fit({"y": y}, seed=0)
+    check = res.monte_carlo(60, seed=1, progress=False)
+    row = check.table().loc["mean"]
+    assert row["truth"] == pytest.approx(y.mean())
+    assert abs(row["bias"]) < 4 * row["bias_mcse"]
+    assert abs(row["empirical_se"] / (y.std() / np.sqrt(80)) - 1) < 4 / np.sqrt(2 * 60)
+    assert "without standard errors" in check.verdict
+    with pytest.raises(OptionError, match="one outcome"):
+        de.FlowDensity("y + z ~ 1", flow=de.AffineMap()).fit({"y": y, "z": y**2}, seed=0).monte_carlo(5)
+
+
 def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
     df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
     model = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(2), train=de.AdamW(steps=40, batch=64, validation=0.2))
