@@ -38,6 +38,7 @@ from disteconometrics.estimators.flow_fit import (
 )
 from disteconometrics.estimators.flow_refit import refitting_flow
 from disteconometrics.estimators.flow_report import summary_of
+from disteconometrics.estimators.flow_rival import rival_of
 from disteconometrics.estimators.flow_state import Flow, Solution
 from disteconometrics.estimators.monotone_spline import MonotoneSpline
 from disteconometrics.flows.recipes import Chain, Recipe
@@ -73,8 +74,10 @@ class FlowDensity:
     formula : str
         ``"log(wage) ~ educ + C(region)"``, ``"y ~ 1"`` for one density, ``"y1 + y2 ~ x"`` for a joint one.
     flow : "auto", MonotoneSpline, or a flow by name
-        "auto" is ``MonotoneSpline()``, of joint outcomes the product of splines in the best order.  ``Planar``, ``RQS``,
-        ``MixtureCDF``, ``AffineMap``, ``Autoregressive``, ``Coupling``, or a tuple of them from data to noise, is trained.
+        "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on, with six covariate
+        columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is clearly better on rows held out.
+        ``Planar``, ``RQS``, ``MixtureCDF``, ``AffineMap``, ``Autoregressive``, ``Coupling``, or a tuple of them from data to
+        noise, is trained.
     base : {"auto", "logistic", "normal"}
         Law Λ of the transformed outcome, which decides the tails; "auto" compares both by leave-one-out, and of a trained flow
         is the normal law, behind a mixture the logistic.
@@ -175,7 +178,8 @@ class FlowDensity:
         cov : {"sandwich", "HC0", "nonrobust"}, Cluster, HAC or None
             Covariance of the coefficients, from which all standard errors come; None is the sandwich.
         seed : int, Generator or None
-            Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline draws nothing.
+            Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline draws nothing, and
+            where "auto" trains a flow beside it, None is a fixed one.
 
         Returns
         -------
@@ -198,11 +202,19 @@ class FlowDensity:
         if len(read_outcomes(self.formula)[0]) > 1:
             from disteconometrics.estimators.joint import fit_product
 
-            return fit_product(self, data, cov)
+            return fit_product(self, data, cov, seed)
         seed_sequence(seed if seed is not None else 0)
         kind = _kind(cov, self.weight_type)
         design = build_design(self.formula, data, weights=self.weights, weight_type=self.weight_type, outcome="numeric")
-        return _estimate(self, design, kind)
+        result = _estimate(self, design, kind)
+        if cov is not None or result.rows is None or not result.rows.sample.X.shape[1]:
+            return result
+        kept = np.arange(design.rows.given) if design.kept is None else design.kept
+        rows, columns = result.rows, result.rows.sample.X.shape[1]
+        rival = rival_of(self, data, kept, rows.left_out, rows.sample.weights, seed, columns=columns)
+        if rival is None:
+            return result
+        return rival.fitted(data, seed) if rival.wins else replace(result, facts=replace(result.facts, rival=rival.words))
 
 
 def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -235,6 +247,7 @@ class FlowFacts:
     cov_label: str = "sandwich"
     cov_note: str = ""
     standardised: tuple[float, ...] = field(default=())
+    rival: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

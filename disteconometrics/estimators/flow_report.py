@@ -97,6 +97,8 @@ def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
         notes.append(
             f"Chosen because: nothing beyond it gains enough in leave-one-out; {len(f.trials)} were compared (see .trials)."
         )
+    if f.rival:
+        notes.append(f.rival)
     if model.support is not None:
         notes.append(f"Declared support: {r.flow.support}.")
     if f.cov_note:

@@ -20,6 +20,7 @@ from disteconometrics.data.outcomes import build_joint, joint_rows, read_outcome
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FormulaError, OptionError
+from disteconometrics.estimators.flow_rival import rival_of
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
@@ -196,6 +197,7 @@ class JointResults(Estimated):
     trials: pd.DataFrame | None = None
     pooled_loglik: float | None = None
     count: RowCount | None = None
+    rival: str = ""
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -304,6 +306,7 @@ class JointResults(Estimated):
                 f"{len(self.trials)} orders of the outcomes were fitted and pooled with the weights that maximise the "
                 f"leave-one-out log density: {told}. The factors shown are those of the first."
             )
+        notes += [self.rival] if self.rival else []
         return Summary("Joint Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
 
     def __str__(self) -> str:
@@ -346,8 +349,10 @@ def _formula(outcome: str, before: Sequence[str], right: str) -> str:
     return f"{outcome} ~ {' + '.join(terms) or '1'}"
 
 
-def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
-    """Products of monotone splines in every order of the outcomes, pooled by leave-one-out; outcomes are columns as they are.
+def fit_product(model: FlowDensity, data: Any, cov: Any, seed: Any) -> Any:
+    """Products of monotone splines in every order of the outcomes, pooled by leave-one-out, or a rival that beats the pool.
+
+    Outcomes are columns as they are.
 
     Raises
     ------
@@ -385,8 +390,13 @@ def fit_product(model: FlowDensity, data: Any, cov: Any) -> JointResults:
             "weight": weights[ranked],
         }
     )
+    density = np.exp(left_out - left_out.max(axis=0))
+    pooled = np.log(weights @ density) + left_out.max(axis=0)
+    rival = rival_of(model, data, np.arange(len(pooled)), pooled, rows, seed) if cov is None else None
+    if rival is not None and rival.wins:
+        return rival.fitted(data, seed)
     found_products = tuple(Product(each[k], float(weights[k])) for k in ranked if weights[k] > 0)
-    result = JointResults(model, found_products, trials)
+    result = JointResults(model, found_products, trials, rival=rival.words if rival is not None else "")
     contributions = result.distribution(data if result._given else None).logpdf(design.Y)
     return replace(
         result, count=design.rows, pooled_loglik=float(contributions @ (np.ones(len(design.Y)) if rows is None else rows))

@@ -241,6 +241,21 @@ def test_products_pool_the_orders_that_leave_one_out_prefers() -> None:
     assert abs(res.distribution().marginal("a").mean() - np.mean(df["a"])) < 0.02
 
 
+def test_auto_trains_a_net_where_six_covariates_ask_for_one() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2_000, 6))
+    high = rng.random(2_000) < 1 / (1 + np.exp(-2 * X[:, 0] * X[:, 1]))
+    df = {f"x{j}": X[:, j] for j in range(6)} | {"y": np.where(high, 2.0, -2.0) + 0.5 * rng.normal(size=2_000)}
+    model = de.FlowDensity("y ~ x0 + x1 + x2 + x3 + x4 + x5")
+    res = model.fit(df)
+    assert res.facts.shared[0].startswith("Chosen by auto: on 400 rows held out")
+    assert "Chosen by auto" in str(res)
+    assert model.fit(df).llf == res.llf
+    assert type(model.fit(df, cov="HC0")).__name__ == "FlowResults"
+    df["y"] = X.sum(axis=1) + rng.normal(size=2_000)
+    assert "Tried by auto" in str(model.fit(df))
+
+
 @pytest.mark.parametrize(
     ("formula", "options", "error", "text"),
     [
