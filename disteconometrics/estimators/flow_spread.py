@@ -22,7 +22,7 @@ __all__ = ["ResamplingSpread", "resampling_spread"]
 
 SHARE = 4  # a draw is trained for one in so many of the fit's steps, from the fit's parameters
 LEAST = 50  # steps
-DRAWS = 10_000  # behind moments of joint outcomes, the same noise for every flow
+DRAWS = 4_000  # behind moments of joint outcomes, the same noise for every flow
 
 
 @dataclass(frozen=True, eq=False)

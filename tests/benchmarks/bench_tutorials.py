@@ -3,6 +3,7 @@
     python tests/benchmarks/bench_tutorials.py              # everything, about half an hour
     python tests/benchmarks/bench_tutorials.py planar       # one task
     python tests/benchmarks/bench_tutorials.py all ours     # ours alone
+    python tests/benchmarks/bench_tutorials.py bootstrap    # 50 draws at once against 50 fits
 
 Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is the held-out negative
 log-likelihood less the truth's on 20,000 fresh draws, in nats, seconds are medians of whole fits.  One thread for both sides.
@@ -260,10 +261,32 @@ def measure(process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple
     return statistics.median(seconds), np.mean(excess), min(excess), max(excess), np.mean(inside)
 
 
+def bootstraps() -> None:
+    """50 draws of row weights trained at once against 50 separate fits."""
+    tasks = {
+        "spline": ("y ~ 1", de.RQS(8), de.Adam(lr=0.02, steps=500), de.dgps.Bimodal(), 2_000),
+        "planar": ("x1 + x2 ~ 1", de.Planar(8), de.Adam(lr=0.01, steps=1_000), de.dgps.NoisySine(), 1_000),
+        "autoregressive mixture": ("x1 + x2 ~ 1", de.Autoregressive(de.MixtureCDF(8)), "auto", de.dgps.TwoCircles(), 1_000),
+    }
+    for name, (formula, flow, how, process, n) in tasks.items():
+        model, table = de.FlowDensity(formula, flow=flow, train=how), process(np.random.default_rng(0), n=n)
+        model.fit(table, seed=0)
+        started = time.perf_counter()
+        res = model.fit(table, seed=0)
+        one = time.perf_counter() - started
+        started = time.perf_counter()
+        res.bootstrap(50, seed=1)
+        many = time.perf_counter() - started
+        print(f"bootstrap, {name:24s} 50 fits {50 * one:7.1f} s, 50 draws {many:6.1f} s, ratio {50 * one / many:.1f}", flush=True)
+
+
 def main(which: str, side: str) -> None:
     import torch
 
     torch.set_num_threads(1)
+    if which == "bootstrap":
+        bootstraps()
+        return
     print(f"{'':24s} {'':24s} {'seconds':>8s} {'excess':>8s}  {'least – most':>18s} {'training rows':>14s}")
     for task, (process, names, n, our_fit, peer, their_fit) in TASKS.items():
         if which not in ("all", task.split(",")[0].split()[0], task):
