@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from disteconometrics.errors import DataError, OptionError
+from disteconometrics.errors import ConvergenceWarning, DataError, OptionError
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.gaussian import gaussian_wasserstein
+from disteconometrics.transport.sinkhorn import sinkhorn, sinkhorn_divergence
 from disteconometrics.transport.sliced import sliced_wasserstein
 
 SIZES = [(1, 1), (5, 5), (7, 3), (40, 40), (137, 200), (1, 9)]
@@ -137,3 +138,60 @@ def test_gaussian_against_a_map() -> None:
 def test_refused(call, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         call()
+
+
+# ---- entropic transport ------------------------------------------------------------------------------------------------
+
+
+def exact_sinkhorn(x: np.ndarray, y: np.ndarray, p: int, blur: float, a: np.ndarray, b: np.ndarray) -> float:
+    """The penalised cost by plain iterations in the log domain, to the last digits."""
+    C, epsilon = cost(x, y, p), p * blur**p
+    f, g = np.zeros(len(x)), np.zeros(len(y))
+    for _ in range(3_000):
+        f = -epsilon * special.logsumexp((g - C) / epsilon + np.log(b), axis=1)
+        g = -epsilon * special.logsumexp((f - C.T) / epsilon + np.log(a), axis=1)
+    return float(a @ f + b @ g)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sinkhorn_against_plain_iterations(p: int, weighted: bool) -> None:
+    rng = np.random.default_rng(p)
+    x, y = rng.normal(size=(60, 2)), rng.normal(size=(45, 2)) + 1.0
+    a, b = (rng.uniform(1, 2, k) if weighted else np.ones(k) for k in (60, 45))
+    t = sinkhorn(x, y, p, a, b, blur=0.4, tolerance=1e-9)
+    a, b = a / a.sum(), b / b.sum()
+    assert t.converged
+    assert t.cost == pytest.approx(exact_sinkhorn(x, y, p, 0.4, a, b), rel=1e-9)
+    f, g = t.potentials
+    plan = a[:, None] * b * np.exp((f[:, None] + g - cost(x, y, p)) / t.penalty)
+    np.testing.assert_allclose(plan.sum(axis=0), b, rtol=1e-7)
+    assert np.abs(plan.sum(axis=1) - a).sum() == pytest.approx(t.marginal_error, abs=1e-9)
+    np.testing.assert_allclose(t.map, plan @ y / plan.sum(axis=1, keepdims=True), rtol=1e-7)
+    div = sinkhorn_divergence(x, y, p, a, b, blur=0.4, tolerance=1e-9)
+    parts = [exact_sinkhorn(*pair, p, 0.4, *w) for pair, w in (((x, y), (a, b)), ((x, x), (a, a)), ((y, y), (b, b)))]
+    assert div.value == pytest.approx(parts[0] - parts[1] / 2 - parts[2] / 2, rel=1e-7)
+    assert a @ div.potentials[0] + b @ div.potentials[1] == pytest.approx(div.value, rel=1e-6)
+
+
+def test_sinkhorn_laws() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 1)), rng.gamma(2, size=(80, 1))
+    exact = one_dim.wasserstein(x[:, 0], y[:, 0], 2)
+    gaps = [sinkhorn(x, y, blur=blur).cost / exact.cost - 1 for blur in (0.4, 0.2, 0.1)]  # the penalty vanishes with the blur
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+    assert gaps[2] < 0.02
+    assert np.sqrt(np.mean((sinkhorn(x, y, blur=0.1).map[:, 0] - exact.map) ** 2)) < 0.15
+    div = sinkhorn_divergence(x, y, blur=0.3)
+    assert div.value > 0
+    assert sinkhorn_divergence(y, x, blur=0.3).value == pytest.approx(div.value, rel=1e-4)
+    assert abs(sinkhorn_divergence(x, x[::-1], blur=0.3).value) < 1e-6
+    for unit in (1e-150, 1e150):
+        assert sinkhorn_divergence(x * unit, y * unit, blur=0.3 * unit).distance == pytest.approx(div.distance * unit, rel=1e-4)
+    far = sinkhorn_divergence(x + 1e6, y + 1e6, blur=0.3)
+    assert far.value == pytest.approx(div.value, rel=1e-4)
+    for options, text in (({"p": 3}, "orders 1 and 2"), ({"blur": 0}, "blur"), ({"tolerance": -1}, "tolerance")):
+        with pytest.raises(OptionError, match=text):
+            sinkhorn_divergence(x, y, **options)
+    with pytest.warns(ConvergenceWarning, match="marginal error"):
+        assert not sinkhorn(x, y, blur=0.1, iterations=1).converged
