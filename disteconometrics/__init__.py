@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.monotone_spline import MonotoneSpline
     from disteconometrics.estimators.normal import NormalRegression
     from disteconometrics.estimators.probit import Probit
+    from disteconometrics.estimators.transport_density import TransportDensity
     from disteconometrics.estimators.transport_map import TransportMap
     from disteconometrics.estimators.wasserstein import WassersteinDistance
-    from disteconometrics.flows.recipes import RQS, AffineMap, Autoregressive, Coupling, MixtureCDF, Planar
+    from disteconometrics.flows.recipes import MLP, RQS, AffineMap, Autoregressive, Coupling, MixtureCDF, Planar
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.inference.cross_validation import cross_validate
@@ -37,11 +38,13 @@ if TYPE_CHECKING:
     from disteconometrics.simulate.dgp import DGP, Process, Truth, pseudo_true
     from disteconometrics.simulate.measures import n_sim, performance
     from disteconometrics.simulate.study import MonteCarlo
+    from disteconometrics.transport.losses import Sinkhorn, Sliced, Sorted
 
 __all__ = [
     "DGP",
     "HAC",
     "LBFGS",
+    "MLP",
     "RQS",
     "Adam",
     "AdamW",
@@ -68,7 +71,11 @@ __all__ = [
     "Planar",
     "Probit",
     "Process",
+    "Sinkhorn",
+    "Sliced",
+    "Sorted",
     "Standardize",
+    "TransportDensity",
     "TransportMap",
     "Truth",
     "Uniform",
@@ -99,6 +106,11 @@ _HOME = {
     "MixtureCDF": "disteconometrics.flows.recipes",
     "Planar": "disteconometrics.flows.recipes",
     "RQS": "disteconometrics.flows.recipes",
+    "MLP": "disteconometrics.flows.recipes",
+    "Sinkhorn": "disteconometrics.transport.losses",
+    "Sliced": "disteconometrics.transport.losses",
+    "Sorted": "disteconometrics.transport.losses",
+    "TransportDensity": "disteconometrics.estimators.transport_density",
     "Adam": "disteconometrics.optim.minibatch",
     "AdamW": "disteconometrics.optim.minibatch",
     "LBFGS": "disteconometrics.optim.minibatch",

@@ -60,6 +60,8 @@ PICTURES = {
     "estimators.minimum_wasserstein.MinimumWassersteinResults.plot",
     "estimators.trained_flow.TrainedFlowResults.plot",
     "estimators.trained_flow.TrainedFlowResults.plot_history",
+    "estimators.transport_density.TransportDensityResults.plot",
+    "estimators.transport_density.TransportDensityResults.plot_history",
     "estimators.transport_map.TransportMapResults.plot",
     "estimators.wasserstein.WassersteinResults.plot",
 }
@@ -520,6 +522,8 @@ BETWEEN_ROOMS = {
     "estimators.refit.Again",
     "estimators.minimum_wasserstein.restore_minimum_wasserstein",
     *(f"inference.minimum_distance.{name}" for name in ("Bounds", "Match", "Matched", "match")),
+    "estimators.training_words.warn_of_training",
+    "estimators.transport_density.restore_transport_density",
     "estimators.transport_map.restore_transport_map",
     *(f"estimators.wasserstein.{name}" for name in ("GroupPair", "restore_wasserstein")),
     *(

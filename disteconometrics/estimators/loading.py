@@ -18,6 +18,7 @@ from disteconometrics.estimators.logit import Logit
 from disteconometrics.estimators.minimum_wasserstein import MinimumWassersteinResults, restore_minimum_wasserstein
 from disteconometrics.estimators.normal import NormalResults, restore_normal
 from disteconometrics.estimators.probit import Probit
+from disteconometrics.estimators.transport_density import TransportDensityResults, restore_transport_density
 from disteconometrics.estimators.transport_map import TransportMapResults, restore_transport_map
 from disteconometrics.estimators.wasserstein import WassersteinResults, restore_wasserstein
 from disteconometrics.likelihoods.binary import LOGISTIC
@@ -33,13 +34,16 @@ def _restore_trained(header: Any, arrays: Any) -> Any:
     return restore_trained(header, arrays)
 
 
-AnyResults: TypeAlias = FlowResults | MinimumWassersteinResults | NormalResults | TransportMapResults | WassersteinResults
+AnyResults: TypeAlias = (
+    FlowResults | MinimumWassersteinResults | NormalResults | TransportDensityResults | TransportMapResults | WassersteinResults
+)
 
 _WHOLE: dict[str, Callable[[Any, Any], AnyResults]] = {
     "FlowDensity": restore_flow,
     "MinimumWasserstein": restore_minimum_wasserstein,
     "NormalRegression": restore_normal,
     "TrainedFlow": _restore_trained,
+    "TransportDensity": restore_transport_density,
     "TransportMap": restore_transport_map,
     "WassersteinDistance": restore_wasserstein,
 }

@@ -25,12 +25,13 @@ from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_function
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Mixture
 from disteconometrics.distributions.support import Support
-from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError, WithheldError, warn_user
+from disteconometrics.errors import DataError, NeedsData, OptionError, OutcomeError, WithheldError
 from disteconometrics.estimators.flow_checking import FlowDiagnosis, HeldOut, diagnose
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
 from disteconometrics.estimators.flow_density import FUNCTIONALS, FlowDensity
 from disteconometrics.estimators.flow_refit import refitting_trained
 from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
+from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
     RQS,
@@ -47,7 +48,7 @@ from disteconometrics.flows.training import Rows, train_flow
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.likelihoods.monotone import BASES
-from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
+from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 from disteconometrics.simulate.self_check import SelfCheck, self_check
@@ -208,7 +209,7 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     shift = float(np.log(found.scale).sum()) - slope
     history = pd.DataFrame(trained.history).set_index("step")
     history[["loss", "validation"]] += shift
-    _warn(trained, how)
+    warn_of_training(trained, how)
     counted = design.weights if model.weight_type == "frequency" else None
     facts = TrainedFacts(
         outcomes=design.spec.outcomes,
@@ -219,7 +220,7 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
         zero_weight=design.rows.zero_weight,
         loglik=_loglik(found, rows, slope),
         parameters=found.size,
-        trainer=_words(how),
+        trainer=trainer_words(how),
         ended=trained.ended,
         best=trained.best,
         steps=trained.steps,
@@ -252,29 +253,6 @@ def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
     contributions = flow.logpdf(data.Y, data.X if data.X.shape[1] else np.zeros((1, 0)))
     w = np.ones(len(data.Y)) if data.weights is None else data.weights
     return float(w @ contributions) + slope * float(w.sum())
-
-
-def _words(how: Trainer) -> str:
-    rows = "all rows" if how.batch is None else f"batches of {how.batch}"
-    kind = {"LBFGS": "L-BFGS"}.get(type(how).__name__, type(how).__name__)
-    return f"{kind}, {rows}, lr {how.lr:g}{', one-cycle' if how.schedule == 'one-cycle' else ''}"
-
-
-def _warn(trained: Trained, how: Trainer) -> None:
-    if trained.ended == "interrupted":
-        text = f"Training was interrupted at step {trained.steps} of {how.steps}: the parameters of step {trained.best} are kept."
-        warn_user(ConvergenceWarning(text, hint="fit again for all steps"))
-    elif trained.ended == "lost":
-        text = (
-            f"The loss was not finite (NaN or infinite) from step {trained.skipped[-1] - len(trained.skipped) + 1} on: training "
-            f"diverged, and the parameters of step {trained.best} are kept."
-        )
-        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
-    elif trained.skipped:
-        shown = ", ".join(map(str, trained.skipped[:5])) + (", …" if len(trained.skipped) > 5 else "")
-        count = f"{len(trained.skipped)} of {trained.steps} steps"
-        text = f"The loss was not finite (NaN or infinite) at {count} ({shown}); they were left out."
-        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -562,16 +540,6 @@ class TrainedFlowResults(Estimated):
         write_archive(path, "TrainedFlow", whole, arrays)
 
 
-_ENDED = {
-    "finished": "all steps done",
-    "converged": "gradient vanished",
-    "patience": "validation no longer improved",
-    "interrupted": "INTERRUPTED",
-    "lost": "DIVERGED, earlier state kept",
-    "snapshot": "a state on the way",
-}
-
-
 def describe(chain: Chain, d: int) -> str:
     """A flow in a few words.
 
@@ -618,7 +586,7 @@ def _summary(r: TrainedFlowResults) -> Summary:
     averaged = ", averaged over the sample" if r.flow.covariates else ""
     table = Section(("estimate",), e.names, tuple((number(v),) for v in e.values), f"Law of {', '.join(f.outcomes)}{averaged}")
     notes = [
-        f"Flow: {describe(r.flow.chain, r.flow.outcomes)}. Trained by {f.trainer}: {_ENDED[f.ended]}"
+        f"Flow: {describe(r.flow.chain, r.flow.outcomes)}. Trained by {f.trainer}: {ENDED[f.ended]}"
         + (f", {f.skipped} steps without a finite loss left out." if f.skipped else ".")
     ]
     if len(f.outcomes) > 1:

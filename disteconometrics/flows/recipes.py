@@ -17,6 +17,7 @@ import numpy as np
 from disteconometrics.errors import OptionError
 
 __all__ = [
+    "MLP",
     "RQS",
     "AffineMap",
     "Autoregressive",
@@ -395,3 +396,41 @@ def recipe_from(parts: dict[str, Any]) -> Recipe:
     given = {k: recipe_from(v) if isinstance(v, dict) else tuple(v) if isinstance(v, list) else v for k, v in rest.items()}
     made: Recipe = _KINDS[kind](**given)
     return made
+
+
+@final
+@dataclass(frozen=True, init=False)
+class MLP:
+    """A perceptron that maps noise to outcomes: what `TransportDensity` trains, not a flow, as it need not be invertible.
+
+    Parameters
+    ----------
+    *hidden : int, widths of the hidden layers.
+    activation : {"relu", "silu", "tanh"}
+    noise : int or None, dimension of the normal noise; None for that of the outcomes.
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of the above.
+
+    Examples
+    --------
+    >>> MLP(32, 32)
+    MLP(hidden=(32, 32), activation='relu', noise=None)
+    """
+
+    hidden: tuple[int, ...]
+    activation: str
+    noise: int | None
+
+    def __init__(self, *hidden: int, activation: str = "relu", noise: int | None = None) -> None:
+        if not hidden or any(isinstance(h, bool) or not isinstance(h, Integral) or h < 1 for h in hidden):
+            raise OptionError(f"MLP{hidden!r}: give the widths of one or more hidden layers, as in de.MLP(32, 32).")
+        if activation not in ("relu", "silu", "tanh"):
+            raise OptionError(f"activation={activation!r}: give 'relu', 'silu' or 'tanh'.")
+        if noise is not None and (isinstance(noise, bool) or not isinstance(noise, Integral) or noise < 1):
+            raise OptionError(f"noise={noise!r}: give a whole number of at least 1.")
+        fields = {"hidden": tuple(map(int, hidden)), "activation": activation, "noise": noise}
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)

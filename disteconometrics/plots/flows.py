@@ -13,11 +13,12 @@ from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, SECOND, WIDTH, _axes, _small
+from disteconometrics.plots.transport import qq
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["contours", "deformation", "epochs", "loss", "samples", "trained"]
+__all__ = ["contours", "deformation", "epochs", "learned", "loss", "samples", "trained"]
 
 Array = NDArray[np.float64]
 Density = JointLaw | Callable[[Array], Array]
@@ -274,6 +275,11 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     matplotlib Axes
         Its ``.data`` is the history.
 
+    Raises
+    ------
+    OptionError
+        If nothing was trained.
+
     Examples
     --------
     >>> import disteconometrics as de
@@ -285,6 +291,8 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     >>> plt.close(ax.figure)
     """
     table = result.history
+    if not len(table):
+        raise OptionError("Nothing was trained, so there is no loss to draw.")
     axes: Any = _axes(ax, 0.6 * WIDTH)
     axes.plot(table.index, table["loss"], color=ACCENT, linewidth=1.0)
     low, high = np.nanquantile(table["loss"], [0.0, 0.98])
@@ -351,3 +359,37 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     axes.set_ylabel("density")
     axes.data = pd.DataFrame({"y": grid, "density": law.pdf(grid)})
     return cast("Axes", axes)
+
+
+def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
+    """Draw a law by transport against its data: quantiles against quantiles of one outcome, draws over rows of two.
+
+    Parameters
+    ----------
+    result : TransportDensityResults with its rows.
+    ax : matplotlib Axes or None for a new figure.
+    options : passed to `qq` or `samples`.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    NeedsData, OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> ax = learned(de.TransportDensity("foodexp ~ 1").fit(de.datasets.engel()))
+    >>> plt.close(ax.figure)
+    """
+    if result.rows is None:
+        raise NeedsData("This result was loaded from a file, which holds no rows: draw plots.qq or plots.samples with the data.")
+    Y = result.rows.Y
+    if Y.shape[1] == 1:
+        return qq(result.distribution(), Y[:, 0], ax=ax, **options)
+    if Y.shape[1] > 2:
+        raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")
+    return samples(result.distribution(), Y, ax=ax, **options)

@@ -153,7 +153,7 @@ class _Kernel:
             right[-1] += column
         for i in range(0, len(f), self.step):
             rows = slice(i, i + self.step)
-            left = self.left[rows]
+            left: Any = self.left[rows]
             if self.p == 2:
                 left = left.copy()
                 left[:, -2] += row[rows]
