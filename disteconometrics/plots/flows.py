@@ -109,7 +109,7 @@ def contours(law: JointLaw, data: Any = None, *, minus: Density | None = None, f
     else:
         edge = float(np.abs(Z).max()) or 1.0
         shades = axes.contourf(A, B, Z, levels=np.linspace(-edge, edge, 2 * LEVELS + 1), cmap="RdBu_r")
-        axes.figure.colorbar(shades, ax=axes, label="fit less truth")
+        axes.figure.colorbar(shades, ax=axes, label="fit less truth", ticks=np.linspace(-edge, edge, 5), format="%.2g")
     if points is not None:
         few = _few(points)
         axes.plot(few[:, 0], few[:, 1], ".", color=DARK, markersize=1.5, alpha=0.5)
