@@ -105,8 +105,8 @@ ax = de.plots.deformation(planar.distribution())
 # ## A joint density, trained in the open
 #
 # Let a be uniform on (1, 2) and b given a normal with mean and variance a. Couplings move one coordinate given the other, in
-# turns (Dinh, Sohl-Dickstein, Bengio 2017). A data-generating process in place of a table gives fresh rows at every step. Snapshots
-# are kept for a picture of the training:
+# turns (Dinh, Sohl-Dickstein, Bengio 2017). A data-generating process in place of a table gives fresh rows at every step.
+# Snapshots are kept for a picture of the training:
 
 # %%
 process = de.dgps.UniformNormal()

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -278,6 +278,8 @@ class TrainedFlowResults(Estimated):
     history: pd.DataFrame
     kept: dict[int, FittedFlow]
     rows: JointDesign | None
+
+    loss_label: ClassVar[str] = "loss per observation"
 
     # ---- laws ----------------------------------------------------------------------------------------------------------
 

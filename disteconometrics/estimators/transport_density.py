@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -270,6 +270,8 @@ class TransportDensityResults(Estimated):
     facts: TransportFacts
     history: pd.DataFrame
     rows: JointDesign | None
+
+    loss_label: ClassVar[str] = "transport loss"
 
     @cached_property
     def _law(self) -> Law | JointLaw:

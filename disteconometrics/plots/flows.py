@@ -267,7 +267,7 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    result : TrainedFlowResults, or any result with a ``history``.
+    result : TrainedFlowResults or TransportDensityResults.
     ax : matplotlib Axes or None for a new figure.
 
     Returns
@@ -303,7 +303,7 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
         axes.annotate("held out", (held.index[-1], held.iloc[-1]), (-4, 6), textcoords="offset points", color=SECOND, ha="right")
     axes.margins(x=0)
     axes.set_xlabel("step")
-    axes.set_ylabel("loss per observation")
+    axes.set_ylabel(result.loss_label)
     axes.data = table
     return cast("Axes", axes)
 
