@@ -22,6 +22,7 @@ from disteconometrics.errors import (
     FileFormatError,
     NeedsData,
     OptionError,
+    WithheldError,
     warn_user,
 )
 from disteconometrics.estimators.specification import specify
@@ -31,6 +32,7 @@ from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
+from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
 from disteconometrics.transport.sliced import directions
 
 __all__ = ["MinimumWasserstein", "MinimumWassersteinResults", "restore_minimum_wasserstein"]
@@ -300,6 +302,26 @@ def _tell(model: MinimumWasserstein, found: Matched) -> None:
                 warn_user(ConvergenceWarning(text, column=name, hint="a wider bound, or a model without the parameter"))
 
 
+def _with_formula(model: MinimumWasserstein, formula: str) -> MinimumWasserstein:
+    bounds = {name: tuple(v if np.isfinite(v) else None for v in ends) for name, *ends in model.bounds}
+    options = {name: getattr(model, name) for name in ("noise", "noise_dim", "trim", "copies", "starts")}
+    return MinimumWasserstein(formula, model.simulator, start=dict(model.start), bounds=bounds or None, **options)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class _AtEstimate:
+    """The simulator with fresh random numbers, as a law of all rows."""
+
+    model: MinimumWasserstein
+    theta: Array
+    rows: int
+
+    def sample(self, m: int, *, seed: np.random.Generator) -> Array:
+        """Outcomes (rows, m)."""
+        noise = _numbers(self.model, self.rows * m, 1, "free", seed)
+        return np.asarray(self.model.simulator(self.theta, None, noise), dtype=np.float64).reshape(self.rows, m)
+
+
 @dataclass(frozen=True, eq=False)
 class MinimumWassersteinResults(Estimated):
     """Estimated parameters of a simulator: standard errors, the distance that is left, a test of fit.
@@ -377,6 +399,38 @@ class MinimumWassersteinResults(Estimated):
             again = Match(y, problem.X, problem.simulate, problem.copies, problem.trim, problem.directions, problem.exact)
             above += match(again, self.found.theta, _ends(model), 1, rng).cost >= self.found.cost
         return TestResult("Fit", ("the simulator made the data",), self.distance, (), (1 + above) / (1 + reps), "W2")
+
+    def monte_carlo(
+        self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
+    ) -> SelfCheck:
+        """Check the estimates by simulation with the simulator at the estimate as the truth: bias, standard errors, coverage.
+
+        Parameters
+        ----------
+        reps : int, simulated data sets, each estimated as the sample was.
+        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
+
+        Returns
+        -------
+        SelfCheck
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData, StudyError
+        """
+        problem = self._need_problem()
+        if problem.X is not None:
+            raise WithheldError("Given covariates there are no standard errors to check; study the estimator with de.MonteCarlo.")
+        of = Refitting(
+            estimator=_with_formula(self.model, "outcome ~ 1"),
+            options={},
+            table={"outcome": problem.y},
+            outcome="outcome",
+            law=_AtEstimate(self.model, self.found.theta, len(problem.y)),
+            labels=None,
+            truth=dict(zip(self.model.names, map(float, self.found.theta), strict=True)),
+        )
+        return self_check(of, reps, seed=seed, design=None, law=None, n_jobs=n_jobs, progress=progress)
 
     def plot(self, *, ax: Any = None) -> Any:
         """Draw quantiles of the data against those of the simulator at the estimate."""

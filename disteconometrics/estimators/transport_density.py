@@ -44,6 +44,7 @@ Array = NDArray[np.float64]
 FRESH = 512  # draws in a step where the trainer leaves it open
 FIRST = 100_000  # rows of a sampler by which outcomes are standardised, or that are the law on the line
 HELD = 0.2  # share of the rows kept from the training of a net
+LARGEST = 1e150  # of an outcome
 COMPARED = 1_000  # rows in exact distances of joint outcomes
 SEEN = 20250101  # seed of the draws behind a law's quantiles
 
@@ -176,6 +177,9 @@ def _check(model: TransportDensity, design: JointDesign) -> None:
     if Y.shape[1] > 1 and isinstance(model.loss, Sorted):
         raise OptionError("Sorted() matches samples on the line; for several outcomes use de.Sliced() or de.Sinkhorn(blur=…).")
     for name, column in zip(design.spec.outcomes, Y.T, strict=True):
+        largest = float(np.abs(column).max())
+        if largest > LARGEST or 0 < largest < 1 / LARGEST:
+            raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
         if not float(np.ptp(column)) > 0:
             raise OutcomeError(f"The outcome {name!r} has no variation; its law is a point.")
 

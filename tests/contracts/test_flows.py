@@ -114,6 +114,17 @@ def test_scalar_laws_of_trained_flows_obey_one_another() -> None:
     np.testing.assert_allclose(law.mean(), law.sample(4000, seed=1).mean(axis=1), atol=0.1)
 
 
+def test_without_covariates_a_conditional_flow_is_the_unconditional_one() -> None:
+    """Nets have no part where nothing comes in, and a covariate that is constant is none."""
+    df = de.dgps.Bimodal()(np.random.default_rng(0), n=300)
+    fits = [
+        de.FlowDensity("y ~ 1", flow=de.RQS(6, hidden=hidden), train=de.Adam(lr=0.02, steps=50)).fit(df, seed=0)
+        for hidden in ((), (8,), (64, 64))
+    ]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.distribution().logpdf(df["y"]), fits[0].distribution().logpdf(df["y"]))
+
+
 def test_a_mixture_behind_affine_maps_is_a_mixture_of_normals() -> None:
     """The law that a trained mixture gives has the density and distribution function of the flow itself."""
     from disteconometrics.distributions.flow_law import FlowLaw

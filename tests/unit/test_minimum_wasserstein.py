@@ -142,3 +142,20 @@ def test_told() -> None:
         warnings.simplefilter("always")
         bounded.fit({"y": rng.normal(size=100) - 2})
     assert any(w.category is ConvergenceWarning and "at its bound 0" in str(w.message) for w in told)
+
+
+def test_a_fit_checks_itself_by_simulation() -> None:
+    y = np.random.default_rng(0).normal(2.0, 3.0, size=200)
+    model = de.MinimumWasserstein(
+        "y ~ 1", lambda theta, x, z: theta[0] + theta[1] * z, start=[0.0, 1.0], bounds={"theta[1]": (0, None)}
+    )
+    res = model.fit({"y": y}, seed=1)
+    check = res.monte_carlo(200, seed=2, progress=False)
+    table = check.table()
+    np.testing.assert_allclose(table["truth"], res.params)
+    assert (np.abs(table["se_ratio"] - 1) < 4 * table["se_ratio_mcse"]).all()
+    assert (np.abs(table["coverage"] - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 200)).all()
+    given = de.MinimumWasserstein("y ~ x", lambda theta, x, z: theta[0] + x[:, 0] + z, start=[0.0])
+    x = np.random.default_rng(1).normal(size=200)
+    with pytest.raises(de.errors.WithheldError, match="MonteCarlo"):
+        given.fit({"y": y + x, "x": x}, seed=1).monte_carlo(20)
