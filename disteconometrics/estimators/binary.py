@@ -542,14 +542,8 @@ class BinaryResults(Estimated):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return _summary(self, level)
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
 
     def plot(self, **options: Any) -> Any:
         """Draw the coefficients with their intervals; see `plots.coefficients`."""
@@ -654,10 +648,6 @@ class BinaryResults(Estimated):
         return diagnose.influence_of(self)
 
     # ---- other packages' words -------------------------------------------------------------------------------------
-
-    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
-        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self.estimates, level)
 
     def glance(self) -> pd.DataFrame:
         """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""

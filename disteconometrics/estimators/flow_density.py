@@ -811,14 +811,8 @@ class FlowResults(Estimated):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return summary_of(self, check_level(level))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<FlowDensity results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
 
     def attach(self, data: Any) -> FlowResults:
         """Return a loaded result together with the rows of its fit, checked to give the same log-likelihood.

@@ -309,14 +309,8 @@ class JointResults(Estimated):
         notes += [self.rival] if self.rival else []
         return Summary("Joint Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Not for a product: save its factors.

@@ -83,13 +83,7 @@ class MarginsResults(Estimated):
 
         return coefficients(self, **{"level": self.estimates.level, **options})
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
+    __repr__ = Estimated.__str__
 
 
 def margins(

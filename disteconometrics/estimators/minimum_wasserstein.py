@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
@@ -29,7 +28,6 @@ from disteconometrics.estimators.specification import specify
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
 from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, match
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
 from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
@@ -465,18 +463,8 @@ class MinimumWassersteinResults(Estimated):
         notes += rows_dropped(f["given"], f["rows"], f["missing"])
         return Summary("Minimum Wasserstein Results", (left, right), (estimates_section(self.estimates, level),), tuple(notes))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<MinimumWasserstein results: {self.model.formula}, n = {self.nobs}, W2 = {self.distance:.4g}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
-
-    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
-        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self.estimates, level)
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without rows and simulator to one ``.npz`` file; `disteconometrics.load` reads it."""

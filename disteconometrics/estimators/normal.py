@@ -534,18 +534,8 @@ class NormalResults(Estimated):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return _summary(self, check_level(level))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
-
-    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
-        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self.estimates, level)
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""

@@ -380,14 +380,8 @@ class TransportDensityResults(Estimated):
         notes += rows_dropped(f.given, f.rows, f.dropped, 0)
         return Summary("Transport Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<TransportDensity results: {self.spec.formula}, n = {self.nobs:g}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result to one ``.npz`` file; `disteconometrics.load` reads it.

@@ -24,7 +24,6 @@ from disteconometrics.inference.quantile_bands import (
     normal_critical,
     quantile_limits,
 )
-from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
 from disteconometrics.transport import discrete
@@ -336,18 +335,8 @@ class TransportMapResults(Estimated):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return _summary(self, check_level(level))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<TransportMap results: {self.model.formula}, n = {self.nobs}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
-
-    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
-        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self.estimates, level)
 
     def plot(self, kind: str = "qte", *, level: float = 0.95, ax: Any = None) -> Any:
         """Draw the quantile effects (``"qte"``) or the map (``"map"``) with the uniform band."""

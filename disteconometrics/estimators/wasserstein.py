@@ -17,7 +17,6 @@ from disteconometrics.estimators.specification import specify
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
 from disteconometrics.transport.samples import check_order
@@ -369,18 +368,8 @@ class WassersteinResults(Estimated):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return _summary(self, check_level(level))
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
         return f"<WassersteinDistance results: {self.model.formula}, {len(self.pairs)} pairs, n = {self.nobs}>"
-
-    def _repr_html_(self) -> str:
-        return self.summary().as_html()
-
-    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
-        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return exchange.tidy(self.estimates, level)
 
     def plot(self, kind: str = "cdf", *, ax: Any = None) -> Any:
         """Draw the two samples: ``"cdf"`` shades the area between their distribution functions, ``"qq"`` matches quantiles."""

@@ -327,6 +327,17 @@ class Estimated(ABC):
     def estimates(self) -> Estimates:
         """The table of estimates with standard errors, tests and intervals."""
 
+    def summary(self, level: float = 0.95) -> Any:
+        """What prints: of a result that says no more, its table."""
+        return self.estimates.table(level)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        shown = self.summary()
+        return str(shown.as_html() if hasattr(shown, "as_html") else shown.to_html())
+
     def _series(self, values: Array) -> pd.Series:
         return pd.Series(values.copy(), index=pd.Index(self.estimates.names))  # pandas 2 would hand out our own array
 
@@ -359,6 +370,10 @@ class Estimated(ABC):
         """Covariance matrix (k, k) of the estimates."""
         names = pd.Index(self.estimates.names)
         return pd.DataFrame(self.estimates.covariance.copy(), index=names, columns=names)
+
+    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
+        """Table (k, 7) of broom: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        return self.estimates.table(level).rename_axis("term").reset_index()
 
     def test(self, hypotheses: Any) -> TestResult:
         """Wald test of linear hypotheses, with the covariance of the result.

@@ -14,7 +14,7 @@ from disteconometrics.errors import OptionError
 from disteconometrics.inference.diagnostics import Influence
 from disteconometrics.inference.estimates import Estimates
 
-__all__ = ["MAKETABLES_LABELS", "augment", "augment_new", "glance", "maketables_stat", "maketables_table", "named_model", "tidy"]
+__all__ = ["MAKETABLES_LABELS", "augment", "augment_new", "glance", "maketables_stat", "maketables_table", "named_model"]
 
 MAKETABLES_LABELS = {"N": "Observations", "ll": "Log-likelihood", "pseudo_r2": "Pseudo R²"}
 _STATISTICS = {
@@ -36,11 +36,6 @@ def named_model(model: Any, outcome: str, terms: tuple[str, ...]) -> Any:
     copy = object.__new__(type(model))
     copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))
     return copy
-
-
-def tidy(estimates: Estimates, level: float = 0.95) -> pd.DataFrame:
-    """One row a term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-    return estimates.table(level).rename_axis("term").reset_index()
 
 
 def glance(result: Any) -> pd.DataFrame:

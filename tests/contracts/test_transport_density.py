@@ -60,6 +60,7 @@ def test_on_the_line_the_map_is_the_quantile_function() -> None:
     assert law.mean() == pytest.approx(engel["foodexp"].mean())
     assert res.estimates.table()["estimate"]["std"] == pytest.approx(engel["foodexp"].std(ddof=0))
     assert "No net was trained" in str(res)
+    assert res.tidy()["term"].tolist()[:2] == ["mean", "std"]
     with pytest.raises(OptionError, match="no density"):
         law.pdf(500.0)
     with pytest.raises(OptionError, match="Nothing was trained"):
