@@ -195,3 +195,16 @@ def test_sinkhorn_laws() -> None:
             sinkhorn_divergence(x, y, **options)
     with pytest.warns(ConvergenceWarning, match="marginal error"):
         assert not sinkhorn(x, y, blur=0.1, iterations=1).converged
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_sinkhorn_divergence_against_geomloss(p: int) -> None:
+    """The library halves squared distances and scales ε by so many small steps that it converges."""
+    import geomloss
+    import torch
+
+    rng = np.random.default_rng(p)
+    x, y = rng.normal(size=(150, 2)), 0.7 * rng.normal(size=(120, 2)) + 0.5
+    peer = geomloss.SamplesLoss("sinkhorn", p=p, blur=0.3, scaling=0.995, backend="tensorized")
+    theirs = float(peer(torch.from_numpy(x), torch.from_numpy(y)))
+    assert sinkhorn_divergence(x, y, p, blur=0.3, tolerance=1e-6).value == pytest.approx(p * theirs, rel=1e-4)
