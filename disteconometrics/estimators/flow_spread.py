@@ -86,7 +86,7 @@ def resampling_spread(result: TrainedFlowResults, reps: int, names: Sequence[Any
         how = replace(how, lr=how.lr / 2)
     flows = train_many(result.flow, rows, weights, how, int(rng.integers(2**31)))
     columns = [functional_name(n) for n in names]
-    values = [list(replace(result, flow=flow)._values(names, DRAWS).values()) for flow in flows]
-    fit = pd.Series(result._values(names, DRAWS))
+    values = [list(replace(result, flow=flow).values(names, DRAWS).values()) for flow in flows]
+    fit = pd.Series(result.values(names, DRAWS))
     entropy = streams.entropy if isinstance(streams.entropy, int) else None
     return ResamplingSpread(pd.DataFrame(values, columns=columns), fit, entropy)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import IO, Any, ClassVar
 
 import numpy as np
@@ -20,17 +19,18 @@ from numpy.typing import NDArray
 from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
-from disteconometrics.distributions.functionals import functional_name, listed
-from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
+from disteconometrics.distributions.functionals import listed
+from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Mixture
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import DataError, NeedsData, OptionError, OutcomeError, WithheldError
 from disteconometrics.estimators.flow_checking import FlowDiagnosis, HeldOut, diagnose
 from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
-from disteconometrics.estimators.flow_density import FUNCTIONALS, FlowDensity
+from disteconometrics.estimators.flow_density import FlowDensity
 from disteconometrics.estimators.flow_refit import refitting_trained
 from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
+from disteconometrics.estimators.law_without_errors import LawWithoutErrors
 from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
@@ -45,7 +45,6 @@ from disteconometrics.flows.recipes import (
     is_mixture,
 )
 from disteconometrics.flows.training import Rows, train_flow
-from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
@@ -256,7 +255,7 @@ def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedFlowResults(Estimated):
+class TrainedFlowResults(LawWithoutErrors):
     """A trained flow: its law for one outcome or several, the history of the training, kept states, summary.
 
     ``history`` has the loss and the validation loss (per observation, in the outcomes' units), the learning rate and the seconds
@@ -353,39 +352,7 @@ class TrainedFlowResults(Estimated):
 
     # ---- functionals ---------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
-        named = self.facts.functionals or self._values(self._standard_names())
-        return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
-
-    def functionals(self, names: Any = None) -> Estimates:
-        """Functionals of the law averaged over the rows of the fit, without standard errors.
-
-        Parameters
-        ----------
-        names : one or several names that laws know, or functions of a law; None for those of the summary.
-
-        Returns
-        -------
-        Estimates
-
-        Raises
-        ------
-        OptionError, NeedsData
-        """
-        if names is None:
-            return self.estimates
-        named = self._values(listed(names))
-        return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
-
-    def _values(self, names: Sequence[Any], draws: int = DRAWS) -> dict[str, float]:
-        law = self._averaged()
-        if isinstance(law, JointLaw):
-            return law.functionals(names, draws)
-        return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
-
-    def _averaged(self) -> Law | JointLaw:
+    def _whole_law(self) -> Law | JointLaw:
         """The law of a row drawn at random; of many rows, that of every k-th."""
         if not self.flow.covariates:
             return self.distribution()
@@ -411,7 +378,7 @@ class TrainedFlowResults(Estimated):
         ------
         OptionError, NeedsData
         """
-        return resampling_spread(self, reps, self._standard_names() if names is None else listed(names), seed)
+        return resampling_spread(self, reps, self.standard_names if names is None else listed(names), seed)
 
     def training_rows(self) -> Rows:
         """The rows of the fit as the flow is trained on them: outcomes on the line, covariates without constant, weights."""
@@ -487,9 +454,6 @@ class TrainedFlowResults(Estimated):
         """
         options = {"seed": seed, "design": None, "law": None, "n_jobs": n_jobs, "progress": progress}
         return self_check(refitting_trained(self), reps, **options)
-
-    def _standard_names(self) -> Sequence[Any]:
-        return FUNCTIONALS if self.flow.outcomes == 1 else joint_functionals(self.facts.outcomes)
 
     # ---- pictures ------------------------------------------------------------------------------------------------------
 

@@ -18,15 +18,13 @@ from scipy.spatial import cKDTree
 
 from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.functionals import functional_name, listed
-from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
+from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw
 from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
-from disteconometrics.estimators.flow_density import FUNCTIONALS
+from disteconometrics.estimators.law_without_errors import LawWithoutErrors
 from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
 from disteconometrics.report.archive import write_archive
@@ -255,7 +253,7 @@ def _checks(net: Pushforward, rest: Array, held: Array, rng: np.random.Generator
 
 
 @dataclass(frozen=True, eq=False)
-class TransportDensityResults(Estimated):
+class TransportDensityResults(LawWithoutErrors):
     """A law by transport: draws, distribution function, quantiles, functionals; how the map was found and how near it comes.
 
     Examples
@@ -307,31 +305,8 @@ class TransportDensityResults(Estimated):
         """Rows used."""
         return float(self.facts.rows)
 
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Functionals of the law, without standard errors."""
-        named = self.facts.functionals or self._values(
-            list(FUNCTIONALS) if len(self.facts.outcomes) == 1 else joint_functionals(self.facts.outcomes)
-        )
-        return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
-
-    def functionals(self, names: Any = None) -> Estimates:
-        """Functionals of the law by name, without standard errors; None for those of the summary.
-
-        Raises
-        ------
-        OptionError
-        """
-        if names is None:
-            return self.estimates
-        named = self._values(listed(names))
-        return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
-
-    def _values(self, names: list[Any]) -> dict[str, float]:
-        law = self._law
-        if isinstance(law, JointLaw):
-            return law.functionals(names)
-        return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
+    def _whole_law(self) -> Law | JointLaw:
+        return self._law
 
     def plot(self, **options: Any) -> Any:
         """Draw the learned distribution against the data: quantiles of one outcome, draws of two; see `plots.qq`, `samples`.

@@ -344,7 +344,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     if Y.shape[1] > 2:
         raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")
     y = Y[:, 0]
-    law = result._averaged()
+    law = result._whole_law()
     low, high = law.quantile([0.001, 0.999])
     low, high = min(low, float(np.quantile(y, 0.002))), max(high, float(np.quantile(y, 0.998)))
     grid = np.linspace(low, high, 300)
