@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,9 @@ def _precision(how: Trainer) -> torch.dtype:
 
 
 def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
-    """Standardised outcomes, covariates and weights on the device, in the trainer's precision."""
-    w = np.ones(len(rows.Y)) if rows.weights is None else rows.weights
-    arrays = ((rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale, w)
+    """Standardised outcomes, covariates and weights, if there are, on the device, in the trainer's precision."""
+    arrays = [(rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale]
+    arrays += [] if rows.weights is None else [rows.weights]
     return [torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=_precision(how)) for a in arrays]
 
 
@@ -48,9 +48,9 @@ def _fresh(flow: FittedFlow, blocks: Iterator[Rows], size: int, how: Trainer) ->
             yield tuple(t[i : i + size] for t in tensors)
 
 
-def _mean_loss(logpdf: Tensor, w: Tensor) -> Tensor:
-    """Weighted mean of the negative log density."""
-    return -(w * logpdf).sum() / w.sum()
+def _mean_loss(logpdf: Tensor, w: Tensor | None = None) -> Tensor:
+    """Mean of the negative log density, weighted where there are weights."""
+    return -logpdf.mean() if w is None else -(w * logpdf).sum() / w.sum()
 
 
 def train_flow(
@@ -97,7 +97,7 @@ def train_flow(
         module = flow.fresh().to(device=how.device, dtype=_precision(how))
         order = torch.Generator().manual_seed(seed)
 
-        def loss(y: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        def loss(y: Tensor, x: Tensor, w: Tensor | None = None) -> Tensor:
             return _mean_loss(module(y, x), w)
 
         judge: Any = None
@@ -164,7 +164,7 @@ def train_many(
             total: Tensor = each(stacked, w.T, y, x).sum()
             return total
 
-        y, x, _ = _tensors(flow, rows, how)
+        y, x = _tensors(flow, replace(rows, weights=None), how)
         w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=_precision(how))
         source = batches([y, x, w], how.batch, torch.Generator().manual_seed(seed))
         train(stacked, loss, source, how, progress=progress, title="bootstrap")

@@ -229,9 +229,9 @@ def batches(tensors: Sequence[Tensor], size: int | None, rng: torch.Generator) -
             yield tuple(tensors)
     while True:
         order = torch.randperm(n, generator=rng).to(tensors[0].device)
+        mixed = [t[order] for t in tensors]  # once an epoch, so that a batch is a slice
         for i in range(0, n - size + 1, size):
-            rows = order[i : i + size]
-            yield tuple(t[rows] for t in tensors)
+            yield tuple(t[i : i + size] for t in mixed)
 
 
 def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
