@@ -28,8 +28,9 @@ table = bimodal(np.random.default_rng(0), n=2_000)
 # loss falls without end: after 300 steps the "density" has a mass far above one.
 
 # %%
-torch.manual_seed(0)
-net = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
 y = torch.tensor(table["y"], dtype=torch.float32)[:, None]
 optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
 for step in range(301):
@@ -99,7 +100,7 @@ ax = de.plots.samples(planar.distribution(), rows)
 # What the flow does to a square grid of noise:
 
 # %%
-ax = de.plots.deformation(planar.distribution())
+ax = de.plots.deformation(planar.distribution(), lines=7, reach=2.0)
 
 # %% [markdown]
 # ## A joint density, trained in the open
