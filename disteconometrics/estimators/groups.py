@@ -16,7 +16,7 @@ from disteconometrics.data.outcomes import build_joint, read_outcomes
 from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
 from disteconometrics.inference.two_samples import Sample
 
-__all__ = ["Groups", "read_groups"]
+__all__ = ["Groups", "check_squares", "read_groups"]
 
 Array = NDArray[np.float64]
 
@@ -52,6 +52,22 @@ def _parts(formula: str) -> tuple[tuple[str, ...], str]:
     return tuple(outcomes), group.id
 
 
+def check_squares(column: Array, name: str) -> None:
+    """Refuse an outcome whose squares leave the range of numbers.
+
+    Raises
+    ------
+    DataError
+
+    Examples
+    --------
+    >>> check_squares(np.array([1.0, -2.0]), "y")
+    """
+    largest = float(np.abs(column).max(initial=0.0))
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
+
+
 def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
     """Read the samples that a specification compares: its ``formula``, ``scale``, ``weights`` and ``weight_type``.
 
@@ -71,9 +87,7 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
     joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=model.weights, weight_type=model.weight_type)
     Y = joint.Y
     for name, column in zip(outcomes, Y.T, strict=True):
-        largest = float(np.abs(column).max(initial=0.0))
-        if largest > LARGEST or 0 < largest < 1 / LARGEST:
-            raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
+        check_squares(column, name)
     first, at = joint.first, joint.at
     if model.scale is not None:
         Y = Y / _pooled(Y, outcomes)

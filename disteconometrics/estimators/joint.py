@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import special
 
 from disteconometrics.data.design import RowCount, build_design
 from disteconometrics.data.outcome import Outcome
@@ -384,8 +385,7 @@ def fit_product(model: FlowDensity, data: Any, cov: Any, seed: Any) -> Any:
             "weight": weights[ranked],
         }
     )
-    density = np.exp(left_out - left_out.max(axis=0))
-    pooled = np.log(weights @ density) + left_out.max(axis=0)
+    pooled = np.asarray(special.logsumexp(left_out, axis=0, b=weights[:, None]))
     rival = rival_of(model, data, np.arange(len(pooled)), pooled, rows, seed) if cov is None else None
     if rival is not None and rival.wins:
         return rival.fitted(data, seed)

@@ -405,11 +405,12 @@ class TrainedFlowResults(LawWithoutErrors):
     def held_out(self, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
         """Transforms and scores of rows of the fit by the flow trained on others; joint outcomes have no CRPS."""
         flow, design = self.refitted(train, seed), self._need_rows()
-        X = design.covariates[test] if flow.covariates else np.zeros((1, 0))
-        if flow.outcomes == 1:
-            return HeldOut.of(_scalar_law(flow, X, self.model.domain, not flow.covariates), design.Y[test, 0])
-        law = FlowJointLaw(flow, self.facts.outcomes, X, not flow.covariates)
-        return HeldOut(BASES[flow.base].cdf(law.noise(design.Y[test])), law.logpdf(design.Y[test]), None)
+        single = not flow.covariates
+        law = replace(self, flow=flow)._law(np.zeros((1, 0)) if single else design.covariates[test], single)
+        if isinstance(law, FlowJointLaw):
+            return HeldOut(BASES[flow.base].cdf(law.noise(design.Y[test])), law.logpdf(design.Y[test]), None)
+        assert isinstance(law, Law)
+        return HeldOut.of(law, design.Y[test, 0])
 
     def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
         """Probability transforms and scores of rows that the flow has not seen, trained anew fold by fold.

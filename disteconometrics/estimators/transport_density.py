@@ -22,11 +22,12 @@ from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw
 from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
+from disteconometrics.estimators.groups import check_squares
 from disteconometrics.estimators.law_without_errors import LawWithoutErrors
 from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
+from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 from disteconometrics.transport import discrete, one_dim
@@ -42,7 +43,6 @@ Array = NDArray[np.float64]
 FRESH = 512  # draws in a step where the trainer leaves it open
 FIRST = 100_000  # rows of a sampler by which outcomes are standardised, or that are the law on the line
 HELD = 0.2  # share of the rows kept from the training of a net
-LARGEST = 1e150  # of an outcome
 COMPARED = 1_000  # rows in exact distances of joint outcomes
 SEEN = 20250101  # seed of the draws behind a law's quantiles
 
@@ -175,9 +175,7 @@ def _check(model: TransportDensity, design: JointDesign) -> None:
     if Y.shape[1] > 1 and isinstance(model.loss, Sorted):
         raise OptionError("Sorted() matches samples on the line; for several outcomes use de.Sliced() or de.Sinkhorn(blur=…).")
     for name, column in zip(design.spec.outcomes, Y.T, strict=True):
-        largest = float(np.abs(column).max())
-        if largest > LARGEST or 0 < largest < 1 / LARGEST:
-            raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
+        check_squares(column, name)
         if not float(np.ptp(column)) > 0:
             raise OutcomeError(f"The outcome {name!r} has no variation; its law is a point.")
 
@@ -202,7 +200,7 @@ def _trained(
     recipe = model.map if isinstance(model.map, MLP) else MLP(64, 64, 64)
     given: Loss = model.loss if isinstance(model.loss, Loss) else (Sorted() if d == 1 else Sliced())
     how = model.train if isinstance(model.train, Trainer) else AdamW(lr=3e-3, steps=2_000, batch=FRESH, weight_decay=0.0)
-    if isinstance(how, LBFGS) or (blocks is not None and how.validation):
+    if blocks is not None and how.validation:
         raise OptionError("A sampler gives fresh rows at every step: train without validation.")
     location, scale = Y.mean(axis=0), Y.std(axis=0)
     place = np.random.default_rng(order).permutation(len(Y))

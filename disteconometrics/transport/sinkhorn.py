@@ -16,7 +16,7 @@ doi:10.3390/a14050143.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
@@ -253,35 +253,30 @@ def _diameter(x: Array, y: Array) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Samples that were checked, moved to their centre and divided by a power of two."""
+    """Samples that were checked, as given (n, d) and (m, d), and moved to their centre and divided by a power of two."""
 
+    given: tuple[Array, Array]
     x: Array
     y: Array
     a: Array
     b: Array
     p: int
     blur: float
-    centre: Array
     scale: float
     tolerance: float
     most: int
 
-    def restored(self, t: Entropic, x: Array, y: Array) -> Entropic:
-        """In units of the values."""
+    def restored(self, t: Entropic, first: int, second: int) -> Entropic:
+        """A solution in units of the values, of the samples at these places of those given."""
         unit = self.scale**self.p
         f, g = t.potentials
-        return Entropic(
-            x,
-            y,
-            t.p,
-            t.blur * self.scale,
-            t.wx,
-            t.wy,
-            t.cost * unit,
-            (f * unit, g * unit),
-            t.marginal_error,
-            t.iterations,
-            t.converged,
+        return replace(
+            t,
+            x=self.given[first],
+            y=self.given[second],
+            blur=t.blur * self.scale,
+            cost=t.cost * unit,
+            potentials=(f * unit, g * unit),
         )
 
 
@@ -291,17 +286,15 @@ def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, i
     x, y = points(x, "x"), points(y, "y")
     if x.shape[1] != y.shape[1]:
         raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension.")
-    for value, name, low in ((blur, "blur", 0.0), (tolerance, "tolerance", 0.0)):
-        bad = isinstance(value, bool) or not isinstance(value, Real) or not low < float(value) < np.inf
+    for value, name in ((blur, "blur"), (tolerance, "tolerance")):
+        bad = isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf
         if bad and not (value is None and name == "blur"):
             raise OptionError(
                 f"{name}={value!r}: give a positive number{', a length in units of the values' * (name == 'blur')}."
             )
     if isinstance(iterations, bool) or not isinstance(iterations, Integral) or iterations < 1:
         raise OptionError(f"iterations={iterations!r}: give a whole number of at least 1.")
-    a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
-    a = np.full(len(x), 1 / len(x)) if a is None else a
-    b = np.full(len(y), 1 / len(y)) if b is None else b
+    given, (a, b) = (x, y), (_positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy"))
     centre = x.mean(axis=0)
     size = max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max()))
     scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
@@ -309,7 +302,14 @@ def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, i
     if blur is None:
         spread = np.sqrt(np.mean(np.concatenate([np.var(x, axis=0), np.var(y, axis=0)])))
         blur = BLUR * (float(spread) or 1.0) * scale
-    return _Problem(x, y, a, b, int(p), float(blur) / scale, centre, scale, float(tolerance), int(iterations))
+    return _Problem(given, x, y, a, b, int(p), float(blur) / scale, scale, float(tolerance), int(iterations))
+
+
+def _positive_masses(weights: Any, n: int, name: str) -> Array:
+    w = masses(weights, n, name)
+    if w is not None and (w <= 0).any():
+        raise DataError(f"{name} has {int((w <= 0).sum())} weights of zero; drop these rows first.")
+    return np.full(n, 1 / n) if w is None else w
 
 
 def _warn(error: float, tolerance: float, iterations: int) -> None:
@@ -365,10 +365,10 @@ def sinkhorn(
     (True, True)
     """
     q = _read(x, y, p, wx, wy, blur, tolerance, iterations)
-    t = _solve(q.x, q.y, q.p, q.blur, _positive(q.a, "wx"), _positive(q.b, "wy"), q.tolerance, q.most)
+    t = _solve(q.x, q.y, q.p, q.blur, q.a, q.b, q.tolerance, q.most)
     if not t.converged:
         _warn(t.marginal_error, q.tolerance, q.most)
-    return q.restored(t, points(x, "x"), points(y, "y"))
+    return q.restored(t, 0, 1)
 
 
 def sinkhorn_divergence(
@@ -411,19 +411,9 @@ def sinkhorn_divergence(
     4.0
     """
     q = _read(x, y, p, wx, wy, blur, tolerance, iterations)
-    a, b = _positive(q.a, "wx"), _positive(q.b, "wy")
-    both = _solve(q.x, q.y, q.p, q.blur, a, b, q.tolerance, q.most)
-    parts = (both, _own(q.x, q.p, q.blur, a, q.tolerance, q.most), _own(q.y, q.p, q.blur, b, q.tolerance, q.most))
+    both = _solve(q.x, q.y, q.p, q.blur, q.a, q.b, q.tolerance, q.most)
+    parts = (both, _own(q.x, q.p, q.blur, q.a, q.tolerance, q.most), _own(q.y, q.p, q.blur, q.b, q.tolerance, q.most))
     if not all(part.converged for part in parts):
         _warn(max(part.marginal_error for part in parts), q.tolerance, q.most)
     value = max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p  # below zero by rounding alone
-    own_x, own_y = points(x, "x"), points(y, "y")
-    pairs = ((own_x, own_y), (own_x, own_x), (own_y, own_y))
-    restored = tuple(q.restored(t, *pair) for t, pair in zip(parts, pairs, strict=True))
-    return Divergence(value, restored)  # type: ignore[arg-type]
-
-
-def _positive(w: Array, name: str) -> Array:
-    if (w <= 0).any():
-        raise DataError(f"{name} has {int((w <= 0).sum())} weights of zero; drop these rows first.")
-    return w
+    return Divergence(value, (q.restored(both, 0, 1), q.restored(parts[1], 0, 0), q.restored(parts[2], 1, 1)))
