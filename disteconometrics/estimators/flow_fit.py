@@ -24,7 +24,7 @@ from scipy import special
 from disteconometrics.likelihoods.monotone import BASES, Rows
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, Structure, Term, smooth_covariate
-from disteconometrics.optim.smoothing import DROPPED, Problem, Smooth, solve
+from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
 
 __all__ = [
     "STRUCTURES",
@@ -61,7 +61,10 @@ ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not l
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 DISTINCT = 6  # values from which on a covariate may bend
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
-POLISH = (0.3, 0.1, 0.03)  # multiples of all λ of a tensor that compete by leave-one-out
+WARMEST = 1e4  # λ with which a term that a simpler structure has dropped is tried again
+TRIAL, TRIAL_STEADY = 1e-6, 1e-2  # decrement per observation and change of log λ that do for a comparison
+TENSOR_STEADY, TENSOR_STEPS = 0.1, 15  # the same and Newton steps for a tensor, whose λ are polished afterwards
+POLISH, MOST_POLISH = 0.3, 4  # factor on λ of a tensor, and how often it is tried
 LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard normal
 
 
@@ -325,19 +328,41 @@ def _first_rows(structure: Structure, theta: Array) -> Array:
 def _fit(
     s: Sample, name: str, base: str, plan: Plan, prepared: Prepared, near: Fitted | None = None, fine: bool = True
 ) -> Fitted:
-    """Fit one structure with one base, from scratch or from the λ of the same structure on fewer rows."""
+    """Fit one structure with one base, from scratch or from what another fit with that base has in common with it."""
     centre, structure, _ = prepared
     problem = problem_of(prepared, base)
-    lam = np.ones(len(problem.penalties)) if near is None else near.smooth.lam
+    lam, theta = np.ones(len(problem.penalties)), None
+    if near is not None:
+        known = {k.name: value for k, value in zip(near.problem.penalties, near.smooth.lam, strict=True)}
+        lam = np.array([min(known.get(k.name, 1.0), WARMEST) for k in problem.penalties])
+        theta = _carried(near, structure, problem.start)
     G = _first_rows(structure, problem.start)
-    tensor = name == "tensor"
-    smooth = solve(problem, lam, G=G, maxiter=30 if tensor else 200)
+    steady, steps = (TENSOR_STEADY, TENSOR_STEPS) if name == "tensor" else (TRIAL_STEADY, 200)
+    smooth = solve(problem, lam, theta=theta, G=G, steady=steady, last=TRIAL, maxiter=steps)
     fitted = Fitted(centre, name, structure, base, smooth, problem, s)
-    if tensor and fine:
+    if name == "tensor" and fine:
         fitted = _polished(fitted)
-    if plan.roughness != 1.0:
-        fitted = rougher(fitted, plan.roughness)
-    return fitted
+    return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
+
+
+def _settled(fitted: Fitted, plan: Plan) -> Fitted:
+    """The flow with its λ at their fixed point; those of a tensor, found by leave-one-out, stay."""
+    if fitted.name == "tensor":
+        return fitted
+    f = fitted.smooth
+    fitted = replace(fitted, smooth=solve(fitted.problem, f.lam, theta=f.theta, G=f.G))
+    return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
+
+
+def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
+    """The coefficients of another fit for the terms that both have, in the same width; None where the baselines differ."""
+    if len(near.structure.baseline.T) != len(structure.baseline.T):
+        return None
+    theta, have = start.copy(), dict(zip(near.structure.terms, near.structure.slices, strict=True))
+    for term, at in zip(structure.terms, structure.slices, strict=True):
+        if term in have and have[term].stop - have[term].start == at.stop - at.start:
+            theta[at] = near.smooth.theta[have[term]]
+    return theta
 
 
 def prepared_again(s: Sample, centre: Centre, structure: Structure) -> Prepared:
@@ -346,33 +371,32 @@ def prepared_again(s: Sample, centre: Centre, structure: Structure) -> Prepared:
     return Prepared(centre, structure, Rows(*structure.arrays(r, s.X), s.weights))
 
 
-def rougher(fitted: Fitted, factor: float) -> Fitted:
-    """The same flow with every λ times a factor."""
+def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, last: float = LAST) -> Fitted:
+    """The same flow with every λ, or some of them, times a factor."""
     f = fitted.smooth
-    lam = np.where(f.lam < DROPPED, f.lam * factor, f.lam)
-    return replace(fitted, smooth=solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False))
+    lam = f.lam.copy()
+    chosen = np.arange(len(lam)) if which is None else np.asarray(which)
+    lam[chosen] = np.where(lam[chosen] < DROPPED, lam[chosen] * factor, lam[chosen])
+    return replace(fitted, smooth=solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False, last=last))
 
 
 def _polished(fitted: Fitted) -> Fitted:
-    """Multiples of all λ, then of those of the tensor, that raise the leave-one-out score."""
+    """Lower all λ, then those of the tensor one by one, as long as that raises the leave-one-out score."""
 
     def score(f: Fitted) -> float:
         w = f.sample.weights
         return float(f.loo.sum() if w is None else w @ f.loo)
 
-    best = fitted
-    tried = [rougher(fitted, c) for c in POLISH]
-    for other in tried:
-        best = other if score(other) > score(best) else best
-    for i, k in enumerate(best.problem.penalties):
-        if not k.name.startswith("shape_smooth"):
-            continue
-        lam = best.smooth.lam.copy()
-        lam[i] *= 0.3
-        f = solve(best.problem, lam, theta=best.smooth.theta, G=best.smooth.G, select=False)
-        other = replace(best, smooth=f)
-        best = other if score(other) > score(best) else best
-    return best
+    best, now = fitted, score(fitted)
+    of_tensor = [[i] for i, k in enumerate(fitted.problem.penalties) if k.name.startswith("shape_smooth")]
+    for which in (None, *of_tensor):
+        for _ in range(MOST_POLISH):
+            other = rougher(best, POLISH, which, TRIAL)
+            new = score(other)
+            if new <= now:
+                break
+            best, now = other, new
+    return rougher(best, 1.0)
 
 
 def _pruned(fitted: Fitted) -> Fitted:
@@ -434,12 +458,15 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
     fits: dict[tuple[str, str], Fitted] = {}
     trials: dict[tuple[str, str], Trial] = {}
     prepared: dict[str, Prepared] = {}
+    latest: dict[str, tuple[str, str]] = {}
 
     def run(name: str, base: str) -> None:
         if name not in prepared:
             prepared[name] = _prepare(s, name, plan)
         if (name, base) not in fits:
-            fits[name, base] = _fit(s, name, base, plan, prepared[name])
+            near = fits.get(latest.get(base, ("", "")))
+            fits[name, base] = _fit(s, name, base, plan, prepared[name], near)
+            latest[base] = name, base
             trials[name, base] = fits[name, base].trial()
 
     for name in _names(s, plan):
@@ -451,11 +478,13 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
         run(best.name, base)
     best = _chosen(list(trials.values()), s)
     if plan.structure == "auto" and 0 < s.X.shape[1] <= 2 and any(c.knots is not None for c in _covariates(s, 8)):
-        coarse = _fit(s, "tensor", best.base, plan, _prepare(s, "tensor", plan, fine=False), fine=False).trial()
+        coarse = _fit(
+            s, "tensor", best.base, plan, _prepare(s, "tensor", plan, fine=False), fits[best.name, best.base], fine=False
+        ).trial()
         if coarse.score - best.score > CLEAR * _error(coarse, best, s):  # a fine one is worth its time
             run("tensor", best.base)
             best = _chosen(list(trials.values()), s)
-    return fits[best.name, best.base], tuple(trials.values())
+    return _settled(fits[best.name, best.base], plan), tuple(trials.values())
 
 
 def fit_flow(s: Sample, plan: Plan) -> Fitted:
@@ -478,4 +507,5 @@ def fit_flow(s: Sample, plan: Plan) -> Fitted:
     found, trials = _search(part, plan)
     found = _pruned(found)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
-    return replace(_fit(s, found.name, found.base, plan, prepared, near=found), trials=trials)
+    fitted = _settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan)
+    return replace(fitted, trials=trials)

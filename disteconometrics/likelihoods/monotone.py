@@ -82,23 +82,27 @@ def loglik(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> float:
     return float(terms.sum() if rows.weights is None else rows.weights @ terms)
 
 
-def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> Pass:
-    """Log-likelihood, score and information at z = Aθ and slope = Dθ."""
+def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | None = None, *, exact: bool = True) -> Pass:
+    """Log-likelihood, score and information at z = Aθ and slope = Dθ.
+
+    With ``dual`` (n,), near 1/slope, the information has dual/slope in place of 1/slope², for primal-dual steps; where it need
+    not be exact its products are summed in single precision, in half the time.
+    """
     w = rows.weights
     g, v = base.first(z), 1 / slope
-    u, s = np.sqrt(base.second(z)), v
+    u, s = np.sqrt(base.second(z)), v if dual is None else np.sqrt(v * dual)
     if w is not None:
         g, root = w * g, np.sqrt(w)
         u, s, v = u * root, v * root, v * w
     score = v @ rows.D - g @ rows.A
     p = rows.A.shape[1]
     H = np.zeros((p, p))
-    M = np.empty((2 * min(len(z), CHUNK), p))
+    M = np.empty((2 * min(len(z), CHUNK), p), np.float64 if exact else np.float32)
     for i in range(0, len(z), CHUNK):
         c = slice(i, i + CHUNK)
         m = len(z[c])
-        np.multiply(rows.A[c], u[c, None], out=M[:m])
-        np.multiply(rows.D[c], s[c, None], out=M[m : 2 * m])
+        np.multiply(rows.A[c], u[c, None], out=M[:m], casting="same_kind")
+        np.multiply(rows.D[c], s[c, None], out=M[m : 2 * m], casting="same_kind")
         H += M[: 2 * m].T @ M[: 2 * m]
     return Pass(loglik(rows, base, z, slope), score, H)
 

@@ -37,12 +37,18 @@ MOST_PATTERNS = 50  # of the columns of one formula term, beyond which they are 
 
 
 class Penalty(NamedTuple):
-    """½ λ θ'Sθ on the coefficients ``at``: ``S`` (m, m) of the given rank."""
+    """½ λ θ'Sθ on the coefficients ``at``: ``S`` (m, m) and its eigenvalues (m,) in a basis common to the penalties there."""
 
     name: str
     at: slice
     S: Array
-    rank: int
+    spectrum: Array
+
+
+def _penalty(name: str, at: slice, S: Array, null: int = 0) -> Penalty:
+    """A penalty alone on its coefficients; ``null`` of its eigenvalues are zero."""
+    values = np.linalg.eigvalsh(S)
+    return Penalty(name, at, S, np.concatenate([np.zeros(null), values[null:]]))
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,12 @@ class Covariate:
         return np.asarray(b_splines(x, self.knots, 2) @ self.bending - self.centre)
 
     @cached_property
-    def roughness(self) -> tuple[Array, int]:
-        """Second differences of the B-spline coefficients as a quadratic form, scaled to mean eigenvalue one, and its rank."""
+    def roughness(self) -> Array:
+        """Second differences of the B-spline coefficients as a quadratic form, scaled to mean eigenvalue one."""
         assert self.knots is not None
         d = difference(len(self.at_coefficients), 2) @ self.bending
         S = d.T @ d
-        return S * (len(S) / np.trace(S)), len(S)
+        return np.asarray(S * (len(S) / np.trace(S)))
 
 
 def complement(columns: Array) -> Array:
@@ -260,26 +266,26 @@ class Structure:
             if term.kind == "baseline":
                 if not self.affine:
                     d = difference(self.basis.size, order)
-                    out.append(Penalty(name, slice(1, at.stop), d.T @ d, len(d)))
+                    out.append(_penalty(name, slice(1, at.stop), d.T @ d, order))
                 continue
             if term.kind == "linear":
                 continue
             if term.kind == "scale":
-                out.append(Penalty(name, at, np.eye(1), 1))
+                out.append(_penalty(name, at, np.eye(1)))
                 continue
             d = difference(len(self.coarse) - 1, 1) @ complement(np.ones((len(self.coarse) - 1, 1)))
             rough = d.T @ d
             if term.kind == "shape":
-                out.append(Penalty(name, at, rough, len(rough)))
+                out.append(_penalty(name, at, rough))
                 continue
-            S, rank = self.covariates[term.covariate].roughness
+            S = self.covariates[term.covariate].roughness
             if term.kind == "shape_smooth":
-                out.append(Penalty(name, at, np.asarray(np.kron(S, np.eye(len(rough))), dtype=np.float64), rank * len(rough)))
-                out.append(
-                    Penalty(name + "_y", at, np.asarray(np.kron(np.eye(rank), rough), dtype=np.float64), rank * len(rough))
-                )
+                k, m = len(S), len(rough)
+                values = np.repeat(np.linalg.eigvalsh(S), m), np.tile(np.linalg.eigvalsh(rough), k)
+                out.append(Penalty(name, at, np.asarray(np.kron(S, np.eye(m))), values[0]))
+                out.append(Penalty(name + "_y", at, np.asarray(np.kron(np.eye(k), rough)), values[1]))
             else:
-                out.append(Penalty(name, at, S, rank))
+                out.append(_penalty(name, at, S))
         return tuple(out)
 
     # ---- monotonicity over the box -------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 The problem is min f(θ) = Σ w·(ρ(a'θ) − log d'θ) + ½ Σ_k λ_k θ'S_kθ over Gθ > 0, convex for given λ.  Three loops run at once:
 
-1. Newton's method with a logarithmic barrier for Gθ > 0 whose weight falls to that of a small part of one observation;
+1. Newton's method with a logarithmic barrier for Gθ > 0 whose weight falls to that of a small part of one observation; far from
+   the optimum its steps are primal-dual with Mehrotra's corrector, for the barrier and for the logarithms of the slopes alike;
 2. Fellner and Schall's update of the λ, whose fixed point maximises the Laplace approximation of the marginal likelihood (the
    penalty read as a normal prior), sped up by a secant step per λ; a λ at its ceiling has dropped its term;
 3. cutting planes: an oracle names rows g with g'θ ≤ 0, which join G.  The iterate is first drawn towards a point that satisfies
@@ -13,30 +14,36 @@ References
 Wood, Fasiolo (2017), A generalized Fellner-Schall method for smoothing parameter optimization, Biometrics 73,
 doi:10.1111/biom.12666.
 Boyd, Vandenberghe (2004), Convex optimization, Cambridge University Press.
+Mehrotra (1992), On the implementation of a primal-dual interior point method, SIAM J. Optimization 2, doi:10.1137/0802028.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
+from scipy.linalg import lapack, solve_triangular
 
 from disteconometrics.errors import DataError
 from disteconometrics.likelihoods.monotone import BaseLaw, Pass, Rows, evaluate, left_out, loglik
 from disteconometrics.likelihoods.structure import Penalty
 
-__all__ = ["DROPPED", "Problem", "Smooth", "solve"]
+__all__ = ["DROPPED", "LAST", "Problem", "Smooth", "solve"]
 
 Array = NDArray[np.float64]
 
 SMALLEST, DROPPED = 1e-7, 1e8  # range of the λ
 BARRIER = 0.1  # weight of the barrier per slope function at the end, in observations
-STEADY = 3e-3  # largest change of a log λ, weighted with its effective parameters, at convergence
+STEADY = 1e-5  # largest weighted change of a log λ at convergence
 DECREMENT = 1e-10  # squared Newton decrement per observation from which on the λ stay …
 LAST = 1e-17  # … and at convergence, which is a step or two later
+NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
+FASTEST = 4.0  # secant step over plain step at most
+CYCLING, SETTLED = 15, 1e-4  # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
+MOST = 0.95  # share of the way to the border of the domain
 RIDGE = 1e-11  # of the mean information, so that the factor exists
 
 
@@ -91,6 +98,9 @@ class Smooth:
         return left_out(problem.rows, problem.base, self.z, self.slope, self.root)
 
 
+Forms: TypeAlias = "tuple[Array, Array, Array]"
+
+
 @dataclass(eq=False)
 class _Iterate:
     """Where the iterations are: coefficients and the three linear forms that must stay positive or be known."""
@@ -100,12 +110,25 @@ class _Iterate:
     slope: Array
     c: Array
 
-    def moved(self, t: float, delta: Array, forms: tuple[Array, Array, Array]) -> _Iterate:
+    def moved(self, t: float, delta: Array, forms: Forms) -> _Iterate:
         return _Iterate(self.theta + t * delta, self.z + t * forms[0], self.slope + t * forms[1], self.c + t * forms[2])
+
+    def room(self, forms: Forms) -> float:
+        """How often the step fits between the iterate and the border of the domain, at most once."""
+        worst = min(np.min(forms[1] / self.slope, initial=0.0), np.min(forms[2] / self.c, initial=0.0))
+        return 1.0 if worst > -MOST else -MOST / worst
 
 
 def solve(
-    problem: Problem, lam: Array, *, theta: Array | None = None, G: Array | None = None, select: bool = True, maxiter: int = 300
+    problem: Problem,
+    lam: Array,
+    *,
+    theta: Array | None = None,
+    G: Array | None = None,
+    select: bool = True,
+    steady: float = STEADY,
+    last: float = LAST,
+    maxiter: int = 300,
 ) -> Smooth:
     """Minimise, updating the λ unless ``select`` is false.
 
@@ -116,6 +139,8 @@ def solve(
     theta : (p,) float64 array or None, where to start.
     G : (q, p) float64 array or None, rows known to be needed.
     select : bool.
+    steady : float, largest change of a log λ, weighted with its effective parameters, at convergence.
+    last : float, squared Newton decrement per observation at convergence.
     maxiter : int, Newton steps at most.
 
     Returns
@@ -128,7 +153,7 @@ def solve(
     steps, state = 0, None
     while True:
         theta = _inside(theta, problem.start, G)
-        found, state = _newton(problem, lam, theta, G, select, maxiter - steps, state)
+        found, state = _newton(problem, lam, theta, G, steady if select else None, last, maxiter - steps, state)
         steps += found.steps
         rows = problem.cuts(found.theta)
         if not len(rows) or steps >= maxiter:
@@ -149,40 +174,111 @@ def _inside(theta: Array, start: Array, G: Array) -> Array:
 
 
 def _newton(
-    problem: Problem, lam: Array, theta: Array, G: Array, select: bool, maxiter: int, state: _Secant | None
+    problem: Problem,
+    lam: Array,
+    theta: Array,
+    G: Array,
+    tolerance: float | None,
+    last: float,
+    maxiter: int,
+    state: _Secant | None,
 ) -> tuple[Smooth, _Secant]:
     rows, base, n = problem.rows, problem.base, problem.observations
     at = _Iterate(theta, rows.A @ theta, rows.D @ theta, G @ theta)
     state = _Secant(len(lam)) if state is None else state
-    S, steady, converged = problem.penalty(lam), not select, False
-    last = BARRIER * problem.functions / max(len(G), 1)
-    mu = max(last, 0.01 * n / len(G)) if select and len(G) else last
-    steps = extra = 0
+    S, steady, converged = problem.penalty(lam), tolerance is None, False
+    least = BARRIER * problem.functions / max(len(G), 1)
+    mu = max(least, 0.01 * n / len(G)) if tolerance is not None and theta is problem.start and len(G) else least
+    steps, extra, waited, near, exact, duals = 0, 0, 0, False, False, _duals(at, mu)
     for _ in range(max(maxiter, 1)):
         steps += 1
-        p = evaluate(rows, base, at.z, at.slope)
-        L, gradient = _system(p, S, at, G, mu)
+        exact = exact or near
+        p = evaluate(rows, base, at.z, at.slope, duals[0], exact=exact)
+        try:
+            L, gradient = _system(p, S, at, G, mu, duals[1], exact)
+        except np.linalg.LinAlgError:  # single precision does not do here
+            exact = True
+            p = evaluate(rows, base, at.z, at.slope, duals[0])
+            L, gradient = _system(p, S, at, G, mu, duals[1], exact)
         half = solve_triangular(L, gradient, lower=True)
         decrement = float(half @ half)
-        converged = converged or (mu == last and steady and decrement < DECREMENT * n)
-        if converged and (decrement < LAST * n or extra == 3):
+        converged = converged or (near and mu == least and steady and decrement < max(DECREMENT, last) * n)
+        if converged and (decrement < last * n or extra == 3):
             break
         extra += converged
         delta = -solve_triangular(L, half, lower=True, trans=1)
-        at, t = _search(problem, S, at, delta, (rows.A @ delta, rows.D @ delta, G @ delta), mu, decrement, p.loglik)
-        mu = max(0.1 * mu, last) if t > 0.5 else mu
-        if select and not converged and decrement < 1 + 0.1 * np.sqrt(n):
-            lam, steady = state.update(problem.penalties, lam, at.theta, L)
+        forms = (rows.A @ delta, rows.D @ delta, G @ delta)
+        delta, forms, second = _corrected(problem, at, G, mu, duals, L, gradient, delta, forms)
+        new, t = _search(problem, S, at, delta, forms, mu, float(-gradient @ delta), p.loglik)
+        near = decrement < NEAR * n
+        duals = _duals(new, mu) if near else _moved(duals, at, mu, forms, second)
+        at = new
+        mu = max(0.1 * mu, least) if t > 0.5 else mu
+        waited += 1
+        early = state.updates < CYCLING and decrement < 1 + 0.1 * np.sqrt(n)
+        if tolerance is not None and not steady and (early or (decrement < SETTLED and waited > 1)):
+            waited = 0
+            lam, change = state.update(problem.penalties, lam, at.theta, L)
+            steady = change < tolerance and decrement < 0.01 * tolerance
             S = problem.penalty(lam)
+    else:  # not converged: what is returned belongs to the last iterate all the same
+        p = evaluate(rows, base, at.z, at.slope)
+        L, _ = _system(p, S, at, G, mu, mu / at.c, True)
     root = solve_triangular(L, np.eye(len(theta)), lower=True, trans=1)
     effective = np.einsum("ij,ij->i", root @ root.T, p.information)
     out = Smooth(at.theta, lam, p.loglik, p.information, S, root, G, at.z, at.slope, effective, steps, converged)
     return out, state
 
 
-def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float) -> tuple[Array, Array]:
+def _duals(at: _Iterate, mu: float) -> tuple[Array, Array]:
+    """Dual variables of the slopes and of the constraints where each product with its own is exactly 1 and μ."""
+    return 1 / at.slope, mu / at.c
+
+
+def _changes(duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]) -> list[Array]:
+    """Changes of the duals that, with the step, bring the products to 1 and μ, less what the step itself adds in second order."""
+    pairs = zip(duals, (at.slope, at.c), (1.0, mu), forms[1:], second, strict=True)
+    return [(target - more) / s - v - v * ds / s for v, s, target, ds, more in pairs]
+
+
+def _moved(duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The duals after a step, as far as they stay positive."""
+    out = []
+    for v, dv in zip(duals, _changes(duals, at, mu, forms, second), strict=True):
+        worst = np.min(dv / v, initial=0.0)
+        out.append(v + (1.0 if worst > -MOST else -MOST / worst) * dv)
+    return out[0], out[1]
+
+
+def _corrected(
+    problem: Problem,
+    at: _Iterate,
+    G: Array,
+    mu: float,
+    duals: tuple[Array, Array],
+    L: Array,
+    gradient: Array,
+    delta: Array,
+    forms: Forms,
+) -> tuple[Array, Forms, tuple[Array, Array]]:
+    """A step cut short by the border, corrected for the products of its own changes if it then reaches further downhill."""
+    rows, room, none = problem.rows, at.room(forms), (np.zeros_like(at.slope), np.zeros_like(at.c))
+    if room == 1.0:
+        return delta, forms, none
+    slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(duals, at, mu, forms, none), strict=True))
+    w = slope if rows.weights is None else rows.weights * slope
+    half = solve_triangular(L, gradient + (w / at.slope) @ rows.D + (c / at.c) @ G, lower=True)
+    other = -solve_triangular(L, half, lower=True, trans=1)
+    reached = (rows.A @ other, rows.D @ other, G @ other)
+    if at.room(reached) > room and other @ gradient < 0.1 * (delta @ gradient):
+        return other, reached, (slope, c)
+    return delta, forms, none
+
+
+def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, exact: bool) -> tuple[Array, Array]:
     """Cholesky factor of the Hessian and the gradient."""
-    barrier = G * (np.sqrt(mu) / at.c)[:, None]
+    barrier = np.empty(G.shape, np.float64 if exact else np.float32)
+    np.multiply(G, np.sqrt(dual / at.c)[:, None], out=barrier, casting="same_kind")
     H = p.information + S + barrier.T @ barrier
     size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (mu / at.c)
     for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
@@ -190,7 +286,8 @@ def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float) -> tuple[Array
         try:
             return np.linalg.cholesky(H), gradient
         except np.linalg.LinAlgError:
-            continue
+            if not exact:
+                raise
     raise DataError("The information matrix of the flow is singular beyond repair; use fewer terms or rescale the covariates.")
 
 
@@ -199,7 +296,7 @@ def _search(
     S: Array,
     at: _Iterate,
     delta: Array,
-    forms: tuple[Array, Array, Array],
+    forms: Forms,
     mu: float,
     decrement: float,
     value: float,
@@ -210,8 +307,7 @@ def _search(
         return float(-likelihood + 0.5 * a.theta @ S @ a.theta - mu * np.log(a.c).sum())
 
     now = objective(at, value)
-    worst = min(np.min(forms[1] / at.slope, initial=0.0), np.min(forms[2] / at.c, initial=0.0))
-    t = 1.0 if worst > -0.95 else -0.95 / worst
+    t = at.room(forms)
     for _ in range(40):
         new = at.moved(t, delta, forms)
         if objective(new, loglik(problem.rows, problem.base, new.z, new.slope)) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
@@ -224,39 +320,35 @@ class _Secant:
     """Fellner and Schall's update of log λ with a secant step for each λ."""
 
     def __init__(self, count: int) -> None:
-        self.step, self.plain = np.zeros(count), np.zeros(count)
+        self.step, self.plain, self.updates = np.zeros(count), np.zeros(count), 0
 
-    def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, bool]:
-        """New λ, and whether they are steady."""
-        root = solve_triangular(L, np.eye(len(theta)), lower=True, trans=1)
+    def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, float]:
+        """New λ, and the largest change of a log λ, weighted with its effective parameters."""
+        lower = lapack.dpotri(L, lower=1)[0]
+        covariance = lower + np.tril(lower, -1).T
         traces = _prior_traces(penalties, lam)
         plain, effective = np.zeros(len(lam)), np.zeros(len(lam))
         for i, k in enumerate(penalties):
-            b, W = theta[k.at], root[k.at]
-            gain = max(traces[i] - float(np.einsum("ij,ij->", W, k.S @ W)), 1e-14)
+            b = theta[k.at]
+            gain = max(traces[i] - float(np.einsum("ij,ij->", covariance[k.at, k.at], k.S)), 1e-14)
             plain[i] = np.log(gain) - np.log(max(float(b @ k.S @ b), 1e-280))
             effective[i] = gain * lam[i]
         moved = plain - self.plain
         with np.errstate(divide="ignore", invalid="ignore"):
             secant = -plain * self.step / moved
+        self.updates += 1
         usable = (self.step != 0) & np.isfinite(secant) & (secant * plain > 0)
-        step = np.where(usable, np.sign(plain) * np.clip(np.abs(secant), 0.3 * np.abs(plain), 4 * np.abs(plain)), plain)
+        step = np.where(usable, np.sign(plain) * np.clip(np.abs(secant), 0.01 * np.abs(plain), FASTEST * np.abs(plain)), plain)
         step = np.clip(step, -4, 4)
         new = np.clip(lam * np.exp(step), SMALLEST, DROPPED)
         self.step, self.plain = np.log(new / lam), plain
-        return new, bool(np.max(np.abs(self.step) * np.minimum(effective, 1.0), initial=0.0) < STEADY)
+        return new, float(np.max(np.abs(self.step) * np.minimum(effective, 1.0), initial=0.0))
 
 
 def _prior_traces(penalties: Sequence[Penalty], lam: Array) -> Array:
     """tr(S_λ⁺ S_k) of every penalty, S_λ = Σ λS over those that share its coefficients."""
     out = np.zeros(len(lam))
     for i, k in enumerate(penalties):
-        same = [j for j, m in enumerate(penalties) if m.at == k.at]
-        if len(same) == 1:
-            out[i] = k.rank / lam[i]
-        elif i == same[0]:
-            values, vectors = np.linalg.eigh(sum(lam[j] * penalties[j].S for j in same))
-            W = vectors[:, values > values[-1] * 1e-12] / np.sqrt(values[values > values[-1] * 1e-12])
-            for j in same:
-                out[j] = float(np.einsum("ij,ij->", W, penalties[j].S @ W))
+        total = np.sum([lam[j] * m.spectrum for j, m in enumerate(penalties) if m.at == k.at], axis=0)
+        out[i] = (k.spectrum[total > 0] / total[total > 0]).sum()
     return out

@@ -3,6 +3,7 @@
     python tests/benchmarks/bench_tutorials.py              # everything, about half an hour
     python tests/benchmarks/bench_tutorials.py planar       # one task
     python tests/benchmarks/bench_tutorials.py all ours     # ours alone
+    python tests/benchmarks/bench_tutorials.py scalar       # monotone splines, one outcome after the other, against the same peers
     python tests/benchmarks/bench_tutorials.py bootstrap    # 50 draws at once against 50 fits
 
 Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is the held-out negative
@@ -241,6 +242,20 @@ TASKS: dict[str, tuple[Any, tuple[str, ...], int, Fit, str, Fit]] = {
 }
 
 
+def splines(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
+    """p(a)·p(b | a) by monotone splines, everything automatic."""
+    a, b = names
+    first, second = de.FlowDensity(f"{a} ~ 1").fit(table), de.FlowDensity(f"{b} ~ {a}").fit(table)
+    return lambda y: first.distribution().logpdf(y[:, 0]) + second.distribution({a: y[:, 0]}).logpdf(y[:, 1])
+
+
+SCALAR: dict[str, tuple[Any, tuple[str, ...], int, Fit, str, Fit]] = {
+    "b given a": (de.dgps.UniformNormal(), ("a", "b"), 2_000, splines, "normflows, 16 couplings", normflows_couplings),
+    "circles": (de.dgps.TwoCircles(), ("x1", "x2"), 1_000, splines, "pyro, coupling", pyro_transform("coupling", 5_001, 5e-3)),
+    "sine": (de.dgps.NoisySine(), ("x2", "x1"), 1_000, splines, "one planar layer", one_planar),
+}
+
+
 def truth(process: Any, table: Table) -> np.ndarray:
     return np.asarray(process.joint_logpdf(table) if hasattr(process, "joint_logpdf") else process.logpdf(table))
 
@@ -288,14 +303,16 @@ def main(which: str, side: str) -> None:
         bootstraps()
         return
     print(f"{'':24s} {'':24s} {'seconds':>8s} {'excess':>8s}  {'least – most':>18s} {'training rows':>14s}")
-    for task, (process, names, n, our_fit, peer, their_fit) in TASKS.items():
+    tasks, which = (SCALAR, "all") if which == "scalar" else (TASKS, which)
+    for task, (process, names, n, our_fit, peer, their_fit) in tasks.items():
         if which not in ("all", task.split(",")[0].split()[0], task):
             continue
         for name, fit in (("ours", our_fit), (peer, their_fit)):
             if side in ("both", "ours" if name == "ours" else "theirs"):
-                seconds, excess, least, most, inside = measure(process, names, n, fit)
+                seeds = range(6) if tasks is SCALAR and name == "ours" else SEEDS
+                seconds, excess, least, most, inside = measure(process, names, n, fit, tuple(seeds))
                 print(
-                    f"{task:24s} {name:24s} {seconds:8.2f} {excess:8.4f}  {least:8.4f} – {most:7.4f} {inside:14.4f}", flush=True
+                    f"{task:24s} {name:24s} {seconds:8.3f} {excess:8.4f}  {least:8.4f} – {most:7.4f} {inside:14.4f}", flush=True
                 )
 
 
