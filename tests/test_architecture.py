@@ -495,7 +495,7 @@ BETWEEN_ROOMS = {
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
     *(
         f"estimators.flow_fit.{name}"
-        for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "centre_of", "fit_flow", "knots_of")
+        for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")
     ),
     *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),
     *(

@@ -30,7 +30,6 @@ from disteconometrics.estimators.flow_fit import (
     Fitted,
     Plan,
     Sample,
-    centre_of,
     fit_flow,
     prepared_again,
     problem_of,
@@ -290,7 +289,7 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     if shared is not None:
         warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:
-        check_residual(centre_of(sample).scale, sample.y, outcome)
+        check_residual(sample.centre.scale, sample.y, outcome)
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
     structure = flow.structure if enough else "linear"
     fitted = fit_flow(sample, Plan(structure, model.base, flow.knots, flow.roughness))

@@ -34,7 +34,6 @@ __all__ = [
     "Prepared",
     "Sample",
     "Trial",
-    "centre_of",
     "fit_flow",
     "knots_of",
     "order_statistics",
@@ -90,6 +89,21 @@ class Sample:
     def copies(self) -> Array | None:
         """Weights that count rows, None for others: quantiles see them."""
         return self.weights if self.counts else None
+
+    @cached_property
+    def centre(self) -> Centre:
+        """Where the outcome is centred and in what it is measured."""
+        return centre_of(self)
+
+    @cached_property
+    def residuals(self) -> Array:
+        """The standardised outcome (n,)."""
+        return (self.y - self.centre.location(self.X)) / self.centre.scale
+
+    @cached_property
+    def measured(self) -> dict[int, tuple[Covariate, ...]]:
+        """Covariates by the most knots they may have, as they are asked for."""
+        return {}
 
     def take(self, rows: NDArray[np.intp]) -> Sample:
         """Some of the rows."""
@@ -255,6 +269,8 @@ def _patterns(X: Array, columns: tuple[int, ...]) -> Array:
 
 def _covariates(s: Sample, most: int) -> tuple[Covariate, ...]:
     """Measure the columns; those that are a term of their own and take enough values may bend."""
+    if most in s.measured:
+        return s.measured[most]
     alone = {g[0] for g in s.groups if len(g) == 1}
     out = []
     for j, x in enumerate(s.X.T):
@@ -264,7 +280,8 @@ def _covariates(s: Sample, most: int) -> tuple[Covariate, ...]:
             k = np.unique(quantiles(s, x, np.linspace(0, 1, min(most, len(distinct) - 1) - 1)))
             knots = k if len(k) >= 3 else None
         out.append(smooth_covariate(x, knots, s.weights))
-    return tuple(out)
+    s.measured[most] = tuple(out)
+    return s.measured[most]
 
 
 def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Structure:
@@ -292,8 +309,7 @@ class Prepared(NamedTuple):
 
 
 def _prepare(s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[Term, ...] | None = None) -> Prepared:
-    centre = centre_of(s)
-    r = (s.y - centre.location(s.X)) / centre.scale
+    centre, r = s.centre, s.residuals
     structure = _structure(s, r, name, plan, fine)
     if terms is not None:
         structure = replace(structure, terms=terms)

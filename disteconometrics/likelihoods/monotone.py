@@ -12,8 +12,9 @@ Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distrib
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -58,12 +59,18 @@ BASES = {
 }
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Rows:
     """Rows of the two linear forms: ``A`` and ``D`` (n, p), and weights (n,) or None, all float64."""
 
     A: Array
     D: Array
     weights: Array | None = None
+
+    @cached_property
+    def moments(self) -> Array:
+        """Σ w·aa' (p, p): what z contributes to the information under a normal base, whatever the coefficients."""
+        return _products([(self.A, None if self.weights is None else np.sqrt(self.weights))], np.float64)
 
 
 class Pass(NamedTuple):
@@ -82,6 +89,19 @@ def loglik(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> float:
     return float(terms.sum() if rows.weights is None else rows.weights @ terms)
 
 
+def _products(parts: Sequence[tuple[Array, Array | None]], dtype: type) -> Array:
+    """Sum of M'M over matrices M (n, p) with rows scaled by (n,), chunk by chunk in the precision given."""
+    n, p = parts[0][0].shape
+    H, M = np.zeros((p, p)), np.empty((len(parts) * min(n, CHUNK), p), dtype)
+    for i in range(0, n, CHUNK):
+        c = slice(i, i + CHUNK)
+        m = len(parts[0][0][c])
+        for j, (rows, scale) in enumerate(parts):
+            np.multiply(rows[c], 1.0 if scale is None else scale[c, None], out=M[j * m : (j + 1) * m], casting="same_kind")
+        H += M[: len(parts) * m].T @ M[: len(parts) * m]
+    return H
+
+
 def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | None = None, *, exact: bool = True) -> Pass:
     """Log-likelihood, score and information at z = Aθ and slope = Dθ.
 
@@ -89,21 +109,14 @@ def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | No
     not be exact its products are summed in single precision, in half the time.
     """
     w = rows.weights
-    g, v = base.first(z), 1 / slope
+    g, v, normal = base.first(z), 1 / slope, base.name == "normal"
     u, s = np.sqrt(base.second(z)), v if dual is None else np.sqrt(v * dual)
     if w is not None:
         g, root = w * g, np.sqrt(w)
         u, s, v = u * root, v * root, v * w
     score = v @ rows.D - g @ rows.A
-    p = rows.A.shape[1]
-    H = np.zeros((p, p))
-    M = np.empty((2 * min(len(z), CHUNK), p), np.float64 if exact else np.float32)
-    for i in range(0, len(z), CHUNK):
-        c = slice(i, i + CHUNK)
-        m = len(z[c])
-        np.multiply(rows.A[c], u[c, None], out=M[:m], casting="same_kind")
-        np.multiply(rows.D[c], s[c, None], out=M[m : 2 * m], casting="same_kind")
-        H += M[: 2 * m].T @ M[: 2 * m]
+    dtype = np.float64 if exact else np.float32
+    H = rows.moments + _products([(rows.D, s)], dtype) if normal else _products([(rows.A, u), (rows.D, s)], dtype)
     return Pass(loglik(rows, base, z, slope), score, H)
 
 

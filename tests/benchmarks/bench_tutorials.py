@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_tutorials.py              # everything, about half an hour
     python tests/benchmarks/bench_tutorials.py planar       # one task
     python tests/benchmarks/bench_tutorials.py all ours     # ours alone
-    python tests/benchmarks/bench_tutorials.py scalar       # monotone splines, one outcome after the other, against the same peers
+    python tests/benchmarks/bench_tutorials.py scalar       # monotone splines, outcome by outcome, against these peers
     python tests/benchmarks/bench_tutorials.py bootstrap    # 50 draws at once against 50 fits
 
 Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is the held-out negative
