@@ -493,10 +493,7 @@ BETWEEN_ROOMS = {
         for name in ("Ties", "check_columns", "check_residual", "check_rows", "check_support", "ties", "warn_ties")
     ),
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
-    *(
-        f"estimators.flow_fit.{name}"
-        for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")
-    ),
+    *(f"estimators.flow_fit.{name}" for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")),
     *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),
     *(
         f"estimators.flow_inference.{name}"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.errors import DataError
 from disteconometrics.transport.samples import check_order, masses, require_finite, values
+from disteconometrics.transport.sorting import area, argsorted, in_order
 
 __all__ = ["Coupling", "OneDim", "pieces", "wasserstein"]
 
@@ -89,7 +90,7 @@ class OneDim:
     @cached_property
     def _order(self) -> tuple[Places, Places, Places, Places, Array]:
         """Positions of both samples in order of their values, and the pieces of the coupling."""
-        i, j = np.argsort(self.x, kind="stable"), np.argsort(self.y, kind="stable")
+        i, j = argsorted(self.x), argsorted(self.y)
         a, b = None if self.wx is None else self.wx[i], None if self.wy is None else self.wy[j]
         return i, j, *pieces(a, b, len(i), len(j))
 
@@ -145,20 +146,22 @@ class OneDim:
         return out[0] - centre, out[1] + centre
 
 
-def _sorted(sample: Any, weights: Any, names: tuple[str, str]) -> tuple[Array, Array | None, _Sorted]:
-    """The sample as given and its masses, and both in order without values of mass zero."""
+def _sample(sample: Any, weights: Any, names: tuple[str, str]) -> tuple[Array, Array | None]:
+    """The sample as given, finite, and its masses."""
     v = values(sample, names[0])
-    w = masses(weights, len(v), names[1])
-    if w is None:
-        s = np.sort(v)
-    else:
-        order = np.argsort(v)
-        if w.min() == 0:
-            order = order[w[order] > 0]
-        s = v[order]
-    if w is not None or not (np.isfinite(s[0]) and np.isfinite(s[-1])):  # sorted, NaN is last
+    if not (np.isfinite(v.min()) and np.isfinite(v.max())):
         require_finite(v, names[0])
-    return v, w, _Sorted(s, None if w is None else w[order])
+    return v, masses(weights, len(v), names[1])
+
+
+def _sorted(v: Array, w: Array | None) -> _Sorted:
+    """Both in order, without values of mass zero."""
+    if w is None:
+        return _Sorted(in_order(v), None)
+    order = argsorted(v)
+    if w.min() == 0:
+        order = order[w[order] > 0]
+    return _Sorted(v[order], w[order])
 
 
 def pieces(a: Array | None, b: Array | None, n: int, m: int) -> tuple[Places, Places, Array]:
@@ -232,9 +235,10 @@ def wasserstein(x: Any, y: Any, p: float = 1, wx: Any = None, wy: Any = None) ->
     9.333333333
     """
     p = check_order(p)
-    x, wx, a = _sorted(x, wx, ("x", "wx"))
-    y, wy, b = _sorted(y, wy, ("y", "wy"))
-    return OneDim(x, y, p, wx, wy, _distance(a, b, p))
+    x, wx = _sample(x, wx, ("x", "wx"))
+    y, wy = _sample(y, wy, ("y", "wy"))
+    distance = area(x, y, wx, wy) if p == 1 else None
+    return OneDim(x, y, p, wx, wy, _distance(_sorted(x, wx), _sorted(y, wy), p) if distance is None else distance)
 
 
 def _distance(a: _Sorted, b: _Sorted, p: float) -> float:

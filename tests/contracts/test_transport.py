@@ -7,7 +7,7 @@ import pytest
 from scipy import special, stats
 
 from disteconometrics.errors import ConvergenceWarning, DataError, OptionError
-from disteconometrics.transport import discrete, one_dim
+from disteconometrics.transport import discrete, one_dim, sorting
 from disteconometrics.transport.gaussian import gaussian_wasserstein
 from disteconometrics.transport.sinkhorn import sinkhorn, sinkhorn_divergence
 from disteconometrics.transport.sliced import sliced_wasserstein
@@ -56,6 +56,45 @@ def test_line(n: int, m: int, p: float, weighted: bool) -> None:
     check_solution(plane, p)
     lifted = sliced_wasserstein(x[:, None], y[:, None], p, u, v, projections=[[1.0]])
     assert lifted.distance == pytest.approx(t.distance, rel=1e-12)
+
+
+def area_in_long_double(x: np.ndarray, y: np.ndarray, u: np.ndarray | None, v: np.ndarray | None) -> float:
+    masses = [np.ones(len(a)) if w is None else w for a, w in ((x, u), (y, v))]
+    steps = [w.astype(np.longdouble) / w.astype(np.longdouble).sum() for w in masses]
+    at, step = np.concatenate([x, y]), np.concatenate([steps[0], -steps[1]])
+    order = np.argsort(at, kind="stable")
+    return float(np.abs(np.cumsum(step[order])[:-1]) @ np.diff(at[order].astype(np.longdouble)))
+
+
+LARGE = {
+    "shifted": lambda rng, n: (rng.normal(size=n), rng.normal(0.3, 1.2, n)),
+    "one law": lambda rng, n: (rng.normal(size=n), rng.normal(size=n)),
+    "unequal": lambda rng, n: (rng.normal(size=n), rng.gamma(2, size=n - 4_001)),
+    "apart": lambda rng, n: (rng.normal(size=n), 100 + rng.normal(size=n)),
+    "heavy tails": lambda rng, n: (rng.standard_cauchy(n), rng.standard_cauchy(n)),
+    "heavier": lambda rng, n: (np.exp(4 * rng.normal(size=n)), np.exp(3 * rng.normal(size=n))),
+    "far from zero": lambda rng, n: (1e9 + rng.normal(size=n), 1e9 + rng.normal(size=n) * 1.1),
+    "counts": lambda rng, n: (rng.poisson(3, n).astype(float), rng.poisson(4, n).astype(float)),
+    "two clusters": lambda rng, n: (1e6 * (rng.random(n) < 0.5) + rng.normal(size=n), rng.normal(size=n)),
+    "an outlier": lambda rng, n: (np.append(rng.normal(size=n - 1), 1e12), rng.normal(size=n)),
+    "tiny": lambda rng, n: (1e-200 * rng.normal(size=n), 1e-200 * rng.normal(size=n)),
+    "huge": lambda rng, n: (1e300 * rng.normal(size=n), 1e300 * rng.normal(size=n)),
+}
+
+
+@pytest.mark.parametrize("law", LARGE)
+def test_large_samples_on_the_line(law: str) -> None:
+    """Binned samples are sorted as numpy sorts them, and areas are those of sorted samples, in more digits."""
+    rng = np.random.default_rng(5)
+    x, y = LARGE[law](rng, 30_000)
+    u, v = (rng.random(len(a)) * (rng.random(len(a)) > 0.1) for a in (x, y))
+    np.testing.assert_array_equal(sorting.in_order(x), np.sort(x))
+    np.testing.assert_array_equal(sorting.argsorted(x), np.argsort(x, kind="stable"))
+    odd = np.append(x, [np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(sorting.in_order(odd), np.sort(odd))
+    for weights in ((None, None), (u, v), (None, v)):
+        exact = area_in_long_double(x, y, *weights)
+        assert one_dim.wasserstein(x, y, 1, *weights).distance == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "m", "weighted"), [(40, 40, False), (30, 45, False), (20, 20, True), (160, 150, False)])

@@ -1,0 +1,201 @@
+"""Large samples on the line: sorted by bins first, and the area between two distribution functions, almost without sorting.
+
+Bins are even in u/(1 + |u|) of the values u, centred at the median and scaled by the interquartile range of a few of them, so
+that heavy tails leave most bins in use.  A sort by sixteen-bit bins followed by a merge sort of what is then nearly in order
+takes less than half the time of a sort of numbers.
+
+W1 is the area between two distribution functions.  In a bin where their difference cannot change sign, since it exceeds the mass
+that the bin holds of the sample behind, its integral needs the sum of the values alone; only the other bins are sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["area", "argsorted", "in_order"]
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+LARGE = 20_000  # values from which on bins pay
+FEW = 512  # values that centre and scale are taken from
+BINS = 4_096  # of the area
+CHUNK = 16_384
+MOST_SORTED = 0.25  # share of the values in bins that need sorting beyond which all are sorted
+
+
+class _Bins(NamedTuple):
+    """Bins of the line, even in u/(1 + |u|) with u = (v − centre)/scale."""
+
+    centre: float
+    scale: float
+
+    def places(self, v: Array, count: int) -> Iterator[tuple[slice, Array]]:
+        """The bins of the values, from 0 to ``count``, not rounded down, chunk by chunk; anything for infinite values."""
+        own, work = np.empty(CHUNK), np.empty(CHUNK)
+        for i in range(0, len(v), CHUNK):  # arrays of all values would cost more time than what is done with them
+            at = slice(i, min(i + CHUNK, len(v)))
+            u, size = own[: at.stop - i], work[: at.stop - i]
+            np.subtract(v[at], self.centre, out=u)
+            u /= self.scale
+            np.abs(u, out=size)
+            size += 1
+            u /= size
+            u += 1
+            u *= 0.5 * count
+            yield at, u
+
+    def numbers(self, v: Array, count: int) -> NDArray[np.uint16]:
+        """The bins of the values (n,), rounded down."""
+        out = np.empty(len(v), np.uint16)
+        for at, u in self.places(v, count):
+            out[at] = u
+        return out
+
+    def edges(self, count: int) -> Array:
+        """Inner edges (count − 1,)."""
+        u = 2 * np.arange(1, count) / count - 1
+        return np.asarray(self.centre + self.scale * (u / (1 - np.abs(u))))
+
+
+def _bins(v: Array) -> _Bins | None:
+    """Bins that spread the values; None where there are few of them, or most would share few bins."""
+    if len(v) < LARGE:
+        return None
+    few = np.sort(v[:: len(v) // FEW])
+    low, centre, high = few[len(few) // 4], few[len(few) // 2], few[3 * len(few) // 4]
+    scale = high / 2 - low / 2
+    if not (0 < scale < np.inf):
+        return None
+    bins = _Bins(float(centre), float(scale))
+    used = np.unique(bins.numbers(few[np.isfinite(few)], BINS))
+    return bins if len(used) > len(few) / 4 else None
+
+
+def _by_bins(v: Array) -> Places | None:
+    """Places (n,) that put the values nearly in order, equal ones in the order given."""
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values may go anywhere
+        bins = _bins(v)
+        return None if bins is None else np.argsort(bins.numbers(v, 65_535), kind="stable")
+
+
+def in_order(v: Array) -> Array:
+    """The values (n,) sorted, NaN last.
+
+    Examples
+    --------
+    >>> in_order(np.array([2.0, np.nan, 1.0]))
+    array([ 1.,  2., nan])
+    """
+    places = _by_bins(v)
+    return np.sort(v) if places is None else np.sort(v[places], kind="stable")
+
+
+def argsorted(v: Array) -> Places:
+    """Places (n,) of the values in order, equal ones in the order given.
+
+    Examples
+    --------
+    >>> argsorted(np.array([2.0, 1.0, 2.0]))
+    array([1, 0, 2])
+    """
+    places = _by_bins(v)
+    if places is None:
+        return np.argsort(v, kind="stable")
+    return np.asarray(places[np.argsort(v[places], kind="stable")])
+
+
+def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None:
+    """The area between the distribution functions of two finite samples, or None where sorting them is the quicker way.
+
+    Parameters
+    ----------
+    x, y : (n,) and (m,) float64 arrays.
+    wx, wy : (n,) and (m,) float64 arrays of masses that sum to one, or None for equal ones.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=30_000)
+    >>> round(area(x, x + 1, None, None), 12)
+    1.0
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        bins = _bins(x) if len(y) >= LARGE else None
+        found = None if bins is None else _area(x, y, wx, wy, bins)
+    return found if found is not None and np.isfinite(found) else None
+
+
+def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -> float | None:
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    edges = np.concatenate([[low], np.clip(bins.edges(BINS), low, high), [high]])  # empty bins beyond would add rounding
+    whole = wx is None and wy is None  # then masses are whole numbers, m of each x and n of each y
+    sides = [
+        _Side.of(x, wx, len(y) if whole else 1 / len(x), bins, edges),
+        _Side.of(y, wy, len(x) if whole else 1 / len(y), bins, edges),
+    ]
+    steps = sides[0].mass - sides[1].mass  # their sums from the nearer end: what rounding leaves of them lies in no long tail
+    before = np.concatenate([[0.0], np.cumsum(steps)[:-1]])
+    upper = slice(int(np.searchsorted(np.cumsum(sides[0].mass), sides[0].mass.sum() / 2)), None)
+    before[upper] = -np.cumsum(steps[::-1])[::-1][upper]
+    settled = np.where(before >= 0, before >= sides[1].mass, -before >= sides[0].mass)
+    if sum(float(s.mass[~settled].sum() / s.mass.sum()) for s in sides) > 2 * MOST_SORTED:
+        return None
+    inside = before * np.diff(edges) + sides[0].rest - sides[1].rest
+    total = float(np.abs(inside[settled]).sum())
+    found = np.flatnonzero(~settled)
+    if len(found):
+        total += _crossing(sides, (x, y), before, edges, found)
+    return total / (float(len(x)) * len(y)) if whole else total
+
+
+class _Side(NamedTuple):
+    """One sample in bins: bin of each value, its masses, their sums by bin, and ∫ of each bin's distribution function over it."""
+
+    bin: NDArray[np.uint16]
+    weights: Array | None
+    each: float
+    mass: Array
+    rest: Array
+
+    @staticmethod
+    def of(v: Array, w: Array | None, each: float, bins: _Bins, edges: Array) -> _Side:
+        number, mass, rest = np.empty(len(v), np.uint16), np.zeros(BINS), np.zeros(BINS)
+        for at, u in bins.places(v, BINS):
+            place = u.astype(np.intp)
+            np.minimum(place, BINS - 1, out=place)
+            number[at] = place
+            until = edges[1:][place]
+            until -= v[at]
+            if w is not None:
+                until *= w[at]
+            mass += np.bincount(place, None if w is None else w[at], BINS)
+            rest += np.bincount(place, until, BINS)
+        return _Side(number, w, each, mass, rest) if w is not None else _Side(number, None, each, mass * each, rest * each)
+
+    def masses(self, kept: NDArray[np.bool_]) -> Array:
+        """Masses of some of the values."""
+        return np.full(int(kept.sum()), float(self.each)) if self.weights is None else self.weights[kept]
+
+
+def _crossing(sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, found: Places) -> float:
+    """The area in bins where the difference may change sign: a step at the start of each, then its values in order."""
+    asked = np.zeros(BINS, dtype=bool)
+    asked[found] = True
+    kept = [asked[s.bin] for s in sides]
+    at = np.concatenate([found, *(s.bin[k] for s, k in zip(sides, kept, strict=True))])
+    v = np.concatenate([edges[found], *(v[k] for v, k in zip(samples, kept, strict=True))])
+    steps = [s.masses(k) for s, k in zip(sides, kept, strict=True)]
+    w = np.concatenate([np.zeros(len(found)), steps[0], -steps[1]])
+    v = np.clip(v, edges[at], edges[at + 1])
+    order = np.lexsort((v, at))  # stable: the start of a bin comes before its values
+    at, v, w = at[order], v[order], np.cumsum(w[order], dtype=np.longdouble)
+    first = np.flatnonzero(np.diff(at, prepend=-1))
+    level = w + np.repeat(before[found] - np.append(0, w)[first], np.diff(np.append(first, len(v))))
+    until = np.append(v[1:], 0.0)
+    until[np.append(first[1:], len(v)) - 1] = edges[found + 1]
+    return float(np.abs(level).astype(np.float64) @ (until - v))
