@@ -62,6 +62,7 @@ PICTURES = {
     "estimators.trained_flow.TrainedFlowResults.plot_history",
     "estimators.transport_density.TransportDensityResults.plot",
     "estimators.transport_density.TransportDensityResults.plot_history",
+    "simulate.results.MonteCarloResults.plot",
     "estimators.transport_map.TransportMapResults.plot",
     "estimators.wasserstein.WassersteinResults.plot",
 }

@@ -83,7 +83,7 @@ def render(script: str | Path, folder: str | Path | None = None) -> Path:
     mpl.use("Agg")
     script = Path(script)
     folder = script.parent if folder is None else Path(folder)
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(script)}
     page: list[str] = []
     count = 0
     for kind, text, line in cells(script.read_text(encoding="utf-8")):

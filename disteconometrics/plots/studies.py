@@ -13,6 +13,7 @@ doi:10.1186/1471-2288-14-129.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -374,3 +375,18 @@ def standard_errors(
     axes.set_title(f"{_where(mc, cell, estimator)}: {covers.mean():.3f} cover", fontsize=_small(axes), color=DARK, loc="left")
     axes.data = data
     return cast("Axes", axes)
+
+
+KINDS: dict[str, Callable[..., Axes]] = {
+    "lollipop": lollipop,
+    "zip": zipper,
+    "nested_loop": nested_loop,
+    "standard_errors": standard_errors,
+}
+
+
+def plot_study(mc: MonteCarloResults, kind: str, **options: Any) -> Axes:
+    """The picture of a study by name; see `MonteCarloResults.plot`."""
+    if kind not in KINDS:
+        raise OptionError(f"kind={kind!r} is not known; choose {', '.join(map(repr, KINDS))}.")
+    return KINDS[kind](mc, **options)

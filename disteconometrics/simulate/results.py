@@ -401,6 +401,37 @@ class MonteCarloResults:
         right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
         return Summary("Monte Carlo study", (left, right), tuple(sections), tuple(self._notes(wide)))
 
+    def plot(self, kind: str = "lollipop", **options: Any) -> Any:
+        """Draw the study, by a function of `disteconometrics.plots`.
+
+        Parameters
+        ----------
+        kind : {"lollipop", "zip", "nested_loop", "standard_errors"}
+            A measure by cell and estimator, the intervals of a cell, a measure along a grid, estimates against their errors.
+        **options
+            Those of `plots.lollipop`, `plots.zipper`, `plots.nested_loop` or `plots.standard_errors`.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        OptionError
+            If there is no such kind.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> mean = lambda d: {"mu": (d.mean(), d.std(ddof=1) / 40**0.5)}
+        >>> mc = de.MonteCarlo(lambda rng: rng.normal(1, 1, 40), mean, truth={"mu": 1}).run(reps=200, seed=1)
+        >>> mc.plot("zip").get_xlabel()
+        '95% intervals of mu (line: truth)'
+        """
+        from disteconometrics.plots.studies import plot_study
+
+        return plot_study(self, kind, **options)
+
     def __str__(self) -> str:
         return str(self.summary())
 
