@@ -529,7 +529,7 @@ class FlowResults(Estimated):
         plain = Estimates(tuple(given), moved.values, moved.gradients @ self.main.covariance @ moved.gradients.T)
         return replace(plain, profile=partial(_limits, self.flow, self.main, X, w, parsed, plain))
 
-    def at(self, new: Any, names: str | Sequence[str] = FUNCTIONALS, *, level: float = LEVEL) -> pd.DataFrame:
+    def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
         """Functionals of the law of each row of ``new``, with standard errors and limits.
 
         Estimates and errors come from the flow with smaller penalties (× 0.25 with one covariate, × 0.03 with more, × 0.4 with
@@ -538,7 +538,9 @@ class FlowResults(Estimated):
         Parameters
         ----------
         new : table with the columns of the right side.
-        names : as in `functionals`.
+        names : one or several functionals that laws know, or functions of a law; other than ``mean``, ``std``, ``var``,
+            ``median``, ``q[0.9]`` and ``prob[a,b]`` they are differentiated numerically (half a second a row for ``gini``).
+        on : another scale, as in `functionals`.
         level : float, confidence level.
 
         Returns
@@ -550,13 +552,12 @@ class FlowResults(Estimated):
         ------
         OptionError, MissingColumnError, LevelError, DataError
         """
-        texts = [names] if isinstance(names, str) else list(names)
-        parsed = [inference.parse_functional(t) for t in texts]
+        texts, parsed = self._named(names, on)
         critical = Estimates((), np.zeros(0), np.zeros((0, 0))).critical(check_level(level))
         X, index = self._covariates(new)
         sol, parts = self.under, []
         for text, f in zip(texts, parsed, strict=True):
-            m = inference.by_row(self.flow, sol.theta, X, f)
+            m = inference.by_row(self.flow, sol, X, f)
             se = np.sqrt(np.einsum("ij,jk,ik->i", m.gradients, sol.covariance, m.gradients))
             low, high = m.values - critical * se, m.values + critical * se
             if f[0] == "q":
@@ -568,7 +569,7 @@ class FlowResults(Estimated):
         return pd.concat(parts).iloc[order]
 
     def effect(
-        self, variable: str, low: Any, high: Any, names: str | Sequence[str] = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
+        self, variable: str, low: Any, high: Any, names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"), *, on: Any = None
     ) -> Estimates:
         """Average over the rows of each functional with a variable at ``high`` less that with it at ``low``.
 
@@ -576,7 +577,7 @@ class FlowResults(Estimated):
         ----------
         variable : a column of the right side.
         low, high : values or levels of it.
-        names : as in `functionals`.
+        names, on : as in `at`.
 
         Returns
         -------
@@ -594,20 +595,20 @@ class FlowResults(Estimated):
         >>> res.effect("income", 500.0, 1000.0, "mean").values.round(2)
         array([0.6])
         """
-        texts, parsed = self._named(names)
+        texts, parsed = self._named(names, on)
         scenario = Scenario.of_design(self._need_rows().design)
         scenario.check_variable(variable)
         n = scenario.size
         ends = [self.spec.without_constant(scenario.part(0, n, {variable: v}).X) for v in (low, high)]
         return self._contrast(texts, parsed, ends, 1.0)
 
-    def derivative(self, variable: str, names: str | Sequence[str] = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")) -> Estimates:
+    def derivative(self, variable: str, names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"), *, on: Any = None) -> Estimates:
         """Average over the rows of the derivative of each functional in a numeric variable, through the formula.
 
         Parameters
         ----------
         variable : a numeric column of the right side.
-        names : as in `functionals`.
+        names, on : as in `at`.
 
         Returns
         -------
@@ -618,7 +619,7 @@ class FlowResults(Estimated):
         ------
         OptionError, MissingColumnError, FormulaError, NeedsData
         """
-        texts, parsed = self._named(names)
+        texts, parsed = self._named(names, on)
         scenario = Scenario.of_design(self._need_rows().design)
         scenario.check_variable(variable)
         part = scenario.part(0, scenario.size, {})
@@ -630,15 +631,20 @@ class FlowResults(Estimated):
         ends = [self.spec.without_constant(part.X + sign * step * move) for sign in (-1.0, 1.0)]
         return self._contrast(texts, parsed, ends, 2 * step)
 
-    def _named(self, names: str | Sequence[str]) -> tuple[list[str], list[inference.Functional]]:
-        texts = [names] if isinstance(names, str) else list(names)
-        return texts, [inference.parse_functional(t) for t in texts]
+    def _named(self, names: Any, on: Any) -> tuple[list[str], list[inference.Functional]]:
+        parsed: list[inference.Functional] = []
+        for name in listed(names):
+            if on is None and inference.is_analytic(name):
+                parsed.append(inference.parse_functional(name))
+            else:
+                parsed.append(("other", (partial(_on_scale, self.facts.outcome, on, name),)))
+        return [functional_name(n) for n in listed(names)], parsed
 
     def _contrast(
         self, texts: Sequence[str], parsed: Sequence[inference.Functional], ends: Sequence[Array], unit: float
     ) -> Estimates:
         w, sol = self._need_rows().sample.weights, self.under
-        a, b = (inference.average_by_row(self.flow, sol.theta, X, w, parsed) for X in ends)
+        a, b = (inference.average_by_row(self.flow, sol, X, w, parsed) for X in ends)
         G = (b.gradients - a.gradients) / unit
         return Estimates(tuple(texts), (b.values - a.values) / unit, G @ sol.covariance @ G.T)
 
@@ -850,6 +856,11 @@ def _single_law(outcome: str, scale: Any, law: SplineLaw) -> Law:
     """The law of an outcome, on another scale if one is given."""
     named = law.named(outcome)
     return named if scale is None else named.on(scale)
+
+
+def _on_scale(outcome: str, scale: Any, name: Any, law: SplineLaw) -> Array:
+    """A functional of every row's law."""
+    return _single_law(outcome, scale, law).functional(name)
 
 
 def _limits(

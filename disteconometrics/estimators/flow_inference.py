@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Functional = tuple[str, tuple[float, ...]]
+Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
@@ -218,9 +218,11 @@ def _cdf_rows(flow: Flow, theta: Array, y: Array, X: Array) -> tuple[Array, Arra
     return base.cdf(z), A * np.exp(base.logpdf(z))[:, None]
 
 
-def by_row(flow: Flow, theta: Array, X: Array, functional: Functional) -> Moved:
-    """A functional of every row's law: values (n,), gradients (n, p)."""
-    kind, numbers = functional
+def by_row(flow: Flow, solution: Solution, X: Array, functional: Functional) -> Moved:
+    """A functional of every row's law: values (n,), gradients (n, p); of kind "other" by differences along the axes of V."""
+    (kind, numbers), theta = functional, solution.theta
+    if kind == "other":
+        return _by_steps(solution, lambda t: np.asarray(numbers[0](flow.law(t, X)), dtype=np.float64).reshape(len(X)))
     if kind == "q":
         y = flow.law(theta, X).quantile(numbers[0]).reshape(len(X))
         A, D, log_slope = flow.forms(y, X)
@@ -240,13 +242,13 @@ def _shares(X: Array, weights: Array | None) -> Array:
     return np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
 
 
-def average_by_row(flow: Flow, theta: Array, X: Array, weights: Array | None, functionals: Sequence[Functional]) -> Moved:
+def average_by_row(flow: Flow, solution: Solution, X: Array, weights: Array | None, functionals: Sequence[Functional]) -> Moved:
     """Averages over rows of functionals of each row's law."""
-    w = _shares(X, weights)
-    total = Moved(np.zeros(len(functionals)), np.zeros((len(functionals), len(theta))))
-    for rows in chunks(len(X), 20 * len(theta)):
+    w, p = _shares(X, weights), len(solution.theta)
+    total = Moved(np.zeros(len(functionals)), np.zeros((len(functionals), p)))
+    for rows in chunks(len(X), 20 * p):
         for i, f in enumerate(functionals):
-            m = by_row(flow, theta, X[rows], f)
+            m = by_row(flow, solution, X[rows], f)
             total.values[i] += w[rows] @ m.values
             total.gradients[i] += w[rows] @ m.gradients
     return total
@@ -316,6 +318,17 @@ def averages(flow: Flow, theta: Array, X: Array, weights: Array | None, function
     return Moved(values, gradients)
 
 
+def _by_steps(solution: Solution, at: Callable[[Array], Array]) -> Moved:
+    """Values (q,) of a function of θ, and gradients (q, p) in the directions that V knows, by differences along its axes."""
+    values, vectors = np.linalg.eigh(solution.covariance)
+    kept = values > 1e-12 * values[-1]
+    sizes, axes = np.sqrt(values[kept]), vectors[:, kept].T
+    step = 0.02  # standard errors: the law stays inside its domain, and a difference loses four digits at most
+    moves = [step * s * a for s, a in zip(sizes, axes, strict=True)]
+    D = np.array([(at(solution.theta + m) - at(solution.theta - m)) / (2 * step) for m in moves])
+    return Moved(at(solution.theta), (D / sizes[:, None]).T @ axes)
+
+
 def by_difference(
     flow: Flow, solution: Solution, X: Array, law_of: Callable[[SplineLaw], Law], names: Sequence[Any]
 ) -> tuple[Array, Array]:
@@ -328,11 +341,8 @@ def by_difference(
         law = law_of(flow.law(theta, X, single=True))
         return np.array([float(law.functional(n)) for n in names])
 
-    values, vectors = np.linalg.eigh(solution.covariance)
-    axes = (vectors * np.sqrt(np.maximum(values, 0.0))).T[values > 1e-12 * values[-1]]
-    step = 0.02  # standard errors: the law stays inside its domain, and a difference loses four digits at most
-    D = np.array([(at(solution.theta + step * a) - at(solution.theta - step * a)) / (2 * step) for a in axes])
-    return at(solution.theta), D.T @ D
+    moved = _by_steps(solution, at)
+    return moved.values, moved.gradients @ solution.covariance @ moved.gradients.T
 
 
 # ---- limits ------------------------------------------------------------------------------------------------------------------

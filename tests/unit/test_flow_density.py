@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
         averaged = inference.averages(res.flow, theta, X, None, [f])
         up, down = (inference.averages(res.flow, theta + s * h, X, None, [f]).values[0] for s in (1, -1))
         assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
-        each = inference.by_row(res.flow, theta, X, f)
-        up, down = (inference.by_row(res.flow, theta + s * h, X, f).values for s in (1, -1))
+        each = inference.by_row(res.flow, res.main, X, f)
+        up, down = (inference.by_row(res.flow, replace(res.main, theta=theta + s * h), X, f).values for s in (1, -1))
         np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
 
 
@@ -398,3 +399,25 @@ def test_pictures_carry_their_numbers(one: Any, many: Any) -> None:
     ):
         with pytest.raises(error):
             call()
+
+
+def test_any_functional_has_errors_given_covariates() -> None:
+    """Differences along the axes of V give the errors of derivatives; other functionals and scales by the same way."""
+    engel = de.datasets.engel()
+    res = de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)
+    exact = res.at(engel.head(3), ["mean", "std", "q[0.75]"])["std_error"].to_numpy()
+    numeric = res.at(engel.head(3), [lambda law: law.mean(), lambda law: law.std(), lambda law: law.quantile(0.75)])
+    np.testing.assert_allclose(numeric["std_error"], exact, rtol=2e-3)
+    effect, again = (res.effect("income", 500.0, 1000.0, f) for f in ("q[0.9]", lambda law: law.quantile(0.9)))
+    assert again.std_error == pytest.approx(effect.std_error, rel=2e-3)
+    units = res.at(engel.head(2), ["gini", "p90p10", "median"], on="foodexp")
+    logs = res.at(engel.head(2), "median")
+    np.testing.assert_allclose(units.loc[(slice(None), "median"), "estimate"], np.exp(logs["estimate"]), rtol=1e-12)
+    np.testing.assert_allclose(
+        units.loc[(slice(None), "median"), "std_error"], np.exp(logs["estimate"]) * logs["std_error"], rtol=2e-3
+    )
+    assert (units["std_error"] > 0).all()
+    with pytest.raises(errors.OptionError, match="positive outcome"):
+        res.at(engel.head(2), "gini")
+    with pytest.raises(errors.OptionError, match="not known"):
+        res.effect("income", 500.0, 1000.0, "ginni")
