@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from disteconometrics.data.design import Design
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.outcomes import build_joint, read_outcomes
-from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
+from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
 from disteconometrics.inference.two_samples import Sample
+from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
 
-__all__ = ["Groups", "check_squares", "read_groups"]
+__all__ = ["Groups", "check_squares", "checked_by_rows", "read_groups"]
 
 Array = NDArray[np.float64]
 
@@ -147,3 +148,55 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
     if few:
         raise OptionError(f"Group {few[0]} has a single cluster of {cluster!r}; each group needs at least two.")
     return codes
+
+
+def checked_by_rows(
+    model: Any,
+    rows: Groups | None,
+    cluster: str | None,
+    reps: int,
+    *,
+    seed: int | np.random.Generator | None,
+    n_jobs: int | None,
+    progress: bool | None,
+) -> SelfCheck:
+    """Compare groups again in rows, or clusters, drawn from the sample, for which the sample is the population.
+
+    Raises
+    ------
+    NeedsData, OptionError, StudyError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> rng = np.random.default_rng(1)
+    >>> d = {"y": np.concatenate([rng.normal(size=90), 2 + rng.normal(size=90)]), "g": np.repeat([0, 1], 90)}
+    >>> model = de.WassersteinDistance("y ~ g", p=1)
+    >>> check = checked_by_rows(model, read_groups(model, d), None, 100, seed=1, n_jobs=None, progress=False)
+    >>> bool(check.table().loc["W1", "coverage"] > 0.85)
+    True
+    """
+    if rows is None:
+        raise NeedsData("This result was loaded from a file, which holds no rows; fit again to check it by simulation.")
+    samples = rows.samples
+    names = [f"y{j}" for j in range(samples[0].rows.shape[1])]
+    table: dict[str, Any] = dict(zip(names, np.concatenate([s.rows for s in samples]).T, strict=True))
+    table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
+    given = {f.name: getattr(model, f.name) for f in fields(model)} | {"weights": None, "weight_type": None}
+    given |= {name: value for name, value in (("permutations", 0), ("scale", None)) if name in given}
+    if samples[0].mass is not None:
+        table["weight"] = np.concatenate([s.weights for s in samples])
+        given |= {"weights": "weight", "weight_type": "sampling"}
+    options = {}
+    if cluster is not None:
+        first = np.cumsum([0, *(int(np.max(s.clusters)) + 1 for s in samples if s.clusters is not None)])
+        table["cluster"] = np.concatenate(
+            [s.clusters + k for s, k in zip(samples, first[:-1], strict=True) if s.clusters is not None]
+        )
+        options = {"cluster": "cluster"}
+    estimator = type(model)(**{**given, "formula": f"{' + '.join(names)} ~ group"})
+    truth = estimator.fit(table, **options).params.to_dict()
+    clusters = ("cluster",) if cluster is not None else ()
+    of = Refitting(estimator, options, table, names[0], None, None, truth, clusters)
+    design = "cluster" if clusters else "pairs"
+    return self_check(of, reps, seed=seed, design=design, law=None, n_jobs=n_jobs, progress=progress)

@@ -241,12 +241,11 @@ class SelfCheck:
         """What the verdict supposes."""
         if self.other_law:
             return "If the law given is right"
-        words = {
-            "fitted": "",
-            "pairs": " and the sample's rows stand for all",
-            "cluster": f" and the sample's {self.units} clusters stand for all",
-        }
-        return f"If the fitted model is right{words[self.design]}"
+        return {
+            "fitted": "If the fitted model is right",
+            "pairs": "If the sample's rows stand for all",
+            "cluster": f"If the sample's {self.units} clusters stand for all",
+        }[self.design]
 
     @property
     def troubles(self) -> list[str]:
@@ -256,7 +255,8 @@ class SelfCheck:
         found = []
         for name, row in table.iterrows():
             error = math.hypot(row["bias_mcse"], row.get("truth_error", 0.0))
-            share = row["bias"] / row.get("empirical_se", np.nan)
+            spread = row.get("empirical_se", np.nan)
+            share = row["bias"] / spread if spread != 0 else 0.0
             if abs(row["bias"]) > critical * error and abs(share) > BIAS:
                 found.append(f"{name} is off by {number(row['bias'])}, {abs(share):.2f} of its standard error")
             ratio = row["se_ratio"]

@@ -84,7 +84,7 @@ def test_designs_draw_what_they_say() -> None:
     assert 0.55 < pairs[columns].merge(data[columns].drop_duplicates()).shape[0] / len(pairs) <= 1
     clustered = res.with_cov(de.Cluster("town"))
     check = clustered.monte_carlo(5, seed=1)
-    assert check.premise == f"{RIGHT} and the sample's 100 clusters stand for all"
+    assert check.premise == "If the sample's 100 clusters stand for all"
     drawn = pd.DataFrame(check.study.replay(0).table)
     assert drawn.town.nunique() == 100
     towns = {tuple(g.age) for _, g in data.groupby("town")}

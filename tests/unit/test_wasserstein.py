@@ -203,3 +203,29 @@ def test_lost_rows_are_told() -> None:
     weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="sampling")
     text = str(weighted.fit({**d, "w": np.arange(120) % 4}, seed=1).summary())
     assert "30 rows dropped: weight zero (30)." in text
+
+
+@pytest.mark.parametrize("cluster", [None, "village"])
+def test_results_are_checked_in_samples_of_their_rows(cluster: str | None) -> None:
+    """The sample is the population: a distance between laws far apart has little bias, right errors and nearly right limits."""
+    rng = np.random.default_rng(2)
+    shock = rng.normal(size=60) if cluster else np.zeros(60)
+    village = np.repeat(np.arange(60), 5)
+    y = shock[village] + rng.normal(size=300) + 3 * (village >= 30)
+    rows = {"y": y, "g": np.where(village >= 30, "b", "a"), "village": village}
+    res = de.WassersteinDistance("y ~ g", p=1, permutations=0).fit(rows, cluster=cluster)
+    found = res.monte_carlo(300, seed=1, progress=False)
+    assert found.design == ("cluster" if cluster else "pairs")
+    row = found.table().loc["W1"]
+    assert row["truth"] == pytest.approx(res.params["W1"], rel=1e-12)
+    assert abs(row["bias"]) < 0.2 * row["empirical_se"]
+    assert 0.85 < row["se_ratio"] < 1.15  # four errors of a spread over 300 samples
+    assert 0.9 < row["coverage"] <= 0.98
+    assert found.verdict.startswith("If the sample's")
+    if cluster is None:
+        effects = de.TransportMap("y ~ g").fit(rows).monte_carlo(40, seed=1, progress=False).table()
+        assert (effects["coverage"] >= 0.85).all()
+    out = io.BytesIO()
+    res.save(out)
+    with pytest.raises(de.errors.NeedsData, match="rows"):
+        de.load(io.BytesIO(out.getvalue())).monte_carlo(10)
