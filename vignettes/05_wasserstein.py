@@ -9,6 +9,7 @@ import causaldata
 import numpy as np
 import pandas as pd
 import scipy.stats
+from matplotlib import pyplot as plt
 
 import disteconometrics as de
 from disteconometrics.transport import one_dim
@@ -90,8 +91,10 @@ ax = effects.plot()
 #
 # ## A law as a map from noise
 #
-# A generator is a map from noise to outcomes, found by making the distance between its draws and the data small. A perceptron
-# can be trained for this by a Sinkhorn divergence, as lectures do, or on the line by sorting, which is exact and much quicker:
+# A generator is a map from noise to outcomes, found by making the distance between its draws and the data small. A lecture trains
+# a perceptron 1-32-32-1 for this by a Sinkhorn divergence (500 steps of Adam, batches of 512); its printed loss falls from .6372
+# to .0048, and the squared W2 between the net and the population is .0023 (median of five seeds), in about a minute. Here the
+# same net meets the same data by sorting, which on the line is the exact distance and much quicker:
 
 # %%
 target = de.dgps.Bimodal()  # half N(−1, .5²), half N(1, .75²)
@@ -102,7 +105,11 @@ u = (np.arange(100_000) + 0.5) / 100_000
 for name, fitted in (("net", pushed), ("quantile function", de.TransportDensity("y ~ 1").fit(sample))):
     gap = fitted.distribution().quantile(u) - target.law({}).quantile(u)
     print(f"{name:18s} squared W2 to the population {np.mean(gap**2):.6f}")
-ax = pushed.plot_history()
+draws = {"target": target(rng, n=1_000)["y"], "net": pushed.distribution().sample(1_000, seed=1)}
+_, ax = plt.subplots()
+ax.hist(list(draws.values()), bins=40, density=True, histtype="step", label=list(draws))
+ax.legend(frameon=False)
+ax.set(xlabel="y", ylabel="density")
 
 # %% [markdown]
 # In one dimension no net is needed: the best map from any noise is the quantile function of the sample. In the plane there is

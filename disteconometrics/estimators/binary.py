@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import IO, Any
@@ -81,9 +82,8 @@ class BinaryResults(Estimated):
     rows: Rows | None
     profile: Array | None = None  # of a saved penalised fit: (k, 3), its 95 % limits and signed roots
 
-    def __post_init__(self) -> None:
-        """Attach the names that statsmodels' tables read off a result's model."""
-        object.__setattr__(self, "model", exchange.named_model(self.model, self.spec.outcome.name, self.spec.names))
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return self.spec.outcome.name, self.spec.names
 
     # ---- estimates -------------------------------------------------------------------------------------------------
 

@@ -482,6 +482,9 @@ class FlowResults(Estimated):
         s = self._need_rows().sample
         return s.X, s.weights
 
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return self.facts.outcome, FUNCTIONALS
+
     @cached_property
     def estimates(self) -> Estimates:
         """Mean, standard deviation and quantiles of the law averaged over the rows; limits of quantiles invert the band of h."""

@@ -260,6 +260,10 @@ class JointResults(Estimated):
         """Whether every factor converged."""
         return all(bool(p.converged) for p in self.parts)
 
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        pairs = [(p.spec.outcome.name, p._table_names()[1]) for p in self.parts]
+        return " + ".join(y for y, _ in pairs), [f"{y}: {name}" for y, names in pairs for name in names]
+
     @cached_property
     def estimates(self) -> Estimates:
         """Every factor's estimates under its outcome's name; factors are estimated apart, so their covariance is zero."""

@@ -35,6 +35,9 @@ class LawWithoutErrors(Estimated):
     def _whole_law(self) -> Law | JointLaw:
         """The law of a row drawn at random."""
 
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return " + ".join(self.facts.outcomes), list(self.facts.functionals or self.standard_names)
+
     @cached_property
     def estimates(self) -> Estimates:
         """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""

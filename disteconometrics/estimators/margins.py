@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +69,11 @@ class MarginsResults(Estimated):
     def estimates(self) -> Estimates:
         """The effects with standard errors, tests and intervals."""
         return self.effects
+
+    @property
+    def model(self) -> Any:
+        """Names that statsmodels' tables read."""
+        return SimpleNamespace(endog_names=self.outcome, exog_names=list(self.effects.names))
 
     def summary(self, level: float | None = None) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

@@ -340,6 +340,9 @@ class MinimumWassersteinResults(Estimated):
     seed: Any
     problem: Match | None = field(repr=False, default=None)
 
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return str(self.facts["outcome"]), self.model.names
+
     @property
     def estimates(self) -> Estimates:
         """The parameters, with sandwich standard errors and limits from the normal law."""

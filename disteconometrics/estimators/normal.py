@@ -32,7 +32,6 @@ from disteconometrics.inference.estimates import Estimated, Estimates, check_lev
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
-from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
 from disteconometrics.simulate.self_check import SelfCheck, self_check
@@ -329,9 +328,8 @@ class NormalResults(Estimated):
     facts: NormalFacts
     rows: NormalRows | None
 
-    def __post_init__(self) -> None:
-        """Attach the names that statsmodels' tables read off a result's model."""
-        object.__setattr__(self, "model", exchange.named_model(self.model, self.spec.outcome.name, self.spec.names))
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return self.spec.outcome.name, self.spec.names
 
     @cached_property
     def estimates(self) -> Estimates:

@@ -212,6 +212,9 @@ class TransportMapResults(Estimated):
         if len(self.facts["outcomes"]) > 1:
             raise WithheldError("Joint outcomes have no quantiles; use counterfactual(), or a map of each outcome.")
 
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return " + ".join(self.facts["outcomes"]), [f"qte[{level:g}]" for level in LEVELS]
+
     @property
     def estimates(self) -> Estimates:
         """Quantile effects at levels .1 to .9; limits come from the quantiles' own, so the errors are half their width over z."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import IO, Any
@@ -293,6 +294,9 @@ class WassersteinResults(Estimated):
     cluster: str | None
     seed: Any
     rows: Groups | None = field(repr=False, default=None)
+
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        return " + ".join(self.facts["outcomes"]), self.estimates.names
 
     @property
     def estimates(self) -> Estimates:

@@ -311,6 +311,16 @@ def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) 
     return np.array([estimates._fieller(text, level) for text in texts]), None
 
 
+def _named_model(model: Any, outcome: str, terms: Sequence[str]) -> Any:
+    """Return a copy of a specification that knows, as statsmodels' tables ask, ``endog_names`` and ``exog_names`` of its fit.
+
+    They are no fields: the copy equals and hashes like the original.
+    """
+    copy = object.__new__(type(model))
+    copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))
+    return copy
+
+
 class Estimated(ABC):
     """A result with a table of estimates, read in statsmodels' words; a result adds what it knows beyond the table.
 
@@ -326,6 +336,15 @@ class Estimated(ABC):
     @abstractmethod
     def estimates(self) -> Estimates:
         """The table of estimates with standard errors, tests and intervals."""
+
+    def __post_init__(self) -> None:
+        """Let the model know the names that statsmodels' tables read off it."""
+        if "model" in self.__dict__:
+            object.__setattr__(self, "model", _named_model(self.__dict__["model"], *self._table_names()))
+
+    def _table_names(self) -> tuple[str, Sequence[str]]:
+        """The outcome, and the names of the estimates, which are known before these are computed."""
+        return "", self.estimates.names
 
     def summary(self, level: float = 0.95) -> Any:
         """What prints: of a result that says no more, its table."""

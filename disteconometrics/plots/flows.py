@@ -389,7 +389,9 @@ def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
         raise NeedsData("This result was loaded from a file, which holds no rows: draw plots.qq or plots.samples with the data.")
     Y = result.rows.Y
     if Y.shape[1] == 1:
-        return qq(result.distribution(), Y[:, 0], ax=ax, **options)
+        return qq(
+            Y[:, 0], result.distribution(), ax=ax, **{"labels": ("data", "fit"), "xlabel": result.facts.outcomes[0], **options}
+        )
     if Y.shape[1] > 2:
         raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")
     return samples(result.distribution(), Y, ax=ax, **options)

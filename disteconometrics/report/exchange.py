@@ -14,7 +14,7 @@ from disteconometrics.errors import OptionError
 from disteconometrics.inference.diagnostics import Influence
 from disteconometrics.inference.estimates import Estimates
 
-__all__ = ["MAKETABLES_LABELS", "augment", "augment_new", "glance", "maketables_stat", "maketables_table", "named_model"]
+__all__ = ["MAKETABLES_LABELS", "augment", "augment_new", "glance", "maketables_stat", "maketables_table"]
 
 MAKETABLES_LABELS = {"N": "Observations", "ll": "Log-likelihood", "pseudo_r2": "Pseudo R²"}
 _STATISTICS = {
@@ -26,16 +26,6 @@ _STATISTICS = {
     "df_model": "df_model",
     "df_resid": "df_resid",
 }
-
-
-def named_model(model: Any, outcome: str, terms: tuple[str, ...]) -> Any:
-    """Return a copy of a specification that knows, as statsmodels' tables ask, ``endog_names`` and ``exog_names`` of its fit.
-
-    They are no fields: the copy equals and hashes like the original.
-    """
-    copy = object.__new__(type(model))
-    copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))
-    return copy
 
 
 def glance(result: Any) -> pd.DataFrame:

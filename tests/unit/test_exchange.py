@@ -148,3 +148,34 @@ def test_marginaleffects_refuses_what_it_cannot_do(me: Any, spector: pd.DataFram
         separated = de.Logit("y ~ x").fit({"x": x, "y": x > 3})
     with pytest.raises(WithheldError, match="separated"):
         separated.to_marginaleffects()
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda d: de.NormalRegression("foodexp ~ income").fit(d),
+        lambda d: de.FlowDensity("foodexp ~ income").fit(d),
+        lambda d: de.FlowDensity("foodexp ~ 1", flow=de.RQS(4), train=de.Adam(steps=5)).fit(d, seed=0),
+        lambda d: de.FlowDensity("income + foodexp ~ 1").fit(d),
+        lambda d: de.TransportDensity("foodexp ~ 1").fit(d),
+        lambda d: de.WassersteinDistance("foodexp ~ rich", permutations=0).fit(d),
+        lambda d: de.TransportMap("foodexp ~ rich").fit(d),
+        lambda d: de.MinimumWasserstein("foodexp ~ 1", lambda t, x, z: t[0] + t[1] * z, start=[600.0, 200.0]).fit(d, seed=1),
+        lambda d: de.Logit("rich ~ foodexp").fit(d).margins(),
+    ],
+)
+def test_every_kind_of_result_goes_into_the_tables_of_others(fit: Any, tmp_path: Any) -> None:
+    """statsmodels' summary_col, maketables' ETable, compare and tidy, before and after a file."""
+    maketables = pytest.importorskip("maketables", reason="maketables is not installed")
+    engel = de.datasets.engel().assign(rich=lambda d: (d["income"] > 900).astype(int))
+    res = fit(engel)
+    name = res.params.index[0]
+    shown = summary_col([res], model_names=["ours"], float_format="%.6g").tables[0]
+    assert shown.loc[name, "ours"].startswith(f"{res.params.iloc[0]:.6g}")
+    assert res.model.exog_names == list(res.params.index)
+    assert maketables.ETable([res]).make(type="tex")
+    assert str(de.compare([res]))
+    assert res.tidy()["term"].tolist() == list(res.params.index)
+    if hasattr(res, "save") and not hasattr(res, "products") and not hasattr(res.model, "simulator"):  # which have no file
+        res.save(tmp_path / "res.npz")
+        assert de.load(tmp_path / "res.npz").model.exog_names == list(res.params.index)
