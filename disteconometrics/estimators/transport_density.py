@@ -24,6 +24,7 @@ from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw
 from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
 from disteconometrics.estimators.groups import check_squares
 from disteconometrics.estimators.law_without_errors import LawWithoutErrors
+from disteconometrics.estimators.specification import specify
 from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.resample import seed_sequence
@@ -61,6 +62,9 @@ class TransportDensity:
         What a net makes small; "auto" is ``Sorted()`` for one outcome and ``Sliced()`` for several, which are standardised.
     train : "auto", Adam or AdamW
         How a net is trained; "auto" is AdamW with a one-cycle rate.
+    weights, weight_type : str or None
+        Column of weights, and "frequency" or "sampling".  The quantile function weighs its rows; a net meets rows that are drawn
+        in proportion to them at every step, and none is held out.
 
     Raises
     ------
@@ -85,9 +89,19 @@ class TransportDensity:
     map: str | MLP
     loss: str | Loss
     train: str | Trainer
+    weights: str | None
+    weight_type: str | None
 
     def __init__(
-        self, formula: str, *, map: str | MLP = "auto", loss: str | Loss = "auto", train: str | Trainer = "auto"
+        self,
+        formula: str,
+        data: None = None,
+        *,
+        map: str | MLP = "auto",
+        loss: str | Loss = "auto",
+        train: str | Trainer = "auto",
+        weights: str | None = None,
+        weight_type: str | None = None,
     ) -> None:
         if map != "auto" and not isinstance(map, MLP):
             raise OptionError(f"map={map!r} is not known; use 'auto' or de.MLP(32, 32).")
@@ -95,8 +109,10 @@ class TransportDensity:
             raise OptionError(f"loss={loss!r} is not known; use 'auto', de.Sorted(), de.Sliced() or de.Sinkhorn(blur=…).")
         if train != "auto" and not isinstance(train, (Adam, AdamW)):
             raise OptionError(f"train={train!r}: use 'auto', de.Adam(…) or de.AdamW(…), as every step draws fresh noise.")
-        for name, value in (("formula", formula), ("map", map), ("loss", loss), ("train", train)):
-            object.__setattr__(self, name, value)
+        if weights is not None and isinstance(train, Trainer) and train.validation:
+            raise OptionError("Rows drawn in proportion to weights leave none for validation: train without.")
+        more: dict[str, Any] = {"map": map, "loss": loss, "train": train}
+        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
 
     def fit(self, data: Any, *, seed: int | np.random.Generator | None = None) -> TransportDensityResults:
         """Find the map.
@@ -123,8 +139,12 @@ class TransportDensity:
         start, order, draws = (int(s) for s in streams.generate_state(3))
         fresh = callable(data) and not hasattr(data, "columns")
         rng = np.random.default_rng(draws)
-        design = build_joint(self.formula, data(rng, n=FIRST) if fresh else data)
+        if fresh and self.weights is not None:
+            raise OptionError("A sampler draws rows as often as they should be: leave weights out.")
+        table = data(rng, n=FIRST) if fresh else data
+        design = build_joint(self.formula, table, weights=self.weights, weight_type=self.weight_type)
         _check(self, design)
+        counts = design.weights if self.weight_type == "frequency" else None
         entropy = streams.entropy if isinstance(streams.entropy, int) else None
         rows = design.rows
         facts = TransportFacts(
@@ -132,11 +152,16 @@ class TransportDensity:
             rows=len(design.Y),
             given=rows.given,
             dropped={**rows.missing, **rows.transformed},
+            zero_weight=rows.zero_weight,
+            observations=float(len(design.Y) if counts is None else counts.sum()),
             seed=entropy,
         )
         if design.Y.shape[1] == 1 and self.map == "auto":
-            return TransportDensityResults(self, design.spec, None, design.Y, facts, pd.DataFrame(), design)
+            sample = design.Y if design.weights is None else np.column_stack([design.Y, design.weights])
+            return TransportDensityResults(self, design.spec, None, sample, facts, pd.DataFrame(), design)
         sampler = _blocks(design.spec, data, rng, _size(self)) if fresh else None
+        if design.weights is not None:
+            sampler = _weighted(design.Y, design.weights / design.weights.sum(), rng, _size(self))
         return _trained(self, design, facts, sampler, start, order)
 
 
@@ -149,6 +174,8 @@ class TransportFacts:
     given: int
     dropped: dict[str, int]
     seed: int | None
+    zero_weight: int = 0
+    observations: float = 0.0
     loss: str = ""
     trainer: str = ""
     ended: str = ""
@@ -189,6 +216,11 @@ def _blocks(spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int) 
         yield np.asarray(spec.outcome_values(sampler(rng, n=size)), dtype=np.float64).reshape(size, -1)
 
 
+def _weighted(Y: Array, shares: Array, rng: np.random.Generator, size: int) -> Iterator[Array]:
+    while True:
+        yield Y[rng.choice(len(Y), size=size, p=shares)]
+
+
 def _trained(
     model: TransportDensity, design: JointDesign, facts: TransportFacts, blocks: Iterator[Array] | None, start: int, order: int
 ) -> TransportDensityResults:
@@ -202,7 +234,8 @@ def _trained(
     how = model.train if isinstance(model.train, Trainer) else AdamW(lr=3e-3, steps=2_000, batch=FRESH, weight_decay=0.0)
     if blocks is not None and how.validation:
         raise OptionError("A sampler gives fresh rows at every step: train without validation.")
-    location, scale = Y.mean(axis=0), Y.std(axis=0)
+    location = np.average(Y, axis=0, weights=design.weights)
+    scale = np.sqrt(np.average(np.square(Y - location), axis=0, weights=design.weights))
     place = np.random.default_rng(order).permutation(len(Y))
     held, rest = (place[: int(HELD * len(Y))], place[int(HELD * len(Y)) :]) if blocks is None else (place[:0], place)
     net, trained, seconds = train_pushforward(
@@ -225,7 +258,7 @@ def _trained(
         best=trained.best,
         seconds=seconds,
         parameters=net.size,
-        fresh=_size(model) if blocks is not None else 0,
+        fresh=_size(model) if blocks is not None and model.weights is None else 0,
     )
     history = pd.DataFrame(trained.history).set_index("step")
     result = TransportDensityResults(model, design.spec, net, None, told, history, design)
@@ -278,7 +311,8 @@ class TransportDensityResults(LawWithoutErrors):
         names = self.facts.outcomes
         if self.net is None:
             assert self.sample is not None
-            return PushedLaw(Empirical(self.sample[:, 0])).named(names[0])
+            values, weights = self.sample[:, 0], self.sample[:, 1] if self.sample.shape[1] > 1 else None
+            return PushedLaw(Empirical(values, weights)).named(names[0])
         net = self.net
 
         def draw(rng: np.random.Generator, m: int) -> Array:
@@ -300,8 +334,8 @@ class TransportDensityResults(LawWithoutErrors):
 
     @property
     def nobs(self) -> float:
-        """Rows used."""
-        return float(self.facts.rows)
+        """Rows used, frequency weights counted."""
+        return self.facts.observations
 
     def _whole_law(self) -> Law | JointLaw:
         return self._law
@@ -328,7 +362,7 @@ class TransportDensityResults(LawWithoutErrors):
         f, e = self.facts, self.estimates
         how = "quantile function of the sample" if self.net is None else f"perceptron {self.net.recipe.hidden}"
         left = [("Outcome" if len(f.outcomes) == 1 else "Outcomes", ", ".join(f.outcomes)), ("Map", how)]
-        count = f"{f.fresh} fresh a step" if f.fresh else f"{f.rows} ({f.given - f.rows} dropped)"
+        count = f"{f.fresh} fresh a step" if f.fresh else f"{f.observations:.0f} ({f.given - f.rows} dropped)"
         seed = "no random numbers" if self.net is None else "spawned" if f.seed is None else str(f.seed)
         right = [("Observations", count), ("Seed", seed)]
         sections = [Section(("estimate",), e.names, tuple((number(v),) for v in e.values), f"Law of {', '.join(f.outcomes)}")]
@@ -350,7 +384,10 @@ class TransportDensityResults(LawWithoutErrors):
         if len(f.outcomes) > 1 or self.net is not None:
             notes.append(f"Functionals are those of {DRAWS:,} draws.")
         notes.append("No standard errors. The law has no density: use de.FlowDensity for one.")
-        notes += rows_dropped(f.given, f.rows, f.dropped, 0)
+        if self.model.weights is not None:
+            drawn = "" if self.net is None else " Rows were drawn in proportion at every step, so none was held out."
+            notes.append(f"Weights: {self.model.weights} ({self.model.weight_type}).{drawn}")
+        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         return Summary("Transport Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
 
     def __repr__(self) -> str:
@@ -364,6 +401,7 @@ class TransportDensityResults(LawWithoutErrors):
         named = dict(zip(self.estimates.names, self.estimates.values.tolist(), strict=True))
         header: dict[str, Any] = {
             "formula": self.model.formula,
+            "weights": [self.model.weights, self.model.weight_type],
             "spec": self.spec.to_dict(),
             "facts": asdict(replace(self.facts, functionals=named)),
             "history": list(self.history.columns),
@@ -404,6 +442,6 @@ def restore_transport_density(header: dict[str, Any], arrays: dict[str, Array]) 
         net, mapped = replace(begun, parameters=values), recipe
     else:
         sample = arrays["sample"]
-    return TransportDensityResults(
-        TransportDensity(header["formula"], map=mapped or "auto"), spec, net, sample, TransportFacts(**facts), history, None
-    )
+    weights, weight_type = header["weights"]
+    model = TransportDensity(header["formula"], map=mapped or "auto", weights=weights, weight_type=weight_type)
+    return TransportDensityResults(model, spec, net, sample, TransportFacts(**facts), history, None)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import NeedsData, OptionError
@@ -390,7 +391,10 @@ def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
     Y = result.rows.Y
     if Y.shape[1] == 1:
         return qq(
-            Y[:, 0], result.distribution(), ax=ax, **{"labels": ("data", "fit"), "xlabel": result.facts.outcomes[0], **options}
+            Empirical(Y[:, 0], result.rows.weights),
+            result.distribution(),
+            ax=ax,
+            **{"labels": ("data", "fit"), "xlabel": result.facts.outcomes[0], **options},
         )
     if Y.shape[1] > 2:
         raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")

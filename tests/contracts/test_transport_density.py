@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 
 import disteconometrics as de
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
@@ -130,3 +131,27 @@ def test_refusals(formula: str, options: dict[str, object], error: type[Exceptio
     ):
         with pytest.raises(OptionError):
             wrong()
+
+
+def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
+    """Frequency weights are repeated rows to the last bit; a net meets rows in proportion to their weights."""
+    engel = de.datasets.engel()
+    w = (engel["income"] < 900) * 2 + 1
+    res = de.TransportDensity("foodexp ~ 1", weights="w", weight_type="frequency").fit(engel.assign(w=w))
+    rows = de.TransportDensity("foodexp ~ 1").fit(engel.loc[np.repeat(engel.index, w)])
+    assert res.params.equals(rows.params)
+    assert res.nobs == rows.nobs == w.sum()
+    res.save(tmp_path / "law.npz")
+    assert de.load(tmp_path / "law.npz").params.equals(res.params)
+    ax = res.plot()
+    assert ax.get_xlabel() == "quantile of foodexp, data"
+    plt.close(ax.figure)
+    two = {"y": np.repeat([0.0, 1.0], 500) + 0.01 * np.random.default_rng(0).normal(size=1_000), "w": np.repeat([3.0, 1.0], 500)}
+    model = de.TransportDensity(
+        "y ~ 1", map=de.MLP(16), train=de.Adam(lr=0.01, steps=400, batch=256), weights="w", weight_type="sampling"
+    )
+    assert model.fit(two, seed=0).distribution().mean() == pytest.approx(0.25, abs=0.05)
+    with pytest.raises(OptionError, match="sampler"):
+        model.fit(lambda rng, n: {"y": rng.normal(size=n)})
+    with pytest.raises(OptionError, match="validation"):
+        de.TransportDensity("y ~ 1", train=de.Adam(validation=0.2), weights="w", weight_type="sampling")
