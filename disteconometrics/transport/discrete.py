@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
+WARM = 200  # rows of an assignment from which on near prices are worth their time
+ENTROPIES, SCALINGS, SMALLEST = (0.1, 0.03, 0.01, 0.003), 15, 1e-200  # ε over the median cost; the least sum divided by
 LONG = 1_000  # rows of an assignment from which on POT's simplex is quicker
 MOST_ASSIGNED = 6_000  # rows that scipy assigns, in minutes
 MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in minutes
@@ -159,18 +161,44 @@ def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
             f"Exact transport of {n} rows on either side takes scipy very long: pip install 'disteconometrics[ot]', or use a "
             "random subsample, or a sliced distance."
         )
-    rows, columns = optimize.linear_sum_assignment(C)
-    # prices g with C(i, j) − g(j) least at j = σ(i): shortest paths in the graph of exchanges, which has no negative cycle
-    own = C[rows, columns]
+    # near prices leave reduced costs close to zero on the solution, so that the search for it is short; they do not change it
+    f0, g0 = _near_prices(C) if n >= WARM else (np.zeros(n), np.zeros(n))
+    R = C - f0[:, None]
+    R -= g0
+    rows, columns = optimize.linear_sum_assignment(R)
+    # prices g with R(i, j) − g(j) least at j = σ(i): shortest paths in the graph of exchanges, which has no negative cycle
+    own = R[rows, columns]
     g = np.zeros(n)
-    slack = C - own[:, None]
+    slack = R
+    slack -= own[:, None]
+    most = C[rows, columns].max(initial=1.0)
     for _ in range(n):
         best = (slack + g[columns][:, None]).min(axis=0)
-        if (best >= g - 1e-15 * own.max(initial=1.0)).all():
+        if (best >= g - 1e-15 * most).all():
             break
         g = np.minimum(g, best)
-    f = own - g[columns]
-    return Coupling(rows, columns, np.full(n, 1 / n)), f, g
+    return Coupling(rows, columns, np.full(n, 1 / n)), f0 + own - g[columns], g0 + g
+
+
+def _near_prices(C: Array) -> tuple[Array, Array]:
+    """Prices of the entropic problem, roughly: few scalings of the kernel exp(−C/ε) for each of some falling ε."""
+    f, g = np.zeros(len(C)), C.min(axis=0)
+    unit = float(np.median(C[:: max(1, len(C) // 64)]))
+    for share in ENTROPIES:
+        epsilon = share * unit
+        if epsilon == 0:
+            break
+        f = (C - g).min(axis=1)
+        K = f[:, None] - C
+        K += g
+        K /= epsilon
+        np.exp(K, out=K)
+        u, v = np.ones(len(C)), np.ones(len(C))
+        for _ in range(SCALINGS):
+            u = 1 / np.maximum(K @ v, SMALLEST)
+            v = 1 / np.maximum(u @ K, SMALLEST)
+        f, g = f + epsilon * np.log(u), g + epsilon * np.log(v)
+    return f, g
 
 
 def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
