@@ -36,7 +36,7 @@ class _Bins(NamedTuple):
 
     def places(self, v: Array, count: int) -> Iterator[tuple[slice, Array]]:
         """The bins of the values, from 0 to ``count``, not rounded down, chunk by chunk; anything for infinite values."""
-        own, work = np.empty(CHUNK), np.empty(CHUNK)
+        own, work = np.empty(min(CHUNK, len(v))), np.empty(min(CHUNK, len(v)))
         for i in range(0, len(v), CHUNK):  # arrays of all values would cost more time than what is done with them
             at = slice(i, min(i + CHUNK, len(v)))
             u, size = own[: at.stop - i], work[: at.stop - i]
@@ -165,11 +165,13 @@ class _Side(NamedTuple):
     @staticmethod
     def of(v: Array, w: Array | None, each: float, bins: _Bins, edges: Array) -> _Side:
         number, mass, rest = np.empty(len(v), np.uint16), np.zeros(BINS), np.zeros(BINS)
+        own, work, ends = np.empty(CHUNK, np.intp), np.empty(CHUNK), edges[1:]
         for at, u in bins.places(v, BINS):
-            place = u.astype(np.intp)
-            np.minimum(place, BINS - 1, out=place)
+            place, until = own[: len(u)], work[: len(u)]
+            np.minimum(u, BINS - 1, out=u)
+            np.copyto(place, u, casting="unsafe")
             number[at] = place
-            until = edges[1:][place]
+            np.take(ends, place, out=until, mode="clip")
             until -= v[at]
             if w is not None:
                 until *= w[at]
