@@ -14,7 +14,7 @@ from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.errors import OptionError
 
-__all__ = ["PushedJointLaw", "PushedLaw"]
+__all__ = ["PushedJointLaw", "PushedLaw", "PushedRows"]
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]
@@ -81,6 +81,69 @@ class PushedLaw(Law):
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         return self.seen._draw(rng, m) if self.draw is None else self.draw(rng, m)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PushedRows(Law):
+    """Laws of rows by their quantile functions, straight between levels: uniform noise pushed through an increasing map.
+
+    Parameters
+    ----------
+    levels : (k,) float64 array, increasing from 0 to 1.
+    values : (n, k) float64 array, the quantiles of each row, increasing.
+
+    Examples
+    --------
+    >>> law = PushedRows(np.array([0.0, 0.5, 1.0]), np.array([[0.0, 1.0, 3.0], [5.0, 6.0, 7.0]]))
+    >>> law.quantile(0.75).tolist(), law.cdf([1.0, 6.5]).tolist(), law.mean().tolist()
+    ([2.0, 6.5], [0.5, 0.75], [1.25, 6.0])
+    """
+
+    levels: Array
+    values: Array
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """(n,)."""
+        return (len(self.values),)
+
+    def support(self) -> tuple[Array, Array]:
+        """Quantiles of levels 0 and 1."""
+        return self.values[:, 0], self.values[:, -1]
+
+    def _logpdf(self, y: Array) -> Array:
+        raise _no_density()
+
+    def _pdf(self, y: Array) -> Array:
+        raise _no_density()
+
+    def _cdf(self, y: Array) -> Array:
+        at = np.zeros(y.shape, dtype=np.intp)
+        for k in range(1, len(self.levels) - 1):
+            at += y >= self.values[:, [k]]
+        below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
+        share = np.clip((y - below) / np.maximum(above - below, 5e-324), 0, 1)
+        return np.asarray(self.levels[at] + share * (self.levels[at + 1] - self.levels[at]))
+
+    def _quantile(self, tau: Array) -> Array:
+        at = np.clip(np.searchsorted(self.levels, tau, side="right") - 1, 0, len(self.levels) - 2)
+        below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
+        return np.asarray(below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at]))
+
+    def _isf(self, tau: Array) -> Array:
+        return self._quantile(1 - tau)
+
+    def _expect(self, function: Function) -> Array:
+        nodes, weights = np.polynomial.legendre.leggauss(8)
+        width = np.diff(self.levels)
+        rise = np.diff(self.values, axis=1)
+        points = self.values[:, :-1, None] + rise[..., None] * (nodes + 1) / 2
+        found = function(points.reshape(len(self.values), -1)).reshape(points.shape)
+        return np.asarray((found @ weights / 2) @ width)
+
+    def _integrate(self, function: Function) -> Array:
+        return self._expect(function)
 
 
 @final

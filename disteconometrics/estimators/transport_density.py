@@ -1,6 +1,7 @@
 """The law of outcomes by transport: noise is mapped to outcomes so that a Wasserstein distance to the data is small.
 
-On the line the best map is known, the quantile function of the sample, so nothing is trained unless a net is asked for.
+On the line the best map is known, the quantile function of the sample, so nothing is trained unless a net is asked for.  Given
+covariates a net gives the quantile function of every row, increasing in the noise; see `flows.quantile_net`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
-from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw
-from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
+from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw, PushedRows
+from disteconometrics.distributions.scores import crps
+from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
 from disteconometrics.estimators.groups import check_squares
 from disteconometrics.estimators.law_without_errors import LawWithoutErrors
 from disteconometrics.estimators.specification import specify
@@ -36,6 +38,7 @@ from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 
 if TYPE_CHECKING:
     from disteconometrics.flows.pushforward import Pushforward
+    from disteconometrics.flows.quantile_net import QuantileNet
 
 __all__ = ["TransportDensity", "TransportDensityResults", "restore_transport_density"]
 
@@ -55,11 +58,13 @@ class TransportDensity:
     Parameters
     ----------
     formula : str
-        ``"y ~ 1"`` or ``"y1 + y2 ~ 1"``.
+        ``"y ~ 1"``, ``"y1 + y2 ~ 1"``, or ``"y ~ x"`` for one outcome given covariates.
     map : "auto" or MLP
-        "auto" is the quantile function of the sample for one outcome, and ``MLP(64, 64, 64)`` for several.
+        "auto" is the quantile function of the sample for one outcome, ``MLP(64, 64, 64)`` for several, and ``MLP(32, 32,
+        activation="silu")`` from covariates to quantile functions.
     loss : "auto", Sorted, Sliced or Sinkhorn
         What a net makes small; "auto" is ``Sorted()`` for one outcome and ``Sliced()`` for several, which are standardised.
+        Given covariates it is the continuous ranked probability score, and nothing else.
     train : "auto", Adam or AdamW
         How a net is trained; "auto" is AdamW with a one-cycle rate.
     weights, weight_type : str or None
@@ -143,7 +148,7 @@ class TransportDensity:
             raise OptionError("A sampler draws rows as often as they should be: leave weights out.")
         table = data(rng, n=FIRST) if fresh else data
         design = build_joint(self.formula, table, weights=self.weights, weight_type=self.weight_type)
-        _check(self, design)
+        _check(self, design, fresh)
         counts = design.weights if self.weight_type == "frequency" else None
         entropy = streams.entropy if isinstance(streams.entropy, int) else None
         rows = design.rows
@@ -156,6 +161,8 @@ class TransportDensity:
             observations=float(len(design.Y) if counts is None else counts.sum()),
             seed=entropy,
         )
+        if design.covariates.shape[1]:
+            return _given_covariates(self, design, facts, start, order)
         if design.Y.shape[1] == 1 and self.map == "auto":
             sample = design.Y if design.weights is None else np.column_stack([design.Y, design.weights])
             return TransportDensityResults(self, design.spec, None, sample, facts, pd.DataFrame(), design)
@@ -190,13 +197,20 @@ class TransportFacts:
     functionals: dict[str, float] = field(default_factory=dict)
 
 
-def _check(model: TransportDensity, design: JointDesign) -> None:
-    if design.covariates.shape[1] or not design.X.shape[1]:
-        raise FormulaError(
-            f"{model.formula!r}: a transport density has no covariates, write 'y ~ 1'; given covariates use de.FlowDensity, or "
-            "de.TransportMap('y ~ group') between groups."
-        )
+def _check(model: TransportDensity, design: JointDesign, fresh: bool) -> None:
     Y = design.Y
+    if design.covariates.shape[1]:
+        if Y.shape[1] > 1:
+            raise FormulaError(
+                f"{model.formula!r}: several outcomes have no quantile function to give from covariates; take them one by one, "
+                "or use de.FlowDensity."
+            )
+        if model.loss != "auto":
+            raise OptionError(
+                "Given covariates there is one outcome a row, which the ranked probability score needs: leave loss out."
+            )
+        if fresh:
+            raise OptionError("Given covariates rows are needed, not a sampler: draw a table first.")
     if len(Y) < 10:
         raise DataError(f"{len(Y)} rows are too few for a law; at least 10 are needed.")
     if Y.shape[1] > 1 and isinstance(model.loss, Sorted):
@@ -219,6 +233,46 @@ def _blocks(spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int) 
 def _weighted(Y: Array, shares: Array, rng: np.random.Generator, size: int) -> Iterator[Array]:
     while True:
         yield Y[rng.choice(len(Y), size=size, p=shares)]
+
+
+def _given_covariates(
+    model: TransportDensity, design: JointDesign, facts: TransportFacts, start: int, order: int
+) -> TransportDensityResults:
+    from disteconometrics.flows.quantile_net import QuantileNet, levels, train_quantiles
+
+    y, X, w = design.Y[:, 0], design.covariates, design.weights
+    recipe = model.map if isinstance(model.map, MLP) else MLP(32, 32, activation="silu")
+    size = min(256, max(16, len(y) // 4))
+    how = (
+        model.train if isinstance(model.train, Trainer) else AdamW(lr=2e-3, steps=1_000, batch=size, validation=0.2, patience=200)
+    )
+    place = np.random.default_rng(order).permutation(len(y))
+    held, rest = place[: int(HELD * len(y))], place[int(HELD * len(y)) :]
+    net, trained, seconds = train_quantiles(
+        QuantileNet.begin(recipe, y[rest], X[rest], start), y[rest], X[rest], None if w is None else w[rest], how, order
+    )
+    warn_of_training(trained, how)
+    own = None if w is None else w[held]
+    scores = (
+        [np.average(crps(law, y[held]), weights=own) for law in (PushedRows(*net.curve(X[held])), Empirical(y[rest]))]
+        if len(held)
+        else [np.nan] * 2
+    )
+    told = replace(
+        facts,
+        loss="ranked probability",
+        trainer=trainer_words(how),
+        ended=trained.ended,
+        steps=trained.steps,
+        best=trained.best,
+        seconds=seconds,
+        parameters=net.size,
+        distance=float(scores[0]),
+        floor=float(scores[1]),
+    )
+    history = pd.DataFrame(trained.history).set_index("step")
+    values = np.column_stack([net.quantiles(X).ravel(), np.repeat(np.ones(len(y)) if w is None else w, len(levels()))])
+    return TransportDensityResults(model, design.spec, net, values, told, history, design)
 
 
 def _trained(
@@ -298,7 +352,7 @@ class TransportDensityResults(LawWithoutErrors):
 
     model: TransportDensity
     spec: JointSpec
-    net: Pushforward | None
+    net: Pushforward | QuantileNet | None
     sample: Array | None
     facts: TransportFacts
     history: pd.DataFrame
@@ -306,17 +360,21 @@ class TransportDensityResults(LawWithoutErrors):
 
     loss_label: ClassVar[str] = "transport loss"
 
+    @property
+    def given(self) -> bool:
+        """Whether the law is one of every row, given covariates."""
+        return self.net is not None and self.sample is not None
+
     @cached_property
     def _law(self) -> Law | JointLaw:
         names = self.facts.outcomes
-        if self.net is None:
-            assert self.sample is not None
+        if self.sample is not None:
             values, weights = self.sample[:, 0], self.sample[:, 1] if self.sample.shape[1] > 1 else None
             return PushedLaw(Empirical(values, weights)).named(names[0])
-        net = self.net
+        net: Any = self.net
 
         def draw(rng: np.random.Generator, m: int) -> Array:
-            return net.push(rng.normal(size=(m, net.noise)))
+            return np.asarray(net.push(rng.normal(size=(m, net.noise))))
 
         if len(names) > 1:
             return PushedJointLaw(names, draw)
@@ -324,8 +382,31 @@ class TransportDensityResults(LawWithoutErrors):
         return PushedLaw(seen, lambda rng, m: draw(rng, m)[:, 0]).named(names[0])
 
     def distribution(self, new: Any = None) -> Law | JointLaw:
-        """The law: draws, distribution function and quantiles (of joint outcomes those of marginals), no density."""
-        return self._law
+        """The law: draws, distribution function and quantiles (of joint outcomes those of marginals), no density.
+
+        Parameters
+        ----------
+        new : table with the covariates, if there are any, for a law of each of its rows; None for the rows of the fit.
+
+        Returns
+        -------
+        Law or JointLaw
+
+        Raises
+        ------
+        MissingColumnError, NeedsData
+        """
+        if not self.given:
+            return self._law
+        if new is None:
+            if self.rows is None:
+                raise NeedsData("This result was loaded from a file, which holds no rows: give a table with the covariates.")
+            X = self.rows.covariates
+        else:
+            X = self.spec.without_constant(self.spec.matrix(new).X)
+        net: Any = self.net
+        law: Law = PushedRows(*net.curve(X)).named(self.facts.outcomes[0])
+        return law
 
     @property
     def converged(self) -> bool:
@@ -361,6 +442,7 @@ class TransportDensityResults(LawWithoutErrors):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         f, e = self.facts, self.estimates
         how = "quantile function of the sample" if self.net is None else f"perceptron {self.net.recipe.hidden}"
+        how = how.replace("perceptron", "quantiles by perceptron") if self.given else how
         left = [("Outcome" if len(f.outcomes) == 1 else "Outcomes", ", ".join(f.outcomes)), ("Map", how)]
         count = f"{f.fresh} fresh a step" if f.fresh else f"{f.observations:.0f} ({f.given - f.rows} dropped)"
         seed = "no random numbers" if self.net is None else "spawned" if f.seed is None else str(f.seed)
@@ -372,7 +454,11 @@ class TransportDensityResults(LawWithoutErrors):
             left.append(("Loss", f.loss))
             right.append(("Steps", f"{f.steps}"))
             notes = [f"Trained by {f.trainer}: {ENDED[f.ended]}. {f.parameters} parameters."]
-            if np.isfinite(f.distance):
+            if self.given:
+                scores = tuple((number(v),) for v in (f.distance, f.floor))
+                sections.append(Section(("value",), ("CRPS of the net", "CRPS without covariates"), scores, "On rows held out"))
+                notes.append("Quantiles of every row increase in the noise; the law above is averaged over the rows.")
+            elif np.isfinite(f.distance):
                 cells = tuple((number(v),) for v in (f.distance, f.floor, f.nearest))
                 labels = ("W2, draws to held-out rows", "W2, training to held-out rows", "nearest training row, ratio")
                 sections.append(Section(("value",), labels, cells, "On rows held out"))
@@ -381,11 +467,11 @@ class TransportDensityResults(LawWithoutErrors):
                     f"Distances are exact{unit}; the second is the floor. The ratio is of median distances to the nearest row of "
                     "the training, draws over held-out rows: far below one, the map repeats its data."
                 )
-        if len(f.outcomes) > 1 or self.net is not None:
+        if len(f.outcomes) > 1 or (self.net is not None and not self.given):
             notes.append(f"Functionals are those of {DRAWS:,} draws.")
         notes.append("No standard errors. The law has no density: use de.FlowDensity for one.")
         if self.model.weights is not None:
-            drawn = "" if self.net is None else " Rows were drawn in proportion at every step, so none was held out."
+            drawn = "" if self.sample is not None else " Rows were drawn in proportion at every step, so none was held out."
             notes.append(f"Weights: {self.model.weights} ({self.model.weight_type}).{drawn}")
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         return Summary("Transport Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
@@ -407,12 +493,13 @@ class TransportDensityResults(LawWithoutErrors):
             "history": list(self.history.columns),
         }
         arrays: dict[str, Array] = {"history": np.column_stack([self.history.index, self.history]).astype(np.float64)}
-        if self.net is None:
+        if self.sample is not None:
             arrays["sample"] = np.asarray(self.sample)
-        else:
+        if self.net is not None:
             r = self.net.recipe
             header["net"] = {"hidden": list(r.hidden), "activation": r.activation, "noise": r.noise}
-            arrays |= {"location": self.net.location, "scale": self.net.scale}
+            standard = ("location", "scale", "x_location", "x_scale")
+            arrays |= {name: np.asarray(getattr(self.net, name)) for name in standard if hasattr(self.net, name)}
             arrays |= {f"parameter{i}": v for i, v in enumerate(self.net.parameters)}
         write_archive(path, "TransportDensity", header, arrays)
 
@@ -429,19 +516,26 @@ def restore_transport_density(header: dict[str, Any], arrays: dict[str, Array]) 
     spec = JointSpec.from_dict(header["spec"])
     history = pd.DataFrame(arrays["history"][:, 1:], columns=list(header["history"]))
     history.index = pd.Index(arrays["history"][:, 0].astype(int), name="step")
-    net, sample, mapped = None, None, None
+    net: Any = None
+    sample, mapped = arrays.get("sample"), None
     if "net" in header:
         from disteconometrics.flows.pushforward import Pushforward
+        from disteconometrics.flows.quantile_net import QuantileNet
 
         own = header["net"]
         recipe = MLP(*own["hidden"], activation=own["activation"], noise=own["noise"])
         values = tuple(arrays[f"parameter{i}"] for i in range(2 * len(recipe.hidden) + 2))
-        begun = Pushforward.begin(recipe, arrays["location"], arrays["scale"], 0)
+        if sample is not None:
+            begun: Any = QuantileNet.begin(recipe, np.arange(2.0), np.zeros((2, len(arrays["x_location"]))), 0)
+            standard = {"location": float(arrays["location"]), "scale": float(arrays["scale"])}
+            begun = replace(begun, **standard, x_location=arrays["x_location"], x_scale=arrays["x_scale"])
+        else:
+            begun = Pushforward.begin(recipe, arrays["location"], arrays["scale"], 0)
         if [v.shape for v in values] != [v.shape for v in begun.parameters]:
             raise DataError("the parameters are not those of the net")
         net, mapped = replace(begun, parameters=values), recipe
-    else:
-        sample = arrays["sample"]
+    elif sample is None:
+        raise DataError("the file has neither a net nor a sample")
     weights, weight_type = header["weights"]
     model = TransportDensity(header["formula"], map=mapped or "auto", weights=weights, weight_type=weight_type)
     return TransportDensityResults(model, spec, net, sample, TransportFacts(**facts), history, None)

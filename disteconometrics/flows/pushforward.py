@@ -19,7 +19,7 @@ from disteconometrics.flows.fitted import one_thread
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.optim.minibatch import Trained, Trainer, batches, train
 
-__all__ = ["Pushforward", "train_pushforward"]
+__all__ = ["Pushforward", "forward", "train_pushforward", "uniform"]
 
 Array = NDArray[np.float64]
 TorchLoss = Callable[[Tensor, Tensor], Tensor]
@@ -29,14 +29,29 @@ MOST_CELLS = 20_000_000
 MOST_JUDGED = 4_000  # draws against rows held out
 
 
-def _forward(parameters: list[Tensor], activation: str, z: Tensor) -> Tensor:
+def forward(parameters: list[Tensor], activation: str, z: Tensor) -> Tensor:
+    """Outputs (n, k) of a perceptron with weights and biases layer by layer, the last one linear.
+
+    Examples
+    --------
+    >>> one = torch.ones(1, 1)
+    >>> forward([one, one[0], one, one[0]], "relu", torch.tensor([[-3.0], [2.0]])).ravel().tolist()
+    [1.0, 4.0]
+    """
     act = ACTIVATIONS[activation]
     for i in range(0, len(parameters) - 2, 2):
         z = act(nn.functional.linear(z, parameters[i], parameters[i + 1]))
     return nn.functional.linear(z, parameters[-2], parameters[-1])
 
 
-def _uniform(shape: tuple[int, ...], reach: float, rng: torch.Generator) -> Array:
+def uniform(shape: tuple[int, ...], reach: float, rng: torch.Generator) -> Array:
+    """First weights, uniform on ± reach.
+
+    Examples
+    --------
+    >>> bool(np.abs(uniform((3, 2), 0.5, torch.Generator().manual_seed(0))).max() <= 0.5)
+    True
+    """
     return np.asarray(torch.empty(shape, dtype=torch.float64).uniform_(-reach, reach, generator=rng).numpy())
 
 
@@ -71,7 +86,7 @@ class Pushforward:
         widths = (recipe.noise or d, *recipe.hidden, d)
         drawn: list[Array] = []
         for a, b in pairwise(widths):
-            drawn += [_uniform(shape, 1 / math.sqrt(a), rng) for shape in ((b, a), (b,))]
+            drawn += [uniform(shape, 1 / math.sqrt(a), rng) for shape in ((b, a), (b,))]
         return cls(recipe, location, scale, tuple(drawn))
 
     @property
@@ -93,7 +108,7 @@ class Pushforward:
         step = max(1, MOST_CELLS // max(v.shape[0] for v in self.parameters))
         with one_thread(), torch.no_grad():
             parts = [
-                _forward(self._tensors, self.recipe.activation, torch.from_numpy(np.ascontiguousarray(z[i : i + step]))).numpy()
+                forward(self._tensors, self.recipe.activation, torch.from_numpy(np.ascontiguousarray(z[i : i + step]))).numpy()
                 for i in range(0, max(len(z), 1), step)
             ]
         return np.asarray(self.location + self.scale * np.concatenate(parts))
@@ -154,7 +169,7 @@ def train_pushforward(
         measure = loss(rng)
 
         def draws(z: Tensor) -> Tensor:
-            return location + scale * _forward(parameters, net.recipe.activation, z)
+            return location + scale * forward(parameters, net.recipe.activation, z)
 
         def cost(y: Tensor) -> Tensor:
             return measure(draws(torch.randn(size, net.noise, generator=rng).to(kind)), y)

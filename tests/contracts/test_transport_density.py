@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from scipy import integrate, stats
 
 import disteconometrics as de
+from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sinkhorn import sinkhorn_divergence
@@ -108,7 +111,8 @@ def test_joint_outcomes_come_near_rows_held_out_and_do_not_repeat_the_data() -> 
 @pytest.mark.parametrize(
     ("formula", "options", "error", "text"),
     [
-        ("y ~ x", {}, FormulaError, "no covariates"),
+        ("y + z ~ x", {}, FormulaError, "one by one"),
+        ("y ~ x", {"loss": de.Sliced()}, OptionError, "leave loss out"),
         ("y + x ~ 1", {"loss": de.Sorted()}, OptionError, "Sliced"),
         ("y ~ 1", {"map": "net"}, OptionError, "de.MLP"),
         ("y ~ 1", {"loss": "sorted"}, OptionError, "de.Sorted"),
@@ -118,7 +122,7 @@ def test_joint_outcomes_come_near_rows_held_out_and_do_not_repeat_the_data() -> 
 )
 def test_refusals(formula: str, options: dict[str, object], error: type[Exception], text: str) -> None:
     rng = np.random.default_rng(0)
-    table = {"y": rng.normal(size=40), "x": rng.normal(size=40), "c": np.ones(40)}
+    table = {"y": rng.normal(size=40), "x": rng.normal(size=40), "c": np.ones(40), "z": rng.normal(size=40)}
     with pytest.raises(error, match=text):
         de.TransportDensity(formula, **options).fit(table, seed=0)
     with pytest.raises(DataError, match="too few"):
@@ -155,3 +159,57 @@ def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
         model.fit(lambda rng, n: {"y": rng.normal(size=n)})
     with pytest.raises(OptionError, match="validation"):
         de.TransportDensity("y ~ 1", train=de.Adam(validation=0.2), weights="w", weight_type="sampling")
+
+
+def test_laws_by_straight_quantile_functions() -> None:
+    """Distribution function and quantiles invert each other; mean and score are those of numeric integrals; draws follow it."""
+    rng = np.random.default_rng(0)
+    levels = np.concatenate([[0.0], np.sort(rng.random(9)), [1.0]])
+    law = PushedRows(levels, np.cumsum(rng.gamma(1, size=(3, 11)), axis=1))
+    tau = np.linspace(0.001, 0.999, 400)
+    q = law.quantile(tau)
+    np.testing.assert_allclose(law.cdf(q), np.broadcast_to(tau, q.shape), atol=1e-12)
+    assert (np.diff(q, axis=1) > 0).all()
+    for i, y in ((0, 2.0), (1, -1.0), (2, 50.0)):
+        one = PushedRows(levels, law.values[[i]])
+        low, high = float(one.values[0, 0]), float(one.values[0, -1])
+        pieces = np.unique([min(low, y), *one.values[0], y, max(high, y)])
+        square = lambda t, y=y, one=one: (float(one.cdf([t])[0]) - (t >= y)) ** 2  # noqa: E731
+        exact = sum(integrate.quad(square, a, b, epsabs=1e-12)[0] for a, b in pairwise(pieces))
+        assert de.scores.crps(one, [y])[0] == pytest.approx(exact, rel=1e-9)
+        mean = sum(integrate.quad(lambda t, one=one: float(one.quantile(t)[0]), a, b)[0] for a, b in pairwise(levels))
+        assert one.mean()[0] == pytest.approx(mean, rel=1e-9)
+        assert stats.kstest(one.sample(2_000, seed=1)[0], lambda t, one=one: one.cdf(t[None, :])[0]).pvalue > 1e-3
+    with pytest.raises(OptionError, match="no density"):
+        law.pdf(1.0)
+
+
+def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
+    """Location and scale that move with x are learned; the score beats the law without covariates; files and weights."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, 2_000)
+    table = {"x": x, "y": 1 + 2 * x + (1 + 0.4 * x) * rng.normal(size=2_000), "w": np.ones(2_000)}
+    model = de.TransportDensity("y ~ x", train=de.AdamW(lr=3e-3, steps=600, batch=256, validation=0.2))
+    res = model.fit(table, seed=0)
+    grid = np.array([-1.5, 0.0, 1.5])
+    q = res.distribution({"x": grid}).quantile([0.1, 0.5, 0.9])
+    truth = 1 + 2 * grid[:, None] + (1 + 0.4 * grid[:, None]) * stats.norm.ppf([0.1, 0.5, 0.9])
+    np.testing.assert_allclose(q, truth, atol=0.5)
+    assert (np.diff(res.distribution().quantile(np.linspace(0, 1, 101)), axis=1) > 0).all()
+    assert res.facts.distance < 0.5 * res.facts.floor
+    assert "CRPS of the net" in str(res.summary())
+    assert res.params["mean"] == pytest.approx(table["y"].mean(), abs=0.15)
+    res.save(tmp_path / "law.npz")
+    again = de.load(tmp_path / "law.npz")
+    np.testing.assert_array_equal(again.distribution({"x": grid}).quantile([0.1, 0.5, 0.9]), q)
+    assert again.params.equals(res.params)
+    with pytest.raises(NeedsData, match="covariates"):
+        again.distribution()
+    short = de.AdamW(steps=20, batch=256)
+    plain, weighed = (
+        de.TransportDensity("y ~ x", train=short, **w).fit(table, seed=1)
+        for w in ({}, {"weights": "w", "weight_type": "frequency"})
+    )
+    np.testing.assert_allclose(weighed.distribution().quantile(0.3), plain.distribution().quantile(0.3), rtol=1e-4)
+    with pytest.raises(OptionError, match="sampler"):
+        model.fit(lambda rng, n: {"x": rng.normal(size=n), "y": rng.normal(size=n)})
