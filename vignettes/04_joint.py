@@ -27,6 +27,10 @@ pd.set_option("display.width", 100)
 # %%
 wage = de.law("normal", [de.Affine(3, 0.5), de.Exp()])
 print(f"median {wage.quantile(0.5):.4f} = e³, mean {wage.mean():.4f} = exp(3 + .5²/2), density at 20 {wage.pdf(20.0):.5f}")
+_, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
+ax.hist(wage.sample(10_000, seed=1), bins=100, range=(0, 80), density=True, color="0.85")
+ax.plot(np.linspace(0.1, 80, 400), wage.pdf(np.linspace(0.1, 80, 400)))
+ax.set(xlabel="wage", ylabel="density")
 
 # %% [markdown]
 # ## A joint density, trained in the open
