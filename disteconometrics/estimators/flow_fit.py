@@ -355,6 +355,8 @@ def _fit(
     G = _first_rows(structure, problem.start)
     steady, steps = (TENSOR_STEADY, TENSOR_STEPS) if name == "tensor" else (TRIAL_STEADY, 200)
     smooth = solve(problem, lam, theta=theta, G=G, steady=steady, last=TRIAL, maxiter=steps)
+    if name == "tensor" and len(problem.cuts(smooth.theta)):  # stopped before it was monotone everywhere: too good to compare
+        smooth = solve(problem, smooth.lam, theta=smooth.theta, G=smooth.G, select=False, last=TRIAL)
     fitted = Fitted(centre, name, structure, base, smooth, problem, s)
     if name == "tensor" and fine:
         fitted = _polished(fitted)
