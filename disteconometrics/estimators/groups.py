@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,10 +15,11 @@ from disteconometrics.data.design import Design
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.outcomes import build_joint, read_outcomes
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
+from disteconometrics.inference.estimates import Estimated
 from disteconometrics.inference.two_samples import Sample
 from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
 
-__all__ = ["Groups", "check_squares", "checked_by_rows", "read_groups"]
+__all__ = ["GroupResults", "Groups", "check_squares", "read_groups"]
 
 Array = NDArray[np.float64]
 
@@ -150,35 +152,50 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
     return codes
 
 
-def checked_by_rows(
-    model: Any,
-    rows: Groups | None,
-    cluster: str | None,
-    reps: int,
-    *,
-    seed: int | np.random.Generator | None,
-    n_jobs: int | None,
-    progress: bool | None,
-) -> SelfCheck:
-    """Compare groups again in rows, or clusters, drawn from the sample, for which the sample is the population.
-
-    Raises
-    ------
-    NeedsData, OptionError, StudyError
+class GroupResults(Estimated):
+    """A comparison of groups with its ``model`` and ``rows``, checked in samples of these rows.
 
     Examples
     --------
     >>> import disteconometrics as de
     >>> rng = np.random.default_rng(1)
     >>> d = {"y": np.concatenate([rng.normal(size=90), 2 + rng.normal(size=90)]), "g": np.repeat([0, 1], 90)}
-    >>> model = de.WassersteinDistance("y ~ g", p=1)
-    >>> check = checked_by_rows(model, read_groups(model, d), None, 100, seed=1, n_jobs=None, progress=False)
+    >>> check = de.WassersteinDistance("y ~ g", p=1, permutations=0).fit(d).monte_carlo(100, seed=1)
     >>> bool(check.table().loc["W1", "coverage"] > 0.85)
     True
     """
-    if rows is None:
-        raise NeedsData("This result was loaded from a file, which holds no rows; fit again to check it by simulation.")
-    samples = rows.samples
+
+    model: Any
+    rows: Groups | None
+
+    def monte_carlo(
+        self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
+    ) -> SelfCheck:
+        """Check the estimates by simulation with the sample as the population: bias, standard errors, coverage.
+
+        Parameters
+        ----------
+        reps : int, samples of as many rows (or clusters), drawn with replacement and compared again.
+        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
+
+        Returns
+        -------
+        SelfCheck
+
+        Raises
+        ------
+        NeedsData, OptionError, StudyError, WithheldError
+        """
+        if self.rows is None:
+            raise NeedsData("This result was loaded from a file, which holds no rows; fit again to check it by simulation.")
+        cluster = getattr(self, "cluster", None)  # maps know of none
+        of = _refitting(self.model, self.rows.samples, cluster)
+        design = "pairs" if cluster is None else "cluster"
+        return self_check(of, reps, seed=seed, design=design, law=None, n_jobs=n_jobs, progress=progress)
+
+
+def _refitting(model: Any, samples: Sequence[Sample], cluster: str | None) -> Refitting:
+    """The same comparison of a table made of the samples, whose own estimates are the truth."""
     names = [f"y{j}" for j in range(samples[0].rows.shape[1])]
     table: dict[str, Any] = dict(zip(names, np.concatenate([s.rows for s in samples]).T, strict=True))
     table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
@@ -197,6 +214,4 @@ def checked_by_rows(
     estimator = type(model)(**{**given, "formula": f"{' + '.join(names)} ~ group"})
     truth = estimator.fit(table, **options).params.to_dict()
     clusters = ("cluster",) if cluster is not None else ()
-    of = Refitting(estimator, options, table, names[0], None, None, truth, clusters)
-    design = "cluster" if clusters else "pairs"
-    return self_check(of, reps, seed=seed, design=design, law=None, n_jobs=n_jobs, progress=progress)
+    return Refitting(estimator, options, table, names[0], None, None, truth, clusters)

@@ -30,7 +30,7 @@ from disteconometrics.estimators.specification import specify
 from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
+from disteconometrics.optim.minibatch import Adam, AdamW, Trained, Trainer
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 from disteconometrics.transport import discrete, one_dim
@@ -174,7 +174,10 @@ class TransportDensity:
 
 @dataclass(frozen=True)
 class TransportFacts:
-    """Numbers of a fit that need no rows; distances are W2 in units of the outcomes, of joint ones after standardising."""
+    """Numbers of a fit that need no rows; distances are W2 in units of the outcomes, of joint ones after standardising.
+
+    Given covariates ``distance`` and ``floor`` are the mean CRPS of rows held out, by the net and without covariates.
+    """
 
     outcomes: tuple[str, ...]
     rows: int
@@ -235,6 +238,24 @@ def _weighted(Y: Array, shares: Array, rng: np.random.Generator, size: int) -> I
         yield Y[rng.choice(len(Y), size=size, p=shares)]
 
 
+def _told(facts: TransportFacts, how: Trainer, trained: Trained, seconds: float, parameters: int) -> TransportFacts:
+    """Warn of a training that did not end as it was told to, and write down how it went."""
+    warn_of_training(trained, how)
+    return replace(
+        facts,
+        trainer=trainer_words(how),
+        ended=trained.ended,
+        steps=trained.steps,
+        best=trained.best,
+        seconds=seconds,
+        parameters=parameters,
+    )
+
+
+def _history(trained: Trained) -> pd.DataFrame:
+    return pd.DataFrame(trained.history).set_index("step")
+
+
 def _given_covariates(
     model: TransportDensity, design: JointDesign, facts: TransportFacts, start: int, order: int
 ) -> TransportDensityResults:
@@ -251,7 +272,6 @@ def _given_covariates(
     net, trained, seconds = train_quantiles(
         QuantileNet.begin(recipe, y[rest], X[rest], start), y[rest], X[rest], None if w is None else w[rest], how, order
     )
-    warn_of_training(trained, how)
     own = None if w is None else w[held]
     scores = (
         [np.average(crps(law, y[held]), weights=own) for law in (PushedRows(*net.curve(X[held])), Empirical(y[rest]))]
@@ -259,20 +279,13 @@ def _given_covariates(
         else [np.nan] * 2
     )
     told = replace(
-        facts,
+        _told(facts, how, trained, seconds, net.size),
         loss="ranked probability",
-        trainer=trainer_words(how),
-        ended=trained.ended,
-        steps=trained.steps,
-        best=trained.best,
-        seconds=seconds,
-        parameters=net.size,
         distance=float(scores[0]),
         floor=float(scores[1]),
     )
-    history = pd.DataFrame(trained.history).set_index("step")
     values = np.column_stack([net.quantiles(X).ravel(), np.repeat(np.ones(len(y)) if w is None else w, len(levels()))])
-    return TransportDensityResults(model, design.spec, net, values, told, history, design)
+    return TransportDensityResults(model, design.spec, net, values, told, _history(trained), design)
 
 
 def _trained(
@@ -302,20 +315,12 @@ def _trained(
         blocks=blocks,
         size=how.batch or (FRESH if blocks is not None else len(rest)),
     )
-    warn_of_training(trained, how)
     told = replace(
-        facts,
+        _told(facts, how, trained, seconds, net.size),
         loss=type(given).__name__ + (f"(blur={given.blur:g})" if isinstance(given, Sinkhorn) else "()"),
-        trainer=trainer_words(how),
-        ended=trained.ended,
-        steps=trained.steps,
-        best=trained.best,
-        seconds=seconds,
-        parameters=net.size,
         fresh=_size(model) if blocks is not None and model.weights is None else 0,
     )
-    history = pd.DataFrame(trained.history).set_index("step")
-    result = TransportDensityResults(model, design.spec, net, None, told, history, design)
+    result = TransportDensityResults(model, design.spec, net, None, told, _history(trained), design)
     if len(held) >= 20:
         distance, floor, nearest = _checks(net, Y[rest], Y[held], np.random.default_rng(order))
         result = replace(result, facts=replace(told, distance=distance, floor=floor, nearest=nearest))

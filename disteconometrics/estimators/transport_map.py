@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError, WithheldError
-from disteconometrics.estimators.groups import Groups, checked_by_rows, read_groups
+from disteconometrics.estimators.groups import GroupResults, Groups, read_groups
 from disteconometrics.estimators.specification import specify
 from disteconometrics.inference import two_samples as two
-from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.quantile_bands import (
     critical_deviation,
     difference_limits,
@@ -26,7 +26,6 @@ from disteconometrics.inference.quantile_bands import (
 )
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
-from disteconometrics.simulate.self_check import SelfCheck
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults", "restore_transport_map"]
@@ -186,7 +185,7 @@ def _effects(model: TransportMap, groups: Groups, levels: Array, level: float) -
 
 
 @dataclass(frozen=True, eq=False)
-class TransportMapResults(Estimated):
+class TransportMapResults(GroupResults):
     """Two groups matched: quantile effects with limits and uniform band, the map itself, counterfactual outcomes.
 
     Examples
@@ -341,27 +340,6 @@ class TransportMapResults(Estimated):
 
     def __repr__(self) -> str:
         return f"<TransportMap results: {self.model.formula}, n = {self.nobs}>"
-
-    def monte_carlo(
-        self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
-    ) -> SelfCheck:
-        """Check quantile effects by simulation with the sample as the population: bias, standard errors, coverage.
-
-        Parameters
-        ----------
-        reps : int, samples of as many rows, drawn with replacement and compared again.
-        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        NeedsData, OptionError, StudyError, WithheldError
-        """
-        self._line()
-        return checked_by_rows(self.model, self.rows, None, reps, seed=seed, n_jobs=n_jobs, progress=progress)
 
     def plot(self, kind: str = "qte", *, level: float = 0.95, ax: Any = None) -> Any:
         """Draw the quantile effects (``"qte"``) or the map (``"map"``) with the uniform band."""

@@ -13,14 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.estimators.groups import Groups, checked_by_rows, read_groups
+from disteconometrics.estimators.groups import GroupResults, Groups, read_groups
 from disteconometrics.estimators.specification import specify
 from disteconometrics.inference import two_samples as two
-from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
-from disteconometrics.simulate.self_check import SelfCheck
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults", "restore_wasserstein"]
@@ -275,7 +274,7 @@ def _with_covariance(x: two.Sample, y: two.Sample, found: Any, p: float, names: 
 
 
 @dataclass(frozen=True, eq=False)
-class WassersteinResults(Estimated):
+class WassersteinResults(GroupResults):
     """Groups compared two by two: distances with errors, permutation tests, the table of pairs.
 
     ``pairs`` holds every comparison; estimates and p-value are those of the only pair of two groups.
@@ -375,26 +374,6 @@ class WassersteinResults(Estimated):
 
     def __repr__(self) -> str:
         return f"<WassersteinDistance results: {self.model.formula}, {len(self.pairs)} pairs, n = {self.nobs}>"
-
-    def monte_carlo(
-        self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
-    ) -> SelfCheck:
-        """Check distances by simulation with the sample as the population: bias, standard errors, coverage.
-
-        Parameters
-        ----------
-        reps : int, samples of as many rows (or clusters), drawn with replacement and compared again.
-        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        NeedsData, OptionError, StudyError
-        """
-        return checked_by_rows(self.model, self.rows, self.cluster, reps, seed=seed, n_jobs=n_jobs, progress=progress)
 
     def plot(self, kind: str = "cdf", *, ax: Any = None) -> Any:
         """Draw the two samples: ``"cdf"`` shades the area between their distribution functions, ``"qq"`` matches quantiles."""

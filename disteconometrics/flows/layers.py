@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from disteconometrics.flows.heads import Head, MixtureHead, head_of, increasing_root, soft_limit
+from disteconometrics.flows.perceptron import uniform
 from disteconometrics.flows.recipes import RQS, AffineMap, Autoregressive, Chain, Coupling, MixtureCDF, Planar, Recipe
 
 __all__ = ["Flow", "FullAffine", "Heads", "Layer", "build"]
@@ -32,10 +33,6 @@ class Layer(nn.Module):
     @abstractmethod
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """The outcomes y (…, d) whose noise is z."""
-
-
-def _uniform(shape: tuple[int, ...], reach: float, rng: torch.Generator) -> nn.Parameter:
-    return nn.Parameter(torch.empty(shape, dtype=torch.float64).uniform_(-reach, reach, generator=rng))
 
 
 def apart(raw: Tensor, size: int) -> Tensor:
@@ -67,8 +64,8 @@ class Net(nn.Module):
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for a, b in pairwise(widths):
             reach = 1 / math.sqrt(max(a, 1))
-            self.weights.append(_uniform((b, a), reach, rng))
-            self.biases.append(_uniform((b,), reach, rng))
+            self.weights.append(nn.Parameter(uniform((b, a), reach, rng)))
+            self.biases.append(nn.Parameter(uniform((b,), reach, rng)))
         if widths:
             self.weights.append(nn.Parameter(torch.zeros(len(start), widths[-1], dtype=torch.float64)))
         self.biases.append(nn.Parameter(start.clone()))
@@ -172,7 +169,7 @@ class PlanarLayer(Layer):
     def __init__(self, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
         super().__init__()
         self.outcomes = outcomes
-        start = torch.empty(2 * outcomes + 1, dtype=torch.float64).uniform_(-1, 1, generator=rng)
+        start = uniform((2 * outcomes + 1,), 1.0, rng)
         start[outcomes : 2 * outcomes] *= 0.1
         self.net = Net(covariates, hidden, start, rng)
 

@@ -2,69 +2,39 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from disteconometrics.flows.fitted import one_thread
+from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
 
-__all__ = ["Pushforward", "forward", "train_pushforward", "uniform"]
+__all__ = ["Pushforward", "train_pushforward"]
 
 Array = NDArray[np.float64]
 TorchLoss = Callable[[Tensor, Tensor], Tensor]
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "silu": nn.functional.silu, "tanh": torch.tanh}
 MOST_CELLS = 20_000_000
 MOST_JUDGED = 4_000  # draws against rows held out
 
 
-def forward(parameters: list[Tensor], activation: str, z: Tensor) -> Tensor:
-    """Outputs (n, k) of a perceptron with weights and biases layer by layer, the last one linear.
-
-    Examples
-    --------
-    >>> one = torch.ones(1, 1)
-    >>> forward([one, one[0], one, one[0]], "relu", torch.tensor([[-3.0], [2.0]])).ravel().tolist()
-    [1.0, 4.0]
-    """
-    act = ACTIVATIONS[activation]
-    for i in range(0, len(parameters) - 2, 2):
-        z = act(nn.functional.linear(z, parameters[i], parameters[i + 1]))
-    return nn.functional.linear(z, parameters[-2], parameters[-1])
-
-
-def uniform(shape: tuple[int, ...], reach: float, rng: torch.Generator) -> Array:
-    """First weights, uniform on ± reach.
-
-    Examples
-    --------
-    >>> bool(np.abs(uniform((3, 2), 0.5, torch.Generator().manual_seed(0))).max() <= 0.5)
-    True
-    """
-    return np.asarray(torch.empty(shape, dtype=torch.float64).uniform_(-reach, reach, generator=rng).numpy())
-
-
 @final
 @dataclass(frozen=True, eq=False)
-class Pushforward:
+class Pushforward(Perceptron):
     """A perceptron with its parameters, from normal noise to outcomes that are standardised by ``location`` and ``scale``.
 
     Parameters
     ----------
-    recipe : MLP.
+    recipe, parameters : as in `Perceptron`.
     location, scale : (d,) float64 arrays.
-    parameters : weights and biases, float64 arrays, layer by layer.
 
     Examples
     --------
@@ -73,35 +43,21 @@ class Pushforward:
     (3, 2)
     """
 
-    recipe: MLP
     location: Array
     scale: Array
-    parameters: tuple[Array, ...]
 
     @classmethod
     def begin(cls, recipe: MLP, location: Array, scale: Array, seed: int) -> Pushforward:
         """The net as training begins: uniform weights within ±1/√inputs, drawn with a seed."""
         rng = torch.Generator().manual_seed(seed)
         d = len(location)
-        widths = (recipe.noise or d, *recipe.hidden, d)
-        drawn: list[Array] = []
-        for a, b in pairwise(widths):
-            drawn += [uniform(shape, 1 / math.sqrt(a), rng) for shape in ((b, a), (b,))]
-        return cls(recipe, location, scale, tuple(drawn))
+        drawn = first_weights((recipe.noise or d, *recipe.hidden, d), rng)
+        return cls(recipe=recipe, parameters=tuple(drawn), location=location, scale=scale)
 
     @property
     def noise(self) -> int:
         """Dimension of the noise."""
         return int(self.parameters[0].shape[1])
-
-    @property
-    def size(self) -> int:
-        """Number of parameters."""
-        return sum(v.size for v in self.parameters)
-
-    @cached_property
-    def _tensors(self) -> list[Tensor]:
-        return [torch.from_numpy(np.ascontiguousarray(v)) for v in self.parameters]
 
     def push(self, z: Array) -> Array:
         """Outcomes (n, d) of noise z (n, k)."""
@@ -112,10 +68,6 @@ class Pushforward:
                 for i in range(0, max(len(z), 1), step)
             ]
         return np.asarray(self.location + self.scale * np.concatenate(parts))
-
-    def trained(self, values: list[Tensor]) -> Pushforward:
-        """The same net with other parameters."""
-        return replace(self, parameters=tuple(np.array(v.detach().double().cpu().numpy()) for v in values))
 
 
 def train_pushforward(
@@ -180,10 +132,8 @@ def train_pushforward(
         else:
             rows = torch.from_numpy(Y / unit).to(kind)
             if how.validation:
-                place = torch.randperm(len(rows), generator=rng)
-                held = max(1, round(how.validation * len(rows)))
-                apart, rows = rows[place[:held]], rows[place[held:]]
-                fixed = torch.randn(min(MOST_JUDGED, max(held, size)), net.noise, generator=rng).to(kind)
+                [apart], [rows] = hold_out([rows], how.validation, rng)
+                fixed = torch.randn(min(MOST_JUDGED, max(len(apart), size)), net.noise, generator=rng).to(kind)
                 own = torch.Generator()
                 judging = loss(own)
 

@@ -13,9 +13,7 @@ Association 102, doi:10.1198/016214506000001437.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -25,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from disteconometrics.flows.fitted import one_thread
-from disteconometrics.flows.pushforward import forward, uniform
+from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
 
 __all__ = ["QuantileNet", "train_quantiles"]
 
@@ -58,15 +56,14 @@ def _quantiles(parameters: list[Tensor], activation: str, x: Tensor) -> Tensor:
 
 @final
 @dataclass(frozen=True, eq=False)
-class QuantileNet:
+class QuantileNet(Perceptron):
     """A perceptron from covariates to the quantile function of the outcome; both are standardised.
 
     Parameters
     ----------
-    recipe : MLP, whose noise has no meaning here.
+    recipe, parameters : as in `Perceptron`; the noise of the recipe has no meaning here.
     location, scale : float, of the outcome.
     x_location, x_scale : (c,) float64 arrays, of the covariates.
-    parameters : weights and biases, float64 arrays, layer by layer.
 
     Examples
     --------
@@ -76,12 +73,10 @@ class QuantileNet:
     [3.0, 3.0]
     """
 
-    recipe: MLP
     location: float
     scale: float
     x_location: Array
     x_scale: Array
-    parameters: tuple[Array, ...]
 
     @classmethod
     def begin(cls, recipe: MLP, y: Array, X: Array, seed: int) -> QuantileNet:
@@ -89,23 +84,19 @@ class QuantileNet:
         rng = torch.Generator().manual_seed(seed)
         location, scale = float(y.mean()), float(y.std())
         spread = X.std(axis=0)
-        drawn: list[Array] = []
-        for a, b in pairwise((X.shape[1], *recipe.hidden)):
-            drawn += [uniform(shape, 1 / np.sqrt(a), rng) for shape in ((b, a), (b,))]
+        drawn = first_weights((X.shape[1], *recipe.hidden), rng)
         own = (np.quantile(y, levels()) - location) / scale
         steps = np.maximum(np.diff(own), LEAST)
         bias = np.concatenate([[own[LEVELS // 2]], np.log(np.expm1(steps))])
         last = np.zeros((LEVELS, recipe.hidden[-1]))
-        return cls(recipe, location, scale, X.mean(axis=0), np.where(spread > 0, spread, 1.0), (*drawn, last, bias))
-
-    @property
-    def size(self) -> int:
-        """Number of parameters."""
-        return sum(v.size for v in self.parameters)
-
-    @cached_property
-    def _tensors(self) -> list[Tensor]:
-        return [torch.from_numpy(np.ascontiguousarray(v)) for v in self.parameters]
+        return cls(
+            recipe=recipe,
+            parameters=(*drawn, last, bias),
+            location=location,
+            scale=scale,
+            x_location=X.mean(axis=0),
+            x_scale=np.where(spread > 0, spread, 1.0),
+        )
 
     def quantiles(self, X: Array) -> Array:
         """Quantiles (n, levels) at covariates (n, c)."""
@@ -119,10 +110,6 @@ class QuantileNet:
         q = self.quantiles(X)
         first, last = q[:, :1] - (q[:, 1:2] - q[:, :1]) / 2, q[:, -1:] + (q[:, -1:] - q[:, -2:-1]) / 2
         return np.concatenate([[0.0], levels(), [1.0]]), np.concatenate([first, q, last], axis=1)
-
-    def trained(self, values: list[Tensor]) -> QuantileNet:
-        """The same net with other parameters."""
-        return replace(self, parameters=tuple(np.array(v.detach().double().cpu().numpy()) for v in values))
 
 
 def train_quantiles(
@@ -173,9 +160,7 @@ def train_quantiles(
             tensors.append(torch.from_numpy(weights).to(kind))
         judge: Any = None
         if how.validation:
-            place = torch.randperm(len(y), generator=rng)
-            held = max(1, round(how.validation * len(y)))
-            apart, tensors = [t[place[:held]] for t in tensors], [t[place[held:]] for t in tensors]
+            apart, tensors = hold_out(tensors, how.validation, rng)
 
             def judge() -> float:
                 with torch.no_grad():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from disteconometrics.flows.fitted import FittedFlow, one_thread
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
 
 __all__ = ["Rows", "train_flow", "train_many"]
 
@@ -106,10 +106,7 @@ def train_flow(
         else:
             tensors = _tensors(flow, rows, how)
             if how.validation:
-                held = max(1, round(how.validation * len(rows.Y)))
-                place = torch.randperm(len(rows.Y), generator=order).to(how.device)
-                apart = [t[place[:held]] for t in tensors]
-                tensors = [t[place[held:]] for t in tensors]
+                apart, tensors = hold_out(tensors, how.validation, order)
 
                 def judge() -> float:
                     with torch.no_grad():

@@ -39,6 +39,7 @@ class BaseLaw:
     second: Callable[[Array], Array]
     cdf: Callable[[Array], Array]
     quantile: Callable[[Array], Array]
+    quadratic: bool = False  # whether the second derivative is one everywhere
 
 
 def _log_logistic(z: Array) -> Array:
@@ -52,7 +53,9 @@ def _logistic_second(z: Array) -> Array:
 
 
 BASES = {
-    "normal": BaseLaw("normal", lambda z: -0.5 * z * z - LOG_ROOT_2PI, lambda z: z, np.ones_like, special.ndtr, special.ndtri),
+    "normal": BaseLaw(
+        "normal", lambda z: -0.5 * z * z - LOG_ROOT_2PI, lambda z: z, np.ones_like, special.ndtr, special.ndtri, quadratic=True
+    ),
     "logistic": BaseLaw(
         "logistic", _log_logistic, lambda z: np.asarray(np.tanh(z / 2)), _logistic_second, special.expit, special.logit
     ),
@@ -109,14 +112,16 @@ def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | No
     not be exact its products are summed in single precision, in half the time.
     """
     w = rows.weights
-    g, v, normal = base.first(z), 1 / slope, base.name == "normal"
+    g, v = base.first(z), 1 / slope
     u, s = np.sqrt(base.second(z)), v if dual is None else np.sqrt(v * dual)
     if w is not None:
         g, root = w * g, np.sqrt(w)
         u, s, v = u * root, v * root, v * w
     score = v @ rows.D - g @ rows.A
-    dtype = np.float64 if exact else np.float32
-    H = rows.moments + _products([(rows.D, s)], dtype) if normal else _products([(rows.A, u), (rows.D, s)], dtype)
+    parts = [(rows.D, s)] if base.quadratic else [(rows.A, u), (rows.D, s)]
+    H = _products(parts, np.float64 if exact else np.float32)
+    if base.quadratic:
+        H += rows.moments
     return Pass(loglik(rows, base, z, slope), score, H)
 
 

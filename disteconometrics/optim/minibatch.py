@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["LBFGS", "Adam", "AdamW", "Trained", "Trainer", "batches", "train"]
+__all__ = ["LBFGS", "Adam", "AdamW", "Trained", "Trainer", "batches", "hold_out", "train"]
 
 LOST = 25  # steps without a finite loss, one after the other, that end a training
 KEEP = 25  # steps between copies of the parameters that a lost training goes back to
@@ -232,6 +232,24 @@ def batches(tensors: Sequence[Tensor], size: int | None, rng: torch.Generator) -
         mixed = [t[order] for t in tensors]  # once an epoch, so that a batch is a slice
         for i in range(0, n - size + 1, size):
             yield tuple(t[i : i + size] for t in mixed)
+
+
+def hold_out(tensors: Sequence[Tensor], share: float, rng: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
+    """A share of the rows, at least one, drawn at random to judge by, and the others.
+
+    Examples
+    --------
+    >>> import torch
+    >>> [apart], [rest] = hold_out([torch.arange(5)], 0.4, torch.Generator().manual_seed(0))
+    >>> len(apart), sorted(torch.cat([apart, rest]).tolist())
+    (2, [0, 1, 2, 3, 4])
+    """
+    import torch
+
+    n = len(tensors[0])
+    held = max(1, round(share * n))
+    place = torch.randperm(n, generator=rng).to(tensors[0].device)
+    return [t[place[:held]] for t in tensors], [t[place[held:]] for t in tensors]
 
 
 def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:

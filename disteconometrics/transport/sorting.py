@@ -147,9 +147,8 @@ def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -
         return None
     inside = before * np.diff(edges) + sides[0].rest - sides[1].rest
     total = float(np.abs(inside[settled]).sum())
-    found = np.flatnonzero(~settled)
-    if len(found):
-        total += _crossing(sides, (x, y), before, edges, found)
+    if not settled.all():
+        total += _crossing(sides, (x, y), before, edges, ~settled)
     return total / (float(len(x)) * len(y)) if whole else total
 
 
@@ -184,11 +183,9 @@ class _Side(NamedTuple):
         return np.full(int(kept.sum()), float(self.each)) if self.weights is None else self.weights[kept]
 
 
-def _crossing(sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, found: Places) -> float:
+def _crossing(sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: NDArray[np.bool_]) -> float:
     """The area in bins where the difference may change sign: a step at the start of each, then its values in order."""
-    asked = np.zeros(BINS, dtype=bool)
-    asked[found] = True
-    kept = [asked[s.bin] for s in sides]
+    found, kept = np.flatnonzero(asked), [asked[s.bin] for s in sides]
     at = np.concatenate([found, *(s.bin[k] for s, k in zip(sides, kept, strict=True))])
     v = np.concatenate([edges[found], *(v[k] for v, k in zip(samples, kept, strict=True))])
     steps = [s.masses(k) for s, k in zip(sides, kept, strict=True)]
