@@ -269,15 +269,10 @@ def _given_covariates(
     )
     place = np.random.default_rng(order).permutation(len(y))
     held, rest = place[: int(HELD * len(y))], place[int(HELD * len(y)) :]
-    net, trained, seconds = train_quantiles(
-        QuantileNet.begin(recipe, y[rest], X[rest], start), y[rest], X[rest], None if w is None else w[rest], how, order
-    )
-    own = None if w is None else w[held]
-    scores = (
-        [np.average(crps(law, y[held]), weights=own) for law in (PushedRows(*net.curve(X[held])), Empirical(y[rest]))]
-        if len(held)
-        else [np.nan] * 2
-    )
+    apart, own = (None, None) if w is None else (w[held], w[rest])
+    net, trained, seconds = train_quantiles(QuantileNet.begin(recipe, y[rest], X[rest], start), y[rest], X[rest], own, how, order)
+    laws = PushedRows(*net.curve(X[held])), Empirical(y[rest], own)
+    scores = [np.average(crps(law, y[held]), weights=apart) for law in laws]
     told = replace(
         _told(facts, how, trained, seconds, net.size),
         loss="ranked probability",

@@ -211,5 +211,8 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
         for w in ({}, {"weights": "w", "weight_type": "frequency"})
     )
     np.testing.assert_allclose(weighed.distribution().quantile(0.3), plain.distribution().quantile(0.3), rtol=1e-4)
+    halves = {**table, "w": np.where(x > 0, 1.0, 1e-9)}  # the law without covariates is weighed as well
+    far = de.TransportDensity("y ~ x", train=short, weights="w", weight_type="sampling").fit(halves, seed=1)
+    assert far.facts.floor < 0.75 * plain.facts.floor
     with pytest.raises(OptionError, match="sampler"):
         model.fit(lambda rng, n: {"x": rng.normal(size=n), "y": rng.normal(size=n)})
