@@ -50,14 +50,18 @@ def cells(source: str) -> list[tuple[str, str, int]]:
 
 
 def _pictures(stem: str, folder: Path, count: int) -> list[str]:
-    """Save and close the open figures; return their names, numbered from ``count`` + 1."""
+    """Save and close the open figures, in at most 256 colours; return their names, numbered from ``count`` + 1."""
     from matplotlib import pyplot as plt
+    from PIL import Image
 
     names = []
     for i, number in enumerate(plt.get_fignums(), count + 1):
         names.append(f"{stem}_{i}.png")
-        plt.figure(number).savefig(folder / names[-1], dpi=DPI, metadata={"Software": None})
+        drawn = io.BytesIO()
+        plt.figure(number).savefig(drawn, dpi=DPI)
         plt.close(number)
+        picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        picture.save(folder / names[-1], optimize=True)
     return names
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from disteconometrics.plots.densities import conditional_densities, density, pit_histogram, quantile_effects, quantile_fan
     from disteconometrics.plots.diagnostics import calibration, influence, roc
     from disteconometrics.plots.estimates import coefficients, effect
-    from disteconometrics.plots.flows import contours, deformation, epochs, loss, samples, trained
+    from disteconometrics.plots.flows import contours, deformation, epochs, loss, marginals, samples, trained
     from disteconometrics.plots.studies import lollipop, nested_loop, standard_errors, zipper
     from disteconometrics.plots.transport import cdf_area, kl_integrand, qq
 
@@ -27,6 +27,7 @@ __all__ = [
     "kl_integrand",
     "lollipop",
     "loss",
+    "marginals",
     "nested_loop",
     "pit_histogram",
     "qq",
@@ -49,7 +50,9 @@ _HOME = {
         ("conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"),
         "disteconometrics.plots.densities",
     ),
-    **dict.fromkeys(("contours", "deformation", "epochs", "loss", "samples", "trained"), "disteconometrics.plots.flows"),
+    **dict.fromkeys(
+        ("contours", "deformation", "epochs", "loss", "marginals", "samples", "trained"), "disteconometrics.plots.flows"
+    ),
     **dict.fromkeys(("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"),
     **dict.fromkeys(("cdf_area", "kl_integrand", "qq"), "disteconometrics.plots.transport"),
 }

@@ -1,4 +1,4 @@
-"""Pictures of trained and joint densities: contours, draws over data, epochs, the grid bent from base to data, loss."""
+"""Pictures of trained and joint densities: contours, marginals, draws over data, epochs, the grid bent to data, loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from disteconometrics.plots.transport import qq
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["contours", "deformation", "epochs", "learned", "loss", "samples", "trained"]
+__all__ = ["contours", "deformation", "epochs", "learned", "loss", "marginals", "samples", "trained"]
 
 Array = NDArray[np.float64]
 Density = JointLaw | Callable[[Array], Array]
@@ -38,14 +38,15 @@ def _two(law: Any) -> JointLaw:
 
 
 def _points(data: Any, names: Sequence[str]) -> Array:
-    """Outcomes (n, 2) of a table or an array."""
+    """Outcomes (n, d) of a table or an array."""
     try:
         values = np.column_stack([np.asarray(data[n], dtype=np.float64) for n in names]) if hasattr(data, "keys") else data
         points = np.asarray(values, dtype=np.float64)
     except KeyError as e:
         raise OptionError(f"data has no column {e.args[0]!r}; give a table with {' and '.join(names)}.") from None
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise OptionError(f"data has shape {points.shape}; give a table with {' and '.join(names)}, or an array (n, 2).")
+    if points.ndim != 2 or points.shape[1] != len(names):
+        wanted = f"a table with {' and '.join(names)}, or an array (n, {len(names)})"
+        raise OptionError(f"data has shape {points.shape}; give {wanted}.")
     return points
 
 
@@ -164,6 +165,63 @@ def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes 
     axes.set_ylabel(law.outcomes[1])
     axes.data = pd.DataFrame(draws, columns=list(law.outcomes))
     return cast("Axes", axes)
+
+
+def marginals(law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed: Any = 0, axes: Any = None) -> NDArray[Any]:
+    """Draw the histogram of every outcome, and over it that of the law's draws.
+
+    Parameters
+    ----------
+    law : JointLaw without rows.
+    data : table with the columns of its outcomes, or array (n, d).
+    m : int, draws.
+    bins : int, bars, over the range of the central 99.8 % of data and of draws.
+    seed : of the draws.
+    axes : d matplotlib Axes, or None for a new figure.
+
+    Returns
+    -------
+    array of d matplotlib Axes
+        The ``.data`` of each has left, right and the densities ``data`` and ``fit`` of every bar.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> res = de.FlowDensity("income + foodexp ~ 1", flow=de.AffineMap()).fit(de.datasets.engel())
+    >>> [ax.get_xlabel() for ax in marginals(res.distribution(), de.datasets.engel())]
+    ['income', 'foodexp']
+    >>> plt.close("all")
+    """
+    if not isinstance(law, JointLaw) or law.batch_shape:
+        raise OptionError(f"{type(law).__name__}: this picture is of one joint law, res.distribution() or that of a single row.")
+    names = law.outcomes
+    points, draws = _points(data, names), law.sample(m, seed=seed)
+    if axes is None:
+        from matplotlib import pyplot as plt
+
+        size = (min(3.2 * len(names), 9.0), 2.4)
+        axes = plt.subplots(1, len(names), figsize=size, squeeze=False, layout="constrained")[1]
+    axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+    if len(axes) != len(names):
+        raise OptionError(f"axes has {len(axes)} places for {len(names)} outcomes.")
+    for j, (ax, name) in enumerate(zip(axes, names, strict=True)):
+        seen = points[~np.isnan(points[:, j]), j]
+        ends = np.quantile([np.quantile(v, [0.001, 0.999]) for v in (seen, draws[:, j])], [0, 1])
+        edges = np.histogram_bin_edges(seen, bins, range=tuple(ends))
+        heights = [np.histogram(v, edges)[0] / (len(v) * np.diff(edges)) for v in (seen, draws[:, j])]
+        ax.stairs(heights[0], edges, fill=True, color=LIGHT, label="data")
+        ax.stairs(heights[1], edges, color=ACCENT, linewidth=1.2, label="draws of the fit")
+        ax.margins(x=0)
+        ax.set_xlabel(name)
+        ax.set_ylabel("density" if j == 0 else "")
+        ax.data = pd.DataFrame({"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]})
+    axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=_small(axes[0]))
+    return cast("NDArray[Any]", axes)
 
 
 def epochs(result: Any, steps: Sequence[int] | None = None, *, data: Any = None, axes: Any = None) -> NDArray[Any]:
@@ -309,6 +367,11 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     return cast("Axes", axes)
 
 
+def _at_most_two(Y: Array) -> None:
+    if Y.shape[1] > 2:
+        raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; use plots.marginals(res.distribution(), data).")
+
+
 def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     """Draw a trained flow: the density over the histogram of one outcome, the contours of two over the data.
 
@@ -342,8 +405,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     Y = result.rows.Y
     if Y.shape[1] == 2:
         return contours(result.distribution(), Y, ax=ax)
-    if Y.shape[1] > 2:
-        raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")
+    _at_most_two(Y)
     y = Y[:, 0]
     law = result._whole_law()
     low, high = law.quantile([0.001, 0.999])
@@ -396,6 +458,5 @@ def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
             ax=ax,
             **{"labels": ("data", "fit"), "xlabel": result.facts.outcomes[0], **options},
         )
-    if Y.shape[1] > 2:
-        raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; draw marginals, or a fit of two outcomes.")
+    _at_most_two(Y)
     return samples(result.distribution(), Y, ax=ax, **options)

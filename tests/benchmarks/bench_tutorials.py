@@ -4,6 +4,7 @@
     python tests/benchmarks/bench_tutorials.py planar       # one task
     python tests/benchmarks/bench_tutorials.py all ours     # ours alone
     python tests/benchmarks/bench_tutorials.py scalar       # monotone splines, outcome by outcome, against these peers
+    python tests/benchmarks/bench_tutorials.py losses       # training losses at the steps that the tutorials print
     python tests/benchmarks/bench_tutorials.py bootstrap    # 50 draws at once against 50 fits
 
 Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is the held-out negative
@@ -168,14 +169,19 @@ def one_planar(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
     return frozen(log_prob)
 
 
+LAST: list[float] = []  # the losses of the peer that was trained last
+
+
 def train(parameters: Any, loss: Callable[[int], Any], steps: int, lr: float, decay: float = 0.0) -> None:
     """Adam; a step whose loss is not finite is left out."""
     import torch
 
+    LAST.clear()
     optimiser = torch.optim.Adam(list(parameters), lr=lr, weight_decay=decay)
     for step in range(steps):
         optimiser.zero_grad()
         value = loss(step)
+        LAST.append(float(value.detach()))
         if torch.isfinite(value):
             value.backward()
             optimiser.step()
@@ -276,6 +282,72 @@ def measure(process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple
     return statistics.median(seconds), np.mean(excess), min(excess), max(excess), np.mean(inside)
 
 
+PRINTED: dict[str, tuple[str, tuple[float, ...]]] = {  # the losses in the tutorials, evenly spaced from step 0 to the last
+    "lecture spline": ("a row", (2.0672, 1.4957, 1.4850, 1.4810, 1.4805, 1.4802)),
+    "circles, elementwise": ("a coordinate", (2.6825, 1.2784, 1.2648, 1.2601, 1.2562, 1.2545)),
+    "circles, coupling": ("a row", (8.4462, 2.0198, 1.7950, 1.7362, 1.7255, 1.6916, 1.6795, 1.6967, 1.6724, 1.6505, 1.8024)),
+    "circles, p(x1)p(x2|x1)": (
+        "a row",
+        (5.6633, 2.0403, 1.9603, 1.8923, 1.8510, 1.8328, 1.9166, 1.8774, 1.8417, 1.8379, 1.8246),
+    ),
+    "planar": ("a row, less log 2π", (3.1981, 0.8239, 0.6688, 0.6594, 0.6584, 0.6575, 0.6563, 0.6546, 0.6520, 0.6488)),
+}
+
+
+def histories(task: str, names: tuple[str, ...], table: Table, seed: int) -> dict[str, np.ndarray]:
+    """Losses along the steps of peer and ours at the tutorial's settings: rows, rate, steps, full batch, the last step kept."""
+    joint, normal = f"{' + '.join(names)} ~ 1", np.log(2 * np.pi)
+
+    def along(flow: Any, lr: float, steps: int, formula: str = joint, start: int = seed) -> np.ndarray:
+        fit = de.FlowDensity(formula, flow=flow, train=de.Adam(lr=lr, steps=steps)).fit(table, seed=start)
+        return fit.history["loss"].to_numpy()
+
+    peer, their_fit = TASKS[task][4:]
+    their_fit(table, names, seed)
+    out = {peer: np.array(LAST)}
+    if task == "lecture spline":
+        out["the same flow"] = along(de.Autoregressive(de.RQS(8, tail_bound=5.0), hidden=(8,)), 1e-3, 1_001)
+    elif task == "circles, elementwise":
+        out[peer] = out[peer] / 2
+        out["the same flow"] = along(de.RQS(16), 0.01, 1_001) / 2
+    elif task == "circles, coupling":
+        out["two couplings"] = along(de.Coupling(de.RQS(16), layers=2), 5e-3, 5_001)
+    elif task == "planar":
+        starts = [along(de.Planar(1), 0.01, 1_000, start=start) for start in range(5)]
+        out[peer] = out[peer] - normal
+        out["one layer"] = starts[seed] - normal
+        out["one layer, best of 5"] = min(starts, key=lambda s: s[-1]) - normal
+        out["eight layers"] = along(de.Planar(8), 0.01, 1_000) - normal
+    else:
+        first = along(de.RQS(16), 3e-3, 5_001, f"{names[0]} ~ 1")
+        out["the same flows"] = first + along(de.RQS(16, hidden=(64, 64)), 3e-3, 5_001, f"{names[1]} ~ {names[0]}")
+    return out
+
+
+def planar_mass(seed: int) -> float:
+    """Integral of what the planar layer from scratch calls a density."""
+    logpdf = one_planar(de.dgps.NoisySine()(np.random.default_rng(seed), n=1_000), ("x1", "x2"), seed)
+    grid = np.linspace(-12, 12, 1_201)
+    points = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    return float(np.exp(logpdf(points)).sum() * (grid[1] - grid[0]) ** 2)
+
+
+def losses() -> None:
+    """Medians of three draws of the rows."""
+    for task, (unit, printed) in PRINTED.items():
+        process, names, n = TASKS[task][:3]
+        found = [histories(task, names, process(np.random.default_rng(seed), n=n), seed) for seed in SEEDS]
+        length = len(next(iter(found[0].values())))
+        steps = np.arange(len(printed)) * ((length - 1) // (len(printed) - 1) // 100 * 100)
+        print(f"{task}, {unit}\n{'step':24s}" + "".join(f"{s:9d}" for s in steps))
+        print(f"{'as printed':24s}" + "".join(f"{v:9.4f}" for v in printed))
+        for name in found[0]:
+            print(f"{name:24s}" + "".join(f"{v:9.4f}" for v in np.median([f[name][steps] for f in found], axis=0)), flush=True)
+        entropy = np.mean([-truth(process, process(np.random.default_rng(seed), n=n)).mean() for seed in SEEDS])
+        print(f"{'truth on these rows':24s}{entropy:9.4f}")
+    print("mass of the planar layer from scratch, four runs:", [round(planar_mass(seed), 3) for seed in range(4)])
+
+
 def bootstraps() -> None:
     """50 draws of row weights trained at once against 50 separate fits."""
     tasks = {
@@ -301,6 +373,9 @@ def main(which: str, side: str) -> None:
     torch.set_num_threads(1)
     if which == "bootstrap":
         bootstraps()
+        return
+    if which == "losses":
+        losses()
         return
     print(f"{'':24s} {'':24s} {'seconds':>8s} {'excess':>8s}  {'least – most':>18s} {'training rows':>14s}")
     tasks, which = (SCALAR, "all") if which == "scalar" else (TASKS, which)
