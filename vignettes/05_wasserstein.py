@@ -114,6 +114,10 @@ steps.loc["squared W2"] = 0.0023, np.median([squared_distance(fitted) for fitted
 print(steps.round(4))
 
 # %% [markdown]
+# With the lecture's own loss, `de.Sinkhorn(blur=0.05)`, and its 1,024 draws a step the losses are .5905, .0090, .0040, .0025
+# and .0030, and the squared W2 is .0009; the lecture's library gives .6167, .0054, .0015, −.0008, .0017 and .0021 in the same
+# run (medians of five seeds by `tests/benchmarks/bench_pushforward.py`). A distance is not negative, and ours never was.
+#
 # In one dimension no net is needed: the best map from any noise is the quantile function of the sample. From as many draws as a
 # net has seen:
 

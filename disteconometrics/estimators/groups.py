@@ -145,7 +145,7 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
     codes = design.codes([cluster], role="cluster")[0][at]
     pairs = np.unique(np.column_stack([codes, groups]), axis=0)
     if len(pairs) > len(np.unique(codes)):
-        raise OptionError(f"Clusters of {cluster!r} lie in several groups; permuting clusters as a whole needs each within one.")
+        raise OptionError(f"Clusters of {cluster!r} lie in several groups; each must lie within one.")
     few = [labels[g] for g in range(len(labels)) if np.sum(pairs[:, 1] == g) < 2]
     if few:
         raise OptionError(f"Group {few[0]} has a single cluster of {cluster!r}; each group needs at least two.")
@@ -153,7 +153,7 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
 
 
 class GroupResults(Estimated):
-    """A comparison of groups with its ``model`` and ``rows``, checked in samples of these rows.
+    """A comparison of groups with its ``model``, ``cluster`` and ``rows``, checked in samples of these rows.
 
     Examples
     --------
@@ -166,6 +166,7 @@ class GroupResults(Estimated):
     """
 
     model: Any
+    cluster: str | None
     rows: Groups | None
 
     def monte_carlo(
@@ -188,9 +189,8 @@ class GroupResults(Estimated):
         """
         if self.rows is None:
             raise NeedsData("This result was loaded from a file, which holds no rows; fit again to check it by simulation.")
-        cluster = getattr(self, "cluster", None)  # maps know of none
-        of = _refitting(self.model, self.rows.samples, cluster)
-        design = "pairs" if cluster is None else "cluster"
+        of = _refitting(self.model, self.rows.samples, self.cluster)
+        design = "pairs" if self.cluster is None else "cluster"
         return self_check(of, reps, seed=seed, design=design, law=None, n_jobs=n_jobs, progress=progress)
 
 

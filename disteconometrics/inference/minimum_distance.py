@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import ndimage, optimize
 
 __all__ = ["Bounds", "Match", "Matched", "match"]
 
@@ -109,11 +109,12 @@ class Match:
             y = self.simulate(theta)
         return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, FAR * self.spread)
 
-    def curves(self, theta: Array) -> Array:
-        """Simulated order statistics (L, n): means of S of them each."""
-        v = self.projected(self.outcomes(theta))
+    def curves(self, theta: Array, copies: slice = slice(None)) -> Array:
+        """Order statistics (L, n) of some of the simulated copies: means of as many neighbours as there are copies."""
+        y = self.outcomes(theta).reshape(self.copies, -1)[copies]
+        v = self.projected(y.ravel())
         v.sort(axis=1)
-        return v if self.copies == 1 else np.asarray(v.reshape(len(v), len(self.y), self.copies).mean(axis=2))
+        return v if len(y) == 1 else np.asarray(v.reshape(len(v), len(self.y), len(y)).mean(axis=2))
 
 
 class Matched(NamedTuple):
@@ -130,14 +131,14 @@ class Matched(NamedTuple):
     singular: bool
 
 
-def _jacobian(m: Match, theta: Array) -> Array:
-    """Derivatives (L, n, k) of the simulated order statistics, central differences."""
+def _jacobian(m: Match, theta: Array, copies: slice = slice(None)) -> Array:
+    """Derivatives (L, n, k) of the order statistics of some of the simulated copies, central differences."""
     columns = []
     for j in range(len(theta)):
         h = STEP * max(abs(theta[j]), 1e-2)
         step = np.zeros(len(theta))
         step[j] = h
-        columns.append((m.curves(theta + step) - m.curves(theta - step)) / (2 * h))
+        columns.append((m.curves(theta + step, copies) - m.curves(theta - step, copies)) / (2 * h))
     return np.stack(columns, axis=2)
 
 
@@ -182,22 +183,35 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
 def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) -> tuple[Array, bool]:
     """Sandwich covariance: influences are integrals of the derivatives over the quantile function.
 
-    Only where the random numbers are a grid: elsewhere chance in the derivatives makes the information too large.
+    Where the random numbers are no grid there is chance in the derivatives, which would make their squares too large: the
+    information is the product of those of either half of the copies.  The simulated rows have influences as the data have; with
+    covariates those of a row and of its copies share the row, so that their difference counts.
     """
     n, k = len(m.y), len(theta)
-    J = _jacobian(m, theta)[0]
-    J[~kept] = 0.0
-    H = J.T @ J / n
+    if not m.exact and m.copies < 2:
+        return np.full((k, k), np.nan), False
+    halves = [slice(None)] * 2 if m.exact else [slice(0, m.copies, 2), slice(1, m.copies, 2)]
+    J, other = (_jacobian(m, theta, half) for half in halves)
+    if not m.exact:
+        J, other = (ndimage.uniform_filter1d(half, round(n**0.5), axis=1, mode="nearest") for half in (J, other))
+    J, other = J * kept[:, None], other * kept[:, None]
+    H = np.tensordot(J, other, axes=((0, 1), (0, 1))) / n
+    H = (H + H.T) / 2
     size = np.sqrt(np.diagonal(H))
     if not np.isfinite(H).all() or not (size > 0).all():
         return np.full((k, k), np.nan), True
     values = np.linalg.eigvalsh(H / np.outer(size, size))
     if values[0] < SINGULAR * values[-1]:
         return np.full((k, k), np.nan), True
-    if not m.exact:
-        return np.full((k, k), np.nan), False
+    J = (J + other) / 2
+    influence = np.zeros((*target.shape, k))  # at the order statistics of the data
+    np.cumsum((J[:, 1:] + J[:, :-1]) / 2 * np.diff(target)[:, :, None], axis=1, out=influence[:, 1:])
     psi = np.zeros((n, k))
-    np.cumsum((J[1:] + J[:-1]) / 2 * np.diff(target[0])[:, None], axis=0, out=psi[1:])
+    rows = [m.projected(m.y)] if m.exact else [m.projected(m.y), m.projected(m.outcomes(theta))]
+    for sign, values in zip((1, -1), rows, strict=False):
+        for knots, curve, v in zip(target, influence, values, strict=True):
+            for j in range(k):
+                psi[:, j] += sign * np.interp(v, knots, curve[:, j]).reshape(-1, n).mean(axis=0)
     psi -= psi.mean(axis=0)
     inverse = np.linalg.inv(H)
     return inverse @ (psi.T @ psi / n) @ inverse / n, False

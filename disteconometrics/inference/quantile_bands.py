@@ -2,29 +2,39 @@
 
 A score interval for F at the unknown quantile of level τ asks |Fₙ − τ| ≤ c·√(τ(1 − τ)/n), so the limits of the quantile are
 sample quantiles at shifted levels.  With c the quantile of the largest standardised deviation over a range of levels, simulated
-for the size at hand, they hold for all those levels at once; where values tie they hold with more.
+for the size at hand, they hold for all those levels at once; where values tie they hold with more.  With masses or clusters the
+error of Fₙ is that of a weighted or clustered share (Woodruff 1952), and the largest deviation is that of a normal process with
+the covariance of the sample.
 
 References
 ----------
 Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), Generic inference on quantile and quantile effect functions for discrete
 outcomes, Journal of the American Statistical Association 115, doi:10.1080/01621459.2019.1611581.
+Francisco, Fuller (1991), Quantile estimation with a complex survey design, Annals of Statistics 19,
+doi:10.1214/aos/1176347993.
+Woodruff (1952), Confidence intervals for medians and other position measures, Journal of the American Statistical Association
+47, doi:10.1080/01621459.1952.10483443.
 Zou, Donner (2008), Construction of confidence limits about effect measures, Statistics in Medicine 27, doi:10.1002/sim.3095.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-__all__ = ["critical_deviation", "difference_limits", "left_inverse", "normal_critical", "quantile_limits"]
+from disteconometrics.inference.two_samples import Sample
+
+__all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse", "normal_critical"]
 
 Array = NDArray[np.float64]
 
 SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
+GRID = 361  # levels at which the process with masses or clusters is drawn
+ENTRIES = 2_000_000  # of levels by clusters, at once
 
 
 def left_inverse(ordered: Array, levels: Array) -> Array:
@@ -75,17 +85,140 @@ def _simulated(n: int, low: float, high: float, level: float) -> float:
     return float(np.quantile(np.concatenate(found), level))
 
 
-def quantile_limits(ordered: Array, levels: Array, critical: float) -> tuple[Array, Array]:
-    """Lower and upper limits (k,) of the quantiles at ``levels``; infinite where the sample does not bound them.
+class Ranks:
+    """A sample of one outcome in order: its quantiles, and how far its distribution function may be off.
+
+    Parameters
+    ----------
+    sample : Sample of rows (n, 1), with masses and clusters or without.
 
     Examples
     --------
-    >>> low, high = quantile_limits(np.arange(1.0, 101.0), np.array([0.5]), 1.96)
-    >>> low.tolist(), high.tolist()
-    ([41.0], [60.0])
+    >>> y = np.arange(1.0, 101.0)[:, None]
+    >>> even, pairs = Ranks(Sample(y)), Ranks(Sample(np.repeat(y, 2, axis=0), None, np.repeat(np.arange(100), 2)))
+    >>> even.quantile(np.array([0.3])).tolist(), even.error(np.array([0.5])).tolist()
+    ([30.0], [0.05])
+    >>> bool(np.isclose(pairs.error(np.array([0.5]))[0], 0.05 * np.sqrt(100 / 99)))  # the second of each pair adds nothing
+    True
+    >>> [end.tolist() for end in even.limits(np.array([0.5]), 1.96)]
+    [[41.0], [60.0]]
     """
-    half = critical * np.sqrt(levels * (1 - levels) / len(ordered))
-    return left_inverse(ordered, levels - half), left_inverse(ordered, np.where(levels + half > 1, 2.0, levels + half))
+
+    def __init__(self, sample: Sample) -> None:
+        order = np.argsort(sample.rows[:, 0], kind="stable")
+        self.ordered = sample.rows[order, 0]
+        self._mass = None if sample.mass is None else sample.mass[order]
+        self._clusters = None if sample.clusters is None else sample.clusters[order]
+        self._largest: dict[tuple[float, float], Array] = {}
+
+    @property
+    def even(self) -> bool:
+        """Whether all rows count the same and each for itself."""
+        return self._mass is None and self._clusters is None
+
+    @property
+    def repeated(self) -> Array:
+        """Values that repeat."""
+        return np.unique(self.ordered[1:][self.ordered[1:] == self.ordered[:-1]])
+
+    @cached_property
+    def _shares(self) -> Array:
+        """Mass before each value in order, and of all (n + 1,)."""
+        total = np.arange(len(self.ordered) + 1.0) if self._mass is None else np.append(0.0, np.cumsum(self._mass))
+        return np.asarray(total / total[-1])
+
+    def share(self, y: Array) -> Array:
+        """Fₙ (k,) at values y (k,)."""
+        return np.asarray(self._shares[np.searchsorted(self.ordered, y, side="right")])
+
+    def quantile(self, levels: Array) -> Array:
+        """inf{y : Fₙ(y) ≥ level} (k,), infinite for levels ≤ 0 and above 1."""
+        if self._mass is None:
+            return left_inverse(self.ordered, levels)
+        at = np.searchsorted(self._shares[1:-1], levels - 1e-12)  # a share written as a decimal is meant exactly
+        return np.where(levels <= 0, -np.inf, np.where(levels > 1, np.inf, self.ordered[at]))
+
+    # ---- errors of Fₙ at quantiles: ``until`` (k,) counts the values up to each, F (k,) is their mass
+
+    def _until(self, levels: Array) -> tuple[NDArray[np.intp], Array]:
+        until = np.searchsorted(self.ordered, self.quantile(np.clip(levels, 1e-9, 1.0)), side="right")
+        return until, self._shares[until]
+
+    def _sums(self, until: NDArray[np.intp], F: Array) -> Array:
+        """Deviations (k, G) of Fₙ by cluster, for counts in order."""
+        codes, mass = self._clusters, np.diff(self._shares)
+        assert codes is not None
+        G = int(codes.max()) + 1
+        parts = [slice(a, b) for a, b in zip(np.append(0, until[:-1]), until, strict=True)]
+        sums = np.cumsum([np.bincount(codes[s], mass[s], G) for s in parts], axis=0)
+        return np.asarray((sums - np.outer(F, np.bincount(codes, mass, G))) * np.sqrt(G / (G - 1)))
+
+    def _variance(self, levels: Array) -> Array:
+        """Variances (k,) of Fₙ."""
+        until, F = self._until(levels)
+        if self._clusters is None:  # Σ w²(1{s} − F)²
+            squares = np.append(0.0, np.cumsum(np.square(np.diff(self._shares))))
+            n = len(self.ordered)
+            return np.asarray((squares[until] * (1 - 2 * F) + squares[-1] * F**2) * (n / (n - 1)))
+        order = np.argsort(until, kind="stable")
+        found = np.empty(len(until))
+        for part in np.array_split(order, max(1, len(order) * (int(self._clusters.max()) + 1) // ENTRIES)):
+            found[part] = np.square(self._sums(until[part], F[part])).sum(axis=1)
+        return found
+
+    def _covariance(self, levels: Array) -> Array:
+        """Covariance (k, k) of Fₙ, for levels in order."""
+        until, F = self._until(levels)
+        if self._clusters is not None:
+            sums = self._sums(until, F)
+            return np.asarray(sums @ sums.T)
+        squares = np.append(0.0, np.cumsum(np.square(np.diff(self._shares))))
+        one = np.outer(squares[until], F)
+        return np.asarray(squares[np.minimum.outer(until, until)] - one - one.T + squares[-1] * np.outer(F, F))
+
+    def error(self, levels: Array) -> Array:
+        """Standard errors (k,) of Fₙ at the quantiles of ``levels``: √(τ(1 − τ)/n) times a design effect."""
+        even = np.clip(levels * (1 - levels), 0.0, None)
+        if self.even:
+            return np.asarray(np.sqrt(even / len(self.ordered)))
+        F = self._until(levels)[1]
+        inside = F * (1 - F)
+        at_the_end = np.square(np.diff(self._shares)).sum()
+        ratio = np.where(inside > 0, self._variance(levels) / np.where(inside > 0, inside, 1.0), at_the_end)
+        return np.asarray(np.sqrt(even * ratio))
+
+    def rows_worth(self, levels: Array) -> Array:
+        """How many independent rows (k,) would know Fₙ as well at the quantiles of ``levels``."""
+        levels = np.clip(levels, 1e-9, 1 - 1e-9)
+        return np.asarray(levels * (1 - levels) / np.square(self.error(levels)))
+
+    # ---- limits
+
+    def critical(self, level: float) -> float:
+        """Two-sided critical value of a single quantile: normal, or t with G − 1 degrees of freedom where there are clusters."""
+        if self._clusters is None:
+            return normal_critical(level)
+        return float(special.stdtrit(float(self._clusters.max()), 0.5 + level / 2))
+
+    def uniform_critical(self, low: float, high: float, level: float) -> float:
+        """Critical value for all levels from ``low`` to ``high`` at once."""
+        if self.even:
+            return critical_deviation(len(self.ordered), low, high, level)
+        if (low, high) not in self._largest:
+            C = self._covariance(np.linspace(low, high, GRID))
+            sd = np.sqrt(np.diagonal(C))
+            C, sd = C[np.ix_(sd > 0, sd > 0)], sd[sd > 0]
+            values, vectors = np.linalg.eigh(C / np.outer(sd, sd))
+            z = np.random.default_rng(20240901).standard_normal((DRAWS, len(values)))
+            root = vectors * np.sqrt(np.clip(values, 0.0, None))
+            self._largest[low, high] = np.abs(z @ root.T).max(axis=1, initial=0.0)
+        normal = float(np.quantile(self._largest[low, high], level))
+        return self.critical(2 * float(special.ndtr(normal)) - 1)  # as far out in the tail of t
+
+    def limits(self, levels: Array, critical: float) -> tuple[Array, Array]:
+        """Lower and upper limits (k,) of the quantiles at ``levels``; infinite where the sample does not bound them."""
+        half = critical * self.error(levels)
+        return self.quantile(levels - half), self.quantile(np.where(levels + half > 1, 2.0, levels + half))
 
 
 def difference_limits(first: tuple[Array, Array, Array], second: tuple[Array, Array, Array], joint: bool) -> tuple[Array, Array]:

@@ -12,7 +12,8 @@ from scipy import stats
 
 import disteconometrics as de
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
-from disteconometrics.inference.quantile_bands import critical_deviation, left_inverse, quantile_limits
+from disteconometrics.inference.quantile_bands import Ranks, critical_deviation, left_inverse
+from disteconometrics.inference.two_samples import Sample, variance_of
 
 
 def table(n: int = 100, m: int = 150, seed: int = 0) -> dict[str, np.ndarray]:
@@ -37,7 +38,7 @@ def test_effects_are_differences_of_left_inverse_quantiles() -> None:
 
 def test_limits_of_a_quantile_are_those_of_the_score_test() -> None:
     ordered, level = np.arange(1.0, 201.0), 0.3
-    low, high = quantile_limits(ordered, np.array([level]), 1.96)
+    low, high = Ranks(Sample(ordered[:, None])).limits(np.array([level]), 1.96)
     at = (ordered - 1, ordered)  # Fₙ before and at each value, in counts
     inside = [np.abs(k / 200 - level) <= 1.96 * np.sqrt(level * (1 - level) / 200) for k in at]
     kept = ordered[inside[0] | inside[1]]
@@ -101,7 +102,7 @@ def test_bad_input() -> None:
     d = table()
     with pytest.raises(DataError, match="3 values"):
         de.TransportMap("y ~ g").fit({**d, "g": np.arange(250) % 3})
-    for wrong in ({"index_set": (0.9, 0.1)}, {"index_set": 0.5}, {"weights": "w", "weight_type": "sampling"}):
+    for wrong in ({"index_set": (0.9, 0.1)}, {"index_set": 0.5}, {"weights": "w", "weight_type": "precision"}):
         with pytest.raises(OptionError):
             de.TransportMap("y ~ g", **wrong)
     res = de.TransportMap("y ~ g").fit(d)
@@ -110,9 +111,84 @@ def test_bad_input() -> None:
             call()
 
 
+def clustered(rng: np.random.Generator, groups: int, size: int) -> dict[str, np.ndarray]:
+    """Two groups of ``groups`` villages with a shock of their own: half of the variance; the second group is higher by one."""
+    village = np.repeat(np.arange(2 * groups), size)
+    g = (village >= groups).astype(int)
+    y = g + np.sqrt(0.5) * (rng.normal(size=2 * groups)[village] + rng.normal(size=len(village)))
+    return {"y": y, "g": g, "village": village}
+
+
+def test_errors_by_cluster_and_by_weight_collapse_to_those_of_rows() -> None:
+    d = table()
+    rows, alone = Ranks(Sample(d["y"][:100, None])), Ranks(Sample(d["y"][:100, None], None, np.arange(100)))
+    weighted = Ranks(Sample(d["y"][:100, None], np.full(100, 0.01)))
+    levels = np.linspace(0.01, 0.99, 99)
+    for other in (alone, weighted):
+        np.testing.assert_array_equal(other.quantile(levels), rows.quantile(levels))
+        np.testing.assert_allclose(other.error(levels), rows.error(levels) * np.sqrt(100 / 99), rtol=1e-12)
+        assert other.uniform_critical(0.05, 0.95, 0.9) == pytest.approx(rows.uniform_critical(0.05, 0.95, 0.9), rel=0.08)
+    rng = np.random.default_rng(3)
+    y, w, c = rng.normal(size=60), rng.random(60), np.arange(60) % 7
+    mixed, at = Ranks(Sample(y[:, None], w / w.sum(), c)), np.array([0.2, 0.7])
+    inside = (y[:, None] <= mixed.quantile(at)).astype(float)
+    F = mixed.share(mixed.quantile(at))
+    expected = np.diagonal(variance_of(inside, Sample(y[:, None], w / w.sum(), c)))
+    np.testing.assert_allclose(np.square(mixed.error(at)), expected * at * (1 - at) / (F * (1 - F)), rtol=1e-12)
+
+
+def test_clusters_widen_the_bands_and_are_told() -> None:
+    d = clustered(np.random.default_rng(1), 20, 15)
+    model = de.TransportMap("y ~ g")
+    plain, by_village = model.fit(d), model.fit(d, cluster="village")
+    np.testing.assert_array_equal(plain.params, by_village.params)
+    assert (by_village.bse > 1.5 * plain.bse).all()
+    assert (by_village.map().band_high >= plain.map().band_high).mean() > 0.9
+    assert by_village.mean_difference["std_error"] > 1.5 * plain.mean_difference["std_error"]
+    assert "clusters of village (20 and 20)" in str(by_village.summary())
+    file = io.BytesIO()
+    by_village.save(file)
+    file.seek(0)
+    assert str(de.load(file).summary()) == str(by_village.summary())
+    with pytest.raises(OptionError, match="lie in several groups"):
+        model.fit({**d, "village": np.arange(600) % 30}, cluster="village")
+    doubled = {k: np.repeat(v, 2) for k, v in d.items()} | {"row": np.repeat(np.arange(600), 2)}
+    doubled["y"] = doubled["y"] + 1e-9 * np.tile([0, 1], 600)  # no value repeats
+    twice = model.fit(doubled, cluster="row")
+    np.testing.assert_allclose(twice.bse, plain.bse, rtol=0.12)  # the second copies add nothing; an end may be the next value
+
+
+def test_sampling_weights_shift_the_quantiles() -> None:
+    d = table(400, 400)
+    d["w"] = np.where(d["y"] > 0, 3.0, 1.0)
+    res = de.TransportMap("y ~ g", weights="w", weight_type="sampling").fit(d)
+    counted = de.TransportMap("y ~ g", weights="w", weight_type="frequency").fit(d)
+    np.testing.assert_array_equal(res.params, counted.params)
+    assert res.counterfactual().shape == (400,)
+    even = de.TransportMap("y ~ g", weights="w", weight_type="sampling").fit({**d, "w": np.full(800, 5.0)})
+    np.testing.assert_allclose(even.bse, de.TransportMap("y ~ g").fit(d).bse, rtol=0.05)
+
+
 def draw(rng: np.random.Generator, n: int, heaped: bool) -> tuple[np.ndarray, np.ndarray]:
     x, y = rng.normal(size=n), 1 + 1.5 * rng.normal(size=n)
     return (np.round(2 * x) / 2, np.round(2 * y) / 2) if heaped else (x, y)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(("groups", "reps"), [(30, 150)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)])
+def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
+    """Bands, stated first: uniform 95 % bands cover .94 of the samples at least, pointwise limits .925 at each level."""
+    levels = np.linspace(0.05, 0.95, 91)
+    whole, points = 0, np.zeros(len(levels))
+    for r in range(reps):
+        d = clustered(np.random.default_rng([6, r]), groups, 10)
+        t = de.TransportMap("y ~ g").fit(d, cluster="village").qte(levels)
+        whole += bool(((t.band_low - 1e-9 <= 1) & (t.band_high + 1e-9 >= 1)).all())
+        points += (t.conf_low - 1e-9 <= 1) & (t.conf_high + 1e-9 >= 1)
+    if reps > 500:
+        print(groups, whole / reps, points.min() / reps, points.max() / reps)
+    assert whole / reps >= 0.94 - 3 * np.sqrt(0.05 * 0.95 / reps)
+    assert points.min() / reps >= 0.925 - 3.5 * np.sqrt(0.07 / reps)
 
 
 @pytest.mark.statistical
