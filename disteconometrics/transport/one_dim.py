@@ -242,6 +242,7 @@ def wasserstein(x: Any, y: Any, p: float = 1, wx: Any = None, wy: Any = None) ->
 
 
 def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
+    """W_p of two sorted samples; the values of the first are overwritten."""
     x, y = a.values, b.values
     largest = max(abs(x[0]), abs(x[-1]), abs(y[0]), abs(y[-1]))
     unit = 1.0
@@ -249,7 +250,7 @@ def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
         unit = 2.0 ** float(np.frexp(largest)[1] - 1)
         x, y = x / unit, y / unit
     if a.mass is None and b.mass is None and len(x) == len(y):
-        gap, mass = x - y, None
+        gap, mass = np.subtract(x, y, out=x), None
     else:
         source, target, mass = pieces(a.mass, b.mass, len(x), len(y))
         gap = x[source]

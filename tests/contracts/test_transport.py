@@ -82,9 +82,11 @@ LARGE = {
 }
 
 
+@pytest.mark.parametrize("vectors", [False, True], ids=["by bins", "by numpy"])
 @pytest.mark.parametrize("law", LARGE)
-def test_large_samples_on_the_line(law: str) -> None:
+def test_large_samples_on_the_line(law: str, vectors: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Binned samples are sorted as numpy sorts them, and areas are those of sorted samples, in more digits."""
+    monkeypatch.setattr(sorting, "_by_vectors", lambda sort: vectors)
     rng = np.random.default_rng(5)
     x, y = LARGE[law](rng, 30_000)
     u, v = (rng.random(len(a)) * (rng.random(len(a)) > 0.1) for a in (x, y))
