@@ -7,7 +7,7 @@ a positive outcome that is not a logarithm.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -125,12 +125,21 @@ def functional_name(functional: str | Callable[..., Any]) -> str:
 def listed(names: Any) -> list[Any]:
     """Functionals as a list, a single name or function as a list of one.
 
+    Raises
+    ------
+    OptionError
+        If they are none of these.
+
     Examples
     --------
     >>> listed("mean"), listed(("mean", "std"))
     (['mean'], ['mean', 'std'])
     """
-    return [names] if isinstance(names, str) or callable(names) else list(names)
+    if isinstance(names, str) or callable(names):
+        return [names]
+    if not isinstance(names, Iterable):
+        raise OptionError(f"{names!r} is no functional: give a name such as 'mean' or 'q[0.9]', a function, or a list of these.")
+    return list(names)
 
 
 def parse(name: str) -> tuple[str, list[float]]:

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from disteconometrics.data.design import Design
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.outcomes import build_joint, read_outcomes
-from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
+from disteconometrics.errors import (
+    DataError,
+    FewClustersWarning,
+    FormulaError,
+    NeedsData,
+    OptionError,
+    OutcomeError,
+    warn_user,
+)
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.inference.two_samples import Sample
 from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
@@ -24,6 +32,7 @@ __all__ = ["GroupResults", "Groups", "check_squares", "read_groups"]
 Array = NDArray[np.float64]
 
 LARGEST = 1e150  # of an outcome
+FEW_CLUSTERS = 10  # in a group, below which errors by cluster are told to be doubtful; coverage was measured down to 15
 MOST_ROWS = 5_000_000  # after frequency weights are written out
 
 
@@ -149,6 +158,11 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
     few = [labels[g] for g in range(len(labels)) if np.sum(pairs[:, 1] == g) < 2]
     if few:
         raise OptionError(f"Group {few[0]} has a single cluster of {cluster!r}; each group needs at least two.")
+    counts = np.bincount(pairs[:, 1])
+    if counts.min() < FEW_CLUSTERS:
+        text = f"Group {labels[int(counts.argmin())]} has {counts.min()} clusters of {cluster!r}: errors rest on few numbers."
+        hint = "the permutation test of de.WassersteinDistance, which holds with few clusters"
+        warn_user(FewClustersWarning(text, column=cluster, hint=hint))
     return codes
 
 

@@ -121,7 +121,7 @@ class TransportMap:
 
         Warns
         -----
-        MissingValuesWarning
+        MissingValuesWarning, FewClustersWarning
         """
         groups = read_groups(self, data, cluster)
         if len(groups.samples) != 2:
@@ -143,7 +143,7 @@ class TransportMap:
             "group": groups.group,
             "outcomes": list(groups.outcomes),
             "differences": [list(d) for d in differences],
-            "tied": any(len(Ranks(s).repeated) for s in groups.samples),
+            "tied": any(len(Ranks(s).heaps[0]) for s in groups.samples),
             "clusters": [0 if s.clusters is None else int(s.clusters.max()) + 1 for s in groups.samples],
         }
         table = {}
@@ -163,10 +163,9 @@ def _limits(ranks: Sequence[Ranks], levels: Array, level: float, over: tuple[flo
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
         sides = []
         for e, r in zip(estimates, ranks, strict=True):
-            ends = r.limits(levels, r.critical(share) if over is None else r.uniform_critical(*over, share))
-            again = r.repeated
-            heaped |= np.searchsorted(again, ends[0], side="left") < np.searchsorted(again, ends[1], side="right")
-            sides.append((e, *ends))
+            c = r.critical(share) if over is None else r.uniform_critical(*over, share)
+            heaped |= r.heaped(levels, c)
+            sides.append((e, *r.limits(levels, c)))
         found[joint] = difference_limits(sides[1], sides[0], joint=joint)
     return np.where(heaped, found[True][0], found[False][0]), np.where(heaped, found[True][1], found[False][1])
 

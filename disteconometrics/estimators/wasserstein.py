@@ -129,7 +129,7 @@ class WassersteinDistance:
 
         Warns
         -----
-        MissingValuesWarning
+        MissingValuesWarning, FewClustersWarning
         """
         rows = read_groups(self, data, cluster)
         sequence = seed_sequence(seed)

@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
 GRID = 361  # levels at which the process with masses or clusters is drawn
+HEAP = 0.5  # mass of a value that is a heap, in half-widths of the limits of Fₙ
 ENTRIES = 2_000_000  # of levels by clusters, at once
 
 
@@ -116,10 +117,20 @@ class Ranks:
         """Whether all rows count the same and each for itself."""
         return self._mass is None and self._clusters is None
 
-    @property
-    def repeated(self) -> Array:
-        """Values that repeat."""
-        return np.unique(self.ordered[1:][self.ordered[1:] == self.ordered[:-1]])
+    @cached_property
+    def heaps(self) -> tuple[Array, Array]:
+        """Values that repeat, and their masses."""
+        values, first, count = np.unique(self.ordered, return_index=True, return_counts=True)
+        mass = self._shares[first + count] - self._shares[first]
+        return values[count > 1], mass[count > 1]
+
+    def heaped(self, levels: Array, critical: float) -> NDArray[np.bool_]:
+        """Whether the limits at each level (k,) reach a value whose mass is not small beside their own in Fₙ."""
+        values, mass = self.heaps
+        low, high = self.limits(levels, critical)
+        reach = zip(np.searchsorted(values, low), np.searchsorted(values, high, side="right"), strict=True)
+        largest = np.array([mass[a:b].max(initial=0.0) for a, b in reach])
+        return np.asarray(largest > HEAP * critical * self.error(levels))
 
     @cached_property
     def _shares(self) -> Array:

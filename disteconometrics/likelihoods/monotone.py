@@ -71,9 +71,14 @@ class Rows:
     weights: Array | None = None
 
     @cached_property
+    def single(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both forms in single precision."""
+        return self.A.astype(np.float32), self.D.astype(np.float32)
+
+    @cached_property
     def moments(self) -> Array:
         """Σ w·aa' (p, p): what z contributes to the information under a normal base, whatever the coefficients."""
-        return _products([(self.A, None if self.weights is None else np.sqrt(self.weights))], np.float64)
+        return _products([(self.A, np.ones(len(self.A)) if self.weights is None else np.sqrt(self.weights))])
 
 
 class Pass(NamedTuple):
@@ -92,15 +97,17 @@ def loglik(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> float:
     return float(terms.sum() if rows.weights is None else rows.weights @ terms)
 
 
-def _products(parts: Sequence[tuple[Array, Array | None]], dtype: type) -> Array:
-    """Sum of M'M over matrices M (n, p) with rows scaled by (n,), chunk by chunk in the precision given."""
+def _products(parts: Sequence[tuple[NDArray[np.floating], Array]]) -> Array:
+    """Sum of M'M over matrices M (n, p) with rows scaled by (n,), chunk by chunk in the precision of the matrices."""
     n, p = parts[0][0].shape
+    dtype = parts[0][0].dtype
     H, M = np.zeros((p, p)), np.empty((len(parts) * min(n, CHUNK), p), dtype)
+    scales = [scale.astype(dtype)[:, None] for _, scale in parts]
     for i in range(0, n, CHUNK):
         c = slice(i, i + CHUNK)
         m = len(parts[0][0][c])
-        for j, (rows, scale) in enumerate(parts):
-            np.multiply(rows[c], 1.0 if scale is None else scale[c, None], out=M[j * m : (j + 1) * m], casting="same_kind")
+        for j, ((rows, _), scale) in enumerate(zip(parts, scales, strict=True)):
+            np.multiply(rows[c], scale[c], out=M[j * m : (j + 1) * m])
         H += M[: len(parts) * m].T @ M[: len(parts) * m]
     return H
 
@@ -118,8 +125,8 @@ def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | No
         g, root = w * g, np.sqrt(w)
         u, s, v = u * root, v * root, v * w
     score = v @ rows.D - g @ rows.A
-    parts = [(rows.D, s)] if base.quadratic else [(rows.A, u), (rows.D, s)]
-    H = _products(parts, np.float64 if exact else np.float32)
+    A, D = (rows.A, rows.D) if exact else rows.single
+    H = _products([(D, s)] if base.quadratic else [(A, u), (D, s)])
     if base.quadratic:
         H += rows.moments
     return Pass(loglik(rows, base, z, slope), score, H)

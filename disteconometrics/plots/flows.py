@@ -199,6 +199,8 @@ def marginals(law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed
     """
     if not isinstance(law, JointLaw) or law.batch_shape:
         raise OptionError(f"{type(law).__name__}: this picture is of one joint law, res.distribution() or that of a single row.")
+    if not m or not bins:
+        raise OptionError(f"m={m!r}, bins={bins!r}: a histogram takes draws and bars, at least one of each.")
     names = law.outcomes
     points, draws = _points(data, names), law.sample(m, seed=seed)
     if axes is None:

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 import disteconometrics as de
-from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.errors import DataError, FewClustersWarning, NeedsData, OptionError, WithheldError
 from disteconometrics.inference.quantile_bands import Ranks, critical_deviation, left_inverse
 from disteconometrics.inference.two_samples import Sample, variance_of
 
@@ -152,6 +152,8 @@ def test_clusters_widen_the_bands_and_are_told() -> None:
     assert str(de.load(file).summary()) == str(by_village.summary())
     with pytest.raises(OptionError, match="lie in several groups"):
         model.fit({**d, "village": np.arange(600) % 30}, cluster="village")
+    with pytest.warns(FewClustersWarning, match="Group 0 has 4 clusters"):
+        model.fit(clustered(np.random.default_rng(1), 4, 15), cluster="village")
     doubled = {k: np.repeat(v, 2) for k, v in d.items()} | {"row": np.repeat(np.arange(600), 2)}
     doubled["y"] = doubled["y"] + 1e-9 * np.tile([0, 1], 600)  # no value repeats
     twice = model.fit(doubled, cluster="row")
