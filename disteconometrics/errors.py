@@ -25,6 +25,7 @@ __all__ = [
     "FileFormatError",
     "FormulaError",
     "LevelError",
+    "LeverageWarning",
     "MissingColumnError",
     "MissingValuesWarning",
     "NeedsData",
@@ -144,6 +145,10 @@ class DiscreteOutcomeWarning(DisteconometricsWarning):
 
 class ExtrapolationWarning(DisteconometricsWarning):
     """Rows lie outside the covariates that a law was fitted on; the message says what was done with them."""
+
+
+class LeverageWarning(DisteconometricsWarning):
+    """The law of a row far out in the covariates is so wide that averages over the rows follow it."""
 
 
 class SmallSampleWarning(DisteconometricsWarning):

@@ -489,10 +489,8 @@ BETWEEN_ROOMS = {
     "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"estimators.flow_checking.{name}" for name in ("HeldOut", "bootstrap_test", "diagnose", "held_out")),
-    *(
-        f"estimators.flow_checks.{name}"
-        for name in ("Ties", "check_columns", "check_residual", "check_rows", "check_support", "ties", "warn_ties")
-    ),
+    *(f"estimators.flow_checks.check_{name}" for name in ("columns", "residual", "rows", "support", "widths")),
+    *(f"estimators.flow_checks.{name}" for name in ("Ties", "ties", "warn_ties")),
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
     *(f"estimators.flow_fit.{name}" for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")),
     *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),

@@ -14,13 +14,14 @@ from disteconometrics.errors import (
     DataError,
     DiscreteOutcomeWarning,
     FormulaError,
+    LeverageWarning,
     OutcomeError,
     SmallSampleWarning,
     warn_user,
 )
 from disteconometrics.optim.rank import check_rank, describe_collinearity
 
-__all__ = ["Ties", "check_columns", "check_residual", "check_rows", "check_support", "ties", "warn_ties"]
+__all__ = ["Ties", "check_columns", "check_residual", "check_rows", "check_support", "check_widths", "ties", "warn_ties"]
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
 TALL = 5.0  # times the median count of the values around, from which on a value is a heap
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
+WIDE = 10.0  # times the median width from which on the law of a row is told; 1 to 4 is what other data show
 LEAST_COUNT = 6.0  # rows on a value before it is looked at
 
 
@@ -135,6 +137,24 @@ def check_residual(scale: float, y: Array, name: str) -> None:
             f"The covariates determine the outcome {name!r} (residuals are {scale:.1e} of its units): it has no density given "
             "them. Is a covariate made from the outcome?"
         )
+
+
+def check_widths(slopes: Array, X: Array, names: tuple[str, ...]) -> None:
+    """Warn of a row whose law is many times as wide as that of most: mean ``slopes`` (n,) of z in y are the widths inverted.
+
+    ``names`` are those of the columns, and of a constant that X lacks.
+    """
+    times, i = float(np.median(slopes) / slopes.min()), int(slopes.argmin())
+    if times > WIDE:
+        given = ", ".join(
+            f"{name} = {value:.4g}" for name, value in zip((n for n in names if n != "Intercept"), X[i], strict=True)
+        )
+        text = (
+            f"The law given {given} is {times:.0f} times as wide as that of the median row: so far out few rows tell the "
+            "spread, and means and standard deviations averaged over the rows follow it."
+        )
+        hint = "quantiles, the logarithm of the outcome or of the covariate, or a fit without such rows"
+        warn_user(LeverageWarning(text, hint=hint))
 
 
 def check_columns(X: Array, y: Array, names: tuple[str, ...], has_intercept: bool) -> None:

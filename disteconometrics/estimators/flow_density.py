@@ -23,9 +23,9 @@ from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import DataError, ExtrapolationWarning, FileFormatError, NeedsData, OptionError, warn_user
 from disteconometrics.estimators import flow_checking as checking
+from disteconometrics.estimators import flow_checks as checks
 from disteconometrics.estimators import flow_inference as inference
 from disteconometrics.estimators.flow_checking import FlowDiagnosis
-from disteconometrics.estimators.flow_checks import check_columns, check_residual, check_rows, check_support, ties, warn_ties
 from disteconometrics.estimators.flow_fit import (
     Fitted,
     Plan,
@@ -190,7 +190,7 @@ class FlowDensity:
 
         Warns
         -----
-        DiscreteOutcomeWarning, SmallSampleWarning, MissingValuesWarning, FewClustersWarning
+        DiscreteOutcomeWarning, SmallSampleWarning, LeverageWarning, MissingValuesWarning, FewClustersWarning
         """
         if isinstance(self.flow, Recipe):
             if cov is not None:
@@ -279,21 +279,22 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     spec, y = design.spec, design.y
     outcome, support = spec.outcome.name, model.domain
     X = spec.without_constant(design.X)
-    enough = check_rows(y, X.shape[1], outcome)
-    check_support(y, support, outcome)
-    check_columns(design.X, y, spec.names, spec.has_intercept)
+    enough = checks.check_rows(y, X.shape[1], outcome)
+    checks.check_support(y, support, outcome)
+    checks.check_columns(design.X, y, spec.names, spec.has_intercept)
     counts = model.weight_type == "frequency"
-    shared = ties(y, design.weights if counts else None)
+    shared = checks.ties(y, design.weights if counts else None)
     weights = design.weights if counts or design.weights is None else design.weights / design.weights.mean()
     sample = Sample(support.to_line(y), X, _groups(spec.names), weights, counts)
     if shared is not None:
-        warn_ties(shared, outcome, sample.observations)
+        checks.warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:
-        check_residual(sample.centre.scale, sample.y, outcome)
+        checks.check_residual(sample.centre.scale, sample.y, outcome)
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
     structure = flow.structure if enough else "linear"
     fitted = fit_flow(sample, Plan(structure, model.base, flow.knots, flow.roughness))
     shape = Flow.of(fitted, support)
+    checks.check_widths(shape.structure.coefficients(fitted.smooth.theta, X)[1].mean(axis=1), X, spec.names)
     rows = FlowRows(design, replace(sample, y=y), fitted.smooth, fitted.loo + support.log_slope(y))
     main, label, note = _solution(shape, fitted.smooth, rows, kind)
     words = None if shared is None else shared.words(outcome, sample.observations)

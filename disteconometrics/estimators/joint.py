@@ -187,7 +187,8 @@ class JointResults(Estimated):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> res = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income")).fit(de.datasets.engel())
+    >>> engel = de.datasets.engel().query("income < 4000")
+    >>> res = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income")).fit(engel)
     >>> law = res.distribution()
     >>> law.outcomes, bool(law.pdf([[900.0, 600.0]])[0] > law.pdf([[900.0, 100.0]])[0])
     (('income', 'foodexp'), True)

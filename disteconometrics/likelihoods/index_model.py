@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
+from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
 
 __all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
@@ -178,14 +179,17 @@ class IndexModel:
                 scores.append((rows if block.weights is None else rows * block.weights) @ block.X)
         return _total(scores)
 
-    def extended_score(self, beta: NDArray[Any]) -> NDArray[Any]:
-        """Score at β with indices and sums in extended precision (80 bits on x86-64): slow, for few rows."""
-        total: NDArray[Any] = np.zeros(len(beta), dtype=np.longdouble)
+    def exact_score(self, beta: NDArray[np.float64], rest: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score at β + rest with indices and sums to twice the digits: slow, for few rows."""
+        total = np.zeros(len(beta))
         for block in self.blocks:
-            X = block.X.astype(np.longdouble)
-            eta = X @ beta if block.offset is None else X @ beta + block.offset
-            score = self.kernel.terms(block.y, eta.astype(np.float64)).score.astype(np.longdouble)
-            total += (score if block.weights is None else score * block.weights) @ X
+            X = np.asarray(block.X)
+            eta, left = dot(X, beta, rest)
+            if block.offset is not None:
+                eta, more = two_sum(eta, block.offset)
+                eta = eta + (left + more)
+            score = self.kernel.terms(block.y, eta).score
+            total += column_sums(X, score if block.weights is None else score * block.weights)
         return total
 
     def score_rows(self, beta: NDArray[np.float64], *, frequency: bool = False, rows: int | None = None) -> Iterator[ScoreRows]:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
+from disteconometrics.likelihoods.twofold import dot
 from disteconometrics.optim.newton import Maximum
 from disteconometrics.optim.whiten import against_offset, whitened
 
@@ -272,7 +273,7 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
             s = _solve(blocks, np.zeros((1, k)), np.eye(k)[None], exact, DECREMENT, maxiter)
     L, good = _cholesky(s.point.information)
     inner = np.linalg.inv(L[0]).T if good[0] else np.full((k, k), np.nan)
-    params = np.asarray(T.astype(np.longdouble) @ s.c[0].astype(np.longdouble), dtype=np.float64)
+    params = dot(T, s.c[0])[0]
     m = Maximum(
         params,
         s.c[0],

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from scipy.linalg import lapack
 
 from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.twofold import dot, two_sum
 from disteconometrics.optim.separation import MANY, Separation, decided_columns, find_separation
 from disteconometrics.optim.whiten import (
     OutOfRange,
@@ -353,29 +354,29 @@ def _maximise_whitened(
     s = _iterate(white, c, maxiter=max(1, maxiter - used))
     if separation is None and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, False, model.blocks, T)
-    extended = None
+    rest = np.zeros(k)
     if s.status == "converged":
-        extended = _polish(white, s)
+        rest = _polish(white, s)
     s.passes += used
-    return _maximum(s, T, condition, "whitened Newton", column_max, separation, extended)
+    return _maximum(s, T, condition, "whitened Newton", column_max, separation, rest)
 
 
-def _polish(white: IndexModel, s: _State) -> NDArray[Any]:
-    """Information at the solution itself and, on few rows, a last step from a score summed in extended precision.
+def _polish(white: IndexModel, s: _State) -> NDArray[np.float64]:
+    """Information at the solution itself and, on few rows, a last step from a score summed to twice the digits.
 
-    A coefficient far below its standard error is the small difference of large coordinates, so c keeps extended digits.
+    A coefficient far below its standard error is the small difference of large coordinates, so of c what is left of it after
+    rounding is returned.
     """
     p = white.evaluate(s.c)
     s.passes += 1
     factor = _factorise(p.information)
     assert factor is not None
     s.loglik, s.information, s.factor = p.loglik, p.information, factor
-    c: NDArray[Any] = s.c + _solve(factor, p.score).astype(np.longdouble)
-    if white.rows * len(c) <= SMALL:
-        c += _solve(factor, white.extended_score(c).astype(np.float64))
+    s.c, rest = two_sum(s.c, _solve(factor, p.score))
+    if white.rows * len(s.c) <= SMALL:
+        s.c, rest = two_sum(s.c, rest + _solve(factor, white.exact_score(s.c, rest)))
         s.passes += 1
-    s.c = c.astype(np.float64)
-    return c
+    return rest
 
 
 def _maximum(
@@ -385,15 +386,14 @@ def _maximum(
     path: str,
     column_max: NDArray[np.float64] | None,
     separation: Separation | None,
-    extended: NDArray[Any] | None = None,
+    rest: NDArray[np.float64] | float = 0.0,
 ) -> Maximum:
     k = len(s.c)
     root = np.full((k, k), np.nan) if s.factor is None else triangle_inverse(s.factor)
     inner, params = root, s.c
     if T is not None:
         root = T @ root
-        c = s.c.astype(np.longdouble) if extended is None else extended
-        params = np.asarray(T.astype(np.longdouble) @ c, dtype=np.float64)
+        params = dot(T, s.c, rest)[0]
     return Maximum(
         params,
         s.c,

@@ -421,3 +421,12 @@ def test_any_functional_has_errors_given_covariates() -> None:
         res.at(engel.head(2), "gini")
     with pytest.raises(errors.OptionError, match="not known"):
         res.effect("income", 500.0, 1000.0, "ginni")
+
+
+def test_a_law_far_wider_than_the_others_is_told() -> None:
+    """One household of Engel's has twice the income of the next, and little food: its spread is anyone's guess."""
+    engel = de.datasets.engel()
+    with pytest.warns(errors.LeverageWarning, match=r"given income = 4958 is \d+ times as wide"):
+        de.FlowDensity("foodexp ~ income").fit(engel)
+    de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)  # no warning
+    de.FlowDensity("foodexp ~ income").fit(engel.query("income < 4_000"))
