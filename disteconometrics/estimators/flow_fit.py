@@ -6,6 +6,10 @@ has its own penalty, found by marginal likelihood; structures and base laws comp
 smoothing parameter in use, and the simplest structure within half a standard error of the best is taken: on a linear-normal law
 with eight covariates this costs .001 nats at n = 400 where the best score alone costs .013.
 
+Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from either end.  1/scale is
+linear in it and positive everywhere, so that a row far out would hold it up, at the cost of the others, and have a law without
+any hold itself: on Engel's data without logs of the outcome this gains .07 nats a row.
+
 Spiky tensors are over-smoothed by the marginal likelihood, since positivity cuts the prior off; theirs is polished by the
 leave-one-out score itself.
 """
@@ -58,6 +62,7 @@ TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simple
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
+FEW_OUTSIDE, NEXT = 3.0, 0.25  # values of a covariate beyond which, and by how many standard deviations, scale and shape stay
 DISTINCT = 6  # values from which on a covariate may bend
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
 WARMEST = 1e4  # λ with which a term that a simpler structure has dropped is tried again
@@ -267,6 +272,15 @@ def _patterns(X: Array, columns: tuple[int, ...]) -> Array:
     return found if len(found) <= MOST_PATTERNS else np.zeros((0, len(columns)))
 
 
+def _edges(s: Sample, x: Array) -> tuple[float, float]:
+    """Between which values of a covariate scale and shape move."""
+    N = len(x) if s.copies is None else s.observations
+    few = min(FEW_OUTSIDE, (N - 1) / 8)
+    low, a, b, high = order_statistics(x, s.copies, np.array([few, 0.25 * (N - 1), 0.75 * (N - 1), N - 1 - few]))
+    reach = NEXT * (b - a) / 1.349
+    return float(low - reach), float(high + reach)
+
+
 def _covariates(s: Sample, most: int) -> tuple[Covariate, ...]:
     """Measure the columns; those that are a term of their own and take enough values may bend."""
     if most in s.measured:
@@ -275,11 +289,13 @@ def _covariates(s: Sample, most: int) -> tuple[Covariate, ...]:
     out = []
     for j, x in enumerate(s.X.T):
         distinct = np.unique(x) if j in alone else x[:0]
-        knots = None
+        knots, edges = None, (-np.inf, np.inf)
         if len(distinct) >= DISTINCT:
+            edges = _edges(s, x)
+            x, distinct = np.clip(x, *edges), np.unique(np.clip(distinct, *edges))
             k = np.unique(quantiles(s, x, np.linspace(0, 1, min(most, len(distinct) - 1) - 1)))
             knots = k if len(k) >= 3 else None
-        out.append(smooth_covariate(x, knots, s.weights))
+        out.append(smooth_covariate(s.X[:, j], knots, s.weights, edges))
     s.measured[most] = tuple(out)
     return s.measured[most]
 

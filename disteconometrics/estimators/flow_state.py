@@ -65,9 +65,11 @@ class Flow:
 
     def outside(self, X: Array) -> NDArray[np.bool_]:
         """Which covariates (n, K) lie outside the box of the fit, beyond rounding."""
-        low = np.array([c.low - 1e-9 * (c.high - c.low) for c in self.structure.covariates])
-        high = np.array([c.high + 1e-9 * (c.high - c.low) for c in self.structure.covariates])
-        return np.asarray((low > X) | (high < X)) if len(low) else np.zeros(X.shape, dtype=bool)
+        if not self.structure.covariates:
+            return np.zeros(X.shape, dtype=bool)
+        low, high = np.array([c.seen for c in self.structure.covariates]).T
+        slack = 1e-9 * (high - low)
+        return np.asarray((low - slack > X) | (high + slack < X))
 
     def mean_gradients(self, theta: Array, X: Array) -> tuple[Array, Array, Array]:
         """Means of r (n,), and gradients in θ (n, p) of its first and second moment about zero; for the line only.
@@ -113,7 +115,7 @@ class Flow:
             "coarse": list(st.coarse),
             "terms": [[t.kind, t.covariate] for t in st.terms],
             "groups": [list(g) for g, _ in st.groups],
-            "covariates": [[c.mean, c.sd, c.low, c.high] for c in st.covariates],
+            "covariates": [[c.mean, c.sd, c.low, c.high, *c.seen] for c in st.covariates],
         }
         arrays = {"knots": st.basis.knots, "means": self.centre.means, "beta": self.centre.beta}
         for j, c in enumerate(st.covariates):
@@ -134,10 +136,8 @@ class Flow:
         try:
             low, high = d["support"]
             covariates = tuple(
-                Covariate(
-                    float(c[0]), float(c[1]), float(c[2]), float(c[3]), arrays.get(f"x{j}_knots"), arrays.get(f"x{j}_centre")
-                )
-                for j, c in enumerate(d["covariates"])
+                Covariate(mean, sd, low_edge, high_edge, (least, most), arrays.get(f"x{j}_knots"), arrays.get(f"x{j}_centre"))
+                for j, (mean, sd, low_edge, high_edge, least, most) in enumerate([*map(float, c)] for c in d["covariates"])
             )
             terms = tuple(Term(str(kind), int(j)) for kind, j in d["terms"])
             groups = tuple((tuple(map(int, g)), arrays[f"g{i}_patterns"]) for i, g in enumerate(d["groups"]))

@@ -187,8 +187,7 @@ class JointResults(Estimated):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> engel = de.datasets.engel().query("income < 4000")
-    >>> res = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income")).fit(engel)
+    >>> res = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income")).fit(de.datasets.engel())
     >>> law = res.distribution()
     >>> law.outcomes, bool(law.pdf([[900.0, 600.0]])[0] > law.pdf([[900.0, 100.0]])[0])
     (('income', 'foodexp'), True)

@@ -64,15 +64,17 @@ Part: TypeAlias = "list[tuple[Term, slice, Array]]"
 
 @dataclass(frozen=True, eq=False)
 class Covariate:
-    """A design column: mean, standard deviation, smallest and largest value, and knots of its smooth function, if any.
+    """A design column: mean, standard deviation, the values between which scale and shape move with it, knots if it may bend.
 
-    ``centre`` are the means of the smooth features over the rows of the fit, so that every feature is centred.
+    ``seen`` are its smallest and largest value; ``centre`` are the means of the smooth features over the rows of the fit, so that
+    every feature is centred.
     """
 
     mean: float
     sd: float
     low: float
     high: float
+    seen: tuple[float, float]
     knots: Array | None = None
     centre: Array | None = None
 
@@ -118,11 +120,15 @@ def complement(columns: Array) -> Array:
     return np.asarray(q[:, c:] * np.sign(np.diagonal(r)[c:]))
 
 
-def smooth_covariate(x: Array, knots: Array | None, weights: Array | None = None) -> Covariate:
-    """Measure a column (n,) and, with knots, the centre of its smooth features."""
+def smooth_covariate(
+    x: Array, knots: Array | None, weights: Array | None = None, edges: tuple[float, float] = (-np.inf, np.inf)
+) -> Covariate:
+    """Measure a column (n,), with knots the centre of its smooth features; scale and shape move with it between the edges."""
+    seen = float(x.min()), float(x.max())
+    x = np.clip(x, *edges)
     mean = float(np.average(x, weights=weights))
     sd = float(np.sqrt(np.average(np.square(x - mean), weights=weights)))
-    c = Covariate(mean, sd if sd > 0 else 1.0, float(x.min()), float(x.max()), knots)
+    c = Covariate(mean, sd if sd > 0 else 1.0, float(x.min()), float(x.max()), seen, knots)
     if knots is None:
         return c
     zero = replace(c, centre=np.zeros(len(knots) - 1))

@@ -167,7 +167,7 @@ def test_marginaleffects_refuses_what_it_cannot_do(me: Any, spector: pd.DataFram
 def test_every_kind_of_result_goes_into_the_tables_of_others(fit: Any, tmp_path: Any) -> None:
     """statsmodels' summary_col, maketables' ETable, compare and tidy, before and after a file."""
     maketables = pytest.importorskip("maketables", reason="maketables is not installed")
-    engel = de.datasets.engel().query("income < 4_000").assign(rich=lambda d: (d["income"] > 900).astype(int))
+    engel = de.datasets.engel().assign(rich=lambda d: (d["income"] > 900).astype(int))
     res = fit(engel)
     name = res.params.index[0]
     shown = summary_col([res], model_names=["ours"], float_format="%.6g").tables[0]

@@ -15,6 +15,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics import errors
+from disteconometrics.estimators.flow_checks import check_widths
 from disteconometrics.estimators.flow_inference import parse_functional
 
 Array = np.ndarray
@@ -423,10 +424,20 @@ def test_any_functional_has_errors_given_covariates() -> None:
         res.effect("income", 500.0, 1000.0, "ginni")
 
 
-def test_a_law_far_wider_than_the_others_is_told() -> None:
-    """One household of Engel's has twice the income of the next, and little food: its spread is anyone's guess."""
+def test_a_row_far_out_does_not_spoil_the_averages() -> None:
+    """One household of Engel's has twice the income of the next; its spread is that of the others at the edge."""
     engel = de.datasets.engel()
-    with pytest.warns(errors.LeverageWarning, match=r"given income = 4958 is \d+ times as wide"):
-        de.FlowDensity("foodexp ~ income").fit(engel)
-    de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)  # no warning
-    de.FlowDensity("foodexp ~ income").fit(engel.query("income < 4_000"))
+    res = de.FlowDensity("foodexp ~ log(income)").fit(engel)
+    law = res.distribution(engel)
+    assert np.max(law.std()) < 20 * np.median(law.std())
+    effect = res.derivative("income", ["mean", "q[0.5]"])
+    assert effect.values[0] == pytest.approx(effect.values[1], rel=0.1)
+    assert effect.std_error[0] < 0.05
+    assert law.average().std() == pytest.approx(engel["foodexp"].std(), rel=0.1)
+
+
+def test_a_law_far_wider_than_the_others_is_told() -> None:
+    slopes, X = np.append(np.ones(30), 1 / 25), np.arange(62.0).reshape(31, 2)
+    with pytest.warns(errors.LeverageWarning, match=r"given a = 60, b = 61 is 25 times as wide"):
+        check_widths(slopes, X, ("Intercept", "a", "b"))
+    check_widths(np.linspace(0.1, 1, 31), X, ("Intercept", "a", "b"))  # says nothing
