@@ -296,7 +296,7 @@ def _tell(model: MinimumWasserstein, found: Matched) -> None:
             )
         )
     if found.singular:
-        hint = "fix one of the parameters, or add data that tell them apart"
+        hint = "fix one of the parameters, add data that tell them apart, or simulate more copies= of the rows"
         warn_user(ConditioningWarning("The data do not tell the parameters apart, so there are no standard errors.", hint=hint))
     bounds = _ends(model)
     for name, value, low, high in zip(model.names, found.theta, bounds.low, bounds.high, strict=True):
