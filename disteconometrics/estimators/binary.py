@@ -36,7 +36,7 @@ from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value, rows_dropped
-from disteconometrics.simulate.self_check import SelfCheck, self_check
+from disteconometrics.simulate.self_check import Refitting, SelfChecking
 
 __all__ = ["BinaryResults", "fit_binary", "restore"]
 
@@ -57,7 +57,7 @@ def fit_binary(
 
 
 @dataclass(frozen=True, eq=False)
-class BinaryResults(Estimated):
+class BinaryResults(Estimated, SelfChecking):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for later; do not
@@ -559,46 +559,8 @@ class BinaryResults(Estimated):
 
     # ---- simulation ------------------------------------------------------------------------------------------------
 
-    def monte_carlo(
-        self,
-        reps: int = 500,
-        *,
-        seed: Any = None,
-        design: str | None = None,
-        law: Any = None,
-        n_jobs: int | None = None,
-        progress: bool | None = None,
-    ) -> SelfCheck:
-        """Check the estimates by simulation: fit again to data whose truth is this fit, and see bias, errors, coverage and size.
-
-        Parameters
-        ----------
-        reps : int, replications.
-        seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
-        design : {"fitted", "pairs", "cluster"} or None
-            Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters drawn whole, which
-            keeps the dependence within them.  None is "cluster" where the covariance is clustered, else "fitted".
-        law : law, or result with a ``distribution()``, or None
-            Another law of the outcome for every row; the truth is then what this estimator aims at under it.
-        n_jobs, progress : as in `MonteCarlo.run`.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        OptionError, WithheldError, NeedsData, StudyError
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.Logit("affair ~ age + yrs_married").fit(de.datasets.fair())
-        >>> res.monte_carlo(200, seed=1).verdict[:61]
-        'If the fitted model is right, nothing is wrong that 200 repli'
-        """
-        options = {"seed": seed, "design": design, "law": law, "n_jobs": n_jobs, "progress": progress}
-        return self_check(refitting(self), reps, **options)
+    def _refitting(self) -> Refitting:
+        return refitting(self)
 
     # ---- files -----------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ from disteconometrics.optim.minibatch import Trainer
 from disteconometrics.optim.smoothing import Smooth
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary
-from disteconometrics.simulate.self_check import SelfCheck, self_check
+from disteconometrics.simulate.self_check import Refitting, SelfChecking
 
 __all__ = ["FlowDensity", "FlowFacts", "FlowResults", "restore_flow"]
 
@@ -339,7 +339,7 @@ def _facts(fitted: Fitted, design: Design, support: Support, shared: str | None)
 
 
 @dataclass(frozen=True, eq=False)
-class FlowResults(Estimated):
+class FlowResults(Estimated, SelfChecking):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
     It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives them back.
@@ -759,33 +759,8 @@ class FlowResults(Estimated):
         """
         return checking.bootstrap_test(self, "no effect", variable, reps, seed)
 
-    def monte_carlo(
-        self,
-        reps: int = 500,
-        *,
-        seed: Any = None,
-        design: str | None = None,
-        law: Any = None,
-        n_jobs: int | None = None,
-        progress: bool | None = None,
-    ) -> SelfCheck:
-        """Check the estimates by simulation with this fit as the truth: bias, standard errors, coverage.
-
-        Parameters
-        ----------
-        reps : int, replications.
-        seed, design, law, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        OptionError, WithheldError, NeedsData, StudyError
-        """
-        options = {"seed": seed, "design": design, "law": law, "n_jobs": n_jobs, "progress": progress}
-        return self_check(refitting_flow(self), reps, **options)
+    def _refitting(self) -> Refitting:
+        return refitting_flow(self)
 
     def plot(self, **options: Any) -> Any:
         """Draw the density over the histogram with its band; see `plots.density`."""

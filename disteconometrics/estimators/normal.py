@@ -34,7 +34,7 @@ from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
-from disteconometrics.simulate.self_check import SelfCheck, self_check
+from disteconometrics.simulate.self_check import Refitting, SelfChecking
 
 __all__ = ["NormalRegression", "NormalResults", "restore_normal"]
 
@@ -304,7 +304,7 @@ def _equations(
 
 
 @dataclass(frozen=True, eq=False)
-class NormalResults(Estimated):
+class NormalResults(Estimated, SelfChecking):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives them back.
@@ -498,33 +498,8 @@ class NormalResults(Estimated):
         _, mean, _ = self._new_rows(new)
         return Normal(mean, self.sigma).named(self.spec.outcome.name)
 
-    def monte_carlo(
-        self,
-        reps: int = 500,
-        *,
-        seed: Any = None,
-        design: str | None = None,
-        law: Any = None,
-        n_jobs: int | None = None,
-        progress: bool | None = None,
-    ) -> SelfCheck:
-        """Check the estimates by simulation with this fit as the truth: bias, standard errors, coverage, size.
-
-        Parameters
-        ----------
-        reps : int, replications.
-        seed, design, law, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        OptionError, WithheldError, NeedsData, StudyError
-        """
-        options = {"seed": seed, "design": design, "law": law, "n_jobs": n_jobs, "progress": progress}
-        return self_check(refitting_normal(self), reps, **options)
+    def _refitting(self) -> Refitting:
+        return refitting_normal(self)
 
     # ---- tables and files ------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
-__all__ = ["Refitting", "SelfCheck", "self_check"]
+__all__ = ["Refitting", "SelfCheck", "SelfChecking", "self_check"]
 
 Array = NDArray[np.float64]
 
@@ -145,6 +145,60 @@ class _Copies:
             codes = pd.factorize(pd.Series(of.table[name]))[0]
             columns[name] = codes[rows] + np.repeat(np.arange(copies), of.rows) * (codes.max() + 1)
         return take_rows(of.table, rows, **columns)
+
+
+class SelfChecking:
+    """A result that is checked by simulation with its own fit as the truth; `_refitting` says how it is made again.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> isinstance(de.NormalRegression("income ~ 1").fit(de.datasets.engel()), SelfChecking)
+    True
+    """
+
+    def _refitting(self) -> Refitting:
+        raise NotImplementedError
+
+    def monte_carlo(
+        self,
+        reps: int = 500,
+        *,
+        seed: int | np.random.Generator | None = None,
+        design: str | None = None,
+        law: Any = None,
+        n_jobs: int | None = None,
+        progress: bool | None = None,
+    ) -> SelfCheck:
+        """Check the estimates by simulation: fit again to data whose truth is this fit, and see bias, errors, coverage and size.
+
+        Parameters
+        ----------
+        reps : int, replications.
+        seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
+        design : {"fitted", "pairs", "cluster"} or None
+            Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters drawn whole, which
+            keeps the dependence within them.  None is "cluster" where the covariance is clustered, else "fitted".
+        law : law, or result with a ``distribution()``, or None
+            Another law of the outcome for every row; the truth is then what this estimator aims at under it.
+        n_jobs, progress : as in `MonteCarlo.run`.
+
+        Returns
+        -------
+        SelfCheck
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData, StudyError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.Logit("affair ~ age + yrs_married").fit(de.datasets.fair())
+        >>> res.monte_carlo(200, seed=1).verdict[:61]
+        'If the fitted model is right, nothing is wrong that 200 repli'
+        """
+        return self_check(self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress)
 
 
 def self_check(
