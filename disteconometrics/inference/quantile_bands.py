@@ -35,6 +35,7 @@ SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
 GRID = 361  # levels at which the process with masses or clusters is drawn
 HEAP = 0.5  # mass of a value that is a heap, in half-widths of the limits of Fₙ
+MOST_LEVELS = 1_000  # at which a design effect is computed, interpolated between
 ENTRIES = 2_000_000  # of levels by clusters, at once
 
 
@@ -192,11 +193,12 @@ class Ranks:
         even = np.clip(levels * (1 - levels), 0.0, None)
         if self.even:
             return np.asarray(np.sqrt(even / len(self.ordered)))
-        F = self._until(levels)[1]
+        few = levels if len(levels) <= MOST_LEVELS else np.linspace(levels.min(), levels.max(), MOST_LEVELS)
+        F = self._until(few)[1]
         inside = F * (1 - F)
         at_the_end = np.square(np.diff(self._shares)).sum()
-        ratio = np.where(inside > 0, self._variance(levels) / np.where(inside > 0, inside, 1.0), at_the_end)
-        return np.asarray(np.sqrt(even * ratio))
+        effect = np.where(inside > 0, self._variance(few) / np.where(inside > 0, inside, 1.0), at_the_end)
+        return np.asarray(np.sqrt(even * (effect if few is levels else np.interp(levels, few, effect))))
 
     def rows_worth(self, levels: Array) -> Array:
         """How many independent rows (k,) would know Fₙ as well at the quantiles of ``levels``."""
