@@ -31,6 +31,7 @@ Array = NDArray[np.float64]
 
 STEP = 1e-5  # of numerical derivatives, relative
 FAR = 1e8  # stands for outcomes that are not finite, in units of the data's spread
+NOISY = 1.0  # chance over information, in the direction where it is largest, beyond which errors would be chance themselves
 SINGULAR = 1e-10  # smallest over largest eigenvalue of the scaled information
 
 
@@ -203,7 +204,9 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
     values = np.linalg.eigvalsh(H / np.outer(size, size))
     if values[0] < SINGULAR * values[-1]:
         return np.full((k, k), np.nan), True
-    J = (J + other) / 2
+    chance, J = (J - other) / 2, (J + other) / 2
+    if np.linalg.eigvals(np.linalg.solve(H, np.tensordot(chance, chance, axes=((0, 1), (0, 1))) / n)).real.max() > NOISY:
+        return np.full((k, k), np.nan), True
     influence = np.zeros((*target.shape, k))  # at the order statistics of the data
     np.cumsum((J[:, 1:] + J[:, :-1]) / 2 * np.diff(target)[:, :, None], axis=1, out=influence[:, 1:])
     psi = np.zeros((n, k))

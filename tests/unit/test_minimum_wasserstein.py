@@ -200,3 +200,18 @@ def test_a_fit_checks_itself_by_simulation() -> None:
     x = np.random.default_rng(1).normal(size=200)
     table = given.fit({"y": y + x, "x": x}, seed=1).monte_carlo(60, seed=2, progress=False).table()
     assert table["se_ratio"].between(0.75, 1.35).all()
+
+
+def test_errors_that_would_be_chance_are_withheld() -> None:
+    """A premium so small that nothing in the data shows it."""
+
+    def wage(theta: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return theta[0] + theta[1] * x[:, 0] + np.exp(theta[2]) * z[:, 0] + np.exp(theta[3]) * np.maximum(z[:, 1], 0)
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    data = {"y": 1 + 0.1 * x + 0.4 * rng.normal(size=200), "x": x}
+    model = de.MinimumWasserstein("y ~ x", wage, start=[0.9, 0.1, -1.0, -3.0], noise_dim=2, starts=1)
+    with pytest.warns(ConditioningWarning, match="do not tell the parameters apart"):
+        res = model.fit(data, seed=1)
+    assert res.bse.isna().all()
