@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 
 SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
-GRID = 361  # levels at which the process with masses or clusters is drawn
+GRID = 181  # levels at which the process with masses or clusters is drawn
 HEAP = 0.5  # mass of a value that is a heap, in half-widths of the limits of Fₙ
 MOST_LEVELS = 1_000  # at which a design effect is computed, interpolated between
 ENTRIES = 2_000_000  # of levels by clusters, at once
