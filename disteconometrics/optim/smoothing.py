@@ -43,6 +43,7 @@ LAST = 1e-17  # … and at convergence, which is a step or two later
 NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
 FASTEST = 4.0  # secant step over plain step at most
 CYCLING, SETTLED = 15, 1e-4  # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
+SURE = 1e-6  # decrement from which on Newton's steps converge whatever the objective seems to be
 MOST = 0.95  # share of the way to the border of the domain
 RIDGE = 1e-11  # of the mean information, so that the factor exists
 
@@ -301,7 +302,10 @@ def _search(
     decrement: float,
     value: float,
 ) -> tuple[_Iterate, float]:
-    """The longest of 1, ½, … steps inside the domain that decreases enough."""
+    """The longest of 1, ½, … steps inside the domain that decreases enough.
+
+    A Newton step of a small decrement is taken whole: the rounding of a large λ may hide what it gains.
+    """
 
     def objective(a: _Iterate, likelihood: float) -> float:
         return float(-likelihood + 0.5 * a.theta @ S @ a.theta - mu * np.log(a.c).sum())
@@ -310,7 +314,8 @@ def _search(
     t = at.room(forms)
     for _ in range(40):
         new = at.moved(t, delta, forms)
-        if objective(new, loglik(problem.rows, problem.base, new.z, new.slope)) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
+        value = objective(new, loglik(problem.rows, problem.base, new.z, new.slope))
+        if decrement < SURE or value <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
             break
         t *= 0.5
     return new, t
