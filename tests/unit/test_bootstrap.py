@@ -65,7 +65,7 @@ def test_seeds() -> None:
     drawn = de.bootstrap(MODEL, data, reps=20)
     assert np.array_equal(drawn.draws, de.bootstrap(MODEL, data, reps=20, seed=drawn.seed).draws)
     longer = de.bootstrap(MODEL, data, reps=200, seed=drawn.seed)
-    np.testing.assert_allclose(longer.draws[:20], drawn.draws, rtol=1e-10)
+    np.testing.assert_allclose(longer.draws[:20], drawn.draws, rtol=1e-10, atol=1e-11)  # the seed is any: some are near zero
 
 
 def test_tables_of_any_kind() -> None:
