@@ -293,7 +293,7 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
     fitted = fit_flow(sample, Plan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness))
     shape = Flow.of(fitted, support)
-    checks.check_widths(shape.structure.coefficients(fitted.smooth.theta, X)[1].mean(axis=1), X, spec.names)
+    checks.check_widths(shape.structure.mean_slopes(fitted.smooth.theta, X), X, spec.names)
     rows = FlowRows(design, replace(sample, y=y), fitted.smooth, fitted.loo + support.log_slope(y))
     main, label, note = _solution(shape, fitted.smooth, rows, kind)
     words = None if shared is None else shared.words(outcome, sample.observations)

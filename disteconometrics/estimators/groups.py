@@ -155,12 +155,12 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
     pairs = np.unique(np.column_stack([codes, groups]), axis=0)
     if len(pairs) > len(np.unique(codes)):
         raise OptionError(f"Clusters of {cluster!r} lie in several groups; each must lie within one.")
-    few = [labels[g] for g in range(len(labels)) if np.sum(pairs[:, 1] == g) < 2]
-    if few:
-        raise OptionError(f"Group {few[0]} has a single cluster of {cluster!r}; each group needs at least two.")
     counts = np.bincount(pairs[:, 1])
-    if counts.min() < FEW_CLUSTERS:
-        text = f"Group {labels[int(counts.argmin())]} has {counts.min()} clusters of {cluster!r}: errors rest on few numbers."
+    least, label = int(counts.min()), labels[int(counts.argmin())]
+    if least < 2:
+        raise OptionError(f"Group {label} has a single cluster of {cluster!r}; each group needs at least two.")
+    if least < FEW_CLUSTERS:
+        text = f"Group {label} has {least} clusters of {cluster!r}: errors rest on few numbers."
         hint = "the permutation test of de.WassersteinDistance, which holds with few clusters"
         warn_user(FewClustersWarning(text, column=cluster, hint=hint))
     return codes

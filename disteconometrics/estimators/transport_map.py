@@ -129,6 +129,7 @@ class TransportMap:
                 f"The group column {groups.group!r} has {len(groups.labels)} values; a map goes from one group to another."
             )
         zero, one = groups.samples
+        ranks = [Ranks(s) for s in groups.samples]
         differences = [
             two.mean_difference(*(two.Sample(s.rows[:, [j]], s.mass, s.clusters) for s in (one, zero)))
             for j in range(len(groups.outcomes))
@@ -143,41 +144,43 @@ class TransportMap:
             "group": groups.group,
             "outcomes": list(groups.outcomes),
             "differences": [list(d) for d in differences],
-            "tied": any(len(Ranks(s).heaps[0]) for s in groups.samples),
+            "tied": any(len(r.heaps[0]) for r in ranks),
             "clusters": [0 if s.clusters is None else int(s.clusters.max()) + 1 for s in groups.samples],
         }
         table = {}
         if len(groups.outcomes) == 1:
-            ranks = [Ranks(s) for s in groups.samples]
             table = {level: _effects(self, ranks, np.array(LEVELS), level) for level in SAVED}
         return TransportMapResults(self, facts, table, cluster, groups)
 
 
-def _limits(ranks: Sequence[Ranks], levels: Array, level: float, over: tuple[float, float] | None) -> tuple[Array, Array]:
+def _limits(
+    sides: Sequence[tuple[Ranks, Array, Array]], levels: Array, level: float, over: tuple[float, float] | None
+) -> tuple[Array, Array]:
     """Limits of the effects at ``levels``, for each or for all levels of a range ``over`` at once.
 
-    Margins add up as squares, or all ends are joined where a repeated value is near.
+    Both ``sides`` have quantiles and errors of Fₙ (k,).  Margins add up as squares, or all ends are joined where a repeated value
+    is near.
     """
-    estimates = [r.quantile(levels) for r in ranks]
     found, heaped = {}, np.zeros(len(levels), dtype=bool)
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
-        sides = []
-        for e, r in zip(estimates, ranks, strict=True):
-            c = r.critical(share) if over is None else r.uniform_critical(*over, share)
-            heaped |= r.heaped(levels, c)
-            sides.append((e, *r.limits(levels, c)))
-        found[joint] = difference_limits(sides[1], sides[0], joint=joint)
+        limits = []
+        for r, estimate, error in sides:
+            half = (r.critical(share) if over is None else r.uniform_critical(*over, share)) * error
+            low, high = r.limits(levels, half)
+            heaped |= r.heaped(low, high, half)
+            limits.append((estimate, low, high))
+        found[joint] = difference_limits(limits[1], limits[0], joint=joint)
     return np.where(heaped, found[True][0], found[False][0]), np.where(heaped, found[True][1], found[False][1])
 
 
 def _effects(model: TransportMap, ranks: Sequence[Ranks], levels: Array, level: float) -> Array:
     """Estimate, standard error, limits and uniform band (k, 6) of the quantile effects at ``levels``."""
-    estimate = ranks[1].quantile(levels) - ranks[0].quantile(levels)
-    low, high = _limits(ranks, levels, level, None)
-    bands = _limits(ranks, levels, level, model.index_set)
+    sides = [(r, r.quantile(levels), r.error(levels)) for r in ranks]
+    low, high = _limits(sides, levels, level, None)
+    bands = _limits(sides, levels, level, model.index_set)
     outside = (levels < model.index_set[0]) | (levels > model.index_set[1])
     error = (high - low) / (2 * normal_critical(level))
-    return np.column_stack([estimate, error, low, high, *(np.where(outside, np.nan, end) for end in bands)])
+    return np.column_stack([sides[1][1] - sides[0][1], error, low, high, *(np.where(outside, np.nan, end) for end in bands)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,8 +314,7 @@ class TransportMapResults(GroupResults):
         n = zero.rows_worth(F)  # score limits of F: the roots of (Fₙ − F)² = c²·F(1 − F)/n
         middle, half = (F + c0**2 / (2 * n)), c0 * np.sqrt(F * (1 - F) / n + c0**2 / (4 * n**2))
         F_low, F_high = (middle - half) / (1 + c0**2 / n), (middle + half) / (1 + c0**2 / n)
-        band_low = one.limits(np.clip(F_low, 0, 1), c1)[0]
-        band_high = one.limits(np.clip(F_high, 0, 1), c1)[1]
+        (band_low, _), (_, band_high) = (one.limits(f, c1 * one.error(f)) for f in np.clip([F_low, F_high], 0, 1))
         outside = np.clip(F, low, high) != F
         bands = {"band_low": np.where(outside, np.nan, band_low), "band_high": np.where(outside, np.nan, band_high)}
         return pd.DataFrame({"y": at, "estimate": np.where(F > 0, estimate, one.ordered[0]), **bands})

@@ -191,11 +191,12 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
     n, k = len(m.y), len(theta)
     if not m.exact and m.copies < 2:
         return np.full((k, k), np.nan), False
-    halves = [slice(None)] * 2 if m.exact else [slice(0, m.copies, 2), slice(1, m.copies, 2)]
-    J, other = (_jacobian(m, theta, half) for half in halves)
-    if not m.exact:
-        J, other = (ndimage.uniform_filter1d(half, round(n**0.5), axis=1, mode="nearest") for half in (J, other))
-    J, other = J * kept[:, None], other * kept[:, None]
+    if m.exact:
+        J = other = _jacobian(m, theta) * kept[:, None]
+    else:
+        halves = (_jacobian(m, theta, slice(first, None, 2)) for first in (0, 1))
+        smooth = (ndimage.uniform_filter1d(half, round(n**0.5), axis=1, mode="nearest") for half in halves)
+        J, other = (half * kept[:, None] for half in smooth)
     H = np.tensordot(J, other, axes=((0, 1), (0, 1))) / n
     H = (H + H.T) / 2
     size = np.sqrt(np.diagonal(H))
@@ -209,12 +210,15 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
         return np.full((k, k), np.nan), True
     influence = np.zeros((*target.shape, k))  # at the order statistics of the data
     np.cumsum((J[:, 1:] + J[:, :-1]) / 2 * np.diff(target)[:, :, None], axis=1, out=influence[:, 1:])
-    psi = np.zeros((n, k))
-    rows = [m.projected(m.y)] if m.exact else [m.projected(m.y), m.projected(m.outcomes(theta))]
-    for sign, values in zip((1, -1), rows, strict=False):
-        for knots, curve, v in zip(target, influence, values, strict=True):
-            for j in range(k):
-                psi[:, j] += sign * np.interp(v, knots, curve[:, j]).reshape(-1, n).mean(axis=0)
+
+    def of_rows(values: Array) -> Array:
+        """Influences (n, k) from projections (L, n) of the rows, summed over these, or (L, S·n) of copies, averaged over them."""
+        parts = [[np.interp(v, knots, f) for f in curve.T] for v, knots, curve in zip(values, target, influence, strict=True)]
+        return np.asarray(np.sum(parts, axis=0).reshape(k, -1, n).mean(axis=1).T)
+
+    psi = of_rows(m.projected(m.y))
+    if not m.exact:
+        psi -= of_rows(m.projected(m.outcomes(theta)))
     psi -= psi.mean(axis=0)
     inverse = np.linalg.inv(H)
     return inverse @ (psi.T @ psi / n) @ inverse / n, False

@@ -102,7 +102,7 @@ class Ranks:
     ([30.0], [0.05])
     >>> bool(np.isclose(pairs.error(np.array([0.5]))[0], 0.05 * np.sqrt(100 / 99)))  # the second of each pair adds nothing
     True
-    >>> [end.tolist() for end in even.limits(np.array([0.5]), 1.96)]
+    >>> [end.tolist() for end in even.limits(np.array([0.5]), 1.96 * even.error(np.array([0.5])))]
     [[41.0], [60.0]]
     """
 
@@ -125,13 +125,12 @@ class Ranks:
         mass = self._shares[first + count] - self._shares[first]
         return values[count > 1], mass[count > 1]
 
-    def heaped(self, levels: Array, critical: float) -> NDArray[np.bool_]:
-        """Whether the limits at each level (k,) reach a value whose mass is not small beside their own in Fₙ."""
+    def heaped(self, low: Array, high: Array, half: Array) -> NDArray[np.bool_]:
+        """Whether limits (k,) reach a value whose mass is not small beside their half-widths (k,) in Fₙ."""
         values, mass = self.heaps
-        low, high = self.limits(levels, critical)
         reach = zip(np.searchsorted(values, low), np.searchsorted(values, high, side="right"), strict=True)
         largest = np.array([mass[a:b].max(initial=0.0) for a, b in reach])
-        return np.asarray(largest > HEAP * critical * self.error(levels))
+        return np.asarray(largest > HEAP * half)
 
     @cached_property
     def _shares(self) -> Array:
@@ -228,9 +227,8 @@ class Ranks:
         normal = float(np.quantile(self._largest[low, high], level))
         return self.critical(2 * float(special.ndtr(normal)) - 1)  # as far out in the tail of t
 
-    def limits(self, levels: Array, critical: float) -> tuple[Array, Array]:
-        """Lower and upper limits (k,) of the quantiles at ``levels``; infinite where the sample does not bound them."""
-        half = critical * self.error(levels)
+    def limits(self, levels: Array, half: Array) -> tuple[Array, Array]:
+        """Limits (k,) of the quantiles at ``levels`` from half-widths of those of Fₙ; infinite where the sample has no bound."""
         return self.quantile(levels - half), self.quantile(np.where(levels + half > 1, 2.0, levels + half))
 
 

@@ -255,6 +255,15 @@ class Structure:
                 slopes += self._features(c, term, x) @ self._moves(term, theta[at])
         return intercept, slopes
 
+    def mean_slopes(self, theta: Array, X: Array) -> Array:
+        """Means (n,) of the slope coefficients of the rows' transformations, without writing these out."""
+        means = np.full(len(X), (self.baseline @ theta[1 : self.slices[0].stop]).mean())
+        for term, at in zip(self.terms, self.slices, strict=True):
+            if term.kind in SLOPES:
+                c, x = self.covariates[term.covariate], X[:, term.covariate]
+                means += self._features(c, term, x) @ self._moves(term, theta[at]).mean(axis=1)
+        return means
+
     def _features(self, c: Covariate, term: Term, x: Array) -> Array:
         return c.smooth(x) if term.kind.endswith("smooth") else c.linear(x)[:, None]
 

@@ -314,8 +314,9 @@ def _search(
     t = at.room(forms)
     for _ in range(40):
         new = at.moved(t, delta, forms)
-        value = objective(new, loglik(problem.rows, problem.base, new.z, new.slope))
-        if decrement < SURE or value <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
+        if decrement < SURE:
+            break
+        if objective(new, loglik(problem.rows, problem.base, new.z, new.slope)) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
             break
         t *= 0.5
     return new, t

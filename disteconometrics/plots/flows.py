@@ -29,12 +29,30 @@ LEVELS = 12
 DRAWS = 4_000  # by which the frame of a picture is chosen
 
 
-def _two(law: Any) -> JointLaw:
-    if not isinstance(law, JointLaw) or len(law.outcomes) != 2:
-        raise OptionError(f"{type(law).__name__}: this picture is of a joint law of two outcomes, res.distribution().")
+def _joint(law: Any, count: int | None = None) -> JointLaw:
+    """One joint law, of two outcomes where ``count`` asks for them."""
+    if not isinstance(law, JointLaw) or (count is not None and len(law.outcomes) != count):
+        of = "" if count is None else " of two outcomes"
+        raise OptionError(f"{type(law).__name__}: this picture is of a joint law{of}, res.distribution().")
     if law.batch_shape:
         raise OptionError(f"The law has {law.batch_shape[0]} rows; take the law of one: res.distribution(new) of a single row.")
     return law
+
+
+def _two(law: Any) -> JointLaw:
+    return _joint(law, 2)
+
+
+def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **options: Any) -> NDArray[Any]:
+    """The axes given, ``count`` of them, or those of a new figure of a size in inches, side by side."""
+    if axes is None:
+        from matplotlib import pyplot as plt
+
+        axes = plt.subplots(1, count, figsize=size, layout="constrained", **options)[1]
+    axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+    if len(axes) != count:
+        raise OptionError(f"axes has {len(axes)} places for {count} {what}.")
+    return cast("NDArray[Any]", axes)
 
 
 def _points(data: Any, names: Sequence[str]) -> Array:
@@ -197,20 +215,12 @@ def marginals(law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed
     ['income', 'foodexp']
     >>> plt.close("all")
     """
-    if not isinstance(law, JointLaw) or law.batch_shape:
-        raise OptionError(f"{type(law).__name__}: this picture is of one joint law, res.distribution() or that of a single row.")
+    law = _joint(law)
     if not m or not bins:
         raise OptionError(f"m={m!r}, bins={bins!r}: a histogram takes draws and bars, at least one of each.")
     names = law.outcomes
     points, draws = _points(data, names), law.sample(m, seed=seed)
-    if axes is None:
-        from matplotlib import pyplot as plt
-
-        size = (min(3.2 * len(names), 9.0), 2.4)
-        axes = plt.subplots(1, len(names), figsize=size, squeeze=False, layout="constrained")[1]
-    axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-    if len(axes) != len(names):
-        raise OptionError(f"axes has {len(axes)} places for {len(names)} outcomes.")
+    axes = _in_a_row(axes, len(names), "outcomes", (min(3.2 * len(names), 9.0), 2.4))
     for j, (ax, name) in enumerate(zip(axes, names, strict=True)):
         seen = points[~np.isnan(points[:, j]), j]
         ends = np.quantile([np.quantile(v, [0.001, 0.999]) for v in (seen, draws[:, j])], [0, 1])
@@ -256,14 +266,7 @@ def epochs(result: Any, steps: Sequence[int] | None = None, *, data: Any = None,
     """
     chosen = list(result.kept) if steps is None else list(steps)
     stages = [(f"step {s}", result.at_step(s)) for s in chosen] + [(f"step {result.facts.best}", result)]
-    if axes is None:
-        from matplotlib import pyplot as plt
-
-        size = (min(2.2 * len(stages), 9.0), 2.5)
-        axes = plt.subplots(1, len(stages), figsize=size, sharex=True, sharey=True, layout="constrained")[1]
-    axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-    if len(axes) != len(stages):
-        raise OptionError(f"axes has {len(axes)} places for {len(stages)} steps.")
+    axes = _in_a_row(axes, len(stages), "steps", (min(2.2 * len(stages), 9.0), 2.5), sharex=True, sharey=True)
     law = _two(result.distribution())
     frame = _frame(law, None if data is None else _points(data, law.outcomes))
     for ax, (title, stage) in zip(axes, stages, strict=True):

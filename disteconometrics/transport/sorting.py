@@ -33,7 +33,7 @@ MOST_SORTED = 0.25  # share of the values in bins that need sorting beyond which
 
 @cache
 def _by_vectors(sort: Callable[[Array], Any]) -> bool:
-    """Whether a sort of numpy's runs on the processor's vectors, timed once: what is found is the same either way."""
+    """Whether a sort of numpy's runs on the processor's vectors, timed at the first large sample: what is found is the same."""
     v = np.random.default_rng(0).random(LARGE)
     seconds = []
     for _ in range(3):
@@ -106,7 +106,7 @@ def in_order(v: Array) -> Array:
     >>> in_order(np.array([2.0, np.nan, 1.0]))
     array([ 1.,  2., nan])
     """
-    places = None if _by_vectors(np.sort) else _by_bins(v)
+    places = None if len(v) < LARGE or _by_vectors(np.sort) else _by_bins(v)
     return np.sort(v) if places is None else np.sort(v[places], kind="stable")
 
 
@@ -118,7 +118,7 @@ def argsorted(v: Array) -> Places:
     >>> argsorted(np.array([2.0, 1.0, 2.0]))
     array([1, 0, 2])
     """
-    if _by_vectors(np.argsort):
+    if len(v) >= LARGE and _by_vectors(np.argsort):
         quick = np.argsort(v)
         ordered = v[quick]
         if (ordered[1:] > ordered[:-1]).all():  # no ties, so there is one order
@@ -144,10 +144,10 @@ def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None
     >>> round(area(x, x + 1, even, None), 12)
     1.0
     """
-    if wx is None and wy is None and len(x) == len(y) and _by_vectors(np.sort):
+    if min(len(x), len(y)) < LARGE or (wx is None and wy is None and len(x) == len(y) and _by_vectors(np.sort)):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
-        bins = _bins(x) if len(y) >= LARGE else None
+        bins = _bins(x)
         found = None if bins is None else _area(x, y, wx, wy, bins)
     return found if found is not None and np.isfinite(found) else None
 

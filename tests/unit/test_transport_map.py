@@ -38,7 +38,8 @@ def test_effects_are_differences_of_left_inverse_quantiles() -> None:
 
 def test_limits_of_a_quantile_are_those_of_the_score_test() -> None:
     ordered, level = np.arange(1.0, 201.0), 0.3
-    low, high = Ranks(Sample(ordered[:, None])).limits(np.array([level]), 1.96)
+    ranks, asked = Ranks(Sample(ordered[:, None])), np.array([level])
+    low, high = ranks.limits(asked, 1.96 * ranks.error(asked))
     at = (ordered - 1, ordered)  # Fₙ before and at each value, in counts
     inside = [np.abs(k / 200 - level) <= 1.96 * np.sqrt(level * (1 - level) / 200) for k in at]
     kept = ordered[inside[0] | inside[1]]
