@@ -58,5 +58,13 @@ def test_vignette_runs_and_its_page_is_current(script: Path, tmp_path: Path) -> 
         assert (FOLDER / name).stat().st_size < LARGEST_PICTURE
 
 
+def test_the_first_look_of_the_readme_shows_the_first_page() -> None:
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    look = readme[readme.index("## A first look") : readme.index("## What you write")]
+    page = (FOLDER / "01_start.md").read_text(encoding="utf-8").splitlines()
+    blocks = re.findall(r"```text\n(.*?)\n```", look, flags=re.DOTALL)
+    assert [line for block in blocks for line in block.splitlines() if line.strip() and line not in page] == []
+
+
 def test_there_are_vignettes() -> None:
     assert SCRIPTS
