@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 SAFE = 2.0**500  # largest and, inverted, smallest value whose square is still a number
+SAME = 1e-9  # of the largest value: more than what rounding changes a distance by
 
 
 class Coupling(NamedTuple):
@@ -53,7 +54,8 @@ class OneDim:
 
     Parameters
     ----------
-    x, y : (n,) and (m,) float64 arrays, as given.
+    x, y : (n,) and (m,) float64 arrays, as given: read-only, no copies of float64 arrays.  Change them and the distance stays,
+        but what is computed later is refused.
     p : float, order.
     wx, wy : (n,) and (m,) float64 arrays of masses that sum to one, or None for equal ones.
     distance : float, W_p in units of the values.
@@ -91,8 +93,16 @@ class OneDim:
     def _order(self) -> tuple[Places, Places, Places, Places, Array]:
         """Positions of both samples in order of their values, and the pieces of the coupling."""
         i, j = argsorted(self.x), argsorted(self.y)
+        self._require_same(i, j)
         a, b = None if self.wx is None else self.wx[i], None if self.wy is None else self.wy[j]
         return i, j, *pieces(a, b, len(i), len(j))
+
+    def _require_same(self, i: Places, j: Places) -> None:
+        """Refuse samples that no longer have this distance."""
+        a, b = (_Sorted(v[at], None if w is None else w[at]) for v, at, w in ((self.x, i, self.wx), (self.y, j, self.wy)))
+        size = max(abs(v) for s in (a, b) for v in (s.values[0], s.values[-1]))
+        if not abs(_distance(a, b, self.p) - self.distance) <= SAME * max(size, self.distance):
+            raise DataError("x or y has changed since its distance was computed: give copies of arrays that will change.")
 
     @cached_property
     def coupling(self) -> Coupling:
@@ -147,17 +157,20 @@ class OneDim:
 
 
 def _sample(sample: Any, weights: Any, names: tuple[str, str]) -> tuple[Array, Array | None]:
-    """The sample as given, finite, and its masses."""
-    v = values(sample, names[0])
-    if not (np.isfinite(v.min()) and np.isfinite(v.max())):
-        require_finite(v, names[0])
+    """The sample as given, read-only, and its masses."""
+    v = values(sample, names[0]).view()
+    v.flags.writeable = False
     return v, masses(weights, len(v), names[1])
 
 
-def _sorted(v: Array, w: Array | None) -> _Sorted:
-    """Both in order, without values of mass zero."""
+def _sorted(v: Array, w: Array | None, which: int) -> _Sorted:
+    """Both in order, finite, without values of mass zero; ``which`` of the samples it is."""
     if w is None:
-        return _Sorted(in_order(v), None)
+        ordered = in_order(v, which)
+        if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
+            require_finite(v, "xy"[which])
+        return _Sorted(ordered, None)
+    require_finite(v, "xy"[which])
     order = argsorted(v)
     if w.min() == 0:
         order = order[w[order] > 0]
@@ -238,7 +251,7 @@ def wasserstein(x: Any, y: Any, p: float = 1, wx: Any = None, wy: Any = None) ->
     x, wx = _sample(x, wx, ("x", "wx"))
     y, wy = _sample(y, wy, ("y", "wy"))
     distance = area(x, y, wx, wy) if p == 1 else None
-    return OneDim(x, y, p, wx, wy, _distance(_sorted(x, wx), _sorted(y, wy), p) if distance is None else distance)
+    return OneDim(x, y, p, wx, wy, _distance(_sorted(x, wx, 0), _sorted(y, wy, 1), p) if distance is None else distance)
 
 
 def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
@@ -265,6 +278,6 @@ def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
         return 0.0
     scale = 2.0 ** float(np.frexp(top)[1])
     gap /= scale
-    gap = gap * gap if p == 2 else gap**p
+    gap = np.multiply(gap, gap, out=gap) if p == 2 else gap**p
     cost = float(gap.mean() if mass is None else mass @ gap)
     return float(cost ** (1 / p) * scale * unit)

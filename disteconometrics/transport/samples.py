@@ -53,7 +53,7 @@ def require_finite(array: Array, name: str) -> None:
 
 
 def values(sample: Any, name: str) -> Array:
-    """A sample on the line as float64 (n,), not yet checked for NaN and infinity.
+    """A sample on the line as float64 (n,), itself where it is that, not yet checked for NaN and infinity.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def values(sample: Any, name: str) -> Array:
         raise DataError(f"{name} has shape {array.shape}; a sample on the line has shape (n,); for rows use transport.discrete.")
     if not len(array):
         raise DataError(f"{name} is empty; a distance needs at least one value.")
-    return array.astype(np.float64)
+    return np.asarray(array, np.float64)
 
 
 def points(sample: Any, name: str) -> Array:

@@ -10,6 +10,7 @@ that the bin holds of the sample behind, its integral needs the sum of the value
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,6 +29,7 @@ FEW = 512  # values that centre and scale are taken from
 BINS = 4_096  # of the area
 CHUNK = 16_384
 QUICK = 15e-9  # seconds a value that a sort by vectors needs at most; it takes 3 to 10, one without them 50 and more
+MOST_KEPT = 2**19  # values in memory kept between sorts
 MOST_SORTED = 0.25  # share of the values in bins that need sorting beyond which all are sorted
 
 
@@ -98,8 +100,25 @@ def _by_bins(v: Array) -> Places | None:
         return None if bins is None else np.argsort(bins.numbers(v, 65_535), kind="stable")
 
 
-def in_order(v: Array) -> Array:
-    """The values (n,) sorted, NaN last.
+class _Kept(threading.local):
+    """Memory that a thread keeps for its sorts: to fetch it from the system takes longer than a sort by vectors."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, Array] = {}
+
+    def array(self, which: int, n: int) -> Array:
+        if n > MOST_KEPT:
+            return np.empty(n)
+        if which not in self.arrays or len(self.arrays[which]) < n:
+            self.arrays[which] = np.empty(n)
+        return self.arrays[which][:n]
+
+
+_KEPT = _Kept()
+
+
+def in_order(v: Array, which: int = 0) -> Array:
+    """The values (n,) sorted, NaN last, in memory that the next call of the same thread with the same ``which`` overwrites.
 
     Examples
     --------
@@ -107,7 +126,10 @@ def in_order(v: Array) -> Array:
     array([ 1.,  2., nan])
     """
     places = None if len(v) < LARGE or _by_vectors(np.sort) else _by_bins(v)
-    return np.sort(v) if places is None else np.sort(v[places], kind="stable")
+    out = _KEPT.array(which, len(v))
+    out[:] = v if places is None else v[places]
+    out.sort(kind=None if places is None else "stable")
+    return out
 
 
 def argsorted(v: Array) -> Places:
@@ -130,7 +152,7 @@ def argsorted(v: Array) -> Places:
 
 
 def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None:
-    """The area between the distribution functions of two finite samples, or None where sorting them is the quicker way.
+    """The area between the distribution functions of two samples, or None where sorting is quicker or values are not finite.
 
     Parameters
     ----------
@@ -153,6 +175,8 @@ def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None
 
 
 def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -> float | None:
+    if not np.isfinite(x.min() + x.max() + y.min() + y.max()):
+        return None
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     edges = np.concatenate([[low], np.clip(bins.edges(BINS), low, high), [high]])  # empty bins beyond would add rounding
     whole = wx is None and wy is None  # then masses are whole numbers, m of each x and n of each y

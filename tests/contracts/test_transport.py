@@ -147,6 +147,20 @@ def test_exact_cases() -> None:
     assert (before == x).all()
 
 
+@pytest.mark.parametrize("p", [1, 2, np.inf])
+def test_samples_changed_later(p: float) -> None:
+    x, y = np.random.default_rng(3).normal(size=(2, 50))
+    t = one_dim.wasserstein(x, y, p)
+    assert np.shares_memory(t.x, x)
+    assert not t.x.flags.writeable
+    x.sort()  # the same sample in another order: its coupling is that of the new positions
+    check_solution(t, p) if p < np.inf else t.coupling
+    moved = one_dim.wasserstein(x, y, p)
+    x[np.argmax(np.abs(np.sort(x) - np.sort(y)))] += 9.0
+    with pytest.raises(DataError, match="changed since"):
+        _ = moved.coupling
+
+
 def test_gaussian_against_a_map() -> None:
     """A linear optimal map A (symmetric, positive) takes N(0, I) to N(0, A²): the cost is tr (A − I)²."""
     A = np.array([[2.0, 0.5], [0.5, 1.0]])
