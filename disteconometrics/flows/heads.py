@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from disteconometrics.flows import rational_quadratic
 from disteconometrics.flows.recipes import RQS, AffineMap, MixtureCDF, Recipe
 
 __all__ = ["AffineHead", "Head", "MixtureHead", "SplineHead", "head_of", "increasing_root"]
 
-SMALLEST = 1e-3  # width, height and slope of a bin, and share of a component
 FLATTEST = 6.0  # log scales stay within ± this
 ROOT_HALF = math.sqrt(0.5)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -64,16 +64,6 @@ class AffineHead(Head):
         return raw[..., 0] + torch.exp(soft_limit(raw[..., 1])) * z
 
 
-def _rational(t: Tensor, steep: Tensor, below: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
-    """Rise in a bin, from 0 to 1, and slope of the spline, at a share t of the way; slopes of the bin and at its ends."""
-    square = t * t
-    u = t - square
-    bend = steep + (below + above - 2 * steep) * u
-    ratio = steep / bend
-    slope = ratio * ratio * (above * square + 2 * steep * u + below * (1 - t - u))
-    return (steep * square + below * u) / bend, slope
-
-
 @final
 class SplineHead(Head):
     """Rational-quadratic spline on ±bound with the identity outside: softmax widths and heights, softplus inner slopes."""
@@ -81,46 +71,16 @@ class SplineHead(Head):
     def __init__(self, bins: int, bound: float) -> None:
         self.bins, self.bound = bins, bound
         self.size = 3 * bins - 1
-        one = math.log(math.expm1(1 - SMALLEST))
-        self.start = (0.0,) * (2 * bins) + (one,) * (bins - 1)
-
-    def _pick(self, at: Tensor, raw: Tensor, side: int) -> tuple[Tensor, ...]:
-        """Left knot, width, lower height, height and end slopes of each point's bin, found by knots (side 0) or heights (1)."""
-        K, span = self.bins, 2 * self.bound
-        free = raw[..., : 2 * K].reshape(*raw.shape[:-1], 2, K)
-        share = torch.exp(free - free.detach().amax(-1, keepdim=True))  # torch's softmax is slow on so few columns
-        length = span * SMALLEST + share * (span * (1 - SMALLEST * K) / share.sum(-1, keepdim=True))
-        ends = torch.cumsum(length, -1)
-        where = ((at[..., None] + self.bound) >= ends[..., side, :-1].detach()).sum(-1, keepdim=True)
-        shape = where.shape[:-1]
-        both = where[..., None, :].expand(*shape, 2, 1)
-        size = length.expand(*shape, 2, K).gather(-1, both).squeeze(-1)
-        start = ends.expand(*shape, 2, K).gather(-1, both).squeeze(-1) - size - self.bound
-        inner = functional.pad(raw[..., 2 * K :], (1, 1), value=self.start[-1]).expand(*shape, K + 1)
-        slopes = SMALLEST + functional.softplus(inner.gather(-1, torch.cat([where, where + 1], -1)))
-        return start[..., 0], size[..., 0], start[..., 1], size[..., 1], slopes[..., 0], slopes[..., 1]
+        self.start = (0.0,) * (2 * bins) + (rational_quadratic.START,) * (bins - 1)
 
     def to_noise(self, y: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """z and log dz/dy."""
-        inside = y.clamp(-self.bound, self.bound)
-        x, w, low, h, below, above = self._pick(inside, raw, 0)
-        steep = h / w
-        rise, slope = _rational((inside - x) / w, steep, below, above)
-        beyond = y != inside
-        return torch.where(beyond, y, low + h * rise), torch.where(beyond, torch.zeros_like(y), torch.log(slope))
+        z, log_slope, _ = rational_quadratic.Spline.apply(y, raw, self.bins, self.bound)  # type: ignore[no-untyped-call]
+        return z, log_slope
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
-        """The root of a quadratic, polished."""
-        inside = z.clamp(-self.bound, self.bound)
-        x, w, low, h, below, above = self._pick(inside, raw, 1)
-        steep, rest = h / w, inside - low
-        both = rest * (below + above - 2 * steep)
-        a, b, c = h * (steep - below) + both, h * below - both, -steep * rest
-        t = (2 * c / (-b - torch.sqrt((b * b - 4 * a * c).clamp_min(0)))).clamp(0, 1)
-        for _ in range(2):  # the discriminant cancels where a bin is steep, so Newton's steps bring the last digits
-            rise, slope = _rational(t, steep, below, above)
-            t = (t - (h * rise - rest) / (slope * w)).clamp(0, 1)
-        return torch.where(z != inside, z, x + w * t)
+        """The inverse, through which no gradient goes."""
+        return rational_quadratic.inverse(z, raw, self.bins, self.bound)
 
 
 @final

@@ -302,11 +302,11 @@ class Flow(Layer):
 
     @staticmethod
     def _through(layers: list[Layer], y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        total: Tensor = y.new_zeros(())
+        total: Tensor | None = None
         for layer in layers:
             y, part = layer.to_noise(y, x)
-            total = total + part
-        return y, total
+            total = part if total is None else total + part
+        return y, y.new_zeros(()) if total is None else total
 
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """The layers inverted, the last one first."""
@@ -317,7 +317,8 @@ class Flow(Layer):
     def base_logpdf(self, z: Tensor) -> Tensor:
         """Log density (…) of independent noise z (…, d)."""
         if self.base == "normal":
-            return -0.5 * (z * z).sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)
+            squares: Tensor = torch.linalg.vecdot(z, z)
+            return -0.5 * squares - 0.5 * z.shape[-1] * math.log(2 * math.pi)
         return (functional.logsigmoid(z) + functional.logsigmoid(-z)).sum(-1)
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:

@@ -263,6 +263,19 @@ def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
     return kind(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
 
 
+def _joined(parameters: Sequence[Tensor]) -> Tensor:
+    """One vector whose parts, with their gradients, the parameters are from now on: an optimiser's step is a few calls then."""
+    import torch
+
+    flat = torch.cat([p.detach().reshape(-1) for p in parameters]).requires_grad_()
+    flat.grad = torch.zeros_like(flat)
+    sizes = [p.numel() for p in parameters]
+    parts = (torch.split(v, sizes) for v in (flat.detach(), flat.grad))
+    for p, value, gradient in zip(parameters, *parts, strict=True):
+        p.data, p.grad = value.view_as(p), gradient.view_as(p)
+    return flat
+
+
 def train(
     parameters: Sequence[Tensor],
     loss: Callable[..., Tensor],
@@ -301,7 +314,8 @@ def train(
     import torch
     from tqdm.auto import tqdm
 
-    run = _Run(list(parameters), how, _optimiser(how, parameters), judge)
+    flat = _joined(parameters)
+    run = _Run(list(parameters), how, _optimiser(how, [flat]), judge)
     started = time.perf_counter()
     bar = tqdm(total=how.steps, desc=title, disable=None if progress is None else not progress, leave=False)
     ended = "finished"
@@ -357,7 +371,7 @@ class _Run:
 
         def closure() -> Tensor:
             nonlocal found
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad(set_to_none=False)
             value = loss(*batch)
             value = value if factor is None else value * factor
             number = float(value.detach())

@@ -71,6 +71,24 @@ def test_inverse_and_log_determinant(name: str, d: int, c: int) -> None:
     np.testing.assert_array_equal(again.logpdf(y, x), flow.logpdf(y, x))
 
 
+@pytest.mark.parametrize("lead", [(6, 2), (1, 2), (2,), ()])
+def test_gradients_of_the_spline(lead: tuple[int, ...]) -> None:
+    """By hand against finite differences, alone and under vmap, with parameters that are shared by rows and that are not."""
+    from disteconometrics.flows.rational_quadratic import Spline
+
+    rng = torch.Generator().manual_seed(4)
+    y = (3 * torch.randn(6, 2, generator=rng, dtype=torch.float64)).requires_grad_()
+    raw = torch.randn(3, *lead, 14, generator=rng, dtype=torch.float64).requires_grad_()
+    assert (y.abs() > 4).any()
+    assert torch.autograd.gradcheck(lambda v, r: Spline.apply(v, r, 5, 4.0)[:2], (y, raw[0].detach().requires_grad_()))
+    each = [Spline.apply(y, r, 5, 4.0)[:2] for r in raw]
+    many = torch.func.vmap(lambda v, r: Spline.apply(v, r, 5, 4.0)[:2], (None, 0))(y, raw)
+    for one, all_at_once in zip(zip(*each, strict=True), many, strict=True):
+        torch.testing.assert_close(torch.stack(one), all_at_once)
+    gradients = [torch.autograd.grad(sum((a * a).sum() for a in made), (y, raw)) for made in ([*sum(each, ())], many)]
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("name", ["planar", "autoregressive spline", "autoregressive mixture", "spline coupling"])
 def test_mass_is_one_and_draws_follow_the_density(name: str) -> None:
     from disteconometrics.distributions.flow_law import FlowJointLaw
