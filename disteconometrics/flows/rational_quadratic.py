@@ -48,10 +48,9 @@ class _Bins(NamedTuple):
         shares /= np.add.reduce(shares, 1, keepdims=True)
         lengths = shares * _free(count, bound)
         lengths += 2 * bound * SMALLEST
-        ends = lengths.copy()
-        ends[:, 0] -= bound
-        for k in range(1, count):  # numpy's cumulated sums are slow along any axis but the last
-            ends[:, k] += ends[:, k - 1]
+        until = np.tri(count, dtype=raw.dtype)  # numpy's cumulated sums are slow along any axis but the last
+        ends = (until @ lengths.reshape(2, count, -1)).reshape(lengths.shape)
+        ends -= bound
         raw_slopes = np.empty((count + 1, *lead), raw.dtype)
         raw_slopes[0] = raw_slopes[-1] = START
         raw_slopes[1:-1] = columns[2 * count :]
@@ -116,12 +115,12 @@ class _Curve(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class _Passed:
-    """What a pass forward leaves to the gradient."""
+    """What a pass forward leaves to the gradient; ``beyond`` says which points are outside the bound, None where none is."""
 
     bins: _Bins
     place: _Place
     curve: _Curve
-    beyond: NDArray[np.bool_]
+    beyond: NDArray[np.bool_] | None
 
 
 def _aligned(y: Array, raw: Array) -> tuple[Array, Array]:
@@ -138,9 +137,9 @@ def _forward(y: Array, raw: Array, count: int, bound: float) -> tuple[Array, Arr
     place = _Place.of(inside, bins, 0)
     (x, low), (w, h), (below, above) = place.starts, place.lengths, place.slopes
     curve = _Curve.of((inside - x) / w, h / w, below, above)
-    beyond = y != inside
+    beyond = y != inside if np.logical_or.reduce(y != inside, None) else None
     z, log_slope = low + h * curve.rise, np.log(curve.slope)
-    if beyond.any():
+    if beyond is not None:
         z, log_slope = np.where(beyond, y, z), np.where(beyond, log_slope.dtype.type(0), log_slope)
     return z, log_slope, _Passed(bins, place, curve, beyond)
 
@@ -151,7 +150,7 @@ def _backward(of_z: Array, of_log: Array, passed: _Passed, bound: float) -> tupl
     t, steep, square, u, rest, bend, top, rise, slope = passed.curve
     (w, h), (below, above) = place.lengths, place.slopes
     of_z, of_log = of_z.reshape(place.bin.shape), of_log.reshape(place.bin.shape)
-    own_z, own_log = of_z * ~beyond, of_log * ~beyond
+    own_z, own_log = (of_z, of_log) if beyond is None else (of_z * ~beyond, of_log * ~beyond)
     # first for t and the bin's slope h/w, of which z = low + h·rise and log slope = 2 log steep + log top − 2 log bend
     by_top, by_bend, z_bend = own_log / top, 2 * own_log / bend, own_z * h / bend
     turn, less = 1 - 2 * t, 1 - 2 * u
@@ -184,7 +183,7 @@ def _backward(of_z: Array, of_log: Array, passed: _Passed, bound: float) -> tupl
     of_raw.put(at, of_slopes[0])
     of_raw.put(at + size, of_slopes[1])
     out[2 * count :] = of_raw[1:-1]
-    return np.where(beyond, of_z, of_t), out.reshape(len(out), -1).T.reshape(*shape, -1)
+    return of_t if beyond is None else np.where(beyond, of_z, of_t), out.reshape(len(out), -1).T.reshape(*shape, -1)
 
 
 class Spline(torch.autograd.Function):
@@ -209,7 +208,11 @@ class Spline(torch.autograd.Function):
         """Gradients."""
         with np.errstate(all="ignore"):
             found = _backward(of_z.numpy(force=True), of_log.numpy(force=True), ctx.passed, ctx.bound)
-        sums = [torch.from_numpy(g).to(of_z.device).sum_to_size(shape) for g, shape in zip(found, ctx.shapes, strict=True)]
+        sums: list[Tensor | None] = [None, None]
+        for i, (gradient, shape) in enumerate(zip(found, ctx.shapes, strict=True)):
+            if ctx.needs_input_grad[i]:
+                made = torch.from_numpy(gradient).to(of_z.device)
+                sums[i] = made if made.shape == shape else made.sum_to_size(shape)
         return *sums, None, None
 
     @staticmethod

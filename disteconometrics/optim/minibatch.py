@@ -229,7 +229,7 @@ def batches(tensors: Sequence[Tensor], size: int | None, rng: torch.Generator) -
             yield tuple(tensors)
     while True:
         order = torch.randperm(n, generator=rng).to(tensors[0].device)
-        mixed = [t[order] for t in tensors]  # once an epoch, so that a batch is a slice
+        mixed = [t.index_select(0, order) for t in tensors]  # once an epoch, so that a batch is a slice
         for i in range(0, n - size + 1, size):
             yield tuple(t[i : i + size] for t in mixed)
 
@@ -315,7 +315,7 @@ def train(
     from tqdm.auto import tqdm
 
     flat = _joined(parameters)
-    run = _Run(list(parameters), how, _optimiser(how, [flat]), judge)
+    run = _Run(list(parameters), flat, how, _optimiser(how, [flat]), judge)
     started = time.perf_counter()
     bar = tqdm(total=how.steps, desc=title, disable=None if progress is None else not progress, leave=False)
     ended = "finished"
@@ -345,8 +345,10 @@ def train(
 class _Run:
     """The state of a training."""
 
-    def __init__(self, parameters: list[Tensor], how: Trainer, optimiser: Any, judge: Callable[[], float] | None) -> None:
-        self.parameters, self.how, self.optimiser, self.judge = parameters, how, optimiser, judge
+    def __init__(
+        self, parameters: list[Tensor], flat: Tensor, how: Trainer, optimiser: Any, judge: Callable[[], float] | None
+    ) -> None:
+        self.parameters, self.flat, self.how, self.optimiser, self.judge = parameters, flat, how, optimiser, judge
         self.history: dict[str, list[float]] = {"step": [], "loss": [], "validation": [], "lr": [], "seconds": []}
         self.kept: dict[int, list[Tensor]] = {}
         self.skipped: list[int] = []
@@ -367,11 +369,12 @@ class _Run:
 
         how, found = self.how, math.nan
         factor = how.callback(step) if how.callback is not None else None
-        rate = how.rate(step)
+        rate, gradient = how.rate(step), self.flat.grad
+        assert gradient is not None
 
         def closure() -> Tensor:
             nonlocal found
-            self.optimiser.zero_grad(set_to_none=False)
+            gradient.zero_()
             value = loss(*batch)
             value = value if factor is None else value * factor
             number = float(value.detach())
@@ -392,7 +395,7 @@ class _Run:
             closure()
             if math.isfinite(found):
                 if how.clip is not None:
-                    torch.nn.utils.clip_grad_norm_(self.parameters, how.clip)
+                    torch.nn.utils.clip_grad_norm_(self.flat, how.clip)
                 self.optimiser.step()
         for name, value in (("step", step), ("loss", found), ("validation", math.nan), ("lr", rate), ("seconds", seconds)):
             self.history[name].append(value)
@@ -418,8 +421,8 @@ class _Run:
         if isinstance(self.how, LBFGS):
             losses = self.history["loss"]
             self.still = self.still + 1 if len(losses) > 1 and losses[-2] - losses[-1] <= 1e-15 * abs(losses[-1]) else 0
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            if self.still >= 3 or max((float(g.abs().max()) for g in gradients), default=0.0) <= SETTLED:
+            assert self.flat.grad is not None
+            if self.still >= 3 or float(self.flat.grad.abs().max()) <= SETTLED:
                 return "converged"
         return ""
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import resource
+import statistics
 import sys
 import time
 import warnings
@@ -189,30 +190,37 @@ def compare(n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
 
 
 def steps() -> None:
-    """Seconds a step, both sides one spline of eight bins behind a net (64, 64), batches of 512."""
+    """Seconds a step, both sides one spline of eight bins behind a net (64, 64), batches of 512: medians of five turns."""
     import torch
     import zuko
 
     X, y = rows("mixture", 10_000, 0)
     table = dict(zip(NAMES, X.T, strict=True)) | {"y": y}
-    took = []
-    for count in (10, 200, 1_200):
+
+    def whole(count: int) -> float:
         started = time.perf_counter()
         how = de.Adam(steps=count, batch=512)
         de.FlowDensity(FORMULA, flow=de.RQS(8, hidden=(64, 64)), train=how).fit(table, seed=0)
-        took.append(time.perf_counter() - started)
-    mine = (took[2] - took[1]) / 1_000
+        return time.perf_counter() - started
+
     flow = zuko.flows.NSF(features=1, context=8, transforms=1, bins=8, hidden_features=(64, 64))
     both = [torch.tensor(a, dtype=torch.float32) for a in (y[:, None], X)]
     optimiser = torch.optim.Adam(flow.parameters(), lr=1e-3)
-    started = time.perf_counter()
-    for _ in range(500):
-        at = torch.randint(len(y), (512,))
-        optimiser.zero_grad()
-        (-flow(both[1][at]).log_prob(both[0][at]).mean()).backward()
-        optimiser.step()
-    peer = (time.perf_counter() - started) / 500
-    print(f"a step: ours {1e3 * mine:.2f} ms, zuko {1e3 * peer:.2f} ms, ratio {peer / mine:.2f}")
+
+    def peer(count: int) -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            at = torch.randint(len(y), (512,))
+            optimiser.zero_grad()
+            (-flow(both[1][at]).log_prob(both[0][at]).mean()).backward()
+            optimiser.step()
+        return time.perf_counter() - started
+
+    whole(10), peer(10)
+    turns = [((whole(600) - whole(100)) / 500, peer(500) / 500) for _ in range(5)]
+    mine, theirs = (statistics.median(side) for side in zip(*turns, strict=True))
+    each = ", ".join(f"{b / a:.2f}" for a, b in turns)
+    print(f"a step: ours {1e3 * mine:.2f} ms, zuko {1e3 * theirs:.2f} ms, ratio {theirs / mine:.2f} (turns {each}), bar 2")
 
 
 def million() -> None:
