@@ -61,6 +61,7 @@ PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the c
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
+OUTSIDE = {"alone": 3.0, "given": 8.0, "tensor": 20.0}  # observations beyond an outer knot: they hold the slope of the tail
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 FEW_OUTSIDE, NEXT = 3.0, 0.25  # values of a covariate beyond which, and by how many standard deviations, scale and shape stay
 DISTINCT = 6  # values from which on a covariate may bend
@@ -148,13 +149,13 @@ def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Arra
     return order_statistics(values, s.copies, np.asarray(levels) * (N - 1))
 
 
-def knots_of(s: Sample, r: Array, count: int) -> Array:
+def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
     """Knots at sample quantiles evenly spread in normal scores, and at both ends of gaps that fill most of an interval.
 
-    The outer knots leave three observations outside, with covariates eight: what happens beyond is a straight line.
+    The outer knots leave a number of observations outside on either side: what happens beyond is a straight line.
     """
     N = len(r) if s.copies is None else s.observations
-    outside = min(8.0 if s.X.shape[1] else 3.0, (N + 1) / 8)
+    outside = min(outside, (N + 1) / 8)
     z = np.linspace(-1, 1, count) * special.ndtri(1 - outside / (N + 1))
     k = np.unique(order_statistics(r, s.copies, special.ndtr(z) * (N + 1) - 1))
     if len(k) < 2:
@@ -306,7 +307,7 @@ def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Struct
     tensor = name == "tensor"
     bends = 8 if K > 1 or (tensor and not fine) else (min(24, 4 + int(n**0.4)) if tensor else 12)
     covariates = _covariates(s, bends)
-    knots = knots_of(s, r, count)
+    knots = knots_of(s, r, count, OUTSIDE["tensor" if tensor else "given" if K else "alone"])
     few = min(len(knots), 12 if not tensor else (26 if fine and K == 1 and len(r) <= 20_000 else 9))
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
     terms = [Term("baseline")]
@@ -330,6 +331,13 @@ def _prepare(s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[T
     if terms is not None:
         structure = replace(structure, terms=terms)
     return Prepared(centre, structure, Rows(*structure.arrays(r, s.X), s.weights))
+
+
+def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:
+    """The same rows with some of the terms."""
+    old, rows = p.structure, p.rows
+    keep = np.concatenate([np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t in terms])
+    return p._replace(structure=replace(old, terms=terms), rows=replace(rows, A=rows.A[:, keep], D=rows.D[:, keep]))
 
 
 def problem_of(p: Prepared, base: str) -> Problem:
@@ -443,14 +451,14 @@ def _pruned(fitted: Fitted) -> Fitted:
     if not gone or len(gone) == len(fitted.structure.terms):
         return fitted
     old = fitted.structure
-    structure = replace(old, terms=tuple(t for t in old.terms if t not in gone))
-    keep = np.concatenate([np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t not in gone])
-    s = fitted.sample
-    problem = problem_of(prepared_again(s, fitted.centre, structure), fitted.base)
+    whole = Prepared(fitted.centre, old, fitted.problem.rows)
+    narrow = _narrowed(whole, tuple(t for t in old.terms if t not in gone))
+    structure, problem = narrow.structure, problem_of(narrow, fitted.base)
     kept = [k.name for k in problem.penalties]
     lam = np.array([v for v, k in zip(fitted.smooth.lam, fitted.problem.penalties, strict=True) if k.name in kept])
     G = _first_rows(structure, problem.start)
-    smooth = solve(problem, lam, theta=fitted.smooth.theta[keep], G=G, select=False)
+    theta = _carried(fitted, structure, problem.start)
+    smooth = solve(problem, lam, theta=theta, G=G, select=False)
     kinds = {t.kind for t in structure.terms} - {"baseline"}
     name = next(n for n, have in STRUCTURES.items() if kinds <= {*have} and (structure.affine or n != "linear"))
     return replace(fitted, name=name, structure=structure, smooth=smooth, problem=problem)
@@ -496,14 +504,23 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
 
     def run(name: str, base: str) -> None:
         if name not in prepared:
-            prepared[name] = _prepare(s, name, plan)
+            wide = prepared.get("shape") if name in ("baseline", "scale", "shift") else None
+            kinds = ("baseline", *STRUCTURES[name])
+            prepared[name] = (
+                _prepare(s, name, plan)
+                if wide is None
+                else _narrowed(wide, tuple(t for t in wide.structure.terms if t.kind in kinds))
+            )
         if (name, base) not in fits:
             near = fits.get(latest.get(base, ("", "")))
             fits[name, base] = _fit(s, name, base, plan, prepared[name], near)
             latest[base] = name, base
             trials[name, base] = fits[name, base].trial()
 
-    for name in _names(s, plan):
+    names = _names(s, plan)
+    if "shape" in names:
+        prepared["shape"] = _prepare(s, "shape", plan)
+    for name in names:
         both = name in ("linear", "baseline") or plan.structure != "auto"
         for base in bases if both else [max(trials.values(), key=lambda t: t.score).base]:
             run(name, base)

@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack, solve_triangular
+from scipy.linalg import lapack
 
 from disteconometrics.errors import DataError
 from disteconometrics.likelihoods.monotone import BaseLaw, Pass, Rows, evaluate, left_out, loglik
@@ -201,13 +201,13 @@ def _newton(
             exact = True
             p = evaluate(rows, base, at.z, at.slope, duals[0])
             L, gradient = _system(p, S, at, G, mu, duals[1], exact)
-        half = solve_triangular(L, gradient, lower=True)
+        half = _solved(L, gradient)
         decrement = float(half @ half)
         converged = converged or (near and mu == least and steady and decrement < max(DECREMENT, last) * n)
         if converged and (decrement < last * n or extra == 3):
             break
         extra += converged
-        delta = -solve_triangular(L, half, lower=True, trans=1)
+        delta = -_solved(L, half, transposed=True)
         forms = (rows.A @ delta, rows.D @ delta, G @ delta)
         delta, forms, second = _corrected(problem, at, G, mu, duals, L, gradient, delta, forms)
         new, t = _search(problem, S, at, delta, forms, mu, float(-gradient @ delta), p.loglik)
@@ -225,7 +225,7 @@ def _newton(
     else:  # not converged: what is returned belongs to the last iterate all the same
         p = evaluate(rows, base, at.z, at.slope)
         L, _ = _system(p, S, at, G, mu, mu / at.c, True)
-    root = solve_triangular(L, np.eye(len(theta)), lower=True, trans=1)
+    root = _solved(L, np.eye(len(theta)), transposed=True)
     effective = np.einsum("ij,ij->i", root @ root.T, p.information)
     out = Smooth(at.theta, lam, p.loglik, p.information, S, root, G, at.z, at.slope, effective, steps, converged)
     return out, state
@@ -268,12 +268,16 @@ def _corrected(
         return delta, forms, none
     slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(duals, at, mu, forms, none), strict=True))
     w = slope if rows.weights is None else rows.weights * slope
-    half = solve_triangular(L, gradient + (w / at.slope) @ rows.D + (c / at.c) @ G, lower=True)
-    other = -solve_triangular(L, half, lower=True, trans=1)
+    other = -_solved(L, _solved(L, gradient + (w / at.slope) @ rows.D + (c / at.c) @ G), transposed=True)
     reached = (rows.A @ other, rows.D @ other, G @ other)
     if at.room(reached) > room and other @ gradient < 0.1 * (delta @ gradient):
         return other, reached, (slope, c)
     return delta, forms, none
+
+
+def _solved(L: Array, b: Array, transposed: bool = False) -> Array:
+    """L⁻¹b or L'⁻¹b for lower triangular L; scipy's wrapper takes longer than the solution where L is small."""
+    return np.asarray(lapack.dtrtrs(L, b, lower=1, trans=int(transposed))[0]).reshape(b.shape)
 
 
 def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, exact: bool) -> tuple[Array, Array]:
@@ -284,11 +288,11 @@ def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, e
     size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (mu / at.c)
     for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
         H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
-        try:
-            return np.linalg.cholesky(H), gradient
-        except np.linalg.LinAlgError:
-            if not exact:
-                raise
+        L, failed = lapack.dpotrf(H.T, lower=1)  # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
+        if not failed:
+            return L, gradient
+        if not exact:
+            raise np.linalg.LinAlgError
     raise DataError("The information matrix of the flow is singular beyond repair; use fewer terms or rescale the covariates.")
 
 
