@@ -113,8 +113,17 @@ def _products(parts: Sequence[tuple[NDArray[np.floating], Array]]) -> Array:
     return H
 
 
-def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | None = None, *, exact: bool = True) -> Pass:
-    """Log-likelihood, score and information at z = Aθ and slope = Dθ.
+def evaluate(
+    rows: Rows,
+    base: BaseLaw,
+    z: Array,
+    slope: Array,
+    dual: Array | None = None,
+    *,
+    exact: bool = True,
+    value: float | None = None,
+) -> Pass:
+    """Log-likelihood, if its ``value`` is not known, score and information at z = Aθ and slope = Dθ.
 
     With ``dual`` (n,), near 1/slope, the information has dual/slope in place of 1/slope², for primal-dual steps; where it need
     not be exact its products are summed in single precision, in half the time.
@@ -130,7 +139,7 @@ def evaluate(rows: Rows, base: BaseLaw, z: Array, slope: Array, dual: Array | No
     H = _products([(D, s)] if base.quadratic else [(A, u), (D, s)])
     if base.quadratic:
         H += rows.moments
-    return Pass(loglik(rows, base, z, slope), score, H)
+    return Pass(loglik(rows, base, z, slope) if value is None else value, score, H)
 
 
 def left_out(rows: Rows, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:

@@ -191,15 +191,16 @@ def _newton(
     least = BARRIER * problem.functions / max(len(G), 1)
     mu = max(least, 0.01 * n / len(G)) if tolerance is not None and theta is problem.start and len(G) else least
     steps, extra, waited, near, exact, duals = 0, 0, 0, False, False, _duals(at, mu)
+    value: float | None = None
     for _ in range(max(maxiter, 1)):
         steps += 1
         exact = exact or near
-        p = evaluate(rows, base, at.z, at.slope, duals[0], exact=exact)
+        p = evaluate(rows, base, at.z, at.slope, duals[0], exact=exact, value=value)
         try:
             L, gradient = _system(p, S, at, G, mu, duals[1], exact)
         except np.linalg.LinAlgError:  # single precision does not do here
             exact = True
-            p = evaluate(rows, base, at.z, at.slope, duals[0])
+            p = evaluate(rows, base, at.z, at.slope, duals[0], value=value)
             L, gradient = _system(p, S, at, G, mu, duals[1], exact)
         half = _solved(L, gradient)
         decrement = float(half @ half)
@@ -210,7 +211,7 @@ def _newton(
         delta = -_solved(L, half, transposed=True)
         forms = (rows.A @ delta, rows.D @ delta, G @ delta)
         delta, forms, second = _corrected(problem, at, G, mu, duals, L, gradient, delta, forms)
-        new, t = _search(problem, S, at, delta, forms, mu, float(-gradient @ delta), p.loglik)
+        new, t, value = _search(problem, S, at, delta, forms, mu, float(-gradient @ delta), p.loglik)
         near = decrement < NEAR * n
         duals = _duals(new, mu) if near else _moved(duals, at, mu, forms, second)
         at = new
@@ -305,8 +306,8 @@ def _search(
     mu: float,
     decrement: float,
     value: float,
-) -> tuple[_Iterate, float]:
-    """The longest of 1, ½, … steps inside the domain that decreases enough.
+) -> tuple[_Iterate, float, float | None]:
+    """The longest of 1, ½, … steps inside the domain that decreases enough, and the log-likelihood there if it was needed.
 
     A Newton step of a small decrement is taken whole: the rounding of a large λ may hide what it gains.
     """
@@ -317,13 +318,14 @@ def _search(
     now = objective(at, value)
     t = at.room(forms)
     for _ in range(40):
-        new = at.moved(t, delta, forms)
+        new, reached = at.moved(t, delta, forms), None
         if decrement < SURE:
             break
-        if objective(new, loglik(problem.rows, problem.base, new.z, new.slope)) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
+        reached = loglik(problem.rows, problem.base, new.z, new.slope)
+        if objective(new, reached) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
             break
         t *= 0.5
-    return new, t
+    return new, t, reached
 
 
 class _Secant:
