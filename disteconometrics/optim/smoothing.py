@@ -336,13 +336,14 @@ class _Secant:
 
     def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, float]:
         """New λ, and the largest change of a log λ, weighted with its effective parameters."""
-        lower = lapack.dpotri(L, lower=1)[0]
-        covariance = lower + np.tril(lower, -1).T
+        lower = lapack.dpotri(L, lower=1)[0]  # of the covariance; above its diagonal are the zeros of L
         traces = _prior_traces(penalties, lam)
         plain, effective = np.zeros(len(lam)), np.zeros(len(lam))
         for i, k in enumerate(penalties):
             b = theta[k.at]
-            gain = max(traces[i] - float(np.einsum("ij,ij->", covariance[k.at, k.at], k.S)), 1e-14)
+            part = lower[k.at, k.at]
+            used = 2 * np.einsum("ij,ij->", part, k.S) - np.einsum("ii,ii->", part, k.S)
+            gain = max(traces[i] - float(used), 1e-14)
             plain[i] = np.log(gain) - np.log(max(float(b @ k.S @ b), 1e-280))
             effective[i] = gain * lam[i]
         moved = plain - self.plain
@@ -361,6 +362,9 @@ def _prior_traces(penalties: Sequence[Penalty], lam: Array) -> Array:
     """tr(S_λ⁺ S_k) of every penalty, S_λ = Σ λS over those that share its coefficients."""
     out = np.zeros(len(lam))
     for i, k in enumerate(penalties):
-        total = np.sum([lam[j] * m.spectrum for j, m in enumerate(penalties) if m.at == k.at], axis=0)
+        total = lam[i] * k.spectrum
+        for j, m in enumerate(penalties):
+            if j != i and m.at == k.at:
+                total = total + lam[j] * m.spectrum
         out[i] = (k.spectrum[total > 0] / total[total > 0]).sum()
     return out
