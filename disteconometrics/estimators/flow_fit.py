@@ -61,7 +61,7 @@ PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the c
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
-OUTSIDE = {"alone": 3.0, "given": 8.0, "tensor": 20.0}  # observations beyond an outer knot: they hold the slope of the tail
+OUTSIDE_ALONE, OUTSIDE, WIDE_OUTSIDE = 3.0, 8.0, 20.0  # observations beyond an outer knot: they hold the slope of the tail
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 FEW_OUTSIDE, NEXT = 3.0, 0.25  # values of a covariate beyond which, and by how many standard deviations, scale and shape stay
 DISTINCT = 6  # values from which on a covariate may bend
@@ -119,12 +119,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for: structure and base by name or "auto", knots or None, and a factor on every λ."""
+    """What is asked for: structure and base by name or "auto", knots or None, a factor on every λ, rows ``outside`` a tensor's
+    outer knots."""
 
     structure: str = "auto"
     base: str = "auto"
     knots: int | None = None
     roughness: float = 1.0
+    outside: float = OUTSIDE
 
 
 def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array:
@@ -307,7 +309,7 @@ def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Struct
     tensor = name == "tensor"
     bends = 8 if K > 1 or (tensor and not fine) else (min(24, 4 + int(n**0.4)) if tensor else 12)
     covariates = _covariates(s, bends)
-    knots = knots_of(s, r, count, OUTSIDE["tensor" if tensor else "given" if K else "alone"])
+    knots = knots_of(s, r, count, plan.outside if tensor else OUTSIDE if K else OUTSIDE_ALONE)
     few = min(len(knots), 12 if not tensor else (26 if fine and K == 1 and len(r) <= 20_000 else 9))
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
     terms = [Term("baseline")]
@@ -494,8 +496,12 @@ def _error(a: Trial, b: Trial, s: Sample) -> float:
     return float(np.sqrt(s.observations * np.average(np.square(d), weights=s.weights)))
 
 
-def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
-    """Fit the structures with both bases while they are cheap, then with the better one; compare."""
+def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
+    """Fit the structures with both bases while they are cheap, then with the better one; compare.
+
+    A fine tensor is tried where a coarse one is clearly better, with two places of its outer knots: sharp ends of a law need them
+    far out, and a tail whose slope moves with the covariate needs more rows that hold it.
+    """
     bases = ["normal", "logistic"] if plan.base == "auto" else [plan.base]
     fits: dict[tuple[str, str], Fitted] = {}
     trials: dict[tuple[str, str], Trial] = {}
@@ -529,13 +535,19 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...]]:
         run(best.name, base)
     best = _chosen(list(trials.values()), s)
     if plan.structure == "auto" and 0 < s.X.shape[1] <= 2 and any(c.knots is not None for c in _covariates(s, 8)):
-        coarse = _fit(
-            s, "tensor", best.base, plan, _prepare(s, "tensor", plan, fine=False), fits[best.name, best.base], fine=False
-        ).trial()
+        near, key = fits[best.name, best.base], ("tensor", best.base)
+        coarse = _fit(s, *key, plan, _prepare(s, "tensor", plan, fine=False), near, fine=False).trial()
         if coarse.score - best.score > CLEAR * _error(coarse, best, s):  # a fine one is worth its time
-            run("tensor", best.base)
+            tried = []
+            for outside in (OUTSIDE, WIDE_OUTSIDE):
+                other = replace(plan, outside=outside, roughness=1.0)
+                tried.append((_fit(s, *key, other, _prepare(s, "tensor", other), near, fine=False), outside))
+            found, outside = max(tried, key=lambda t: t[0].trial().score)
+            plan, found = replace(plan, outside=outside), _polished(found)
+            fits[key] = rougher(found, plan.roughness) if plan.roughness != 1.0 else found
+            trials[key] = fits[key].trial()
             best = _chosen(list(trials.values()), s)
-    return _settled(fits[best.name, best.base], plan), tuple(trials.values())
+    return _settled(fits[best.name, best.base], plan), tuple(trials.values()), plan
 
 
 def fit_flow(s: Sample, plan: Plan) -> Fitted:
@@ -551,11 +563,11 @@ def fit_flow(s: Sample, plan: Plan) -> Fitted:
     Fitted
     """
     if len(s.y) <= MOST_ROWS * 1.25 or not s.X.shape[1]:
-        fitted, trials = _search(s, plan)
+        fitted, trials, _ = _search(s, plan)
         return replace(_pruned(fitted), trials=trials)
     rows = np.sort(np.random.default_rng(0).permutation(len(s.y))[:MOST_ROWS])
     part = s.take(rows)
-    found, trials = _search(part, plan)
+    found, trials, plan = _search(part, plan)
     found = _pruned(found)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
     fitted = _settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan)
