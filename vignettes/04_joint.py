@@ -167,7 +167,7 @@ ax = wages.plot_fan("education")
 # | circles, elementwise spline | Pyro | .83 (.75) | 3.2 | the same flow | .80 (.75) | 1.5 |
 # | circles, spline coupling | Pyro | .33 (−.13) | 26.7 | the same kind of flow | .19 (−.00) | 8.4 |
 # | circles, p(x1)·p(x2 given x1) | Pyro | .27 (−.05) | 42 | the same kind of flow | .17 (.10) | 3.3 |
-# | | | | | monotone splines | .096 (−.03) | .8 |
+# | | | | | monotone splines | .096 (−.03) | 1.2 |
 # | sine, planar | one layer, from scratch | 1.48 (1.46) | .5 | eight layers | .053 | 3.3 |
 # | | | | | monotone splines | .021 (−.005) | .10 |
 #
