@@ -81,11 +81,10 @@ class Net(nn.Module):
         if not len(self.weights):
             only: Tensor = self.biases[0]
             return only
-        weights, biases = list(self.weights), list(self.biases)
-        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            if i:
-                x = functional.silu(x)
+        last = len(self.weights) - 1
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = functional.linear(x, weight * getattr(self, f"mask{i}") if self.masked else weight, bias)
+            x = functional.silu(x) if i < last else x
         return x
 
 

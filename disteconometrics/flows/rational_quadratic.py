@@ -137,10 +137,11 @@ def _forward(y: Array, raw: Array, count: int, bound: float) -> tuple[Array, Arr
     place = _Place.of(inside, bins, 0)
     (x, low), (w, h), (below, above) = place.starts, place.lengths, place.slopes
     curve = _Curve.of((inside - x) / w, h / w, below, above)
-    beyond = y != inside if np.logical_or.reduce(y != inside, None) else None
     z, log_slope = low + h * curve.rise, np.log(curve.slope)
-    if beyond is not None:
-        z, log_slope = np.where(beyond, y, z), np.where(beyond, log_slope.dtype.type(0), log_slope)
+    beyond = y != inside
+    if not beyond.any():
+        return z, log_slope, _Passed(bins, place, curve, None)
+    z, log_slope = np.where(beyond, y, z), np.where(beyond, log_slope.dtype.type(0), log_slope)
     return z, log_slope, _Passed(bins, place, curve, beyond)
 
 

@@ -362,9 +362,6 @@ def _prior_traces(penalties: Sequence[Penalty], lam: Array) -> Array:
     """tr(S_λ⁺ S_k) of every penalty, S_λ = Σ λS over those that share its coefficients."""
     out = np.zeros(len(lam))
     for i, k in enumerate(penalties):
-        total = lam[i] * k.spectrum
-        for j, m in enumerate(penalties):
-            if j != i and m.at == k.at:
-                total = total + lam[j] * m.spectrum
+        total = np.sum([lam[j] * m.spectrum for j, m in enumerate(penalties) if m.at == k.at], axis=0)
         out[i] = (k.spectrum[total > 0] / total[total > 0]).sum()
     return out
