@@ -470,7 +470,10 @@ class FlowResults(Estimated, SelfChecking):
 
     @property
     def trials(self) -> pd.DataFrame:
-        """What "auto" compared: structure, base, leave-one-out per row, and the sum less one per smoothing parameter in use."""
+        """What "auto" compared: structure, base, leave-one-out per row, and the sum less one per smoothing parameter in use.
+
+        Structures whose scores at a smaller one promised no gain were not fitted and are not in it.
+        """
         return pd.DataFrame(self.facts.trials, columns=["structure", "base", "leave_one_out", "score"])
 
     # ---- functionals ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ The outcome is centred on its own linear regression and scaled by the interquart
 depends on units.  Structures nest: linear ⊂ baseline ⊂ scale ⊂ shift ⊂ shape ⊂ tensor (see `likelihoods.structure`).  Each term
 has its own penalty, found by marginal likelihood; structures and base laws compete by the leave-one-out log score less one per
 smoothing parameter in use, and the simplest structure within half a standard error of the best is taken: on a linear-normal law
-with eight covariates this costs .001 nats at n = 400 where the best score alone costs .013.
+with eight covariates this costs .001 nats at n = 400 where the best score alone costs .013.  A structure is fitted only if it
+promises to gain more than it is charged; the promise is a quadratic form of the scores, as in Rao's test, and close to the gain
+where that is small.
 
 Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from either end.  1/scale is
 linear in it and positive everywhere, so that a row far out would hold it up, at the cost of the others, and have a law without
@@ -23,9 +25,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import linalg, special
 
-from disteconometrics.likelihoods.monotone import BASES, Rows
+from disteconometrics.likelihoods.monotone import BASES, Rows, evaluate
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, Structure, Term, smooth_covariate
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
@@ -59,6 +61,8 @@ STRUCTURES: dict[str, tuple[str, ...]] = {
 CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth covariate
 PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
+PROMISES = np.geomspace(1e-2, 1e5, 29)  # λ at which a wider structure is judged before it is fitted
+WORTH = 0.5  # log-likelihood that a structure must promise to be fitted: promises are somewhat low for few rows
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
 OUTSIDE_ALONE, OUTSIDE, WIDE_OUTSIDE = 3.0, 8.0, 20.0  # observations beyond an outer knot: they hold the slope of the tail
@@ -376,7 +380,8 @@ def _fit(
     lam, theta = np.ones(len(problem.penalties)), None
     if near is not None:
         known = {k.name: value for k, value in zip(near.problem.penalties, near.smooth.lam, strict=True)}
-        lam = np.array([min(known.get(k.name, 1.0), WARMEST) for k in problem.penalties])
+        straight = WARMEST if name == "tensor" else 1.0  # terms of a tensor that promised nothing before it
+        lam = np.array([min(known.get(k.name, 1.0 if "smooth" in k.name else straight), WARMEST) for k in problem.penalties])
         theta = _carried(near, structure, problem.start)
     G = _first_rows(structure, problem.start)
     steady, steps = (TENSOR_STEADY, TENSOR_STEPS) if name == "tensor" else (TRIAL_STEADY, 200)
@@ -387,6 +392,29 @@ def _fit(
     if name == "tensor" and fine:
         fitted = _polished(fitted)
     return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
+
+
+def _promise(near: Fitted, wide: Prepared) -> float:
+    """How much a Newton step from a fit into a wider structure adds to the log-likelihood less the effective parameters it adds.
+
+    The most over λ, for the new terms one by one and together; what the fit has already moves along.
+    """
+    problem, f = problem_of(wide, near.base), near.smooth
+    p = evaluate(wide.rows, problem.base, f.z, f.slope, exact=False, value=f.loglik)
+    places = dict(zip(wide.structure.terms, wide.structure.slices, strict=True))
+    every = np.arange(wide.structure.size)
+    old = np.concatenate([every[places[t]] for t in near.structure.terms])
+    half = f.root.T @ p.information[old]
+    information = p.information - half.T @ half
+    S = problem.penalty(np.ones(len(problem.penalties)))
+    new = [every[at] for term, at in places.items() if term not in near.structure.terms]
+    best = 0.0
+    for i in (*new, np.concatenate(new)) if len(new) > 1 else new:
+        w, V = linalg.eigh(information[np.ix_(i, i)], S[np.ix_(i, i)])
+        share = 1 / (np.maximum(w, 0.0) + PROMISES[:, None])
+        used = w * share
+        best = max(best, float(((V.T @ p.score[i]) ** 2 * share * (1 - used / 2) - used).sum(axis=1).max()))
+    return best
 
 
 def _settled(fitted: Fitted, plan: Plan) -> Fitted:
@@ -496,58 +524,91 @@ def _error(a: Trial, b: Trial, s: Sample) -> float:
     return float(np.sqrt(s.observations * np.average(np.square(d), weights=s.weights)))
 
 
-def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
-    """Fit the structures with both bases while they are cheap, then with the better one; compare.
+class _Search:
+    """What has been fitted to a sample so far, and the forms that the structures share."""
 
-    A fine tensor is tried where a coarse one is clearly better, with two places of its outer knots: sharp ends of a law need them
-    far out, and a tail whose slope moves with the covariate needs more rows that hold it.
-    """
-    bases = ["normal", "logistic"] if plan.base == "auto" else [plan.base]
-    fits: dict[tuple[str, str], Fitted] = {}
-    trials: dict[tuple[str, str], Trial] = {}
-    prepared: dict[str, Prepared] = {}
-    latest: dict[str, tuple[str, str]] = {}
+    def __init__(self, s: Sample, plan: Plan) -> None:
+        self.sample, self.plan = s, plan
+        self.names = _names(s, plan)
+        self.fits: dict[tuple[str, str], Fitted] = {}
+        self.trials: dict[tuple[str, str], Trial] = {}
+        self.latest: dict[str, Fitted] = {}  # by base
+        self.prepared = {"shape": _prepare(s, "shape", plan)} if "shape" in self.names else {}
 
-    def run(name: str, base: str) -> None:
-        if name not in prepared:
-            wide = prepared.get("shape") if name in ("baseline", "scale", "shift") else None
+    def prepare(self, name: str) -> Prepared:
+        """The forms of a structure, those of the widest if that is among the names."""
+        if name not in self.prepared:
+            wide = self.prepared.get("shape") if name in ("baseline", "scale", "shift") else None
             kinds = ("baseline", *STRUCTURES[name])
-            prepared[name] = (
-                _prepare(s, name, plan)
+            self.prepared[name] = (
+                _prepare(self.sample, name, self.plan)
                 if wide is None
                 else _narrowed(wide, tuple(t for t in wide.structure.terms if t.kind in kinds))
             )
-        if (name, base) not in fits:
-            near = fits.get(latest.get(base, ("", "")))
-            fits[name, base] = _fit(s, name, base, plan, prepared[name], near)
-            latest[base] = name, base
-            trials[name, base] = fits[name, base].trial()
+        return self.prepared[name]
 
-    names = _names(s, plan)
-    if "shape" in names:
-        prepared["shape"] = _prepare(s, "shape", plan)
-    for name in names:
-        both = name in ("linear", "baseline") or plan.structure != "auto"
-        for base in bases if both else [max(trials.values(), key=lambda t: t.score).base]:
-            run(name, base)
-    best = _chosen(list(trials.values()), s)
-    for base in bases:
-        run(best.name, base)
-    best = _chosen(list(trials.values()), s)
+    def add(self, name: str, base: str, fitted: Fitted) -> None:
+        """Compare a fit with the others."""
+        self.fits[name, base] = self.latest[base] = fitted
+        self.trials[name, base] = fitted.trial()
+
+    def run(self, name: str, base: str) -> None:
+        """Fit a structure with a base, unless it has been."""
+        if (name, base) not in self.fits:
+            near = self.latest.get(base)
+            self.add(name, base, _fit(self.sample, name, base, self.plan, self.prepare(name), near))
+
+    def best(self) -> Trial:
+        """What would be taken now."""
+        return _chosen(list(self.trials.values()), self.sample)
+
+    def run_all(self, bases: Sequence[str]) -> None:
+        """Fit the structures with both bases while they are cheap, then those that promise enough with the better one."""
+        for name in self.names:
+            if name in ("linear", "baseline") or self.plan.structure != "auto":
+                for base in bases:
+                    self.run(name, base)
+                continue
+            base = max(self.trials.values(), key=lambda t: t.score).base
+            if _promise(self.latest[base], self.prepare(name)) > WORTH:
+                self.run(name, base)
+        chosen = self.best().name
+        for base in bases:
+            self.run(chosen, base)
+
+    def tensor(self) -> Plan:
+        """Try a tensor where it promises enough; the plan with which it was fitted.
+
+        A fine one is fitted where a coarse one is clearly better, with two places of its outer knots: sharp ends of a law need
+        them far out, and a tail whose slope moves with the covariate needs more rows that hold it.
+        """
+        s, plan, best = self.sample, self.plan, self.best()
+        near, key = self.fits[best.name, best.base], ("tensor", best.base)
+        straight = next(self.fits[n, best.base] for n in ("scale", "baseline") if (n, best.base) in self.fits)
+        few = _prepare(s, "tensor", plan, fine=False)
+        if _promise(straight, few) <= WORTH:
+            return plan
+        coarse = _fit(s, *key, plan, few, near, fine=False).trial()
+        if coarse.score - best.score <= CLEAR * _error(coarse, best, s):
+            return plan
+        tried = []
+        for outside in (OUTSIDE, WIDE_OUTSIDE):
+            other = replace(plan, outside=outside, roughness=1.0)
+            tried.append((_fit(s, *key, other, _prepare(s, "tensor", other), near, fine=False), outside))
+        found, outside = max(tried, key=lambda t: t[0].trial().score)
+        found = _polished(found)
+        self.add(*key, rougher(found, plan.roughness) if plan.roughness != 1.0 else found)
+        return replace(plan, outside=outside)
+
+
+def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
+    """Fit the structures and bases that are asked for, and take one."""
+    search = _Search(s, plan)
+    search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
     if plan.structure == "auto" and 0 < s.X.shape[1] <= 2 and any(c.knots is not None for c in _covariates(s, 8)):
-        near, key = fits[best.name, best.base], ("tensor", best.base)
-        coarse = _fit(s, *key, plan, _prepare(s, "tensor", plan, fine=False), near, fine=False).trial()
-        if coarse.score - best.score > CLEAR * _error(coarse, best, s):  # a fine one is worth its time
-            tried = []
-            for outside in (OUTSIDE, WIDE_OUTSIDE):
-                other = replace(plan, outside=outside, roughness=1.0)
-                tried.append((_fit(s, *key, other, _prepare(s, "tensor", other), near, fine=False), outside))
-            found, outside = max(tried, key=lambda t: t[0].trial().score)
-            plan, found = replace(plan, outside=outside), _polished(found)
-            fits[key] = rougher(found, plan.roughness) if plan.roughness != 1.0 else found
-            trials[key] = fits[key].trial()
-            best = _chosen(list(trials.values()), s)
-    return _settled(fits[best.name, best.base], plan), tuple(trials.values()), plan
+        plan = search.tensor()
+    best = search.best()
+    return _settled(search.fits[best.name, best.base], plan), tuple(search.trials.values()), plan
 
 
 def fit_flow(s: Sample, plan: Plan) -> Fitted:
