@@ -41,7 +41,7 @@ STEADY = 1e-5  # largest weighted change of a log λ at convergence
 DECREMENT = 1e-10  # squared Newton decrement per observation from which on the λ stay …
 LAST = 1e-17  # … and at convergence, which is a step or two later
 NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
-FASTEST = 4.0  # secant step over plain step at most
+FASTEST = 4.0  # secant step over plain step at most, at first
 CYCLING, SETTLED = 15, 1e-4  # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
 SURE = 1e-6  # decrement from which on Newton's steps converge whatever the objective seems to be
 MOST = 0.95  # share of the way to the border of the domain
@@ -332,7 +332,7 @@ class _Secant:
     """Fellner and Schall's update of log λ with a secant step for each λ."""
 
     def __init__(self, count: int) -> None:
-        self.step, self.plain, self.updates = np.zeros(count), np.zeros(count), 0
+        self.step, self.plain, self.pace, self.updates = np.zeros(count), np.zeros(count), np.full(count, FASTEST), 0
 
     def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, float]:
         """New λ, and the largest change of a log λ, weighted with its effective parameters."""
@@ -351,7 +351,11 @@ class _Secant:
             secant = -plain * self.step / moved
         self.updates += 1
         usable = (self.step != 0) & np.isfinite(secant) & (secant * plain > 0)
-        step = np.where(usable, np.sign(plain) * np.clip(np.abs(secant), 0.01 * np.abs(plain), FASTEST * np.abs(plain)), plain)
+        size, most = np.abs(plain), self.pace * np.abs(plain)
+        step = np.where(usable, np.sign(plain) * np.clip(np.abs(secant), 0.01 * size, most), plain)
+        # one that creeps to its ceiling, where the slope of the marginal likelihood vanishes, would need hundreds of updates
+        on = usable & (np.abs(secant) >= most) & (plain * self.plain > 0) & (self.updates > CYCLING)
+        self.pace = np.where(on, 2 * self.pace, FASTEST)
         step = np.clip(step, -4, 4)
         new = np.clip(lam * np.exp(step), SMALLEST, DROPPED)
         self.step, self.plain = np.log(new / lam), plain
