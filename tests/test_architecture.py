@@ -507,6 +507,7 @@ BETWEEN_ROOMS = {
             "quantile_limits",
         )
     ),
+    "estimators.flow_influence.gradients",
     *(f"estimators.flow_report.{name}" for name in ("effects_section", "summary_of")),
     *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),

@@ -363,6 +363,12 @@ class Law(ABC):
 
         return rescale(self, scale)
 
+    def _pushed(self, maps: Sequence[Map]) -> Law:
+        """The law of the outcome pushed through maps; a hook for laws that know their own image."""
+        from disteconometrics.distributions.transformed import Transformed
+
+        return Transformed(self, maps)  # type: ignore[arg-type]
+
     def average(self, weights: Any = None) -> Law:
         """The law of a row drawn at random (with these weights), batch shape (): what the covariates are integrated out of.
 

@@ -96,8 +96,6 @@ def rescale(law: Law, scale: str | Map | Sequence[Map]) -> Law:
     >>> float(rescale(Normal(0, 1).named("log(wage)"), "wage").quantile(0.5))
     1.0
     """
-    from disteconometrics.distributions.transformed import Transformed
-
     if isinstance(scale, str):
         if scale == law.outcome:
             return law
@@ -106,5 +104,5 @@ def rescale(law: Law, scale: str | Map | Sequence[Map]) -> Law:
         column, maps = undo(law.outcome)
         if column != scale:
             raise OptionError(f"on({scale!r}): the outcome is {law.outcome!r}, so the scale is {column!r}.")
-        return Transformed(law, tuple(maps)).named(column)
-    return Transformed(law, scale)  # type: ignore[arg-type]
+        return law._pushed(tuple(maps)).named(column)
+    return law._pushed((scale,) if isinstance(scale, Map) else scale)

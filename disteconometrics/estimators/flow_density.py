@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import IO, Any
@@ -501,7 +501,8 @@ class FlowResults(Estimated, SelfChecking):
         Parameters
         ----------
         names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are differentiated
-            exactly; without covariates any other that laws know (``gini``, ``p90p10``, …) or a function of a law, numerically.
+            exactly, also on the scale of a logged outcome; without covariates any other that laws know (``gini``, ``p90p10``,
+            …) or a function of a law, numerically.
         on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the outcome as written.
 
         Returns
@@ -521,19 +522,19 @@ class FlowResults(Estimated, SelfChecking):
         """
         given = listed(names)
         X, w = self._average_rows()
-        if on is not None or not all(map(inference.is_analytic, given)):
-            if self.flow.structure.covariates:
+        flow, scale = self._on(on)
+        if (on is not None and flow is self.flow) or not all(map(inference.is_analytic, given)):
+            if flow.structure.covariates:
                 raise OptionError(
-                    "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law on its own scale "
-                    "have standard errors here; for others use de.bootstrap(estimator, data, statistic=...)."
+                    "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, also of a logged "
+                    "outcome undone, have standard errors here; for others use de.bootstrap(estimator, data, statistic=...)."
                 )
-            scale = partial(_single_law, self.facts.outcome, on)
-            values, V = inference.by_difference(self.flow, self.main, X, scale, given)
+            values, V = inference.by_difference(flow, self.main, X, scale, given)
             return Estimates(tuple(functional_name(n) for n in given), values, V)
         parsed = [inference.parse_functional(t) for t in given]
-        moved = inference.averages(self.flow, self.main.theta, X, w, parsed)
+        moved = inference.averages(flow, self.main.theta, X, w, parsed)
         plain = Estimates(tuple(given), moved.values, moved.gradients @ self.main.covariance @ moved.gradients.T)
-        return replace(plain, profile=partial(_limits, self.flow, self.main, X, w, parsed, plain))
+        return replace(plain, profile=partial(_limits, flow, self.main, X, w, parsed, plain))
 
     def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
         """Functionals of the law of each row of ``new``, with standard errors and limits.
@@ -544,8 +545,8 @@ class FlowResults(Estimated, SelfChecking):
         Parameters
         ----------
         new : table with the columns of the right side.
-        names : one or several functionals that laws know, or functions of a law; other than ``mean``, ``std``, ``var``,
-            ``median``, ``q[0.9]`` and ``prob[a,b]`` they are differentiated numerically (half a second a row for ``gini``).
+        names : one or several functionals that laws know, or functions of a law; ``mean``, ``std``, ``var``, ``median``,
+            ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly, others numerically.
         on : another scale, as in `functionals`.
         level : float, confidence level.
 
@@ -558,16 +559,16 @@ class FlowResults(Estimated, SelfChecking):
         ------
         OptionError, MissingColumnError, LevelError, DataError
         """
-        texts, parsed = self._named(names, on)
+        texts, parsed, flow = self._named(names, on)
         critical = Estimates((), np.zeros(0), np.zeros((0, 0))).critical(check_level(level))
         X, index = self._covariates(new)
         sol, parts = self.under, []
         for text, f in zip(texts, parsed, strict=True):
-            m = inference.by_row(self.flow, sol, X, f)
+            m = inference.by_row(flow, sol, X, f)
             se = np.sqrt(np.einsum("ij,jk,ik->i", m.gradients, sol.covariance, m.gradients))
             low, high = m.values - critical * se, m.values + critical * se
             if f[0] == "q":
-                limits = [inference.quantile_limits(self.flow, sol, x[None], None, f[1][0], critical) for x in X]
+                limits = [inference.quantile_limits(flow, sol, x[None], None, f[1][0], critical) for x in X]
                 low, high = np.array(limits).T if len(limits) else (low, high)
             frame = pd.DataFrame({"estimate": m.values, "std_error": se, "conf_low": low, "conf_high": high})
             parts.append(frame.set_axis(pd.MultiIndex.from_arrays([index, [text] * len(X)], names=["row", "functional"])))
@@ -601,12 +602,11 @@ class FlowResults(Estimated, SelfChecking):
         >>> res.effect("income", 500.0, 1000.0, "mean").values.round(2)
         array([0.6])
         """
-        texts, parsed = self._named(names, on)
         scenario = Scenario.of_design(self._need_rows().design)
         scenario.check_variable(variable)
         n = scenario.size
         ends = [self.spec.without_constant(scenario.part(0, n, {variable: v}).X) for v in (low, high)]
-        return self._contrast(texts, parsed, ends, 1.0)
+        return self._contrast(names, on, ends, 1.0)
 
     def derivative(self, variable: str, names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"), *, on: Any = None) -> Estimates:
         """Average over the rows of the derivative of each functional in a numeric variable, through the formula.
@@ -625,7 +625,6 @@ class FlowResults(Estimated, SelfChecking):
         ------
         OptionError, MissingColumnError, FormulaError, NeedsData
         """
-        texts, parsed = self._named(names, on)
         scenario = Scenario.of_design(self._need_rows().design)
         scenario.check_variable(variable)
         part = scenario.part(0, scenario.size, {})
@@ -635,22 +634,37 @@ class FlowResults(Estimated, SelfChecking):
         spread = float(np.std(part.numbers(variable)))
         step = 1e-4 * (spread if spread > 0 else 1.0)
         ends = [self.spec.without_constant(part.X + sign * step * move) for sign in (-1.0, 1.0)]
-        return self._contrast(texts, parsed, ends, 2 * step)
+        return self._contrast(names, on, ends, 2 * step)
 
-    def _named(self, names: Any, on: Any) -> tuple[list[str], list[inference.Functional]]:
+    def _on(self, on: Any) -> tuple[Flow, Callable[[SplineLaw], Law]]:
+        """The flow of the outcome on another scale, if it is one there, and what brings its laws to that scale."""
+        scale = partial(_single_law, self.facts.outcome, on)
+        law = scale(self._any_law(self.flow))
+        if on is None or not isinstance(law, SplineLaw):
+            return self.flow, scale
+        return replace(self.flow, support=law.domain), lambda law, name=law.outcome: law.named(name)
+
+    def _any_law(self, flow: Flow) -> SplineLaw:
+        return flow.law(self.main.theta, np.zeros((1, len(flow.centre.means))))
+
+    def _named(self, names: Any, on: Any) -> tuple[list[str], list[inference.Functional], Flow]:
+        flow, scale = self._on(on)
+        exact = on is None or flow is not self.flow
         parsed: list[inference.Functional] = []
         for name in listed(names):
-            if on is None and inference.is_analytic(name):
+            if exact and inference.is_analytic(name):
                 parsed.append(inference.parse_functional(name))
+            elif exact and name in inference.SLOPES:
+                _functional(scale, name, self._any_law(flow))  # refuses a law that is not of positive outcomes
+                parsed.append((name, ()))
             else:
-                parsed.append(("other", (partial(_on_scale, self.facts.outcome, on, name),)))
-        return [functional_name(n) for n in listed(names)], parsed
+                parsed.append(("other", (partial(_functional, scale, name),)))
+        return [functional_name(n) for n in listed(names)], parsed, flow
 
-    def _contrast(
-        self, texts: Sequence[str], parsed: Sequence[inference.Functional], ends: Sequence[Array], unit: float
-    ) -> Estimates:
+    def _contrast(self, names: Any, on: Any, ends: Sequence[Array], unit: float) -> Estimates:
+        texts, parsed, flow = self._named(names, on)
         w, sol = self._need_rows().sample.weights, self.under
-        a, b = (inference.average_by_row(self.flow, sol, X, w, parsed) for X in ends)
+        a, b = (inference.average_by_row(flow, sol, X, w, parsed) for X in ends)
         G = (b.gradients - a.gradients) / unit
         return Estimates(tuple(texts), (b.values - a.values) / unit, G @ sol.covariance @ G.T)
 
@@ -839,9 +853,9 @@ def _single_law(outcome: str, scale: Any, law: SplineLaw) -> Law:
     return named if scale is None else named.on(scale)
 
 
-def _on_scale(outcome: str, scale: Any, name: Any, law: SplineLaw) -> Array:
-    """A functional of every row's law."""
-    return _single_law(outcome, scale, law).functional(name)
+def _functional(scale: Callable[[SplineLaw], Law], name: Any, law: SplineLaw) -> Array:
+    """A functional of every row's law on a scale."""
+    return np.asarray(scale(law).functional(name))
 
 
 def _limits(

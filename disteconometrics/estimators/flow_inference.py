@@ -30,12 +30,14 @@ from disteconometrics.distributions.law import Law, floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow_fit import Sample
+from disteconometrics.estimators.flow_influence import SLOPES, gradients
 from disteconometrics.estimators.flow_state import Flow, Solution
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = [
+    "SLOPES",
     "Moved",
     "averages",
     "band_table",
@@ -196,18 +198,9 @@ def _moment_rows(flow: Flow, theta: Array, X: Array) -> tuple[Array, Array, Arra
         a, s = flow.centre.location(X), flow.centre.scale
         return a + s * m, s * dm, (2 * a * s)[:, None] * dm + s * s * dm2
 
-    def at(t: Array) -> tuple[Array, Array]:
-        law = flow.law(t, X)
-        mean, var = (np.where(np.isfinite(v), v, np.nan) for v in (law.mean(), law.var()))  # no error where there is no moment
-        return mean, var + mean**2
-
-    dm, dm2 = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
-    for j in range(len(theta)):
-        step = np.zeros(len(theta))
-        step[j] = 1e-5 * max(1e-2, abs(theta[j]))
-        up, down = at(theta + step), at(theta - step)
-        dm[:, j], dm2[:, j] = (up[0] - down[0]) / (2 * step[j]), (up[1] - down[1]) / (2 * step[j])
-    return flow.law(theta, X).mean(), dm, dm2
+    mean = flow.law(theta, X).mean()
+    dm, dm2 = gradients(flow, theta, X, {"mean": mean, "second moment": mean})
+    return mean, dm, dm2
 
 
 def _cdf_rows(flow: Flow, theta: Array, y: Array, X: Array) -> tuple[Array, Array]:
@@ -221,6 +214,9 @@ def _cdf_rows(flow: Flow, theta: Array, y: Array, X: Array) -> tuple[Array, Arra
 def by_row(flow: Flow, solution: Solution, X: Array, functional: Functional) -> Moved:
     """A functional of every row's law: values (n,), gradients (n, p); of kind "other" by differences along the axes of V."""
     (kind, numbers), theta = functional, solution.theta
+    if kind in SLOPES and kind != "mean":
+        values = np.asarray(flow.law(theta, X).functional(kind)).reshape(len(X))
+        return Moved(values, gradients(flow, theta, X, {kind: values})[0])
     if kind == "other":
         return _by_steps(solution, lambda t: np.asarray(numbers[0](flow.law(t, X)), dtype=np.float64).reshape(len(X)))
     if kind == "q":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import disteconometrics as de
 from disteconometrics import errors
@@ -80,6 +82,64 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
         each = inference.by_row(res.flow, res.main, X, f)
         up, down = (inference.by_row(res.flow, replace(res.main, theta=theta + s * h), X, f).values for s in (1, -1))
         np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
+
+
+@pytest.mark.parametrize("support", ["positive", (0.0, 40.0)])
+@pytest.mark.parametrize("base", ["normal", "logistic"])
+@pytest.mark.parametrize("name", ["mean", "var", "gini", "theil", "mld", "var_log"])
+def test_gradients_by_influence_are_those_of_differences(name: str, base: str, support: Any) -> None:
+    from disteconometrics.estimators import flow_inference as inference
+
+    rng = np.random.default_rng(5)
+    d = {"y": np.minimum(np.exp(1 + 0.3 * rng.normal(size=150) * (1 + 0.3 * (x := rng.normal(size=150)) ** 2)), 39), "x": x}
+    res = de.FlowDensity("y ~ x", support=support, flow=de.MonotoneSpline("scale", knots=9), base=base).fit(d)
+    X, theta, f = res.rows.sample.X[:8], res.main.theta, (name, ())
+    each = inference.by_row(res.flow, res.main, X, f)
+    for v in np.random.default_rng(0).normal(size=(3, len(theta))):
+        up, down = (np.asarray(res.flow.law(theta + s * 1e-5 * v, X).functional(name)) for s in (1, -1))
+        np.testing.assert_allclose(each.gradients @ v, (up - down) / 2e-5, rtol=2e-5, atol=1e-8)
+
+
+def test_effects_on_the_scale_under_a_logarithm() -> None:
+    """With a normal linear law of log y, every functional of y is known, and so is how it moves with the coefficients."""
+    rng = np.random.default_rng(2)
+    d = pd.DataFrame({"x": rng.normal(size=400), "d": rng.integers(0, 2, 400).astype(float)})
+    d["y"] = np.exp(1 + 0.2 * d.x + 0.3 * d.d + 0.4 * rng.normal(size=400))
+    res = de.FlowDensity("log(y) ~ x + d", flow=de.MonotoneSpline("linear"), base="normal").fit(d)
+    X, origin = np.column_stack([d.x, d.d]), res.flow.structure.origin
+
+    def log_moments(theta: Array, X: Array) -> tuple[Array, Array]:
+        law = res.flow.law(theta, X)
+        sd = law.scale / law.slopes[:, 0]
+        return law.location + law.scale * origin - law.intercept * sd, sd
+
+    def mean(theta: Array, X: Array = X) -> Array:
+        mu, sd = log_moments(theta, X)
+        return np.exp(mu + sd**2 / 2)
+
+    def effect(theta: Array) -> float:
+        return float((mean(theta, X * [1, 0] + [0, 1]) - mean(theta, X * [1, 0])).mean())
+
+    def gini(theta: Array) -> float:
+        return float(2 * stats.norm.cdf(log_moments(theta, X[:1])[1][0] / np.sqrt(2)) - 1)
+
+    theta, V = res.main.theta, res.main.covariance
+
+    def error(of: Callable[[Array], float]) -> float:
+        G = np.array([of(theta + h) - of(theta - h) for h in 1e-5 * np.eye(len(theta))]) / 2e-5
+        return float(np.sqrt(G @ V @ G))
+
+    found, at = res.effect("d", 0, 1, "mean", on="y"), res.at(d.iloc[:1], "gini", on="y").iloc[0]
+    assert (found.values[0], found.std_error[0]) == pytest.approx((effect(theta), error(effect)), rel=1e-6)
+    assert (at.estimate, at.std_error) == pytest.approx((gini(theta), error(gini)), rel=1e-6)
+    whole = res.functionals("mean", on="y")
+    assert (whole.values[0], whole.std_error[0]) == pytest.approx(
+        (mean(theta).mean(), error(lambda t: float(mean(t).mean()))), rel=1e-6
+    )
+    with pytest.raises(errors.OptionError, match="bootstrap"):
+        res.functionals("gini", on="y")
+    with pytest.raises(errors.OptionError, match="positive"):
+        res.at(d.iloc[:1], "gini")
 
 
 def test_functionals_of_the_averaged_law(many: Any) -> None:
