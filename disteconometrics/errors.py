@@ -24,6 +24,7 @@ __all__ = [
     "FewClustersWarning",
     "FileFormatError",
     "FormulaError",
+    "InfiniteMomentWarning",
     "LevelError",
     "LeverageWarning",
     "MissingColumnError",
@@ -145,6 +146,10 @@ class DiscreteOutcomeWarning(DisteconometricsWarning):
 
 class ExtrapolationWarning(DisteconometricsWarning):
     """Rows lie outside the covariates that a law was fitted on; the message says what was done with them."""
+
+
+class InfiniteMomentWarning(DisteconometricsWarning):
+    """A functional has no finite value, as the tail of the law is too heavy to have that moment."""
 
 
 class LeverageWarning(DisteconometricsWarning):

@@ -489,7 +489,7 @@ BETWEEN_ROOMS = {
     "estimators.binary_batch.BinaryCollector",
     *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
     *(f"estimators.flow_checking.{name}" for name in ("HeldOut", "bootstrap_test", "diagnose", "held_out")),
-    *(f"estimators.flow_checks.check_{name}" for name in ("columns", "residual", "rows", "support", "widths")),
+    *(f"estimators.flow_checks.check_{name}" for name in ("columns", "moments", "residual", "rows", "support", "widths")),
     *(f"estimators.flow_checks.{name}" for name in ("Ties", "ties", "warn_ties")),
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
     *(f"estimators.flow_fit.{name}" for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")),
@@ -504,6 +504,7 @@ BETWEEN_ROOMS = {
             "by_row",
             "check_kind",
             "coefficient_covariance",
+            "functional_on",
             "quantile_limits",
         )
     ),

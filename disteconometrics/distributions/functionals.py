@@ -68,6 +68,11 @@ def _theil(law: Law) -> Array:
     return law.expect(lambda y: np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)), 0.0)) / mean - np.log(mean)
 
 
+def _mld(law: Law) -> Array:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.log(law.mean()) - law.expect(_log(law)))
+
+
 def _lorenz(law: Law, share: float) -> Array:
     """Part of the total that the poorest share holds."""
     q = np.asarray(law.quantile(share))
@@ -104,7 +109,7 @@ FUNCTIONALS: dict[str, tuple[int, bool, Functional]] = {
     "p50p10": (0, True, lambda law: _quantile_ratio(law, 0.5, 0.1)),
     "gini": (0, True, _gini),
     "theil": (0, True, _theil),
-    "mld": (0, True, lambda law: np.log(law.mean()) - law.expect(_log(law))),
+    "mld": (0, True, _mld),
     "var_log": (0, True, _var_log),
     "lorenz": (1, True, _lorenz),
 }

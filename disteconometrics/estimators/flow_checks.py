@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from disteconometrics.errors import (
     DataError,
     DiscreteOutcomeWarning,
     FormulaError,
+    InfiniteMomentWarning,
     LeverageWarning,
     OutcomeError,
     SmallSampleWarning,
@@ -21,7 +23,17 @@ from disteconometrics.errors import (
 )
 from disteconometrics.optim.rank import check_rank, describe_collinearity
 
-__all__ = ["Ties", "check_columns", "check_residual", "check_rows", "check_support", "check_widths", "ties", "warn_ties"]
+__all__ = [
+    "Ties",
+    "check_columns",
+    "check_moments",
+    "check_residual",
+    "check_rows",
+    "check_support",
+    "check_widths",
+    "ties",
+    "warn_ties",
+]
 
 Array = NDArray[np.float64]
 
@@ -171,3 +183,12 @@ def check_columns(X: Array, y: Array, names: tuple[str, ...], has_intercept: boo
     rank = check_rank((Block(y, X),), gram)
     if rank.dropped:
         raise CollinearityError(describe_collinearity(rank, names, len(y)))
+
+
+def check_moments(names: Sequence[str], values: Array) -> None:
+    """Warn of functionals (q,) that the tail of a law is too heavy to have."""
+    without = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
+    if without:
+        text = f"The fitted tail is too heavy for a finite {' or '.join(without)}"
+        hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
+        warn_user(InfiniteMomentWarning(f"{text}: {hint}", hint=hint))

@@ -572,6 +572,7 @@ class FlowResults(Estimated, SelfChecking):
                 low, high = np.array(limits).T if len(limits) else (low, high)
             frame = pd.DataFrame({"estimate": m.values, "std_error": se, "conf_low": low, "conf_high": high})
             parts.append(frame.set_axis(pd.MultiIndex.from_arrays([index, [text] * len(X)], names=["row", "functional"])))
+            checks.check_moments([text], m.values[np.isfinite(X).all(axis=1)].sum(keepdims=True))
         order = [i + j * len(X) for i in range(len(X)) for j in range(len(texts))]
         return pd.concat(parts).iloc[order]
 
@@ -639,34 +640,26 @@ class FlowResults(Estimated, SelfChecking):
     def _on(self, on: Any) -> tuple[Flow, Callable[[SplineLaw], Law]]:
         """The flow of the outcome on another scale, if it is one there, and what brings its laws to that scale."""
         scale = partial(_single_law, self.facts.outcome, on)
-        law = scale(self._any_law(self.flow))
+        law = scale(self.flow.any_law(self.main.theta))
         if on is None or not isinstance(law, SplineLaw):
             return self.flow, scale
         return replace(self.flow, support=law.domain), lambda law, name=law.outcome: law.named(name)
 
-    def _any_law(self, flow: Flow) -> SplineLaw:
-        return flow.law(self.main.theta, np.zeros((1, len(flow.centre.means))))
-
     def _named(self, names: Any, on: Any) -> tuple[list[str], list[inference.Functional], Flow]:
         flow, scale = self._on(on)
+        given, one = listed(names), flow.any_law(self.main.theta)
         exact = on is None or flow is not self.flow
-        parsed: list[inference.Functional] = []
-        for name in listed(names):
-            if exact and inference.is_analytic(name):
-                parsed.append(inference.parse_functional(name))
-            elif exact and name in inference.SLOPES:
-                _functional(scale, name, self._any_law(flow))  # refuses a law that is not of positive outcomes
-                parsed.append((name, ()))
-            else:
-                parsed.append(("other", (partial(_functional, scale, name),)))
-        return [functional_name(n) for n in listed(names)], parsed, flow
+        return [functional_name(n) for n in given], [inference.functional_on(n, scale, one, exact) for n in given], flow
 
     def _contrast(self, names: Any, on: Any, ends: Sequence[Array], unit: float) -> Estimates:
         texts, parsed, flow = self._named(names, on)
         w, sol = self._need_rows().sample.weights, self.under
         a, b = (inference.average_by_row(flow, sol, X, w, parsed) for X in ends)
+        checks.check_moments(texts, a.values + b.values)
         G = (b.gradients - a.gradients) / unit
-        return Estimates(tuple(texts), (b.values - a.values) / unit, G @ sol.covariance @ G.T)
+        with np.errstate(invalid="ignore"):
+            values = (b.values - a.values) / unit
+        return Estimates(tuple(texts), values, G @ sol.covariance @ G.T)
 
     def effects(self, names: str | Sequence[str] = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")) -> dict[str, Estimates]:
         """Average effects of every variable: derivatives of numeric ones, contrasts with the first level of others and of 0/1."""
@@ -851,11 +844,6 @@ def _single_law(outcome: str, scale: Any, law: SplineLaw) -> Law:
     """The law of an outcome, on another scale if one is given."""
     named = law.named(outcome)
     return named if scale is None else named.on(scale)
-
-
-def _functional(scale: Callable[[SplineLaw], Law], name: Any, law: SplineLaw) -> Array:
-    """A functional of every row's law on a scale."""
-    return np.asarray(scale(law).functional(name))
 
 
 def _limits(

@@ -45,6 +45,7 @@ __all__ = [
     "by_row",
     "check_kind",
     "coefficient_covariance",
+    "functional_on",
     "parse_functional",
     "quantile_limits",
 ]
@@ -189,6 +190,16 @@ def parse_functional(name: Any) -> Functional:
         f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', 'q[0.9]' (a level between 0 "
         "and 1) or 'prob[a,b]' with a < b."
     )
+
+
+def functional_on(name: Any, scale: Callable[[SplineLaw], Law], one: SplineLaw, exact: bool) -> Functional:
+    """A functional of laws brought to a scale; ``one`` shows whether they have it, ``exact`` says that the flow itself is on it."""
+    if exact and is_analytic(name):
+        return parse_functional(name)
+    if exact and name in SLOPES:
+        scale(one).functional(name)  # refuses a law that is not of positive outcomes
+        return name, ()
+    return "other", (lambda law: scale(law).functional(name),)
 
 
 def _moment_rows(flow: Flow, theta: Array, X: Array) -> tuple[Array, Array, Array]:

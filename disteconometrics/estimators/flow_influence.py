@@ -108,8 +108,9 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
             r = invert(p, z)
             mass = P * POWER * SHARE ** (POWER - 1) * WEIGHTS / 2 / steep[:, None]  # φ(h) dr
             for part, c in zip(parts, change(r, z, mass), strict=True):
-                beyond = (c * (side * (r - edge))).sum(axis=1)
-                part.append(np.column_stack([c.sum(axis=1) - beyond, beyond]))
+                with np.errstate(invalid="ignore"):  # infinite where there is no such moment
+                    beyond = (c * (side * (r - edge))).sum(axis=1)
+                    part.append(np.column_stack([c.sum(axis=1) - beyond, beyond]))
         for o, part in zip(out, parts, strict=True):
             o[rows] = -flow.structure.integrals(np.concatenate(part, axis=1), nodes, X[rows])
     known = np.isfinite(law.mean()).reshape(-1)

@@ -101,6 +101,8 @@ def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
         notes.append(f.rival)
     if model.support is not None:
         notes.append(f"Declared support: {r.flow.support}.")
+    if not np.isfinite(r.estimates.values).all():
+        notes.append("Where there is no value, the fitted tail is too heavy for a finite mean or variance; quantiles stand.")
     if f.cov_note:
         notes.append(f.cov_note)
     if r.flow.structure.covariates:

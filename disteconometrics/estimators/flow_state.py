@@ -58,6 +58,10 @@ class Flow:
         knots = self.structure.basis.knots
         return SplineLaw(knots, intercept, slopes, location, self.centre.scale, self.base, self.support, single)
 
+    def any_law(self, theta: Array) -> SplineLaw:
+        """The law of one row, whichever: for what it can do, not for its values."""
+        return self.law(theta, np.zeros((1, len(self.centre.means))))
+
     def forms(self, y: Array, X: Array) -> tuple[Array, Array, Array]:
         """A(y, x) and D(y, x) (n, p), and log of dr/dy (n,): z = Aθ, ∂z/∂r = Dθ."""
         r = (self.support.to_line(y) - self.centre.location(X)) / self.centre.scale

@@ -142,6 +142,18 @@ def test_effects_on_the_scale_under_a_logarithm() -> None:
         res.at(d.iloc[:1], "gini")
 
 
+def test_moments_that_a_tail_is_too_heavy_for_are_said_to_be_missing() -> None:
+    rng = np.random.default_rng(0)
+    d = {"x": rng.normal(size=300), "y": np.exp(rng.standard_t(1.5, size=300))}
+    res = de.FlowDensity("log(y) ~ x").fit(d)
+    with pytest.warns(errors.InfiniteMomentWarning, match="finite mean"):
+        effect = res.effect("x", 0, 1, ["mean", "q[0.5]"], on="y")
+    assert np.isnan([effect.values[0], effect.std_error[0]]).all()
+    assert np.isfinite([effect.values[1], effect.std_error[1]]).all()
+    with pytest.warns(errors.InfiniteMomentWarning):
+        assert "too heavy for a finite mean" in str(de.FlowDensity("y ~ x", support="positive").fit(d).summary())
+
+
 def test_functionals_of_the_averaged_law(many: Any) -> None:
     law = many.distribution()
     e = many.functionals(["mean", "var", "q[0.25]", "prob[0,3]"])
