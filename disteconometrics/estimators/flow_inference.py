@@ -193,7 +193,7 @@ def parse_functional(name: Any) -> Functional:
 
 
 def functional_on(name: Any, scale: Callable[[SplineLaw], Law], one: SplineLaw, exact: bool) -> Functional:
-    """A functional of laws brought to a scale; ``one`` shows whether they have it, ``exact`` says that the flow itself is on it."""
+    """A functional of laws brought to a scale; ``one`` shows whether they have it, ``exact`` that the flow itself is on it."""
     if exact and is_analytic(name):
         return parse_functional(name)
     if exact and name in SLOPES:
@@ -358,20 +358,23 @@ def by_difference(
 def quantile_limits(
     flow: Flow, solution: Solution, X: Array, weights: Array | None, tau: float, critical: float
 ) -> tuple[float, float]:
-    """Limits of a quantile of the averaged law: where the band z̄ ± c·se of z̄ = Λ⁻¹(F̄) meets Λ⁻¹(τ)."""
-    w, base, theta = _shares(X, weights), BASES[flow.base], solution.theta
+    """Limits of a quantile of the averaged law: where the band z̄ ± c·se of z̄ = Λ⁻¹(F̄) meets Λ⁻¹(τ), sought on the line."""
+    w, base, theta, support = _shares(X, weights), BASES[flow.base], solution.theta, flow.support
     target = float(base.quantile(np.array(tau)))
 
-    def band(y: float, sign: float) -> float:
-        F, _, G = average_cdf(flow, theta, X, w, y)
+    def band(u: float, sign: float) -> float:
+        F, _, G = average_cdf(flow, theta, X, w, float(support.from_line(np.array(u))))
         z = float(base.quantile(np.clip(F, 1e-300, 1 - 1e-16)))
         se = np.sqrt(G @ solution.covariance @ G) / np.exp(float(base.logpdf(np.array(z))))
         return float(z + sign * critical * se - target)
 
     y = average_quantile(flow, theta, X, w, tau)
     _, f, G = average_cdf(flow, theta, X, w, y)
-    half = critical * float(np.sqrt(G @ solution.covariance @ G)) / f
-    return _crossing(lambda v: band(v, 1.0), y, -half), _crossing(lambda v: band(v, -1.0), y, half)
+    at, lift = (float(of(np.array(y))) for of in (support.to_line, support.log_slope))
+    half = critical * float(np.sqrt(G @ solution.covariance @ G)) / f * np.exp(lift)
+    ends = _crossing(lambda u: band(u, 1.0), at, -half), _crossing(lambda u: band(u, -1.0), at, half)
+    low, high = support.from_line(np.array(ends))
+    return float(low), float(high)
 
 
 def _crossing(g: Callable[[float], float], start: float, step: float) -> float:

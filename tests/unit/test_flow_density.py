@@ -154,6 +154,16 @@ def test_moments_that_a_tail_is_too_heavy_for_are_said_to_be_missing() -> None:
         assert "too heavy for a finite mean" in str(de.FlowDensity("y ~ x", support="positive").fit(d).summary())
 
 
+@pytest.mark.parametrize("n", [25, 300])
+def test_limits_of_quantiles_go_with_the_scale(n: int) -> None:
+    """Also where a step of the search would leave the support."""
+    rng = np.random.default_rng(0)
+    res = de.FlowDensity("log(y) ~ x").fit({"x": rng.normal(size=n), "y": np.exp(rng.standard_t(3, size=n))})
+    names = ["q[0.02]", "q[0.1]", "median"]
+    given, undone = res.functionals(names).interval(), res.functionals(names, on="y").interval()
+    np.testing.assert_allclose(np.log(undone), given, rtol=1e-6, atol=1e-6)
+
+
 def test_functionals_of_the_averaged_law(many: Any) -> None:
     law = many.distribution()
     e = many.functionals(["mean", "var", "q[0.25]", "prob[0,3]"])
