@@ -26,7 +26,7 @@ from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 
-__all__ = ["Pieces", "SplineLaw", "chunks", "invert", "moments", "pieces", "tail_moments", "transform"]
+__all__ = ["Pieces", "SplineLaw", "chunks", "invert", "moments", "panels", "pieces", "tail_moments", "transform"]
 
 Array = NDArray[np.float64]
 
@@ -117,6 +117,12 @@ def chunks(rows: int, cells: int) -> Iterator[slice]:
         yield slice(i, min(i + step, rows))
 
 
+def panels(knots: Array) -> tuple[Array, Array]:
+    """Gauss-Legendre points and weights over the intervals between knots (K,), each (16·(K − 1),)."""
+    width = np.diff(knots)[:, None]
+    return (knots[:-1, None] + width * (NODES + 1) / 2).ravel(), (width * WEIGHTS / 2).ravel()
+
+
 def _normal_tail(a: Array) -> tuple[Array, Array, Array]:
     """∫ 1, z, z² dΦ over z < a."""
     P, d = special.ndtr(a), np.exp(-0.5 * a * a) / np.sqrt(2 * np.pi)
@@ -140,9 +146,7 @@ def tail_moments(base: str, p: Pieces, end: int) -> tuple[Array, Array, Array]:
 def moments(p: Pieces, base: str) -> tuple[Array, Array]:
     """Mean and variance of r (n,)."""
     k, n = p.knots, len(p.heights)
-    width = np.diff(k)
-    points = (k[:-1, None] + width[:, None] * (NODES + 1) / 2).ravel()
-    weights = (width[:, None] * WEIGHTS / 2).ravel()
+    points, weights = panels(k)
     first, second = np.zeros(n), np.zeros(n)
     middle = k[len(k) // 2]
     for rows in chunks(n, len(points)):
@@ -181,9 +185,7 @@ def _exponential_tail(height: Array, end: Array, edge: Array, lift: Array, base:
 def supported_moments(p: Pieces, base: str, location: Array, scale: float, support: Support) -> tuple[Array, Array]:
     """Mean and variance (n,) of outcomes on a half-line or an interval."""
     k = p.knots
-    width = np.diff(k)
-    points = (k[:-1, None] + width[:, None] * (NODES + 1) / 2).ravel()
-    weights = (width[:, None] * WEIGHTS / 2).ravel()
+    points, weights = panels(k)
     z, slope = transform(p, np.broadcast_to(points, (len(location), len(points))))
     mass = np.exp(BASES[base].logpdf(z)) * slope * weights
     u = location[:, None] + scale * points

@@ -558,6 +558,11 @@ class FlowResults(Estimated, SelfChecking):
         Raises
         ------
         OptionError, MissingColumnError, LevelError, DataError
+
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
         """
         texts, parsed, flow = self._named(names, on)
         critical = Estimates((), np.zeros(0), np.zeros((0, 0))).critical(check_level(level))
@@ -596,6 +601,11 @@ class FlowResults(Estimated, SelfChecking):
         ------
         OptionError, MissingColumnError, LevelError, NeedsData
 
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
+
         Examples
         --------
         >>> import disteconometrics as de
@@ -625,6 +635,11 @@ class FlowResults(Estimated, SelfChecking):
         Raises
         ------
         OptionError, MissingColumnError, FormulaError, NeedsData
+
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
         """
         scenario = Scenario.of_design(self._need_rows().design)
         scenario.check_variable(variable)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.distributions.spline import SplineLaw, chunks, invert, pieces, transform
+from disteconometrics.distributions.spline import NODES, WEIGHTS, SplineLaw, chunks, invert, panels, pieces, transform
 from disteconometrics.estimators.flow_state import Flow
 from disteconometrics.likelihoods.monotone import BASES
 
@@ -25,7 +25,6 @@ __all__ = ["SLOPES", "gradients"]
 Array = NDArray[np.float64]
 Slope = Callable[[Array, Array, slice], Array]  # of outcomes (m, Q), F there, and which rows they belong to
 
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 SHARE = (NODES + 1) / 2
 POWER = 8  # a tail's points crowd at probabilities near zero
 
@@ -84,9 +83,7 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
     """
     law, base, k = flow.law(theta, X), BASES[flow.base], flow.structure.basis.knots
     slopes = [SLOPES[name](law, value) for name, value in values.items()]
-    width = np.diff(k)
-    inner = (k[:-1, None] + width[:, None] * SHARE).ravel()
-    weights = (width[:, None] * WEIGHTS / 2).ravel()
+    inner, weights = panels(k)
     nodes = np.concatenate([inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]])  # A is linear beyond the knots: two points are enough
     out = [np.empty((len(X), len(theta))) for _ in slopes]
     for rows in chunks(len(X), 8 * len(nodes) + len(theta)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.distributions.spline import NODES, WEIGHTS, SplineLaw, chunks, pieces, tail_moments, transform
+from disteconometrics.distributions.spline import SplineLaw, chunks, panels, pieces, tail_moments, transform
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.flow_fit import STRUCTURES, Centre, Fitted
@@ -81,9 +81,7 @@ class Flow:
         dE[g(r)]/dθ = −∫ g'(r) φ(h) A(r) dr; in the tails A is linear in r, so that moments of the base law are enough.
         """
         k, s, base = self.structure.basis.knots, self.centre.scale, BASES[self.base]
-        width = np.diff(k)
-        points = (k[:-1, None] + width[:, None] * (NODES + 1) / 2).ravel()
-        weights = (width[:, None] * WEIGHTS / 2).ravel()
+        points, weights = panels(k)
         law = self.law(theta, X)
         mean = np.asarray((law.mean() - law.location) / s)
         nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
