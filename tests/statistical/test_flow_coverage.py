@@ -20,7 +20,7 @@ import disteconometrics as de
 
 pytestmark = pytest.mark.statistical
 
-Hits = dict[str, bool]
+Hits = dict[str, tuple[bool, float]]  # whether the truth is inside, and the width of the limits
 N = stats.norm
 ONE = (0.93, 0.965)
 CURVES = (0.90, 0.985)
@@ -41,19 +41,21 @@ GRID = np.linspace(QUANTILES[0.1] - 0.6, QUANTILES[0.9] + 0.8, 40)
 DENSITY = 0.5 * N.pdf(GRID, -1, 0.5) + 0.5 * N.pdf(GRID, 1, 0.75)
 
 
-def inside(low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> bool:
-    return bool(np.all((low <= truth) & (truth <= high)))
+def inside(low: np.ndarray | float, high: np.ndarray | float, truth: np.ndarray | float) -> tuple[bool, float]:
+    """Whether limits hold the truth, all of it where they are curves, and how wide they are (a curve: its median)."""
+    low, high, truth = (np.asarray(v) for v in (low, high, truth))
+    return bool(np.all((low <= truth) & (truth <= high))), float(np.median(high - low))
 
 
 def one_density(rng: np.random.Generator, n: int) -> Hits:
     y = np.where(rng.random(n) < 0.5, rng.normal(-1, 0.5, n), rng.normal(1, 0.75, n))
     res = de.FlowDensity("y ~ 1").fit({"y": y})
     e = res.functionals(["mean", *(f"q[{t}]" for t in QUANTILES)])
-    hits = {name: lo <= t <= hi for name, (lo, hi), t in zip(e.names, e.interval(), (0.0, *QUANTILES.values()), strict=True)}
+    hits = {name: inside(lo, hi, t) for name, (lo, hi), t in zip(e.names, e.interval(), (0.0, *QUANTILES.values()), strict=True)}
     points = np.array([-1.0, 0.0, 1.5])
     b = res.band("cdf", grid=points)
     return hits | {
-        f"F({p})": lo <= t <= hi for p, lo, hi, t in zip(points, b.conf_low, b.conf_high, mixture_cdf(points), strict=True)
+        f"F({p})": inside(lo, hi, t) for p, lo, hi, t in zip(points, b.conf_low, b.conf_high, mixture_cdf(points), strict=True)
     }
 
 
@@ -76,7 +78,7 @@ def one_covariate(rng: np.random.Generator, n: int) -> Hits:
     m, s = np.sin(0.7), 0.5 * np.exp(0.25 * 0.7)
     q = [m - s * np.log(-np.log(t)) for t in (0.1, 0.5, 0.9)]
     truth = [m + s * np.euler_gamma, s * np.pi / np.sqrt(6), *q, np.exp(-np.exp(-(1 - m) / s))]
-    return {name: lo <= t <= hi for (_, name), lo, hi, t in zip(at.index, at.conf_low, at.conf_high, truth, strict=True)}
+    return {name: inside(lo, hi, t) for (_, name), lo, hi, t in zip(at.index, at.conf_low, at.conf_high, truth, strict=True)}
 
 
 def effect(rng: np.random.Generator, n: int) -> Hits:
@@ -87,7 +89,7 @@ def effect(rng: np.random.Generator, n: int) -> Hits:
     y = 0.5 * x1 - 0.3 * x2 + 0.4 * d + scale * (1 + 0.4 * d) * rng.normal(size=n)
     e = de.FlowDensity("y ~ x1 + x2 + d").fit(pd.DataFrame({"y": y, "x1": x1, "x2": x2, "d": d})).effect("d", 0, 1)
     truth = [0.4, *(0.4 + 0.4 * scale.mean() * N.ppf(t) for t in (0.1, 0.5, 0.9))]
-    return {name: lo <= t <= hi for name, (lo, hi), t in zip(e.names, e.interval(), truth, strict=True)}
+    return {name: inside(lo, hi, t) for name, (lo, hi), t in zip(e.names, e.interval(), truth, strict=True)}
 
 
 def sum_median() -> float:
@@ -104,7 +106,7 @@ def clusters(rng: np.random.Generator, n: int) -> Hits:
     firm = np.repeat(np.arange(50), n // 50)
     y = 0.5 * rng.normal(size=50)[firm] + rng.gumbel(size=len(firm))
     e = de.FlowDensity("y ~ 1").fit({"y": y, "firm": firm}, cov=de.Cluster("firm")).functionals(["mean", "q[0.5]"])
-    return {name: lo <= t <= hi for name, (lo, hi), t in zip(e.names, e.interval(), (np.euler_gamma, MEDIAN), strict=True)}
+    return {name: inside(lo, hi, t) for name, (lo, hi), t in zip(e.names, e.interval(), (np.euler_gamma, MEDIAN), strict=True)}
 
 
 CASES: list[tuple[Callable[[np.random.Generator, int], Hits], int, tuple[float, float], int]] = [
@@ -120,13 +122,15 @@ LONG = [(design, n, band) for design, n, band, _ in CASES] + [
 ]
 
 
-def coverage(design: Callable[[np.random.Generator, int], Hits], n: int, reps: int) -> pd.Series:
-    return pd.DataFrame([design(np.random.default_rng([7, r]), n) for r in range(reps)]).mean()
+def coverage(design: Callable[[np.random.Generator, int], Hits], n: int, reps: int) -> pd.DataFrame:
+    """Share of samples whose limits hold the truth, and their mean width, by functional."""
+    draws = [design(np.random.default_rng([7, r]), n) for r in range(reps)]
+    return pd.DataFrame({name: np.mean([d[name] for d in draws], axis=0) for name in draws[0]}, index=["coverage", "width"]).T
 
 
 @pytest.mark.parametrize(("design", "n", "band", "reps"), CASES, ids=[c[0].__name__ for c in CASES])
 def test_coverage(design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float], reps: int) -> None:
-    found = coverage(design, n, reps)
+    found = coverage(design, n, reps).coverage
     low = band[0] - 3 * math.sqrt(band[0] * (1 - band[0]) / reps)
     assert found.min() >= low, found
 
@@ -134,8 +138,9 @@ def test_coverage(design: Callable[[np.random.Generator, int], Hits], n: int, ba
 @pytest.mark.slow
 @pytest.mark.parametrize(("design", "n", "band"), LONG, ids=[f"{c[0].__name__}-{c[1]}" for c in LONG])
 def test_coverage_in_full(design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float]) -> None:
-    found = coverage(design, n, 2000)
-    print(found)
+    table = coverage(design, n, 2000)
+    print(table)
+    found = table.coverage
     assert (found >= band[0]).all(), found
     assert (found <= band[1]).all(), found
 
