@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.transport_density import TransportDensity
     from disteconometrics.estimators.transport_map import TransportMap
     from disteconometrics.estimators.wasserstein import WassersteinDistance
-    from disteconometrics.flows.recipes import MLP, RQS, AffineMap, Autoregressive, Coupling, MixtureCDF, Planar
+    from disteconometrics.flows.recipes import (
+        MLP,
+        RQS,
+        AffineMap,
+        Autoregressive,
+        Coupling,
+        MixtureCDF,
+        Planar,
+    )
     from disteconometrics.inference.bootstrap import bootstrap
     from disteconometrics.inference.covariance import HAC, Cluster
     from disteconometrics.inference.cross_validation import cross_validate
@@ -164,7 +172,9 @@ def __getattr__(name: str) -> object:
     elif name in _ROOMS:
         value = import_module(_ROOMS[name])
     else:
-        raise AttributeError(f"module 'disteconometrics' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'disteconometrics' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     globals()[name] = value
     return value
 

@@ -72,7 +72,10 @@ class FactorMatrix:
         weighted = self.other.T * weights
         H = np.empty((self.shape[1],) * 2)
         H[np.ix_(order, order)] = weighted @ self.other
-        cross = self.coding.T @ np.array([np.bincount(self.codes, row, levels) for row in weighted]).reshape(-1, levels).T
+        cross = (
+            self.coding.T
+            @ np.array([np.bincount(self.codes, row, levels) for row in weighted]).reshape(-1, levels).T
+        )
         H[np.ix_(own, order)], H[np.ix_(order, own)] = cross, cross.T
         H[np.ix_(own, own)] = (self.coding.T * np.bincount(self.codes, weights, levels)) @ self.coding
         return H
@@ -88,7 +91,8 @@ class FactorMatrix:
 class Block(NamedTuple):
     """Rows of a design: ``y`` (m,), ``X`` (m, k) row-major, ``weights`` and ``offset`` (m,) or None, all float64.
 
-    ``X`` may be a `FactorMatrix` (declared an array, since passes treat it as one); what needs columns asks for `densified`.
+    ``X`` may be a `FactorMatrix` (declared an array, since passes treat it as one); what needs columns asks
+    for `densified`.
     """
 
     y: Array
@@ -131,7 +135,9 @@ def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
     """Blocks whose X are arrays: the same ones where they are already, else made some rows at a time."""
     if not any(isinstance(cast(Any, b.X), FactorMatrix) for b in blocks):
         return blocks
-    return LazyBlocks([_cut(b, i, i + rows) for b in blocks for i in range(0, max(len(b.y), 1), rows)], dense_block)
+    return LazyBlocks(
+        [_cut(b, i, i + rows) for b in blocks for i in range(0, max(len(b.y), 1), rows)], dense_block
+    )
 
 
 def _cut(block: Block, i: int, j: int) -> Block:

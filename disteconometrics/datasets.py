@@ -40,8 +40,8 @@ def fair() -> pd.DataFrame:
     Returns
     -------
     DataFrame (6366, 10)
-        rate_marriage (1 very poor … 5 very good), age (years), yrs_married, children, religious (1 … 4), educ (years),
-        occupation (1 … 6), occupation_husb, affairs (time spent, as reported), affair (1 any).
+        rate_marriage (1 very poor … 5 very good), age (years), yrs_married, children, religious (1 … 4), educ
+        (years), occupation (1 … 6), occupation_husb, affairs (time spent, as reported), affair (1 any).
 
     References
     ----------
@@ -66,7 +66,8 @@ def engel() -> pd.DataFrame:
 
     References
     ----------
-    Koenker, Bassett (1982), Robust tests for heteroscedasticity based on regression quantiles, Econometrica 50.
+    Koenker, Bassett (1982), Robust tests for heteroscedasticity based on regression quantiles, Econometrica
+    50.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Everything the package raises or warns with: one exception root, one warning root.
 
-An exception class is also the builtin that a caller would expect (``ValueError``, ``TypeError``, ``KeyError``),
-so existing ``except`` clauses keep working.  A warning carries ``.column`` (what it is about) and ``.hint`` (what to do).
+An exception class is also the builtin that a caller would expect (``ValueError``, ``TypeError``,
+``KeyError``), so existing ``except`` clauses keep working.  A warning carries ``.column`` (what it is about)
+and ``.hint`` (what to do).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Printed tables: texts in rows and columns as plain text, HTML and LaTeX, and the one frame that every result prints.
 
-A summary is a title, a two-column header (what, who, how), tables of numbers and notes that say what a careful reader would ask.
+A summary is a title, a two-column header (what, who, how), tables of numbers and notes that say what a
+careful reader would ask.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Section:
     def _widths(self) -> tuple[int, list[int]]:
         """Least width of the row names and of each column."""
         return max(map(len, self.stubs), default=0), [
-            max(len(c), *(len(row[j]) for row in self.cells)) if self.cells else len(c) for j, c in enumerate(self.columns)
+            max(len(c), *(len(row[j]) for row in self.cells)) if self.cells else len(c)
+            for j, c in enumerate(self.columns)
         ]
 
     def _natural_width(self) -> int:
@@ -47,7 +49,10 @@ class Section:
         first = width - sum(w + grow + 1 for w in cells)
 
         def line(row: Row) -> str:
-            return (f"{row[0]:<{first}}" + "".join(f" {c:>{w + grow}}" for c, w in zip(row[1:], cells, strict=True))).rstrip()
+            return (
+                f"{row[0]:<{first}}"
+                + "".join(f" {c:>{w + grow}}" for c, w in zip(row[1:], cells, strict=True))
+            ).rstrip()
 
         heading = [self.heading] if self.heading else []
         return [*heading, line(("", *self.columns)), "-" * width, *map(line, self._rows())]
@@ -122,7 +127,11 @@ class Summary:
     def _cut(self, width: int) -> list[str]:
         """Header values that did not fit, in full."""
         half = (width - 1) // 2
-        return [f"{label}: {value}" for label, value in self.header[0] + self.header[1] if len(label) + len(value) + 2 > half]
+        return [
+            f"{label}: {value}"
+            for label, value in self.header[0] + self.header[1]
+            if len(label) + len(value) + 2 > half
+        ]
 
     def _header_rows(self) -> list[tuple[str, ...]]:
         return [(f"{a}:" if a else "", b, f"{c}:" if c else "", d) for (a, b), (c, d) in self._pairs(WIDTH)]
@@ -136,11 +145,16 @@ class Summary:
 
     def as_latex(self) -> str:
         """LaTeX tabulars that need no package, ready to paste; special characters are escaped."""
-        parts = [rf"\begin{{center}}{latex_text(self.title)}\\", latex_table([self._header_rows()], align="lrlr") + r"\\"]
+        parts = [
+            rf"\begin{{center}}{latex_text(self.title)}\\",
+            latex_table([self._header_rows()], align="lrlr") + r"\\",
+        ]
         for s in self.sections:
             parts += [rf"{latex_text(s.heading)}\\"] if s.heading else []
             parts.append(latex_table([[("", *s.columns)], s._rows()]) + r"\\")
-        return "\n".join([*parts, r"\end{center}", *(latex_text(note) + "\n" for note in (*self._cut(WIDTH), *self.notes))])
+        return "\n".join(
+            [*parts, r"\end{center}", *(latex_text(note) + "\n" for note in (*self._cut(WIDTH), *self.notes))]
+        )
 
 
 def _fitted(pair: tuple[str, str], width: int) -> tuple[str, str]:
@@ -153,10 +167,12 @@ def _pair(pair: tuple[str, str], width: int) -> str:
     return f"{label} {pair[1]:>{width - len(label) - 1}}"
 
 
-# ---- HTML ----------------------------------------------------------------------------------------------------------------
+# ---- HTML --------------------------------------------------------------------------------------------------
 
 
-def html_table(blocks: Sequence[Sequence[Row]], *, align: str = "", title: str = "", heads: tuple[int, ...] = (0,)) -> str:
+def html_table(
+    blocks: Sequence[Sequence[Row]], *, align: str = "", title: str = "", heads: tuple[int, ...] = (0,)
+) -> str:
     """One HTML table of blocks of rows with a rule above each; a first block of one row holds the column names.
 
     Spaces at the end of a cell keep its digits above those of cells with stars.
@@ -185,7 +201,10 @@ def html_table(blocks: Sequence[Sequence[Row]], *, align: str = "", title: str =
         for j, cell in enumerate(row):
             tag = "th" if names or j in heads else "td"
             kept = cell.rstrip(" ")
-            left, right = 2.0 if j in heads and j else 0.6, 0.6 + 0.4 * (len(cell) - len(kept))  # a star is about 0.4 em wide
+            left, right = (
+                2.0 if j in heads and j else 0.6,
+                0.6 + 0.4 * (len(cell) - len(kept)),
+            )  # a star is about 0.4 em wide
             style = f"text-align: {sides[j]}; padding: 0.1em {right:g}em 0.1em {left:g}em"
             cells.append(f'<{tag} style="{style}">{escape(kept)}</{tag}>')
         rule = ' style="border-top: 1px solid"' if top else ""
@@ -194,12 +213,14 @@ def html_table(blocks: Sequence[Sequence[Row]], *, align: str = "", title: str =
     lines = []
     for i, block in enumerate(blocks):
         lines += [line(row, not j, len(blocks) > 1 and i == 0) for j, row in enumerate(block)]
-    caption = f'<caption style="caption-side: top; text-align: center">{escape(title)}</caption>\n' if title else ""
+    caption = (
+        f'<caption style="caption-side: top; text-align: center">{escape(title)}</caption>\n' if title else ""
+    )
     style = "border-collapse: collapse; border-bottom: 1px solid; margin-bottom: 0.5em"
     return f'<table class="simpletable" style="{style}">\n{caption}' + "\n".join(lines) + "\n</table>"
 
 
-# ---- LaTeX ---------------------------------------------------------------------------------------------------------------
+# ---- LaTeX -------------------------------------------------------------------------------------------------
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -266,10 +287,14 @@ def latex_table(blocks: Sequence[Sequence[Row]], *, align: str = "") -> str:
 
     def cell(text: str) -> str:
         kept = text.rstrip(" ")
-        return latex_text(kept.replace("-", "−") if _signed(kept) else kept) + r"\phantom{*}" * (len(text) - len(kept))
+        return latex_text(kept.replace("-", "−") if _signed(kept) else kept) + r"\phantom{*}" * (
+            len(text) - len(kept)
+        )
 
     lines = [part for block in blocks for part in (r"\hline", *map(line, block))]
-    return "\n".join([rf"\begin{{tabular}}{{{align or 'l' + 'r' * (columns - 1)}}}", *lines, r"\hline", r"\end{tabular}"])
+    return "\n".join(
+        [rf"\begin{{tabular}}{{{align or 'l' + 'r' * (columns - 1)}}}", *lines, r"\hline", r"\end{tabular}"]
+    )
 
 
 def _signed(cell: str) -> bool:
@@ -277,7 +302,7 @@ def _signed(cell: str) -> bool:
     return cell.lstrip("-(")[:1].isdigit() or cell.lstrip("-").startswith("inf")
 
 
-# ---- numbers -------------------------------------------------------------------------------------------------------------
+# ---- numbers -----------------------------------------------------------------------------------------------
 
 
 def number(x: float, digits: int = 4) -> str:

@@ -1,6 +1,7 @@
 """The house rules, read off the source: who may import whom, which room may know which library, how long a file may be.
 
-Nothing of the package is run here except in the last part, which starts fresh interpreters to see what an import costs and loads.
+Nothing of the package is run here except in the last part, which starts fresh interpreters to see what an
+import costs and loads.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         ),
     )
 )
-# Rooms of one layer do not know each other, with two exceptions: an optimiser evaluates log-likelihoods, and the index model is
-# what makes a pass over rows fast, so `optim` drives it directly; the other way round stays closed.  Flows are trained by
-# `optim.minibatch`, which knows nothing of flows.
+# Rooms of one layer do not know each other, with two exceptions: an optimiser evaluates log-likelihoods, and
+# the index model is what makes a pass over rows fast, so `optim` drives it directly; the other way round
+# stays closed.  Flows are trained by `optim.minibatch`, which knows nothing of flows.
 SIDEWAYS = {("optim", "likelihoods"), ("flows", "optim")}
 ALONE = frozenset({"datasets"})  # imports libraries only
 
@@ -81,14 +82,24 @@ EXAMPLES_IN = ("estimators/", "inference/", "plots/", "simulate/", "datasets.py"
 
 IMPORT_BAR_MS = 15.0  # over a bare interpreter, median of pairs
 IMPORT_PAIRS = 9
-HEAVY = ("torch", "numpy", "pandas", "scipy", "scipy.stats", "statsmodels", "matplotlib", "formulaic", "sklearn")
+HEAVY = (
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scipy.stats",
+    "statsmodels",
+    "matplotlib",
+    "formulaic",
+    "sklearn",
+)
 NOT_FOR_A_LOGIT = ("torch", "matplotlib", "scipy.stats", "scipy.optimize", "patsy")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-# ---- reading the source ------------------------------------------------------------------------------------------------
+# ---- reading the source ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,11 @@ def docstring_of(node: ast.AST) -> ast.Constant | None:
     if not isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)) or not body:
         return None
     first = body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         return first.value
     return None
 
@@ -171,7 +186,13 @@ def is_typing_guard(node: ast.AST) -> bool:
 
 def dynamic_module(call: ast.Call) -> str | None:
     """The module that ``import_module("…")`` or ``__import__("…")`` names, "?" when it is computed; None for another call."""
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+    name = (
+        call.func.attr
+        if isinstance(call.func, ast.Attribute)
+        else call.func.id
+        if isinstance(call.func, ast.Name)
+        else ""
+    )
     if name not in ("import_module", "__import__") or not call.args:
         return None
     given = call.args[0]
@@ -205,7 +226,12 @@ def imports(source: Source) -> tuple[Import, ...]:
         guarded = node.body if isinstance(node, ast.If) and is_typing_guard(node) else []
         for child in ast.iter_child_nodes(node):
             inside = (*place, child.name) if isinstance(child, (ast.ClassDef, *FUNCTIONS)) else place
-            visit(child, inside, child if isinstance(child, FUNCTIONS) else function, typing_only or child in guarded)
+            visit(
+                child,
+                inside,
+                child if isinstance(child, FUNCTIONS) else function,
+                typing_only or child in guarded,
+            )
 
     visit(source.tree, (), None, False)
     return tuple(found)
@@ -243,7 +269,9 @@ def is_picture(source: Source, found: Import) -> bool:
 
 def is_lazy_name(source: Source, found: Import) -> bool:
     """Whether an import gives a type checker the names that the root or ``plots`` load on first use."""
-    return source.path in ("__init__.py", "plots/__init__.py") and (found.typing_only or found.function is not None)
+    return source.path in ("__init__.py", "plots/__init__.py") and (
+        found.typing_only or found.function is not None
+    )
 
 
 def allowed(here: str, there: str) -> bool:
@@ -254,7 +282,7 @@ def allowed(here: str, there: str) -> bool:
     return layer_of(there) < layer_of(here) or (here, there) in SIDEWAYS
 
 
-# ---- the walk itself ---------------------------------------------------------------------------------------------------
+# ---- the walk itself ---------------------------------------------------------------------------------------
 
 
 def test_the_walk_sees_every_kind_of_import() -> None:
@@ -291,12 +319,13 @@ def test_the_walk_sees_every_kind_of_import() -> None:
 
 def test_code_lines_leave_out_prose() -> None:
     text = (
-        '"""Title.\n\nMore.\n"""\n\n# comment\nx = (\n    1,  # one\n\n)\n\n\ndef f():\n    """Say."""\n    return """a\nb"""\n'
+        '"""Title.\n\nMore.\n"""\n\n# comment\nx = (\n    1,  # one\n\n)\n\n\ndef f():\n    '
+        '"""Say."""\n    return """a\nb"""\n'
     )
     assert code_lines(Source("x.py", text, ast.parse(text))) == 6
 
 
-# ---- layers ------------------------------------------------------------------------------------------------------------
+# ---- layers ------------------------------------------------------------------------------------------------
 
 
 def test_every_room_has_a_layer() -> None:
@@ -356,20 +385,28 @@ def test_the_root_loads_names_on_first_use() -> None:
     assert at_once <= {"__future__", "importlib", "typing"}
 
 
-# ---- fences ------------------------------------------------------------------------------------------------------------
+# ---- fences ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("library", [*FENCES, *NOT_IN])
 def test_fences(library: str) -> None:
     wrong = []
     for source in sources():
-        inside = source.path.startswith(FENCES[library]) if library in FENCES else not source.path.startswith(NOT_IN[library])
+        inside = (
+            source.path.startswith(FENCES[library])
+            if library in FENCES
+            else not source.path.startswith(NOT_IN[library])
+        )
         if not inside:
-            wrong += [f"{source.path}:{f.line} imports {f.module}" for f in imports(source) if f.module.split(".")[0] == library]
+            wrong += [
+                f"{source.path}:{f.line} imports {f.module}"
+                for f in imports(source)
+                if f.module.split(".")[0] == library
+            ]
     assert not wrong, "\n".join(wrong)
 
 
-# ---- size, names, words ------------------------------------------------------------------------------------------------
+# ---- size, names, words ------------------------------------------------------------------------------------
 
 
 def code_lines(source: Source) -> int:
@@ -379,7 +416,14 @@ def code_lines(source: Source) -> int:
         doc = docstring_of(node)
         if doc is not None:
             prose.update(range(doc.lineno, (doc.end_lineno or doc.lineno) + 1))
-    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    silent = (
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    )
     used: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
         if token.type not in silent:
@@ -405,7 +449,14 @@ def definitions(source: Source) -> dict[str, ast.AST]:
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
                 found.update({(a.asname or a.name).split(".")[0]: node for a in node.names})
             elif isinstance(node, ast.Assign):
-                found.update({t.id: node for target in node.targets for t in ast.walk(target) if isinstance(t, ast.Name)})
+                found.update(
+                    {
+                        t.id: node
+                        for target in node.targets
+                        for t in ast.walk(target)
+                        if isinstance(t, ast.Name)
+                    }
+                )
             elif isinstance(node, (ast.AnnAssign, ast.AugAssign)) and isinstance(node.target, ast.Name):
                 found[node.target.id] = node
             elif isinstance(node, ast.If):
@@ -417,7 +468,9 @@ def definitions(source: Source) -> dict[str, ast.AST]:
 
 def public_names(source: Source) -> list[str] | None:
     for node in source.tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
+        ):
             return list(ast.literal_eval(node.value))
     return None
 
@@ -471,7 +524,10 @@ def test_public_objects_say_what_they_are() -> None:
             if doc is None:
                 wrong.append(f"{name} has no docstring")
             elif not FIRST_SENTENCE.match(str(doc.value).split("\n")[0]):
-                wrong.append(f"{name}: the first line of the docstring is no sentence: {str(doc.value).splitlines()[:1]}")
+                wrong.append(
+                    f"{name}: the first line of the docstring is no sentence: "
+                    f"{str(doc.value).splitlines()[:1]}"
+                )
     assert not wrong, "\n".join(wrong)
 
 
@@ -480,19 +536,36 @@ BETWEEN_ROOMS = {
     *(f"estimators.binary.{name}" for name in ("fit_binary", "restore")),
     *(
         f"estimators.binary_diagnostics.{name}_of"
-        for name in ("augment", "calibration", "classification", "hosmer_lemeshow", "influence", "link_test", "roc")
+        for name in (
+            "augment",
+            "calibration",
+            "classification",
+            "hosmer_lemeshow",
+            "influence",
+            "link_test",
+            "roc",
+        )
     ),
     *(
         f"estimators.binary_firth.{name}"
         for name in ("PenaltyFacts", "note", "ProfileLimits", "penalised_facts", "penalised_test", "smaller")
     ),
     "estimators.binary_batch.BinaryCollector",
-    *(f"estimators.binary_fit.{name}" for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")),
+    *(
+        f"estimators.binary_fit.{name}"
+        for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")
+    ),
     *(f"estimators.flow_checking.{name}" for name in ("HeldOut", "bootstrap_test", "diagnose", "held_out")),
-    *(f"estimators.flow_checks.check_{name}" for name in ("columns", "moments", "residual", "rows", "support", "widths")),
+    *(
+        f"estimators.flow_checks.check_{name}"
+        for name in ("columns", "moments", "residual", "rows", "support", "widths")
+    ),
     *(f"estimators.flow_checks.{name}" for name in ("Ties", "ties", "warn_ties")),
     *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
-    *(f"estimators.flow_fit.{name}" for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")),
+    *(
+        f"estimators.flow_fit.{name}"
+        for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")
+    ),
     *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),
     *(
         f"estimators.flow_inference.{name}"
@@ -526,11 +599,22 @@ BETWEEN_ROOMS = {
     *(f"estimators.wasserstein.{name}" for name in ("GroupPair", "restore_wasserstein")),
     *(
         f"inference.two_samples.{name}"
-        for name in ("Permutation", "Sample", "bias_of", "domain_flags", "mean_difference", "shares", "variance_of")
+        for name in (
+            "Permutation",
+            "Sample",
+            "bias_of",
+            "domain_flags",
+            "mean_difference",
+            "shares",
+            "variance_of",
+        )
     ),
     "inference.effects.AverageProbability",
     "inference.m_estimate.MEstimate",
-    *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")),
+    *(
+        f"simulate.replications.{name}"
+        for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")
+    ),
     *(f"simulate.results.{name}" for name in ("Replay", "check_names", "hopeless")),
     "simulate.self_check.Refitting",
     "simulate.store.Store",
@@ -547,13 +631,17 @@ def test_users_names_have_examples() -> None:
             node = bound.get(name)
             if not isinstance(node, (ast.ClassDef, *FUNCTIONS)) or is_protocol(node):
                 continue  # constants, and shapes that other classes fill
-            docs = [docstring_of(node)] + [docstring_of(m) for m in node.body if isinstance(node, ast.ClassDef)]
+            docs = [docstring_of(node)] + [
+                docstring_of(m) for m in node.body if isinstance(node, ast.ClassDef)
+            ]
             if not any(doc is not None and ">>>" in str(doc.value) for doc in docs):
                 wrong.append(f"{source.dotted}.{name}")
-    assert set(wrong) == BETWEEN_ROOMS, "no example, or listed and not needed:\n" + "\n".join(set(wrong) ^ BETWEEN_ROOMS)
+    assert set(wrong) == BETWEEN_ROOMS, "no example, or listed and not needed:\n" + "\n".join(
+        set(wrong) ^ BETWEEN_ROOMS
+    )
 
 
-# ---- what an import costs ------------------------------------------------------------------------------------------------
+# ---- what an import costs ----------------------------------------------------------------------------------
 
 
 def fresh(code: str) -> subprocess.CompletedProcess[str]:
@@ -594,5 +682,7 @@ def test_importing_the_package_is_quick() -> None:
 
 
 def test_a_logit_loads_no_torch_and_no_pictures() -> None:
-    code = f"import {PACKAGE} as de\nprint(de.Logit('GRADE ~ GPA + PSI').fit(de.datasets.spector()).summary())"
+    code = (
+        f"import {PACKAGE} as de\nprint(de.Logit('GRADE ~ GPA + PSI').fit(de.datasets.spector()).summary())"
+    )
     assert loaded(code, NOT_FOR_A_LOGIT) == []

@@ -1,7 +1,8 @@
 """`build_design`: a formula and a table become arrays, with an account of every row.
 
-Order of events: parse and check the formula; read the used columns; drop rows with a missing value and rows of zero
-weight; learn transforms from the rows that are left (again, if a transform loses rows); code the outcome; fill X.
+Order of events: parse and check the formula; read the used columns; drop rows with a missing value and rows
+of zero weight; learn transforms from the rows that are left (again, if a transform loses rows); code the
+outcome; fill X.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
 from disteconometrics.data.formula import Factor, Formula, normalise_name, parse_formula, variables_of
 from disteconometrics.data.outcome import Outcome, code_outcome
-from disteconometrics.data.spec import DesignSpec, NewRows, check_finite, check_made, lag_values, numeric_column
+from disteconometrics.data.spec import (
+    DesignSpec,
+    NewRows,
+    check_finite,
+    check_made,
+    lag_values,
+    numeric_column,
+)
 from disteconometrics.data.table import Column, Table, list_names, show_rows
 from disteconometrics.data.terms import matrix, names_of, scope
 from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
@@ -34,7 +42,18 @@ MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MOST_CELLS = 2 * 10**9  # and fit into 16 GB
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
-ORDERED = ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "date", "datetime", "timedelta", "time", "period")
+ORDERED = (
+    "integer",
+    "floating",
+    "mixed-integer-float",
+    "decimal",
+    "boolean",
+    "date",
+    "datetime",
+    "timedelta",
+    "time",
+    "period",
+)
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
 
 
@@ -42,8 +61,8 @@ MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is 
 class RowCount:
     """What became of the rows: ``given`` = ``used`` + dropped.
 
-    ``missing`` counts NaN per used column (a row may count twice), ``transformed`` the rows lost because a term is NaN,
-    ``zero_weight`` the complete rows of weight zero.
+    ``missing`` counts NaN per used column (a row may count twice), ``transformed`` the rows lost because a
+    term is NaN, ``zero_weight`` the complete rows of weight zero.
     """
 
     given: int
@@ -81,14 +100,17 @@ class Design:
         return self.matrix.dense() if isinstance(self.matrix, FactorMatrix) else self.matrix
 
     def blocks(self) -> tuple[Block, ...]:
-        """Return the rows as blocks of views.  Returns: one Block, since the data are in memory.  Raises: nothing."""
+        """Return the rows as blocks of views.  Returns: one Block, since the data are in memory.
+
+        Raises: nothing.
+        """
         return (Block(self.y, cast(Any, self.matrix), self.weights, self.offset),)
 
     def column(self, name: str, role: str) -> pd.Series:
         """Return a column of the user's table among the used rows; ``role`` (cluster, time) goes into messages.
 
-        Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text; MissingColumnError;
-        DataError that counts missing values.
+        Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text;
+        MissingColumnError; DataError that counts missing values.
         """
         _check_name(name, role)
         raw = self.table.raw(name, role)
@@ -101,7 +123,8 @@ class Design:
             missing = missing | np.ma.getmaskarray(values)
         if missing.any():
             raise DataError(
-                f"The {role} column {name!r} has {int(missing.sum())} missing values among the {len(series)} rows used; "
+                f"The {role} column {name!r} has {int(missing.sum())} missing values among the "
+                f"{len(series)} rows used; "
                 "fill them, or drop these rows before the fit"
             )
         return series
@@ -109,8 +132,8 @@ class Design:
     def times(self, name: str) -> NDArray[np.intp]:
         """Return ranks of the used rows in time: by number, by date, or by the order of ordered categories.
 
-        Returns: array (n,) of integers, equal where times are.  Raises: as `column`; DataError for text, categories without
-        order and mixed values.
+        Returns: array (n,) of integers, equal where times are.  Raises: as `column`; DataError for text,
+        categories without order and mixed values.
         """
         series = self.column(name, "time")
         if isinstance(series.dtype, pd.CategoricalDtype):
@@ -118,7 +141,9 @@ class Design:
                 return np.asarray(series.cat.codes, dtype=np.intp)
             series = series.astype(series.cat.categories.dtype)
         values = np.asarray(series.to_numpy())
-        what = values.dtype.name if values.dtype.kind != "O" else pd.api.types.infer_dtype(values, skipna=False)
+        what = (
+            values.dtype.name if values.dtype.kind != "O" else pd.api.types.infer_dtype(values, skipna=False)
+        )
         try:
             if values.dtype.kind in "iufbmM" or what in ORDERED:
                 return np.unique(values, return_inverse=True)[1].reshape(-1)
@@ -126,7 +151,8 @@ class Design:
             what = "mixed"
         held = {"string": "text", "mixed-integer": "mixed"}.get(what, what)
         raise DataError(
-            f"The time column {name!r} holds {held} values, which have no order in time; turn it into numbers or dates, "
+            f"The time column {name!r} holds {held} values, which have no order in time; turn it into "
+            f"numbers or dates, "
             f"e.g. with pd.to_datetime(data[{name!r}]), or into an ordered categorical"
         )
 
@@ -145,7 +171,9 @@ class Design:
             try:
                 codes, distinct = pd.factorize(values)
             except TypeError:
-                raise DataError(f"The {role} column {name!r} holds nested values; use one plain value per row") from None
+                raise DataError(
+                    f"The {role} column {name!r} holds nested values; use one plain value per row"
+                ) from None
             if joint is None:
                 joint, count = codes.astype(np.intp), len(distinct)
             else:  # factorised again at every step, so that the product never overflows
@@ -166,13 +194,14 @@ def build_design(
 ) -> Design:
     """Turn a formula and a table into a Design.
 
-    Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays (n,);
-    ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or sampling, needed with
-    ``weights``; ``outcome`` binary (coded 0/1) or numeric.
-    Columns: text and categories get one column per level but the first; true/false is the number 1/0 under its own name, as in
-    formulaic (R and patsy make it a factor: write ``C(x)``), and missing where a comparison has a missing operand.
-    Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError, MissingColumnError, DataError, OutcomeError.
-    Warns: MissingValuesWarning when a transform makes missing values.
+    Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays
+    (n,); ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or
+    sampling, needed with ``weights``; ``outcome`` binary (coded 0/1) or numeric.
+    Columns: text and categories get one column per level but the first; true/false is the number 1/0 under
+    its own name, as in formulaic (R and patsy make it a factor: write ``C(x)``), and missing where a
+    comparison has a missing operand. Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError,
+    MissingColumnError, DataError, OutcomeError. Warns: MissingValuesWarning when a transform makes missing
+    values.
 
     Example
     -------
@@ -192,11 +221,15 @@ def build_design(
     _check_right_side(parsed)
     if parsed.has_dot and any(not isinstance(name, str) for name in table.names):
         raise DataError(
-            "'.' stands for every other column, but some labels are not text; rename them with data.rename(columns=str)"
+            "'.' stands for every other column, but some labels are not text; rename them with "
+            "data.rename(columns=str)"
         )
     columns = {
         name: table.column(name, role)
-        for role, names in (("the outcome", variables_of(parsed.left.node)), ("the formula", parsed.right_variables))
+        for role, names in (
+            ("the outcome", variables_of(parsed.left.node)),
+            ("the formula", parsed.right_variables),
+        )
         for name in names
     }
     if not len(table):
@@ -206,7 +239,9 @@ def build_design(
     if w is not None:
         _check_weights(w, str(weight_type))
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
-    fit = _learn(parsed, columns, kept, len(table), w.numbers if w is not None and weight_type == "frequency" else None)
+    fit = _learn(
+        parsed, columns, kept, len(table), w.numbers if w is not None and weight_type == "frequency" else None
+    )
     kept = fit.kept
     is_bool = _is_comparison(parsed.left, columns)
     coded, y = code_outcome(parsed.left.name, fit.left, outcome, is_bool)
@@ -241,7 +276,8 @@ def _check_name(name: Any, role: str) -> None:
     if isinstance(name, str):
         return
     raise OptionError(
-        f"{role} must be the name of a column, not {type(name).__name__}: a column cannot differ from the rows in length, order "
+        f"{role} must be the name of a column, not {type(name).__name__}: a column cannot differ from "
+        f"the rows in length, order "
         f"or index; add it with data.assign({role[0]}=…) and pass {role}={role[0]!r}"
     )
 
@@ -255,7 +291,8 @@ def _check_options(weights: Any, weight_type: Any, offset: Any, outcome: Any) ->
     if weights is not None and not (isinstance(weight_type, str) and weight_type in WEIGHT_TYPES):
         given = "" if weight_type is None else f", not {weight_type!r}"
         raise OptionError(
-            f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse probability"
+            f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse "
+            f"probability"
         )
     if weights is None and weight_type is not None:
         raise OptionError("weight_type is given without weights; name the column: weights='…'")
@@ -275,7 +312,9 @@ def _check_right_side(parsed: Formula) -> None:
     else:
         clash = name in {f.name for f in parsed.factors}
     if clash:
-        raise FormulaError(f"The outcome {name!r} is also on the right side of the formula; a lag of it may be: lag({name})")
+        raise FormulaError(
+            f"The outcome {name!r} is also on the right side of the formula; a lag of it may be: lag({name})"
+        )
 
 
 def _complete_rows(
@@ -284,7 +323,9 @@ def _complete_rows(
     """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight."""
     counts: dict[str, int] = {}
     drop: NDArray[np.bool_] | None = None
-    used = dict.fromkeys(v for f in (parsed.left, *parsed.factors) for v in variables_of(f.node, inside_lag=False))
+    used = dict.fromkeys(
+        v for f in (parsed.left, *parsed.factors) for v in variables_of(f.node, inside_lag=False)
+    )
     for column in [*(columns[name] for name in used), *(c for c in (w, o) if c is not None)]:
         missing, infinite = column.trouble()
         if infinite is not None:
@@ -321,12 +362,16 @@ def _check_weights(w: Column, weight_type: str) -> None:
     numbers = w.numbers
     assert numbers is not None
     if (numbers < 0).any():
-        raise DataError(f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights must be ≥ 0")
+        raise DataError(
+            f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights "
+            f"must be ≥ 0"
+        )
     if weight_type == "frequency":
         wrong = (numbers != np.rint(numbers)) & ~np.isnan(numbers)
         if wrong.any():
             raise DataError(
-                f"The weights column {w.name!r} has values that are not whole numbers in {show_rows(wrong)}; frequency weights "
+                f"The weights column {w.name!r} has values that are not whole numbers in "
+                f"{show_rows(wrong)}; frequency weights "
                 "count rows. For inverse probabilities use weight_type='sampling'"
             )
 
@@ -350,7 +395,11 @@ class _Fit:
 
 
 def _learn(
-    parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int, counts: NDArray[np.float64] | None
+    parsed: Formula,
+    columns: dict[str, Column],
+    kept: NDArray[np.intp] | None,
+    n: int,
+    counts: NDArray[np.float64] | None,
 ) -> _Fit:
     """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest.
 
@@ -389,21 +438,30 @@ def _learn(
         good = ~np.logical_or.reduce(list(lost.values()))
         kept = np.flatnonzero(good) if kept is None else kept[good]
         if not len(kept):
-            raise DataError(f"No complete rows left: {_told(transformed)}; all were missing or made missing by a transform")
+            raise DataError(
+                f"No complete rows left: {_told(transformed)}; all were missing or made missing by a "
+                f"transform"
+            )
     raise DataError(
-        f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; compute it in the data first"
+        f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; "
+        f"compute it in the data first"
     )
 
 
 def _learn_repeated(
-    parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int, counts: NDArray[np.float64]
+    parsed: Formula,
+    columns: dict[str, Column],
+    kept: NDArray[np.intp] | None,
+    n: int,
+    counts: NDArray[np.float64],
 ) -> dict[str, Any]:
     """States of transforms learnt from rows repeated by their frequency weights."""
     rows = np.arange(n) if kept is None else kept
     total = counts[rows].sum()
     if total > MOST_REPEATED:
         raise DataError(
-            f"The frequency weights sum to {total:.3g}, too many for the transforms to learn from; scale the columns first"
+            f"The frequency weights sum to {total:.3g}, too many for the transforms to learn from; scale "
+            f"the columns first"
         )
     rows = np.repeat(rows, counts[rows].astype(np.intp))
     lags = lag_values(parsed, columns, n, rows)
@@ -414,13 +472,18 @@ def _learn_repeated(
 
 
 def _told(transformed: dict[str, int]) -> str:
-    return ", ".join(f"the term {term!r} is missing (NaN) in {count} rows" for term, count in transformed.items())
+    return ", ".join(
+        f"the term {term!r} is missing (NaN) in {count} rows" for term, count in transformed.items()
+    )
 
 
 def _warn(transformed: dict[str, int]) -> None:
     hint = "a log of a negative number and a lag of the first row do this"
     for term, count in transformed.items():
-        message = f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these rows are dropped"
+        message = (
+            f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these "
+            f"rows are dropped"
+        )
         warn_user(MissingValuesWarning(message, column=term, hint=hint))
 
 
@@ -429,10 +492,13 @@ def _value(evaluator: Evaluator, factor: Factor) -> Any:
         value = evaluator.factor(factor.node, factor.name)
     except UnknownLevel as error:
         raise DataError(
-            f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are {list_names(error.known)}"
+            f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are "
+            f"{list_names(error.known)}"
         ) from None
     except RecursionError:
-        raise FormulaError(f"The term {factor.name[:60]!r} is nested too deeply; build the column in the data first") from None
+        raise FormulaError(
+            f"The term {factor.name[:60]!r} is nested too deeply; build the column in the data first"
+        ) from None
     check_made(factor, value)
     return value
 
@@ -468,9 +534,14 @@ def _prune(value: Any, factor: Factor) -> Any:
         numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
         if numbers.notna().mean() > 0.9:
             name = list_names(variables_of(factor.node))
-            raise DataError(f"Column {name} holds numbers as text ({list_names(texts, 3)}); convert it with pd.to_numeric")
+            raise DataError(
+                f"Column {name} holds numbers as text ({list_names(texts, 3)}); convert it with pd.to_numeric"
+            )
     if count > MOST_LEVELS and (2 * count > n or n * count > MOST_CELLS):
-        raise DataError(f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a column; group them")
+        raise DataError(
+            f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a "
+            f"column; group them"
+        )
     return value
 
 

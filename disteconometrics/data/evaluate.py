@@ -1,9 +1,9 @@
 """Checked expressions to arrays: a small interpreter, so that no text is ever handed to Python's ``eval``.
 
-Numbers are float64 throughout (an int8 column squared does not overflow, true + true is 2), but int64 inside ``C(…)``, so
-that levels print as whole numbers; comparisons give bool arrays; a categorical stays codes and levels.  Stateful transforms
-are formulaic's own functions with their state kept in a dictionary by the spelling of the call: learnt when the key is
-absent, applied when it is there.
+Numbers are float64 throughout (an int8 column squared does not overflow, true + true is 2), but int64 inside
+``C(…)``, so that levels print as whole numbers; comparisons give bool arrays; a categorical stays codes and
+levels.  Stateful transforms are formulaic's own functions with their state kept in a dictionary by the
+spelling of the call: learnt when the key is absent, applied when it is there.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ _ARITHMETIC: dict[type, Callable[..., Any]] = {
     ast.Mod: np.mod,
     ast.Pow: np.power,
 }
-_LOGIC: dict[type, Callable[..., Any]] = {ast.BitAnd: np.logical_and, ast.BitOr: np.logical_or, ast.BitXor: np.logical_xor}
+_LOGIC: dict[type, Callable[..., Any]] = {
+    ast.BitAnd: np.logical_and,
+    ast.BitOr: np.logical_or,
+    ast.BitXor: np.logical_xor,
+}
 _COMPARE: dict[type, Callable[..., Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -95,8 +99,8 @@ def shift(values: NDArray[Any], k: int, fill: Any) -> NDArray[Any]:
 class Evaluator:
     """Values of checked expressions over the rows of ``columns`` (n,).
 
-    ``states`` are learnt when absent, which is an error when ``fitted``; ``lags`` holds the values of ``lag()`` calls, by
-    spelling, already cut to the rows.
+    ``states`` are learnt when absent, which is an error when ``fitted``; ``lags`` holds the values of
+    ``lag()`` calls, by spelling, already cut to the rows.
     """
 
     columns: Mapping[str, Column]
@@ -121,7 +125,9 @@ class Evaluator:
         if isinstance(value, (Levels, Basis)):
             return value
         if isinstance(value, str) or value is None or np.ndim(value) == 0:
-            raise FormulaError(f"The term {term!r} is a constant; a term needs a column (write 1 for the intercept)")
+            raise FormulaError(
+                f"The term {term!r} is a constant; a term needs a column (write 1 for the intercept)"
+            )
         return np.asarray(value, dtype=np.float64)
 
     def value(self, node: ast.expr) -> Any:
@@ -154,10 +160,13 @@ class Evaluator:
         """A value that arithmetic may use: float64, or integers inside C()."""
         if isinstance(value, Levels):
             raise DataError(
-                f"The term {self.term!r} computes with {spell(node)!r}, which holds text or categories; only numbers can be used"
+                f"The term {self.term!r} computes with {spell(node)!r}, which holds text or categories; "
+                f"only numbers can be used"
             )
         if isinstance(value, Basis) or np.ndim(value) > 1:
-            raise FormulaError(f"The term {self.term!r} computes with {spell(node)!r}, which has several columns")
+            raise FormulaError(
+                f"The term {self.term!r} computes with {spell(node)!r}, which has several columns"
+            )
         if value is None or isinstance(value, str):
             raise FormulaError(f"The term {self.term!r} computes with {value!r}, which is not a number")
         if isinstance(value, np.ndarray):
@@ -174,11 +183,14 @@ class Evaluator:
 
     def _truth(self, value: Any, node: ast.expr) -> Any:
         """A value that & | ^ ~ may use: bool, or 0, 1 and NaN as float64."""
-        if not isinstance(value, (bool, np.bool_)) and not (isinstance(value, np.ndarray) and value.dtype.kind == "b"):
+        if not isinstance(value, (bool, np.bool_)) and not (
+            isinstance(value, np.ndarray) and value.dtype.kind == "b"
+        ):
             value = self._number(value, node)
             if not (np.isin(value, (0, 1)) | np.isnan(np.asarray(value, dtype=np.float64))).all():
                 raise DataError(
-                    f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and false (or 0 and 1)"
+                    f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and "
+                    f"false (or 0 and 1)"
                 )
         return value
 
@@ -189,7 +201,9 @@ class Evaluator:
             left, right = self._truth(left, node.left), self._truth(right, node.right)
             return _keep_missing(logic(left, right), left, right)
         left, right = self._number(left, node.left), self._number(right, node.right)
-        if isinstance(node.op, ast.Pow) or not (isinstance(left, np.ndarray) or isinstance(right, np.ndarray)):
+        if isinstance(node.op, ast.Pow) or not (
+            isinstance(left, np.ndarray) or isinstance(right, np.ndarray)
+        ):
             # whole numbers would overflow in silence, and Python's own power could run for ever
             left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
         return self._arithmetic(type(node.op), left, right)
@@ -200,14 +214,17 @@ class Evaluator:
         if any(kind.kind == "f" for kind in kinds) or op is ast.Div:
             left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
             return _ARITHMETIC[op](left, right)
-        check = np.asarray(_ARITHMETIC[op](np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)))
+        check = np.asarray(
+            _ARITHMETIC[op](np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64))
+        )
         if not np.isfinite(check).all():
             return check
         if op is ast.Mod and kinds[0] == np.uint64 and isinstance(right, int) and right > 0:
             return np.mod(left, np.uint64(right)).astype(np.int64)
         if any(kind != np.int64 for kind in kinds) or np.abs(check).max(initial=0) >= EXACT:
             raise DataError(
-                f"The term {self.term!r} computes with whole numbers beyond 2**62, where digits would be lost; "
+                f"The term {self.term!r} computes with whole numbers beyond 2**62, where digits would be "
+                f"lost; "
                 "make the column in the data first"
             )
         return _ARITHMETIC[op](left, right)
@@ -238,7 +255,8 @@ class Evaluator:
         if isinstance(a, Levels):
             if op not in (ast.Eq, ast.NotEq):
                 raise DataError(
-                    f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only == and != work"
+                    f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only "
+                    f"== and != work"
                 )
             if np.ndim(b) == 0 and not isinstance(b, Levels):
                 return np.array([*(_COMPARE[op](level, b) for level in a.levels), False])[a.codes]
@@ -246,7 +264,9 @@ class Evaluator:
             right = np.array([*b.levels, None], dtype=object)[b.codes] if isinstance(b, Levels) else b
             return np.asarray(_COMPARE[op](left, right), dtype=bool)
         if isinstance(a, str) or isinstance(b, str):
-            raise DataError(f"The term {self.term!r} compares numbers with text: {spell(na)} with {spell(nb)}")
+            raise DataError(
+                f"The term {self.term!r} compares numbers with text: {spell(na)} with {spell(nb)}"
+            )
         return _COMPARE[op](self._number(a, na), self._number(b, nb))
 
     def _call(self, node: ast.Call) -> Any:
@@ -265,14 +285,21 @@ class Evaluator:
         values = [self.value(a) for a in node.args]
         if name == "where":
             first = self._truth(values[0], node.args[0])
-            chosen = np.where(first, *(self._number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True)))
+            chosen = np.where(
+                first, *(self._number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True))
+            )
             return _keep_missing(chosen, first)
         assert transform.function is not None
         values = [self._number(v, a) for v, a in zip(values, node.args, strict=True)]
-        return transform.function(*(v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values))
+        return transform.function(
+            *(v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values)
+        )
 
     def lag(self, node: ast.Call) -> Any:
-        """Return the value of a ``lag()`` call over all rows: float64 (n,) or Levels.  Raises: as `factor`."""
+        """Return the value of a ``lag()`` call over all rows: float64 (n,) or Levels.
+
+        Raises: as `factor`.
+        """
         options = _options(node, TRANSFORMS["lag"])
         k = options.get("k", 1)
         if isinstance(k, bool) or not isinstance(k, int):
@@ -295,7 +322,8 @@ class Evaluator:
             raise LostRows(self.term, lost)
         if np.isinf(value).any():
             raise DataError(
-                f"The term {self.term!r} makes inf inside {key!r} in {int(np.isinf(value).sum())} rows; log(0) and 1/0 do"
+                f"The term {self.term!r} makes inf inside {key!r} in {int(np.isinf(value).sum())} rows; "
+                f"log(0) and 1/0 do"
             )
         if self.fitted and key not in self.states:
             raise FileFormatError(f"The saved state of {key!r} is not there")
@@ -303,10 +331,14 @@ class Evaluator:
         state = self.states.get(key, {})
         kept = value if not lost.any() else value[~lost]
         try:
-            with np.errstate(all="ignore"):  # a constant column in scale() is reported as NaN or inf by the caller
+            with np.errstate(
+                all="ignore"
+            ):  # a constant column in scale() is reported as NaN or inf by the caller
                 assert transform.function is not None
                 made = transform.function(kept, **options, _state=state)
-        except Exception as error:  # formulaic and numpy raise many kinds; which rows and which term is what helps
+        except (
+            Exception
+        ) as error:  # formulaic and numpy raise many kinds; which rows and which term is what helps
             raise self._explain(key, name, error) from None
         self.states[key] = state
         out = _basis(made, ~lost if lost.any() else None)
@@ -317,7 +349,8 @@ class Evaluator:
     def _explain(self, key: str, name: str, error: Exception) -> Exception:
         if "extend beyond" in str(error):
             return DataError(
-                f"The term {key!r} has values outside the range of its boundary knots; give lower_bound and upper_bound, "
+                f"The term {key!r} has values outside the range of its boundary knots; give lower_bound "
+                f"and upper_bound, "
                 f"or {name}(…, extrapolation='clip') or 'extend' to allow it"
             )
         return FormulaError(f"The term {key!r} cannot be computed: {error}")
@@ -418,7 +451,9 @@ def _options(node: ast.Call, transform: Transform) -> dict[str, Any]:
     for name, value in out.items():
         if isinstance(value, int) and not isinstance(value, bool) and value > MOST.get(name, value):
             raise FormulaError(f"{spell(node)!r}: {name} must be at most {MOST[name]}")
-    if function_name(node.func) == "poly" and (not isinstance(out.get("degree", 1), int) or out.get("degree", 1) < 1):
+    if function_name(node.func) == "poly" and (
+        not isinstance(out.get("degree", 1), int) or out.get("degree", 1) < 1
+    ):
         raise FormulaError(f"{spell(node)!r}: degree must be a whole number of at least 1")
     return out
 

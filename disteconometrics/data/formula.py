@@ -1,9 +1,10 @@
 """Formula text to checked terms: a formula is data, never code.
 
-Names in backticks become plain identifiers first, so that neither Python nor formulaic has to understand them.  Then the
-text is cut at ``~``, every Python expression in it is parsed and its syntax tree checked against a short list of what may
-occur, and only then formulaic's parser expands the right side (operators, order, intercept).  Nothing is evaluated here,
-and what passes is interpreted by `evaluate`, not by Python's ``eval``.
+Names in backticks become plain identifiers first, so that neither Python nor formulaic has to understand
+them.  Then the text is cut at ``~``, every Python expression in it is parsed and its syntax tree checked
+against a short list of what may occur, and only then formulaic's parser expands the right side (operators,
+order, intercept).  Nothing is evaluated here, and what passes is interpreted by `evaluate`, not by Python's
+``eval``.
 """
 
 from __future__ import annotations
@@ -86,15 +87,24 @@ class Formula:
 
     @property
     def lags(self) -> tuple[ast.Call, ...]:
-        """All ``lag(…)`` calls: they look across rows, so they are computed before rows are dropped.  Raises: nothing."""
+        """All ``lag(…)`` calls: they look across rows, so they are computed before rows are dropped.
+
+        Raises: nothing.
+        """
         nodes = [self.left.node, *(f.node for f in self.factors)]
-        return tuple(n for node in nodes for n in ast.walk(node) if isinstance(n, ast.Call) and function_name(n.func) == "lag")
+        return tuple(
+            n
+            for node in nodes
+            for n in ast.walk(node)
+            if isinstance(n, ast.Call) and function_name(n.func) == "lag"
+        )
 
 
 def parse_formula(formula: Any, others: tuple[str, ...] = ()) -> Formula:
     """Check and parse a formula; ``others`` are the columns that a ``.`` on the right side stands for.
 
-    Returns: Formula.  Raises: OptionError if it is not text; FormulaError for syntax and structure; UnsafeFormulaError for code.
+    Returns: Formula.  Raises: OptionError if it is not text; FormulaError for syntax and structure;
+    UnsafeFormulaError for code.
     """
     if not isinstance(formula, str):
         raise OptionError(f"formula must be a string such as 'y ~ x', not {type(formula).__name__}")
@@ -134,14 +144,18 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
             places.append(factors[key])
         out.append((scale, tuple(places)))
     if not out:
-        raise FormulaError(f"The formula {formula!r} leaves no columns: it needs at least one term, such as 1 or x")
+        raise FormulaError(
+            f"The formula {formula!r} leaves no columns: it needs at least one term, such as 1 or x"
+        )
     return Formula(formula, outcome, tuple(found), tuple(out), has_dot)
 
 
 def _alias(formula: str, others: tuple[str, ...] = ()) -> tuple[str, dict[str, str]]:
     """Replace names in backticks by identifiers that occur nowhere in the formula."""
     if len(formula) > MAX_LENGTH:
-        raise FormulaError(f"The formula has {len(formula)} characters; at most {MAX_LENGTH} are read: write 'y ~ .'")
+        raise FormulaError(
+            f"The formula has {len(formula)} characters; at most {MAX_LENGTH} are read: write 'y ~ .'"
+        )
     prefix = "q_"
     while prefix in formula or any(name.startswith(prefix) for name in others):
         prefix = "q" + prefix
@@ -177,7 +191,9 @@ def _top_level(text: str, symbols: str) -> Iterator[int]:
         if char in _OPEN:
             depth += 1
             if depth > MAX_DEPTH:
-                raise FormulaError(f"The formula nests more than {MAX_DEPTH} brackets; build the column in the data first")
+                raise FormulaError(
+                    f"The formula nests more than {MAX_DEPTH} brackets; build the column in the data first"
+                )
         elif char in _CLOSE:
             depth -= 1
         elif depth == 0 and char in symbols:
@@ -214,10 +230,14 @@ def split_sides(formula: str) -> tuple[str, str]:
 def _split(text: str, formula: str) -> tuple[str, str]:
     if _STATA.search(_mask(text)):
         raise FormulaError(
-            f"Stata's # in the formula {formula!r}: write a:b for a#b, a*b for a##b, C(g) for i.g and I(x**2) for c.x#c.x"
+            f"Stata's # in the formula {formula!r}: write a:b for a#b, a*b for a##b, C(g) for i.g and "
+            f"I(x**2) for c.x#c.x"
         )
     if "#" in _mask(text) or "\0" in text:
-        raise FormulaError(f"Syntax error in the formula {formula!r}: a comment or control character; put the name in backticks")
+        raise FormulaError(
+            f"Syntax error in the formula {formula!r}: a comment or control character; put the name in "
+            f"backticks"
+        )
     cuts = list(_top_level(text, "~"))
     if not cuts or not text[: cuts[0]].strip():
         raise FormulaError(f"The formula {formula!r} has no left side; write the outcome first: 'y ~ x'")
@@ -225,10 +245,13 @@ def _split(text: str, formula: str) -> tuple[str, str]:
     if re.search(r"\{\s*\}", _mask(right)):
         raise FormulaError(f"Syntax error in the formula {formula!r}: empty braces")
     if len(cuts) > 1:
-        raise FormulaError(f"The formula {formula!r} has more than one '~'; write one outcome and one right side")
+        raise FormulaError(
+            f"The formula {formula!r} has more than one '~'; write one outcome and one right side"
+        )
     if any(True for _ in _top_level(text, "|")):
         raise FormulaError(
-            f"The formula {formula!r} has several parts ('|'); this estimator takes one right side. Inside I(a | b) it means or"
+            f"The formula {formula!r} has several parts ('|'); this estimator takes one right side. "
+            f"Inside I(a | b) it means or"
         )
     return left, right
 
@@ -266,7 +289,8 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
             _python(token.token, aliases)
         if token.kind is Token.Kind.CONTEXT and token.token in "[]":
             raise FormulaError(
-                f"Square brackets in {right.strip()!r}: a formula selects nothing; make a column in the data first"
+                f"Square brackets in {right.strip()!r}: a formula selects nothing; make a column in the "
+                f"data first"
             )
     return any(token.token == "." for token in tokens)
 
@@ -288,7 +312,8 @@ def _python(text: str, aliases: dict[str, str]) -> ast.expr:
         message = getattr(error, "msg", str(error))
         at = f" at character {where}" if where else ""
         raise FormulaError(
-            f"Syntax error in {text.strip()!r}{at}: {message}. Column names that Python cannot read go in backticks: `my x`"
+            f"Syntax error in {text.strip()!r}{at}: {message}. Column names that Python cannot read go "
+            f"in backticks: `my x`"
         ) from None
     _check_depth(node)
     for part in ast.walk(node):
@@ -303,12 +328,17 @@ def _check_depth(node: ast.AST) -> None:
     while level:
         depth += 1
         if depth > MAX_DEPTH * 2:
-            raise FormulaError("An expression in the formula is nested too deeply; build the column in the data first")
+            raise FormulaError(
+                "An expression in the formula is nested too deeply; build the column in the data first"
+            )
         level = [child for n in level for child in ast.iter_child_nodes(n)]
 
 
 def function_name(node: ast.expr) -> str:
-    """Return ``log`` for both ``log`` and ``np.log``, ``contr.sum`` for contrasts, "" for anything else.  Raises: nothing."""
+    """Return ``log`` for both ``log`` and ``np.log``, ``contr.sum`` for contrasts, "" for anything else.
+
+    Raises: nothing.
+    """
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -327,7 +357,11 @@ def _unsafe(node: ast.AST, why: str) -> UnsafeFormulaError:
         shown = type(node).__name__
     return UnsafeFormulaError(
         f"{shown[:80]!r} may not stand in a formula: {why}. Allowed are columns, numbers, operators and "
-        + (known_functions() if isinstance(node, ast.Call) else "known transforms such as log(x), scale(x), C(x)")
+        + (
+            known_functions()
+            if isinstance(node, ast.Call)
+            else "known transforms such as log(x), scale(x), C(x)"
+        )
     )
 
 
@@ -373,9 +407,14 @@ def _check_call(node: ast.Call) -> None:
     columns, options = node.args[: transform.arity], node.args[transform.arity :]
     allowed = transform.options + transform.keyword_only
     named = [k.arg for k in node.keywords]
-    if len(columns) < transform.arity or len(options) > len(transform.options) or not set(named) <= set(allowed):
+    if (
+        len(columns) < transform.arity
+        or len(options) > len(transform.options)
+        or not set(named) <= set(allowed)
+    ):
         raise FormulaError(
-            f"{ast.unparse(node)[:80]!r} has arguments that {name}() does not take: it takes {transform.arity} column(s)"
+            f"{ast.unparse(node)[:80]!r} has arguments that {name}() does not take: it takes "
+            f"{transform.arity} column(s)"
             + (f", then {', '.join(allowed)}" if allowed else " and nothing else")
         )
     for column in columns:
@@ -390,7 +429,10 @@ def _check_column_of(name: str, kind: str, column: ast.expr) -> None:
         raise FormulaError("Q() takes the name of a column in quotes: Q('my x')")
     inner = {TRANSFORMS[function_name(n.func)].kind for n in ast.walk(column) if isinstance(n, ast.Call)}
     if kind == "lag" and inner & {"state", "lag"}:
-        raise FormulaError(f"lag() takes a column or a row-by-row transform, not {ast.unparse(column)!r}; write scale(lag(x))")
+        raise FormulaError(
+            f"lag() takes a column or a row-by-row transform, not {ast.unparse(column)!r}; write "
+            f"scale(lag(x))"
+        )
     if "level" in inner:
         raise FormulaError(f"C() must be the outermost call of a term, but it is inside {name}()")
 
@@ -399,7 +441,9 @@ def _check_option(node: ast.expr) -> None:
     """An option is a constant, a list of constants or a contrast."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         node = node.operand
-    if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (bool, int, float, str))):
+    if isinstance(node, ast.Constant) and (
+        node.value is None or isinstance(node.value, (bool, int, float, str))
+    ):
         return
     if isinstance(node, (ast.List, ast.Tuple)):
         for item in node.elts:
@@ -412,7 +456,10 @@ def _check_option(node: ast.expr) -> None:
     if isinstance(node, ast.Call):
         allowed = CONTRASTS[name][1]
         if len(node.args) > len(allowed) or not {k.arg for k in node.keywords} <= set(allowed):
-            raise FormulaError(f"{ast.unparse(node)!r} has arguments that {name} does not take ({', '.join(allowed) or 'none'})")
+            raise FormulaError(
+                f"{ast.unparse(node)!r} has arguments that {name} does not take "
+                f"({', '.join(allowed) or 'none'})"
+            )
         for item in [*node.args, *(k.value for k in node.keywords)]:
             _check_option(item)
 
@@ -486,7 +533,8 @@ def _bounded(expand: Any, symbol: str) -> Any:
             exponent = str(next(iter(sets[1])))
             if not exponent.isdigit() or len(exponent) > 2 or len(sets[0]) ** int(exponent) > MAX_TERMS:
                 raise FormulaError(
-                    f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole number; I(x**2) squares x"
+                    f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole "
+                    f"number; I(x**2) squares x"
                 )
         elif reduce(operator.mul, (len(s) for s in sets), 1) > MAX_TERMS:
             raise FormulaError(f"A product of terms ({symbol}) expands to more than {MAX_TERMS} terms")
@@ -497,7 +545,9 @@ def _bounded(expand: Any, symbol: str) -> Any:
 
 def _formulaic_terms(right: str, formula: str, others: tuple[str, ...]) -> list[Any]:
     """Expand the right side; terms come in formulaic's order: by degree, then as written."""
-    parser = DefaultFormulaParser(operator_resolver=_Resolver(), feature_flags=DefaultFormulaParser.FeatureFlags.NONE)
+    parser = DefaultFormulaParser(
+        operator_resolver=_Resolver(), feature_flags=DefaultFormulaParser.FeatureFlags.NONE
+    )
     try:
         terms = parser.get_terms(right, context={"__formulaic_variables_available__": others})._simplify()
         return sorted(terms, key=lambda term: term.degree)
@@ -524,7 +574,9 @@ def normalise_name(text: str) -> str:
 
 def _normalise_part(part: str, aliases: dict[str, str]) -> str:
     base, bracket, level = part.partition("[") if not part.startswith("[") else (part, "", "")
-    if bracket and "(" in base and base.count("(") != base.count(")"):  # the bracket is an argument: poly(x, knots=[1])
+    if (
+        bracket and "(" in base and base.count("(") != base.count(")")
+    ):  # the bracket is an argument: poly(x, knots=[1])
         at = part.rfind("[") if part.endswith("]") else len(part)
         base, level = part[:at], part[at + 1 :]
         bracket = "[" if level else ""

@@ -27,7 +27,10 @@ class Outcome:
 
     @property
     def success(self) -> str | None:
-        """The label of the value coded 1, as printed in "deny = yes"; None for a numeric outcome.  Raises: nothing."""
+        """The label of the value coded 1, as printed in "deny = yes"; None for a numeric outcome.
+
+        Raises: nothing.
+        """
         return str(self.levels[1]) if self.kind == "binary" else None
 
 
@@ -68,7 +71,8 @@ def _code_levels(name: str, value: Levels) -> tuple[Outcome, NDArray[np.float64]
 
 def _no_variation(name: str, value: Any) -> OutcomeError:
     return OutcomeError(
-        f"The outcome {name!r} has no variation: only one value, {value!r}, among the rows used; both 0 and 1 must occur"
+        f"The outcome {name!r} has no variation: only one value, {value!r}, among the rows used; both 0 "
+        f"and 1 must occur"
     )
 
 
@@ -90,7 +94,8 @@ def _not_binary(name: str, values: list[Any], numeric: bool) -> OutcomeError:
 def recode_outcome(outcome: Outcome, value: Any) -> NDArray[np.float64]:
     """Code new rows of the left side as the fitted rows were; missing stays NaN.
 
-    Returns: y (m,) float64.  Raises: LevelError for a value that is neither of the two; OutcomeError for text where numbers were.
+    Returns: y (m,) float64.  Raises: LevelError for a value that is neither of the two; OutcomeError for text
+    where numbers were.
     """
     if outcome.kind == "numeric":
         if isinstance(value, Levels):
@@ -107,7 +112,8 @@ def recode_outcome(outcome: Outcome, value: Any) -> NDArray[np.float64]:
     unknown = [value.levels[c] for c in sorted(used) if value.levels[c] not in place]
     if unknown:
         raise LevelError(
-            f"The outcome {outcome.name!r} has values {list_names(unknown, 6)}; the fitted rows had {list_names(outcome.levels)}"
+            f"The outcome {outcome.name!r} has values {list_names(unknown, 6)}; the fitted rows had "
+            f"{list_names(outcome.levels)}"
         )
     table = np.array([*(place.get(level, np.nan) for level in value.levels), np.nan])
     return np.asarray(table[value.codes])

@@ -37,9 +37,13 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
     left, right = split_sides(formula)
     outcomes = tuple(part.strip() for part in split_top_level(left, "+"))
     if len(outcomes) > 1 and not all(outcomes):
-        raise FormulaError(f"The left side of {formula!r} has an empty place between its plus signs; write 'y1 + y2 ~ x'.")
+        raise FormulaError(
+            f"The left side of {formula!r} has an empty place between its plus signs; write 'y1 + y2 ~ x'."
+        )
     if len(set(outcomes)) < len(outcomes):
-        raise FormulaError(f"The left side of {formula!r} has the same outcome twice: their joint law has no density.")
+        raise FormulaError(
+            f"The left side of {formula!r} has the same outcome twice: their joint law has no density."
+        )
     return outcomes, right.strip()
 
 
@@ -130,7 +134,9 @@ class JointDesign:
         return self.spec.without_constant(self.X)
 
 
-def build_joint(formula: str, data: Any, *, weights: str | None = None, weight_type: str | None = None) -> JointDesign:
+def build_joint(
+    formula: str, data: Any, *, weights: str | None = None, weight_type: str | None = None
+) -> JointDesign:
     """Turn a formula with one or several numeric outcomes and a table into arrays.
 
     Transforms of the right side learn from the rows that are complete in the first outcome.
@@ -147,7 +153,8 @@ def build_joint(formula: str, data: Any, *, weights: str | None = None, weight_t
     """
     outcomes, right = read_outcomes(formula)
     designs = [
-        build_design(f"{y} ~ {right}", data, outcome="numeric", weights=weights, weight_type=weight_type) for y in outcomes
+        build_design(f"{y} ~ {right}", data, outcome="numeric", weights=weights, weight_type=weight_type)
+        for y in outcomes
     ]
     shared = joint_rows(designs)
     Y = np.column_stack([d.y[at] for d, at in zip(designs, shared.at, strict=True)])

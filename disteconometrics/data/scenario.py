@@ -1,6 +1,7 @@
 """Rows of a design under "what if": some columns set to other values, and derivatives with respect to a raw column.
 
-Everything is coded through the stored specification, a few rows at a time, so that no second design is ever held.
+Everything is coded through the stored specification, a few rows at a time, so that no second design is ever
+held.
 """
 
 from __future__ import annotations
@@ -71,13 +72,19 @@ class Scenario:
         return cls(spec, columns, lags, kept, None if weights is None else weights[kept], offset, len(kept))
 
     def check_variable(self, name: Any) -> str:
-        """Return a variable of the right side.  Raises: MissingColumnError that lists them; OptionError inside ``lag()`` only."""
+        """Return a variable of the right side.
+
+        Raises: MissingColumnError that lists them; OptionError inside ``lag()`` only.
+        """
         if name not in self.spec.variables:
             raise MissingColumnError(
-                f"{name!r} is not a variable of {self.spec.formula!r}; its variables are {list_names(self.spec.variables)}."
+                f"{name!r} is not a variable of {self.spec.formula!r}; its variables are "
+                f"{list_names(self.spec.variables)}."
             )
         if not any(name in variables_of(f.node, inside_lag=False) for f in self.spec.parsed.factors):
-            raise OptionError(f"{name!r} enters through lag() only, which is held fixed: it has no effect in the same row.")
+            raise OptionError(
+                f"{name!r} enters through lag() only, which is held fixed: it has no effect in the same row."
+            )
         return str(name)
 
     def values(self, name: str) -> NDArray[Any]:
@@ -88,11 +95,18 @@ class Scenario:
     def levels(self, name: str) -> tuple[Any, ...] | None:
         """Return the levels of a categorical variable, its base first; None for numbers.  Raises: nothing."""
         kind, levels = self.spec.columns[name]
-        found: tuple[Any, ...] | None = levels if kind == "level" else ((False, True) if kind == "bool" else None)
+        found: tuple[Any, ...] | None = (
+            levels if kind == "level" else ((False, True) if kind == "bool" else None)
+        )
         base = None
         for i, factor in enumerate(self.spec.parsed.factors):
             node = factor.node
-            if i in self.spec.levels and isinstance(node, ast.Call) and node.args and _is_column(node.args[0], name):
+            if (
+                i in self.spec.levels
+                and isinstance(node, ast.Call)
+                and node.args
+                and _is_column(node.args[0], name)
+            ):
                 found = self.spec.levels[i]
                 base = getattr(self._contrasts(node), "base", None)
         if found is not None and isinstance(base, (str, bool, int, float)) and base in found:
@@ -105,11 +119,20 @@ class Scenario:
         return value.contrasts if isinstance(value, Levels) else None
 
     def part(self, start: int, stop: int, fixed: Mapping[str, Any]) -> Part:
-        """Return rows start … stop with some columns fixed.  Raises: LevelError, OptionError for values that cannot be."""
+        """Return rows start … stop with some columns fixed.
+
+        Raises: LevelError, OptionError for values that cannot be.
+        """
         rows = np.arange(start, stop) if self.kept is None else self.kept[start:stop]
         m = len(rows)
-        columns = {n: _constant(self.columns[n], fixed[n], m) if n in fixed else c.take(rows) for n, c in self.columns.items()}
-        lags = {k: Levels(v.codes[rows], v.levels) if isinstance(v, Levels) else v[rows] for k, v in self.lags.items()}
+        columns = {
+            n: _constant(self.columns[n], fixed[n], m) if n in fixed else c.take(rows)
+            for n, c in self.columns.items()
+        }
+        lags = {
+            k: Levels(v.codes[rows], v.levels) if isinstance(v, Levels) else v[rows]
+            for k, v in self.lags.items()
+        }
         return Part(self.spec, Evaluator(columns, m, dict(self.spec.states), True, lags), fixed)
 
 
@@ -125,7 +148,10 @@ class Part:
         self.X: NDArray[np.float64] = fill(spec.structure, self._groups, evaluator.size, len(spec.names))
         if not np.isfinite(self.X.sum()) and not np.isfinite(self.X).all():
             told = ", ".join(f"{name} = {value}" for name, value in fixed.items())
-            raise DataError(f"At {told or 'the rows given'} a term of the formula is missing or infinite; choose other values.")
+            raise DataError(
+                f"At {told or 'the rows given'} a term of the formula is missing or infinite; choose "
+                f"other values."
+            )
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a column of numbers (m,).  Raises: nothing."""
@@ -136,7 +162,8 @@ class Part:
     def replaced(self, name: str, value: Any) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return which columns (c,) of the design read a raw column, and what they are with it set to a value.
 
-        Returns: (columns, block), the block (m, c), or (1, c) when all rows share it.  Raises: as `Scenario.part`.
+        Returns: (columns, block), the block (m, c), or (1, c) when all rows share it.  Raises: as
+        `Scenario.part`.
         """
         spec, e = self._spec, self._evaluator
         moving = [i for i, f in enumerate(self._factors) if name in variables_of(f.node, inside_lag=False)]
@@ -144,11 +171,17 @@ class Part:
         shared = (
             not e.lags
             and alone
-            and all({i for i, _ in g[1]} <= set(moving) for g in spec.structure if any(i in moving for i, _ in g[1]))
+            and all(
+                {i for i, _ in g[1]} <= set(moving)
+                for g in spec.structure
+                if any(i in moving for i, _ in g[1])
+            )
         )
         m = 1 if shared else e.size
         columns = {**e.columns, name: _constant(e.columns[name], value, m)}
-        evaluator = Evaluator({name: columns[name]} if shared else columns, m, dict(spec.states), True, e.lags)
+        evaluator = Evaluator(
+            {name: columns[name]} if shared else columns, m, dict(spec.states), True, e.lags
+        )
         values = list(self._values)
         for i in moving:
             f = self._factors[i]
@@ -165,13 +198,16 @@ class Part:
             at += width
         block = np.concatenate(made, axis=1)
         if not np.isfinite(block.sum()) and not np.isfinite(block).all():
-            raise DataError(f"At {name} = {value} a term of the formula is missing or infinite; choose other values.")
+            raise DataError(
+                f"At {name} = {value} a term of the formula is missing or infinite; choose other values."
+            )
         return np.concatenate(where), block
 
     def derivative(self, name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return which columns (c,) of the design move with a raw column, and their derivatives (m, c).
 
-        Raises: OptionError if nothing moves; DataError where the derivative is not finite; FormulaError as `slope`.
+        Raises: OptionError if nothing moves; DataError where the derivative is not finite; FormulaError as
+        `slope`.
         """
         spec, m = self._spec, self._evaluator.size
         moving = {i: slope(self._evaluator, f.node, name) for i, f in enumerate(self._factors)}
@@ -199,7 +235,8 @@ class Part:
         D = np.concatenate(made, axis=1)
         if not np.isfinite(D).all():
             raise DataError(
-                f"The formula has no finite derivative in {name!r} in {int((~np.isfinite(D)).any(axis=1).sum())} rows."
+                f"The formula has no finite derivative in {name!r} in "
+                f"{int((~np.isfinite(D)).any(axis=1).sum())} rows."
             )
         return np.concatenate(where), D
 
@@ -210,7 +247,9 @@ def _width(parts: list[Any]) -> int:
 
 
 def _is_column(node: ast.expr, name: str) -> bool:
-    return variables_of(node) == (name,) and (isinstance(node, ast.Name) or ast.unparse(node).startswith(("Q(", "I(")))
+    return variables_of(node) == (name,) and (
+        isinstance(node, ast.Name) or ast.unparse(node).startswith(("Q(", "I("))
+    )
 
 
 def _read(spec: DesignSpec, table: Table) -> tuple[dict[str, Column], dict[str, Any]]:
@@ -224,7 +263,12 @@ def _constant(column: Column, value: Any, m: int) -> Column:
     if column.numbers is None:
         if value not in column.levels:
             raise LevelError(f"{name} = {value!r} is not a level; levels are {list_names(column.levels)}.")
-        return Column(name, column.kind, codes=np.full(m, column.levels.index(value), dtype=np.intp), levels=column.levels)
+        return Column(
+            name,
+            column.kind,
+            codes=np.full(m, column.levels.index(value), dtype=np.intp),
+            levels=column.levels,
+        )
     wrong = isinstance(value, str) or not np.isscalar(value)
     if wrong or not np.isfinite(float(value)) or (column.kind == "bool" and value not in (0, 1)):
         allowed = "True or False" if column.kind == "bool" else "a finite number"

@@ -1,8 +1,9 @@
 """Exact derivatives of formula terms with respect to one raw column, by the rules of calculus on the checked syntax tree.
 
-Powers, products and functions follow the chain rule, `scale` and `poly` their stored states.  A spline is a polynomial
-between its knots, so it is read off at as many points inside each interval as the polynomial has coefficients.  No step size
-enters: the error is rounding.  Comparisons, rounding and levels have derivative zero; ``lag()`` looks at other rows, and is held.
+Powers, products and functions follow the chain rule, `scale` and `poly` their stored states.  A spline is a
+polynomial between its knots, so it is read off at as many points inside each interval as the polynomial has
+coefficients.  No step size enters: the error is rounding.  Comparisons, rounding and levels have derivative
+zero; ``lag()`` looks at other rows, and is held.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ _LINEAR = ("scale", "standardize", "center")
 def slope(evaluator: Evaluator, node: ast.expr, name: str) -> Any:
     """Return the derivative of an expression in column ``name``, at the rows of the evaluator.
 
-    Returns: None where it is zero by construction, else float64 (n,) or, for a factor of several columns, Basis.
-    Raises: FormulaError for a function without a derivative; DataError as `Evaluator.factor`.
+    Returns: None where it is zero by construction, else float64 (n,) or, for a factor of several columns,
+    Basis. Raises: FormulaError for a function without a derivative; DataError as `Evaluator.factor`.
     """
     if name not in variables_of(node, inside_lag=False):
         return None
@@ -212,7 +213,11 @@ def _spline(e: Evaluator, node: ast.Call, state: dict[str, Any], u: Any, functio
     made = _at(e, node, points)  # (pieces · points, c)
     solve = np.linalg.inv(np.polynomial.chebyshev.chebvander(t, degree))
     coefficients = np.einsum("ij,pjc->pic", solve, made.reshape(len(half), degree + 1, -1))
-    derivative = np.polynomial.chebyshev.chebder(coefficients, axis=1) if degree else np.zeros((len(half), 1, made.shape[1]))
+    derivative = (
+        np.polynomial.chebyshev.chebder(coefficients, axis=1)
+        if degree
+        else np.zeros((len(half), 1, made.shape[1]))
+    )
     last = int(np.searchsorted(cuts, high)) - 1
     piece = np.clip(np.searchsorted(cuts, u, side="right") - 1, 0, len(half) - 1)
     piece = np.where(u == high, last, piece)  # the upper bound belongs to the last interval inside
@@ -230,6 +235,8 @@ def _at(e: Evaluator, node: ast.Call, points: Any) -> Any:
     """The transform's columns (m, c) at other values of its argument."""
     call = ast.Call(node.func, [ast.Name("_u_"), *node.args[1:]], node.keywords)
     column = Column("_u_", "number", points)
-    value = Evaluator({"_u_": column}, len(points), {spell(call): dict(e.states[spell(node)])}, True, term=e.term).value(call)
+    value = Evaluator(
+        {"_u_": column}, len(points), {spell(call): dict(e.states[spell(node)])}, True, term=e.term
+    ).value(call)
     assert not isinstance(value, Levels)
     return np.stack(list(value.columns.values()), axis=1) if isinstance(value, Basis) else value[:, None]

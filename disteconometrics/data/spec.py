@@ -36,8 +36,8 @@ class NewRows:
 class DesignSpec:
     """The specification of a design: names, codings and transform states; it holds no rows and turns into JSON.
 
-    ``names`` are formulaic's spelling in its order; ``variables`` are the columns of the right side; ``outcome`` says
-    what is coded 1.
+    ``names`` are formulaic's spelling in its order; ``variables`` are the columns of the right side;
+    ``outcome`` says what is coded 1.
     """
 
     formula: str
@@ -74,8 +74,9 @@ class DesignSpec:
     def matrix(self, new: Any) -> NewRows:
         """Code new rows (a table with the columns of the right side and the offset) exactly as the fitted ones.
 
-        Returns: NewRows in the order of ``new``; no row is dropped.  Raises: MissingColumnError; LevelError for a level that was
-        not fitted; DataError for inf, for text where numbers were and for values outside the range of a spline.
+        Returns: NewRows in the order of ``new``; no row is dropped.  Raises: MissingColumnError; LevelError
+        for a level that was not fitted; DataError for inf, for text where numbers were and for values outside
+        the range of a spline.
         """
         table, parsed = Table(new), self.parsed
         columns = {name: self._column(table, name) for name in self.variables}
@@ -86,14 +87,18 @@ class DesignSpec:
         if keep is None or len(keep):
             made = self._rows(parsed, columns, n, keep)
             if made.shape[1] != k:
-                raise FileFormatError(f"The specification has {k} names, but its formula makes {made.shape[1]} columns")
+                raise FileFormatError(
+                    f"The specification has {k} names, but its formula makes {made.shape[1]} columns"
+                )
             if keep is None:
                 X = made
             else:
                 X[keep] = made
         return NewRows(X, offset, table.index)
 
-    def _rows(self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None) -> NDArray[np.float64]:
+    def _rows(
+        self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None
+    ) -> NDArray[np.float64]:
         evaluator = self._evaluator(parsed, columns, n, keep)
         values = [self._recoded(i, evaluator.factor(f.node, f.name), f) for i, f in enumerate(parsed.factors)]
         for factor, value in zip(parsed.factors, values, strict=True):
@@ -117,10 +122,14 @@ class DesignSpec:
             y[slice(None) if keep is None else keep] = recode_outcome(self.outcome, value)
         return y
 
-    def _evaluator(self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None) -> Evaluator:
+    def _evaluator(
+        self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None
+    ) -> Evaluator:
         lags = lag_values(parsed, columns, n, keep)
         size = n if keep is None else len(keep)
-        return Evaluator({name: c.take(keep) for name, c in columns.items()}, size, dict(self.states), True, lags)
+        return Evaluator(
+            {name: c.take(keep) for name, c in columns.items()}, size, dict(self.states), True, lags
+        )
 
     def _column(self, table: Table, name: str) -> Column:
         column = table.column(name, "the formula")
@@ -148,7 +157,11 @@ class DesignSpec:
         """
         out = {name: getattr(self, name) for name in ("formula", "weights", "weight_type", "offset")}
         out |= {"names": list(self.names), "dot": list(self.dot)}
-        out["outcome"] = {"name": self.outcome.name, "kind": self.outcome.kind, "levels": pack(self.outcome.levels)}
+        out["outcome"] = {
+            "name": self.outcome.name,
+            "kind": self.outcome.kind,
+            "levels": pack(self.outcome.levels),
+        }
         out["columns"] = {name: [kind, pack(levels)] for name, (kind, levels) in self.columns.items()}
         out["structure"] = [[scale, [list(place) for place in places]] for scale, places in self.structure]
         out["levels"] = {str(i): pack(levels) for i, levels in self.levels.items()}
@@ -159,7 +172,8 @@ class DesignSpec:
     def from_dict(cls, d: Mapping[str, Any]) -> DesignSpec:
         """Rebuild a specification from `to_dict`; the formula passes the same check as at fit.
 
-        Returns: DesignSpec.  Raises: FileFormatError for unknown keys or types; FormulaError for a formula that is not allowed.
+        Returns: DesignSpec.  Raises: FileFormatError for unknown keys or types; FormulaError for a formula
+        that is not allowed.
         """
         return _rebuild(d)
 
@@ -180,7 +194,10 @@ def check_finite(column: Column, role: str) -> None:
     """Refuse inf in a column as given.  Returns: None.  Raises: DataError naming column, role and rows."""
     infinite = column.trouble()[1]
     if infinite is not None:
-        raise DataError(f"Column {column.name!r} ({role}) has inf in {show_rows(infinite)}; make it missing or drop the rows")
+        raise DataError(
+            f"Column {column.name!r} ({role}) has inf in {show_rows(infinite)}; make it missing or drop "
+            f"the rows"
+        )
 
 
 def check_made(factor: Factor, value: Any) -> None:
@@ -194,11 +211,14 @@ def check_made(factor: Factor, value: Any) -> None:
         infinite = np.isinf(made)
         if infinite.any():
             raise DataError(
-                f"The term {factor.name!r} makes inf in {show_rows(infinite)}, as log(0) and 1/0 do; change the rows or the term"
+                f"The term {factor.name!r} makes inf in {show_rows(infinite)}, as log(0) and 1/0 do; "
+                f"change the rows or the term"
             )
 
 
-def lag_values(parsed: Formula, columns: Mapping[str, Column], n: int, keep: NDArray[np.intp] | None) -> dict[str, Any]:
+def lag_values(
+    parsed: Formula, columns: Mapping[str, Column], n: int, keep: NDArray[np.intp] | None
+) -> dict[str, Any]:
     """Return all ``lag()`` calls by spelling, computed over all n rows of the table and then cut to ``keep``.
 
     Returns: dict.  Raises: as `Evaluator.factor`.
@@ -226,7 +246,8 @@ def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) 
 
 def _unseen(who: str, error: UnknownLevel) -> LevelError:
     return LevelError(
-        f"{who} has levels that the fitted rows did not have: {error.where}; known levels are {list_names(error.known)}"
+        f"{who} has levels that the fitted rows did not have: {error.where}; known levels are "
+        f"{list_names(error.known)}"
     )
 
 
@@ -243,7 +264,8 @@ def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
     if numbers is None:
         if any(isinstance(level, str) for level in column.levels):
             raise DataError(
-                f"Column {name!r} holds text ({list_names(column.levels, 5)}); it was numeric in the fitted rows: "
+                f"Column {name!r} holds text ({list_names(column.levels, 5)}); it was numeric in the "
+                f"fitted rows: "
                 "use pd.to_numeric"
             )
         numbers, native = np.array([*column.levels, np.nan], dtype=np.float64)[column.values], None
@@ -251,41 +273,69 @@ def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
         wrong = ~np.isin(numbers, (0, 1)) & ~np.isnan(numbers)
         if wrong.any():
             raise LevelError(
-                f"Column {name!r} was true/false in the fitted rows and has other values in {show_rows(wrong)}; "
+                f"Column {name!r} was true/false in the fitted rows and has other values in "
+                f"{show_rows(wrong)}; "
                 "known levels are False, True"
             )
         native = None
     return Column(name, kind, numbers, native)
 
 
-_KEYS = {"formula", "weights", "weight_type", "offset", "names", "dot", "outcome", "columns", "structure", "levels", "states"}
+_KEYS = {
+    "formula",
+    "weights",
+    "weight_type",
+    "offset",
+    "names",
+    "dot",
+    "outcome",
+    "columns",
+    "structure",
+    "levels",
+    "states",
+}
 
 
 def _rebuild(d: Mapping[str, Any]) -> DesignSpec:
     if not isinstance(d, dict) or set(d) != _KEYS:
         extra = sorted(map(str, set(d) ^ _KEYS)) if isinstance(d, dict) else type(d).__name__
         raise FileFormatError(f"The saved design has unknown or missing entries: {extra}")
-    texts = [d["formula"], *d["names"], *d["dot"]] if isinstance(d["names"], list) and isinstance(d["dot"], list) else [None]
+    texts = (
+        [d["formula"], *d["names"], *d["dot"]]
+        if isinstance(d["names"], list) and isinstance(d["dot"], list)
+        else [None]
+    )
     texts += [d[k] for k in ("weights", "weight_type", "offset") if d[k] is not None]
     if not all(isinstance(t, str) for t in texts):
         raise FileFormatError("The saved design has an entry that is not text where text is expected")
     parsed = parse_formula(d["formula"], tuple(d["dot"]))
     try:
         out = d["outcome"]
-        if set(out) != {"name", "kind", "levels"} or out["kind"] not in ("binary", "numeric") or not isinstance(out["name"], str):
+        if (
+            set(out) != {"name", "kind", "levels"}
+            or out["kind"] not in ("binary", "numeric")
+            or not isinstance(out["name"], str)
+        ):
             raise ValueError("outcome")
         outcome = Outcome(out["name"], out["kind"], _levels(out["levels"]))
         columns = {str(name): (_kind(kind), _levels(levels)) for name, (kind, levels) in d["columns"].items()}
         structure = tuple(
-            (_real(scale), tuple(_place(p, len(parsed.factors)) for p in places)) for scale, places in d["structure"]
+            (_real(scale), tuple(_place(p, len(parsed.factors)) for p in places))
+            for scale, places in d["structure"]
         )
         levels = {int(i): _levels(packed) for i, packed in d["levels"].items()}
         states = {str(key): unpack(state) for key, state in d["states"].items()}
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise FileFormatError(f"The saved design is damaged: {error}") from None
     used = {*parsed.right_variables, *variables_of(parsed.left.node)}
-    if not used <= set(columns) or not all(isinstance(s, dict) for s in states.values()) or len(outcome.levels) not in (0, 2):
-        raise FileFormatError("The saved design is damaged: its columns, states or levels do not belong to its formula")
+    if (
+        not used <= set(columns)
+        or not all(isinstance(s, dict) for s in states.values())
+        or len(outcome.levels) not in (0, 2)
+    ):
+        raise FileFormatError(
+            "The saved design is damaged: its columns, states or levels do not belong to its formula"
+        )
     return DesignSpec(
         d["formula"],
         tuple(d["names"]),

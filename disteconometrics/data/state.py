@@ -41,7 +41,10 @@ def unpack(value: Any) -> Any:
     if isinstance(value, list):
         return [unpack(item) for item in value]
     if isinstance(value, dict) and set(value) == {"map"} and isinstance(value["map"], list):
-        if not all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], (str, int, float, bool)) for p in value["map"]):
+        if not all(
+            isinstance(p, list) and len(p) == 2 and isinstance(p[0], (str, int, float, bool))
+            for p in value["map"]
+        ):
             raise FileFormatError("A saved state holds a damaged map")
         return {k: unpack(v) for k, v in value["map"]}
     if isinstance(value, dict) and set(value) == {"array", "shape", "dtype"}:

@@ -1,8 +1,9 @@
 """The user's table — pandas, polars or a dict — one checked column at a time.
 
-Only the columns that a formula or an option names are looked at, so wide tables stay cheap.  A column ends as one of
-three kinds: ``number`` (float64, NaN where missing), ``bool`` (the same, from true/false) or ``level`` (codes into levels).
-What decides is what a column holds, not how it is stored: nullable, Arrow, sparse, object and Decimal columns all work.
+Only the columns that a formula or an option names are looked at, so wide tables stay cheap.  A column ends as
+one of three kinds: ``number`` (float64, NaN where missing), ``bool`` (the same, from true/false) or ``level``
+(codes into levels). What decides is what a column holds, not how it is stored: nullable, Arrow, sparse,
+object and Decimal columns all work.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def show_rows(mask: NDArray[np.bool_]) -> str:
 class Column:
     """A checked column: ``numbers`` (n,) float64 for kinds number and bool, ``codes`` (n,) intp and ``levels`` for kind level.
 
-    ``native`` (n,) keeps integers as they were, for the spelling of levels in ``C(x)``.  Missing is NaN, or code −1.
+    ``native`` (n,) keeps integers as they were, for the spelling of levels in ``C(x)``.  Missing is NaN, or
+    code −1.
     """
 
     name: str
@@ -72,12 +74,17 @@ class Column:
         return values
 
     def trouble(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-        """Return masks (n,) of missing and of infinite rows, each None when there are none.  Raises: nothing."""
+        """Return masks (n,) of missing and of infinite rows, each None when there are none.
+
+        Raises: nothing.
+        """
         if self.numbers is None:
             missing = self.values < 0
             return (missing if missing.any() else None), None
         with np.errstate(all="ignore"):
-            if np.isfinite(self.numbers.sum()):  # one pass; a sum of finite numbers that overflows takes the slow way
+            if np.isfinite(
+                self.numbers.sum()
+            ):  # one pass; a sum of finite numbers that overflows takes the slow way
                 return None, None
         missing, infinite = np.isnan(self.numbers), np.isinf(self.numbers)
         return (missing if missing.any() else None), (infinite if infinite.any() else None)
@@ -95,9 +102,9 @@ class Column:
 class Table:
     """The user's table by column name; ``data`` is a pandas or polars DataFrame or a dict of columns, never changed.
 
-    It is kept as a shallow copy: sorting, dropping rows and replacing columns of the user's table later change nothing here.
-    Numbers are shared until pandas 3 copies them on write; an array overwritten in place (in a dict, or by ``df.loc`` in
-    pandas 2) is seen.
+    It is kept as a shallow copy: sorting, dropping rows and replacing columns of the user's table later
+    change nothing here. Numbers are shared until pandas 3 copies them on write; an array overwritten in place
+    (in a dict, or by ``df.loc`` in pandas 2) is seen.
 
     Raises: OptionError for anything else, DataError for columns of unequal length or index.
     """
@@ -107,7 +114,9 @@ class Table:
         module = type(data).__module__.partition(".")[0]
         self.kind = "pandas" if isinstance(data, pd.DataFrame) else module if module == "polars" else "dict"
         if self.kind == "polars" and type(data).__name__ != "DataFrame":
-            raise OptionError(f"data is a polars {type(data).__name__}; pass a DataFrame: call .collect() first")
+            raise OptionError(
+                f"data is a polars {type(data).__name__}; pass a DataFrame: call .collect() first"
+            )
         if self.kind == "dict":
             if not isinstance(data, Mapping):
                 raise OptionError(_refuse_table(data))
@@ -142,8 +151,12 @@ class Table:
         labels = self.data if self.kind == "dict" else self.data.columns
         if name in labels:
             return name
-        for label in self.names:  # Python reads names in expressions in a normal form of Unicode; files may hold another
-            if isinstance(label, str) and unicodedata.normalize("NFKC", label) == unicodedata.normalize("NFKC", name):
+        for label in (
+            self.names
+        ):  # Python reads names in expressions in a normal form of Unicode; files may hold another
+            if isinstance(label, str) and unicodedata.normalize("NFKC", label) == unicodedata.normalize(
+                "NFKC", name
+            ):
                 return label
         texts = [str(label) for label in self.names]
         lower = {text.lower(): text for text in reversed(texts)}
@@ -154,7 +167,9 @@ class Table:
         prefix, dot, rest = name.partition(".")
         if dot and rest in texts and prefix.rstrip("0123456789") in STATA:
             hint = f" Stata's {prefix}. is {STATA[prefix.rstrip('0123456789')].format(rest)} here."
-        raise MissingColumnError(f"Column {name!r} ({role}) is not in the data.{hint} Columns are {list_names(texts)}.")
+        raise MissingColumnError(
+            f"Column {name!r} ({role}) is not in the data.{hint} Columns are {list_names(texts)}."
+        )
 
     def raw(self, name: str, role: str) -> Any:
         """Return a column as stored: pandas Series, array or (polars) what pandas can hold.
@@ -164,7 +179,10 @@ class Table:
         label = self.find(name, role)
         values = self.data.get_column(label) if self.kind == "polars" else self.data[label]
         if isinstance(values, pd.DataFrame):
-            raise DataError(f"Column {name!r} ({role}) is a duplicate: {values.shape[1]} columns have this name; rename them.")
+            raise DataError(
+                f"Column {name!r} ({role}) is a duplicate: {values.shape[1]} columns have this name; "
+                f"rename them."
+            )
         if self.kind == "polars" or type(values).__module__.startswith("polars"):
             return _from_polars(values, name)
         if not hasattr(values, "dtype"):
@@ -209,17 +227,21 @@ def _check_mapping(data: Mapping[Any, Any]) -> tuple[int, Any]:
         shape = getattr(values, "shape", None)
         if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__") or shape == ():
             raise DataError(
-                f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array of equal length"
+                f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array "
+                f"of equal length"
             )
         if shape is not None and len(shape) != 1:
-            raise DataError(f"Column {name!r} of the dict has shape {tuple(shape)}; every value must be one-dimensional")
+            raise DataError(
+                f"Column {name!r} of the dict has shape {tuple(shape)}; every value must be one-dimensional"
+            )
         lengths[name] = len(values)
         if isinstance(values, pd.Series):
             if first is None:
                 first = (name, values.index)
             elif values.index is not first[1] and not values.index.equals(first[1]):
                 raise DataError(
-                    f"Series {first[0]!r} and {name!r} of the dict have a different index; put them in one DataFrame, "
+                    f"Series {first[0]!r} and {name!r} of the dict have a different index; put them in "
+                    f"one DataFrame, "
                     "or pass .to_numpy() if the rows match by position"
                 )
     if len(set(lengths.values())) > 1:
@@ -239,7 +261,9 @@ def _from_polars(values: Any, name: str) -> Any:
         return values.to_numpy()
     if kind.startswith(("Int", "UInt")):
         return pd.array(values.to_list(), dtype=kind if not kind.endswith("128") else "object")
-    return pd.Series(values.to_list(), dtype=None if kind.startswith(("Date", "Time", "Duration")) else "object")
+    return pd.Series(
+        values.to_list(), dtype=None if kind.startswith(("Date", "Time", "Duration")) else "object"
+    )
 
 
 def _classify(name: str, raw: Any, role: str) -> Column:
@@ -284,7 +308,11 @@ def _from_extension(name: str, raw: Any, role: str) -> Column:
             return Column(name, "bool", numbers)
         if kind in "iu":
             whole = raw.to_numpy(dtype=np.uint64 if kind == "u" else np.int64, na_value=0)
-            return Column(name, "number", numbers, native=whole) if not missing.all() else Column(name, "number", numbers)
+            return (
+                Column(name, "number", numbers, native=whole)
+                if not missing.all()
+                else Column(name, "number", numbers)
+            )
         return Column(name, "number", np.asarray(numbers, dtype=np.float64))
     if isinstance(raw.dtype, pd.StringDtype):
         return _from_text(name, raw)
@@ -293,7 +321,9 @@ def _from_extension(name: str, raw: Any, role: str) -> Column:
 
 def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
     if raw.ndim != 1:
-        raise DataError(f"Column {name!r} ({role}) holds nested values of shape {raw.shape[1:]}; unpack them into columns")
+        raise DataError(
+            f"Column {name!r} ({role}) holds nested values of shape {raw.shape[1:]}; unpack them into columns"
+        )
     kind = raw.dtype.kind
     if kind == "f":
         with np.errstate(over="ignore"):  # a longdouble beyond float64 becomes inf and is reported as such
@@ -315,7 +345,8 @@ def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
 
 def _dates(name: str, role: str, dtype: str) -> DataError:
     return DataError(
-        f"Column {name!r} ({role}) holds dates or times ({dtype}); turn it into a number, e.g. data[{name!r}].dt.year, "
+        f"Column {name!r} ({role}) holds dates or times ({dtype}); turn it into a number, e.g. "
+        f"data[{name!r}].dt.year, "
         "or into text for one level per date"
     )
 
@@ -331,7 +362,9 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
         try:
             numbers[~missing] = [float(v) for v in raw[~missing]]
         except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"Column {name!r} ({role}) holds a value that is not a float64 number: {error}") from None
+            raise DataError(
+                f"Column {name!r} ({role}) holds a value that is not a float64 number: {error}"
+            ) from None
         if what == "integer":
             return Column(name, "number", numbers, native=_whole(raw, numbers, missing))
         return Column(name, "bool" if what == "boolean" else "number", numbers)
@@ -343,9 +376,13 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
         return _from_categorical(name, pd.Categorical(raw))
     kinds = sorted({type(v).__name__ for v in raw[~missing]})
     if any(isinstance(v, (list, tuple, dict, set, np.ndarray, pd.Series)) for v in raw[~missing]):
-        raise DataError(f"Column {name!r} ({role}) holds nested values ({', '.join(kinds)}); unpack them into columns of numbers")
+        raise DataError(
+            f"Column {name!r} ({role}) holds nested values ({', '.join(kinds)}); unpack them into "
+            f"columns of numbers"
+        )
     raise DataError(
-        f"Column {name!r} ({role}) mixes types that are neither all numbers nor all text ({', '.join(kinds[:5])}); "
+        f"Column {name!r} ({role}) mixes types that are neither all numbers nor all text "
+        f"({', '.join(kinds[:5])}); "
         "clean it, e.g. with pd.to_numeric or .astype(str)"
     )
 

@@ -48,9 +48,14 @@ def scope(formula: Formula, spans: tuple[bool | None, ...]) -> Structure:
     spanned: set[ScopedTerm] = set()
     out: list[tuple[float, tuple[tuple[int, bool], ...]]] = []
     for scale, places in formula.terms:
-        span = FormulaMaterializer._get_scoped_terms_spanned_by_evaled_factors([factors[p] for p in places]) - spanned
+        span = (
+            FormulaMaterializer._get_scoped_terms_spanned_by_evaled_factors([factors[p] for p in places])
+            - spanned
+        )
         simple = FormulaMaterializer._simplify_scoped_terms(span)
-        out.extend((scale, tuple((int(f.factor.expr), bool(f.reduced)) for f in term.factors)) for term in simple)
+        out.extend(
+            (scale, tuple((int(f.factor.expr), bool(f.reduced)) for f in term.factors)) for term in simple
+        )
         spanned.update(span)
     return tuple(out)
 
@@ -77,7 +82,9 @@ def _code(name: str, value: Any, reduced: bool) -> _Coded:
         return _code_levels(name, value, reduced)
     if isinstance(value, Basis):
         fields = [f for f in value.columns if not (reduced and f == value.drop_field)]
-        return _Coded([value.spelling.format(name=name, field=f) for f in fields], [value.columns[f] for f in fields])
+        return _Coded(
+            [value.spelling.format(name=name, field=f) for f in fields], [value.columns[f] for f in fields]
+        )
     return _Coded([name], [value])
 
 
@@ -86,16 +93,21 @@ def _code_levels(name: str, value: Levels, reduced: bool) -> _Coded:
     levels = list(value.levels)
     if reduced and len(levels) < 2:
         raise DataError(
-            f"The categorical {name!r} has only one level ({', '.join(map(repr, levels)) or 'none'}) among the rows used; "
+            f"The categorical {name!r} has only one level ({', '.join(map(repr, levels)) or 'none'}) "
+            f"among the rows used; "
             "it has no variation: drop it"
         )
     try:
         matrix = np.asarray(contrasts.get_coding_matrix(levels, reduced_rank=reduced), dtype=np.float64)
         fields = contrasts.get_coding_column_names(levels, reduced_rank=reduced)
     except Exception as error:
-        raise FormulaError(f"The categorical {name!r} with levels {levels[:20]} cannot be coded: {error}") from None
+        raise FormulaError(
+            f"The categorical {name!r} with levels {levels[:20]} cannot be coded: {error}"
+        ) from None
     spelling = contrasts.get_factor_format(levels, reduced_rank=reduced)
-    return _Coded([spelling.format(name=name, field=f) for f in fields], [], value.codes, np.ascontiguousarray(matrix))
+    return _Coded(
+        [spelling.format(name=name, field=f) for f in fields], [], value.codes, np.ascontiguousarray(matrix)
+    )
 
 
 def _product_names(parts: list[_Coded]) -> list[str]:
@@ -105,10 +117,13 @@ def _product_names(parts: list[_Coded]) -> list[str]:
     return names
 
 
-def names_of(structure: Structure, names: list[str], values: list[Any]) -> tuple[tuple[str, ...], list[list[_Coded]]]:
+def names_of(
+    structure: Structure, names: list[str], values: list[Any]
+) -> tuple[tuple[str, ...], list[list[_Coded]]]:
     """Return the column names of a structure and its coded parts; ``names`` and ``values`` are those of the factors.
 
-    Returns: (names, parts).  Raises: FormulaError for names that are not unique; DataError for one-level categoricals.
+    Returns: (names, parts).  Raises: FormulaError for names that are not unique; DataError for one-level
+    categoricals.
     """
     coded: dict[tuple[int, bool], _Coded] = {}
     out: list[str] = []
@@ -147,13 +162,19 @@ def fill(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> ND
     return X
 
 
-def matrix(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> NDArray[np.float64] | FactorMatrix:
+def matrix(
+    structure: Structure, groups: list[list[_Coded]], n: int, k: int
+) -> NDArray[np.float64] | FactorMatrix:
     """Return X (n, k): filled, or with its largest factor kept as codes where columns would be many and rows too.
 
     Returns: array or FactorMatrix.  Raises: as `fill`.
     """
     widths = [_width(parts) for parts in groups]
-    factors = [i for i, parts in enumerate(groups) if len(parts) == 1 and parts[0].codes is not None and structure[i][0] == 1]
+    factors = [
+        i
+        for i, parts in enumerate(groups)
+        if len(parts) == 1 and parts[0].codes is not None and structure[i][0] == 1
+    ]
     largest = max(factors, key=widths.__getitem__, default=None)
     if largest is None or n < FACTOR_ROWS or not FACTOR_COLUMNS <= widths[largest] <= MOST_FACTOR_COLUMNS:
         return fill(structure, groups, n, k)

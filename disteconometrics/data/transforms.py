@@ -27,8 +27,8 @@ __all__ = ["CONSTANTS", "CONTRASTS", "ELSEWHERE", "TRANSFORMS", "Transform", "kn
 class Transform:
     """A function of a formula: ``kind`` row (by row), state (learns from the fitted rows), lag, level, same or quote.
 
-    ``arity`` columns come first; ``options`` names the constants that may follow, in the order of the signature, and
-    ``keyword_only`` those that need their name.
+    ``arity`` columns come first; ``options`` names the constants that may follow, in the order of the
+    signature, and ``keyword_only`` those that need their name.
     """
 
     kind: str
@@ -39,7 +39,22 @@ class Transform:
 
 
 _ROW_ONE = (
-    *("log", "log1p", "log10", "log2", "exp", "expm1", "exp2", "sqrt", "cbrt", "abs", "absolute", "fabs", "square", "sign"),
+    *(
+        "log",
+        "log1p",
+        "log10",
+        "log2",
+        "exp",
+        "expm1",
+        "exp2",
+        "sqrt",
+        "cbrt",
+        "abs",
+        "absolute",
+        "fabs",
+        "square",
+        "sign",
+    ),
     *("floor", "ceil", "trunc", "rint", "reciprocal", "sin", "cos", "tan", "sinh", "cosh", "tanh"),
     *("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh"),
 )
@@ -94,7 +109,9 @@ ELSEWHERE: dict[str, str] = {
     "exposure": "name a column of logs instead: offset='log_x'",
     **dict.fromkeys(("factor", "as_factor", "as.factor"), _FACTOR),
     "i": "write C(x) for levels and I(x**2) for arithmetic",
-    **dict.fromkeys(("ordered", "as.ordered"), "make the column a categorical in the data, or write C(x, contr.poly)"),
+    **dict.fromkeys(
+        ("ordered", "as.ordered"), "make the column a categorical in the data, or write C(x, contr.poly)"
+    ),
     "relevel": "write C(x, contr.treatment(base='a'))",
     **dict.fromkeys(("ns", "rcs", "rcspline", "pspline", "s", "te"), _SPLINES),
     **dict.fromkeys(("as.numeric", "as_numeric", "as.integer"), "convert the column in the data"),
@@ -106,4 +123,9 @@ ELSEWHERE: dict[str, str] = {
 
 def known_functions() -> str:
     """Return the callable names in one line, for messages.  Raises: nothing."""
-    return ", ".join(sorted(TRANSFORMS)) + " (also as np.log, np.exp, …) and " + ", ".join(CONTRASTS) + " inside C()"
+    return (
+        ", ".join(sorted(TRANSFORMS))
+        + " (also as np.log, np.exp, …) and "
+        + ", ".join(CONTRASTS)
+        + " inside C()"
+    )

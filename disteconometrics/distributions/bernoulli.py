@@ -26,7 +26,8 @@ class Bernoulli(Law):
     ----------
     probability : (n,) float64 array, P(y = 1) of each row in [0, 1]; NaN where a covariate was missing.
     success : str, what 1 stands for.
-    complement : (n,) float64 array or None, P(y = 0) where it is known better than as 1 − P(y = 1), which rounds to zero.
+    complement : (n,) float64 array or None, P(y = 0) where it is known better than as 1 − P(y = 1), which
+        rounds to zero.
 
     Raises
     ------
@@ -51,10 +52,14 @@ class Bernoulli(Law):
         for name in ("probability", "complement") if self.complement is not None else ("probability",):
             p = floats(getattr(self, name), f"Each {name}")
             if p.ndim != 1 or np.any((p < 0) | (p > 1)):
-                raise OptionError(f"{name} must be one number between 0 and 1 per row, in a list or array of one dimension.")
+                raise OptionError(
+                    f"{name} must be one number between 0 and 1 per row, in a list or array of one dimension."
+                )
             object.__setattr__(self, name, p)
         if self.complement is not None and self.complement.shape != self.probability.shape:
-            raise OptionError(f"complement has {len(self.complement)} rows, probability {len(self.probability)}.")
+            raise OptionError(
+                f"complement has {len(self.complement)} rows, probability {len(self.probability)}."
+            )
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -99,4 +104,6 @@ class Bernoulli(Law):
         return self.probability * self._failure()
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
-        return np.asarray(rng.random((len(self.probability), m)) < self.probability[:, None], dtype=np.float64)
+        return np.asarray(
+            rng.random((len(self.probability), m)) < self.probability[:, None], dtype=np.float64
+        )

@@ -36,7 +36,8 @@ class Empirical(Law):
 
     References
     ----------
-    Hyndman, Fan (1996), Sample quantiles in statistical packages, American Statistician 50, doi:10.2307/2684934 (type 1).
+    Hyndman, Fan (1996), Sample quantiles in statistical packages, American Statistician 50,
+    doi:10.2307/2684934 (type 1).
 
     Examples
     --------
@@ -52,11 +53,20 @@ class Empirical(Law):
 
     def __post_init__(self) -> None:
         values = floats(self.values, "Values of an empirical law")
-        weights = np.ones(values.shape) if self.weights is None else floats(self.weights, "Weights of an empirical law")
+        weights = (
+            np.ones(values.shape)
+            if self.weights is None
+            else floats(self.weights, "Weights of an empirical law")
+        )
         if values.ndim != 1 or weights.shape != values.shape:
-            raise OptionError(f"Values {values.shape} and weights {weights.shape} must be of one dimension and one length.")
+            raise OptionError(
+                f"Values {values.shape} and weights {weights.shape} must be of one dimension and one length."
+            )
         if not np.isfinite(values).all() or not np.isfinite(weights).all() or np.any(weights < 0):
-            raise OptionError("Values of an empirical law must be finite, weights finite and not negative; drop the other rows.")
+            raise OptionError(
+                "Values of an empirical law must be finite, weights finite and not negative; drop the "
+                "other rows."
+            )
         values, weights = values[weights > 0], weights[weights > 0]
         if not len(values):
             raise OptionError("An empirical law needs at least one value (of positive weight).")

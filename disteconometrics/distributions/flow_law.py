@@ -66,7 +66,9 @@ class FlowLaw(Law):
         return z[..., 0].reshape(y.shape)
 
     def _logpdf(self, y: Array) -> Array:
-        return self.flow.logpdf(*self._rows(self.domain.to_line(y))).reshape(y.shape) + self.domain.log_slope(y)
+        return self.flow.logpdf(*self._rows(self.domain.to_line(y))).reshape(y.shape) + self.domain.log_slope(
+            y
+        )
 
     def _cdf(self, y: Array) -> Array:
         return np.asarray(BASES[self.flow.base].cdf(self._noise(y)))

@@ -1,7 +1,7 @@
 """Functionals of a law by name: ``mean``, ``q[0.9]``, ``gini``, ``prob[0,10]``, or any function of a law.
 
-A name may carry numbers in brackets.  The functional acts on the outcome as the formula writes it; measures of inequality need
-a positive outcome that is not a logarithm.
+A name may carry numbers in brackets.  The functional acts on the outcome as the formula writes it; measures
+of inequality need a positive outcome that is not a logarithm.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def _positive(law: Law, name: str) -> None:
     if logged or np.any(law.support()[0] < 0):
         of = f"{law.outcome!r}" if law.outcome else "an outcome that may be negative"
         raise OptionError(
-            f"{name!r} is for a positive outcome in its own units, and this law is of {of}; change scale first, e.g. "
+            f"{name!r} is for a positive outcome in its own units, and this law is of {of}; change scale "
+            f"first, e.g. "
             "law.on('wage') for an outcome log(wage), or law.on(de.Exp())."
         )
 
@@ -53,7 +54,9 @@ def _gini(law: Law) -> Array:
         return y * ((law._cdf(y) - law._sf(y)) - (law._pdf(y) if law.discrete else 0.0))
 
     with np.errstate(all="ignore"):
-        return np.asarray((law._expect if law.discrete else law._integrate)(_matched(law, ranked))) / law.mean()
+        return (
+            np.asarray((law._expect if law.discrete else law._integrate)(_matched(law, ranked))) / law.mean()
+        )
 
 
 def _matched(law: Law, function: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -65,7 +68,9 @@ def _matched(law: Law, function: Callable[[Array], Array]) -> Callable[[Array], 
 
 def _theil(law: Law) -> Array:
     mean = np.asarray(law.mean())
-    return law.expect(lambda y: np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)), 0.0)) / mean - np.log(mean)
+    return law.expect(lambda y: np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)), 0.0)) / mean - np.log(
+        mean
+    )
 
 
 def _mld(law: Law) -> Array:
@@ -92,7 +97,8 @@ def _var_log(law: Law) -> Array:
     return law.expect(lambda y: (log(y) - mean[..., None]) ** 2)
 
 
-# name: (how many numbers in brackets, whether the outcome must be positive, function of the law and those numbers)
+# name: (how many numbers in brackets, whether the outcome must be positive, function of the law and those
+# numbers)
 FUNCTIONALS: dict[str, tuple[int, bool, Functional]] = {
     "mean": (0, False, lambda law: law.mean()),
     "var": (0, False, lambda law: law.var()),
@@ -143,7 +149,10 @@ def listed(names: Any) -> list[Any]:
     if isinstance(names, str) or callable(names):
         return [names]
     if not isinstance(names, Iterable):
-        raise OptionError(f"{names!r} is no functional: give a name such as 'mean' or 'q[0.9]', a function, or a list of these.")
+        raise OptionError(
+            f"{names!r} is no functional: give a name such as 'mean' or 'q[0.9]', a function, or a list "
+            f"of these."
+        )
     return list(names)
 
 
@@ -165,7 +174,12 @@ def parse(name: str) -> tuple[str, list[float]]:
         numbers = [float(part) for part in found[2].split(",")] if found and found[2] is not None else []
     except ValueError:
         found, numbers = None, []
-    if found is None or found[1] not in FUNCTIONALS or len(numbers) != FUNCTIONALS[found[1]][0] or np.isnan(numbers).any():
+    if (
+        found is None
+        or found[1] not in FUNCTIONALS
+        or len(numbers) != FUNCTIONALS[found[1]][0]
+        or np.isnan(numbers).any()
+    ):
         known = ", ".join(f + ["", "[a]", "[a,b]"][count] for f, (count, _, _) in FUNCTIONALS.items())
         raise OptionError(f"functional {name!r} is not known; use one of {known}, or a function of a law.")
     return found[1], numbers
@@ -195,5 +209,7 @@ def evaluate(law: Law, functional: str | Callable[[Law], Any]) -> Array:
         raise OptionError(f"A functional is a name or a function of a law; got {functional!r}.")
     value = np.asarray(functional(law), dtype=np.float64)
     if value.shape not in ((), law.batch_shape):
-        raise OptionError(f"{functional_name(functional)} gives shape {value.shape}; one number per row is needed.")
+        raise OptionError(
+            f"{functional_name(functional)} gives shape {value.shape}; one number per row is needed."
+        )
     return value[()]

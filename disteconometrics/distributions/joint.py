@@ -76,12 +76,18 @@ class JointLaw(ABC):
 
     def _match(self, y: Any) -> Array:
         d = len(self.outcomes)
-        names = [n for n in self.outcomes if not isinstance(y, np.ndarray) and hasattr(y, "columns") and n in y.columns]
+        names = [
+            n
+            for n in self.outcomes
+            if not isinstance(y, np.ndarray) and hasattr(y, "columns") and n in y.columns
+        ]
         y = floats(np.column_stack([y[n] for n in names]) if len(names) == d else y, "Outcomes")
         shape = (*self.batch_shape, d)
         if y.ndim == 0 or y.shape[-1] != d or (self.batch_shape and y.shape not in (shape, (d,))):
             wanted = f"({self.batch_shape[0]}, {d})" if self.batch_shape else f"(m, {d})"
-            raise OptionError(f"Outcomes {' and '.join(self.outcomes)} need shape {wanted}, a column each; got {y.shape}.")
+            raise OptionError(
+                f"Outcomes {' and '.join(self.outcomes)} need shape {wanted}, a column each; got {y.shape}."
+            )
         return np.broadcast_to(y, shape) if self.batch_shape else y
 
     def logpdf(self, y: Any) -> Array:
@@ -95,7 +101,9 @@ class JointLaw(ABC):
         """Joint density."""
         return np.asarray(np.exp(self.logpdf(y)))[()]
 
-    def sample(self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False) -> Any:
+    def sample(
+        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
+    ) -> Any:
         """m draws for every row, batch + (m, d), and their log densities batch + (m,) on request.
 
         Raises
@@ -110,7 +118,9 @@ class JointLaw(ABC):
             return draws
         if not self.batch_shape:
             return draws, self.logpdf(draws)
-        return draws, np.stack([self.logpdf(draws[:, j]) for j in range(m)], axis=1) if m else np.empty((len(draws), 0))
+        return draws, np.stack([self.logpdf(draws[:, j]) for j in range(m)], axis=1) if m else np.empty(
+            (len(draws), 0)
+        )
 
     def cdf(self, y: Any) -> Array:
         """Not for joint outcomes.
@@ -134,10 +144,13 @@ class JointLaw(ABC):
 
     def _no(self, what: str) -> OptionError:
         return OptionError(
-            f"A joint law has no {what} of one number; take a marginal: law.marginal({self.outcomes[0]!r}).{what}(…)."
+            f"A joint law has no {what} of one number; take a marginal: "
+            f"law.marginal({self.outcomes[0]!r}).{what}(…)."
         )
 
-    def marginal(self, outcome: str, *, draws: int = DRAWS, seed: int | np.random.Generator | None = SEED) -> Law:
+    def marginal(
+        self, outcome: str, *, draws: int = DRAWS, seed: int | np.random.Generator | None = SEED
+    ) -> Law:
         """The law of one outcome, as that of draws; of rows, the averaged one.
 
         Parameters
@@ -190,7 +203,9 @@ class JointLaw(ABC):
 
     def _moments(self) -> Array:
         rows = self.batch_shape[0] if self.batch_shape else 1
-        return np.asarray(self.sample(int(min(DRAWS, max(200, MOST_CELLS // (rows * len(self.outcomes))))), seed=SEED))
+        return np.asarray(
+            self.sample(int(min(DRAWS, max(200, MOST_CELLS // (rows * len(self.outcomes))))), seed=SEED)
+        )
 
     def functionals(self, names: Sequence[str], draws: int = DRAWS) -> dict[str, float]:
         """Several functionals from the same draws; see `functional`."""
@@ -210,11 +225,15 @@ class JointLaw(ABC):
     def _of(self, name: str, draws: Array) -> float:
         found = _NAMED.fullmatch(name) if isinstance(name, str) else None
         if found is None or (found[1] == "corr") != (found[3] is not None):
-            raise OptionError(f"{name!r}: joint laws know mean[a], std[a], var[a] and corr[a,b], a and b names of outcomes.")
+            raise OptionError(
+                f"{name!r}: joint laws know mean[a], std[a], var[a] and corr[a,b], a and b names of outcomes."
+            )
         first = draws[:, self.place(found[2])]
         if found[1] == "corr":
             return float(np.corrcoef(first, draws[:, self.place(found[3])])[0, 1])
-        return float(first.mean() if found[1] == "mean" else first.std() if found[1] == "std" else first.var())
+        return float(
+            first.mean() if found[1] == "mean" else first.std() if found[1] == "std" else first.var()
+        )
 
 
 @final
@@ -236,7 +255,9 @@ class PooledLaw(JointLaw):
     True
     """
 
-    def __init__(self, laws: tuple[JointLaw, ...], weights: Array, outcomes: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, laws: tuple[JointLaw, ...], weights: Array, outcomes: tuple[str, ...] | None = None
+    ) -> None:
         self._laws, self._weights, self._outcomes = laws, weights, outcomes or laws[0].outcomes
         self._order = [[law.outcomes.index(name) for name in self._outcomes] for law in laws]
 
@@ -251,8 +272,12 @@ class PooledLaw(JointLaw):
         return self._outcomes
 
     def _logpdf(self, y: Array) -> Array:
-        each = [law._logpdf(y[..., np.argsort(order)]) for law, order in zip(self._laws, self._order, strict=True)]
-        return np.asarray(special.logsumexp(np.stack(each), axis=0, b=self._weights.reshape(-1, *[1] * (y.ndim - 1))))
+        each = [
+            law._logpdf(y[..., np.argsort(order)]) for law, order in zip(self._laws, self._order, strict=True)
+        ]
+        return np.asarray(
+            special.logsumexp(np.stack(each), axis=0, b=self._weights.reshape(-1, *[1] * (y.ndim - 1)))
+        )
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         which = rng.choice(len(self._laws), size=(*self.batch_shape, m), p=self._weights)
@@ -269,7 +294,8 @@ class ProductLaw(JointLaw):
     Parameters
     ----------
     outcomes : tuple of str.
-    given : function of the place and the earlier outcomes (…, j) → the Law of that outcome, one per row of them.
+    given : function of the place and the earlier outcomes (…, j) → the Law of that outcome, one per row of
+        them.
     batch : () or (n,).
 
     Examples

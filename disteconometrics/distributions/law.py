@@ -1,12 +1,13 @@
 """What every law of a scalar outcome can do, and the little that a new law has to say.
 
-A law has batch shape (n,), one law per row, or () for a single one.  A subclass gives its batch shape, its support and four
-hooks that numbers go through (`_logpdf`, `_cdf`, and where they are better than the defaults `_sf`, `_quantile`, `_isf`, …);
-shapes, missing values, tails outside the support and errors are settled here, once.
+A law has batch shape (n,), one law per row, or () for a single one.  A subclass gives its batch shape, its
+support and four hooks that numbers go through (`_logpdf`, `_cdf`, and where they are better than the defaults
+`_sf`, `_quantile`, `_isf`, …); shapes, missing values, tails outside the support and errors are settled here,
+once.
 
-A hook gets outcomes or levels of shape batch + (m,) inside the support, so parameters of batch shape enter as ``p[..., None]``.
-Where a hook is missing, quantiles are found by a safeguarded root search in the nearer tail and expectations by quadrature
-over the quantile function, both to about eleven digits.
+A hook gets outcomes or levels of shape batch + (m,) inside the support, so parameters of batch shape enter as
+``p[..., None]``. Where a hook is missing, quantiles are found by a safeguarded root search in the nearer tail
+and expectations by quadrature over the quantile function, both to about eleven digits.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ __all__ = ["Law", "batch_of", "floats", "generator", "level_array"]
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-_OUTSIDE = {"_pdf": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}  # below, above the support
+_OUTSIDE = {
+    "_pdf": (0.0, 0.0),
+    "_logpdf": (-np.inf, -np.inf),
+    "_cdf": (0.0, 1.0),
+    "_sf": (1.0, 0.0),
+}  # below, above the support
 
 
 def floats(given: Any, what: str) -> Array:
@@ -74,9 +80,13 @@ def batch_of(**parameters: Any) -> tuple[Array, ...]:
         values = [np.array(v) for v in np.broadcast_arrays(*values)]
     except ValueError:
         shapes = ", ".join(f"{name} {v.shape}" for name, v in zip(parameters, values, strict=True))
-        raise OptionError(f"The parameters of a law differ in length: {shapes}; give numbers or one value per row.") from None
+        raise OptionError(
+            f"The parameters of a law differ in length: {shapes}; give numbers or one value per row."
+        ) from None
     if values[0].ndim > 1:
-        raise OptionError(f"The parameters of a law are numbers or one value per row; got shape {values[0].shape}.")
+        raise OptionError(
+            f"The parameters of a law are numbers or one value per row; got shape {values[0].shape}."
+        )
     return tuple(values)
 
 
@@ -97,7 +107,9 @@ def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
         child: np.random.Generator = seed.spawn(1)[0]
         return child
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0):
-        raise OptionError(f"seed={seed!r}: give a whole number of at least 0, a numpy Generator, or None for a drawn seed.")
+        raise OptionError(
+            f"seed={seed!r}: give a whole number of at least 0, a numpy Generator, or None for a drawn seed."
+        )
     return np.random.default_rng(None if seed is None else int(seed))
 
 
@@ -120,8 +132,9 @@ def level_array(given: Any, what: str = "Quantile levels τ") -> Array:
 class Law(ABC):
     """The law of a scalar outcome, one per row: density, distribution function, quantiles, moments, draws, functionals.
 
-    Shapes: y scalar or (n,) is matched row by row → (n,); y of shape (1 or n, m) is a grid → (n, m); a law of batch shape ()
-    takes any y.  Quantile levels are outer: (n,) + τ.shape.  A missing outcome or a row whose parameters are missing gives NaN.
+    Shapes: y scalar or (n,) is matched row by row → (n,); y of shape (1 or n, m) is a grid → (n, m); a law of
+    batch shape () takes any y.  Quantile levels are outer: (n,) + τ.shape.  A missing outcome or a row whose
+    parameters are missing gives NaN.
 
     Examples
     --------
@@ -143,7 +156,7 @@ class Law(ABC):
     outcome: str | None = None  # the outcome as the formula writes it, "log(wage)", where known
     discrete: bool = False  # whether pdf is mass: then quantiles are left inverses and draws repeat
 
-    # ---- what a law says -------------------------------------------------------------------------------------------
+    # ---- what a law says -----------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -188,7 +201,7 @@ class Law(ABC):
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         return self._quantile(np.maximum(rng.random((*self.batch_shape, m)), 2.0**-54))
 
-    # ---- shapes, written once --------------------------------------------------------------------------------------
+    # ---- shapes, written once ------------------------------------------------------------------------------
 
     def _slope(self, y: Array) -> Array | None:
         return None if self.discrete else self._logpdf(y)
@@ -225,7 +238,10 @@ class Law(ABC):
                 raise OptionError(f"A grid of outcomes needs 1 or {n} rows; got {y.shape}.")
             return np.broadcast_to(y, (n, y.shape[1])), (n, y.shape[1])
         if y.shape not in ((), (n,)):
-            raise OptionError(f"Outcomes of shape {y.shape} do not match {n} rows; give a scalar, ({n},) or (1, m) for a grid.")
+            raise OptionError(
+                f"Outcomes of shape {y.shape} do not match {n} rows; give a scalar, ({n},) or (1, m) for "
+                f"a grid."
+            )
         return np.broadcast_to(y, (n,))[:, None], (n,)
 
     def _at(self, y: Any, hook: str) -> Array:
@@ -237,7 +253,7 @@ class Law(ABC):
     def _by_row(self, value: Any) -> Array:
         return np.where(np.isnan(self.support()[0]), np.nan, np.broadcast_to(value, self.batch_shape))[()]
 
-    # ---- what users call -------------------------------------------------------------------------------------------
+    # ---- what users call -----------------------------------------------------------------------------------
 
     def pdf(self, y: Any) -> Array:
         """Density at y (mass of a discrete law), per unit of the outcome."""
@@ -310,7 +326,9 @@ class Law(ABC):
         half = (1 - level_array(level, "Levels of an interval")) / 2
         return np.stack([self.quantile(half), self.isf(half)], axis=-1)
 
-    def sample(self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False) -> Any:
+    def sample(
+        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
+    ) -> Any:
         """m draws for every row, batch + (m,); the same seed gives the same draws.
 
         Parameters

@@ -121,7 +121,9 @@ class Affine(Map):
         for name in ("loc", "scale"):
             value = floats(getattr(self, name), f"{name} of an affine map")
             if value.ndim or not np.isfinite(value) or (name == "scale" and value == 0):
-                raise OptionError(f"{name}={getattr(self, name)!r}: give finite numbers, and a scale other than 0.")
+                raise OptionError(
+                    f"{name}={getattr(self, name)!r}: give finite numbers, and a scale other than 0."
+                )
             object.__setattr__(self, name, float(value))
 
     def forward(self, x: Array) -> tuple[Array, Array]:
@@ -199,7 +201,9 @@ class LogitMap(Map):
         """a + (b − a)/(1 + exp(−y)), and the log slope of the log-odds there."""
         width = self.high - self.low
         tail = np.exp(-np.abs(y))  # from the nearer end, so that neither end is rounded away
-        inside = np.where(np.asarray(y) < 0, self.low + width * tail / (1 + tail), self.high - width * tail / (1 + tail))
+        inside = np.where(
+            np.asarray(y) < 0, self.low + width * tail / (1 + tail), self.high - width * tail / (1 + tail)
+        )
         return inside, np.abs(y) + 2 * np.log1p(tail) - np.log(width)
 
 
@@ -230,7 +234,9 @@ class Standardize(Map):
     def __post_init__(self) -> None:
         mean, std = floats(self.mean, "mean of a map"), floats(self.std, "std of a map")
         if mean.ndim or std.ndim or not (np.isfinite(mean) and 0 < std < np.inf):
-            raise OptionError(f"mean={self.mean!r}, std={self.std!r}: Standardize needs finite numbers, std positive.")
+            raise OptionError(
+                f"mean={self.mean!r}, std={self.std!r}: Standardize needs finite numbers, std positive."
+            )
         object.__setattr__(self, "mean", float(mean))
         object.__setattr__(self, "std", float(std))
 
@@ -276,8 +282,8 @@ class GAndKMap(Map):
 
     References
     ----------
-    Rayner, MacGillivray (2002), Numerical maximum likelihood estimation for the g-and-k and generalized g-and-h distributions,
-    Statistics and Computing 12, doi:10.1023/A:1013120305780.
+    Rayner, MacGillivray (2002), Numerical maximum likelihood estimation for the g-and-k and generalized
+    g-and-h distributions, Statistics and Computing 12, doi:10.1023/A:1013120305780.
 
     Examples
     --------
@@ -301,7 +307,9 @@ class GAndKMap(Map):
         tanh, power = np.tanh(self.g * z / 2), np.log1p(z**2) * self.k
         bend = 0.4 * self.g * (1 - tanh**2) * z  # z times the derivative of 0.8·tanh(g·z/2)
         slope = bend + (1 + 0.8 * tanh) * (1 + (2 * self.k + 1) * z**2) / (1 + z**2)
-        return self.loc + self.scale * (1 + 0.8 * tanh) * z * np.exp(power), np.log(self.scale * slope) + power
+        return self.loc + self.scale * (1 + 0.8 * tanh) * z * np.exp(power), np.log(
+            self.scale * slope
+        ) + power
 
     def inverse(self, y: Array) -> tuple[Array, Array]:
         """z by Newton's steps in a bracket, to the last digits, and the log slope there."""

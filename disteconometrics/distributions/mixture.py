@@ -84,7 +84,10 @@ class Mixture(_Blend):
         if not laws or not all(isinstance(law, Law) for law in laws):
             raise OptionError("A mixture needs at least one law; wrap scipy's with de.law(...).")
         if len({law.discrete for law in laws}) > 1:
-            raise OptionError("A mixture is of continuous laws or of discrete ones: masses and densities have no common unit.")
+            raise OptionError(
+                "A mixture is of continuous laws or of discrete ones: masses and densities have no "
+                "common unit."
+            )
         sizes = {law.batch_shape for law in laws} - {()}
         if len(sizes) > 1:
             raise OptionError(f"The laws of a mixture have different numbers of rows: {sorted(sizes)}.")
@@ -123,7 +126,9 @@ class Mixture(_Blend):
         return np.asarray(np.logaddexp.reduce(np.stack(np.broadcast_arrays(*parts)), axis=0))
 
     def _expect(self, function: Callable[[Array], Array]) -> Array:
-        return np.asarray(sum(self._weight(k)[..., 0] * law._expect(function) for k, law in enumerate(self.laws)))
+        return np.asarray(
+            sum(self._weight(k)[..., 0] * law._expect(function) for k, law in enumerate(self.laws))
+        )
 
     def _var(self) -> Array:
         mean, weights = self._mean(), [self._weight(k)[..., 0] for k in range(len(self.laws))]
@@ -134,12 +139,17 @@ class Mixture(_Blend):
         return np.asarray(sum(self._weight(k)[..., 0] * law._mean() for k, law in enumerate(self.laws)))
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
-        which = (rng.random((*self._batch, m))[..., None] >= np.cumsum(np.asarray(self.weights), axis=-1)[..., None, :-1]).sum(
-            axis=-1
-        )
+        which = (
+            rng.random((*self._batch, m))[..., None]
+            >= np.cumsum(np.asarray(self.weights), axis=-1)[..., None, :-1]
+        ).sum(axis=-1)
         draws = np.zeros((*self._batch, m))
         for k, law in enumerate(self.laws):
-            drawn = law._draw(rng, m) if law.batch_shape == self._batch else law._draw(rng, draws.size).reshape(draws.shape)
+            drawn = (
+                law._draw(rng, m)
+                if law.batch_shape == self._batch
+                else law._draw(rng, draws.size).reshape(draws.shape)
+            )
             draws = np.where(which == k, drawn, draws)
         return draws
 
@@ -194,12 +204,17 @@ class Average(_Blend):
 
     def _blend(self, hook: str, y: Array) -> Array:
         w, n = np.asarray(self.weights), self.law.batch_shape
-        parts = [w @ self.law._extended(hook, np.broadcast_to(part, (*n, len(part)))) for part in self._chunks(y)]
+        parts = [
+            w @ self.law._extended(hook, np.broadcast_to(part, (*n, len(part)))) for part in self._chunks(y)
+        ]
         return np.concatenate(parts)
 
     def _log_blend(self, y: Array) -> Array:
         w, n = np.log(np.asarray(self.weights))[:, None], self.law.batch_shape
-        parts = [w + self.law._extended("_logpdf", np.broadcast_to(part, (*n, len(part)))) for part in self._chunks(y)]
+        parts = [
+            w + self.law._extended("_logpdf", np.broadcast_to(part, (*n, len(part))))
+            for part in self._chunks(y)
+        ]
         return np.concatenate([np.logaddexp.reduce(part, axis=0) for part in parts])
 
     def _expect(self, function: Callable[[Array], Array]) -> Array:

@@ -53,7 +53,8 @@ def invert(
 
     Parameters
     ----------
-    cdf, sf, logpdf : functions of outcomes of τ's shape; logpdf returns None for a discrete law, which is bisected only.
+    cdf, sf, logpdf : functions of outcomes of τ's shape; logpdf returns None for a discrete law, which is
+        bisected only.
     tau : (…, m) float64 in (0, 1).
     low, high : (…, 1) float64, ends of the support; may be infinite.
     upper : bool, whether levels count from above.
@@ -100,7 +101,8 @@ def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Arra
 
     Parameters
     ----------
-    step : y, whether Newton's step is wanted → the gap and the step to take off y, NaN where there is none; arrays as y.
+    step : y, whether Newton's step is wanted → the gap and the step to take off y, NaN where there is none;
+        arrays as y.
     lo, hi, y : float64 arrays of one shape, the bracket and a start inside.
 
     Examples
@@ -194,7 +196,9 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
         if again.sum() > most or depth == DEPTH - 1:  # rounding of the quantiles, or too many kinks
             if np.nanmax(off.sum(axis=-1) / scale, initial=0.0) > SETTLED:
                 warn_user(
-                    ConvergenceWarning("An expectation of a law did not settle to eight digits.", hint="check it with draws")
+                    ConvergenceWarning(
+                        "An expectation of a law did not settle to eight digits.", hint="check it with draws"
+                    )
                 )
             again[:] = False
         total = total + (left + right)[..., ~again].sum(axis=-1)

@@ -22,7 +22,8 @@ Draw = Callable[[np.random.Generator, int], Array]
 
 def _no_density() -> OptionError:
     return OptionError(
-        "A law made by transport has draws, a distribution function and quantiles, but no density; de.FlowDensity(…) gives one."
+        "A law made by transport has draws, a distribution function and quantiles, but no density; "
+        "de.FlowDensity(…) gives one."
     )
 
 
@@ -129,7 +130,9 @@ class PushedRows(Law):
     def _quantile(self, tau: Array) -> Array:
         at = np.clip(np.searchsorted(self.levels, tau, side="right") - 1, 0, len(self.levels) - 2)
         below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
-        return np.asarray(below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at]))
+        return np.asarray(
+            below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at])
+        )
 
     def _isf(self, tau: Array) -> Array:
         return self._quantile(1 - tau)

@@ -22,7 +22,8 @@ def undo(outcome: str) -> tuple[str, list[Map]]:
     Raises
     ------
     OptionError
-        If the transform is not a chain of log, exp, their base-2, base-10 and 1p forms, and + − * / with numbers.
+        If the transform is not a chain of log, exp, their base-2, base-10 and 1p forms, and + − * / with
+        numbers.
 
     Examples
     --------
@@ -36,7 +37,9 @@ def undo(outcome: str) -> tuple[str, list[Map]]:
             node, steps = _peel(node)
             maps += steps
     except (SyntaxError, ValueError, OptionError):
-        raise OptionError(f"No change of scale is known for the outcome {outcome!r}; give maps, e.g. law.on(de.Exp()).") from None
+        raise OptionError(
+            f"No change of scale is known for the outcome {outcome!r}; give maps, e.g. law.on(de.Exp())."
+        ) from None
     return node.id, maps
 
 
@@ -50,7 +53,9 @@ def _number(node: ast.expr) -> float:
 def _peel(node: ast.expr) -> tuple[ast.expr, list[Map]]:
     """Take off the outermost step: what is inside, and the maps that undo the step."""
     if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
-        return node.args[0], _undo_call(node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id)  # type: ignore[attr-defined]
+        return node.args[0], _undo_call(
+            node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+        )  # type: ignore[attr-defined]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return node.operand, [Affine(0, -1)]
     if isinstance(node, ast.BinOp):
@@ -74,7 +79,9 @@ def _undo_call(name: str) -> list[Map]:
 
 
 def _undo_arithmetic(node: ast.BinOp) -> tuple[ast.expr, list[Map]]:
-    left_is_number = isinstance(node.left, (ast.Constant, ast.UnaryOp)) and not isinstance(node.right, ast.Constant)
+    left_is_number = isinstance(node.left, (ast.Constant, ast.UnaryOp)) and not isinstance(
+        node.right, ast.Constant
+    )
     inner, number = (node.right, _number(node.left)) if left_is_number else (node.left, _number(node.right))
     kind = type(node.op)
     if kind in _SIGN:
@@ -100,7 +107,10 @@ def rescale(law: Law, scale: str | Map | Sequence[Map]) -> Law:
         if scale == law.outcome:
             return law
         if law.outcome is None:
-            raise OptionError(f"on({scale!r}): the law does not know how its outcome was made; give maps, e.g. law.on(de.Exp()).")
+            raise OptionError(
+                f"on({scale!r}): the law does not know how its outcome was made; give maps, e.g. "
+                f"law.on(de.Exp())."
+            )
         column, maps = undo(law.outcome)
         if column != scale:
             raise OptionError(f"on({scale!r}): the outcome is {law.outcome!r}, so the scale is {column!r}.")

@@ -49,7 +49,11 @@ class Scipy(Law):
         if dist is None or not hasattr(self.frozen, "ppf") or not hasattr(self.frozen, "support"):
             raise OptionError("Give a frozen univariate law of scipy.stats, such as scipy.stats.norm(0, 1).")
         args, keywords = self.frozen.args, self.frozen.kwds
-        parameters = batch_of(**{f"parameter {i}": a for i, a in enumerate(args)}, **keywords) if args or keywords else ()
+        parameters = (
+            batch_of(**{f"parameter {i}": a for i, a in enumerate(args)}, **keywords)
+            if args or keywords
+            else ()
+        )
         batch = parameters[0].shape if parameters else ()
         column = [p[..., None] for p in parameters]
         law = dist(*column[: len(args)], **dict(zip(keywords, column[len(args) :], strict=True)))
@@ -70,7 +74,10 @@ class Scipy(Law):
 
     def support(self) -> tuple[Array, Array]:
         """As scipy gives it."""
-        low, high = (np.broadcast_to(np.asarray(e, dtype=np.float64), (*self._batch, 1))[..., 0] for e in self._law.support())
+        low, high = (
+            np.broadcast_to(np.asarray(e, dtype=np.float64), (*self._batch, 1))[..., 0]
+            for e in self._law.support()
+        )
         return low, high
 
     def _logpdf(self, y: Array) -> Array:
@@ -107,7 +114,9 @@ class Scipy(Law):
             raise WithheldError("This discrete law spreads over too many values to sum over; use draws.")
         points = np.broadcast_to(np.arange(low, high + 1), (*self._batch, round(high - low) + 1))
         mass = self._pdf(points)
-        return np.asarray(np.where(mass > 0, function(points) * mass, 0.0).sum(axis=-1) + 0 * self.support()[0])
+        return np.asarray(
+            np.where(mass > 0, function(points) * mass, 0.0).sum(axis=-1) + 0 * self.support()[0]
+        )
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         if np.isnan(self.support()[0]).any():  # scipy refuses

@@ -1,7 +1,7 @@
 """How well laws forecast outcomes: scoring rules, probability transforms, calibration, coverage.
 
-Scores are per row, (n,): the log score is a log density (higher is better), the others are losses (lower is better).  Laws have
-one row per outcome, or batch shape () for all of them.
+Scores are per row, (n,): the log score is a log density (higher is better), the others are losses (lower is
+better).  Laws have one row per outcome, or batch shape () for all of them.
 """
 
 from __future__ import annotations
@@ -72,13 +72,15 @@ def log_score(law: Law, y: Any) -> Array:
     return law.logpdf(_outcomes(law, y))
 
 
-# ---- continuous ranked probability score -----------------------------------------------------------------------------------
+# ---- continuous ranked probability score -------------------------------------------------------------------
 
 
 def _normal_distance(mean: Array, std: Array) -> Array:
     """E|X| of normals."""
     z = mean / std
-    return np.asarray(2 * std * np.exp(-0.5 * z**2 - LOG_ROOT_2PI) + mean * (special.ndtr(z) - special.ndtr(-z)))
+    return np.asarray(
+        2 * std * np.exp(-0.5 * z**2 - LOG_ROOT_2PI) + mean * (special.ndtr(z) - special.ndtr(-z))
+    )
 
 
 def _crps_normal(law: Normal, y: Array) -> Array:
@@ -100,17 +102,31 @@ def _crps_normals(loc: Array, scale: Array, weights: Array, y: Array) -> Array:
         part = slice(i, i + step)
         gap = loc[..., part, None] - loc[..., None, :]
         both = np.hypot(scale[..., part, None], scale[..., None, :])
-        spread += (weights[..., part, None] * weights[..., None, :] * _normal_distance(gap, both)).sum(axis=(-2, -1))
+        spread += (weights[..., part, None] * weights[..., None, :] * _normal_distance(gap, both)).sum(
+            axis=(-2, -1)
+        )
     return np.asarray(near - spread / 2)
 
 
 def _normal_parts(law: Law) -> tuple[Array, Array, Array] | None:
     """Means, standard deviations and weights (…, K) of a mixture of normals that is small enough."""
-    if isinstance(law, Average) and isinstance(law.law, Normal) and len(np.asarray(law.weights)) ** 2 <= MOST_PAIRS:
+    if (
+        isinstance(law, Average)
+        and isinstance(law.law, Normal)
+        and len(np.asarray(law.weights)) ** 2 <= MOST_PAIRS
+    ):
         return np.asarray(law.law.loc), np.asarray(law.law.scale), np.asarray(law.weights)
-    if isinstance(law, Mixture) and len(law.laws) <= MOST_PARTS and all(isinstance(part, Normal) for part in law.laws):
+    if (
+        isinstance(law, Mixture)
+        and len(law.laws) <= MOST_PARTS
+        and all(isinstance(part, Normal) for part in law.laws)
+    ):
         shape = law.batch_shape
-        pairs = [(np.broadcast_to(p.loc, shape), np.broadcast_to(p.scale, shape)) for p in law.laws if isinstance(p, Normal)]
+        pairs = [
+            (np.broadcast_to(p.loc, shape), np.broadcast_to(p.scale, shape))
+            for p in law.laws
+            if isinstance(p, Normal)
+        ]
         loc, scale = (np.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
         return loc, scale, np.broadcast_to(np.asarray(law.weights), loc.shape)
     return None
@@ -176,7 +192,9 @@ def _crps_integral(law: Law, y: Array) -> Array:
     def piece(hook: Callable[[Array], Array], mass: Array, sign: float) -> Array:
         def at(u: Array, upper: bool) -> Array:
             share = (1 - u) if upper else u
-            beyond = sign * (y[:, None] - quantiles(hook, mass[:, None] * share))  # negative by rounding alone
+            beyond = sign * (
+                y[:, None] - quantiles(hook, mass[:, None] * share)
+            )  # negative by rounding alone
             return 2 * mass[:, None] ** 2 * share * np.maximum(beyond, 0.0)
 
         return level_integral(at, y.shape)
@@ -188,8 +206,8 @@ def _crps_integral(law: Law, y: Array) -> Array:
 def crps(law: Law, y: Any) -> Array:
     """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,), in the outcome's unit; lower is better.
 
-    Exact for normal, logistic and empirical laws, mixtures of normals, discrete laws and straight quantile functions, to about
-    ten digits for others.
+    Exact for normal, logistic and empirical laws, mixtures of normals, discrete laws and straight quantile
+    functions, to about ten digits for others.
 
     Parameters
     ----------
@@ -205,8 +223,8 @@ def crps(law: Law, y: Any) -> Array:
     ----------
     Gneiting, Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA 102,
     doi:10.1198/016214506000001437.
-    Grimit, Gneiting, Berrocal, Johnson (2006), The continuous ranked probability score for circular variables,
-    Quarterly J. Royal Meteorological Society 132, doi:10.1256/qj.05.235 (mixtures of normals).
+    Grimit, Gneiting, Berrocal, Johnson (2006), The continuous ranked probability score for circular
+    variables, Quarterly J. Royal Meteorological Society 132, doi:10.1256/qj.05.235 (mixtures of normals).
 
     Examples
     --------
@@ -234,7 +252,7 @@ def crps(law: Law, y: Any) -> Array:
     return np.where(np.isnan(y), np.nan, out)
 
 
-# ---- quantiles, transforms, calibration ------------------------------------------------------------------------------------
+# ---- quantiles, transforms, calibration --------------------------------------------------------------------
 
 
 def pinball(law: Law, y: Any, tau: Any) -> Array:
@@ -303,7 +321,8 @@ def pit(law: Law, y: Any, *, seed: int | np.random.Generator | None = 0) -> Arra
 class Uniformity:
     """Distances of n transforms from the uniform law: Kolmogorov-Smirnov, Cramér-von Mises, and the former's p-value.
 
-    The p-value is missing unless outcomes were held out: where the law was fitted on them, its table does not apply.
+    The p-value is missing unless outcomes were held out: where the law was fitted on them, its table does not
+    apply.
 
     Examples
     --------
@@ -326,7 +345,8 @@ def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
     Parameters
     ----------
     u : (n,) float64 array in [0, 1]; missing ones are left out.
-    held_out : bool, whether the outcomes were not used to fit the law, which makes the p-value (asymptotic) valid.
+    held_out : bool, whether the outcomes were not used to fit the law, which makes the p-value (asymptotic)
+        valid.
 
     Returns
     -------
@@ -380,7 +400,11 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
     used = ~np.isnan(y)
     below = (y[:, None] <= np.broadcast_to(q, (len(y), len(tau))))[used]
     n = int(used.sum())
-    table = {"share": below.mean(axis=0), "std_error": np.sqrt(tau * (1 - tau) / n), "n": np.full(len(tau), n)}
+    table = {
+        "share": below.mean(axis=0),
+        "std_error": np.sqrt(tau * (1 - tau) / n),
+        "n": np.full(len(tau), n),
+    }
     return pd.DataFrame(table, index=pd.Index(tau, name="level"))
 
 

@@ -1,12 +1,14 @@
 """Laws given by a monotone cubic spline with linear tails: F(y) = Λ(h((y − location)/scale)), one per row.
 
-Between knots h is a cubic, outside it is a line, so cdf, density and sampling are table look-ups, quantiles a bracketed Newton
-iteration on one cubic, and moments Gauss-Legendre sums over the intervals plus closed forms in the tails.
+Between knots h is a cubic, outside it is a line, so cdf, density and sampling are table look-ups, quantiles a
+bracketed Newton iteration on one cubic, and moments Gauss-Legendre sums over the intervals plus closed forms
+in the tails.
 
 References
 ----------
 Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows, NeurIPS 32, arXiv:1906.04032.
-Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45, doi:10.1111/sjos.12291.
+Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45,
+doi:10.1111/sjos.12291.
 """
 
 from __future__ import annotations
@@ -26,7 +28,17 @@ from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 
-__all__ = ["Pieces", "SplineLaw", "chunks", "invert", "moments", "panels", "pieces", "tail_moments", "transform"]
+__all__ = [
+    "Pieces",
+    "SplineLaw",
+    "chunks",
+    "invert",
+    "moments",
+    "panels",
+    "pieces",
+    "tail_moments",
+    "transform",
+]
 
 Array = NDArray[np.float64]
 
@@ -102,11 +114,19 @@ def invert(p: Pieces, z: Array) -> Array:
     for j in range(1, len(k) - 1):
         where += inside >= H[:, j : j + 1]
     rest, rise = inside - _at(H, where), _at(np.diff(H, axis=1), where)
-    u = _root([_at(s, where).ravel() for s in p.slopes], rest.ravel(), rise.ravel(), np.diff(k)[where].ravel(), k[-1] - k[0])
+    u = _root(
+        [_at(s, where).ravel() for s in p.slopes],
+        rest.ravel(),
+        rise.ravel(),
+        np.diff(k)[where].ravel(),
+        k[-1] - k[0],
+    )
     u = u.reshape(z.shape)
     with np.errstate(invalid="ignore"):
         below, above = z - H[:, :1], z - H[:, -1:]
-        tail = np.where(below < 0, below / p.ends[0][:, None], np.where(above > 0, above / p.ends[1][:, None], 0.0))
+        tail = np.where(
+            below < 0, below / p.ends[0][:, None], np.where(above > 0, above / p.ends[1][:, None], 0.0)
+        )
     return np.asarray(k[where] + u + tail)
 
 
@@ -161,17 +181,24 @@ def moments(p: Pieces, base: str) -> tuple[Array, Array]:
     return first + middle, second - first**2
 
 
-def _exponential_tail(height: Array, end: Array, edge: Array, lift: Array, base: str, power: int, side: float) -> Array:
+def _exponential_tail(
+    height: Array, end: Array, edge: Array, lift: Array, base: str, power: int, side: float
+) -> Array:
     """∫ exp(power·u) dΛ(z) over the lower (side −1) or upper tail, where u = edge + lift·(z − height)/end."""
     b = power * lift / end
     at = np.exp(power * edge - b * height)
     if base == "normal":
         return np.asarray(at * np.exp(0.5 * b * b) * special.ndtr(side * (b - height)))
-    b, P = side * b, special.expit(-side * height)  # mirrored: ∫ ((1 − q)/q)^b dq over q < P, an incomplete beta integral
+    b, P = (
+        side * b,
+        special.expit(-side * height),
+    )  # mirrored: ∫ ((1 − q)/q)^b dq over q < P, an incomplete beta integral
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         inside = np.where(np.abs(b) < 0.9, b, 0.0)
         beta = special.beta(1 + inside, 1 - inside) * special.betainc(1 - inside, 1 + inside, P)
-        near = np.where((b >= 0.9) & (b < 1), b, 0.0)  # where the integrand is steepest: q^−b apart, the rest is smooth
+        near = np.where(
+            (b >= 0.9) & (b < 1), b, 0.0
+        )  # where the integrand is steepest: q^−b apart, the rest is smooth
         s = (NODES + 1) / 2
         q = P[:, None] * s ** (1 / (1 - near[:, None]))
         steep = P ** (1 - near) / (1 - near) * ((1 - q) ** near[:, None] @ (WEIGHTS / 2))
@@ -182,7 +209,9 @@ def _exponential_tail(height: Array, end: Array, edge: Array, lift: Array, base:
         return np.asarray(np.where(b < 1, at * value, np.inf))
 
 
-def supported_moments(p: Pieces, base: str, location: Array, scale: float, support: Support) -> tuple[Array, Array]:
+def supported_moments(
+    p: Pieces, base: str, location: Array, scale: float, support: Support
+) -> tuple[Array, Array]:
     """Mean and variance (n,) of outcomes on a half-line or an interval."""
     k = p.knots
     points, weights = panels(k)
@@ -209,7 +238,13 @@ def supported_moments(p: Pieces, base: str, location: Array, scale: float, suppo
         inner = (mass * np.exp(power * sign * u)).sum(axis=1)
         ends = [
             _exponential_tail(
-                p.heights[:, i], p.ends[j], sign * edges[j], np.full(len(location), sign * scale), base, power, side
+                p.heights[:, i],
+                p.ends[j],
+                sign * edges[j],
+                np.full(len(location), sign * scale),
+                base,
+                power,
+                side,
             )
             for i, j, side in ((0, 0, -1.0), (-1, 1, 1.0))
         ]
@@ -272,7 +307,7 @@ class SplineLaw(Law):
         take = {name: getattr(self, name)[rows] for name in ("intercept", "slopes", "location")}
         return replace(self, **take, single=False).named(self.outcome)
 
-    # ---- hooks, of outcomes and levels of shape batch + (m,) ------------------------------------------------------------
+    # ---- hooks, of outcomes and levels of shape batch + (m,) -----------------------------------------------
 
     def _pieces(self, rows: slice) -> Pieces:
         return pieces(self.basis, self.intercept[rows], self.slopes[rows])
@@ -290,7 +325,9 @@ class SplineLaw(Law):
 
     def _logpdf(self, y: Array) -> Array:
         law, shift = BASES[self.base], float(np.log(self.scale))
-        return self._evaluate(y, lambda y, z, slope: law.logpdf(z) + np.log(slope) - shift + self.domain.log_slope(y))
+        return self._evaluate(
+            y, lambda y, z, slope: law.logpdf(z) + np.log(slope) - shift + self.domain.log_slope(y)
+        )
 
     def _cdf(self, y: Array) -> Array:
         return self._evaluate(y, lambda y, z, slope: BASES[self.base].cdf(z))
@@ -313,11 +350,13 @@ class SplineLaw(Law):
         return self.domain.from_line(out).reshape(given.shape)
 
     def _pushed(self, maps: Sequence[Map]) -> Law:
-        if self.domain.kind == "line" and isinstance(maps, Sequence) and list(maps) == [Exp()]:  # its moments are known
+        if (
+            self.domain.kind == "line" and isinstance(maps, Sequence) and list(maps) == [Exp()]
+        ):  # its moments are known
             return replace(self, domain=Support(low=0.0))
         return super()._pushed(maps)
 
-    # ---- moments -------------------------------------------------------------------------------------------------------
+    # ---- moments -------------------------------------------------------------------------------------------
 
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
@@ -329,7 +368,9 @@ class SplineLaw(Law):
                 m, v = moments(p, self.base)
                 mean[rows], var[rows] = self.location[rows] + self.scale * m, self.scale**2 * v
             else:
-                mean[rows], var[rows] = supported_moments(p, self.base, self.location[rows], self.scale, self.domain)
+                mean[rows], var[rows] = supported_moments(
+                    p, self.base, self.location[rows], self.scale, self.domain
+                )
         return mean.reshape(self.batch_shape), var.reshape(self.batch_shape)
 
     def _mean(self) -> Array:

@@ -38,7 +38,12 @@ class Support:
     def kind(self) -> str:
         """line, above, below or between."""
         bounds = np.isfinite(self.low), np.isfinite(self.high)
-        return {(False, False): "line", (True, False): "above", (False, True): "below", (True, True): "between"}[bounds]
+        return {
+            (False, False): "line",
+            (True, False): "above",
+            (False, True): "below",
+            (True, True): "between",
+        }[bounds]
 
     def to_line(self, y: Array) -> Array:
         """The image u of y; ±inf at and beyond the bounds."""
@@ -71,7 +76,9 @@ class Support:
                 return np.asarray(np.where(y < self.high, -np.log(self.high - y), -np.inf))
             if self.kind == "between":
                 value = np.log(self.high - self.low) - np.log(y - self.low) - np.log(self.high - y)
-                return np.asarray(np.where((y > self.low) & (y < self.high), value, np.where(np.isnan(y), np.nan, -np.inf)))
+                return np.asarray(
+                    np.where((y > self.low) & (y < self.high), value, np.where(np.isnan(y), np.nan, -np.inf))
+                )
         return np.zeros(np.shape(y))
 
     def __str__(self) -> str:
@@ -100,9 +107,14 @@ def support_of(given: Any) -> Support:
         return Support(0.0, np.inf)
     if isinstance(given, (tuple, list)) and len(given) == 2:
         ends = [None if e is None else e for e in given]
-        if all(e is None or (isinstance(e, Real) and not isinstance(e, bool) and not np.isnan(float(e))) for e in ends):
+        if all(
+            e is None or (isinstance(e, Real) and not isinstance(e, bool) and not np.isnan(float(e)))
+            for e in ends
+        ):
             low = -np.inf if ends[0] is None else float(ends[0])
             high = np.inf if ends[1] is None else float(ends[1])
             if low < high:
                 return Support(low, high)
-    raise OptionError(f"support={given!r}: give None, 'positive', or a pair (a, b) with a < b, such as (0, 1) or (0, None).")
+    raise OptionError(
+        f"support={given!r}: give None, 'positive', or a pair (a, b) with a < b, such as (0, 1) or (0, None)."
+    )

@@ -21,7 +21,11 @@ Array = NDArray[np.float64]
 ROUNDING = 2e-15  # relative; points of a discrete law closer than that are one
 TIE = 1e-13  # relative difference of levels that counts as one level
 
-_BASES: dict[str, type[Normal | Logistic | Uniform]] = {"normal": Normal, "logistic": Logistic, "uniform": Uniform}
+_BASES: dict[str, type[Normal | Logistic | Uniform]] = {
+    "normal": Normal,
+    "logistic": Logistic,
+    "uniform": Uniform,
+}
 
 
 @final
@@ -112,7 +116,9 @@ class Transformed(Law):
         x, slope = self._inverse(y)
         out = self.base._extended("_logpdf", x)
         low, high = self._ends()
-        rounded = (out == np.inf) & (y != low) & (y != high)  # x was rounded to a pole at the end of the base's support
+        rounded = (
+            (out == np.inf) & (y != low) & (y != high)
+        )  # x was rounded to a pole at the end of the base's support
         return np.where(rounded | (out == -np.inf), -np.inf, out - slope)
 
     def _pdf(self, y: Array) -> Array:
@@ -120,14 +126,20 @@ class Transformed(Law):
             return np.asarray(np.exp(self._logpdf(y)))
         x, slope = self._inverse(y)
         slack = self._slack(x, y, slope)
-        below, above = ([self.base._extended(hook, x + side * slack) for side in (-1, 1)] for hook in ("_cdf", "_sf"))
+        below, above = (
+            [self.base._extended(hook, x + side * slack) for side in (-1, 1)] for hook in ("_cdf", "_sf")
+        )
         return np.where(below[1] < above[0], below[1] - below[0], above[0] - above[1])
 
     def _tail(self, y: Array, hooks: tuple[str, str]) -> Array:
         """P(T(Y) ≤ y) or its complement: the base's own where the maps increase, the other tail's where they decrease."""
         x, slope = self._inverse(y)
         slack = self._slack(x, y, slope)
-        return self.base._extended(hooks[0], x + slack) if self.increasing else self.base._extended(hooks[1], x - slack)
+        return (
+            self.base._extended(hooks[0], x + slack)
+            if self.increasing
+            else self.base._extended(hooks[1], x - slack)
+        )
 
     def _cdf(self, y: Array) -> Array:
         return self._tail(y, ("_cdf", "_sf"))
@@ -139,7 +151,9 @@ class Transformed(Law):
         if self.increasing:
             return self._forward(getattr(self.base, hook)(tau))
         # where a level is the mass of some points exactly, the other tail's inverse stops one point early
-        return self._forward(getattr(self.base, other)(np.minimum(tau * (1 + tie * TIE), 1.0) if self.discrete else tau))
+        return self._forward(
+            getattr(self.base, other)(np.minimum(tau * (1 + tie * TIE), 1.0) if self.discrete else tau)
+        )
 
     def _quantile(self, tau: Array) -> Array:
         return self._from_levels_of(tau, "_quantile", "_isf", -1)
@@ -159,8 +173,8 @@ def law(base: Any, maps: Map | Sequence[Map] = ()) -> Law:
 
     Parameters
     ----------
-    base : {"normal", "logistic", "uniform"} (standard ones), a law, or a frozen law of ``scipy.stats`` whose parameters are
-        numbers or one value per row.
+    base : {"normal", "logistic", "uniform"} (standard ones), a law, or a frozen law of ``scipy.stats`` whose
+        parameters are numbers or one value per row.
     maps : map, or sequence of maps of which the first is applied first.
 
     Returns
@@ -190,7 +204,8 @@ def law(base: Any, maps: Map | Sequence[Map] = ()) -> Law:
         made = Scipy(base)
     else:
         raise OptionError(
-            f"base={str(base)[:60]!r} is no law: use {', '.join(map(repr, _BASES))}, a law of this package or a frozen one of "
+            f"base={str(base)[:60]!r} is no law: use {', '.join(map(repr, _BASES))}, a law of this "
+            f"package or a frozen one of "
             "scipy.stats, such as scipy.stats.t(5)."
         )
     plain = isinstance(maps, Sequence) and not len(maps)

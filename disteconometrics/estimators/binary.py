@@ -22,12 +22,39 @@ from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators import binary_diagnostics as diagnose
-from disteconometrics.estimators.binary_firth import LEVEL, ProfileLimits, check_options, note, penalised_test, smaller
-from disteconometrics.estimators.binary_fit import NEARLY_DEPENDENT, BinaryModel, FitFacts, Infinite, Rows, estimate, success_of
+from disteconometrics.estimators.binary_firth import (
+    LEVEL,
+    ProfileLimits,
+    check_options,
+    note,
+    penalised_test,
+    smaller,
+)
+from disteconometrics.estimators.binary_fit import (
+    NEARLY_DEPENDENT,
+    BinaryModel,
+    FitFacts,
+    Infinite,
+    Rows,
+    estimate,
+    success_of,
+)
 from disteconometrics.estimators.binary_refit import refitting
 from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
-from disteconometrics.inference.covariance import COVARIANCES, Covariance, CovarianceKind, covariance, resolve_kind
-from disteconometrics.inference.diagnostics import Calibration, Classification, HosmerLemeshow, Influence, RocCurve
+from disteconometrics.inference.covariance import (
+    COVARIANCES,
+    Covariance,
+    CovarianceKind,
+    covariance,
+    resolve_kind,
+)
+from disteconometrics.inference.diagnostics import (
+    Calibration,
+    Classification,
+    HosmerLemeshow,
+    Influence,
+    RocCurve,
+)
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
@@ -53,15 +80,18 @@ def fit_binary(
     if rows.penalised is not None:
         check_options(kind, use_t)
     V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-    return BinaryResults(model, kernel, fit.spec, rows.equation.params, V, bool(use_t), fit.facts, fit.infinite, rows)
+    return BinaryResults(
+        model, kernel, fit.spec, rows.equation.params, V, bool(use_t), fit.facts, fit.infinite, rows
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class BinaryResults(Estimated, SelfChecking):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
-    It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for later; do not
-    change the data in place meanwhile.  A result loaded from a file holds no rows; `attach` gives them back.
+    It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
+    later; do not change the data in place meanwhile.  A result loaded from a file holds no rows; `attach`
+    gives them back.
 
     Examples
     --------
@@ -85,7 +115,7 @@ class BinaryResults(Estimated, SelfChecking):
     def _table_names(self) -> tuple[str, Sequence[str]]:
         return self.spec.outcome.name, self.spec.names
 
-    # ---- estimates -------------------------------------------------------------------------------------------------
+    # ---- estimates -----------------------------------------------------------------------------------------
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -97,8 +127,12 @@ class BinaryResults(Estimated, SelfChecking):
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
         profile = None
         if self.facts.penalty is not None:
-            profile = ProfileLimits(self.spec.names, None if self.rows is None else self.rows.penalised, self.profile)
-        return Estimates(self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf, profile)
+            profile = ProfileLimits(
+                self.spec.names, None if self.rows is None else self.rows.penalised, self.profile
+            )
+        return Estimates(
+            self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf, profile
+        )
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
         """Return the same estimates with another covariance; nothing is estimated again.
@@ -120,10 +154,12 @@ class BinaryResults(Estimated, SelfChecking):
         rows = self._need_rows(data)
         if self.facts.penalty is not None:
             check_options(resolve_kind(cov, self.model.weight_type), bool(use_t))
-        V = covariance(rows.equation, resolve_kind(cov, self.model.weight_type), codes=rows.codes, order=rows.order)
+        V = covariance(
+            rows.equation, resolve_kind(cov, self.model.weight_type), codes=rows.codes, order=rows.order
+        )
         return replace(self, covariance=V, use_t=self.use_t if use_t is None else bool(use_t))
 
-    # ---- fit -------------------------------------------------------------------------------------------------------
+    # ---- fit -----------------------------------------------------------------------------------------------
 
     @property
     def converged(self) -> bool:
@@ -185,7 +221,9 @@ class BinaryResults(Estimated, SelfChecking):
     def llr_pvalue(self) -> float:
         """p-value of `llr` from χ² with `df_model` degrees of freedom."""
         return (
-            float(special.chdtrc(self.df_model, max(self.llr, 0.0))) if self.df_model and self.llr == self.llr else float("nan")
+            float(special.chdtrc(self.df_model, max(self.llr, 0.0)))
+            if self.df_model and self.llr == self.llr
+            else float("nan")
         )
 
     @property
@@ -201,18 +239,25 @@ class BinaryResults(Estimated, SelfChecking):
     @property
     def bic(self) -> float:
         """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights or a penalty."""
-        return len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._criteria_count else float("nan")
+        return (
+            len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._criteria_count else float("nan")
+        )
 
     def _need_rows(self, data: Any = None) -> Rows:
         """The rows of the fit, or the same rebuilt from ``data`` and checked against the stored log-likelihood."""
         if data is None:
             if self.rows is None:
-                raise NeedsData("This result was loaded from a file, which holds no rows: use attach(data) with the fit's table.")
+                raise NeedsData(
+                    "This result was loaded from a file, which holds no rows: use attach(data) with the "
+                    "fit's table."
+                )
             return self.rows
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             again = estimate(self.model, self.kernel, data, maxiter=1000)
-        same = again.spec.names == self.spec.names and abs(again.facts.loglik - self.llf) <= 1e-8 * (1 + abs(self.llf))
+        same = again.spec.names == self.spec.names and abs(again.facts.loglik - self.llf) <= 1e-8 * (
+            1 + abs(self.llf)
+        )
         same = same and np.allclose(again.rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12)
         if not same or again.rows.fingerprint() != (self._fingerprint() or again.rows.fingerprint()):
             raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
@@ -240,7 +285,7 @@ class BinaryResults(Estimated, SelfChecking):
         """A digest of outcomes and weights, by which saved results on the same rows know one another."""
         return self.facts.fingerprint if self.rows is None else self.rows.fingerprint()
 
-    # ---- rows ------------------------------------------------------------------------------------------------------
+    # ---- rows ----------------------------------------------------------------------------------------------
 
     def _fitted(self) -> tuple[Design, Array]:
         design = self._need_rows().design
@@ -292,10 +337,12 @@ class BinaryResults(Estimated, SelfChecking):
             for p in rows.equation.source()
         ]
         out = np.zeros(len(rows.design.y))
-        out[slice(None) if rows.overlapped is None else rows.overlapped] = np.concatenate([np.zeros(0), *values])
+        out[slice(None) if rows.overlapped is None else rows.overlapped] = np.concatenate(
+            [np.zeros(0), *values]
+        )
         return self._by_row(rows.design, out)
 
-    # ---- prediction ------------------------------------------------------------------------------------------------
+    # ---- prediction ----------------------------------------------------------------------------------------
 
     def _index(self, X: Array, offset: Array | None) -> Array:
         """x'β + offset (+ the constant of FLIC under a penalty); ±inf where separation decides."""
@@ -329,8 +376,8 @@ class BinaryResults(Estimated, SelfChecking):
         ----------
         new : table with the columns of the right side, or None for the rows of the fit.
         ci : bool
-            Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those of x'β, carried
-            through the law, so they lie in [0, 1].
+            Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
+            of x'β, carried through the law, so they lie in [0, 1].
         level : float, confidence level.
         linear : bool, the index x'β (log-odds in a logit) instead of the probability.
 
@@ -352,16 +399,22 @@ class BinaryResults(Estimated, SelfChecking):
         half = self.estimates.critical(level) * se
         low, high = eta - half, eta + half
         if not linear:
-            se, low, high = se * self.kernel.density(eta), self.kernel.probability(low), self.kernel.probability(high)
+            se, low, high = (
+                se * self.kernel.density(eta),
+                self.kernel.probability(low),
+                self.kernel.probability(high),
+            )
         return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
 
     def distribution(self, new: Any = None) -> Bernoulli:
         """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
         X, offset, _ = self._new_rows(new)
         eta = self._index(X, offset)
-        return Bernoulli(self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta))
+        return Bernoulli(
+            self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta)
+        )
 
-    # ---- marginal effects ------------------------------------------------------------------------------------------
+    # ---- marginal effects ----------------------------------------------------------------------------------
 
     def margins(
         self,
@@ -377,7 +430,8 @@ class BinaryResults(Estimated, SelfChecking):
 
         Parameters
         ----------
-        variables : name, list of names, or dict such as ``{"kids": (0, 1), "d": "derivative"}``; None for all.
+        variables : name, list of names, or dict such as ``{"kids": (0, 1), "d": "derivative"}``; None for
+            all.
         at : "overall", "mean", or a dict of values or lists of values that some variables are fixed at.
         kind : {"dydx", "eyex", "dyex", "eydx"}, derivatives and (semi-)elasticities.
         target : {"sample", "population"}, whether the sampling of the rows adds to the error.
@@ -404,18 +458,27 @@ class BinaryResults(Estimated, SelfChecking):
         return margins(self, variables, at=at, kind=kind, target=target, data=data, level=level)
 
     def get_margeff(
-        self, at: str = "overall", method: str = "dydx", *, dummy: bool = False, level: float = 0.95, **unknown: Any
+        self,
+        at: str = "overall",
+        method: str = "dydx",
+        *,
+        dummy: bool = False,
+        level: float = 0.95,
+        **unknown: Any,
     ) -> MarginsResults:
         """statsmodels' name of `margins`; 0–1 columns get derivatives unless ``dummy``, as there."""
         return margins_as_statsmodels(self, at, method, dummy, level, unknown)
 
-    # ---- tests -----------------------------------------------------------------------------------------------------
+    # ---- tests ---------------------------------------------------------------------------------------------
 
     def _penalised_test(self, hypotheses: Any) -> TestResult:
         """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result on the same rows."""
         if isinstance(hypotheses, BinaryResults):
             if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
-                raise OptionError("lr_test under Firth's penalty takes hypotheses, or a penalised result with the same offset.")
+                raise OptionError(
+                    "lr_test under Firth's penalty takes hypotheses, or a penalised result with the same "
+                    "offset."
+                )
             self._check_nested(hypotheses)
             hypotheses = smaller(self.spec.names, hypotheses.spec.names)
         fit = self._need_rows().penalised
@@ -426,22 +489,37 @@ class BinaryResults(Estimated, SelfChecking):
         """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
         rows = self._need_rows()
         if self.facts.penalty is not None:
-            raise WithheldError("No score test under Firth's penalty; use lr_test (penalised) or test (Wald).")
+            raise WithheldError(
+                "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
+            )
         if self.infinite is not None:
-            raise WithheldError("Likelihood-ratio and score tests need a finite maximum; this fit is separated.")
+            raise WithheldError(
+                "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
+            )
         if not self._likelihood_counts:
-            raise WithheldError("Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald).")
+            raise WithheldError(
+                "Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald)."
+            )
         R, r, texts = self.estimates._restrictions(hypotheses)
         fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
         free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
-        zero_one = [j for j in range(R.shape[1]) if not R[:, j].any()]  # untouched columns stay as they are, exactly
+        zero_one = [
+            j for j in range(R.shape[1]) if not R[:, j].any()
+        ]  # untouched columns stay as they are, exactly
         if len(zero_one) == free.shape[1]:
             free = np.eye(R.shape[1])[:, zero_one]
-        blocks = [b._replace(X=b.X @ free, offset=index(b, fixed) if fixed.any() else b.offset) for b in rows.blocks]
+        blocks = [
+            b._replace(X=b.X @ free, offset=index(b, fixed) if fixed.any() else b.offset) for b in rows.blocks
+        ]
         if not free.shape[1]:
             loglik = IndexModel(self.kernel, rows.blocks).evaluate(fixed).loglik
             nothing = np.zeros((0, 0))
-            return fixed, fixed, Maximum(fixed, fixed, loglik, None, nothing, nothing, True, 1, 0.0, 1.0, "fixed"), texts
+            return (
+                fixed,
+                fixed,
+                Maximum(fixed, fixed, loglik, None, nothing, nothing, True, 1, 0.0, 1.0, "fixed"),
+                texts,
+            )
         m = maximise(IndexModel(self.kernel, blocks))
         if m.separation is not None:
             raise WithheldError("The restricted model has no finite maximum (separation); use test (Wald).")
@@ -466,7 +544,9 @@ class BinaryResults(Estimated, SelfChecking):
         solution = np.linalg.lstsq(a.X / scale, np.column_stack(list(columns.values())), rcond=None)[0]
         for (name, column), c in zip(columns.items(), solution.T, strict=True):
             if np.abs(a.X / scale @ c - column).max() > 1e-8 * np.abs(column).max():
-                raise OptionError(f"{text}: {name} is no combination of the larger model's columns, so it is not nested.")
+                raise OptionError(
+                    f"{text}: {name} is no combination of the larger model's columns, so it is not nested."
+                )
 
     def lr_test(self, restricted: Any) -> TestResult:
         """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
@@ -488,20 +568,35 @@ class BinaryResults(Estimated, SelfChecking):
             return self._penalised_test(restricted)
         if isinstance(restricted, BinaryResults):
             if restricted.facts.penalty is not None:
-                raise OptionError("lr_test compares fits of one kind: this one is not penalised, the smaller one is.")
-            q = len(self.spec.names) - len(restricted.spec.names)
-            if q <= 0 or restricted.nobs != self.nobs or restricted.spec.outcome.name != self.spec.outcome.name:
                 raise OptionError(
-                    "lr_test takes a smaller model of the same outcome on the same rows; call it on the larger one."
+                    "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
+                )
+            q = len(self.spec.names) - len(restricted.spec.names)
+            if (
+                q <= 0
+                or restricted.nobs != self.nobs
+                or restricted.spec.outcome.name != self.spec.outcome.name
+            ):
+                raise OptionError(
+                    "lr_test takes a smaller model of the same outcome on the same rows; call it on the "
+                    "larger one."
                 )
             if self.infinite is not None:
-                raise WithheldError("Likelihood-ratio and score tests need a finite maximum; this fit is separated.")
+                raise WithheldError(
+                    "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
+                )
             if not (self._likelihood_counts and restricted._likelihood_counts):
-                raise WithheldError("Likelihood-ratio tests have no meaning under sampling weights; use test (Wald).")
+                raise WithheldError(
+                    "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald)."
+                )
             if restricted.llf > self.llf + 1e-6:
-                raise OptionError("The smaller model has the larger log-likelihood, so it is not nested in this one.")
+                raise OptionError(
+                    "The smaller model has the larger log-likelihood, so it is not nested in this one."
+                )
             self._check_nested(restricted)
-            return chi2_test("Likelihood-ratio", [restricted.spec.formula], 2 * (self.llf - restricted.llf), q)
+            return chi2_test(
+                "Likelihood-ratio", [restricted.spec.formula], 2 * (self.llf - restricted.llf), q
+            )
         _, _, m, texts = self._restricted(restricted)
         return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - m.loglik), len(texts))
 
@@ -524,26 +619,36 @@ class BinaryResults(Estimated, SelfChecking):
         p = self._need_rows().evaluate(self.kernel, beta)
         scale = np.sqrt(np.diagonal(p.information))
         u = p.score / scale
-        return chi2_test("Score", texts, float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u)), len(texts))
+        return chi2_test(
+            "Score", texts, float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u)), len(texts)
+        )
 
-    # ---- tables ----------------------------------------------------------------------------------------------------
+    # ---- tables --------------------------------------------------------------------------------------------
 
     def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
         """exp(β) of a logit with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
         if self.kernel.scale != "log-odds":
-            raise OptionError(f"exp(β) is an odds ratio in a logit only; the index of this model is the {self.kernel.scale}.")
+            raise OptionError(
+                f"exp(β) is an odds ratio in a logit only; the index of this model is the "
+                f"{self.kernel.scale}."
+            )
         e = self.estimates
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.exp(e.values)
             low, high = np.exp(e.interval(level)).T
-            return e.table(level).assign(estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high)
+            return e.table(level).assign(
+                estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high
+            )
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return _summary(self, level)
 
     def __repr__(self) -> str:
-        return f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return (
+            f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = "
+            f"{self.llf:.3f}>"
+        )
 
     def plot(self, **options: Any) -> Any:
         """Draw the coefficients with their intervals; see `plots.coefficients`."""
@@ -557,12 +662,12 @@ class BinaryResults(Estimated, SelfChecking):
 
         return effect(self, variable, **options)
 
-    # ---- simulation ------------------------------------------------------------------------------------------------
+    # ---- simulation ----------------------------------------------------------------------------------------
 
     def _refitting(self) -> Refitting:
         return refitting(self)
 
-    # ---- files -----------------------------------------------------------------------------------------------------
+    # ---- files ---------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
@@ -571,7 +676,9 @@ class BinaryResults(Estimated, SelfChecking):
             "spec": self.spec.to_dict(),
             "facts": asdict(replace(self.facts, fingerprint=self._fingerprint())),
             "use_t": self.use_t,
-            "covariance": {f: getattr(self.covariance, f) for f in ("label", "note", "degrees_of_freedom", "robust")},
+            "covariance": {
+                f: getattr(self.covariance, f) for f in ("label", "note", "degrees_of_freedom", "robust")
+            },
         }
         arrays = {"params": self.coefficients, "covariance": self.covariance.matrix}
         if self.covariance.basis is not None:
@@ -583,7 +690,7 @@ class BinaryResults(Estimated, SelfChecking):
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
         write_archive(path, type(self.model).__name__, header, arrays)
 
-    # ---- diagnostics -----------------------------------------------------------------------------------------------
+    # ---- diagnostics ---------------------------------------------------------------------------------------
 
     def hosmer_lemeshow(self, groups: int = 10) -> HosmerLemeshow:
         """Test whether outcomes come as often as fitted, by groups of probability; see `diagnostics.hosmer_lemeshow`."""
@@ -609,7 +716,7 @@ class BinaryResults(Estimated, SelfChecking):
         """Leverage, Cook's distance and dfbetas of the rows; see `diagnostics.influence`."""
         return diagnose.influence_of(self)
 
-    # ---- other packages' words -------------------------------------------------------------------------------------
+    # ---- other packages' words -----------------------------------------------------------------------------
 
     def glance(self) -> pd.DataFrame:
         """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""
@@ -622,14 +729,17 @@ class BinaryResults(Estimated, SelfChecking):
     def to_marginaleffects(self) -> Any:
         """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take; see `report`.
 
-        Its ``vcov=`` takes what ``cov=`` does.  Averages count every row once; pass ``wts=`` for the model's weights.
+        Its ``vcov=`` takes what ``cov=`` does.  Averages count every row once; pass ``wts=`` for the model's
+        weights.
 
         Raises
         ------
         ImportError, NeedsData, WithheldError
         """
         if self.infinite is not None:
-            raise WithheldError("This fit is separated, and differences of infinite coefficients are none; use margins().")
+            raise WithheldError(
+                "This fit is separated, and differences of infinite coefficients are none; use margins()."
+            )
 
         def predict(beta: Array, X: Array, offset: Array) -> Array:
             return self.kernel.probability(X @ beta + offset + self.facts.flic)
@@ -663,7 +773,7 @@ class BinaryResults(Estimated, SelfChecking):
     def __maketables_stat__(self, key: str) -> Any:
         return exchange.maketables_stat(self, key)
 
-    # ---- statsmodels' names ----------------------------------------------------------------------------------------
+    # ---- statsmodels' names --------------------------------------------------------------------------------
 
     def wald_test(self, hypotheses: Any) -> TestResult:
         """statsmodels' name of `test`."""
@@ -686,15 +796,27 @@ class BinaryResults(Estimated, SelfChecking):
         return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
 
 
-def restore(model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]) -> BinaryResults:
+def restore(
+    model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]
+) -> BinaryResults:
     """Rebuild a saved result, without rows."""
-    infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"]) if "direction" in arrays else None
+    infinite = (
+        Infinite(arrays["direction"], arrays["null"], arrays["extremes"]) if "direction" in arrays else None
+    )
     label = header["covariance"]["label"]
     kind = label if label in COVARIANCES else None
-    V = Covariance(arrays["covariance"], **header["covariance"], basis=arrays.get("basis"), inner=arrays.get("inner"), kind=kind)
+    V = Covariance(
+        arrays["covariance"],
+        **header["covariance"],
+        basis=arrays.get("basis"),
+        inner=arrays.get("inner"),
+        kind=kind,
+    )
     spec = DesignSpec.from_dict(header["spec"])
     facts, profile = FitFacts(**header["facts"]), arrays.get("profile")
-    return BinaryResults(model, kernel, spec, arrays["params"], V, bool(header["use_t"]), facts, infinite, None, profile)
+    return BinaryResults(
+        model, kernel, spec, arrays["params"], V, bool(header["use_t"]), facts, infinite, None, profile
+    )
 
 
 def _summary(r: BinaryResults, level: float) -> Summary:
@@ -707,7 +829,11 @@ def _summary(r: BinaryResults, level: float) -> Summary:
         if r.model.weight_type == "frequency"
         else f"{f.rows} ({dropped})"
     )
-    state = f"{f.passes} passes, {f.path}" if f.converged else ("no: separation" if f.separation else f"no, {f.passes} passes")
+    state = (
+        f"{f.passes} passes, {f.path}"
+        if f.converged
+        else ("no: separation" if f.separation else f"no, {f.passes} passes")
+    )
     left = (
         ("Outcome", success_of(r.spec)),
         ("Formula", r.spec.formula),
@@ -724,7 +850,9 @@ def _summary(r: BinaryResults, level: float) -> Summary:
         ("LLR p-value", _llr_words(r)),
         ("Pseudo R² (McFadden)", f"{r.prsquared:.4f}"),
     )
-    return Summary(f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r))
+    return Summary(
+        f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r)
+    )
 
 
 def _estimator(r: BinaryResults) -> str:
@@ -747,14 +875,23 @@ def _notes(r: BinaryResults) -> tuple[str, ...]:
     total = f.observations if r.model.weight_type != "sampling" else f.rows
     notes = [f"Success is {success_of(r.spec)} ({100 * f.successes / total:.1f} %). {r.covariance.note}"]
     if r.model.weights is not None:
-        what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
+        what = {
+            "frequency": "counts of identical rows",
+            "sampling": "inverse selection probabilities, scaled to mean one",
+        }
         notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
         if not r._likelihood_counts:
-            notes.append("AIC, BIC and likelihood-ratio tests are withheld: weighted rows have no likelihood of their own.")
+            notes.append(
+                "AIC, BIC and likelihood-ratio tests are withheld: weighted rows have no likelihood of "
+                "their own."
+            )
     if r.model.offset is not None:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")
     if not f.nested_null:
-        notes.append("LLR p-value withheld: the model holds no constant, so the constant-only model is not nested in it.")
+        notes.append(
+            "LLR p-value withheld: the model holds no constant, so the constant-only model is not nested "
+            "in it."
+        )
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if f.penalty:
         notes.append(note(f.flic, f.nested_null, bool(r.df_model)))
@@ -762,7 +899,8 @@ def _notes(r: BinaryResults) -> tuple[str, ...]:
         notes.append(f.separation)
     elif not f.converged:
         notes.append(
-            f"The iterations did not converge: Newton decrement {f.decrement:.1e} after {f.passes} passes. Raise maxiter."
+            f"The iterations did not converge: Newton decrement {f.decrement:.1e} after {f.passes} "
+            f"passes. Raise maxiter."
         )
     if f.condition > NEARLY_DEPENDENT:
         notes.append(f"Columns are nearly collinear: condition number {f.condition:.1e}.")

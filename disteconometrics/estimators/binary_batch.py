@@ -37,8 +37,9 @@ NO_VARIATION = "the outcome does not vary"
 class BinaryResampling:
     """The rows of a fit under other weights; fills `inference.bootstrap.Resampling`.
 
-    ``block`` holds the rows (n), ``positions`` (n,) where they are in the user's table; ``direct`` says whether new weights on
-    these rows are all that a new fit needs, which transforms learned from the data (``scale``, ``bs``) or a penalty deny.
+    ``block`` holds the rows (n), ``positions`` (n,) where they are in the user's table; ``direct`` says
+    whether new weights on these rows are all that a new fit needs, which transforms learned from the data
+    (``scale``, ``bs``) or a penalty deny.
 
     Examples
     --------
@@ -129,8 +130,8 @@ def resampling(model: Any, kernel: Kernel, rows: Any) -> BinaryResampling:
 class BinaryReplications:
     """Fits to many tables at once: their columns are put under one another, so the formula is read once.
 
-    That needs columns of numbers and transforms that work row by row; a table that does not fit, loses rows or has no maximum
-    is left to a fit of its own.  Fills `simulate.replications.Replicating`.
+    That needs columns of numbers and transforms that work row by row; a table that does not fit, loses rows
+    or has no maximum is left to a fit of its own.  Fills `simulate.replications.Replicating`.
 
     Examples
     --------
@@ -184,7 +185,9 @@ class BinaryReplications:
             critical = special.stdtrit(n - k, tail) if self.use_t else special.ndtri(tail)
             t = -np.abs(b / se)
             p = 2 * (special.stdtr(n - k, t) if self.use_t else special.ndtr(t))
-        return Replicated(spec.names, np.stack([b, se, b - critical * se, b + critical * se, p], axis=2), settled)
+        return Replicated(
+            spec.names, np.stack([b, se, b - critical * se, b + critical * se, p], axis=2), settled
+        )
 
 
 class BinaryCollector:
@@ -241,7 +244,9 @@ class BinaryCollector:
                     places = [i for i, (m, j) in enumerate(self.places) if m == n and at.start <= j < at.stop]
                     found.values[places], found.settled[places] = part.values, part.settled
         self.places, self.count = [], {}
-        if len(self.columns) > MOST_SIZES:  # tables of random size: keep no room for sizes that may not come again
+        if (
+            len(self.columns) > MOST_SIZES
+        ):  # tables of random size: keep no room for sizes that may not come again
             self.columns = {}
         return found
 
@@ -250,7 +255,11 @@ class BinaryCollector:
         whole = self.engine.solve(columns, level)
         if whole is not None:
             return [(slice(0, count), whole)]
-        alone = [(slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level)) for i in range(count) if count > 1]
+        alone = [
+            (slice(i, i + 1), self.engine.solve([a[i : i + 1] for a in columns], level))
+            for i in range(count)
+            if count > 1
+        ]
         return [(at, part) for at, part in alone if part is not None]
 
 
@@ -274,5 +283,11 @@ def replications(
         return None
     if kind not in BATCHED or parsed.has_dot or "lag(" in model.formula:
         return None
-    columns = [*variables_of(parsed.left.node), *parsed.right_variables, *([] if model.offset is None else [model.offset])]
-    return BinaryReplications(kernel, model.formula, model.offset, tuple(dict.fromkeys(columns)), str(kind), bool(use_t))
+    columns = [
+        *variables_of(parsed.left.node),
+        *parsed.right_variables,
+        *([] if model.offset is None else [model.offset]),
+    ]
+    return BinaryReplications(
+        kernel, model.formula, model.offset, tuple(dict.fromkeys(columns)), str(kind), bool(use_t)
+    )

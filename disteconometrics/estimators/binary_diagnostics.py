@@ -19,7 +19,15 @@ from disteconometrics.report import exchange
 if TYPE_CHECKING:
     from disteconometrics.estimators.binary import BinaryResults
 
-__all__ = ["augment_of", "calibration_of", "classification_of", "hosmer_lemeshow_of", "influence_of", "link_test_of", "roc_of"]
+__all__ = [
+    "augment_of",
+    "calibration_of",
+    "classification_of",
+    "hosmer_lemeshow_of",
+    "influence_of",
+    "link_test_of",
+    "roc_of",
+]
 
 Array = NDArray[np.float64]
 
@@ -38,7 +46,9 @@ def _refuse(result: BinaryResults, what: str, remedy: str) -> None:
         raise WithheldError(f"{what} needs a finite maximum; this fit is separated.")
     reason = _dependence(result)
     if reason is not None:
-        raise WithheldError(f"{what} is withheld: its law holds for independent observations, and {reason}. {remedy}")
+        raise WithheldError(
+            f"{what} is withheld: its law holds for independent observations, and {reason}. {remedy}"
+        )
 
 
 def _outcomes(result: BinaryResults, data: Any) -> tuple[Array, Array, Array | None]:
@@ -58,7 +68,11 @@ def _outcomes(result: BinaryResults, data: Any) -> tuple[Array, Array, Array | N
 
 def _standard_error_reason(result: BinaryResults, what: str) -> str | None:
     reason = _dependence(result)
-    return None if reason is None else f"The standard error of {what} is withheld: {reason}; bootstrap it instead."
+    return (
+        None
+        if reason is None
+        else f"The standard error of {what} is withheld: {reason}; bootstrap it instead."
+    )
 
 
 def hosmer_lemeshow_of(result: BinaryResults, groups: int) -> diagnostics.HosmerLemeshow:
@@ -68,7 +82,9 @@ def hosmer_lemeshow_of(result: BinaryResults, groups: int) -> diagnostics.Hosmer
     if w is not None:
         copies = w.astype(np.intp)
         if not np.array_equal(copies, w):
-            raise WithheldError("The Hosmer-Lemeshow test counts observations; these frequency weights are no whole numbers.")
+            raise WithheldError(
+                "The Hosmer-Lemeshow test counts observations; these frequency weights are no whole numbers."
+            )
         y, p = np.repeat(y, copies), np.repeat(p, copies)
     return diagnostics.hosmer_lemeshow(y, p, groups)
 
@@ -77,7 +93,9 @@ def link_test_of(result: BinaryResults) -> Estimates:
     """The link test on the rows of the fit, with nonrobust standard errors."""
     _refuse(result, "The link test", "Add squares or interactions to the formula and test them with test().")
     rows = result._need_rows()
-    return diagnostics.link_test(result.kernel, rows.design.y, result.predict(linear=True).to_numpy(), rows.design.weights)
+    return diagnostics.link_test(
+        result.kernel, rows.design.y, result.predict(linear=True).to_numpy(), rows.design.weights
+    )
 
 
 def classification_of(result: BinaryResults, threshold: float, data: Any) -> diagnostics.Classification:
@@ -110,10 +128,13 @@ def augment_of(result: BinaryResults, data: Any) -> pd.DataFrame:
     if data is not None:
         table = Table(data)
         frame = pd.DataFrame(
-            {name: pd.Series(table.raw(str(name), "augment")).to_numpy() for name in table.names}, index=table.index
+            {name: pd.Series(table.raw(str(name), "augment")).to_numpy() for name in table.names},
+            index=table.index,
         )
         return exchange.augment_new(frame, result.predict(data, ci=True))
     design = result._need_rows().design
     names = dict.fromkeys([*variables_of(result.spec.parsed.left.node), *result.spec.variables])
-    frame = pd.DataFrame({str(name): design.column(str(name), "augment") for name in names}, index=design.index)
+    frame = pd.DataFrame(
+        {str(name): design.column(str(name), "augment") for name in names}, index=design.index
+    )
     return exchange.augment(frame, result.fittedvalues, result.resid_deviance, influence_of(result))

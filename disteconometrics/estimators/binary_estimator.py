@@ -6,7 +6,12 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from disteconometrics.estimators.binary import BinaryResults, fit_binary
-from disteconometrics.estimators.binary_batch import BinaryReplications, BinaryResampling, replications, resampling
+from disteconometrics.estimators.binary_batch import (
+    BinaryReplications,
+    BinaryResampling,
+    replications,
+    resampling,
+)
 from disteconometrics.estimators.specification import statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.binary import Kernel
@@ -51,9 +56,11 @@ class BinaryEstimator(ABC):
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
-            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty: nonrobust only.
+            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty:
+            nonrobust only.
         use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom instead of the normal.
+            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom instead of the
+            normal.
         maxiter : int
             Passes over the rows at most.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.

@@ -1,7 +1,7 @@
 """What changes in a binary result when Jeffreys' penalty made the estimates: intervals, tests, predictions, words.
 
-Estimates come with Wald standard errors from the information at the estimate; z, p-values and intervals come from the profile
-of the penalised likelihood, as in R's logistf.
+Estimates come with Wald standard errors from the information at the estimate; z, p-values and intervals come
+from the profile of the penalised likelihood, as in R's logistf.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from disteconometrics.inference.estimates import TestResult, chi2_test
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.optim.firth import FirthMaximum, against_constant, balance, profile, restricted
 
-__all__ = ["PenaltyFacts", "ProfileLimits", "check_options", "note", "penalised_facts", "penalised_test", "smaller"]
+__all__ = [
+    "PenaltyFacts",
+    "ProfileLimits",
+    "check_options",
+    "note",
+    "penalised_facts",
+    "penalised_test",
+    "smaller",
+]
 
 Array = NDArray[np.float64]
 LEVEL = 0.95  # of the intervals in ``estimates`` and in a saved file
@@ -64,19 +72,23 @@ def check_options(cov: Any, use_t: bool) -> None:
     """
     if cov != "nonrobust":
         raise OptionError(
-            f"cov={cov!r} with Firth's penalty: its inference rests on the penalised likelihood, so only 'nonrobust' is defined. "
+            f"cov={cov!r} with Firth's penalty: its inference rests on the penalised likelihood, so only "
+            f"'nonrobust' is defined. "
             "For robust or clustered errors fit by maximum likelihood (penalty=None)."
         )
     if use_t:
-        raise OptionError("use_t with Firth's penalty: its p-values and intervals are likelihood ratios (χ²); leave use_t out.")
+        raise OptionError(
+            "use_t with Firth's penalty: its p-values and intervals are likelihood ratios (χ²); leave "
+            "use_t out."
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class ProfileLimits:
     """Limits of the penalised likelihood's profile at any level, and signed roots of its ratios; each level is found once.
 
-    ``names`` (k) are the terms; ``fit`` is None for a result without rows, which has ``saved`` (k, 3) only: limits at 95 % and
-    roots.
+    ``names`` (k) are the terms; ``fit`` is None for a result without rows, which has ``saved`` (k, 3) only:
+    limits at 95 % and roots.
     """
 
     names: tuple[str, ...]
@@ -106,19 +118,26 @@ class ProfileLimits:
             return self.saved[:, :2], self.saved[:, 2]
         if self.fit is None:
             raise NeedsData(
-                f"Profile intervals at level {level:g} need the rows; the file holds those at {LEVEL:g}. Fit again, then ask."
+                f"Profile intervals at level {level:g} need the rows; the file holds those at {LEVEL:g}. "
+                f"Fit again, then ask."
             )
         bounds, roots, higher = profile(self.fit, float(special.chdtri(1, 1 - level)))
-        lost = [n for n, row in zip(self.names, np.column_stack([bounds, roots]), strict=True) if not np.all(np.isfinite(row))]
+        lost = [
+            n
+            for n, row in zip(self.names, np.column_stack([bounds, roots]), strict=True)
+            if not np.all(np.isfinite(row))
+        ]
         if lost:
             text = (
-                f"{', '.join(lost)}: the profile of the penalised likelihood could not be followed; NaN marks what was not found."
+                f"{', '.join(lost)}: the profile of the penalised likelihood could not be followed; "
+                f"NaN marks what was not found."
             )
             warn_user(ConvergenceWarning(text, column=lost[0], hint="rescale or drop columns"))
         if higher.any():
             name = self.names[int(np.argmax(higher))]
             text = (
-                f"The penalised likelihood has several maxima: along the profile of {name} it rises above its value at "
+                f"The penalised likelihood has several maxima: along the profile of {name} it rises "
+                f"above its value at "
                 "the estimate. The estimate is the maximum reached from zero; the data say "
                 "little about how large this coefficient is."
             )
@@ -139,10 +158,13 @@ def penalised_test(fit: FirthMaximum, R: Array, r: Array, texts: Sequence[str]) 
         raise OptionError("The hypotheses repeat or contradict each other; leave the dependent ones out.")
     statistic, reached = restricted(fit, R, r)
     if not reached:
-        raise WithheldError("The restricted maximum of the penalised likelihood was not reached; use test (Wald).")
+        raise WithheldError(
+            "The restricted maximum of the penalised likelihood was not reached; use test (Wald)."
+        )
     if statistic < -1e-6:
         raise WithheldError(
-            "The penalised likelihood is larger under the hypothesis than at the estimate: it has several maxima, so a ratio "
+            "The penalised likelihood is larger under the hypothesis than at the estimate: it has "
+            "several maxima, so a ratio "
             "has no reference. Rescale or drop the separating column, or use test (Wald)."
         )
     return chi2_test("Penalised likelihood-ratio", texts, max(statistic, 0.0), len(R))
@@ -158,7 +180,8 @@ def smaller(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     """
     if not set(theirs) <= set(ours):
         raise OptionError(
-            "Under Firth's penalty the smaller model's terms must be among ours; or give hypotheses: lr_test('x = 0')."
+            "Under Firth's penalty the smaller model's terms must be among ours; or give hypotheses: "
+            "lr_test('x = 0')."
         )
     return [f"{name} = 0" for name in ours if name not in theirs]
 
@@ -166,8 +189,10 @@ def smaller(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
 def note(flic: float, constant: bool, tested: bool) -> str:
     """What the foot of the table says about the penalty."""
     text = (
-        "Firth: Jeffreys' penalty, half the log-determinant of the information. Standard errors are Wald; z is the signed root "
-        "of the penalised likelihood ratio, p its p-value, intervals are profile-penalised. AIC and BIC are withheld."
+        "Firth: Jeffreys' penalty, half the log-determinant of the information. Standard errors are "
+        "Wald; z is the signed root "
+        "of the penalised likelihood ratio, p its p-value, intervals are profile-penalised. AIC and BIC "
+        "are withheld."
     )
     if constant:
         text += f" Predictions add {flic:.4f} to x'β, so that they average to the outcome (FLIC)."

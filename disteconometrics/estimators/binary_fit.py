@@ -63,10 +63,11 @@ class BinaryModel(Protocol):
 class FitFacts:
     """Numbers of a fit that need no rows.
 
-    ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``observations`` is n or the sum of frequency
-    weights, ``rows`` the rows used out of ``given``; ``nested_null`` says whether the constant-only model is a special case.
-    Under a ``penalty``, ``loglik`` is still the unpenalised one at the estimate; ``penalised_loglik`` is what was maximised,
-    ``penalised_lr`` its ratio against the constant alone, ``flic`` what predictions add to x'β.
+    ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``observations`` is n or the
+    sum of frequency weights, ``rows`` the rows used out of ``given``; ``nested_null`` says whether the
+    constant-only model is a special case. Under a ``penalty``, ``loglik`` is still the unpenalised one at the
+    estimate; ``penalised_loglik`` is what was maximised, ``penalised_lr`` its ratio against the constant
+    alone, ``flic`` what predictions add to x'β.
     """
 
     loglik: float
@@ -95,8 +96,9 @@ class FitFacts:
 class Infinite:
     """Where coefficients go without a maximum.
 
-    ``direction`` (k,) is one direction of separation, ``null`` (k, m) spans all that the overlapped rows cannot see, and
-    ``extremes`` (k, q) are the directions that go furthest: only signs that all of them share are determined.
+    ``direction`` (k,) is one direction of separation, ``null`` (k, m) spans all that the overlapped rows
+    cannot see, and ``extremes`` (k, q) are the directions that go furthest: only signs that all of them share
+    are determined.
     """
 
     direction: Array
@@ -118,7 +120,9 @@ class Infinite:
     def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
         """x'd for every row, zero where only rounding is left or directions disagree; and whether the row moves at all."""
         parts = [self._along(X[i : i + 4096]) for i in range(0, len(X), 4096)]
-        return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate([np.zeros(0, bool), *(v for _, v in parts)])
+        return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate(
+            [np.zeros(0, bool), *(v for _, v in parts)]
+        )
 
     def _along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
         def product(D: Array, share: float = ON_FACE) -> Array:
@@ -168,7 +172,8 @@ class Rows:
         times = self.design.times(time)
         if len(np.unique(times)) < len(times):
             raise DataError(
-                f"The time column {time!r} repeats values, so the rows have no order in time; for panels use de.Cluster."
+                f"The time column {time!r} repeats values, so the rows have no order in time; for panels "
+                f"use de.Cluster."
             )
         order = np.argsort(times, kind="stable")
         if self.overlapped is None:
@@ -211,12 +216,18 @@ def _spans_constant(design: Design) -> bool:
 def _solves_one(X: Array) -> bool:
     """Whether X·b = 1 has a solution; through X'X where X is large."""
     scale = np.maximum(np.abs(X).max(axis=0), 1e-300)
-    A, b = (X / scale, np.ones(len(X))) if X.size <= 1_000_000 else (X.T @ X / np.outer(scale, scale), X.sum(axis=0) / scale)
+    A, b = (
+        (X / scale, np.ones(len(X)))
+        if X.size <= 1_000_000
+        else (X.T @ X / np.outer(scale, scale), X.sum(axis=0) / scale)
+    )
     beta = np.linalg.lstsq(A, b, rcond=None)[0] / scale
     return bool(np.abs(X @ beta - 1).max() < 1e-8)
 
 
-def _maximum(model: IndexModel, names: Sequence[str], maxiter: int, penalty: str | None) -> tuple[Maximum, FirthMaximum | None]:
+def _maximum(
+    model: IndexModel, names: Sequence[str], maxiter: int, penalty: str | None
+) -> tuple[Maximum, FirthMaximum | None]:
     try:
         if penalty is None:
             return maximise(model, maxiter=maxiter), None
@@ -245,7 +256,9 @@ def _equation(
         basis = np.zeros(root.shape)
         basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
     source = _Source(model, m.coordinates, design.spec.weight_type == "frequency")
-    return MEstimate(names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type, basis)
+    return MEstimate(
+        names, params, m.inner, root, observations, len(design.y), source, design.spec.weight_type, basis
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,13 +305,17 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
     """
     if isinstance(maxiter, bool) or not isinstance(maxiter, Integral) or maxiter < 1:
         raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
-    design = build_design(model.formula, data, weights=model.weights, weight_type=model.weight_type, offset=model.offset)
+    design = build_design(
+        model.formula, data, weights=model.weights, weight_type=model.weight_type, offset=model.offset
+    )
     names = design.spec.names
     blocks = _blocks(design)
     objective = IndexModel(kernel, blocks)
     m, penalised = _maximum(objective, names, maxiter, getattr(model, "penalty", None))
     frequency = design.weights is not None and model.weight_type == "frequency"
-    observations = float(design.weights.sum()) if frequency and design.weights is not None else float(len(design.y))
+    observations = (
+        float(design.weights.sum()) if frequency and design.weights is not None else float(len(design.y))
+    )
     successes = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
     infinite, limit, words = None, None, None
     separation = m.separation
@@ -334,14 +351,25 @@ def estimate(model: BinaryModel, kernel: Kernel, data: Any, *, maxiter: int) -> 
     return BinaryFit(design.spec, facts, infinite, rows)
 
 
-def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, limit: Limit | None, observations: float) -> Rows:
+def _rows(
+    kernel: Kernel,
+    design: Design,
+    blocks: Sequence[Block],
+    m: Maximum,
+    limit: Limit | None,
+    observations: float,
+) -> Rows:
     if limit is None:
-        return Rows(design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None, maximum=m)
+        return Rows(
+            design, blocks, _equation(kernel, design, m, blocks, observations, slice(None)), None, maximum=m
+        )
     if limit.maximum is None:  # nothing overlaps: no coefficient is identified
         k = len(design.spec.names)
         empty = np.zeros((k, 0))
         nothing = _Source(None, np.zeros(0), False)
-        equation = MEstimate(design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, nothing)
+        equation = MEstimate(
+            design.spec.names, np.zeros(k), np.zeros((0, 0)), empty, observations, 0, nothing
+        )
         return Rows(design, blocks, equation, limit.overlapped)
     weights = design.weights if design.spec.weight_type == "frequency" else None
     inside = float(len(limit.overlapped)) if weights is None else float(weights[limit.overlapped].sum())
@@ -349,7 +377,9 @@ def _rows(kernel: Kernel, design: Design, blocks: Sequence[Block], m: Maximum, l
     return Rows(design, blocks, equation, limit.overlapped)
 
 
-def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, design: Design, column_max: Array) -> str:
+def _separated(
+    model: BinaryModel, separation: Separation, infinite: Infinite, design: Design, column_max: Array
+) -> str:
     torn = np.isnan(infinite.limits()) & infinite.masked()
     if not torn.all() and (separation.direction[~torn] != 0).any():
         separation = replace(separation, direction=np.where(torn, 0.0, separation.direction))
@@ -361,7 +391,10 @@ def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, d
         words += f" The data do not determine the sign of {names}: NaN."
     others = len(design.y) - len(separation.rows)
     if others and model.separation == "warn":
-        words += f" Standard errors of finite coefficients rest on the other {others} rows and count the clusters among these."
+        words += (
+            f" Standard errors of finite coefficients rest on the other {others} rows and count the "
+            f"clusters among these."
+        )
     if model.separation == "raise":
         raise SeparationError(words)
     if model.separation == "firth":
@@ -377,12 +410,17 @@ def _separated(model: BinaryModel, separation: Separation, infinite: Infinite, d
 
 def _warn(facts: FitFacts) -> None:
     if not facts.converged and (facts.separation is None or facts.penalty is not None):
-        text = f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): did not converge."
+        text = (
+            f"The maximum was not reached in {facts.passes} passes (Newton decrement "
+            f"{facts.decrement:.1e}): did not converge."
+        )
         warn_user(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"))
     if facts.condition > NEARLY_DEPENDENT:
         text = (
-            f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): changes in the "
-            f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the columns or drop one."
+            f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): "
+            f"changes in the "
+            f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the "
+            f"columns or drop one."
         )
         warn_user(ConditioningWarning(text, hint="centre the columns or drop one"))
 

@@ -37,16 +37,23 @@ def refitting(result: Any) -> Refitting:
     rows, model, spec = result._need_rows(), result.model, result.spec
     if result.infinite is not None:
         raise WithheldError(
-            "Some estimates are infinite (separation), so there is no fitted law to draw from; use penalty='firth'."
+            "Some estimates are infinite (separation), so there is no fitted law to draw from; use "
+            "penalty='firth'."
         )
     again = columns_again(model, rows.design, result.covariance.kind)
     kind, only = result.covariance.kind, again.fitted_only
     if result.facts.penalty:
         only = "Firth's penalty has no population of which the sample's estimate is the truth"
-    labels = pd.array(list(spec.outcome.levels)).to_numpy() if isinstance(spec.outcome.levels[1], str) else np.array([0.0, 1.0])
+    labels = (
+        pd.array(list(spec.outcome.levels)).to_numpy()
+        if isinstance(spec.outcome.levels[1], str)
+        else np.array([0.0, 1.0])
+    )
     (block,) = rows.design.blocks()
     eta = index(block, result.coefficients)
-    law = Bernoulli(result.kernel.probability(eta), str(spec.outcome.success), result.kernel.probability(-eta))
+    law = Bernoulli(
+        result.kernel.probability(eta), str(spec.outcome.success), result.kernel.probability(-eta)
+    )
     return Refitting(
         estimator=replace(model, formula=again.formula),
         options={"cov": kind, "use_t": result.use_t},

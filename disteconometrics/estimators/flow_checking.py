@@ -1,7 +1,8 @@
 """Checks of a flow density by its own law: held-out probability transforms, and tests by parametric bootstrap.
 
-Under a penalty likelihood ratios are not χ², so their law is simulated: outcomes are drawn from the fit of the hypothesis at the
-sample's covariates, and both models are fitted to each draw in the same way as to the sample, smoothing included.
+Under a penalty likelihood ratios are not χ², so their law is simulated: outcomes are drawn from the fit of
+the hypothesis at the sample's covariates, and both models are fitted to each draw in the same way as to the
+sample, smoothing included.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ class HeldOut(NamedTuple):
 class FlowDiagnosis:
     """How a density does on rows it has not seen.
 
-    ``pit`` (n,) are F(y | x) of every row from the fit without its fold, of joint outcomes (n, d) those of the noise;
-    ``log_score`` and ``crps`` (n,) are scores in the outcomes' units, without CRPS for joint outcomes.  ``ks`` with ``ks_p`` is
-    the Kolmogorov-Smirnov distance of the transforms from uniform (of several coordinates the largest, with Bonferroni's
-    p-value), and ``coverage`` the share of rows inside the central 90 % region of the noise.  Folds were fitted anew, so the
-    p-value has a meaning, if a conservative one.
+    ``pit`` (n,) are F(y | x) of every row from the fit without its fold, of joint outcomes (n, d) those of
+    the noise; ``log_score`` and ``crps`` (n,) are scores in the outcomes' units, without CRPS for joint
+    outcomes.  ``ks`` with ``ks_p`` is the Kolmogorov-Smirnov distance of the transforms from uniform (of
+    several coordinates the largest, with Bonferroni's p-value), and ``coverage`` the share of rows inside the
+    central 90 % region of the noise.  Folds were fitted anew, so the p-value has a meaning, if a conservative
+    one.
 
     Examples
     --------
@@ -78,7 +80,8 @@ class FlowDiagnosis:
 
         Parameters
         ----------
-        levels : levels between 0 and 1; of joint outcomes, the columns are a share for each coordinate of the noise.
+        levels : levels between 0 and 1; of joint outcomes, the columns are a share for each coordinate of the
+            noise.
         """
         tau = np.atleast_1d(np.asarray(levels, dtype=np.float64))
         u = self.pit.reshape(len(self.pit), -1)
@@ -90,7 +93,8 @@ class FlowDiagnosis:
     def __str__(self) -> str:
         crps = "" if self.crps is None else f", CRPS {self.crps.mean():.4g}"
         return (
-            f"Held-out rows ({self.folds}-fold): log score {self.log_score.mean():.4f} per row{crps}, PIT Kolmogorov-Smirnov "
+            f"Held-out rows ({self.folds}-fold): log score {self.log_score.mean():.4f} per row{crps}, "
+            f"PIT Kolmogorov-Smirnov "
             f"{self.ks:.4f}, p {self.ks_p:.3f}; {self.coverage:.1%} inside the central 90 % {self._region}."
         )
 
@@ -114,7 +118,11 @@ def _plan(result: FlowResults) -> Plan:
 
 
 def diagnose(
-    n: int, counts: bool, folds: int, seed: Any, held_out: Callable[[NDArray[np.intp], NDArray[np.intp], int], HeldOut]
+    n: int,
+    counts: bool,
+    folds: int,
+    seed: Any,
+    held_out: Callable[[NDArray[np.intp], NDArray[np.intp], int], HeldOut],
 ) -> FlowDiagnosis:
     """Fit all folds but one in turn and look at the rows of that one.
 
@@ -130,14 +138,18 @@ def diagnose(
     OptionError, WithheldError, NeedsData
     """
     if counts:
-        raise WithheldError("Frequency weights stand for several rows, which folds would part; repeat the rows first.")
+        raise WithheldError(
+            "Frequency weights stand for several rows, which folds would part; repeat the rows first."
+        )
     if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= n:
         raise OptionError(f"folds={folds!r}: give a whole number from 2 to the number of rows.")
     streams = seed_sequence(seed)
     fold = np.random.default_rng(streams).permutation(n) % folds
     order = np.argsort(fold, kind="stable")
     seeds = streams.spawn(1)[0].generate_state(folds)
-    parts = [held_out(np.flatnonzero(fold != k), np.flatnonzero(fold == k), int(seeds[k])) for k in range(folds)]
+    parts = [
+        held_out(np.flatnonzero(fold != k), np.flatnonzero(fold == k), int(seeds[k])) for k in range(folds)
+    ]
     back = np.argsort(order)
     pit, log_score = (np.concatenate([p[j] for p in parts])[back] for j in (0, 1))
     crps = None if parts[0].crps is None else np.concatenate([p.crps for p in parts])[back]
@@ -145,7 +157,9 @@ def diagnose(
     worst = max((scores.uniformity(u, held_out=True) for u in pit.T), key=lambda found: found.ks)
     reach = np.square(special.ndtri(pit)).sum(axis=1)
     inside = float(np.mean(reach <= special.chdtri(d, 0.1)))
-    return FlowDiagnosis(pit[:, 0] if d == 1 else pit, log_score, crps, folds, worst.ks, min(1.0, d * worst.p_value), inside)
+    return FlowDiagnosis(
+        pit[:, 0] if d == 1 else pit, log_score, crps, folds, worst.ks, min(1.0, d * worst.p_value), inside
+    )
 
 
 def held_out(result: FlowResults, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
@@ -156,10 +170,13 @@ def held_out(result: FlowResults, train: NDArray[np.intp], test: NDArray[np.intp
     return HeldOut.of(law, result._need_rows().sample.y[test])
 
 
-def bootstrap_test(result: FlowResults, hypothesis: str, variable: str | None, reps: int, seed: Any) -> TestResult:
+def bootstrap_test(
+    result: FlowResults, hypothesis: str, variable: str | None, reps: int, seed: Any
+) -> TestResult:
     """Likelihood ratio of the flow against a hypothesis, with its p-value by parametric bootstrap.
 
-    ``hypothesis`` is "linear normal" (a normal linear model suffices) or "no effect" (``variable`` does not enter).
+    ``hypothesis`` is "linear normal" (a normal linear model suffices) or "no effect" (``variable`` does not
+    enter).
 
     Raises
     ------
@@ -168,7 +185,9 @@ def bootstrap_test(result: FlowResults, hypothesis: str, variable: str | None, r
     if isinstance(reps, bool) or not isinstance(reps, int) or reps < 19:
         raise OptionError(f"reps={reps!r}: give a whole number of at least 19.")
     if result.model.weight_type == "sampling":
-        raise WithheldError("Rows with sampling weights have no likelihood of their own, so no likelihood-ratio test.")
+        raise WithheldError(
+            "Rows with sampling weights have no likelihood of their own, so no likelihood-ratio test."
+        )
     s, plan = _line_sample(result), _plan(result)
     if hypothesis == "linear normal":
         small, null_plan, told = s, Plan("linear", "normal"), "a normal linear model"
@@ -186,12 +205,21 @@ def bootstrap_test(result: FlowResults, hypothesis: str, variable: str | None, r
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                ratio = 2 * (fit_flow(replace(s, y=y), plan).loglik - fit_flow(replace(small, y=y), null_plan).loglik)
+                ratio = 2 * (
+                    fit_flow(replace(s, y=y), plan).loglik - fit_flow(replace(small, y=y), null_plan).loglik
+                )
             except DataError:
                 continue
         done += 1
         above += ratio >= statistic
-    return TestResult(f"Likelihood-ratio ({done} bootstrap draws)", (told,), float(statistic), (), (1 + above) / (1 + done), "LR")
+    return TestResult(
+        f"Likelihood-ratio ({done} bootstrap draws)",
+        (told,),
+        float(statistic),
+        (),
+        (1 + above) / (1 + done),
+        "LR",
+    )
 
 
 def _without(result: FlowResults, variable: str | None) -> list[int]:

@@ -41,7 +41,9 @@ ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
 TALL = 5.0  # times the median count of the values around, from which on a value is a heap
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
-WIDE = 20.0  # times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most on a dozen data sets
+# times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most on a dozen data
+# sets
+WIDE = 20.0
 LEAST_COUNT = 6.0  # rows on a value before it is looked at
 
 
@@ -59,11 +61,13 @@ class Ties:
         shown = ", ".join(f"{v:g}" for v in self.values[:5]) + (", …" if len(self.values) > 5 else "")
         if self.kind == "discrete":
             return (
-                f"{name!r} is discrete: {self.distinct} distinct values in {rows:g} rows, {self.share:.0%} of which share the "
+                f"{name!r} is discrete: {self.distinct} distinct values in {rows:g} rows, "
+                f"{self.share:.0%} of which share the "
                 f"values {shown}. A density depends on how finely these are told apart."
             )
         return (
-            f"{self.share:.0%} of the rows of {name!r} share the tied values {shown} (duplicates far more frequent than the "
+            f"{self.share:.0%} of the rows of {name!r} share the tied values {shown} (duplicates far "
+            f"more frequent than the "
             "values around them: atoms or rounding). The density smooths over them."
         )
 
@@ -79,7 +83,9 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
         return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values))
     if counts.max() < LEAST_COUNT:
         return None
-    window = np.lib.stride_tricks.sliding_window_view(np.pad(counts, 10, mode="reflect" if len(values) > 10 else "edge"), 21)
+    window = np.lib.stride_tricks.sliding_window_view(
+        np.pad(counts, 10, mode="reflect" if len(values) > 10 else "edge"), 21
+    )
     around = np.median(window, axis=1)
     heap = (counts >= LEAST_COUNT) & (counts >= TALL * around)
     share = float(counts[heap].sum() / total)
@@ -105,17 +111,20 @@ def check_rows(y: Array, columns: int, name: str) -> bool:
     n, distinct = len(y), len(np.unique(y))
     if n < columns + 3:
         raise DataError(
-            f"{n} row{'s' * (n != 1)} for a density with {columns} covariate column{'s' * (columns != 1)}: at least "
+            f"{n} row{'s' * (n != 1)} for a density with {columns} covariate "
+            f"column{'s' * (columns != 1)}: at least "
             f"{columns + 3} observations are needed; use more rows or fewer terms."
         )
     if distinct < 3:
         raise OutcomeError(
-            f"The outcome {name!r} has {distinct} distinct value{'s' * (distinct != 1)} in {n} rows: it has no density."
+            f"The outcome {name!r} has {distinct} distinct value{'s' * (distinct != 1)} in {n} rows: it "
+            f"has no density."
         )
     enough = 15 + 5 * columns
     if n < enough:
         text = (
-            f"{n} observations are too few for a flexible shape (from {enough} on): the linear model with its base law is fitted."
+            f"{n} observations are too few for a flexible shape (from {enough} on): the linear model "
+            f"with its base law is fitted."
         )
         warn_user(SmallSampleWarning(text, hint="use more rows"))
     return n >= enough
@@ -132,7 +141,8 @@ def check_support(y: Array, support: Support, name: str) -> None:
     if bad.any():
         shown = ", ".join(f"{v:g}" for v in np.unique(y[bad])[:5])
         raise DataError(
-            f"The outcome {name!r} has {int(bad.sum())} rows outside the declared support {support}, with values {shown}; "
+            f"The outcome {name!r} has {int(bad.sum())} rows outside the declared support {support}, "
+            f"with values {shown}; "
             "declare a wider support, or model the values on the bound apart."
         )
 
@@ -146,7 +156,8 @@ def check_residual(scale: float, y: Array, name: str) -> None:
     """
     if scale <= 1e-10 * float(np.std(y - y[0])):
         raise OutcomeError(
-            f"The covariates determine the outcome {name!r} (residuals are {scale:.1e} of its units): it has no density given "
+            f"The covariates determine the outcome {name!r} (residuals are {scale:.1e} of its units): it "
+            f"has no density given "
             "them. Is a covariate made from the outcome?"
         )
 
@@ -159,10 +170,12 @@ def check_widths(slopes: Array, X: Array, names: tuple[str, ...]) -> None:
     times, i = float(np.median(slopes) / slopes.min()), int(slopes.argmin())
     if times > WIDE:
         given = ", ".join(
-            f"{name} = {value:.4g}" for name, value in zip((n for n in names if n != "Intercept"), X[i], strict=True)
+            f"{name} = {value:.4g}"
+            for name, value in zip((n for n in names if n != "Intercept"), X[i], strict=True)
         )
         text = (
-            f"The law given {given} is {times:.0f} times as wide as that of the median row: so far out few rows tell the "
+            f"The law given {given} is {times:.0f} times as wide as that of the median row: so far out "
+            f"few rows tell the "
             "spread, and means and standard deviations averaged over the rows follow it."
         )
         hint = "quantiles, the logarithm of the outcome or of the covariate, or a fit without such rows"

@@ -21,7 +21,14 @@ from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support, support_of
-from disteconometrics.errors import DataError, ExtrapolationWarning, FileFormatError, NeedsData, OptionError, warn_user
+from disteconometrics.errors import (
+    DataError,
+    ExtrapolationWarning,
+    FileFormatError,
+    NeedsData,
+    OptionError,
+    warn_user,
+)
 from disteconometrics.estimators import flow_checking as checking
 from disteconometrics.estimators import flow_checks as checks
 from disteconometrics.estimators import flow_inference as inference
@@ -64,32 +71,32 @@ FACTORS = (0.4, 0.25, 0.03)  # of the λ for inference: no, one and more covaria
 class FlowDensity:
     """Density of a scalar outcome, alone or given covariates, by a normalizing flow fitted by penalised maximum likelihood.
 
-    F(y | x) = Λ(h(y | x)) with h increasing in y for every x of the box of the covariates: a one-layer monotone-spline flow, in
-    statistics a conditional transformation model.  The fit is a convex problem with one optimum; smoothing, base law and what
-    moves with the covariates are chosen from the rows and reported.
+    F(y | x) = Λ(h(y | x)) with h increasing in y for every x of the box of the covariates: a one-layer
+    monotone-spline flow, in statistics a conditional transformation model.  The fit is a convex problem with
+    one optimum; smoothing, base law and what moves with the covariates are chosen from the rows and reported.
 
     Parameters
     ----------
     formula : str
         ``"log(wage) ~ educ + C(region)"``, ``"y ~ 1"`` for one density, ``"y1 + y2 ~ x"`` for a joint one.
     flow : "auto", MonotoneSpline, or a flow by name
-        "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on, with six covariate
-        columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is clearly better on rows held out.
-        ``Planar``, ``RQS``, ``MixtureCDF``, ``AffineMap``, ``Autoregressive``, ``Coupling``, or a tuple of them from data to
-        noise, is trained.
+        "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on,
+        with six covariate columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is
+        clearly better on rows held out. ``Planar``, ``RQS``, ``MixtureCDF``, ``AffineMap``,
+        ``Autoregressive``, ``Coupling``, or a tuple of them from data to noise, is trained.
     base : {"auto", "logistic", "normal"}
-        Law Λ of the transformed outcome, which decides the tails; "auto" compares both by leave-one-out, and of a trained flow
-        is the normal law, behind a mixture the logistic.
+        Law Λ of the transformed outcome, which decides the tails; "auto" compares both by leave-one-out, and
+        of a trained flow is the normal law, behind a mixture the logistic.
     support : None, "positive" or (a, b)
-        An open interval that holds the outcome (the left side of the formula), None or ±inf for an open side: the flow is then
-        that of log(y − a) or logit((y − a)/(b − a)).
+        An open interval that holds the outcome (the left side of the formula), None or ±inf for an open side:
+        the flow is then that of log(y − a) or logit((y − a)/(b − a)).
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
         What the weights are; needed with ``weights``.
     train : "auto", Adam, AdamW or LBFGS
-        How a flow by name is trained; "auto" is AdamW with a one-cycle rate and a fifth of the rows to stop by, without nets on
-        all rows, and L-BFGS for affine maps and planar layers.
+        How a flow by name is trained; "auto" is AdamW with a one-cycle rate and a fifth of the rows to stop
+        by, without nets on all rows, and L-BFGS for affine maps and planar layers.
 
     Raises
     ------
@@ -98,11 +105,11 @@ class FlowDensity:
 
     References
     ----------
-    Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45, doi:10.1111/sjos.12291.
-    Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions,
-    arXiv:2011.06416.
-    Papamakarios, Nalisnick, Rezende, Mohamed, Lakshminarayanan (2021), Normalizing flows for probabilistic modeling and
-    inference, JMLR 22, arXiv:1912.02762.
+    Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45,
+    doi:10.1111/sjos.12291. Spady, Stouli (2020), Gaussian transforms modeling and the estimation of
+    distributional regression functions, arXiv:2011.06416.
+    Papamakarios, Nalisnick, Rezende, Mohamed, Lakshminarayanan (2021), Normalizing flows for probabilistic
+    modeling and inference, JMLR 22, arXiv:1912.02762.
 
     Examples
     --------
@@ -134,16 +141,23 @@ class FlowDensity:
         train: str | Trainer = "auto",
     ) -> None:
         if data is not None:
-            raise OptionError("The formula is the model, the data come with fit: write de.FlowDensity(formula).fit(data).")
+            raise OptionError(
+                "The formula is the model, the data come with fit: write de.FlowDensity(formula).fit(data)."
+            )
         flow = Chain(tuple(flow)) if isinstance(flow, (tuple, list)) else flow
         if flow != "auto" and not isinstance(flow, (MonotoneSpline, Recipe)):
             raise OptionError(
-                f"flow={flow!r} is not known; use 'auto', de.MonotoneSpline(…), or a flow by name such as de.Planar(layers=8)."
+                f"flow={flow!r} is not known; use 'auto', de.MonotoneSpline(…), or a flow by name such "
+                f"as de.Planar(layers=8)."
             )
         if train != "auto" and not isinstance(train, Trainer):
-            raise OptionError(f"train={train!r} is not known; use 'auto', de.Adam(…), de.AdamW(…) or de.LBFGS(…).")
+            raise OptionError(
+                f"train={train!r} is not known; use 'auto', de.Adam(…), de.AdamW(…) or de.LBFGS(…)."
+            )
         if train != "auto" and not isinstance(flow, Recipe):
-            raise OptionError("train= is for flows by name; the monotone spline is fitted exactly, by Newton's method.")
+            raise OptionError(
+                "train= is for flows by name; the monotone spline is fitted exactly, by Newton's method."
+            )
         if base not in ("auto", *BASES):
             raise OptionError(f"base={base!r} is not known; use 'auto', 'logistic' or 'normal'.")
         if weights is not None and not isinstance(weights, str):
@@ -153,12 +167,20 @@ class FlowDensity:
             )
         if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
             raise OptionError(
-                f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type 'frequency' (counts of identical "
+                f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type "
+                f"'frequency' (counts of identical "
                 "rows) or 'sampling' (inverse selection probabilities)."
             )
         bounds = support_of(support)
         pair = None if support is None else (bounds.low, bounds.high)
-        fields = {"formula": formula, "flow": flow, "base": base, "support": pair, "weights": weights, "weight_type": weight_type}
+        fields = {
+            "formula": formula,
+            "flow": flow,
+            "base": base,
+            "support": pair,
+            "weights": weights,
+            "weight_type": weight_type,
+        }
         for key, value in (fields | {"train": train}).items():
             object.__setattr__(self, key, value)
 
@@ -167,18 +189,20 @@ class FlowDensity:
         """The open interval that holds the outcome."""
         return Support(*(self.support or (-np.inf, np.inf)))
 
-    def fit(self, data: Any, *, cov: CovarianceKind | None = None, seed: int | np.random.Generator | None = None) -> Any:
+    def fit(
+        self, data: Any, *, cov: CovarianceKind | None = None, seed: int | np.random.Generator | None = None
+    ) -> Any:
         """Estimate the density on a table.
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length; for a flow by name also a sampler or data-generating
-            process, called as ``data(rng, n=512)``, which gives fresh rows at every step.
+        data : pandas or polars DataFrame, or dict of arrays of one length; for a flow by name also a sampler
+            or data-generating process, called as ``data(rng, n=512)``, which gives fresh rows at every step.
         cov : {"sandwich", "HC0", "nonrobust"}, Cluster, HAC or None
             Covariance of the coefficients, from which all standard errors come; None is the sandwich.
         seed : int, Generator or None
-            Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline draws nothing, and
-            where "auto" trains a flow beside it, None is a fixed one.
+            Of the first parameters and batches of a flow by name, None draws one and keeps it; the spline
+            draws nothing, and where "auto" trains a flow beside it, None is a fixed one.
 
         Returns
         -------
@@ -194,7 +218,9 @@ class FlowDensity:
         """
         if isinstance(self.flow, Recipe):
             if cov is not None:
-                raise OptionError("A flow by name has no covariance; its bootstrap() shows the resampling spread.")
+                raise OptionError(
+                    "A flow by name has no covariance; its bootstrap() shows the resampling spread."
+                )
             from disteconometrics.estimators.trained_flow import fit_trained
 
             return fit_trained(self, data, seed)
@@ -204,7 +230,9 @@ class FlowDensity:
             return fit_product(self, data, cov, seed)
         seed_sequence(seed if seed is not None else 0)
         kind = _kind(cov, self.weight_type)
-        design = build_design(self.formula, data, weights=self.weights, weight_type=self.weight_type, outcome="numeric")
+        design = build_design(
+            self.formula, data, weights=self.weights, weight_type=self.weight_type, outcome="numeric"
+        )
         result = _estimate(self, design, kind)
         if cov is not None or result.rows is None or not result.rows.sample.X.shape[1]:
             return result
@@ -213,7 +241,11 @@ class FlowDensity:
         rival = rival_of(self, data, kept, rows.left_out, rows.sample.weights, seed, columns=columns)
         if rival is None:
             return result
-        return rival.fitted(data, seed) if rival.wins else replace(result, facts=replace(result.facts, rival=rival.words))
+        return (
+            rival.fitted(data, seed)
+            if rival.wins
+            else replace(result, facts=replace(result.facts, rival=rival.words))
+        )
 
 
 def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -291,7 +323,9 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
     if X.shape[1]:
         checks.check_residual(sample.centre.scale, sample.y, outcome)
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
-    fitted = fit_flow(sample, Plan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness))
+    fitted = fit_flow(
+        sample, Plan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness)
+    )
     shape = Flow.of(fitted, support)
     checks.check_widths(shape.structure.mean_slopes(fitted.smooth.theta, X), X, spec.names)
     rows = FlowRows(design, replace(sample, y=y), fitted.smooth, fitted.loo + support.log_slope(y))
@@ -303,7 +337,9 @@ def _estimate(model: FlowDensity, design: Design, kind: CovarianceKind) -> FlowR
 
 def _solution(flow: Flow, f: Smooth, rows: FlowRows, kind: CovarianceKind) -> tuple[Solution, str, str]:
     solution = Solution(f.theta, np.zeros((0, 0)), f.root, f.penalty, float(f.effective.sum()))
-    V, label, note = inference.coefficient_covariance(flow, solution, rows.sample, kind, rows.codes, rows.order)
+    V, label, note = inference.coefficient_covariance(
+        flow, solution, rows.sample, kind, rows.codes, rows.order
+    )
     return replace(solution, covariance=V), label, note
 
 
@@ -342,7 +378,8 @@ def _facts(fitted: Fitted, design: Design, support: Support, shared: str | None)
 class FlowResults(Estimated, SelfChecking):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
-    It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives them back.
+    It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives
+    them back.
 
     Examples
     --------
@@ -374,15 +411,26 @@ class FlowResults(Estimated, SelfChecking):
         s = self.rows.sample
         sample = replace(s, y=self.flow.support.to_line(s.y))
         problem = problem_of(prepared_again(sample, self.flow.centre, self.flow.structure), self.flow.base)
-        fitted = Fitted(self.flow.centre, self.flow.name, self.flow.structure, self.flow.base, self.rows.smooth, problem, sample)
+        fitted = Fitted(
+            self.flow.centre,
+            self.flow.name,
+            self.flow.structure,
+            self.flow.base,
+            self.rows.smooth,
+            problem,
+            sample,
+        )
         factor = FACTORS[min(len(self.flow.structure.covariates), 2)]
         return _solution(self.flow, rougher(fitted, factor).smooth, self.rows, self.kind)[0]
 
-    # ---- laws ----------------------------------------------------------------------------------------------------------
+    # ---- laws ----------------------------------------------------------------------------------------------
 
     def _need_rows(self) -> FlowRows:
         if self.rows is None:
-            raise NeedsData("This result was loaded from a file, which holds no rows: use attach(data) with the fit's table.")
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows: use attach(data) with the "
+                "fit's table."
+            )
         return self.rows
 
     def _covariates(self, new: Any, *, warn: bool = True) -> tuple[Array, Any]:
@@ -403,11 +451,14 @@ class FlowResults(Estimated, SelfChecking):
         names = [n for n in self.spec.names if n != "Intercept"]
         told = ", ".join(f"{names[j]} ({int(out[:, j].sum())})" for j in np.flatnonzero(out.any(axis=0)))
         text = (
-            f"{int(out.any(axis=1).sum())} of {len(X)} rows lie outside the covariates of the fit: {told}. Their location "
+            f"{int(out.any(axis=1).sum())} of {len(X)} rows lie outside the covariates of the fit: "
+            f"{told}. Their location "
             "follows the regression line; scale and shape are those at the edge."
         )
         warn_user(
-            ExtrapolationWarning(text, column=names[int(np.argmax(out.any(axis=0)))], hint="predict inside the fitted range")
+            ExtrapolationWarning(
+                text, column=names[int(np.argmax(out.any(axis=0)))], hint="predict inside the fitted range"
+            )
         )
 
     def distribution(self, new: Any = None) -> SplineLaw:
@@ -436,7 +487,7 @@ class FlowResults(Estimated, SelfChecking):
             law = self.flow.law(self.main.theta, self._covariates(new)[0])
         return law.named(self.facts.outcome)
 
-    # ---- fit -----------------------------------------------------------------------------------------------------------
+    # ---- fit -----------------------------------------------------------------------------------------------
 
     @property
     def converged(self) -> bool:
@@ -466,7 +517,9 @@ class FlowResults(Estimated, SelfChecking):
     @property
     def leave_one_out(self) -> float:
         """Leave-one-out log score per observation, by one exact Newton step for each row."""
-        return self.facts.leave_one_out / (self.facts.observations if self.model.weight_type != "sampling" else self.facts.rows)
+        return self.facts.leave_one_out / (
+            self.facts.observations if self.model.weight_type != "sampling" else self.facts.rows
+        )
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -476,7 +529,7 @@ class FlowResults(Estimated, SelfChecking):
         """
         return pd.DataFrame(self.facts.trials, columns=["structure", "base", "leave_one_out", "score"])
 
-    # ---- functionals ---------------------------------------------------------------------------------------------------
+    # ---- functionals ---------------------------------------------------------------------------------------
 
     def _average_rows(self) -> tuple[Array, Array | None]:
         """Covariates and weights to average over; one row is enough without covariates."""
@@ -500,10 +553,11 @@ class FlowResults(Estimated, SelfChecking):
 
         Parameters
         ----------
-        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are differentiated
-            exactly, also on the scale of a logged outcome; without covariates any other that laws know (``gini``, ``p90p10``,
-            …) or a function of a law, numerically.
-        on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the outcome as written.
+        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are
+            differentiated exactly, also on the scale of a logged outcome; without covariates any other that
+            laws know (``gini``, ``p90p10``, …) or a function of a law, numerically.
+        on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the
+            outcome as written.
 
         Returns
         -------
@@ -526,27 +580,32 @@ class FlowResults(Estimated, SelfChecking):
         if (on is not None and flow is self.flow) or not all(map(inference.is_analytic, given)):
             if flow.structure.covariates:
                 raise OptionError(
-                    "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, also of a logged "
-                    "outcome undone, have standard errors here; for others use de.bootstrap(estimator, data, statistic=...)."
+                    "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged "
+                    "law, also of a logged "
+                    "outcome undone, have standard errors here; for others use de.bootstrap(estimator, "
+                    "data, statistic=...)."
                 )
             values, V = inference.by_difference(flow, self.main, X, scale, given)
             return Estimates(tuple(functional_name(n) for n in given), values, V)
         parsed = [inference.parse_functional(t) for t in given]
         moved = inference.averages(flow, self.main.theta, X, w, parsed)
-        plain = Estimates(tuple(given), moved.values, moved.gradients @ self.main.covariance @ moved.gradients.T)
+        plain = Estimates(
+            tuple(given), moved.values, moved.gradients @ self.main.covariance @ moved.gradients.T
+        )
         return replace(plain, profile=partial(_limits, flow, self.main, X, w, parsed, plain))
 
     def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
         """Functionals of the law of each row of ``new``, with standard errors and limits.
 
-        Estimates and errors come from the flow with smaller penalties (× 0.25 with one covariate, × 0.03 with more, × 0.4 with
-        none), whose bias is small beside its standard error.
+        Estimates and errors come from the flow with smaller penalties (× 0.25 with one covariate, × 0.03 with
+        more, × 0.4 with none), whose bias is small beside its standard error.
 
         Parameters
         ----------
         new : table with the columns of the right side.
-        names : one or several functionals that laws know, or functions of a law; ``mean``, ``std``, ``var``, ``median``,
-            ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly, others numerically.
+        names : one or several functionals that laws know, or functions of a law; ``mean``, ``std``, ``var``,
+            ``median``, ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are
+            differentiated exactly, others numerically.
         on : another scale, as in `functionals`.
         level : float, confidence level.
 
@@ -576,13 +635,23 @@ class FlowResults(Estimated, SelfChecking):
                 limits = [inference.quantile_limits(flow, sol, x[None], None, f[1][0], critical) for x in X]
                 low, high = np.array(limits).T if len(limits) else (low, high)
             frame = pd.DataFrame({"estimate": m.values, "std_error": se, "conf_low": low, "conf_high": high})
-            parts.append(frame.set_axis(pd.MultiIndex.from_arrays([index, [text] * len(X)], names=["row", "functional"])))
+            parts.append(
+                frame.set_axis(
+                    pd.MultiIndex.from_arrays([index, [text] * len(X)], names=["row", "functional"])
+                )
+            )
             checks.check_moments([text], m.values[np.isfinite(X).all(axis=1)].sum(keepdims=True))
         order = [i + j * len(X) for i in range(len(X)) for j in range(len(texts))]
         return pd.concat(parts).iloc[order]
 
     def effect(
-        self, variable: str, low: Any, high: Any, names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"), *, on: Any = None
+        self,
+        variable: str,
+        low: Any,
+        high: Any,
+        names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"),
+        *,
+        on: Any = None,
     ) -> Estimates:
         """Average over the rows of each functional with a variable at ``high`` less that with it at ``low``.
 
@@ -619,7 +688,9 @@ class FlowResults(Estimated, SelfChecking):
         ends = [self.spec.without_constant(scenario.part(0, n, {variable: v}).X) for v in (low, high)]
         return self._contrast(names, on, ends, 1.0)
 
-    def derivative(self, variable: str, names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"), *, on: Any = None) -> Estimates:
+    def derivative(
+        self, variable: str, names: Any = ("mean", "q[0.1]", "q[0.5]", "q[0.9]"), *, on: Any = None
+    ) -> Estimates:
         """Average over the rows of the derivative of each functional in a numeric variable, through the formula.
 
         Parameters
@@ -664,7 +735,11 @@ class FlowResults(Estimated, SelfChecking):
         flow, scale = self._on(on)
         given, one = listed(names), flow.any_law(self.main.theta)
         exact = on is None or flow is not self.flow
-        return [functional_name(n) for n in given], [inference.functional_on(n, scale, one, exact) for n in given], flow
+        return (
+            [functional_name(n) for n in given],
+            [inference.functional_on(n, scale, one, exact) for n in given],
+            flow,
+        )
 
     def _contrast(self, names: Any, on: Any, ends: Sequence[Array], unit: float) -> Estimates:
         texts, parsed, flow = self._named(names, on)
@@ -676,7 +751,9 @@ class FlowResults(Estimated, SelfChecking):
             values = (b.values - a.values) / unit
         return Estimates(tuple(texts), values, G @ sol.covariance @ G.T)
 
-    def effects(self, names: str | Sequence[str] = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")) -> dict[str, Estimates]:
+    def effects(
+        self, names: str | Sequence[str] = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
+    ) -> dict[str, Estimates]:
         """Average effects of every variable: derivatives of numeric ones, contrasts with the first level of others and of 0/1."""
         scenario = Scenario.of_design(self._need_rows().design)
         out = {}
@@ -688,7 +765,10 @@ class FlowResults(Estimated, SelfChecking):
             if levels is None:
                 out[v] = self.derivative(v, names)
             else:
-                out |= {f"{v}: {level} - {levels[0]}": self.effect(v, levels[0], level, names) for level in levels[1:]}
+                out |= {
+                    f"{v}: {level} - {levels[0]}": self.effect(v, levels[0], level, names)
+                    for level in levels[1:]
+                }
         return out
 
     def band(
@@ -702,9 +782,9 @@ class FlowResults(Estimated, SelfChecking):
     ) -> pd.DataFrame:
         """A curve of the law with pointwise limits and a uniform band over the grid (sup-t, by simulation).
 
-        Estimates and bands come from the flow with smaller penalties (see `at`), so a density looks rougher than that of
-        `distribution`.  In 600 samples of 500 rows of a bimodal law, 95 % bands held the whole curve in 95 % (cdf), 96 %
-        (density) and 96 % (quantiles) of them.
+        Estimates and bands come from the flow with smaller penalties (see `at`), so a density looks rougher
+        than that of `distribution`.  In 600 samples of 500 rows of a bimodal law, 95 % bands held the whole
+        curve in 95 % (cdf), 96 % (density) and 96 % (quantiles) of them.
 
         Parameters
         ----------
@@ -717,16 +797,19 @@ class FlowResults(Estimated, SelfChecking):
         Returns
         -------
         DataFrame
-            Columns y (or tau), estimate, conf_low, conf_high (pointwise), band_low, band_high (all of the grid at once).
+            Columns y (or tau), estimate, conf_low, conf_high (pointwise), band_low, band_high (all of the
+            grid at once).
 
         Raises
         ------
         OptionError, NeedsData
         """
         over = self._average_rows() if new is None else (self._covariates(new)[0], None)
-        return inference.band_table(self.flow, self.under, *over, kind, grid, check_level(level), seed_sequence(seed))
+        return inference.band_table(
+            self.flow, self.under, *over, kind, grid, check_level(level), seed_sequence(seed)
+        )
 
-    # ---- checks and pictures -------------------------------------------------------------------------------------------
+    # ---- checks and pictures -------------------------------------------------------------------------------
 
     def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
         """Probability transforms and scores of rows that the fit has not seen, fold by fold.
@@ -747,7 +830,9 @@ class FlowResults(Estimated, SelfChecking):
         sample = self._need_rows().sample
         return checking.diagnose(len(sample.y), sample.counts, folds, seed, partial(checking.held_out, self))
 
-    def test_linear_normal(self, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
+    def test_linear_normal(
+        self, reps: int = 199, *, seed: int | np.random.Generator | None = None
+    ) -> TestResult:
         """Test that a normal linear model suffices, by parametric bootstrap of the likelihood ratio.
 
         Parameters
@@ -765,7 +850,9 @@ class FlowResults(Estimated, SelfChecking):
         """
         return checking.bootstrap_test(self, "linear normal", None, reps, seed)
 
-    def test_no_effect(self, variable: str, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
+    def test_no_effect(
+        self, variable: str, reps: int = 199, *, seed: int | np.random.Generator | None = None
+    ) -> TestResult:
         """Test that a variable does not enter at all, neither location nor shape, by parametric bootstrap.
 
         Parameters
@@ -805,7 +892,7 @@ class FlowResults(Estimated, SelfChecking):
 
         return quantile_effects(self, variable, low, high, **options)
 
-    # ---- covariance ----------------------------------------------------------------------------------------------------
+    # ---- covariance ----------------------------------------------------------------------------------------
 
     def with_cov(self, cov: CovarianceKind) -> FlowResults:
         """Return the same flow with another covariance; nothing is estimated again."""
@@ -813,7 +900,7 @@ class FlowResults(Estimated, SelfChecking):
         main, label, note = _solution(self.flow, rows.smooth, rows, kind)
         return replace(self, main=main, kind=kind, facts=replace(self.facts, cov_label=label, cov_note=note))
 
-    # ---- tables and files ----------------------------------------------------------------------------------------------
+    # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = LEVEL) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
@@ -832,7 +919,9 @@ class FlowResults(Estimated, SelfChecking):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             again = self.model.fit(data)
-        same = again.main.theta.shape == self.main.theta.shape and abs(again.llf - self.llf) <= 1e-8 * (1 + abs(self.llf))
+        same = again.main.theta.shape == self.main.theta.shape and abs(again.llf - self.llf) <= 1e-8 * (
+            1 + abs(self.llf)
+        )
         if not same or not np.allclose(again.main.theta, self.main.theta, rtol=1e-5, atol=1e-8):
             raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
         return replace(self, rows=again.rows, kind=self.kind if self.kind is not None else again.kind)
@@ -851,7 +940,10 @@ class FlowResults(Estimated, SelfChecking):
         arrays = {f"flow_{k}": v for k, v in arrays.items()}
         arrays |= {"values": e.values, "covariance": e.covariance, "limits": e.interval(LEVEL)}
         for name, sol in (("main", self.main), ("under", self.under)):
-            arrays |= {f"{name}_{k}": getattr(sol, k) for k in ("theta", "covariance", "root", "penalty", "effective")}
+            arrays |= {
+                f"{name}_{k}": getattr(sol, k)
+                for k in ("theta", "covariance", "root", "penalty", "effective")
+            }
         write_archive(path, "FlowDensity", header, arrays)
 
 
@@ -862,7 +954,13 @@ def _single_law(outcome: str, scale: Any, law: SplineLaw) -> Law:
 
 
 def _limits(
-    flow: Flow, sol: Solution, X: Array, w: Array | None, parsed: Sequence[inference.Functional], plain: Estimates, level: float
+    flow: Flow,
+    sol: Solution,
+    X: Array,
+    w: Array | None,
+    parsed: Sequence[inference.Functional],
+    plain: Estimates,
+    level: float,
 ) -> tuple[Array, None]:
     """Limits (k, 2): the inverted band for quantiles, estimate ± errors for others."""
     out = plain.interval(level)
@@ -874,7 +972,9 @@ def _limits(
 
 def _saved_limits(plain: Estimates, limits: Array, level: float) -> tuple[Array, None]:
     if level != LEVEL:
-        raise NeedsData(f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others.")
+        raise NeedsData(
+            f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
+        )
     return limits, None
 
 
@@ -889,7 +989,9 @@ def restore_flow(header: dict[str, Any], arrays: dict[str, Array]) -> FlowResult
     if isinstance(given["flow"], dict):
         given["flow"] = MonotoneSpline(**given["flow"])
     model = FlowDensity(**given)
-    flow = Flow.from_parts(header["flow"], {k.removeprefix("flow_"): v for k, v in arrays.items() if k.startswith("flow_")})
+    flow = Flow.from_parts(
+        header["flow"], {k.removeprefix("flow_"): v for k, v in arrays.items() if k.startswith("flow_")}
+    )
     p = flow.structure.size
     solutions = []
     for name in ("main", "under"):

@@ -1,19 +1,21 @@
 """Fitting a monotone-spline flow to arrays: standardisation, knots, structure, base and smoothing, all from the rows.
 
-The outcome is centred on its own linear regression and scaled by the interquartile range of the residuals, so that nothing
-depends on units.  Structures nest: linear ⊂ baseline ⊂ scale ⊂ shift ⊂ shape ⊂ tensor (see `likelihoods.structure`).  Each term
-has its own penalty, found by marginal likelihood; structures and base laws compete by the leave-one-out log score less one per
-smoothing parameter in use, and the simplest structure within half a standard error of the best is taken: on a linear-normal law
-with eight covariates this costs .001 nats at n = 400 where the best score alone costs .013.  A structure is fitted only if it
-promises to gain more than it is charged; the promise is a quadratic form of the scores, as in Rao's test, and close to the gain
-where that is small.
+The outcome is centred on its own linear regression and scaled by the interquartile range of the residuals, so
+that nothing depends on units.  Structures nest: linear ⊂ baseline ⊂ scale ⊂ shift ⊂ shape ⊂ tensor (see
+`likelihoods.structure`).  Each term has its own penalty, found by marginal likelihood; structures and base
+laws compete by the leave-one-out log score less one per smoothing parameter in use, and the simplest
+structure within half a standard error of the best is taken: on a linear-normal law with eight covariates this
+costs .001 nats at n = 400 where the best score alone costs .013.  A structure is fitted only if it promises
+to gain more than it is charged; the promise is a quadratic form of the scores, as in Rao's test, and close to
+the gain where that is small.
 
-Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from either end.  1/scale is
-linear in it and positive everywhere, so that a row far out would hold it up, at the cost of the others, and have a law without
-any hold itself: on Engel's data without logs of the outcome this gains .07 nats a row.
+Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from
+either end.  1/scale is linear in it and positive everywhere, so that a row far out would hold it up, at the
+cost of the others, and have a law without any hold itself: on Engel's data without logs of the outcome this
+gains .07 nats a row.
 
-Spiky tensors are over-smoothed by the marginal likelihood, since positivity cuts the prior off; theirs is polished by the
-leave-one-out score itself.
+Spiky tensors are over-smoothed by the marginal likelihood, since positivity cuts the prior off; theirs is
+polished by the leave-one-out score itself.
 """
 
 from __future__ import annotations
@@ -62,17 +64,29 @@ CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth c
 PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
 PROMISES = np.geomspace(1e-2, 1e5, 29)  # λ at which a wider structure is judged before it is fitted
-WORTH = 0.5  # log-likelihood that a structure must promise to be fitted: promises are somewhat low for few rows
+WORTH = (
+    0.5  # log-likelihood that a structure must promise to be fitted: promises are somewhat low for few rows
+)
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
-OUTSIDE_ALONE, OUTSIDE, WIDE_OUTSIDE = 3.0, 8.0, 20.0  # observations beyond an outer knot: they hold the slope of the tail
+OUTSIDE_ALONE, OUTSIDE, WIDE_OUTSIDE = (
+    3.0,
+    8.0,
+    20.0,
+)  # observations beyond an outer knot: they hold the slope of the tail
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
-FEW_OUTSIDE, NEXT = 3.0, 0.25  # values of a covariate beyond which, and by how many standard deviations, scale and shape stay
+FEW_OUTSIDE, NEXT = (
+    3.0,
+    0.25,
+)  # values of a covariate beyond which, and by how many standard deviations, scale and shape stay
 DISTINCT = 6  # values from which on a covariate may bend
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
 WARMEST = 1e4  # λ with which a term that a simpler structure has dropped is tried again
 TRIAL, TRIAL_STEADY = 1e-6, 1e-2  # decrement per observation and change of log λ that do for a comparison
-TENSOR_STEADY, TENSOR_STEPS = 0.1, 15  # the same and Newton steps for a tensor, whose λ are polished afterwards
+TENSOR_STEADY, TENSOR_STEPS = (
+    0.1,
+    15,
+)  # the same and Newton steps for a tensor, whose λ are polished afterwards
 POLISH, MOST_POLISH = 0.3, 4  # factor on λ of a tensor, and how often it is tried
 LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard normal
 
@@ -158,7 +172,8 @@ def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Arra
 def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
     """Knots at sample quantiles evenly spread in normal scores, and at both ends of gaps that fill most of an interval.
 
-    The outer knots leave a number of observations outside on either side: what happens beyond is a straight line.
+    The outer knots leave a number of observations outside on either side: what happens beyond is a straight
+    line.
     """
     N = len(r) if s.copies is None else s.observations
     outside = min(outside, (N + 1) / 8)
@@ -201,7 +216,8 @@ def _least_absolute(Z: Array, e: Array, root: Array) -> Array:
 def centre_of(s: Sample) -> Centre:
     """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal.
 
-    Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its place.
+    Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its
+    place.
     """
     origin = float(quantiles(s, s.y, [0.5])[0])
     e = s.y - origin  # first, so that a location far from zero costs no digits
@@ -283,7 +299,9 @@ def _edges(s: Sample, x: Array) -> tuple[float, float]:
     """Between which values of a covariate scale and shape move."""
     N = len(x) if s.copies is None else s.observations
     few = min(FEW_OUTSIDE, (N - 1) / 8)
-    low, a, b, high = order_statistics(x, s.copies, np.array([few, 0.25 * (N - 1), 0.75 * (N - 1), N - 1 - few]))
+    low, a, b, high = order_statistics(
+        x, s.copies, np.array([few, 0.25 * (N - 1), 0.75 * (N - 1), N - 1 - few])
+    )
     reach = NEXT * (b - a) / 1.349
     return float(low - reach), float(high + reach)
 
@@ -318,9 +336,13 @@ def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Struct
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
     terms = [Term("baseline")]
     for kind in STRUCTURES[name]:
-        terms += [Term(kind, j) for j, c in enumerate(covariates) if kind not in CURVED or c.knots is not None]
+        terms += [
+            Term(kind, j) for j, c in enumerate(covariates) if kind not in CURVED or c.knots is not None
+        ]
     groups = tuple((g, _patterns(s.X, g)) for g in s.groups)
-    return Structure(SlopeBasis(knots), tuple(int(i) for i in coarse), covariates, groups, tuple(terms), name == "linear")
+    return Structure(
+        SlopeBasis(knots), tuple(int(i) for i in coarse), covariates, groups, tuple(terms), name == "linear"
+    )
 
 
 class Prepared(NamedTuple):
@@ -331,7 +353,9 @@ class Prepared(NamedTuple):
     rows: Rows
 
 
-def _prepare(s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[Term, ...] | None = None) -> Prepared:
+def _prepare(
+    s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[Term, ...] | None = None
+) -> Prepared:
     centre, r = s.centre, s.residuals
     structure = _structure(s, r, name, plan, fine)
     if terms is not None:
@@ -342,8 +366,12 @@ def _prepare(s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[T
 def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:
     """The same rows with some of the terms."""
     old, rows = p.structure, p.rows
-    keep = np.concatenate([np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t in terms])
-    return p._replace(structure=replace(old, terms=terms), rows=replace(rows, A=rows.A[:, keep], D=rows.D[:, keep]))
+    keep = np.concatenate(
+        [np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t in terms]
+    )
+    return p._replace(
+        structure=replace(old, terms=terms), rows=replace(rows, A=rows.A[:, keep], D=rows.D[:, keep])
+    )
 
 
 def problem_of(p: Prepared, base: str) -> Problem:
@@ -357,7 +385,14 @@ def problem_of(p: Prepared, base: str) -> Problem:
         low, where = structure.lowest(theta)
         return structure.constraint_rows(where, np.flatnonzero(low <= 0))
 
-    return Problem(p.rows, BASES[base], structure.penalties(2), start, cuts, 0 if structure.affine else structure.basis.size)
+    return Problem(
+        p.rows,
+        BASES[base],
+        structure.penalties(2),
+        start,
+        cuts,
+        0 if structure.affine else structure.basis.size,
+    )
 
 
 def _first_rows(structure: Structure, theta: Array) -> Array:
@@ -372,7 +407,13 @@ def _first_rows(structure: Structure, theta: Array) -> Array:
 
 
 def _fit(
-    s: Sample, name: str, base: str, plan: Plan, prepared: Prepared, near: Fitted | None = None, fine: bool = True
+    s: Sample,
+    name: str,
+    base: str,
+    plan: Plan,
+    prepared: Prepared,
+    near: Fitted | None = None,
+    fine: bool = True,
 ) -> Fitted:
     """Fit one structure with one base, from scratch or from what another fit with that base has in common with it."""
     centre, structure, _ = prepared
@@ -381,12 +422,19 @@ def _fit(
     if near is not None:
         known = {k.name: value for k, value in zip(near.problem.penalties, near.smooth.lam, strict=True)}
         straight = WARMEST if name == "tensor" else 1.0  # terms of a tensor that promised nothing before it
-        lam = np.array([min(known.get(k.name, 1.0 if "smooth" in k.name else straight), WARMEST) for k in problem.penalties])
+        lam = np.array(
+            [
+                min(known.get(k.name, 1.0 if "smooth" in k.name else straight), WARMEST)
+                for k in problem.penalties
+            ]
+        )
         theta = _carried(near, structure, problem.start)
     G = _first_rows(structure, problem.start)
     steady, steps = (TENSOR_STEADY, TENSOR_STEPS) if name == "tensor" else (TRIAL_STEADY, 200)
     smooth = solve(problem, lam, theta=theta, G=G, steady=steady, last=TRIAL, maxiter=steps)
-    if name == "tensor" and len(problem.cuts(smooth.theta)):  # stopped before it was monotone everywhere: too good to compare
+    if name == "tensor" and len(
+        problem.cuts(smooth.theta)
+    ):  # stopped before it was monotone everywhere: too good to compare
         smooth = solve(problem, smooth.lam, theta=smooth.theta, G=smooth.G, select=False, last=TRIAL)
     fitted = Fitted(centre, name, structure, base, smooth, problem, s)
     if name == "tensor" and fine:
@@ -485,12 +533,16 @@ def _pruned(fitted: Fitted) -> Fitted:
     narrow = _narrowed(whole, tuple(t for t in old.terms if t not in gone))
     structure, problem = narrow.structure, problem_of(narrow, fitted.base)
     kept = [k.name for k in problem.penalties]
-    lam = np.array([v for v, k in zip(fitted.smooth.lam, fitted.problem.penalties, strict=True) if k.name in kept])
+    lam = np.array(
+        [v for v, k in zip(fitted.smooth.lam, fitted.problem.penalties, strict=True) if k.name in kept]
+    )
     G = _first_rows(structure, problem.start)
     theta = _carried(fitted, structure, problem.start)
     smooth = solve(problem, lam, theta=theta, G=G, select=False)
     kinds = {t.kind for t in structure.terms} - {"baseline"}
-    name = next(n for n, have in STRUCTURES.items() if kinds <= {*have} and (structure.affine or n != "linear"))
+    name = next(
+        n for n, have in STRUCTURES.items() if kinds <= {*have} and (structure.affine or n != "linear")
+    )
     return replace(fitted, name=name, structure=structure, smooth=smooth, problem=problem)
 
 
@@ -579,8 +631,9 @@ class _Search:
     def tensor(self) -> Plan:
         """Try a tensor where it promises enough; the plan with which it was fitted.
 
-        A fine one is fitted where a coarse one is clearly better, with two places of its outer knots: sharp ends of a law need
-        them far out, and a tail whose slope moves with the covariate needs more rows that hold it.
+        A fine one is fitted where a coarse one is clearly better, with two places of its outer knots: sharp
+        ends of a law need them far out, and a tail whose slope moves with the covariate needs more rows that
+        hold it.
         """
         s, plan, best = self.sample, self.plan, self.best()
         near, key = self.fits[best.name, best.base], ("tensor", best.base)
@@ -605,7 +658,11 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
     """Fit the structures and bases that are asked for, and take one."""
     search = _Search(s, plan)
     search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
-    if plan.structure == "auto" and 0 < s.X.shape[1] <= 2 and any(c.knots is not None for c in _covariates(s, 8)):
+    if (
+        plan.structure == "auto"
+        and 0 < s.X.shape[1] <= 2
+        and any(c.knots is not None for c in _covariates(s, 8))
+    ):
         plan = search.tensor()
     best = search.best()
     return _settled(search.fits[best.name, best.base], plan), tuple(search.trials.values()), plan

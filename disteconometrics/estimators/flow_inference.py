@@ -1,17 +1,18 @@
 """Inference on a fitted flow: covariance of its coefficients, functionals with gradients, interval and band limits.
 
-The coefficients solve Σ s_i = Sθ with S the penalty, so V = H⁻¹(J·n/(n − e) + S)H⁻¹, H the penalised information, J the meat
-of the scores and e the effective parameters: the sandwich HC1, with the penalty as the prior that it stands for.  Functionals
-are differentiated exactly: a distribution function moves by φ(z)·a, a quantile by −a over the slope, a mean by −∫ φ(h)·a dy.
-Limits of quantiles invert the band of h.
+The coefficients solve Σ s_i = Sθ with S the penalty, so V = H⁻¹(J·n/(n − e) + S)H⁻¹, H the penalised
+information, J the meat of the scores and e the effective parameters: the sandwich HC1, with the penalty as
+the prior that it stands for.  Functionals are differentiated exactly: a distribution function moves by
+φ(z)·a, a quantile by −a over the slope, a mean by −∫ φ(h)·a dy. Limits of quantiles invert the band of h.
 
 References
 ----------
 White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50, doi:10.2307/1912526.
-Nychka (1988), Bayesian confidence intervals for smoothing splines, JASA 83, doi:10.1080/01621459.1988.10478711.
-Wood (2006), On confidence intervals for generalized additive models, Aust. N. Z. J. Statistics 48,
-doi:10.1111/j.1467-842X.2006.00450.x.
-Montiel Olea, Plagborg-Møller (2019), Simultaneous confidence bands, J. Applied Econometrics 34, doi:10.1002/jae.2656.
+Nychka (1988), Bayesian confidence intervals for smoothing splines, JASA 83,
+doi:10.1080/01621459.1988.10478711. Wood (2006), On confidence intervals for generalized additive models,
+Aust. N. Z. J. Statistics 48, doi:10.1111/j.1467-842X.2006.00450.x.
+Montiel Olea, Plagborg-Møller (2019), Simultaneous confidence bands, J. Applied Econometrics 34,
+doi:10.1002/jae.2656.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Moved(NamedTuple):
     gradients: Array
 
 
-# ---- covariance of the coefficients ------------------------------------------------------------------------------------------
+# ---- covariance of the coefficients ------------------------------------------------------------------------
 
 
 class _Rows(NamedTuple):
@@ -103,7 +104,9 @@ def check_kind(kind: CovarianceKind) -> CovarianceKind:
     OptionError
     """
     if isinstance(kind, Cluster) and kind.correction in ("jackknife", "cr1"):
-        raise OptionError(f"correction={kind.correction!r} is not available for flows; use 'groups' or 'none'.")
+        raise OptionError(
+            f"correction={kind.correction!r} is not available for flows; use 'groups' or 'none'."
+        )
     if isinstance(kind, str) and kind not in ("nonrobust", "HC0", "HC1"):
         raise OptionError(
             f"cov={kind!r} is not available for flows; use 'sandwich' (HC1), 'HC0', 'nonrobust', "
@@ -113,7 +116,12 @@ def check_kind(kind: CovarianceKind) -> CovarianceKind:
 
 
 def coefficient_covariance(
-    flow: Flow, solution: Solution, sample: Sample, kind: CovarianceKind, codes: Callable[..., Any], order: Callable[..., Any]
+    flow: Flow,
+    solution: Solution,
+    sample: Sample,
+    kind: CovarianceKind,
+    codes: Callable[..., Any],
+    order: Callable[..., Any],
 ) -> tuple[Array, str, str]:
     """V (p, p) of the coefficients, its label and the note under the table.
 
@@ -126,20 +134,30 @@ def coefficient_covariance(
     source = _Scores(flow, solution.theta, sample)
     weight_type = None if sample.weights is None else "frequency" if sample.counts else "sampling"
     n = sample.observations if sample.counts else float(len(sample.y))
-    equation = MEstimate(names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type)
+    equation = MEstimate(
+        names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type
+    )
     V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
     matrix = V.matrix
     if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
         return matrix, "nonrobust", "nonrobust = inverse penalised information."
     if kind != "HC0" and not (isinstance(kind, Cluster) and kind.correction == "none"):
         if solution.effective >= n:
-            raise WithheldError(f"{solution.effective:.0f} effective parameters for {n:g} observations; use cov='HC0'.")
+            raise WithheldError(
+                f"{solution.effective:.0f} effective parameters for {n:g} observations; use cov='HC0'."
+            )
         matrix = matrix * (n / (n - solution.effective))
     W = solution.root @ (solution.root.T @ _half(solution.penalty))
     matrix = matrix + W @ W.T
     label = "sandwich" if kind == "HC1" else V.label
-    note = "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
-    return (matrix + matrix.T) / 2, label, note if kind == "HC1" else f"{V.note} The penalty is added as a prior."
+    note = (
+        "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
+    )
+    return (
+        (matrix + matrix.T) / 2,
+        label,
+        note if kind == "HC1" else f"{V.note} The penalty is added as a prior.",
+    )
 
 
 def _half(S: Array) -> Array:
@@ -148,7 +166,7 @@ def _half(S: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
-# ---- functionals -------------------------------------------------------------------------------------------------------------
+# ---- functionals -------------------------------------------------------------------------------------------
 
 _CALL = re.compile(r"\s*(mean|std|var|median|q|prob)\s*(?:\[([^\]]*)\])?\s*")
 
@@ -187,7 +205,8 @@ def parse_functional(name: Any) -> Functional:
         if kind == "prob" and len(numbers) == 2 and numbers[0] < numbers[1]:
             return kind, numbers
     raise OptionError(
-        f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', 'q[0.9]' (a level between 0 "
+        f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
+        f"'q[0.9]' (a level between 0 "
         "and 1) or 'prob[a,b]' with a < b."
     )
 
@@ -229,7 +248,9 @@ def by_row(flow: Flow, solution: Solution, X: Array, functional: Functional) -> 
         values = np.asarray(flow.law(theta, X).functional(kind)).reshape(len(X))
         return Moved(values, gradients(flow, theta, X, {kind: values})[0])
     if kind == "other":
-        return _by_steps(solution, lambda t: np.asarray(numbers[0](flow.law(t, X)), dtype=np.float64).reshape(len(X)))
+        return _by_steps(
+            solution, lambda t: np.asarray(numbers[0](flow.law(t, X)), dtype=np.float64).reshape(len(X))
+        )
     if kind == "q":
         y = flow.law(theta, X).quantile(numbers[0]).reshape(len(X))
         A, D, log_slope = flow.forms(y, X)
@@ -249,7 +270,9 @@ def _shares(X: Array, weights: Array | None) -> Array:
     return np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
 
 
-def average_by_row(flow: Flow, solution: Solution, X: Array, weights: Array | None, functionals: Sequence[Functional]) -> Moved:
+def average_by_row(
+    flow: Flow, solution: Solution, X: Array, weights: Array | None, functionals: Sequence[Functional]
+) -> Moved:
     """Averages over rows of functionals of each row's law."""
     w, p = _shares(X, weights), len(solution.theta)
     total = Moved(np.zeros(len(functionals)), np.zeros((len(functionals), p)))
@@ -295,14 +318,18 @@ def average_quantile(flow: Flow, theta: Array, X: Array, w: Array, tau: float) -
     return y
 
 
-def averages(flow: Flow, theta: Array, X: Array, weights: Array | None, functionals: Sequence[Functional]) -> Moved:
+def averages(
+    flow: Flow, theta: Array, X: Array, weights: Array | None, functionals: Sequence[Functional]
+) -> Moved:
     """Functionals of the law averaged over rows: values (q,), gradients (q, p)."""
     w, p = _shares(X, weights), len(theta)
     values, gradients = np.empty(len(functionals)), np.empty((len(functionals), p))
     need = any(k in ("mean", "std", "var") for k, _ in functionals)
     mean = second = 0.0
     dm, dm2 = np.zeros(p), np.zeros(p)
-    shift = flow.centre.origin if flow.support.kind == "line" else 0.0  # so that a variance far from zero keeps its digits
+    shift = (
+        flow.centre.origin if flow.support.kind == "line" else 0.0
+    )  # so that a variance far from zero keeps its digits
     for rows in chunks(len(X), 20 * p) if need else ():
         m, dm_rows, dm2_rows = _moment_rows(flow, theta, X[rows])
         mean += float(w[rows] @ (m - shift))
@@ -321,7 +348,9 @@ def averages(flow: Flow, theta: Array, X: Array, weights: Array | None, function
             values[i], gradients[i] = mean + shift, dm
         else:
             var, dvar = second - mean**2, dm2 - 2 * mean * dm
-            values[i], gradients[i] = (var, dvar) if kind == "var" else (np.sqrt(var), dvar / (2 * np.sqrt(var)))
+            values[i], gradients[i] = (
+                (var, dvar) if kind == "var" else (np.sqrt(var), dvar / (2 * np.sqrt(var)))
+            )
     return Moved(values, gradients)
 
 
@@ -330,7 +359,9 @@ def _by_steps(solution: Solution, at: Callable[[Array], Array]) -> Moved:
     values, vectors = np.linalg.eigh(solution.covariance)
     kept = values > 1e-12 * values[-1]
     sizes, axes = np.sqrt(values[kept]), vectors[:, kept].T
-    step = 0.02  # standard errors: the law stays inside its domain, and a difference loses four digits at most
+    step = (
+        0.02  # standard errors: the law stays inside its domain, and a difference loses four digits at most
+    )
     moves = [step * s * a for s, a in zip(sizes, axes, strict=True)]
     D = np.array([(at(solution.theta + m) - at(solution.theta - m)) / (2 * step) for m in moves])
     return Moved(at(solution.theta), (D / sizes[:, None]).T @ axes)
@@ -352,7 +383,7 @@ def by_difference(
     return moved.values, moved.gradients @ solution.covariance @ moved.gradients.T
 
 
-# ---- limits ------------------------------------------------------------------------------------------------------------------
+# ---- limits ------------------------------------------------------------------------------------------------
 
 
 def quantile_limits(
@@ -465,7 +496,10 @@ def band_table(
     moved = curve(flow, theta, X, weights, points, kind)
     se = np.sqrt(np.einsum("ij,jk,ik->i", moved.gradients, solution.covariance, moved.gradients))
     back = BASES[flow.base].cdf if kind == "cdf" else np.exp
-    point, sup = special.ndtri(0.5 + level / 2), critical_of_band(moved.gradients, solution.covariance, level, seed)
+    point, sup = (
+        special.ndtri(0.5 + level / 2),
+        critical_of_band(moved.gradients, solution.covariance, level, seed),
+    )
     limits = {
         name: back(moved.values + c * se)
         for name, c in (("conf_low", -point), ("conf_high", point), ("band_low", -sup), ("band_high", sup))
@@ -474,7 +508,13 @@ def band_table(
 
 
 def _quantile_band(
-    flow: Flow, solution: Solution, X: Array, weights: Array | None, tau: Array, level: float, seed: np.random.SeedSequence
+    flow: Flow,
+    solution: Solution,
+    X: Array,
+    weights: Array | None,
+    tau: Array,
+    level: float,
+    seed: np.random.SeedSequence,
 ) -> pd.DataFrame:
     """Quantile curve: pointwise and uniform bands of h inverted, the latter over the outcomes between its ends."""
     w = _shares(X, weights)

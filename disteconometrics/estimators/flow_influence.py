@@ -1,12 +1,14 @@
 """Gradients of functionals of a flow's laws through their influence functions.
 
-A functional T of a law moves with its distribution function F by −∫ T'(y) dF(y) dy, where T' is the slope in y of T's influence
-function; F moves with the coefficients by φ(h)·a.  One sum over points per row takes the place of two integrals per coefficient.
+A functional T of a law moves with its distribution function F by −∫ T'(y) dF(y) dy, where T' is the slope in
+y of T's influence function; F moves with the coefficients by φ(h)·a.  One sum over points per row takes the
+place of two integrals per coefficient.
 
 References
 ----------
-Hampel (1974), The influence curve and its role in robust estimation, JASA 69, doi:10.1080/01621459.1974.10482962.
-Cowell, Flachaire (2015), Statistical methods for distributional analysis, Handbook of Income Distribution 2A, ch. 6.
+Hampel (1974), The influence curve and its role in robust estimation, JASA 69,
+doi:10.1080/01621459.1974.10482962. Cowell, Flachaire (2015), Statistical methods for distributional analysis,
+Handbook of Income Distribution 2A, ch. 6.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.distributions.spline import NODES, WEIGHTS, SplineLaw, chunks, invert, panels, pieces, transform
+from disteconometrics.distributions.spline import (
+    NODES,
+    WEIGHTS,
+    SplineLaw,
+    chunks,
+    invert,
+    panels,
+    pieces,
+    transform,
+)
 from disteconometrics.estimators.flow_state import Flow
 from disteconometrics.likelihoods.monotone import BASES
 
@@ -84,12 +95,19 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
     law, base, k = flow.law(theta, X), BASES[flow.base], flow.structure.basis.knots
     slopes = [SLOPES[name](law, value) for name, value in values.items()]
     inner, weights = panels(k)
-    nodes = np.concatenate([inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]])  # A is linear beyond the knots: two points are enough
+    nodes = np.concatenate(
+        [inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]]
+    )  # A is linear beyond the knots: two points are enough
     out = [np.empty((len(X), len(theta))) for _ in slopes]
     for rows in chunks(len(X), 8 * len(nodes) + len(theta)):
-        p, location = pieces(flow.structure.basis, law.intercept[rows], law.slopes[rows]), law.location[rows, None]
+        p, location = (
+            pieces(flow.structure.basis, law.intercept[rows], law.slopes[rows]),
+            law.location[rows, None],
+        )
 
-        def change(r: Array, z: Array, mass: Array, location: Array = location, rows: slice = rows) -> list[Array]:
+        def change(
+            r: Array, z: Array, mass: Array, location: Array = location, rows: slice = rows
+        ) -> list[Array]:
             """T'(y)·dy/dr·mass at points r (m, Q), for every functional."""
             y = flow.support.from_line(location + flow.centre.scale * r)
             with np.errstate(all="ignore"):
@@ -99,7 +117,10 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
         r = np.broadcast_to(inner, (len(location), len(inner)))
         z, _ = transform(p, r)
         parts = [[c] for c in change(r, z, np.exp(base.logpdf(z)) * weights)]
-        for side, height, edge, steep in ((-1.0, p.heights[:, 0], k[0], p.ends[0]), (1.0, p.heights[:, -1], k[-1], p.ends[1])):
+        for side, height, edge, steep in (
+            (-1.0, p.heights[:, 0], k[0], p.ends[0]),
+            (1.0, p.heights[:, -1], k[-1], p.ends[1]),
+        ):
             P = base.cdf(-side * height)[:, None]  # of the tail
             z = -side * base.quantile(P * SHARE**POWER)
             r = invert(p, z)

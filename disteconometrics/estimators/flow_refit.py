@@ -33,7 +33,11 @@ def refitting_flow(result: FlowResults) -> Refitting:
     """
     rows, model, kind = result._need_rows(), result.model, result.kind
     again = columns_again(model, rows.design, kind)
-    only = "" if not result.spec.variables else "the functionals are averages over the covariates of the sample's rows"
+    only = (
+        ""
+        if not result.spec.variables
+        else "the functionals are averages over the covariates of the sample's rows"
+    )
     return Refitting(
         estimator=replace(model, formula=again.formula),
         options={"cov": kind},
@@ -64,7 +68,8 @@ def refitting_trained(result: TrainedFlowResults) -> Refitting:
     """
     if result.flow.outcomes > 1:
         raise OptionError(
-            "monte_carlo() is for one outcome; de.MonteCarlo takes joint laws: lambda rng: res.distribution().sample(…)."
+            "monte_carlo() is for one outcome; de.MonteCarlo takes joint laws: lambda rng: "
+            "res.distribution().sample(…)."
         )
     if result.facts.fresh:
         raise WithheldError("The flow was trained on fresh rows of a sampler: study that with de.MonteCarlo.")
@@ -80,5 +85,7 @@ def refitting_trained(result: TrainedFlowResults) -> Refitting:
         law=law,
         labels=None,
         truth=dict(zip(estimates.names, map(float, estimates.values), strict=True)),
-        fitted_only="" if not result.spec.variables else "the functionals are averages over the covariates of the sample's rows",
+        fitted_only=""
+        if not result.spec.variables
+        else "the functionals are averages over the covariates of the sample's rows",
     )

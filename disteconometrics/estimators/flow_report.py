@@ -39,7 +39,8 @@ def effects_section(effects: dict[str, Estimates]) -> Section:
     """Average effects with standard errors in brackets, a row per covariate."""
     names = next(iter(effects.values())).names
     cells = tuple(
-        tuple(f"{number(v)} ({number(se)})" for v, se in zip(e.values, e.std_error, strict=True)) for e in effects.values()
+        tuple(f"{number(v)} ({number(se)})" for v, se in zip(e.values, e.std_error, strict=True))
+        for e in effects.values()
     )
     return Section(names, tuple(effects), cells, "Average effect of each covariate on")
 
@@ -81,36 +82,52 @@ def summary_of(r: FlowResults, level: float) -> Summary:
         if r.rows is not None and f.rows <= MOST_ROWS:
             sections.append(effects_section(r.effects()))
         else:
-            late = "Average effects: call effects() with the rows attached; they are left out of a summary here."
-    return Summary("Flow Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(_notes(r, late)))
+            late = (
+                "Average effects: call effects() with the rows attached; they are left out of a summary here."
+            )
+    return Summary(
+        "Flow Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(_notes(r, late))
+    )
 
 
 def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
     f, model = r.facts, r.model
-    notes = [f"Flow: {WORDS[r.flow.name].format(base=r.flow.base)}. Effective parameters: {_effective(f.effective)}."]
+    notes = [
+        f"Flow: {WORDS[r.flow.name].format(base=r.flow.base)}. Effective parameters: "
+        f"{_effective(f.effective)}."
+    ]
     if np.isfinite(f.gain) and r.flow.name != "linear":
         notes.append(
-            f"Chosen because: leave-one-out {f.gain:+.4f} per row over the normal linear model (se {f.gain_error:.4f}); "
+            f"Chosen because: leave-one-out {f.gain:+.4f} per row over the normal linear model (se "
+            f"{f.gain_error:.4f}); "
             f"{len(f.trials)} structures and bases were compared (see .trials)."
         )
     elif len(f.trials) > 1:
         notes.append(
-            f"Chosen because: nothing beyond it gains enough in leave-one-out; {len(f.trials)} were compared (see .trials)."
+            f"Chosen because: nothing beyond it gains enough in leave-one-out; {len(f.trials)} were "
+            f"compared (see .trials)."
         )
     if f.rival:
         notes.append(f.rival)
     if model.support is not None:
         notes.append(f"Declared support: {r.flow.support}.")
     if not np.isfinite(r.estimates.values).all():
-        notes.append("Where there is no value, the fitted tail is too heavy for a finite mean or variance; quantiles stand.")
+        notes.append(
+            "Where there is no value, the fitted tail is too heavy for a finite mean or variance; "
+            "quantiles stand."
+        )
     if f.cov_note:
         notes.append(f.cov_note)
     if r.flow.structure.covariates:
         notes.append(
-            "Standard errors are given the covariates; effects come from a flow with smaller penalties, so that bias is small."
+            "Standard errors are given the covariates; effects come from a flow with smaller penalties, "
+            "so that bias is small."
         )
     if model.weights is not None:
-        what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
+        what = {
+            "frequency": "counts of identical rows",
+            "sampling": "inverse selection probabilities, scaled to mean one",
+        }
         notes.append(f"Weights: {model.weights} ({what[str(model.weight_type)]}).")
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if f.shared:

@@ -1,7 +1,8 @@
 """What "auto" tries beside splines where rows are many, and covariates or outcomes too: normal mixtures that a net moves.
 
-The rival is trained on four fifths of the rows and judged on the last: splines stay unless its log density there is higher than
-their leave-one-out one by more than two standard errors.  Splines keep their standard errors, the rival has none.
+The rival is trained on four fifths of the rows and judged on the last: splines stay unless its log density
+there is higher than their leave-one-out one by more than two standard errors.  Splines keep their standard
+errors, the rival has none.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Rival:
     def words(self) -> str:
         """The sentence of the summary."""
         gap = (
-            f"{abs(self.gain):.4f} per row (se {self.error:.4f}) {'above' if self.gain > 0 else 'below'} that of monotone splines"
+            f"{abs(self.gain):.4f} per row (se {self.error:.4f}) "
+            f"{'above' if self.gain > 0 else 'below'} that of monotone splines"
         )
         told = f"on {self.rows:,} rows held out the log density of a normal mixture behind a net is {gap}"
         if self.wins:
@@ -69,7 +71,14 @@ class Rival:
 
 
 def rival_of(
-    model: FlowDensity, data: Any, kept: NDArray[np.intp], left_out: Array, weights: Array | None, seed: Any, *, columns: int = 0
+    model: FlowDensity,
+    data: Any,
+    kept: NDArray[np.intp],
+    left_out: Array,
+    weights: Array | None,
+    seed: Any,
+    *,
+    columns: int = 0,
 ) -> Rival | None:
     """Train the rival on four fifths of the rows and compare; None where it is not tried, or cannot be trained on so few.
 
@@ -92,7 +101,11 @@ def rival_of(
     n = len(left_out)
     if model.flow != "auto" or n < LEAST_ROWS or 0 < columns < LEAST_COLUMNS:
         return None
-    flow: Any = (AffineMap("covariates"), MixtureCDF(5, hidden=(64, 64))) if columns else Autoregressive(MixtureCDF(8))
+    flow: Any = (
+        (AffineMap("covariates"), MixtureCDF(5, hidden=(64, 64)))
+        if columns
+        else Autoregressive(MixtureCDF(8))
+    )
     challenger = replace(model, flow=flow, base="auto")
     streams = seed_sequence(SEED if seed is None else seed)
     order = np.random.default_rng(streams.spawn(1)[0]).permutation(n)

@@ -47,12 +47,18 @@ class ResamplingSpread:
     def table(self, level: float = 0.9) -> pd.DataFrame:
         """The fit's value, the standard deviation over draws, and the central interval that holds a share of them."""
         low, high = (self.draws.quantile(q) for q in ((1 - level) / 2, (1 + level) / 2))
-        columns = {"estimate": self.estimates, "resampling_spread": self.draws.std(), "low": low, "high": high}
+        columns = {
+            "estimate": self.estimates,
+            "resampling_spread": self.draws.std(),
+            "low": low,
+            "high": high,
+        }
         return pd.DataFrame(columns).loc[list(self.draws.columns)]
 
     def __str__(self) -> str:
         return (
-            f"Resampling spread, {len(self.draws)} draws of exponential row weights (no coverage is claimed)\n"
+            f"Resampling spread, {len(self.draws)} draws of exponential row weights (no coverage is "
+            f"claimed)\n"
             f"{self.table().round(4).to_string()}"
         )
 
@@ -62,7 +68,9 @@ class ResamplingSpread:
         return str(self.table()._repr_html_())
 
 
-def resampling_spread(result: TrainedFlowResults, reps: int, names: Sequence[Any], seed: Any) -> ResamplingSpread:
+def resampling_spread(
+    result: TrainedFlowResults, reps: int, names: Sequence[Any], seed: Any
+) -> ResamplingSpread:
     """Train ``reps`` copies of a flow at once, each with exponential weights of the rows, from the parameters of the fit.
 
     Raises
@@ -72,7 +80,9 @@ def resampling_spread(result: TrainedFlowResults, reps: int, names: Sequence[Any
     if isinstance(reps, bool) or not isinstance(reps, int) or reps < 2:
         raise OptionError(f"reps={reps!r}: give a whole number of at least 2.")
     if result.model.weight_type == "frequency":
-        raise OptionError("Frequency weights stand for several rows, each drawn apart: repeat the rows first.")
+        raise OptionError(
+            "Frequency weights stand for several rows, each drawn apart: repeat the rows first."
+        )
     rows = result.training_rows()
     streams = seed_sequence(seed)
     rng = np.random.default_rng(streams)

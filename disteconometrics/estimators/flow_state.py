@@ -56,7 +56,9 @@ class Flow:
         intercept, slopes = self.structure.coefficients(theta, X)
         location = self.centre.location(X)
         knots = self.structure.basis.knots
-        return SplineLaw(knots, intercept, slopes, location, self.centre.scale, self.base, self.support, single)
+        return SplineLaw(
+            knots, intercept, slopes, location, self.centre.scale, self.base, self.support, single
+        )
 
     def any_law(self, theta: Array) -> SplineLaw:
         """The law of one row, whichever: for what it can do, not for its values."""
@@ -78,7 +80,8 @@ class Flow:
     def mean_gradients(self, theta: Array, X: Array) -> tuple[Array, Array, Array]:
         """Means of r (n,), and gradients in θ (n, p) of its first and second moment about zero; for the line only.
 
-        dE[g(r)]/dθ = −∫ g'(r) φ(h) A(r) dr; in the tails A is linear in r, so that moments of the base law are enough.
+        dE[g(r)]/dθ = −∫ g'(r) φ(h) A(r) dr; in the tails A is linear in r, so that moments of the base law
+        are enough.
         """
         k, s, base = self.structure.basis.knots, self.centre.scale, BASES[self.base]
         points, weights = panels(k)
@@ -90,7 +93,9 @@ class Flow:
             p = pieces(self.structure.basis, law.intercept[rows], law.slopes[rows])
             z, _ = transform(p, np.broadcast_to(points, (len(p.heights), len(points))))
             f = np.exp(base.logpdf(z)) * weights
-            tails = [tail_moments(self.base, p, end) for end in (0, 1)]  # ∫ t^k φ dr, t the distance beyond the knot
+            tails = [
+                tail_moments(self.base, p, end) for end in (0, 1)
+            ]  # ∫ t^k φ dr, t the distance beyond the knot
             first = [np.column_stack([m[0] - m[1], m[1]]) for m in tails]
             P = np.concatenate([f, *first], axis=1)
             d_mean[rows] = -self.structure.integrals(P, nodes, X[rows])
@@ -102,7 +107,7 @@ class Flow:
             d_second[rows] = -2 * self.structure.integrals(P, nodes, X[rows])
         return mean, d_mean, d_second
 
-    # ---- files -----------------------------------------------------------------------------------------------------------
+    # ---- files ---------------------------------------------------------------------------------------------
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """JSON and arrays that `from_parts` reads."""
@@ -138,17 +143,31 @@ class Flow:
         try:
             low, high = d["support"]
             covariates = tuple(
-                Covariate(mean, sd, low_edge, high_edge, (least, most), arrays.get(f"x{j}_knots"), arrays.get(f"x{j}_centre"))
-                for j, (mean, sd, low_edge, high_edge, least, most) in enumerate([*map(float, c)] for c in d["covariates"])
+                Covariate(
+                    mean,
+                    sd,
+                    low_edge,
+                    high_edge,
+                    (least, most),
+                    arrays.get(f"x{j}_knots"),
+                    arrays.get(f"x{j}_centre"),
+                )
+                for j, (mean, sd, low_edge, high_edge, least, most) in enumerate(
+                    [*map(float, c)] for c in d["covariates"]
+                )
             )
             terms = tuple(Term(str(kind), int(j)) for kind, j in d["terms"])
             groups = tuple((tuple(map(int, g)), arrays[f"g{i}_patterns"]) for i, g in enumerate(d["groups"]))
             basis = SlopeBasis(arrays["knots"])
-            structure = Structure(basis, tuple(map(int, d["coarse"])), covariates, groups, terms, bool(d["affine"]))
+            structure = Structure(
+                basis, tuple(map(int, d["coarse"])), covariates, groups, terms, bool(d["affine"])
+            )
             centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
             flow = cls(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise FileFormatError(f"the flow has a field that is missing or of another type ({error})") from None
+            raise FileFormatError(
+                f"the flow has a field that is missing or of another type ({error})"
+            ) from None
         sound = (
             flow.base in BASES
             and flow.name in STRUCTURES

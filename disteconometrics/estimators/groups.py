@@ -32,7 +32,9 @@ __all__ = ["GroupResults", "Groups", "check_squares", "read_groups"]
 Array = NDArray[np.float64]
 
 LARGEST = 1e150  # of an outcome
-FEW_CLUSTERS = 10  # in a group, below which errors by cluster are told to be doubtful; coverage was measured down to 15
+FEW_CLUSTERS = (
+    10  # in a group, below which errors by cluster are told to be doubtful; coverage was measured down to 15
+)
 MOST_ROWS = 5_000_000  # after frequency weights are written out
 
 
@@ -53,7 +55,10 @@ class Groups:
 def _parts(formula: str) -> tuple[tuple[str, ...], str]:
     """Outcomes on the left side, and the column of groups on the right."""
     if not isinstance(formula, str) or formula.count("~") != 1:
-        raise FormulaError(f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken jointly.")
+        raise FormulaError(
+            f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken "
+            f"jointly."
+        )
     outcomes, right = read_outcomes(formula)
     parsed = parse_formula(f"{outcomes[0]} ~ {right}")
     group = parsed.factors[0].node if len(parsed.factors) == 1 else None
@@ -77,7 +82,9 @@ def check_squares(column: Array, name: str) -> None:
     """
     largest = float(np.abs(column).max(initial=0.0))
     if largest > LARGEST or 0 < largest < 1 / LARGEST:
-        raise DataError(f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column.")
+        raise DataError(
+            f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column."
+        )
 
 
 def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
@@ -96,7 +103,9 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
     """
     outcomes, group = _parts(model.formula)
     quoted = f"`{group}`" if not group.isidentifier() else group
-    joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=model.weights, weight_type=model.weight_type)
+    joint = build_joint(
+        f"{' + '.join(outcomes)} ~ {quoted}", data, weights=model.weights, weight_type=model.weight_type
+    )
     Y = joint.Y
     for name, column in zip(outcomes, Y.T, strict=True):
         check_squares(column, name)
@@ -113,7 +122,9 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
         c = None if clusters is None else np.unique(clusters[mine], return_inverse=True)[1].reshape(-1)
         if w is not None and model.weight_type == "frequency":
             if w.sum() > MOST_ROWS:
-                raise OptionError(f"Frequency weights stand for {w.sum():.0f} rows; at most {MOST_ROWS:,} are compared.")
+                raise OptionError(
+                    f"Frequency weights stand for {w.sum():.0f} rows; at most {MOST_ROWS:,} are compared."
+                )
             copies = np.rint(w).astype(np.intp)
             rows, c, w = np.repeat(rows, copies, axis=0), None if c is None else np.repeat(c, copies), None
         if len(rows) < 2:
@@ -121,7 +132,14 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
         samples.append(Sample(rows, None if w is None else w / w.sum(), c))
     rows = joint.rows
     return Groups(
-        tuple(samples), labels, outcomes, group, rows.given, rows.used, {**rows.missing, **rows.transformed}, rows.zero_weight
+        tuple(samples),
+        labels,
+        outcomes,
+        group,
+        rows.given,
+        rows.used,
+        {**rows.missing, **rows.transformed},
+        rows.zero_weight,
     )
 
 
@@ -129,7 +147,9 @@ def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
     sd = Y.std(axis=0, ddof=1)
     for name, value in zip(outcomes, sd, strict=True):
         if not value > 0:
-            raise OutcomeError(f"The outcome {name!r} has no variation, so it has no standard deviation to divide by.")
+            raise OutcomeError(
+                f"The outcome {name!r} has no variation, so it has no standard deviation to divide by."
+            )
     return np.asarray(sd)
 
 
@@ -141,16 +161,22 @@ def _levels(column: pd.Series, group: str) -> tuple[NDArray[np.intp], tuple[str,
         codes, found = pd.factorize(column, sort=True)
         levels = list(found)
     if len(levels) < 2:
-        raise DataError(f"The group column {group!r} has the single value {levels[0]!r} among the rows used; two are compared.")
+        raise DataError(
+            f"The group column {group!r} has the single value {levels[0]!r} among the rows used; two are "
+            f"compared."
+        )
     if len(levels) > 12:
         raise DataError(
-            f"The group column {group!r} has {len(levels)} values; name at most 12 groups, or cut a number into classes."
+            f"The group column {group!r} has {len(levels)} values; name at most 12 groups, or cut a "
+            f"number into classes."
         )
     labels = tuple(f"{v:g}" if isinstance(v, (float, np.floating)) else str(v) for v in levels)
     return np.asarray(codes, dtype=np.intp), labels
 
 
-def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArray[np.intp], labels: tuple[str, ...]) -> Any:
+def _clusters(
+    design: Design, cluster: str, at: NDArray[np.intp], groups: NDArray[np.intp], labels: tuple[str, ...]
+) -> Any:
     codes = design.codes([cluster], role="cluster")[0][at]
     pairs = np.unique(np.column_stack([codes, groups]), axis=0)
     if len(pairs) > len(np.unique(codes)):
@@ -158,7 +184,9 @@ def _clusters(design: Design, cluster: str, at: NDArray[np.intp], groups: NDArra
     counts = np.bincount(pairs[:, 1])
     least, label = int(counts.min()), labels[int(counts.argmin())]
     if least < 2:
-        raise OptionError(f"Group {label} has a single cluster of {cluster!r}; each group needs at least two.")
+        raise OptionError(
+            f"Group {label} has a single cluster of {cluster!r}; each group needs at least two."
+        )
     if least < FEW_CLUSTERS:
         text = f"Group {label} has {least} clusters of {cluster!r}: errors rest on few numbers."
         hint = "the permutation test of de.WassersteinDistance, which holds with few clusters"
@@ -202,7 +230,10 @@ class GroupResults(Estimated):
         NeedsData, OptionError, StudyError, WithheldError
         """
         if self.rows is None:
-            raise NeedsData("This result was loaded from a file, which holds no rows; fit again to check it by simulation.")
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows; fit again to check it by "
+                "simulation."
+            )
         of = _refitting(self.model, self.rows.samples, self.cluster)
         design = "pairs" if self.cluster is None else "cluster"
         return self_check(of, reps, seed=seed, design=design, law=None, n_jobs=n_jobs, progress=progress)

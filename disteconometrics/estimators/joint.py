@@ -53,7 +53,9 @@ class JointDensity:
 
     def __post_init__(self) -> None:
         factors = tuple(self.factors)
-        if len(factors) < 2 or not all(hasattr(f, "formula") and callable(getattr(f, "fit", None)) for f in factors):
+        if len(factors) < 2 or not all(
+            hasattr(f, "formula") and callable(getattr(f, "fit", None)) for f in factors
+        ):
             raise OptionError(
                 "joint takes two or more specifications of one outcome each, such as "
                 "de.joint(de.FlowDensity('x1 ~ 1'), de.FlowDensity('x2 ~ x1'))."
@@ -61,9 +63,13 @@ class JointDensity:
         object.__setattr__(self, "factors", factors)
         sides = [read_outcomes(f.formula) for f in factors]
         if any(len(left) > 1 for left, _ in sides):
-            raise FormulaError("Each factor of a joint density has one outcome; give the outcomes a formula each.")
+            raise FormulaError(
+                "Each factor of a joint density has one outcome; give the outcomes a formula each."
+            )
         if len(set(self.outcomes)) < len(factors):
-            raise FormulaError(f"An outcome appears twice: {', '.join(self.outcomes)}; each factor has its own.")
+            raise FormulaError(
+                f"An outcome appears twice: {', '.join(self.outcomes)}; each factor has its own."
+            )
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -75,7 +81,9 @@ class JointDensity:
         """The formulas of the factors, one after the other."""
         return "; ".join(f.formula for f in self.factors)
 
-    def fit(self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any) -> JointResults:
+    def fit(
+        self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any
+    ) -> JointResults:
         """Fit every factor to the same rows; a row with a missing value in one of them is left out of all.
 
         Parameters
@@ -104,8 +112,8 @@ def joint(*factors: Any) -> JointDensity:
 
     Parameters
     ----------
-    factors : specifications such as ``de.FlowDensity("x1 ~ 1")`` and ``de.FlowDensity("x2 ~ x1")``, in that order; outcomes that
-        later factors use are columns as they are, without a transform.
+    factors : specifications such as ``de.FlowDensity("x1 ~ 1")`` and ``de.FlowDensity("x2 ~ x1")``, in that
+        order; outcomes that later factors use are columns as they are, without a transform.
 
     Returns
     -------
@@ -144,7 +152,8 @@ def complete_rows(factors: Sequence[Any], data: Any) -> tuple[Any, RowCount]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # every factor's own fit tells what it has to tell
         designs = [
-            build_design(f.formula, data, outcome="numeric", weights=f.weights, weight_type=f.weight_type) for f in factors
+            build_design(f.formula, data, outcome="numeric", weights=f.weights, weight_type=f.weight_type)
+            for f in factors
         ]
     shared = joint_rows(designs)
     return (data if shared.rows.used == shared.rows.given else take_rows(data, shared.kept)), shared.rows
@@ -208,9 +217,15 @@ class JointResults(Estimated):
     @property
     def spec(self) -> Any:
         """The outcomes, in the order in which they were written, and formulas of the factors."""
-        written = self.model.outcomes if isinstance(self.model, JointDensity) else read_outcomes(self.model.formula)[0]
+        written = (
+            self.model.outcomes
+            if isinstance(self.model, JointDensity)
+            else read_outcomes(self.model.formula)[0]
+        )
         named = {p.spec.outcome.name: p.spec for p in self.parts}
-        return _Sides(tuple(named[y] for y in written) if set(written) == set(named) else tuple(named.values()))
+        return _Sides(
+            tuple(named[y] for y in written) if set(written) == set(named) else tuple(named.values())
+        )
 
     @cached_property
     def _given(self) -> tuple[str, ...]:
@@ -236,7 +251,9 @@ class JointResults(Estimated):
         columns: dict[str, Any] = {}
         if self._given:
             if new is None:
-                raise OptionError(f"The joint law depends on {', '.join(self._given)}: give a table with these columns.")
+                raise OptionError(
+                    f"The joint law depends on {', '.join(self._given)}: give a table with these columns."
+                )
             table = Table(new)
             columns = {v: np.asarray(table.raw(v, "the formula")) for v in self._given}
         laws = tuple(_product_law(p.parts, columns) for p in self.products)
@@ -286,17 +303,29 @@ class JointResults(Estimated):
     def summary(self, level: float = 0.95) -> Summary:
         """The factors in one frame; each has its own ``summary()`` in ``parts``."""
         left = [("Outcomes", ", ".join(self.spec.outcomes)), ("Factors", str(len(self.parts)))]
-        right = [("Observations", f"{self.nobs:.0f}"), ("Log-likelihood per row", f"{self.llf / self.nobs:.4f}")]
+        right = [
+            ("Observations", f"{self.nobs:.0f}"),
+            ("Log-likelihood per row", f"{self.llf / self.nobs:.4f}"),
+        ]
         cells = []
         for p in self.parts:
             score = f"{p.leave_one_out:.4f}" if hasattr(p, "leave_one_out") else ""
-            cells.append((p.spec.formula.partition("~")[2].strip(), type(p.model).__name__, number(p.llf / p.nobs), score))
+            cells.append(
+                (
+                    p.spec.formula.partition("~")[2].strip(),
+                    type(p.model).__name__,
+                    number(p.llf / p.nobs),
+                    score,
+                )
+            )
         columns = ("given", "estimator", "log-likelihood", "leave-one-out")
         names = tuple(p.spec.outcome.name for p in self.parts)
         sections = [Section(columns, names, tuple(cells), "Factors, per row")]
         if not self._given:
             law = self.distribution().functionals(joint_functionals(self.spec.outcomes))
-            sections.append(Section(("estimate",), tuple(law), tuple((number(v),) for v in law.values()), "Joint law"))
+            sections.append(
+                Section(("estimate",), tuple(law), tuple((number(v),) for v in law.values()), "Joint law")
+            )
         what = "the product of the factors" if len(self.products) == 1 else "a pool of products of factors"
         notes = [f"The density is {what}; each factor has its own summary in .parts."]
         if not self._given:
@@ -308,7 +337,8 @@ class JointResults(Estimated):
             used = self.trials[self.trials["weight"] > 0]
             told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))
             notes.append(
-                f"{len(self.trials)} orders of the outcomes were fitted and pooled with the weights that maximise the "
+                f"{len(self.trials)} orders of the outcomes were fitted and pooled with the weights that "
+                f"maximise the "
                 f"leave-one-out log density: {told}. The factors shown are those of the first."
             )
         notes += [self.rival] if self.rival else []
@@ -325,7 +355,9 @@ class JointResults(Estimated):
         OptionError
             Always.
         """
-        raise OptionError("Save the factors one by one: for i, part in enumerate(res.parts): part.save(f'part{i}.npz').")
+        raise OptionError(
+            "Save the factors one by one: for i, part in enumerate(res.parts): part.save(f'part{i}.npz')."
+        )
 
 
 def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
@@ -360,7 +392,8 @@ def fit_product(model: FlowDensity, data: Any, cov: Any, seed: Any) -> Any:
     outcomes, right = read_outcomes(model.formula)
     if len(outcomes) > MOST_OUTCOMES:
         raise OptionError(
-            f"{len(outcomes)} outcomes have too many orders to compare; name a flow, such as flow=de.Autoregressive(de.RQS()), "
+            f"{len(outcomes)} outcomes have too many orders to compare; name a flow, such as "
+            f"flow=de.Autoregressive(de.RQS()), "
             "or write the factors with de.joint(…)."
         )
     design = build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
@@ -397,7 +430,9 @@ def fit_product(model: FlowDensity, data: Any, cov: Any, seed: Any) -> Any:
     result = JointResults(model, found_products, trials, rival=rival.words if rival is not None else "")
     contributions = result.distribution(data if result._given else None).logpdf(design.Y)
     return replace(
-        result, count=design.rows, pooled_loglik=float(contributions @ (np.ones(len(design.Y)) if rows is None else rows))
+        result,
+        count=design.rows,
+        pooled_loglik=float(contributions @ (np.ones(len(design.Y)) if rows is None else rows)),
     )
 
 
@@ -411,8 +446,8 @@ def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:
 
     References
     ----------
-    Yao, Vehtari, Simpson, Gelman (2018), Using stacking to average Bayesian predictive distributions, Bayesian Analysis 13,
-    doi:10.1214/17-BA1091.
+    Yao, Vehtari, Simpson, Gelman (2018), Using stacking to average Bayesian predictive distributions,
+    Bayesian Analysis 13, doi:10.1214/17-BA1091.
 
     Examples
     --------

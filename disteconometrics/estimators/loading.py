@@ -15,7 +15,10 @@ from disteconometrics.estimators.binary import BinaryResults, restore
 from disteconometrics.estimators.binary_fit import FitFacts
 from disteconometrics.estimators.flow_density import FlowResults, restore_flow
 from disteconometrics.estimators.logit import Logit
-from disteconometrics.estimators.minimum_wasserstein import MinimumWassersteinResults, restore_minimum_wasserstein
+from disteconometrics.estimators.minimum_wasserstein import (
+    MinimumWassersteinResults,
+    restore_minimum_wasserstein,
+)
 from disteconometrics.estimators.normal import NormalResults, restore_normal
 from disteconometrics.estimators.probit import Probit
 from disteconometrics.estimators.transport_density import TransportDensityResults, restore_transport_density
@@ -29,13 +32,20 @@ __all__ = ["load"]
 
 
 def _restore_trained(header: Any, arrays: Any) -> Any:
-    from disteconometrics.estimators.trained_flow import restore_trained  # loads torch, which no other result needs
+    from disteconometrics.estimators.trained_flow import (
+        restore_trained,
+    )  # loads torch, which no other result needs
 
     return restore_trained(header, arrays)
 
 
 AnyResults: TypeAlias = (
-    FlowResults | MinimumWassersteinResults | NormalResults | TransportDensityResults | TransportMapResults | WassersteinResults
+    FlowResults
+    | MinimumWassersteinResults
+    | NormalResults
+    | TransportDensityResults
+    | TransportMapResults
+    | WassersteinResults
 )
 
 _WHOLE: dict[str, Callable[[Any, Any], AnyResults]] = {
@@ -88,7 +98,9 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> BinaryResults | AnyResults
     except (KeyError, TypeError, ValueError) as e:
         if isinstance(e, DisteconometricsError) and not isinstance(e, FileFormatError):
             raise FileFormatError(f"{path} is not a valid {kind} file: {e}") from e
-        raise FileFormatError(f"{path} is not a valid {kind} file: a field is missing or of another type.") from e
+        raise FileFormatError(
+            f"{path} is not a valid {kind} file: a field is missing or of another type."
+        ) from e
     if wrong:
         raise FileFormatError(f"{path} is not a valid {kind} file: {wrong}.")
     return result
@@ -107,7 +119,9 @@ def _is(value: Any, annotation: str) -> bool:
     if annotation == "dict[str, int]":
         return isinstance(value, dict) and all(_is(v, "int") for v in value.values())
     allowed = _TYPES.get(annotation)
-    return allowed is None or (isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool)))
+    return allowed is None or (
+        isinstance(value, allowed) and (bool in allowed or not isinstance(value, bool))
+    )
 
 
 def _wrong_facts(header: dict[str, Any]) -> str | None:

@@ -18,21 +18,23 @@ class Logit(BinaryEstimator):
     Parameters
     ----------
     formula : str
-        ``"y ~ x1 + C(g) + I(x1**2)"``; the outcome is 0/1, boolean, or has two levels (the second counts as success).
+        ``"y ~ x1 + C(g) + I(x1**2)"``; the outcome is 0/1, boolean, or has two levels (the second counts as
+        success).
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
-        What the weights are; needed with ``weights``.  Frequency weights count identical rows; sampling weights are inverse
-        probabilities of selection and give robust standard errors.
+        What the weights are; needed with ``weights``.  Frequency weights count identical rows; sampling
+        weights are inverse probabilities of selection and give robust standard errors.
     offset : str or None
         Name of a column added to x'β with coefficient one (log-odds).
     separation : {"warn", "raise", "firth"}
-        What to do when some outcomes are predicted perfectly, so that no finite maximum exists; "firth" warns, and estimates
-        with Firth's penalty instead.
+        What to do when some outcomes are predicted perfectly, so that no finite maximum exists; "firth"
+        warns, and estimates with Firth's penalty instead.
     penalty : {None, "firth"}
-        "firth" adds half the log-determinant of the information (Jeffreys' penalty): estimates are finite under separation and
-        their bias is of order 1/n².  Intervals, z and p-values are those of the profile of the penalised likelihood; predictions
-        have their intercept re-estimated, so that they average to the outcome (FLIC), while ``params`` keeps Firth's.
+        "firth" adds half the log-determinant of the information (Jeffreys' penalty): estimates are finite
+        under separation and their bias is of order 1/n².  Intervals, z and p-values are those of the profile
+        of the penalised likelihood; predictions have their intercept re-estimated, so that they average to
+        the outcome (FLIC), while ``params`` keeps Firth's.
 
     Raises
     ------
@@ -45,10 +47,10 @@ class Logit(BinaryEstimator):
     Albert, Anderson (1984), On the existence of maximum likelihood estimates in logistic regression models,
     Biometrika 71, doi:10.1093/biomet/71.1.1.
     Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80, doi:10.1093/biomet/80.1.27.
-    Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in Medicine 21,
-    doi:10.1002/sim.1047.
-    Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in Medicine 36,
-    doi:10.1002/sim.7273.
+    Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in
+    Medicine 21, doi:10.1002/sim.1047.
+    Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in
+    Medicine 36, doi:10.1002/sim.7273.
 
     Examples
     --------

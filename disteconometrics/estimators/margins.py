@@ -39,7 +39,8 @@ _MEANING = {
 class MarginsResults(Estimated):
     """Marginal effects with standard errors: a table, tests of contrasts, a summary, a picture.
 
-    ``effects`` are the `estimates`; ``kind``, ``at`` and ``target`` repeat what was asked; ``notes`` are the foot of the table.
+    ``effects`` are the `estimates`; ``kind``, ``at`` and ``target`` repeat what was asked; ``notes`` are the
+    foot of the table.
 
     Examples
     --------
@@ -79,8 +80,15 @@ class MarginsResults(Estimated):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         left = (("Outcome", self.outcome), ("Formula", self.formula), ("Effect", _MEANING[self.kind]))
         target = "these rows" if self.target == "sample" else "the population"
-        right = (("Observations", f"{self.rows}"), ("Evaluated at", self.at), ("Target", target), ("Covariance", self.covariance))
-        section = estimates_section(self.estimates, self.estimates.level if level is None else check_level(level))
+        right = (
+            ("Observations", f"{self.rows}"),
+            ("Evaluated at", self.at),
+            ("Target", target),
+            ("Covariance", self.covariance),
+        )
+        section = estimates_section(
+            self.estimates, self.estimates.level if level is None else check_level(level)
+        )
         return Summary("Marginal Effects", (left, right), (section,), self.notes)
 
     def plot(self, **options: Any) -> Any:
@@ -108,16 +116,18 @@ def margins(
     ----------
     result : BinaryResults.
     variables : str, list of str, dict or None
-        None takes every variable of the right side.  Numbers get the derivative, exact and through ``I(x**2)``, ``x:z``,
-        ``bs(x)``, ``log(x)``; text, categories, true/false, ``C(x)`` and 0–1 columns the difference of each level from the
-        first.  A dict chooses: ``{"kids": (0, 1)}`` contrasts the values, base first; ``{"d": "derivative"}`` takes the
-        derivative of a 0–1 column; None is as above.
+        None takes every variable of the right side.  Numbers get the derivative, exact and through
+        ``I(x**2)``, ``x:z``, ``bs(x)``, ``log(x)``; text, categories, true/false, ``C(x)`` and 0–1 columns
+        the difference of each level from the first.  A dict chooses: ``{"kids": (0, 1)}`` contrasts the
+        values, base first; ``{"d": "derivative"}`` takes the derivative of a 0–1 column; None is as above.
     at : "overall", "mean" or dict
-        Average over the rows, with the model's weights; or the effect at the average row (the mean of each number goes through
-        the formula, factors enter with their shares); or the average over the rows with some variables fixed: a value, or a
-        list of values for one row of the table each, named ``educ | age = 30``.
+        Average over the rows, with the model's weights; or the effect at the average row (the mean of each
+        number goes through the formula, factors enter with their shares); or the average over the rows with
+        some variables fixed: a value, or a list of values for one row of the table each, named ``educ | age =
+        30``.
     kind : {"dydx", "eyex", "dyex", "eydx"}
-        "ey" is the change of log P, "ex" that of log v; levels have "dydx" and "eydx" only, and 0–1 columns their derivative.
+        "ey" is the change of log P, "ex" that of log v; levels have "dydx" and "eydx" only, and 0–1 columns
+        their derivative.
     target : {"sample", "population"}
         Whether the rows are all there is, or drawn: "population" adds the variance of the average over rows,
         Σ w²(m − θ)²/(Σ w)² · n/(n − 1), which supposes independent rows and the right model for the mean.
@@ -132,7 +142,8 @@ def margins(
     ------
     OptionError, MissingColumnError, LevelError, DataError, NeedsData
     WithheldError
-        If separation involves the variable or leaves probabilities open; if clusters are asked for the population's variance.
+        If separation involves the variable or leaves probabilities open; if clusters are asked for the
+        population's variance.
 
     References
     ----------
@@ -151,12 +162,20 @@ def margins(
     if isinstance(at, str) or not isinstance(at, Mapping):
         _check(at, "at", ("overall", "mean"), " or a dict such as {'age': 40}")
     if target == "population" and at == "mean":
-        raise OptionError("target='population' is about averages over rows; at='mean' looks at one point: use at='overall'.")
+        raise OptionError(
+            "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
+        )
     if target == "population" and result.covariance.label.startswith(("clustered", "HAC")):
-        raise WithheldError("target='population' supposes independent rows; under clusters or HAC use target='sample'.")
+        raise WithheldError(
+            "target='population' supposes independent rows; under clusters or HAC use target='sample'."
+        )
     if result.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
-    rows = Scenario.of_data(result.spec, data) if data is not None else Scenario.of_design(result._need_rows().design)
+    rows = (
+        Scenario.of_data(result.spec, data)
+        if data is not None
+        else Scenario.of_design(result._need_rows().design)
+    )
     asked, skipped = _asked(rows, variables, kind)
     asked, separated = _identified(result, rows, asked, explicit=variables is not None)
     questions, where = _questions(rows, asked, at)
@@ -207,12 +226,17 @@ def _asked(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], lis
             except OptionError as e:
                 notes.append(f"Left out: {e}")
         if not found:
-            raise OptionError(f"No variable of {rows.spec.formula!r} has a marginal effect. {' '.join(notes)}".rstrip())
+            raise OptionError(
+                f"No variable of {rows.spec.formula!r} has a marginal effect. {' '.join(notes)}".rstrip()
+            )
         return found, notes
     chosen: Any = {variables: None} if isinstance(variables, str) else variables
     if not isinstance(chosen, Mapping):
         if not isinstance(chosen, (list, tuple, set, frozenset, pd.Index)):
-            raise OptionError(f"variables={variables!r}: give a name, a list of names, or a dict such as {{'kids': (0, 1)}}.")
+            raise OptionError(
+                f"variables={variables!r}: give a name, a list of names, or a dict such as {{'kids': (0, "
+                f"1)}}."
+            )
         chosen = dict.fromkeys(chosen)
     if not chosen:
         raise OptionError("variables is empty; leave it out for all variables.")
@@ -229,14 +253,21 @@ def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
         how = levels
     if how is None or (isinstance(how, str) and how == "derivative"):
         if levels is not None:
-            raise OptionError(f"{name!r} has levels ({list_names(levels, 6)}), so no derivative; leave the choice out.")
+            raise OptionError(
+                f"{name!r} has levels ({list_names(levels, 6)}), so no derivative; leave the choice out."
+            )
         rows.part(0, 1, {}).derivative(name)  # says so if there is none
         return _Asked(name, None)
     if log_v:
-        raise OptionError(f"kind={kind!r} divides by the logarithm of {name!r}, which has levels; use 'dydx' or 'eydx'.")
+        raise OptionError(
+            f"kind={kind!r} divides by the logarithm of {name!r}, which has levels; use 'dydx' or 'eydx'."
+        )
     values = tuple(how) if isinstance(how, (list, tuple, range, np.ndarray)) else ()
     if len(values) < 2:
-        raise OptionError(f"{name!r}: {how!r} is no choice; give 'derivative', or at least two values, base first, as in (0, 1).")
+        raise OptionError(
+            f"{name!r}: {how!r} is no choice; give 'derivative', or at least two values, base first, as "
+            f"in (0, 1)."
+        )
     if len({repr(v) for v in values}) < len(values):
         raise OptionError(f"{name!r}: the values {values!r} repeat.")
     for value in values:
@@ -244,7 +275,9 @@ def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
     return _Asked(name, values)
 
 
-def _identified(result: BinaryResults, rows: Scenario, asked: list[_Asked], *, explicit: bool) -> tuple[list[_Asked], list[str]]:
+def _identified(
+    result: BinaryResults, rows: Scenario, asked: list[_Asked], *, explicit: bool
+) -> tuple[list[_Asked], list[str]]:
     """Variables that separation does not touch: none of their columns runs to infinity."""
     if result.infinite is None:
         return asked, []
@@ -260,7 +293,8 @@ def _identified(result: BinaryResults, rows: Scenario, asked: list[_Asked], *, e
     if touched and (explicit or not left):
         terms = [n for n, m in zip(spec.names, masked, strict=True) if m]
         raise WithheldError(
-            f"No marginal effect of {', '.join(touched)}: this fit is separated, and {', '.join(terms)} has no finite value."
+            f"No marginal effect of {', '.join(touched)}: this fit is separated, and {', '.join(terms)} "
+            f"has no finite value."
         )
     return left, [f"Left out for separation: {', '.join(touched)}."] if touched else []
 
@@ -289,12 +323,21 @@ def _questions(rows: Scenario, asked: list[_Asked], at: Any) -> tuple[list[Quest
             out.append(Question(f"{a.variable}{suffix}", a.variable, None, fixed))
             continue
         base = a.values[0]
-        out += [Question(f"{a.variable}: {_word(v)} - {_word(base)}{suffix}", a.variable, (base, v), fixed) for v in a.values[1:]]
-    return sorted(out, key=lambda q: tuple(n.variable for n in asked).index(q.variable) if len(points) == 1 else 0), where
+        out += [
+            Question(f"{a.variable}: {_word(v)} - {_word(base)}{suffix}", a.variable, (base, v), fixed)
+            for v in a.values[1:]
+        ]
+    return sorted(
+        out, key=lambda q: tuple(n.variable for n in asked).index(q.variable) if len(points) == 1 else 0
+    ), where
 
 
 def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) else str(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _means(rows: Scenario) -> dict[str, float]:
@@ -306,7 +349,9 @@ def _means(rows: Scenario) -> dict[str, float]:
     }
 
 
-def _points(rows: Scenario, asked: list[_Asked], at: Mapping[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], str]:
+def _points(
+    rows: Scenario, asked: list[_Asked], at: Mapping[str, Any]
+) -> tuple[list[tuple[str, dict[str, Any]]], str]:
     """The grid of a dict: suffixes of names and fixed values; only lists of values show in the names."""
     if not at:
         raise OptionError("at={} fixes nothing; use at='overall'.")
@@ -315,8 +360,14 @@ def _points(rows: Scenario, asked: list[_Asked], at: Mapping[str, Any]) -> tuple
     for key, value in at.items():
         name = rows.check_variable(key)
         if name in contrasted:
-            raise OptionError(f"at= fixes {name!r}, whose values are what is contrasted; leave it out of one of them.")
-        lists[name] = list(value) if isinstance(value, (list, tuple, range, np.ndarray, pd.Series, pd.Index)) else [value]
+            raise OptionError(
+                f"at= fixes {name!r}, whose values are what is contrasted; leave it out of one of them."
+            )
+        lists[name] = (
+            list(value)
+            if isinstance(value, (list, tuple, range, np.ndarray, pd.Series, pd.Index))
+            else [value]
+        )
         if not lists[name]:
             raise OptionError(f"at={{{name!r}: []}} has no value.")
         for v in lists[name]:
@@ -331,7 +382,9 @@ def _points(rows: Scenario, asked: list[_Asked], at: Mapping[str, Any]) -> tuple
     return points, ", ".join(single) or f"values of {', '.join(several)}"
 
 
-def _notes(result: BinaryResults, rows: Scenario, skipped: list[str], target: str, at: Any) -> tuple[str, ...]:
+def _notes(
+    result: BinaryResults, rows: Scenario, skipped: list[str], target: str, at: Any
+) -> tuple[str, ...]:
     spec = rows.spec
     notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {result.covariance.note}"]
     if isinstance(at, str) and at == "mean":
@@ -339,7 +392,9 @@ def _notes(result: BinaryResults, rows: Scenario, skipped: list[str], target: st
     if spec.weights is not None:
         notes.append(f"Averaged with the weights {spec.weights} ({spec.weight_type}).")
     if target == "population":
-        notes.append("The sampling variance of the average over rows is included; it supposes independent rows.")
+        notes.append(
+            "The sampling variance of the average over rows is included; it supposes independent rows."
+        )
     if result.infinite is not None:
         notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
     return (*notes, *skipped)
@@ -379,7 +434,9 @@ def margins_as_statsmodels(
         line = "res.margins(at={'age': 40})" if "atexog" in unknown else "res.margins({'kids': (0, 1)})"
         raise OptionError(f"get_margeff does not take {list_names(unknown)}; write {line}.")
     if at not in ("overall", "mean"):
-        raise OptionError(f"get_margeff(at={at!r}): fix values by name instead, as in res.margins(at={{'age': 40}}).")
+        raise OptionError(
+            f"get_margeff(at={at!r}): fix values by name instead, as in res.margins(at={{'age': 40}})."
+        )
     if dummy:
         return margins(result, None, at=at, kind=method, level=level)
     rows = Scenario.of_design(result._need_rows().design)

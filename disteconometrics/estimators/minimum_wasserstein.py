@@ -49,22 +49,23 @@ def _gone(theta: Array, x: Any, noise: Array) -> Array:
 class MinimumWasserstein:
     """Parameters of a simulator under which simulated outcomes are nearest to the data in Wasserstein distance of order two.
 
-    The simulator turns parameters, covariates and standard random numbers into outcomes.  The random numbers are the same for
-    all parameters: without covariates, for one number a row, a grid of quantiles, so nothing is left to chance.  Levenberg and
-    Marquardt's method matches order statistics, from several starts; with covariates it matches those of projections of (y, x).
-    The outer two per cent are left out at either end by default: W2 follows the tails, whose quantiles are known worst.
-    Standard errors are of sandwich form; with covariates, or several random numbers a row, they take at least two copies and
-    count the chance in these.  For the g-and-k law (3, 1, 2, .5) with 500 rows, 95 % intervals covered .934 to .959 (1,000
-    samples); the variances are 1.4, 1.6, 3.8 and 3.3 times the Cramér-Rao bound.
+    The simulator turns parameters, covariates and standard random numbers into outcomes.  The random numbers
+    are the same for all parameters: without covariates, for one number a row, a grid of quantiles, so nothing
+    is left to chance.  Levenberg and Marquardt's method matches order statistics, from several starts; with
+    covariates it matches those of projections of (y, x). The outer two per cent are left out at either end by
+    default: W2 follows the tails, whose quantiles are known worst. Standard errors are of sandwich form; with
+    covariates, or several random numbers a row, they take at least two copies and count the chance in these.
+    For the g-and-k law (3, 1, 2, .5) with 500 rows, 95 % intervals covered .934 to .959 (1,000 samples); the
+    variances are 1.4, 1.6, 3.8 and 3.3 times the Cramér-Rao bound.
 
     Parameters
     ----------
     formula : str
         ``"y ~ 1"``, or ``"y ~ x1 + x2"`` for a simulator that reads covariates.
     simulator : function
-        ``f(theta, x, noise)`` → outcomes (m,): theta (k,), x (m, K) the columns of the right side without constant (None for
-        ``~ 1``), noise (m,), or (m, q) with ``noise_dim=q``.  It draws nothing itself, which is
-        checked by a second call.
+        ``f(theta, x, noise)`` → outcomes (m,): theta (k,), x (m, K) the columns of the right side without
+        constant (None for ``~ 1``), noise (m,), or (m, q) with ``noise_dim=q``.  It draws nothing itself,
+        which is checked by a second call.
     start : dict of name → number, or list of numbers
         Where to begin, and how many parameters there are.
     bounds : dict of name → (low, high), or None
@@ -124,7 +125,9 @@ class MinimumWasserstein:
         starts: int = 3,
     ) -> None:
         if not callable(simulator):
-            raise OptionError(f"simulator={type(simulator).__name__}: give a function f(theta, x, noise) of outcomes.")
+            raise OptionError(
+                f"simulator={type(simulator).__name__}: give a function f(theta, x, noise) of outcomes."
+            )
         if noise not in NOISE:
             raise OptionError(f"noise={noise!r} is not known; use {' or '.join(map(repr, NOISE))}.")
         for name, value, least in (
@@ -135,7 +138,9 @@ class MinimumWasserstein:
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
         if isinstance(trim, bool) or not isinstance(trim, (int, float)) or not 0 <= trim < 0.25:
-            raise OptionError(f"trim={trim!r}: give the share to leave out at either end, from 0 to below 0.25.")
+            raise OptionError(
+                f"trim={trim!r}: give the share to leave out at either end, from 0 to below 0.25."
+            )
         begin, ends = _parameters(start, bounds)
         more: dict[str, Any] = {
             "simulator": simulator,
@@ -144,7 +149,11 @@ class MinimumWasserstein:
             "noise": noise,
             "noise_dim": int(noise_dim),
         }
-        more |= {"trim": float(trim), "copies": None if copies is None else int(copies), "starts": int(starts)}
+        more |= {
+            "trim": float(trim),
+            "copies": None if copies is None else int(copies),
+            "starts": int(starts),
+        }
         specify(self, None, formula=formula, weights=None, weight_type=None, offset=None, **more)
 
     @property
@@ -177,11 +186,18 @@ class MinimumWasserstein:
         moving = design.spec.without_constant(design.X)
         X = moving if moving.shape[1] else None
         if len(design.y) < 5 * len(self.start):
-            raise DataError(f"{len(design.y)} rows are too few for {len(self.start)} parameters; at least five each are needed.")
+            raise DataError(
+                f"{len(design.y)} rows are too few for {len(self.start)} parameters; at least five each "
+                f"are needed."
+            )
         sequence = seed_sequence(seed)
         problem = _problem(self, design.y, X, sequence)
         found = match(
-            problem, np.array([v for _, v in self.start]), _ends(self), self.starts, np.random.default_rng(sequence.spawn(1)[0])
+            problem,
+            np.array([v for _, v in self.start]),
+            _ends(self),
+            self.starts,
+            np.random.default_rng(sequence.spawn(1)[0]),
         )
         _tell(self, found)
         facts = {
@@ -191,14 +207,22 @@ class MinimumWasserstein:
             "outcome": design.spec.outcome.name,
             "copies": problem.copies,
         }
-        told = sequence.entropy if not isinstance(seed, np.random.Generator) else (sequence.entropy, sequence.spawn_key)
+        told = (
+            sequence.entropy
+            if not isinstance(seed, np.random.Generator)
+            else (sequence.entropy, sequence.spawn_key)
+        )
         return MinimumWassersteinResults(self, found, facts, told, problem)
 
 
-def _parameters(start: Any, bounds: Any) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float, float], ...]]:
+def _parameters(
+    start: Any, bounds: Any
+) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float, float], ...]]:
     """Names and numbers of the start, and ends with infinity for open ones; the start lies inside."""
     try:
-        pairs = start.items() if isinstance(start, Mapping) else ((f"theta[{i}]", v) for i, v in enumerate(start))
+        pairs = (
+            start.items() if isinstance(start, Mapping) else ((f"theta[{i}]", v) for i, v in enumerate(start))
+        )
         begin = tuple((str(name), float(value)) for name, value in pairs)
     except (TypeError, ValueError):
         begin = ()
@@ -210,11 +234,17 @@ def _parameters(start: Any, bounds: Any) -> tuple[tuple[tuple[str, float], ...],
         if name not in known:
             raise OptionError(f"bounds name {name!r}, but the parameters are {', '.join(known)}.")
         try:
-            low, high = (np.inf * side if v is None else float(v) for v, side in zip(pair, (-1, 1), strict=True))
+            low, high = (
+                np.inf * side if v is None else float(v) for v, side in zip(pair, (-1, 1), strict=True)
+            )
         except (TypeError, ValueError):
-            raise OptionError(f"bounds of {name!r} are {pair!r}; give a pair (low, high), None for an open end.") from None
+            raise OptionError(
+                f"bounds of {name!r} are {pair!r}; give a pair (low, high), None for an open end."
+            ) from None
         if not low < known[name] < high:
-            raise OptionError(f"The start of {name!r}, {known[name]:g}, is not between its bounds {low:g} and {high:g}.")
+            raise OptionError(
+                f"The start of {name!r}, {known[name]:g}, is not between its bounds {low:g} and {high:g}."
+            )
         ends.append((name, low, high))
     return begin, tuple(ends)
 
@@ -228,14 +258,17 @@ def _ends(model: MinimumWasserstein) -> Bounds:
 def _numbers(model: MinimumWasserstein, n: int, copies: int, kind: str, rng: np.random.Generator) -> Array:
     """The random numbers (copies·n,) or (copies·n, q): independent ("free"), strata of all rows, or of the copies of each row.
 
-    Strata matter: chance in the simulated sample, which its derivatives share, would draw estimates towards zero.
+    Strata matter: chance in the simulated sample, which its derivatives share, would draw estimates towards
+    zero.
     """
     q = model.noise_dim
     if kind == "free":
         u = rng.random((n * copies, q))
     elif kind == "rows":
         place = (
-            np.arange(n * copies)[:, None] if q == 1 else rng.permuted(np.tile(np.arange(n * copies)[:, None], (1, q)), axis=0)
+            np.arange(n * copies)[:, None]
+            if q == 1
+            else rng.permuted(np.tile(np.arange(n * copies)[:, None], (1, q)), axis=0)
         )
         u = (place + (0.5 if q == 1 else rng.random((n * copies, q)))) / (n * copies)
     else:
@@ -268,22 +301,33 @@ def _problem(model: MinimumWasserstein, y: Array, X: Array | None, sequence: np.
     with np.errstate(all="ignore"):  # what is not finite is counted
         found = simulate(np.array([v for _, v in model.start]))
     if found.shape != (len(y) * copies,):
-        raise OptionError(f"The simulator returned shape {found.shape} for {len(y) * copies} rows; return one outcome a row.")
+        raise OptionError(
+            f"The simulator returned shape {found.shape} for {len(y) * copies} rows; return one outcome "
+            f"a row."
+        )
     if not np.isfinite(found).all():
-        raise OptionError(f"At the start {int((~np.isfinite(found)).sum())} simulated outcomes are not finite; begin elsewhere.")
+        raise OptionError(
+            f"At the start {int((~np.isfinite(found)).sum())} simulated outcomes are not finite; begin "
+            f"elsewhere."
+        )
     if len(np.unique(found)) < DISTINCT * len(found):
         raise OptionError(
-            f"The simulator gives {len(np.unique(found))} distinct outcomes in {len(found)} rows: a discrete outcome does not "
+            f"The simulator gives {len(np.unique(found))} distinct outcomes in {len(found)} rows: a "
+            f"discrete outcome does not "
             "change smoothly with the parameters; use its likelihood, or simulate the latent outcome."
         )
     if not np.array_equal(simulate(np.array([v for _, v in model.start])), found):
         raise OptionError(
-            "The simulator gives other outcomes when it is called again with the same parameters: it may use no random numbers "
+            "The simulator gives other outcomes when it is called again with the same parameters: it may "
+            "use no random numbers "
             "but those in noise (noise_dim= gives more of them a row)."
         )
     values = len(np.unique(y))
     if values < DISTINCT * len(y):
-        text = f"The outcome has {values} distinct values in {len(y)} rows; standard errors suppose a continuous one."
+        text = (
+            f"The outcome has {values} distinct values in {len(y)} rows; standard errors suppose a "
+            f"continuous one."
+        )
         warn_user(DiscreteOutcomeWarning(text, hint="use errors from de.bootstrap(model, data)"))
     return Match(y, X, simulate, copies, model.trim, D, grid)
 
@@ -292,24 +336,37 @@ def _tell(model: MinimumWasserstein, found: Matched) -> None:
     if not found.converged:
         warn_user(
             ConvergenceWarning(
-                "The search for the parameters stopped before it converged.", hint="give a start nearer to the data"
+                "The search for the parameters stopped before it converged.",
+                hint="give a start nearer to the data",
             )
         )
     if found.singular:
-        hint = "fix one of the parameters, add data that tell them apart, or simulate more copies= of the rows"
-        warn_user(ConditioningWarning("The data do not tell the parameters apart, so there are no standard errors.", hint=hint))
+        hint = (
+            "fix one of the parameters, add data that tell them apart, or simulate more copies= of the rows"
+        )
+        warn_user(
+            ConditioningWarning(
+                "The data do not tell the parameters apart, so there are no standard errors.", hint=hint
+            )
+        )
     bounds = _ends(model)
     for name, value, low, high in zip(model.names, found.theta, bounds.low, bounds.high, strict=True):
         for end in (low, high):
             if np.isfinite(end) and abs(value - end) <= LIMIT * max(abs(value), abs(end), LIMIT):
                 text = f"{name} = {value:.4g} is at its bound {end:g}, where standard errors do not hold."
-                warn_user(ConvergenceWarning(text, column=name, hint="a wider bound, or a model without the parameter"))
+                warn_user(
+                    ConvergenceWarning(
+                        text, column=name, hint="a wider bound, or a model without the parameter"
+                    )
+                )
 
 
 def _with_formula(model: MinimumWasserstein, formula: str) -> MinimumWasserstein:
     bounds = {name: tuple(v if np.isfinite(v) else None for v in ends) for name, *ends in model.bounds}
     options = {name: getattr(model, name) for name in ("noise", "noise_dim", "trim", "copies", "starts")}
-    return MinimumWasserstein(formula, model.simulator, start=dict(model.start), bounds=bounds or None, **options)  # type: ignore[arg-type]
+    return MinimumWasserstein(
+        formula, model.simulator, start=dict(model.start), bounds=bounds or None, **options
+    )  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,7 +430,9 @@ class MinimumWassersteinResults(Estimated):
 
     def _need_problem(self) -> Match:
         if self.problem is None:
-            raise NeedsData("This result was loaded from a file, which holds neither rows nor simulator; fit again.")
+            raise NeedsData(
+                "This result was loaded from a file, which holds neither rows nor simulator; fit again."
+            )
         return self.problem
 
     def distribution(self) -> Empirical:
@@ -405,9 +464,19 @@ class MinimumWassersteinResults(Estimated):
             rng = np.random.default_rng(stream)
             noise = _numbers(model, len(problem.y), 1, "free", rng)
             y = np.asarray(model.simulator(self.found.theta, problem.X, noise), dtype=np.float64)
-            again = Match(y, problem.X, problem.simulate, problem.copies, problem.trim, problem.directions, problem.exact)
+            again = Match(
+                y,
+                problem.X,
+                problem.simulate,
+                problem.copies,
+                problem.trim,
+                problem.directions,
+                problem.exact,
+            )
             above += match(again, self.found.theta, _ends(model), 1, rng).cost >= self.found.cost
-        return TestResult("Fit", ("the simulator made the data",), self.distance, (), (1 + above) / (1 + reps), "W2")
+        return TestResult(
+            "Fit", ("the simulator made the data",), self.distance, (), (1 + above) / (1 + reps), "W2"
+        )
 
     def monte_carlo(
         self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
@@ -459,25 +528,43 @@ class MinimumWassersteinResults(Estimated):
             ("W2 left", number(self.distance)),
             ("Converged", f"{'yes' if self.converged else 'no'}, {len(self.found.costs)} starts"),
         )
-        notes = [f"Order statistics of the outer {100 * m.trim:g} % at either end are left out."] if m.trim else []
+        notes = (
+            [f"Order statistics of the outer {100 * m.trim:g} % at either end are left out."]
+            if m.trim
+            else []
+        )
         if np.isnan(self.found.covariance).all() and not self.found.singular:
-            notes.append("Standard errors take two copies at least: leave copies= out, or use de.bootstrap(model, data).")
+            notes.append(
+                "Standard errors take two copies at least: leave copies= out, or use de.bootstrap(model, "
+                "data)."
+            )
         if f["copies"] > 1:
             notes.append(f"{f['copies']} simulated rows for each row of the data.")
         least = min(self.found.costs)
         other = sum(c > least * 1.01 + 1e-300 for c in self.found.costs)
         if other:
-            notes.append(f"{other} of {len(self.found.costs)} starts ended at a larger distance; the least is shown.")
+            notes.append(
+                f"{other} of {len(self.found.costs)} starts ended at a larger distance; the least is shown."
+            )
         notes += rows_dropped(f["given"], f["rows"], f["missing"])
-        return Summary("Minimum Wasserstein Results", (left, right), (estimates_section(self.estimates, level),), tuple(notes))
+        return Summary(
+            "Minimum Wasserstein Results",
+            (left, right),
+            (estimates_section(self.estimates, level),),
+            tuple(notes),
+        )
 
     def __repr__(self) -> str:
-        return f"<MinimumWasserstein results: {self.model.formula}, n = {self.nobs}, W2 = {self.distance:.4g}>"
+        return (
+            f"<MinimumWasserstein results: {self.model.formula}, n = {self.nobs}, W2 = {self.distance:.4g}>"
+        )
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without rows and simulator to one ``.npz`` file; `disteconometrics.load` reads it."""
         m = self.model
-        options = {name: getattr(m, name) for name in ("formula", "noise", "noise_dim", "trim", "copies", "starts")}
+        options = {
+            name: getattr(m, name) for name in ("formula", "noise", "noise_dim", "trim", "copies", "starts")
+        }
         header = {
             "estimator": options,
             "start": [list(pair) for pair in m.start],
@@ -488,11 +575,17 @@ class MinimumWassersteinResults(Estimated):
             "singular": self.found.singular,
             "simulator": getattr(m.simulator, "__name__", type(m.simulator).__name__),
         }
-        arrays = {"params": self.found.theta, "covariance": self.found.covariance, "costs": np.array(self.found.costs)}
+        arrays = {
+            "params": self.found.theta,
+            "covariance": self.found.covariance,
+            "costs": np.array(self.found.costs),
+        }
         write_archive(path, "MinimumWasserstein", header, arrays)
 
 
-def restore_minimum_wasserstein(header: dict[str, Any], arrays: dict[str, Array]) -> MinimumWassersteinResults:
+def restore_minimum_wasserstein(
+    header: dict[str, Any], arrays: dict[str, Array]
+) -> MinimumWassersteinResults:
     """Rebuild a saved result, without rows and simulator.
 
     Raises
@@ -513,6 +606,11 @@ def restore_minimum_wasserstein(header: dict[str, Any], arrays: dict[str, Array]
         raise FileFormatError(f"params have shape {arrays['params'].shape} for {k} parameters")
     costs = tuple(map(float, arrays["costs"]))
     found = Matched(
-        arrays["params"], arrays["covariance"], min(costs), bool(header["converged"]), costs, bool(header["singular"])
+        arrays["params"],
+        arrays["covariance"],
+        min(costs),
+        bool(header["converged"]),
+        costs,
+        bool(header["singular"]),
     )
     return MinimumWassersteinResults(model, found, dict(header["facts"]), header["seed"])

@@ -19,9 +19,9 @@ class MonotoneSpline:
     Parameters
     ----------
     structure : {"auto", "linear", "baseline", "scale", "shift", "shape", "tensor"}
-        What may move: "linear" is a normal or logistic linear model; "baseline" adds a free shape common to all rows; "scale"
-        lets the scale, "shift" also a smooth location, "shape" also the shape move with each covariate; "tensor" moves everything
-        smoothly.  "auto" compares them by leave-one-out.
+        What may move: "linear" is a normal or logistic linear model; "baseline" adds a free shape common to
+        all rows; "scale" lets the scale, "shift" also a smooth location, "shape" also the shape move with
+        each covariate; "tensor" moves everything smoothly.  "auto" compares them by leave-one-out.
     knots : int or None
         Knots of the baseline, at least 5; None for about 4·n^0.265.
     roughness : float
@@ -34,9 +34,9 @@ class MonotoneSpline:
 
     References
     ----------
-    Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45, doi:10.1111/sjos.12291.
-    Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions,
-    arXiv:2011.06416.
+    Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45,
+    doi:10.1111/sjos.12291. Spady, Stouli (2020), Gaussian transforms modeling and the estimation of
+    distributional regression functions, arXiv:2011.06416.
 
     Examples
     --------
@@ -51,10 +51,17 @@ class MonotoneSpline:
     def __post_init__(self) -> None:
         if self.structure not in ("auto", *STRUCTURES):
             raise OptionError(
-                f"structure={self.structure!r} is not known; use 'auto' or one of {', '.join(map(repr, STRUCTURES))}."
+                f"structure={self.structure!r} is not known; use 'auto' or one of "
+                f"{', '.join(map(repr, STRUCTURES))}."
             )
         whole = isinstance(self.knots, int) and not isinstance(self.knots, bool)
         if self.knots is not None and (not whole or not 5 <= self.knots <= 1000):
             raise OptionError(f"knots={self.knots!r}: give a whole number from 5 to 1000, or None.")
-        if isinstance(self.roughness, bool) or not isinstance(self.roughness, (int, float)) or not 0 < self.roughness < np.inf:
-            raise OptionError(f"roughness={self.roughness!r}: give a positive number; 1 leaves the smoothing as estimated.")
+        if (
+            isinstance(self.roughness, bool)
+            or not isinstance(self.roughness, (int, float))
+            or not 0 < self.roughness < np.inf
+        ):
+            raise OptionError(
+                f"roughness={self.roughness!r}: give a positive number; 1 leaves the smoothing as estimated."
+            )

@@ -48,9 +48,9 @@ PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is l
 class NormalRegression:
     """Linear regression with normal errors, by maximum likelihood: least squares for β, and a law for every row.
 
-    Standard errors under ``cov="nonrobust"`` use s² = RSS/(n − k), and p-values and intervals t with n − k degrees of freedom,
-    as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R; statsmodels takes the normal: ``use_t=False``).
-    The law takes the maximum-likelihood σ̂² = RSS/n.
+    Standard errors under ``cov="nonrobust"`` use s² = RSS/(n − k), and p-values and intervals t with n − k
+    degrees of freedom, as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R;
+    statsmodels takes the normal: ``use_t=False``). The law takes the maximum-likelihood σ̂² = RSS/n.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class NormalRegression:
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
-        What the weights are; needed with ``weights``.  Frequency weights count identical rows; sampling weights are inverse
-        probabilities of selection and give robust standard errors.
+        What the weights are; needed with ``weights``.  Frequency weights count identical rows; sampling
+        weights are inverse probabilities of selection and give robust standard errors.
     offset : str or None
         Name of a column added to x'β with coefficient one, in units of the outcome.
 
@@ -71,8 +71,8 @@ class NormalRegression:
 
     References
     ----------
-    White (1980), A heteroskedasticity-consistent covariance matrix estimator and a direct test for heteroskedasticity,
-    Econometrica 48, doi:10.2307/1912934.
+    White (1980), A heteroskedasticity-consistent covariance matrix estimator and a direct test for
+    heteroskedasticity, Econometrica 48, doi:10.2307/1912934.
 
     Examples
     --------
@@ -136,7 +136,7 @@ class NormalRegression:
         return NormalResults(self, rows.design.spec, rows.equation.params, V, scale, bool(use_t), facts, rows)
 
 
-# ---- least squares -----------------------------------------------------------------------------------------------------------
+# ---- least squares -----------------------------------------------------------------------------------------
 
 
 class _Scores(NamedTuple):
@@ -157,7 +157,9 @@ class _Source:
         step = rows or 8192
         for i in range(0, len(self.scores), step):
             part = slice(i, i + step)
-            yield _Scores(self.scores[part], self.roots[part], None if self.copies is None else self.copies[part])
+            yield _Scores(
+                self.scores[part], self.roots[part], None if self.copies is None else self.copies[part]
+            )
 
 
 class _Squares(NamedTuple):
@@ -177,7 +179,9 @@ def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], ou
     wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
     if wild.any() or np.abs(y).max(initial=0.0) > LARGEST:
         which = ", ".join([names[int(j)] for j in np.flatnonzero(wild)] or [outcome])
-        raise DataError(f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column.")
+        raise DataError(
+            f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
+        )
     blocks = [Block(y, X)]
     rank = check_rank(blocks)
     if rank.dropped:
@@ -208,7 +212,10 @@ class NormalRows:
         """Positions (n,) in the order of a time column whose values differ."""
         times = self.design.times(time)
         if len(np.unique(times)) < len(times):
-            raise DataError(f"The time column {time!r} repeats values, so rows have no order in time; for panels use de.Cluster.")
+            raise DataError(
+                f"The time column {time!r} repeats values, so rows have no order in time; for panels use "
+                f"de.Cluster."
+            )
         return np.argsort(times, kind="stable")
 
     def covariances(self, kind: CovarianceKind) -> tuple[Covariance, Covariance]:
@@ -256,12 +263,18 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
     variance = float(mass @ e**2 / n)
     if not np.sqrt(variance) > PERFECT * np.abs(design.y).max() or n <= len(names):
         if np.ptp(design.y) == 0:
-            raise OutcomeError(f"The outcome {outcome!r} has no variation: every row used is {design.y[0]:g}.")
-        raise OutcomeError(f"The outcome {outcome!r} is fitted perfectly by {len(names)} columns on {n:g} rows; no law is left.")
+            raise OutcomeError(
+                f"The outcome {outcome!r} has no variation: every row used is {design.y[0]:g}."
+            )
+        raise OutcomeError(
+            f"The outcome {outcome!r} is fitted perfectly by {len(names)} columns on {n:g} rows; no law "
+            f"is left."
+        )
     if fit.condition > NEARLY_DEPENDENT:
         hint = "drop or rescale one of the nearly collinear columns"
         message = (
-            f"Columns are nearly collinear (condition number {fit.condition:.1e}): estimates rest on few digits of the data."
+            f"Columns are nearly collinear (condition number {fit.condition:.1e}): estimates rest on "
+            f"few digits of the data."
         )
         warn_user(ConditioningWarning(message, hint=hint))
     sigma = float(np.sqrt(variance))
@@ -292,7 +305,9 @@ def _equations(
     roots = fit.Z * (np.sqrt(own) / sigma)[:, None]
     source = _Source(fit.Z * (own * z / sigma)[:, None], roots, copies)
     information = (fit.Z * mass[:, None]).T @ fit.Z / sigma**2
-    inner = triangle_inverse(np.asarray(np.linalg.cholesky((information + information.T) / 2).T, dtype=np.float64))
+    inner = triangle_inverse(
+        np.asarray(np.linalg.cholesky((information + information.T) / 2).T, dtype=np.float64)
+    )
     rows = len(z)
     beta = MEstimate(names, fit.T @ fit.c, inner, fit.T @ inner, n, rows, source, weight_type, fit.T)
     half = np.array([[sigma / np.sqrt(2 * n)]])
@@ -300,14 +315,15 @@ def _equations(
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 
-# ---- result ------------------------------------------------------------------------------------------------------------------
+# ---- result ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class NormalResults(Estimated, SelfChecking):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
-    It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives them back.
+    It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
+    them back.
 
     Examples
     --------
@@ -362,9 +378,11 @@ class NormalResults(Estimated, SelfChecking):
         OptionError, MissingColumnError, DataError, NeedsData
         """
         V, scale = self._need_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
-        return replace(self, covariance=V, scale_covariance=scale, use_t=self.use_t if use_t is None else bool(use_t))
+        return replace(
+            self, covariance=V, scale_covariance=scale, use_t=self.use_t if use_t is None else bool(use_t)
+        )
 
-    # ---- fit -------------------------------------------------------------------------------------------------------------
+    # ---- fit -----------------------------------------------------------------------------------------------
 
     @property
     def converged(self) -> bool:
@@ -423,19 +441,28 @@ class NormalResults(Estimated, SelfChecking):
     @property
     def bic(self) -> float:
         """k·log n − 2·llf, σ not counted among the k; NaN under sampling weights."""
-        return len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._likelihood_counts else float("nan")
+        return (
+            len(self.spec.names) * np.log(self.nobs) - 2 * self.llf
+            if self._likelihood_counts
+            else float("nan")
+        )
 
-    # ---- rows ------------------------------------------------------------------------------------------------------------
+    # ---- rows ----------------------------------------------------------------------------------------------
 
     def _need_rows(self, data: Any = None) -> NormalRows:
         if data is None:
             if self.rows is None:
-                raise NeedsData("This result was loaded from a file, which holds no rows: use attach(data) with the fit's table.")
+                raise NeedsData(
+                    "This result was loaded from a file, which holds no rows: use attach(data) with the "
+                    "fit's table."
+                )
             return self.rows
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             rows, facts = _estimate(self.model, data)
-        same = rows.design.spec.names == self.spec.names and abs(facts.loglik - self.llf) <= 1e-8 * (1 + abs(self.llf))
+        same = rows.design.spec.names == self.spec.names and abs(facts.loglik - self.llf) <= 1e-8 * (
+            1 + abs(self.llf)
+        )
         if not same or not np.allclose(rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12):
             raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
         return rows
@@ -491,7 +518,10 @@ class NormalResults(Estimated, SelfChecking):
         Z, V = self.covariance.coordinates(X)
         se = np.sqrt(np.sum((Z @ V) * Z, axis=1))
         half = self.estimates.critical(level) * se
-        return pd.DataFrame({"estimate": mean, "std_error": se, "conf_low": mean - half, "conf_high": mean + half}, index=index)
+        return pd.DataFrame(
+            {"estimate": mean, "std_error": se, "conf_low": mean - half, "conf_high": mean + half},
+            index=index,
+        )
 
     def distribution(self, new: Any = None) -> Normal:
         """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None: the rows of the fit)."""
@@ -501,7 +531,7 @@ class NormalResults(Estimated, SelfChecking):
     def _refitting(self) -> Refitting:
         return refitting_normal(self)
 
-    # ---- tables and files ------------------------------------------------------------------------------------------------
+    # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
@@ -520,7 +550,11 @@ class NormalResults(Estimated, SelfChecking):
             "use_t": self.use_t,
             "covariance": {name: getattr(self.covariance, name) for name in words},
         }
-        arrays = {"params": self.coefficients, "covariance": self.covariance.matrix, "scale": self.scale_covariance.matrix}
+        arrays = {
+            "params": self.coefficients,
+            "covariance": self.covariance.matrix,
+            "scale": self.scale_covariance.matrix,
+        }
         arrays |= {"basis": np.asarray(self.covariance.basis), "inner": np.asarray(self.covariance.inner)}
         write_archive(path, "NormalRegression", header, arrays)
 
@@ -539,7 +573,9 @@ def restore_normal(header: dict[str, Any], arrays: dict[str, Array]) -> NormalRe
         if arrays[name].shape != shape:
             raise FileFormatError(f"{name} has shape {arrays[name].shape} for {k} coefficients")
     words = header["covariance"]
-    facts = NormalFacts(**{**header["facts"], **{f: float(header["facts"][f]) for f in ("loglik", "sigma", "observations")}})
+    facts = NormalFacts(
+        **{**header["facts"], **{f: float(header["facts"][f]) for f in ("loglik", "sigma", "observations")}}
+    )
     V = Covariance(arrays["covariance"], **words, basis=arrays["basis"], inner=arrays["inner"])
     scale = Covariance(arrays["scale"], **words)
     model = NormalRegression(**header["estimator"])
@@ -550,7 +586,9 @@ def _summary(r: NormalResults, level: float) -> Summary:
     f = r.facts
     dropped = f"{f.given - f.rows} dropped"
     frequency = r.model.weight_type == "frequency"
-    count = f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if frequency else f"{f.rows} ({dropped})"
+    count = (
+        f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if frequency else f"{f.rows} ({dropped})"
+    )
     left = (
         ("Outcome", r.spec.outcome.name),
         ("Formula", r.spec.formula),
@@ -564,10 +602,16 @@ def _summary(r: NormalResults, level: float) -> Summary:
         ("Sigma (error)", f"{number(r.sigma)} ({number(r.sigma_estimates.std_error[0])})"),
     )
     sections = (estimates_section(r.estimates, level),)
-    notes = [r.covariance.note + (f" t with {r.covariance.degrees_of_freedom:g} degrees of freedom." if r.use_t else "")]
+    notes = [
+        r.covariance.note
+        + (f" t with {r.covariance.degrees_of_freedom:g} degrees of freedom." if r.use_t else "")
+    ]
     notes.append(f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(r.scale):.4g}.")
     if r.model.weights is not None:
-        what = {"frequency": "counts of identical rows", "sampling": "inverse selection probabilities, scaled to mean one"}
+        what = {
+            "frequency": "counts of identical rows",
+            "sampling": "inverse selection probabilities, scaled to mean one",
+        }
         notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
     if r.model.offset is not None:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")

@@ -16,13 +16,15 @@ __all__ = ["Probit"]
 class Probit(BinaryEstimator):
     """Binary probit of an outcome on a formula's terms, by maximum likelihood.
 
-    Standard errors come from the observed information, as in statsmodels and Stata (R's glm takes the expected one).
+    Standard errors come from the observed information, as in statsmodels and Stata (R's glm takes the
+    expected one).
 
     Parameters
     ----------
     formula, weights, weight_type, separation : as in `Logit`.
     offset : str or None
-        Name of a column added to x'β with coefficient one (in standard deviations of the latent normal error).
+        Name of a column added to x'β with coefficient one (in standard deviations of the latent normal
+        error).
 
     Raises
     ------
@@ -57,7 +59,15 @@ class Probit(BinaryEstimator):
         offset: str | None = None,
         separation: str = "warn",
     ) -> None:
-        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=offset, separation=separation)
+        specify(
+            self,
+            data,
+            formula=formula,
+            weights=weights,
+            weight_type=weight_type,
+            offset=offset,
+            separation=separation,
+        )
 
     @property
     def kernel(self) -> Kernel:

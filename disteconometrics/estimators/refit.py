@@ -44,11 +44,19 @@ def columns_again(model: Any, design: Any, kind: Any) -> Again:
     """
     spec = design.spec
     if model.weight_type == "frequency":
-        raise OptionError("Frequency weights stand for several rows, each with an outcome of its own: repeat the rows first.")
+        raise OptionError(
+            "Frequency weights stand for several rows, each with an outcome of its own: repeat the rows "
+            "first."
+        )
     if "lag(" in spec.formula:
-        raise OptionError("A lag in the formula needs the order and the dropped rows of the data; add the lag as a column first.")
+        raise OptionError(
+            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a "
+            "column first."
+        )
     if kind is None:
-        raise OptionError("A saved result does not name its covariance in full; ask for it again with with_cov(...).")
+        raise OptionError(
+            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
+        )
     clusters = kind.columns if isinstance(kind, Cluster) else ()
     time = (kind.time,) if isinstance(kind, HAC) else ()
     parsed = parse_formula(spec.formula, spec.dot)
@@ -87,7 +95,9 @@ def refitting_normal(result: Any) -> Refitting:
     kind = result.covariance.kind
     again = columns_again(model, rows.design, kind)
     return Refitting(
-        estimator=type(model)(again.formula, weights=model.weights, weight_type=model.weight_type, offset=model.offset),
+        estimator=type(model)(
+            again.formula, weights=model.weights, weight_type=model.weight_type, offset=model.offset
+        ),
         options={"cov": kind, "use_t": result.use_t},
         table={**again.table, again.outcome: rows.design.y},
         outcome=again.outcome,

@@ -39,17 +39,22 @@ identical rows) or 'sampling' (inverse selection probabilities).
     """
     if data is not None:
         name = type(model).__name__
-        raise OptionError(f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data).")
+        raise OptionError(
+            f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data)."
+        )
     known = ("warn", "raise", "firth") if "penalty" in more else ("warn", "raise")
     if separation is not None:
         more["separation"] = separation
     if separation not in (None, *known):
         raise OptionError(f"separation={separation!r} is not known; use {' or '.join(map(repr, known))}.")
     if more.get("penalty") not in (None, "firth"):
-        raise OptionError(f"penalty={more['penalty']!r} is not known; use 'firth', or None for maximum likelihood.")
+        raise OptionError(
+            f"penalty={more['penalty']!r} is not known; use 'firth', or None for maximum likelihood."
+        )
     if weight_type == "sampling" and "firth" in (more.get("penalty"), separation):
         raise OptionError(
-            "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use maximum likelihood "
+            "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use "
+            "maximum likelihood "
             "(penalty=None, separation='warn')."
         )
     for name, value in (("weights", weights), ("offset", offset)):
@@ -60,7 +65,8 @@ identical rows) or 'sampling' (inverse selection probabilities).
             )
     if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
         raise OptionError(
-            f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type 'frequency' (counts of "
+            f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type 'frequency' "
+            f"(counts of "
             "identical rows) or 'sampling' (inverse selection probabilities)."
         )
     fields = {"formula": formula, "weights": weights, "weight_type": weight_type, "offset": offset}
@@ -68,7 +74,9 @@ identical rows) or 'sampling' (inverse selection probabilities).
         object.__setattr__(model, key, field)
 
 
-def statsmodels_cov(cov: CovarianceKind | None, cov_type: str | None, cov_kwds: dict[str, Any] | None) -> CovarianceKind | None:
+def statsmodels_cov(
+    cov: CovarianceKind | None, cov_type: str | None, cov_kwds: dict[str, Any] | None
+) -> CovarianceKind | None:
     """Translate ``cov_type=`` where that needs no columns, else show the line to write.
 
     Raises
@@ -87,6 +95,7 @@ def statsmodels_cov(cov: CovarianceKind | None, cov_type: str | None, cov_kwds: 
         raise OptionError("Give cov= or cov_type=, not both.")
     if cov_kwds or cov_type in ("cluster", "HAC", "hac-panel"):
         raise OptionError(
-            "Clusters and time are columns of the data: write fit(data, cov=de.Cluster('firm')) or cov=de.HAC('quarter')."
+            "Clusters and time are columns of the data: write fit(data, cov=de.Cluster('firm')) or "
+            "cov=de.HAC('quarter')."
         )
     return cov_type

@@ -1,7 +1,7 @@
 """Flows by name, trained by stochastic gradients: what `FlowDensity` does when its flow is a recipe, and the result.
 
-One code for one outcome and several, with covariates and without: rows are standardised, the module is built from the recipe,
-trained, and kept as a flow of numpy functions, of which laws are made.
+One code for one outcome and several, with covariates and without: rows are standardised, the module is built
+from the recipe, trained, and kept as a flow of numpy functions, of which laws are made.
 """
 
 from __future__ import annotations
@@ -94,7 +94,13 @@ def _auto(chain: Chain, n: int, nets: bool) -> Trainer:
         return LBFGS()
     if not nets:
         return AdamW(lr=0.02, steps=1_000, weight_decay=0.0)
-    return AdamW(lr=5e-3, steps=1_500 if n <= MANY else 3_000, batch=256 if n <= MANY else 512, validation=0.2, patience=600)
+    return AdamW(
+        lr=5e-3,
+        steps=1_500 if n <= MANY else 3_000,
+        batch=256 if n <= MANY else 512,
+        validation=0.2,
+        patience=600,
+    )
 
 
 def _trainer(model: FlowDensity, n: int, d: int, c: int) -> Trainer:
@@ -114,7 +120,8 @@ def _uses_nets(chain: Chain, d: int, c: int) -> bool:
 def _check(model: FlowDensity, chain: Chain, d: int) -> None:
     if d == 1 and any(isinstance(m, Coupling) for m in chain.maps):
         raise OptionError(
-            "Coupling maps one half of the outcomes given the other, and there is one outcome: use de.RQS(…), "
+            "Coupling maps one half of the outcomes given the other, and there is one outcome: use "
+            "de.RQS(…), "
             "de.Autoregressive(…) or de.Planar(…)."
         )
     if d > 1 and model.support is not None:
@@ -144,7 +151,8 @@ def _check_rows(model: FlowDensity, design: JointDesign) -> tuple[str, ...]:
         Z = (Y - Y.mean(axis=0)) / Y.std(axis=0)
         if np.linalg.svd(Z, compute_uv=False)[-1] < 1e-8 * np.sqrt(len(Z)):
             raise OutcomeError(
-                f"The outcomes {' and '.join(spec.outcomes)} are linearly dependent and have no joint density: leave one out."
+                f"The outcomes {' and '.join(spec.outcomes)} are linearly dependent and have no joint "
+                f"density: leave one out."
             )
     return tuple(told)
 
@@ -164,7 +172,9 @@ def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
     return mean, np.where(spread > 0, spread, 1.0)
 
 
-def _blocks(model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int) -> Iterator[Rows]:
+def _blocks(
+    model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int
+) -> Iterator[Rows]:
     """Endless blocks of new rows, a whole number of steps each."""
     many = size * max(1, AHEAD // size)
     while True:
@@ -200,7 +210,10 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     base = "logistic" if is_mixture(chain) else "normal"
     base = base if model.base == "auto" else model.base
     if fresh and (how.validation or isinstance(how, LBFGS)):
-        raise OptionError("A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains on them.")
+        raise OptionError(
+            "A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains "
+            "on them."
+        )
     size = how.batch or FRESH
     blocks = _blocks(model, design.spec, data, rng, size) if fresh else None
     begun = _begin(chain, base, rows, start)
@@ -258,8 +271,9 @@ def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
 class TrainedFlowResults(LawWithoutErrors):
     """A trained flow: its law for one outcome or several, the history of the training, kept states, summary.
 
-    ``history`` has the loss and the validation loss (per observation, in the outcomes' units), the learning rate and the seconds
-    of every step.  The functionals have no standard errors: `bootstrap` shows how they move when rows are drawn again.
+    ``history`` has the loss and the validation loss (per observation, in the outcomes' units), the learning
+    rate and the seconds of every step.  The functionals have no standard errors: `bootstrap` shows how they
+    move when rows are drawn again.
 
     Examples
     --------
@@ -280,7 +294,7 @@ class TrainedFlowResults(LawWithoutErrors):
 
     loss_label: ClassVar[str] = "loss per observation"
 
-    # ---- laws ----------------------------------------------------------------------------------------------------------
+    # ---- laws ----------------------------------------------------------------------------------------------
 
     def _covariates(self, new: Any) -> Array:
         if new is None:
@@ -289,7 +303,9 @@ class TrainedFlowResults(LawWithoutErrors):
 
     def _need_rows(self) -> JointDesign:
         if self.rows is None:
-            raise NeedsData("This result was loaded from a file, which holds no rows: give them as new=, or fit again.")
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows: give them as new=, or fit again."
+            )
         return self.rows
 
     def distribution(self, new: Any = None) -> Law | JointLaw:
@@ -325,7 +341,10 @@ class TrainedFlowResults(LawWithoutErrors):
         """
         if step not in self.kept:
             named = ", ".join(map(str, self.kept)) or "none"
-            raise OptionError(f"Step {step!r} was not kept; kept are {named}. Ask for it in the trainer: snapshots=({step},).")
+            raise OptionError(
+                f"Step {step!r} was not kept; kept are {named}. Ask for it in the trainer: "
+                f"snapshots=({step},)."
+            )
         flow = self.kept[step]
         loglik = float("nan")
         if self.rows is not None:
@@ -333,7 +352,7 @@ class TrainedFlowResults(LawWithoutErrors):
         facts = replace(self.facts, loglik=loglik, best=step, ended="snapshot", functionals={})
         return replace(self, flow=flow, facts=facts)
 
-    # ---- fit -----------------------------------------------------------------------------------------------------------
+    # ---- fit -----------------------------------------------------------------------------------------------
 
     @property
     def converged(self) -> bool:
@@ -350,7 +369,7 @@ class TrainedFlowResults(LawWithoutErrors):
         """Log-likelihood of the rows of the fit, summed."""
         return self.facts.loglik
 
-    # ---- functionals ---------------------------------------------------------------------------------------------------
+    # ---- functionals ---------------------------------------------------------------------------------------
 
     def _whole_law(self) -> Law | JointLaw:
         """The law of a row drawn at random; of many rows, that of every k-th."""
@@ -361,7 +380,9 @@ class TrainedFlowResults(LawWithoutErrors):
         law, w = self._law(design.covariates[::step]), design.weights
         return law if isinstance(law, JointLaw) else law.average(None if w is None else w[::step])
 
-    def bootstrap(self, reps: int = 50, names: Any = None, *, seed: int | np.random.Generator | None = None) -> ResamplingSpread:
+    def bootstrap(
+        self, reps: int = 50, names: Any = None, *, seed: int | np.random.Generator | None = None
+    ) -> ResamplingSpread:
         """Show how functionals move when rows are weighted anew: all draws are trained at once, from the fit's parameters.
 
         Parameters
@@ -400,7 +421,9 @@ class TrainedFlowResults(LawWithoutErrors):
         rows = self.training_rows()
         own = Rows(rows.Y[take], rows.X[take], None if rows.weights is None else rows.weights[take])
         how = replace(self.trainer, snapshots=(), callback=None)
-        return train_flow(_begin(self.flow.chain, self.flow.base, own, seed), own, how, seed, progress=False)[0]
+        return train_flow(_begin(self.flow.chain, self.flow.base, own, seed), own, how, seed, progress=False)[
+            0
+        ]
 
     def held_out(self, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
         """Transforms and scores of rows of the fit by the flow trained on others; joint outcomes have no CRPS."""
@@ -415,7 +438,8 @@ class TrainedFlowResults(LawWithoutErrors):
     def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
         """Probability transforms and scores of rows that the flow has not seen, trained anew fold by fold.
 
-        Transforms of joint outcomes are the coordinates of the noise, which are uniform and independent under a right flow.
+        Transforms of joint outcomes are the coordinates of the noise, which are uniform and independent under
+        a right flow.
 
         Parameters
         ----------
@@ -431,8 +455,13 @@ class TrainedFlowResults(LawWithoutErrors):
         OptionError, WithheldError, NeedsData
         """
         if self.facts.fresh:
-            raise WithheldError("A sampler gives as many rows unseen as you like: score those with res.distribution().logpdf(…).")
-        return diagnose(len(self._need_rows().Y), self.model.weight_type == "frequency", folds, seed, self.held_out)
+            raise WithheldError(
+                "A sampler gives as many rows unseen as you like: score those with "
+                "res.distribution().logpdf(…)."
+            )
+        return diagnose(
+            len(self._need_rows().Y), self.model.weight_type == "frequency", folds, seed, self.held_out
+        )
 
     def monte_carlo(
         self, reps: int = 100, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
@@ -456,7 +485,7 @@ class TrainedFlowResults(LawWithoutErrors):
         options = {"seed": seed, "design": None, "law": None, "n_jobs": n_jobs, "progress": progress}
         return self_check(refitting_trained(self), reps, **options)
 
-    # ---- pictures ------------------------------------------------------------------------------------------------------
+    # ---- pictures ------------------------------------------------------------------------------------------
 
     def plot(self, **options: Any) -> Any:
         """Draw the density over the data: a curve over the histogram, or contours of two outcomes; see `plots.flows`."""
@@ -470,14 +499,17 @@ class TrainedFlowResults(LawWithoutErrors):
 
         return loss(self, **options)
 
-    # ---- tables and files ----------------------------------------------------------------------------------------------
+    # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         return _summary(self)
 
     def __repr__(self) -> str:
-        return f"<FlowDensity results: {self.spec.formula}, {self.model.flow}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return (
+            f"<FlowDensity results: {self.spec.formula}, {self.model.flow}, n = {self.nobs:g}, llf = "
+            f"{self.llf:.3f}>"
+        )
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
@@ -545,14 +577,21 @@ def _summary(r: TrainedFlowResults) -> Summary:
     ]
     e = r.estimates
     averaged = ", averaged over the sample" if r.flow.covariates else ""
-    table = Section(("estimate",), e.names, tuple((number(v),) for v in e.values), f"Law of {', '.join(f.outcomes)}{averaged}")
+    table = Section(
+        ("estimate",),
+        e.names,
+        tuple((number(v),) for v in e.values),
+        f"Law of {', '.join(f.outcomes)}{averaged}",
+    )
     notes = [
         f"Flow: {describe(r.flow.chain, r.flow.outcomes)}. Trained by {f.trainer}: {ENDED[f.ended]}"
         + (f", {f.skipped} steps without a finite loss left out." if f.skipped else ".")
     ]
     if len(f.outcomes) > 1:
         notes.append(f"Moments are those of {DRAWS:,} draws of the fitted law.")
-    notes.append("No standard errors: nets have none that a study supports; bootstrap() shows the resampling spread.")
+    notes.append(
+        "No standard errors: nets have none that a study supports; bootstrap() shows the resampling spread."
+    )
     if r.model.weights is not None:
         notes.append(f"Weights: {r.model.weights} ({r.model.weight_type}).")
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
@@ -573,7 +612,12 @@ def restore_trained(header: dict[str, Any], arrays: dict[str, Array]) -> Trained
     support = None if header["support"] is None else tuple(header["support"])
     recipe = flow.chain.maps[0] if len(flow.chain.maps) == 1 else flow.chain
     model = FlowDensity(
-        header["formula"], flow=recipe, base=header["base"], support=support, weights=weights, weight_type=weight_type
+        header["formula"],
+        flow=recipe,
+        base=header["base"],
+        support=support,
+        weights=weights,
+        weight_type=weight_type,
     )
     facts = dict(header["facts"])
     for name in ("outcomes", "shared"):

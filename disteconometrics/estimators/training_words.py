@@ -34,11 +34,15 @@ def trainer_words(how: Trainer) -> str:
 def warn_of_training(trained: Trained, how: Trainer) -> None:
     """Warn of a training that was interrupted, lost, or had steps without a finite loss."""
     if trained.ended == "interrupted":
-        text = f"Training was interrupted at step {trained.steps} of {how.steps}: the parameters of step {trained.best} are kept."
+        text = (
+            f"Training was interrupted at step {trained.steps} of {how.steps}: the parameters of step "
+            f"{trained.best} are kept."
+        )
         warn_user(ConvergenceWarning(text, hint="fit again for all steps"))
     elif trained.ended == "lost":
         text = (
-            f"The loss was not finite (NaN or infinite) from step {trained.skipped[-1] - len(trained.skipped) + 1} on: training "
+            f"The loss was not finite (NaN or infinite) from step "
+            f"{trained.skipped[-1] - len(trained.skipped) + 1} on: training "
             f"diverged, and the parameters of step {trained.best} are kept."
         )
         warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))

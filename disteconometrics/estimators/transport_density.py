@@ -1,7 +1,8 @@
 """The law of outcomes by transport: noise is mapped to outcomes so that a Wasserstein distance to the data is small.
 
-On the line the best map is known, the quantile function of the sample, so nothing is trained unless a net is asked for.  Given
-covariates a net gives the quantile function of every row, increasing in the noise; see `flows.quantile_net`.
+On the line the best map is known, the quantile function of the sample, so nothing is trained unless a net is
+asked for.  Given covariates a net gives the quantile function of every row, increasing in the noise; see
+`flows.quantile_net`.
 """
 
 from __future__ import annotations
@@ -60,16 +61,16 @@ class TransportDensity:
     formula : str
         ``"y ~ 1"``, ``"y1 + y2 ~ 1"``, or ``"y ~ x"`` for one outcome given covariates.
     map : "auto" or MLP
-        "auto" is the quantile function of the sample for one outcome, ``MLP(64, 64, 64)`` for several, and ``MLP(32, 32,
-        activation="silu")`` from covariates to quantile functions.
+        "auto" is the quantile function of the sample for one outcome, ``MLP(64, 64, 64)`` for several, and
+        ``MLP(32, 32, activation="silu")`` from covariates to quantile functions.
     loss : "auto", Sorted, Sliced or Sinkhorn
-        What a net makes small; "auto" is ``Sorted()`` for one outcome and ``Sliced()`` for several, which are standardised.
-        Given covariates it is the continuous ranked probability score, and nothing else.
+        What a net makes small; "auto" is ``Sorted()`` for one outcome and ``Sliced()`` for several, which are
+        standardised. Given covariates it is the continuous ranked probability score, and nothing else.
     train : "auto", Adam or AdamW
         How a net is trained; "auto" is AdamW with a one-cycle rate.
     weights, weight_type : str or None
-        Column of weights, and "frequency" or "sampling".  The quantile function weighs its rows; a net meets rows that are drawn
-        in proportion to them at every step, and none is held out.
+        Column of weights, and "frequency" or "sampling".  The quantile function weighs its rows; a net meets
+        rows that are drawn in proportion to them at every step, and none is held out.
 
     Raises
     ------
@@ -79,8 +80,8 @@ class TransportDensity:
     References
     ----------
     Villani (2009), Optimal Transport: Old and New, Springer, chapter 2.
-    Bernton, Jacob, Gerber, Robert (2019), On parameter estimation with the Wasserstein distance, Information and Inference 8,
-    doi:10.1093/imaiai/iaz003.
+    Bernton, Jacob, Gerber, Robert (2019), On parameter estimation with the Wasserstein distance, Information
+    and Inference 8, doi:10.1093/imaiai/iaz003.
 
     Examples
     --------
@@ -111,9 +112,13 @@ class TransportDensity:
         if map != "auto" and not isinstance(map, MLP):
             raise OptionError(f"map={map!r} is not known; use 'auto' or de.MLP(32, 32).")
         if loss != "auto" and not isinstance(loss, (Sorted, Sliced, Sinkhorn)):
-            raise OptionError(f"loss={loss!r} is not known; use 'auto', de.Sorted(), de.Sliced() or de.Sinkhorn(blur=…).")
+            raise OptionError(
+                f"loss={loss!r} is not known; use 'auto', de.Sorted(), de.Sliced() or de.Sinkhorn(blur=…)."
+            )
         if train != "auto" and not isinstance(train, (Adam, AdamW)):
-            raise OptionError(f"train={train!r}: use 'auto', de.Adam(…) or de.AdamW(…), as every step draws fresh noise.")
+            raise OptionError(
+                f"train={train!r}: use 'auto', de.Adam(…) or de.AdamW(…), as every step draws fresh noise."
+            )
         if weights is not None and isinstance(train, Trainer) and train.validation:
             raise OptionError("Rows drawn in proportion to weights leave none for validation: train without.")
         more: dict[str, Any] = {"map": map, "loss": loss, "train": train}
@@ -124,8 +129,8 @@ class TransportDensity:
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length; also a sampler or data-generating process, called as
-            ``data(rng, n=512)``, which gives fresh rows at every step.
+        data : pandas or polars DataFrame, or dict of arrays of one length; also a sampler or data-generating
+            process, called as ``data(rng, n=512)``, which gives fresh rows at every step.
         seed : int, Generator or None, of first parameters, noise and batches; None draws one and keeps it.
 
         Returns
@@ -176,7 +181,8 @@ class TransportDensity:
 class TransportFacts:
     """Numbers of a fit that need no rows; distances are W2 in units of the outcomes, of joint ones after standardising.
 
-    Given covariates ``distance`` and ``floor`` are the mean CRPS of rows held out, by the net and without covariates.
+    Given covariates ``distance`` and ``floor`` are the mean CRPS of rows held out, by the net and without
+    covariates.
     """
 
     outcomes: tuple[str, ...]
@@ -205,19 +211,24 @@ def _check(model: TransportDensity, design: JointDesign, fresh: bool) -> None:
     if design.covariates.shape[1]:
         if Y.shape[1] > 1:
             raise FormulaError(
-                f"{model.formula!r}: several outcomes have no quantile function to give from covariates; take them one by one, "
+                f"{model.formula!r}: several outcomes have no quantile function to give from covariates; "
+                f"take them one by one, "
                 "or use de.FlowDensity."
             )
         if model.loss != "auto":
             raise OptionError(
-                "Given covariates there is one outcome a row, which the ranked probability score needs: leave loss out."
+                "Given covariates there is one outcome a row, which the ranked probability score needs: "
+                "leave loss out."
             )
         if fresh:
             raise OptionError("Given covariates rows are needed, not a sampler: draw a table first.")
     if len(Y) < 10:
         raise DataError(f"{len(Y)} rows are too few for a law; at least 10 are needed.")
     if Y.shape[1] > 1 and isinstance(model.loss, Sorted):
-        raise OptionError("Sorted() matches samples on the line; for several outcomes use de.Sliced() or de.Sinkhorn(blur=…).")
+        raise OptionError(
+            "Sorted() matches samples on the line; for several outcomes use de.Sliced() or "
+            "de.Sinkhorn(blur=…)."
+        )
     for name, column in zip(design.spec.outcomes, Y.T, strict=True):
         check_squares(column, name)
         if not float(np.ptp(column)) > 0:
@@ -238,7 +249,9 @@ def _weighted(Y: Array, shares: Array, rng: np.random.Generator, size: int) -> I
         yield Y[rng.choice(len(Y), size=size, p=shares)]
 
 
-def _told(facts: TransportFacts, how: Trainer, trained: Trained, seconds: float, parameters: int) -> TransportFacts:
+def _told(
+    facts: TransportFacts, how: Trainer, trained: Trained, seconds: float, parameters: int
+) -> TransportFacts:
     """Warn of a training that did not end as it was told to, and write down how it went."""
     warn_of_training(trained, how)
     return replace(
@@ -265,12 +278,16 @@ def _given_covariates(
     recipe = model.map if isinstance(model.map, MLP) else MLP(32, 32, activation="silu")
     size = min(256, max(16, len(y) // 4))
     how = (
-        model.train if isinstance(model.train, Trainer) else AdamW(lr=2e-3, steps=1_000, batch=size, validation=0.2, patience=200)
+        model.train
+        if isinstance(model.train, Trainer)
+        else AdamW(lr=2e-3, steps=1_000, batch=size, validation=0.2, patience=200)
     )
     place = np.random.default_rng(order).permutation(len(y))
     held, rest = place[: int(HELD * len(y))], place[int(HELD * len(y)) :]
     apart, own = (None, None) if w is None else (w[held], w[rest])
-    net, trained, seconds = train_quantiles(QuantileNet.begin(recipe, y[rest], X[rest], start), y[rest], X[rest], own, how, order)
+    net, trained, seconds = train_quantiles(
+        QuantileNet.begin(recipe, y[rest], X[rest], start), y[rest], X[rest], own, how, order
+    )
     laws = PushedRows(*net.curve(X[held])), Empirical(y[rest], own)
     scores = [np.average(crps(law, y[held]), weights=apart) for law in laws]
     told = replace(
@@ -279,12 +296,19 @@ def _given_covariates(
         distance=float(scores[0]),
         floor=float(scores[1]),
     )
-    values = np.column_stack([net.quantiles(X).ravel(), np.repeat(np.ones(len(y)) if w is None else w, len(levels()))])
+    values = np.column_stack(
+        [net.quantiles(X).ravel(), np.repeat(np.ones(len(y)) if w is None else w, len(levels()))]
+    )
     return TransportDensityResults(model, design.spec, net, values, told, _history(trained), design)
 
 
 def _trained(
-    model: TransportDensity, design: JointDesign, facts: TransportFacts, blocks: Iterator[Array] | None, start: int, order: int
+    model: TransportDensity,
+    design: JointDesign,
+    facts: TransportFacts,
+    blocks: Iterator[Array] | None,
+    start: int,
+    order: int,
 ) -> TransportDensityResults:
     from disteconometrics.flows.pushforward import Pushforward, train_pushforward
     from disteconometrics.transport.torch_losses import loss_of
@@ -293,13 +317,19 @@ def _trained(
     d = Y.shape[1]
     recipe = model.map if isinstance(model.map, MLP) else MLP(64, 64, 64)
     given: Loss = model.loss if isinstance(model.loss, Loss) else (Sorted() if d == 1 else Sliced())
-    how = model.train if isinstance(model.train, Trainer) else AdamW(lr=3e-3, steps=2_000, batch=FRESH, weight_decay=0.0)
+    how = (
+        model.train
+        if isinstance(model.train, Trainer)
+        else AdamW(lr=3e-3, steps=2_000, batch=FRESH, weight_decay=0.0)
+    )
     if blocks is not None and how.validation:
         raise OptionError("A sampler gives fresh rows at every step: train without validation.")
     location = np.average(Y, axis=0, weights=design.weights)
     scale = np.sqrt(np.average(np.square(Y - location), axis=0, weights=design.weights))
     place = np.random.default_rng(order).permutation(len(Y))
-    held, rest = (place[: int(HELD * len(Y))], place[int(HELD * len(Y)) :]) if blocks is None else (place[:0], place)
+    held, rest = (
+        (place[: int(HELD * len(Y))], place[int(HELD * len(Y)) :]) if blocks is None else (place[:0], place)
+    )
     net, trained, seconds = train_pushforward(
         Pushforward.begin(recipe, location, scale, start),
         Y[rest],
@@ -322,7 +352,9 @@ def _trained(
     return result
 
 
-def _checks(net: Pushforward, rest: Array, held: Array, rng: np.random.Generator) -> tuple[float, float, float]:
+def _checks(
+    net: Pushforward, rest: Array, held: Array, rng: np.random.Generator
+) -> tuple[float, float, float]:
     """W2 of draws and of training rows to rows held out, and how near draws lie to training rows against rows held out."""
     m = min(len(held), len(rest), COMPARED if held.shape[1] > 1 else len(held))
     held = held[:m]
@@ -386,7 +418,8 @@ class TransportDensityResults(LawWithoutErrors):
 
         Parameters
         ----------
-        new : table with the covariates, if there are any, for a law of each of its rows; None for the rows of the fit.
+        new : table with the covariates, if there are any, for a law of each of its rows; None for the rows of
+            the fit.
 
         Returns
         -------
@@ -400,7 +433,10 @@ class TransportDensityResults(LawWithoutErrors):
             return self._law
         if new is None:
             if self.rows is None:
-                raise NeedsData("This result was loaded from a file, which holds no rows: give a table with the covariates.")
+                raise NeedsData(
+                    "This result was loaded from a file, which holds no rows: give a table with the "
+                    "covariates."
+                )
             X = self.rows.covariates
         else:
             X = self.spec.without_constant(self.spec.matrix(new).X)
@@ -441,40 +477,68 @@ class TransportDensityResults(LawWithoutErrors):
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         f, e = self.facts, self.estimates
-        how = "quantile function of the sample" if self.net is None else f"perceptron {self.net.recipe.hidden}"
+        how = (
+            "quantile function of the sample" if self.net is None else f"perceptron {self.net.recipe.hidden}"
+        )
         how = how.replace("perceptron", "quantiles by perceptron") if self.given else how
         left = [("Outcome" if len(f.outcomes) == 1 else "Outcomes", ", ".join(f.outcomes)), ("Map", how)]
         count = f"{f.fresh} fresh a step" if f.fresh else f"{f.observations:.0f} ({f.given - f.rows} dropped)"
         seed = "no random numbers" if self.net is None else "spawned" if f.seed is None else str(f.seed)
         right = [("Observations", count), ("Seed", seed)]
-        sections = [Section(("estimate",), e.names, tuple((number(v),) for v in e.values), f"Law of {', '.join(f.outcomes)}")]
+        sections = [
+            Section(
+                ("estimate",),
+                e.names,
+                tuple((number(v),) for v in e.values),
+                f"Law of {', '.join(f.outcomes)}",
+            )
+        ]
         if self.net is None:
-            notes = ["No net was trained: on the line the optimal map from any noise is the quantile function."]
+            notes = [
+                "No net was trained: on the line the optimal map from any noise is the quantile function."
+            ]
         else:
             left.append(("Loss", f.loss))
             right.append(("Steps", f"{f.steps}"))
             notes = [f"Trained by {f.trainer}: {ENDED[f.ended]}. {f.parameters} parameters."]
             if self.given:
                 scores = tuple((number(v),) for v in (f.distance, f.floor))
-                sections.append(Section(("value",), ("CRPS of the net", "CRPS without covariates"), scores, "On rows held out"))
-                notes.append("Quantiles of every row increase in the noise; the law above is averaged over the rows.")
+                sections.append(
+                    Section(
+                        ("value",), ("CRPS of the net", "CRPS without covariates"), scores, "On rows held out"
+                    )
+                )
+                notes.append(
+                    "Quantiles of every row increase in the noise; the law above is averaged over the rows."
+                )
             elif np.isfinite(f.distance):
                 cells = tuple((number(v),) for v in (f.distance, f.floor, f.nearest))
-                labels = ("W2, draws to held-out rows", "W2, training to held-out rows", "nearest training row, ratio")
+                labels = (
+                    "W2, draws to held-out rows",
+                    "W2, training to held-out rows",
+                    "nearest training row, ratio",
+                )
                 sections.append(Section(("value",), labels, cells, "On rows held out"))
                 unit = "" if len(f.outcomes) == 1 else ", of standardised outcomes"
                 notes.append(
-                    f"Distances are exact{unit}; the second is the floor. The ratio is of median distances to the nearest row of "
+                    f"Distances are exact{unit}; the second is the floor. The ratio is of median "
+                    f"distances to the nearest row of "
                     "the training, draws over held-out rows: far below one, the map repeats its data."
                 )
         if len(f.outcomes) > 1 or (self.net is not None and not self.given):
             notes.append(f"Functionals are those of {DRAWS:,} draws.")
         notes.append("No standard errors. The law has no density: use de.FlowDensity for one.")
         if self.model.weights is not None:
-            drawn = "" if self.sample is not None else " Rows were drawn in proportion at every step, so none was held out."
+            drawn = (
+                ""
+                if self.sample is not None
+                else " Rows were drawn in proportion at every step, so none was held out."
+            )
             notes.append(f"Weights: {self.model.weights} ({self.model.weight_type}).{drawn}")
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
-        return Summary("Transport Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
+        return Summary(
+            "Transport Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes)
+        )
 
     def __repr__(self) -> str:
         return f"<TransportDensity results: {self.spec.formula}, n = {self.nobs:g}>"
@@ -492,14 +556,18 @@ class TransportDensityResults(LawWithoutErrors):
             "facts": asdict(replace(self.facts, functionals=named)),
             "history": list(self.history.columns),
         }
-        arrays: dict[str, Array] = {"history": np.column_stack([self.history.index, self.history]).astype(np.float64)}
+        arrays: dict[str, Array] = {
+            "history": np.column_stack([self.history.index, self.history]).astype(np.float64)
+        }
         if self.sample is not None:
             arrays["sample"] = np.asarray(self.sample)
         if self.net is not None:
             r = self.net.recipe
             header["net"] = {"hidden": list(r.hidden), "activation": r.activation, "noise": r.noise}
             standard = ("location", "scale", "x_location", "x_scale")
-            arrays |= {name: np.asarray(getattr(self.net, name)) for name in standard if hasattr(self.net, name)}
+            arrays |= {
+                name: np.asarray(getattr(self.net, name)) for name in standard if hasattr(self.net, name)
+            }
             arrays |= {f"parameter{i}": v for i, v in enumerate(self.net.parameters)}
         write_archive(path, "TransportDensity", header, arrays)
 
@@ -526,7 +594,9 @@ def restore_transport_density(header: dict[str, Any], arrays: dict[str, Array]) 
         recipe = MLP(*own["hidden"], activation=own["activation"], noise=own["noise"])
         values = tuple(arrays[f"parameter{i}"] for i in range(2 * len(recipe.hidden) + 2))
         if sample is not None:
-            begun: Any = QuantileNet.begin(recipe, np.arange(2.0), np.zeros((2, len(arrays["x_location"]))), 0)
+            begun: Any = QuantileNet.begin(
+                recipe, np.arange(2.0), np.zeros((2, len(arrays["x_location"]))), 0
+            )
             standard = {"location": float(arrays["location"]), "scale": float(arrays["scale"])}
             begun = replace(begun, **standard, x_location=arrays["x_location"], x_scale=arrays["x_scale"])
         else:
@@ -537,5 +607,7 @@ def restore_transport_density(header: dict[str, Any], arrays: dict[str, Array]) 
     elif sample is None:
         raise DataError("the file has neither a net nor a sample")
     weights, weight_type = header["weights"]
-    model = TransportDensity(header["formula"], map=mapped or "auto", weights=weights, weight_type=weight_type)
+    model = TransportDensity(
+        header["formula"], map=mapped or "auto", weights=weights, weight_type=weight_type
+    )
     return TransportDensityResults(model, spec, net, sample, TransportFacts(**facts), history, None)

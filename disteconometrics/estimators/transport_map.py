@@ -35,18 +35,19 @@ SAVED = (0.9, 0.95, 0.99)  # confidence levels that a file holds
 class TransportMap:
     """The Wasserstein-optimal map from the law of an outcome in one group to that in another, T = F₁⁻¹(F₀).
 
-    On the line T matches quantiles, and T(y) − y along them are the quantile treatment effects F₁⁻¹(τ) − F₀⁻¹(τ): effects on the
-    law of the outcome.  They are effects on persons only under rank invariance, that a person keeps her rank.  Limits invert
-    those of distribution functions, so that heaped values do no harm.  The uniform band holds for all levels of ``index_set`` at
-    once: where no value repeats, margins of both groups add up as squares (95 % bands covered .974 to .981 in samples of 200 to
-    1,000; .965 to .986 with 80 to 15 clusters of ten a group and half of the variance between them); where a repeated value is
-    within reach, it joins the ends of both groups' bands and covers more (.994 and above).
+    On the line T matches quantiles, and T(y) − y along them are the quantile treatment effects F₁⁻¹(τ) −
+    F₀⁻¹(τ): effects on the law of the outcome.  They are effects on persons only under rank invariance, that
+    a person keeps her rank.  Limits invert those of distribution functions, so that heaped values do no harm.
+     The uniform band holds for all levels of ``index_set`` at once: where no value repeats, margins of both
+     groups add up as squares (95 % bands covered .974 to .981 in samples of 200 to
+    1,000; .965 to .986 with 80 to 15 clusters of ten a group and half of the variance between them); where a
+    repeated value is within reach, it joins the ends of both groups' bands and covers more (.994 and above).
 
     Parameters
     ----------
     formula : str
-        ``"re78 ~ treat"``: a numeric outcome and a column of two groups, the first of which (in order) is the origin;
-        ``"y1 + y2 ~ group"`` for outcomes taken jointly, whose map has no bands.
+        ``"re78 ~ treat"``: a numeric outcome and a column of two groups, the first of which (in order) is the
+        origin; ``"y1 + y2 ~ group"`` for outcomes taken jointly, whose map has no bands.
     index_set : pair of float in (0, 1)
         Levels between which the band is uniform.
     weights : str or None
@@ -61,8 +62,9 @@ class TransportMap:
 
     References
     ----------
-    Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), doi:10.1080/01621459.2019.1611581.  Firpo (2007), Efficient
-    semiparametric estimation of quantile treatment effects, Econometrica 75, doi:10.1111/j.1468-0262.2007.00738.x.
+    Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), doi:10.1080/01621459.2019.1611581.  Firpo (2007),
+    Efficient semiparametric estimation of quantile treatment effects, Econometrica 75,
+    doi:10.1111/j.1468-0262.2007.00738.x.
 
     Examples
     --------
@@ -93,7 +95,10 @@ class TransportMap:
         except (TypeError, ValueError):
             low, high = 1.0, 0.0
         if not 0 < low < high < 1:
-            raise OptionError(f"index_set={index_set!r}: give two levels between 0 and 1, the lower first, such as (0.05, 0.95).")
+            raise OptionError(
+                f"index_set={index_set!r}: give two levels between 0 and 1, the lower first, such as "
+                f"(0.05, 0.95)."
+            )
         more: dict[str, Any] = {"index_set": (low, high)}
         specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
 
@@ -109,7 +114,8 @@ class TransportMap:
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cluster : str or None
-            Name of a column of clusters, each within one group: errors sum over them, critical values are those of t.
+            Name of a column of clusters, each within one group: errors sum over them, critical values are
+            those of t.
 
         Returns
         -------
@@ -126,7 +132,8 @@ class TransportMap:
         groups = read_groups(self, data, cluster)
         if len(groups.samples) != 2:
             raise DataError(
-                f"The group column {groups.group!r} has {len(groups.labels)} values; a map goes from one group to another."
+                f"The group column {groups.group!r} has {len(groups.labels)} values; a map goes from one "
+                f"group to another."
             )
         zero, one = groups.samples
         ranks = [Ranks(s) for s in groups.samples]
@@ -158,8 +165,8 @@ def _limits(
 ) -> tuple[Array, Array]:
     """Limits of the effects at ``levels``, for each or for all levels of a range ``over`` at once.
 
-    Both ``sides`` have quantiles and errors of Fₙ (k,).  Margins add up as squares, or all ends are joined where a repeated value
-    is near.
+    Both ``sides`` have quantiles and errors of Fₙ (k,).  Margins add up as squares, or all ends are joined
+    where a repeated value is near.
     """
     found, heaped = {}, np.zeros(len(levels), dtype=bool)
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
@@ -170,7 +177,9 @@ def _limits(
             heaped |= r.heaped(low, high, half)
             limits.append((estimate, low, high))
         found[joint] = difference_limits(limits[1], limits[0], joint=joint)
-    return np.where(heaped, found[True][0], found[False][0]), np.where(heaped, found[True][1], found[False][1])
+    return np.where(heaped, found[True][0], found[False][0]), np.where(
+        heaped, found[True][1], found[False][1]
+    )
 
 
 def _effects(model: TransportMap, ranks: Sequence[Ranks], levels: Array, level: float) -> Array:
@@ -180,7 +189,9 @@ def _effects(model: TransportMap, ranks: Sequence[Ranks], levels: Array, level: 
     bands = _limits(sides, levels, level, model.index_set)
     outside = (levels < model.index_set[0]) | (levels > model.index_set[1])
     error = (high - low) / (2 * normal_critical(level))
-    return np.column_stack([sides[1][1] - sides[0][1], error, low, high, *(np.where(outside, np.nan, end) for end in bands)])
+    return np.column_stack(
+        [sides[1][1] - sides[0][1], error, low, high, *(np.where(outside, np.nan, end) for end in bands)]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +215,10 @@ class TransportMapResults(GroupResults):
 
     def _need_rows(self) -> Groups:
         if self.rows is None:
-            raise NeedsData("This result was loaded from a file, which holds no rows; fit again for levels that were not saved.")
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows; fit again for levels that were "
+                "not saved."
+            )
         return self.rows
 
     @cached_property
@@ -216,7 +230,9 @@ class TransportMapResults(GroupResults):
 
     def _line(self) -> None:
         if len(self.facts["outcomes"]) > 1:
-            raise WithheldError("Joint outcomes have no quantiles; use counterfactual(), or a map of each outcome.")
+            raise WithheldError(
+                "Joint outcomes have no quantiles; use counterfactual(), or a map of each outcome."
+            )
 
     def _table_names(self) -> tuple[str, Sequence[str]]:
         return " + ".join(self.facts["outcomes"]), [f"qte[{level:g}]" for level in LEVELS]
@@ -242,7 +258,9 @@ class TransportMapResults(GroupResults):
     def mean_difference(self) -> pd.Series:
         """Difference of means (origin subtracted) with its unequal-variance error, Welch's degrees of freedom and p-value."""
         return pd.DataFrame(
-            self.facts["differences"], columns=["estimate", "std_error", "df", "p_value"], index=self.facts["outcomes"]
+            self.facts["differences"],
+            columns=["estimate", "std_error", "df", "p_value"],
+            index=self.facts["outcomes"],
         ).iloc[0]
 
     @property
@@ -261,8 +279,8 @@ class TransportMapResults(GroupResults):
         Returns
         -------
         pandas DataFrame
-            By level: estimate, std_error, conf_low, conf_high (pointwise), band_low, band_high (uniform over the index set, NaN
-            outside); infinite where the samples do not bound the quantile.
+            By level: estimate, std_error, conf_low, conf_high (pointwise), band_low, band_high (uniform over
+            the index set, NaN outside); infinite where the samples do not bound the quantile.
 
         Raises
         ------
@@ -272,9 +290,20 @@ class TransportMapResults(GroupResults):
         level = check_level(level)
         low, high = self.model.index_set
         grid = np.round(np.arange(0.05, 0.951, 0.05), 2)
-        chosen = grid[(grid >= low - 1e-12) & (grid <= high + 1e-12)] if levels is None else np.atleast_1d(np.asarray(levels))
-        if chosen.dtype.kind not in "fiu" or chosen.ndim != 1 or not len(chosen) or not ((chosen > 0) & (chosen < 1)).all():
-            raise OptionError(f"levels={levels!r}: give levels of quantiles between 0 and 1, such as [0.1, 0.5, 0.9].")
+        chosen = (
+            grid[(grid >= low - 1e-12) & (grid <= high + 1e-12)]
+            if levels is None
+            else np.atleast_1d(np.asarray(levels))
+        )
+        if (
+            chosen.dtype.kind not in "fiu"
+            or chosen.ndim != 1
+            or not len(chosen)
+            or not ((chosen > 0) & (chosen < 1)).all()
+        ):
+            raise OptionError(
+                f"levels={levels!r}: give levels of quantiles between 0 and 1, such as [0.1, 0.5, 0.9]."
+            )
         values = self._effects(chosen.astype(np.float64), level)
         columns = ["estimate", "std_error", "conf_low", "conf_high", "band_low", "band_high"]
         return pd.DataFrame(values, index=pd.Index(chosen, name="level"), columns=columns)
@@ -314,16 +343,21 @@ class TransportMapResults(GroupResults):
         n = zero.rows_worth(F)  # score limits of F: the roots of (Fₙ − F)² = c²·F(1 − F)/n
         middle, half = (F + c0**2 / (2 * n)), c0 * np.sqrt(F * (1 - F) / n + c0**2 / (4 * n**2))
         F_low, F_high = (middle - half) / (1 + c0**2 / n), (middle + half) / (1 + c0**2 / n)
-        (band_low, _), (_, band_high) = (one.limits(f, c1 * one.error(f)) for f in np.clip([F_low, F_high], 0, 1))
+        (band_low, _), (_, band_high) = (
+            one.limits(f, c1 * one.error(f)) for f in np.clip([F_low, F_high], 0, 1)
+        )
         outside = np.clip(F, low, high) != F
-        bands = {"band_low": np.where(outside, np.nan, band_low), "band_high": np.where(outside, np.nan, band_high)}
+        bands = {
+            "band_low": np.where(outside, np.nan, band_low),
+            "band_high": np.where(outside, np.nan, band_high),
+        }
         return pd.DataFrame({"y": at, "estimate": np.where(F > 0, estimate, one.ordered[0]), **bands})
 
     def counterfactual(self) -> pd.DataFrame | pd.Series:
         """Outcomes of the origin's rows moved to the other group's law, in the order of the rows.
 
-        They are what these rows would have had if everyone kept her rank (rank invariance), which the data cannot show.  Joint
-        outcomes are moved by the exact plan, averaged where it splits a row.
+        They are what these rows would have had if everyone kept her rank (rank invariance), which the data
+        cannot show.  Joint outcomes are moved by the exact plan, averaged where it splits a row.
 
         Returns
         -------
@@ -336,7 +370,9 @@ class TransportMapResults(GroupResults):
         groups = self._need_rows()
         zero, one = groups.samples
         if zero.rows.shape[1] > 1:
-            return pd.DataFrame(discrete.wasserstein(zero.rows, one.rows, 2).map, columns=list(groups.outcomes))
+            return pd.DataFrame(
+                discrete.wasserstein(zero.rows, one.rows, 2).map, columns=list(groups.outcomes)
+            )
         moved = two.transport(zero, one, 2).map
         return pd.Series(moved, name=groups.outcomes[0])
 
@@ -356,7 +392,9 @@ class TransportMapResults(GroupResults):
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
         header = {"estimator": asdict(self.model), "facts": self.facts, "cluster": self.cluster}
-        write_archive(path, "TransportMap", header, {f"effects{level:g}": a for level, a in self.effects.items()})
+        write_archive(
+            path, "TransportMap", header, {f"effects{level:g}": a for level, a in self.effects.items()}
+        )
 
 
 def restore_transport_map(header: dict[str, Any], arrays: dict[str, Array]) -> TransportMapResults:
@@ -367,7 +405,9 @@ def restore_transport_map(header: dict[str, Any], arrays: dict[str, Array]) -> T
     FileFormatError, KeyError, TypeError, ValueError
     """
     estimator = dict(header["estimator"])
-    model = TransportMap(estimator.pop("formula"), **{**estimator, "index_set": tuple(estimator["index_set"])})
+    model = TransportMap(
+        estimator.pop("formula"), **{**estimator, "index_set": tuple(estimator["index_set"])}
+    )
     effects = {level: arrays[f"effects{level:g}"] for level in SAVED if f"effects{level:g}" in arrays}
     for a in effects.values():
         if a.shape != (len(LEVELS), 6):
@@ -397,16 +437,33 @@ def _summary(r: TransportMapResults, level: float) -> Summary:
         effects = r.effects[level] if level in r.effects else r._effects(np.array(LEVELS), level)
         columns = ("estimate", "std_error", f"[{percent} conf.", "interval]", "[uniform", "band]")
         stubs = tuple(f"qte[{v:g}]" for v in LEVELS)
-        sections.append(Section(columns, stubs, tuple(tuple(map(number, row)) for row in effects), "Quantile treatment effects"))
+        sections.append(
+            Section(
+                columns,
+                stubs,
+                tuple(tuple(map(number, row)) for row in effects),
+                "Quantile treatment effects",
+            )
+        )
         low, high = r.model.index_set
         heaped = "; where values repeat it joins the ends of both groups' bands" if f["tied"] else ""
         notes.append(f"The band holds for all levels from {low:g} to {high:g} at once{heaped}.")
         if r.cluster:
-            notes.append(f"Errors sum over clusters of {r.cluster} ({f['clusters'][0]} and {f['clusters'][1]}).")
+            notes.append(
+                f"Errors sum over clusters of {r.cluster} ({f['clusters'][0]} and {f['clusters'][1]})."
+            )
         notes.append("Effects are on the law of the outcome; on persons only if everyone keeps her rank.")
-    rows = tuple((number(d[0]), number(d[1]), f"{d[0] / d[1]:.3f}", f"{d[2]:.1f}", p_value(d[3])) for d in f["differences"])
+    rows = tuple(
+        (number(d[0]), number(d[1]), f"{d[0] / d[1]:.3f}", f"{d[2]:.1f}", p_value(d[3]))
+        for d in f["differences"]
+    )
     sections.append(
-        Section(("estimate", "std_error", "t", "df", "p"), tuple(f["outcomes"]), rows, "Difference of means (unequal variances)")
+        Section(
+            ("estimate", "std_error", "t", "df", "p"),
+            tuple(f["outcomes"]),
+            rows,
+            "Difference of means (unequal variances)",
+        )
     )
     notes += rows_dropped(f["given"], f["rows"], f["missing"], f["zero_weight"])
     return Summary("Transport Map, two groups", (left, right), tuple(sections), tuple(notes))

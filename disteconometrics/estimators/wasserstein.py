@@ -33,16 +33,18 @@ MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth o
 class WassersteinDistance:
     """Distance between the laws of an outcome in groups, in units of the outcome.
 
-    First a permutation test of equal laws, which holds in every sample; then the distance W_p and its power W_p^p with standard
-    errors from the Kantorovich potentials.  Those, and the intervals, hold where the laws differ: they are withheld, with the
-    reason, where the samples are compatible with equal laws, where F = G on a stretch (p = 1), where a support has a gap
-    (p > 1) and in four dimensions or more.  W2² on the line is corrected for its bias and split into location, scale and shape.
-    With normal samples of 400 that differ in mean and scale, 95 % intervals of W1 and W2² covered .94 to .95.
+    First a permutation test of equal laws, which holds in every sample; then the distance W_p and its power
+    W_p^p with standard errors from the Kantorovich potentials.  Those, and the intervals, hold where the laws
+    differ: they are withheld, with the reason, where the samples are compatible with equal laws, where F = G
+    on a stretch (p = 1), where a support has a gap (p > 1) and in four dimensions or more.  W2² on the line
+    is corrected for its bias and split into location, scale and shape. With normal samples of 400 that differ
+    in mean and scale, 95 % intervals of W1 and W2² covered .94 to .95.
 
     Parameters
     ----------
     formula : str
-        ``"wage ~ union"``: a numeric outcome and a column of groups; ``"y1 + y2 ~ group"`` for outcomes taken jointly.
+        ``"wage ~ union"``: a numeric outcome and a column of groups; ``"y1 + y2 ~ group"`` for outcomes taken
+        jointly.
     p : float of at least 1
         Order of the distance; costs between rows are Euclidean distances to the power p.
     scale : None or "std"
@@ -50,9 +52,11 @@ class WassersteinDistance:
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
-        Frequency weights count identical rows; sampling weights enter the laws and errors, and there is no permutation test.
+        Frequency weights count identical rows; sampling weights enter the laws and errors, and there is no
+        permutation test.
     permutations : int or None
-        Draws of the test; None is 9,999 up to 2,000 rows and 999 beyond; 0 leaves the test out, as a bootstrap or a study may.
+        Draws of the test; None is 9,999 up to 2,000 rows and 999 beyond; 0 leaves the test out, as a
+        bootstrap or a study may.
 
     Raises
     ------
@@ -61,9 +65,10 @@ class WassersteinDistance:
 
     References
     ----------
-    del Barrio, Giné, Matrán (1999), doi:10.1214/aop/1022677394.  del Barrio, Loubes (2019), doi:10.1214/18-AOP1275.
-    Irpino, Verde (2015), Basic statistics for distributional symbolic variables, Advances in Data Analysis and Classification
-    9, doi:10.1007/s11634-014-0176-4 (the split).  Panaretos, Zemel (2019), doi:10.1146/annurev-statistics-030718-104938.
+    del Barrio, Giné, Matrán (1999), doi:10.1214/aop/1022677394.  del Barrio, Loubes (2019),
+    doi:10.1214/18-AOP1275. Irpino, Verde (2015), Basic statistics for distributional symbolic variables,
+    Advances in Data Analysis and Classification 9, doi:10.1007/s11634-014-0176-4 (the split).  Panaretos,
+    Zemel (2019), doi:10.1146/annurev-statistics-030718-104938.
 
     Examples
     --------
@@ -93,13 +98,22 @@ class WassersteinDistance:
         permutations: int | None = None,
     ) -> None:
         if permutations is not None and (
-            isinstance(permutations, bool) or not isinstance(permutations, (int, np.integer)) or permutations < 0
+            isinstance(permutations, bool)
+            or not isinstance(permutations, (int, np.integer))
+            or permutations < 0
         ):
-            raise OptionError(f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test.")
+            raise OptionError(
+                f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test."
+            )
         if weight_type == "sampling" and permutations:
-            raise OptionError("Rows with sampling weights cannot change groups, so there is no permutation test; leave it out.")
+            raise OptionError(
+                "Rows with sampling weights cannot change groups, so there is no permutation test; leave "
+                "it out."
+            )
         if scale not in (None, "std"):
-            raise OptionError(f"scale={scale!r} is not known; use 'std', or None for the units of the outcome.")
+            raise OptionError(
+                f"scale={scale!r} is not known; use 'std', or None for the units of the outcome."
+            )
         more: dict[str, Any] = {"p": check_order(p), "scale": scale, "permutations": permutations}
         specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
 
@@ -116,7 +130,8 @@ class WassersteinDistance:
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cluster : str or None
-            Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum over them.
+            Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum
+            over them.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
 
         Returns
@@ -138,8 +153,16 @@ class WassersteinDistance:
         for (i, j), stream in zip(pairs, sequence.spawn(len(pairs)), strict=True):
             draws = _draws(self, rows.samples[i].size + rows.samples[j].size)
             names = rows.labels[j], rows.labels[i]
-            found.append(_compare(rows.samples[j], rows.samples[i], names, self.p, draws, np.random.default_rng(stream)))
-        told = sequence.entropy if not isinstance(seed, np.random.Generator) else (sequence.entropy, sequence.spawn_key)
+            found.append(
+                _compare(
+                    rows.samples[j], rows.samples[i], names, self.p, draws, np.random.default_rng(stream)
+                )
+            )
+        told = (
+            sequence.entropy
+            if not isinstance(seed, np.random.Generator)
+            else (sequence.entropy, sequence.spawn_key)
+        )
         facts = {
             "given": rows.given,
             "rows": rows.used,
@@ -152,7 +175,7 @@ class WassersteinDistance:
         return WassersteinResults(self, tuple(found), facts, cluster, told, rows)
 
 
-# ---- one pair ----------------------------------------------------------------------------------------------------------------
+# ---- one pair ----------------------------------------------------------------------------------------------
 
 
 def _draws(model: WassersteinDistance, rows: int) -> int:
@@ -165,7 +188,8 @@ def _draws(model: WassersteinDistance, rows: int) -> int:
 @dataclass(frozen=True, eq=False)
 class GroupPair:
     """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates, the bias of W_p^p,
-    distance between halves, p-values and statistics of the permutation test, mean difference, and why errors are withheld."""
+    distance between halves, p-values and statistics of the permutation test, mean difference, and why errors
+    are withheld."""
 
     groups: tuple[str, str]
     sizes: tuple[int, int]
@@ -206,7 +230,9 @@ def _names(p: float, dimension: int) -> tuple[str, ...]:
     return (f"W{p:g}", power, *split)
 
 
-def _compare(x: two.Sample, y: two.Sample, groups: tuple[str, str], p: float, draws: int, rng: np.random.Generator) -> GroupPair:
+def _compare(
+    x: two.Sample, y: two.Sample, groups: tuple[str, str], p: float, draws: int, rng: np.random.Generator
+) -> GroupPair:
     if x.rows.shape[1] > 1 and np.isinf(p):
         raise OptionError("p = ∞ is only for a single outcome; give a finite order.")
     found = two.transport(x, y, p)
@@ -245,7 +271,9 @@ def _compare(x: two.Sample, y: two.Sample, groups: tuple[str, str], p: float, dr
     )
 
 
-def _with_covariance(x: two.Sample, y: two.Sample, found: Any, p: float, names: tuple[str, ...]) -> tuple[Array, Array]:
+def _with_covariance(
+    x: two.Sample, y: two.Sample, found: Any, p: float, names: tuple[str, ...]
+) -> tuple[Array, Array]:
     """Estimates by name and their covariance, by the delta method from influences of W_p^p and its parts."""
     if np.isinf(p):
         return np.array([found.distance]), np.full((1, 1), np.nan)
@@ -264,13 +292,16 @@ def _with_covariance(x: two.Sample, y: two.Sample, found: Any, p: float, names: 
     if len(theta) == 3:
         location, scale = (theta[1:] / cost) if cost > 0 else (np.nan, np.nan)
         values += [location, scale, 1 - location - scale]
-        by_location, by_scale = (J[1] - location * J[0]) / max(cost, 1e-300), (J[2] - scale * J[0]) / max(cost, 1e-300)
+        by_location, by_scale = (
+            (J[1] - location * J[0]) / max(cost, 1e-300),
+            (J[2] - scale * J[0]) / max(cost, 1e-300),
+        )
         rows += [by_location, by_scale, -by_location - by_scale]
     jacobian = np.array(rows)
     return np.array(values), jacobian @ V @ jacobian.T
 
 
-# ---- result ------------------------------------------------------------------------------------------------------------------
+# ---- result ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,7 +370,8 @@ class WassersteinResults(GroupResults):
             raise OptionError("Hypotheses on shares are texts, such as 'location share = 0.5'.")
         if any(name in t for t in texts for name in self.estimates.names if name.startswith("W")):
             raise OptionError(
-                "The normal limit of a distance does not hold at zero: equal laws are tested by .pvalue; see conf_int()."
+                "The normal limit of a distance does not hold at zero: equal laws are tested by .pvalue; "
+                "see conf_int()."
             )
         return super().test(hypotheses)
 
@@ -373,7 +405,9 @@ class WassersteinResults(GroupResults):
         return _summary(self, check_level(level))
 
     def __repr__(self) -> str:
-        return f"<WassersteinDistance results: {self.model.formula}, {len(self.pairs)} pairs, n = {self.nobs}>"
+        return (
+            f"<WassersteinDistance results: {self.model.formula}, {len(self.pairs)} pairs, n = {self.nobs}>"
+        )
 
     def plot(self, kind: str = "cdf", *, ax: Any = None) -> Any:
         """Draw the two samples: ``"cdf"`` shades the area between their distribution functions, ``"qq"`` matches quantiles."""
@@ -415,7 +449,9 @@ def restore_wasserstein(header: dict[str, Any], arrays: dict[str, Array]) -> Was
         if values.shape != (len(names),) or covariance.shape != (len(names),) * 2:
             raise FileFormatError(f"values{i} has shape {values.shape} for {len(names)} estimates")
         tuples = {k: tuple(document[k]) for k in ("groups", "sizes", "mean_difference", "withheld")}
-        pairs.append(GroupPair(**{**document, **tuples, "names": names, "values": values, "covariance": covariance}))
+        pairs.append(
+            GroupPair(**{**document, **tuples, "names": names, "values": values, "covariance": covariance})
+        )
     return WassersteinResults(model, tuple(pairs), dict(header["facts"]), header["cluster"], header["seed"])
 
 
@@ -438,7 +474,11 @@ def _distances(e: Estimates, level: float) -> Section:
 def _tests(q: GroupPair, dimension: int) -> Section:
     """Other tests of the same pair."""
     rows: dict[str, tuple[str, ...]] = {}
-    label = {"W": f"{'' if dimension == 1 else 'sliced '}Wasserstein", "KS": "Kolmogorov-Smirnov", "energy": "energy distance"}
+    label = {
+        "W": f"{'' if dimension == 1 else 'sliced '}Wasserstein",
+        "KS": "Kolmogorov-Smirnov",
+        "energy": "energy distance",
+    }
     for key in (k for k in label if k in q.p_values):
         value, p = q.statistics[key], q.p_values[key]
         if key == "W" and dimension == 1 and np.isfinite(q.p):
@@ -468,7 +508,9 @@ def _summary(r: WassersteinResults, level: float) -> Summary:
         (a, b), (n, m) = q.groups, q.sizes
         right.append(("Groups", f"{r.facts['group']} = {a} ({n}) against {b} ({m})"))
         p = q.p_values.get("W", np.nan)
-        right.append(("Permutation test", f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"))
+        right.append(
+            ("Permutation test", f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none")
+        )
         sections = [_distances(q.estimates, level), _tests(q, d)]
         if q.draws:
             units = "clusters" if r.cluster else "rows"
@@ -483,16 +525,22 @@ def _summary(r: WassersteinResults, level: float) -> Summary:
         right.append(("Groups", f"{r.facts['group']}, {len(r.pairs)} pairs"))
         shown = [t.columns[0], "std_error", "conf_low", "conf_high", "p_permutation", "p_adjusted"]
         cells = tuple(
-            tuple(p_value(v) if c.startswith("p_") else number(v) for c, v in row.items()) for _, row in t[shown].iterrows()
+            tuple(p_value(v) if c.startswith("p_") else number(v) for c, v in row.items())
+            for _, row in t[shown].iterrows()
         )
         sections = [Section(tuple(shown), tuple(map(str, t.index)), cells)]
-        notes.append(f"p_adjusted is Holm's over {len(r.pairs)} pairs; {r.pairs[0].draws:,} permutations each.")
+        notes.append(
+            f"p_adjusted is Holm's over {len(r.pairs)} pairs; {r.pairs[0].draws:,} permutations each."
+        )
         notes += [
-            f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}." for q in r.pairs if q.withheld
+            f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}."
+            for q in r.pairs
+            if q.withheld
         ]
     if d > 1:
         notes.append(
-            "Between rows the permutation test takes the sliced W1 of standardised outcomes, and limits are about the mean of "
+            "Between rows the permutation test takes the sliced W1 of standardised outcomes, and limits "
+            "are about the mean of "
             "the distance in samples of this size."
         )
     if r.model.scale:

@@ -74,12 +74,27 @@ class FittedFlow:
 
     @classmethod
     def begin(
-        cls, chain: Chain, base: str, location: Array, scale: Array, x_location: Array, x_scale: Array, seed: int
+        cls,
+        chain: Chain,
+        base: str,
+        location: Array,
+        scale: Array,
+        x_location: Array,
+        x_scale: Array,
+        seed: int,
     ) -> FittedFlow:
         """The flow as training begins, its first parameters drawn with a seed."""
         rng = torch.Generator().manual_seed(seed)
         module = build(chain, len(location), len(x_location), base, rng)
-        return cls(chain, base, location, scale, x_location, x_scale, {k: _numbers(v) for k, v in module.named_parameters()})
+        return cls(
+            chain,
+            base,
+            location,
+            scale,
+            x_location,
+            x_scale,
+            {k: _numbers(v) for k, v in module.named_parameters()},
+        )
 
     @cached_property
     def module(self) -> Flow:
@@ -94,7 +109,9 @@ class FittedFlow:
         rng = torch.Generator().manual_seed(0)
         made = build(self.chain, self.outcomes, self.covariates, self.base, rng)
         own = dict(made.named_parameters())
-        if set(own) != set(self.parameters) or any(own[k].shape != v.shape for k, v in self.parameters.items()):
+        if set(own) != set(self.parameters) or any(
+            own[k].shape != v.shape for k, v in self.parameters.items()
+        ):
             raise ValueError("the parameters are not those of the flow")
         with torch.no_grad():
             for name, value in self.parameters.items():
@@ -103,7 +120,9 @@ class FittedFlow:
 
     def trained(self, values: Sequence[Tensor]) -> FittedFlow:
         """The same flow with other parameters, in the order of the module's."""
-        return replace(self, parameters={k: _numbers(v) for k, v in zip(self.parameters, values, strict=True)})
+        return replace(
+            self, parameters={k: _numbers(v) for k, v in zip(self.parameters, values, strict=True)}
+        )
 
     @property
     def outcomes(self) -> int:
@@ -120,7 +139,9 @@ class FittedFlow:
         """Number of parameters."""
         return sum(v.size for v in self.parameters.values())
 
-    def _chunked(self, y: Array, x: Array, of: Callable[[Tensor, Tensor], tuple[Tensor, ...]]) -> tuple[Array, ...]:
+    def _chunked(
+        self, y: Array, x: Array, of: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+    ) -> tuple[Array, ...]:
         """A function of outcomes (n, …, d) and covariates (n, …, c) by chunks of rows."""
         y = np.broadcast_to(y, (*np.broadcast_shapes(y.shape[:-1], x.shape[:-1]), self.outcomes))
         widest = max(v.shape[0] for v in self.parameters.values()) * 8 if self.parameters else 8
@@ -129,7 +150,9 @@ class FittedFlow:
         with one_thread(), torch.no_grad():
             for i in range(0, max(len(y), 1), step):
                 ys, xs = y[i : i + step], x if len(x) == 1 else x[i : i + step]
-                parts.append([v.numpy() for v in of(torch.from_numpy(ys.copy()), torch.from_numpy(xs.copy()))])
+                parts.append(
+                    [v.numpy() for v in of(torch.from_numpy(ys.copy()), torch.from_numpy(xs.copy()))]
+                )
         return tuple(np.concatenate(p) for p in zip(*parts, strict=True))
 
     def _standard(self, x: Array) -> Array:
@@ -162,7 +185,11 @@ class FittedFlow:
         It has one where affine maps come before a mixture's distribution function, and the noise is logistic.
         """
         *before, last = self.module.order
-        if self.outcomes > 1 or self.base != "logistic" or not all(isinstance(layer, FullAffine) for layer in before):
+        if (
+            self.outcomes > 1
+            or self.base != "logistic"
+            or not all(isinstance(layer, FullAffine) for layer in before)
+        ):
             return None
         if not isinstance(last, Heads) or not isinstance(last.head, MixtureHead):
             return None
@@ -175,13 +202,22 @@ class FittedFlow:
                 start = layer.to_data(zero, given)
                 slope = layer.to_data(zero + 1, given) - start
                 mean, scale = start + slope * mean, slope * scale
-            own = (self.location + self.scale * mean.numpy(), self.scale * scale.numpy(), torch.exp(log_weight).numpy())
+            own = (
+                self.location + self.scale * mean.numpy(),
+                self.scale * scale.numpy(),
+                torch.exp(log_weight).numpy(),
+            )
         shape = (len(x), own[2].shape[-1])
         return np.broadcast_to(own[0], shape), np.broadcast_to(own[1], shape), np.broadcast_to(own[2], shape)
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """A plain header and arrays, for a file."""
-        arrays = {"location": self.location, "scale": self.scale, "x_location": self.x_location, "x_scale": self.x_scale}
+        arrays = {
+            "location": self.location,
+            "scale": self.scale,
+            "x_location": self.x_location,
+            "x_scale": self.x_scale,
+        }
         named = {f"parameter_{k}": v for k, v in self.parameters.items()}
         return {"chain": recipe_to(self.chain), "base": self.base}, arrays | named
 
@@ -189,7 +225,9 @@ class FittedFlow:
     def from_parts(cls, header: dict[str, Any], arrays: dict[str, Array]) -> FittedFlow:
         """The flow that was written; raises ValueError if the arrays do not belong to the recipe."""
         named = {k.removeprefix("parameter_"): v for k, v in arrays.items() if k.startswith("parameter_")}
-        location, scale, x_location, x_scale = (arrays[k] for k in ("location", "scale", "x_location", "x_scale"))
+        location, scale, x_location, x_scale = (
+            arrays[k] for k in ("location", "scale", "x_location", "x_scale")
+        )
         chain = chain_of(recipe_from(header["chain"]))
         made = cls(chain, str(header["base"]), location, scale, x_location, x_scale, named)
         made.fresh()

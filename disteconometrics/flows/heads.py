@@ -1,7 +1,8 @@
 """Maps of one outcome whose parameters are given from outside: affine, rational-quadratic spline, mixture cdf.
 
-A head maps y (…) with raw parameters (…, size) to noise z (…) and log dz/dy (…), and back; zero raw parameters plus `start` are
-where training begins: the identity, or a mixture spread over the standardised outcome.
+A head maps y (…) with raw parameters (…, size) to noise z (…) and log dz/dy (…), and back; zero raw
+parameters plus `start` are where training begins: the identity, or a mixture spread over the standardised
+outcome.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ class MixtureHead(Head):
         self.size = 3 * components
         middle = (components - 1) / 2
         spread = [1.5 * (k - middle) / max(middle, 1) for k in range(components)]
-        self.start = (0.0,) * components + tuple(spread) + (math.log(1.5 / max(components, 2) + 0.25),) * components
+        self.start = (
+            (0.0,) * components + tuple(spread) + (math.log(1.5 / max(components, 2) + 0.25),) * components
+        )
 
     def parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights, means and log scales, (…, components)."""
@@ -127,10 +130,13 @@ class MixtureHead(Head):
         high = (mean + reach[..., None] * scale).amax(-1)
         step = weight / scale
 
-        # Sums of Φ are much quicker than those of log Φ; erfc keeps both tails, which torch's ndtr rounds away.
+        # Sums of Φ are much quicker than those of log Φ; erfc keeps both tails, which torch's ndtr rounds
+        # away.
         def at(y: Tensor) -> tuple[Tensor, Tensor]:
             residual = (y[..., None] - mean) / scale
-            below, above = ((weight * 0.5 * torch.erfc(s * residual)).sum(-1) for s in (-ROOT_HALF, ROOT_HALF))
+            below, above = (
+                (weight * 0.5 * torch.erfc(s * residual)).sum(-1) for s in (-ROOT_HALF, ROOT_HALF)
+            )
             slope = (step * torch.exp(-0.5 * residual * residual)).sum(-1) * math.exp(-HALF_LOG_2PI)
             return torch.log(below) - torch.log(above) - z, slope * (1 / below + 1 / above)
 

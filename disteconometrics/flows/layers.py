@@ -1,8 +1,8 @@
 """Layers of a flow as torch modules: data to noise with the log-determinant, and back.
 
-Leading dimensions broadcast: outcomes (…, d) meet covariates (…, c), so a law of n rows evaluates nets once per row for a whole
-grid of outcomes, and a flow without covariates is the case c = 0 of the same code.  Parameters are drawn from a generator that
-is passed in; torch's global one is neither read nor moved.
+Leading dimensions broadcast: outcomes (…, d) meet covariates (…, c), so a law of n rows evaluates nets once
+per row for a whole grid of outcomes, and a flow without covariates is the case c = 0 of the same code.
+Parameters are drawn from a generator that is passed in; torch's global one is neither read nor moved.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from torch.nn import functional
 
 from disteconometrics.flows.heads import Head, MixtureHead, head_of, increasing_root, soft_limit
 from disteconometrics.flows.perceptron import uniform
-from disteconometrics.flows.recipes import RQS, AffineMap, Autoregressive, Chain, Coupling, MixtureCDF, Planar, Recipe
+from disteconometrics.flows.recipes import (
+    RQS,
+    AffineMap,
+    Autoregressive,
+    Chain,
+    Coupling,
+    MixtureCDF,
+    Planar,
+    Recipe,
+)
 
 __all__ = ["Flow", "FullAffine", "Heads", "Layer", "build"]
 
@@ -52,12 +61,17 @@ def side_by_side(y: Tensor, x: Tensor) -> Tensor:
 class Net(nn.Module):
     """A perceptron with smooth units (SiLU) whose last layer begins at zero weights and given biases; with masks, autoregressive.
 
-    ``degrees``, one list per layer, make it masked: a hidden unit sees units of its degree or less, an output sees hidden units
-    of a degree below its own; covariates have degree 0, outcomes their place in the order.
+    ``degrees``, one list per layer, make it masked: a hidden unit sees units of its degree or less, an output
+    sees hidden units of a degree below its own; covariates have degree 0, outcomes their place in the order.
     """
 
     def __init__(
-        self, inputs: int, hidden: tuple[int, ...], start: Tensor, rng: torch.Generator, degrees: list[list[int]] | None = None
+        self,
+        inputs: int,
+        hidden: tuple[int, ...],
+        start: Tensor,
+        rng: torch.Generator,
+        degrees: list[list[int]] | None = None,
     ) -> None:
         super().__init__()
         widths = (inputs, *hidden) if inputs or degrees else ()
@@ -121,7 +135,9 @@ class Heads(Layer):
 class Elementwise(Heads):
     """Every outcome by its own head, with parameters from the covariates alone."""
 
-    def __init__(self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
+    def __init__(
+        self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator
+    ) -> None:
         super().__init__()
         self.head = head
         self.net = Net(covariates, hidden, _starts(head, outcomes), rng)
@@ -157,7 +173,9 @@ class FullAffine(Layer):
     def to_data(self, z: Tensor, x: Tensor) -> Tensor:
         """By a triangular solution."""
         scaled = z * torch.exp(soft_limit(self.log_scale(x)))
-        solved = torch.linalg.solve_triangular(_unit_lower(self.lower), scaled.unsqueeze(-1), upper=False).squeeze(-1)
+        solved = torch.linalg.solve_triangular(
+            _unit_lower(self.lower), scaled.unsqueeze(-1), upper=False
+        ).squeeze(-1)
         y: Tensor = self.mean(x) + solved
         return y
 
@@ -205,7 +223,13 @@ class AutoregressiveLayer(Heads):
     """Each outcome by a head whose parameters come from the covariates and the outcomes before it in the order."""
 
     def __init__(
-        self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], backwards: bool, rng: torch.Generator
+        self,
+        head: Head,
+        outcomes: int,
+        covariates: int,
+        hidden: tuple[int, ...],
+        backwards: bool,
+        rng: torch.Generator,
     ) -> None:
         super().__init__()
         self.head, self.outcomes = head, outcomes
@@ -235,7 +259,9 @@ class AutoregressiveLayer(Heads):
 class CouplingLayer(Layer):
     """The later half of the outcomes by heads whose parameters come from the covariates and the earlier half."""
 
-    def __init__(self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
+    def __init__(
+        self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator
+    ) -> None:
         super().__init__()
         self.head, self.kept = head, outcomes // 2
         self.net = Net(self.kept + covariates, hidden, _starts(head, outcomes - self.kept), rng)

@@ -20,7 +20,11 @@ __all__ = ["Perceptron", "first_weights", "forward", "uniform"]
 
 Array = NDArray[np.float64]
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "silu": nn.functional.silu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "silu": nn.functional.silu,
+    "tanh": torch.tanh,
+}
 
 
 def forward(parameters: list[Tensor], activation: str, z: Tensor) -> Tensor:
@@ -57,7 +61,11 @@ def first_weights(widths: Sequence[int], rng: torch.Generator) -> list[Array]:
     >>> [v.shape for v in first_weights((2, 5, 1), torch.Generator().manual_seed(0))]
     [(5, 2), (5,), (1, 5), (1,)]
     """
-    return [np.asarray(uniform(shape, 1 / math.sqrt(a), rng).numpy()) for a, b in pairwise(widths) for shape in ((b, a), (b,))]
+    return [
+        np.asarray(uniform(shape, 1 / math.sqrt(a), rng).numpy())
+        for a, b in pairwise(widths)
+        for shape in ((b, a), (b,))
+    ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,7 +64,11 @@ class Pushforward(Perceptron):
         step = max(1, MOST_CELLS // max(v.shape[0] for v in self.parameters))
         with one_thread(), torch.no_grad():
             parts = [
-                forward(self._tensors, self.recipe.activation, torch.from_numpy(np.ascontiguousarray(z[i : i + step]))).numpy()
+                forward(
+                    self._tensors,
+                    self.recipe.activation,
+                    torch.from_numpy(np.ascontiguousarray(z[i : i + step])),
+                ).numpy()
                 for i in range(0, max(len(z), 1), step)
             ]
         return np.asarray(self.location + self.scale * np.concatenate(parts))
@@ -128,12 +132,16 @@ def train_pushforward(
 
         judge: Any = None
         if blocks is not None:
-            source: Iterator[tuple[Tensor, ...]] = ((torch.from_numpy(block / unit).to(kind),) for block in blocks)
+            source: Iterator[tuple[Tensor, ...]] = (
+                (torch.from_numpy(block / unit).to(kind),) for block in blocks
+            )
         else:
             rows = torch.from_numpy(Y / unit).to(kind)
             if how.validation:
                 [apart], [rows] = hold_out([rows], how.validation, rng)
-                fixed = torch.randn(min(MOST_JUDGED, max(len(apart), size)), net.noise, generator=rng).to(kind)
+                fixed = torch.randn(min(MOST_JUDGED, max(len(apart), size)), net.noise, generator=rng).to(
+                    kind
+                )
                 own = torch.Generator()
                 judging = loss(own)
 

@@ -1,13 +1,14 @@
 """A net that gives the quantile function of an outcome for every row: increasing in the noise whatever its parameters.
 
-The net has one output per level.  One is the middle of the quantile function, the others are steps between neighbouring levels,
-made positive by softplus, so quantiles cannot cross.  It is trained by the continuous ranked probability score, which needs a
-single outcome of each row and is least in expectation at the true quantile function.
+The net has one output per level.  One is the middle of the quantile function, the others are steps between
+neighbouring levels, made positive by softplus, so quantiles cannot cross.  It is trained by the continuous
+ranked probability score, which needs a single outcome of each row and is least in expectation at the true
+quantile function.
 
 References
 ----------
-Gneiting, Raftery (2007), Strictly proper scoring rules, prediction, and estimation, Journal of the American Statistical
-Association 102, doi:10.1198/016214506000001437.
+Gneiting, Raftery (2007), Strictly proper scoring rules, prediction, and estimation, Journal of the American
+Statistical Association 102, doi:10.1198/016214506000001437.
 """
 
 from __future__ import annotations
@@ -113,7 +114,13 @@ class QuantileNet(Perceptron):
 
 
 def train_quantiles(
-    net: QuantileNet, y: Array, X: Array, weights: Array | None, how: Trainer, seed: int, progress: bool | None = None
+    net: QuantileNet,
+    y: Array,
+    X: Array,
+    weights: Array | None,
+    how: Trainer,
+    seed: int,
+    progress: bool | None = None,
 ) -> tuple[QuantileNet, Trained, float]:
     """Train by the continuous ranked probability score, as twice the mean pinball loss over the levels.
 
@@ -167,6 +174,12 @@ def train_quantiles(
                     return float(loss(*apart))
 
         trained = train(
-            parameters, loss, batches(tensors, how.batch, rng), how, judge=judge, progress=progress, title="quantiles"
+            parameters,
+            loss,
+            batches(tensors, how.batch, rng),
+            how,
+            judge=judge,
+            progress=progress,
+            title="quantiles",
         )
     return net.trained(parameters), trained, time.perf_counter() - started

@@ -1,13 +1,13 @@
 """Monotone rational-quadratic splines in numpy, with their gradients by hand.
 
-On batches of a few hundred rows torch spends more time on the calls of its many small operations and of their gradients than on
-the numbers; numpy's calls take a third, and the gradient of a spline needs few more numbers than its value.  Bins are the first
-axis, so that every operation runs along the rows.
+On batches of a few hundred rows torch spends more time on the calls of its many small operations and of their
+gradients than on the numbers; numpy's calls take a third, and the gradient of a spline needs few more numbers
+than its value.  Bins are the first axis, so that every operation runs along the rows.
 
 References
 ----------
-Gregory, Delbourgo (1982), Piecewise rational quadratic interpolation to monotonic data, IMA Journal of Numerical Analysis 2,
-doi:10.1093/imanum/2.2.123.
+Gregory, Delbourgo (1982), Piecewise rational quadratic interpolation to monotonic data, IMA Journal of
+Numerical Analysis 2, doi:10.1093/imanum/2.2.123.
 Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows, NeurIPS 32, arXiv:1906.04032.
 """
 
@@ -152,7 +152,8 @@ def _backward(of_z: Array, of_log: Array, passed: _Passed, bound: float) -> tupl
     (w, h), (below, above) = place.lengths, place.slopes
     of_z, of_log = of_z.reshape(place.bin.shape), of_log.reshape(place.bin.shape)
     own_z, own_log = (of_z, of_log) if beyond is None else (of_z * ~beyond, of_log * ~beyond)
-    # first for t and the bin's slope h/w, of which z = low + h·rise and log slope = 2 log steep + log top − 2 log bend
+    # first for t and the bin's slope h/w, of which z = low + h·rise and log slope = 2 log steep + log top − 2
+    # log bend
     by_top, by_bend, z_bend = own_log / top, 2 * own_log / bend, own_z * h / bend
     turn, less = 1 - 2 * t, 1 - 2 * u
     of_t = (
@@ -184,7 +185,9 @@ def _backward(of_z: Array, of_log: Array, passed: _Passed, bound: float) -> tupl
     of_raw.put(at, of_slopes[0])
     of_raw.put(at + size, of_slopes[1])
     out[2 * count :] = of_raw[1:-1]
-    return of_t if beyond is None else np.where(beyond, of_z, of_t), out.reshape(len(out), -1).T.reshape(*shape, -1)
+    return of_t if beyond is None else np.where(beyond, of_z, of_t), out.reshape(len(out), -1).T.reshape(
+        *shape, -1
+    )
 
 
 class Spline(torch.autograd.Function):
@@ -196,7 +199,11 @@ class Spline(torch.autograd.Function):
         with np.errstate(all="ignore"):  # a step too far gives NaN, which training steps back from
             z, log_slope, passed = _forward(y.numpy(force=True), raw.numpy(force=True), count, bound)
         shape = z.shape if y.ndim or raw.ndim > 1 else ()
-        return torch.from_numpy(z).to(y.device).view(shape), torch.from_numpy(log_slope).to(y.device).view(shape), passed
+        return (
+            torch.from_numpy(z).to(y.device).view(shape),
+            torch.from_numpy(log_slope).to(y.device).view(shape),
+            passed,
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -217,7 +224,9 @@ class Spline(torch.autograd.Function):
         return *sums, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], y: Tensor, raw: Tensor, count: int, bound: float) -> Any:
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], y: Tensor, raw: Tensor, count: int, bound: float
+    ) -> Any:
         """Many sets of parameters or points at once: one more leading axis."""
         axes = max(y.ndim - (in_dims[0] is not None), raw.ndim - 1 - (in_dims[1] is not None))
         if in_dims[0] is not None:
@@ -251,7 +260,9 @@ def inverse(z: Tensor, raw: Tensor, count: int, bound: float) -> Tensor:
     both = rest * (below + above - 2 * steep)
     a, b, c = h * (steep - below) + both, h * below - both, -steep * rest
     t = np.clip(2 * c / (-b - np.sqrt(np.maximum(b * b - 4 * a * c, 0))), 0, 1)
-    for _ in range(2):  # the discriminant cancels where a bin is steep, so Newton's steps bring the last digits
+    for _ in range(
+        2
+    ):  # the discriminant cancels where a bin is steep, so Newton's steps bring the last digits
         curve = _Curve.of(t, steep, below, above)
         t = np.clip(t - (h * curve.rise - rest) / (curve.slope * w), 0, 1)
     found = torch.from_numpy(np.where(values != inside, values, x + w * t)).to(z.device)

@@ -1,7 +1,7 @@
 """Flows by name: frozen, printable recipes, from which modules are built when a fit begins.
 
-A flow is written from the data to the noise: the first map of a chain acts on the outcomes, the last one meets the base law.
-Nothing here loads torch.
+A flow is written from the data to the noise: the first map of a chain acts on the outcomes, the last one
+meets the base law. Nothing here loads torch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def _whole(value: Any, name: str, low: int, high: int) -> int:
 def _widths(value: Any) -> tuple[int, ...]:
     given = (value,) if isinstance(value, Integral) and not isinstance(value, bool) else value
     if not isinstance(given, (tuple, list)):
-        raise OptionError(f"hidden={value!r}: give the widths of the hidden layers, such as (64, 64); () for a linear map.")
+        raise OptionError(
+            f"hidden={value!r}: give the widths of the hidden layers, such as (64, 64); () for a linear map."
+        )
     return tuple(_whole(w, "a width in hidden", 1, 4096) for w in given)
 
 
@@ -71,8 +73,8 @@ class AffineMap(Recipe):
 
     References
     ----------
-    Papamakarios, Nalisnick, Rezende, Mohamed, Lakshminarayanan (2021), Normalizing flows for probabilistic modeling and
-    inference, JMLR 22, arXiv:1912.02762.
+    Papamakarios, Nalisnick, Rezende, Mohamed, Lakshminarayanan (2021), Normalizing flows for probabilistic
+    modeling and inference, JMLR 22, arXiv:1912.02762.
 
     Examples
     --------
@@ -87,7 +89,9 @@ class AffineMap(Recipe):
 
     def __post_init__(self) -> None:
         if self.scale not in ("constant", "covariates"):
-            raise OptionError(f"scale={self.scale!r}: give 'constant', or 'covariates' for a scale that moves with them.")
+            raise OptionError(
+                f"scale={self.scale!r}: give 'constant', or 'covariates' for a scale that moves with them."
+            )
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
@@ -129,7 +133,9 @@ class RQS(Recipe):
         _whole(self.bins, "bins", 2, 512)
         bound = self.tail_bound
         if isinstance(bound, bool) or not isinstance(bound, Real) or not 0 < bound < np.inf:
-            raise OptionError(f"tail_bound={bound!r}: give a positive number, in standard deviations of the outcome.")
+            raise OptionError(
+                f"tail_bound={bound!r}: give a positive number, in standard deviations of the outcome."
+            )
         object.__setattr__(self, "tail_bound", float(bound))
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
@@ -207,7 +213,9 @@ class Planar(Recipe):
 
 def _head(of: Any, owner: str) -> Any:
     if not (isinstance(of, Recipe) and of.elementwise):
-        raise OptionError(f"{owner} takes a map of one outcome, de.AffineMap(), de.RQS(…) or de.MixtureCDF(…); got {of!r}.")
+        raise OptionError(
+            f"{owner} takes a map of one outcome, de.AffineMap(), de.RQS(…) or de.MixtureCDF(…); got {of!r}."
+        )
     return of
 
 
@@ -216,8 +224,8 @@ def _head(of: Any, owner: str) -> Any:
 class Autoregressive(Recipe):
     """Each outcome is mapped with parameters that a masked net gives from the outcomes before it and the covariates.
 
-    With an affine map it is a masked autoregressive flow; one layer maps the outcomes in the order of the formula, further ones
-    in turn backwards and forwards.
+    With an affine map it is a masked autoregressive flow; one layer maps the outcomes in the order of the
+    formula, further ones in turn backwards and forwards.
 
     Parameters
     ----------
@@ -233,7 +241,8 @@ class Autoregressive(Recipe):
 
     References
     ----------
-    Papamakarios, Pavlakou, Murray (2017), Masked autoregressive flow for density estimation, NeurIPS 30, arXiv:1705.07057.
+    Papamakarios, Pavlakou, Murray (2017), Masked autoregressive flow for density estimation, NeurIPS 30,
+    arXiv:1705.07057.
 
     Examples
     --------
@@ -249,7 +258,9 @@ class Autoregressive(Recipe):
         _head(self.of, "Autoregressive")
         _whole(self.layers, "layers", 1, 64)
         if self.layers > 1 and isinstance(self.of, MixtureCDF):
-            raise OptionError("MixtureCDF maps to the base, so it makes the last layer only: use layers=1, or a chain.")
+            raise OptionError(
+                "MixtureCDF maps to the base, so it makes the last layer only: use layers=1, or a chain."
+            )
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
@@ -265,7 +276,8 @@ class Coupling(Recipe):
     layers : int, from 1 to 256.
     hidden : tuple of int, widths of the net of each layer.
     mix : {"permute", "lu"}
-        Turn the order of the outcomes round after a layer, or mix them by a learned matrix with an LU factorisation.
+        Turn the order of the outcomes round after a layer, or mix them by a learned matrix with an LU
+        factorisation.
 
     Raises
     ------
@@ -275,7 +287,8 @@ class Coupling(Recipe):
     References
     ----------
     Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, ICLR, arXiv:1605.08803.
-    Kingma, Dhariwal (2018), Glow: generative flow with invertible 1×1 convolutions, NeurIPS 31, arXiv:1807.03039.
+    Kingma, Dhariwal (2018), Glow: generative flow with invertible 1×1 convolutions, NeurIPS 31,
+    arXiv:1807.03039.
 
     Examples
     --------
@@ -290,7 +303,9 @@ class Coupling(Recipe):
 
     def __post_init__(self) -> None:
         if isinstance(_head(self.of, "Coupling"), MixtureCDF):
-            raise OptionError("Coupling takes de.AffineMap() or de.RQS(…): MixtureCDF maps to the base, use Autoregressive.")
+            raise OptionError(
+                "Coupling takes de.AffineMap() or de.RQS(…): MixtureCDF maps to the base, use Autoregressive."
+            )
         _whole(self.layers, "layers", 1, 256)
         if self.mix not in ("permute", "lu"):
             raise OptionError(f"mix={self.mix!r}: give 'permute' or 'lu'.")
@@ -322,7 +337,9 @@ class Chain(Recipe):
     def __post_init__(self) -> None:
         maps = tuple(self.maps) if isinstance(self.maps, (tuple, list)) else ()
         if not maps or not all(isinstance(m, Recipe) and not isinstance(m, Chain) for m in maps):
-            raise OptionError(f"A chain is a tuple of flows such as (de.AffineMap(), de.RQS()); got {self.maps!r}.")
+            raise OptionError(
+                f"A chain is a tuple of flows such as (de.AffineMap(), de.RQS()); got {self.maps!r}."
+            )
         if any(is_mixture(m) for m in maps[:-1]):
             raise OptionError("MixtureCDF maps to the base, so it is the last map of a chain.")
         object.__setattr__(self, "maps", maps)
@@ -337,7 +354,9 @@ def is_mixture(recipe: Recipe) -> bool:
     True
     """
     last = recipe.maps[-1] if isinstance(recipe, Chain) else recipe
-    return isinstance(last, MixtureCDF) or (isinstance(last, Autoregressive) and isinstance(last.of, MixtureCDF))
+    return isinstance(last, MixtureCDF) or (
+        isinstance(last, Autoregressive) and isinstance(last.of, MixtureCDF)
+    )
 
 
 def chain_of(flow: Any) -> Chain:
@@ -360,7 +379,9 @@ def chain_of(flow: Any) -> Chain:
     return Chain((flow,))
 
 
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (AffineMap, RQS, MixtureCDF, Planar, Autoregressive, Coupling)}
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (AffineMap, RQS, MixtureCDF, Planar, Autoregressive, Coupling)
+}
 
 
 def recipe_to(recipe: Recipe) -> dict[str, Any]:
@@ -374,7 +395,9 @@ def recipe_to(recipe: Recipe) -> dict[str, Any]:
     if isinstance(recipe, Chain):
         return {"kind": "Chain", "maps": [recipe_to(m) for m in recipe.maps]}
     values = {f.name: getattr(recipe, f.name) for f in fields(recipe)}  # type: ignore[arg-type]
-    return {"kind": type(recipe).__name__} | {k: recipe_to(v) if isinstance(v, Recipe) else v for k, v in values.items()}
+    return {"kind": type(recipe).__name__} | {
+        k: recipe_to(v) if isinstance(v, Recipe) else v for k, v in values.items()
+    }
 
 
 def recipe_from(parts: dict[str, Any]) -> Recipe:
@@ -393,7 +416,10 @@ def recipe_from(parts: dict[str, Any]) -> Recipe:
     kind = rest.pop("kind")
     if kind == "Chain":
         return Chain(tuple(recipe_from(m) for m in rest["maps"]))
-    given = {k: recipe_from(v) if isinstance(v, dict) else tuple(v) if isinstance(v, list) else v for k, v in rest.items()}
+    given = {
+        k: recipe_from(v) if isinstance(v, dict) else tuple(v) if isinstance(v, list) else v
+        for k, v in rest.items()
+    }
     made: Recipe = _KINDS[kind](**given)
     return made
 
@@ -426,7 +452,9 @@ class MLP:
 
     def __init__(self, *hidden: int, activation: str = "relu", noise: int | None = None) -> None:
         if not hidden or any(isinstance(h, bool) or not isinstance(h, Integral) or h < 1 for h in hidden):
-            raise OptionError(f"MLP{hidden!r}: give the widths of one or more hidden layers, as in de.MLP(32, 32).")
+            raise OptionError(
+                f"MLP{hidden!r}: give the widths of one or more hidden layers, as in de.MLP(32, 32)."
+            )
         if activation not in ("relu", "silu", "tanh"):
             raise OptionError(f"activation={activation!r}: give 'relu', 'silu' or 'tanh'.")
         if noise is not None and (isinstance(noise, bool) or not isinstance(noise, Integral) or noise < 1):

@@ -37,7 +37,9 @@ def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
     """Standardised outcomes, covariates and weights, if there are, on the device, in the trainer's precision."""
     arrays = [(rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale]
     arrays += [] if rows.weights is None else [rows.weights]
-    return [torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=_precision(how)) for a in arrays]
+    return [
+        torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=_precision(how)) for a in arrays
+    ]
 
 
 def _fresh(flow: FittedFlow, blocks: Iterator[Rows], size: int, how: Trainer) -> Iterator[tuple[Tensor, ...]]:
@@ -150,10 +152,14 @@ def train_many(
     with one_thread():
         module = flow.fresh().to(device=how.device, dtype=_precision(how))
         names = [name for name, _ in module.named_parameters()]
-        stacked = [p.detach().expand(len(weights), *p.shape).clone().requires_grad_() for p in module.parameters()]
+        stacked = [
+            p.detach().expand(len(weights), *p.shape).clone().requires_grad_() for p in module.parameters()
+        ]
 
         def one(parameters: list[Tensor], w: Tensor, y: Tensor, x: Tensor) -> Tensor:
-            return _mean_loss(torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (y, x)), w)
+            return _mean_loss(
+                torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (y, x)), w
+            )
 
         each = torch.func.vmap(one, in_dims=(0, 0, None, None))
 

@@ -1,17 +1,18 @@
 """`bootstrap`: the law of any statistic of any estimator, by fitting again to resampled data.
 
-Four ways to resample: rows (``pairs``), whole clusters (``cluster``), positive random weights (``exchangeable``), and
-multipliers on the scores of clusters with the tested value imposed (``score``, for few clusters).  An estimator that offers
-`Resampling` has statistics of its coefficients computed many at a time; everything else is fitted draw by draw.
+Four ways to resample: rows (``pairs``), whole clusters (``cluster``), positive random weights
+(``exchangeable``), and multipliers on the scores of clusters with the tested value imposed (``score``, for
+few clusters).  An estimator that offers `Resampling` has statistics of its coefficients computed many at a
+time; everything else is fitted draw by draw.
 
 References
 ----------
 Efron, Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall.
 Davison, Hinkley (1997), Bootstrap Methods and their Application, Cambridge University Press.
-Præstgaard, Wellner (1993), Exchangeably weighted bootstraps of the general empirical process, Annals of Probability 21,
-doi:10.1214/aop/1176989011.
-Cameron, Gelbach, Miller (2008), Bootstrap-based improvements for inference with clustered errors, Review of Economics and
-Statistics 90, doi:10.1162/rest.90.3.414.
+Præstgaard, Wellner (1993), Exchangeably weighted bootstraps of the general empirical process, Annals of
+Probability 21, doi:10.1214/aop/1176989011.
+Cameron, Gelbach, Miller (2008), Bootstrap-based improvements for inference with clustered errors, Review of
+Economics and Statistics 90, doi:10.1162/rest.90.3.414.
 Kline, Santos (2012), A score based approach to wild bootstrap inference, Journal of Econometric Methods 1,
 doi:10.1515/2156-6674.1006.
 """
@@ -59,9 +60,9 @@ MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function o
 class Resampling(Protocol):
     """What an estimator may offer, by a method ``resampling(result)``, to be resampled quickly and on its own rows.
 
-    ``positions`` (n,) are the rows used, ``weights`` their type and values; ``solve`` gives estimates (R, k) under weights
-    (R, n) with a reason for each that failed, and may be used if ``direct``; ``restricted`` gives scores (n, k) and
-    information (k, k) with a coefficient held at a value.
+    ``positions`` (n,) are the rows used, ``weights`` their type and values; ``solve`` gives estimates (R, k)
+    under weights (R, n) with a reason for each that failed, and may be used if ``direct``; ``restricted``
+    gives scores (n, k) and information (k, k) with a coefficient held at a value.
     """
 
     @property
@@ -94,9 +95,14 @@ def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
         array = np.zeros((0, 0))
     if array.ndim > 1 or array.size == 0:
         raise OptionError(
-            f"statistic returned {type(value).__name__}; return a number, a Series, a dict, an array (q,) or estimates."
+            f"statistic returned {type(value).__name__}; return a number, a Series, a dict, an array "
+            f"(q,) or estimates."
         )
-    return (("statistic",), array[None]) if array.ndim == 0 else (tuple(f"statistic[{i}]" for i in range(len(array))), array)
+    return (
+        (("statistic",), array[None])
+        if array.ndim == 0
+        else (tuple(f"statistic[{i}]" for i in range(len(array))), array)
+    )
 
 
 def _coefficients(result: Any) -> Any:
@@ -181,7 +187,10 @@ def _reason(error: Exception) -> str:
 
 
 def _results(
-    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], n_jobs: int | None, sizes: Sequence[int]
+    function: Callable[..., Any],
+    arguments: Sequence[tuple[Any, ...]],
+    n_jobs: int | None,
+    sizes: Sequence[int],
 ) -> Iterator[Any]:
     """Results of the calls in order, with a progress bar where there is a terminal."""
     from tqdm.auto import tqdm
@@ -198,14 +207,21 @@ def _scheme(kind: str, cluster: str | None, weights: str | None) -> str:
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is not known; use one of {', '.join(map(repr, KINDS))}.")
     if kind in ("cluster", "score") and cluster is None:
-        raise OptionError(f"kind={kind!r} needs cluster=, the name of the column that says who belongs together.")
+        raise OptionError(
+            f"kind={kind!r} needs cluster=, the name of the column that says who belongs together."
+        )
     if kind == "pairs" and cluster is not None:
-        raise OptionError("kind='pairs' draws single rows; with cluster= write kind='cluster' (or 'score' for few clusters).")
+        raise OptionError(
+            "kind='pairs' draws single rows; with cluster= write kind='cluster' (or 'score' for few "
+            "clusters)."
+        )
     if cluster is not None and not isinstance(cluster, str):
         raise OptionError(f"cluster is the name of a column, not {type(cluster).__name__}.")
     allowed = SCHEMES.get(kind, ())
     if weights is not None and weights not in allowed:
-        raise OptionError(f"weights={weights!r} is not for kind={kind!r}; use {' or '.join(map(repr, allowed)) or 'None'}.")
+        raise OptionError(
+            f"weights={weights!r} is not for kind={kind!r}; use {' or '.join(map(repr, allowed)) or 'None'}."
+        )
     return weights or (allowed[0] if allowed else "counts")
 
 
@@ -235,15 +251,16 @@ def bootstrap(
     data : pandas or polars DataFrame, or dict of arrays of one length.
     reps : int, replications; 999 rather than 1,000 puts interval limits on draws.
     kind : {"pairs", "cluster", "exchangeable", "score"}
-        Draw rows; draw whole clusters; weigh rows (or clusters) by random weights of mean one; or multiply the scores of
-        clusters, which gives tests and intervals of coefficients that hold with few clusters.
+        Draw rows; draw whole clusters; weigh rows (or clusters) by random weights of mean one; or multiply
+        the scores of clusters, which gives tests and intervals of coefficients that hold with few clusters.
     cluster : str or None
         Name of the cluster column, for every kind but pairs.
     statistic : callable, text, texts or None
-        From a result to a number, Series, dict, array (q,) or estimates; texts are functions of the coefficients, such as
-        ``"educ / age"``; None: the coefficients.
+        From a result to a number, Series, dict, array (q,) or estimates; texts are functions of the
+        coefficients, such as ``"educ / age"``; None: the coefficients.
     weights : str or None
-        Exchangeable: ``"exponential"`` (default) or ``"multinomial"``; score: ``"webb"`` (default) or ``"rademacher"``.
+        Exchangeable: ``"exponential"`` (default) or ``"multinomial"``; score: ``"webb"`` (default) or
+        ``"rademacher"``.
     seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
     n_jobs : int or None, joblib workers; the draws are the same whatever their number and backend.
 
@@ -265,8 +282,8 @@ def bootstrap(
 
     References
     ----------
-    Efron, Tibshirani (1993), An Introduction to the Bootstrap.  Davison, Hinkley (1997), Bootstrap Methods and their
-    Application.  Cameron, Gelbach, Miller (2008), doi:10.1162/rest.90.3.414.  Kline, Santos (2012),
+    Efron, Tibshirani (1993), An Introduction to the Bootstrap.  Davison, Hinkley (1997), Bootstrap Methods
+    and their Application.  Cameron, Gelbach, Miller (2008), doi:10.1162/rest.90.3.414.  Kline, Santos (2012),
     doi:10.1515/2156-6674.1006.
 
     Examples
@@ -279,7 +296,13 @@ def bootstrap(
     True
     """
     reps, scheme = _check_reps(reps), _scheme(kind, cluster, weights)
-    texts = (statistic,) if isinstance(statistic, str) else None if callable(statistic) or statistic is None else tuple(statistic)
+    texts = (
+        (statistic,)
+        if isinstance(statistic, str)
+        else None
+        if callable(statistic) or statistic is None
+        else tuple(statistic)
+    )
     sequence = seed_sequence(seed)
     result = estimator.fit(data)
     offer = getattr(estimator, "resampling", None)
@@ -288,20 +311,29 @@ def bootstrap(
     names, estimate = named_values(call(result))
     if not np.isfinite(estimate).all():
         bad = ", ".join(n for n, v in zip(names, estimate, strict=True) if not np.isfinite(v))
-        raise WithheldError(f"The estimate itself is not finite ({bad}), so there is nothing to resample around.")
+        raise WithheldError(
+            f"The estimate itself is not finite ({bad}), so there is nothing to resample around."
+        )
     plan, positions = _plan(engine, data, sequence, scheme, kind, cluster)
     if kind == "score":
         return _score(engine, result, plan, reps, names, estimate, statistic, str(cluster), sequence, seed)
     fast = engine is not None and engine.direct and not callable(statistic)
     if kind == "exchangeable" and not fast:
         raise OptionError(
-            "kind='exchangeable' needs coefficients of an estimator that takes weights on its rows; use kind='pairs'."
+            "kind='exchangeable' needs coefficients of an estimator that takes weights on its rows; use "
+            "kind='pairs'."
         )
     if not fast and "lag(" in str(getattr(estimator, "formula", "")):
-        raise OptionError("Resampled rows have no order, so a lag cannot be taken again; add it as a column of the data.")
-    renamed = cluster if cluster is not None and cluster not in str(getattr(estimator, "formula", "")) else None
+        raise OptionError(
+            "Resampled rows have no order, so a lag cannot be taken again; add it as a column of the data."
+        )
+    renamed = (
+        cluster if cluster is not None and cluster not in str(getattr(estimator, "formula", "")) else None
+    )
     row_weights = (None, None) if engine is None else engine.weights
-    task = _Task(estimator, data, plan, call, names, texts, engine if fast else None, positions, renamed, row_weights)
+    task = _Task(
+        estimator, data, plan, call, names, texts, engine if fast else None, positions, renamed, row_weights
+    )
     values, reasons, interrupted = _run(task, reps, n_jobs)
     leave_out = _leave_out(task, engine, kind, plan, fast, n_jobs)
     return _told(
@@ -337,22 +369,34 @@ def _statistic(statistic: Any, texts: tuple[str, ...] | None) -> Callable[[Any],
 
 
 def _told_seed(seed: Any, sequence: np.random.SeedSequence) -> Any:
-    return (sequence.entropy, sequence.spawn_key) if isinstance(seed, np.random.Generator) else sequence.entropy
+    return (
+        (sequence.entropy, sequence.spawn_key) if isinstance(seed, np.random.Generator) else sequence.entropy
+    )
 
 
 def _plan(
-    engine: Resampling | None, data: Any, sequence: np.random.SeedSequence, scheme: str, kind: str, cluster: str | None
+    engine: Resampling | None,
+    data: Any,
+    sequence: np.random.SeedSequence,
+    scheme: str,
+    kind: str,
+    cluster: str | None,
 ) -> tuple[Plan, NDArray[np.intp]]:
     """What is drawn, and where the rows are in the table."""
     if engine is None:
         if kind in ("exchangeable", "score"):
-            raise OptionError(f"kind={kind!r} needs an estimator that offers its scores; use 'pairs' or 'cluster'.")
+            raise OptionError(
+                f"kind={kind!r} needs an estimator that offers its scores; use 'pairs' or 'cluster'."
+            )
         n = len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
         codes, units = None, n
         if cluster is not None:
             column = pd.Series(np.asarray(data[cluster]))
             if column.isna().any():
-                raise OptionError(f"The cluster column {cluster!r} has {int(column.isna().sum())} missing values; fill them.")
+                raise OptionError(
+                    f"The cluster column {cluster!r} has {int(column.isna().sum())} missing values; fill "
+                    f"them."
+                )
             codes, levels = pd.factorize(column)
             units = len(levels)
         positions = np.arange(n)
@@ -362,7 +406,9 @@ def _plan(
         if codes is None and weight_type == "frequency":
             return Plan(sequence, scheme, units, len(positions), None, w), positions
     if cluster is not None and units < 2:
-        raise OptionError(f"The cluster column {cluster!r} has a single value; at least two clusters are needed.")
+        raise OptionError(
+            f"The cluster column {cluster!r} has a single value; at least two clusters are needed."
+        )
     return Plan(sequence, scheme, units, len(positions), codes), positions
 
 
@@ -395,22 +441,32 @@ def _told(boot: BootstrapResults, wanted: int | None) -> BootstrapResults:
         warnings.warn(DisteconometricsWarning(text, hint="run again for the rest"), stacklevel=3)
     if failed:
         what = "; ".join(f"{reason}: {count}" for reason, count in boot.failures.items())
-        text = f"{failed} of {len(boot.draws)} replications failed ({what}); standard errors and intervals are from the others."
+        text = (
+            f"{failed} of {len(boot.draws)} replications failed ({what}); standard errors and "
+            f"intervals are from the others."
+        )
         hint = "use kind='exchangeable', whose weights leave no row out"
         warnings.warn(DisteconometricsWarning(text, hint=hint), stacklevel=3)
     return boot
 
 
-def _leave_out(task: _Task, engine: Resampling | None, kind: str, plan: Plan, fast: bool, n_jobs: int | None) -> LeaveOut | str:
+def _leave_out(
+    task: _Task, engine: Resampling | None, kind: str, plan: Plan, fast: bool, n_jobs: int | None
+) -> LeaveOut | str:
     """How to get what every unit does to the statistic, for BCa limits; or why there is none."""
     if kind == "exchangeable":
-        return "acceleration is a leave-one-out quantity of drawn units, and random weights leave none out; use 'percentile'"
+        return (
+            "acceleration is a leave-one-out quantity of drawn units, and random weights leave none "
+            "out; use 'percentile'"
+        )
     if task.weights[0] == "sampling":
         return "no second-order theory without the sampling design of the weights; use 'percentile'"
     if fast and engine is not None:
         return _OneStep(engine, plan, task.texts)
     if plan.copies is not None:
-        return "leaving out one of several identical rows needs coefficients as the statistic; use 'percentile'"
+        return (
+            "leaving out one of several identical rows needs coefficients as the statistic; use 'percentile'"
+        )
     if plan.units > MOST_REFITS:
         return f"the acceleration of this statistic needs {plan.units} more fits; use 'percentile'"
     return _Refits(task, n_jobs)
@@ -459,7 +515,9 @@ class _Refits:
         units = np.arange(plan.rows) if plan.codes is None else plan.codes
         values, reason = self.task.refit(take_rows(self.task.data, self.task.positions[units != g]))
         if reason:
-            raise WithheldError(f"No BCa limits: without unit {g} there is no estimate ({reason}); use method='percentile'.")
+            raise WithheldError(
+                f"No BCa limits: without unit {g} there is no estimate ({reason}); use method='percentile'."
+            )
         return values
 
     def __call__(self) -> tuple[Array, Array]:
@@ -482,9 +540,13 @@ def _score(
     seed: Any,
 ) -> BootstrapResults:
     if engine is None or statistic is not None or getattr(result.model, "penalty", None) is not None:
-        raise OptionError("kind='score' tests coefficients of an estimator by maximum likelihood; leave statistic= out.")
+        raise OptionError(
+            "kind='score' tests coefficients of an estimator by maximum likelihood; leave statistic= out."
+        )
     if engine.weights[0] == "sampling":
-        raise WithheldError("The score bootstrap has no theory under sampling weights here; use kind='cluster'.")
+        raise WithheldError(
+            "The score bootstrap has no theory under sampling weights here; use kind='cluster'."
+        )
     chunks = -(-reps // plan.chunk)
     multipliers = np.concatenate([plan.draw(i) for i in range(chunks)])[:reps]
     assert plan.codes is not None

@@ -29,9 +29,10 @@ METHODS = ("percentile", "basic", "normal", "bca", "score")
 class BootstrapResults:
     """Draws of a statistic and what follows from them.
 
-    ``result`` is the fit to all rows and ``values`` (q,) its statistic; ``draws`` (reps × names) has a row of NaN for a failed
-    replication, whose reason is in ``reasons`` (reps,), empty where it succeeded; ``units`` rows or clusters were drawn.
-    It refers to the data of the fit (no copy), from which the acceleration of BCa limits is computed when asked for.
+    ``result`` is the fit to all rows and ``values`` (q,) its statistic; ``draws`` (reps × names) has a row of
+    NaN for a failed replication, whose reason is in ``reasons`` (reps,), empty where it succeeded; ``units``
+    rows or clusters were drawn. It refers to the data of the fit (no copy), from which the acceleration of
+    BCa limits is computed when asked for.
 
     Examples
     --------
@@ -108,12 +109,16 @@ class BootstrapResults:
         Raises: OptionError for an unknown name; WithheldError for other kinds.
         """
         if self.score_tests is None:
-            raise WithheldError("Only kind='score' imposes the hypothesis; see whether conf_int() holds the value.")
+            raise WithheldError(
+                "Only kind='score' imposes the hypothesis; see whether conf_int() holds the value."
+            )
         if name not in self.names:
             raise OptionError(f"{name!r} is not among {', '.join(self.names)}.")
         return self.score_tests.p_value(self.names.index(name), float(value))
 
-    def conf_int(self, alpha: float | None = None, *, level: float = 0.95, method: str | None = None) -> pd.DataFrame:
+    def conf_int(
+        self, alpha: float | None = None, *, level: float = 0.95, method: str | None = None
+    ) -> pd.DataFrame:
         """Confidence limits (q, 2), columns 0 and 1.
 
         Parameters
@@ -121,10 +126,11 @@ class BootstrapResults:
         alpha : float or None, 1 − level.
         level : float, confidence level.
         method : {"percentile", "basic", "normal", "bca", "score"} or None
-            Quantiles of the draws; the same mirrored at the estimate; estimate less bias ± z standard errors; bias-corrected
-            and accelerated quantiles, with the acceleration from one-step leave-one-out (or leave-one-cluster-out) values for
-            functions of coefficients and from refits for other statistics; values that the score bootstrap does not reject.
-            None is "percentile", and "score" for kind="score", which has no other.
+            Quantiles of the draws; the same mirrored at the estimate; estimate less bias ± z standard errors;
+            bias-corrected and accelerated quantiles, with the acceleration from one-step leave-one-out (or
+            leave-one-cluster-out) values for functions of coefficients and from refits for other statistics;
+            values that the score bootstrap does not reject. None is "percentile", and "score" for
+            kind="score", which has no other.
 
         Returns
         -------
@@ -169,7 +175,8 @@ class BootstrapResults:
         below = (draws < self.values).mean(axis=0) + (draws == self.values).mean(axis=0) / 2
         if np.any((below == 0) | (below == 1)):
             raise WithheldError(
-                "No BCa limits: all draws of a statistic are on one side of its estimate; use method='percentile'."
+                "No BCa limits: all draws of a statistic are on one side of its estimate; use "
+                "method='percentile'."
             )
         z0 = special.ndtri(below)
         z = z0[:, None] + special.ndtri(tails)
@@ -181,7 +188,13 @@ class BootstrapResults:
         low, high = self.conf_int(level=level, method=method).to_numpy().T
         scored = self.score_tests is not None
         middle = self.pvalues if scored else self.bias
-        columns = ("estimate", "std_error", "p" if scored else "bias", f"[{100 * level:g}% conf.", "interval]")
+        columns = (
+            "estimate",
+            "std_error",
+            "p" if scored else "bias",
+            f"[{100 * level:g}% conf.",
+            "interval]",
+        )
         cells = tuple(
             (number(b), number(se), p_value(m) if scored else number(m), number(lo), number(hi))
             for b, se, m, lo, hi in zip(self.values, self.bse, middle, low, high, strict=True)
@@ -198,4 +211,8 @@ class BootstrapResults:
         return Summary("Bootstrap", (left, right), (Section(columns, self.names, cells),), notes)
 
     def __repr__(self) -> str:
-        return self.summary().as_text() if self.score_tests is None else f"<{self.kind} bootstrap, {len(self.draws)} draws>"
+        return (
+            self.summary().as_text()
+            if self.score_tests is None
+            else f"<{self.kind} bootstrap, {len(self.draws)} draws>"
+        )

@@ -1,6 +1,7 @@
 """Covariance matrices of an M-estimate: what to ask for, and how each is computed.
 
-With information H, scores s_i, leverage h_i (trace of row i's share in H) and n observations (frequency weights counted):
+With information H, scores s_i, leverage h_i (trace of row i's share in H) and n observations (frequency
+weights counted):
 
 =================  =====================================================================================
 ``"nonrobust"``    H⁻¹, the inverse observed information
@@ -15,10 +16,10 @@ With information H, scores s_i, leverage h_i (trace of row i's share in H) and n
 References
 ----------
 White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50, doi:10.2307/1912526.
-Zeileis (2006), Object-oriented computation of sandwich estimators, J. Statistical Software 16(9), doi:10.18637/jss.v016.i09.
-Cameron, Gelbach, Miller (2011), Robust inference with multiway clustering, JBES 29, doi:10.1198/jbes.2010.07136.
-MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust inference,
-J. Applied Econometrics 38, doi:10.1002/jae.2969.
+Zeileis (2006), Object-oriented computation of sandwich estimators, J. Statistical Software 16(9),
+doi:10.18637/jss.v016.i09. Cameron, Gelbach, Miller (2011), Robust inference with multiway clustering, JBES
+29, doi:10.1198/jbes.2010.07136. MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap
+methods for cluster-robust inference, J. Applied Econometrics 38, doi:10.1002/jae.2969.
 Newey, West (1987), A simple positive semi-definite covariance matrix, Econometrica 55, doi:10.2307/1913610.
 """
 
@@ -31,7 +32,14 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.errors import CovarianceWarning, DataError, FewClustersWarning, OptionError, WithheldError, warn_user
+from disteconometrics.errors import (
+    CovarianceWarning,
+    DataError,
+    FewClustersWarning,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
@@ -42,7 +50,9 @@ Codes = tuple[NDArray[np.intp], int]
 
 COVARIANCES = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
 _CORRECTIONS = ("groups", "cr1", "none", "jackknife")
-FEW_CLUSTERS = 40  # below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
+FEW_CLUSTERS = (
+    40  # below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
+)
 UNEVEN_SHARE = 0.25  # of all information in one cluster
 
 
@@ -55,9 +65,9 @@ class Cluster:
     *columns : str
         One or two column names of the data.  Two give V_a + V_b − V_ab, each with its own correction.
     correction : {"groups", "cr1", "none", "jackknife"}
-        Factor: G/(G−1) (Stata's for maximum likelihood; the default); G/(G−1)·(n−1)/(n−k) (statsmodels, R's vcovCL type
-        HC1); 1; or the leave-one-cluster-out jackknife CV3 by one Newton step, (G−1)/G Σ_g δ_g δ_g' with
-        δ_g = (H − H_g)⁻¹ s_g, advised for few or uneven clusters.
+        Factor: G/(G−1) (Stata's for maximum likelihood; the default); G/(G−1)·(n−1)/(n−k) (statsmodels, R's
+        vcovCL type HC1); 1; or the leave-one-cluster-out jackknife CV3 by one Newton step, (G−1)/G Σ_g δ_g
+        δ_g' with δ_g = (H − H_g)⁻¹ s_g, advised for few or uneven clusters.
 
     Raises
     ------
@@ -76,13 +86,18 @@ class Cluster:
     def __init__(self, *columns: str, correction: str = "groups") -> None:
         if not 1 <= len(columns) <= 2 or not all(isinstance(c, str) for c in columns):
             raise OptionError(
-                "Cluster takes one or two column names, as in Cluster('firm', 'year'); an array of cluster labels "
+                "Cluster takes one or two column names, as in Cluster('firm', 'year'); an array of "
+                "cluster labels "
                 "goes into the data first: data.assign(cluster=labels)."
             )
         if correction not in _CORRECTIONS:
-            raise OptionError(f"correction={correction!r} is not known; use one of {', '.join(_CORRECTIONS)}.")
+            raise OptionError(
+                f"correction={correction!r} is not known; use one of {', '.join(_CORRECTIONS)}."
+            )
         if correction == "jackknife" and len(columns) == 2:
-            raise OptionError("correction='jackknife' is for one-way clustering; two-way takes 'groups', 'cr1' or 'none'.")
+            raise OptionError(
+                "correction='jackknife' is for one-way clustering; two-way takes 'groups', 'cr1' or 'none'."
+            )
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "correction", correction)
 
@@ -124,7 +139,9 @@ class HAC:
         if self.lags is not None:
             if isinstance(self.lags, bool) or not isinstance(self.lags, Integral) or self.lags < 0:
                 raise OptionError(f"lags={self.lags!r}: give a whole number of at least 0, or None.")
-            object.__setattr__(self, "lags", int(self.lags))  # a numpy integer prints and compares as a plain one
+            object.__setattr__(
+                self, "lags", int(self.lags)
+            )  # a numpy integer prints and compares as a plain one
         if self.kernel != "bartlett":
             raise OptionError(f"kernel={self.kernel!r} is not known; use 'bartlett'.")
 
@@ -136,8 +153,9 @@ CovarianceKind = str | Cluster | HAC
 class Covariance:
     """A covariance matrix (k, k) with the words that go under the table and the degrees of freedom of t, if any.
 
-    ``matrix`` = T·C·T' with ``basis`` T (k, r), None for the identity, and ``inner`` C (r, r) well conditioned: where columns
-    are nearly collinear, g'Vg loses all digits and (g'T)·C·(T'g) none, so combinations go through `coordinates`.
+    ``matrix`` = T·C·T' with ``basis`` T (k, r), None for the identity, and ``inner`` C (r, r) well
+    conditioned: where columns are nearly collinear, g'Vg loses all digits and (g'T)·C·(T'g) none, so
+    combinations go through `coordinates`.
     """
 
     matrix: Array
@@ -174,16 +192,20 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
         return "HC1" if weight_type == "sampling" else "nonrobust"
     if isinstance(cov, (Cluster, HAC)):
         if isinstance(cov, HAC) and weight_type == "frequency":
-            raise OptionError("HAC needs one row per period; frequency weights stand for several rows. Expand the rows.")
+            raise OptionError(
+                "HAC needs one row per period; frequency weights stand for several rows. Expand the rows."
+            )
         return cov
     name = {c.lower(): c for c in COVARIANCES}.get(cov.lower()) if isinstance(cov, str) else None
     if name is None:
         raise OptionError(
-            f"cov={cov!r} is not known; use one of {', '.join(map(repr, COVARIANCES))}, de.Cluster('column') or de.HAC('column')."
+            f"cov={cov!r} is not known; use one of {', '.join(map(repr, COVARIANCES))}, "
+            f"de.Cluster('column') or de.HAC('column')."
         )
     if weight_type == "sampling" and name in ("nonrobust", "opg"):
         raise OptionError(
-            f"cov={name!r} has no meaning under sampling weights, whose likelihood is not the sample's; use 'HC1' or Cluster."
+            f"cov={name!r} has no meaning under sampling weights, whose likelihood is not the sample's; "
+            f"use 'HC1' or Cluster."
         )
     return name
 
@@ -202,7 +224,8 @@ def covariance(
     estimate : MEstimate with k coefficients.
     kind : a value that `resolve_kind` has checked.
     codes : column names → (codes (n,) from 0, number of clusters), called for `Cluster`.
-    order : time column → positions in time order, −1 for a row whose score is zero in the limit (separation), called for `HAC`.
+    order : time column → positions in time order, −1 for a row whose score is zero in the limit (separation),
+        called for `HAC`.
 
     Returns
     -------
@@ -222,7 +245,10 @@ def covariance(
 
 
 def _computed(
-    estimate: MEstimate, kind: CovarianceKind, codes: Callable[[Sequence[str]], Codes], order: Callable[[str], NDArray[np.intp]]
+    estimate: MEstimate,
+    kind: CovarianceKind,
+    codes: Callable[[Sequence[str]], Codes],
+    order: Callable[[str], NDArray[np.intp]],
 ) -> Covariance:
     n, k = estimate.observations, len(estimate.inner)
     if isinstance(kind, Cluster):
@@ -251,7 +277,9 @@ def _computed(
     return _sandwich(estimate, inner * (n / (n - k)) if kind == "HC1" else inner, kind, note, n - k)
 
 
-def _sandwich(estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float, robust: bool = True) -> Covariance:
+def _sandwich(
+    estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float, robust: bool = True
+) -> Covariance:
     """root · M · root', M the meat in coordinates whose information is the identity."""
     V = estimate.root @ inner_meat @ estimate.root.T
     inner = estimate.inner @ inner_meat @ estimate.inner.T
@@ -277,7 +305,10 @@ def _meat(estimate: MEstimate, power: float) -> Array:
         if power:
             h = np.square(part.roots @ estimate.inner).sum(axis=1)
             if h.max(initial=0.0) > 1 - 1e-10:
-                raise WithheldError("A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'.")
+                raise WithheldError(
+                    "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; "
+                    "use 'HC1'."
+                )
             factor = (1.0 if factor is None else factor) / (1 - h) ** power
         if factor is not None:
             S = S * factor[:, None]
@@ -320,7 +351,9 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
     for subset in subsets:
         c, G = codes(subset)
         if G < 2:
-            raise DataError(f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed.")
+            raise DataError(
+                f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed."
+            )
         sums, leverage = _group_sums(estimate, c, G)
         if len(subset) == 1:
             _warn_few(subset[0], G, float(leverage.max() / max(leverage.sum(), 1e-300)), kind)
@@ -352,7 +385,11 @@ def _correction(name: str, G: int, n: float, k: int) -> float:
 def _warn_few(column: str, G: int, share: float, kind: Cluster) -> None:
     if kind.correction == "jackknife" or (G >= FEW_CLUSTERS and share <= UNEVEN_SHARE):
         return
-    what = f"has only {G} clusters" if G < FEW_CLUSTERS else f"has one cluster with {share:.0%} of the information"
+    what = (
+        f"has only {G} clusters"
+        if G < FEW_CLUSTERS
+        else f"has one cluster with {share:.0%} of the information"
+    )
     two_way = len(kind.columns) == 2
     hint = "use_t=True" if two_way else f"Cluster({column!r}, correction='jackknife') with use_t=True"
     warn_user(
@@ -374,10 +411,16 @@ def _leave_one_out(estimate: MEstimate, codes: NDArray[np.intp], G: int, sums: A
     batch = max(1, 2_000_000 // (k * k))
     for first in range(0, G, batch):
         last = min(G, first + batch)
-        A = np.stack([np.eye(k) - U[edges[g] : edges[g + 1]].T @ U[edges[g] : edges[g + 1]] for g in range(first, last)])
+        A = np.stack(
+            [
+                np.eye(k) - U[edges[g] : edges[g + 1]].T @ U[edges[g] : edges[g + 1]]
+                for g in range(first, last)
+            ]
+        )
         if np.linalg.eigvalsh(A)[:, 0].min() < 1e-10:
             raise WithheldError(
-                "Without one of the clusters the coefficients are not identified, so the jackknife is not defined; "
+                "Without one of the clusters the coefficients are not identified, so the jackknife is "
+                "not defined; "
                 "use correction='groups'."
             )
         deltas[first:last] = np.linalg.solve(A, sums[first:last, :, None])[:, :, 0]
@@ -390,8 +433,10 @@ def _nearest_psd(M: Array, kind: Cluster) -> Array:
         return M
     warn_user(
         CovarianceWarning(
-            f"The two-way matrix of {kind!r} was not positive semi-definite (eigenvalue {values[0]:.2g} of {values[-1]:.2g} "
-            "in units of the nonrobust covariance); negative eigenvalues were set to zero (some packages report the matrix "
+            f"The two-way matrix of {kind!r} was not positive semi-definite (eigenvalue {values[0]:.2g} "
+            f"of {values[-1]:.2g} "
+            "in units of the nonrobust covariance); negative eigenvalues were set to zero (some packages "
+            "report the matrix "
             "unrepaired).",
             hint="cluster by the dimension with fewer clusters alone",
         )

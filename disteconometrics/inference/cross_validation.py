@@ -1,7 +1,8 @@
 """`cross_validate`: how well estimators forecast the law of outcomes they have not seen.
 
-All that is asked of an estimator is the protocol of fits: ``fit(table)`` gives a result with ``distribution(table)``, a law for
-every row, and ``spec.outcome_values(table)``, the outcomes as the formula writes them.
+All that is asked of an estimator is the protocol of fits: ``fit(table)`` gives a result with
+``distribution(table)``, a law for every row, and ``spec.outcome_values(table)``, the outcomes as the formula
+writes them.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ _MODULO = re.compile(r"row mod (\d+)")
 class CrossValidation:
     """Held-out scores of estimators, row by row.
 
-    ``log_scores`` and ``crps`` (n rows, estimators) are in the outcome's own units, NaN where a row has a missing value;
-    ``transforms`` holds the held-out F(y); ``folds`` (n,) says where a row was held out; ``outcome`` is what was forecast.
+    ``log_scores`` and ``crps`` (n rows, estimators) are in the outcome's own units, NaN where a row has a
+    missing value; ``transforms`` holds the held-out F(y); ``folds`` (n,) says where a row was held out;
+    ``outcome`` is what was forecast.
 
     Examples
     --------
@@ -54,7 +56,8 @@ class CrossValidation:
         """Mean scores by estimator, best log score first: log_score, its error, the difference from the best and its error; crps
         likewise, not of joint outcomes; n.
 
-        Errors are those of means over rows (of differences, paired): the part that comes from refitting is not in them.
+        Errors are those of means over rows (of differences, paired): the part that comes from refitting is
+        not in them.
         """
         joint = bool(self.crps.isna().all(axis=None))
         whole = self.log_scores.notna().all(axis=1) & (joint | self.crps.notna().all(axis=1))
@@ -66,15 +69,23 @@ class CrossValidation:
             row: dict[str, float] = {}
             for label, table in (("log_score", log), *([] if joint else [("crps", crps)])):
                 gap = table[name] - table[order[0]]
-                row |= {label: float(table[name].mean()), f"{label}_error": float(table[name].std() / np.sqrt(n))}
-                row |= {f"{label}_difference": float(gap.mean()), f"{label}_difference_error": float(gap.std() / np.sqrt(n))}
+                row |= {
+                    label: float(table[name].mean()),
+                    f"{label}_error": float(table[name].std() / np.sqrt(n)),
+                }
+                row |= {
+                    f"{label}_difference": float(gap.mean()),
+                    f"{label}_difference_error": float(gap.std() / np.sqrt(n)),
+                }
             rows[name] = {**row, "n": n}
         return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})
 
     def uniformity(self, name: str) -> scores.Uniformity:
         """Whether the held-out transforms of an estimator are uniform, with a p-value; see `scores.uniformity`."""
         if name not in self.transforms:
-            raise OptionError(f"{name!r} is not among the estimators {', '.join(map(repr, self.transforms.columns))}.")
+            raise OptionError(
+                f"{name!r} is not among the estimators {', '.join(map(repr, self.transforms.columns))}."
+            )
         return scores.uniformity(self.transforms[name], held_out=True)
 
     def __repr__(self) -> str:
@@ -82,10 +93,15 @@ class CrossValidation:
         lost = len(self.folds) - int(self.table()["n"].iloc[0])
         missing = f", {lost} rows with missing values" if lost else ""
         drawn = "" if self.seed is None else f" (seed {self.seed})"
-        return f"Held-out scores of {self.outcome}, {count} folds{drawn}{missing}\n{self.table().round(4).to_string()}"
+        return (
+            f"Held-out scores of {self.outcome}, {count} "
+            f"folds{drawn}{missing}\n{self.table().round(4).to_string()}"
+        )
 
 
-def _fold_of(folds: Any, table: Table, seed: int | np.random.Generator | None) -> tuple[NDArray[np.intp], int | None]:
+def _fold_of(
+    folds: Any, table: Table, seed: int | np.random.Generator | None
+) -> tuple[NDArray[np.intp], int | None]:
     """The fold (n,) of each row, and the seed where folds were drawn."""
     n = len(table)
     if isinstance(folds, str) and (found := _MODULO.fullmatch(folds.strip())):
@@ -102,7 +118,9 @@ def _fold_of(folds: Any, table: Table, seed: int | np.random.Generator | None) -
     elif isinstance(folds, (list, tuple, np.ndarray, pd.Series)):
         labels = pd.Series(np.asarray(folds))
     else:
-        raise OptionError(f"folds={folds!r}: give a number, the name of a column, labels of the rows, or 'row mod 10'.")
+        raise OptionError(
+            f"folds={folds!r}: give a number, the name of a column, labels of the rows, or 'row mod 10'."
+        )
     if labels.shape != (n,) or labels.isna().any():
         raise OptionError(f"folds needs one label, not missing, for each of the {n} rows; got {len(labels)}.")
     return _enough(pd.factorize(labels, sort=True)[0].astype(np.intp)), None
@@ -117,10 +135,14 @@ def _enough(fold: NDArray[np.intp]) -> NDArray[np.intp]:
 def _named(estimators: Any) -> dict[str, Any]:
     given = dict(estimators) if isinstance(estimators, Mapping) else {type(estimators).__name__: estimators}
     if not given:
-        raise OptionError("estimators is empty; give at least one, such as {'normal': de.NormalRegression('y ~ x')}.")
+        raise OptionError(
+            "estimators is empty; give at least one, such as {'normal': de.NormalRegression('y ~ x')}."
+        )
     for name, estimator in given.items():
         if not callable(getattr(estimator, "fit", None)):
-            raise OptionError(f"{name}: cross_validate takes specifications with fit(data), not {type(estimator).__name__}.")
+            raise OptionError(
+                f"{name}: cross_validate takes specifications with fit(data), not {type(estimator).__name__}."
+            )
     return {str(name): estimator for name, estimator in given.items()}
 
 
@@ -141,11 +163,12 @@ def cross_validate(
 
     Parameters
     ----------
-    estimators : a specification such as ``de.NormalRegression("y ~ x")``, or a dict of names to specifications
-        All of them forecast the same left side, written the same way.
+    estimators : a specification such as ``de.NormalRegression("y ~ x")``, or a dict of names to
+        specifications All of them forecast the same left side, written the same way.
     data : pandas or polars DataFrame, or dict of arrays of one length.
     folds : int, str or (n,) labels
-        A number of folds drawn at random, the name of a column, labels, or ``"row mod 10"``: the row's position modulo 10.
+        A number of folds drawn at random, the name of a column, labels, or ``"row mod 10"``: the row's
+        position modulo 10.
     seed : int, Generator or None, for folds that are drawn; None draws one and keeps it.
 
     Returns
@@ -155,12 +178,14 @@ def cross_validate(
     Raises
     ------
     OptionError, DataError
-        If an argument is not as described, the left sides differ, or a fit in a fold fails (a note says which).
+        If an argument is not as described, the left sides differ, or a fit in a fold fails (a note says
+        which).
 
     Warns
     -----
     DisteconometricsWarning
-        What fits and laws told, once for each estimator and class, with the number of folds and the first message.
+        What fits and laws told, once for each estimator and class, with the number of folds and the first
+        message.
 
     References
     ----------
@@ -194,15 +219,24 @@ def cross_validate(
                     e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
                     raise
             for category in {w.category for w in raised}:
-                told.setdefault((name, category), []).append(next(w.message for w in raised if w.category is category))
+                told.setdefault((name, category), []).append(
+                    next(w.message for w in raised if w.category is category)
+                )
             for kind, values in zip(found, columns, strict=True):
                 found[kind][inside, j] = values
     for (name, category), messages in told.items():
         text = f"{name}, in {len(messages)} of {len(np.unique(fold))} folds: {messages[0]}"
         ours = category if issubclass(category, DisteconometricsWarning) else DisteconometricsWarning
-        warn_user(ours(text, column=getattr(messages[0], "column", None), hint=getattr(messages[0], "hint", None)))
+        warn_user(
+            ours(text, column=getattr(messages[0], "column", None), hint=getattr(messages[0], "hint", None))
+        )
     sides = sorted(set(outcomes.values()))
     if len(sides) > 1:
-        raise DataError(f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one left side.")
-    frames = {kind: pd.DataFrame(values, index=table.index, columns=list(given)) for kind, values in found.items()}
+        raise DataError(
+            f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one "
+            f"left side."
+        )
+    frames = {
+        kind: pd.DataFrame(values, index=table.index, columns=list(given)) for kind, values in found.items()
+    }
     return CrossValidation(frames["log"], frames["crps"], frames["pit"], fold, sides[0], drawn)

@@ -1,16 +1,18 @@
 """How well probabilities fit 0/1 outcomes: calibration, discrimination, and the rows that decide the estimates.
 
-Pure functions of outcomes y (n,), probabilities p (n,) and, where they have a meaning, counts or weights w (n,).
+Pure functions of outcomes y (n,), probabilities p (n,) and, where they have a meaning, counts or weights w
+(n,).
 
 References
 ----------
-Hosmer, Lemeshow (1980), Goodness of fit tests for the multiple logistic regression model, Communications in Statistics A9.
-Pregibon (1980), Goodness of link tests for generalized linear models, Applied Statistics 29, doi:10.2307/2346405.
-Pregibon (1981), Logistic regression diagnostics, Annals of Statistics 9, doi:10.1214/aos/1176345513.
-DeLong, DeLong, Clarke-Pearson (1988), Comparing the areas under two or more correlated ROC curves, Biometrics 44,
-doi:10.2307/2531595.
-Cox (1958), Two further applications of a model for binary regression, Biometrika 45, doi:10.1093/biomet/45.3-4.562.
-Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78.
+Hosmer, Lemeshow (1980), Goodness of fit tests for the multiple logistic regression model, Communications in
+Statistics A9. Pregibon (1980), Goodness of link tests for generalized linear models, Applied Statistics 29,
+doi:10.2307/2346405. Pregibon (1981), Logistic regression diagnostics, Annals of Statistics 9,
+doi:10.1214/aos/1176345513. DeLong, DeLong, Clarke-Pearson (1988), Comparing the areas under two or more
+correlated ROC curves, Biometrics 44, doi:10.2307/2531595.
+Cox (1958), Two further applications of a model for binary regression, Biometrika 45,
+doi:10.1093/biomet/45.3-4.562. Brier (1950), Verification of forecasts expressed in terms of probability,
+Monthly Weather Review 78.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
-# ---- goodness of fit -----------------------------------------------------------------------------------------------------
+# ---- goodness of fit ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +87,9 @@ def _groups(p: Array, groups: int) -> NDArray[np.intp]:
 def hosmer_lemeshow(y: Array, p: Array, groups: int = 10) -> HosmerLemeshow:
     """Compare observed with expected counts in groups of fitted probability: Σ (O − E)²/E over both outcomes, χ²(G − 2).
 
-    Groups lie between quantiles of p, closed on the right, as in R's ResourceSelection; where ties merge groups, G counts
-    those that are left.  The test depends on the number of groups and has little power against a wrong link.
+    Groups lie between quantiles of p, closed on the right, as in R's ResourceSelection; where ties merge
+    groups, G counts those that are left.  The test depends on the number of groups and has little power
+    against a wrong link.
 
     Parameters
     ----------
@@ -115,7 +118,9 @@ def hosmer_lemeshow(y: Array, p: Array, groups: int = 10) -> HosmerLemeshow:
     count = np.bincount(codes).astype(np.float64)
     G = len(count)
     if G < 3:
-        raise WithheldError("The fitted probabilities fall into fewer than three groups, and the test needs three.")
+        raise WithheldError(
+            "The fitted probabilities fall into fewer than three groups, and the test needs three."
+        )
     ones, expected = np.bincount(codes, y), np.bincount(codes, p)
     zeros = np.bincount(codes, 1 - y)
     missing = np.bincount(codes, 1 - p)
@@ -124,7 +129,9 @@ def hosmer_lemeshow(y: Array, p: Array, groups: int = 10) -> HosmerLemeshow:
     table = pd.DataFrame(
         {
             "rows": count,
-            "highest_p": np.maximum.reduceat(np.sort(p), np.concatenate([[0], np.cumsum(count)[:-1].astype(np.intp)])),
+            "highest_p": np.maximum.reduceat(
+                np.sort(p), np.concatenate([[0], np.cumsum(count)[:-1].astype(np.intp)])
+            ),
             "ones": ones,
             "expected_ones": expected,
             "zeros": zeros,
@@ -167,13 +174,17 @@ def link_test(kernel: Kernel, y: Array, eta: Array, weights: Array | None = None
     try:
         m = maximise(IndexModel(kernel, [Block(y, X, weights, None)]))
     except RankDeficient:
-        raise WithheldError("The fitted index takes fewer than three values, so its square cannot be told from it.") from None
+        raise WithheldError(
+            "The fitted index takes fewer than three values, so its square cannot be told from it."
+        ) from None
     if m.separation is not None or not m.converged:
-        raise WithheldError("The index and its square have no finite estimates (separation), so there is no link test.")
+        raise WithheldError(
+            "The index and its square have no finite estimates (separation), so there is no link test."
+        )
     return Estimates(("Intercept", "index", "index_squared"), m.params, m.root @ m.root.T)
 
 
-# ---- classification ------------------------------------------------------------------------------------------------------
+# ---- classification ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +206,9 @@ class Classification:
         return f"Predicted 1 if p > {self.threshold:g}\n{self.table.to_string()}\n{self.measures.to_string()}"
 
 
-def classification(y: Array, p: Array, threshold: float = 0.5, weights: Array | None = None) -> Classification:
+def classification(
+    y: Array, p: Array, threshold: float = 0.5, weights: Array | None = None
+) -> Classification:
     """Count right and wrong predictions at a threshold.
 
     Parameters
@@ -209,7 +222,8 @@ def classification(y: Array, p: Array, threshold: float = 0.5, weights: Array | 
     -------
     Classification
         Measures: accuracy, sensitivity P(ŷ=1|y=1), specificity P(ŷ=0|y=0), precision P(y=1|ŷ=1),
-        negative_predictive_value P(y=0|ŷ=0), balanced_accuracy, f1, and prevalence; NaN where a denominator is zero.
+        negative_predictive_value P(y=0|ŷ=0), balanced_accuracy, f1, and prevalence; NaN where a denominator
+        is zero.
 
     Raises
     ------
@@ -226,7 +240,11 @@ def classification(y: Array, p: Array, threshold: float = 0.5, weights: Array | 
     cell = (2 * y + (p > threshold)).astype(np.intp)
     counts = np.bincount(cell, weights, minlength=4).astype(np.float64)
     tn, fp, fn, tp = (float(c) for c in counts)
-    table = pd.DataFrame(counts.reshape(2, 2), index=pd.Index([0, 1], name="outcome"), columns=pd.Index([0, 1], name="predicted"))
+    table = pd.DataFrame(
+        counts.reshape(2, 2),
+        index=pd.Index([0, 1], name="outcome"),
+        columns=pd.Index([0, 1], name="predicted"),
+    )
 
     def share(a: float, b: float) -> float:
         return a / b if b else float("nan")
@@ -249,7 +267,8 @@ def classification(y: Array, p: Array, threshold: float = 0.5, weights: Array | 
 class RocCurve:
     """The ROC curve: ``table`` (threshold, false_positive_rate, true_positive_rate), the area ``auc`` and its standard error.
 
-    ``withheld`` says why there is no standard error, None where there is one (DeLong's; it takes the probabilities as given).
+    ``withheld`` says why there is no standard error, None where there is one (DeLong's; it takes the
+    probabilities as given).
 
     Examples
     --------
@@ -270,7 +289,9 @@ class RocCurve:
         if self.withheld is not None:
             raise WithheldError(self.withheld)
         if not (0 < self.auc < 1 and self.std_error > 0):
-            raise WithheldError(f"The area is {self.auc:g} with DeLong's variance zero, from which no interval follows.")
+            raise WithheldError(
+                f"The area is {self.auc:g} with DeLong's variance zero, from which no interval follows."
+            )
         half = special.ndtri(0.5 + check_level(level) / 2) * self.std_error / (self.auc * (1 - self.auc))
         low, high = special.expit(special.logit(self.auc) + np.array([-half, half]))
         return float(low), float(high)
@@ -317,7 +338,9 @@ def roc(y: Array, p: Array, weights: Array | None = None, withheld: str | None =
     auc = float(ones @ beaten / n1)
     error = float("nan")
     if withheld is None and min(n1, n0) > 1:
-        error = float(np.sqrt(ones @ (beaten - auc) ** 2 / (n1 - 1) / n1 + zeros @ (losing - auc) ** 2 / (n0 - 1) / n0))
+        error = float(
+            np.sqrt(ones @ (beaten - auc) ** 2 / (n1 - 1) / n1 + zeros @ (losing - auc) ** 2 / (n0 - 1) / n0)
+        )
     elif withheld is None:
         withheld = "DeLong's variance needs two rows of each outcome."
     table = pd.DataFrame(
@@ -330,16 +353,17 @@ def roc(y: Array, p: Array, weights: Array | None = None, withheld: str | None =
     return RocCurve(table, auc, error, withheld)
 
 
-# ---- calibration ---------------------------------------------------------------------------------------------------------
+# ---- calibration -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Agreement of probabilities with frequencies.
 
-    ``intercept`` is that of a logit with offset logit(p) (0: right on average), ``slope`` that of a logit on logit(p) (below
-    1: too extreme), each with its standard error, NaN where ``withheld`` says why or some p is 0 or 1; ``brier`` is the mean
-    of (y − p)².  ``table`` (G, 5) has mean probability, frequency and its 95 % Wilson limits by group.
+    ``intercept`` is that of a logit with offset logit(p) (0: right on average), ``slope`` that of a logit on
+    logit(p) (below 1: too extreme), each with its standard error, NaN where ``withheld`` says why or some p
+    is 0 or 1; ``brier`` is the mean of (y − p)².  ``table`` (G, 5) has mean probability, frequency and its 95
+    % Wilson limits by group.
 
     On the rows of its own fit a logit has intercept 0 and slope 1 by construction: use new data.
 
@@ -363,10 +387,14 @@ class Calibration:
         intercept, slope = self.intercept + 0.0, self.slope
         if abs(intercept) < 5e-5:
             intercept = 0.0
-        return f"Calibration: intercept {intercept:.4f} {a}, slope {slope:.4f} {b}, Brier score {self.brier:.4f}"
+        return (
+            f"Calibration: intercept {intercept:.4f} {a}, slope {slope:.4f} {b}, Brier score {self.brier:.4f}"
+        )
 
 
-def calibration(y: Array, p: Array, groups: int = 10, weights: Array | None = None, withheld: str | None = None) -> Calibration:
+def calibration(
+    y: Array, p: Array, groups: int = 10, weights: Array | None = None, withheld: str | None = None
+) -> Calibration:
     """Measure whether outcomes come as often as the probabilities say.
 
     Parameters
@@ -400,7 +428,13 @@ def calibration(y: Array, p: Array, groups: int = 10, weights: Array | None = No
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = np.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
     table = pd.DataFrame(
-        {"rows": count, "predicted": mean, "observed": share, "conf_low": centre - half, "conf_high": centre + half},
+        {
+            "rows": count,
+            "predicted": mean,
+            "observed": share,
+            "conf_low": centre - half,
+            "conf_high": centre + half,
+        },
         index=pd.RangeIndex(1, len(count) + 1, name="group"),
     )
     if withheld is not None:
@@ -428,15 +462,15 @@ def _last_of(y: Array, X: Array, weights: Array | None, offset: Array | None) ->
     return float(m.params[-1]), float(np.linalg.norm(m.root[-1]))
 
 
-# ---- influence -----------------------------------------------------------------------------------------------------------
+# ---- influence ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Influence:
     """What leaving out one observation would do, by one Newton step: δ_i = H⁻¹s_i/(1 − h_i), h_i the leverage.
 
-    ``leverage`` (n,); ``cooks_distance`` (n,) = δ_i'Hδ_i/k; ``dfbetas`` (n, k) = δ_i over the (nonrobust) standard errors:
-    estimate with all rows less estimate without row i.
+    ``leverage`` (n,); ``cooks_distance`` (n,) = δ_i'Hδ_i/k; ``dfbetas`` (n, k) = δ_i over the (nonrobust)
+    standard errors: estimate with all rows less estimate without row i.
 
     Examples
     --------
@@ -457,12 +491,17 @@ class Influence:
     def __repr__(self) -> str:
         far = int(np.argmax(self.cooks_distance))
         largest = f"{self.cooks_distance[far]:.4f} (row {self.index[far]})"
-        return f"Influence of {len(self.leverage)} rows: largest Cook's distance {largest}, leverage {self.leverage.max():.4f}"
+        return (
+            f"Influence of {len(self.leverage)} rows: largest Cook's distance {largest}, leverage "
+            f"{self.leverage.max():.4f}"
+        )
 
     def table(self) -> pd.DataFrame:
         """One row an observation: leverage, cooks_distance, dfbetas[term] for every term."""
         columns = {f"dfbetas[{n}]": d for n, d in zip(self.names, self.dfbetas.T, strict=True)}
-        return pd.DataFrame({"leverage": self.leverage, "cooks_distance": self.cooks_distance, **columns}, index=self.index)
+        return pd.DataFrame(
+            {"leverage": self.leverage, "cooks_distance": self.cooks_distance, **columns}, index=self.index
+        )
 
 
 def influence(equation: MEstimate, index: Sequence[Any] | pd.Index) -> Influence:
@@ -494,7 +533,10 @@ def influence(equation: MEstimate, index: Sequence[Any] | pd.Index) -> Influence
     for part in equation.source():
         h = np.square(part.roots @ equation.inner).sum(axis=1)
         if h.max(initial=0.0) > 1 - 1e-10:
-            raise WithheldError("A row has leverage one: without it the coefficients are not identified, so it has no influence.")
+            raise WithheldError(
+                "A row has leverage one: without it the coefficients are not identified, so it has no "
+                "influence."
+            )
         leverage.append(h)
         steps.append((part.scores @ equation.inner) / (1 - h)[:, None])
     U = np.concatenate(steps)  # steps in coordinates whose information is the identity

@@ -28,8 +28,8 @@ def average_probability(
 ) -> AverageProbability:
     """Average P = Σ w·p(η)/Σ w with standard error √(g'Vg), g = Σ w·p'(η)·x/Σ w, and limits Λ(logit P ± c·se/(P(1 − P))).
 
-    Rows with an infinite index (separation) count with their limit, 0 or 1; error and limits are those of the average over the
-    other rows, and are missing if there are none.
+    Rows with an infinite index (separation) count with their limit, 0 or 1; error and limits are those of the
+    average over the other rows, and are missing if there are none.
 
     Parameters
     ----------

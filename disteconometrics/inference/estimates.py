@@ -20,7 +20,9 @@ from disteconometrics.inference.expressions import evaluate, independent, linear
 __all__ = ["Estimated", "Estimates", "TestResult", "check_level"]
 
 Array = NDArray[np.float64]
-Profile: TypeAlias = Callable[[float], tuple[Array, Array | None]]  # of a level: limits (k, 2), and signed roots (k,) or None
+Profile: TypeAlias = Callable[
+    [float], tuple[Array, Array | None]
+]  # of a level: limits (k, 2), and signed roots (k,) or None
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
@@ -43,8 +45,8 @@ def check_level(level: Any, alpha: Any = None) -> float:
 class TestResult:
     """A hypothesis test that prints itself.
 
-    ``statistic`` follows ``law`` ("chi2", "F", "z" or "t") with ``df`` degrees of freedom (numerator first) under the
-    hypothesis; ``p_value`` is in [0, 1].
+    ``statistic`` follows ``law`` ("chi2", "F", "z" or "t") with ``df`` degrees of freedom (numerator first)
+    under the hypothesis; ``p_value`` is in [0, 1].
 
     Examples
     --------
@@ -65,7 +67,10 @@ class TestResult:
     def __str__(self) -> str:
         df = ", ".join(f"{d:g}" for d in self.df)
         law = f"{self.law}({df})" if df else self.law
-        return f"{self.kind} test of {'; '.join(self.hypothesis)}\n  {law} = {self.statistic:.4f}, p = {_p(self.p_value)}"
+        return (
+            f"{self.kind} test of {'; '.join(self.hypothesis)}\n  {law} = {self.statistic:.4f}, p = "
+            f"{_p(self.p_value)}"
+        )
 
     __repr__ = __str__
 
@@ -85,7 +90,8 @@ def _numbers(given: Any, hypotheses: Any) -> Array:
     if values.dtype.kind not in "buif" or not np.all(np.isfinite(values)):
         shown = repr(hypotheses)
         raise OptionError(
-            f"{shown if len(shown) <= 60 else shown[:57] + '...'} is no hypothesis; give text such as 'a = b, c = 0', a list of "
+            f"{shown if len(shown) <= 60 else shown[:57] + '...'} is no hypothesis; give text such as 'a "
+            f"= b, c = 0', a list of "
             "such texts, a matrix R of finite numbers with a column per coefficient, or a pair (R, r)."
         )
     return values.astype(np.float64)
@@ -93,7 +99,14 @@ def _numbers(given: Any, hypotheses: Any) -> Array:
 
 def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -> TestResult:
     """A test whose statistic is χ² with ``df`` degrees of freedom."""
-    return TestResult(kind, tuple(hypothesis), float(statistic), (df,), float(special.chdtrc(df, max(statistic, 0.0))), "chi2")
+    return TestResult(
+        kind,
+        tuple(hypothesis),
+        float(statistic),
+        (df,),
+        float(special.chdtrc(df, max(statistic, 0.0))),
+        "chi2",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +120,8 @@ class Estimates:
     covariance : (k, k) float64 array; NaN rows where an estimate has no standard error.
     df : float, degrees of freedom for p-values and intervals.
     profile : function of a level, or None
-        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood), and signed roots (k,)
-        of likelihood ratios in place of estimate over standard error, or None.
+        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood), and
+        signed roots (k,) of likelihood ratios in place of estimate over standard error, or None.
     level : float, the level that the table is printed at.
 
     Examples
@@ -148,7 +161,11 @@ class Estimates:
         return self._two_sided(self.statistic)
 
     def _two_sided(self, statistic: Any) -> Array:
-        tail = special.ndtr(-np.abs(statistic)) if np.isinf(self.df) else special.stdtr(self.df, -np.abs(statistic))
+        tail = (
+            special.ndtr(-np.abs(statistic))
+            if np.isinf(self.df)
+            else special.stdtr(self.df, -np.abs(statistic))
+        )
         return np.asarray(2 * tail)
 
     def critical(self, level: float = 0.95) -> float:
@@ -188,11 +205,17 @@ class Estimates:
         """Wald test of linear hypotheses: texts (see `linear_restrictions`), a matrix R (q, k), or a pair (R, r)."""
         R, r, texts = self._restrictions(hypotheses)
         used = np.any(R != 0, axis=0)
-        R, names, error = R[:, used], [n for n, u in zip(self.names, used, strict=True) if u], self.std_error[used]
+        R, names, error = (
+            R[:, used],
+            [n for n, u in zip(self.names, used, strict=True) if u],
+            self.std_error[used],
+        )
         if not np.all(np.isfinite(error)):
             bad = [n for n, e in zip(names, error, strict=True) if not np.isfinite(e)]
             raise WithheldError(f"No Wald test: {', '.join(bad)} has no standard error (separation).")
-        unit = np.where(error == 0, 1.0, error)  # one standard error of every estimate, and rows of one size: no overflow
+        unit = np.where(
+            error == 0, 1.0, error
+        )  # one standard error of every estimate, and rows of one size: no overflow
         with np.errstate(over="ignore", under="ignore"):
             rows = R / np.abs(R).max(axis=1, keepdims=True) * unit
             size = np.abs(rows).max(axis=1)
@@ -204,12 +227,17 @@ class Estimates:
         scale = np.sqrt(np.maximum(np.diagonal(V), 0.0))
         if np.any(scale == 0):
             zero = [n for n, e in zip(names, error, strict=True) if e == 0]
-            why = f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column" if zero else ""
+            why = (
+                f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column"
+                if zero
+                else ""
+            )
             raise WithheldError(f"No Wald test: a hypothesis has variance zero{why}.")
         C = V / np.outer(scale, scale)
         if np.linalg.cond(C) > 1e13:
             raise WithheldError(
-                f"No Wald test: the covariance of the {q} hypotheses is singular (more hypotheses than clusters or rows allow)."
+                f"No Wald test: the covariance of the {q} hypotheses is singular (more hypotheses than "
+                f"clusters or rows allow)."
             )
         statistic = float(d / scale @ np.linalg.solve(C, d / scale))
         if np.isinf(self.df):
@@ -218,27 +246,34 @@ class Estimates:
         return TestResult("Wald", tuple(texts), statistic / q, (q, self.df), p, "F")
 
     def _restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
-        if isinstance(hypotheses, str) or (isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)):
+        if isinstance(hypotheses, str) or (
+            isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)
+        ):
             return linear_restrictions(hypotheses, self.names)
         pair = isinstance(hypotheses, tuple) and len(hypotheses) == 2
         R = np.atleast_2d(_numbers(hypotheses[0] if pair else hypotheses, hypotheses))
         r = np.atleast_1d(_numbers(hypotheses[1], hypotheses)) if pair else np.zeros(len(R))
         if R.shape[1:] != (len(self.names),) or r.shape != (len(R),):
-            raise OptionError(f"A hypothesis matrix needs {len(self.names)} columns; got {R.shape} with values {r.shape}.")
+            raise OptionError(
+                f"A hypothesis matrix needs {len(self.names)} columns; got {R.shape} with values {r.shape}."
+            )
         if not independent(R):
             raise OptionError(
-                f"The {len(R)} hypotheses in the rows of the matrix repeat or contradict one another, or name no coefficient."
+                f"The {len(R)} hypotheses in the rows of the matrix repeat or contradict one another, or "
+                f"name no coefficient."
             )
         return R, r, [f"R[{i}]·params = {v:g}" for i, v in enumerate(r)]
 
-    def function(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
+    def function(
+        self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95
+    ) -> Estimates:
         """Functions of the estimates with delta-method standard errors, and Fieller's limits for ratios on request.
 
         Parameters
         ----------
         expressions : one or several texts in the names (+ - * / **, exp, log, sqrt).
-        method : {"delta", "fieller"}; "fieller" needs quotients of linear expressions, and gives the whole line wherever
-            the denominator may be zero at this level (the exact set is then unbounded).
+        method : {"delta", "fieller"}; "fieller" needs quotients of linear expressions, and gives the whole
+            line wherever the denominator may be zero at this level (the exact set is then unbounded).
         level : float, confidence level of the printed table.
 
         Returns
@@ -258,14 +293,25 @@ class Estimates:
             raise OptionError(f"method={method!r} is not known; use 'delta' or 'fieller'.")
         texts: list[Any] = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
         if not texts:
-            raise OptionError("No expression given: write one, or a list of them, in coefficient names, such as 'educ / age'.")
+            raise OptionError(
+                "No expression given: write one, or a list of them, in coefficient names, such as 'educ "
+                "/ age'."
+            )
         check_level(level)
         duals = [evaluate(t, self.names, self.values) for t in texts]
         G = np.array([d.gradient for d in duals])
-        # at an infinite estimate a gradient may vanish, as that of a / b; at a finite point it says what is involved
+        # at an infinite estimate a gradient may vanish, as that of a / b; at a finite point it says what is
+        # involved
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
-        result = Estimates(tuple(texts), np.array([d.value for d in duals]), self._propagated(G, involved), self.df, None, level)
+        result = Estimates(
+            tuple(texts),
+            np.array([d.value for d in duals]),
+            self._propagated(G, involved),
+            self.df,
+            None,
+            level,
+        )
         if method == "delta":
             return result
         profile = partial(_fieller_limits, self, tuple(texts))
@@ -295,7 +341,10 @@ class Estimates:
         a, b = parts
         far = [p.value for p in ratio_parts(text, self.names, 2 * self.values) or ()]
         if any(abs(2 * p.value - f) > 1e-9 * (1 + abs(f)) for p, f in zip(parts, far, strict=True)):
-            raise OptionError(f"{text!r}: Fieller's limits need linear expressions without constants above and below the line.")
+            raise OptionError(
+                f"{text!r}: Fieller's limits need linear expressions without constants above and below "
+                f"the line."
+            )
         V = self.covariance
         c2 = self.critical(level) ** 2
         quadratic = b.value**2 - c2 * (b.gradient @ V @ b.gradient)
@@ -358,7 +407,9 @@ class Estimated(ABC):
         return str(shown.as_html() if hasattr(shown, "as_html") else shown.to_html())
 
     def _series(self, values: Array) -> pd.Series:
-        return pd.Series(values.copy(), index=pd.Index(self.estimates.names))  # pandas 2 would hand out our own array
+        return pd.Series(
+            values.copy(), index=pd.Index(self.estimates.names)
+        )  # pandas 2 would hand out our own array
 
     @property
     def params(self) -> pd.Series:
@@ -399,7 +450,8 @@ class Estimated(ABC):
 
         Parameters
         ----------
-        hypotheses : ``"a = b"``, ``"a, b"`` (both zero), a list of such texts, a matrix R (q, k) or a pair (R, r).
+        hypotheses : ``"a = b"``, ``"a, b"`` (both zero), a list of such texts, a matrix R (q, k) or a pair
+            (R, r).
 
         Returns
         -------
@@ -419,6 +471,8 @@ class Estimated(ABC):
         """
         return self.estimates.wald(hypotheses)
 
-    def nlcom(self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95) -> Estimates:
+    def nlcom(
+        self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95
+    ) -> Estimates:
         """Functions of the estimates with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
         return self.estimates.function(expressions, method=method, level=level)

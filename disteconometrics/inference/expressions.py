@@ -1,8 +1,8 @@
 """Read what users write about coefficients: linear hypotheses such as ``"a = b"`` and smooth functions such as ``"a / b"``.
 
-Coefficient names hold brackets, colons and spaces, so they are found first (longest first, as written before spaces are ignored,
-interactions in any order, any name in backticks, plain numbers only there) and replaced by plain symbols; what is left is
-arithmetic, read from its syntax tree and never evaluated as code.
+Coefficient names hold brackets, colons and spaces, so they are found first (longest first, as written before
+spaces are ignored, interactions in any order, any name in backticks, plain numbers only there) and replaced
+by plain symbols; what is left is arithmetic, read from its syntax tree and never evaluated as code.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ def _only(spelled: str, index: _Names, text: str, names: Sequence[str]) -> int:
         raise _unreadable(text, names, spelled)
     if len(meant) > 1:
         which = " or ".join(repr(names[i]) for i in meant)
-        raise OptionError(f"{spelled!r} in {text.strip()!r} may mean {which}; write the name with its blanks, or in backticks.")
+        raise OptionError(
+            f"{spelled!r} in {text.strip()!r} may mean {which}; write the name with its blanks, or in "
+            f"backticks."
+        )
     return meant[0]
 
 
@@ -124,7 +127,9 @@ def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
         return Dual(x / y, a.gradient / y - b.gradient * (x / y / y))
     if isinstance(op, ast.Pow):
         if not np.any(b.gradient):
-            return Dual(x**y, a.gradient * (y * x ** (y - 1)) if y and np.any(a.gradient) else 0.0 * a.gradient)
+            return Dual(
+                x**y, a.gradient * (y * x ** (y - 1)) if y and np.any(a.gradient) else 0.0 * a.gradient
+            )
         value = x**y
         return Dual(value, value * (b.gradient * np.log(x) + a.gradient * (y / x)))
     raise OptionError(f"The operator {type(op).__name__} is not known; use + - * / **.")
@@ -132,7 +137,11 @@ def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
 
 def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
     zero = np.zeros(len(params))
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, (int, float))
+        and not isinstance(node.value, bool)
+    ):
         return Dual(np.float64(node.value), zero)
     if isinstance(node, ast.Name) and node.id in symbols:
         i = symbols[node.id]
@@ -142,7 +151,12 @@ def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
         return Dual(-a.value, -a.gradient) if isinstance(node.op, ast.USub) else a
     if isinstance(node, ast.BinOp):
         return _binary(node.op, _walk(node.left, symbols, params), _walk(node.right, symbols, params))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS and len(node.args) == 1:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in _FUNCTIONS
+        and len(node.args) == 1
+    ):
         f, derivative = _FUNCTIONS[node.func.id]
         a = _walk(node.args[0], symbols, params)
         return Dual(f(a.value), a.gradient * derivative(a.value) if np.any(a.gradient) else a.gradient)
@@ -155,7 +169,9 @@ class _Unknown(Exception):
 
 def _check_text(text: object) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise OptionError(f"{text!r}: write an expression in coefficient names as text, such as 'educ / age'.")
+        raise OptionError(
+            f"{text!r}: write an expression in coefficient names as text, such as 'educ / age'."
+        )
     return text
 
 
@@ -166,7 +182,14 @@ def _tree(replaced: str, text: str, names: Sequence[str]) -> ast.expr:
         raise _unreadable(text, names) from None
 
 
-def _dual(node: ast.expr, symbols: dict[str, int], params: Array, text: str, names: Sequence[str], strict: bool = True) -> Dual:
+def _dual(
+    node: ast.expr,
+    symbols: dict[str, int],
+    params: Array,
+    text: str,
+    names: Sequence[str],
+    strict: bool = True,
+) -> Dual:
     """Value and gradient in float64; if ``strict``, what is not a number is an error unless an estimate is infinite."""
     strict = strict and bool(np.all(np.isfinite(params[list(symbols.values())])))
     invalid: Literal["raise", "ignore"] = "raise" if strict else "ignore"
@@ -205,7 +228,8 @@ def evaluate(text: str, names: Sequence[str], params: Array, *, strict: bool = T
     text : str.
     names : k coefficient names.
     params : (k,) float64 array.
-    strict : bool, whether a value or gradient that cannot be computed from finite coefficients is an error, not NaN.
+    strict : bool, whether a value or gradient that cannot be computed from finite coefficients is an error,
+        not NaN.
 
     Returns
     -------
@@ -214,7 +238,8 @@ def evaluate(text: str, names: Sequence[str], params: Array, *, strict: bool = T
     Raises
     ------
     OptionError
-        If a piece is neither a coefficient nor arithmetic (names close to it are offered), or cannot be computed.
+        If a piece is neither a coefficient nor arithmetic (names close to it are offered), or cannot be
+        computed.
 
     Examples
     --------
@@ -255,7 +280,9 @@ def independent(R: Array) -> bool:
     return bool(np.linalg.matrix_rank(R / np.where(scale == 0, 1.0, scale)) == len(R))
 
 
-def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -> tuple[Array, Array, list[str]]:
+def linear_restrictions(
+    hypotheses: str | Sequence[str], names: Sequence[str]
+) -> tuple[Array, Array, list[str]]:
     """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list; a bare name means ``= 0``.
 
     A name may stand in backticks, and must where it is a plain number.
@@ -274,17 +301,23 @@ def linear_restrictions(hypotheses: str | Sequence[str], names: Sequence[str]) -
     items = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
     rows, values, texts = [], [], []
     for item in items:
-        replaced, symbols = _symbols(_check_text(item), names)  # before cutting, since names hold commas and equals signs
+        replaced, symbols = _symbols(
+            _check_text(item), names
+        )  # before cutting, since names hold commas and equals signs
         for part in filter(str.strip, replaced.split(",")):
             text = _named("".join(part.split()), names)
             for left, right in pairwise(part.split("=") if "=" in part else [part, "0"]):
                 row, value = _linear(f"({left}) - ({right})", symbols, text, names)
                 rows.append(row)
                 values.append(value)
-                texts.append(f"{_named(''.join(left.split()), names)} = {_named(''.join(right.split()), names)}")
+                texts.append(
+                    f"{_named(''.join(left.split()), names)} = {_named(''.join(right.split()), names)}"
+                )
     R = np.array(rows)
     if not independent(R):
-        raise OptionError(f"The hypotheses {', '.join(texts)} repeat or contradict one another, or name no coefficient.")
+        raise OptionError(
+            f"The hypotheses {', '.join(texts)} repeat or contradict one another, or name no coefficient."
+        )
     return R, np.array(values), texts
 
 

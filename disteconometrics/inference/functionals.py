@@ -1,7 +1,8 @@
 """Functionals of a sample's law with standard errors from influence functions.
 
-With influence function ψ of a functional, the error is √(Σ wᵢ² ψ(yᵢ)²)/Σ wᵢ for sampling weights w, √(Σ wᵢ ψ(yᵢ)²)/Σ wᵢ for
-counts.  Quantiles need the density: it is a difference quotient of quantiles with the bandwidth of Hall and Sheather.
+With influence function ψ of a functional, the error is √(Σ wᵢ² ψ(yᵢ)²)/Σ wᵢ for sampling weights w, √(Σ wᵢ
+ψ(yᵢ)²)/Σ wᵢ for counts.  Quantiles need the density: it is a difference quotient of quantiles with the
+bandwidth of Hall and Sheather.
 
 References
 ----------
@@ -113,12 +114,18 @@ def _influence(law: Empirical, y: Array, name: str, n: float) -> Array:
     if head in _RATIOS:
         top, bottom = _RATIOS[head]
         ratio = evaluate(law, head)
-        parts = _quantile(law, y, top, n) / law.quantile(top) - _quantile(law, y, bottom, n) / law.quantile(bottom)
+        parts = _quantile(law, y, top, n) / law.quantile(top) - _quantile(law, y, bottom, n) / law.quantile(
+            bottom
+        )
         return np.asarray(ratio * parts)
-    raise OptionError(f"{name!r} has no standard error in a sample's law; use de.bootstrap of an estimator of it.")
+    raise OptionError(
+        f"{name!r} has no standard error in a sample's law; use de.bootstrap of an estimator of it."
+    )
 
 
-def sample_functionals(values: Any, names: Sequence[str], *, weights: Any = None, weight_type: str | None = None) -> Estimates:
+def sample_functionals(
+    values: Any, names: Sequence[str], *, weights: Any = None, weight_type: str | None = None
+) -> Estimates:
     """Functionals of the law that a sample is, with standard errors: mean, spread, quantiles, inequality.
 
     Parameters
@@ -130,8 +137,8 @@ def sample_functionals(values: Any, names: Sequence[str], *, weights: Any = None
 
     Returns
     -------
-    Estimates, with the covariance of all functionals.  Errors of quantiles and their ratios rest on a density that is
-    estimated from neighbouring quantiles; with many ties they are rough.
+    Estimates, with the covariance of all functionals.  Errors of quantiles and their ratios rest on a density
+    that is estimated from neighbouring quantiles; with many ties they are rough.
 
     Raises
     ------
@@ -140,8 +147,8 @@ def sample_functionals(values: Any, names: Sequence[str], *, weights: Any = None
 
     References
     ----------
-    Cowell, Flachaire (2015), Statistical methods for distributional analysis, Handbook of Income Distribution 2A,
-    doi:10.1016/B978-0-444-59428-0.00007-2.
+    Cowell, Flachaire (2015), Statistical methods for distributional analysis, Handbook of Income Distribution
+    2A, doi:10.1016/B978-0-444-59428-0.00007-2.
 
     Examples
     --------
@@ -155,7 +162,9 @@ def sample_functionals(values: Any, names: Sequence[str], *, weights: Any = None
     if isinstance(names, str):
         raise OptionError(f"names is a list, as in sample_functionals(values, [{names!r}]).")
     if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
-        raise OptionError("Give weights with weight_type 'frequency' (counts of identical rows) or 'sampling', or neither.")
+        raise OptionError(
+            "Give weights with weight_type 'frequency' (counts of identical rows) or 'sampling', or neither."
+        )
     y = floats(values, "Values")
     w = np.ones(y.shape) if weights is None else floats(weights, "Weights")
     if y.ndim != 1 or w.shape != y.shape:

@@ -11,12 +11,13 @@ dyex       v·p'(η)·dη               none
 eyex       v·(log p)'(η)·dη         none
 =========  =======================  ==================================================
 
-A margin is θ = Σ w·m(x; β)/Σ w with gradient G = ∂θ/∂β and variance G·V·G' for the rows as they are (``sample``).  For the
-population that the rows were drawn from, Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added (frequency weights count as rows): the first
-two terms of the variance of a two-step estimator, whose cross term vanishes when the model for the mean is right.
+A margin is θ = Σ w·m(x; β)/Σ w with gradient G = ∂θ/∂β and variance G·V·G' for the rows as they are
+(``sample``).  For the population that the rows were drawn from, Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added
+(frequency weights count as rows): the first two terms of the variance of a two-step estimator, whose cross
+term vanishes when the model for the mean is right.
 
-References: Bartus (2005), Estimation of marginal effects using margeff, Stata Journal 5; Dowd, Greene and Norton (2014),
-Computation of standard errors, Health Services Research 49, doi:10.1111/1475-6773.12122.
+References: Bartus (2005), Estimation of marginal effects using margeff, Stata Journal 5; Dowd, Greene and
+Norton (2014), Computation of standard errors, Health Services Research 49, doi:10.1111/1475-6773.12122.
 """
 
 from __future__ import annotations
@@ -101,11 +102,14 @@ def _finite(eta: Array, kind: str) -> Array:
     """Rows with a finite index; the others are at probability zero or one, where nothing moves any more."""
     if np.isnan(eta).any():
         raise WithheldError(
-            f"No average effect: after separation the probability of {int(np.isnan(eta).sum())} rows is not identified."
+            f"No average effect: after separation the probability of {int(np.isnan(eta).sum())} rows is "
+            f"not identified."
         )
     inside = np.isfinite(eta)
     if kind != "dydx" and not inside.all():
-        raise WithheldError(f"kind={kind!r} needs probabilities above zero; this fit is separated, so use kind='dydx'.")
+        raise WithheldError(
+            f"kind={kind!r} needs probabilities above zero; this fit is separated, so use kind='dydx'."
+        )
     return np.asarray(inside, dtype=np.float64)
 
 
@@ -129,8 +133,17 @@ class _Coded(NamedTuple):
 class _Part:
     """A part of the rows; the scenario asked for last stays coded, and so does the base of a contrast."""
 
-    def __init__(self, kernel: Kernel, kind: str, rows: Scenario, cut: slice, weights: Array, index: Index) -> None:
-        self._kernel, self._kind, self._rows, self._cut, self._index, self.weights = kernel, kind, rows, cut, index, weights
+    def __init__(
+        self, kernel: Kernel, kind: str, rows: Scenario, cut: slice, weights: Array, index: Index
+    ) -> None:
+        self._kernel, self._kind, self._rows, self._cut, self._index, self.weights = (
+            kernel,
+            kind,
+            rows,
+            cut,
+            index,
+            weights,
+        )
         self._coded: dict[Any, _Coded] = {}
         self._rest: dict[Any, tuple[NDArray[np.intp], Array, Array]] = {}
         self._base: dict[Any, tuple[Array, Array]] = {}
@@ -179,7 +192,14 @@ class _Part:
 
 
 def average_margins(
-    kernel: Kernel, rows: Scenario, index: Index, beta: Array, questions: Sequence[Question], kind: str, *, spread: bool
+    kernel: Kernel,
+    rows: Scenario,
+    index: Index,
+    beta: Array,
+    questions: Sequence[Question],
+    kind: str,
+    *,
+    spread: bool,
 ) -> Averages:
     """Average effects over rows with their gradients, in one pass.
 
@@ -248,7 +268,8 @@ def margins_at_means(
 
     Parameters
     ----------
-    kernel, rows, index, beta, questions, kind : as in `average_margins`; ``fixed`` holds the means of the numbers.
+    kernel, rows, index, beta, questions, kind : as in `average_margins`; ``fixed`` holds the means of the
+        numbers.
 
     Returns
     -------
@@ -275,7 +296,9 @@ def margins_at_means(
         if q.pair is None:
             x, D, offset = _mean_row(rows, q.fixed, q.variable, len(beta))
             eta = index(x[None], offset)
-            row = _slopes(_terms(kernel, kind, eta), kind, np.array([D @ beta]), np.array([float(q.fixed[q.variable])]))
+            row = _slopes(
+                _terms(kernel, kind, eta), kind, np.array([D @ beta]), np.array([float(q.fixed[q.variable])])
+            )
             values[j], gradients[j] = row.effect[0], row.of_x[0] * x + row.of_d[0] * D
             continue
         for value, sign in zip(q.pair, (-1.0, 1.0), strict=True):
@@ -287,7 +310,9 @@ def margins_at_means(
     return Averages(values, gradients, np.zeros((len(questions),) * 2))
 
 
-def _mean_row(rows: Scenario, fixed: Mapping[str, Any], variable: str | None, k: int) -> tuple[Array, Array, Array | None]:
+def _mean_row(
+    rows: Scenario, fixed: Mapping[str, Any], variable: str | None, k: int
+) -> tuple[Array, Array, Array | None]:
     """The weighted average of the design's rows under a scenario, of their derivatives, and of the offset."""
     x, D, offset, total = np.zeros(k), np.zeros(k), 0.0, 0.0
     for cut, w in _cuts(rows, k):

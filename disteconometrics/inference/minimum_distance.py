@@ -1,17 +1,18 @@
 """Minimum-Wasserstein estimation: least squares between the quantiles of data and of simulated data.
 
-On the line W2² is the mean squared difference of order statistics, so its minimum over the parameters of a simulator is a
-nonlinear least-squares problem; with covariates the same holds for projections of (y, x) on fixed directions.  Random numbers
-are common to all parameters, one number a row on a grid of quantiles, so that the problem is smooth.
+On the line W2² is the mean squared difference of order statistics, so its minimum over the parameters of a
+simulator is a nonlinear least-squares problem; with covariates the same holds for projections of (y, x) on
+fixed directions.  Random numbers are common to all parameters, one number a row on a grid of quantiles, so
+that the problem is smooth.
 
 References
 ----------
-Bernton, Jacob, Gerber, Robert (2019), On parameter estimation with the Wasserstein distance, Information and Inference 8,
-doi:10.1093/imaiai/iaz003.
-Bassetti, Bodini, Regazzini (2006), On minimum Kantorovich distance estimators, Statistics and Probability Letters 76,
-doi:10.1016/j.spl.2006.02.001.
-LaRiccia, Wehrly (1985), Asymptotic properties of a family of minimum quantile distance estimators, Journal of the American
-Statistical Association 80, doi:10.1080/01621459.1985.10478178.
+Bernton, Jacob, Gerber, Robert (2019), On parameter estimation with the Wasserstein distance, Information and
+Inference 8, doi:10.1093/imaiai/iaz003.
+Bassetti, Bodini, Regazzini (2006), On minimum Kantorovich distance estimators, Statistics and Probability
+Letters 76, doi:10.1016/j.spl.2006.02.001.
+LaRiccia, Wehrly (1985), Asymptotic properties of a family of minimum quantile distance estimators, Journal of
+the American Statistical Association 80, doi:10.1080/01621459.1985.10478178.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Array = NDArray[np.float64]
 
 STEP = 1e-5  # of numerical derivatives, relative
 FAR = 1e8  # stands for outcomes that are not finite, in units of the data's spread
-NOISY = 1.0  # chance over information, in the direction where it is largest, beyond which errors would be chance themselves
+# chance over information, in the direction where it is largest, beyond which errors would be chance
+# themselves
+NOISY = 1.0
 SINGULAR = 1e-10  # smallest over largest eigenvalue of the scaled information
 
 
@@ -69,8 +72,8 @@ class Bounds(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Match:
     """The problem: outcomes (n,), covariates (n, K) or None, ``simulate`` from parameters to outcomes (S·n,), S copies of the
-    rows one below the other, share of ``trim`` left out at both ends, directions (L, 1 + K), whether the random numbers are a
-    grid of quantiles (and cost no variance)."""
+    rows one below the other, share of ``trim`` left out at both ends, directions (L, 1 + K), whether the
+    random numbers are a grid of quantiles (and cost no variance)."""
 
     y: Array
     X: Array | None
@@ -121,7 +124,8 @@ class Match:
 class Matched(NamedTuple):
     """Estimates (k,), covariance (k, k), W2² of the kept part in squared units of the outcome.
 
-    Besides: whether the search converged, the cost that each start found, whether the information is singular.
+    Besides: whether the search converged, the cost that each start found, whether the information is
+    singular.
     """
 
     theta: Array
@@ -169,7 +173,9 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
     costs = []
     for i in range(starts):
         free = first if i == 0 else first + rng.normal(size=len(first)) * 0.3 * np.maximum(np.abs(first), 1.0)
-        found = optimize.least_squares(residuals, free, method="lm", xtol=1e-8, ftol=1e-10, gtol=1e-12, max_nfev=400 * len(free))
+        found = optimize.least_squares(
+            residuals, free, method="lm", xtol=1e-8, ftol=1e-10, gtol=1e-12, max_nfev=400 * len(free)
+        )
         costs.append(float(2 * found.cost) * m.spread**2)
         agree = best is not None and abs(found.cost - best.cost) <= 1e-6 * best.cost
         if best is None or found.cost < best.cost * (1 - 1e-9):
@@ -184,9 +190,10 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
 def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) -> tuple[Array, bool]:
     """Sandwich covariance: influences are integrals of the derivatives over the quantile function.
 
-    Where the random numbers are no grid there is chance in the derivatives, which would make their squares too large: the
-    information is the product of those of either half of the copies.  The simulated rows have influences as the data have; with
-    covariates those of a row and of its copies share the row, so that their difference counts.
+    Where the random numbers are no grid there is chance in the derivatives, which would make their squares
+    too large: the information is the product of those of either half of the copies.  The simulated rows have
+    influences as the data have; with covariates those of a row and of its copies share the row, so that their
+    difference counts.
     """
     n, k = len(m.y), len(theta)
     if not m.exact and m.copies < 2:
@@ -206,14 +213,22 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
     if values[0] < SINGULAR * values[-1]:
         return np.full((k, k), np.nan), True
     chance, J = (J - other) / 2, (J + other) / 2
-    if np.linalg.eigvals(np.linalg.solve(H, np.tensordot(chance, chance, axes=((0, 1), (0, 1))) / n)).real.max() > NOISY:
+    if (
+        np.linalg.eigvals(
+            np.linalg.solve(H, np.tensordot(chance, chance, axes=((0, 1), (0, 1))) / n)
+        ).real.max()
+        > NOISY
+    ):
         return np.full((k, k), np.nan), True
     influence = np.zeros((*target.shape, k))  # at the order statistics of the data
     np.cumsum((J[:, 1:] + J[:, :-1]) / 2 * np.diff(target)[:, :, None], axis=1, out=influence[:, 1:])
 
     def of_rows(values: Array) -> Array:
         """Influences (n, k) from projections (L, n) of the rows, summed over these, or (L, S·n) of copies, averaged over them."""
-        parts = [[np.interp(v, knots, f) for f in curve.T] for v, knots, curve in zip(values, target, influence, strict=True)]
+        parts = [
+            [np.interp(v, knots, f) for f in curve.T]
+            for v, knots, curve in zip(values, target, influence, strict=True)
+        ]
         return np.asarray(np.sum(parts, axis=0).reshape(k, -1, n).mean(axis=1).T)
 
     psi = of_rows(m.projected(m.y))

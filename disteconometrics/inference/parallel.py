@@ -25,7 +25,8 @@ def _controller() -> Any:
 def one_thread() -> Iterator[None]:
     """Hold BLAS, OpenMP and torch to one thread, so that numbers do not depend on the machine and workers do not compete.
 
-    A library that is loaded meanwhile finds one thread in its environment; what was set before comes back at the end.
+    A library that is loaded meanwhile finds one thread in its environment; what was set before comes back at
+    the end.
 
     Examples
     --------
@@ -58,7 +59,11 @@ def one_thread() -> Iterator[None]:
 
 
 def results(
-    function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], n_jobs: int | None, *, ordered: bool = True
+    function: Callable[..., Any],
+    arguments: Iterable[tuple[Any, ...]],
+    n_jobs: int | None,
+    *,
+    ordered: bool = True,
 ) -> Iterator[Any]:
     """Yield the results of calls, computed here or by joblib's workers; ``arguments`` are taken when a worker is free.
 

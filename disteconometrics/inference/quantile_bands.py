@@ -1,20 +1,22 @@
 """Limits and uniform bands of quantiles and their differences, by inverting those of distribution functions: atoms do no harm.
 
-A score interval for F at the unknown quantile of level τ asks |Fₙ − τ| ≤ c·√(τ(1 − τ)/n), so the limits of the quantile are
-sample quantiles at shifted levels.  With c the quantile of the largest standardised deviation over a range of levels, simulated
-for the size at hand, they hold for all those levels at once; where values tie they hold with more.  With masses or clusters the
-error of Fₙ is that of a weighted or clustered share (Woodruff 1952), and the largest deviation is that of a normal process with
-the covariance of the sample.
+A score interval for F at the unknown quantile of level τ asks |Fₙ − τ| ≤ c·√(τ(1 − τ)/n), so the limits of
+the quantile are sample quantiles at shifted levels.  With c the quantile of the largest standardised
+deviation over a range of levels, simulated for the size at hand, they hold for all those levels at once;
+where values tie they hold with more.  With masses or clusters the error of Fₙ is that of a weighted or
+clustered share (Woodruff 1952), and the largest deviation is that of a normal process with the covariance of
+the sample.
 
 References
 ----------
-Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), Generic inference on quantile and quantile effect functions for discrete
-outcomes, Journal of the American Statistical Association 115, doi:10.1080/01621459.2019.1611581.
-Francisco, Fuller (1991), Quantile estimation with a complex survey design, Annals of Statistics 19,
-doi:10.1214/aos/1176347993.
-Woodruff (1952), Confidence intervals for medians and other position measures, Journal of the American Statistical Association
-47, doi:10.1080/01621459.1952.10483443.
-Zou, Donner (2008), Construction of confidence limits about effect measures, Statistics in Medicine 27, doi:10.1002/sim.3095.
+Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), Generic inference on quantile and quantile effect
+functions for discrete outcomes, Journal of the American Statistical Association 115,
+doi:10.1080/01621459.2019.1611581. Francisco, Fuller (1991), Quantile estimation with a complex survey design,
+Annals of Statistics 19, doi:10.1214/aos/1176347993.
+Woodruff (1952), Confidence intervals for medians and other position measures, Journal of the American
+Statistical Association 47, doi:10.1080/01621459.1952.10483443.
+Zou, Donner (2008), Construction of confidence limits about effect measures, Statistics in Medicine 27,
+doi:10.1002/sim.3095.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def left_inverse(ordered: Array, levels: Array) -> Array:
     array([-inf,   1.,   2.,   4.,  inf])
     """
     n = len(ordered)
-    at = np.ceil(n * np.asarray(levels) - 1e-9 * n**0.5).astype(np.intp) - 1  # k/n written as a decimal is meant exactly
+    at = (
+        np.ceil(n * np.asarray(levels) - 1e-9 * n**0.5).astype(np.intp) - 1
+    )  # k/n written as a decimal is meant exactly
     inside = ordered[np.clip(at, 0, n - 1)]
     return np.where(at < 0, -np.inf, np.where(at >= n, np.inf, inside))
 
@@ -56,8 +60,8 @@ def left_inverse(ordered: Array, levels: Array) -> Array:
 def critical_deviation(n: int, low: float, high: float, level: float) -> float:
     """Quantile of sup |Fₙ − F|·√n/√(F(1 − F)) where F runs from ``low`` to ``high``, for n draws from a continuous law.
 
-    It is simulated with a fixed seed, 4,000 draws, at most 2,000 values each; beyond 100 values n is rounded to two digits, which
-    moves it by less than the simulation does, so that studies find most of it in memory.
+    It is simulated with a fixed seed, 4,000 draws, at most 2,000 values each; beyond 100 values n is rounded
+    to two digits, which moves it by less than the simulation does, so that studies find most of it in memory.
 
     Examples
     --------
@@ -76,10 +80,14 @@ def _simulated(n: int, low: float, high: float, level: float) -> float:
     step = max(1, 1_000_000 // n)
     for start in range(0, DRAWS, step):
         U = np.sort(rng.random((min(step, DRAWS - start), n)), axis=1)
-        t = np.clip(U, low, high)  # between two values the deviation is largest at an end, or at an end of the range
+        t = np.clip(
+            U, low, high
+        )  # between two values the deviation is largest at an end, or at an end of the range
         spread = np.sqrt(n / (t * (1 - t)))
         inside = t == U
-        deviation = np.where(inside, np.maximum(np.abs(share[1:] - t), np.abs(share[:-1] - t)) * spread, 0.0).max(axis=1)
+        deviation = np.where(
+            inside, np.maximum(np.abs(share[1:] - t), np.abs(share[:-1] - t)) * spread, 0.0
+        ).max(axis=1)
         for end in (low, high):
             below = np.count_nonzero(end >= U, axis=1) / n
             deviation = np.maximum(deviation, np.abs(below - end) * np.sqrt(n / (end * (1 - end))))
@@ -135,7 +143,11 @@ class Ranks:
     @cached_property
     def _shares(self) -> Array:
         """Mass before each value in order, and of all (n + 1,)."""
-        total = np.arange(len(self.ordered) + 1.0) if self._mass is None else np.append(0.0, np.cumsum(self._mass))
+        total = (
+            np.arange(len(self.ordered) + 1.0)
+            if self._mass is None
+            else np.append(0.0, np.cumsum(self._mass))
+        )
         return np.asarray(total / total[-1])
 
     def share(self, y: Array) -> Array:
@@ -146,7 +158,9 @@ class Ranks:
         """inf{y : Fₙ(y) ≥ level} (k,), infinite for levels ≤ 0 and above 1."""
         if self._mass is None:
             return left_inverse(self.ordered, levels)
-        at = np.searchsorted(self._shares[1:-1], levels - 1e-12)  # a share written as a decimal is meant exactly
+        at = np.searchsorted(
+            self._shares[1:-1], levels - 1e-12
+        )  # a share written as a decimal is meant exactly
         return np.where(levels <= 0, -np.inf, np.where(levels > 1, np.inf, self.ordered[at]))
 
     # ---- errors of Fₙ at quantiles: ``until`` (k,) counts the values up to each, F (k,) is their mass
@@ -185,7 +199,9 @@ class Ranks:
             return np.asarray(sums @ sums.T)
         squares = np.append(0.0, np.cumsum(np.square(np.diff(self._shares))))
         one = np.outer(squares[until], F)
-        return np.asarray(squares[np.minimum.outer(until, until)] - one - one.T + squares[-1] * np.outer(F, F))
+        return np.asarray(
+            squares[np.minimum.outer(until, until)] - one - one.T + squares[-1] * np.outer(F, F)
+        )
 
     def error(self, levels: Array) -> Array:
         """Standard errors (k,) of Fₙ at the quantiles of ``levels``: √(τ(1 − τ)/n) times a design effect."""
@@ -232,11 +248,13 @@ class Ranks:
         return self.quantile(levels - half), self.quantile(np.where(levels + half > 1, 2.0, levels + half))
 
 
-def difference_limits(first: tuple[Array, Array, Array], second: tuple[Array, Array, Array], joint: bool) -> tuple[Array, Array]:
+def difference_limits(
+    first: tuple[Array, Array, Array], second: tuple[Array, Array, Array], joint: bool
+) -> tuple[Array, Array]:
     """Limits of first − second from estimate, lower and upper limit of each.
 
-    ``joint``: both bands hold at once, so the difference lies between the extreme ones; else the margins add up as squares
-    (Zou, Donner 2008).
+    ``joint``: both bands hold at once, so the difference lies between the extreme ones; else the margins add
+    up as squares (Zou, Donner 2008).
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Random weights for resampling, reproducible whatever the number of workers.
 
-Replications come in chunks whose size depends on the number of rows alone; chunk i has the random stream number i of the
-seed.  So a replication is the same whoever computes it, and a longer run begins with the shorter one.
+Replications come in chunks whose size depends on the number of rows alone; chunk i has the random stream
+number i of the seed.  So a replication is the same whoever computes it, and a longer run begins with the
+shorter one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ Array = NDArray[np.float64]
 CHUNK_ENTRIES = 262_144  # rows times replications
 MOST_DRAWS = 256
 COUNTED = 16_000  # places at once: the most that malloc does not fetch from the system each time
-WEBB = np.sqrt(np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]) * np.array([-1, -1, -1, 1, 1, 1])) * np.array([-1, -1, -1, 1, 1, 1])
+WEBB = np.sqrt(np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]) * np.array([-1, -1, -1, 1, 1, 1])) * np.array(
+    [-1, -1, -1, 1, 1, 1]
+)
 
 
 def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSequence:
@@ -44,7 +47,9 @@ def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSeque
     if seed is None:
         return np.random.SeedSequence()
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise OptionError(f"seed={seed!r}: give a whole number ≥ 0, a numpy Generator, or None for a drawn seed.")
+        raise OptionError(
+            f"seed={seed!r}: give a whole number ≥ 0, a numpy Generator, or None for a drawn seed."
+        )
     return np.random.SeedSequence(int(seed))
 
 
@@ -52,8 +57,8 @@ def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSeque
 class Plan:
     """How units are drawn: ``codes`` (n,) give every row its unit of ``units`` (None: rows are units).
 
-    ``copies`` (n,) are frequency weights of rows that are units; ``scheme`` is counts, exponential, multinomial, webb or
-    rademacher.
+    ``copies`` (n,) are frequency weights of rows that are units; ``scheme`` is counts, exponential,
+    multinomial, webb or rademacher.
 
     Examples
     --------
@@ -76,12 +81,18 @@ class Plan:
 
     def draw(self, i: int, count: int | None = None) -> Array:
         """The first weights (count, units) of chunk i: counts, positive weights of mean one, or multipliers of mean zero."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i)))
+        rng = np.random.default_rng(
+            np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i))
+        )
         shape = (self.chunk if count is None else count, self.units)
         if self.scheme in ("webb", "rademacher"):
             return rng.choice(WEBB if self.scheme == "webb" else np.array([-1.0, 1.0]), size=shape)
         if self.scheme == "exponential":
-            w = rng.standard_exponential(shape) if self.copies is None else rng.standard_gamma(self.copies, shape)
+            w = (
+                rng.standard_exponential(shape)
+                if self.copies is None
+                else rng.standard_gamma(self.copies, shape)
+            )
             total = self.units if self.copies is None else self.copies.sum()
             return np.asarray(w * (total / w.sum(axis=1, keepdims=True)))
         if self.copies is not None:

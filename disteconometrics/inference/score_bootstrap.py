@@ -1,8 +1,8 @@
 """Score (wild cluster) bootstrap of single coefficients, with the tested value imposed; for few clusters.
 
-With β_j held at b and everything else estimated, z_g is coefficient j's row of the inverse information times cluster g's
-score.  Under the hypothesis Σ z_g has mean zero, and multipliers ω_g of mean zero and variance one give its law:
-t = Σ z_g / √Σ(z_g − z̄)², compared with the same of ω_g·z_g.  Nothing is fitted again.
+With β_j held at b and everything else estimated, z_g is coefficient j's row of the inverse information times
+cluster g's score.  Under the hypothesis Σ z_g has mean zero, and multipliers ω_g of mean zero and variance
+one give its law: t = Σ z_g / √Σ(z_g − z̄)², compared with the same of ω_g·z_g.  Nothing is fitted again.
 """
 
 from __future__ import annotations

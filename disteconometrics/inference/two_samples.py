@@ -2,14 +2,14 @@
 
 References
 ----------
-del Barrio, Giné, Matrán (1999), Central limit theorems for the Wasserstein distance between the empirical and the true
-distributions, Annals of Probability 27, doi:10.1214/aop/1022677394.
-del Barrio, Loubes (2019), Central limit theorems for empirical transportation cost in general dimension, Annals of Probability
-47, doi:10.1214/18-AOP1275.
-Hundrieser, Klatt, Munk, Staudt (2024), A unifying approach to distributional limits for empirical optimal transport, Bernoulli
-30, doi:10.3150/23-BEJ1697.
-Phipson, Smyth (2010), Permutation p-values should never be zero, Statistical Applications in Genetics and Molecular Biology 9,
-doi:10.2202/1544-6115.1585.
+del Barrio, Giné, Matrán (1999), Central limit theorems for the Wasserstein distance between the empirical and
+the true distributions, Annals of Probability 27, doi:10.1214/aop/1022677394.
+del Barrio, Loubes (2019), Central limit theorems for empirical transportation cost in general dimension,
+Annals of Probability 47, doi:10.1214/18-AOP1275.
+Hundrieser, Klatt, Munk, Staudt (2024), A unifying approach to distributional limits for empirical optimal
+transport, Bernoulli 30, doi:10.3150/23-BEJ1697.
+Phipson, Smyth (2010), Permutation p-values should never be zero, Statistical Applications in Genetics and
+Molecular Biology 9, doi:10.2202/1544-6115.1585.
 """
 
 from __future__ import annotations
@@ -24,16 +24,29 @@ from scipy import special
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sliced import directions
 
-__all__ = ["Permutation", "Sample", "bias_of", "domain_flags", "mean_difference", "permute", "shares", "variance_of"]
+__all__ = [
+    "Permutation",
+    "Sample",
+    "bias_of",
+    "domain_flags",
+    "mean_difference",
+    "permute",
+    "shares",
+    "variance_of",
+]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 ENTRIES = 2_000_000  # of a batch of permutations
 SPLITS = 20  # random halves
-NEAR = 0.37  # share of the pooled law within two standard errors of F = G beyond which W1 is taken to have no normal limit
+# share of the pooled law within two standard errors of F = G beyond which W1 is taken to have no normal limit
+NEAR = 0.37
 TAILS = 0.02  # of the pooled law that are always near
-GAP, SIDE = 0.25, 0.05  # of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
+GAP, SIDE = (
+    0.25,
+    0.05,
+)  # of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
 SLICES = 50  # directions of the permutation test between rows
 
 
@@ -96,7 +109,8 @@ def halves(sample: Sample, p: float, rng: np.random.Generator) -> float:
 def bias_of(x: Sample, y: Sample, p: float, rng: np.random.Generator) -> float:
     """How much W2² of two samples on the line exceeds that of their laws: a quarter of the cost between halves of each.
 
-    A sample of n misses its law by E W2²(Pₙ, P) = b, halves of it differ by about 4·b.  W1 has no bias of that order.
+    A sample of n misses its law by E W2²(Pₙ, P) = b, halves of it differ by about 4·b.  W1 has no bias of
+    that order.
     """
     if p != 2 or min(x.size, y.size) < 4:
         return 0.0
@@ -110,7 +124,9 @@ def shares(x: Sample, y: Sample) -> tuple[Array, Array, Array]:
         v, w = s.rows[:, 0], s.weights
         mean = float(w @ v)
         sd = float(np.sqrt(w @ np.square(v - mean)))
-        out.append((mean, sd, v - mean, (np.square(v - mean) - sd**2) / (2 * sd) if sd > 0 else np.zeros_like(v)))
+        out.append(
+            (mean, sd, v - mean, (np.square(v - mean) - sd**2) / (2 * sd) if sd > 0 else np.zeros_like(v))
+        )
     (mx, sx, ax, bx), (my, sy, ay, by) = out
     dm, ds = mx - my, sx - sy
     values = np.array([dm**2, ds**2])
@@ -132,14 +148,17 @@ def mean_difference(x: Sample, y: Sample) -> tuple[float, float, float, float]:
     return difference, se, df, float(2 * special.stdtr(df, -abs(difference) / se))
 
 
-# ---- where the normal limit holds --------------------------------------------------------------------------------------------
+# ---- where the normal limit holds --------------------------------------------------------------------------
 
 
 def _near_equal(x: Sample, y: Sample) -> float:
     """Share of the pooled law, its tails apart, where F and G are within two standard errors of each other."""
     values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
     order = np.argsort(values, kind="stable")
-    mass = np.concatenate([x.weights, np.zeros(y.size)])[order], np.concatenate([np.zeros(x.size), y.weights])[order]
+    mass = (
+        np.concatenate([x.weights, np.zeros(y.size)])[order],
+        np.concatenate([np.zeros(x.size), y.weights])[order],
+    )
     F, G = (np.minimum(np.cumsum(m), 1.0) for m in mass)
     last = np.append(np.diff(values[order]) > 0, True)
     H = (F + G) / 2
@@ -168,23 +187,30 @@ def domain_flags(x: Sample, y: Sample, p: float, equality: float) -> tuple[str, 
     d = x.rows.shape[1]
     found = []
     if equality > 0.05:
-        found.append(f"the samples are compatible with equal laws (p = {equality:.3f}), where the limit has no variance")
+        found.append(
+            f"the samples are compatible with equal laws (p = {equality:.3f}), where the limit has no "
+            f"variance"
+        )
     if d >= 4:
         found.append(f"in {d} dimensions the bias is larger than the standard error")
     if d == 1 and p == 1:
         share = _near_equal(x, y)
         if share > NEAR:
             found.append(
-                f"F and G are within two standard errors on {100 * share:.0f} % of the sample, where W1 has no normal limit"
+                f"F and G are within two standard errors on {100 * share:.0f} % of the sample, where W1 "
+                f"has no normal limit"
             )
     if d == 1 and p > 1:
         gap = max(_gap(x), _gap(y))
         if gap > GAP:
-            found.append(f"a support has a gap ({100 * gap:.0f} % of the middle range), so the potentials are not unique")
+            found.append(
+                f"a support has a gap ({100 * gap:.0f} % of the middle range), so the potentials are not "
+                f"unique"
+            )
     return tuple(found)
 
 
-# ---- permutation -------------------------------------------------------------------------------------------------------------
+# ---- permutation -------------------------------------------------------------------------------------------
 
 
 class Permutation(NamedTuple):
@@ -195,7 +221,9 @@ class Permutation(NamedTuple):
     draws: int
 
 
-def _labels(first: NDArray[np.bool_], units: Codes | None, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _labels(
+    first: NDArray[np.bool_], units: Codes | None, count: int, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """Labels (count, N) of permuted rows, or of permuted clusters ``units`` (N,)."""
     if units is None:
         return rng.permuted(np.broadcast_to(first, (count, len(first))), axis=1)
@@ -255,13 +283,16 @@ class _Rows:
         return {"W": W, "energy": E}
 
 
-def permute(x: Sample, y: Sample, p: float, draws: int, rng: np.random.Generator, progress: Any = None) -> Permutation:
+def permute(
+    x: Sample, y: Sample, p: float, draws: int, rng: np.random.Generator, progress: Any = None
+) -> Permutation:
     """Permutation tests of equal laws: rows change groups, or whole clusters that lie within groups.
 
     Parameters
     ----------
     x, y : Sample without masses.
-    p : float, order of the distance on the line; between rows the statistic is the sliced W1 of standardised columns.
+    p : float, order of the distance on the line; between rows the statistic is the sliced W1 of standardised
+        columns.
     draws : int.
     rng : numpy Generator.
     progress : function of the number of draws just made, or None.

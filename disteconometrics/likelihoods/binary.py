@@ -58,7 +58,9 @@ def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
     half = 0.5 - y
     u = half * eta
     excess = None
-    if u.size and u.max() > _HALF_INDEX_LIMIT:  # beyond it the log-likelihood is linear in η to the last digit
+    if (
+        u.size and u.max() > _HALF_INDEX_LIMIT
+    ):  # beyond it the log-likelihood is linear in η to the last digit
         excess = 2.0 * np.maximum(u - _HALF_INDEX_LIMIT, 0.0)
         np.minimum(u, _HALF_INDEX_LIMIT, out=u)
     np.exp(u, out=u)

@@ -1,7 +1,8 @@
 """Log-likelihoods in which a row enters through one index η = x'β: passes over rows in cache-sized chunks.
 
 One pass gives the log-likelihood, the score X'r and the information X'WX.  Each chunk of rows is read once,
-scaled by √w and multiplied with itself, so a pass costs little more than a bare X'X and needs one chunk of memory.
+scaled by √w and multiplied with itself, so a pass costs little more than a bare X'X and needs one chunk of
+memory.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def row_terms(kernel: Kernel, block: Block, beta: NDArray[np.float64]) -> RowTer
     terms = kernel.terms(block.y, index(block, beta))
     if block.weights is None:
         return terms
-    return RowTerms(terms.loglik * block.weights, terms.score * block.weights, terms.root_weight * np.sqrt(block.weights))
+    return RowTerms(
+        terms.loglik * block.weights, terms.score * block.weights, terms.root_weight * np.sqrt(block.weights)
+    )
 
 
 def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,7 +171,9 @@ class IndexModel:
                 smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
                 information += _gram(block.X, terms.root_weight)
         information = (information + information.T) / 2
-        return Pass(float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest)
+        return Pass(
+            float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest
+        )
 
     def score(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score at β alone: about a third of the cost of a full pass."""
@@ -192,7 +197,9 @@ class IndexModel:
             total += column_sums(X, score if block.weights is None else score * block.weights)
         return total
 
-    def score_rows(self, beta: NDArray[np.float64], *, frequency: bool = False, rows: int | None = None) -> Iterator[ScoreRows]:
+    def score_rows(
+        self, beta: NDArray[np.float64], *, frequency: bool = False, rows: int | None = None
+    ) -> Iterator[ScoreRows]:
         """Scores of the rows at β, in chunks; with ``frequency`` the weights are counts of identical rows."""
         for block in chunks(self.blocks, rows):
             copies = block.weights if frequency else None
@@ -210,7 +217,8 @@ class IndexModel:
     def subsample(self, rows: int, run: int = 128) -> IndexModel:
         """Copy about ``rows`` rows as randomly placed runs of consecutive ones (robust to sorted data, quick to read).
 
-        The draw has a fixed seed of its own: the same data give the same rows, and no global state is touched.
+        The draw has a fixed seed of its own: the same data give the same rows, and no global state is
+        touched.
         """
         rng = np.random.default_rng(20240501)
         picked = []

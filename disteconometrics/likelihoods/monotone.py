@@ -1,13 +1,14 @@
 """Log-likelihood of a monotone transformation that is linear in its coefficients.
 
-With z = h(y | x) = a'θ and ∂z/∂y = d'θ > 0, a row contributes log f = log φ(a'θ) + log d'θ, φ the density of the base law.
-−log φ is convex for the normal and the logistic law and −log is convex, so there is one optimum; scores are
-s = −ρ'(z)·a + d/(d'θ), and the information is ρ''(z)·aa' + dd'/(d'θ)², with ρ = −log φ.
+With z = h(y | x) = a'θ and ∂z/∂y = d'θ > 0, a row contributes log f = log φ(a'θ) + log d'θ, φ the density of
+the base law. −log φ is convex for the normal and the logistic law and −log is convex, so there is one
+optimum; scores are s = −ρ'(z)·a + d/(d'θ), and the information is ρ''(z)·aa' + dd'/(d'θ)², with ρ = −log φ.
 
 References
 ----------
-Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45, doi:10.1111/sjos.12291.
-Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions, arXiv:2011.06416.
+Hothorn, Möst, Bühlmann (2018), Most likely transformations, Scandinavian J. Statistics 45,
+doi:10.1111/sjos.12291. Spady, Stouli (2020), Gaussian transforms modeling and the estimation of
+distributional regression functions, arXiv:2011.06416.
 """
 
 from __future__ import annotations
@@ -55,10 +56,21 @@ def _logistic_second(z: Array) -> Array:
 
 BASES = {
     "normal": BaseLaw(
-        "normal", lambda z: -0.5 * z * z - LOG_ROOT_2PI, lambda z: z, np.ones_like, special.ndtr, special.ndtri, quadratic=True
+        "normal",
+        lambda z: -0.5 * z * z - LOG_ROOT_2PI,
+        lambda z: z,
+        np.ones_like,
+        special.ndtr,
+        special.ndtri,
+        quadratic=True,
     ),
     "logistic": BaseLaw(
-        "logistic", _log_logistic, lambda z: np.asarray(np.tanh(z / 2)), _logistic_second, special.expit, special.logit
+        "logistic",
+        _log_logistic,
+        lambda z: np.asarray(np.tanh(z / 2)),
+        _logistic_second,
+        special.expit,
+        special.logit,
     ),
 }
 
@@ -125,8 +137,8 @@ def evaluate(
 ) -> Pass:
     """Log-likelihood, if its ``value`` is not known, score and information at z = Aθ and slope = Dθ.
 
-    With ``dual`` (n,), near 1/slope, the information has dual/slope in place of 1/slope², for primal-dual steps; where it need
-    not be exact its products are summed in single precision, in half the time.
+    With ``dual`` (n,), near 1/slope, the information has dual/slope in place of 1/slope², for primal-dual
+    steps; where it need not be exact its products are summed in single precision, in half the time.
     """
     w = rows.weights
     g, v = base.first(z), 1 / slope
@@ -145,9 +157,9 @@ def evaluate(
 def left_out(rows: Rows, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
     """Log density of every row (n,) under the coefficients without it, by one exact Newton step from the optimum.
 
-    ``root`` (p, p) is R⁻¹, upper triangular, with R'R the penalised information.  The step solves with the information less the
-    row's own share, of rank two.  Where the step would make the slope negative it is shortened, as the barrier of the logarithm
-    would.
+    ``root`` (p, p) is R⁻¹, upper triangular, with R'R the penalised information.  The step solves with the
+    information less the row's own share, of rank two.  Where the step would make the slope negative it is
+    shortened, as the barrier of the logarithm would.
     """
     P, Q = (blas.dtrmm(1.0, root, M.T, trans_a=1).T for M in (rows.A, rows.D))
     aa, ad, dd = (np.einsum("ij,ij->i", *pair) for pair in ((P, P), (P, Q), (Q, Q)))

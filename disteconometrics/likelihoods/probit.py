@@ -1,8 +1,8 @@
 """The probit, P(y = 1) = Φ(η): log-likelihood, score and observed information of every row, accurate in both tails.
 
-With q = sη, s = 2y − 1, and the inverse Mills ratio λ(q) = φ(q)/Φ(q) the terms are log Φ(q), s·λ and λ(λ + q).
-λ comes from the scaled complementary error function, so nothing under- or overflows before the term itself does.
-λ + q cancels where the outcome is a surprise (q ≪ 0): there it is Laplace's continued fraction
+With q = sη, s = 2y − 1, and the inverse Mills ratio λ(q) = φ(q)/Φ(q) the terms are log Φ(q), s·λ and λ(λ +
+q). λ comes from the scaled complementary error function, so nothing under- or overflows before the term
+itself does. λ + q cancels where the outcome is a surprise (q ≪ 0): there it is Laplace's continued fraction
 1/(t + 2/(t + 3/(t + …))), t = −q, whose terms are all positive.
 
 References

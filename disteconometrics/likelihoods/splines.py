@@ -1,14 +1,16 @@
 """Spline bases as arrays: slopes of a monotone function with constant tails, and smooth functions of a covariate.
 
-A monotone function with linear tails is h(t) = b + Σ_j c_j I_j(t), where the I_j are integrals of quadratic B-splines B_j that
-sum to one and stay constant outside the knots: h' = Σ_j c_j B_j is positive wherever all c_j are (I-splines, Ramsay 1988).
-Everything is a table of cubic polynomials per interval, so that values, slopes and inverses cost a look-up.
+A monotone function with linear tails is h(t) = b + Σ_j c_j I_j(t), where the I_j are integrals of quadratic
+B-splines B_j that sum to one and stay constant outside the knots: h' = Σ_j c_j B_j is positive wherever all
+c_j are (I-splines, Ramsay 1988). Everything is a table of cubic polynomials per interval, so that values,
+slopes and inverses cost a look-up.
 
 References
 ----------
 Ramsay (1988), Monotone regression splines in action, Statistical Science 3, doi:10.1214/ss/1177012761.
 de Boor (2001), A practical guide to splines, Springer.
-Eilers, Marx (1996), Flexible smoothing with B-splines and penalties, Statistical Science 11, doi:10.1214/ss/1038425655.
+Eilers, Marx (1996), Flexible smoothing with B-splines and penalties, Statistical Science 11,
+doi:10.1214/ss/1038425655.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ Array = NDArray[np.float64]
 def b_splines(t: Array, knots: Array, degree: int) -> Array:
     """All B-splines (n, K + degree − 1) of a degree on knots (K,), clamped at both ends, at points inside.
 
-    Returns: float64 array whose rows sum to one.  Raises: nothing; points outside are taken at the nearest end.
+    Returns: float64 array whose rows sum to one.  Raises: nothing; points outside are taken at the nearest
+    end.
 
     Example
     -------
@@ -43,11 +46,18 @@ def b_splines(t: Array, knots: Array, degree: int) -> Array:
         for i in range(degree - d, degree + 1):
             left = full[at + i]
             gap = full[at + i + d] - left
-            value = np.where(gap > 0, (t - left) / np.where(gap > 0, gap, 1.0), 0.0) * local[:, i] if i > degree - d else 0.0
+            value = (
+                np.where(gap > 0, (t - left) / np.where(gap > 0, gap, 1.0), 0.0) * local[:, i]
+                if i > degree - d
+                else 0.0
+            )
             if i < degree:
                 right = full[at + i + d + 1]
                 gap = right - full[at + i + 1]
-                value = value + np.where(gap > 0, (right - t) / np.where(gap > 0, gap, 1.0), 0.0) * local[:, i + 1]
+                value = (
+                    value
+                    + np.where(gap > 0, (right - t) / np.where(gap > 0, gap, 1.0), 0.0) * local[:, i + 1]
+                )
             local[:, i] = value
     out = np.zeros((len(t), len(knots) + degree - 1))
     np.put_along_axis(out, at[:, None] + np.arange(degree + 1), local, axis=1)
@@ -63,7 +73,8 @@ def difference(size: int, order: int) -> Array:
 class SlopeBasis:
     """Quadratic B-splines on knots (K,), constant outside, and their integrals from the middle knot.
 
-    The two outermost splines at each end are one, so that the slope meets its constant tail without a kink: K − 1 functions.
+    The two outermost splines at each end are one, so that the slope meets its constant tail without a kink: K
+    − 1 functions.
 
     Parameters
     ----------
@@ -92,8 +103,11 @@ class SlopeBasis:
         merge = np.zeros((len(k) + 1, self.size))
         merge[np.arange(1, len(k)), np.arange(self.size)] = 1.0
         merge[0, 0] = merge[-1, -1] = 1.0
-        at_left, at_middle, at_right = (b_splines(p, k, 2) @ merge for p in (k[:-1], k[:-1] + width / 2, k[1:]))
-        # b_splines is right-continuous and quadratics are continuous, so three values give the polynomial of each interval
+        at_left, at_middle, at_right = (
+            b_splines(p, k, 2) @ merge for p in (k[:-1], k[:-1] + width / 2, k[1:])
+        )
+        # b_splines is right-continuous and quadratics are continuous, so three values give the polynomial of
+        # each interval
         second = 2 * (at_left + at_right - 2 * at_middle)
         first = at_right - at_left - second
         w = width[:, None]

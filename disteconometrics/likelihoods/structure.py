@@ -4,16 +4,18 @@ With a standardised residual r of y and covariates x,
 
     h(r | x) = h0(r) + Σ_k b_k x_k + Σ_k s_k(x_k) + Σ_k x_k·(c_k r + g_k(r)) + Σ_k S_k(x_k)·(q_k r + t_k(r)),
 
-where h0 is increasing (baseline), s_k bends the shift, c_k and q_k move the scale and g_k and t_k the shape.  All are linear in
-their coefficients θ.  The slope ∂h/∂r = Σ_j B_j(r)·[C0_j + Σ_f u_f(x) W_fj] has one coefficient per B-spline and features
-u_f(x), so it is positive for every x of the box of the covariates if every bracket is.  The smallest bracket over the box
-separates by group of columns: a smooth function of a column is bounded by its own B-spline coefficients, a factor by its
-levels.  Outside the box the features keep the value of its edge; the linear shift goes on.
+where h0 is increasing (baseline), s_k bends the shift, c_k and q_k move the scale and g_k and t_k the shape.
+All are linear in their coefficients θ.  The slope ∂h/∂r = Σ_j B_j(r)·[C0_j + Σ_f u_f(x) W_fj] has one
+coefficient per B-spline and features u_f(x), so it is positive for every x of the box of the covariates if
+every bracket is.  The smallest bracket over the box separates by group of columns: a smooth function of a
+column is bounded by its own B-spline coefficients, a factor by its levels.  Outside the box the features keep
+the value of its edge; the linear shift goes on.
 
 References
 ----------
-Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions, arXiv:2011.06416.
-Hothorn, Kneib, Bühlmann (2014), Conditional transformation models, JRSS B 76, doi:10.1111/rssb.12017.
+Spady, Stouli (2020), Gaussian transforms modeling and the estimation of distributional regression functions,
+arXiv:2011.06416. Hothorn, Kneib, Bühlmann (2014), Conditional transformation models, JRSS B 76,
+doi:10.1111/rssb.12017.
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ Part: TypeAlias = "list[tuple[Term, slice, Array]]"
 class Covariate:
     """A design column: mean, standard deviation, the values between which scale and shape move with it, knots if it may bend.
 
-    ``seen`` are its smallest and largest value; ``centre`` are the means of the smooth features over the rows of the fit, so that
-    every feature is centred.
+    ``seen`` are its smallest and largest value; ``centre`` are the means of the smooth features over the rows
+    of the fit, so that every feature is centred.
     """
 
     mean: float
@@ -121,7 +123,10 @@ def complement(columns: Array) -> Array:
 
 
 def smooth_covariate(
-    x: Array, knots: Array | None, weights: Array | None = None, edges: tuple[float, float] = (-np.inf, np.inf)
+    x: Array,
+    knots: Array | None,
+    weights: Array | None = None,
+    edges: tuple[float, float] = (-np.inf, np.inf),
 ) -> Covariate:
     """Measure a column (n,), with knots the centre of its smooth features; scale and shape move with it between the edges."""
     seen = float(x.min()), float(x.max())
@@ -144,7 +149,8 @@ class Structure:
     basis : SlopeBasis of J slope functions.
     coarse : positions of the knots that the shape terms use, a subset with both ends.
     covariates : K of them, one per design column without the constant.
-    groups : for each formula term its columns and the patterns (v, columns) they take together; patterns of no rows: a box.
+    groups : for each formula term its columns and the patterns (v, columns) they take together; patterns of
+        no rows: a box.
     terms : in the order of the coefficients; the first is the baseline, ``affine`` says whether it is a line.
     """
 
@@ -196,7 +202,11 @@ class Structure:
         """The linear forms of h and ∂h/∂r: A and D (n, p)."""
         area, B = self.basis.evaluate(r)
         line = r - self.origin
-        shapes = (area @ self.bend, B @ self.bend) if any(t.kind.startswith("shape") for t in self.terms) else (area, B)
+        shapes = (
+            (area @ self.bend, B @ self.bend)
+            if any(t.kind.startswith("shape") for t in self.terms)
+            else (area, B)
+        )
         A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind == "baseline":
@@ -207,7 +217,11 @@ class Structure:
             if term.kind == "linear":
                 A[:, at.start] = c.linear(x, clamp=False)
                 continue
-            u = c.smooth(x) if term.kind in ("shift", "scale_smooth", "shape_smooth") else c.linear(x)[:, None]
+            u = (
+                c.smooth(x)
+                if term.kind in ("shift", "scale_smooth", "shape_smooth")
+                else c.linear(x)[:, None]
+            )
             if term.kind == "shift":
                 A[:, at] = u
             elif term.kind.startswith("scale"):
@@ -221,7 +235,11 @@ class Structure:
         """Σ_q P_iq A(r_q, x_i) for weights P (n, Q) on points r (Q,) common to the rows: (n, p)."""
         area, _ = self.basis.evaluate(r)
         line, total = P @ (r - self.origin), P.sum(axis=1)
-        shape = P @ (area @ self.bend) if any(t.kind.startswith("shape") for t in self.terms) else np.zeros((len(P), 0))
+        shape = (
+            P @ (area @ self.bend)
+            if any(t.kind.startswith("shape") for t in self.terms)
+            else np.zeros((len(P), 0))
+        )
         out = np.zeros((len(P), self.size))
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind == "baseline":
@@ -303,7 +321,7 @@ class Structure:
                 out.append(_penalty(name, at, S))
         return tuple(out)
 
-    # ---- monotonicity over the box -------------------------------------------------------------------------------------
+    # ---- monotonicity over the box -------------------------------------------------------------------------
 
     def _part(self, columns: tuple[int, ...], patterns: Array) -> Part:
         """The slope terms of columns that move together, with the features of each at the corners."""

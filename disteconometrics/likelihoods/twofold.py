@@ -4,7 +4,8 @@ References
 ----------
 Dekker (1971), A floating-point technique for extending the available precision, Numerische Mathematik 18,
 doi:10.1007/BF01397083.
-Ogita, Rump, Oishi (2005), Accurate sum and dot product, SIAM J. Scientific Computing 26, doi:10.1137/030601818.
+Ogita, Rump, Oishi (2005), Accurate sum and dot product, SIAM J. Scientific Computing 26,
+doi:10.1137/030601818.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """Logits by the chunk: most of the way in single precision, and one exact step.
 
-Single precision halves what moves through the cache and exponentials cost a third, while the maximum it finds is right to
-about 1e-7 in every index.  One step in double precision from there is exact to ten digits, because its error is the product
-of that distance and of what the information misses: `Near.contraction` bounds the latter, so the caller can tell whether the
-step was good enough, and settles otherwise in double precision throughout.
+Single precision halves what moves through the cache and exponentials cost a third, while the maximum it finds
+is right to about 1e-7 in every index.  One step in double precision from there is exact to ten digits,
+because its error is the product of that distance and of what the information misses: `Near.contraction`
+bounds the latter, so the caller can tell whether the step was good enough, and settles otherwise in double
+precision throughout.
 
-Rows are turned round where y = 1: with c = x·(1 − 2y) the odds of the outcome that was not seen are e = exp(c'β), its
-probability is r = e/(1 + e), the log-likelihood of the row is −log(1 + e), the score −r·c and the information r/(1 + e).
-Neither y nor a cancelling difference is needed again.
+Rows are turned round where y = 1: with c = x·(1 − 2y) the odds of the outcome that was not seen are e =
+exp(c'β), its probability is r = e/(1 + e), the log-likelihood of the row is −log(1 + e), the score −r·c and
+the information r/(1 + e). Neither y nor a cancelling difference is needed again.
 
-What happens to one problem does not depend on the others of its chunk: a problem that has arrived is not touched again.
+What happens to one problem does not depend on the others of its chunk: a problem that has arrived is not
+touched again.
 """
 
 from __future__ import annotations
@@ -38,13 +40,16 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
-Evaluate = Callable[[Single, NDArray[np.intp] | None], tuple[Any, Any]]  # of points (r, k) of some or all problems
+Evaluate = Callable[
+    [Single, NDArray[np.intp] | None], tuple[Any, Any]
+]  # of points (r, k) of some or all problems
 
 PASSES = 6
 FEW_COLUMNS = 5  # up to which products of pairs of columns beat a product of small matrices
 ROUNDING = 2e-7  # of an information in single precision, relative
 ATTENUATION = 0.35  # E 4p(1 − p) is about 1/√(1 + 0.35 s²) for a normal index of variance s²
-OWN_ENOUGH = 1e-7  # decrement at which single precision hands over where the exact step has an information of its own …
+# decrement at which single precision hands over where the exact step has an information of its own …
+OWN_ENOUGH = 1e-7
 SHARED_ENOUGH = 1e-6  # … and where it has not
 EXACT = 1e-9  # standard errors, a bound (about thirty times what is seen) on what an exact step leaves
 MOST_KEPT = 2_000_000  # entries of an array that stays for the next chunk
@@ -56,8 +61,9 @@ _THREAD = threading.local()
 class Near(NamedTuple):
     """Where each problem is after its last step in single precision.
 
-    ``beta`` (R, k); ``inverse`` (R, k, k), the inverse information one step before; ``contraction`` (R,), a bound on the
-    relative error of that information at the maximum; ``good`` (R,), False where the steps led nowhere.
+    ``beta`` (R, k); ``inverse`` (R, k, k), the inverse information one step before; ``contraction`` (R,), a
+    bound on the relative error of that information at the maximum; ``good`` (R,), False where the steps led
+    nowhere.
     """
 
     beta: Array
@@ -249,11 +255,15 @@ class OwnDesigns:
         self.offset = None if offset is None else offset * turn
         self.narrow = room("columns", R, k, n, dtype=np.float32)
         np.copyto(self.narrow, self.columns, casting="same_kind")
-        self.narrow_weights, self.narrow_offset = (None if a is None else a.astype(np.float32) for a in (weights, self.offset))
+        self.narrow_weights, self.narrow_offset = (
+            None if a is None else a.astype(np.float32) for a in (weights, self.offset)
+        )
         self.largest = np.maximum(self.narrow.max(axis=2), -self.narrow.min(axis=2)).astype(np.float64)
         self.products: Any = None
         if k <= FEW_COLUMNS:
-            self.products = products_of_columns(self.narrow, room("products", R, k * (k + 1) // 2, n, dtype=np.float32))
+            self.products = products_of_columns(
+                self.narrow, room("products", R, k * (k + 1) // 2, n, dtype=np.float32)
+            )
         self.spread = unpacking(k)
 
     def _gram(self, columns: Single, products: Single | None, info: Single) -> Any:
@@ -293,7 +303,9 @@ class OwnDesigns:
         """The maxima; what is not done needs double precision throughout."""
         (R, k, n), columns, weights = self.shape, self.columns, self.weights
         start = self._start()
-        near = _arrive(self._evaluate(start.astype(np.float32), None), start, self._evaluate, self.largest, OWN_ENOUGH)
+        near = _arrive(
+            self._evaluate(start.astype(np.float32), None), start, self._evaluate, self.largest, OWN_ENOUGH
+        )
         eta, info, move = (room(name, R, n) for name in ("eta", "info", "move"))
         np.matmul(near.beta[:, None, :], columns, out=eta[:, None, :])
         if self.offset is not None:
@@ -318,7 +330,12 @@ class OwnDesigns:
         step = (inverse @ score[:, :, None])[:, :, 0]
         decrement = (score * step).sum(axis=1)
         moved = (np.abs(step) * self.largest).sum(axis=1)
-        done = near.good & good & (condition <= CONDITION**2) & (moved * np.maximum(near.contraction, moved) <= INFORMATION)
+        done = (
+            near.good
+            & good
+            & (condition <= CONDITION**2)
+            & (moved * np.maximum(near.contraction, moved) <= INFORMATION)
+        )
         done &= np.sqrt(np.maximum(decrement, 0.0)) * moved <= EXACT
         return Exact(near.beta + step, inverse, loglik + decrement / 2, done)
 
@@ -367,7 +384,9 @@ class WeightedDesign:
         k = len(start)
         first = (sums[:, :k], self._unpacked(sums[:, k:]))
         near = _arrive(first, np.tile(start, (R, 1)), evaluate, self.largest, SHARED_ENOUGH)
-        rows = np.exp(self._index(near.beta, self.columns, self.offset, room("eta", R, n)), out=room("eta", R, n))
+        rows = np.exp(
+            self._index(near.beta, self.columns, self.offset, room("eta", R, n)), out=room("eta", R, n)
+        )
         rows /= np.add(rows, 1.0, out=room("info", R, n))
         rows *= weights
         score = -(rows @ self.columns)

@@ -2,14 +2,15 @@
 
 Two shapes of problem, solved in chunks that stay in cache:
 
-- *Different data* (`maximise_many`): X (R, n, k), as in a Monte Carlo study.  Products run over a copy (R, k, n).
-- *Shared design, different weights* (`maximise_weighted`): X (n, k) and weights (R, n), as in a bootstrap.  All Hessians of
-  a chunk are one product, weights (R, n) times the rowwise outer products (n, k(k+1)/2).
+- *Different data* (`maximise_many`): X (R, n, k), as in a Monte Carlo study.  Products run over a copy (R, k,
+  n).
+- *Shared design, different weights* (`maximise_weighted`): X (n, k) and weights (R, n), as in a bootstrap.
+  All Hessians of a chunk are one product, weights (R, n) times the rowwise outer products (n, k(k+1)/2).
 
-The rule of `optim.newton` decides when a problem is done: Newton decrement below 1e-13 and no index that moves.  The
-information is that of the last point, whose error is the square of the step before.  No step is halved here: whatever does
-not contract, looks separated or is ill-conditioned is settled by the single engine, so results equal single fits, and a
-problem without a maximum is flagged, never raised.
+The rule of `optim.newton` decides when a problem is done: Newton decrement below 1e-13 and no index that
+moves.  The information is that of the last point, whose error is the square of the step before.  No step is
+halved here: whatever does not contract, looks separated or is ill-conditioned is settled by the single
+engine, so results equal single fits, and a problem without a maximum is flagged, never raised.
 """
 
 from __future__ import annotations
@@ -66,20 +67,23 @@ REASONS = (
 
 PASSES = 15  # in the batch; what needs more is looked at on its own
 CLOSE = 1e-11  # fall of the decrement in a pass: what the information at this point misses is that much
-KEEP = 1e-4  # decrement from which a kept information takes the estimate there, when nobody asks for it at the estimate
+# decrement from which a kept information takes the estimate there, when nobody asks for it at the estimate
+KEEP = 1e-4
 KEPT_DECREMENT = 1e-15  # to stop at with a kept information, whose step is less exact
 CHUNK_ENTRIES = 262_144  # rows times problems in a chunk: a few such arrays fit into the cache
 MOST_PROBLEMS = 256
-PRODUCTS = 8_000_000  # entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
+# entries of the rowwise outer products held in memory; beyond, problems are large enough one by one
+PRODUCTS = 8_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Solutions of R problems.
 
-    ``params`` (R, k) and ``inverse`` (R, k, k), the inverse information, are NaN where ``status`` (R,) is not CONVERGED;
-    ``loglik`` (R,) sums natural logs over observations; ``passes`` (R,) counts passes over the rows; ``single`` (R,) says
-    which problems the single engine settled.  ``inverse`` and ``loglik`` are None where they were not asked for.
+    ``params`` (R, k) and ``inverse`` (R, k, k), the inverse information, are NaN where ``status`` (R,) is not
+    CONVERGED; ``loglik`` (R,) sums natural logs over observations; ``passes`` (R,) counts passes over the
+    rows; ``single`` (R,) says which problems the single engine settled.  ``inverse`` and ``loglik`` are None
+    where they were not asked for.
     """
 
     params: Array
@@ -161,7 +165,9 @@ class _Problems:
 class _Many(_Problems):
     """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
 
-    def __init__(self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> None:
+    def __init__(
+        self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None
+    ) -> None:
         self.kernel, self.X, self.y, self.weights, self.offset = kernel, X, y, weights, offset
         self.row_slopes = _slopes(kernel)
         self.size, n, k = X.shape
@@ -291,7 +297,9 @@ class _Solved:
 def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
     """Newton steps of all problems of a chunk from a common ``start`` (k,)."""
     R, k = problems.size, len(start)
-    s = _Solved(np.tile(start, (R, 1)), np.zeros((R, k, k)), np.zeros(R, dtype=bool), np.zeros(R, dtype=np.int32))
+    s = _Solved(
+        np.tile(start, (R, 1)), np.zeros((R, k, k)), np.zeros(R, dtype=bool), np.zeros(R, dtype=np.int32)
+    )
     open_, previous = np.arange(R), np.full(R, np.inf)
     kept: Array | None = None
     for i in range(PASSES):
@@ -307,7 +315,9 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
         step = (inverse @ score[:, :, None])[:, :, 0]
         decrement = np.asarray((score * step).sum(axis=1))
         before = previous[open_]
-        good &= np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before)  # not contracting: the single engine halves steps
+        good &= np.isfinite(step).all(axis=1) & ~(
+            decrement > 0.9 * before
+        )  # not contracting: the single engine halves steps
         good |= decrement <= 1e-21
         near = decrement <= (DECREMENT if H is not None else KEPT_DECREMENT)
         if information:
@@ -318,7 +328,9 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
         previous[open_] = decrement
         if near.any():
             settled = open_[near]
-            s.done[settled] = (np.abs(step[near]) * problems.column_max(settled)).sum(axis=1) <= INDEX_MOVE  # of any index
+            s.done[settled] = (np.abs(step[near]) * problems.column_max(settled)).sum(
+                axis=1
+            ) <= INDEX_MOVE  # of any index
         left = good & ~near
         open_ = open_[left]
         if not len(open_):
@@ -351,14 +363,20 @@ def _settle(kernel: Kernel, problems: _Problems, s: _Solved, information: bool) 
     for i in np.flatnonzero(~s.done):
         status[i], s.beta[i], s.inverse[i], loglik[i], more = _one(kernel, problems.problem(int(i)))
         s.passes[i] += more
-    return Batch(s.beta, s.inverse if information else None, loglik if information else None, status, s.passes, ~s.done)
+    return Batch(
+        s.beta, s.inverse if information else None, loglik if information else None, status, s.passes, ~s.done
+    )
 
 
 def _quickly(s: Exact) -> Batch:
     """The batch of a chunk as if all of it were done."""
     R = len(s.beta)
-    inverse = None if s.loglik is None else s.inverse  # without log-likelihoods nobody asks for more than estimates
-    return Batch(s.beta, inverse, s.loglik, np.zeros(R, dtype=np.int8), np.full(R, 2, dtype=np.int32), ~s.done)
+    inverse = (
+        None if s.loglik is None else s.inverse
+    )  # without log-likelihoods nobody asks for more than estimates
+    return Batch(
+        s.beta, inverse, s.loglik, np.zeros(R, dtype=np.int8), np.full(R, 2, dtype=np.int32), ~s.done
+    )
 
 
 def _replaced(batch: Batch, at: NDArray[np.intp], others: Batch) -> Batch:
@@ -376,7 +394,9 @@ def _joined(parts: list[Batch]) -> Batch:
     first = parts[0]
     return Batch(
         np.concatenate([p.params for p in parts]),
-        None if first.inverse is None else np.concatenate([p.inverse for p in parts if p.inverse is not None]),
+        None
+        if first.inverse is None
+        else np.concatenate([p.inverse for p in parts if p.inverse is not None]),
         None if first.loglik is None else np.concatenate([p.loglik for p in parts if p.loglik is not None]),
         np.concatenate([p.status for p in parts]),
         np.concatenate([p.passes for p in parts]),
@@ -465,7 +485,8 @@ def maximise_weighted(
     weights : (R, n) float64 array, none negative; a row of weight zero does not count.
     offset : (n,) float64 array or None.
     start : (k,) float64 array or None, a point near the solutions, such as the estimate from all rows.
-    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is saved.
+    information : bool, whether inverse informations and log-likelihoods are wanted; without them a pass is
+        saved.
 
     Returns
     -------
@@ -509,16 +530,25 @@ def solve_shared(shared: Shared, weights: Array, start: Array, information: bool
             problems = _Weighted(shared, weights[i : i + size], y if y.ndim == 1 else y[i : i + size])
             r = problems.size
             if not shared.products.size:  # so large that one by one is as quick: nothing is done yet
-                s = _Solved(np.tile(start, (r, 1)), np.zeros((r, k, k)), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int32))
+                s = _Solved(
+                    np.tile(start, (r, 1)),
+                    np.zeros((r, k, k)),
+                    np.zeros(r, dtype=bool),
+                    np.zeros(r, dtype=np.int32),
+                )
                 parts.append(_settle(shared.kernel, problems, s, information))
                 continue
             if shared.single is None or information:
-                parts.append(_settle(shared.kernel, problems, _iterate(problems, start, information), information))
+                parts.append(
+                    _settle(shared.kernel, problems, _iterate(problems, start, information), information)
+                )
                 continue
             quick = shared.single.solve(problems.weights, start)
             batch, rest = _quickly(quick), np.flatnonzero(~quick.done)
             if len(rest):
                 others = _Weighted(shared, problems.weights[rest], y)
-                batch = _replaced(batch, rest, _settle(shared.kernel, others, _iterate(others, start, False), False))
+                batch = _replaced(
+                    batch, rest, _settle(shared.kernel, others, _iterate(others, start, False), False)
+                )
             parts.append(batch)
     return _joined(parts)

@@ -1,8 +1,9 @@
 """How far the directions of separation reach: which signs all of them share.
 
-With one direction, the infinite coefficients have its signs.  With several, a sign (of a coefficient, or of x'd for a row
-to predict) is determined only if every direction agrees.  Where the cone has as many faces as dimensions, as with the levels of
-a factor, its edges are the columns of an inverse; else linear programs find the directions that go furthest either way.
+With one direction, the infinite coefficients have its signs.  With several, a sign (of a coefficient, or of
+x'd for a row to predict) is determined only if every direction agrees.  Where the cone has as many faces as
+dimensions, as with the levels of a factor, its edges are the columns of an inverse; else linear programs find
+the directions that go furthest either way.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array
 
     Returns
     -------
-    (k, q) float64 array; all ±e_j of the free coefficients where the problem is too large to decide (nothing is then
-    determined).
+    (k, q) float64 array; all ±e_j of the free coefficients where the problem is too large to decide (nothing
+    is then determined).
     """
     null = separation.null
     free = np.flatnonzero(np.any(null != 0, axis=1))
     if null.shape[1] < 2:
         return np.zeros((len(null), 0))
     rows = _distinct(blocks, separation)
-    if len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE:  # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
+    if (
+        len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE
+    ):  # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
         return np.asarray(null @ np.linalg.inv(rows))
     if len(rows) > MOST_ROWS or len(free) > MOST_COEFFICIENTS:
         signs = np.zeros((len(null), 2 * len(free)))

@@ -1,23 +1,25 @@
 """Firth's logit: maximise the log-likelihood plus half the log-determinant of the information (Jeffreys' penalty).
 
 With p the fitted probabilities, w = p(1 − p), I = X'WX and leverages h_i = w_i x_i'I⁻¹x_i, the maximum of
-l*(β) = l(β) + ½ log|I(β)| solves the modified score Σ x_i {y_i − p_i + h_i(½ − p_i)} = 0 and is finite whatever the data.
-A frequency weight multiplies a row's terms of l and of I, so it equals repeated rows.
+l*(β) = l(β) + ½ log|I(β)| solves the modified score Σ x_i {y_i − p_i + h_i(½ − p_i)} = 0 and is finite
+whatever the data. A frequency weight multiplies a row's terms of l and of I, so it equals repeated rows.
 
-Everything happens in whitened coordinates (`optim.whiten`), and for a batch of problems at once: problem m is the maximum
-over c = c_m + N_m·γ, **with the penalty of all k coefficients** (so that likelihood ratios compare one function with itself).
-The fit is a batch of one; a restricted fit has the null space of its restrictions as N; a profile of k coefficients at both
-ends is a batch of 2k.  Steps are Newton's with the exact Hessian of l* where it is affordable and positive definite, else
-with the information; they are halved while l* falls.
+Everything happens in whitened coordinates (`optim.whiten`), and for a batch of problems at once: problem m is
+the maximum over c = c_m + N_m·γ, **with the penalty of all k coefficients** (so that likelihood ratios
+compare one function with itself). The fit is a batch of one; a restricted fit has the null space of its
+restrictions as N; a profile of k coefficients at both ends is a batch of 2k.  Steps are Newton's with the
+exact Hessian of l* where it is affordable and positive definite, else with the information; they are halved
+while l* falls.
 
-Ends of a profile interval solve 2{l* − max l*(β_j = b)} = q.  The signed root of the left side is nearly linear in b, so
-Newton on it inside a bracket takes a few steps, and each profile point starts on the tangent of the path before.
+Ends of a profile interval solve 2{l* − max l*(β_j = b)} = q.  The signed root of the left side is nearly
+linear in b, so Newton on it inside a bracket takes a few steps, and each profile point starts on the tangent
+of the path before.
 
 References
 ----------
 Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80, doi:10.1093/biomet/80.1.27.
-Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in Medicine 21,
-doi:10.1002/sim.1047.
+Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in
+Medicine 21, doi:10.1002/sim.1047.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ NEAR = 1e-6  # λ² below which a step is taken without asking whether l* rises,
 CHUNK = 400_000  # entries of the largest array of a chunk
 EXACT = 3e7  # multiplications in a pass up to which the Hessian of the penalty is formed
 MOST_COLUMNS = 40  # … and columns
-ROOT = 1e-6  # distance of the signed root from its target at which the last Newton step of an interval's end is taken
+# distance of the signed root from its target at which the last Newton step of an interval's end is taken
+ROOT = 1e-6
 HIGHER = 1e-6  # of l* above the estimate's, beyond rounding: there is another maximum
 ENDS = 60  # points of a profile tried per end
 
@@ -77,8 +80,9 @@ class _Solved(NamedTuple):
 class FirthMaximum:
     """The maximum of the penalised likelihood.
 
-    ``maximum`` holds the estimate as maximum likelihood would, its ``loglik`` the unpenalised log-likelihood there;
-    ``penalised`` is l + ½ log|I| with the information of β; ``blocks`` are the rows in whitened coordinates.
+    ``maximum`` holds the estimate as maximum likelihood would, its ``loglik`` the unpenalised log-likelihood
+    there; ``penalised`` is l + ½ log|I| with the information of β; ``blocks`` are the rows in whitened
+    coordinates.
     """
 
     maximum: Maximum
@@ -118,7 +122,10 @@ def _cholesky(information: Array) -> tuple[Array, NDArray[np.bool_]]:
             return every, np.ones(information.shape[:1], dtype=np.bool_)
     except np.linalg.LinAlgError:
         pass
-    L, good = np.broadcast_to(np.eye(information.shape[-1]), information.shape).copy(), np.zeros(len(information), dtype=bool)
+    L, good = (
+        np.broadcast_to(np.eye(information.shape[-1]), information.shape).copy(),
+        np.zeros(len(information), dtype=bool),
+    )
     for i, H in enumerate(information):
         if np.all(np.isfinite(H)):
             try:
@@ -324,7 +331,9 @@ def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, 
     N = np.linalg.qr(A.T, mode="complete")[0][None, :, q:]
     c = fit.maximum.coordinates
     inverse = fit.maximum.inner @ fit.maximum.inner.T
-    toward = -inverse @ A.T @ np.linalg.solve(A @ inverse @ A.T, A @ c - b)  # the quadratic model's restricted maximum
+    toward = (
+        -inverse @ A.T @ np.linalg.solve(A @ inverse @ A.T, A @ c - b)
+    )  # the quadratic model's restricted maximum
     starts = np.stack([c + toward, np.linalg.lstsq(A, b, rcond=None)[0]])
     with np.errstate(all="ignore"):
         exact = _affordable(fit.rows, len(fit.basis), 1)
@@ -346,7 +355,14 @@ def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool, maxiter:
     last = s._replace(converged=np.zeros(1, dtype=bool))
     while share < 1 and stride > 1e-4:
         stride = min(stride, 1 - share)
-        s = _solve(fit.blocks, c + stride * toward, N, exact, DECREMENT if share + stride == 1 else PROFILE_DECREMENT, maxiter)
+        s = _solve(
+            fit.blocks,
+            c + stride * toward,
+            N,
+            exact,
+            DECREMENT if share + stride == 1 else PROFILE_DECREMENT,
+            maxiter,
+        )
         if s.converged[0]:
             share, c, last = share + stride, s.c, s
             stride *= 2
@@ -387,8 +403,9 @@ def _tangent(point: _Point, t: Array, N: Array) -> Array:
 class Profile(NamedTuple):
     """Intervals, signed roots, and whether a profile rose above the estimate: the penalised likelihood then has several maxima.
 
-    ``bounds`` (k, 2) are ends b with 2{l* − max l*(β_j = b)} = quantile, NaN where none was found; ``roots`` (k,) are
-    sign(β_j)·√(2{l* − max l*(β_j = 0)}), NaN where the restricted maximum was not reached; ``higher`` (k,) bool.
+    ``bounds`` (k, 2) are ends b with 2{l* − max l*(β_j = b)} = quantile, NaN where none was found; ``roots``
+    (k,) are sign(β_j)·√(2{l* − max l*(β_j = 0)}), NaN where the restricted maximum was not reached;
+    ``higher`` (k,) bool.
     """
 
     bounds: Array
@@ -427,7 +444,9 @@ def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> Profile:
     roots = _zero_roots(fit, _Lines(t, N, v), here, exact, maxiter)
     twice = np.tile(np.arange(k), 2)
     sign = np.repeat([-1.0, 1.0], k)
-    ends, higher = _ends(fit, _Lines(t, N, v).take(twice), here[twice], sign, spread[twice], quantile, exact, maxiter)
+    ends, higher = _ends(
+        fit, _Lines(t, N, v).take(twice), here[twice], sign, spread[twice], quantile, exact, maxiter
+    )
     bounds = ends.reshape(2, k).T * size[:, None]
     return Profile(bounds, roots, higher[:k] | higher[k:])
 
@@ -435,7 +454,12 @@ def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> Profile:
 def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxiter: int) -> Array:
     c = fit.maximum.coordinates
     near = c - here[:, None] * lines.tangent
-    values = np.stack([_evaluate(fit.blocks, near, False).penalised, _evaluate(fit.blocks, np.zeros_like(near), False).penalised])
+    values = np.stack(
+        [
+            _evaluate(fit.blocks, near, False).penalised,
+            _evaluate(fit.blocks, np.zeros_like(near), False).penalised,
+        ]
+    )
     start = np.where((values[0] >= values[1])[:, None], near, 0.0)
     s = _solve(fit.blocks, start, lines.N, exact, PROFILE_DECREMENT, maxiter)
     gap = np.sqrt(np.maximum(2 * (fit.inner_penalised - s.point.penalised), 0.0))
@@ -443,7 +467,14 @@ def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxi
 
 
 def _ends(
-    fit: FirthMaximum, lines: _Lines, here: Array, sign: Array, spread: Array, quantile: float, exact: bool, maxiter: int
+    fit: FirthMaximum,
+    lines: _Lines,
+    here: Array,
+    sign: Array,
+    spread: Array,
+    quantile: float,
+    exact: bool,
+    maxiter: int,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Ends (m,) of profile intervals in units of t'c, and whether l* rose above the estimate on the way.
 
@@ -451,7 +482,11 @@ def _ends(
     """
     target, m = np.sqrt(quantile), len(here)
     c = np.tile(fit.maximum.coordinates, (m, 1))
-    at, tangent, answer = np.zeros(m), lines.tangent.copy(), np.full(m, np.nan)  # ``at``: distance from the estimate
+    at, tangent, answer = (
+        np.zeros(m),
+        lines.tangent.copy(),
+        np.full(m, np.nan),
+    )  # ``at``: distance from the estimate
     low, high, x = np.zeros(m), np.full(m, np.inf), target * spread
     active, higher = np.isfinite(x), np.zeros(m, dtype=bool)
     for i in range(ENDS):
@@ -496,8 +531,8 @@ def balance(index: Array, y: Array, counts: Array | None) -> float:
 
     References
     ----------
-    Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in Medicine 36,
-    doi:10.1002/sim.7273.
+    Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in
+    Medicine 36, doi:10.1002/sim.7273.
     """
     a = np.ones_like(y) if counts is None else counts
     delta, low, high = 0.0, -np.inf, np.inf

@@ -31,8 +31,8 @@ __all__ = ["Limit", "limit_of"]
 class Limit:
     """The limiting model of a separated likelihood.
 
-    ``overlapped`` (m,) positions of the rows that stay; ``columns`` the columns that identify them; ``blocks`` those rows and
-    columns; ``maximum`` their maximum, None when nothing stays.
+    ``overlapped`` (m,) positions of the rows that stay; ``columns`` the columns that identify them;
+    ``blocks`` those rows and columns; ``maximum`` their maximum, None when nothing stays.
     """
 
     overlapped: NDArray[np.intp]

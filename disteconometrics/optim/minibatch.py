@@ -1,6 +1,7 @@
 """Training by stochastic gradients: what to do is a frozen value, `Adam`, `AdamW` or `LBFGS`, and `train` does it.
 
-A step whose loss is not a number is left out; many in a row, or an interrupt, end the training with the parameters so far.
+A step whose loss is not a number is left out; many in a row, or an interrupt, end the training with the
+parameters so far.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ Callback = Callable[[int], "float | None"]
 
 def _number(value: Any, name: str, low: float, high: float = math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) < high:
-        raise OptionError(f"{name}={value!r}: give a number of at least {low:g}{'' if high == math.inf else f' below {high:g}'}.")
+        raise OptionError(
+            f"{name}={value!r}: give a number of at least "
+            f"{low:g}{'' if high == math.inf else f' below {high:g}'}."
+        )
 
 
 def _count(value: Any, name: str, low: int = 1) -> None:
@@ -71,16 +75,25 @@ class Trainer(ABC):  # noqa: B024 - its final subclasses differ in defaults
         if self.schedule not in ("constant", "one-cycle"):
             raise OptionError(f"schedule={self.schedule!r}: give 'constant' or 'one-cycle'.")
         if self.patience is not None and not self.validation:
-            raise OptionError("patience counts steps without a better validation loss; set validation=0.2, a share of the rows.")
+            raise OptionError(
+                "patience counts steps without a better validation loss; set validation=0.2, a share of "
+                "the rows."
+            )
         if self.callback is not None and not callable(self.callback):
-            raise OptionError("callback is a function of the step that returns None or a factor of the step's loss.")
+            raise OptionError(
+                "callback is a function of the step that returns None or a factor of the step's loss."
+            )
         given = self.snapshots
-        if not isinstance(given, (tuple, list)) or any(isinstance(s, bool) or not isinstance(s, Integral) for s in given):
+        if not isinstance(given, (tuple, list)) or any(
+            isinstance(s, bool) or not isinstance(s, Integral) for s in given
+        ):
             raise OptionError(f"snapshots={given!r}: give the steps to keep, such as (100, 500).")
         if any(not 0 <= s <= self.steps for s in given):
             raise OptionError(f"snapshots={tuple(given)}: steps lie between 0 and {self.steps}.")
         if not isinstance(self.device, str):
-            raise OptionError(f"device={self.device!r}: give the name of a torch device, such as 'cpu' or 'cuda'.")
+            raise OptionError(
+                f"device={self.device!r}: give the name of a torch device, such as 'cpu' or 'cuda'."
+            )
         object.__setattr__(self, "snapshots", tuple(sorted({int(s) for s in given})))
 
     def rate(self, step: int) -> float:
@@ -104,7 +117,8 @@ class Adam(Trainer):
     lr : float, learning rate.
     steps : int, number of steps.
     batch : int or None
-        Rows in a step, drawn without replacement epoch by epoch; None for all rows (512 fresh ones from a sampler).
+        Rows in a step, drawn without replacement epoch by epoch; None for all rows (512 fresh ones from a
+        sampler).
     weight_decay : float, added to the gradients as a multiple of the parameters.
     schedule : {"constant", "one-cycle"}
         "one-cycle" raises the rate for 30 % of the steps and lets it fall to nothing along a cosine.
@@ -138,7 +152,8 @@ class AdamW(Trainer):
 
     Parameters
     ----------
-    lr, steps, batch, weight_decay, schedule, validation, patience, clip, snapshots, callback, device : as in `Adam`.
+    lr, steps, batch, weight_decay, schedule, validation, patience, clip, snapshots, callback, device : as in
+        `Adam`.
 
     Raises
     ------
@@ -147,7 +162,8 @@ class AdamW(Trainer):
     References
     ----------
     Loshchilov, Hutter (2019), Decoupled weight decay regularization, ICLR, arXiv:1711.05101.
-    Smith, Topin (2019), Super-convergence: very fast training of neural networks using large learning rates, arXiv:1708.07120.
+    Smith, Topin (2019), Super-convergence: very fast training of neural networks using large learning rates,
+    arXiv:1708.07120.
 
     Examples
     --------
@@ -170,7 +186,8 @@ class LBFGS(Trainer):
     ----------
     lr : float, first length tried by a line search.
     steps : int, most iterations; it ends earlier where the gradient vanishes.
-    snapshots, callback, device : as in `Adam`; the other options have no meaning here and keep their defaults.
+    snapshots, callback, device : as in `Adam`; the other options have no meaning here and keep their
+        defaults.
 
     Raises
     ------
@@ -179,8 +196,8 @@ class LBFGS(Trainer):
 
     References
     ----------
-    Liu, Nocedal (1989), On the limited memory BFGS method for large scale optimization, Mathematical Programming 45,
-    doi:10.1007/BF01589116.
+    Liu, Nocedal (1989), On the limited memory BFGS method for large scale optimization, Mathematical
+    Programming 45, doi:10.1007/BF01589116.
 
     Examples
     --------
@@ -195,8 +212,15 @@ class LBFGS(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch is not None or self.weight_decay or self.schedule != "constant" or self.clip is not None:
-            raise OptionError("L-BFGS takes all rows at a constant rate: no batch, weight_decay, schedule or clip.")
+        if (
+            self.batch is not None
+            or self.weight_decay
+            or self.schedule != "constant"
+            or self.clip is not None
+        ):
+            raise OptionError(
+                "L-BFGS takes all rows at a constant rate: no batch, weight_decay, schedule or clip."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +235,9 @@ class Trained:
     skipped: list[int] = field(default_factory=list)
 
 
-def batches(tensors: Sequence[Tensor], size: int | None, rng: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+def batches(
+    tensors: Sequence[Tensor], size: int | None, rng: torch.Generator
+) -> Iterator[tuple[Tensor, ...]]:
     """Endless batches of rows, without replacement epoch by epoch; all rows at every step where size is None or too large.
 
     Examples
@@ -234,7 +260,9 @@ def batches(tensors: Sequence[Tensor], size: int | None, rng: torch.Generator) -
             yield tuple(t[i : i + size] for t in mixed)
 
 
-def hold_out(tensors: Sequence[Tensor], share: float, rng: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
+def hold_out(
+    tensors: Sequence[Tensor], share: float, rng: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
     """A share of the rows, at least one, drawn at random to judge by, and the others.
 
     Examples
@@ -257,7 +285,13 @@ def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
 
     if isinstance(how, LBFGS):
         return torch.optim.LBFGS(
-            parameters, lr=how.lr, max_iter=1, max_eval=25, history_size=50, line_search_fn="strong_wolfe", tolerance_change=0.0
+            parameters,
+            lr=how.lr,
+            max_iter=1,
+            max_eval=25,
+            history_size=50,
+            line_search_fn="strong_wolfe",
+            tolerance_change=0.0,
         )
     kind = torch.optim.AdamW if isinstance(how, AdamW) else torch.optim.Adam
     return kind(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
@@ -346,10 +380,27 @@ class _Run:
     """The state of a training."""
 
     def __init__(
-        self, parameters: list[Tensor], flat: Tensor, how: Trainer, optimiser: Any, judge: Callable[[], float] | None
+        self,
+        parameters: list[Tensor],
+        flat: Tensor,
+        how: Trainer,
+        optimiser: Any,
+        judge: Callable[[], float] | None,
     ) -> None:
-        self.parameters, self.flat, self.how, self.optimiser, self.judge = parameters, flat, how, optimiser, judge
-        self.history: dict[str, list[float]] = {"step": [], "loss": [], "validation": [], "lr": [], "seconds": []}
+        self.parameters, self.flat, self.how, self.optimiser, self.judge = (
+            parameters,
+            flat,
+            how,
+            optimiser,
+            judge,
+        )
+        self.history: dict[str, list[float]] = {
+            "step": [],
+            "loss": [],
+            "validation": [],
+            "lr": [],
+            "seconds": [],
+        }
         self.kept: dict[int, list[Tensor]] = {}
         self.skipped: list[int] = []
         self.good, self.good_step = self._copy(), 0
@@ -363,7 +414,9 @@ class _Run:
     def keep(self, step: int) -> None:
         self.kept[step] = self._copy()
 
-    def step(self, step: int, loss: Callable[..., Tensor], batch: tuple[Tensor, ...], seconds: float) -> float:
+    def step(
+        self, step: int, loss: Callable[..., Tensor], batch: tuple[Tensor, ...], seconds: float
+    ) -> float:
         """One step, its record, and its loss before the step."""
         import torch
 
@@ -397,7 +450,13 @@ class _Run:
                 if how.clip is not None:
                     torch.nn.utils.clip_grad_norm_(self.flat, how.clip)
                 self.optimiser.step()
-        for name, value in (("step", step), ("loss", found), ("validation", math.nan), ("lr", rate), ("seconds", seconds)):
+        for name, value in (
+            ("step", step),
+            ("loss", found),
+            ("validation", math.nan),
+            ("lr", rate),
+            ("seconds", seconds),
+        ):
             self.history[name].append(value)
         return found
 
@@ -411,7 +470,9 @@ class _Run:
         self.row = 0
         if step % KEEP == 0:
             self.good, self.good_step = self._copy(), step
-        if self.judge is not None and (step % self._every() == self._every() - 1 or step == self.how.steps - 1):
+        if self.judge is not None and (
+            step % self._every() == self._every() - 1 or step == self.how.steps - 1
+        ):
             value = self.judge()
             self.history["validation"][-1] = value
             if value < self.best_value:
@@ -420,7 +481,11 @@ class _Run:
                 return "patience"
         if isinstance(self.how, LBFGS):
             losses = self.history["loss"]
-            self.still = self.still + 1 if len(losses) > 1 and losses[-2] - losses[-1] <= 1e-15 * abs(losses[-1]) else 0
+            self.still = (
+                self.still + 1
+                if len(losses) > 1 and losses[-2] - losses[-1] <= 1e-15 * abs(losses[-1])
+                else 0
+            )
             assert self.flat.grad is not None
             if self.still >= 3 or float(self.flat.grad.abs().max()) <= SETTLED:
                 return "converged"

@@ -3,18 +3,24 @@
 The method, in the order of the code:
 
 1. *Start.*  On many rows the maximum over a small random block sample is found first, by the same routine.
-2. *Newton steps*, halved while the log-likelihood falls.  On many rows a Hessian is kept as long as it contracts,
-   so most passes need the score alone; the last pass is a full one, so that the information belongs to the estimate.
-3. *Stop* when the Newton decrement λ² = g'H⁻¹g (twice the gain still to be had) is below 1e-13 **and** no row's index
-   would move: |x'δ| ≤ λ/√min w.  Without the second half an iteration that runs off to infinity would look converged.
-4. *Digits.*  Small or ill-conditioned problems are solved in whitened coordinates (`optim.whiten`), where rounding
+2. *Newton steps*, halved while the log-likelihood falls.  On many rows a Hessian is kept as long as it
+contracts,
+   so most passes need the score alone; the last pass is a full one, so that the information belongs to the
+   estimate.
+3. *Stop* when the Newton decrement λ² = g'H⁻¹g (twice the gain still to be had) is below 1e-13 **and** no
+row's index
+   would move: |x'δ| ≤ λ/√min w.  Without the second half an iteration that runs off to infinity would look
+   converged.
+4. *Digits.*  Small or ill-conditioned problems are solved in whitened coordinates (`optim.whiten`), where
+rounding
    does not grow with the condition number.
 5. *No maximum.*  Steps that keep moving some index while the gain dies are handed to `optim.separation`.
 
 References
 ----------
 Boyd, Vandenberghe (2004), Convex Optimization, chapter 9 (Newton decrement).
-Bach (2010), Self-concordant analysis for logistic regression, Electronic Journal of Statistics 4, doi:10.1214/09-EJS521.
+Bach (2010), Self-concordant analysis for logistic regression, Electronic Journal of Statistics 4,
+doi:10.1214/09-EJS521.
 """
 
 from __future__ import annotations
@@ -46,7 +52,8 @@ __all__ = ["Maximum", "OutOfRange", "RankDeficient", "maximise"]
 
 DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an error of order λ² standard errors
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
-LAG_MOVE = 1e-7  # … no column moves an index by more in the last step, so that the information stays that of the estimate
+# … no column moves an index by more in the last step, so that the information stays that of the estimate
+LAG_MOVE = 1e-7
 SMALL = 20_000  # entries of X up to which whitened coordinates and extended sums cost a millisecond or two
 CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
 PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ² from getting small
@@ -62,10 +69,10 @@ SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to 
 class Maximum:
     """What the optimiser found, and how.
 
-    ``params`` (k,) maximise the log-likelihood ``loglik``.  ``basis`` T (k, k) gives the ``coordinates`` c of the solution,
-    β = T·c, in which the information R'R is well conditioned (None: T is the identity); ``inner`` = R⁻¹ and
-    ``root`` = T·R⁻¹ (k, k), so that root·root' is the inverse information of β.  ``separation`` is set, and nothing else
-    can be trusted, when no maximum exists.
+    ``params`` (k,) maximise the log-likelihood ``loglik``.  ``basis`` T (k, k) gives the ``coordinates`` c of
+    the solution, β = T·c, in which the information R'R is well conditioned (None: T is the identity);
+    ``inner`` = R⁻¹ and ``root`` = T·R⁻¹ (k, k), so that root·root' is the inverse information of β.
+    ``separation`` is set, and nothing else can be trusted, when no maximum exists.
     """
 
     params: NDArray[np.float64]
@@ -159,8 +166,8 @@ def _iterate(
 ) -> _State:
     """Newton steps from ``start``; ``kept`` is an approximate information that the first steps re-use.
 
-    ``settle`` demands that no index moves at the end; ``suspicious`` stops for a look at separation when one keeps moving;
-    ``climb`` goes along the score where the information has underflowed, instead of giving up.
+    ``settle`` demands that no index moves at the end; ``suspicious`` stops for a look at separation when one
+    keeps moving; ``climb`` goes along the score where the information has underflowed, instead of giving up.
     """
     s = _State(start.copy())
     inverse = None if kept is None else _inverse_information(kept.factor)
@@ -234,7 +241,9 @@ def _inverse_information(R: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(root @ root.T)
 
 
-def _secant(inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArray[np.float64]) -> NDArray[np.float64]:
+def _secant(
+    inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Make a kept inverse information map the last fall of the score to the step that caused it (BFGS)."""
     curvature = float(step @ fall)
     if curvature <= 0:
@@ -247,7 +256,9 @@ def _secant(inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArr
     )
 
 
-def _next_is_full(s: _State, previous: float, tolerance: float, lag: bool, was_full: bool, kept: _Kept | None) -> bool:
+def _next_is_full(
+    s: _State, previous: float, tolerance: float, lag: bool, was_full: bool, kept: _Kept | None
+) -> bool:
     """Whether the next pass needs the information: to finish, or because the kept one no longer contracts."""
     if not lag:
         return True
@@ -265,21 +276,37 @@ def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None
         return zero, None
     sample = model.subsample(rows)
     inner, kept = _start(sample, k)
-    s = _iterate(sample, inner, maxiter=12, tolerance=max(1.0, k / 4), kept=kept, settle=False, suspicious=False, lag=True)
+    s = _iterate(
+        sample,
+        inner,
+        maxiter=12,
+        tolerance=max(1.0, k / 4),
+        kept=kept,
+        settle=False,
+        suspicious=False,
+        lag=True,
+    )
     if s.status != "converged" or s.factor is None:
         return zero, None
     return s.c, _Kept(s.factor * np.sqrt(n / sample.rows), sample.column_maxima())
 
 
 def _decided(
-    model: IndexModel, s: _State, maxiter: int, lag: bool, blocks: Sequence[Block], T: NDArray[np.float64] | None
+    model: IndexModel,
+    s: _State,
+    maxiter: int,
+    lag: bool,
+    blocks: Sequence[Block],
+    T: NDArray[np.float64] | None,
 ) -> tuple[_State, Separation | None]:
     """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
     candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
     separation = find_separation(densified(blocks), candidates)
     if separation is not None:
         return s, separation
-    again = _iterate(model, s.seen, maxiter=maxiter - s.passes, suspicious=False, lag=lag, climb=T is not None)
+    again = _iterate(
+        model, s.seen, maxiter=maxiter - s.passes, suspicious=False, lag=lag, climb=T is not None
+    )
     again.passes += s.passes
     return again, None
 
@@ -364,8 +391,8 @@ def _maximise_whitened(
 def _polish(white: IndexModel, s: _State) -> NDArray[np.float64]:
     """Information at the solution itself and, on few rows, a last step from a score summed to twice the digits.
 
-    A coefficient far below its standard error is the small difference of large coordinates, so of c what is left of it after
-    rounding is returned.
+    A coefficient far below its standard error is the small difference of large coordinates, so of c what is
+    left of it after rounding is returned.
     """
     p = white.evaluate(s.c)
     s.passes += 1

@@ -1,12 +1,14 @@
 """Rank of a design and the exact combination behind collinear columns.
 
-A Gram matrix X'WX is at hand after every pass of an engine, but it squares the condition number: a pair of columns that agree
-to eight digits is not collinear, yet its Gram is singular in float64.  So the Gram may only say *full rank*.  Whenever its
-smallest pivot is not clearly positive, the verdict is made again from the rows themselves:
+A Gram matrix X'WX is at hand after every pass of an engine, but it squares the condition number: a pair of
+columns that agree to eight digits is not collinear, yet its Gram is singular in float64.  So the Gram may
+only say *full rank*.  Whenever its smallest pivot is not clearly positive, the verdict is made again from the
+rows themselves:
 
-1. R of X = QR by Householder reflections, a chunk of rows at a time stacked on the R so far (``tsqr``), k × k memory;
-2. columns of R brought to unit norm, QR with column pivoting: a pivot below ``rank_tolerance`` is a dependence;
-3. the null vectors are solved so that the *last* columns of each dependence are the dropped ones, as R and Stata do, and
+1. R of X = QR by Householder reflections, a chunk of rows at a time stacked on the R so far (``tsqr``), k × k
+memory; 2. columns of R brought to unit norm, QR with column pivoting: a pivot below ``rank_tolerance`` is a
+dependence; 3. the null vectors are solved so that the *last* columns of each dependence are the dropped ones,
+as R and Stata do, and
    written with as few columns as leave the residual at rounding level.
 """
 
@@ -138,7 +140,8 @@ def stack_r(chunks: Iterable[Float], k: int) -> Float:
 
     References
     ----------
-    Demmel, Grigori, Hoemmen & Langou (2012), Communication-optimal parallel and sequential QR, arXiv 0808.2664.
+    Demmel, Grigori, Hoemmen & Langou (2012), Communication-optimal parallel and sequential QR, arXiv
+    0808.2664.
 
     Examples
     --------
@@ -169,7 +172,11 @@ def _gathered(chunks: Iterable[Float], least: int) -> Iterator[Float]:
         yield np.concatenate(parts)
 
 
-def tsqr(blocks: Sequence[Block], scale: Float | None = None, row_multiplier: Callable[[Block], Float] | None = None) -> Float:
+def tsqr(
+    blocks: Sequence[Block],
+    scale: Float | None = None,
+    row_multiplier: Callable[[Block], Float] | None = None,
+) -> Float:
     """R factor of diag(m) X diag(1/scale) over blocks of rows, in k × k memory.
 
     Parameters
@@ -179,7 +186,8 @@ def tsqr(blocks: Sequence[Block], scale: Float | None = None, row_multiplier: Ca
     scale : ndarray (k,), float64, optional
         Divided out of the columns; powers of two keep it exact.
     row_multiplier : callable, optional
-        Takes a block of a few thousand rows and returns (m,) multipliers, say the square roots of Newton weights.
+        Takes a block of a few thousand rows and returns (m,) multipliers, say the square roots of Newton
+        weights.
 
     Returns
     -------
@@ -277,7 +285,9 @@ def check_rank(blocks: Sequence[Block], gram: Float | None = None, *, scale: Flo
     size = np.ones(k) if scale is None else scale
     found_rank = rank_of_triangle(tsqr(blocks, size), n)
     # x_j / s_j = Σ c_l x_l / s_l
-    combos = tuple(c * size[j] / size for j, c in zip(found_rank.dropped, found_rank.combinations, strict=True))
+    combos = tuple(
+        c * size[j] / size for j, c in zip(found_rank.dropped, found_rank.combinations, strict=True)
+    )
     return Rank(found_rank.rank, found_rank.kept, found_rank.dropped, combos, found_rank.condition)
 
 
@@ -308,7 +318,8 @@ def describe_collinearity(rank: Rank, names: Sequence[str], n: int | None = None
     k = len(names)
     if n is not None and n < k:
         return (
-            f"{n} observation{'s' * (n != 1)} for {k} coefficients: fewer rows than coefficients, so the columns are "
+            f"{n} observation{'s' * (n != 1)} for {k} coefficients: fewer rows than coefficients, so the "
+            f"columns are "
             f"collinear whatever they hold. Use at most {n} coefficient{'s' * (n != 1)} or more rows."
         )
     zeros, constants, equations = [], [], []
@@ -341,7 +352,9 @@ def _slice(block: Block, a: int, b: int) -> Block:
     return block._replace(y=block.y[a:b], X=block.X[a:b], weights=weights, offset=offset)
 
 
-def _resolve(unit: Float, norm: Float, order: NDArray[np.intp], pivoted: Float, rank: int, tolerance: float) -> Rank:
+def _resolve(
+    unit: Float, norm: Float, order: NDArray[np.intp], pivoted: Float, rank: int, tolerance: float
+) -> Rank:
     """Rank value from a pivoted factor: choose which columns go, and express them."""
     k = len(norm)
     if rank == k:
@@ -363,7 +376,10 @@ def _last_columns(null: Float, norm: Float) -> list[int]:
     dropped: list[int] = []
     free = list(range(null.shape[1]))
     candidates = sorted(range(len(norm)), key=lambda j: (norm[j] > 0, -j))
-    for part in (CLEAR_PART, 0.0):  # the second round only if sizes were so uneven that the first found too few
+    for part in (
+        CLEAR_PART,
+        0.0,
+    ):  # the second round only if sizes were so uneven that the first found too few
         for j in candidates:
             if not free or j in dropped:
                 continue
@@ -389,7 +405,9 @@ def _express(unit: Float, norm: Float, j: int, kept: list[int], tolerance: float
         support = [m for m in range(len(kept)) if abs(coef[m]) > part * np.max(np.abs(coef))]
         columns = [kept[m] for m in support]
         short = np.linalg.lstsq(unit[:, columns], target, rcond=None)[0]
-        if np.linalg.norm(unit[:, columns] @ short - target) <= tolerance * max(1.0, float(np.max(np.abs(short)))):
+        if np.linalg.norm(unit[:, columns] @ short - target) <= tolerance * max(
+            1.0, float(np.max(np.abs(short)))
+        ):
             full[columns] = short
             break
     else:

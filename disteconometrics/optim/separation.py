@@ -1,22 +1,28 @@
 """Does the likelihood of a binary response have a maximum, and if not, in which direction does it run away?
 
-Notation: s_i = 2y_i − 1, rows a_i = s_i x_i, columns linearly independent.  The recession cone C = {d : a_i'd ≥ 0 for all i}
-holds the directions along which no row's likelihood falls.  Either C = {0} and the maximum exists (overlap), or a d ≠ 0 in C
-separates.  By Stiemke's lemma the alternatives have certificates: *separation* by d itself, *overlap* by positive row weights
-u with Σ u_i a_i = 0 — at a maximum, u_i = |y_i − p_i|.
+Notation: s_i = 2y_i − 1, rows a_i = s_i x_i, columns linearly independent.  The recession cone C = {d : a_i'd
+≥ 0 for all i} holds the directions along which no row's likelihood falls.  Either C = {0} and the maximum
+exists (overlap), or a d ≠ 0 in C separates.  By Stiemke's lemma the alternatives have certificates:
+*separation* by d itself, *overlap* by positive row weights u with Σ u_i a_i = 0 — at a maximum, u_i = |y_i −
+p_i|.
 
-1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a small a_i'δ (below
-   a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over the rows checks signs up to rounding
-   of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that passes counts.
-   Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level with one outcome alone: the sum
-   of their ±e_j separates.
-2. **Quick overlap.**  With Newton's step δ of a logit at any b, u_i = |y_i − p_i|(1 − π_i a_i'δ), π_i the probability of the
+1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a
+small a_i'δ (below
+   a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over the rows checks
+   signs up to rounding of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that passes counts.
+   Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level with one
+   outcome alone: the sum of their ±e_j separates.
+2. **Quick overlap.**  With Newton's step δ of a logit at any b, u_i = |y_i − p_i|(1 − π_i a_i'δ), π_i the
+probability of the
    outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the maximum exists.
-3. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C by an active-set
-   method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active rows, is the overlap certificate
-   u = g + v; else the residual lies in C.  Rows enter by generation: a working set, and passes that add violated rows.
-   A linear program would decide the same to its feasibility tolerance of 1e-7 … 1e-10; this decides to rounding.
-4. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns independent there,
+3. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C
+by an active-set
+   method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active rows, is the overlap
+   certificate u = g + v; else the residual lies in C.  Rows enter by generation: a working set, and passes
+   that add violated rows. A linear program would decide the same to its feasibility tolerance of 1e-7 …
+   1e-10; this decides to rounding.
+4. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns
+independent there,
    is the same problem with a smaller k.  Directions are added until the rest overlaps.
 """
 
@@ -48,7 +54,8 @@ LOOSE = 1e-6  # violations above it are real whatever the rounding; below it the
 TIGHT = 1e-14  # … and if no cleaned direction is confirmed, even the smallest violated row enters
 TINY_PART = 1e-10  # components this small in unit columns are tried as exact zeros
 MAX_PASSES = 200
-DOUBT = 1e-10  # rows this close to zero, relative to their terms, may owe it to the error of an uncleaned direction
+# rows this close to zero, relative to their terms, may owe it to the error of an uncleaned direction
+DOUBT = 1e-10
 MANY = 30  # columns from which Newton's proof of overlap is the cheaper one
 PROOF_STEPS = 20  # of Newton's iteration towards a proof of overlap
 MARGIN = 0.5  # of the positive weights of that proof, with which the rounding of a step need not be counted …
@@ -66,12 +73,14 @@ class Separation:
     kind : str
         ``"complete"`` (every row is separated) or ``"quasi"``.
     direction : ndarray (k,), float64
-        d inside the recession cone: s_i x_i'd > 0 on ``rows``, 0 on the others, up to rounding; components that are zero are
-        exactly zero; max_j |d_j| · scale_j = 1, with scale_j the power of two above the largest |x_ij|.
+        d inside the recession cone: s_i x_i'd > 0 on ``rows``, 0 on the others, up to rounding; components
+        that are zero are exactly zero; max_j |d_j| · scale_j = 1, with scale_j the power of two above the
+        largest |x_ij|.
     rows : ndarray (r,), intp
         Positions, over the concatenated blocks, of the separated rows: the maximal set.
     null : ndarray (k, m), float64
-        Basis of {d : x_i'd = 0 on every overlapped row}, orthonormal in scaled columns; the span of the recession cone.
+        Basis of {d : x_i'd = 0 on every overlapped row}, orthonormal in scaled columns; the span of the
+        recession cone.
 
     Examples
     --------
@@ -95,10 +104,11 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -
     Parameters
     ----------
     blocks : sequence of Block
-        y (m,) of 0.0 and 1.0, X (m, k) with independent columns; weights and offset play no role (drop zero weights before).
+        y (m,) of 0.0 and 1.0, X (m, k) with independent columns; weights and offset play no role (drop zero
+        weights before).
     candidates : sequence of ndarray (k,), float64
-        Directions that may separate after cleaning: the coefficients and the last Newton step of an iteration that runs away.
-        They save time and never change the verdict.
+        Directions that may separate after cleaning: the coefficients and the last Newton step of an iteration
+        that runs away. They save time and never change the verdict.
 
     Returns
     -------
@@ -109,9 +119,10 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -
     ----------
     Albert & Anderson (1984), On the existence of maximum likelihood estimates in logistic regression models,
     doi:10.1093/biomet/71.1.1.
-    Konis (2007), Linear programming algorithms for detecting separated data in binary logistic regression models, Oxford.
-    Correia, Guimarães & Zylkin (2019), Verifying the existence of maximum likelihood estimates for GLMs, arXiv 1903.01633.
-    Lawson & Hanson (1974), Solving Least Squares Problems, chapter 23 (the active-set method).
+    Konis (2007), Linear programming algorithms for detecting separated data in binary logistic regression
+    models, Oxford. Correia, Guimarães & Zylkin (2019), Verifying the existence of maximum likelihood
+    estimates for GLMs, arXiv 1903.01633. Lawson & Hanson (1974), Solving Least Squares Problems, chapter 23
+    (the active-set method).
 
     Examples
     --------
@@ -157,7 +168,8 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     Parameters
     ----------
     blocks : sequence of Block
-        Columns kept as the codes of a factor are looked at through its levels; others of such a block are not.
+        Columns kept as the codes of a factor are looked at through its levels; others of such a block are
+        not.
 
     Returns
     -------
@@ -171,7 +183,11 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     True
     """
     k = blocks[0].X.shape[1]
-    left, low, high = np.arange(k), np.zeros(k), np.zeros(k)  # columns without a change of sign so far: soon few, or none
+    left, low, high = (
+        np.arange(k),
+        np.zeros(k),
+        np.zeros(k),
+    )  # columns without a change of sign so far: soon few, or none
     for block in blocks:
         X: Any = block.X
         signs: Any = 2.0 * block.y - 1.0
@@ -185,7 +201,10 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
         rows = max(CHUNK_BYTES // (8 * max(X.shape[1], 1)), 64)
         for a in range(0, len(signs), rows):
             part = X[a : a + rows, columns] * signs[a : a + rows, None]
-            low[left], high[left] = np.minimum(low[left], part.min(axis=0)), np.maximum(high[left], part.max(axis=0))
+            low[left], high[left] = (
+                np.minimum(low[left], part.min(axis=0)),
+                np.maximum(high[left], part.max(axis=0)),
+            )
             same = (low[left] >= 0) | (high[left] <= 0)
             left, columns = left[same], columns[same]
             if not len(left):
@@ -222,13 +241,16 @@ The likelihood keeps growing along +expenditure; coefficients reported as +inf: 
     """
     d = separation.direction
     involved = np.flatnonzero(d).tolist()
-    # the direction is written per unit of its leading column: the last one that is not the intercept, by largest component
+    # the direction is written per unit of its leading column: the last one that is not the intercept, by
+    # largest component
     leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
     unit = d / abs(d[leading])
     if len(involved) == 1:
         predictor, along = names[involved[0]], ("+" if d[involved[0]] > 0 else "−") + names[involved[0]]
     else:
-        along = " ".join(f"{'+' if unit[j] > 0 else '−'}{_times(abs(float(unit[j])), names[j])}" for j in involved[:6])
+        along = " ".join(
+            f"{'+' if unit[j] > 0 else '−'}{_times(abs(float(unit[j])), names[j])}" for j in involved[:6]
+        )
         along += " …" if len(involved) > 6 else ""
         predictor = f"a combination of {_listed([names[j] for j in involved])}"
     rows = separation.rows
@@ -301,7 +323,9 @@ def _strict(problem: _Problem, e: Float) -> Bool | None:
     """The proof: rows (n,) with a_i'e > 0 if no row has a_i'e < 0 up to rounding and one is clearly positive, else None."""
     support = np.flatnonzero(e)
     size, some = np.abs(e[support]), len(support) < len(e)
-    unit = 2.0 * (len(support) + 2) * EPS  # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
+    unit = (
+        2.0 * (len(support) + 2) * EPS
+    )  # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
     parts, clear = [], False
     for s, X in problem.chunks():
         rows = X[:, support] if some else X
@@ -354,8 +378,12 @@ class _Face:
             return cls._of_triangle(stack_r(rows(), p), int(np.sum(overlapped)))
         largest = np.max([np.zeros(p), *(np.max(np.abs(part), axis=0) for part in rows())], axis=0)
         seen, unseen, start = np.flatnonzero(largest), np.flatnonzero(largest == 0), 0
-        inner = cls._of_triangle(stack_r((part[:, seen] for part in rows()), len(seen)), int(np.sum(overlapped)))
-        null = np.zeros((p, len(unseen) + inner.null.shape[1]))  # columns that are zero on these rows are free by themselves
+        inner = cls._of_triangle(
+            stack_r((part[:, seen] for part in rows()), len(seen)), int(np.sum(overlapped))
+        )
+        null = np.zeros(
+            (p, len(unseen) + inner.null.shape[1])
+        )  # columns that are zero on these rows are free by themselves
         null[unseen, np.arange(len(unseen))] = 1.0
         null[seen, len(unseen) :] = inner.null
         return cls(null, seen[inner.kept].astype(np.intp))
@@ -370,7 +398,9 @@ class _Face:
         unit = R / np.where(norm > 0, norm, 1.0)
         tolerance = rank_tolerance(n, p)
         inverse, singular = lapack.dtrtri(unit, lower=0)
-        if not singular and np.linalg.norm(inverse) * tolerance < 0.1:  # a bound of the smallest singular value: none is free
+        if (
+            not singular and np.linalg.norm(inverse) * tolerance < 0.1
+        ):  # a bound of the smallest singular value: none is free
             return cls(np.zeros((p, 0)), np.arange(p, dtype=np.intp))
         _, values, right = np.linalg.svd(unit)
         free = values <= tolerance
@@ -423,7 +453,8 @@ def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | N
     found = _confirm(problem, face, e, np.ones(len(e)))
     if found is not None:
         return found
-    # components of very different size must each be right to eps of their own: repeat in columns scaled by the direction
+    # components of very different size must each be right to eps of their own: repeat in columns scaled by
+    # the direction
     size = np.abs(face.null @ (face.null.T @ e))
     size = np.where(size > TINY_PART * np.max(size), size, 2.0**-60 * np.max(size))
     if not np.any(size):
@@ -547,8 +578,8 @@ class _Active:
             return np.zeros(0)
         Q, R = np.linalg.qr(self.W[active].T)
         diagonal = np.abs(np.diag(R))
-        # a row that depends on the others up to the rounding of W is refused; when two of those are nearly parallel the
-        # diagonal of R overstates independence, and singular values tell
+        # a row that depends on the others up to the rounding of W is refused; when two of those are nearly
+        # parallel the diagonal of R overstates independence, and singular values tell
         if np.min(diagonal) <= LOOSE and np.linalg.svd(R, compute_uv=False)[-1] <= self.rounding:
             return np.append(np.ones(len(active) - 1), -1.0)
         z: Float = solve_triangular(R, Q.T @ -self.c)
@@ -570,15 +601,24 @@ def _search(problem: _Problem) -> Float | None:
     if len(problem.cols) >= MANY:
         with np.errstate(all="ignore"):  # an iteration that runs away overflows
             overlap, steps = _newton(problem)
-        found = None if overlap else _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps])
+        found = (
+            None if overlap else _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps])
+        )
         if overlap or found is not None:
             return found
     if problem.n > 4 * SUBSET:
-        # overlap of a subset with independent columns is overlap of all: a direction is ≥ 0 on it, so 0 on it, so 0
+        # overlap of a subset with independent columns is overlap of all: a direction is ≥ 0 on it, so 0 on
+        # it, so 0
         chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
         rows = problem.take(chosen.astype(np.intp))
         if rank_of_triangle(stack_r([rows], rows.shape[1]), SUBSET).rank == rows.shape[1]:
-            quick = _Problem([Block(np.ones(len(rows)), rows)], np.ones(rows.shape[1]), np.arange(rows.shape[1]), None, SUBSET)
+            quick = _Problem(
+                [Block(np.ones(len(rows)), rows)],
+                np.ones(rows.shape[1]),
+                np.arange(rows.shape[1]),
+                None,
+                SUBSET,
+            )
             direction, overlap = _decide(quick)
             if overlap:
                 return None
@@ -694,7 +734,9 @@ def _most_violated(slack: Float, tolerance: float, most: int) -> NDArray[np.intp
 
 def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
     """c, a positive combination of all rows at unit norm, and the norms (n,) of the rows, both in orthonormal columns."""
-    rng = np.random.default_rng(2)  # generic weights, so that zero residual needs k active rows even in balanced designs
+    rng = np.random.default_rng(
+        2
+    )  # generic weights, so that zero residual needs k active rows even in balanced designs
     c, sizes = np.zeros(len(T)), []
     for s, X in problem.chunks():
         Q = X @ T
@@ -707,7 +749,9 @@ def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
 # ---------------------------------------------------------------------------------------------- assembling
 
 
-def _combine(whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float) -> tuple[Bool, Float]:
+def _combine(
+    whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float
+) -> tuple[Bool, Float]:
     """Add a direction that separates further rows, short enough to leave the rows separated so far on their side."""
     won = _strict(rest, more)
     assert won is not None

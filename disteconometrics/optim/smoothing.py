@@ -1,12 +1,17 @@
 """Penalised maximum likelihood of a monotone transformation, smoothing included.
 
-The problem is min f(θ) = Σ w·(ρ(a'θ) − log d'θ) + ½ Σ_k λ_k θ'S_kθ over Gθ > 0, convex for given λ.  Three loops run at once:
+The problem is min f(θ) = Σ w·(ρ(a'θ) − log d'θ) + ½ Σ_k λ_k θ'S_kθ over Gθ > 0, convex for given λ.  Three
+loops run at once:
 
-1. Newton's method with a logarithmic barrier for Gθ > 0 whose weight falls to that of a small part of one observation; far from
-   the optimum its steps are primal-dual with Mehrotra's corrector, for the barrier and for the logarithms of the slopes alike;
-2. Fellner and Schall's update of the λ, whose fixed point maximises the Laplace approximation of the marginal likelihood (the
+1. Newton's method with a logarithmic barrier for Gθ > 0 whose weight falls to that of a small part of one
+observation; far from
+   the optimum its steps are primal-dual with Mehrotra's corrector, for the barrier and for the logarithms of
+   the slopes alike;
+2. Fellner and Schall's update of the λ, whose fixed point maximises the Laplace approximation of the marginal
+likelihood (the
    penalty read as a normal prior), sped up by a secant step per λ; a λ at its ceiling has dropped its term;
-3. cutting planes: an oracle names rows g with g'θ ≤ 0, which join G.  The iterate is first drawn towards a point that satisfies
+3. cutting planes: an oracle names rows g with g'θ ≤ 0, which join G.  The iterate is first drawn towards a
+point that satisfies
    every row the oracle can name.
 
 References
@@ -14,7 +19,8 @@ References
 Wood, Fasiolo (2017), A generalized Fellner-Schall method for smoothing parameter optimization, Biometrics 73,
 doi:10.1111/biom.12666.
 Boyd, Vandenberghe (2004), Convex optimization, Cambridge University Press.
-Mehrotra (1992), On the implementation of a primal-dual interior point method, SIAM J. Optimization 2, doi:10.1137/0802028.
+Mehrotra (1992), On the implementation of a primal-dual interior point method, SIAM J. Optimization 2,
+doi:10.1137/0802028.
 """
 
 from __future__ import annotations
@@ -42,7 +48,10 @@ DECREMENT = 1e-10  # squared Newton decrement per observation from which on the 
 LAST = 1e-17  # … and at convergence, which is a step or two later
 NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
 FASTEST = 4.0  # secant step over plain step at most, at first
-CYCLING, SETTLED = 15, 1e-4  # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
+CYCLING, SETTLED = (
+    15,
+    1e-4,
+)  # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
 SURE = 1e-6  # decrement from which on Newton's steps converge whatever the objective seems to be
 MOST = 0.95  # share of the way to the border of the domain
 RIDGE = 1e-11  # of the mean information, so that the factor exists
@@ -52,8 +61,8 @@ RIDGE = 1e-11  # of the mean information, so that the factor exists
 class Problem:
     """Rows, base law, penalties, a start with Gθ > 0 for every row that ``cuts`` can name, and that oracle.
 
-    ``cuts(θ)`` returns rows (q, p) with g'θ ≤ 0 (q = 0: none is left).  The barrier ends with the weight of a tenth of an
-    observation for each of the slope ``functions``, whatever the number of rows.
+    ``cuts(θ)`` returns rows (q, p) with g'θ ≤ 0 (q = 0: none is left).  The barrier ends with the weight of a
+    tenth of an observation for each of the slope ``functions``, whatever the number of rows.
     """
 
     rows: Rows
@@ -79,7 +88,8 @@ class Problem:
 @dataclass(frozen=True, eq=False)
 class Smooth:
     """The solution: θ (p,), λ, log-likelihood, information (p, p) without penalty, Σ λS, R⁻¹ with R'R = information + penalty
-    (+ barrier), rows of G that were needed, h and slope of the rows, effective parameters by coefficient (p,), steps."""
+    (+ barrier), rows of G that were needed, h and slope of the rows, effective parameters by coefficient
+    (p,), steps."""
 
     theta: Array
     lam: Array
@@ -112,7 +122,9 @@ class _Iterate:
     c: Array
 
     def moved(self, t: float, delta: Array, forms: Forms) -> _Iterate:
-        return _Iterate(self.theta + t * delta, self.z + t * forms[0], self.slope + t * forms[1], self.c + t * forms[2])
+        return _Iterate(
+            self.theta + t * delta, self.z + t * forms[0], self.slope + t * forms[1], self.c + t * forms[2]
+        )
 
     def room(self, forms: Forms) -> float:
         """How often the step fits between the iterate and the border of the domain, at most once."""
@@ -154,7 +166,9 @@ def solve(
     steps, state = 0, None
     while True:
         theta = _inside(theta, problem.start, G)
-        found, state = _newton(problem, lam, theta, G, steady if select else None, last, maxiter - steps, state)
+        found, state = _newton(
+            problem, lam, theta, G, steady if select else None, last, maxiter - steps, state
+        )
         steps += found.steps
         rows = problem.cuts(found.theta)
         if not len(rows) or steps >= maxiter:
@@ -189,7 +203,11 @@ def _newton(
     state = _Secant(len(lam)) if state is None else state
     S, steady, converged = problem.penalty(lam), tolerance is None, False
     least = BARRIER * problem.functions / max(len(G), 1)
-    mu = max(least, 0.01 * n / len(G)) if tolerance is not None and theta is problem.start and len(G) else least
+    mu = (
+        max(least, 0.01 * n / len(G))
+        if tolerance is not None and theta is problem.start and len(G)
+        else least
+    )
     steps, extra, waited, near, exact, duals = 0, 0, 0, False, False, _duals(at, mu)
     value: float | None = None
     for _ in range(max(maxiter, 1)):
@@ -228,7 +246,9 @@ def _newton(
         L, _ = _system(p, S, at, G, mu, mu / at.c, True)
     root = _solved(L, np.eye(len(theta)), transposed=True)
     effective = np.einsum("ij,ij->i", root @ root.T, p.information)
-    out = Smooth(at.theta, lam, p.loglik, p.information, S, root, G, at.z, at.slope, effective, steps, converged)
+    out = Smooth(
+        at.theta, lam, p.loglik, p.information, S, root, G, at.z, at.slope, effective, steps, converged
+    )
     return out, state
 
 
@@ -237,13 +257,17 @@ def _duals(at: _Iterate, mu: float) -> tuple[Array, Array]:
     return 1 / at.slope, mu / at.c
 
 
-def _changes(duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]) -> list[Array]:
+def _changes(
+    duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]
+) -> list[Array]:
     """Changes of the duals that, with the step, bring the products to 1 and μ, less what the step itself adds in second order."""
     pairs = zip(duals, (at.slope, at.c), (1.0, mu), forms[1:], second, strict=True)
     return [(target - more) / s - v - v * ds / s for v, s, target, ds, more in pairs]
 
 
-def _moved(duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]) -> tuple[Array, Array]:
+def _moved(
+    duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]
+) -> tuple[Array, Array]:
     """The duals after a step, as far as they stay positive."""
     out = []
     for v, dv in zip(duals, _changes(duals, at, mu, forms, second), strict=True):
@@ -267,7 +291,9 @@ def _corrected(
     rows, room, none = problem.rows, at.room(forms), (np.zeros_like(at.slope), np.zeros_like(at.c))
     if room == 1.0:
         return delta, forms, none
-    slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(duals, at, mu, forms, none), strict=True))
+    slope, c = (
+        room * ds * dv for ds, dv in zip(forms[1:], _changes(duals, at, mu, forms, none), strict=True)
+    )
     w = slope if rows.weights is None else rows.weights * slope
     other = -_solved(L, _solved(L, gradient + (w / at.slope) @ rows.D + (c / at.c) @ G), transposed=True)
     reached = (rows.A @ other, rows.D @ other, G @ other)
@@ -281,7 +307,9 @@ def _solved(L: Array, b: Array, transposed: bool = False) -> Array:
     return np.asarray(lapack.dtrtrs(L, b, lower=1, trans=int(transposed))[0]).reshape(b.shape)
 
 
-def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, exact: bool) -> tuple[Array, Array]:
+def _system(
+    p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, exact: bool
+) -> tuple[Array, Array]:
     """Cholesky factor of the Hessian and the gradient."""
     barrier = np.empty(G.shape, np.float64 if exact else np.float32)
     np.multiply(G, np.sqrt(dual / at.c)[:, None], out=barrier, casting="same_kind")
@@ -289,12 +317,17 @@ def _system(p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, e
     size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (mu / at.c)
     for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
         H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
-        L, failed = lapack.dpotrf(H.T, lower=1)  # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
+        L, failed = lapack.dpotrf(
+            H.T, lower=1
+        )  # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
         if not failed:
             return L, gradient
         if not exact:
             raise np.linalg.LinAlgError
-    raise DataError("The information matrix of the flow is singular beyond repair; use fewer terms or rescale the covariates.")
+    raise DataError(
+        "The information matrix of the flow is singular beyond repair; use fewer terms or rescale the "
+        "covariates."
+    )
 
 
 def _search(
@@ -332,7 +365,12 @@ class _Secant:
     """Fellner and Schall's update of log λ with a secant step for each λ."""
 
     def __init__(self, count: int) -> None:
-        self.step, self.plain, self.pace, self.updates = np.zeros(count), np.zeros(count), np.full(count, FASTEST), 0
+        self.step, self.plain, self.pace, self.updates = (
+            np.zeros(count),
+            np.zeros(count),
+            np.full(count, FASTEST),
+            0,
+        )
 
     def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, float]:
         """New λ, and the largest change of a log λ, weighted with its effective parameters."""
@@ -353,7 +391,8 @@ class _Secant:
         usable = (self.step != 0) & np.isfinite(secant) & (secant * plain > 0)
         size, most = np.abs(plain), self.pace * np.abs(plain)
         step = np.where(usable, np.sign(plain) * np.clip(np.abs(secant), 0.01 * size, most), plain)
-        # one that creeps to its ceiling, where the slope of the marginal likelihood vanishes, would need hundreds of updates
+        # one that creeps to its ceiling, where the slope of the marginal likelihood vanishes, would need
+        # hundreds of updates
         on = usable & (np.abs(secant) >= most) & (plain * self.plain > 0) & (self.updates > CYCLING)
         self.pace = np.where(on, 2 * self.pace, FASTEST)
         step = np.clip(step, -4, 4)

@@ -1,14 +1,14 @@
 """Well-conditioned coordinates for an ill-conditioned design, without losing digits on the way.
 
-With T upper triangular and Z = X·T nearly orthogonal, β = T·c and every sum over rows of Z is accurate to rounding,
-however close to collinear X is.  What could lose digits is the product X·T, in which large terms cancel.  So both
-factors are cut into a leading part of few bits, whose product float64 holds exactly, and a small rest
-(error-free transformation of matrix products).
+With T upper triangular and Z = X·T nearly orthogonal, β = T·c and every sum over rows of Z is accurate to
+rounding, however close to collinear X is.  What could lose digits is the product X·T, in which large terms
+cancel.  So both factors are cut into a leading part of few bits, whose product float64 holds exactly, and a
+small rest (error-free transformation of matrix products).
 
 References
 ----------
-Ozaki, Ogita, Oishi, Rump (2012), Error-free transformations of matrix multiplication by using fast routines of
-matrix multiplication and its applications, Numerical Algorithms 59, doi:10.1007/s11075-011-9478-1.
+Ozaki, Ogita, Oishi, Rump (2012), Error-free transformations of matrix multiplication by using fast routines
+of matrix multiplication and its applications, Numerical Algorithms 59, doi:10.1007/s11075-011-9478-1.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _leading_bits(x: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
     return (x + sigma) - sigma
 
 
-def accurate_product(X: NDArray[np.float64], T: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def accurate_product(
+    X: NDArray[np.float64], T: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """X·T to about 75 bits before the final rounding.
 
     Parameters
@@ -115,7 +117,8 @@ def require_rows(n: int, k: int) -> None:
 class Whitened(NamedTuple):
     """A model in coordinates c, β = T·c, in which its columns are orthonormal over the rows.
 
-    ``model`` is summed over blocks of Z = X·T, ``basis`` is T (k, k); ``column_max`` (k,) and ``condition`` belong to X.
+    ``model`` is summed over blocks of Z = X·T, ``basis`` is T (k, k); ``column_max`` (k,) and ``condition``
+    belong to X.
     """
 
     model: IndexModel
@@ -164,7 +167,9 @@ def whitened(model: IndexModel) -> Whitened:
     return Whitened(white, T, column_max, rank.condition)
 
 
-def white_blocks(blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]) -> LazyBlocks:
+def white_blocks(
+    blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]
+) -> LazyBlocks:
     """Blocks of Z = X·T, made a chunk at a time when iterated, or kept when they are small.
 
     Parameters
@@ -186,7 +191,9 @@ def _white_block(T: NDArray[np.float64], scale: NDArray[np.float64], part: Block
     return part._replace(X=accurate_product(dense_block(part).X, T, scale))
 
 
-def _basis(model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max: NDArray[np.float64]) -> NDArray[np.float64]:
+def _basis(
+    model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """T with (X·T)'(X·T)/n near the identity."""
     if rank.condition < CONDITION_QR:
         s = power_of_two(np.sqrt(np.diagonal(gram)))

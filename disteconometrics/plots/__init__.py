@@ -6,7 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from disteconometrics.plots.densities import conditional_densities, density, pit_histogram, quantile_effects, quantile_fan
+    from disteconometrics.plots.densities import (
+        conditional_densities,
+        density,
+        pit_histogram,
+        quantile_effects,
+        quantile_fan,
+    )
     from disteconometrics.plots.diagnostics import calibration, influence, roc
     from disteconometrics.plots.estimates import coefficients, effect
     from disteconometrics.plots.flows import contours, deformation, epochs, loss, marginals, samples, trained
@@ -51,16 +57,21 @@ _HOME = {
         "disteconometrics.plots.densities",
     ),
     **dict.fromkeys(
-        ("contours", "deformation", "epochs", "loss", "marginals", "samples", "trained"), "disteconometrics.plots.flows"
+        ("contours", "deformation", "epochs", "loss", "marginals", "samples", "trained"),
+        "disteconometrics.plots.flows",
     ),
-    **dict.fromkeys(("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"),
+    **dict.fromkeys(
+        ("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"
+    ),
     **dict.fromkeys(("cdf_area", "kl_integrand", "qq"), "disteconometrics.plots.transport"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'disteconometrics.plots' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'disteconometrics.plots' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     globals()[name] = value = getattr(import_module(_HOME[name]), name)
     return value
 

@@ -1,7 +1,7 @@
 """Pictures of fitted densities: over the histogram, given covariates, as a fan of quantiles, effects along quantiles, PIT.
 
-Each function returns matplotlib Axes that carry the numbers behind the picture as a DataFrame, ``ax.data``, and draws on ``ax=``
-or on one new figure.
+Each function returns matplotlib Axes that carry the numbers behind the picture as a DataFrame, ``ax.data``,
+and draws on ``ax=`` or on one new figure.
 """
 
 from __future__ import annotations
@@ -66,16 +66,30 @@ def density(result: FlowResults, *, ax: Axes | None = None, bins: int = 50, leve
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
         raise OptionError(f"bins={bins!r}: give a whole number of at least 1.")
     y, weights = rows.sample.y, rows.sample.weights
-    low, high = result.distribution().average().quantile([0.001, 0.999]) if result.flow.structure.covariates else _ends(result)
-    low, high = max(low, float(y.min()) - 0.05 * (high - low)), min(high, float(y.max()) + 0.05 * (high - low))
+    low, high = (
+        result.distribution().average().quantile([0.001, 0.999])
+        if result.flow.structure.covariates
+        else _ends(result)
+    )
+    low, high = (
+        max(low, float(y.min()) - 0.05 * (high - low)),
+        min(high, float(y.max()) + 0.05 * (high - low)),
+    )
     table = result.band("pdf", grid=np.linspace(low, high, POINTS), level=check_level(level))
     axes: Any = _axes(ax, 0.72 * WIDTH)
     inside = (y >= low) & (y <= high)
     share = float(np.average(inside, weights=weights))
-    heights, edges = np.histogram(y[inside], bins=int(bins), weights=None if weights is None else weights[inside], density=True)
+    heights, edges = np.histogram(
+        y[inside], bins=int(bins), weights=None if weights is None else weights[inside], density=True
+    )
     axes.stairs(heights * share, edges, fill=True, color=LIGHT)
     axes.fill_between(
-        table.y, table.band_low, np.minimum(table.band_high, 3 * table.estimate.max()), color=ACCENT, alpha=0.22, linewidth=0
+        table.y,
+        table.band_low,
+        np.minimum(table.band_high, 3 * table.estimate.max()),
+        color=ACCENT,
+        alpha=0.22,
+        linewidth=0,
     )
     axes.plot(table.y, table.estimate, color=ACCENT, linewidth=1.7)
     axes.set_ylim(0, 1.08 * max(float((heights * share).max()), float(table.band_high.quantile(0.98))))
@@ -92,11 +106,15 @@ def _ends(result: FlowResults) -> Array:
 
 def _rows(result: FlowResults) -> Any:
     if result.rows is None:
-        raise NeedsData("This result was loaded from a file, which holds no rows: use attach(data) with the fit's table.")
+        raise NeedsData(
+            "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table."
+        )
     return result.rows
 
 
-def conditional_densities(result: FlowResults, new: Any, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+def conditional_densities(
+    result: FlowResults, new: Any, *, labels: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the density given each row of a table, each with its label beside its peak.
 
     Parameters
@@ -129,7 +147,9 @@ def conditional_densities(result: FlowResults, new: Any, *, labels: Sequence[str
     law = result.distribution(new)
     n = law.batch_shape[0] if law.batch_shape else 1
     if n > len(OKABE_ITO) or n < 1:
-        raise OptionError(f"new has {n} rows; give from 1 to {len(OKABE_ITO)}, or the picture cannot be read.")
+        raise OptionError(
+            f"new has {n} rows; give from 1 to {len(OKABE_ITO)}, or the picture cannot be read."
+        )
     names = list(labels) if labels is not None else _row_labels(frame, n)
     if len(names) != n:
         raise OptionError(f"labels has {len(names)} names for {n} rows.")
@@ -171,7 +191,8 @@ def typical(result: FlowResults, fixed: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [name for name in fixed if name not in result.spec.variables]
     if unknown:
         raise MissingColumnError(
-            f"{list_names(unknown)} is not a variable of {result.spec.formula!r}; they are {list_names(result.spec.variables)}."
+            f"{list_names(unknown)} is not a variable of {result.spec.formula!r}; they are "
+            f"{list_names(result.spec.variables)}."
         )
     out = {}
     for name in result.spec.variables:
@@ -196,7 +217,8 @@ def quantile_fan(
     ----------
     result : FlowResults with its rows.
     variable : str, a numeric column of the right side.
-    at : mapping or None, values of the other variables; those not named are at their median or most frequent level.
+    at : mapping or None, values of the other variables; those not named are at their median or most frequent
+        level.
     levels : quantile levels, symmetric about .5 so that they pair up into bands.
     points : bool, whether to draw the rows (at most 3,000, evenly spaced).
     ax : matplotlib Axes or None for a new figure.
@@ -223,7 +245,8 @@ def quantile_fan(
     row = typical(result, {**(at or {})})
     if variable not in row:
         raise MissingColumnError(
-            f"{variable!r} is not a variable of {result.spec.formula!r}; they are {list_names(result.spec.variables)}."
+            f"{variable!r} is not a variable of {result.spec.formula!r}; they are "
+            f"{list_names(result.spec.variables)}."
         )
     rows = _rows(result)
     x = rows.design.column(variable, "the formula")
@@ -237,7 +260,9 @@ def quantile_fan(
     axes: Any = _axes(ax, 0.72 * WIDTH)
     if points:
         pick = np.linspace(0, len(x) - 1, min(len(x), MOST_DOTS)).round().astype(np.intp)
-        axes.plot(x.to_numpy()[pick], rows.sample.y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
+        axes.plot(
+            x.to_numpy()[pick], rows.sample.y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0
+        )
     for i in range(len(tau) // 2):
         axes.fill_between(grid, q[:, i], q[:, -1 - i], color=ACCENT, alpha=0.16, linewidth=0)
     for i, t in enumerate(tau):
@@ -248,7 +273,9 @@ def quantile_fan(
             axes.annotate(f"{t:g}", (grid[-1], q[-1, i]), (3, 0), **beside)
     axes.set_xlabel(variable)
     axes.set_ylabel(f"{result.facts.outcome}, quantiles")
-    others = ", ".join(f"{k} = {v:g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.items() if k != variable)
+    others = ", ".join(
+        f"{k} = {v:g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.items() if k != variable
+    )
     if others:
         axes.set_title(f"at {others}", fontsize=_small(axes), color=DARK, loc="left")
     axes.data = pd.DataFrame(q, index=pd.Index(grid, name=variable), columns=[f"q[{t:g}]" for t in tau])
@@ -279,7 +306,8 @@ def quantile_effects(
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by level: estimate, std_error, conf_low, conf_high; its attrs hold the effect on the mean.
+        Its ``.data`` is a DataFrame by level: estimate, std_error, conf_low, conf_high; its attrs hold the
+        effect on the mean.
 
     Raises
     ------
@@ -302,7 +330,12 @@ def quantile_effects(
     e = result.derivative(variable, names) if low is None else result.effect(variable, low, high, names)
     limits = e.interval(check_level(level))
     table = pd.DataFrame(
-        {"estimate": e.values[:-1], "std_error": e.std_error[:-1], "conf_low": limits[:-1, 0], "conf_high": limits[:-1, 1]},
+        {
+            "estimate": e.values[:-1],
+            "std_error": e.std_error[:-1],
+            "conf_low": limits[:-1, 0],
+            "conf_high": limits[:-1, 1],
+        },
         index=pd.Index(tau, name="level"),
     )
     table.attrs = {"mean": float(e.values[-1]), "mean_std_error": float(e.std_error[-1])}
@@ -311,7 +344,12 @@ def quantile_effects(
     axes.axhline(e.values[-1], color=DARK, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.fill_between(tau, table.conf_low, table.conf_high, color=ACCENT, alpha=0.22, linewidth=0)
     axes.plot(tau, table.estimate, color=ACCENT, linewidth=1.7)
-    beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center", "fontsize": _small(axes)}
+    beside = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": _small(axes),
+    }
     axes.annotate("mean", (1, e.values[-1]), (2, 0), color=DARK, **beside)
     axes.margins(x=0)
     axes.set_xlabel(f"quantile level of {result.facts.outcome}")

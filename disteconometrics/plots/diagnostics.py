@@ -40,7 +40,10 @@ def _of(result: Any, kind: type, method: str, data: Any, **options: Any) -> Any:
             raise OptionError(f"data= goes with a result; this {kind.__name__} has its rows already.")
         return result
     if not isinstance(result, BinaryResults):
-        raise OptionError(f"{type(result).__name__}: give the result of a binary-outcome model, or what its .{method}() returns.")
+        raise OptionError(
+            f"{type(result).__name__}: give the result of a binary-outcome model, or what its "
+            f".{method}() returns."
+        )
     return getattr(result, method)(**options, **({} if data is None else {"data": data}))
 
 
@@ -74,7 +77,9 @@ def roc(result: BinaryResults | RocCurve, *, ax: Axes | None = None, data: Any =
     curve = _of(result, RocCurve, "roc", data)
     axes: Any = _axes(ax, 0.95 * WIDTH)
     _square(axes, "False positive rate", "True positive rate")
-    axes.plot(curve.table["false_positive_rate"], curve.table["true_positive_rate"], color=ACCENT, linewidth=1.7)
+    axes.plot(
+        curve.table["false_positive_rate"], curve.table["true_positive_rate"], color=ACCENT, linewidth=1.7
+    )
     words = f"Area {curve.auc:.3f}"
     if curve.withheld is None:
         words += f" (s.e. {curve.std_error:.3f})"
@@ -83,7 +88,9 @@ def roc(result: BinaryResults | RocCurve, *, ax: Axes | None = None, data: Any =
     return cast("Axes", axes)
 
 
-def calibration(result: BinaryResults | Calibration, *, ax: Axes | None = None, groups: int = 10, data: Any = None) -> Axes:
+def calibration(
+    result: BinaryResults | Calibration, *, ax: Axes | None = None, groups: int = 10, data: Any = None
+) -> Axes:
     """Draw how often the outcome came against how often it was predicted, by groups of probability, with 95 % limits.
 
     Parameters
@@ -115,11 +122,16 @@ def calibration(result: BinaryResults | Calibration, *, ax: Axes | None = None, 
     table = found.table
     axes: Any = _axes(ax, 0.95 * WIDTH)
     _square(axes, "Predicted probability", "Observed share")
-    axes.vlines(table["predicted"], table["conf_low"], table["conf_high"], color=ACCENT, linewidth=1.4, alpha=0.55)
+    axes.vlines(
+        table["predicted"], table["conf_low"], table["conf_high"], color=ACCENT, linewidth=1.4, alpha=0.55
+    )
     axes.plot(table["predicted"], table["observed"], "o", color=ACCENT, markersize=5)
     words = f"Brier {found.brier:.3f}"
     if np.isfinite(found.slope):
-        words = f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00") + words
+        words = (
+            f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
+            + words
+        )
     axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=_small(axes))
     axes.data = table.copy()
     return cast("Axes", axes)
@@ -158,7 +170,15 @@ def influence(result: BinaryResults | Influence, *, ax: Axes | None = None, labe
         raise OptionError(f"label={label!r}: give a whole number of at least 0.")
     table = _of(result, Influence, "influence", None).table()[["leverage", "cooks_distance"]]
     axes: Any = _axes(ax, 0.72 * WIDTH)
-    axes.plot(table["leverage"], table["cooks_distance"], "o", color=ACCENT, markersize=4, alpha=0.55, markeredgewidth=0)
+    axes.plot(
+        table["leverage"],
+        table["cooks_distance"],
+        "o",
+        color=ACCENT,
+        markersize=4,
+        alpha=0.55,
+        markeredgewidth=0,
+    )
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08, y=0.08)

@@ -1,7 +1,8 @@
 """Pictures of fitted coefficients and of what they mean for the outcome.
 
-Each function returns matplotlib Axes that carry the numbers behind the picture as a DataFrame, ``ax.data``.  It draws on
-``ax=`` or on one new figure, changes no setting of matplotlib and never shows the figure: `savefig` or close it.
+Each function returns matplotlib Axes that carry the numbers behind the picture as a DataFrame, ``ax.data``.
+It draws on ``ax=`` or on one new figure, changes no setting of matplotlib and never shows the figure:
+`savefig` or close it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _small(ax: Any) -> float:
     return 0.9 * float(ax.xaxis.label.get_fontsize())
 
 
-# ---- coefficients ------------------------------------------------------------------------------------------------------
+# ---- coefficients ------------------------------------------------------------------------------------------
 
 
 def coefficients(
@@ -78,7 +79,8 @@ def coefficients(
 ) -> Axes:
     """Draw estimates as dots with their confidence intervals, from top to bottom in the order of the table.
 
-    An infinite coefficient (separation) is an arrow towards its side, one without a value is said to have none.
+    An infinite coefficient (separation) is an arrow towards its side, one without a value is said to have
+    none.
 
     Parameters
     ----------
@@ -92,7 +94,8 @@ def coefficients(
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by name: estimate, std_error, conf_low, conf_high (of the log-odds, or of exp(β)).
+        Its ``.data`` is a DataFrame by name: estimate, std_error, conf_low, conf_high (of the log-odds, or of
+        exp(β)).
 
     Raises
     ------
@@ -123,16 +126,22 @@ def coefficients(
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(_coefficient_label(result, odds_ratios, level), loc="right")  # runs to the left below long names
+    axes.set_xlabel(
+        _coefficient_label(result, odds_ratios, level), loc="right"
+    )  # runs to the left below long names
     table.attrs["level"] = level
     axes.data = table
     return cast("Axes", axes)
 
 
-def _chosen(estimates: Estimates, level: float, drop: tuple[str, ...], names: Mapping[str, str]) -> pd.DataFrame:
+def _chosen(
+    estimates: Estimates, level: float, drop: tuple[str, ...], names: Mapping[str, str]
+) -> pd.DataFrame:
     unknown = [n for n in (*drop, *names) if n not in estimates.names and n != "Intercept"]
     if unknown:
-        raise OptionError(f"{list_names(unknown)}: not among the estimates, which are {list_names(estimates.names)}.")
+        raise OptionError(
+            f"{list_names(unknown)}: not among the estimates, which are {list_names(estimates.names)}."
+        )
     table = estimates.table(check_level(level))[["estimate", "std_error", "conf_low", "conf_high"]]
     table = table[~table.index.isin(drop)]
     if table.empty:
@@ -194,19 +203,31 @@ def _say_infinite(ax: Any, row: int, value: float, null: float) -> None:
     if np.isnan(value):
         words = "no value (separated)"
         ax.annotate(
-            words, (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center", color=DARK, fontsize=_small(ax)
+            words,
+            (0.5, row),
+            xycoords=("axes fraction", "data"),
+            ha="center",
+            va="center",
+            color=DARK,
+            fontsize=_small(ax),
         )
         return
     up = value > null
     words = "∞" if up else ("0" if null else "−∞")
     tip, tail, side = (1.0, 0.85, "right") if up else (0.0, 0.15, "left")
     where = ("axes fraction", "data")
-    ax.annotate("", (tip, row), (tail, row), xycoords=where, arrowprops={"arrowstyle": "-|>", "color": ACCENT, "linewidth": 1.4})
+    ax.annotate(
+        "",
+        (tip, row),
+        (tail, row),
+        xycoords=where,
+        arrowprops={"arrowstyle": "-|>", "color": ACCENT, "linewidth": 1.4},
+    )
     text = f"{words} (separated)"
     ax.annotate(text, (tail, row), xycoords=where, ha=side, va="center", color=DARK, fontsize=_small(ax))
 
 
-# ---- effects -----------------------------------------------------------------------------------------------------------
+# ---- effects -----------------------------------------------------------------------------------------------
 
 
 def effect(
@@ -221,29 +242,33 @@ def effect(
 ) -> Axes:
     """Draw the average predicted probability along one variable, with all others as observed, and its confidence band.
 
-    Every row is given the same value of the variable, the formula is evaluated again (so squares, interactions, splines and
-    factors move along), and the probabilities are averaged, with the weights of the model.  The standard error is the
-    delta method's for that average, with the covariance of the result and the covariates taken as given; the limits are
-    symmetric for the log-odds of the average, so they stay in [0, 1], and hold point by point.  A number gives a curve over
-    a grid; text, categories, true/false, 0-1 and ``C(...)`` give one point per level.  Grey bars at the foot show where
-    the rows are.
+    Every row is given the same value of the variable, the formula is evaluated again (so squares,
+    interactions, splines and factors move along), and the probabilities are averaged, with the weights of the
+    model.  The standard error is the delta method's for that average, with the covariance of the result and
+    the covariates taken as given; the limits are symmetric for the log-odds of the average, so they stay in
+    [0, 1], and hold point by point.  A number gives a curve over a grid; text, categories, true/false, 0-1
+    and ``C(...)`` give one point per level.  Grey bars at the foot show where the rows are.
 
     Parameters
     ----------
     result : BinaryResults.
     variable : str, a column on the right side of the formula.
     ax : matplotlib Axes or None for a new figure.
-    at : values (m,) of the variable; None takes 60 from the 1st to the 99th percentile of the rows, or every level.
+    at : values (m,) of the variable; None takes 60 from the 1st to the 99th percentile of the rows, or every
+        level.
     level : float, confidence level in (0, 1).
-    data : table to average over, None for the rows of the fit.  Rows with a missing value in a column of the model are left out.
+    data : table to average over, None for the rows of the fit.  Rows with a missing value in a column of the
+        model are left out.
     rows : int
-        At most so many rows are averaged: beyond, an evenly spaced subset, and ``ax.data.attrs`` says how many of how many.
+        At most so many rows are averaged: beyond, an evenly spaced subset, and ``ax.data.attrs`` says how
+        many of how many.
 
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by value of the variable: estimate, std_error, conf_low, conf_high, in probabilities.
-        After separation NaN stands for what does not exist; where every row is at its limit 0 or 1 there is no interval.
+        Its ``.data`` is a DataFrame by value of the variable: estimate, std_error, conf_low, conf_high, in
+        probabilities. After separation NaN stands for what does not exist; where every row is at its limit 0
+        or 1 there is no interval.
 
     Raises
     ------
@@ -287,7 +312,9 @@ def effect(
     axes.set_ylabel(f"P({result.spec.outcome.name} = {result.spec.outcome.success})")
     if result.infinite is not None:
         words = "Separated fit: band of the finite part"
-        axes.annotate(words, (0, 1.02), xycoords="axes fraction", va="bottom", color=DARK, fontsize=_small(axes))
+        axes.annotate(
+            words, (0, 1.02), xycoords="axes fraction", va="bottom", color=DARK, fontsize=_small(axes)
+        )
         table.attrs["note"] = words
     axes.data = table
     return cast("Axes", axes)
@@ -296,15 +323,20 @@ def effect(
 def _not_in_formula(spec: DesignSpec, variable: Any) -> MissingColumnError:
     close = get_close_matches(str(variable), spec.variables, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = f"whose variables are {list_names(spec.variables)}" if spec.variables else "which has no variables"
-    return MissingColumnError(f"{variable!r} is not a variable of the formula {spec.formula!r}, {known}.{hint}")
+    known = (
+        f"whose variables are {list_names(spec.variables)}" if spec.variables else "which has no variables"
+    )
+    return MissingColumnError(
+        f"{variable!r} is not a variable of the formula {spec.formula!r}, {known}.{hint}"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
     """Rows to average over: ``frame`` of the columns to code, ``pick`` of its rows, and the variable in all rows used.
 
-    ``averaged`` (r,) and ``weights`` (n,) are the weights of the averaged and of all used rows, None for one each.
+    ``averaged`` (r,) and ``weights`` (n,) are the weights of the averaged and of all used rows, None for one
+    each.
     """
 
     frame: pd.DataFrame
@@ -326,12 +358,22 @@ def _sample(result: BinaryResults, variable: str, data: Any, rows: int) -> _Samp
         table, weights = design.table, design.weights
         used = np.arange(len(design.y)) if design.kept is None else design.kept
     else:
-        raise NeedsData("This result was loaded from a file, which holds no rows: pass data= with the table to average over.")
+        raise NeedsData(
+            "This result was loaded from a file, which holds no rows: pass data= with the table to "
+            "average over."
+        )
     n = len(used)
     chosen = np.arange(n) if n <= rows else np.linspace(0, n - 1, rows).round().astype(np.intp)
-    lagged = bool(spec.parsed.lags)  # a lag reads other rows, so all are coded and the chosen picked afterwards
+    lagged = bool(
+        spec.parsed.lags
+    )  # a lag reads other rows, so all are coded and the chosen picked afterwards
     read, pick = (np.arange(len(table)), used[chosen]) if lagged else (used[chosen], slice(None))
-    frame = pd.DataFrame({name: _take(table, name, read) for name in (*spec.variables, *([spec.offset] if spec.offset else []))})
+    frame = pd.DataFrame(
+        {
+            name: _take(table, name, read)
+            for name in (*spec.variables, *([spec.offset] if spec.offset else []))
+        }
+    )
     averaged = None if weights is None else weights[chosen]
     return _Sample(frame, pick, averaged, spec._column(table, variable).take(used), weights, len(chosen), n)
 
@@ -372,7 +414,11 @@ def _grid(spec: DesignSpec, variable: str, sample: _Sample, at: Any) -> tuple[li
 
 def _given(at: Any, variable: str, levels: list[Any] | None) -> tuple[list[Any], bool]:
     """The values of ``at``: levels as they are, numbers in ascending order."""
-    given = [at] if isinstance(at, str) or np.ndim(at) == 0 else [v.item() if isinstance(v, np.generic) else v for v in at]
+    given = (
+        [at]
+        if isinstance(at, str) or np.ndim(at) == 0
+        else [v.item() if isinstance(v, np.generic) else v for v in at]
+    )
     what = "numbers" if levels is None else f"levels ({list_names(levels)})"
     refused = OptionError(f"at={at!r}: give one or several {what} of {variable!r}, none of them missing.")
     if not given or any(np.ndim(v) or pd.isna(v) for v in given):
@@ -394,12 +440,19 @@ def _levels(spec: DesignSpec, variable: str, column: Column) -> list[Any] | None
         return [False, True]
     for i, factor in enumerate(spec.parsed.factors):
         node = factor.node
-        if i in spec.levels and isinstance(node, ast.Call) and node.args and ast.unparse(node.args[0]) == variable:
+        if (
+            i in spec.levels
+            and isinstance(node, ast.Call)
+            and node.args
+            and ast.unparse(node.args[0]) == variable
+        ):
             return list(spec.levels[i])
     return [0, 1] if np.isin(column.values, (0.0, 1.0)).all() else None
 
 
-def _curve(result: BinaryResults, variable: str, sample: _Sample, grid: list[Any], level: float) -> pd.DataFrame:
+def _curve(
+    result: BinaryResults, variable: str, sample: _Sample, grid: list[Any], level: float
+) -> pd.DataFrame:
     """The table behind the picture: average probability, error and limits at every value."""
     frame = sample.frame.copy()
     critical, points = result.estimates.critical(level), []
@@ -410,11 +463,18 @@ def _curve(result: BinaryResults, variable: str, sample: _Sample, grid: list[Any
         if np.isnan(X).any():
             count = int(np.isnan(X).any(axis=1).sum())
             raise DataError(
-                f"At {variable} = {value} a term of the formula is missing (NaN) in {count} rows; choose other values, at=[…]."
+                f"At {variable} = {value} a term of the formula is missing (NaN) in {count} rows; choose "
+                f"other values, at=[…]."
             )
         eta = result.predict(frame, linear=True).to_numpy()[sample.pick]
         points.append(
-            average_probability(result.kernel, eta, *result.covariance.coordinates(X), critical=critical, weights=sample.averaged)
+            average_probability(
+                result.kernel,
+                eta,
+                *result.covariance.coordinates(X),
+                critical=critical,
+                weights=sample.averaged,
+            )
         )
     table = pd.DataFrame(points, index=pd.Index(grid, name=variable))
     table.attrs = {"level": level, "rows": sample.rows, "of": sample.of}
@@ -439,7 +499,14 @@ def _draw_levels(ax: Any, table: pd.DataFrame, grid: list[Any]) -> None:
     """A dot and a line per level; an open dot where there is no interval."""
     place, p = np.arange(len(grid)), table["estimate"].to_numpy()
     bare = table["conf_low"].isna().to_numpy()
-    ax.vlines(place[~bare], table["conf_low"][~bare], table["conf_high"][~bare], color=ACCENT, linewidth=1.4, alpha=0.55)
+    ax.vlines(
+        place[~bare],
+        table["conf_low"][~bare],
+        table["conf_high"][~bare],
+        color=ACCENT,
+        linewidth=1.4,
+        alpha=0.55,
+    )
     ax.plot(place[~bare], p[~bare], "o", color=ACCENT, markersize=5)
     ax.plot(place[bare], p[bare], "o", color=ACCENT, markersize=5, markerfacecolor="white")
     labels = [_label(v) for v in grid]

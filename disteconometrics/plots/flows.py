@@ -13,7 +13,17 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, SECOND, WIDTH, _axes, _small
+from disteconometrics.plots.estimates import (
+    ACCENT,
+    DARK,
+    LIGHT,
+    MIDDLE,
+    MOST_DOTS,
+    SECOND,
+    WIDTH,
+    _axes,
+    _small,
+)
 from disteconometrics.plots.transport import qq
 
 if TYPE_CHECKING:
@@ -35,7 +45,10 @@ def _joint(law: Any, count: int | None = None) -> JointLaw:
         of = "" if count is None else " of two outcomes"
         raise OptionError(f"{type(law).__name__}: this picture is of a joint law{of}, res.distribution().")
     if law.batch_shape:
-        raise OptionError(f"The law has {law.batch_shape[0]} rows; take the law of one: res.distribution(new) of a single row.")
+        raise OptionError(
+            f"The law has {law.batch_shape[0]} rows; take the law of one: res.distribution(new) of a "
+            f"single row."
+        )
     return law
 
 
@@ -58,10 +71,16 @@ def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **opt
 def _points(data: Any, names: Sequence[str]) -> Array:
     """Outcomes (n, d) of a table or an array."""
     try:
-        values = np.column_stack([np.asarray(data[n], dtype=np.float64) for n in names]) if hasattr(data, "keys") else data
+        values = (
+            np.column_stack([np.asarray(data[n], dtype=np.float64) for n in names])
+            if hasattr(data, "keys")
+            else data
+        )
         points = np.asarray(values, dtype=np.float64)
     except KeyError as e:
-        raise OptionError(f"data has no column {e.args[0]!r}; give a table with {' and '.join(names)}.") from None
+        raise OptionError(
+            f"data has no column {e.args[0]!r}; give a table with {' and '.join(names)}."
+        ) from None
     if points.ndim != 2 or points.shape[1] != len(names):
         wanted = f"a table with {' and '.join(names)}, or an array (n, {len(names)})"
         raise OptionError(f"data has shape {points.shape}; give {wanted}.")
@@ -72,7 +91,9 @@ def _frame(law: JointLaw, points: Array | None) -> tuple[Array, Array]:
     seen = law.sample(DRAWS, seed=0) if points is None else points
     low, high = np.nanquantile(seen, 0.002, axis=0), np.nanquantile(seen, 0.998, axis=0)
     pad = 0.08 * (high - low)
-    return np.linspace(low[0] - pad[0], high[0] + pad[0], SIDE), np.linspace(low[1] - pad[1], high[1] + pad[1], SIDE)
+    return np.linspace(low[0] - pad[0], high[0] + pad[0], SIDE), np.linspace(
+        low[1] - pad[1], high[1] + pad[1], SIDE
+    )
 
 
 def _few(points: Array) -> Array:
@@ -83,14 +104,22 @@ def _density(of: Density, points: Array) -> Array:
     return np.asarray(of.pdf(points) if isinstance(of, JointLaw) else of(points), dtype=np.float64)
 
 
-def contours(law: JointLaw, data: Any = None, *, minus: Density | None = None, frame: Any = None, ax: Axes | None = None) -> Axes:
+def contours(
+    law: JointLaw,
+    data: Any = None,
+    *,
+    minus: Density | None = None,
+    frame: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the density of two outcomes in filled contours, over data; or its difference from a truth.
 
     Parameters
     ----------
     law : JointLaw of two outcomes, without rows.
     data : table with the two columns, array (n, 2), or None; drawn as dots.
-    minus : JointLaw or function (m, 2) → (m,) densities, taken off the density; None draws the density itself.
+    minus : JointLaw or function (m, 2) → (m,) densities, taken off the density; None draws the density
+        itself.
     frame : pair of arrays, the grid of either outcome, or None for the range of the data, else of draws.
     ax : matplotlib Axes or None for a new figure.
 
@@ -129,7 +158,9 @@ def contours(law: JointLaw, data: Any = None, *, minus: Density | None = None, f
     else:
         edge = float(np.abs(Z).max()) or 1.0
         shades = axes.contourf(A, B, Z, levels=np.linspace(-edge, edge, 2 * LEVELS + 1), cmap="RdBu_r")
-        axes.figure.colorbar(shades, ax=axes, label="fit less truth", ticks=np.linspace(-edge, edge, 5), format="%.2g")
+        axes.figure.colorbar(
+            shades, ax=axes, label="fit less truth", ticks=np.linspace(-edge, edge, 5), format="%.2g"
+        )
     if points is not None:
         few = _few(points)
         axes.plot(few[:, 0], few[:, 1], ".", color=DARK, markersize=1.5, alpha=0.5)
@@ -178,14 +209,23 @@ def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes 
     few = _few(points)
     axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
     axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=_small(axes), markerscale=3)
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=2,
+        frameon=False,
+        fontsize=_small(axes),
+        markerscale=3,
+    )
     axes.set_xlabel(law.outcomes[0])
     axes.set_ylabel(law.outcomes[1])
     axes.data = pd.DataFrame(draws, columns=list(law.outcomes))
     return cast("Axes", axes)
 
 
-def marginals(law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed: Any = 0, axes: Any = None) -> NDArray[Any]:
+def marginals(
+    law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed: Any = 0, axes: Any = None
+) -> NDArray[Any]:
     """Draw the histogram of every outcome, and over it that of the law's draws.
 
     Parameters
@@ -231,12 +271,18 @@ def marginals(law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed
         ax.margins(x=0)
         ax.set_xlabel(name)
         ax.set_ylabel("density" if j == 0 else "")
-        ax.data = pd.DataFrame({"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]})
-    axes[0].legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=_small(axes[0]))
+        ax.data = pd.DataFrame(
+            {"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]}
+        )
+    axes[0].legend(
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=_small(axes[0])
+    )
     return cast("NDArray[Any]", axes)
 
 
-def epochs(result: Any, steps: Sequence[int] | None = None, *, data: Any = None, axes: Any = None) -> NDArray[Any]:
+def epochs(
+    result: Any, steps: Sequence[int] | None = None, *, data: Any = None, axes: Any = None
+) -> NDArray[Any]:
     """Draw the density of two outcomes after some of the steps that were kept, side by side.
 
     Parameters
@@ -306,7 +352,10 @@ def deformation(law: FlowJointLaw, *, lines: int = 21, reach: float = 2.5, ax: A
     >>> plt.close(ax.figure)
     """
     if not isinstance(law, FlowJointLaw):
-        raise OptionError(f"{type(law).__name__}: only a flow by name bends a grid; fit one with flow=de.Planar(8) or the like.")
+        raise OptionError(
+            f"{type(law).__name__}: only a flow by name bends a grid; fit one with flow=de.Planar(8) or "
+            f"the like."
+        )
     _two(law)
     along, across = np.linspace(-reach, reach, 101), np.linspace(-reach, reach, lines)
     axes: Any = _axes(ax, 0.85 * WIDTH)
@@ -364,7 +413,14 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     held = table["validation"].dropna() if "validation" in table else table["loss"].iloc[:0]
     if len(held):
         axes.plot(held.index, held, color=SECOND, linewidth=1.4)
-        axes.annotate("held out", (held.index[-1], held.iloc[-1]), (-4, 6), textcoords="offset points", color=SECOND, ha="right")
+        axes.annotate(
+            "held out",
+            (held.index[-1], held.iloc[-1]),
+            (-4, 6),
+            textcoords="offset points",
+            color=SECOND,
+            ha="right",
+        )
     axes.margins(x=0)
     axes.set_xlabel("step")
     axes.set_ylabel(result.loss_label)
@@ -374,7 +430,10 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
 
 def _at_most_two(Y: Array) -> None:
     if Y.shape[1] > 2:
-        raise OptionError(f"{Y.shape[1]} outcomes are too many for one picture; use plots.marginals(res.distribution(), data).")
+        raise OptionError(
+            f"{Y.shape[1]} outcomes are too many for one picture; use "
+            f"plots.marginals(res.distribution(), data)."
+        )
 
 
 def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
@@ -406,7 +465,10 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     >>> plt.close(ax.figure)
     """
     if result.rows is None:
-        raise NeedsData("This result was loaded from a file, which holds no rows: draw contours(res.distribution(), data).")
+        raise NeedsData(
+            "This result was loaded from a file, which holds no rows: draw contours(res.distribution(), "
+            "data)."
+        )
     Y = result.rows.Y
     if Y.shape[1] == 2:
         return contours(result.distribution(), Y, ax=ax)
@@ -454,7 +516,10 @@ def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
     >>> plt.close(ax.figure)
     """
     if result.rows is None:
-        raise NeedsData("This result was loaded from a file, which holds no rows: draw plots.qq or plots.samples with the data.")
+        raise NeedsData(
+            "This result was loaded from a file, which holds no rows: draw plots.qq or plots.samples "
+            "with the data."
+        )
     Y = result.rows.Y
     if Y.shape[1] == 1:
         return qq(

@@ -4,10 +4,10 @@ Each function returns matplotlib Axes that carry the numbers behind the picture 
 
 References
 ----------
-Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in Medicine 38,
-doi:10.1002/sim.8086 (zip and lollipop plots).
-Rücker, Schwarzer (2014), Presenting simulation results in a nested loop plot, BMC Medical Research Methodology 14,
-doi:10.1186/1471-2288-14-129.
+Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in
+Medicine 38, doi:10.1002/sim.8086 (zip and lollipop plots).
+Rücker, Schwarzer (2014), Presenting simulation results in a nested loop plot, BMC Medical Research
+Methodology 14, doi:10.1186/1471-2288-14-129.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ Z = float(special.ndtri(0.975))  # of intervals for Monte Carlo error
 EVERY = 2_000  # intervals or points that a picture shows
 
 
-def _parameter(mc: MonteCarloResults, cell: Any, estimator: str | None, parameter: str | None) -> tuple[str, str, pd.DataFrame]:
+def _parameter(
+    mc: MonteCarloResults, cell: Any, estimator: str | None, parameter: str | None
+) -> tuple[str, str, pd.DataFrame]:
     """Estimator, parameter and replications of one place in a study."""
     if not isinstance(mc, MonteCarloResults):
         raise OptionError(f"{type(mc).__name__}: give the results of de.MonteCarlo(...).run(...).")
@@ -69,7 +71,8 @@ def _truth(mc: MonteCarloResults, cell: Any, parameter: str) -> float:
     truth = mc.truths[mc._place(cell)].get(parameter, (np.nan, np.nan))[0]
     if np.isnan(truth):
         raise WithheldError(
-            f"The true value of {parameter!r} is not known, so coverage cannot be drawn; give truth= to the study."
+            f"The true value of {parameter!r} is not known, so coverage cannot be drawn; give truth= to "
+            f"the study."
         )
     return truth
 
@@ -88,8 +91,8 @@ def zipper(
 ) -> Axes:
     """Draw every confidence interval, the worst on top: coverage is where the colour changes.
 
-    Intervals are sorted by |estimate − truth| over standard error and placed at their centile; the two lines are the 95 % Monte
-    Carlo interval of the coverage.
+    Intervals are sorted by |estimate − truth| over standard error and placed at their centile; the two lines
+    are the 95 % Monte Carlo interval of the coverage.
 
     Parameters
     ----------
@@ -128,7 +131,9 @@ def zipper(
     if table.empty:
         raise WithheldError(f"{estimator!r} has no intervals for {parameter!r}.")
     covers = (table["conf_low"] <= truth) & (truth <= table["conf_high"])
-    half = np.where(table["std_error"].notna(), table["std_error"], (table["conf_high"] - table["conf_low"]) / 2)
+    half = np.where(
+        table["std_error"].notna(), table["std_error"], (table["conf_high"] - table["conf_low"]) / 2
+    )
     far = np.abs(table["estimate"] - truth) / np.where(half > 0, half, np.nan)
     order = np.argsort(np.nan_to_num(far, nan=np.inf), kind="stable")
     data = table.iloc[order][["conf_low", "conf_high"]].assign(covers=covers.to_numpy()[order])
@@ -149,7 +154,10 @@ def zipper(
     axes.set_xlabel(f"{100 * mc.task.level:g}% intervals of {parameter} (line: truth)")
     axes.set_ylabel("Centile of |estimate − truth| / s.e.")
     axes.set_title(
-        f"{_where(mc, cell, estimator)}: coverage {share:.3f} (MC SE {mcse:.3f})", fontsize=_small(axes), color=DARK, loc="left"
+        f"{_where(mc, cell, estimator)}: coverage {share:.3f} (MC SE {mcse:.3f})",
+        fontsize=_small(axes),
+        color=DARK,
+        loc="left",
     )
     axes.data = data.reset_index(drop=True)
     return cast("Axes", axes)
@@ -178,7 +186,9 @@ def _aim(mc: MonteCarloResults, measure: str) -> float | None:
     return mc.task.level if measure in ("coverage", "be_coverage") else TARGETS.get(measure)
 
 
-def lollipop(mc: MonteCarloResults, measure: str = "bias", parameter: str | None = None, *, ax: Axes | None = None) -> Axes:
+def lollipop(
+    mc: MonteCarloResults, measure: str = "bias", parameter: str | None = None, *, ax: Axes | None = None
+) -> Axes:
     """Draw a measure by cell and estimator as a dot on a stick, with its 95 % Monte Carlo interval.
 
     Parameters
@@ -222,7 +232,9 @@ def lollipop(mc: MonteCarloResults, measure: str = "bias", parameter: str | None
         y += 1
     where = np.array(place)
     base = 0.0 if aim is None else aim
-    colours = [COLOURS[mc.estimators.index(e) % len(COLOURS)] if several else ACCENT for e in data["estimator"]]
+    colours = [
+        COLOURS[mc.estimators.index(e) % len(COLOURS)] if several else ACCENT for e in data["estimator"]
+    ]
     axes.hlines(where, base, data["value"], color=MIDDLE, linewidth=0.9)
     reach = Z * data["mcse"]
     axes.hlines(where, data["value"] - reach, data["value"] + reach, color=colours, linewidth=2.6, alpha=0.35)
@@ -235,7 +247,9 @@ def lollipop(mc: MonteCarloResults, measure: str = "bias", parameter: str | None
     return cast("Axes", axes)
 
 
-def nested_loop(mc: MonteCarloResults, measure: str = "bias", parameter: str | None = None, *, ax: Axes | None = None) -> Axes:
+def nested_loop(
+    mc: MonteCarloResults, measure: str = "bias", parameter: str | None = None, *, ax: Axes | None = None
+) -> Axes:
     """Draw a measure over all cells of a grid, a step line for each estimator, with the grid as steps below.
 
     Parameters
@@ -268,15 +282,27 @@ def nested_loop(mc: MonteCarloResults, measure: str = "bias", parameter: str | N
     parameter, data = _measure(mc, measure, parameter)
     names = list(mc.cells[0].shown)
     if len(mc.cells) < 2 or any(list(cell.shown) != names for cell in mc.cells):
-        raise OptionError("A nested loop needs a grid of at least two cells with the same names; use lollipop.")
+        raise OptionError(
+            "A nested loop needs a grid of at least two cells with the same names; use lollipop."
+        )
     axes: Any = _axes(ax, 3.4)
     edges = np.arange(len(mc.cells) + 1)
     for i, estimator in enumerate(mc.estimators):
-        part = data[data["estimator"] == estimator].set_index("cell").reindex([cell.label for cell in mc.cells])
+        part = (
+            data[data["estimator"] == estimator].set_index("cell").reindex([cell.label for cell in mc.cells])
+        )
         colour = COLOURS[i % len(COLOURS)]
         axes.stairs(part["value"], edges, baseline=None, color=colour, linewidth=1.7, label=estimator)
         low, high = part["value"] - Z * part["mcse"], part["value"] + Z * part["mcse"]
-        axes.fill_between(edges, [*low, low.iloc[-1]], [*high, high.iloc[-1]], step="post", color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(
+            edges,
+            [*low, low.iloc[-1]],
+            [*high, high.iloc[-1]],
+            step="post",
+            color=colour,
+            alpha=0.15,
+            linewidth=0,
+        )
     aim = _aim(mc, measure)
     if aim is not None:
         axes.axhline(aim, color=DARK, linewidth=0.8)
@@ -372,7 +398,12 @@ def standard_errors(
     axes.set_ylim(low, high)
     axes.set_xlabel(f"Estimate of {parameter} (truth {truth:g})")
     axes.set_ylabel("Standard error")
-    axes.set_title(f"{_where(mc, cell, estimator)}: {covers.mean():.3f} cover", fontsize=_small(axes), color=DARK, loc="left")
+    axes.set_title(
+        f"{_where(mc, cell, estimator)}: {covers.mean():.3f} cover",
+        fontsize=_small(axes),
+        color=DARK,
+        loc="left",
+    )
     axes.data = data
     return cast("Axes", axes)
 

@@ -37,10 +37,13 @@ def _law(given: Any) -> Law:
     elif np.ndim(given) == 1:
         law = Empirical(np.asarray(given, dtype=np.float64))
     else:
-        raise OptionError(f"{type(given).__name__} is no law; give a law, a frozen law of scipy.stats, or a sample (n,).")
+        raise OptionError(
+            f"{type(given).__name__} is no law; give a law, a frozen law of scipy.stats, or a sample (n,)."
+        )
     if law.batch_shape != ():
         raise OptionError(
-            f"The law has {law.batch_shape[0]} rows; average them with .average(), or take one with .rows(slice(0, 1))."
+            f"The law has {law.batch_shape[0]} rows; average them with .average(), or take one with "
+            f".rows(slice(0, 1))."
         )
     return law
 
@@ -62,7 +65,9 @@ def _grid(f: Law, g: Law) -> Array:
     return np.unique(np.concatenate([grid, *steps, *(np.nextafter(s, -np.inf) for s in steps)]))
 
 
-def cdf_area(f: Any, g: Any, *, labels: Sequence[str] | None = None, xlabel: str | None = None, ax: Axes | None = None) -> Axes:
+def cdf_area(
+    f: Any, g: Any, *, labels: Sequence[str] | None = None, xlabel: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw two distribution functions and shade the area between them, which is W1.
 
     Parameters
@@ -120,12 +125,24 @@ def _direct(axes: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
         x = float(np.interp(level, data[column], data["y"]))
         side, shift = ("right", -6) if i == left else ("left", 6)
         axes.annotate(
-            name, (x, level), (shift, 0), textcoords="offset points", ha=side, va="center", color=color, fontsize=_small(axes)
+            name,
+            (x, level),
+            (shift, 0),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            color=color,
+            fontsize=_small(axes),
         )
 
 
 def kl_integrand(
-    f: Any, g: Any, *, labels: Sequence[str] | None = None, xlabel: str | None = None, ax: Sequence[Axes] | None = None
+    f: Any,
+    g: Any,
+    *,
+    labels: Sequence[str] | None = None,
+    xlabel: str | None = None,
+    ax: Sequence[Axes] | None = None,
 ) -> tuple[Axes, Axes]:
     """Draw two densities, and below them f·log(f/g) with its area by sign, whose sum is the divergence KL(f ‖ g).
 
@@ -159,13 +176,16 @@ def kl_integrand(
     for law in (first, second):
         if getattr(law, "discrete", False):
             raise OptionError(
-                "KL needs two densities, and a sample or a discrete law has none; estimate one: de.FlowDensity('y ~ 1')."
+                "KL needs two densities, and a sample or a discrete law has none; estimate one: "
+                "de.FlowDensity('y ~ 1')."
             )
     a, b = ("f", "g") if labels is None else _names(labels)
     y = _grid(first, second)
     data = pd.DataFrame({"y": y, "first": first.pdf(y), "second": second.pdf(y)})
     with np.errstate(divide="ignore", invalid="ignore"):
-        data["integrand"] = np.where(data["first"] > 0, data["first"] * (first.logpdf(y) - second.logpdf(y)), 0.0)
+        data["integrand"] = np.where(
+            data["first"] > 0, data["first"] * (first.logpdf(y) - second.logpdf(y)), 0.0
+        )
     if ax is None:
         from matplotlib import pyplot as plt
 
@@ -173,7 +193,9 @@ def kl_integrand(
     else:
         pair = list(ax)
         if len(pair) != 2:
-            raise OptionError(f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1].")
+            raise OptionError(
+                f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1]."
+            )
     upper, lower = (_axes(one, WIDTH) for one in pair)
     for column, name, color in (("first", a, ACCENT), ("second", b, SECOND)):
         upper.plot(y, data[column], color=color, linewidth=1.6)
@@ -195,7 +217,9 @@ def kl_integrand(
     lower.fill_between(y, 0, values, where=values <= 0, color=SECOND, alpha=0.35, linewidth=0)
     lower.plot(y, values, color=DARK, linewidth=1.0)
     lower.axhline(0, color=DARK, linewidth=0.6)
-    positive, negative = (float(np.trapezoid(part, y)) for part in (np.maximum(values, 0), np.minimum(values, 0)))
+    positive, negative = (
+        float(np.trapezoid(part, y)) for part in (np.maximum(values, 0), np.minimum(values, 0))
+    )
     text = f"KL = {positive:.4g} − {-negative:.4g} = {positive + negative:.4g}"
     lower.set_title(text, loc="left", fontsize=_small(lower))
     lower.margins(x=0)
@@ -205,7 +229,9 @@ def kl_integrand(
     return cast("Axes", upper), cast("Axes", lower)
 
 
-def qq(f: Any, g: Any, *, labels: Sequence[str] | None = None, xlabel: str | None = None, ax: Axes | None = None) -> Axes:
+def qq(
+    f: Any, g: Any, *, labels: Sequence[str] | None = None, xlabel: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the quantiles of the second law against those of the first: the optimal map from one to the other.
 
     Parameters
@@ -239,17 +265,28 @@ def qq(f: Any, g: Any, *, labels: Sequence[str] | None = None, xlabel: str | Non
     levels = np.linspace(0.005, 0.995, 199)
     data = pd.DataFrame({"level": levels, "first": first.quantile(levels), "second": second.quantile(levels)})
     axes: Any = _axes(ax, WIDTH)
-    ends = float(data[["first", "second"]].to_numpy().min()), float(data[["first", "second"]].to_numpy().max())
+    ends = (
+        float(data[["first", "second"]].to_numpy().min()),
+        float(data[["first", "second"]].to_numpy().max()),
+    )
     axes.plot(ends, ends, color=LIGHT, linewidth=1.2)
     axes.annotate(
-        "equal", (ends[1], ends[1]), (-4, -10), textcoords="offset points", ha="right", color=DARK, fontsize=_small(axes)
+        "equal",
+        (ends[1], ends[1]),
+        (-4, -10),
+        textcoords="offset points",
+        ha="right",
+        color=DARK,
+        fontsize=_small(axes),
     )
     axes.plot(data["first"], data["second"], color=ACCENT, linewidth=1.7)
     for level in (0.1, 0.5, 0.9):
         at = int(np.abs(levels - level).argmin())
         x, y = data["first"].iloc[at], data["second"].iloc[at]
         axes.plot(x, y, "o", color=ACCENT, markersize=4)
-        axes.annotate(f"{level:g}", (x, y), (5, -9), textcoords="offset points", color=ACCENT, fontsize=_small(axes))
+        axes.annotate(
+            f"{level:g}", (x, y), (5, -9), textcoords="offset points", color=ACCENT, fontsize=_small(axes)
+        )
     name = "quantile" if xlabel is None else f"quantile of {xlabel}"
     axes.set_xlabel(f"{name}, {a}")
     axes.set_ylabel(f"{name}, {b}")
@@ -275,10 +312,14 @@ def plot_groups(result: Any, kind: str, *, ax: Axes | None = None) -> Axes:
     >>> plt.close(ax.figure)
     """
     if result.rows is None:
-        raise NeedsData("This result was loaded from a file, which holds no rows: fit again to draw its samples.")
+        raise NeedsData(
+            "This result was loaded from a file, which holds no rows: fit again to draw its samples."
+        )
     samples, facts = result.rows.samples, result.facts
     if len(samples) != 2 or samples[0].rows.shape[1] != 1:
-        raise OptionError("The picture is of two groups and one outcome; draw others with de.plots.cdf_area(x, y).")
+        raise OptionError(
+            "The picture is of two groups and one outcome; draw others with de.plots.cdf_area(x, y)."
+        )
     known = {"cdf": cdf_area, "qq": qq}
     if kind not in known:
         raise OptionError(f"kind={kind!r} is not known; use {' or '.join(map(repr, known))}.")

@@ -20,15 +20,27 @@ FORMAT = 1
 _MAGIC = "disteconometrics"
 
 
-def write_archive(path: str | os.PathLike[str] | IO[bytes], kind: str, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+def write_archive(
+    path: str | os.PathLike[str] | IO[bytes], kind: str, header: dict[str, Any], arrays: dict[str, Any]
+) -> None:
     """Write arrays and a JSON-able header of a result of the given kind (non-finite floats are allowed)."""
     try:
         ours = version("disteconometrics")
     except PackageNotFoundError:  # run from a source tree
         ours = "unknown"
-    document = {"magic": _MAGIC, "format": FORMAT, "kind": kind, "version": ours, "numpy": np.__version__, "content": header}
+    document = {
+        "magic": _MAGIC,
+        "format": FORMAT,
+        "kind": kind,
+        "version": ours,
+        "numpy": np.__version__,
+        "content": header,
+    }
     text = np.frombuffer(json.dumps(document).encode(), dtype=np.uint8)
-    parts: dict[str, Any] = {"header": text, **{name: np.asarray(a, dtype=np.float64) for name, a in arrays.items()}}
+    parts: dict[str, Any] = {
+        "header": text,
+        **{name: np.asarray(a, dtype=np.float64) for name, a in arrays.items()},
+    }
     if isinstance(path, (str, os.PathLike)):
         with Path(path).open("wb") as file:  # numpy would add an ending to the name
             np.savez(file, **parts, allow_pickle=False)
@@ -36,7 +48,9 @@ def write_archive(path: str | os.PathLike[str] | IO[bytes], kind: str, header: d
         np.savez(path, **parts, allow_pickle=False)
 
 
-def read_archive(path: str | os.PathLike[str] | IO[bytes]) -> tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]:
+def read_archive(
+    path: str | os.PathLike[str] | IO[bytes],
+) -> tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]:
     """Read what `write_archive` wrote: kind, header, arrays.
 
     Raises
@@ -52,8 +66,21 @@ def read_archive(path: str | os.PathLike[str] | IO[bytes]) -> tuple[str, dict[st
         kind, content = document["kind"], document["content"]
     except FileNotFoundError:
         raise
-    except (ValueError, KeyError, TypeError, OSError, EOFError, AttributeError, zipfile.BadZipFile, RecursionError) as e:
-        raise FileFormatError(f"{path} is not a valid disteconometrics file: it is damaged, truncated or of another kind.") from e
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+        RecursionError,
+    ) as e:
+        raise FileFormatError(
+            f"{path} is not a valid disteconometrics file: it is damaged, truncated or of another kind."
+        ) from e
     if magic != _MAGIC or form != FORMAT or not isinstance(content, dict):
-        raise FileFormatError(f"{path} has format {form!r} of {magic!r}; this version reads format {FORMAT} of {_MAGIC!r}.")
+        raise FileFormatError(
+            f"{path} has format {form!r} of {magic!r}; this version reads format {FORMAT} of {_MAGIC!r}."
+        )
     return kind, content, arrays

@@ -39,8 +39,9 @@ Row = tuple[str, ...]
 class Comparison:
     """A table of several results, which prints itself as text, HTML, LaTeX and markdown.
 
-    ``names`` are the columns; ``body`` has two rows a term, the estimate and its standard error in parentheses, ``foot`` a row
-    a statistic, each beginning with its label; ``numbers`` is the same unrounded, ``notes`` go under the table.
+    ``names`` are the columns; ``body`` has two rows a term, the estimate and its standard error in
+    parentheses, ``foot`` a row a statistic, each beginning with its label; ``numbers`` is the same unrounded,
+    ``notes`` go under the table.
 
     Examples
     --------
@@ -116,11 +117,22 @@ class Comparison:
         """A markdown (pipe) table."""
 
         def line(row: Row) -> str:
-            cells = (cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_") for cell in row)
+            cells = (
+                cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+                for cell in row
+            )
             return "| " + " | ".join(cells) + " |"
 
         head = [line(("", *self.names)), "|:--|" + "--:|" * len(self.names)]
-        return "\n".join([*head, *map(line, self.body), *map(line, self.foot), "", *(n.replace("*", "\\*") for n in self.notes)])
+        return "\n".join(
+            [
+                *head,
+                *map(line, self.body),
+                *map(line, self.foot),
+                "",
+                *(n.replace("*", "\\*") for n in self.notes),
+            ]
+        )
 
 
 def compare(
@@ -134,11 +146,13 @@ def compare(
 
     Parameters
     ----------
-    results : sequence of results with ``.estimates`` (or of Estimates such as ``res.nlcom(...)``), or a dict from names to them.
+    results : sequence of results with ``.estimates`` (or of Estimates such as ``res.nlcom(...)``), or a dict
+        from names to them.
     names : names of the columns, (1), (2), … if None.
     stars : bool, mark p < 0.1, 0.05, 0.01 with one to three stars.
-    statistics : attributes of the results to print below: ``"nobs"``, ``"llf"``, ``"prsquared"``, ``"aic"``, …, and
-        ``"covariance"`` for its label; None: those of nobs, llf, prsquared and covariance that there are.
+    statistics : attributes of the results to print below: ``"nobs"``, ``"llf"``, ``"prsquared"``, ``"aic"``,
+        …, and ``"covariance"`` for its label; None: those of nobs, llf, prsquared and covariance that there
+        are.
 
     Returns
     -------
@@ -148,7 +162,8 @@ def compare(
     Raises
     ------
     OptionError
-        If there is no result, one has no estimates, names are too few or repeat, or no result has one of the statistics.
+        If there is no result, one has no estimates, names are too few or repeat, or no result has one of the
+        statistics.
 
     Examples
     --------
@@ -192,9 +207,17 @@ def _check(results: tuple[Any, ...], names: tuple[str, ...], statistics: Sequenc
     if not results:
         raise OptionError("compare needs at least one result.")
     for i, result in enumerate(results):
-        if not isinstance(result, Estimates) and not isinstance(getattr(result, "estimates", None), Estimates):
-            raise OptionError(f"Result {i + 1} is a {type(result).__name__}, which has no .estimates; give results of fit.")
-    if len(names) != len(results) or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
+        if not isinstance(result, Estimates) and not isinstance(
+            getattr(result, "estimates", None), Estimates
+        ):
+            raise OptionError(
+                f"Result {i + 1} is a {type(result).__name__}, which has no .estimates; give results of fit."
+            )
+    if (
+        len(names) != len(results)
+        or len(set(names)) < len(names)
+        or not all(isinstance(n, str) for n in names)
+    ):
         raise OptionError(f"names={list(names)!r}: give {len(results)} different names, one for each result.")
     if isinstance(statistics, str):
         raise OptionError(f"statistics={statistics!r}: give a list, as in statistics=[{statistics!r}].")
@@ -207,10 +230,19 @@ def _aligned(body: Sequence[Row]) -> list[Row]:
     """Rows padded on the right so that the last digits of a column stand below each other, whatever marks follow."""
     if not body:
         return []
-    marks = [[len(cell) - len(cell.rstrip("*)")) for cell in column] for column in list(zip(*body, strict=True))[1:]]
+    marks = [
+        [len(cell) - len(cell.rstrip("*)")) for cell in column]
+        for column in list(zip(*body, strict=True))[1:]
+    ]
     most = [max(column) for column in marks]
     return [
-        (row[0], *(cell + " " * (m - own[i]) if cell else "" for cell, m, own in zip(row[1:], most, marks, strict=True)))
+        (
+            row[0],
+            *(
+                cell + " " * (m - own[i]) if cell else ""
+                for cell, m, own in zip(row[1:], most, marks, strict=True)
+            ),
+        )
         for i, row in enumerate(body)
     ]
 
@@ -260,7 +292,9 @@ def _numbers(
     rows += [(LABELS.get(s, s), "value") for s in chosen]
     below = [[float(getattr(r, s, np.nan)) for s in chosen] for r in results]
     columns = np.array([np.concatenate([v, b]) for v, b in zip(values, below, strict=True)]).T
-    frame = pd.DataFrame(columns, index=pd.MultiIndex.from_tuples(rows, names=["term", "kind"]), columns=list(names))
+    frame = pd.DataFrame(
+        columns, index=pd.MultiIndex.from_tuples(rows, names=["term", "kind"]), columns=list(names)
+    )
     frame.attrs["covariance"] = [_statistic(r, "covariance") for r in results]
     return frame
 
@@ -274,12 +308,20 @@ def _notes(results: tuple[Any, ...], names: tuple[str, ...], stars: bool) -> tup
     infinite = [n for n, r in zip(names, results, strict=True) if np.isinf(_estimates_of(r).values).any()]
     if infinite:
         notes.append(f"{', '.join(infinite)}: some coefficients are infinite (separation).")
-    penalised = [n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "facts", None), "penalty", None)]
+    penalised = [
+        n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "facts", None), "penalty", None)
+    ]
     if penalised:
-        notes.append(f"{', '.join(penalised)}: penalised estimates; the log-likelihood is without the penalty.")
+        notes.append(
+            f"{', '.join(penalised)}: penalised estimates; the log-likelihood is without the penalty."
+        )
     pseudo = [
-        n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "model", None), "weight_type", None) == "sampling"
+        n
+        for n, r in zip(names, results, strict=True)
+        if getattr(getattr(r, "model", None), "weight_type", None) == "sampling"
     ]
     if pseudo:
-        notes.append(f"{', '.join(pseudo)}: sampling weights, so the log-likelihood is a pseudo-log-likelihood.")
+        notes.append(
+            f"{', '.join(pseudo)}: sampling weights, so the log-likelihood is a pseudo-log-likelihood."
+        )
     return tuple(notes)

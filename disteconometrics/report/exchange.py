@@ -1,6 +1,7 @@
 """Results in the words of other packages: broom's tidy, glance and augment, and the plug-in of maketables.
 
-Names are broom's in snake_case; the columns that `augment` adds carry no leading dot: fitted, resid, std_resid, hat, cooksd.
+Names are broom's in snake_case; the columns that `augment` adds carry no leading dot: fitted, resid,
+std_resid, hat, cooksd.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ def glance(result: Any) -> pd.DataFrame:
 def _with(frame: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:
     taken = [c for c in columns if c in frame.columns]
     if taken:
-        raise OptionError(f"The data have columns named {', '.join(map(repr, taken))}, which augment would add: rename them.")
+        raise OptionError(
+            f"The data have columns named {', '.join(map(repr, taken))}, which augment would add: rename "
+            f"them."
+        )
     return frame.assign(**columns)
 
 
@@ -66,7 +70,14 @@ def augment_new(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
 def maketables_table(estimates: Estimates) -> pd.DataFrame:
     """Coefficients as maketables reads them: b, se, t, p, ci95l, ci95u."""
-    names = {"estimate": "b", "std_error": "se", "statistic": "t", "p_value": "p", "conf_low": "ci95l", "conf_high": "ci95u"}
+    names = {
+        "estimate": "b",
+        "std_error": "se",
+        "statistic": "t",
+        "p_value": "p",
+        "conf_low": "ci95l",
+        "conf_high": "ci95u",
+    }
     return estimates.table().rename(columns=names).rename_axis("Coefficient")
 
 

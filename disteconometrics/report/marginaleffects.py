@@ -1,8 +1,8 @@
 """A result as the ``marginaleffects`` package takes a model, with new data coded through the stored specification.
 
-That package asks a model for its rows, its coefficients and their covariance, a design for new rows, and predictions at any
-coefficients; it takes derivatives by differences.  Its own reading of formulas is left out: variables that enter through
-levels are handed over as levels, base first, numbers in ``C()`` among them.
+That package asks a model for its rows, its coefficients and their covariance, a design for new rows, and
+predictions at any coefficients; it takes derivatives by differences.  Its own reading of formulas is left
+out: variables that enter through levels are handed over as levels, base first, numbers in ``C()`` among them.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ def marginaleffects_model(
 
     Notes
     -----
-    marginaleffects 0.6 takes text levels under polars 1 only (polars 2 removed what it calls); numbers, true and false, and
-    numbers in ``C()`` work under both.  Its standard errors rest on one-sided differences: 0.1 % off at its default step in
-    ``slopes``, and equal to those of ``margins`` to four digits and more with ``eps_vcov=1e-6``.
+    marginaleffects 0.6 takes text levels under polars 1 only (polars 2 removed what it calls); numbers, true
+    and false, and numbers in ``C()`` work under both.  Its standard errors rest on one-sided differences: 0.1
+    % off at its default step in ``slopes``, and equal to those of ``margins`` to four digits and more with
+    ``eps_vcov=1e-6``.
 
     Examples
     --------
@@ -71,7 +72,9 @@ def marginaleffects_model(
         raise ImportError("to_marginaleffects() needs the package: pip install marginaleffects.") from error
     spec = design.spec
     if spec.parsed.lags:
-        raise WithheldError("lag() needs rows beside their neighbours, which marginaleffects does not keep; use margins().")
+        raise WithheldError(
+            "lag() needs rows beside their neighbours, which marginaleffects does not keep; use margins()."
+        )
     rows = Scenario.of_design(design)
     columns = {name: _column(pl, rows, name) for name in spec.variables}
 
@@ -88,7 +91,9 @@ def marginaleffects_model(
         def get_exog(self, newdata: Any) -> Array:
             """Design of new rows (m, k) with the offset as one more column."""
             coded = spec.matrix(newdata)
-            return np.column_stack([coded.X, np.zeros(len(coded.X)) if coded.offset is None else coded.offset])
+            return np.column_stack(
+                [coded.X, np.zeros(len(coded.X)) if coded.offset is None else coded.offset]
+            )
 
         def get_predict(self, params: Any, newdata: Array) -> Any:
             """Predictions of rows from `get_exog`."""
@@ -99,7 +104,9 @@ def marginaleffects_model(
             """Covariance of the coefficients, of the fit or of another kind."""
             return None if vcov is None or vcov is False else covariance(vcov)
 
-    used = spec.variables if spec.offset is None else (*spec.variables, spec.offset)  # missing there: the row is left out
+    used = (
+        spec.variables if spec.offset is None else (*spec.variables, spec.offset)
+    )  # missing there: the row is left out
     left = variables_of(spec.parsed.left.node)
     frame = pl.DataFrame([column for column, _ in columns.values()])
     for name in dict.fromkeys((*left, spec.weights, spec.offset)):
@@ -126,5 +133,7 @@ def _column(pl: Any, rows: Scenario, name: str) -> tuple[Any, str]:
     found = [known[v] if kind == "level" else v for v in values.tolist()]
     if any(isinstance(level, str) for level in levels):
         return pl.Series(name, found, dtype=pl.Enum(list(map(str, levels)))), "character"
-    whole = all(float(level).is_integer() for level in levels)  # numbers stay numbers: an Enum would read new ones as codes
+    whole = all(
+        float(level).is_integer() for level in levels
+    )  # numbers stay numbers: an Enum would read new ones as codes
     return pl.Series(name, np.array(found, dtype=np.int64 if whole else np.float64)), "character"

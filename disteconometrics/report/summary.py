@@ -17,11 +17,34 @@ def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | 
     """The table of six columns that every result prints."""
     low, high = estimates.interval(level).T
     percent = f"{100 * level:g}%"
-    columns = ("estimate", "std_error", "z" if np.isinf(estimates.df) else "t", "p", f"[{percent} conf.", "interval]")
+    columns = (
+        "estimate",
+        "std_error",
+        "z" if np.isinf(estimates.df) else "t",
+        "p",
+        f"[{percent} conf.",
+        "interval]",
+    )
     rows: list[tuple[str, ...]] = []
-    numbers: Sequence[Any] = (estimates.values, estimates.std_error, estimates.statistic, estimates.p_value, low, high)
+    numbers: Sequence[Any] = (
+        estimates.values,
+        estimates.std_error,
+        estimates.statistic,
+        estimates.p_value,
+        low,
+        high,
+    )
     for b, se, z, p, lo, hi in zip(*numbers, strict=True):
-        rows.append((number(b), number(se), f"{z:.3f}" if np.isfinite(z) else "nan", p_value(p), number(lo), number(hi)))
+        rows.append(
+            (
+                number(b),
+                number(se),
+                f"{z:.3f}" if np.isfinite(z) else "nan",
+                p_value(p),
+                number(lo),
+                number(hi),
+            )
+        )
     return Section(columns, estimates.names, tuple(rows), heading)
 
 

@@ -1,7 +1,8 @@
 """Data-generating processes: a draw of covariates and a law of the outcome given them, so that the truth is known.
 
-A process is a value: frozen, printable, called with a random generator.  Its truth comes from the law that it draws from:
-in closed form where the process declares one, and else as an average over many draws whose error is stated.
+A process is a value: frozen, printable, called with a random generator.  Its truth comes from the law that it
+draws from: in closed form where the process declares one, and else as an average over many draws whose error
+is stated.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Truth:
 class Process(ABC):
     """A data-generating process: subclasses are frozen dataclasses that say how covariates are drawn and the law of the outcome.
 
-    ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other keywords change fields of the process for this
-    call, so a grid of a Monte Carlo study may vary them.
+    ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other keywords change fields of the
+    process for this call, so a grid of a Monte Carlo study may vary them.
 
     Examples
     --------
@@ -120,7 +121,9 @@ class Process(ABC):
         if isinstance(n, bool) or not isinstance(n, (int, Integral)) or n < 1:
             raise OptionError(f"n={n!r}: give the number of rows, a whole number of at least 1.")
         if not isinstance(rng, np.random.Generator):
-            raise OptionError("A process is called with a random generator: process(np.random.default_rng(1), n=1000).")
+            raise OptionError(
+                "A process is called with a random generator: process(np.random.default_rng(1), n=1000)."
+            )
         return (self.changed(**changes) if changes else self).draw(rng, int(n))
 
     def changed(self, **changes: Any) -> Self:
@@ -136,17 +139,21 @@ class Process(ABC):
         known = tuple(getattr(self, "__dataclass_fields__", ()))
         wrong = [name for name in changes if name not in known]
         if wrong or not is_dataclass(self):
-            raise OptionError(f"{type(self).__name__} has no {wrong[0]!r} to change; it has n, {', '.join(known)}.")
+            raise OptionError(
+                f"{type(self).__name__} has no {wrong[0]!r} to change; it has n, {', '.join(known)}."
+            )
         return replace(self, **changes)
 
-    def truth(self, names: Sequence[str | Callable[[Law], Any]], *, n: int | None = None, **changes: Any) -> dict[str, Truth]:
+    def truth(
+        self, names: Sequence[str | Callable[[Law], Any]], *, n: int | None = None, **changes: Any
+    ) -> dict[str, Truth]:
         """True values of parameters, of functionals of the outcome in the population and of average effects.
 
         Parameters
         ----------
         names : list of str or functions of a law
-            Names of `parameters`; functionals such as ``"mean"``, ``"q[0.9]"``; ``"ame[x]"``, the average derivative of
-            E(y | x), and ``"ame[x:0->1]"``, the average change of it.
+            Names of `parameters`; functionals such as ``"mean"``, ``"q[0.9]"``; ``"ame[x]"``, the average
+            derivative of E(y | x), and ``"ame[x:0->1]"``, the average change of it.
         n : not used; accepted because a cell of a Monte Carlo study holds it.
         **changes : other values of the process's fields.
 
@@ -218,7 +225,9 @@ class _Truths:
         few = self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
         table, law = self.rows(ROWS if type(few)._mean is not Law._mean else FEW_ROWS)
         if column not in table:
-            raise OptionError(f"The process has no covariate {column!r}; it has {', '.join(table) or 'none'}.")
+            raise OptionError(
+                f"The process has no covariate {column!r}; it has {', '.join(table) or 'none'}."
+            )
 
         def at(values: Any) -> Array:
             moved = np.broadcast_to(np.asarray(values, dtype=np.float64), law.batch_shape)
@@ -228,7 +237,9 @@ class _Truths:
             try:
                 low, high = float(old), float(new)
             except ValueError:
-                raise OptionError(f"ame[{column}:{old}->{new}] needs numbers, as in ame[{column}:0->1].") from None
+                raise OptionError(
+                    f"ame[{column}:{old}->{new}] needs numbers, as in ame[{column}:0->1]."
+                ) from None
             return _mean(at(high) - at(low))
         x, h = table[column], STEP * float(np.std(table[column]))
         near, far = at(x + h) - at(x - h), at(x + 2 * h) - at(x - 2 * h)
@@ -283,13 +294,20 @@ class DGP(Process):
     ) -> None:
         if not (isinstance(law, Law) or callable(law)) or not (covariates is None or callable(covariates)):
             raise OptionError(
-                "DGP takes a law, or a function of covariates that returns one, and a function (rng, n) of covariates."
+                "DGP takes a law, or a function of covariates that returns one, and a function (rng, n) "
+                "of covariates."
             )
         if isinstance(law, Law) and law.batch_shape:
             raise OptionError(
-                "A law with rows belongs to those rows; give a function of covariates, DGP(lambda t: …, covariates)."
+                "A law with rows belongs to those rows; give a function of covariates, DGP(lambda t: …, "
+                "covariates)."
             )
-        for name, value in {"given": law, "x": covariates, "outcome": outcome, "true": dict(parameters or {})}.items():
+        for name, value in {
+            "given": law,
+            "x": covariates,
+            "outcome": outcome,
+            "true": dict(parameters or {}),
+        }.items():
             object.__setattr__(self, name, value)
 
     def covariates(self, rng: np.random.Generator, n: int) -> Table:
@@ -300,7 +318,9 @@ class DGP(Process):
         """The law of the outcome given covariates."""
         found = self.given if isinstance(self.given, Law) else self.given(table)
         if not isinstance(found, Law):
-            raise OptionError(f"The law of a DGP must be a law, not {type(found).__name__}; wrap scipy's with de.law(...).")
+            raise OptionError(
+                f"The law of a DGP must be a law, not {type(found).__name__}; wrap scipy's with de.law(...)."
+            )
         return found
 
     def parameters(self) -> dict[str, float]:
@@ -310,7 +330,10 @@ class DGP(Process):
     def changed(self, **changes: Any) -> Self:
         """A process out of functions has no fields to change."""
         if changes:
-            raise OptionError(f"A DGP out of functions has no {next(iter(changes))!r} to change; write a Process with fields.")
+            raise OptionError(
+                f"A DGP out of functions has no {next(iter(changes))!r} to change; write a Process with "
+                f"fields."
+            )
         return self
 
 
@@ -329,7 +352,8 @@ def pseudo_true(
     estimator : a specification; all that is asked of it is ``fit(table).estimates``.
     dgp : callable ``dgp(rng, n=n, **cell)`` → table.
     n : int, rows.
-    fit : options of the fit, such as ``{"cov": "HC1"}``: a specification that is wrong needs robust standard errors.
+    fit : options of the fit, such as ``{"cov": "HC1"}``: a specification that is wrong needs robust standard
+        errors.
     **cell : passed on to the process.
 
     Returns
@@ -352,4 +376,7 @@ def pseudo_true(
         raise OptionError("pseudo_true takes a specification with fit(data) and a process, dgp(rng, n=...).")
     table = dgp(np.random.default_rng(SEED), n=n, **cell)
     e = estimator.fit(table, **dict(fit or {})).estimates
-    return {str(name): Truth(float(b), float(s)) for name, b, s in zip(e.names, e.values, e.std_error, strict=True)}
+    return {
+        str(name): Truth(float(b), float(s))
+        for name, b, s in zip(e.names, e.values, e.std_error, strict=True)
+    }

@@ -1,9 +1,10 @@
 """Ready data-generating processes, each a frozen value with a known truth.
 
-=======================  ==================================================================================================
-`RandomUtilityLogit`     a choice between two utilities with Gumbel noise: exactly a logit
-`ClusteredLogit`         a logit whose errors are dependent within clusters
-`WeightedLogit`          a logit sampled with probabilities that depend on the outcome, with weights
+=======================
+==================================================================================================
+`RandomUtilityLogit`     a choice between two utilities with Gumbel noise: exactly a logit `ClusteredLogit`
+     a logit whose errors are dependent within clusters `WeightedLogit`          a logit sampled with
+     probabilities that depend on the outcome, with weights
 `HeteroskedasticLogit`   a logit whose scale moves with x: the plain logit is wrong
 `QuadraticLogit`         a logit with x², for specifications that leave it out
 `Bimodal`                a mixture of two normals
@@ -14,7 +15,8 @@
 `NoisySine`              a sine with normal noise
 `LocationScale`          mean and spread linear and log-linear in x
 `Roy`                    selection into the better of two sectors
-=======================  ==================================================================================================
+=======================
+==================================================================================================
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ def _column(table: Mapping[str, Any], name: str) -> Array:
     try:
         return np.asarray(table[name], dtype=np.float64)
     except KeyError:
-        raise OptionError(f"The law needs the column {name!r}; the table has {', '.join(map(str, table))}.") from None
+        raise OptionError(
+            f"The law needs the column {name!r}; the table has {', '.join(map(str, table))}."
+        ) from None
 
 
 def _logit(eta: Array) -> Bernoulli:
@@ -72,7 +76,7 @@ def _logit(eta: Array) -> Bernoulli:
     return Bernoulli(np.where(eta > 0, near, far), complement=np.where(eta > 0, far, near))
 
 
-# ---- logits --------------------------------------------------------------------------------------------------------------
+# ---- logits ------------------------------------------------------------------------------------------------
 
 
 @final
@@ -86,7 +90,8 @@ class RandomUtilityLogit(Process):
 
     References
     ----------
-    McFadden (1974), Conditional logit analysis of qualitative choice behavior, in Zarembka (ed.), Frontiers in Econometrics.
+    McFadden (1974), Conditional logit analysis of qualitative choice behavior, in Zarembka (ed.), Frontiers
+    in Econometrics.
 
     Examples
     --------
@@ -125,8 +130,9 @@ class RandomUtilityLogit(Process):
 class ClusteredLogit(Process):
     """A logit whose errors share a normal factor within clusters, and whose x does too; the marginal law is exactly logistic.
 
-    The latent error of a row is Λ⁻¹(Φ(√ρ·a_g + √(1−ρ)·e_i)), so the pooled logit is right and only its standard errors are not.
-    n is rounded up to whole clusters when clusters are drawn, and rows beyond n are cut.
+    The latent error of a row is Λ⁻¹(Φ(√ρ·a_g + √(1−ρ)·e_i)), so the pooled logit is right and only its
+    standard errors are not. n is rounded up to whole clusters when clusters are drawn, and rows beyond n are
+    cut.
 
     Parameters
     ----------
@@ -191,7 +197,8 @@ class ClusteredLogit(Process):
 class WeightedLogit(Process):
     """A logit in the population, sampled with a probability that depends on outcome and x; weights are its inverse.
 
-    A row with y = 1{x > 0} is kept with probability ``agree``, another with ``differ``: without weights every coefficient is off.
+    A row with y = 1{x > 0} is kept with probability ``agree``, another with ``differ``: without weights every
+    coefficient is off.
 
     Parameters
     ----------
@@ -312,7 +319,7 @@ class QuadraticLogit(Process):
         return _logit(self.intercept + self.slope * x + self.curve * x**2)
 
 
-# ---- laws of one outcome -------------------------------------------------------------------------------------------------
+# ---- laws of one outcome -----------------------------------------------------------------------------------
 
 
 class _Alone(Process):
@@ -414,7 +421,7 @@ class GAndK(_Alone):
         return {"median": self.loc}
 
 
-# ---- laws of an outcome given another ------------------------------------------------------------------------------------
+# ---- laws of an outcome given another ----------------------------------------------------------------------
 
 
 @final
@@ -471,7 +478,9 @@ class UniformNormal(Process):
 @final
 @dataclass(frozen=True)
 class TwoCircles(Process):
-    """Points on two circles with normal noise, both coordinates divided by their standard deviation; i.i.d. rows.
+    """Points on two circles with normal noise, both coordinates divided by their standard deviation; i.i.d.
+
+    rows.
 
     The outcome is x2 given x1; `joint_logpdf` is the exact density of (x1, x2).
 
@@ -550,9 +559,12 @@ class TwoCircles(Process):
         """Log density of (x1, x2), (n,): a ring's is exp(−(r − R)²/2σ²)·e^(−rR/σ²)I₀(rR/σ²)/(2πσ²)."""
         r = np.hypot(_column(table, "x1"), _column(table, "x2")) * self.scale
         parts = [
-            -0.5 * ((r - R) / self.noise) ** 2 + np.log(special.i0e(r * R / self.noise**2)) - np.log(2.0) for R in self.radii
+            -0.5 * ((r - R) / self.noise) ** 2 + np.log(special.i0e(r * R / self.noise**2)) - np.log(2.0)
+            for R in self.radii
         ]
-        return np.asarray(np.logaddexp(*parts) - 2 * np.log(self.noise) - 2 * LOG_ROOT_2PI + 2 * np.log(self.scale))
+        return np.asarray(
+            np.logaddexp(*parts) - 2 * np.log(self.noise) - 2 * LOG_ROOT_2PI + 2 * np.log(self.scale)
+        )
 
 
 @final
@@ -631,7 +643,7 @@ class LocationScale(Process):
         return {"mean": self.intercept + self.slope / 2, "ame[x]": self.slope}
 
 
-# ---- selection -----------------------------------------------------------------------------------------------------------
+# ---- selection ---------------------------------------------------------------------------------------------
 
 
 def _both_below(h: Array, k: Array, rho: float) -> Array:
@@ -731,7 +743,11 @@ class Roy(Process):
     def _gain(self) -> tuple[float, float, float]:
         """Mean and standard deviation of w₁ − w₀, and the covariance of w₀ and w₁."""
         shared = self.correlation * self.stds[0] * self.stds[1]
-        return self.means[1] - self.means[0], float(np.sqrt(self.stds[0] ** 2 + self.stds[1] ** 2 - 2 * shared)), shared
+        return (
+            self.means[1] - self.means[0],
+            float(np.sqrt(self.stds[0] ** 2 + self.stds[1] ** 2 - 2 * shared)),
+            shared,
+        )
 
     def covariates(self, rng: np.random.Generator, n: int) -> Table:
         """z."""
@@ -748,7 +764,10 @@ class Roy(Process):
     def law(self, table: Mapping[str, Any]) -> Law:
         """y given z."""
         mean, spread, shared = self._gain()
-        to_gain = ((self.stds[0] ** 2 - shared) / (self.stds[0] * spread), (self.stds[1] ** 2 - shared) / (self.stds[1] * spread))
+        to_gain = (
+            (self.stds[0] ** 2 - shared) / (self.stds[0] * spread),
+            (self.stds[1] ** 2 - shared) / (self.stds[1] * spread),
+        )
         index = (mean - self.cost - self.push * _column(table, "z")) / spread
         return _Selected(self.means, self.stds, to_gain, index)
 

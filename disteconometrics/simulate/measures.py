@@ -1,12 +1,14 @@
 """What a Monte Carlo study is judged by, each with its own Monte Carlo standard error: pure functions of arrays.
 
-With estimates θ̂ᵢ and standard errors sᵢ of n replications, θ the truth, s̄² = mean sᵢ², S² the variance of θ̂ (divisor n − 1):
+With estimates θ̂ᵢ and standard errors sᵢ of n replications, θ the truth, s̄² = mean sᵢ², S² the variance of
+θ̂ (divisor n − 1):
 
-====================  =======================================  ==================================================
-measure               value                                    Monte Carlo standard error
-====================  =======================================  ==================================================
-bias                  mean θ̂ − θ                               S/√n
-relative_bias         bias/θ                                   S/(|θ|√n)
+====================  =======================================
+================================================== measure               value
+   Monte Carlo standard error
+====================  =======================================
+================================================== bias                  mean θ̂ − θ
+    S/√n relative_bias         bias/θ                                   S/(|θ|√n)
 empirical_se          S                                        S/√(2(n − 1))
 mse                   mean (θ̂ − θ)²                            √(Σ((θ̂ − θ)² − mse)²/(n(n − 1)))
 rmse                  √mse                                     its mcse / (2·rmse)
@@ -17,19 +19,21 @@ be_coverage           share that hold mean θ̂                   √(p(1 − p)
 width                 mean width of the intervals              sd/√n
 rejection             share that reject θ = null               √(p(1 − p)/n)
 relative_precision    100((S_reference/S)² − 1), percent       200(S_reference/S)²·√((1 − ρ²)/(n − 1))
-====================  =======================================  ==================================================
+====================  =======================================
+==================================================
 
-These are the conventions of Morris, White and Crowther and of R's rsimsum; a replication counts if its estimate is a number and,
-where there are standard errors, its standard error too.  ``variants`` adds those of R's simhelpers (moments, jackknife).
+These are the conventions of Morris, White and Crowther and of R's rsimsum; a replication counts if its
+estimate is a number and, where there are standard errors, its standard error too.  ``variants`` adds those of
+R's simhelpers (moments, jackknife).
 
 References
 ----------
-Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in Medicine 38,
-doi:10.1002/sim.8086 (Table 6, section 5.3).
-Gasparini (2018), rsimsum: Summarise results from Monte Carlo simulation studies, Journal of Open Source Software 3(26),
-doi:10.21105/joss.00739.
-Joshi, Pustejovsky, simhelpers: Helper functions for simulation studies (R package), vignette "Simulation performance criteria
-and MCSE".
+Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in
+Medicine 38, doi:10.1002/sim.8086 (Table 6, section 5.3).
+Gasparini (2018), rsimsum: Summarise results from Monte Carlo simulation studies, Journal of Open Source
+Software 3(26), doi:10.21105/joss.00739.
+Joshi, Pustejovsky, simhelpers: Helper functions for simulation studies (R package), vignette "Simulation
+performance criteria and MCSE".
 """
 
 from __future__ import annotations
@@ -88,7 +92,9 @@ def _floats(given: Any, what: str, n: int | None = None) -> Array:
     except (TypeError, ValueError):
         raise OptionError(f"{what} must be numbers; got {type(given).__name__}.") from None
     if values.ndim != 1 or (n is not None and len(values) != n):
-        raise OptionError(f"{what} must be one number for each of the {'' if n is None else f'{n} '}replications.")
+        raise OptionError(
+            f"{what} must be one number for each of the {'' if n is None else f'{n} '}replications."
+        )
     return values
 
 
@@ -128,7 +134,10 @@ def _of_errors(se: Array, spread: float) -> Pairs:
 def _of_intervals(low: Array, high: Array, mean: float, truth: float) -> Pairs:
     n, width = len(low), high - low
     spread = float(width.std(ddof=1)) if n > 1 and np.isfinite(width).all() else NAN
-    found: Pairs = {"width": (float(width.mean()), spread / math.sqrt(n)), "be_coverage": _share((low <= mean) & (mean <= high))}
+    found: Pairs = {
+        "width": (float(width.mean()), spread / math.sqrt(n)),
+        "be_coverage": _share((low <= mean) & (mean <= high)),
+    }
     if not math.isnan(truth):
         found["coverage"] = _share((low <= truth) & (truth <= high))
     return found
@@ -157,7 +166,9 @@ def _of_variants(b: Array, se: Array | None, truth: float) -> Pairs:
         bias, mse = mean - truth, float(np.mean((b - truth) ** 2))
         moments = var**2 * (kurtosis - 1) + 4 * spread**3 * skewness * bias + 4 * var * bias**2
         found["mse_moments"] = (mse, math.sqrt(moments / n))
-        found["rmse_jackknife"] = jackknife(np.sqrt(((n * mean - b) / (n - 1) - truth) ** 2 + left_out), math.sqrt(mse))
+        found["rmse_jackknife"] = jackknife(
+            np.sqrt(((n * mean - b) / (n - 1) - truth) ** 2 + left_out), math.sqrt(mse)
+        )
     return found
 
 
@@ -168,7 +179,9 @@ def _relative_precision(b: Array, reference: Array) -> Pairs:
         return {}
     ratio = float(reference[both].var(ddof=1) / b[both].var(ddof=1))
     rho = float(np.corrcoef(b[both], reference[both])[0, 1])
-    return {"relative_precision": (100 * (ratio - 1), 200 * ratio * math.sqrt(max(1 - rho**2, 0.0) / (n - 1)))}
+    return {
+        "relative_precision": (100 * (ratio - 1), 200 * ratio * math.sqrt(max(1 - rho**2, 0.0) / (n - 1)))
+    }
 
 
 def measured(
@@ -203,7 +216,11 @@ def measured(
     got = np.isfinite(b)
     with_errors = bool(np.isfinite(se[got]).any())
     valid = got & np.isfinite(se) if with_errors else got
-    found: Pairs = {"n_sim": (float(valid.sum()), NAN), "n_se_nan": (float((got & ~valid).sum()), NAN), "truth": (truth, NAN)}
+    found: Pairs = {
+        "n_sim": (float(valid.sum()), NAN),
+        "n_se_nan": (float((got & ~valid).sum()), NAN),
+        "truth": (truth, NAN),
+    }
     if valid.any():
         v = b[valid]
         found |= _of_estimates(v, truth)
@@ -244,20 +261,25 @@ def performance(
     Parameters
     ----------
     estimate : (n,) array of floats, NaN where a replication failed.
-    std_error : (n,) array of floats or None.  A replication whose standard error is missing is left out of every measure and
-        counted in ``n_se_nan``, unless all are missing.
+    std_error : (n,) array of floats or None.  A replication whose standard error is missing is left out of
+        every measure and counted in ``n_se_nan``, unless all are missing.
     truth : float, NaN if it is not known.
     conf_low, conf_high : (n,) arrays or None; None is estimate ∓ z·std_error.
-    p_value : (n,) array of p-values of estimate = null, or None: the null is rejected where the interval leaves it out.
-    reference : (n,) array of another estimator's estimates in the same replications, for ``relative_precision``, or None.
+    p_value : (n,) array of p-values of estimate = null, or None: the null is rejected where the interval
+        leaves it out.
+    reference : (n,) array of another estimator's estimates in the same replications, for
+        ``relative_precision``, or None.
     level : float, nominal level of the intervals; tests are at 1 − level.
-    null : float, the value that ``rejection`` is about: its share is a size where the null is true, else a power.
-    variants : bool, whether to add the Monte Carlo standard errors of simhelpers, in rows named after how they are computed.
+    null : float, the value that ``rejection`` is about: its share is a size where the null is true, else a
+        power.
+    variants : bool, whether to add the Monte Carlo standard errors of simhelpers, in rows named after how
+        they are computed.
 
     Returns
     -------
     pandas DataFrame
-        Columns value and mcse, a row for each of `MEASURES` (and `VARIANTS`); NaN where a measure is not defined.
+        Columns value and mcse, a row for each of `MEASURES` (and `VARIANTS`); NaN where a measure is not
+        defined.
 
     Raises
     ------
@@ -289,11 +311,17 @@ def performance(
         null=null,
         variants=variants,
     )
-    return pd.DataFrame(list(found.values()), index=pd.Index(list(found)), columns=pd.Index(["value", "mcse"]))
+    return pd.DataFrame(
+        list(found.values()), index=pd.Index(list(found)), columns=pd.Index(["value", "mcse"])
+    )
 
 
 def n_sim(
-    mcse: float, *, probability: float | None = None, variance: float | None = None, empirical_se: float | None = None
+    mcse: float,
+    *,
+    probability: float | None = None,
+    variance: float | None = None,
+    empirical_se: float | None = None,
 ) -> int:
     """How many replications a Monte Carlo standard error takes.
 
@@ -302,7 +330,8 @@ def n_sim(
     mcse : float, the Monte Carlo standard error to reach.
     probability : float, expected coverage or rejection, n = p(1 − p)/mcse²; 0.5 is the worst case.
     variance : float, expected variance of the estimator, for its bias: n = variance/mcse².
-    empirical_se : float, expected standard error of the estimator, for its own precision: n = 1 + se²/(2·mcse²).
+    empirical_se : float, expected standard error of the estimator, for its own precision: n = 1 +
+        se²/(2·mcse²).
 
     Returns
     -------
@@ -325,12 +354,16 @@ def n_sim(
     given = {"probability": probability, "variance": variance, "empirical_se": empirical_se}
     chosen = {name: value for name, value in given.items() if value is not None}
     if len(chosen) != 1:
-        raise OptionError("n_sim needs one of probability= (coverage, power), variance= (bias) and empirical_se=.")
+        raise OptionError(
+            "n_sim needs one of probability= (coverage, power), variance= (bias) and empirical_se=."
+        )
     ((name, value),) = chosen.items()
     top = 1.0 if name == "probability" else math.inf
     for what, number, most in (("mcse", mcse, math.inf), (name, value, top)):
         if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < most:
-            raise OptionError(f"{what}={number!r}: give a number above 0{' and below 1' if most == 1 else ''}.")
+            raise OptionError(
+                f"{what}={number!r}: give a number above 0{' and below 1' if most == 1 else ''}."
+            )
     if name == "probability":
         n = value * (1 - value) / mcse**2
     else:

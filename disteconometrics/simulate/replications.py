@@ -1,7 +1,7 @@
 """What a worker does: draw the table of a replication, give it to every estimator, and keep the numbers or the reason why not.
 
-The random numbers of a replication come from the seed, the content of its cell and its number alone, so a draw is the same
-whoever computes it, in whatever order, and a longer run begins with the shorter one.
+The random numbers of a replication come from the seed, the content of its cell and its number alone, so a
+draw is the same whoever computes it, in whatever order, and a longer run begins with the shorter one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Collector(Protocol):
     def solve(self, level: float) -> Replicated | None:
         """Numbers of the tables taken since the last call, in their order; None if there are none.
 
-        They equal those of single fits (relative 1e-10) and do not depend on what else was taken, to the last bit.
+        They equal those of single fits (relative 1e-10) and do not depend on what else was taken, to the last
+        bit.
         """
         ...
 
@@ -169,7 +170,11 @@ class Estimator:
     def __call__(self, table: Any, stream: Callable[[], np.random.Generator]) -> Any:
         """The result for a table."""
         more = {} if self.random is None else {self.random: stream()}
-        return self.target.fit(table, **self.options, **more) if self.is_specification else self.target(table, **more)
+        return (
+            self.target.fit(table, **self.options, **more)
+            if self.is_specification
+            else self.target(table, **more)
+        )
 
 
 def _number(value: Any, name: str) -> float:
@@ -185,11 +190,17 @@ def _from_pair(name: str, value: Any, critical: float) -> tuple[float, ...]:
     if not isinstance(value, (tuple, list, np.ndarray)) or np.ndim(value) == 0:
         return (_number(value, name), np.nan, np.nan, np.nan, np.nan)
     if len(value) not in (2, 4):
-        raise OptionError(f"{name!r} has {len(value)} values; give estimate, (estimate, se) or (estimate, se, low, high)")
+        raise OptionError(
+            f"{name!r} has {len(value)} values; give estimate, (estimate, se) or (estimate, se, low, high)"
+        )
     b, se = _number(value[0], name), _number(value[1], name)
     if se < 0:
         raise OptionError(f"{name!r} has the standard error {se:g}, which is below zero")
-    limits = (b - critical * se, b + critical * se) if len(value) == 2 else (_number(value[2], name), _number(value[3], name))
+    limits = (
+        (b - critical * se, b + critical * se)
+        if len(value) == 2
+        else (_number(value[2], name), _number(value[3], name))
+    )
     return (b, se, *limits, np.nan)
 
 
@@ -210,7 +221,9 @@ def read_estimates(result: Any, level: float) -> tuple[tuple[str, ...], Array]:
     table = getattr(result, "estimates", result)
     if isinstance(table, Estimates):
         low, high = table.interval(level).T
-        return tuple(map(str, table.names)), np.column_stack([table.values, table.std_error, low, high, table.p_value])
+        return tuple(map(str, table.names)), np.column_stack(
+            [table.values, table.std_error, low, high, table.p_value]
+        )
     if isinstance(table, TestResult):
         table = {table.kind: table}
     if isinstance(table, pd.Series):
@@ -220,7 +233,8 @@ def read_estimates(result: Any, level: float) -> tuple[tuple[str, ...], Array]:
         rows = [_from_pair(str(name), value, critical) for name, value in table.items()]
         return tuple(map(str, table)), np.array(rows, dtype=np.float64)
     raise OptionError(
-        f"the estimator returned {type(result).__name__}; return a result with .estimates, or a dict name → (estimate, se)"
+        f"the estimator returned {type(result).__name__}; return a result with .estimates, or a dict "
+        f"name → (estimate, se)"
     )
 
 
@@ -233,7 +247,9 @@ def digest(table: Any) -> str:
         if values.dtype.kind in "OUST":
             found.update(repr((name, values.tolist())).encode())
         else:
-            found.update(f"{name} {values.dtype.str} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+            found.update(
+                f"{name} {values.dtype.str} {values.shape}".encode() + np.ascontiguousarray(values).tobytes()
+            )
     return found.hexdigest()
 
 
@@ -271,8 +287,9 @@ def _global_state() -> tuple[bytes, int]:
 class Block:
     """What a chunk of replications of one cell left.
 
-    ``parts`` holds, by estimator and names of its parameters, replication numbers and their values (q, 5); ``warned`` counts
-    replications by estimator and class of warning, with the first message; ``seconds`` is what it took.
+    ``parts`` holds, by estimator and names of its parameters, replication numbers and their values (q, 5);
+    ``warned`` counts replications by estimator and class of warning, with the first message; ``seconds`` is
+    what it took.
     """
 
     cell: int
@@ -383,7 +400,11 @@ class Task:
         """Replications start … stop − 1 of cell c; an interruption keeps those that were finished."""
         block, begun = Block(c), time.perf_counter()
         state = _global_state()
-        engines = {e.name: e.engine.collect(min(BATCH, stop - start)) for e in self.estimators if e.engine is not None}
+        engines = {
+            e.name: e.engine.collect(min(BATCH, stop - start))
+            for e in self.estimators
+            if e.engine is not None
+        }
         with one_thread(), warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             open_ = _Open(engines)
@@ -409,12 +430,15 @@ class Task:
             same = True  # the failure is on record
         if not same:
             raise OptionError(
-                "The DGP draws from numpy's global random state, so the same seed gives other data; draw from the generator that "
+                "The DGP draws from numpy's global random state, so the same seed gives other data; draw "
+                "from the generator that "
                 "it is given: rng.normal(...) instead of np.random.normal(...)."
             )
         block.random = sorted({e.name for e in self.estimators if not e.is_specification})
 
-    def _replicate(self, block: Block, c: int, rep: int, open_: _Open, told: list[warnings.WarningMessage]) -> None:
+    def _replicate(
+        self, block: Block, c: int, rep: int, open_: _Open, told: list[warnings.WarningMessage]
+    ) -> None:
         """Draw a table, collect it for the engines and give it to the other estimators."""
         mark = len(told)
         try:
@@ -453,7 +477,12 @@ class Task:
             settled = np.zeros(len(reps), dtype=bool) if solved is None else solved.settled
             if solved is not None and settled.any():
                 names, values = self._chosen(solved.names, solved.values, axis=1)
-                block.add(e.name, names, [rep for rep, fine in zip(reps, settled, strict=True) if fine], list(values[settled]))
+                block.add(
+                    e.name,
+                    names,
+                    [rep for rep, fine in zip(reps, settled, strict=True) if fine],
+                    list(values[settled]),
+                )
             for rep in (rep for rep, fine in zip(reps, settled, strict=True) if not fine):
                 if rep not in tables:
                     tables[rep] = self.draw(c, rep)
@@ -468,7 +497,9 @@ class Task:
         places = [names.index(t) for t in self.targets if t in names]
         return tuple(names[j] for j in places), np.take(values, places, axis=axis)
 
-    def _one(self, block: Block, c: int, rep: int, e: Estimator, table: Any, told: list[warnings.WarningMessage]) -> None:
+    def _one(
+        self, block: Block, c: int, rep: int, e: Estimator, table: Any, told: list[warnings.WarningMessage]
+    ) -> None:
         """One estimator on one table."""
         mark = len(told)
         try:
@@ -502,7 +533,9 @@ def _trouble(
 ) -> tuple[str, str] | None:
     """Reason and message if a result holds no estimates to count."""
     if not getattr(result, "converged", True):
-        first = next((str(w.message) for w in told if issubclass(w.category, DisteconometricsError | UserWarning)), "")
+        first = next(
+            (str(w.message) for w in told if issubclass(w.category, DisteconometricsError | UserWarning)), ""
+        )
         separated = any(issubclass(w.category, SeparationWarning) for w in told)
         return ("separation" if separated else "no convergence"), _cut(first)
     tests = np.isnan(values[:, :4]).all(axis=1) & ~np.isnan(values[:, 4])
@@ -513,7 +546,8 @@ def _trouble(
 def cells_of(grid: Any) -> tuple[Cell, ...]:
     """Cells of a grid: a dict from names to values, all combined, or a list of dicts.
 
-    Values are numbers, text, true/false, None or tuples of these; anything else comes as a dict from labels to objects.
+    Values are numbers, text, true/false, None or tuples of these; anything else comes as a dict from labels
+    to objects.
 
     Raises
     ------
@@ -532,11 +566,16 @@ def cells_of(grid: Any) -> tuple[Cell, ...]:
     for table in tables:
         if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
             raise OptionError(
-                "grid is a dict from names to lists of values, such as {'n': [250, 1000]}, or a list of such dicts."
+                "grid is a dict from names to lists of values, such as {'n': [250, 1000]}, or a list of "
+                "such dicts."
             )
-        axes = [[(name, label, value) for label, value in _axis(name, given)] for name, given in table.items()]
+        axes = [
+            [(name, label, value) for label, value in _axis(name, given)] for name, given in table.items()
+        ]
         chosen = itertools.product(*axes)
-        cells += [Cell({n: value for n, _, value in one}, {n: label for n, label, _ in one}) for one in chosen]
+        cells += [
+            Cell({n: value for n, _, value in one}, {n: label for n, label, _ in one}) for one in chosen
+        ]
     labels = [cell.label for cell in cells]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if not cells or twice:
@@ -556,7 +595,8 @@ def _axis(name: str, given: Any) -> list[tuple[Any, Any]]:
         parts = value if isinstance(value, tuple) else (value,)
         if not all(isinstance(part, (str, int, float, bool, type(None))) for part in parts):
             raise OptionError(
-                f"grid[{name!r}] holds {type(value).__name__} objects, by which no seed can be derived; label them: "
+                f"grid[{name!r}] holds {type(value).__name__} objects, by which no seed can be derived; "
+                f"label them: "
                 f"grid={{{name!r}: {{'label': object, ...}}}}."
             )
     return [(value, value) for value in values]

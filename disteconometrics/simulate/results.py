@@ -46,11 +46,14 @@ def check_names(study: Any, c: int, names: Sequence[str]) -> None:
     truths = study.truths(study.cells[c], names) if study.truth is not None else {}
     for what, wanted in (("targets", study.targets or ()), ("truth", truths)):
         unknown = [
-            name for name in wanted if name not in names and (what == "targets" or study.targets is None or name in study.targets)
+            name
+            for name in wanted
+            if name not in names and (what == "targets" or study.targets is None or name in study.targets)
         ]
         if unknown:
             raise OptionError(
-                f"{what} names {', '.join(map(repr, unknown))}, which no estimator gives; it gives {', '.join(names)}."
+                f"{what} names {', '.join(map(repr, unknown))}, which no estimator gives; it gives "
+                f"{', '.join(names)}."
             )
 
 
@@ -62,10 +65,15 @@ def hopeless(task: Task, blocks: Sequence[Block]) -> StudyError:
     label = task.cells[c].label
     where = f"replication {first.replication}" + (f" of {label}" if label else "")
     done = sum(len(b.done) for b in blocks)
-    return StudyError(f"All {done:,} replications failed. The first cause, {who} in {where}: {first.reason}: {first.message}")
+    return StudyError(
+        f"All {done:,} replications failed. The first cause, {who} in {where}: {first.reason}: "
+        f"{first.message}"
+    )
 
 
-def _assemble(blocks: Sequence[Block], c: int, name: str, done: NDArray[np.intp]) -> tuple[Numbers, list[Failure]]:
+def _assemble(
+    blocks: Sequence[Block], c: int, name: str, done: NDArray[np.intp]
+) -> tuple[Numbers, list[Failure]]:
     """Numbers of an estimator by replication; those under other names than the first ones are failures."""
     parts = [
         (reps, names, values)
@@ -100,8 +108,8 @@ def _difference(names: Sequence[str], other: Sequence[str]) -> str:
 class MonteCarloResults:
     """Replications of a study and what follows from them.
 
-    ``study`` is what was run, ``task`` how (with the seed), ``reps`` the replications asked for in every cell, ``store`` the file
-    that has them, if any.
+    ``study`` is what was run, ``task`` how (with the seed), ``reps`` the replications asked for in every
+    cell, ``store`` the file that has them, if any.
 
     Examples
     --------
@@ -128,7 +136,7 @@ class MonteCarloResults:
     reps: int
     store: Any = None
 
-    # ---- replications ----------------------------------------------------------------------------------------------
+    # ---- replications --------------------------------------------------------------------------------------
 
     @property
     def seed(self) -> Any:
@@ -149,7 +157,8 @@ class MonteCarloResults:
     def done(self) -> tuple[NDArray[np.intp], ...]:
         """Numbers of the replications that are there, by cell: 0 … reps − 1 unless interrupted."""
         by_cell = [
-            sorted({r for b in self.blocks if b.cell == c for r in b.done if r < self.reps}) for c in range(len(self.cells))
+            sorted({r for b in self.blocks if b.cell == c for r in b.done if r < self.reps})
+            for c in range(len(self.cells))
         ]
         return tuple(np.array(found, dtype=np.intp) for found in by_cell)
 
@@ -212,18 +221,22 @@ class MonteCarloResults:
         if cell is None and len(self.cells) == 1:
             return 0
         for c, known in enumerate(self.cells):
-            if cell == known.label or (isinstance(cell, Mapping) and dict(cell) in (dict(known.shown), dict(known.values))):
+            if cell == known.label or (
+                isinstance(cell, Mapping) and dict(cell) in (dict(known.shown), dict(known.values))
+            ):
                 return c
         if len(self.cells) == 1 and not self.cells[0].label:
             raise OptionError(f"cell={cell!r}: this study has a single cell without a name; leave it out.")
-        raise OptionError(f"cell={cell!r} is not there; the cells are {'; '.join(repr(k.label) for k in self.cells)}.")
+        raise OptionError(
+            f"cell={cell!r} is not there; the cells are {'; '.join(repr(k.label) for k in self.cells)}."
+        )
 
     def _with_cell(self, table: pd.DataFrame, c: int) -> pd.DataFrame:
         for name, value in reversed(list(self.cells[c].shown.items())):
             table.insert(0, name, [value] * len(table))
         return table
 
-    # ---- measures --------------------------------------------------------------------------------------------------
+    # ---- measures ------------------------------------------------------------------------------------------
 
     @cached_property
     def truths(self) -> tuple[dict[str, tuple[float, float]], ...]:
@@ -234,7 +247,9 @@ class MonteCarloResults:
         ]
         return tuple(self.study.truths(cell, names[c]) for c, cell in enumerate(self.cells))
 
-    def measures(self, *, reference: str | None = None, null: float = 0.0, variants: bool = False) -> pd.DataFrame:
+    def measures(
+        self, *, reference: str | None = None, null: float = 0.0, variants: bool = False
+    ) -> pd.DataFrame:
         """All performance measures in long form; see `simulate.measures` for their formulas.
 
         Parameters
@@ -246,8 +261,8 @@ class MonteCarloResults:
         Returns
         -------
         pandas DataFrame
-            Columns of the grid, estimator, parameter, measure, value, mcse; ``n_failed`` counts replications without numbers,
-            ``truth`` has the error of its computation beside it.
+            Columns of the grid, estimator, parameter, measure, value, mcse; ``n_failed`` counts replications
+            without numbers, ``truth`` has the error of its computation beside it.
 
         Raises
         ------
@@ -268,7 +283,9 @@ class MonteCarloResults:
         """Measures of every parameter of every estimator in every cell."""
         reference = self.estimators[0] if reference is None else reference
         if reference not in self.estimators:
-            raise OptionError(f"reference={reference!r} is not among the estimators {', '.join(self.estimators)}.")
+            raise OptionError(
+                f"reference={reference!r} is not among the estimators {', '.join(self.estimators)}."
+            )
         failed = Counter((c, f.estimator) for c, f in self._assembled[1])
         found = []
         for (c, name), (names, values) in self._assembled[0].items():
@@ -276,9 +293,21 @@ class MonteCarloResults:
             for j, parameter in enumerate(names):
                 shared = name != reference and parameter in base.names
                 one = self._one(
-                    c, parameter, values[:, j], null, variants, base.values[:, base.names.index(parameter), 0] if shared else None
+                    c,
+                    parameter,
+                    values[:, j],
+                    null,
+                    variants,
+                    base.values[:, base.names.index(parameter), 0] if shared else None,
                 )
-                found.append((c, name, parameter, {"n_failed": (float(failed[c, name] + failed[c, DGP]), np.nan), **one}))
+                found.append(
+                    (
+                        c,
+                        name,
+                        parameter,
+                        {"n_failed": (float(failed[c, name] + failed[c, DGP]), np.nan), **one},
+                    )
+                )
         return found
 
     def _one(
@@ -300,18 +329,25 @@ class MonteCarloResults:
         )
         return {**found, "truth": (truth, error)}
 
-    def table(self, *, reference: str | None = None, null: float = 0.0, variants: bool = False) -> pd.DataFrame:
+    def table(
+        self, *, reference: str | None = None, null: float = 0.0, variants: bool = False
+    ) -> pd.DataFrame:
         """The measures in wide form: rows (cell, estimator, parameter), for each a column and one ending in ``_mcse``.
 
         Options are those of `measures`.
         """
         rows = self._measured(reference, null, variants)
         keys = [(self.cells[c].label, e, p) for c, e, p, _ in rows]
-        wide = [{n: v for m, (value, mcse) in found.items() for n, v in ((m, value), (f"{m}_mcse", mcse))} for *_, found in rows]
-        table = pd.DataFrame(wide, index=pd.MultiIndex.from_tuples(keys, names=["cell", "estimator", "parameter"]))
+        wide = [
+            {n: v for m, (value, mcse) in found.items() for n, v in ((m, value), (f"{m}_mcse", mcse))}
+            for *_, found in rows
+        ]
+        table = pd.DataFrame(
+            wide, index=pd.MultiIndex.from_tuples(keys, names=["cell", "estimator", "parameter"])
+        )
         return table.drop(columns=[c for c in table if c.endswith("_mcse") and table[c].isna().all()])
 
-    # ---- again, and more -------------------------------------------------------------------------------------------
+    # ---- again, and more -----------------------------------------------------------------------------------
 
     def replay(self, cell: Any, replication: int | None = None) -> Replay:
         """Draw the table of a replication again and fit it again, for a look at what happened.
@@ -356,7 +392,7 @@ class MonteCarloResults:
         more: MonteCarloResults = self.study.extend(self, reps, n_jobs)
         return more
 
-    # ---- what is wrong with it ---------------------------------------------------------------------------------------
+    # ---- what is wrong with it -----------------------------------------------------------------------------
 
     def check(self) -> None:
         """Raise where there is nothing to report, or where truth or targets name what nobody estimates."""
@@ -370,33 +406,45 @@ class MonteCarloResults:
         """Warn of failures: more than a share, or parameters that come and go, and of random numbers without a seed."""
         for c, cell in enumerate(self.cells):
             for name in self.estimators:
-                reasons = Counter(f.reason for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
+                reasons = Counter(
+                    f.reason for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP)
+                )
                 failed, R = sum(reasons.values()), len(self.done[c])
                 if failed <= max_fail * R and OTHER not in reasons:
                     continue
                 first = next(f for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
                 words = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
                 where = f" in {cell.label}" if cell.label else ""
-                text = f"{failed:,} of {R:,} replications of {name!r} failed{where} ({words}); measures are over the others."
+                text = (
+                    f"{failed:,} of {R:,} replications of {name!r} failed{where} ({words}); measures "
+                    f"are over the others."
+                )
                 text += f" The first, replication {first.replication}: {first.message or first.reason}"
                 warn_user(FailedReplicationsWarning(text, column=name, hint=self._replay_line(c, first)))
         random = sorted({name for b in self.blocks for name in b.random})
         if random:
-            text = f"{' or '.join(random)} moved numpy's global random state: the same seed may give other numbers."
+            text = (
+                f"{' or '.join(random)} moved numpy's global random state: the same seed may give "
+                f"other numbers."
+            )
             hint = "give the callable an argument rng and draw from it"
             warn_user(FailedReplicationsWarning(f"{text} {hint.capitalize()}.", hint=hint))
 
     def _replay_line(self, c: int, failure: Failure) -> str:
         label = self.cells[c].label
-        return f"mc.replay({label!r}, {failure.replication})" if label else f"mc.replay({failure.replication})"
+        return (
+            f"mc.replay({label!r}, {failure.replication})" if label else f"mc.replay({failure.replication})"
+        )
 
-    # ---- the printed table -----------------------------------------------------------------------------------------
+    # ---- the printed table ---------------------------------------------------------------------------------
 
     def summary(self) -> Summary:
         """The table of bias, standard errors, coverage, width and rejection, with flags and what failed."""
         wide = self.table()
         sections = [self._section(wide, c) for c in range(len(self.cells))]
-        reps = f"{min(map(len, self.done)):,}" + ("" if min(map(len, self.done)) == self.reps else f" of {self.reps:,}")
+        reps = f"{min(map(len, self.done)):,}" + (
+            "" if min(map(len, self.done)) == self.reps else f" of {self.reps:,}"
+        )
         left = (("Replications", reps), ("Cells", f"{len(self.cells):,}"))
         right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
         return Summary("Monte Carlo study", (left, right), tuple(sections), tuple(self._notes(wide)))
@@ -407,7 +455,8 @@ class MonteCarloResults:
         Parameters
         ----------
         kind : {"lollipop", "zip", "nested_loop", "standard_errors"}
-            A measure by cell and estimator, the intervals of a cell, a measure along a grid, estimates against their errors.
+            A measure by cell and estimator, the intervals of a cell, a measure along a grid, estimates
+            against their errors.
         **options
             Those of `plots.lollipop`, `plots.zipper`, `plots.nested_loop` or `plots.standard_errors`.
 
@@ -455,10 +504,17 @@ class MonteCarloResults:
 
     def _notes(self, wide: pd.DataFrame) -> list[str]:
         flags = {flag for _, row in wide.iterrows() for flag in _flags(row.to_dict(), self.task.level)}
-        words = {"*": f"* |bias| > {BEYOND:g} MC SE.", "c": f"c coverage is off {self.task.level:g} by > {BEYOND:g} MC SE."}
+        words = {
+            "*": f"* |bias| > {BEYOND:g} MC SE.",
+            "c": f"c coverage is off {self.task.level:g} by > {BEYOND:g} MC SE.",
+        }
         notes = [" ".join(words[flag] for flag in sorted(flags))] if flags else []
         notes.append(f"reject: share that reject zero at {1 - self.task.level:.3g}.")
-        unknown = list(dict.fromkeys(wide.index[wide["truth"].isna() & wide["mean"].notna()].get_level_values("parameter")))
+        unknown = list(
+            dict.fromkeys(
+                wide.index[wide["truth"].isna() & wide["mean"].notna()].get_level_values("parameter")
+            )
+        )
         if unknown:
             notes.append(f"No truth, so no bias or coverage: {', '.join(unknown)}.")
         failed = self._assembled[1]
@@ -467,27 +523,38 @@ class MonteCarloResults:
             reasons = Counter(f.reason for _, f in failed if f.estimator in (name, DGP))
             total = sum(len(d) for d in self.done)
             words_ = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
-            said.append(f"{name} {sum(reasons.values()):,}" + (f" of {total:,} ({words_})" if reasons else ""))
+            said.append(
+                f"{name} {sum(reasons.values()):,}" + (f" of {total:,} ({words_})" if reasons else "")
+            )
         line = f"Failures: {', '.join(said)}."
         if failed:
             line += f" See {self._replay_line(*failed[0])}."
         notes.append(line)
         missing = wide["n_se_nan"][wide["n_se_nan"] > 0] if "n_se_nan" in wide else wide.iloc[:0, 0]
         notes += [
-            f"{e} {p}: {int(n):,} replications without a standard error, left out{f' ({cell})' if cell else ''}."
+            f"{e} {p}: {int(n):,} replications without a standard error, left "
+            f"out{f' ({cell})' if cell else ''}."
             for (cell, e, p), n in missing.items()
         ]
         told = self.warnings.groupby(["estimator", "warning"], sort=False)["count"].sum()
         if len(told):
-            notes.append("Warnings: " + ", ".join(f"{e} {w} in {n:,}" for (e, w), n in told.items()) + "; see .warnings.")
+            notes.append(
+                "Warnings: "
+                + ", ".join(f"{e} {w} in {n:,}" for (e, w), n in told.items())
+                + "; see .warnings."
+            )
         return notes
 
 
 def _flags(row: Mapping[str, float], level: float) -> str:
     """Which figures are off by more than their Monte Carlo standard error explains."""
     nan = float("nan")
-    bias = abs(row.get("bias", nan)) > BEYOND * np.hypot(row.get("bias_mcse", nan), row.get("truth_mcse", 0.0) or 0.0)
-    nominal = np.sqrt(level * (1 - level) / max(row.get("n_sim", 1.0), 1.0))  # of a coverage of exactly one, whose own is zero
+    bias = abs(row.get("bias", nan)) > BEYOND * np.hypot(
+        row.get("bias_mcse", nan), row.get("truth_mcse", 0.0) or 0.0
+    )
+    nominal = np.sqrt(
+        level * (1 - level) / max(row.get("n_sim", 1.0), 1.0)
+    )  # of a coverage of exactly one, whose own is zero
     off = abs(row.get("coverage", nan) - level) > BEYOND * max(row.get("coverage_mcse", nan), nominal)
     return "*" * bool(bias) + "c" * bool(off)
 
@@ -501,10 +568,19 @@ def _cells(row: Mapping[str, float], level: float) -> tuple[str, ...]:
         value, error = row.get(name, np.nan), row.get(f"{name}_mcse", np.nan)
         if np.isnan(value):
             return ""
-        digits = 3 if not 0 < error < 1e-3 else min(1 - math.floor(math.log10(error)), 9)  # two digits of the error
+        digits = (
+            3 if not 0 < error < 1e-3 else min(1 - math.floor(math.log10(error)), 9)
+        )  # two digits of the error
         return f"{value:{sign}.{digits}f} ({error:.{digits}f})"
 
-    figures = (pair("bias", "+"), number("empirical_se"), number("model_se"), number("rmse"), pair("coverage"), number("width"))
+    figures = (
+        pair("bias", "+"),
+        number("empirical_se"),
+        number("model_se"),
+        number("rmse"),
+        pair("coverage"),
+        number("width"),
+    )
     return (*figures, number("rejection"), _flags(row, level))
 
 

@@ -1,8 +1,9 @@
 """`res.monte_carlo()`: a result checked by simulation, with its own fitted law, or its own rows, as the truth.
 
-The estimator that made the result is run again on data whose truth is known: outcomes drawn from the fitted law at the sample's
-own covariates, or rows or clusters drawn from the sample, for which the sample is the population.  So bias, standard errors and
-intervals are judged at this sample size, with these covariates and this many clusters.
+The estimator that made the result is run again on data whose truth is known: outcomes drawn from the fitted
+law at the sample's own covariates, or rows or clusters drawn from the sample, for which the sample is the
+population.  So bias, standard errors and intervals are judged at this sample size, with these covariates and
+this many clusters.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ DESIGNS = ("fitted", "pairs", "cluster")
 BIG = 400_000  # rows of the fit that finds what the estimator aims at under another law
 MOST_COPIES = 2_000
 CHANCE = 0.01  # that anything is called trouble by Monte Carlo error alone
-BIAS, RATIO, COVERAGE = 0.2, 0.05, 0.01  # of an empirical standard error; of the ratio from one; of a coverage: what matters
+BIAS, RATIO, COVERAGE = (
+    0.2,
+    0.05,
+    0.01,
+)  # of an empirical standard error; of the ratio from one; of a coverage: what matters
 NAME = "refit"
 
 
@@ -40,10 +45,11 @@ NAME = "refit"
 class Refitting:
     """What a result says of itself so that it can be made again from other data.
 
-    ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome`` among them;
-    ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand for (None: its draws are the
-    outcome); ``truth`` the parameters of the law, ``clusters`` the columns that the covariance clusters by, ``fitted_only``
-    why rows cannot be drawn, if so; ``robust`` are options whose standard errors hold where the model is wrong.
+    ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome``
+    among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
+    for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
+    the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
+    standard errors hold where the model is wrong.
     """
 
     estimator: Any
@@ -119,10 +125,15 @@ def draws(law: Any, m: int, rng: np.random.Generator, rows: int) -> Array:
     """
     law = law.distribution() if hasattr(law, "distribution") else law
     if not hasattr(law, "sample"):
-        raise OptionError(f"law is a law with sample(m, seed=), or a result that has a distribution(), not {type(law).__name__}.")
+        raise OptionError(
+            f"law is a law with sample(m, seed=), or a result that has a distribution(), not "
+            f"{type(law).__name__}."
+        )
     sample = np.asarray(law.sample(m, seed=rng), dtype=np.float64)
     if sample.shape != (rows, m):
-        raise OptionError(f"law has draws of shape {sample.shape}; it needs one law for each of the {rows} rows of the fit.")
+        raise OptionError(
+            f"law has draws of shape {sample.shape}; it needs one law for each of the {rows} rows of the fit."
+        )
     return sample
 
 
@@ -177,8 +188,9 @@ class SelfChecking:
         reps : int, replications.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
-            Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters drawn whole, which
-            keeps the dependence within them.  None is "cluster" where the covariance is clustered, else "fitted".
+            Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
+            drawn whole, which keeps the dependence within them.  None is "cluster" where the covariance is
+            clustered, else "fitted".
         law : law, or result with a ``distribution()``, or None
             Another law of the outcome for every row; the truth is then what this estimator aims at under it.
         n_jobs, progress : as in `MonteCarlo.run`.
@@ -198,7 +210,9 @@ class SelfChecking:
         >>> res.monte_carlo(200, seed=1).verdict[:61]
         'If the fitted model is right, nothing is wrong that 200 repli'
         """
-        return self_check(self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress)
+        return self_check(
+            self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress
+        )
 
 
 def self_check(
@@ -230,12 +244,15 @@ def self_check(
     if design not in DESIGNS:
         raise OptionError(f"design={design!r} is not known; use one of {', '.join(map(repr, DESIGNS))}.")
     if law is not None and design != "fitted":
-        raise OptionError(f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out.")
+        raise OptionError(
+            f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out."
+        )
     if design != "fitted" and of.fitted_only:
         raise OptionError(f"design={design!r}: {of.fitted_only}; use design='fitted'.")
     if design == "cluster" and len(of.clusters) != 1:
         raise OptionError(
-            "design='cluster' draws the clusters of a one-way covariance: ask for one with res.with_cov(de.Cluster('column')), "
+            "design='cluster' draws the clusters of a one-way covariance: ask for one with "
+            "res.with_cov(de.Cluster('column')), "
             "or use design='fitted' or 'pairs'."
         )
     truth: dict[str, Any] = dict(of.truth)
@@ -258,8 +275,8 @@ def self_check(
 class SelfCheck:
     """A result checked by simulation: the study behind it, a table, and a verdict in a sentence.
 
-    ``study`` holds the replications; ``design`` says how data were drawn, ``other_law`` whether from a law that is not the
-    fitted one; ``units`` rows or clusters were drawn.
+    ``study`` holds the replications; ``design`` says how data were drawn, ``other_law`` whether from a law
+    that is not the fitted one; ``units`` rows or clusters were drawn.
 
     Examples
     --------
@@ -281,7 +298,10 @@ class SelfCheck:
         wide = self.study.table().droplevel(["cell", "estimator"])
         nan = pd.Series(np.nan, index=wide.index)
         found = {"truth": wide["truth"], "bias": wide["bias"], "bias_mcse": wide["bias_mcse"]}
-        for name, source, shift, scale in (("se_ratio", "relative_error", 1.0, 100.0), ("coverage", "coverage", 0.0, 1.0)):
+        for name, source, shift, scale in (
+            ("se_ratio", "relative_error", 1.0, 100.0),
+            ("coverage", "coverage", 0.0, 1.0),
+        ):
             found[name] = wide.get(source, nan) / scale + shift
             found[f"{name}_mcse"] = wide.get(f"{source}_mcse", nan) / scale
         found["size"], found["size_mcse"] = 1 - found["coverage"], found["coverage_mcse"]
@@ -312,10 +332,15 @@ class SelfCheck:
             spread = row.get("empirical_se", np.nan)
             share = row["bias"] / spread if spread != 0 else 0.0
             if abs(row["bias"]) > critical * error and abs(share) > BIAS:
-                found.append(f"{name} is off by {number(row['bias'])}, {abs(share):.2f} of its standard error")
+                found.append(
+                    f"{name} is off by {number(row['bias'])}, {abs(share):.2f} of its standard error"
+                )
             ratio = row["se_ratio"]
             if abs(ratio - 1) > max(RATIO, critical * row["se_ratio_mcse"]):
-                found.append(f"standard errors of {name} are too {'small' if ratio < 1 else 'large'}: {ratio:.2f} of the truth")
+                found.append(
+                    f"standard errors of {name} are too {'small' if ratio < 1 else 'large'}: {ratio:.2f} "
+                    f"of the truth"
+                )
             nominal = math.sqrt(level * (1 - level) / max(row["n_sim"], 1))
             if abs(row["coverage"] - level) > max(COVERAGE, critical * max(row["coverage_mcse"], nominal)):
                 found.append(f"{100 * level:g}% intervals of {name} cover {row['coverage']:.3f}")
@@ -329,26 +354,44 @@ class SelfCheck:
         if troubles:
             return f"{self.premise}, this estimator has trouble at this sample: {'; '.join(troubles)}."
         if table["se_ratio"].isna().all():
-            text = f"{self.premise}, nothing is wrong that {done:,} replications can see in the estimates, which come without "
+            text = (
+                f"{self.premise}, nothing is wrong that {done:,} replications can see in the "
+                f"estimates, which come without "
+            )
             return text + "standard errors" + (f"; {failed:,} replications failed." if failed else ".")
         low, high = table["se_ratio"].min(), table["se_ratio"].max()
         covers = f"{table['coverage'].min():.3f} to {table['coverage'].max():.3f}"
         text = (
-            f"{self.premise}, nothing is wrong that {done:,} replications can see: standard errors are {low:.2f} to {high:.2f} "
+            f"{self.premise}, nothing is wrong that {done:,} replications can see: standard errors "
+            f"are {low:.2f} to {high:.2f} "
         )
-        text += f"of the spread of the estimates and {100 * self.study.task.level:g}% intervals cover {covers}"
+        text += (
+            f"of the spread of the estimates and {100 * self.study.task.level:g}% intervals cover {covers}"
+        )
         return text + (f"; {failed:,} replications failed." if failed else ".")
 
     def summary(self) -> Summary:
         """The table with the verdict under it."""
         rows = []
         for _, row in self.table().iterrows():
-            pairs = ["none" if math.isnan(row[n]) else f"{row[n]:.3f} ({row[f'{n}_mcse']:.3f})" for n in ("se_ratio", "coverage")]
+            pairs = [
+                "none" if math.isnan(row[n]) else f"{row[n]:.3f} ({row[f'{n}_mcse']:.3f})"
+                for n in ("se_ratio", "coverage")
+            ]
             bias = f"{number(row['bias'])} ({number(row['bias_mcse'])})"
-            rows.append((number(row["truth"]), bias, *pairs, "none" if math.isnan(row["size"]) else f"{row['size']:.3f}"))
+            rows.append(
+                (
+                    number(row["truth"]),
+                    bias,
+                    *pairs,
+                    "none" if math.isnan(row["size"]) else f"{row['size']:.3f}",
+                )
+            )
         what = "pseudo-true" if self.other_law else "truth"
         section = Section(
-            (what, "bias (MC SE)", "SE ratio (MC SE)", "coverage (MC SE)", "size"), tuple(self.table().index), tuple(rows)
+            (what, "bias (MC SE)", "SE ratio (MC SE)", "coverage (MC SE)", "size"),
+            tuple(self.table().index),
+            tuple(rows),
         )
         drawn = {
             "fitted": f"outcomes of {self.units:,} rows",
@@ -361,7 +404,9 @@ class SelfCheck:
         told = self.study.warnings.groupby("warning", sort=False)["count"].sum()
         notes += [f"{warning} in {count:,} replications." for warning, count in told.items()]
         if self.other_law:
-            notes.append("Pseudo-true values: what the estimator aims at under the law given, from one large fit.")
+            notes.append(
+                "Pseudo-true values: what the estimator aims at under the law given, from one large fit."
+            )
         if self.design == "fitted" and not self.other_law:
             notes.append("Outcomes are drawn independently, covariates are those of the sample.")
         return Summary("Monte Carlo check", (left, right), (section,), (self.verdict, *notes))

@@ -1,7 +1,8 @@
 """Finished replications on disk: an append-only file of records, JSON and float64, that outlives the process that writes it.
 
-A record is written with one call as soon as its replications are done, so an interruption or a killed process loses what was
-being computed and nothing else; half a record at the end of the file is cut off.  Reading never runs code.
+A record is written with one call as soon as its replications are done, so an interruption or a killed process
+loses what was being computed and nothing else; half a record at the end of the file is cut off.  Reading
+never runs code.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def _records(content: bytes, path: Path) -> Iterator[tuple[dict[str, Any], bytes
             return
         body = content[start : end - _SUM]
         if damaged or hashlib.blake2b(body, digest_size=_SUM).digest() != content[end - _SUM : end]:
-            raise FileFormatError(f"{path} is no store of a Monte Carlo study, or is damaged at byte {at:,}; use another path.")
+            raise FileFormatError(
+                f"{path} is no store of a Monte Carlo study, or is damaged at byte {at:,}; use another path."
+            )
         yield json.loads(body[:texts].decode()), body[texts:], end
         at = end
 
@@ -66,7 +69,10 @@ def _pack(block: Block, cell: Cell) -> bytes:
         "random": block.random,
         "digest": block.digest,
     }
-    return _record(document, b"".join(np.asarray(v, dtype="<f8").tobytes() for _, values in block.parts.values() for v in values))
+    return _record(
+        document,
+        b"".join(np.asarray(v, dtype="<f8").tobytes() for _, values in block.parts.values() for v in values),
+    )
 
 
 def _unpack(document: dict[str, Any], numbers: bytes, c: int) -> Block:
@@ -107,7 +113,9 @@ class Store:
             raise OptionError(f"store={str(path)!r}: give the path of a file in a folder that exists.")
         content = self.path.read_bytes() if self.path.exists() else b""
         if content and not resume:
-            raise OptionError(f"{self.path} exists and resume=False: delete the file, or choose another path.")
+            raise OptionError(
+                f"{self.path} exists and resume=False: delete the file, or choose another path."
+            )
         self.found: list[tuple[dict[str, Any], bytes]] = []
         end, self.header = 0, None
         for document, numbers, end in _records(content, self.path):  # noqa: B007
@@ -122,11 +130,14 @@ class Store:
 
     def _checked(self, header: dict[str, Any]) -> dict[str, Any]:
         if header.get("magic") != "disteconometrics Monte Carlo" or header.get("format") != FORMAT:
-            raise FileFormatError(f"{self.path} is no store of a Monte Carlo study that this version reads; use another path.")
+            raise FileFormatError(
+                f"{self.path} is no store of a Monte Carlo study that this version reads; use another path."
+            )
         for name, ours in json.loads(json.dumps(self.study)).items():
             if header["study"].get(name) != ours:
                 raise OptionError(
-                    f"{self.path} belongs to another study: its {name} is {header['study'].get(name)}, here it is {ours}. "
+                    f"{self.path} belongs to another study: its {name} is {header['study'].get(name)}, "
+                    f"here it is {ours}. "
                     "Use another path for this study."
                 )
         return header
@@ -149,14 +160,18 @@ class Store:
             self._write(_record(self.header))
         stored = int(self.header["seed"][0]), tuple(self.header["seed"][1])
         if stored != (entropy, spawn_key) and not drawn:
-            raise OptionError(f"{self.path} belongs to a study with seed {stored[0]}, not {entropy}; use another path.")
+            raise OptionError(
+                f"{self.path} belongs to a study with seed {stored[0]}, not {entropy}; use another path."
+            )
         return stored
 
     def blocks(self, cells: tuple[Cell, ...]) -> list[Block]:
         """Stored replications of the given cells."""
         places = {_key(cell): c for c, cell in enumerate(cells)}
         try:
-            return [_unpack(d, numbers, places[d["cell"]]) for d, numbers in self.found if d["cell"] in places]
+            return [
+                _unpack(d, numbers, places[d["cell"]]) for d, numbers in self.found if d["cell"] in places
+            ]
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{self.path} is damaged: {error}.") from None
 

@@ -1,7 +1,7 @@
 """`MonteCarlo`: the same draws to every estimator, again and again, and what came of it.
 
-A study is a value: a data-generating process, estimators, what to look at, and a grid of cells.  `run` computes replications in
-chunks, here or in joblib's workers, and hands the numbers to `simulate.results`.
+A study is a value: a data-generating process, estimators, what to look at, and a grid of cells.  `run`
+computes replications in chunks, here or in joblib's workers, and hands the numbers to `simulate.results`.
 """
 
 from __future__ import annotations
@@ -41,19 +41,21 @@ class MonteCarlo:
     Parameters
     ----------
     dgp : callable
-        ``dgp(rng, **cell)`` draws a table (dict of arrays, DataFrame, or whatever the estimators take) from the numpy Generator
-        it is given; it may have ``truth(names, **cell)``, which returns a dict of values, or of objects with value and error.
+        ``dgp(rng, **cell)`` draws a table (dict of arrays, DataFrame, or whatever the estimators take) from
+        the numpy Generator it is given; it may have ``truth(names, **cell)``, which returns a dict of values,
+        or of objects with value and error.
     estimators : dict of names to estimators, or a single one
         A specification such as ``de.Logit("y ~ x")``, a pair of it and arguments of its ``fit`` such as
-        ``(de.Logit("y ~ x"), {"cov": "HC1"})``, or a callable from a table to a result with ``.estimates``, a dict of names to
-        numbers, (estimate, se) or (estimate, se, low, high), or tests.  A callable with an argument ``rng``, and a ``fit`` with
-        ``seed``, get random numbers of their own for every replication.
+        ``(de.Logit("y ~ x"), {"cov": "HC1"})``, or a callable from a table to a result with ``.estimates``, a
+        dict of names to numbers, (estimate, se) or (estimate, se, low, high), or tests.  A callable with an
+        argument ``rng``, and a ``fit`` with ``seed``, get random numbers of their own for every replication.
     targets : list of str or None, the parameters to keep; None keeps all.
     truth : dict, callable or None
         True values by name, or a callable from the cell to such a dict; None asks the process.
     grid : dict, list of dicts or None
-        Values that the process is called with, all combined: ``{"n": [250, 1000]}``; objects other than numbers and text are
-        labelled, ``{"law": {"normal": norm, "skewed": gamma}}``.  A list of dicts puts grids one after another.
+        Values that the process is called with, all combined: ``{"n": [250, 1000]}``; objects other than
+        numbers and text are labelled, ``{"law": {"normal": norm, "skewed": gamma}}``.  A list of dicts puts
+        grids one after another.
     level : float, nominal level of intervals; tests are at 1 − level.
 
     Raises
@@ -63,8 +65,8 @@ class MonteCarlo:
 
     References
     ----------
-    Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in Medicine 38,
-    doi:10.1002/sim.8086.
+    Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in
+    Medicine 38, doi:10.1002/sim.8086.
 
     Examples
     --------
@@ -96,13 +98,17 @@ class MonteCarlo:
         level: float = 0.95,
     ) -> None:
         if not callable(dgp):
-            raise OptionError(f"dgp is a callable dgp(rng, **cell) that draws a table, not {type(dgp).__name__}.")
+            raise OptionError(
+                f"dgp is a callable dgp(rng, **cell) that draws a table, not {type(dgp).__name__}."
+            )
         if targets is not None:
             targets = (targets,) if isinstance(targets, str) else tuple(targets)
             if not targets or not all(isinstance(t, str) for t in targets):
                 raise OptionError("targets is a list of parameter names, or None for all.")
         if not (truth is None or callable(truth) or isinstance(truth, Mapping)):
-            raise OptionError(f"truth is a dict of values by name, or a callable of the cell, not {type(truth).__name__}.")
+            raise OptionError(
+                f"truth is a dict of values by name, or a callable of the cell, not {type(truth).__name__}."
+            )
         cells_of(grid)
         fields = {
             "dgp": dgp,
@@ -153,12 +159,16 @@ class MonteCarlo:
         ----------
         reps : int or None, replications in every cell; with ``mcse``, the most.
         mcse : dict or None
-            Monte Carlo standard errors to reach, such as ``{"coverage": 0.005}``, for every estimator, parameter and cell.
+            Monte Carlo standard errors to reach, such as ``{"coverage": 0.005}``, for every estimator,
+            parameter and cell.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
         n_jobs : int or None
-            joblib workers, by whatever backend ``joblib.parallel_config`` says; the numbers do not depend on it.
-        store : path or None, a file that finished replications are appended to and that a later call goes on from.
-        resume : bool, whether an existing store is continued (its seed is taken if ``seed`` is None); none is overwritten.
+            joblib workers, by whatever backend ``joblib.parallel_config`` says; the numbers do not depend on
+            it.
+        store : path or None, a file that finished replications are appended to and that a later call goes on
+            from.
+        resume : bool, whether an existing store is continued (its seed is taken if ``seed`` is None); none is
+            overwritten.
         max_fail : float, share of failed replications beyond which a warning is given.
         progress : bool or None, a progress bar; None shows one on terminals.
 
@@ -170,7 +180,8 @@ class MonteCarlo:
         Raises
         ------
         OptionError
-            If an argument is wrong, truth or targets name what nobody estimates, or the store belongs to another study.
+            If an argument is wrong, truth or targets name what nobody estimates, or the store belongs to
+            another study.
         StudyError
             If every replication fails; the message has the first cause.
 
@@ -207,14 +218,18 @@ class MonteCarlo:
             for name, goal in mcse.items():
                 reached = wide.loc[wide["measure"] == name, "mcse"]
                 if not reached.notna().any():
-                    raise OptionError(f"mcse={{{name!r}: …}}: this measure is not defined here; is the truth known?")
+                    raise OptionError(
+                        f"mcse={{{name!r}: …}}: this measure is not defined here; is the truth known?"
+                    )
                 factor = max(factor, float((reached / goal).max()))
             if factor <= 1:
                 break
             found = session.upto(min(most, math.ceil(found.reps * min(1.02 * factor**2, 10.0))))
         return found
 
-    def extend(self, found: MonteCarloResults, reps: int, n_jobs: int | None, max_fail: float = 0.05) -> MonteCarloResults:
+    def extend(
+        self, found: MonteCarloResults, reps: int, n_jobs: int | None, max_fail: float = 0.05
+    ) -> MonteCarloResults:
         """Results with ``reps`` more replications in every cell; see `MonteCarloResults.extend`."""
         reps = _checked(reps, None, max_fail)
         kept = None if found.store is None else Store(found.store, self._words(), resume=True)
@@ -230,14 +245,24 @@ class MonteCarlo:
         return more
 
     def _task(self, origin: tuple[Any, tuple[int, ...]]) -> Task:
-        estimators = tuple(Estimator(name, target, dict(options)) for name, target, options in self.estimators)
+        estimators = tuple(
+            Estimator(name, target, dict(options)) for name, target, options in self.estimators
+        )
         return Task(self.dgp, estimators, self.cells, self.targets, self.level, *origin)
 
     def _words(self) -> dict[str, Any]:
         """What a store knows a study by; functions are known by name, since their content cannot be."""
-        estimators = {name: _word(target) + _word(dict(options)) * bool(options) for name, target, options in self.estimators}
+        estimators = {
+            name: _word(target) + _word(dict(options)) * bool(options)
+            for name, target, options in self.estimators
+        }
         dgp = getattr(self.dgp, "__qualname__", None) or _word(self.dgp)
-        return {"dgp": dgp, "estimators": estimators, "targets": self.targets and list(self.targets), "level": self.level}
+        return {
+            "dgp": dgp,
+            "estimators": estimators,
+            "targets": self.targets and list(self.targets),
+            "level": self.level,
+        }
 
 
 def _word(value: Any) -> str:
@@ -257,11 +282,15 @@ def _named(estimators: Any) -> tuple[tuple[str, Any, tuple[tuple[str, Any], ...]
         usable = callable(target) or callable(getattr(target, "fit", None))
         if not isinstance(name, str) or name == DGP or isinstance(target, type) or not usable:
             raise OptionError(
-                f"estimators[{name!r}] is {given!r}; an estimator is a specification such as de.Logit('y ~ x'), a pair of it and "
-                "arguments of its fit, or a callable from a table to a dict of (estimate, se), under a name of text (not 'dgp')."
+                f"estimators[{name!r}] is {given!r}; an estimator is a specification such as de.Logit('y "
+                f"~ x'), a pair of it and "
+                "arguments of its fit, or a callable from a table to a dict of (estimate, se), under a "
+                "name of text (not 'dgp')."
             )
         if options and not hasattr(target, "fit"):
-            raise OptionError(f"estimators[{name!r}]: a callable takes the table alone; put {dict(options)!r} into it.")
+            raise OptionError(
+                f"estimators[{name!r}]: a callable takes the table alone; put {dict(options)!r} into it."
+            )
         found.append((name, target, tuple(options.items())))
     if not found:
         raise OptionError("estimators is empty; give at least one, such as {'mle': de.Logit('y ~ x')}.")
@@ -288,13 +317,22 @@ def _asked(dgp: Any, cell: Cell, names: Sequence[str]) -> dict[str, Any]:
 def _checked(reps: Any, mcse: Any, max_fail: Any) -> int:
     """Check the size of a study and return the most replications of a cell."""
     if reps is None and mcse is None:
-        raise OptionError("Give reps=, the number of replications, or mcse=, the Monte Carlo standard errors to reach.")
+        raise OptionError(
+            "Give reps=, the number of replications, or mcse=, the Monte Carlo standard errors to reach."
+        )
     if reps is not None and (isinstance(reps, bool) or not isinstance(reps, (int, np.integer)) or reps < 1):
         raise OptionError(f"reps={reps!r}: give a whole number of at least 1 replication, such as 1000.")
     if mcse is not None:
-        good = isinstance(mcse, Mapping) and mcse and all(isinstance(v, Real) and float(v) > 0 for v in mcse.values())
+        good = (
+            isinstance(mcse, Mapping)
+            and mcse
+            and all(isinstance(v, Real) and float(v) > 0 for v in mcse.values())
+        )
         if not good or not set(mcse) <= set(MEASURES):
-            raise OptionError(f"mcse={mcse!r}: give a dict such as {{'coverage': 0.005}}; measures are {', '.join(MEASURES)}.")
+            raise OptionError(
+                f"mcse={mcse!r}: give a dict such as {{'coverage': 0.005}}; measures are "
+                f"{', '.join(MEASURES)}."
+            )
     if isinstance(max_fail, bool) or not isinstance(max_fail, Real) or not 0 <= float(max_fail) <= 1:
         raise OptionError(f"max_fail={max_fail!r}: give a share between 0 and 1.")
     return MOST if reps is None else int(reps)
@@ -305,16 +343,32 @@ def _check_same_draws(task: Task, blocks: Sequence[Block], kept: Store | None) -
     for block in blocks:
         if kept is not None and block.digest is not None and digest(task.draw(block.cell, 0)) != block.digest:
             label = task.cells[block.cell].label or "the study"
-            raise OptionError(f"{kept.path} belongs to another study: the DGP now draws other data in {label}; use another path.")
+            raise OptionError(
+                f"{kept.path} belongs to another study: the DGP now draws other data in {label}; use "
+                f"another path."
+            )
 
 
 class _Session:
     """Replications so far and the computing of more."""
 
     def __init__(
-        self, study: MonteCarlo, task: Task, blocks: list[Block], kept: Store | None, n_jobs: int | None, progress: bool | None
+        self,
+        study: MonteCarlo,
+        task: Task,
+        blocks: list[Block],
+        kept: Store | None,
+        n_jobs: int | None,
+        progress: bool | None,
     ) -> None:
-        self.study, self.task, self.blocks, self.kept, self.n_jobs, self.progress = study, task, blocks, kept, n_jobs, progress
+        self.study, self.task, self.blocks, self.kept, self.n_jobs, self.progress = (
+            study,
+            task,
+            blocks,
+            kept,
+            n_jobs,
+            progress,
+        )
         self.interrupted = False
         self.pace: dict[int, float] = {}  # seconds a replication, by cell
         self.checked = False
@@ -332,11 +386,18 @@ class _Session:
         missing = {c: self._missing(c, reps) for c in range(len(self.task.cells))}
         todo = sum(stop - start for ranges in missing.values() for start, stop in ranges)
         jobs = joblib.effective_n_jobs(self.n_jobs)
-        bar = tqdm(total=todo, desc="Monte Carlo", disable=None if self.progress is None else not self.progress, leave=False)
+        bar = tqdm(
+            total=todo,
+            desc="Monte Carlo",
+            disable=None if self.progress is None else not self.progress,
+            leave=False,
+        )
         failed = sum(len(b.failures) for b in self.blocks)
         with bar:
             try:
-                for block in results(self.task.chunk, self._chunks(missing, jobs), self.n_jobs, ordered=False):
+                for block in results(
+                    self.task.chunk, self._chunks(missing, jobs), self.n_jobs, ordered=False
+                ):
                     self._take(block)
                     failed += len(block.failures)
                     bar.update(len(block.done))
@@ -348,11 +409,15 @@ class _Session:
                 self.interrupted = True
                 if not any(b.done for b in self.blocks):
                     raise
-        done = MonteCarloResults(self.study, self.task, tuple(self.blocks), reps, None if self.kept is None else self.kept.path)
+        done = MonteCarloResults(
+            self.study, self.task, tuple(self.blocks), reps, None if self.kept is None else self.kept.path
+        )
         done.check()
         if self.interrupted:
             count = sum(map(len, done.done))
-            text = f"Interrupted: {count:,} of {reps * len(self.task.cells):,} replications are done and kept."
+            text = (
+                f"Interrupted: {count:,} of {reps * len(self.task.cells):,} replications are done and kept."
+            )
             warn_user(DisteconometricsWarning(text, hint="run again with store= to go on, or .extend(reps)"))
         return done
 

@@ -2,9 +2,9 @@
 
 References
 ----------
-Peyré, Cuturi (2019), Computational Optimal Transport, Foundations and Trends in Machine Learning 11, doi:10.1561/2200000073.
-Crouse (2016), On implementing 2D rectangular assignment algorithms, IEEE Transactions on Aerospace and Electronic Systems 52,
-doi:10.1109/TAES.2016.140952.
+Peyré, Cuturi (2019), Computational Optimal Transport, Foundations and Trends in Machine Learning 11,
+doi:10.1561/2200000073. Crouse (2016), On implementing 2D rectangular assignment algorithms, IEEE Transactions
+on Aerospace and Electronic Systems 52, doi:10.1109/TAES.2016.140952.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ Array = NDArray[np.float64]
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
 WARM = 200  # rows of an assignment from which on near prices are worth their time
-ENTROPIES, SCALINGS, SMALLEST = (0.1, 0.03, 0.01, 0.003), 15, 1e-200  # ε over the median cost; the least sum divided by
+ENTROPIES, SCALINGS, SMALLEST = (
+    (0.1, 0.03, 0.01, 0.003),
+    15,
+    1e-200,
+)  # ε over the median cost; the least sum divided by
 LONG = 1_000  # rows of an assignment from which on POT's simplex is quicker
 MOST_ASSIGNED = 6_000  # rows that scipy assigns, in minutes
 MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in minutes
@@ -47,7 +51,8 @@ class Discrete:
     wx, wy : (n,) and (m,) float64 arrays of masses that sum to one, or None for equal ones.
     distance : float, W_p in units of the values.
     coupling : Coupling, the masses moved.
-    potentials : (n,) and (m,) float64 arrays f and g with f(x) + g(y) ≤ |x − y|^p, equal on the coupling; Σ wx·f = 0.
+    potentials : (n,) and (m,) float64 arrays f and g with f(x) + g(y) ≤ |x − y|^p, equal on the coupling; Σ
+        wx·f = 0.
 
     Examples
     --------
@@ -77,7 +82,10 @@ class Discrete:
     def marginal_error(self) -> float:
         """Σ of absolute differences between the masses given and those that the coupling moves, the larger of both sides."""
         errors = []
-        for at, w, n in ((self.coupling.source, self.wx, len(self.x)), (self.coupling.target, self.wy, len(self.y))):
+        for at, w, n in (
+            (self.coupling.source, self.wx, len(self.x)),
+            (self.coupling.target, self.wy, len(self.y)),
+        ):
             moved = np.bincount(at, weights=self.coupling.mass, minlength=n)
             errors.append(float(np.abs(moved - (1 / n if w is None else w)).sum()))
         return max(errors)
@@ -97,7 +105,9 @@ class Discrete:
         n = len(self.x)
         total = np.bincount(i, weights=mass, minlength=n)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.column_stack([np.bincount(i, weights=mass * c, minlength=n) / total for c in self.y[j].T])
+            return np.column_stack(
+                [np.bincount(i, weights=mass * c, minlength=n) / total for c in self.y[j].T]
+            )
 
 
 def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) -> Discrete:
@@ -120,8 +130,9 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     DataError
         If samples are not finite, have different numbers of columns, or weights do not fit them.
     OptionError
-        If p is below 1 or infinite, or the problem is too large: unequal sizes or weights beyond 250,000 pairs, and equal ones
-        beyond 6,000 rows, need the extra ``ot`` (the network simplex of POT); 150 million pairs are the most.
+        If p is below 1 or infinite, or the problem is too large: unequal sizes or weights beyond 250,000
+        pairs, and equal ones beyond 6,000 rows, need the extra ``ot`` (the network simplex of POT); 150
+        million pairs are the most.
 
     Examples
     --------
@@ -133,24 +144,34 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
         raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
     x, y = points(x, "x"), points(y, "y")
     if x.shape[1] != y.shape[1]:
-        raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension.")
+        raise DataError(
+            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
+        )
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
     n, m = len(x), len(y)
     if n * m > MOST_ENTRIES:
-        raise OptionError(f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance.")
+        raise OptionError(
+            f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance."
+        )
     size = max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max()))
-    scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0  # a power of two: nothing is rounded, and p-th powers are safe
+    scale = (
+        2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
+    )  # a power of two: nothing is rounded, and p-th powers are safe
     C = cdist(x / scale, y / scale)
     C = C * C if p == 2 else C if p == 1 else C**p
     if a is None and b is None and n == m and (n <= LONG or _pot() is None):
         coupling, f, g = _assignment(C)
     else:
-        coupling, f, g = _program(C, np.full(n, 1 / n) if a is None else a, np.full(m, 1 / m) if b is None else b)
+        coupling, f, g = _program(
+            C, np.full(n, 1 / n) if a is None else a, np.full(m, 1 / m) if b is None else b
+        )
     i, j, mass = coupling
     cost = float(mass @ C[i, j])
     centre = float(f.mean() if a is None else a @ f)
     unit = scale**p
-    return Discrete(x, y, p, a, b, cost ** (1 / p) * scale, coupling, ((f - centre) * unit, (g + centre) * unit))
+    return Discrete(
+        x, y, p, a, b, cost ** (1 / p) * scale, coupling, ((f - centre) * unit, (g + centre) * unit)
+    )
 
 
 def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
@@ -158,15 +179,18 @@ def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
     n = len(C)
     if n > MOST_ASSIGNED:
         raise OptionError(
-            f"Exact transport of {n} rows on either side takes scipy very long: pip install 'disteconometrics[ot]', or use a "
+            f"Exact transport of {n} rows on either side takes scipy very long: pip install "
+            f"'disteconometrics[ot]', or use a "
             "random subsample, or a sliced distance."
         )
-    # near prices leave reduced costs close to zero on the solution, so that the search for it is short; they do not change it
+    # near prices leave reduced costs close to zero on the solution, so that the search for it is short; they
+    # do not change it
     f0, g0 = _near_prices(C) if n >= WARM else (np.zeros(n), np.zeros(n))
     R = C - f0[:, None]
     R -= g0
     rows, columns = optimize.linear_sum_assignment(R)
-    # prices g with R(i, j) − g(j) least at j = σ(i): shortest paths in the graph of exchanges, which has no negative cycle
+    # prices g with R(i, j) − g(j) least at j = σ(i): shortest paths in the graph of exchanges, which has no
+    # negative cycle
     own = R[rows, columns]
     g = np.zeros(n)
     slack = R
@@ -230,10 +254,14 @@ def _linear_program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Arra
     n, m = C.shape
     if n * m > MOST_PAIRS:
         raise OptionError(
-            f"Exact transport of {n} × {m} pairs with unequal sizes or weights needs the network simplex of POT: "
+            f"Exact transport of {n} × {m} pairs with unequal sizes or weights needs the network simplex "
+            f"of POT: "
             "pip install 'disteconometrics[ot]'; or use a random subsample of equal sizes."
         )
-    A = sparse.vstack([sparse.kron(sparse.eye(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye(m))], format="csr")
+    A = sparse.vstack(
+        [sparse.kron(sparse.eye(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye(m))],
+        format="csr",
+    )
     done = optimize.linprog(
         C.ravel(), A_eq=A[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs"
     )  # one row follows from the others

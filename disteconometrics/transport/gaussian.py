@@ -2,8 +2,8 @@
 
 References
 ----------
-Dowson, Landau (1982), The Fréchet distance between multivariate normal distributions, Journal of Multivariate Analysis 12,
-doi:10.1016/0047-259X(82)90077-X.
+Dowson, Landau (1982), The Fréchet distance between multivariate normal distributions, Journal of Multivariate
+Analysis 12, doi:10.1016/0047-259X(82)90077-X.
 """
 
 from __future__ import annotations
@@ -52,8 +52,13 @@ def gaussian_wasserstein(mean_x: Any, covariance_x: Any, mean_y: Any, covariance
     A, B = (np.atleast_2d(np.asarray(v, dtype=np.float64)) for v in (covariance_x, covariance_y))
     d = len(m)
     if m.shape != k.shape or A.shape != (d, d) or B.shape != (d, d):
-        raise DataError(f"Means have shapes {m.shape}, {k.shape} and covariances {A.shape}, {B.shape}; give (d,) and (d, d).")
-    if not all(np.isfinite(v).all() for v in (m, k, A, B)) or not (np.allclose(A, A.T) and np.allclose(B, B.T)):
+        raise DataError(
+            f"Means have shapes {m.shape}, {k.shape} and covariances {A.shape}, {B.shape}; give (d,) and "
+            f"(d, d)."
+        )
+    if not all(np.isfinite(v).all() for v in (m, k, A, B)) or not (
+        np.allclose(A, A.T) and np.allclose(B, B.T)
+    ):
         raise DataError("Means and covariances must be finite, and covariances symmetric.")
     values, vectors = np.linalg.eigh(A)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

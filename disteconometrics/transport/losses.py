@@ -59,8 +59,8 @@ class Sliced(Loss):
 
     References
     ----------
-    Bonneel, Rabin, Peyré, Pfister (2015), Sliced and Radon Wasserstein barycenters of measures, Journal of Mathematical Imaging
-    and Vision 51, doi:10.1007/s10851-014-0506-3.
+    Bonneel, Rabin, Peyré, Pfister (2015), Sliced and Radon Wasserstein barycenters of measures, Journal of
+    Mathematical Imaging and Vision 51, doi:10.1007/s10851-014-0506-3.
 
     Examples
     --------
@@ -72,7 +72,11 @@ class Sliced(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.projections, bool) or not isinstance(self.projections, Integral) or self.projections < 1:
+        if (
+            isinstance(self.projections, bool)
+            or not isinstance(self.projections, Integral)
+            or self.projections < 1
+        ):
             raise OptionError(f"projections={self.projections!r}: give a whole number of at least 1.")
 
 
@@ -93,8 +97,8 @@ class Sinkhorn(Loss):
 
     References
     ----------
-    Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019), Interpolating between optimal transport and MMD using Sinkhorn
-    divergences, AISTATS, arXiv:1810.08278.
+    Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019), Interpolating between optimal transport and MMD
+    using Sinkhorn divergences, AISTATS, arXiv:1810.08278.
 
     Examples
     --------

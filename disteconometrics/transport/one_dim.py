@@ -1,7 +1,8 @@
 """Exact optimal transport on the line: sorted values are matched by quantile, for every convex cost |x − y|^p at once.
 
-The quantile functions of two samples are steps; merging their levels gives at most n + m − 1 pieces on which both are constant.
-Levels of equal masses are whole numbers, so unequal sizes cost no rounding; weights cost one cumulated sum.
+The quantile functions of two samples are steps; merging their levels gives at most n + m − 1 pieces on which
+both are constant. Levels of equal masses are whole numbers, so unequal sizes cost no rounding; weights cost
+one cumulated sum.
 
 References
 ----------
@@ -54,8 +55,8 @@ class OneDim:
 
     Parameters
     ----------
-    x, y : (n,) and (m,) float64 arrays, as given: read-only, no copies of float64 arrays.  Change them and the distance stays,
-        but what is computed later is refused.
+    x, y : (n,) and (m,) float64 arrays, as given: read-only, no copies of float64 arrays.  Change them and
+        the distance stays, but what is computed later is refused.
     p : float, order.
     wx, wy : (n,) and (m,) float64 arrays of masses that sum to one, or None for equal ones.
     distance : float, W_p in units of the values.
@@ -99,10 +100,15 @@ class OneDim:
 
     def _require_same(self, i: Places, j: Places) -> None:
         """Refuse samples that no longer have this distance."""
-        a, b = (_Sorted(v[at], None if w is None else w[at]) for v, at, w in ((self.x, i, self.wx), (self.y, j, self.wy)))
+        a, b = (
+            _Sorted(v[at], None if w is None else w[at])
+            for v, at, w in ((self.x, i, self.wx), (self.y, j, self.wy))
+        )
         size = max(abs(v) for s in (a, b) for v in (s.values[0], s.values[-1]))
         if not abs(_distance(a, b, self.p) - self.distance) <= SAME * max(size, self.distance):
-            raise DataError("x or y has changed since its distance was computed: give copies of arrays that will change.")
+            raise DataError(
+                "x or y has changed since its distance was computed: give copies of arrays that will change."
+            )
 
     @cached_property
     def coupling(self) -> Coupling:
@@ -137,7 +143,8 @@ class OneDim:
     def potentials(self) -> tuple[Array, Array]:
         """Kantorovich potentials f (n,) and g (m,): f(x) + g(y) ≤ |x − y|^p, equal on the coupling; Σ wx·f = 0.
 
-        They are summed along the steps of the coupling, each of which changes one of both points.  Not defined for p = ∞.
+        They are summed along the steps of the coupling, each of which changes one of both points.  Not
+        defined for p = ∞.
         """
         if np.isinf(self.p):
             raise DataError("p = ∞ has no Kantorovich potentials: its cost is a largest distance, not a sum.")
@@ -194,12 +201,18 @@ def pieces(a: Array | None, b: Array | None, n: int, m: int) -> tuple[Places, Pl
     if a is None and b is None:
         ends, scale = (np.arange(1, n + 1) * m, np.arange(1, m + 1) * n), 1 / (float(n) * m)
     else:
-        ends, scale = tuple(np.arange(1, size + 1) / size if w is None else np.cumsum(w) for w, size in ((a, n), (b, m))), 1.0
+        ends, scale = (
+            tuple(
+                np.arange(1, size + 1) / size if w is None else np.cumsum(w) for w, size in ((a, n), (b, m))
+            ),
+            1.0,
+        )
         for e in ends:
             e /= e[-1]
     both = np.concatenate(ends)
     order = np.argsort(both, kind="stable")  # a merge, since both parts are sorted
-    # a piece ends at a level of x or of y; of the other sample as many levels have passed as the place leaves over
+    # a piece ends at a level of x or of y; of the other sample as many levels have passed as the place leaves
+    # over
     source, target = order.copy(), np.arange(n + m)
     np.subtract(np.arange(n, 2 * n + m), order, out=source, where=order >= n)
     target -= source
@@ -251,7 +264,9 @@ def wasserstein(x: Any, y: Any, p: float = 1, wx: Any = None, wy: Any = None) ->
     x, wx = _sample(x, wx, ("x", "wx"))
     y, wy = _sample(y, wy, ("y", "wy"))
     distance = area(x, y, wx, wy) if p == 1 else None
-    return OneDim(x, y, p, wx, wy, _distance(_sorted(x, wx, 0), _sorted(y, wy, 1), p) if distance is None else distance)
+    return OneDim(
+        x, y, p, wx, wy, _distance(_sorted(x, wx, 0), _sorted(y, wy, 1), p) if distance is None else distance
+    )
 
 
 def _distance(a: _Sorted, b: _Sorted, p: float) -> float:

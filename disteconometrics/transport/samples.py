@@ -25,7 +25,9 @@ def check_order(p: Any) -> float:
     2.0
     """
     if isinstance(p, (bool, np.bool_)) or not isinstance(p, Real) or not float(p) >= 1:
-        raise OptionError(f"p={p!r}: the order of a Wasserstein distance is a number of at least 1, or numpy.inf.")
+        raise OptionError(
+            f"p={p!r}: the order of a Wasserstein distance is a number of at least 1, or numpy.inf."
+        )
     return float(p)
 
 
@@ -62,7 +64,10 @@ def values(sample: Any, name: str) -> Array:
     """
     array = _numbers(sample, name)
     if array.ndim != 1:
-        raise DataError(f"{name} has shape {array.shape}; a sample on the line has shape (n,); for rows use transport.discrete.")
+        raise DataError(
+            f"{name} has shape {array.shape}; a sample on the line has shape (n,); for rows use "
+            f"transport.discrete."
+        )
     if not len(array):
         raise DataError(f"{name} is empty; a distance needs at least one value.")
     return np.asarray(array, np.float64)
@@ -80,7 +85,9 @@ def points(sample: Any, name: str) -> Array:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or not array.size:
-        raise DataError(f"{name} has shape {array.shape}; rows of a sample have shape (n, d) with n and d of at least 1.")
+        raise DataError(
+            f"{name} has shape {array.shape}; rows of a sample have shape (n, d) with n and d of at least 1."
+        )
     array = array.astype(np.float64)
     require_finite(array, name)
     return array
@@ -99,7 +106,8 @@ def masses(weights: Any, n: int, name: str) -> Array | None:
     array = _numbers(weights, name).astype(np.float64)
     if array.shape != (n,):
         raise DataError(
-            f"{name} has shape {array.shape} for a sample of {n}; give one weight for each value, of the same length."
+            f"{name} has shape {array.shape} for a sample of {n}; give one weight for each value, of the "
+            f"same length."
         )
     require_finite(array, name)
     if (array < 0).any():

@@ -1,17 +1,18 @@
 """Entropic transport between samples of rows: Sinkhorn's iterations on dual potentials, and the debiased divergence.
 
-Costs are Euclidean distances to the power p, the penalty is ε = p·blur^p times the relative entropy of the plan: `blur` is a
-length in units of the values.  Rows are worked through in chunks that fit the cache: a matrix of costs is never kept, and the
-exponentials are taken around the potentials so far, so that none overflows.  ε falls geometrically to its final value, where the
-iterations go on, over-relaxed, until the marginals of the plan are right.
+Costs are Euclidean distances to the power p, the penalty is ε = p·blur^p times the relative entropy of the
+plan: `blur` is a length in units of the values.  Rows are worked through in chunks that fit the cache: a
+matrix of costs is never kept, and the exponentials are taken around the potentials so far, so that none
+overflows.  ε falls geometrically to its final value, where the iterations go on, over-relaxed, until the
+marginals of the plan are right.
 
 References
 ----------
 Cuturi (2013), Sinkhorn distances: lightspeed computation of optimal transport, NeurIPS 26, arXiv:1306.0895.
-Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019), Interpolating between optimal transport and MMD using Sinkhorn divergences,
-AISTATS, arXiv:1810.08278.
-Thibault, Chizat, Dossal, Papadakis (2021), Overrelaxed Sinkhorn-Knopp algorithm for regularized optimal transport, Algorithms 14,
-doi:10.3390/a14050143.
+Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019), Interpolating between optimal transport and MMD using
+Sinkhorn divergences, AISTATS, arXiv:1810.08278.
+Thibault, Chizat, Dossal, Papadakis (2021), Overrelaxed Sinkhorn-Knopp algorithm for regularized optimal
+transport, Algorithms 14, doi:10.3390/a14050143.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Entropic:
     p : {1, 2}, order; costs are distances to the power p.
     blur : float, in units of the values.
     wx, wy : (n,) and (m,) float64 arrays of masses that sum to one.
-    cost : float, the penalised cost Σ cost·plan + ε·KL(plan | wx⊗wy), from below: the dual value of the potentials.
+    cost : float, the penalised cost Σ cost·plan + ε·KL(plan | wx⊗wy), from below: the dual value of the
+        potentials.
     potentials : (n,) and (m,) float64 arrays f and g; the plan is wx·wy·exp((f + g − |x − y|^p)/ε).
     marginal_error : float, Σ|masses of the plan − wx|; those of y are right by construction.
     iterations : int.
@@ -93,7 +95,8 @@ class Entropic:
 class Divergence:
     """The debiased divergence S = OT(x, y) − ½OT(x, x) − ½OT(y, y): zero for equal samples, W_p^p as the blur vanishes.
 
-    ``value`` is S in units of |x − y|^p, p times the number of the library geomloss; ``parts`` are the three problems.
+    ``value`` is S in units of |x − y|^p, p times the number of the library geomloss; ``parts`` are the three
+    problems.
 
     Examples
     --------
@@ -133,7 +136,9 @@ class Divergence:
 class _Kernel:
     """w_j·exp((f_i + g_j − |x_i − y_j|^p)/ε) of two samples of rows, by chunks of rows."""
 
-    def __init__(self, x: Array, y: Array, p: int, epsilon: float, log_weight: Array, tolerance: float = 1e-12) -> None:
+    def __init__(
+        self, x: Array, y: Array, p: int, epsilon: float, log_weight: Array, tolerance: float = 1e-12
+    ) -> None:
         self.p, self.epsilon, self.log_weight = p, epsilon, log_weight
         reach = float(np.square(x).sum(axis=1).max() + np.square(y).sum(axis=1).max()) ** (p / 2)
         self.kind: Any = np.float32 if ROUNDING * reach / epsilon <= tolerance else np.float64
@@ -195,7 +200,9 @@ def _stages(diameter: float, blur: float) -> list[float]:
     return [blur * SHRINK**-k for k in range(count, 0, -1)]
 
 
-def _solve(x: Array, y: Array, p: int, blur: float, a: Array, b: Array, tolerance: float, most: int) -> Entropic:
+def _solve(
+    x: Array, y: Array, p: int, blur: float, a: Array, b: Array, tolerance: float, most: int
+) -> Entropic:
     log_a, log_b = np.log(a), np.log(b)
     f, g = np.zeros(len(x)), np.zeros(len(y))
     count = 0
@@ -242,7 +249,9 @@ def _own(x: Array, p: int, blur: float, a: Array, tolerance: float, most: int) -
                 break
             f = 0.5 * (f + new)
             count += 1
-    dual = 2 * float(a @ f) - epsilon * float(a @ np.expm1((f - new) / epsilon))  # the plan's mass is not exactly one
+    dual = 2 * float(a @ f) - epsilon * float(
+        a @ np.expm1((f - new) / epsilon)
+    )  # the plan's mass is not exactly one
     return Entropic(x, x, p, blur, a, a, dual, (f, f), error, count, error <= tolerance)
 
 
@@ -282,15 +291,21 @@ class _Problem:
 
 def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, iterations: Any) -> _Problem:
     if isinstance(p, (bool, np.bool_)) or p not in (1, 2):
-        raise OptionError(f"p={p!r}: entropic transport knows the orders 1 and 2; other orders are exact, transport.discrete.")
+        raise OptionError(
+            f"p={p!r}: entropic transport knows the orders 1 and 2; other orders are exact, "
+            f"transport.discrete."
+        )
     x, y = points(x, "x"), points(y, "y")
     if x.shape[1] != y.shape[1]:
-        raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension.")
+        raise DataError(
+            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
+        )
     for value, name in ((blur, "blur"), (tolerance, "tolerance")):
         bad = isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf
         if bad and not (value is None and name == "blur"):
             raise OptionError(
-                f"{name}={value!r}: give a positive number{', a length in units of the values' * (name == 'blur')}."
+                f"{name}={value!r}: give a positive "
+                f"number{', a length in units of the values' * (name == 'blur')}."
             )
     if isinstance(iterations, bool) or not isinstance(iterations, Integral) or iterations < 1:
         raise OptionError(f"iterations={iterations!r}: give a whole number of at least 1.")
@@ -313,7 +328,10 @@ def _positive_masses(weights: Any, n: int, name: str) -> Array:
 
 
 def _warn(error: float, tolerance: float, iterations: int) -> None:
-    text = f"Sinkhorn's iterations stopped after {iterations} with a marginal error of {error:.1e}, above {tolerance:g}."
+    text = (
+        f"Sinkhorn's iterations stopped after {iterations} with a marginal error of {error:.1e}, "
+        f"above {tolerance:g}."
+    )
     warn_user(ConvergenceWarning(text, hint="a larger blur, or more iterations"))
 
 
@@ -332,12 +350,14 @@ def sinkhorn(
 
     Parameters
     ----------
-    x, y : (n, d) and (m, d) arrays of any real dtype, computed in float64 but for exponentials, in float32 where that is enough.
+    x, y : (n, d) and (m, d) arrays of any real dtype, computed in float64 but for exponentials, in float32
+        where that is enough.
     p : {1, 2}, order.
     wx, wy : (n,) and (m,) arrays of any real dtype or None
         Weights, positive; each is divided by its sum.  None: equal weights.
     blur : float or None
-        Length in units of the values, below which the plan is spread; ε = p·blur^p.  None: 5 % of a standard deviation.
+        Length in units of the values, below which the plan is spread; ε = p·blur^p.  None: 5 % of a standard
+        deviation.
     tolerance : float, largest Σ|masses of the plan − wx|.
     iterations : int, most iterations at the final blur.
 
@@ -412,8 +432,14 @@ def sinkhorn_divergence(
     """
     q = _read(x, y, p, wx, wy, blur, tolerance, iterations)
     both = _solve(q.x, q.y, q.p, q.blur, q.a, q.b, q.tolerance, q.most)
-    parts = (both, _own(q.x, q.p, q.blur, q.a, q.tolerance, q.most), _own(q.y, q.p, q.blur, q.b, q.tolerance, q.most))
+    parts = (
+        both,
+        _own(q.x, q.p, q.blur, q.a, q.tolerance, q.most),
+        _own(q.y, q.p, q.blur, q.b, q.tolerance, q.most),
+    )
     if not all(part.converged for part in parts):
         _warn(max(part.marginal_error for part in parts), q.tolerance, q.most)
-    value = max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p  # below zero by rounding alone
+    value = (
+        max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p
+    )  # below zero by rounding alone
     return Divergence(value, (q.restored(both, 0, 1), q.restored(parts[1], 0, 0), q.restored(parts[2], 1, 1)))

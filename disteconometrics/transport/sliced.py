@@ -2,8 +2,8 @@
 
 References
 ----------
-Bonneel, Rabin, Peyré, Pfister (2015), Sliced and Radon Wasserstein barycenters of measures, Journal of Mathematical Imaging and
-Vision 51, doi:10.1007/s10851-014-0506-3.
+Bonneel, Rabin, Peyré, Pfister (2015), Sliced and Radon Wasserstein barycenters of measures, Journal of
+Mathematical Imaging and Vision 51, doi:10.1007/s10851-014-0506-3.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ class Sliced:
     @property
     def mc_error(self) -> float:
         """Standard error of `cost` from having drawn the directions."""
-        return float(self.by_direction.std(ddof=1) / np.sqrt(len(self.by_direction))) if len(self.by_direction) > 1 else np.nan
+        return (
+            float(self.by_direction.std(ddof=1) / np.sqrt(len(self.by_direction)))
+            if len(self.by_direction) > 1
+            else np.nan
+        )
 
     def __float__(self) -> float:
         return self.distance
@@ -101,18 +105,23 @@ def sliced_wasserstein(
         raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
     x, y = points(x, "x"), points(y, "y")
     if x.shape[1] != y.shape[1]:
-        raise DataError(f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension.")
+        raise DataError(
+            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
+        )
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
     if isinstance(projections, (int, np.integer)):
         if isinstance(projections, bool) or projections < 1:
             raise OptionError(
-                f"projections={projections!r}: give a whole number of at least 1, or an array of directions (L, d)."
+                f"projections={projections!r}: give a whole number of at least 1, or an array of "
+                f"directions (L, d)."
             )
         D = directions(int(projections), x.shape[1], seed)
     else:
         D = points(projections, "projections")
         if D.shape[1] != x.shape[1] or not np.allclose(np.linalg.norm(D, axis=1), 1, atol=1e-8):
-            raise OptionError(f"projections must be directions of length one, (L, {x.shape[1]}); got shape {D.shape}.")
+            raise OptionError(
+                f"projections must be directions of length one, (L, {x.shape[1]}); got shape {D.shape}."
+            )
     size = max(float(np.abs(x).max()), float(np.abs(y).max()))
     scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
     u, v = D @ (x / scale).T, D @ (y / scale).T

@@ -1,11 +1,13 @@
 """Large samples on the line: sorted by bins first, and the area between two distribution functions, almost without sorting.
 
-Bins are even in u/(1 + |u|) of the values u, centred at the median and scaled by the interquartile range of a few of them, so
-that heavy tails leave most bins in use.  A sort by sixteen-bit bins followed by a merge sort of what is then nearly in order
-takes less than half the time of a sort of numbers, where numpy does not sort several at once by the processor's vectors.
+Bins are even in u/(1 + |u|) of the values u, centred at the median and scaled by the interquartile range of a
+few of them, so that heavy tails leave most bins in use.  A sort by sixteen-bit bins followed by a merge sort
+of what is then nearly in order takes less than half the time of a sort of numbers, where numpy does not sort
+several at once by the processor's vectors.
 
-W1 is the area between two distribution functions.  In a bin where their difference cannot change sign, since it exceeds the mass
-that the bin holds of the sample behind, its integral needs the sum of the values alone; only the other bins are sorted.
+W1 is the area between two distribution functions.  In a bin where their difference cannot change sign, since
+it exceeds the mass that the bin holds of the sample behind, its integral needs the sum of the values alone;
+only the other bins are sorted.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ LARGE = 20_000  # values from which on bins pay
 FEW = 512  # values that centre and scale are taken from
 BINS = 4_096  # of the area
 CHUNK = 16_384
-QUICK = 15e-9  # seconds a value that a sort by vectors needs at most; it takes 3 to 10, one without them 50 and more
+# seconds a value that a sort by vectors needs at most; it takes 3 to 10, one without them 50 and more
+QUICK = 15e-9
 MOST_KEPT = 2**19  # values in memory kept between sorts
 MOST_SORTED = 0.25  # share of the values in bins that need sorting beyond which all are sorted
 
@@ -54,7 +57,9 @@ class _Bins(NamedTuple):
     def places(self, v: Array, count: int) -> Iterator[tuple[slice, Array]]:
         """The bins of the values, from 0 to ``count``, not rounded down, chunk by chunk; anything for infinite values."""
         own, work = np.empty(min(CHUNK, len(v))), np.empty(min(CHUNK, len(v)))
-        for i in range(0, len(v), CHUNK):  # arrays of all values would cost more time than what is done with them
+        for i in range(
+            0, len(v), CHUNK
+        ):  # arrays of all values would cost more time than what is done with them
             at = slice(i, min(i + CHUNK, len(v)))
             u, size = own[: at.stop - i], work[: at.stop - i]
             np.subtract(v[at], self.centre, out=u)
@@ -166,7 +171,9 @@ def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None
     >>> round(area(x, x + 1, even, None), 12)
     1.0
     """
-    if min(len(x), len(y)) < LARGE or (wx is None and wy is None and len(x) == len(y) and _by_vectors(np.sort)):
+    if min(len(x), len(y)) < LARGE or (
+        wx is None and wy is None and len(x) == len(y) and _by_vectors(np.sort)
+    ):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         bins = _bins(x)
@@ -178,13 +185,17 @@ def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -
     if not np.isfinite(x.min() + x.max() + y.min() + y.max()):
         return None
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    edges = np.concatenate([[low], np.clip(bins.edges(BINS), low, high), [high]])  # empty bins beyond would add rounding
+    edges = np.concatenate(
+        [[low], np.clip(bins.edges(BINS), low, high), [high]]
+    )  # empty bins beyond would add rounding
     whole = wx is None and wy is None  # then masses are whole numbers, m of each x and n of each y
     sides = [
         _Side.of(x, wx, len(y) if whole else 1 / len(x), bins, edges),
         _Side.of(y, wy, len(x) if whole else 1 / len(y), bins, edges),
     ]
-    steps = sides[0].mass - sides[1].mass  # their sums from the nearer end: what rounding leaves of them lies in no long tail
+    steps = (
+        sides[0].mass - sides[1].mass
+    )  # their sums from the nearer end: what rounding leaves of them lies in no long tail
     before = np.concatenate([[0.0], np.cumsum(steps)[:-1]])
     upper = slice(int(np.searchsorted(np.cumsum(sides[0].mass), sides[0].mass.sum() / 2)), None)
     before[upper] = -np.cumsum(steps[::-1])[::-1][upper]
@@ -222,14 +233,20 @@ class _Side(NamedTuple):
                 until *= w[at]
             mass += np.bincount(place, None if w is None else w[at], BINS)
             rest += np.bincount(place, until, BINS)
-        return _Side(number, w, each, mass, rest) if w is not None else _Side(number, None, each, mass * each, rest * each)
+        return (
+            _Side(number, w, each, mass, rest)
+            if w is not None
+            else _Side(number, None, each, mass * each, rest * each)
+        )
 
     def masses(self, kept: NDArray[np.bool_]) -> Array:
         """Masses of some of the values."""
         return np.full(int(kept.sum()), float(self.each)) if self.weights is None else self.weights[kept]
 
 
-def _crossing(sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: NDArray[np.bool_]) -> float:
+def _crossing(
+    sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: NDArray[np.bool_]
+) -> float:
     """The area in bins where the difference may change sign: a step at the start of each, then its values in order."""
     found, kept = np.flatnonzero(asked), [asked[s.bin] for s in sides]
     at = np.concatenate([found, *(s.bin[k] for s, k in zip(sides, kept, strict=True))])

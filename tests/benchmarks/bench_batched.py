@@ -6,16 +6,18 @@ Run it on a machine that does nothing else::
 
 Protocol
 --------
-Every figure comes from a process of its own; ours and the peer's are started in turn, at least five times, in alternating
-order, and the ratio is taken within each round (median, minimum, maximum).  One BLAS/OpenMP thread; variables that choose a
-BLAS kernel are removed from the environment of the children.  Each process runs the call once without timing, then takes the
-median of as many calls as fit into two seconds, at least one; the peer's loop is timed over 100 problems and scaled.
+Every figure comes from a process of its own; ours and the peer's are started in turn, at least five times, in
+alternating order, and the ratio is taken within each round (median, minimum, maximum).  One BLAS/OpenMP
+thread; variables that choose a BLAS kernel are removed from the environment of the children.  Each process
+runs the call once without timing, then takes the median of as many calls as fit into two seconds, at least
+one; the peer's loop is timed over 100 problems and scaled.
 
-*Fits, arrays*: 1,000 data sets of n = 1,000, k = 3 to parameters and standard errors, against ``sm.Logit(y, X).fit(disp=0)``
-with ``bse``.  *Bootstrap, arrays*: 1,000 pairs replications at n = 1,000, k = 8, from arrays to estimates, weights drawn,
-against ``sm.Logit(y[idx], X[idx]).fit(disp=0)``.  *Bootstrap, formula*: ``de.bootstrap(de.Logit(formula), table)`` to the table
-of draws, against ``smf.logit(formula, table.iloc[idx]).fit(disp=0)``.  *Bootstrap, formula against arrays* has no bar: ours
-reads the table and the formula, the peer's loop does not.
+*Fits, arrays*: 1,000 data sets of n = 1,000, k = 3 to parameters and standard errors, against ``sm.Logit(y,
+X).fit(disp=0)`` with ``bse``.  *Bootstrap, arrays*: 1,000 pairs replications at n = 1,000, k = 8, from arrays
+to estimates, weights drawn, against ``sm.Logit(y[idx], X[idx]).fit(disp=0)``.  *Bootstrap, formula*:
+``de.bootstrap(de.Logit(formula), table)`` to the table of draws, against ``smf.logit(formula,
+table.iloc[idx]).fit(disp=0)``.  *Bootstrap, formula against arrays* has no bar: ours reads the table and the
+formula, the peer's loop does not.
 """
 
 from __future__ import annotations
@@ -77,7 +79,10 @@ def bootstrap(side: str, row: str) -> Callable[[], Any]:
     if side == "peer" and row == "bootstrap, formula":
         import statsmodels.formula.api as smf
 
-        return lambda: [smf.logit(formula, table.iloc[rng.integers(n, size=n)]).fit(disp=0).params for _ in range(PEER_PROBLEMS)]
+        return lambda: [
+            smf.logit(formula, table.iloc[rng.integers(n, size=n)]).fit(disp=0).params
+            for _ in range(PEER_PROBLEMS)
+        ]
     if side == "peer":
         import statsmodels.api as sm
 
@@ -146,13 +151,18 @@ def main() -> int:
         if options.only not in row:
             continue
         order = ("ours", "peer")
-        rounds = [{s: measure(row, s) for s in (order if i % 2 == 0 else order[::-1])} for i in range(options.pairs)]
+        rounds = [
+            {s: measure(row, s) for s in (order if i % 2 == 0 else order[::-1])} for i in range(options.pairs)
+        ]
         ratios = [r["peer"] / r["ours"] for r in rounds]
         median = statistics.median(ratios)
         failed |= median < bar
         ours = 1000 * statistics.median([r["ours"] for r in rounds])
         verdict = f"bar {bar}  {'PASS' if median >= bar else 'FAIL'}" if bar else "no bar"
-        print(f"{row:34s} {median:6.1f} ({min(ratios):.1f} to {max(ratios):.1f})  {verdict}  {ours:.0f} ms", flush=True)
+        print(
+            f"{row:34s} {median:6.1f} ({min(ratios):.1f} to {max(ratios):.1f})  {verdict}  {ours:.0f} ms",
+            flush=True,
+        )
     return int(failed)
 
 

@@ -3,13 +3,15 @@
     python tests/benchmarks/bench_conditional.py            # 10,000 and 100,000 rows, both laws, three seeds
     python tests/benchmarks/bench_conditional.py 10000      # one size
     python tests/benchmarks/bench_conditional.py steps      # seconds a step at the same recipe
-    python tests/benchmarks/bench_conditional.py million    # time and memory at 1,000,000 rows against 100,000
+    python tests/benchmarks/bench_conditional.py million    # time and memory at 1,000,000 rows against
+    100,000
 
-Both laws have x ~ N(0, I₈) and exact densities: a two-component mixture (a normal and a skew-normal law) whose weights, means and
-scales move with x, and a sinh-arcsinh transform of a normal whose location, scale, skewness and tail move with x.  Each side
-trains a grid of six configurations on four fifths of the rows, stops each by the last fifth and takes the one that is best there;
-ours runs first, and zuko's grid has the same total time, a sixth each.  Excess is the held-out negative log-likelihood less the
-truth's on 20,000 fresh draws, in nats.  One thread.  The grids were fixed on other seeds than these.
+Both laws have x ~ N(0, I₈) and exact densities: a two-component mixture (a normal and a skew-normal law)
+whose weights, means and scales move with x, and a sinh-arcsinh transform of a normal whose location, scale,
+skewness and tail move with x.  Each side trains a grid of six configurations on four fifths of the rows,
+stops each by the last fifth and takes the one that is best there; ours runs first, and zuko's grid has the
+same total time, a sixth each.  Excess is the held-out negative log-likelihood less the truth's on 20,000
+fresh draws, in nats.  One thread.  The grids were fixed on other seeds than these.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ NAMES = [f"x{j}" for j in range(1, 9)]
 FORMULA = f"y ~ {' + '.join(NAMES)}"
 
 
-# ---- laws --------------------------------------------------------------------------------------------------------------
+# ---- laws --------------------------------------------------------------------------------------------------
 
 
 def _mixture(X: Array) -> tuple[Array, ...]:
@@ -58,7 +60,8 @@ def draw_mixture(X: Array, rng: np.random.Generator) -> Array:
 def mixture_logpdf(X: Array, y: Array) -> Array:
     share, first, spread, second, wide, skew = _mixture(X)
     return np.logaddexp(
-        np.log(share) + stats.norm.logpdf(y, first, spread), np.log1p(-share) + stats.skewnorm.logpdf(y, skew, second, wide)
+        np.log(share) + stats.norm.logpdf(y, first, spread),
+        np.log1p(-share) + stats.skewnorm.logpdf(y, skew, second, wide),
     )
 
 
@@ -88,7 +91,7 @@ def rows(law: str, n: int, seed: int) -> tuple[Array, Array]:
     return X, LAWS[law][0](X, rng)
 
 
-# ---- both sides --------------------------------------------------------------------------------------------------------
+# ---- both sides --------------------------------------------------------------------------------------------
 
 LogDensity = Callable[[Array, Array], Array]
 
@@ -97,7 +100,9 @@ def ours(config: Any, X: Array, y: Array, seed: int) -> tuple[LogDensity, float]
     """A fit, and its log score on a fifth of the rows that was held out."""
     table, n = dict(zip(NAMES, X.T, strict=True)) | {"y": y}, len(y)
     flow, lr = config
-    how = de.AdamW(lr=lr, steps=1_500 if n <= 20_000 else 6_000, batch=512 if n <= 20_000 else 1_024, validation=0.2)
+    how = de.AdamW(
+        lr=lr, steps=1_500 if n <= 20_000 else 6_000, batch=512 if n <= 20_000 else 1_024, validation=0.2
+    )
     res = de.FlowDensity(FORMULA, flow=flow, train=how).fit(table, seed=seed)
 
     def logpdf(X: Array, y: Array) -> Array:
@@ -182,8 +187,10 @@ def compare(n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
             a, b = excess(mine[i][0]), excess(peers[j][0])
             ratios.append(a / b)
             print(
-                f"{law:13s} n {n:7d} seed {seed}: ours {a:.4f} (configuration {i + 1}), zuko {b:.4f} ({j + 1}), "
-                f"ratio {a / b:.2f}, {seconds:.0f} s a side; ours all {[round(excess(f), 4) for f, _ in mine]}",
+                f"{law:13s} n {n:7d} seed {seed}: ours {a:.4f} (configuration {i + 1}), zuko {b:.4f} "
+                f"({j + 1}), "
+                f"ratio {a / b:.2f}, {seconds:.0f} s a side; ours all "
+                f"{[round(excess(f), 4) for f, _ in mine]}",
                 flush=True,
             )
         print(f"{law:13s} n {n:7d}: mean ratio {np.mean(ratios):.2f}", flush=True)
@@ -220,7 +227,10 @@ def steps() -> None:
     turns = [((whole(600) - whole(100)) / 500, peer(500) / 500) for _ in range(5)]
     mine, theirs = (statistics.median(side) for side in zip(*turns, strict=True))
     each = ", ".join(f"{b / a:.2f}" for a, b in turns)
-    print(f"a step: ours {1e3 * mine:.2f} ms, zuko {1e3 * theirs:.2f} ms, ratio {theirs / mine:.2f} (turns {each}), bar 2")
+    print(
+        f"a step: ours {1e3 * mine:.2f} ms, zuko {1e3 * theirs:.2f} ms, ratio {theirs / mine:.2f} (turns "
+        f"{each}), bar 2"
+    )
 
 
 def million() -> None:
@@ -235,7 +245,9 @@ def million() -> None:
         res = de.FlowDensity(FORMULA, flow=de.MixtureCDF(8, hidden=(64, 64)), train=how).fit(table, seed=0)
         took[n] = time.perf_counter() - started
         beyond = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        print(f"n {n}: {took[n]:.1f} s for {res.facts.steps} steps, {beyond:.0f} MB beyond the data", flush=True)
+        print(
+            f"n {n}: {took[n]:.1f} s for {res.facts.steps} steps, {beyond:.0f} MB beyond the data", flush=True
+        )
     print(f"ten times the rows: {took[1_000_000] / took[100_000]:.1f} times the time")
 
 

@@ -4,10 +4,10 @@ Run it on a machine that does nothing else (glum comes with the extra ``bench``)
 
     python tests/benchmarks/bench_factor.py
 
-Each figure comes from a process of its own, pinned to one BLAS/OpenMP thread: data, a small fit that does not count, then
-one call from table to standard errors.  Five rounds, sides in turn; ratios within a round.  glum is asked for no penalty, a
-gradient of 1e-8 and its covariance matrix.  Memory is the largest resident memory seen by a thread that looks every
-millisecond during the fit, less that just before.
+Each figure comes from a process of its own, pinned to one BLAS/OpenMP thread: data, a small fit that does not
+count, then one call from table to standard errors.  Five rounds, sides in turn; ratios within a round.  glum
+is asked for no penalty, a gradient of 1e-8 and its covariance matrix.  Memory is the largest resident memory
+seen by a thread that looks every millisecond during the fit, less that just before.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def measure(side: str) -> float:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "OMP_", "MKL_"))}
     env |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run([sys.executable, __file__, side], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, __file__, side], capture_output=True, text=True, env=env, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{side}:\n{done.stderr}")
     return float(json.loads(done.stdout.splitlines()[-1]))
@@ -108,7 +110,10 @@ def main() -> int:
         middle = statistics.median(ratios)
         missed += middle < BARS[peer]
         times = " : ".join(f"{statistics.median(run[s] for run in runs):.3f} s" for s in (peer, "ours"))
-        print(f"{peer:6s} / ours  {middle:6.1f} ({min(ratios):.1f} to {max(ratios):.1f})  bar >= {BARS[peer]:g}   {times}")
+        print(
+            f"{peer:6s} / ours  {middle:6.1f} ({min(ratios):.1f} to {max(ratios):.1f})  bar >= "
+            f"{BARS[peer]:g}   {times}"
+        )
     memory = measure("memory")
     missed += memory > BARS["memory"]
     print(f"memory beyond the data  {memory:.0f} MB  bar <= {BARS['memory']:g} MB")

@@ -2,13 +2,15 @@
 
     python tests/benchmarks/bench_flow.py            # everything, figures in flow_figures.json
     python tests/benchmarks/bench_flow.py ours       # ours alone, in seconds
-    python tests/benchmarks/bench_flow.py growth     # time and memory of conditional fits with many rows; bars at its end
+    python tests/benchmarks/bench_flow.py growth     # time and memory of conditional fits with many rows;
+    bars at its end
 
-The lecture sample: ½N(−1, .5²) + ½N(1, .75²), 2,000 rows.  nflows: masked rational-quadratic spline autoregressive flow with
-one feature, 8 bins, hidden 8, linear tails, bound 5, standard normal base, Adam 1e-3, 1,001 full-batch steps, as in the lecture.
-zuko: a grid of six fixed before the first run: neural spline flows of 1 or 2 transforms and 8 or 16 bins and Gaussianization
-flows of 1 or 2, hidden (32, 32), Adam 5e-3, 500 full-batch steps on standardised data.  Excess is the held-out negative
-log-likelihood less the truth's on 20,000 fresh draws, in nats.  Peers are in the extra ``bench``; one thread throughout.
+The lecture sample: ½N(−1, .5²) + ½N(1, .75²), 2,000 rows.  nflows: masked rational-quadratic spline
+autoregressive flow with one feature, 8 bins, hidden 8, linear tails, bound 5, standard normal base, Adam
+1e-3, 1,001 full-batch steps, as in the lecture. zuko: a grid of six fixed before the first run: neural spline
+flows of 1 or 2 transforms and 8 or 16 bins and Gaussianization flows of 1 or 2, hidden (32, 32), Adam 5e-3,
+500 full-batch steps on standardised data.  Excess is the held-out negative log-likelihood less the truth's on
+20,000 fresh draws, in nats.  Peers are in the extra ``bench``; one thread throughout.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ def nflows(y: np.ndarray, seed: int) -> Density:
     import torch
     from nflows.distributions.normal import StandardNormal
     from nflows.flows.base import Flow
-    from nflows.transforms.autoregressive import MaskedPiecewiseRationalQuadraticAutoregressiveTransform as Spline
+    from nflows.transforms.autoregressive import (
+        MaskedPiecewiseRationalQuadraticAutoregressiveTransform as Spline,
+    )
 
     torch.manual_seed(seed)
     spline = Spline(features=1, hidden_features=8, num_bins=8, tails="linear", tail_bound=5.0)
@@ -80,7 +84,11 @@ def zuko(kind: str, transforms: int, bins: int) -> Callable[[np.ndarray, int], D
 
         torch.manual_seed(seed)
         options: dict[str, Any] = {"features": 1, "transforms": transforms, "hidden_features": (32, 32)}
-        flow = library.flows.NSF(**options, bins=bins) if kind == "NSF" else library.flows.GF(**options, components=bins)
+        flow = (
+            library.flows.NSF(**options, bins=bins)
+            if kind == "NSF"
+            else library.flows.GF(**options, components=bins)
+        )
         m, s = y.mean(), y.std()
         x = torch.tensor((y - m) / s, dtype=torch.float32)[:, None]
         optimiser = torch.optim.Adam(flow.parameters(), lr=5e-3)
@@ -140,9 +148,15 @@ def main(names: list[str], seeds: int = len(SEEDS)) -> None:
     for name in names:
         stored[name] = measure(name, seeds)
         r = stored[name]
-        ratio = f"  {r['seconds'] / stored['ours']['seconds']:7.0f}x ours" if "ours" in stored and name != "ours" else ""
+        ratio = (
+            f"  {r['seconds'] / stored['ours']['seconds']:7.0f}x ours"
+            if "ours" in stored and name != "ours"
+            else ""
+        )
         print(
-            f"{name:16s} {r['seconds']:9.4f} s ({r['least']:.4f} – {r['most']:.4f})  excess {r['excess']:.4f}{ratio}", flush=True
+            f"{name:16s} {r['seconds']:9.4f} s ({r['least']:.4f} – {r['most']:.4f})  excess "
+            f"{r['excess']:.4f}{ratio}",
+            flush=True,
         )
         FIGURES.write_text(json.dumps(stored, indent=1), encoding="utf-8")
 
@@ -167,8 +181,14 @@ def growth() -> int:
             res = de.FlowDensity(f"y ~ {' + '.join(list(table)[1:])}").fit(table)
             seconds.append(time.perf_counter() - start)
         took[n, K] = min(seconds)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # of the process so far, in GB where this is kB
-        print(f"{n:8,} rows {K} covariates {took[n, K]:7.2f} s, peak {peak:.2f} GB, {res.flow.name}, {res.flow.base}", flush=True)
+        peak = (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        )  # of the process so far, in GB where this is kB
+        print(
+            f"{n:8,} rows {K} covariates {took[n, K]:7.2f} s, peak {peak:.2f} GB, {res.flow.name}, "
+            f"{res.flow.base}",
+            flush=True,
+        )
         if (n, K) == (100_000, 5):
             held = peak <= 1.0 and took[n, K] <= 20
     rows, columns = took[100_000, 5] / took[50_000, 5], took[100_000, 6] / took[100_000, 3]

@@ -3,30 +3,34 @@
 Run it on a machine that does nothing else::
 
     python tests/benchmarks/bench_logit.py            # about ten minutes
-    python tests/benchmarks/bench_logit.py --quick    # small sizes, two pairs, one thread: a look, not a verdict
+    python tests/benchmarks/bench_logit.py --quick    # small sizes, two pairs, one thread: a look, not a
+    verdict
 
 Protocol
 --------
-*Processes.*  Every figure comes from a process of its own: the parent starts ours and the peers in turn, at least five times,
-in alternating order, and takes the ratio within each round.  A row shows the median ratio with its minimum and maximum.  Bars
-bind on one BLAS/OpenMP thread; the same ratios on two threads stand beside them.  Variables that choose a BLAS kernel or its
-threads are removed from the environment of the children first; CPU, kernel and threads are printed as they were found.
+*Processes.*  Every figure comes from a process of its own: the parent starts ours and the peers in turn, at
+least five times, in alternating order, and takes the ratio within each round.  A row shows the median ratio
+with its minimum and maximum.  Bars bind on one BLAS/OpenMP thread; the same ratios on two threads stand
+beside them.  Variables that choose a BLAS kernel or its threads are removed from the environment of the
+children first; CPU, kernel and threads are printed as they were found.
 
-*Data.*  Standard-normal regressors after a column of ones (k counts it), coefficients N(0, 1)/√k, logistic noise, fixed seeds.
+*Data.*  Standard-normal regressors after a column of ones (k counts it), coefficients N(0, 1)/√k, logistic
+noise, fixed seeds.
 
-*Array rows* time engine calls: from float64 y and row-major X to parameters and standard errors, with the checks of rank and
-separation, against ``X.T @ X`` once and against ``sm.Logit(y, X).fit(disp=0)`` with ``bse``.  *Formula rows* time
-``de.Logit(f).fit(df)`` against ``smf.logit(f, df).fit(disp=0)``; with ``summary``, both print their table as text.  All
-settings are defaults.  Each process first runs the call once without timing (on a tenth of the rows when X has more than 1e7
-entries), then takes the median of as many calls as fit into a second, at least one.  The last row is the wall time of a whole
-new process, imports included, that fits 1,000 rows and prints the summary once.
+*Array rows* time engine calls: from float64 y and row-major X to parameters and standard errors, with the
+checks of rank and separation, against ``X.T @ X`` once and against ``sm.Logit(y, X).fit(disp=0)`` with
+``bse``.  *Formula rows* time ``de.Logit(f).fit(df)`` against ``smf.logit(f, df).fit(disp=0)``; with
+``summary``, both print their table as text.  All settings are defaults.  Each process first runs the call
+once without timing (on a tenth of the rows when X has more than 1e7 entries), then takes the median of as
+many calls as fit into a second, at least one.  The last row is the wall time of a whole new process, imports
+included, that fits 1,000 rows and prints the summary once.
 
-*Memory* is that of a process which holds y and X, has run a small fit, and then runs one fit: the peak of its resident memory
-afterwards (``resource.getrusage``: ``ru_maxrss``) less the resident memory just before (``/proc/self/statm``).  The peak counts
-from the start of the process, so the figure is an upper bound.
+*Memory* is that of a process which holds y and X, has run a small fit, and then runs one fit: the peak of its
+resident memory afterwards (``resource.getrusage``: ``ru_maxrss``) less the resident memory just before
+(``/proc/self/statm``).  The peak counts from the start of the process, so the figure is an upper bound.
 
-*Error* is the largest distance, in standard errors, from the solution polished by Newton steps whose score is computed in
-80-bit floats.
+*Error* is the largest distance, in standard errors, from the solution polished by Newton steps whose score is
+computed in 80-bit floats.
 """
 
 from __future__ import annotations
@@ -90,7 +94,7 @@ QUICK = (
 )
 
 
-# ---- in a child: data, calls, figures --------------------------------------------------------------------------------------
+# ---- in a child: data, calls, figures ----------------------------------------------------------------------
 
 
 def arrays(n: int, k: int) -> tuple[Any, Any]:
@@ -211,7 +215,9 @@ def machine() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     kernels = {
-        f"{p['internal_api']} {p.get('version')} {p.get('architecture', '')} × {p['num_threads']}".replace("  ", " ")
+        f"{p['internal_api']} {p.get('version')} {p.get('architecture', '')} × {p['num_threads']}".replace(
+            "  ", " "
+        )
         for p in threadpool_info()
     }
     versions = {"numpy": np.__version__, "scipy": scipy.__version__, "statsmodels": statsmodels.__version__}
@@ -237,7 +243,7 @@ def child(row: Row, side: str) -> None:
     print(json.dumps(value))
 
 
-# ---- in the parent: rounds, ratios, table -----------------------------------------------------------------------------------
+# ---- in the parent: rounds, ratios, table ------------------------------------------------------------------
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -266,7 +272,10 @@ def rounds(rows: tuple[Row, ...], row: Row, pairs: int, threads: int) -> list[di
         for side in row.sides:
             measure(rows, row, side, threads)
     order = row.sides
-    return [{side: measure(rows, row, side, threads) for side in (order if i % 2 == 0 else order[::-1])} for i in range(pairs)]
+    return [
+        {side: measure(rows, row, side, threads) for side in (order if i % 2 == 0 else order[::-1])}
+        for i in range(pairs)
+    ]
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -283,7 +292,11 @@ def lines(rows: tuple[Row, ...], row: Row, pairs: int, threads: tuple[int, ...])
     one = runs[threads[0]]
 
     def line(
-        what: str, ratio: Callable[[dict[str, float]], float], bar: str, good: Callable[[float], bool], sides: str
+        what: str,
+        ratio: Callable[[dict[str, float]], float],
+        bar: str,
+        good: Callable[[float], bool],
+        sides: str,
     ) -> list[str]:
         found = {t: [ratio(r) for r in runs[t]] for t in threads}
         verdict = "PASS" if good(statistics.median(found[threads[0]])) else "FAIL"
@@ -292,17 +305,36 @@ def lines(rows: tuple[Row, ...], row: Row, pairs: int, threads: tuple[int, ...])
         return [row.name, what, spread(found[threads[0]]), bar, verdict, other, times]
 
     table = [
-        line("statsmodels / ours", lambda r: r["peer"] / r["ours"], f">= {row.peer:g}", lambda v: v >= row.peer, "peer ours")
+        line(
+            "statsmodels / ours",
+            lambda r: r["peer"] / r["ours"],
+            f">= {row.peer:g}",
+            lambda v: v >= row.peer,
+            "peer ours",
+        )
     ]
     if row.gram is not None:
         most = row.gram
-        table.append(line("ours / X'X", lambda r: r["ours"] / r["gram"], f"<= {most:g}", lambda v: v <= most, "ours gram"))
-    for side, what, largest in (("memory", "memory / X", LARGEST_MEMORY), ("error", "error / SE", LARGEST_ERROR)):
+        table.append(
+            line(
+                "ours / X'X",
+                lambda r: r["ours"] / r["gram"],
+                f"<= {most:g}",
+                lambda v: v <= most,
+                "ours gram",
+            )
+        )
+    for side, what, largest in (
+        ("memory", "memory / X", LARGEST_MEMORY),
+        ("error", "error / SE", LARGEST_ERROR),
+    ):
         if row.kind == "array" and (side == "error" or row.memory):
             value = {t: measure(rows, row, side, t) for t in threads}
             texts = [f"{v:.3f}" if side == "memory" else f"{v:.1e}" for v in value.values()]
             verdict = "PASS" if value[threads[0]] <= largest else "FAIL"
-            table.append([row.name, what, texts[0], f"<= {largest:g}", verdict, texts[1] if len(texts) > 1 else "", ""])
+            table.append(
+                [row.name, what, texts[0], f"<= {largest:g}", verdict, texts[1] if len(texts) > 1 else "", ""]
+            )
     return table
 
 
@@ -343,7 +375,10 @@ def main() -> int:
         found = measure(rows, rows[0], "machine", t)
         print(f"{t} thread{'s' if t > 1 else ''}: {'; '.join(found['kernels'])}")
     print(", ".join(f"{name} {version}" for name, version in found["versions"].items()))
-    print(f"{pairs} interleaved rounds{'; quick: the bars are those of the full sizes' if options.quick else ''}\n")
+    print(
+        f"{pairs} interleaved "
+        f"rounds{'; quick: the bars are those of the full sizes' if options.quick else ''}\n"
+    )
     show(HEAD)
     failed = False
     for row in rows:

@@ -6,16 +6,18 @@ Run it on a machine that does nothing else::
 
 Protocol
 --------
-Every figure comes from a process of its own; ours and the peer's are started in turn, at least five times, in alternating
-order, and the ratio is taken within each round (median, minimum, maximum).  One BLAS/OpenMP thread; variables that choose a
-BLAS kernel are removed from the environment of the children.  Each process runs the call once without timing, then takes the
-median of as many calls as fit into two seconds, at least one; the peer's loop is timed over 100 replications and scaled.
+Every figure comes from a process of its own; ours and the peer's are started in turn, at least five times, in
+alternating order, and the ratio is taken within each round (median, minimum, maximum).  One BLAS/OpenMP
+thread; variables that choose a BLAS kernel are removed from the environment of the children.  Each process
+runs the call once without timing, then takes the median of as many calls as fit into two seconds, at least
+one; the peer's loop is timed over 100 replications and scaled.
 
-*Study*: 1,000 replications of n = 1,000, x ~ N(0, 1), y = 1{v1 > v0} from utilities v0 = Gumbel and v1 = 1 + 2x + Gumbel; data
-drawn, fitted by the formula, standard errors, limits, and the table of measures with Monte Carlo standard errors: ours is
-``de.MonteCarlo(...).run(reps=1000).table()``.  Against a loop over ``smf.logit("y ~ x", frame)`` (*formula*) and over
-``sm.Logit(y, X)`` (*arrays*), each with estimates, standard errors, limits and the coverage they give.
-*Grid* (no peer; a bar in seconds): 10,000 replications of each of four cells, n = 250, 500, 1,000 and 2,000, two workers.
+*Study*: 1,000 replications of n = 1,000, x ~ N(0, 1), y = 1{v1 > v0} from utilities v0 = Gumbel and v1 = 1 +
+2x + Gumbel; data drawn, fitted by the formula, standard errors, limits, and the table of measures with Monte
+Carlo standard errors: ours is ``de.MonteCarlo(...).run(reps=1000).table()``.  Against a loop over
+``smf.logit("y ~ x", frame)`` (*formula*) and over ``sm.Logit(y, X)`` (*arrays*), each with estimates,
+standard errors, limits and the coverage they give. *Grid* (no peer; a bar in seconds): 10,000 replications of
+each of four cells, n = 250, 500, 1,000 and 2,000, two workers.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ def study(side: str, formula: bool) -> Callable[[], Any]:
             else:
                 res = sm.Logit(d["y"], np.column_stack([np.ones(len(d["x"])), d["x"]])).fit(disp=0)
             low, high = np.asarray(res.conf_int()).T
-            found.append((np.asarray(res.params) - truth, np.asarray(res.bse), (low <= truth) & (truth <= high)))
+            found.append(
+                (np.asarray(res.params) - truth, np.asarray(res.bse), (low <= truth) & (truth <= high))
+            )
         return [np.mean(part, axis=0) for part in zip(*found, strict=True)]
 
     return loop
@@ -128,7 +132,9 @@ def main() -> int:
         if options.only not in row:
             continue
         order = ("ours", "peer")
-        rounds = [{s: measure(row, s) for s in (order if i % 2 == 0 else order[::-1])} for i in range(options.pairs)]
+        rounds = [
+            {s: measure(row, s) for s in (order if i % 2 == 0 else order[::-1])} for i in range(options.pairs)
+        ]
         ratios = [r["peer"] / r["ours"] for r in rounds]
         median = statistics.median(ratios)
         failed |= median < bar
@@ -139,7 +145,10 @@ def main() -> int:
     if options.only in "grid":
         seconds = measure("grid")
         failed |= seconds > GRID_BAR
-        print(f"{'grid, 4 x 10,000':24s} {seconds:6.1f} s  bar {GRID_BAR:.0f} s  {'PASS' if seconds <= GRID_BAR else 'FAIL'}")
+        print(
+            f"{'grid, 4 x 10,000':24s} {seconds:6.1f} s  bar {GRID_BAR:.0f} s  "
+            f"{'PASS' if seconds <= GRID_BAR else 'FAIL'}"
+        )
     return int(failed)
 
 

@@ -2,14 +2,16 @@
 
     python tests/benchmarks/bench_pushforward.py             # the lecture's task, five seeds
     python tests/benchmarks/bench_pushforward.py divergence  # Sinkhorn divergences: value, error and time
-    python tests/benchmarks/bench_pushforward.py large       # 50,000 rows a side, a few iterations: peak memory
-    python tests/benchmarks/bench_pushforward.py gan 50      # two modes in the plane; epochs of the GAN, at most 1,000
+    python tests/benchmarks/bench_pushforward.py large       # 50,000 rows a side, a few iterations: peak
+    memory python tests/benchmarks/bench_pushforward.py gan 50      # two modes in the plane; epochs of the
+    GAN, at most 1,000
 
-*Lecture*: perceptron 1-32-32-1 (ReLU), Adam 1e-3, 500 steps of 512 draws of noise (ours 1,024) against 1,024 fresh draws of the
-bimodal law; W2² is that of 200,000 draws to the population's quantile function.  *GAN*: generator and critic of three layers
-of 128, batches of 32, 15 critic steps, Adam 1e-4, dropout .1, gradient penalty 5, as in ds-wgan; the law is ½N((−2, −2), I) +
-½N((2, 2), S), S with variances 1 and correlation .7, 2,000 rows; excess is exact W2² of 1,000 draws to 1,000 fresh rows less that
-of fresh rows to fresh rows.  One thread.
+*Lecture*: perceptron 1-32-32-1 (ReLU), Adam 1e-3, 500 steps of 512 draws of noise (ours 1,024) against 1,024
+fresh draws of the bimodal law; W2² is that of 200,000 draws to the population's quantile function.  *GAN*:
+generator and critic of three layers of 128, batches of 32, 15 critic steps, Adam 1e-4, dropout .1, gradient
+penalty 5, as in ds-wgan; the law is ½N((−2, −2), I) + ½N((2, 2), S), S with variances 1 and correlation .7,
+2,000 rows; excess is exact W2² of 1,000 draws to 1,000 fresh rows less that of fresh rows to fresh rows.  One
+thread.
 """
 
 from __future__ import annotations
@@ -47,7 +49,11 @@ def by_geomloss(seed: int) -> tuple[float, float, np.ndarray]:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = torch.nn.Sequential(
-        torch.nn.Linear(1, 32), torch.nn.ReLU(), torch.nn.Linear(32, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1)
+        torch.nn.Linear(1, 32),
+        torch.nn.ReLU(),
+        torch.nn.Linear(32, 32),
+        torch.nn.ReLU(),
+        torch.nn.Linear(32, 1),
     )
     loss = geomloss.SamplesLoss("sinkhorn", p=2, blur=0.05)
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3)
@@ -67,9 +73,15 @@ def by_geomloss(seed: int) -> tuple[float, float, np.ndarray]:
 
 
 def by_ours(loss: Any, seed: int) -> tuple[float, float, np.ndarray]:
-    model = de.TransportDensity("y ~ 1", map=de.MLP(32, 32), loss=loss, train=de.Adam(lr=1e-3, steps=500, batch=1_024))
+    model = de.TransportDensity(
+        "y ~ 1", map=de.MLP(32, 32), loss=loss, train=de.Adam(lr=1e-3, steps=500, batch=1_024)
+    )
     res = model.fit(TARGET, seed=seed)
-    return population_distance(res.distribution().quantile(LEVELS)), res.facts.seconds / 500, res.history["loss"].to_numpy()
+    return (
+        population_distance(res.distribution().quantile(LEVELS)),
+        res.facts.seconds / 500,
+        res.history["loss"].to_numpy(),
+    )
 
 
 def by_quantiles(seed: int) -> tuple[float, float, np.ndarray]:
@@ -95,8 +107,10 @@ def lecture() -> None:
         along = np.array([v[2] for v in values])
         steps = np.median(along[:, [0, 100, 200, 300, 400, -1]], axis=0)
         print(
-            f"{name:16s} W2² {w2:.5f}  {1e3 * seconds:8.3f} ms a step, geomloss / this {peer / seconds:7.1f}, "
-            f"losses at steps 0, 100, 200, 300, 400, 499 {steps.round(4).tolist()} (least at the last {along[:, -1].min():.4f})",
+            f"{name:16s} W2² {w2:.5f}  {1e3 * seconds:8.3f} ms a step, geomloss / this "
+            f"{peer / seconds:7.1f}, "
+            f"losses at steps 0, 100, 200, 300, 400, 499 {steps.round(4).tolist()} (least at the last "
+            f"{along[:, -1].min():.4f})",
             flush=True,
         )
 
@@ -111,13 +125,16 @@ def divergence() -> None:
         exact = sinkhorn_divergence(x, y, blur=0.05, tolerance=1e-3, iterations=5_000).value
         a, b = (torch.tensor(v, dtype=torch.float32) for v in (x, y))
         started = time.perf_counter()
-        peer = 2 * float(geomloss.SamplesLoss("sinkhorn", p=2, blur=0.05, scaling=0.9, backend="tensorized")(a, b))
+        peer = 2 * float(
+            geomloss.SamplesLoss("sinkhorn", p=2, blur=0.05, scaling=0.9, backend="tensorized")(a, b)
+        )
         theirs = time.perf_counter() - started
         started = time.perf_counter()
         ours = sinkhorn_divergence(x, y, blur=0.05, tolerance=0.05).value
         seconds = time.perf_counter() - started
         print(
-            f"n {n}, d {d}: geomloss error {abs(peer / exact - 1):.1e} in {theirs:.2f} s, ours {abs(ours / exact - 1):.1e} in "
+            f"n {n}, d {d}: geomloss error {abs(peer / exact - 1):.1e} in {theirs:.2f} s, ours "
+            f"{abs(ours / exact - 1):.1e} in "
             f"{seconds:.2f} s, ratio {theirs / seconds:.1f}",
             flush=True,
         )
@@ -165,7 +182,9 @@ def wgan(Y: np.ndarray, epochs: int, seed: int) -> tuple[Any, float]:
             mixed.requires_grad_()
             slope = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)[0].norm(dim=1)
             by_critic.zero_grad()
-            (critic(fake.detach()).mean() - critic(real).mean() + 5 * torch.relu(slope - 1).pow(2).mean()).backward()
+            (
+                critic(fake.detach()).mean() - critic(real).mean() + 5 * torch.relu(slope - 1).pow(2).mean()
+            ).backward()
             by_critic.step()
             step += 1
             if step % 15 == 0:
@@ -193,9 +212,13 @@ def gan(epochs: int) -> None:
         ours = time.process_time() - started
         draw, theirs = wgan(Y, epochs, seed)
         drawn = [res.distribution().sample(1_000, seed=k) for k in range(3)], [draw(1_000) for _ in range(3)]
-        a, b = (np.mean([discrete.wasserstein(x, y).cost for x, y in zip(d, fresh[3:], strict=True)]) - floor for d in drawn)
+        a, b = (
+            np.mean([discrete.wasserstein(x, y).cost for x, y in zip(d, fresh[3:], strict=True)]) - floor
+            for d in drawn
+        )
         print(
-            f"seed {seed}: floor {floor:.4f}, excess ours {a:.4f} in {ours:.1f} s, WGAN-GP {b:.4f} in {theirs:.1f} s of CPU "
+            f"seed {seed}: floor {floor:.4f}, excess ours {a:.4f} in {ours:.1f} s, WGAN-GP {b:.4f} in "
+            f"{theirs:.1f} s of CPU "
             f"({epochs} epochs), ratio {a / b:.2f}",
             flush=True,
         )

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/bench_real_data.py            # about two minutes
 
-Fifteen data sets of Wooldridge's textbook, formulas as an introductory course writes them, at most 1,500 rows (drawn with a
-fixed seed), default settings; and a linear normal law with eight covariates.  Bar: the mean held-out log score per row is lower
-than that of `NormalRegression` by at most .05 for 100 to 399 rows and .01 from 400 rows on.
+Fifteen data sets of Wooldridge's textbook, formulas as an introductory course writes them, at most 1,500 rows
+(drawn with a fixed seed), default settings; and a linear normal law with eight covariates.  Bar: the mean
+held-out log score per row is lower than that of `NormalRegression` by at most .05 for 100 to 399 rows and .01
+from 400 rows on.
 """
 
 from __future__ import annotations
@@ -80,14 +81,22 @@ def main() -> int:
         bar = LOSS[400 if n >= 400 else 100]
         failed |= value < -bar
         verdict = "PASS" if value >= -bar else "FAIL"
-        print(f"{name:24s} n = {n:5d}  gain {value:+.4f}  bar {-bar}  {verdict}  {time.time() - start:.0f} s", flush=True)
+        print(
+            f"{name:24s} n = {n:5d}  gain {value:+.4f}  bar {-bar}  {verdict}  {time.time() - start:.0f} s",
+            flush=True,
+        )
 
     for name, formula in SETS.items():
         start, data = time.time(), table(name, formula)
         line(name, len(data), gain(formula, data), start)
     for n, draws in ((100, 10), (200, 10), (400, 6)):
         start = time.time()
-        line(f"linear normal, {draws} draws", n, float(np.mean([gain(*linear(n, seed)) for seed in range(draws)])), start)
+        line(
+            f"linear normal, {draws} draws",
+            n,
+            float(np.mean([gain(*linear(n, seed)) for seed in range(draws)])),
+            start,
+        )
     return int(failed)
 
 

@@ -2,13 +2,14 @@
 
     python tests/benchmarks/bench_transport.py
 
-Every figure is the median of eleven calls of one process on one thread.  The bars are for both sides in turns, where either pays
-for memory that the other has given back to the system, as a single call does; beside it is the ratio of calls in a row, as in a
-loop or a bootstrap.  *Line*: n = 100,000
-values each (unequal: 70,000 in the second), W1 against ``scipy.stats.wasserstein_distance``, W2² against POT's
-``wasserstein_1d`` and ``emd2_1d``.  *Sliced*: 2,000 rows of 5 columns, 100 directions, against POT at identical directions.
-*Assignment*: n = m rows in two dimensions against POT's network simplex (a ratio of times, at most 3).  *g-and-k*: seconds of a
-`MinimumWasserstein` fit to 500 rows, and its variances over the Cramér-Rao bound, over 300 samples.
+Every figure is the median of eleven calls of one process on one thread.  The bars are for both sides in
+turns, where either pays for memory that the other has given back to the system, as a single call does; beside
+it is the ratio of calls in a row, as in a loop or a bootstrap.  *Line*: n = 100,000
+values each (unequal: 70,000 in the second), W1 against ``scipy.stats.wasserstein_distance``, W2² against
+POT's ``wasserstein_1d`` and ``emd2_1d``.  *Sliced*: 2,000 rows of 5 columns, 100 directions, against POT at
+identical directions. *Assignment*: n = m rows in two dimensions against POT's network simplex (a ratio of
+times, at most 3).  *g-and-k*: seconds of a `MinimumWasserstein` fit to 500 rows, and its variances over the
+Cramér-Rao bound, over 300 samples.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def line() -> dict[str, tuple[float, float, float, float]]:
     return {
         "W1, equal sizes, scipy": (*ratio(lambda: W(x, y), lambda: wasserstein_distance(x, y)), 20),
         "W1, unequal sizes, scipy": (*ratio(lambda: W(x, short), lambda: wasserstein_distance(x, short)), 3),
-        "W1, weighted, scipy": (*ratio(lambda: W(x, y, 1, u, v), lambda: wasserstein_distance(x, y, u, v)), 3),
+        "W1, weighted, scipy": (
+            *ratio(lambda: W(x, y, 1, u, v), lambda: wasserstein_distance(x, y, u, v)),
+            3,
+        ),
         "W2², POT wasserstein_1d": (*ratio(lambda: W(x, y, 2), lambda: ot.wasserstein_1d(x, y, p=2)), 4),
         "W2², unequal, POT emd2_1d": (*ratio(lambda: W(x, short, 2), lambda: ot.emd2_1d(x, short)), 1),
     }
@@ -84,7 +88,11 @@ def rows() -> dict[str, tuple[float, float, float, float]]:
     for n in (300, 1_000):
         x, y = X[:n, :2], Y[:n, :2]
         found[f"assignment n={n}, POT"] = (
-            *ratio(lambda x=x, y=y: discrete.wasserstein(x, y), lambda x=x, y=y: ot.emd2([], [], ot.dist(x, y)), 5),
+            *ratio(
+                lambda x=x, y=y: discrete.wasserstein(x, y),
+                lambda x=x, y=y: ot.emd2([], [], ot.dist(x, y)),
+                5,
+            ),
             1 / 3,
         )
     return found
@@ -115,7 +123,10 @@ def cramer_rao(n: int) -> np.ndarray:
 def simulator() -> None:
     """Time and efficiency of fits of the g-and-k law."""
     model = de.MinimumWasserstein(
-        "y ~ 1", g_and_k, start={"a": 2.0, "b": 1.5, "g": 1.0, "k": 0.3}, bounds={"b": (0, None), "k": (-0.5, None)}
+        "y ~ 1",
+        g_and_k,
+        start={"a": 2.0, "b": 1.5, "g": 1.0, "k": 0.3},
+        bounds={"b": (0, None), "k": (-0.5, None)},
     )
     seconds, found = [], []
     for r in range(300):
@@ -127,7 +138,8 @@ def simulator() -> None:
     milliseconds = 1000 * statistics.median(seconds)
     print(f"{'g-and-k fit, ms':32s} {milliseconds:7.1f}  bar 10  {'PASS' if milliseconds <= 10 else 'FAIL'}")
     print(
-        f"variances over the Cramér-Rao bound (a, b, g, k): {shown}; farthest estimate {np.abs(np.array(found) - TRUE).max():.2f}"
+        f"variances over the Cramér-Rao bound (a, b, g, k): {shown}; farthest estimate "
+        f"{np.abs(np.array(found) - TRUE).max():.2f}"
     )
 
 
@@ -138,7 +150,10 @@ def main() -> int:
     for name, (times, alone, milliseconds, bar) in {**line(), **rows()}.items():
         failed |= times < bar
         verdict = "PASS" if times >= bar else "FAIL"
-        print(f"{name:32s} {times:8.2f} {alone:8.2f}  bar {bar:.2g}  {verdict}  {milliseconds:.1f} ms", flush=True)
+        print(
+            f"{name:32s} {times:8.2f} {alone:8.2f}  bar {bar:.2g}  {verdict}  {milliseconds:.1f} ms",
+            flush=True,
+        )
     simulator()
     return int(failed)
 

@@ -3,13 +3,15 @@
     python tests/benchmarks/bench_tutorials.py              # everything, about half an hour
     python tests/benchmarks/bench_tutorials.py planar       # one task
     python tests/benchmarks/bench_tutorials.py all ours     # ours alone
-    python tests/benchmarks/bench_tutorials.py scalar       # monotone splines, outcome by outcome, against these peers
-    python tests/benchmarks/bench_tutorials.py losses       # training losses at the steps that the tutorials print
-    python tests/benchmarks/bench_tutorials.py bootstrap    # 50 draws at once against 50 fits
+    python tests/benchmarks/bench_tutorials.py scalar       # monotone splines, outcome by outcome, against
+    these peers python tests/benchmarks/bench_tutorials.py losses       # training losses at the steps that
+    the tutorials print python tests/benchmarks/bench_tutorials.py bootstrap    # 50 draws at once against 50
+    fits
 
-Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is the held-out negative
-log-likelihood less the truth's on 20,000 fresh draws, in nats, seconds are medians of whole fits.  One thread for both sides.
-Peers: the extra ``bench``, and ``pip install --no-deps normflows pyro-ppl pyro-api opt_einsum``.
+Tasks and settings are those of the tutorials (see `TASKS`); three seeds, each with its own rows.  Excess is
+the held-out negative log-likelihood less the truth's on 20,000 fresh draws, in nats, seconds are medians of
+whole fits.  One thread for both sides. Peers: the extra ``bench``, and ``pip install --no-deps normflows
+pyro-ppl pyro-api opt_einsum``.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def rows_of(table: Table, names: tuple[str, ...]) -> np.ndarray:
     return np.column_stack([table[n] for n in names])
 
 
-# ---- ours --------------------------------------------------------------------------------------------------------------
+# ---- ours --------------------------------------------------------------------------------------------------
 
 
 def named(flow: Any, train: Any, process: Any = None) -> Fit:
@@ -61,7 +63,7 @@ def product(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
     return de.joint(marginal, given).fit(table, seed=seed).distribution().logpdf
 
 
-# ---- theirs ------------------------------------------------------------------------------------------------------------
+# ---- theirs ------------------------------------------------------------------------------------------------
 
 
 def nflows_spline(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
@@ -69,10 +71,14 @@ def nflows_spline(table: Table, names: tuple[str, ...], seed: int) -> LogDensity
     import torch
     from nflows.distributions.normal import StandardNormal
     from nflows.flows.base import Flow
-    from nflows.transforms.autoregressive import MaskedPiecewiseRationalQuadraticAutoregressiveTransform as Spline
+    from nflows.transforms.autoregressive import (
+        MaskedPiecewiseRationalQuadraticAutoregressiveTransform as Spline,
+    )
 
     torch.manual_seed(seed)
-    flow = Flow(Spline(features=1, hidden_features=8, num_bins=8, tails="linear", tail_bound=5.0), StandardNormal([1]))
+    flow = Flow(
+        Spline(features=1, hidden_features=8, num_bins=8, tails="linear", tail_bound=5.0), StandardNormal([1])
+    )
     x = torch.tensor(rows_of(table, names), dtype=torch.float32)
     train(flow.parameters(), lambda _: -flow.log_prob(x).mean(), 1_001, 1e-3)
     return frozen(flow.log_prob)
@@ -86,7 +92,10 @@ def normflows_couplings(table: Table, names: tuple[str, ...], seed: int) -> LogD
     torch.manual_seed(seed)
     flows: list[Any] = []
     for _ in range(16):
-        flows += [nf.flows.AffineCouplingBlock(nf.nets.MLP([1, 64, 64, 2], init_zeros=True)), nf.flows.LULinearPermute(2)]
+        flows += [
+            nf.flows.AffineCouplingBlock(nf.nets.MLP([1, 64, 64, 2], init_zeros=True)),
+            nf.flows.LULinearPermute(2),
+        ]
     model = nf.NormalizingFlow(nf.distributions.base.DiagGaussian(2, trainable=False), flows)
     process, rng = de.dgps.UniformNormal(), np.random.default_rng(seed + 100)
 
@@ -140,7 +149,11 @@ def pyro_product(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
     given = dist.ConditionalTransformedDistribution(base, [second])
 
     def log_prob(y: Any) -> Any:
-        return (marginal.log_prob(y[:, :1]) + given.condition(y[:, :1]).log_prob(y[:, 1:])).reshape(len(y), -1).sum(-1)
+        return (
+            (marginal.log_prob(y[:, :1]) + given.condition(y[:, :1]).log_prob(y[:, 1:]))
+            .reshape(len(y), -1)
+            .sum(-1)
+        )
 
     def loss(_: int) -> Any:
         marginal.clear_cache()
@@ -197,7 +210,7 @@ def frozen(log_prob: Callable[[Any], Any]) -> LogDensity:
     return of
 
 
-# ---- the table ---------------------------------------------------------------------------------------------------------
+# ---- the table ---------------------------------------------------------------------------------------------
 
 COUPLINGS = de.Coupling(de.AffineMap(), layers=16, hidden=(64, 64), mix="lu")
 FRESH_ADAM = de.Adam(lr=1e-3, steps=1_000, weight_decay=1e-5, batch=512)
@@ -256,17 +269,35 @@ def splines(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
 
 
 SCALAR: dict[str, tuple[Any, tuple[str, ...], int, Fit, str, Fit]] = {
-    "b given a": (de.dgps.UniformNormal(), ("a", "b"), 2_000, splines, "normflows, 16 couplings", normflows_couplings),
-    "circles": (de.dgps.TwoCircles(), ("x1", "x2"), 1_000, splines, "pyro, coupling", pyro_transform("coupling", 5_001, 5e-3)),
+    "b given a": (
+        de.dgps.UniformNormal(),
+        ("a", "b"),
+        2_000,
+        splines,
+        "normflows, 16 couplings",
+        normflows_couplings,
+    ),
+    "circles": (
+        de.dgps.TwoCircles(),
+        ("x1", "x2"),
+        1_000,
+        splines,
+        "pyro, coupling",
+        pyro_transform("coupling", 5_001, 5e-3),
+    ),
     "sine": (de.dgps.NoisySine(), ("x2", "x1"), 1_000, splines, "one planar layer", one_planar),
 }
 
 
 def truth(process: Any, table: Table) -> np.ndarray:
-    return np.asarray(process.joint_logpdf(table) if hasattr(process, "joint_logpdf") else process.logpdf(table))
+    return np.asarray(
+        process.joint_logpdf(table) if hasattr(process, "joint_logpdf") else process.logpdf(table)
+    )
 
 
-def measure(process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple[int, ...] = SEEDS) -> tuple[Any, ...]:
+def measure(
+    process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple[int, ...] = SEEDS
+) -> tuple[Any, ...]:
     """Median seconds, mean excess, its least and most, and the mean of the training rows' negative log density less truth's."""
     seconds, excess, inside = [], [], []
     for seed in seeds:
@@ -282,15 +313,23 @@ def measure(process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple
     return statistics.median(seconds), np.mean(excess), min(excess), max(excess), np.mean(inside)
 
 
-PRINTED: dict[str, tuple[str, tuple[float, ...]]] = {  # the losses in the tutorials, evenly spaced from step 0 to the last
+PRINTED: dict[
+    str, tuple[str, tuple[float, ...]]
+] = {  # the losses in the tutorials, evenly spaced from step 0 to the last
     "lecture spline": ("a row", (2.0672, 1.4957, 1.4850, 1.4810, 1.4805, 1.4802)),
     "circles, elementwise": ("a coordinate", (2.6825, 1.2784, 1.2648, 1.2601, 1.2562, 1.2545)),
-    "circles, coupling": ("a row", (8.4462, 2.0198, 1.7950, 1.7362, 1.7255, 1.6916, 1.6795, 1.6967, 1.6724, 1.6505, 1.8024)),
+    "circles, coupling": (
+        "a row",
+        (8.4462, 2.0198, 1.7950, 1.7362, 1.7255, 1.6916, 1.6795, 1.6967, 1.6724, 1.6505, 1.8024),
+    ),
     "circles, p(x1)p(x2|x1)": (
         "a row",
         (5.6633, 2.0403, 1.9603, 1.8923, 1.8510, 1.8328, 1.9166, 1.8774, 1.8417, 1.8379, 1.8246),
     ),
-    "planar": ("a row, less log 2π", (3.1981, 0.8239, 0.6688, 0.6594, 0.6584, 0.6575, 0.6563, 0.6546, 0.6520, 0.6488)),
+    "planar": (
+        "a row, less log 2π",
+        (3.1981, 0.8239, 0.6688, 0.6594, 0.6584, 0.6575, 0.6563, 0.6546, 0.6520, 0.6488),
+    ),
 }
 
 
@@ -320,7 +359,9 @@ def histories(task: str, names: tuple[str, ...], table: Table, seed: int) -> dic
         out["eight layers"] = along(de.Planar(8), 0.01, 1_000) - normal
     else:
         first = along(de.RQS(16), 3e-3, 5_001, f"{names[0]} ~ 1")
-        out["the same flows"] = first + along(de.RQS(16, hidden=(64, 64)), 3e-3, 5_001, f"{names[1]} ~ {names[0]}")
+        out["the same flows"] = first + along(
+            de.RQS(16, hidden=(64, 64)), 3e-3, 5_001, f"{names[1]} ~ {names[0]}"
+        )
     return out
 
 
@@ -342,10 +383,19 @@ def losses() -> None:
         print(f"{task}, {unit}\n{'step':24s}" + "".join(f"{s:9d}" for s in steps))
         print(f"{'as printed':24s}" + "".join(f"{v:9.4f}" for v in printed))
         for name in found[0]:
-            print(f"{name:24s}" + "".join(f"{v:9.4f}" for v in np.median([f[name][steps] for f in found], axis=0)), flush=True)
-        entropy = np.mean([-truth(process, process(np.random.default_rng(seed), n=n)).mean() for seed in SEEDS])
+            print(
+                f"{name:24s}"
+                + "".join(f"{v:9.4f}" for v in np.median([f[name][steps] for f in found], axis=0)),
+                flush=True,
+            )
+        entropy = np.mean(
+            [-truth(process, process(np.random.default_rng(seed), n=n)).mean() for seed in SEEDS]
+        )
         print(f"{'truth on these rows':24s}{entropy:9.4f}")
-    print("mass of the planar layer from scratch, four runs:", [round(planar_mass(seed), 3) for seed in range(4)])
+    print(
+        "mass of the planar layer from scratch, four runs:",
+        [round(planar_mass(seed), 3) for seed in range(4)],
+    )
 
 
 def bootstraps() -> None:
@@ -353,7 +403,13 @@ def bootstraps() -> None:
     tasks = {
         "spline": ("y ~ 1", de.RQS(8), de.Adam(lr=0.02, steps=500), de.dgps.Bimodal(), 2_000),
         "planar": ("x1 + x2 ~ 1", de.Planar(8), de.Adam(lr=0.01, steps=1_000), de.dgps.NoisySine(), 1_000),
-        "autoregressive mixture": ("x1 + x2 ~ 1", de.Autoregressive(de.MixtureCDF(8)), "auto", de.dgps.TwoCircles(), 1_000),
+        "autoregressive mixture": (
+            "x1 + x2 ~ 1",
+            de.Autoregressive(de.MixtureCDF(8)),
+            "auto",
+            de.dgps.TwoCircles(),
+            1_000,
+        ),
     }
     for name, (formula, flow, how, process, n) in tasks.items():
         model, table = de.FlowDensity(formula, flow=flow, train=how), process(np.random.default_rng(0), n=n)
@@ -364,7 +420,11 @@ def bootstraps() -> None:
         started = time.perf_counter()
         res.bootstrap(50, seed=1)
         many = time.perf_counter() - started
-        print(f"bootstrap, {name:24s} 50 fits {50 * one:7.1f} s, 50 draws {many:6.1f} s, ratio {50 * one / many:.1f}", flush=True)
+        print(
+            f"bootstrap, {name:24s} 50 fits {50 * one:7.1f} s, 50 draws {many:6.1f} s, ratio "
+            f"{50 * one / many:.1f}",
+            flush=True,
+        )
 
 
 def main(which: str, side: str) -> None:
@@ -387,7 +447,9 @@ def main(which: str, side: str) -> None:
                 seeds = range(6) if tasks is SCALAR and name == "ours" else SEEDS
                 seconds, excess, least, most, inside = measure(process, names, n, fit, tuple(seeds))
                 print(
-                    f"{task:24s} {name:24s} {seconds:8.3f} {excess:8.4f}  {least:8.4f} – {most:7.4f} {inside:14.4f}", flush=True
+                    f"{task:24s} {name:24s} {seconds:8.3f} {excess:8.4f}  {least:8.4f} – {most:7.4f} "
+                    f"{inside:14.4f}",
+                    flush=True,
                 )
 
 

@@ -11,7 +11,8 @@ from disteconometrics.errors import DisteconometricsError, OptionError
 P = np.array([0.0, 1e-300, 0.2, 0.5, 1 - 1e-16, 1.0])
 LAW = Bernoulli(P, "yes")
 DRAWS = 40_000
-FREQUENCY_BAND = 4.5  # standard errors; over six rows a correct sampler leaves it once in 25,000 seeds, and the seed is fixed
+# standard errors; over six rows a correct sampler leaves it once in 25,000 seeds, and the seed is fixed
+FREQUENCY_BAND = 4.5
 
 
 @pytest.mark.parametrize("method", ["pdf", "logpdf", "cdf"])
@@ -53,7 +54,9 @@ def test_cdf_adds_up_the_mass() -> None:
     assert np.array_equal(LAW.cdf(grid), expected)
 
 
-@pytest.mark.parametrize("tau", [0.1, [0.1, 0.5, 0.9], [[0.25, 0.5], [0.75, 1.0]]], ids=["()", "(3,)", "(2, 2)"])
+@pytest.mark.parametrize(
+    "tau", [0.1, [0.1, 0.5, 0.9], [[0.25, 0.5], [0.75, 1.0]]], ids=["()", "(3,)", "(2, 2)"]
+)
 def test_quantile_is_outer_and_left_inverse(tau: object) -> None:
     """q(τ) = inf{y : F(y) ≥ τ}: F reaches τ there and at no smaller point of the support."""
     q, levels = LAW.quantile(tau), np.asarray(tau, dtype=float)
@@ -79,7 +82,14 @@ def test_moments() -> None:
 
 def test_missing_covariates_stay_missing() -> None:
     law = Bernoulli(np.array([0.3, np.nan]))
-    for value in (law.pdf(1), law.logpdf(1), law.cdf(1), law.quantile(0.5), law.mean(), law.sample(3, seed=0)[:, 0]):
+    for value in (
+        law.pdf(1),
+        law.logpdf(1),
+        law.cdf(1),
+        law.quantile(0.5),
+        law.mean(),
+        law.sample(3, seed=0)[:, 0],
+    ):
         assert np.array_equal(np.isnan(value), [False, True])
     assert np.isnan(LAW.pdf(np.nan)).all()
 
@@ -121,7 +131,9 @@ def test_a_list_is_coerced() -> None:
     assert np.array_equal(Bernoulli([0, 1, 0.5]).pdf(1), [0.0, 1.0, 0.5])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("p", [[1.5], [-0.1], [np.inf], ["a"], "0.5", 0.5, [[0.5]], [[0.5], [0.1, 0.2]], None, [0.5j]])
+@pytest.mark.parametrize(
+    "p", [[1.5], [-0.1], [np.inf], ["a"], "0.5", 0.5, [[0.5]], [[0.5], [0.1, 0.2]], None, [0.5j]]
+)
 def test_what_is_no_probability(p: object) -> None:
     with pytest.raises(OptionError):
         Bernoulli(p)  # type: ignore[arg-type]

@@ -36,7 +36,9 @@ def test_a_process_is_a_value(process: Process) -> None:
         assert values.dtype == np.float64
         assert values.shape == (50,)
         assert np.array_equal(values, again[name])
-    assert not np.array_equal(first[process.outcome], process(np.random.default_rng(4), n=50)[process.outcome])
+    assert not np.array_equal(
+        first[process.outcome], process(np.random.default_rng(4), n=50)[process.outcome]
+    )
     assert len(process(np.random.default_rng(3))[process.outcome]) == 1000
     assert len(process(np.random.default_rng(3), n=7)[process.outcome]) == 7
 
@@ -63,11 +65,15 @@ def test_draws_follow_the_law(process: Process) -> None:
 def test_truths_are_true(process: Process) -> None:
     """Against functionals of a large sample, with the errors of both."""
     parts = [process.population(np.random.default_rng([6, i]), ROWS)[process.outcome] for i in range(20)]
-    names = ["mean", "var", "cdf[0.5]", "prob[0.5,2]"] + ([] if process in [PROCESSES[b] for b in BINARY] else ["q[0.9]", "iqr"])
+    names = ["mean", "var", "cdf[0.5]", "prob[0.5,2]"] + (
+        [] if process in [PROCESSES[b] for b in BINARY] else ["q[0.9]", "iqr"]
+    )
     for name, truth in process.truth(names).items():
         sample = np.array([de.Empirical(part).functional(name) for part in parts])
         error = np.hypot(sample.std(ddof=1) / np.sqrt(20), truth.error)
-        assert abs(sample.mean() - truth.value) < BAND * error + 1e-4, name  # quantiles of 20,000 rows have a bias of that order
+        assert abs(sample.mean() - truth.value) < BAND * error + 1e-4, (
+            name
+        )  # quantiles of 20,000 rows have a bias of that order
         assert truth.error < 0.01
 
 
@@ -120,7 +126,12 @@ def test_average_effects() -> None:
     assert abs(truth["ame[x]"].value - (w * 2 * p * (1 - p)).sum()) < BAND * truth["ame[x]"].error
     assert truth["ame[x:0->1]"].value == pytest.approx(step, rel=1e-12)
     assert truth["ame[x: 0 -> 1 ]"].value == pytest.approx(step, rel=1e-12)
-    one = _Truths(de.DGP(lambda t: de.Normal(np.sin(t["x"]), 1), lambda rng, n: {"x": np.full(n, 0.3) + 1e-3 * rng.random(n)}))
+    one = _Truths(
+        de.DGP(
+            lambda t: de.Normal(np.sin(t["x"]), 1),
+            lambda rng, n: {"x": np.full(n, 0.3) + 1e-3 * rng.random(n)},
+        )
+    )
     assert one.one("ame[x]").value == pytest.approx(np.cos(0.3005), rel=1e-6)
 
 
@@ -138,7 +149,9 @@ def test_entropies_of_the_joint_laws() -> None:
     x1, x2 = (a.ravel() for a in np.meshgrid(grid, grid))
     assert np.exp(circles.joint_logpdf({"x1": x1, "x2": x2})).sum() * 0.006**2 == pytest.approx(1, abs=1e-10)
     few = circles(np.random.default_rng(8), n=200)
-    split = circles.logpdf(few) + circles.marginal().logpdf(few["x1"])  # p(x2|x1)·p(x1), and both coordinates have one law
+    split = circles.logpdf(few) + circles.marginal().logpdf(
+        few["x1"]
+    )  # p(x2|x1)·p(x1), and both coordinates have one law
     assert split == pytest.approx(circles.joint_logpdf(few), abs=1e-10)
     assert np.std(circles(np.random.default_rng(9), n=100_000)["x1"]) == pytest.approx(1, abs=0.01)
     assert circles.marginal().std() == pytest.approx(1, abs=1e-12)

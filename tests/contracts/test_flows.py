@@ -35,7 +35,13 @@ def made(name: str, d: int, c: int) -> FittedFlow:
     rng = np.random.default_rng(d + 10 * c)
     base = "logistic" if "mixture" in name or name == "chain" else "normal"
     start = FittedFlow.begin(
-        chain_of(FLOWS[name]), base, rng.normal(size=d), rng.uniform(0.5, 2, d), rng.normal(size=c), rng.uniform(1, 2, c), 3
+        chain_of(FLOWS[name]),
+        base,
+        rng.normal(size=d),
+        rng.uniform(0.5, 2, d),
+        rng.normal(size=c),
+        rng.uniform(1, 2, c),
+        3,
     )
     return FittedFlow(
         start.chain,
@@ -58,13 +64,19 @@ def test_inverse_and_log_determinant(name: str, d: int, c: int) -> None:
     y, x = flow.location + flow.scale * rng.normal(size=(20, d)), rng.normal(size=(20, c))
     z, slope = flow.to_noise(y, x)
     np.testing.assert_allclose(flow.to_data(z, x), y, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(flow.to_noise(flow.to_data(3 * z, x), x)[0], 3 * z, rtol=1e-8, atol=1e-8)  # and far out
+    np.testing.assert_allclose(
+        flow.to_noise(flow.to_data(3 * z, x), x)[0], 3 * z, rtol=1e-8, atol=1e-8
+    )  # and far out
     for i in range(5):
         point = torch.from_numpy((y[i] - flow.location) / flow.scale)
         given = torch.from_numpy((x[i] - flow.x_location) / flow.x_scale)
         J = torch.autograd.functional.jacobian(lambda v, g=given: flow.module.to_noise(v, g)[0], point)
         assert abs(float(torch.linalg.slogdet(J)[1]) - np.log(flow.scale).sum() - slope[i]) < 1e-9
-    base = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) if flow.base == "normal" else -np.abs(z) - 2 * np.log1p(np.exp(-np.abs(z)))
+    base = (
+        -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+        if flow.base == "normal"
+        else -np.abs(z) - 2 * np.log1p(np.exp(-np.abs(z)))
+    )
     np.testing.assert_allclose(flow.logpdf(y, x), base.sum(axis=1) + slope, rtol=1e-8, atol=1e-8)
     again = FittedFlow.from_parts(*flow.to_parts())
     assert recipe_from(recipe_to(flow.chain)) == flow.chain
@@ -80,28 +92,38 @@ def test_gradients_of_the_spline(lead: tuple[int, ...]) -> None:
     y = (3 * torch.randn(6, 2, generator=rng, dtype=torch.float64)).requires_grad_()
     raw = torch.randn(3, *lead, 14, generator=rng, dtype=torch.float64).requires_grad_()
     assert (y.abs() > 4).any()
-    assert torch.autograd.gradcheck(lambda v, r: Spline.apply(v, r, 5, 4.0)[:2], (y, raw[0].detach().requires_grad_()))
+    assert torch.autograd.gradcheck(
+        lambda v, r: Spline.apply(v, r, 5, 4.0)[:2], (y, raw[0].detach().requires_grad_())
+    )
     each = [Spline.apply(y, r, 5, 4.0)[:2] for r in raw]
     many = torch.func.vmap(lambda v, r: Spline.apply(v, r, 5, 4.0)[:2], (None, 0))(y, raw)
     for one, all_at_once in zip(zip(*each, strict=True), many, strict=True):
         torch.testing.assert_close(torch.stack(one), all_at_once)
-    gradients = [torch.autograd.grad(sum((a * a).sum() for a in made), (y, raw)) for made in ([*sum(each, ())], many)]
+    gradients = [
+        torch.autograd.grad(sum((a * a).sum() for a in made), (y, raw)) for made in ([*sum(each, ())], many)
+    ]
     torch.testing.assert_close(*gradients)
 
 
-@pytest.mark.parametrize("name", ["planar", "autoregressive spline", "autoregressive mixture", "spline coupling"])
+@pytest.mark.parametrize(
+    "name", ["planar", "autoregressive spline", "autoregressive mixture", "spline coupling"]
+)
 def test_mass_is_one_and_draws_follow_the_density(name: str) -> None:
     from disteconometrics.distributions.flow_law import FlowJointLaw
 
     law = FlowJointLaw(made(name, 2, 0), ("a", "b"), np.zeros((1, 0)), single=True)
     draws = law.sample(20_000, seed=1)
     middle, spread = np.median(draws, axis=0), np.subtract(*np.quantile(draws, [0.9, 0.1], axis=0))
-    t = np.linspace(-4, 4, 1501)  # y = middle + spread·sinh(t): fine in the middle, and the tails are all there
+    t = np.linspace(
+        -4, 4, 1501
+    )  # y = middle + spread·sinh(t): fine in the middle, and the tails are all there
     A, B = (middle[j] + spread[j] * np.sinh(t) for j in (0, 1))
     cell = np.multiply.outer(spread[0] * np.cosh(t), spread[1] * np.cosh(t)) * (t[1] - t[0]) ** 2
     mass = law.pdf(np.stack(np.meshgrid(A, B, indexing="ij"), axis=-1)) * cell
     assert abs(mass.sum() - 1) < 1e-3
-    corner = mass[:751, :751].sum() - mass[750, :751].sum() / 2 - mass[:751, 750].sum() / 2 + mass[750, 750] / 4
+    corner = (
+        mass[:751, :751].sum() - mass[750, :751].sum() / 2 - mass[:751, 750].sum() / 2 + mass[750, 750] / 4
+    )
     share = np.mean((draws <= middle).all(axis=1))
     assert abs(corner - share) < 4 * 0.5 / np.sqrt(20_000)
 
@@ -121,14 +143,18 @@ def test_an_affine_flow_is_least_squares() -> None:
 
 def test_scalar_laws_of_trained_flows_obey_one_another() -> None:
     df = de.dgps.LocationScale()(np.random.default_rng(0), n=400)
-    res = de.FlowDensity("y ~ x", flow=de.RQS(6, hidden=(8,)), train=de.Adam(lr=0.01, steps=150)).fit(df, seed=0)
+    res = de.FlowDensity("y ~ x", flow=de.RQS(6, hidden=(8,)), train=de.Adam(lr=0.01, steps=150)).fit(
+        df, seed=0
+    )
     law = res.distribution({"x": [0.1, 0.9]})
     tau = np.array([1e-6, 0.1, 0.5, 0.9, 1 - 1e-6])
     q = law.quantile(tau)
     np.testing.assert_allclose(law.cdf(q), np.broadcast_to(tau, (2, 5)), atol=1e-9)
     step = 1e-5
     middle = q[:, 1:4]
-    np.testing.assert_allclose((law.cdf(middle + step) - law.cdf(middle - step)) / (2 * step), law.pdf(middle), rtol=1e-5)
+    np.testing.assert_allclose(
+        (law.cdf(middle + step) - law.cdf(middle - step)) / (2 * step), law.pdf(middle), rtol=1e-5
+    )
     np.testing.assert_allclose(law.mean(), law.sample(4000, seed=1).mean(axis=1), atol=0.1)
 
 
@@ -136,11 +162,15 @@ def test_without_covariates_a_conditional_flow_is_the_unconditional_one() -> Non
     """Nets have no part where nothing comes in, and a covariate that is constant is none."""
     df = de.dgps.Bimodal()(np.random.default_rng(0), n=300)
     fits = [
-        de.FlowDensity("y ~ 1", flow=de.RQS(6, hidden=hidden), train=de.Adam(lr=0.02, steps=50)).fit(df, seed=0)
+        de.FlowDensity("y ~ 1", flow=de.RQS(6, hidden=hidden), train=de.Adam(lr=0.02, steps=50)).fit(
+            df, seed=0
+        )
         for hidden in ((), (8,), (64, 64))
     ]
     for other in fits[1:]:
-        np.testing.assert_array_equal(other.distribution().logpdf(df["y"]), fits[0].distribution().logpdf(df["y"]))
+        np.testing.assert_array_equal(
+            other.distribution().logpdf(df["y"]), fits[0].distribution().logpdf(df["y"])
+        )
 
 
 def test_a_mixture_behind_affine_maps_is_a_mixture_of_normals() -> None:
@@ -157,7 +187,9 @@ def test_a_mixture_behind_affine_maps_is_a_mixture_of_normals() -> None:
     np.testing.assert_allclose(law.mean()[:5], FlowLaw(res.flow, res.rows.covariates[:5]).mean(), rtol=1e-8)
 
 
-@pytest.mark.parametrize(("flow", "formula"), [(de.MixtureCDF(2), "y ~ x"), (de.Autoregressive(de.MixtureCDF(2)), "y + x ~ 1")])
+@pytest.mark.parametrize(
+    ("flow", "formula"), [(de.MixtureCDF(2), "y ~ x"), (de.Autoregressive(de.MixtureCDF(2)), "y + x ~ 1")]
+)
 def test_held_out_transforms_are_uniform_where_the_flow_can_be_right(flow: object, formula: str) -> None:
     df = de.dgps.LocationScale()(np.random.default_rng(1), n=500)
     res = de.FlowDensity(formula, flow=flow, train=de.AdamW(steps=300, batch=128)).fit(df, seed=0)
@@ -185,7 +217,9 @@ def test_a_trained_flow_checks_itself_by_simulation() -> None:
 
 def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
     df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
-    model = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(2), train=de.AdamW(steps=40, batch=64, validation=0.2))
+    model = de.FlowDensity(
+        "x1 + x2 ~ 1", flow=de.Planar(2), train=de.AdamW(steps=40, batch=64, validation=0.2)
+    )
     before = torch.random.get_rng_state(), torch.get_num_threads()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the global state that must not move
     one, two, other = (model.fit(df, seed=s) for s in (1, 1, 2))
@@ -197,7 +231,9 @@ def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
 
 def test_snapshots_files_and_what_they_refuse() -> None:
     df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
-    res = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(2), train=de.Adam(lr=0.01, steps=60, snapshots=(0, 30))).fit(df, seed=3)
+    res = de.FlowDensity(
+        "x1 + x2 ~ 1", flow=de.Planar(2), train=de.Adam(lr=0.01, steps=60, snapshots=(0, 30))
+    ).fit(df, seed=3)
     assert res.at_step(0).llf < res.at_step(30).llf < res.llf
     with pytest.raises(OptionError, match="kept are 0, 30"):
         res.at_step(10)
@@ -207,7 +243,9 @@ def test_snapshots_files_and_what_they_refuse() -> None:
     assert str(back.summary()) == str(res.summary())
     points = np.column_stack([df["x1"], df["x2"]])
     np.testing.assert_array_equal(back.distribution().logpdf(points), res.distribution().logpdf(points))
-    np.testing.assert_array_equal(back.at_step(30).distribution().logpdf(points), res.at_step(30).distribution().logpdf(points))
+    np.testing.assert_array_equal(
+        back.at_step(30).distribution().logpdf(points), res.at_step(30).distribution().logpdf(points)
+    )
     with pytest.raises(NeedsData):
         back.plot()
     with pytest.raises(OptionError, match="marginal"):
@@ -232,16 +270,18 @@ def test_an_interrupt_keeps_the_state_so_far() -> None:
 
     y = de.dgps.Bimodal()(np.random.default_rng(0), n=500)
     with pytest.warns(ConvergenceWarning, match="interrupted at step 50"):
-        res = de.FlowDensity("y ~ 1", flow=de.RQS(6), train=de.Adam(lr=0.02, steps=200, callback=stop)).fit(y, seed=0)
+        res = de.FlowDensity("y ~ 1", flow=de.RQS(6), train=de.Adam(lr=0.02, steps=200, callback=stop)).fit(
+            y, seed=0
+        )
     assert not res.converged
     assert len(res.history) == 50
     assert res.llf / res.nobs > -res.history["loss"].iloc[0]
 
 
 def test_a_sampler_gives_fresh_rows() -> None:
-    res = de.FlowDensity("b ~ a", flow=de.AffineMap("covariates"), train=de.Adam(lr=0.02, steps=300, batch=256)).fit(
-        de.dgps.UniformNormal(), seed=0
-    )
+    res = de.FlowDensity(
+        "b ~ a", flow=de.AffineMap("covariates"), train=de.Adam(lr=0.02, steps=300, batch=256)
+    ).fit(de.dgps.UniformNormal(), seed=0)
     law = res.distribution({"a": [1.2, 1.8]})
     np.testing.assert_allclose(law.mean(), [1.2, 1.8], atol=0.1)
     np.testing.assert_allclose(law.std(), np.sqrt([1.2, 1.8]), rtol=0.08)
@@ -249,7 +289,9 @@ def test_a_sampler_gives_fresh_rows() -> None:
 
 def test_the_resampling_spread_is_that_of_the_mean() -> None:
     y = np.random.default_rng(0).normal(3, 2, 400)
-    spread = de.FlowDensity("y ~ 1", flow=de.AffineMap()).fit({"y": y}, seed=0).bootstrap(80, ["mean"], seed=1)
+    spread = (
+        de.FlowDensity("y ~ 1", flow=de.AffineMap()).fit({"y": y}, seed=0).bootstrap(80, ["mean"], seed=1)
+    )
     expected = y.std() / np.sqrt(400)
     assert abs(spread.table()["resampling_spread"]["mean"] / expected - 1) < 4 / np.sqrt(2 * 80)
 
@@ -261,7 +303,8 @@ def test_products_pool_the_orders_that_leave_one_out_prefers() -> None:
     assert res.spec.outcomes == ("a", "b")
     points = np.column_stack([df["a"], df["b"]])
     by_hand = sum(
-        p.weight * np.exp(sum(r.distribution(df).logpdf(df[r.spec.outcome.name]) for r in p.parts)) for p in res.products
+        p.weight * np.exp(sum(r.distribution(df).logpdf(df[r.spec.outcome.name]) for r in p.parts))
+        for p in res.products
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -274,7 +317,9 @@ def test_auto_trains_a_net_where_six_covariates_ask_for_one() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2_000, 6))
     high = rng.random(2_000) < 1 / (1 + np.exp(-2 * X[:, 0] * X[:, 1]))
-    df = {f"x{j}": X[:, j] for j in range(6)} | {"y": np.where(high, 2.0, -2.0) + 0.5 * rng.normal(size=2_000)}
+    df = {f"x{j}": X[:, j] for j in range(6)} | {
+        "y": np.where(high, 2.0, -2.0) + 0.5 * rng.normal(size=2_000)
+    }
     model = de.FlowDensity("y ~ x0 + x1 + x2 + x3 + x4 + x5")
     res = model.fit(df)
     assert res.facts.shared[0].startswith("Chosen by auto: on 400 rows held out")

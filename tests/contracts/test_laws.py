@@ -52,9 +52,13 @@ CONTINUOUS: dict[str, Callable[[], Law]] = {
     "lognormal": lambda: de.law("normal", [de.Affine(3, 0.5), de.Exp()]),
     "a map that decreases": lambda: de.law(de.Normal(ROWS, SCALES), [de.Affine(1, -2)]),
     "logit-normal": lambda: de.law("normal", [de.LogitMap(-1, 3).inverted]),
-    "log of gamma": lambda: de.law(scipy.stats.gamma([1.0, 4.0, 0.5])).on([de.Exp().inverted, de.Standardize(1, 3)]),
+    "log of gamma": lambda: de.law(scipy.stats.gamma([1.0, 4.0, 0.5])).on(
+        [de.Exp().inverted, de.Standardize(1, 3)]
+    ),
     "bimodal": lambda: de.Mixture([de.Normal(-1, 0.5), de.Normal(1, 0.75)]),
-    "mixture by row": lambda: de.Mixture([de.Normal(ROWS, SCALES), de.Logistic(0, 1)], [[0.2, 0.8], [1, 0], [0.5, 0.5]]),
+    "mixture by row": lambda: de.Mixture(
+        [de.Normal(ROWS, SCALES), de.Logistic(0, 1)], [[0.2, 0.8], [1, 0], [0.5, 0.5]]
+    ),
     "average": lambda: de.Normal(ROWS, SCALES).average([1, 2, 0.5]),
     **{name: partial(splines.make, *case) for name, case in splines.CASES.items() if splines.in_table(*case)},
 }
@@ -65,7 +69,9 @@ DISCRETE: dict[str, Callable[[], Law]] = {
     "weighted empirical": lambda: de.Empirical(SAMPLE, np.arange(60.0)),
     "empirical, exp": lambda: de.Empirical(SAMPLE).on([de.Affine(0, -1), de.Exp()]),
     "Poisson rows": lambda: de.law(scipy.stats.poisson([0.3, 4.0, 50.0])),
-    "mixture of counts": lambda: de.Mixture([de.law(scipy.stats.poisson(2)), de.Empirical([0.0])], [0.7, 0.3]),
+    "mixture of counts": lambda: de.Mixture(
+        [de.law(scipy.stats.poisson(2)), de.Empirical([0.0])], [0.7, 0.3]
+    ),
 }
 LAWS = {**CONTINUOUS, **DISCRETE}
 TAUS = np.array([1e-12, 1e-3, 0.1, 0.5, 0.77, 0.999])
@@ -81,7 +87,7 @@ def continuous(request: pytest.FixtureRequest) -> Law:
     return CONTINUOUS[request.param]()
 
 
-# ---- shapes and arguments ------------------------------------------------------------------------------------------------
+# ---- shapes and arguments ----------------------------------------------------------------------------------
 
 
 def test_shapes(law: Law) -> None:
@@ -137,13 +143,27 @@ def test_missing_outcomes_stay_missing(law: Law) -> None:
     ids=lambda law: type(law).__name__,
 )
 def test_missing_rows_stay_missing(law: Law) -> None:
-    values = [law.pdf(1), law.logpdf(-np.inf), law.cdf(np.inf), law.sf(-5), law.quantile(0), law.isf(0.3), law.mean(), law.var()]
-    values += [law.sample(3, seed=1)[:, 0], law.functional("median"), law.expect(np.cos), law.interval()[:, 1]]
+    values = [
+        law.pdf(1),
+        law.logpdf(-np.inf),
+        law.cdf(np.inf),
+        law.sf(-5),
+        law.quantile(0),
+        law.isf(0.3),
+        law.mean(),
+        law.var(),
+    ]
+    values += [
+        law.sample(3, seed=1)[:, 0],
+        law.functional("median"),
+        law.expect(np.cos),
+        law.interval()[:, 1],
+    ]
     for value in values:
         assert np.array_equal(np.isnan(value), [True, False, False])
 
 
-# ---- probability ---------------------------------------------------------------------------------------------------------
+# ---- probability -------------------------------------------------------------------------------------------
 
 
 def test_density_integrates_to_one(continuous: Law) -> None:
@@ -164,7 +184,9 @@ def test_quantile_inverts_cdf(continuous: Law) -> None:
     q = continuous.quantile(TAUS)
     levels = np.broadcast_to(TAUS, q.shape)
     assert continuous.cdf(q) == pytest.approx(levels, abs=1e-10, rel=1e-10)
-    assert continuous.cdf(q[..., :2]) == pytest.approx(levels[..., :2], rel=1e-4)  # relative to a level of 1e-12
+    assert continuous.cdf(q[..., :2]) == pytest.approx(
+        levels[..., :2], rel=1e-4
+    )  # relative to a level of 1e-12
     assert continuous.sf(continuous.isf(TAUS)) == pytest.approx(levels, abs=1e-10)
     assert continuous.isf(0.3) == pytest.approx(continuous.quantile(0.7), rel=1e-12)
     low, high = continuous.support()
@@ -175,9 +197,11 @@ def test_quantile_inverts_cdf(continuous: Law) -> None:
 def test_density_is_the_slope_of_cdf(continuous: Law) -> None:
     y = continuous.quantile([0.05, 0.3, 0.6, 0.9])
     h = 1e-4 * np.asarray(continuous.functional("iqr"))[..., None]
-    slope = (8 * (continuous.cdf(y + h) - continuous.cdf(y - h)) - continuous.cdf(y + 2 * h) + continuous.cdf(y - 2 * h)) / (
-        12 * h
-    )
+    slope = (
+        8 * (continuous.cdf(y + h) - continuous.cdf(y - h))
+        - continuous.cdf(y + 2 * h)
+        + continuous.cdf(y - 2 * h)
+    ) / (12 * h)
     assert slope == pytest.approx(continuous.pdf(y), rel=1e-7)
     assert np.exp(continuous.logpdf(y)) == pytest.approx(continuous.pdf(y), rel=1e-12)
 
@@ -207,7 +231,9 @@ def test_mass_adds_up() -> None:
             assert np.array_equal(np.ravel(law.quantile(tau)), points[0][np.ravel(at)]), (name, tau)
             assert np.array_equal(law.isf(1 - tau), law.quantile(tau)) or tau in (1e-300, 1 - 1e-9)
         assert law.mean() == pytest.approx((mass * points).sum(axis=-1), rel=1e-10), name
-        assert law.var() == pytest.approx((mass * points**2).sum(axis=-1) - law.mean() ** 2, rel=1e-9, abs=1e-12), name
+        assert law.var() == pytest.approx(
+            (mass * points**2).sum(axis=-1) - law.mean() ** 2, rel=1e-9, abs=1e-12
+        ), name
 
 
 def test_moments_agree_with_quadrature(continuous: Law) -> None:
@@ -256,7 +282,7 @@ def test_average_is_the_mean_of_rows(law: Law) -> None:
             law.average(wrong)
 
 
-# ---- tails and oracles ---------------------------------------------------------------------------------------------------
+# ---- tails and oracles -------------------------------------------------------------------------------------
 
 
 def test_far_tails() -> None:
@@ -267,7 +293,9 @@ def test_far_tails() -> None:
         assert law.sf(37.5) == pytest.approx(scipy.stats.norm.sf(37.5), rel=1e-12)
         assert law.quantile(1e-300) == pytest.approx(scipy.stats.norm.ppf(1e-300), rel=1e-12)
         assert law.isf(1e-300) == pytest.approx(scipy.stats.norm.isf(1e-300), rel=1e-12)
-    assert Generic().quantile(1e-300) == pytest.approx(ROWS + SCALES * scipy.stats.norm.ppf(1e-300), rel=1e-12)
+    assert Generic().quantile(1e-300) == pytest.approx(
+        ROWS + SCALES * scipy.stats.norm.ppf(1e-300), rel=1e-12
+    )
     far = de.Mixture([de.Normal(0, 1e-3), de.Normal(1e9, 1)], [1 - 1e-6, 1e-6])
     assert far.quantile([1e-300, 0.5, 1 - 5e-7]) == pytest.approx([-3.7047e-2, 0, 1e9], rel=1e-4, abs=1e-8)
     assert far.logpdf(1e9) == pytest.approx(np.log(1e-6) - 0.918938533, rel=1e-8)
@@ -290,7 +318,9 @@ def test_laws_that_scipy_has() -> None:
     ]
     for law, oracle in pairs:
         for method in ("pdf", "logpdf", "cdf", "sf"):
-            assert getattr(law, method)(y) == pytest.approx(getattr(oracle, method)(y), rel=1e-10, abs=1e-15), (law, method)
+            assert getattr(law, method)(y) == pytest.approx(
+                getattr(oracle, method)(y), rel=1e-10, abs=1e-15
+            ), (law, method)
         assert law.quantile(TAUS) == pytest.approx(oracle.ppf(TAUS), rel=1e-10)
         assert (law.mean(), law.std()) == pytest.approx((oracle.mean(), oracle.std()), rel=1e-9)
 
@@ -310,7 +340,7 @@ def test_moments_that_do_not_exist(frozen: object, mean: float, var: float) -> N
     assert law._integrate(lambda y: y**2) == pytest.approx(var)
 
 
-# ---- functionals and scales ----------------------------------------------------------------------------------------------
+# ---- functionals and scales --------------------------------------------------------------------------------
 
 
 def test_functionals() -> None:
@@ -339,12 +369,18 @@ def test_functionals() -> None:
     assert de.Bernoulli([0.2]).functional("prob[1,1]") == pytest.approx([0.2])
     x, w = SAMPLE + 0.1, np.arange(60.0)
     empirical, long = de.Empirical(x, w), np.repeat(x, w.astype(int))
-    assert empirical.functional("gini") == pytest.approx(np.abs(long[:, None] - long).mean() / (2 * long.mean()), rel=1e-12)
+    assert empirical.functional("gini") == pytest.approx(
+        np.abs(long[:, None] - long).mean() / (2 * long.mean()), rel=1e-12
+    )
     assert empirical.functional("var_log") == pytest.approx(np.log(long).var(), rel=1e-12)
-    assert empirical.functional("lorenz[0.5]") == pytest.approx(np.sort(long)[: len(long) // 2].sum() / long.sum(), rel=1e-12)
+    assert empirical.functional("lorenz[0.5]") == pytest.approx(
+        np.sort(long)[: len(long) // 2].sum() / long.sum(), rel=1e-12
+    )
 
 
-@pytest.mark.parametrize("name", ["nonsense", "q", "q[1.5]", "q[a]", "mean[1]", "prob[2,1]", "q[nan]", "", "gini(", 3])
+@pytest.mark.parametrize(
+    "name", ["nonsense", "q", "q[1.5]", "q[a]", "mean[1]", "prob[2,1]", "q[nan]", "", "gini(", 3]
+)
 def test_what_is_no_functional(name: str) -> None:
     with pytest.raises(OptionError):
         de.Normal().functional(name)
@@ -371,7 +407,9 @@ def test_a_law_changes_scale_by_name() -> None:
         law = de.Uniform(0.5, 0.9).named(outcome)
         scaled = law.on("wage")
         assert scaled.outcome == "wage"
-        assert np.sort(scaled.quantile([0.2, 0.8])) == pytest.approx(np.sort(inverse(law.quantile([0.2, 0.8]))), rel=1e-12)
+        assert np.sort(scaled.quantile([0.2, 0.8])) == pytest.approx(
+            np.sort(inverse(law.quantile([0.2, 0.8]))), rel=1e-12
+        )
     for outcome in (
         "sqrt(wage)",
         "wage**2",
@@ -391,7 +429,14 @@ def test_a_law_changes_scale_by_name() -> None:
 
 def test_maps_invert_and_know_their_slope() -> None:
     x = np.array([0.1, 0.4, 0.93])
-    for m in (de.Affine(1, -3), de.Exp(), de.LogitMap(), de.LogitMap(-2, 5), de.Standardize(2, 3), de.Exp().inverted):
+    for m in (
+        de.Affine(1, -3),
+        de.Exp(),
+        de.LogitMap(),
+        de.LogitMap(-2, 5),
+        de.Standardize(2, 3),
+        de.Exp().inverted,
+    ):
         for t in (m, m.inverted):
             if t.domain[1] < 0.93:
                 continue
@@ -441,6 +486,14 @@ def test_what_is_refused(case: str) -> None:
 
 
 def test_laws_load_without_scipy_stats() -> None:
-    code = "import sys, disteconometrics as de; de.law('normal', [de.Exp()]).mean(); print('scipy.stats' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    code = (
+        "import sys, disteconometrics as de; de.law('normal', [de.Exp()]).mean(); print('scipy.stats' "
+        "in sys.modules)"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )
     assert Normal is de.Normal

@@ -10,15 +10,24 @@ from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support
 from disteconometrics.likelihoods.monotone import BASES
 
-SUPPORTS = {"line": Support(), "above": Support(0.5, np.inf), "below": Support(-np.inf, 3.0), "between": Support(-1.0, 2.0)}
+SUPPORTS = {
+    "line": Support(),
+    "above": Support(0.5, np.inf),
+    "below": Support(-np.inf, 3.0),
+    "between": Support(-1.0, 2.0),
+}
 
 
 def make(base: str, support: str, rows: int = 3) -> SplineLaw:
     rng = np.random.default_rng(7)
     knots = np.sort(rng.normal(size=9)) * 2
-    slopes = rng.uniform(1.5, 3.0, (rows, 8)) * rng.choice([0.05, 1.0], (rows, 8), p=[0.2, 0.8])  # with near-flat parts
+    slopes = rng.uniform(1.5, 3.0, (rows, 8)) * rng.choice(
+        [0.05, 1.0], (rows, 8), p=[0.2, 0.8]
+    )  # with near-flat parts
     slopes[:, [0, -1]] = 2.0
-    return SplineLaw(knots, rng.normal(size=rows), slopes, rng.normal(size=rows), 0.5, base, SUPPORTS[support])
+    return SplineLaw(
+        knots, rng.normal(size=rows), slopes, rng.normal(size=rows), 0.5, base, SUPPORTS[support]
+    )
 
 
 def in_table(base: str, support: str) -> bool:
@@ -51,11 +60,15 @@ def test_a_tail_too_heavy_has_no_mean(support: str) -> None:
 
 def test_missing_covariates_and_single_laws() -> None:
     law = make("normal", "above")
-    gap = SplineLaw(law.knots, law.intercept, law.slopes, np.array([0.0, np.nan, 0.0]), 0.5, "normal", law.domain)
+    gap = SplineLaw(
+        law.knots, law.intercept, law.slopes, np.array([0.0, np.nan, 0.0]), 0.5, "normal", law.domain
+    )
     for value in (gap.pdf(1.0), gap.quantile(0.5), gap.mean(), gap.sample(1, seed=0)[:, 0]):
         assert np.isnan(value).tolist() == [False, True, False]
     np.testing.assert_array_equal(law.pdf([0.0, 0.5, np.inf]), 0.0)
-    single = SplineLaw(law.knots, law.intercept[:1], law.slopes[:1], law.location[:1], 0.5, "normal", single=True)
+    single = SplineLaw(
+        law.knots, law.intercept[:1], law.slopes[:1], law.location[:1], 0.5, "normal", single=True
+    )
     assert np.shape(single.quantile(0.5)) == np.shape(single.mean()) == ()
     assert single.cdf(np.zeros((4, 2))).shape == (4, 2)
     np.testing.assert_allclose(law.rows([2, 0]).quantile(0.3), law.quantile(0.3)[[2, 0]])

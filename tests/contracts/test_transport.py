@@ -99,7 +99,9 @@ def test_large_samples_on_the_line(law: str, vectors: bool, monkeypatch: pytest.
         assert one_dim.wasserstein(x, y, 1, *weights).distance == pytest.approx(exact, rel=1e-12)
 
 
-@pytest.mark.parametrize(("n", "m", "weighted"), [(40, 40, False), (30, 45, False), (20, 20, True), (160, 150, False)])
+@pytest.mark.parametrize(
+    ("n", "m", "weighted"), [(40, 40, False), (30, 45, False), (20, 20, True), (160, 150, False)]
+)
 def test_plane_against_two_solvers(n: int, m: int, weighted: bool) -> None:
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + 1
@@ -141,7 +143,9 @@ def test_exact_cases() -> None:
     counts = np.arange(60) % 4
     assert W(x, y, 2, counts).distance == pytest.approx(W(np.repeat(x, counts), y, 2).distance, rel=1e-12)
     grid = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
-    assert W(grid, 2 + 3 * grid, 2).distance == pytest.approx(gaussian_wasserstein([0], [[1]], [2], [[9]]), rel=1e-4)
+    assert W(grid, 2 + 3 * grid, 2).distance == pytest.approx(
+        gaussian_wasserstein([0], [[1]], [2], [[9]]), rel=1e-4
+    )
     before = x.copy()
     W(x, y)
     assert (before == x).all()
@@ -187,7 +191,11 @@ def test_gaussian_against_a_map() -> None:
         (lambda: discrete.wasserstein([[np.nan, 0.0]], [[0.0, 0.0]]), DataError, "NaN"),
         (lambda: discrete.wasserstein([[0.0]], [[0.0]], np.inf), OptionError, "finite order"),
         (lambda: sliced_wasserstein([[0.0]], [[0.0]], projections=0), OptionError, "at least 1"),
-        (lambda: sliced_wasserstein([[0.0, 1.0]], [[0.0, 1.0]], projections=[[2.0, 0.0]]), OptionError, "length one"),
+        (
+            lambda: sliced_wasserstein([[0.0, 1.0]], [[0.0, 1.0]], projections=[[2.0, 0.0]]),
+            OptionError,
+            "length one",
+        ),
     ],
 )
 def test_refused(call, error: type[Exception], says: str) -> None:
@@ -195,7 +203,7 @@ def test_refused(call, error: type[Exception], says: str) -> None:
         call()
 
 
-# ---- entropic transport ------------------------------------------------------------------------------------------------
+# ---- entropic transport ------------------------------------------------------------------------------------
 
 
 def exact_sinkhorn(x: np.ndarray, y: np.ndarray, p: int, blur: float, a: np.ndarray, b: np.ndarray) -> float:
@@ -224,7 +232,10 @@ def test_sinkhorn_against_plain_iterations(p: int, weighted: bool) -> None:
     assert np.abs(plan.sum(axis=1) - a).sum() == pytest.approx(t.marginal_error, abs=1e-9)
     np.testing.assert_allclose(t.map, plan @ y / plan.sum(axis=1, keepdims=True), rtol=1e-7)
     div = sinkhorn_divergence(x, y, p, a, b, blur=0.4, tolerance=1e-9)
-    parts = [exact_sinkhorn(*pair, p, 0.4, *w) for pair, w in (((x, y), (a, b)), ((x, x), (a, a)), ((y, y), (b, b)))]
+    parts = [
+        exact_sinkhorn(*pair, p, 0.4, *w)
+        for pair, w in (((x, y), (a, b)), ((x, x), (a, a)), ((y, y), (b, b)))
+    ]
     assert div.value == pytest.approx(parts[0] - parts[1] / 2 - parts[2] / 2, rel=1e-7)
     assert a @ div.potentials[0] + b @ div.potentials[1] == pytest.approx(div.value, rel=1e-6)
 
@@ -233,7 +244,9 @@ def test_sinkhorn_laws() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(80, 1)), rng.gamma(2, size=(80, 1))
     exact = one_dim.wasserstein(x[:, 0], y[:, 0], 2)
-    gaps = [sinkhorn(x, y, blur=blur).cost / exact.cost - 1 for blur in (0.4, 0.2, 0.1)]  # the penalty vanishes with the blur
+    gaps = [
+        sinkhorn(x, y, blur=blur).cost / exact.cost - 1 for blur in (0.4, 0.2, 0.1)
+    ]  # the penalty vanishes with the blur
     assert gaps[0] > gaps[1] > gaps[2] > 0
     assert gaps[2] < 0.02
     assert np.sqrt(np.mean((sinkhorn(x, y, blur=0.1).map[:, 0] - exact.map) ** 2)) < 0.15
@@ -242,10 +255,16 @@ def test_sinkhorn_laws() -> None:
     assert sinkhorn_divergence(y, x, blur=0.3).value == pytest.approx(div.value, rel=1e-4)
     assert abs(sinkhorn_divergence(x, x[::-1], blur=0.3).value) < 1e-6
     for unit in (1e-150, 1e150):
-        assert sinkhorn_divergence(x * unit, y * unit, blur=0.3 * unit).distance == pytest.approx(div.distance * unit, rel=1e-4)
+        assert sinkhorn_divergence(x * unit, y * unit, blur=0.3 * unit).distance == pytest.approx(
+            div.distance * unit, rel=1e-4
+        )
     far = sinkhorn_divergence(x + 1e6, y + 1e6, blur=0.3)
     assert far.value == pytest.approx(div.value, rel=1e-4)
-    for options, text in (({"p": 3}, "orders 1 and 2"), ({"blur": 0}, "blur"), ({"tolerance": -1}, "tolerance")):
+    for options, text in (
+        ({"p": 3}, "orders 1 and 2"),
+        ({"blur": 0}, "blur"),
+        ({"tolerance": -1}, "tolerance"),
+    ):
         with pytest.raises(OptionError, match=text):
             sinkhorn_divergence(x, y, **options)
     with pytest.warns(ConvergenceWarning, match="marginal error"):

@@ -72,7 +72,8 @@ def test_on_the_line_the_map_is_the_quantile_function() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "steps", "batch"), [(de.Sorted(), 300, 512), (de.Sliced(projections=1), 300, 512), (de.Sinkhorn(blur=0.1), 120, 128)]
+    ("loss", "steps", "batch"),
+    [(de.Sorted(), 300, 512), (de.Sliced(projections=1), 300, 512), (de.Sinkhorn(blur=0.1), 120, 128)],
 )
 def test_a_net_learns_two_modes(loss: object, steps: int, batch: int) -> None:
     """W2² of the lecture's net to the population's quantile function, trained for less than its 500 steps; it begins above .5."""
@@ -98,11 +99,16 @@ def test_joint_outcomes_come_near_rows_held_out_and_do_not_repeat_the_data() -> 
     assert res.facts.nearest > 0.5
     draws = res.distribution().sample(800, seed=1)
     unit = Y.std(axis=0) * [1, 1_000]
-    assert discrete.wasserstein(draws / unit, np.column_stack([Y[:800, 0], 1_000 * Y[:800, 1]]) / unit).distance < 0.5
+    assert (
+        discrete.wasserstein(draws / unit, np.column_stack([Y[:800, 0], 1_000 * Y[:800, 1]]) / unit).distance
+        < 0.5
+    )
     file = io.BytesIO()
     res.save(file)
     again = de.load(io.BytesIO(file.getvalue()))
-    np.testing.assert_array_equal(again.distribution().sample(5, seed=3), res.distribution().sample(5, seed=3))
+    np.testing.assert_array_equal(
+        again.distribution().sample(5, seed=3), res.distribution().sample(5, seed=3)
+    )
     assert str(again) == str(res)
     with pytest.raises(NeedsData, match="no rows"):
         again.plot()
@@ -150,9 +156,16 @@ def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
     ax = res.plot()
     assert ax.get_xlabel() == "quantile of foodexp, data"
     plt.close(ax.figure)
-    two = {"y": np.repeat([0.0, 1.0], 500) + 0.01 * np.random.default_rng(0).normal(size=1_000), "w": np.repeat([3.0, 1.0], 500)}
+    two = {
+        "y": np.repeat([0.0, 1.0], 500) + 0.01 * np.random.default_rng(0).normal(size=1_000),
+        "w": np.repeat([3.0, 1.0], 500),
+    }
     model = de.TransportDensity(
-        "y ~ 1", map=de.MLP(16), train=de.Adam(lr=0.01, steps=400, batch=256), weights="w", weight_type="sampling"
+        "y ~ 1",
+        map=de.MLP(16),
+        train=de.Adam(lr=0.01, steps=400, batch=256),
+        weights="w",
+        weight_type="sampling",
     )
     assert model.fit(two, seed=0).distribution().mean() == pytest.approx(0.25, abs=0.05)
     with pytest.raises(OptionError, match="sampler"):
@@ -177,9 +190,14 @@ def test_laws_by_straight_quantile_functions() -> None:
         square = lambda t, y=y, one=one: (float(one.cdf([t])[0]) - (t >= y)) ** 2  # noqa: E731
         exact = sum(integrate.quad(square, a, b, epsabs=1e-12)[0] for a, b in pairwise(pieces))
         assert de.scores.crps(one, [y])[0] == pytest.approx(exact, rel=1e-9)
-        mean = sum(integrate.quad(lambda t, one=one: float(one.quantile(t)[0]), a, b)[0] for a, b in pairwise(levels))
+        mean = sum(
+            integrate.quad(lambda t, one=one: float(one.quantile(t)[0]), a, b)[0] for a, b in pairwise(levels)
+        )
         assert one.mean()[0] == pytest.approx(mean, rel=1e-9)
-        assert stats.kstest(one.sample(2_000, seed=1)[0], lambda t, one=one: one.cdf(t[None, :])[0]).pvalue > 1e-3
+        assert (
+            stats.kstest(one.sample(2_000, seed=1)[0], lambda t, one=one: one.cdf(t[None, :])[0]).pvalue
+            > 1e-3
+        )
     with pytest.raises(OptionError, match="no density"):
         law.pdf(1.0)
 
@@ -210,7 +228,9 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
         de.TransportDensity("y ~ x", train=short, **w).fit(table, seed=1)
         for w in ({}, {"weights": "w", "weight_type": "frequency"})
     )
-    np.testing.assert_allclose(weighed.distribution().quantile(0.3), plain.distribution().quantile(0.3), rtol=1e-4)
+    np.testing.assert_allclose(
+        weighed.distribution().quantile(0.3), plain.distribution().quantile(0.3), rtol=1e-4
+    )
     halves = {**table, "w": np.where(x > 0, 1.0, 1e-9)}  # the law without covariates is weighed as well
     far = de.TransportDensity("y ~ x", train=short, weights="w", weight_type="sampling").fit(halves, seed=1)
     assert far.facts.floor < 0.75 * plain.facts.floor

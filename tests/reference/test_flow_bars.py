@@ -1,8 +1,9 @@
 """Held-out scores of flow densities on public data, ten folds (row number modulo ten), against the scores of other methods.
 
-Bars from R 4.2.2: Gaussian linear models, mgcv's location-scale GAM with and without a kernel density of its residuals, and
-for the eruptions kernel densities (Sheather-Jones) and mclust's mixtures; the best of each is what has to be reached.  For the
-wages the bar is a linear-normal score of −.600 plus what a flexible law gains there.
+Bars from R 4.2.2: Gaussian linear models, mgcv's location-scale GAM with and without a kernel density of its
+residuals, and for the eruptions kernel densities (Sheather-Jones) and mclust's mixtures; the best of each is
+what has to be reached.  For the wages the bar is a linear-normal score of −.600 plus what a flexible law
+gains there.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def held_out(formula: str, d: pd.DataFrame, **options: object) -> tuple[float, f
     ],
     ids=["wages", "engel", "eruptions"],
 )
-def test_held_out_scores(formula: str, data: Callable[[], pd.DataFrame], log_bar: float, crps_bar: float) -> None:
+def test_held_out_scores(
+    formula: str, data: Callable[[], pd.DataFrame], log_bar: float, crps_bar: float
+) -> None:
     log_score, crps = held_out(formula, data())
     assert log_score >= log_bar
     assert crps <= crps_bar
@@ -91,7 +94,10 @@ def test_the_lecture_sample_is_as_good_as_the_truth() -> None:
 
 @pytest.mark.parametrize(
     ("name", "formula", "most"),
-    [("attend", "final ~ atndrte + priGPA + ACT", 0.01), ("gpa1", "colGPA ~ hsGPA + ACT + skipped + PC", 0.05)],
+    [
+        ("attend", "final ~ atndrte + priGPA + ACT", 0.01),
+        ("gpa1", "colGPA ~ hsGPA + ACT + skipped + PC", 0.05),
+    ],
 )
 def test_little_is_lost_where_a_normal_law_will_do(name: str, formula: str, most: float) -> None:
     """Held-out log score against the normal linear law, nats a row: .01 from 400 rows on, .05 for fewer (bench_real_data.py)."""

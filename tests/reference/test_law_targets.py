@@ -38,7 +38,10 @@ def _gaussian() -> dict[str, float]:
 
 
 def test_no_record_is_lost() -> None:
-    assert [sum(t["group"] == g for t in TARGETS) for g in ("cps85_gaussian_scores", "cps85_inequality")] == [8, 11]
+    assert [sum(t["group"] == g for t in TARGETS) for g in ("cps85_gaussian_scores", "cps85_inequality")] == [
+        8,
+        11,
+    ]
 
 
 @pytest.mark.parametrize("record", TARGETS, ids=lambda r: f"{r['group']}/{r['quantity']}")

@@ -1,8 +1,8 @@
 """Correct digits of binary logit against 30-digit values, default settings, through the public interface.
 
 `pytest -rP` (or ``-s``) prints the table.  The digits of a vector are those of its worst entry, −log₁₀ of the
-relative error, at most 16; differences are taken in decimal arithmetic, so nothing is rounded before it is compared.
-The bars hold with 80-bit long doubles and without them.
+relative error, at most 16; differences are taken in decimal arithmetic, so nothing is rounded before it is
+compared. The bars hold with 80-bit long doubles and without them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ import pytest
 import disteconometrics as de
 
 CAP = 16.0
-WELL_PARAMS, WELL_ERRORS = 14.5, 13.5  # a float64 holds 15.95 digits; sums over rows and one matrix product cost the rest
-HARD_PARAMS_MEDIAN, HARD_PARAMS_LEAST, HARD_ERRORS_MEDIAN = 12.5, 7.0, 11.0  # scaled condition numbers up to 2e10
+WELL_PARAMS, WELL_ERRORS = (
+    14.5,
+    13.5,
+)  # a float64 holds 15.95 digits; sums over rows and one matrix product cost the rest
+HARD_PARAMS_MEDIAN, HARD_PARAMS_LEAST, HARD_ERRORS_MEDIAN = (
+    12.5,
+    7.0,
+    11.0,
+)  # scaled condition numbers up to 2e10
 WARNED_BELOW = 4.0  # fewer digits than this need a warning
 
 SETS = {
     name: content
-    for name, content in json.loads((Path(__file__).parent / "logit_digits.json").read_text(encoding="utf-8")).items()
+    for name, content in json.loads(
+        (Path(__file__).parent / "logit_digits.json").read_text(encoding="utf-8")
+    ).items()
     if not name.startswith("_")
 }
 QUANTITIES = {"params": "params", "bse": "bse", "HC0": "hc0", "cluster": "cr0"}  # our name: name in the file
@@ -67,7 +76,13 @@ def measure(content: dict[str, Any]) -> Digits:
             "cluster": res.with_cov(de.Cluster("g", correction="none")).bse,
         }
     digits = {q: correct_digits(v, content[QUANTITIES[q]]) for q, v in values.items()}
-    return Digits(content["class"], content["cond_scaled"], digits, [type(w.message).__name__ for w in caught], res.facts.path)
+    return Digits(
+        content["class"],
+        content["cond_scaled"],
+        digits,
+        [type(w.message).__name__ for w in caught],
+        res.facts.path,
+    )
 
 
 @pytest.fixture(scope="module", params=["long double", "float64 alone"])
@@ -84,7 +99,11 @@ def of_class(table: dict[str, Digits], kind: str, quantity: str) -> dict[str, fl
 
 
 def test_print_the_table(table: dict[str, Digits]) -> None:
-    print(f"\n{'set':18s} {'class':5s} {'condition':>9s} " + " ".join(f"{q:>7s}" for q in QUANTITIES) + "  warnings")
+    print(
+        f"\n{'set':18s} {'class':5s} {'condition':>9s} "
+        + " ".join(f"{q:>7s}" for q in QUANTITIES)
+        + "  warnings"
+    )
     for name, d in table.items():
         numbers = " ".join(f"{d.digits[q]:7.2f}" for q in QUANTITIES)
         print(f"{name:18s} {d.kind:5s} {d.condition:9.1e} {numbers}  {', '.join(d.warned) or '-'}")

@@ -16,7 +16,13 @@ import disteconometrics as de
 TARGETS = json.loads((Path(__file__).parent / "logit_margins.json").read_text(encoding="utf-8"))["groups"]
 
 # records a group must hold, so that none is lost or skipped in silence
-COUNTS = {"mroz_logit": 14, "mroz_logit_poly": 4, "spector_logit": 19, "swisslabor_logit": 4, "smokeban_logit": 4}
+COUNTS = {
+    "mroz_logit": 14,
+    "mroz_logit_poly": 4,
+    "spector_logit": 19,
+    "swisslabor_logit": 4,
+    "smokeban_logit": 4,
+}
 
 
 def _mroz() -> pd.DataFrame:

@@ -88,7 +88,9 @@ class Fitted:
             cluster = re.fullmatch(r"CL_(\w+)_(HC[01])", name)
             kind: Any = name
             if cluster:
-                kind = de.Cluster(*cluster[1].split("_"), correction={"HC0": "groups", "HC1": "cr1"}[cluster[2]])
+                kind = de.Cluster(
+                    *cluster[1].split("_"), correction={"HC0": "groups", "HC1": "cr1"}[cluster[2]]
+                )
             self.covariances[name] = self.result.with_cov(kind)
         return self.covariances[name]
 
@@ -130,7 +132,9 @@ def test_no_group_is_missing() -> None:
     assert {record["sense"] for group in TARGETS.values() for record in group["records"]} == {"=="}
 
 
-@pytest.mark.filterwarnings("ignore::disteconometrics.errors.FewClustersWarning")  # ten years in Petersen's panel
+@pytest.mark.filterwarnings(
+    "ignore::disteconometrics.errors.FewClustersWarning"
+)  # ten years in Petersen's panel
 @pytest.mark.parametrize("group", [g for g in COUNTS if g != "creditcard_separation"])
 def test_every_record_holds(group: str) -> None:
     fit, records, misses = fitted(group), TARGETS[group]["records"], []
@@ -138,7 +142,9 @@ def test_every_record_holds(group: str) -> None:
     for record in records:
         x, value = fit.value(record), record["value"]
         if not abs(x - value) <= record["tol"] * max(1.0, abs(value)):
-            misses.append(f"{record['quantity']}: {x!r}, not {value!r} ± {record['tol']} ({record['source']})")
+            misses.append(
+                f"{record['quantity']}: {x!r}, not {value!r} ± {record['tol']} ({record['source']})"
+            )
     assert len(records) == COUNTS[group]
     assert not misses, f"{len(misses)} of {len(records)} records miss:\n" + "\n".join(misses)
 

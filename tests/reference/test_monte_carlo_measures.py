@@ -98,7 +98,8 @@ def test_the_standard_errors_are_those_of_repeated_studies() -> None:
     known = ~np.isnan(errors).all(axis=0)
     names = tables[0].index[known]
     ratio = errors[:, known].mean(axis=0) / values[:, known].std(axis=0, ddof=1)
-    # simhelpers' jackknife of the RMSE leaves out from another formula than the RMSE itself: it is not consistent
+    # simhelpers' jackknife of the RMSE leaves out from another formula than the RMSE itself: it is not
+    # consistent
     off = [(n, r) for n, r in zip(names, ratio, strict=True) if abs(r - 1) > 0.15 and n != "rmse_jackknife"]
     assert len(names) >= 16
     assert not off
@@ -132,7 +133,9 @@ def test_what_is_not_defined_is_missing() -> None:
 
 def test_own_limits_and_p_values_are_taken() -> None:
     b, se = np.zeros(4), np.ones(4)
-    found = de.performance(b, se, 0.5, conf_low=[0, 0, 1, np.nan], conf_high=[1, 1, 2, np.nan], p_value=[0.01, 0.04, 0.2, 0.9])
+    found = de.performance(
+        b, se, 0.5, conf_low=[0, 0, 1, np.nan], conf_high=[1, 1, 2, np.nan], p_value=[0.01, 0.04, 0.2, 0.9]
+    )
     assert found.value["coverage"] == pytest.approx(2 / 3)
     assert found.value["rejection"] == 0.5
 

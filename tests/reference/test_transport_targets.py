@@ -14,7 +14,9 @@ import disteconometrics as de
 from disteconometrics.transport import discrete
 from disteconometrics.transport.gaussian import gaussian_wasserstein
 
-TARGETS = json.loads((Path(__file__).parent / "transport_targets.json").read_text(encoding="utf-8"))["targets"]
+TARGETS = json.loads((Path(__file__).parent / "transport_targets.json").read_text(encoding="utf-8"))[
+    "targets"
+]
 
 
 @cache

@@ -1,8 +1,8 @@
 """The flows that tutorials of other libraries train, in our words, at the fit those libraries reach or better.
 
-Bars are held-out excesses over the truth in nats (negative log density less that of the law the rows come from, on 20,000 fresh
-draws) which nflows, normflows and Pyro reach at the settings of their own tutorials; ``tests/benchmarks/bench_tutorials.py``
-trains both sides in one run, with times.
+Bars are held-out excesses over the truth in nats (negative log density less that of the law the rows come
+from, on 20,000 fresh draws) which nflows, normflows and Pyro reach at the settings of their own tutorials;
+``tests/benchmarks/bench_tutorials.py`` trains both sides in one run, with times.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def test_masked_spline_of_the_lecture() -> None:
     """8 bins, hidden 8, bound 5, 1,001 full-batch Adam steps: below the truth on its own rows, as nflows (−.0016 on the mean)."""
     process, inside = de.dgps.Bimodal(), []
     model = de.FlowDensity(
-        "y ~ 1", flow=de.Autoregressive(de.RQS(8, tail_bound=5.0), hidden=(8,)), train=de.Adam(lr=1e-3, steps=1_001)
+        "y ~ 1",
+        flow=de.Autoregressive(de.RQS(8, tail_bound=5.0), hidden=(8,)),
+        train=de.Adam(lr=1e-3, steps=1_001),
     )
     for seed in range(6):
         table, _ = rows(process, 2_000, seed)
@@ -55,7 +57,9 @@ def test_sixteen_couplings_on_fresh_rows() -> None:
     assert over(process, res.distribution(), rows(process, 1, 7)[1], ("a", "b")) <= 0.041
     draws, logpdf = res.distribution().sample(1_000, seed=1, return_logpdf=True)
     np.testing.assert_allclose(logpdf, res.distribution().logpdf(draws), rtol=1e-6)
-    ks = stats.kstest(res.distribution().marginal("a", draws=2_000).sample(2_000, seed=2), stats.uniform(1, 1).cdf)
+    ks = stats.kstest(
+        res.distribution().marginal("a", draws=2_000).sample(2_000, seed=2), stats.uniform(1, 1).cdf
+    )
     assert ks.statistic < 0.08
 
 
@@ -96,7 +100,10 @@ def test_circles_as_a_marginal_times_a_conditional_spline() -> None:
 def test_planar_layers_are_trained_one_way_and_sampled_the_other() -> None:
     """Eight layers: excess at most .08, inverse to 1e-10, draws near the truth; noise pushed through the trained map is not."""
     process, names, found, distances = de.dgps.NoisySine(), ("x1", "x2"), [], []
-    truth = [np.column_stack([t[k] for k in names]) for t in (process(np.random.default_rng(s), n=4_000) for s in (91, 92))]
+    truth = [
+        np.column_stack([t[k] for k in names])
+        for t in (process(np.random.default_rng(s), n=4_000) for s in (91, 92))
+    ]
     for res, excess in excesses(de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(8)), names, process, 3):
         found.append(excess)
         z = np.random.default_rng(5).normal(size=(10_000, 2))

@@ -3,10 +3,11 @@
 It lives outside the repository; with its folder and this one on the path it is run as
 ``catalogue.py --adapter adapter:Adapter --areas data,logit,mc,flow,transport``.
 
-Weights, clusters and offsets are names of columns here, so an array that does not belong to the table is attached first,
-as a user would: the columns of the table and the loose one become a dict, and it is the package that refuses another length,
-order or set of labels.  Without a loose array the table goes in as it came.  A case that has no meaning for this package would
-raise ``NA`` with the reason; there is none in the areas above.
+Weights, clusters and offsets are names of columns here, so an array that does not belong to the table is
+attached first, as a user would: the columns of the table and the loose one become a dict, and it is the
+package that refuses another length, order or set of labels.  Without a loose array the table goes in as it
+came.  A case that has no meaning for this package would raise ``NA`` with the reason; there is none in the
+areas above.
 """
 
 from __future__ import annotations
@@ -94,7 +95,14 @@ class Adapter(catalogue.Adapter):
         )
 
     def flow(
-        self, y: Any, x: Any = None, seed: int = 0, hook: Any = None, weights: Any = None, threads: int = 1, steps: Any = None
+        self,
+        y: Any,
+        x: Any = None,
+        seed: int = 0,
+        hook: Any = None,
+        weights: Any = None,
+        threads: int = 1,
+        steps: Any = None,
     ) -> SimpleNamespace:
         """Fit a density; columns get names, since a table is matched by name.  Whole weights count rows."""
         names = [] if x is None else [f"x{j}" for j in range(np.asarray(x).shape[1])]
@@ -103,7 +111,9 @@ class Adapter(catalogue.Adapter):
             table["weights"] = weights
         kind = None if weights is None else "frequency" if whole(weights) else "sampling"
         options: dict[str, Any] = {"weights": None if weights is None else "weights", "weight_type": kind}
-        if hook is not None:  # the spline is fitted exactly, so what looks into a training looks into that of a flow by name
+        if (
+            hook is not None
+        ):  # the spline is fitted exactly, so what looks into a training looks into that of a flow by name
             options |= {"flow": de.RQS(bins=8), "train": de.Adam(lr=0.02, steps=steps or 300, callback=hook)}
         model = de.FlowDensity(f"y ~ {' + '.join(names) or 1}", **options)
         res = model.fit(table, seed=seed)
@@ -139,7 +149,9 @@ class Adapter(catalogue.Adapter):
             log_prob=lambda y, x=None: matched("logpdf", y, x),
             cdf=lambda y, x=None: matched("cdf", y, x),
             quantile=lambda tau, x=None: matched("quantile", tau, x),
-            sample=lambda n, x=None, seed=0: res.distribution(None if x is None else self.columns(x, count)).sample(n, seed=seed),
+            sample=lambda n, x=None, seed=0: res.distribution(
+                None if x is None else self.columns(x, count)
+            ).sample(n, seed=seed),
             save=res.save,
             load=lambda path: self.density(de.load(path), count),
             converged=res.converged,

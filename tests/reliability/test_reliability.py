@@ -1,7 +1,8 @@
 """Bad and hard inputs, in tables: what must be refused and in which words, what must warn, what must simply be right.
 
-A made-up set of mortgage applications; the reference is a Newton iteration written out below.  Two rules run through every
-table: no wrong number comes back in silence, and a message names the column, the rows or the term, and a remedy.
+A made-up set of mortgage applications; the reference is a Newton iteration written out below.  Two rules run
+through every table: no wrong number comes back in silence, and a message names the column, the rows or the
+term, and a remedy.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ def columns(frame: Frame, *names: str) -> np.ndarray:
 
 
 def close(a: Any, b: Any, rtol: float = SAME) -> None:
-    np.testing.assert_allclose(np.asarray(a, dtype=float), np.asarray(b, dtype=float), rtol=rtol, atol=rtol * 1e-2)
+    np.testing.assert_allclose(
+        np.asarray(a, dtype=float), np.asarray(b, dtype=float), rtol=rtol, atol=rtol * 1e-2
+    )
 
 
 def right(res: Any, frame: Frame, weights: Any = None, offset: Any = None) -> None:
@@ -109,7 +112,7 @@ def right(res: Any, frame: Frame, weights: Any = None, offset: Any = None) -> No
         close(res.bse, se, NEWTON)
 
 
-# ---- what is refused -------------------------------------------------------------------------------------------------
+# ---- what is refused ---------------------------------------------------------------------------------------
 
 
 class Refused(NamedTuple):
@@ -134,10 +137,16 @@ def series(**columns: Any) -> dict[str, Any]:
 
 REFUSED = [
     # values
-    Refused("inf in a regressor", lambda: fit(put(D, "debt", 7, np.inf, float)), DataError, ("'debt'", "inf", "7")),
-    Refused("-inf in float32", lambda: fit(put(D, "debt", 7, -np.inf, "float32")), DataError, ("'debt'", "inf")),
+    Refused(
+        "inf in a regressor", lambda: fit(put(D, "debt", 7, np.inf, float)), DataError, ("'debt'", "inf", "7")
+    ),
+    Refused(
+        "-inf in float32", lambda: fit(put(D, "debt", 7, -np.inf, "float32")), DataError, ("'debt'", "inf")
+    ),
     Refused("inf among objects", lambda: fit(put(D, "debt", 7, float("inf"))), DataError, ("'debt'", "inf")),
-    Refused("inf in the outcome", lambda: fit(put(D, "deny", 7, np.inf, float)), DataError, ("'deny'", "inf")),
+    Refused(
+        "inf in the outcome", lambda: fit(put(D, "deny", 7, np.inf, float)), DataError, ("'deny'", "inf")
+    ),
     Refused(
         "every row misses one of two columns",
         lambda: fit(D.assign(income=D.income.where(D.bank % 2 == 0), debt=D.debt.where(D.bank % 2 == 1))),
@@ -145,35 +154,91 @@ REFUSED = [
         ("(?i)no complete rows", "240", "'income': 120", "'debt': 120"),
     ),
     Refused("no rows", lambda: fit(D.iloc[:0]), DataError, ("no rows",)),
-    Refused("fewer rows than coefficients", lambda: fit(TINY, MODEL + " + age"), CollinearityError, ("3 observations", "4 coef")),
+    Refused(
+        "fewer rows than coefficients",
+        lambda: fit(TINY, MODEL + " + age"),
+        CollinearityError,
+        ("3 observations", "4 coef"),
+    ),
     Refused(
         "log of zero",
         lambda: fit(D.assign(debt=D.debt.abs().where(D.bank > 0, 0.0)), "deny ~ log(debt)"),
         DataError,
         (r"log\(debt\)", "inf"),
     ),
-    Refused("overflow in exp", lambda: fit(D.assign(debt=D.debt * 1e4), "deny ~ exp(debt)"), DataError, (r"exp\(debt\)", "inf")),
+    Refused(
+        "overflow in exp",
+        lambda: fit(D.assign(debt=D.debt * 1e4), "deny ~ exp(debt)"),
+        DataError,
+        (r"exp\(debt\)", "inf"),
+    ),
     # types
-    Refused("dates", lambda: fit(D.assign(debt=pd.date_range(LATER, periods=ROWS))), DataError, ("'debt'", "dates")),
-    Refused("durations", lambda: fit(D.assign(debt=pd.to_timedelta(D.age, unit="D"))), DataError, ("'debt'", "times")),
+    Refused(
+        "dates",
+        lambda: fit(D.assign(debt=pd.date_range(LATER, periods=ROWS))),
+        DataError,
+        ("'debt'", "dates"),
+    ),
+    Refused(
+        "durations",
+        lambda: fit(D.assign(debt=pd.to_timedelta(D.age, unit="D"))),
+        DataError,
+        ("'debt'", "times"),
+    ),
     Refused("complex numbers", lambda: fit(D.assign(debt=D.debt + 2j)), DataError, ("'debt'", "complex")),
-    Refused("lists in cells", lambda: fit(D.assign(debt=[[v] for v in D.debt])), DataError, ("'debt'", "nested")),
+    Refused(
+        "lists in cells", lambda: fit(D.assign(debt=[[v] for v in D.debt])), DataError, ("'debt'", "nested")
+    ),
     Refused("text and numbers mixed", lambda: fit(put(D, "debt", 7, "many")), DataError, ("'debt'", "mix")),
-    Refused("numbers as text", lambda: fit(D.assign(debt=D.debt.map("{:.5f}".format))), DataError, ("'debt'", "text")),
-    Refused("a numpy array for a table", lambda: fit(D[["income", "debt"]].to_numpy()), OptionError, ("ndarray", "DataFrame")),
+    Refused(
+        "numbers as text",
+        lambda: fit(D.assign(debt=D.debt.map("{:.5f}".format))),
+        DataError,
+        ("'debt'", "text"),
+    ),
+    Refused(
+        "a numpy array for a table",
+        lambda: fit(D[["income", "debt"]].to_numpy()),
+        OptionError,
+        ("ndarray", "DataFrame"),
+    ),
     Refused("a Series for a table", lambda: fit(D["deny"]), OptionError, ("Series", "to_frame")),
     Refused("no table", lambda: fit(None), OptionError, ("None", "first argument")),
     Refused("a lazy polars frame", lambda: fit(pl.from_pandas(D).lazy()), OptionError, ("collect",)),
-    Refused("two levels of column labels", lambda: fit(pd.concat({"a": D}, axis=1)), OptionError, ("(?i)level",)),
-    # columns, labels, lengths
-    Refused("a column twice", lambda: fit(pd.concat([D, D[["debt"]]], axis=1)), DataError, ("'debt'", "duplicate")),
-    Refused("a misspelt column", lambda: fit(D, "deny ~ incone"), MissingColumnError, ("'incone'", "Did you mean 'income'")),
-    Refused("a name of this module", lambda: fit(D, "deny ~ income + LATER"), MissingColumnError, ("'LATER'",)),
-    Refused("columns of unequal length", lambda: fit(series(debt=D.debt.to_numpy()[:-3])), DataError, ("length", "'debt': 237")),
     Refused(
-        "Series in another order", lambda: fit(series(debt=D.debt.sample(frac=1, random_state=2))), DataError, ("index", "'debt'")
+        "two levels of column labels", lambda: fit(pd.concat({"a": D}, axis=1)), OptionError, ("(?i)level",)
     ),
-    Refused("Series with other labels", lambda: fit(series(debt=D.debt.set_axis(D.index + 1))), DataError, ("index", "'debt'")),
+    # columns, labels, lengths
+    Refused(
+        "a column twice", lambda: fit(pd.concat([D, D[["debt"]]], axis=1)), DataError, ("'debt'", "duplicate")
+    ),
+    Refused(
+        "a misspelt column",
+        lambda: fit(D, "deny ~ incone"),
+        MissingColumnError,
+        ("'incone'", "Did you mean 'income'"),
+    ),
+    Refused(
+        "a name of this module", lambda: fit(D, "deny ~ income + LATER"), MissingColumnError, ("'LATER'",)
+    ),
+    Refused(
+        "columns of unequal length",
+        lambda: fit(series(debt=D.debt.to_numpy()[:-3])),
+        DataError,
+        ("length", "'debt': 237"),
+    ),
+    Refused(
+        "Series in another order",
+        lambda: fit(series(debt=D.debt.sample(frac=1, random_state=2))),
+        DataError,
+        ("index", "'debt'"),
+    ),
+    Refused(
+        "Series with other labels",
+        lambda: fit(series(debt=D.debt.set_axis(D.index + 1))),
+        DataError,
+        ("index", "'debt'"),
+    ),
     # weights, offset, clusters
     Refused(
         "weights as an array",
@@ -181,8 +246,18 @@ REFUSED = [
         OptionError,
         ("weights", "name of a column", "assign"),
     ),
-    Refused("offset as a Series", lambda: de.Logit(MODEL, offset=D.share), OptionError, ("offset", "name of a column")),
-    Refused("clusters as an array", lambda: fit(D, cov=de.Cluster(D.bank.to_numpy())), OptionError, ("column name", "assign")),
+    Refused(
+        "offset as a Series",
+        lambda: de.Logit(MODEL, offset=D.share),
+        OptionError,
+        ("offset", "name of a column"),
+    ),
+    Refused(
+        "clusters as an array",
+        lambda: fit(D, cov=de.Cluster(D.bank.to_numpy())),
+        OptionError,
+        ("column name", "assign"),
+    ),
     Refused(
         "weights in another order",
         lambda: fit(series(share=SHUFFLED), weights="share", weight_type="sampling"),
@@ -196,9 +271,14 @@ REFUSED = [
         ("length", "'bank': 239"),
     ),
     Refused(
-        "weights of no type", lambda: de.Logit(MODEL, weights="share"), OptionError, ("weight_type", "frequency", "sampling")
+        "weights of no type",
+        lambda: de.Logit(MODEL, weights="share"),
+        OptionError,
+        ("weight_type", "frequency", "sampling"),
     ),
-    Refused("a type without weights", lambda: de.Logit(MODEL, weight_type="sampling"), OptionError, ("weights",)),
+    Refused(
+        "a type without weights", lambda: de.Logit(MODEL, weight_type="sampling"), OptionError, ("weights",)
+    ),
     Refused(
         "a negative weight",
         lambda: fit(put(D, "share", 9, -1.0, float), weights="share", weight_type="sampling"),
@@ -211,16 +291,26 @@ REFUSED = [
         DataError,
         ("'share'", "inf"),
     ),
-    Refused("fractions as counts", lambda: fit(D, weights="share", weight_type="frequency"), DataError, ("'share'", "whole")),
+    Refused(
+        "fractions as counts",
+        lambda: fit(D, weights="share", weight_type="frequency"),
+        DataError,
+        ("'share'", "whole"),
+    ),
     Refused(
         "weights all zero",
         lambda: fit(D.assign(units=0), weights="units", weight_type="frequency"),
         DataError,
         ("'units'", "zero"),
     ),
-    Refused("weights as text", lambda: fit(D, weights="region", weight_type="sampling"), DataError, ("'region'",)),
     Refused(
-        "an absent weights column", lambda: fit(D, weights="w", weight_type="sampling"), MissingColumnError, ("'w'", "weights")
+        "weights as text", lambda: fit(D, weights="region", weight_type="sampling"), DataError, ("'region'",)
+    ),
+    Refused(
+        "an absent weights column",
+        lambda: fit(D, weights="w", weight_type="sampling"),
+        MissingColumnError,
+        ("'w'", "weights"),
     ),
     Refused(
         "an infinite offset",
@@ -230,10 +320,23 @@ REFUSED = [
     ),
     Refused("an absent offset column", lambda: fit(D, offset="o"), MissingColumnError, ("'o'", "offset")),
     Refused(
-        "missing cluster labels", lambda: fit(put(D, "bank", 3, None), cov=de.Cluster("bank")), DataError, ("'bank'", "1 missing")
+        "missing cluster labels",
+        lambda: fit(put(D, "bank", 3, None), cov=de.Cluster("bank")),
+        DataError,
+        ("'bank'", "1 missing"),
     ),
-    Refused("an absent cluster column", lambda: fit(D, cov=de.Cluster("firm")), MissingColumnError, ("'firm'", "cluster")),
-    Refused("one cluster", lambda: fit(D.assign(bank=1), cov=de.Cluster("bank")), DisteconometricsError, ("cluster",)),
+    Refused(
+        "an absent cluster column",
+        lambda: fit(D, cov=de.Cluster("firm")),
+        MissingColumnError,
+        ("'firm'", "cluster"),
+    ),
+    Refused(
+        "one cluster",
+        lambda: fit(D.assign(bank=1), cov=de.Cluster("bank")),
+        DisteconometricsError,
+        ("cluster",),
+    ),
     Refused(
         "inverse information of weighted rows",
         lambda: fit(D, cov="nonrobust", weights="share", weight_type="sampling"),
@@ -243,30 +346,56 @@ REFUSED = [
     Refused("an unknown covariance", lambda: fit(D, cov="HC7"), OptionError, ("HC7", "HC3")),
     Refused("a repeated time value", lambda: fit(D, cov=de.HAC("age")), DataError, ("'age'", "repeat")),
     # outcome
-    Refused("outcome 1 and 2", lambda: fit(D.assign(deny=D.deny + 1)), OutcomeError, ("'deny'", "0/1", "1 and 2")),
-    Refused("outcome 0, 1 and 9", lambda: fit(put(D, "deny", 5, 9, int)), OutcomeError, ("'deny'", "3 distinct", "9")),
+    Refused(
+        "outcome 1 and 2", lambda: fit(D.assign(deny=D.deny + 1)), OutcomeError, ("'deny'", "0/1", "1 and 2")
+    ),
+    Refused(
+        "outcome 0, 1 and 9",
+        lambda: fit(put(D, "deny", 5, 9, int)),
+        OutcomeError,
+        ("'deny'", "3 distinct", "9"),
+    ),
     Refused("outcome a share", lambda: fit(D, "share ~ income"), OutcomeError, ("'share'", "binary")),
-    Refused("outcome with three texts", lambda: fit(D, "region ~ income"), OutcomeError, ("'region'", "'west'")),
+    Refused(
+        "outcome with three texts", lambda: fit(D, "region ~ income"), OutcomeError, ("'region'", "'west'")
+    ),
     Refused("outcome never 1", lambda: fit(D.assign(deny=0)), OutcomeError, ("'deny'", "variation", "0")),
-    Refused("outcome always yes", lambda: fit(D.assign(deny="yes")), OutcomeError, ("'deny'", "variation", "yes")),
+    Refused(
+        "outcome always yes", lambda: fit(D.assign(deny="yes")), OutcomeError, ("'deny'", "variation", "yes")
+    ),
     Refused(
         "outcome constant where debt is known",
         lambda: fit(D.assign(debt=D.debt.where(D.deny == 1))),
         OutcomeError,
         ("variation",),
     ),
-    Refused("outcome on both sides", lambda: fit(D, "deny ~ income + deny"), FormulaError, ("'deny'", "right side")),
+    Refused(
+        "outcome on both sides",
+        lambda: fit(D, "deny ~ income + deny"),
+        FormulaError,
+        ("'deny'", "right side"),
+    ),
     # formula
     Refused("no formula", lambda: fit(D, None), OptionError, ("formula", "str")),
     Refused("an array for a formula", lambda: fit(D, ["deny", "income"]), OptionError, ("formula", "str")),
     Refused("no left side", lambda: fit(D, "income + debt"), FormulaError, ("left side",)),
     Refused("operators in a row", lambda: fit(D, "deny ~ income * / debt"), FormulaError, ("(?i)syntax",)),
-    Refused("an open bracket", lambda: fit(D, "deny ~ log(income"), FormulaError, ("(?i)syntax|bracket|parenthes|closed|read",)),
+    Refused(
+        "an open bracket",
+        lambda: fit(D, "deny ~ log(income"),
+        FormulaError,
+        ("(?i)syntax|bracket|parenthes|closed|read",),
+    ),
     Refused("two tildes", lambda: fit(D, "deny ~ income ~ debt"), FormulaError, ("~",)),
     Refused("no term", lambda: fit(D, "deny ~ 0"), FormulaError, ("no columns|at least one",)),
     Refused("an unknown function", lambda: fit(D, "deny ~ cosine(income)"), FormulaError, ("cosine", "log")),
     Refused("a huge power", lambda: fit(D, "deny ~ I(age ** 9**9**9)"), DataError, ("inf",)),
-    Refused("a huge expansion", lambda: fit(D, "deny ~ (income + debt + age + units)**40"), DisteconometricsError, ("",)),
+    Refused(
+        "a huge expansion",
+        lambda: fit(D, "deny ~ (income + debt + age + units)**40"),
+        DisteconometricsError,
+        ("",),
+    ),
     # rank
     Refused(
         "a sum of columns",
@@ -274,20 +403,36 @@ REFUSED = [
         CollinearityError,
         ("net", "income", "debt", "(?i)drop"),
     ),
-    Refused("a second constant", lambda: fit(D.assign(one=3.0), MODEL + " + one"), CollinearityError, ("one", "Intercept")),
+    Refused(
+        "a second constant",
+        lambda: fit(D.assign(one=3.0), MODEL + " + one"),
+        CollinearityError,
+        ("one", "Intercept"),
+    ),
     Refused(
         "all dummies and a constant",
-        lambda: fit(D.assign(n=D.region == "north", s=D.region == "south", w=D.region == "west"), "deny ~ n + s + w"),
+        lambda: fit(
+            D.assign(n=D.region == "north", s=D.region == "south", w=D.region == "west"), "deny ~ n + s + w"
+        ),
         CollinearityError,
         ("Intercept",),
     ),
-    Refused("a column of zeros", lambda: fit(D.assign(none=0.0), MODEL + " + none"), CollinearityError, ("none",)),
+    Refused(
+        "a column of zeros", lambda: fit(D.assign(none=0.0), MODEL + " + none"), CollinearityError, ("none",)
+    ),
     # options
     Refused("no passes", lambda: fit(D, maxiter=0), OptionError, ("maxiter", "at least 1")),
     Refused("half a pass", lambda: fit(D, maxiter=2.5), OptionError, ("maxiter", "2.5")),
     Refused("data in the specification", lambda: de.Logit(MODEL, D), OptionError, (r"\.fit\(data\)",)),
-    Refused("separation on request", lambda: fit(SPLIT, separation="raise"), SeparationError, ("income", "(?i)separat")),
-    Refused("an unknown choice", lambda: de.Logit(MODEL, separation="ignore"), OptionError, ("ignore", "warn")),
+    Refused(
+        "separation on request",
+        lambda: fit(SPLIT, separation="raise"),
+        SeparationError,
+        ("income", "(?i)separat"),
+    ),
+    Refused(
+        "an unknown choice", lambda: de.Logit(MODEL, separation="ignore"), OptionError, ("ignore", "warn")
+    ),
     # later calls
     Refused(
         "an unseen level",
@@ -295,9 +440,24 @@ REFUSED = [
         LevelError,
         ("'region'", "'east'", "west"),
     ),
-    Refused("a column absent from new data", lambda: fit(D).predict(D[["income"]]), MissingColumnError, ("'debt'",)),
-    Refused("text where numbers were", lambda: fit(D).predict(D.iloc[:2].assign(debt=["low", "high"])), DataError, ("'debt'",)),
-    Refused("inf in new data", lambda: fit(D).predict(D.iloc[:2].assign(debt=[0, np.inf])), DataError, ("'debt'", "inf")),
+    Refused(
+        "a column absent from new data",
+        lambda: fit(D).predict(D[["income"]]),
+        MissingColumnError,
+        ("'debt'",),
+    ),
+    Refused(
+        "text where numbers were",
+        lambda: fit(D).predict(D.iloc[:2].assign(debt=["low", "high"])),
+        DataError,
+        ("'debt'",),
+    ),
+    Refused(
+        "inf in new data",
+        lambda: fit(D).predict(D.iloc[:2].assign(debt=[0, np.inf])),
+        DataError,
+        ("'debt'", "inf"),
+    ),
     Refused(
         "beyond the knots",
         lambda: fit(D, "deny ~ bs(age, df=5)").predict(D.iloc[:2].assign(age=[30, 300])),
@@ -369,7 +529,7 @@ def test_code_is_called_unsafe() -> None:
         fit(D, "deny ~ I(debt.__class__)")
 
 
-# ---- what warns ------------------------------------------------------------------------------------------------------
+# ---- what warns --------------------------------------------------------------------------------------------
 
 
 def noise() -> Frame:
@@ -436,7 +596,9 @@ WARNED = [
         lambda: fit(ONLY_YES, "deny ~ income + region"),
         SeparationWarning,
         ("west",),
-        lambda r: separated("region[T.west]")(r) and np.isfinite(r.bse["income"]) and r.params["region[T.west]"] > 0,
+        lambda r: (
+            separated("region[T.west]")(r) and np.isfinite(r.bse["income"]) and r.params["region[T.west]"] > 0
+        ),
     ),
     Warned(
         "a level of one row",
@@ -448,9 +610,9 @@ WARNED = [
     Warned(
         "more noise columns than information",
         lambda: fit(
-            pd.DataFrame(np.random.default_rng(5).normal(size=(90, 60)), columns=[f"v{i}" for i in range(60)]).assign(
-                deny=np.arange(90) % 2
-            ),
+            pd.DataFrame(
+                np.random.default_rng(5).normal(size=(90, 60)), columns=[f"v{i}" for i in range(60)]
+            ).assign(deny=np.arange(90) % 2),
             "deny ~ .",
         ),
         SeparationWarning,
@@ -493,7 +655,7 @@ def test_warned(case: Warned) -> None:
     assert case.check(result)
 
 
-# ---- what is simply right: missing values and types ------------------------------------------------------------------
+# ---- what is simply right: missing values and types --------------------------------------------------------
 
 MISSING = {
     "nan": lambda v: pd.Series(v),
@@ -520,7 +682,9 @@ def test_missing_polars_and_masked_values_drop_their_rows() -> None:
     frame = D.assign(debt=D.debt.where(D.bank != 3))
     wanted = fit(frame.dropna())
     null = pl.from_pandas(frame).with_columns(pl.col("debt").fill_nan(None))
-    masked = {n: frame[n].to_numpy() for n in ("deny", "income")} | {"debt": np.ma.masked_invalid(frame["debt"].to_numpy())}
+    masked = {n: frame[n].to_numpy() for n in ("deny", "income")} | {
+        "debt": np.ma.masked_invalid(frame["debt"].to_numpy())
+    }
     for table in (null, masked):
         close(fit(table).params, wanted.params)
         assert fit(table).nobs == ROWS - 10
@@ -550,8 +714,14 @@ OUTCOMES = {
     "float": (lambda y: y.astype(float), "1"),
     "category of numbers": (lambda y: y.astype("category"), "1"),
     "text": (lambda y: y.map({0: "granted", 1: "refused"}), "refused"),
-    "ordered category": (lambda y: pd.Categorical(y.map({0: "z", 1: "a"}), categories=["z", "a"], ordered=True), "a"),
-    "unused third level": (lambda y: pd.Categorical(y.map({0: "n", 1: "y"}), categories=["n", "perhaps", "y"]), "y"),
+    "ordered category": (
+        lambda y: pd.Categorical(y.map({0: "z", 1: "a"}), categories=["z", "a"], ordered=True),
+        "a",
+    ),
+    "unused third level": (
+        lambda y: pd.Categorical(y.map({0: "n", 1: "y"}), categories=["n", "perhaps", "y"]),
+        "y",
+    ),
 }
 
 
@@ -607,7 +777,7 @@ def test_levels_of_any_type(kind: str) -> None:
     close(res.params, wanted.params)
 
 
-# ---- rows and names --------------------------------------------------------------------------------------------------
+# ---- rows and names ----------------------------------------------------------------------------------------
 
 INDEXES = {
     "text": lambda n: [f"row {i}" for i in range(n)],
@@ -644,7 +814,9 @@ def test_polars_and_dicts_are_tables() -> None:
         np.testing.assert_array_equal(fit(table, "deny ~ income + region").params, wanted.params)
 
 
-@pytest.mark.parametrize("name", ["net debt", "debt/income (%)", "été", "class", "1st", 'in "quotes"', "a.b", "C", "log", "-"])
+@pytest.mark.parametrize(
+    "name", ["net debt", "debt/income (%)", "été", "class", "1st", 'in "quotes"', "a.b", "C", "log", "-"]
+)
 def test_names_in_backticks(name: str) -> None:
     frame = D.rename(columns={"debt": name})
     res = fit(frame, f"deny ~ income + `{name}`")
@@ -694,7 +866,9 @@ def test_transforms_keep_what_they_learnt(right_side: str) -> None:
 
 
 def test_new_rows_with_missing_values_predict_missing() -> None:
-    p = fit(D, "deny ~ income + region").predict(put(put(D.iloc[:4], "income", 1, np.nan, float), "region", 2, None))
+    p = fit(D, "deny ~ income + region").predict(
+        put(put(D.iloc[:4], "income", 1, np.nan, float), "region", 2, None)
+    )
     assert p.isna().tolist() == [False, True, True, False]
 
 
@@ -705,7 +879,7 @@ def test_the_table_is_left_as_it_was() -> None:
     pd.testing.assert_frame_equal(frame, before)
 
 
-# ---- weights, offset, clusters ---------------------------------------------------------------------------------------
+# ---- weights, offset, clusters -----------------------------------------------------------------------------
 
 
 def test_counts_equal_repeated_rows() -> None:
@@ -752,7 +926,7 @@ def test_clusters_are_labels_not_numbers() -> None:
     close(own, fit(D, cov="HC0").bse * np.sqrt(ROWS / (ROWS - 1)))
 
 
-# ---- numbers ---------------------------------------------------------------------------------------------------------
+# ---- numbers -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scales", [(1e-12, 1.0), (1e12, 1.0), (1e-9, 1e9), (1e-150, 1e120), (3e-5, 7e5)])
@@ -806,7 +980,7 @@ def test_tails_have_digits() -> None:
     assert p.to_numpy()[:, [0, 2, 3]].max() <= 1
 
 
-# ---- the same again --------------------------------------------------------------------------------------------------
+# ---- the same again ----------------------------------------------------------------------------------------
 
 
 def test_two_fits_are_identical() -> None:
@@ -834,7 +1008,7 @@ def test_threads_do_not_disturb_each_other() -> None:
         close(found[i], wanted, 1e-12)
 
 
-# ---- files -----------------------------------------------------------------------------------------------------------
+# ---- files -------------------------------------------------------------------------------------------------
 
 
 def saved(res: Any) -> bytes:
@@ -843,7 +1017,9 @@ def saved(res: Any) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("right_side", ["scale(income) + region", "bs(age, df=4) + C(units)", "poly(debt, 2):region", "`income`"])
+@pytest.mark.parametrize(
+    "right_side", ["scale(income) + region", "bs(age, df=4) + C(units)", "poly(debt, 2):region", "`income`"]
+)
 def test_saved_results_come_back(right_side: str) -> None:
     res = fit(D, f"deny ~ {right_side}", cov="HC1", offset="share")
     back = de.load(io.BytesIO(saved(res)))

@@ -2,7 +2,8 @@
 
 ::
 
-    python tests/statistical/coverage_map.py --jobs 2            # about ten minutes; finished studies are kept in --store
+    python tests/statistical/coverage_map.py --jobs 2            # about ten minutes; finished studies are
+    kept in --store
 
 writes ``coverage.md`` beside this file and puts its first lines between the marks in ``README.md``.
 """
@@ -34,7 +35,10 @@ QUOTED = {  # study: estimators and parameters that the README shows
     "firth": [("firth, profile", "d")],
     "pairs bootstrap": [("pairs bootstrap", "bca")],
 }
-HEAD = "| design | estimator | parameter | bias (MC SE) | SE ratio | coverage (MC SE) | mean width | size or power |"
+HEAD = (
+    "| design | estimator | parameter | bias (MC SE) | SE ratio | coverage (MC SE) | mean width | "
+    "size or power |"
+)
 
 
 def line(declared: Declared, place: tuple[str, str, str], row: pd.Series) -> str:
@@ -51,7 +55,12 @@ def line(declared: Declared, place: tuple[str, str, str], row: pd.Series) -> str
 
     title = f"{declared.title}, {cell}" if cell else declared.title
     known = not np.isnan(row.get("truth", np.nan))
-    figures = [pair("bias", 4), number("relative_error", 1.0, 100.0) if known else "", pair("coverage", 4), number("width")]
+    figures = [
+        pair("bias", 4),
+        number("relative_error", 1.0, 100.0) if known else "",
+        pair("coverage", 4),
+        number("width"),
+    ]
     return "| " + " | ".join([title, estimator, parameter, *figures, number("rejection", digits=4)]) + " |"
 
 
@@ -61,9 +70,14 @@ def main() -> None:
     parser.add_argument("--reps", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
-        "--store", type=Path, default=Path("coverage_store"), help="folder that finished replications are kept in"
+        "--store",
+        type=Path,
+        default=Path("coverage_store"),
+        help="folder that finished replications are kept in",
     )
-    parser.add_argument("--only", default="", help="studies whose name holds this text; nothing is written then")
+    parser.add_argument(
+        "--only", default="", help="studies whose name holds this text; nothing is written then"
+    )
     options = parser.parse_args()
     options.store.mkdir(exist_ok=True)
     lines, quoted = [], []
@@ -71,7 +85,9 @@ def main() -> None:
         if options.only not in name:
             continue
         store = options.store / name.replace(" ", "_").replace(",", "")
-        mc = declared.study.run(options.reps, seed=declared.seed, n_jobs=options.jobs, store=store, max_fail=1.0)
+        mc = declared.study.run(
+            options.reps, seed=declared.seed, n_jobs=options.jobs, store=store, max_fail=1.0
+        )
         for place, row in mc.table().iterrows():
             if np.isnan(row.get("coverage", np.nan)) and np.isnan(row.get("rejection", np.nan)):
                 continue
@@ -83,7 +99,8 @@ def main() -> None:
         return
     rule = "|:--|:--|:--|" + "--:|" * 5
     about = (
-        f"{options.reps:,} replications a row, by `python tests/statistical/coverage_map.py`; designs and seeds: `studies.py`."
+        f"{options.reps:,} replications a row, by `python tests/statistical/coverage_map.py`; "
+        f"designs and seeds: `studies.py`."
     )
     (HERE / "coverage.md").write_text(
         "\n".join(["# What the intervals cover", "", about, "", HEAD, rule, *lines, ""]), encoding="utf-8"

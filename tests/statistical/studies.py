@@ -1,15 +1,16 @@
 """The Monte Carlo studies that back what the package claims, each with its bands, which were stated before the first run.
 
-A band holds if the figure, give or take three of its Monte Carlo standard errors, can lie inside: about one correct figure in
-370 falls outside, and seeds are fixed.  `test_studies.py` runs every study; ``python tests/statistical/coverage_map.py`` runs
-them at full size and writes the table that the README quotes.
+A band holds if the figure, give or take three of its Monte Carlo standard errors, can lie inside: about one
+correct figure in 370 falls outside, and seeds are fixed.  `test_studies.py` runs every study; ``python
+tests/statistical/coverage_map.py`` runs them at full size and writes the table that the README quotes.
 
-The same designs in plain loops, 10,000 replications each (standard error .0022), gave coverage (mean width): n=200 .9528 (.688),
-n=500 .9457 (.431); wrong mean, nonrobust .7021 (.367), HC1 .9475 (.683); 50 clusters .9421 (.488); 12 uneven clusters .9428
-(1.166); 3 of 20 clusters treated .9163 (2.890); sampling weights .9475 (.252); margins of the population .9486 and .9515; Firth
-near separation .9565, .9521, .9473, .9539 (Wald .9640 to .9741); pairs bootstrap, percentile .9437, basic .9618, normal .9584,
-BCa .9511 (.69).  Size at 5 %: Wald .0474 and likelihood ratio .0513 at n=200, .0544 and .0553 at n=500; score bootstrap with ten
-firms .0621, the normal law with the sandwich .1348.
+The same designs in plain loops, 10,000 replications each (standard error .0022), gave coverage (mean width):
+n=200 .9528 (.688), n=500 .9457 (.431); wrong mean, nonrobust .7021 (.367), HC1 .9475 (.683); 50 clusters
+.9421 (.488); 12 uneven clusters .9428 (1.166); 3 of 20 clusters treated .9163 (2.890); sampling weights .9475
+(.252); margins of the population .9486 and .9515; Firth near separation .9565, .9521, .9473, .9539 (Wald
+.9640 to .9741); pairs bootstrap, percentile .9437, basic .9618, normal .9584, BCa .9511 (.69).  Size at 5 %:
+Wald .0474 and likelihood ratio .0513 at n=200, .0544 and .0553 at n=500; score bootstrap with ten firms
+.0621, the normal law with the sandwich .1348.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ import disteconometrics as de
 __all__ = ["STUDIES", "Band", "Declared", "run"]
 
 SLACK = 3.0  # Monte Carlo standard errors
-DRIFT = 0.004  # of coverage and size at n = 400 from their nominal values: the next term of the expansion is of order 1/n
+# of coverage and size at n = 400 from their nominal values: the next term of the expansion is of order 1/n
+DRIFT = 0.004
 Table = dict[str, Any]
 
 
@@ -72,7 +74,7 @@ def run(name: str, reps: int, n_jobs: int | None = None) -> Any:
     return declared.study.run(reps, seed=declared.seed, max_fail=1.0, n_jobs=n_jobs)
 
 
-# ---- the logit in regular samples --------------------------------------------------------------------------------------
+# ---- the logit in regular samples --------------------------------------------------------------------------
 
 BETA = {"Intercept": -0.5, "x": 0.8, "d": -0.6, "z": 0.0}
 N = 400
@@ -89,7 +91,10 @@ def regular(rng: np.random.Generator) -> Table:
 def ratios(table: Table) -> Any:
     """Ratios of slopes with Fieller's limits."""
     e = de.Logit("y ~ x + d + z").fit(table).nlcom(["d / x", "x / d"], method="fieller")
-    return {n: (b, s, *limits) for n, b, s, limits in zip(e.names, e.values, e.std_error, e.interval(), strict=True)}
+    return {
+        n: (b, s, *limits)
+        for n, b, s, limits in zip(e.names, e.values, e.std_error, e.interval(), strict=True)
+    }
 
 
 def true_hypotheses(table: Table) -> Any:
@@ -139,7 +144,7 @@ def wald_and_lr(table: Table) -> Any:
     return {"Wald": res.test("z"), "LR": res.lr_test("z")}
 
 
-# ---- what applied work meets -------------------------------------------------------------------------------------------
+# ---- what applied work meets -------------------------------------------------------------------------------
 
 
 def hump(rng: np.random.Generator) -> Table:
@@ -164,7 +169,9 @@ class Clusters:
         ones = np.arange(len(self.sizes)) < (self.treated or 0)
         between = rng.normal(size=len(self.sizes)) if self.treated is None else ones.astype(float)
         x = (between[g] + rng.normal(size=len(g))) / np.sqrt(2) if self.treated is None else between[g]
-        u = norm.cdf(np.sqrt(0.3) * rng.normal(size=len(self.sizes))[g] + np.sqrt(0.7) * rng.normal(size=len(g)))
+        u = norm.cdf(
+            np.sqrt(0.3) * rng.normal(size=len(self.sizes))[g] + np.sqrt(0.7) * rng.normal(size=len(g))
+        )
         return {"x": x, "g": g, "y": (u < expit(-0.2 + 0.8 * x)).astype(float)}
 
 
@@ -186,7 +193,13 @@ def selected(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def design(
-    title: str, dgp: Callable[..., Any], low: float, high: float, cov: Any = None, truth: float = 0.8, **more: Any
+    title: str,
+    dgp: Callable[..., Any],
+    low: float,
+    high: float,
+    cov: Any = None,
+    truth: float = 0.8,
+    **more: Any,
 ) -> Declared:
     """A study of the slope of a logit under one covariance."""
     options = {} if cov is None else {"cov": cov, "use_t": isinstance(cov, de.Cluster)}
@@ -198,7 +211,7 @@ UNEVEN = (10, 10, 15, 15, 20, 20, 30, 30, 40, 50, 70, 90)
 JACKKNIFE = de.Cluster("g", correction="jackknife")
 
 
-# ---- margins -------------------------------------------------------------------------------------------------------------
+# ---- margins -----------------------------------------------------------------------------------------------
 
 ROWS = 1_000_000  # of the draw that gives the population's effects
 
@@ -245,7 +258,7 @@ class EffectErrors:
         return {n: (b - g, s) for n, b, g, s in zip(("x", "d"), e.values, goal, e.std_error, strict=True)}
 
 
-# ---- Firth ---------------------------------------------------------------------------------------------------------------
+# ---- Firth -------------------------------------------------------------------------------------------------
 
 FIRTH = {"Intercept": -1.5, "x": 1.0, "d": 2.0, "z": 0.0}
 
@@ -259,7 +272,7 @@ def near_separation(rng: np.random.Generator) -> Table:
     return {"y": y.astype(float), "x": x, "d": d, "z": z}
 
 
-# ---- bootstrap -----------------------------------------------------------------------------------------------------------
+# ---- bootstrap ---------------------------------------------------------------------------------------------
 
 
 def simple(rng: np.random.Generator) -> Table:
@@ -279,7 +292,11 @@ def ten_firms(rng: np.random.Generator) -> Table:
     """Ten firms of 30 rows with a shock each; x has no effect."""
     firm = np.repeat(np.arange(10), 30)
     x = rng.normal(size=10)[firm] + rng.normal(size=300)
-    return {"x": x, "firm": firm, "y": (0.8 * rng.normal(size=10)[firm] + rng.logistic(size=300) > 0).astype(float)}
+    return {
+        "x": x,
+        "firm": firm,
+        "y": (0.8 * rng.normal(size=10)[firm] + rng.logistic(size=300) > 0).astype(float),
+    }
 
 
 def score_bootstrap(table: Table, rng: np.random.Generator) -> Any:
@@ -294,7 +311,7 @@ def score_bootstrap(table: Table, rng: np.random.Generator) -> Any:
     return {"score bootstrap": P(boot.pvalue("x", 0.0)), "sandwich, normal": P(wald)}
 
 
-# ---- all of them ---------------------------------------------------------------------------------------------------------
+# ---- all of them -------------------------------------------------------------------------------------------
 
 STUDIES: dict[str, Declared] = {
     "regular": Declared("n = 400, right model", REGULAR, 2024, REGULAR_BANDS),
@@ -307,7 +324,10 @@ STUDIES: dict[str, Declared] = {
             grid={"n": [200, 500]},
         ),
         21,
-        (Band("coverage", 0.94, 0.96, ("logit",), ("x", "z")), Band("rejection", 0.04, 0.06, ("tests",), ("Wald", "LR"))),
+        (
+            Band("coverage", 0.94, 0.96, ("logit",), ("x", "z")),
+            Band("rejection", 0.04, 0.06, ("tests",), ("Wald", "LR")),
+        ),
     ),
     "wrong, nonrobust": design("n = 1,000, wrong model, nonrobust", hump, 0.0, 0.80, truth=0.0),
     "wrong, HC1": design("n = 1,000, wrong model, HC1", hump, 0.94, 0.955, "HC1", truth=0.0),
@@ -315,20 +335,34 @@ STUDIES: dict[str, Declared] = {
         "80 firms with shocks",
         de.MonteCarlo(
             shared_shock,
-            {"clustered, t": (de.Logit("y ~ x"), {"cov": de.Cluster("firm"), "use_t": True}), "nonrobust": de.Logit("y ~ x")},
+            {
+                "clustered, t": (de.Logit("y ~ x"), {"cov": de.Cluster("firm"), "use_t": True}),
+                "nonrobust": de.Logit("y ~ x"),
+            },
             ["x"],
             truth={"x": 0.7},
         ),
         2025,
-        (Band("coverage", 0.93, 0.97, ("clustered, t",), ("x",)), Band("coverage", 0.0, 0.90, ("nonrobust",), ("x",))),
+        (
+            Band("coverage", 0.93, 0.97, ("clustered, t",), ("x",)),
+            Band("coverage", 0.0, 0.90, ("nonrobust",), ("x",)),
+        ),
     ),
-    "50 clusters": design("50 clusters, cr1, t", Clusters((20,) * 50), 0.935, 0.96, de.Cluster("g", correction="cr1")),
+    "50 clusters": design(
+        "50 clusters, cr1, t", Clusters((20,) * 50), 0.935, 0.96, de.Cluster("g", correction="cr1")
+    ),
     "12 clusters": design("12 uneven clusters, jackknife, t", Clusters(UNEVEN), 0.93, 0.975, JACKKNIFE),
-    "3 treated": design("3 of 20 clusters treated, jackknife, t", Clusters((30,) * 20, 3), 0.92, 0.975, JACKKNIFE),
-    "sampling weights": design("sampling weights", selected, 0.94, 0.955, "HC1", weights="w", weight_type="sampling"),
+    "3 treated": design(
+        "3 of 20 clusters treated, jackknife, t", Clusters((30,) * 20, 3), 0.92, 0.975, JACKKNIFE
+    ),
+    "sampling weights": design(
+        "sampling weights", selected, 0.94, 0.955, "HC1", weights="w", weight_type="sampling"
+    ),
     "margins": Declared(
         "n = 500, average marginal effects",
-        de.MonteCarlo(effect_table, {t: EffectErrors(t) for t in ("sample", "population")}, truth={"x": 0.0, "d": 0.0}),
+        de.MonteCarlo(
+            effect_table, {t: EffectErrors(t) for t in ("sample", "population")}, truth={"x": 0.0, "d": 0.0}
+        ),
         31,
         (Band("coverage", 0.944, 0.956, ("sample", "population"), ("x", "d")),),
     ),
@@ -350,7 +384,9 @@ STUDIES: dict[str, Declared] = {
     "pairs bootstrap": Declared(
         "n = 200, 399 draws",
         de.MonteCarlo(
-            simple, {"pairs bootstrap": pairs_intervals}, truth=dict.fromkeys(("percentile", "basic", "normal", "bca"), 0.7)
+            simple,
+            {"pairs bootstrap": pairs_intervals},
+            truth=dict.fromkeys(("percentile", "basic", "normal", "bca"), 0.7),
         ),
         20240701,
         (Band("coverage", 0.93, 0.97, ("pairs bootstrap",), ("percentile", "basic", "normal", "bca")),),

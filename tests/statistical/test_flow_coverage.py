@@ -1,9 +1,10 @@
 """Coverage of intervals and uniform bands of flow densities.
 
-Bands are stated first.  2,000 replications (marker slow): one density, functionals in [.93, .965] at n = 500 and 2,000; one
-covariate, six functionals at a point in [.91, .975]; effect of a 0/1 covariate on quantiles among three regressors in
-[.90, .975] at 500 and [.92, .975] at 2,000; uniform 95 % bands in [.90, .985]; clusters, 50 of them, in [.92, .975].  The default
-run draws few replications and widens the same bands by three Monte Carlo standard errors.
+Bands are stated first.  2,000 replications (marker slow): one density, functionals in [.93, .965] at n = 500
+and 2,000; one covariate, six functionals at a point in [.91, .975]; effect of a 0/1 covariate on quantiles
+among three regressors in [.90, .975] at 500 and [.92, .975] at 2,000; uniform 95 % bands in [.90, .985];
+clusters, 50 of them, in [.92, .975].  The default run draws few replications and widens the same bands by
+three Monte Carlo standard errors.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ GRID = np.linspace(QUANTILES[0.1] - 0.6, QUANTILES[0.9] + 0.8, 40)
 DENSITY = 0.5 * N.pdf(GRID, -1, 0.5) + 0.5 * N.pdf(GRID, 1, 0.75)
 
 
-def inside(low: np.ndarray | float, high: np.ndarray | float, truth: np.ndarray | float) -> tuple[bool, float]:
+def inside(
+    low: np.ndarray | float, high: np.ndarray | float, truth: np.ndarray | float
+) -> tuple[bool, float]:
     """Whether limits hold the truth, all of it where they are curves, and how wide they are (a curve: its median)."""
     low, high, truth = (np.asarray(v) for v in (low, high, truth))
     return bool(np.all((low <= truth) & (truth <= high))), float(np.median(high - low))
@@ -51,11 +54,15 @@ def one_density(rng: np.random.Generator, n: int) -> Hits:
     y = np.where(rng.random(n) < 0.5, rng.normal(-1, 0.5, n), rng.normal(1, 0.75, n))
     res = de.FlowDensity("y ~ 1").fit({"y": y})
     e = res.functionals(["mean", *(f"q[{t}]" for t in QUANTILES)])
-    hits = {name: inside(lo, hi, t) for name, (lo, hi), t in zip(e.names, e.interval(), (0.0, *QUANTILES.values()), strict=True)}
+    hits = {
+        name: inside(lo, hi, t)
+        for name, (lo, hi), t in zip(e.names, e.interval(), (0.0, *QUANTILES.values()), strict=True)
+    }
     points = np.array([-1.0, 0.0, 1.5])
     b = res.band("cdf", grid=points)
     return hits | {
-        f"F({p})": inside(lo, hi, t) for p, lo, hi, t in zip(points, b.conf_low, b.conf_high, mixture_cdf(points), strict=True)
+        f"F({p})": inside(lo, hi, t)
+        for p, lo, hi, t in zip(points, b.conf_low, b.conf_high, mixture_cdf(points), strict=True)
     }
 
 
@@ -64,7 +71,10 @@ def curves(rng: np.random.Generator, n: int) -> Hits:
     res = de.FlowDensity("y ~ 1").fit({"y": y})
     found = {"cdf": (GRID, mixture_cdf(GRID)), "pdf": (GRID, DENSITY), "quantile": (LEVELS, CURVE)}
     tables = {kind: (res.band(kind, grid=grid), truth) for kind, (grid, truth) in found.items()}
-    return {kind: inside(b.band_low.to_numpy(), b.band_high.to_numpy(), truth) for kind, (b, truth) in tables.items()}
+    return {
+        kind: inside(b.band_low.to_numpy(), b.band_high.to_numpy(), truth)
+        for kind, (b, truth) in tables.items()
+    }
 
 
 def one_covariate(rng: np.random.Generator, n: int) -> Hits:
@@ -78,7 +88,10 @@ def one_covariate(rng: np.random.Generator, n: int) -> Hits:
     m, s = np.sin(0.7), 0.5 * np.exp(0.25 * 0.7)
     q = [m - s * np.log(-np.log(t)) for t in (0.1, 0.5, 0.9)]
     truth = [m + s * np.euler_gamma, s * np.pi / np.sqrt(6), *q, np.exp(-np.exp(-(1 - m) / s))]
-    return {name: inside(lo, hi, t) for (_, name), lo, hi, t in zip(at.index, at.conf_low, at.conf_high, truth, strict=True)}
+    return {
+        name: inside(lo, hi, t)
+        for (_, name), lo, hi, t in zip(at.index, at.conf_low, at.conf_high, truth, strict=True)
+    }
 
 
 def effect(rng: np.random.Generator, n: int) -> Hits:
@@ -87,7 +100,11 @@ def effect(rng: np.random.Generator, n: int) -> Hits:
     d = (rng.random(n) < 1 / (1 + np.exp(-0.5 * x1))).astype(float)
     scale = np.exp(0.2 * x1)
     y = 0.5 * x1 - 0.3 * x2 + 0.4 * d + scale * (1 + 0.4 * d) * rng.normal(size=n)
-    e = de.FlowDensity("y ~ x1 + x2 + d").fit(pd.DataFrame({"y": y, "x1": x1, "x2": x2, "d": d})).effect("d", 0, 1)
+    e = (
+        de.FlowDensity("y ~ x1 + x2 + d")
+        .fit(pd.DataFrame({"y": y, "x1": x1, "x2": x2, "d": d}))
+        .effect("d", 0, 1)
+    )
     truth = [0.4, *(0.4 + 0.4 * scale.mean() * N.ppf(t) for t in (0.1, 0.5, 0.9))]
     return {name: inside(lo, hi, t) for name, (lo, hi), t in zip(e.names, e.interval(), truth, strict=True)}
 
@@ -105,8 +122,15 @@ MEDIAN = sum_median()
 def clusters(rng: np.random.Generator, n: int) -> Hits:
     firm = np.repeat(np.arange(50), n // 50)
     y = 0.5 * rng.normal(size=50)[firm] + rng.gumbel(size=len(firm))
-    e = de.FlowDensity("y ~ 1").fit({"y": y, "firm": firm}, cov=de.Cluster("firm")).functionals(["mean", "q[0.5]"])
-    return {name: inside(lo, hi, t) for name, (lo, hi), t in zip(e.names, e.interval(), (np.euler_gamma, MEDIAN), strict=True)}
+    e = (
+        de.FlowDensity("y ~ 1")
+        .fit({"y": y, "firm": firm}, cov=de.Cluster("firm"))
+        .functionals(["mean", "q[0.5]"])
+    )
+    return {
+        name: inside(lo, hi, t)
+        for name, (lo, hi), t in zip(e.names, e.interval(), (np.euler_gamma, MEDIAN), strict=True)
+    }
 
 
 CASES: list[tuple[Callable[[np.random.Generator, int], Hits], int, tuple[float, float], int]] = [
@@ -125,11 +149,15 @@ LONG = [(design, n, band) for design, n, band, _ in CASES] + [
 def coverage(design: Callable[[np.random.Generator, int], Hits], n: int, reps: int) -> pd.DataFrame:
     """Share of samples whose limits hold the truth, and their mean width, by functional."""
     draws = [design(np.random.default_rng([7, r]), n) for r in range(reps)]
-    return pd.DataFrame({name: np.mean([d[name] for d in draws], axis=0) for name in draws[0]}, index=["coverage", "width"]).T
+    return pd.DataFrame(
+        {name: np.mean([d[name] for d in draws], axis=0) for name in draws[0]}, index=["coverage", "width"]
+    ).T
 
 
 @pytest.mark.parametrize(("design", "n", "band", "reps"), CASES, ids=[c[0].__name__ for c in CASES])
-def test_coverage(design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float], reps: int) -> None:
+def test_coverage(
+    design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float], reps: int
+) -> None:
     found = coverage(design, n, reps).coverage
     low = band[0] - 3 * math.sqrt(band[0] * (1 - band[0]) / reps)
     assert found.min() >= low, found
@@ -137,7 +165,9 @@ def test_coverage(design: Callable[[np.random.Generator, int], Hits], n: int, ba
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("design", "n", "band"), LONG, ids=[f"{c[0].__name__}-{c[1]}" for c in LONG])
-def test_coverage_in_full(design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float]) -> None:
+def test_coverage_in_full(
+    design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float]
+) -> None:
     table = coverage(design, n, 2000)
     print(table)
     found = table.coverage

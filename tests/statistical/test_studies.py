@@ -32,16 +32,26 @@ CASES += [pytest.param(name, FULL, marks=pytest.mark.slow) for name in STUDIES]
 def test_bands_hold(name: str, reps: int) -> None:
     declared, mc = STUDIES[name], run(name, reps)
     table = mc.table()
-    columns = [c for c in ("n_sim", "bias", "relative_error", "coverage", "coverage_mcse", "width", "rejection") if c in table]
+    columns = [
+        c
+        for c in ("n_sim", "bias", "relative_error", "coverage", "coverage_mcse", "width", "rejection")
+        if c in table
+    ]
     print(f"\n{declared.title}\n{table[columns].round(4).to_string()}")
     wrong = []
     for band in declared.bands:
-        rows = table[table.index.isin(band.estimators, level="estimator") & table.index.isin(band.parameters, level="parameter")]
+        rows = table[
+            table.index.isin(band.estimators, level="estimator")
+            & table.index.isin(band.parameters, level="parameter")
+        ]
         assert len(rows) == len(band.estimators) * len(band.parameters) * len(mc.cells), band
         for place, row in rows.iterrows():
             value, mcse = row[band.measure], row.get(f"{band.measure}_mcse", np.nan)
             if not band.holds(value, mcse, row["n_sim"]):
-                wrong.append(f"{place}: {band.measure} {value:.4f} ({mcse:.4f}) is not in [{band.low:.4g}, {band.high:.4g}]")
+                wrong.append(
+                    f"{place}: {band.measure} {value:.4f} ({mcse:.4f}) is not in [{band.low:.4g}, "
+                    f"{band.high:.4g}]"
+                )
     assert not wrong, "\n".join(wrong)
     assert mc.failures.empty, mc.failures
 
@@ -73,7 +83,9 @@ def test_p_values_are_uniform() -> None:
 
 def test_firth_has_estimates_where_maximum_likelihood_has_none() -> None:
     study = STUDIES["firth"].study
-    plain = de.MonteCarlo(study.dgp, {"mle": de.Logit("y ~ x + d + z", separation="raise")}).run(200, seed=11, max_fail=1.0)
+    plain = de.MonteCarlo(study.dgp, {"mle": de.Logit("y ~ x + d + z", separation="raise")}).run(
+        200, seed=11, max_fail=1.0
+    )
     assert 10 <= plain.failed() <= 120
     assert (plain.failures.reason == "separation").mean() > 0.9
 

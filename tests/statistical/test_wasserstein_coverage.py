@@ -1,7 +1,8 @@
 """What the intervals of Wasserstein distances cover where they are given, and the size of the permutation test.
 
-Bands, stated first: coverage of W1 and W2² in [.93, .97] with 2,000 replications (marker slow); the default run draws fewer and
-widens them by three Monte Carlo standard errors.  Size of the permutation test at 5 %: at most .05 and three of those errors.
+Bands, stated first: coverage of W1 and W2² in [.93, .97] with 2,000 replications (marker slow); the default
+run draws fewer and widens them by three Monte Carlo standard errors.  Size of the permutation test at 5 %: at
+most .05 and three of those errors.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def study(p: int, law: str, n: int) -> de.MonteCarlo:
     name = "W1" if p == 1 else "W2_squared"
     truth = {name: float(np.mean(np.abs(LAWS[law][0] - LAWS[law][1]) ** p))}
     return de.MonteCarlo(
-        lambda rng: draw(rng, n, law), {"w": de.WassersteinDistance("y ~ g", p=p, permutations=0)}, truth=truth, targets=[name]
+        lambda rng: draw(rng, n, law),
+        {"w": de.WassersteinDistance("y ~ g", p=p, permutations=0)},
+        truth=truth,
+        targets=[name],
     )
 
 

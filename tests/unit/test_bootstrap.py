@@ -65,16 +65,25 @@ def test_seeds() -> None:
     drawn = de.bootstrap(MODEL, data, reps=20)
     assert np.array_equal(drawn.draws, de.bootstrap(MODEL, data, reps=20, seed=drawn.seed).draws)
     longer = de.bootstrap(MODEL, data, reps=200, seed=drawn.seed)
-    np.testing.assert_allclose(longer.draws[:20], drawn.draws, rtol=1e-10, atol=1e-11)  # the seed is any: some are near zero
+    np.testing.assert_allclose(
+        longer.draws[:20], drawn.draws, rtol=1e-10, atol=1e-11
+    )  # the seed is any: some are near zero
 
 
 def test_tables_of_any_kind() -> None:
     polars = pytest.importorskip("polars")
     data = table().drop(columns="g").dropna()
     model = de.Logit("y ~ x")
-    tables = (data, polars.DataFrame(data.to_dict("list")), {c: data[c].to_numpy() for c in data}, data.to_dict("list"))
+    tables = (
+        data,
+        polars.DataFrame(data.to_dict("list")),
+        {c: data[c].to_numpy() for c in data},
+        data.to_dict("list"),
+    )
     for options in ({}, {"kind": "cluster", "cluster": "firm"}):
-        draws = [de.bootstrap(model, t, reps=5, seed=1, statistic=coefficients, **options).draws for t in tables]
+        draws = [
+            de.bootstrap(model, t, reps=5, seed=1, statistic=coefficients, **options).draws for t in tables
+        ]
         for other in draws[1:]:
             np.testing.assert_array_equal(draws[0], other)
 
@@ -124,8 +133,13 @@ def test_intervals_as_defined() -> None:
     a = (d**3).sum() / (6 * (d**2).sum() ** 1.5)
     assert boot.acceleration["x"] == pytest.approx(a, rel=0.05)
     z0 = special.ndtri((draws < b).mean())
-    at = [special.ndtr(z0 + (z0 + z) / (1 - boot.acceleration["x"] * (z0 + z))) for z in special.ndtri([0.025, 0.975])]
-    assert boot.conf_int(method="bca").loc["x"].tolist() == pytest.approx(np.quantile(draws, at, method="weibull").tolist())
+    at = [
+        special.ndtr(z0 + (z0 + z) / (1 - boot.acceleration["x"] * (z0 + z)))
+        for z in special.ndtri([0.025, 0.975])
+    ]
+    assert boot.conf_int(method="bca").loc["x"].tolist() == pytest.approx(
+        np.quantile(draws, at, method="weibull").tolist()
+    )
 
 
 def test_bca_of_any_statistic_agrees_with_scipy() -> None:
@@ -138,9 +152,13 @@ def test_bca_of_any_statistic_agrees_with_scipy() -> None:
             return np.exp(data["x"]).mean()
 
     boot = de.bootstrap(Mean(), data, reps=3999, seed=1, statistic=lambda r: r)
-    theirs = stats.bootstrap((np.exp(data["x"]),), np.mean, n_resamples=3999, method="BCa", rng=np.random.default_rng(1))
+    theirs = stats.bootstrap(
+        (np.exp(data["x"]),), np.mean, n_resamples=3999, method="BCa", rng=np.random.default_rng(1)
+    )
     spread = boot.bse.iloc[0]
-    np.testing.assert_allclose(boot.conf_int(method="bca").loc["statistic"], theirs.confidence_interval, atol=0.15 * spread)
+    np.testing.assert_allclose(
+        boot.conf_int(method="bca").loc["statistic"], theirs.confidence_interval, atol=0.15 * spread
+    )
     assert boot.bse.iloc[0] == pytest.approx(theirs.standard_error, rel=0.06)
 
 

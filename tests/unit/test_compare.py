@@ -58,8 +58,12 @@ def test_frame_holds_the_unrounded_numbers(fits: dict[str, Any], table: Comparis
     terms = ["Intercept", "PSI", "GPA", "I(GPA ** 2)", "TUCE"]
     assert list(dict.fromkeys(frame.index.get_level_values("term"))) == [*terms, "Observations", "AIC"]
     for name, res in fits.items():
-        np.testing.assert_array_equal(frame[name].xs("estimate", level="kind").reindex(res.params.index), res.params)
-        np.testing.assert_array_equal(frame[name].xs("std_error", level="kind").reindex(res.params.index), res.bse)
+        np.testing.assert_array_equal(
+            frame[name].xs("estimate", level="kind").reindex(res.params.index), res.params
+        )
+        np.testing.assert_array_equal(
+            frame[name].xs("std_error", level="kind").reindex(res.params.index), res.bse
+        )
         assert frame.loc[("AIC", "value"), name] == res.aic
     assert frame["small"].xs("estimate", level="kind").isna().sum() == 3
     assert frame.attrs["covariance"] == ["nonrobust", "HC1", "nonrobust"]

@@ -22,7 +22,8 @@ from disteconometrics.errors import (
     WithheldError,
 )
 
-EQUAL = 1e-10  # entries of a covariance, in units of its standard errors: the formula against another order of operations
+# entries of a covariance, in units of its standard errors: the formula against another order of operations
+EQUAL = 1e-10
 PEER = 1e-8  # statsmodels stops its iterations earlier
 FORMULA = "y ~ x + z + C(f)"
 N, FIRMS, YEARS = 600, 60, 45
@@ -129,7 +130,10 @@ KINDS: dict[str, tuple[Any, Callable[[Direct], np.ndarray]]] = {
         for c in ("groups", "cr1", "none")
     },
     **{
-        f"firm and year, {c}": (de.Cluster("firm", "year", correction=c), lambda d, c=c: d.two_way("firm", "year", c))
+        f"firm and year, {c}": (
+            de.Cluster("firm", "year", correction=c),
+            lambda d, c=c: d.two_way("firm", "year", c),
+        )
         for c in ("groups", "cr1", "none")
     },
     "firm, jackknife": (de.Cluster("firm", correction="jackknife"), lambda d: d.jackknife("firm")),
@@ -169,7 +173,9 @@ def test_equals_its_formula(variant: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", [k for k in KINDS if k not in UNDEFINED["frequency"]])
 def test_frequency_weights_are_repeated_rows(kind: str) -> None:
     ask, _ = KINDS[kind]
-    repeated = de.Logit(FORMULA).fit(DATA.loc[DATA.index.repeat(DATA["count"])].reset_index(drop=True), cov=ask)
+    repeated = de.Logit(FORMULA).fit(
+        DATA.loc[DATA.index.repeat(DATA["count"])].reset_index(drop=True), cov=ask
+    )
     assert distance(FITS["frequency"].with_cov(ask).cov_params(), repeated.cov_params().to_numpy()) <= EQUAL
 
 
@@ -275,7 +281,7 @@ def test_degrees_of_freedom() -> None:
         assert np.isinf(fit.with_cov(ask).estimates.df)
 
 
-# ---- warnings and refusals -----------------------------------------------------------------------------------------
+# ---- warnings and refusals ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -302,7 +308,9 @@ def test_two_way_matrix_is_repaired_and_says_so() -> None:
     """Rows that are their own intersections leave V_a + V_b − V_ab without a reason to be positive."""
     rng = np.random.default_rng(2)
     for _ in range(200):
-        data = pd.DataFrame({"y": rng.permutation([0, 1] * 8), "x": rng.normal(size=16), "z": rng.normal(size=16)})
+        data = pd.DataFrame(
+            {"y": rng.permutation([0, 1] * 8), "x": rng.normal(size=16), "z": rng.normal(size=16)}
+        )
         data = data.assign(a=np.arange(16) // 4, b=np.arange(16) % 4)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -313,7 +321,9 @@ def test_two_way_matrix_is_repaired_and_says_so() -> None:
     raise AssertionError("no indefinite matrix met")
 
 
-SINGLE = DATA.assign(g=1, m=DATA.firm.where(DATA.firm != "firm 7"), t=DATA.time.where(DATA.id != 5), twice=DATA.time // 6)
+SINGLE = DATA.assign(
+    g=1, m=DATA.firm.where(DATA.firm != "firm 7"), t=DATA.time.where(DATA.id != 5), twice=DATA.time // 6
+)
 ALONE = DATA.assign(d=(DATA.firm == "firm 3").astype(int))  # one cluster alone identifies d's coefficient
 
 
@@ -407,7 +417,10 @@ NO_ORDER: dict[str, tuple[Any, str]] = {
     "lists": (pd.Series([[i] for i in range(N)], index=DATA.index), "mixed"),
     "complex": (np.arange(N) * 1j, "complex"),
     "mixed": (pd.Series([*range(N - 1), "x"], index=DATA.index, dtype=object), "mixed"),
-    "zones": (pd.Series([pd.Timestamp(2000, 1, 1, tz="UTC"), *DAYS[1:]], index=DATA.index, dtype=object), "mixed"),
+    "zones": (
+        pd.Series([pd.Timestamp(2000, 1, 1, tz="UTC"), *DAYS[1:]], index=DATA.index, dtype=object),
+        "mixed",
+    ),
 }
 
 

@@ -74,7 +74,9 @@ def test_missing_rows_are_left_out_of_all_means() -> None:
 
 
 def test_binary_outcomes_and_flows() -> None:
-    cv = de.cross_validate({"logit": de.Logit("d ~ x"), "probit": de.Probit("d ~ x")}, TABLE, folds="row mod 5")
+    cv = de.cross_validate(
+        {"logit": de.Logit("d ~ x"), "probit": de.Probit("d ~ x")}, TABLE, folds="row mod 5"
+    )
     p = de.Logit("d ~ x").fit(TABLE[np.arange(N) % 5 != 0]).predict(TABLE[np.arange(N) % 5 == 0]).to_numpy()
     d = TABLE.d[::5].to_numpy()
     np.testing.assert_allclose(cv.crps["logit"][::5], (p - d) ** 2, rtol=1e-10)  # Brier's score

@@ -56,7 +56,12 @@ STATES = "y ~ scale(x1) + poly(x2, 2) + bs(x1, df=5) + C(k) + g"
 def test_rows_of_a_clean_table(table: pd.DataFrame) -> None:
     design = build_design("y ~ x1", table)
     assert design.kept is None
-    assert (design.rows.given, design.rows.used, design.rows.missing, design.rows.zero_weight) == (N, N, {}, 0)
+    assert (design.rows.given, design.rows.used, design.rows.missing, design.rows.zero_weight) == (
+        N,
+        N,
+        {},
+        0,
+    )
     (block,) = design.blocks()
     assert np.shares_memory(block.X, design.X)
     assert block.weights is None
@@ -106,7 +111,13 @@ def test_rows_that_a_transform_loses_are_dropped_with_a_warning_naming_the_term(
 
 def test_missing_stays_missing_through_comparisons(table: pd.DataFrame) -> None:
     good = table[table.x1 > 0]
-    terms = ("I(log(x1) > 0)", "I(~(0 > log(x1)))", "I((log(x1) > 0) & flag)", "np.where(log(x1) > 0, x2, pos)", "C(log(x1) > 0)")
+    terms = (
+        "I(log(x1) > 0)",
+        "I(~(0 > log(x1)))",
+        "I((log(x1) > 0) & flag)",
+        "np.where(log(x1) > 0, x2, pos)",
+        "C(log(x1) > 0)",
+    )
     for term in terms:
         with pytest.warns(MissingValuesWarning, match="log"):
             same(build_design(f"y ~ {term}", table), build_design(f"y ~ {term}", good))
@@ -162,8 +173,16 @@ def test_inf_made_by_a_term(table: pd.DataFrame) -> None:
 
 # ---------------------------------------------------------------- weights and offset
 BAD_OPTIONS = [
-    ({"weights": np.ones(N), "weight_type": "sampling"}, OptionError, "weights must be the name of a column.*assign.*w="),
-    ({"weights": pd.Series(np.ones(N)), "weight_type": "sampling"}, OptionError, "weights.*name of a column.*index"),
+    (
+        {"weights": np.ones(N), "weight_type": "sampling"},
+        OptionError,
+        "weights must be the name of a column.*assign.*w=",
+    ),
+    (
+        {"weights": pd.Series(np.ones(N)), "weight_type": "sampling"},
+        OptionError,
+        "weights.*name of a column.*index",
+    ),
     ({"weights": [1.0] * N, "weight_type": "sampling"}, OptionError, "weights.*name of a column"),
     ({"weights": 3, "weight_type": "sampling"}, OptionError, "weights.*name of a column"),
     ({"offset": np.ones(N)}, OptionError, "offset must be the name of a column"),
@@ -186,8 +205,12 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("options", "error", "says"), BAD_OPTIONS)
-def test_bad_weights_and_offsets(options: dict[str, object], error: type[Exception], says: str, table: pd.DataFrame) -> None:
-    table = table.assign(neg=np.r_[-1.0, np.ones(N - 1)], zero=0.0, inf=np.r_[np.inf, np.ones(N - 1)], nan=np.nan)
+def test_bad_weights_and_offsets(
+    options: dict[str, object], error: type[Exception], says: str, table: pd.DataFrame
+) -> None:
+    table = table.assign(
+        neg=np.r_[-1.0, np.ones(N - 1)], zero=0.0, inf=np.r_[np.inf, np.ones(N - 1)], nan=np.nan
+    )
     table["date"] = pd.date_range("2000", periods=N)
     with pytest.raises(error, match=f"(?s){says}"):
         build_design("y ~ x1", table, **options)  # type: ignore[arg-type]
@@ -213,7 +236,9 @@ def test_frequency_weights_are_row_replication_for_transforms_too(table: pd.Data
         lagged = table.assign(l2=table.x2.shift(1)).dropna()
         many = lagged.loc[lagged.index.repeat(lagged.f)]
         want = build_design(STATES + " + scale(l2)", many)
-    np.testing.assert_allclose(np.repeat(design.X, design.weights.astype(int), axis=0), want.X, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        np.repeat(design.X, design.weights.astype(int), axis=0), want.X, rtol=1e-12, atol=1e-13
+    )
     np.testing.assert_array_equal(design.spec.matrix(table).X[design.kept], design.X)
 
 
@@ -232,7 +257,9 @@ def test_columns_and_codes_of_the_rows_used(table: pd.DataFrame) -> None:
     assert many == len({*zip(city, design.column("year", "time"), strict=True)}) == both.max() + 1
     polars = build_design("y ~ x1", pl.from_pandas(table))
     np.testing.assert_array_equal(polars.codes(["city", "year"])[0], both)
-    np.testing.assert_array_equal(build_design("y ~ x1", {c: table[c].to_numpy() for c in table}).codes("city")[0], codes)
+    np.testing.assert_array_equal(
+        build_design("y ~ x1", {c: table[c].to_numpy() for c in table}).codes("city")[0], codes
+    )
 
 
 @pytest.mark.parametrize(
@@ -299,13 +326,19 @@ def test_saved_specifications_rebuild_bit_identical_matrices(formula: str, table
     design = build_design(formula, table, offset="o")
     saved = json.loads(json.dumps(design.spec.to_dict(), allow_nan=False))
     spec = DesignSpec.from_dict(saved)
-    assert (spec.names, spec.outcome, spec.variables) == (design.spec.names, design.spec.outcome, design.spec.variables)
+    assert (spec.names, spec.outcome, spec.variables) == (
+        design.spec.names,
+        design.spec.outcome,
+        design.spec.variables,
+    )
     assert spec.to_dict() == design.spec.to_dict()
     np.testing.assert_array_equal(spec.matrix(table).X, design.X)
     np.testing.assert_array_equal(spec.matrix(table).offset, table.o)
     np.testing.assert_array_equal(spec.outcome_values(table), design.y)
     few = spec.matrix(table.iloc[[5, 70, 5]])
-    np.testing.assert_allclose(few.X, design.X[[5, 70, 5]], rtol=1e-12, atol=1e-14)  # states are never learnt again
+    np.testing.assert_allclose(
+        few.X, design.X[[5, 70, 5]], rtol=1e-12, atol=1e-14
+    )  # states are never learnt again
     assert list(few.index) == [5, 70, 5]
     assert spec.to_dict() == design.spec.to_dict()
     assert spec.matrix(table.iloc[:0]).X.shape == (0, design.X.shape[1])
@@ -414,7 +447,12 @@ def test_integer_levels_arrive_as_floats_when_one_is_missing(table: pd.DataFrame
 
 NEW_DATA = [
     ("y ~ x1 + x2", {"x1": [1.0]}, MissingColumnError, "x2"),
-    ("y ~ g", {"g": ["a", "zz", "b"]}, LevelError, "'g'.*'zz' in 1 row.*first: 1.*known levels are 'a', 'b', 'c'"),
+    (
+        "y ~ g",
+        {"g": ["a", "zz", "b"]},
+        LevelError,
+        "'g'.*'zz' in 1 row.*first: 1.*known levels are 'a', 'b', 'c'",
+    ),
     ("y ~ g", {"g": pd.Categorical(["a", "zz"])}, LevelError, "'g'.*'zz'"),
     ("y ~ g", {"g": [1, 2]}, LevelError, "'g'.*1"),
     ("y ~ g", {"g": [True]}, LevelError, "'g'.*1"),
@@ -445,7 +483,9 @@ NEW_DATA = [
 
 
 @pytest.mark.parametrize(("formula", "new", "error", "says"), NEW_DATA)
-def test_new_data_that_cannot_be_coded(formula: str, new: object, error: type[Exception], says: str, table: pd.DataFrame) -> None:
+def test_new_data_that_cannot_be_coded(
+    formula: str, new: object, error: type[Exception], says: str, table: pd.DataFrame
+) -> None:
     spec = build_design(formula, table).spec
     with pytest.raises(error, match=f"(?s){says}"):
         spec.matrix(new)
@@ -505,7 +545,9 @@ def test_specification_prints_short_and_holds_no_rows(table: pd.DataFrame) -> No
 
 def test_too_many_levels_for_the_memory() -> None:
     n = 20_000
-    d = pd.DataFrame({"id": [f"id{i}" for i in range(n)], "y": np.tile([0, 1], n // 2), "g": np.tile(list("ab"), n // 2)})
+    d = pd.DataFrame(
+        {"id": [f"id{i}" for i in range(n)], "y": np.tile([0, 1], n // 2), "g": np.tile(list("ab"), n // 2)}
+    )
     with pytest.raises(DataError, match="id"):
         build_design("y ~ id*g", d)
 

@@ -80,7 +80,9 @@ def test_names_and_columns_are_formulaics(formula: str, table: pd.DataFrame) -> 
 
 # the traps in which we differ from formulaic on purpose
 def test_numbers_are_float64_in_expressions() -> None:
-    d = pd.DataFrame({"y": [0, 1, 0, 1], "i": np.array([100, 50, 2, 3], dtype=np.int8), "a": [True, True, False, False]})
+    d = pd.DataFrame(
+        {"y": [0, 1, 0, 1], "i": np.array([100, 50, 2, 3], dtype=np.int8), "a": [True, True, False, False]}
+    )
     X = build_design("y ~ 0 + I(i ** 2) + I(a + a) + I(i * i) + I(i ** -1)", d).X
     np.testing.assert_array_equal(X[:, 0], [10000, 2500, 4, 9])
     np.testing.assert_array_equal(X[:, 1], [2, 2, 0, 0])
@@ -89,7 +91,24 @@ def test_numbers_are_float64_in_expressions() -> None:
 
 
 AWKWARD_NAMES = [
-    *("my x", 'a"b', "it's", "a.b", "class", "lambda", "in", "1990", "x-1", "x + y", "log", "C", "np", "scale", "contr", "I"),
+    *(
+        "my x",
+        'a"b',
+        "it's",
+        "a.b",
+        "class",
+        "lambda",
+        "in",
+        "1990",
+        "x-1",
+        "x + y",
+        "log",
+        "C",
+        "np",
+        "scale",
+        "contr",
+        "I",
+    ),
     *(
         "__builtins__",
         "__FORMULAIC_STATE__",
@@ -122,10 +141,14 @@ def test_awkward_column_names_in_backticks(name: str, table: pd.DataFrame) -> No
     np.testing.assert_array_equal(build_design(f"I(`{name}` > 0) ~ x2", d).y, table.x1 > 0)
 
 
-@pytest.mark.parametrize("name", ["log", "C", "np", "scale", "class", "lambda", "a.b", "größe", "__builtins__"])
+@pytest.mark.parametrize(
+    "name", ["log", "C", "np", "scale", "class", "lambda", "a.b", "größe", "__builtins__"]
+)
 def test_bare_names_that_look_like_functions(name: str, table: pd.DataFrame) -> None:
     d = table.rename(columns={"x1": name})
-    np.testing.assert_array_equal(build_design(f"y ~ {name} + scale(x2) + np.exp(x2) + C(g)", d).X[:, 1], table.x1)
+    np.testing.assert_array_equal(
+        build_design(f"y ~ {name} + scale(x2) + np.exp(x2) + C(g)", d).X[:, 1], table.x1
+    )
 
 
 def test_names_that_share_a_sanitised_form_do_not_touch_the_global_rng(table: pd.DataFrame) -> None:
@@ -212,7 +235,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("formula", "error", "says"), REFUSED, ids=[str(f)[:40] for f, *_ in REFUSED])
-def test_refused_with_the_reason(formula: object, error: type[Exception], says: str, table: pd.DataFrame) -> None:
+def test_refused_with_the_reason(
+    formula: object, error: type[Exception], says: str, table: pd.DataFrame
+) -> None:
     with pytest.raises(error, match=says):
         build_design(formula, table)  # type: ignore[arg-type]
 
@@ -339,7 +364,9 @@ SMALL = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64
         ("C(a > -300)", None),
     ],
 )
-def test_whole_numbers_inside_a_factor_do_not_overflow(dtype: str, term: str, levels: list[int] | None) -> None:
+def test_whole_numbers_inside_a_factor_do_not_overflow(
+    dtype: str, term: str, levels: list[int] | None
+) -> None:
     d = pd.DataFrame({"a": pd.array(np.arange(60) % 5, dtype=dtype), "y": np.tile([0, 1], 30)})  # type: ignore[call-overload]
     if levels is None:
         with pytest.raises(DataError, match="only one level"):
@@ -352,7 +379,9 @@ def test_whole_numbers_inside_a_factor_do_not_overflow(dtype: str, term: str, le
 
 
 def test_a_remainder_by_zero_inside_a_factor_is_missing() -> None:
-    d = pd.DataFrame({"a": np.arange(60) % 5, "b": np.where(np.arange(60) < 30, 0, 3), "y": np.tile([0, 1], 30)})
+    d = pd.DataFrame(
+        {"a": np.arange(60) % 5, "b": np.where(np.arange(60) < 30, 0, 3), "y": np.tile([0, 1], 30)}
+    )
     with pytest.warns(MissingValuesWarning, match="30 rows"):
         design = build_design("y ~ C(a % b)", d)
     assert design.spec.names[1:] == ("C(a % b)[T.1]", "C(a % b)[T.2]")
@@ -375,7 +404,9 @@ def test_large_whole_numbers_stay_distinct_levels(start: int) -> None:
 @pytest.mark.parametrize("term", ["C(a - 1)", "C(-a)", "C(a + b)", "C(a // 2)", "C(b * 1000000000000000000)"])
 def test_whole_numbers_that_would_lose_digits_are_refused(term: str) -> None:
     for dtype in ("uint64", object):
-        d = pd.DataFrame({"a": [2**63 + i % 3 for i in range(60)], "b": np.arange(60) % 7, "y": np.tile([0, 1], 30)})
+        d = pd.DataFrame(
+            {"a": [2**63 + i % 3 for i in range(60)], "b": np.arange(60) % 7, "y": np.tile([0, 1], 30)}
+        )
         d["a"] = d["a"].astype(dtype)
         with pytest.raises(DataError, match="digits would be lost"):
             build_design(f"y ~ {term}", d)
@@ -412,7 +443,9 @@ def test_spellings_of_r_and_stata_get_the_right_one(table: pd.DataFrame, term: s
 
 
 def test_names_that_look_like_statas_still_work(table: pd.DataFrame) -> None:
-    assert build_design("y ~ i.g + `a#b`", table.assign(**{"i.g": table.x1, "a#b": table.x2})).spec.names[1:] == ("i.g", "a#b")
+    assert build_design("y ~ i.g + `a#b`", table.assign(**{"i.g": table.x1, "a#b": table.x2})).spec.names[
+        1:
+    ] == ("i.g", "a#b")
 
 
 def test_a_comment_is_no_stata(table: pd.DataFrame) -> None:

@@ -11,7 +11,13 @@ import polars as pl
 import pytest
 
 from disteconometrics.data.design import build_design
-from disteconometrics.errors import DataError, DisteconometricsError, MissingColumnError, OptionError, OutcomeError
+from disteconometrics.errors import (
+    DataError,
+    DisteconometricsError,
+    MissingColumnError,
+    OptionError,
+    OutcomeError,
+)
 
 RNG = np.random.default_rng(1)
 N = 60
@@ -62,7 +68,20 @@ def test_numbers_of_any_dtype(kind: str) -> None:
 
 
 INTEGERS = [
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "Int8", "Int64", "UInt64", "int64[pyarrow]"),
+    *(
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "Int8",
+        "Int64",
+        "UInt64",
+        "int64[pyarrow]",
+    ),
     *("uint8[pyarrow]", "float64", "object", "Float64"),
 ]
 
@@ -272,7 +291,11 @@ BAD_TABLES = [
     (pd.DataFrame(np.zeros((5, 2))), MissingColumnError, "'y'"),
     (pd.DataFrame(np.c_[X1, X1, Y], columns=["x1", "x1", "y"]), DataError, "x1.*duplicate"),
     (pd.DataFrame(np.c_[X1, Y, Y], columns=["x1", "y", "y"]), DataError, "y.*duplicate"),
-    (pd.DataFrame(np.c_[X1, Y], columns=pd.MultiIndex.from_tuples([("x1", "a"), ("y", "b")])), OptionError, "flatten"),
+    (
+        pd.DataFrame(np.c_[X1, Y], columns=pd.MultiIndex.from_tuples([("x1", "a"), ("y", "b")])),
+        OptionError,
+        "flatten",
+    ),
 ]
 
 

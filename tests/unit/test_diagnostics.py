@@ -21,8 +21,12 @@ ROUNDING = 1e-9
 def data() -> pd.DataFrame:
     rng = np.random.default_rng(11)
     n = 400
-    frame = pd.DataFrame({"x": rng.normal(size=n).round(1), "z": rng.integers(0, 3, n), "g": rng.integers(0, 50, n)})
-    frame["y"] = (0.4 * frame["x"] + 0.5 * frame["x"] ** 2 - 0.5 * frame["z"] + rng.logistic(size=n) > 0).astype(int)
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n).round(1), "z": rng.integers(0, 3, n), "g": rng.integers(0, 50, n)}
+    )
+    frame["y"] = (
+        0.4 * frame["x"] + 0.5 * frame["x"] ** 2 - 0.5 * frame["z"] + rng.logistic(size=n) > 0
+    ).astype(int)
     frame["w"] = rng.integers(1, 4, n).astype(float)
     return frame
 
@@ -44,7 +48,9 @@ def test_hosmer_lemeshow_by_hand(data: pd.DataFrame) -> None:
     assert found.test.p_value == pytest.approx(stats.chi2.sf(hand, 8), rel=ROUNDING)
     np.testing.assert_allclose(found.table["ones"], ones)
     tied = diagnostics.hosmer_lemeshow(np.tile([0.0, 1.0], 30), np.repeat([0.2, 0.3, 0.6, 0.7], 15), 10)
-    assert tied.test.df == (1,)  # the lowest interval is closed, so 0.2 and 0.3 share it: three groups, whatever was asked for
+    assert tied.test.df == (
+        1,
+    )  # the lowest interval is closed, so 0.2 and 0.3 share it: three groups, whatever was asked for
 
 
 def test_link_test_sees_the_missing_square(data: pd.DataFrame) -> None:
@@ -74,7 +80,9 @@ def test_roc_is_the_share_of_pairs_in_order(data: pd.DataFrame) -> None:
     delong = wins.mean(axis=1).var(ddof=1) / len(ones) + wins.mean(axis=0).var(ddof=1) / zeros.size
     assert found.std_error == pytest.approx(np.sqrt(delong), rel=ROUNDING)
     curve = found.table
-    assert np.trapezoid(curve["true_positive_rate"], curve["false_positive_rate"]) == pytest.approx(found.auc, rel=ROUNDING)
+    assert np.trapezoid(curve["true_positive_rate"], curve["false_positive_rate"]) == pytest.approx(
+        found.auc, rel=ROUNDING
+    )
     for t, fpr, tpr in curve.iloc[[1, 5, -1]].itertuples(index=False):
         assert (tpr, fpr) == pytest.approx(((p[y == 1] >= t).mean(), (p[y == 0] >= t).mean()))
     low, high = found.interval()
@@ -90,7 +98,9 @@ def test_classification_counts(data: pd.DataFrame) -> None:
     p, y = res.predict(data), data["y"]
     assert c.measures["precision"] == pytest.approx(y[p > 0.4].mean())
     assert c.measures["sensitivity"] == pytest.approx((p > 0.4)[y == 1].mean())
-    assert c.measures["f1"] == pytest.approx(stats.hmean([c.measures["precision"], c.measures["sensitivity"]]))
+    assert c.measures["f1"] == pytest.approx(
+        stats.hmean([c.measures["precision"], c.measures["sensitivity"]])
+    )
     assert np.isnan(res.classification(1.0).measures["precision"])
     with pytest.raises(OptionError, match="threshold"):
         res.classification(50)
@@ -106,8 +116,12 @@ def test_calibration_on_its_own_and_on_new_rows(data: pd.DataFrame) -> None:
     eta = np.log(p / (1 - p))
     slope = sm.Logit(y, sm.add_constant(eta)).fit(disp=0, tol=1e-12)
     level = sm.GLM(y, np.ones(200), sm.families.Binomial(), offset=eta).fit(tol=1e-14)
-    np.testing.assert_allclose([new.slope, new.slope_std_error], [slope.params.iloc[1], slope.bse.iloc[1]], rtol=1e-7)
-    np.testing.assert_allclose([new.intercept, new.intercept_std_error], [level.params.iloc[0], level.bse.iloc[0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        [new.slope, new.slope_std_error], [slope.params.iloc[1], slope.bse.iloc[1]], rtol=1e-7
+    )
+    np.testing.assert_allclose(
+        [new.intercept, new.intercept_std_error], [level.params.iloc[0], level.bse.iloc[0]], rtol=1e-6
+    )
     assert new.brier == pytest.approx(((y - p) ** 2).mean(), rel=ROUNDING)
     assert len(new.table) == 5
     assert new.table["rows"].sum() == 200
@@ -129,7 +143,11 @@ def test_influence_is_one_newton_step_from_leaving_out(estimator: Any, data: pd.
     if estimator is de.Logit:  # R's cooks.distance: Pearson residuals
         h, r = found.leverage, res.resid_pearson
         np.testing.assert_allclose(found.cooks_distance, (r / (1 - h)) ** 2 * h / 3, rtol=ROUNDING)
-        peer = sm.GLM(data["y"], sm.add_constant(data[["x", "z"]]), sm.families.Binomial()).fit(tol=1e-14).get_influence()
+        peer = (
+            sm.GLM(data["y"], sm.add_constant(data[["x", "z"]]), sm.families.Binomial())
+            .fit(tol=1e-14)
+            .get_influence()
+        )
         np.testing.assert_allclose(found.cooks_distance, peer.cooks_distance[0], rtol=1e-6)
 
 

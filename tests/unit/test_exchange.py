@@ -39,8 +39,26 @@ def test_tidy_and_glance_are_brooms(res: Any, peer: Any) -> None:
     assert tidy["term"].tolist() == list(res.params.index)
     np.testing.assert_array_equal(tidy[["conf_low", "conf_high"]], res.conf_int(level=0.9))
     glance = res.glance()
-    expected = [peer.null_deviance, 31, peer.llf, peer.aic, peer.llf * -2 + 3 * np.log(32), peer.deviance, peer.df_resid, 32]
-    assert list(glance) == ["null_deviance", "df_null", "log_lik", "aic", "bic", "deviance", "df_residual", "nobs"]
+    expected = [
+        peer.null_deviance,
+        31,
+        peer.llf,
+        peer.aic,
+        peer.llf * -2 + 3 * np.log(32),
+        peer.deviance,
+        peer.df_resid,
+        32,
+    ]
+    assert list(glance) == [
+        "null_deviance",
+        "df_null",
+        "log_lik",
+        "aic",
+        "bic",
+        "deviance",
+        "df_residual",
+        "nobs",
+    ]
     np.testing.assert_allclose(glance.iloc[0], expected, rtol=1e-9)
 
 
@@ -52,7 +70,9 @@ def test_augment(res: Any, peer: Any, spector: pd.DataFrame) -> None:
     np.testing.assert_allclose(rows["resid"], peer.resid_deviance, rtol=1e-7)
     np.testing.assert_allclose(rows["hat"], influence.hat_matrix_diag, rtol=1e-7)
     np.testing.assert_allclose(rows["cooksd"], influence.cooks_distance[0], rtol=1e-7)
-    np.testing.assert_allclose(rows["std_resid"], peer.resid_deviance / np.sqrt(1 - influence.hat_matrix_diag), rtol=1e-7)
+    np.testing.assert_allclose(
+        rows["std_resid"], peer.resid_deviance / np.sqrt(1 - influence.hat_matrix_diag), rtol=1e-7
+    )
     new = spector.iloc[:3].assign(PSI=[0, 1, np.nan])
     added = res.augment(new)
     assert list(added) == [*new, "fitted", "se_fit"]
@@ -94,7 +114,10 @@ def me() -> Any:
     return package
 
 
-TOLERANCE = {"estimate": 1e-8, "std_error": 1e-4}  # the package's differences: central of step 1e-4 in x, one-sided of 1e-6 in β
+TOLERANCE = {
+    "estimate": 1e-8,
+    "std_error": 1e-4,
+}  # the package's differences: central of step 1e-4 in x, one-sided of 1e-6 in β
 
 
 @pytest.mark.parametrize(
@@ -112,10 +135,15 @@ def test_marginaleffects(me: Any, model: Any, options: dict[str, Any], text: boo
     if text and int(polars.__version__.split(".")[0]) >= 2:
         pytest.skip("marginaleffects 0.6 calls get_categories for text levels, which polars 2 removed")
     data = de.datasets.fair().iloc[::7]
-    data = data.assign(kids=data.children > 0, faith=data.religious.astype(int), late=(data.age > 30).astype(int))
+    data = data.assign(
+        kids=data.children > 0, faith=data.religious.astype(int), late=(data.age > 30).astype(int)
+    )
     data = data.assign(w=1 + data.educ % 2)
     data = data.assign(o=data.age / 50, school=np.where(data.educ > 14, "long", "a short one"))
-    formula = "affair ~ age + yrs_married + I(yrs_married**2) + kids + C(faith, Treatment(reference=1)) + late + age:kids"
+    formula = (
+        "affair ~ age + yrs_married + I(yrs_married**2) + kids + C(faith, Treatment(reference=1)) + "
+        "late + age:kids"
+    )
     if text:
         formula += " + C(school, Treatment(reference='long'))"
     res = model(formula, **options).fit(data)
@@ -127,7 +155,10 @@ def test_marginaleffects(me: Any, model: Any, options: dict[str, Any], text: boo
         predicted = me.predictions(fit)
         kind = "nonrobust" if "penalty" in options else "HC1"
         other = me.predictions(fit, newdata=data.iloc[:9].assign(rate_marriage=np.nan), vcov=kind)
-    names = [t if f"{t}" in own.index else f"{t}: {c}" for t, c in zip(slopes["term"], slopes["contrast"], strict=True)]
+    names = [
+        t if f"{t}" in own.index else f"{t}: {c}"
+        for t, c in zip(slopes["term"], slopes["contrast"], strict=True)
+    ]
     assert sorted(names) == sorted(own.index)
     for column, tolerance in TOLERANCE.items():
         np.testing.assert_allclose(slopes[column].to_numpy(), own.loc[names, column], rtol=tolerance)
@@ -160,7 +191,9 @@ def test_marginaleffects_refuses_what_it_cannot_do(me: Any, spector: pd.DataFram
         lambda d: de.TransportDensity("foodexp ~ 1").fit(d),
         lambda d: de.WassersteinDistance("foodexp ~ rich", permutations=0).fit(d),
         lambda d: de.TransportMap("foodexp ~ rich").fit(d),
-        lambda d: de.MinimumWasserstein("foodexp ~ 1", lambda t, x, z: t[0] + t[1] * z, start=[600.0, 200.0]).fit(d, seed=1),
+        lambda d: de.MinimumWasserstein(
+            "foodexp ~ 1", lambda t, x, z: t[0] + t[1] * z, start=[600.0, 200.0]
+        ).fit(d, seed=1),
         lambda d: de.Logit("rich ~ foodexp").fit(d).margins(),
     ],
 )
@@ -176,6 +209,8 @@ def test_every_kind_of_result_goes_into_the_tables_of_others(fit: Any, tmp_path:
     assert maketables.ETable([res]).make(type="tex")
     assert str(de.compare([res]))
     assert res.tidy()["term"].tolist() == list(res.params.index)
-    if hasattr(res, "save") and not hasattr(res, "products") and not hasattr(res.model, "simulator"):  # which have no file
+    if (
+        hasattr(res, "save") and not hasattr(res, "products") and not hasattr(res.model, "simulator")
+    ):  # which have no file
         res.save(tmp_path / "res.npz")
         assert de.load(tmp_path / "res.npz").model.exog_names == list(res.params.index)

@@ -18,7 +18,14 @@ N, LEVELS = 600, 12
 def table(seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     g = rng.integers(0, LEVELS, N)
-    d = pd.DataFrame({"a": rng.normal(size=N), "b": rng.normal(size=N), "o": rng.normal(size=N), "w": rng.integers(1, 4, N)})
+    d = pd.DataFrame(
+        {
+            "a": rng.normal(size=N),
+            "b": rng.normal(size=N),
+            "o": rng.normal(size=N),
+            "w": rng.integers(1, 4, N),
+        }
+    )
     d["g"] = np.array([f"level {i:02d}" for i in range(LEVELS)])[g]
     d["city"] = rng.integers(0, 60, N)
     d["y"] = (0.7 * d.a + 0.3 * (g % 3) - 0.4 + rng.logistic(size=N) > 0).astype(int)

@@ -39,7 +39,7 @@ def penalised(X: np.ndarray, y: np.ndarray, beta: np.ndarray, w: Any = 1.0, offs
     return float(-np.sum(w * np.logaddexp(0, -(2 * y - 1) * eta)) + np.linalg.slogdet(information)[1] / 2)
 
 
-# ---- closed forms --------------------------------------------------------------------------------------------------------
+# ---- closed forms ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("ones", "n"), [(1, 10), (9, 10), (3, 7), (1, 500)])
@@ -60,7 +60,7 @@ def test_saturated_table_adds_half_to_each_cell(cells: tuple[int, ...]) -> None:
     np.testing.assert_allclose(res.params, [low, high - low], rtol=TIGHT)
 
 
-# ---- the penalised likelihood --------------------------------------------------------------------------------------------
+# ---- the penalised likelihood ------------------------------------------------------------------------------
 
 
 def test_score_and_hessian_are_those_of_autodiff() -> None:
@@ -81,7 +81,9 @@ def test_score_and_hessian_are_those_of_autodiff() -> None:
     for i, point in enumerate(points):
         beta = torch.tensor(point)
         np.testing.assert_allclose(mine.penalised[i], float(value(beta)), rtol=1e-13)
-        np.testing.assert_allclose(mine.score[i], torch.autograd.functional.jacobian(value, beta).numpy(), rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(
+            mine.score[i], torch.autograd.functional.jacobian(value, beta).numpy(), rtol=1e-10, atol=1e-11
+        )
         hessian = torch.autograd.functional.hessian(value, beta).numpy()
         np.testing.assert_allclose(mine.curvature[i], -hessian, rtol=1e-10, atol=1e-10)
 
@@ -98,7 +100,9 @@ def test_estimate_solves_the_modified_score() -> None:
     assert res.llf_penalised == pytest.approx(
         penalised(X, data.y.to_numpy(), res.params.to_numpy(), offset=data.o.to_numpy()), rel=1e-12
     )
-    np.testing.assert_allclose(res.cov_params(), np.linalg.inv(X.T @ (X * (p * (1 - p)).to_numpy()[:, None])), rtol=1e-9)
+    np.testing.assert_allclose(
+        res.cov_params(), np.linalg.inv(X.T @ (X * (p * (1 - p)).to_numpy()[:, None])), rtol=1e-9
+    )
 
 
 def test_chunks_and_scoring_agree_with_the_exact_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +127,7 @@ def test_maxiter_is_honest() -> None:
     assert not res.converged
 
 
-# ---- invariances ---------------------------------------------------------------------------------------------------------
+# ---- invariances -------------------------------------------------------------------------------------------
 
 
 def test_equivariance_to_affine_maps_of_the_columns() -> None:
@@ -154,10 +158,12 @@ def test_frequency_weights_are_repeated_rows() -> None:
     for f in ("params", "bse", "tvalues", "pvalues"):
         np.testing.assert_allclose(getattr(a, f), getattr(b, f), rtol=1e-8)
     np.testing.assert_allclose(a.conf_int(), b.conf_int(), rtol=1e-8)
-    assert (a.llf, a.llf_penalised, a.llr, a.facts.flic) == pytest.approx((b.llf, b.llf_penalised, b.llr, b.facts.flic), rel=1e-9)
+    assert (a.llf, a.llf_penalised, a.llr, a.facts.flic) == pytest.approx(
+        (b.llf, b.llf_penalised, b.llr, b.facts.flic), rel=1e-9
+    )
 
 
-# ---- profiles and tests --------------------------------------------------------------------------------------------------
+# ---- profiles and tests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
@@ -216,7 +222,7 @@ def test_large_samples_forget_the_penalty() -> None:
     np.testing.assert_allclose(a.conf_int(), b.conf_int(), atol=4e-3)
 
 
-# ---- separation ----------------------------------------------------------------------------------------------------------
+# ---- separation --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -251,13 +257,15 @@ def test_all_levels_of_a_factor_carry_the_constant() -> None:
     assert firth("y ~ x - 1", data).facts.flic == 0
 
 
-# ---- predictions, refusals, files, words ---------------------------------------------------------------------------------
+# ---- predictions, refusals, files, words -------------------------------------------------------------------
 
 
 def test_predictions_average_to_the_outcome() -> None:
     data = draw(16)
     res = firth("y ~ x + d", data, weights="w", weight_type="frequency")
-    assert np.average(res.predict(), weights=data.w) == pytest.approx(np.average(data.y, weights=data.w), rel=1e-12)
+    assert np.average(res.predict(), weights=data.w) == pytest.approx(
+        np.average(data.y, weights=data.w), rel=1e-12
+    )
     assert (res.predict(data, linear=True) - res.facts.flic).iloc[0] == pytest.approx(
         res.params @ [1, data.x[0], data.d[0]], rel=1e-10
     )
@@ -322,7 +330,9 @@ def test_summary_says_what_it_prints() -> None:
     assert f"{low:.4f}" in str(res.summary(0.9))
     assert f"{high:.4f}" in res.summary(0.9).as_html()
     assert "Firth" in res.summary().as_latex()
-    np.testing.assert_allclose(res.odds_ratios(0.9).loc["x", ["conf_low", "conf_high"]].astype(float), np.exp([low, high]))
+    np.testing.assert_allclose(
+        res.odds_ratios(0.9).loc["x", ["conf_low", "conf_high"]].astype(float), np.exp([low, high])
+    )
 
 
 def test_every_table_takes_its_level() -> None:

@@ -32,7 +32,12 @@ def bimodal(n: int, seed: int = 0) -> pd.DataFrame:
 def table(n: int = 400, seed: int = 1) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     d = pd.DataFrame(
-        {"x": rng.normal(size=n), "d": rng.integers(0, 2, n), "g": rng.choice(list("abc"), n), "firm": np.arange(n) % 40}
+        {
+            "x": rng.normal(size=n),
+            "d": rng.integers(0, 2, n),
+            "g": rng.choice(list("abc"), n),
+            "firm": np.arange(n) % 40,
+        }
     )
     d["y"] = 1 + d.x + 0.5 * d.d + (d.g == "b") + np.exp(0.3 * d.x) * rng.gumbel(size=n)
     return d
@@ -71,7 +76,9 @@ def test_the_fit_is_what_the_law_says(many: Any) -> None:
 def test_gradients_of_functionals(name: str, support: Any) -> None:
     from disteconometrics.estimators import flow_inference as inference
 
-    res = de.FlowDensity("y ~ x + d", support=support, flow=de.MonotoneSpline("scale", knots=9)).fit(table(150))
+    res = de.FlowDensity("y ~ x + d", support=support, flow=de.MonotoneSpline("scale", knots=9)).fit(
+        table(150)
+    )
     X, theta, f = res.rows.sample.X[:12], res.main.theta, parse_functional(name)
     V = np.random.default_rng(0).normal(size=(3, len(theta)))
     for v in V:
@@ -80,7 +87,9 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
         up, down = (inference.averages(res.flow, theta + s * h, X, None, [f]).values[0] for s in (1, -1))
         assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
         each = inference.by_row(res.flow, res.main, X, f)
-        up, down = (inference.by_row(res.flow, replace(res.main, theta=theta + s * h), X, f).values for s in (1, -1))
+        up, down = (
+            inference.by_row(res.flow, replace(res.main, theta=theta + s * h), X, f).values for s in (1, -1)
+        )
         np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
 
 
@@ -91,7 +100,12 @@ def test_gradients_by_influence_are_those_of_differences(name: str, base: str, s
     from disteconometrics.estimators import flow_inference as inference
 
     rng = np.random.default_rng(5)
-    d = {"y": np.minimum(np.exp(1 + 0.3 * rng.normal(size=150) * (1 + 0.3 * (x := rng.normal(size=150)) ** 2)), 39), "x": x}
+    d = {
+        "y": np.minimum(
+            np.exp(1 + 0.3 * rng.normal(size=150) * (1 + 0.3 * (x := rng.normal(size=150)) ** 2)), 39
+        ),
+        "x": x,
+    }
     res = de.FlowDensity("y ~ x", support=support, flow=de.MonotoneSpline("scale", knots=9), base=base).fit(d)
     X, theta, f = res.rows.sample.X[:8], res.main.theta, (name, ())
     each = inference.by_row(res.flow, res.main, X, f)
@@ -151,7 +165,9 @@ def test_moments_that_a_tail_is_too_heavy_for_are_said_to_be_missing() -> None:
     assert np.isnan([effect.values[0], effect.std_error[0]]).all()
     assert np.isfinite([effect.values[1], effect.std_error[1]]).all()
     with pytest.warns(errors.InfiniteMomentWarning):
-        assert "too heavy for a finite mean" in str(de.FlowDensity("y ~ x", support="positive").fit(d).summary())
+        assert "too heavy for a finite mean" in str(
+            de.FlowDensity("y ~ x", support="positive").fit(d).summary()
+        )
 
 
 @pytest.mark.parametrize("n", [25, 300])
@@ -182,7 +198,9 @@ def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     d = table()
     sol = many.under
     X = {v: many._covariates(d.assign(d=v))[0] for v in (0, 1)}
-    expected = np.mean(many.flow.law(sol.theta, X[1]).quantile(0.9) - many.flow.law(sol.theta, X[0]).quantile(0.9))
+    expected = np.mean(
+        many.flow.law(sol.theta, X[1]).quantile(0.9) - many.flow.law(sol.theta, X[0]).quantile(0.9)
+    )
     assert many.effect("d", 0, 1, "q[0.9]").values[0] == pytest.approx(expected, rel=1e-10)
     step = 1e-4
     ends = [many._covariates(d.assign(x=d.x + s * step), warn=False)[0] for s in (-1, 1)]
@@ -217,10 +235,18 @@ def test_covariances(many: Any) -> None:
     errors_by = {c: many.with_cov(c).bse["mean"] for c in ("sandwich", "HC0", "nonrobust")}
     assert errors_by["HC0"] < errors_by["sandwich"] < 1.2 * errors_by["HC0"]
     assert errors_by["nonrobust"] == pytest.approx(errors_by["sandwich"], rel=0.3)
-    rows = de.FlowDensity("y ~ x").fit(table().assign(row=range(400)), cov=de.Cluster("row", correction="none"))
+    rows = de.FlowDensity("y ~ x").fit(
+        table().assign(row=range(400)), cov=de.Cluster("row", correction="none")
+    )
     np.testing.assert_allclose(rows.bse, rows.with_cov("HC0").bse, rtol=1e-10)
     assert "clustered" in many.with_cov(de.Cluster("firm")).facts.cov_label
-    for bad in ("HC3", "opg", de.Cluster("firm", correction="jackknife"), de.Cluster("firm", correction="cr1"), "x"):
+    for bad in (
+        "HC3",
+        "opg",
+        de.Cluster("firm", correction="jackknife"),
+        de.Cluster("firm", correction="cr1"),
+        "x",
+    ):
         with pytest.raises(errors.OptionError):
             many.with_cov(bad)
 
@@ -231,7 +257,10 @@ def test_files_keep_everything_but_the_rows(one: Any, many: Any, tmp_path: Path)
         path = tmp_path / "flow.npz"
         res.save(path)
         back = de.load(path)
-        a, b = (r.distribution(new if r.flow.structure.covariates else None).quantile([0.1, 0.7]) for r in (res, back))
+        a, b = (
+            r.distribution(new if r.flow.structure.covariates else None).quantile([0.1, 0.7])
+            for r in (res, back)
+        )
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(res.estimates.interval(0.95), back.estimates.interval(0.95))
         assert str(back.summary()).splitlines()[1:8] == str(res.summary()).splitlines()[1:8] or res is many
@@ -260,7 +289,14 @@ def test_a_spoilt_array_is_told(one: Any, part: str, tmp_path: Path) -> None:
 
 def test_the_summary_says_what_was_chosen(many: Any) -> None:
     text = str(many.summary())
-    for words in ("Flow Density Results", "(chosen)", "Leave-one-out", "Average effect", "g: c - a", "Chosen because"):
+    for words in (
+        "Flow Density Results",
+        "(chosen)",
+        "Leave-one-out",
+        "Average effect",
+        "g: c - a",
+        "Chosen because",
+    ):
         assert words in text
     assert "<table" in many.summary().as_html()
     given = str(de.FlowDensity("y ~ x", base="normal").fit(table()).summary())
@@ -286,29 +322,49 @@ def test_nothing_given_is_changed_and_seeds_do_not_matter() -> None:
     b = de.FlowDensity("y ~ x").fit(d, seed=2)
     pd.testing.assert_frame_equal(d, before)
     np.testing.assert_array_equal(a.main.theta, b.main.theta)
-    assert len({de.FlowDensity("y ~ x"), de.FlowDensity("y ~ x"), de.FlowDensity("y ~ x", flow=de.MonotoneSpline("scale"))}) == 2
+    assert (
+        len(
+            {
+                de.FlowDensity("y ~ x"),
+                de.FlowDensity("y ~ x"),
+                de.FlowDensity("y ~ x", flow=de.MonotoneSpline("scale")),
+            }
+        )
+        == 2
+    )
 
 
 def test_sampling_weights_do_not_depend_on_their_unit() -> None:
     d = table(200).assign(w=np.random.default_rng(0).uniform(0.5, 3, 200))
-    a, b = (de.FlowDensity("y ~ x", weights="w", weight_type="sampling").fit(t) for t in (d, d.assign(w=1e3 * d.w)))
+    a, b = (
+        de.FlowDensity("y ~ x", weights="w", weight_type="sampling").fit(t)
+        for t in (d, d.assign(w=1e3 * d.w))
+    )
     np.testing.assert_allclose(a.main.theta, b.main.theta, rtol=1e-8)
     assert np.isnan(a.aic)
     assert "withheld" in str(a.summary())
 
 
 SIX = {"y": np.random.default_rng(0).integers(0, 6, 300).astype(float)}
-HEAP = {"y": np.where(np.random.default_rng(0).random(500) < 0.2, 0.0, np.random.default_rng(1).normal(size=500))}
+HEAP = {
+    "y": np.where(np.random.default_rng(0).random(500) < 0.2, 0.0, np.random.default_rng(1).normal(size=500))
+}
 ROUNDED = {
     "y": np.where(
-        np.arange(600) % 2, np.random.default_rng(0).normal(40, 9, 600).round(-1), np.random.default_rng(0).normal(40, 9, 600)
+        np.arange(600) % 2,
+        np.random.default_rng(0).normal(40, 9, 600).round(-1),
+        np.random.default_rng(0).normal(40, 9, 600),
     )
 }
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(SIX, "discrete: 6 distinct values in 300 rows"), (HEAP, r"19% of the rows .* values 0 "), (ROUNDED, "tied values 40")],
+    [
+        (SIX, "discrete: 6 distinct values in 300 rows"),
+        (HEAP, r"19% of the rows .* values 0 "),
+        (ROUNDED, "tied values 40"),
+    ],
     ids=["discrete", "atom", "rounded"],
 )
 def test_values_that_rows_share_are_named(data: dict[str, Array], words: str) -> None:
@@ -345,7 +401,12 @@ def test_few_rows_get_a_linear_model() -> None:
         ("y ~ 1", {"y": list("abcd")}, errors.OutcomeError, "numbers"),
         ("y ~ 0 + x", table(50), errors.FormulaError, "free location"),
         ("y ~ x + I(2*x)", table(50), errors.CollinearityError, "linearly dependent"),
-        ("y ~ x", {"x": np.linspace(0, 1, 50), "y": 1 + 2 * np.linspace(0, 1, 50)}, errors.OutcomeError, "determine the outcome"),
+        (
+            "y ~ x",
+            {"x": np.linspace(0, 1, 50), "y": 1 + 2 * np.linspace(0, 1, 50)},
+            errors.OutcomeError,
+            "determine the outcome",
+        ),
         ("y ~ z", table(50), errors.MissingColumnError, "'z'"),
         ("y ~ x", table(3), errors.DataError, "at least 4"),
     ],
@@ -373,7 +434,9 @@ def test_bad_options_are_refused(options: dict[str, Any], words: str) -> None:
         de.FlowDensity("y ~ 1", **options)
 
 
-@pytest.mark.parametrize("options", [{"structure": "free"}, {"knots": 2}, {"knots": True}, {"roughness": 0}, {"roughness": "a"}])
+@pytest.mark.parametrize(
+    "options", [{"structure": "free"}, {"knots": 2}, {"knots": True}, {"roughness": 0}, {"roughness": "a"}]
+)
 def test_bad_flows_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(errors.OptionError):
         de.MonotoneSpline(**options)
@@ -381,7 +444,11 @@ def test_bad_flows_are_refused(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["q[1.5]", "q", "gini", "prob[2,1]", "prob[a,b]", 3])
 def test_unknown_functionals_are_refused(one: Any, many: Any, name: Any) -> None:
-    for call in (lambda: one.functionals([name]), lambda: many.functionals([name]), lambda: many.at(table(2), [name])):
+    for call in (
+        lambda: one.functionals([name]),
+        lambda: many.functionals([name]),
+        lambda: many.at(table(2), [name]),
+    ):
         with pytest.raises((errors.OptionError, TypeError)):
             call()
 
@@ -407,7 +474,7 @@ def test_data_in_the_specification_shows_the_line() -> None:
         de.FlowDensity("y ~ 1").fit(bimodal(20), seed=-1)
 
 
-# ---- checks by its own law, and pictures ---------------------------------------------------------------------------------
+# ---- checks by its own law, and pictures -------------------------------------------------------------------
 
 
 def test_held_out_transforms_are_uniform_where_the_model_is_right() -> None:
@@ -469,9 +536,13 @@ def test_pictures_carry_their_numbers(one: Any, many: Any) -> None:
         assert len(ax.data)
         assert ax.get_xlabel()
         plt.close(ax.figure)
-    law = many.distribution({"x": [drawn[2].data.index[7]], "d": [0 if table().d.mean() < 0.5 else 1], "g": ["b"]})
+    law = many.distribution(
+        {"x": [drawn[2].data.index[7]], "d": [0 if table().d.mean() < 0.5 else 1], "g": ["b"]}
+    )
     assert drawn[2].data["q[0.5]"].iloc[7] == pytest.approx(float(law.quantile(0.5)[0]), rel=1e-10)
-    np.testing.assert_allclose(drawn[3].data["estimate"], many.effect("d", 0, 1, ["q[0.25]", "q[0.5]"]).values)
+    np.testing.assert_allclose(
+        drawn[3].data["estimate"], many.effect("d", 0, 1, ["q[0.25]", "q[0.5]"]).values
+    )
     for call, error in (
         (lambda: many.plot_fan("g"), errors.OptionError),
         (lambda: many.plot_fan("nothing"), errors.MissingColumnError),
@@ -489,15 +560,23 @@ def test_any_functional_has_errors_given_covariates() -> None:
     engel = de.datasets.engel()
     res = de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)
     exact = res.at(engel.head(3), ["mean", "std", "q[0.75]"])["std_error"].to_numpy()
-    numeric = res.at(engel.head(3), [lambda law: law.mean(), lambda law: law.std(), lambda law: law.quantile(0.75)])
+    numeric = res.at(
+        engel.head(3), [lambda law: law.mean(), lambda law: law.std(), lambda law: law.quantile(0.75)]
+    )
     np.testing.assert_allclose(numeric["std_error"], exact, rtol=2e-3)
-    effect, again = (res.effect("income", 500.0, 1000.0, f) for f in ("q[0.9]", lambda law: law.quantile(0.9)))
+    effect, again = (
+        res.effect("income", 500.0, 1000.0, f) for f in ("q[0.9]", lambda law: law.quantile(0.9))
+    )
     assert again.std_error == pytest.approx(effect.std_error, rel=2e-3)
     units = res.at(engel.head(2), ["gini", "p90p10", "median"], on="foodexp")
     logs = res.at(engel.head(2), "median")
-    np.testing.assert_allclose(units.loc[(slice(None), "median"), "estimate"], np.exp(logs["estimate"]), rtol=1e-12)
     np.testing.assert_allclose(
-        units.loc[(slice(None), "median"), "std_error"], np.exp(logs["estimate"]) * logs["std_error"], rtol=2e-3
+        units.loc[(slice(None), "median"), "estimate"], np.exp(logs["estimate"]), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        units.loc[(slice(None), "median"), "std_error"],
+        np.exp(logs["estimate"]) * logs["std_error"],
+        rtol=2e-3,
     )
     assert (units["std_error"] > 0).all()
     with pytest.raises(errors.OptionError, match="positive outcome"):

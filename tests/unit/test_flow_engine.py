@@ -9,7 +9,15 @@ import pytest
 import torch
 from scipy import optimize, stats
 
-from disteconometrics.estimators.flow_fit import Fitted, Plan, Sample, centre_of, fit_flow, order_statistics, rougher
+from disteconometrics.estimators.flow_fit import (
+    Fitted,
+    Plan,
+    Sample,
+    centre_of,
+    fit_flow,
+    order_statistics,
+    rougher,
+)
 from disteconometrics.likelihoods.monotone import BASES, evaluate
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines
 
@@ -31,7 +39,9 @@ def sample(n: int = 300, seed: int = 0, columns: int = 2, dummy: bool = True) ->
 def logpdf(f: Fitted, y: Array, X: Array) -> Array:
     r = (y - f.centre.location(X)) / f.centre.scale
     A, D = f.structure.arrays(r, X)
-    return np.asarray(BASES[f.base].logpdf(A @ f.smooth.theta) + np.log(D @ f.smooth.theta) - np.log(f.centre.scale))
+    return np.asarray(
+        BASES[f.base].logpdf(A @ f.smooth.theta) + np.log(D @ f.smooth.theta) - np.log(f.centre.scale)
+    )
 
 
 @pytest.mark.parametrize("structure", ["linear", "shape", "tensor"])
@@ -52,7 +62,9 @@ def test_score_and_information_are_the_derivatives(structure: str, base: str) ->
     information = -torch.autograd.functional.hessian(loglik, theta).numpy()
     ours = evaluate(rows, BASES[base], rows.A @ theta.numpy(), rows.D @ theta.numpy())
     np.testing.assert_allclose(ours.score, score, rtol=AUTODIFF, atol=AUTODIFF * np.abs(score).max())
-    np.testing.assert_allclose(ours.information, information, rtol=AUTODIFF, atol=AUTODIFF * np.abs(information).max())
+    np.testing.assert_allclose(
+        ours.information, information, rtol=AUTODIFF, atol=AUTODIFF * np.abs(information).max()
+    )
 
 
 def test_slope_functions_are_a_partition_and_their_integrals_integrate() -> None:
@@ -63,7 +75,9 @@ def test_slope_functions_are_a_partition_and_their_integrals_integrate() -> None
     area, slope = basis.evaluate(t)
     np.testing.assert_allclose(slope.sum(axis=1), 1.0, rtol=1e-12)
     assert slope.min() >= -1e-15
-    simpson = np.diff(t[::2])[:, None] * (slope[:-2:2] + 4 * slope[1::2] + slope[2::2]) / 6  # exact for quadratics
+    simpson = (
+        np.diff(t[::2])[:, None] * (slope[:-2:2] + 4 * slope[1::2] + slope[2::2]) / 6
+    )  # exact for quadratics
     np.testing.assert_allclose(np.diff(area[::2], axis=0), simpson, atol=1e-13)
     np.testing.assert_allclose(b_splines(t, basis.knots, 3).sum(axis=1), 1.0, rtol=1e-12)
 
@@ -72,7 +86,9 @@ def test_ranks_of_weighted_rows_are_those_of_repeated_rows() -> None:
     rng = np.random.default_rng(2)
     y, w = rng.normal(size=40), rng.integers(1, 5, 40).astype(float)
     ranks = np.linspace(0, w.sum() - 1, 57)
-    np.testing.assert_array_equal(order_statistics(y, w, ranks), order_statistics(np.repeat(y, w.astype(int)), None, ranks))
+    np.testing.assert_array_equal(
+        order_statistics(y, w, ranks), order_statistics(np.repeat(y, w.astype(int)), None, ranks)
+    )
 
 
 def test_linear_normal_is_least_squares() -> None:
@@ -100,7 +116,8 @@ def test_penalties_without_bound_give_the_linear_model() -> None:
     linear, free = fit_flow(s, Plan("linear", "normal")), fit_flow(s, Plan("shape", "normal"))
     smoothest = replace(free.smooth, lam=np.full(len(free.smooth.lam), 1e7))
     stiff = rougher(replace(free, smooth=smoothest), 10.0)
-    # the baseline's penalty leaves its slope a line in the knots' index; on knots that are normal scores that is near linear
+    # the baseline's penalty leaves its slope a line in the knots' index; on knots that are normal scores that
+    # is near linear
     assert abs(stiff.loglik - linear.loglik) < 0.25 * abs(free.loglik - linear.loglik)
     assert stiff.smooth.effective.sum() < 4.1
 
@@ -109,8 +126,12 @@ def test_weights_that_count_are_rows() -> None:
     s = sample(120)
     w = np.random.default_rng(3).integers(1, 4, 120)
     weighted = fit_flow(replace(s, weights=w.astype(float), counts=True), Plan("scale", "logistic"))
-    repeated = fit_flow(Sample(np.repeat(s.y, w), np.repeat(s.X, w, axis=0), s.groups), Plan("scale", "logistic"))
-    np.testing.assert_allclose(logpdf(weighted, s.y, s.X), logpdf(repeated, s.y, s.X), atol=1e-6)  # λ stop at 3e-3 in logs
+    repeated = fit_flow(
+        Sample(np.repeat(s.y, w), np.repeat(s.X, w, axis=0), s.groups), Plan("scale", "logistic")
+    )
+    np.testing.assert_allclose(
+        logpdf(weighted, s.y, s.X), logpdf(repeated, s.y, s.X), atol=1e-6
+    )  # λ stop at 3e-3 in logs
 
 
 def test_leave_one_out_is_a_newton_step_without_the_row() -> None:
@@ -147,7 +168,9 @@ def test_no_slope_is_negative_anywhere_in_the_box(seed: int) -> None:
     low, high = s.X.min(axis=0), s.X.max(axis=0)
     X = rng.uniform(low, high, (m, K))
     corners = rng.random((m, K))
-    X = np.where(corners < 0.15, low, np.where(corners > 0.85, high, X))  # many on the edges, where it would show
+    X = np.where(
+        corners < 0.15, low, np.where(corners > 0.85, high, X)
+    )  # many on the edges, where it would show
     r = rng.uniform(f.structure.basis.knots[0] - 1, f.structure.basis.knots[-1] + 1, m)
     _, D = f.structure.arrays(r, X)
     assert (D @ f.smooth.theta).min() > 0

@@ -11,7 +11,19 @@ from disteconometrics.inference.functionals import _influence
 
 RNG = np.random.default_rng(8)
 Y = np.round(RNG.lognormal(1, 0.6, 70), 2)
-SMOOTH = ["mean", "var", "std", "gini", "theil", "mld", "var_log", "cdf[2.5]", "sf[2.5]", "prob[1,3]", "lorenz[0.333]"]
+SMOOTH = [
+    "mean",
+    "var",
+    "std",
+    "gini",
+    "theil",
+    "mld",
+    "var_log",
+    "cdf[2.5]",
+    "sf[2.5]",
+    "prob[1,3]",
+    "lorenz[0.333]",
+]
 
 
 @pytest.mark.parametrize("name", SMOOTH)

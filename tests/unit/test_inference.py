@@ -12,7 +12,13 @@ import pytest
 from scipy import special, stats
 
 import disteconometrics as de
-from disteconometrics.errors import CovarianceWarning, FewClustersWarning, NeedsData, OptionError, WithheldError
+from disteconometrics.errors import (
+    CovarianceWarning,
+    FewClustersWarning,
+    NeedsData,
+    OptionError,
+    WithheldError,
+)
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.expressions import linear_restrictions
 
@@ -34,7 +40,13 @@ DATA = pd.DataFrame(
         "firm": RNG.integers(0, 50, N),
     }
 )
-_eta = 0.15 * (DATA.educ - 14) + 0.05 * DATA.exper - 0.03 * DATA.age + 0.5 * DATA.x * DATA.z + 0.4 * (DATA.region == "O'Hare")
+_eta = (
+    0.15 * (DATA.educ - 14)
+    + 0.05 * DATA.exper
+    - 0.03 * DATA.age
+    + 0.5 * DATA.x * DATA.z
+    + 0.4 * (DATA.region == "O'Hare")
+)
 DATA["y"] = (RNG.random(N) < 1 / (1 + np.exp(-_eta))).astype(int)
 FIT = de.Logit("y ~ educ + exper + I(exper**2) + age + x*z + region + C(g)").fit(DATA)
 B, V, NAMES = FIT.params.to_numpy(), FIT.cov_params().to_numpy(), list(FIT.params.index)
@@ -53,7 +65,7 @@ def row(weights: dict[str, float]) -> np.ndarray:
     return unit(**weights)
 
 
-# ---- spelling of hypotheses ----------------------------------------------------------------------------------------
+# ---- spelling of hypotheses --------------------------------------------------------------------------------
 
 SPELLINGS: dict[str, tuple[Any, list[tuple[dict[str, float], float]]]] = {
     "bare name": ("educ", [({"educ": 1}, 0)]),
@@ -69,14 +81,20 @@ SPELLINGS: dict[str, tuple[Any, list[tuple[dict[str, float], float]]]] = {
     "exponents": ("educ = 1e-2", [({"educ": 1}, 0.01)]),
     "minus": ("-educ = +age", [({"educ": -1, "age": -1}, 0)]),
     "functions of numbers": ("educ = log(2)", [({"educ": 1}, np.log(2))]),
-    "tiny value": ("educ = 3e-14", [({"educ": 1}, 3e-14)]),  # a coefficient of a column in billions may be as small
+    "tiny value": (
+        "educ = 3e-14",
+        [({"educ": 1}, 3e-14)],
+    ),  # a coefficient of a column in billions may be as small
     "huge value": ("educ = 1e20 + age", [({"educ": 1, "age": -1}, 1e20)]),
     "several": ("educ = 0, age = 0", [({"educ": 1}, 0), ({"age": 1}, 0)]),
     "several bare": ("educ, age", [({"educ": 1}, 0), ({"age": 1}, 0)]),
     "list": (["educ", "age = 1"], [({"educ": 1}, 0), ({"age": 1}, 1)]),
     "tuple of texts": (("educ", "age"), [({"educ": 1}, 0), ({"age": 1}, 0)]),
     "chain": ("educ = age = 0", [({"educ": 1, "age": -1}, 0), ({"age": 1}, 0)]),
-    "chain of three": ("educ = age = x = z", [({"educ": 1, "age": -1}, 0), ({"age": 1, "x": -1}, 0), ({"x": 1, "z": -1}, 0)]),
+    "chain of three": (
+        "educ = age = x = z",
+        [({"educ": 1, "age": -1}, 0), ({"age": 1, "x": -1}, 0), ({"x": 1, "z": -1}, 0)],
+    ),
     "interaction": ("x:z", [({"x:z": 1}, 0)]),
     "interaction turned": ("z:x = 0", [({"x:z": 1}, 0)]),
     "interaction spaced": ("x : z = x", [({"x:z": 1, "x": -1}, 0)]),
@@ -94,9 +112,15 @@ SPELLINGS: dict[str, tuple[Any, list[tuple[dict[str, float], float]]]] = {
 # the base level is North East, alphabetically first
 SPELLINGS["level with a space"] = (SPELLINGS["level with a space"][0], [({"region[T.O'Hare]": 1}, 0)])
 _south, _west = {"region[T.South, deep]": 1.0}, {"region[T.West (coast)]": 1.0}
-SPELLINGS["level with comma"] = (SPELLINGS["level with comma"][0], [(_south | {"region[T.West (coast)]": -1.0}, 0)])
+SPELLINGS["level with comma"] = (
+    SPELLINGS["level with comma"][0],
+    [(_south | {"region[T.West (coast)]": -1.0}, 0)],
+)
 SPELLINGS["levels in a list"] = (SPELLINGS["levels in a list"][0], [(_south, 0), (_west, 0)])
-SPELLINGS["levels after commas"] = (SPELLINGS["levels after commas"][0], [(_south, 0), (_west, 0), ({"educ": 1}, 0)])
+SPELLINGS["levels after commas"] = (
+    SPELLINGS["levels after commas"][0],
+    [(_south, 0), (_west, 0), ({"educ": 1}, 0)],
+)
 
 
 @pytest.mark.parametrize("case", SPELLINGS)
@@ -257,18 +281,30 @@ def test_what_is_no_matrix_of_hypotheses(hypothesis: Any) -> None:
 
 def test_matrices_of_whole_numbers_and_objects() -> None:
     R = np.eye(1, len(NAMES), 1)
-    for same in (R.astype(int), R.astype(object), R.tolist(), R[0], pd.DataFrame(R), 1e-200 * R, R.astype(np.float32)):
+    for same in (
+        R.astype(int),
+        R.astype(object),
+        R.tolist(),
+        R[0],
+        pd.DataFrame(R),
+        1e-200 * R,
+        R.astype(np.float32),
+    ):
         assert FIT.test(same).statistic == pytest.approx(FIT.test(R).statistic, rel=1e-12)
 
 
-# ---- Wald, likelihood ratio, score ---------------------------------------------------------------------------------
+# ---- Wald, likelihood ratio, score -------------------------------------------------------------------------
 
 HYPOTHESES: dict[str, tuple[Any, np.ndarray, np.ndarray]] = {
     "one": ("age = 0", np.array([row({"age": 1})]), np.zeros(1)),
     "value": ("educ = 0.2", np.array([row({"educ": 1})]), np.array([0.2])),
     "equal": ("educ = -age", np.array([row({"educ": 1, "age": 1})]), np.zeros(1)),
     "joint": ("x, z, x:z", np.array([row({n: 1}) for n in ("x", "z", "x:z")]), np.zeros(3)),
-    "mixed": ("2*educ + age = 0.1, x = 0.3", np.array([row({"educ": 2, "age": 1}), row({"x": 1})]), np.array([0.1, 0.3])),
+    "mixed": (
+        "2*educ + age = 0.1, x = 0.3",
+        np.array([row({"educ": 2, "age": 1}), row({"x": 1})]),
+        np.array([0.1, 0.3]),
+    ),
     "matrix": (np.eye(2, len(NAMES), 3), np.eye(2, len(NAMES), 3), np.zeros(2)),
     "pair": ((np.eye(1, len(NAMES), 2), [0.01]), np.eye(1, len(NAMES), 2), np.array([0.01])),
 }
@@ -306,9 +342,9 @@ def restricted_fit(R: np.ndarray, r: np.ndarray) -> tuple[float, np.ndarray]:
     for _ in range(100):
         p = special.expit(-s * (X @ beta))
         H, score = (X.T * (p * (1 - p))) @ X, X.T @ (s * p)
-        step = np.linalg.solve(np.block([[H, R.T], [R, np.zeros((len(r),) * 2)]]), np.concatenate([score, r - R @ beta]))[
-            : len(beta)
-        ]
+        step = np.linalg.solve(
+            np.block([[H, R.T], [R, np.zeros((len(r),) * 2)]]), np.concatenate([score, r - R @ beta])
+        )[: len(beta)]
         t = 1.0
         while loglik(beta + t * step) < loglik(beta) - 1e-9 and t > 1e-6:
             t /= 2
@@ -330,7 +366,9 @@ def test_likelihood_ratio_and_score(case: str) -> None:
     p = 1 / (1 + np.exp(-X @ beta))
     s = X.T @ (y - p)
     score = FIT.score_test(hypothesis)
-    assert score.statistic == pytest.approx(s @ np.linalg.solve((X.T * (p * (1 - p))) @ X, s), rel=1e-7, abs=1e-9)
+    assert score.statistic == pytest.approx(
+        s @ np.linalg.solve((X.T * (p * (1 - p))) @ X, s), rel=1e-7, abs=1e-9
+    )
     assert score.df == (len(r),)
 
 
@@ -366,7 +404,9 @@ def test_likelihood_ratio_refuses_what_is_not_nested() -> None:
         lambda: de.Logit("y ~ educ").fit(DATA.assign(y=DATA.y.to_numpy()[::-1])),
         lambda: de.Logit("y ~ educ").fit(DATA.assign(educ=DATA.educ.to_numpy()[::-1])),
         lambda: de.Logit("y ~ educ", offset="z2").fit(DATA.assign(z2=DATA.z**2)),
-        lambda: de.Logit("y ~ educ", weights="w", weight_type="frequency").fit(DATA.assign(w=np.resize([0.0, 2.0], N))),
+        lambda: de.Logit("y ~ educ", weights="w", weight_type="frequency").fit(
+            DATA.assign(w=np.resize([0.0, 2.0], N))
+        ),
     ],
     ids=["other column", "other outcomes", "other values", "offset", "weights"],
 )
@@ -378,11 +418,17 @@ def test_likelihood_ratio_checks_the_rows(small: Any) -> None:
 
 def test_likelihood_ratio_sees_nesting_in_another_spelling() -> None:
     spelled = de.Logit("y ~ I(educ + age)").fit(DATA)
-    by_text = FIT.lr_test("educ = age, exper, I(exper**2), x, z, x:z, C(g)[T.2], C(g)[T.3], " + ", ".join(NAMES_OF_REGIONS))
+    by_text = FIT.lr_test(
+        "educ = age, exper, I(exper**2), x, z, x:z, C(g)[T.2], C(g)[T.3], " + ", ".join(NAMES_OF_REGIONS)
+    )
     assert FIT.lr_test(spelled).statistic == pytest.approx(by_text.statistic, rel=REFIT)
-    shifted = de.Logit("y ~ educ", offset="s").fit(DATA.assign(s=0.5 * DATA.age))  # age with coefficient one half
+    shifted = de.Logit("y ~ educ", offset="s").fit(
+        DATA.assign(s=0.5 * DATA.age)
+    )  # age with coefficient one half
     rest = "exper, I(exper**2), x, z, x:z, C(g)[T.2], C(g)[T.3], " + ", ".join(NAMES_OF_REGIONS)
-    assert FIT.lr_test(shifted).statistic == pytest.approx(FIT.lr_test("age = 0.5, " + rest).statistic, rel=REFIT)
+    assert FIT.lr_test(shifted).statistic == pytest.approx(
+        FIT.lr_test("age = 0.5, " + rest).statistic, rel=REFIT
+    )
 
 
 def test_sampling_weights_have_no_likelihood_tests() -> None:
@@ -425,7 +471,9 @@ def test_wald_needs_a_variance() -> None:
     with pytest.raises(WithheldError, match="singular"):
         e.wald("a, b")
     with pytest.raises(WithheldError, match="b has no"):
-        Estimates(("a", "b"), np.array([1.0, np.inf]), np.array([[1.0, np.nan], [np.nan, np.nan]])).wald("b = 0")
+        Estimates(("a", "b"), np.array([1.0, np.inf]), np.array([[1.0, np.nan], [np.nan, np.nan]])).wald(
+            "b = 0"
+        )
 
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-100, 1e100, 1e140])
@@ -439,13 +487,15 @@ def test_wald_does_not_depend_on_units(scale: float) -> None:
 
 
 def test_wald_without_a_variance_says_why() -> None:
-    e = Estimates(("a", "b"), np.array([1e-170, 2.0]), np.array([[0.0, 0.0], [0.0, 1.0]]))  # the variance has underflowed
+    e = Estimates(
+        ("a", "b"), np.array([1e-170, 2.0]), np.array([[0.0, 0.0], [0.0, 1.0]])
+    )  # the variance has underflowed
     with pytest.raises(WithheldError, match=r"that of a is zero or too small.*rescale"):
         e.wald("a")
     assert e.wald("b").statistic == pytest.approx(4.0)
 
 
-# ---- functions of coefficients -------------------------------------------------------------------------------------
+# ---- functions of coefficients -----------------------------------------------------------------------------
 
 FUNCTIONS = {
     "educ / age": lambda b: b["educ"] / b["age"],
@@ -454,7 +504,9 @@ FUNCTIONS = {
     "exp(educ) - 1": lambda b: np.exp(b["educ"]) - 1,
     "log(educ**2) + sqrt(exp(age))": lambda b: np.log(b["educ"] ** 2) + np.sqrt(np.exp(b["age"])),
     "exp(educ) ** age": lambda b: np.exp(b["educ"]) ** b["age"],
-    "exp(Intercept + educ*12) / (1 + exp(Intercept + educ*12))": lambda b: 1 / (1 + np.exp(-b["Intercept"] - 12 * b["educ"])),
+    "exp(Intercept + educ*12) / (1 + exp(Intercept + educ*12))": lambda b: (
+        1 / (1 + np.exp(-b["Intercept"] - 12 * b["educ"]))
+    ),
     "(x + z) ** 2 / x:z": lambda b: (b["x"] + b["z"]) ** 2 / b["x:z"],
     "region[T.O'Hare] * C(g)[T.2]": lambda b: b["region[T.O'Hare]"] * b["C(g)[T.2]"],
     "educ": lambda b: b["educ"],
@@ -469,7 +521,9 @@ def gradient(f: Any) -> np.ndarray:
         def shifted(j: int, s: float) -> float:
             return float(f(pd.Series(B + s * h * max(abs(B[j]), 1e-3) * np.eye(len(B))[j], NAMES)))
 
-        return np.array([(shifted(j, 1) - shifted(j, -1)) / (2 * h * max(abs(B[j]), 1e-3)) for j in range(len(B))])
+        return np.array(
+            [(shifted(j, 1) - shifted(j, -1)) / (2 * h * max(abs(B[j]), 1e-3)) for j in range(len(B))]
+        )
 
     return (4 * at(5e-4) - at(1e-3)) / 3
 
@@ -495,7 +549,9 @@ def test_several_functions_have_a_joint_covariance() -> None:
     assert (wide.conf_low < joint.table().conf_low).all()
 
 
-@pytest.mark.parametrize("text", ["foo / age", "educ / ", "educ // age", "open('x')", "educ.real", "", 3, [], ()])
+@pytest.mark.parametrize(
+    "text", ["foo / age", "educ / ", "educ // age", "open('x')", "educ.real", "", 3, [], ()]
+)
 def test_what_is_no_function(text: Any) -> None:
     with pytest.raises(OptionError):
         FIT.nlcom(text)
@@ -540,7 +596,9 @@ def test_functions_of_an_infinite_estimate() -> None:
 
 @pytest.mark.parametrize("use_t", [False, True])
 @pytest.mark.parametrize("level", [0.9, 0.95])
-@pytest.mark.parametrize("text", ["exper / educ", "-exper / (2*I(exper**2))", "(educ + exper) / (educ - age)"])
+@pytest.mark.parametrize(
+    "text", ["exper / educ", "-exper / (2*I(exper**2))", "(educ + exper) / (educ - age)"]
+)
 def test_fieller_inverts_the_test_of_a_ratio(text: str, level: float, use_t: bool) -> None:
     """ρ lies inside exactly where the t test of a − ρb = 0 does not reject."""
     numerator, denominator = {
@@ -584,10 +642,12 @@ def test_fieller_limits_at_another_level() -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(ratio)).interval(0.9), ratio.interval(0.9))
 
 
-# ---- levels, lags, where warnings point -------------------------------------------------------------------------------
+# ---- levels, lags, where warnings point --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("level", ["0.9", None, True, np.array([0.9]), 0.9 + 0j, [0.9], 95, np.int64(1), np.nan, np.float32(0)])
+@pytest.mark.parametrize(
+    "level", ["0.9", None, True, np.array([0.9]), 0.9 + 0j, [0.9], 95, np.int64(1), np.nan, np.float32(0)]
+)
 def test_levels_that_are_none(level: Any) -> None:
     fieller = FIT.nlcom("exper / educ", method="fieller")
     for call in (
@@ -629,7 +689,7 @@ def test_warnings_of_a_covariance_point_at_the_caller() -> None:
         assert {w.filename for w in caught} == {__file__}
 
 
-# ---- p-values and intervals ----------------------------------------------------------------------------------------
+# ---- p-values and intervals --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("use_t", [False, True])

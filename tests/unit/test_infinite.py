@@ -42,7 +42,11 @@ def test_levels_that_are_decided_one_by_one_keep_their_signs() -> None:
     kept = data[~data.g.isin(["c", "d"])]
     small = de.Logit("y ~ g + z").fit(kept)
     for kind in ("nonrobust", "HC0", "HC1"):
-        assert np.allclose(res.with_cov(kind).bse[["Intercept", "z"]], small.with_cov(kind).bse[["Intercept", "z"]], rtol=1e-10)
+        assert np.allclose(
+            res.with_cov(kind).bse[["Intercept", "z"]],
+            small.with_cov(kind).bse[["Intercept", "z"]],
+            rtol=1e-10,
+        )
     with pytest.warns(SeparationWarning):
         larger = de.Logit("y ~ g + z + I(z**2)").fit(data)
     with pytest.raises(WithheldError, match="separat"):
@@ -61,7 +65,9 @@ def test_nearly_collinear_columns_cost_no_digits_afterwards() -> None:
         a, b = raw.with_cov(kind), centred.with_cov(kind)
         assert np.allclose(a.predict(ci=True), b.predict(ci=True), rtol=1e-7)
         assert a.margins("year").bse.iloc[0] == pytest.approx(b.margins("c").bse.iloc[0], rel=1e-7)
-    assert raw.score_test("I(year**3)").statistic == pytest.approx(centred.score_test("I(c**3)").statistic, rel=1e-7)
+    assert raw.score_test("I(year**3)").statistic == pytest.approx(
+        centred.score_test("I(c**3)").statistic, rel=1e-7
+    )
     file = io.BytesIO()
     raw.save(file)
     loaded = de.load(io.BytesIO(file.getvalue()))
@@ -119,7 +125,9 @@ def test_hac_keeps_the_periods_of_separated_rows() -> None:
     y = np.where(d, 1, x + rng.logistic(size=120) > 0).astype(int)
     data = pd.DataFrame({"y": y, "x": x, "d": d.astype(int), "t": t, "far": 60.0 * d})
     pushed = de.Logit("y ~ x", offset="far").fit(data)
-    with pytest.warns(SeparationWarning, match="rest on the other 96 rows and count the clusters among these"):
+    with pytest.warns(
+        SeparationWarning, match="rest on the other 96 rows and count the clusters among these"
+    ):
         res = de.Logit("y ~ x + d").fit(data)
     for lags in (0, 3, None):
         cov = de.HAC("t", lags=lags)

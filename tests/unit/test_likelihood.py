@@ -9,7 +9,13 @@ import pytest
 
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods import index_model
-from disteconometrics.likelihoods.binary import LOGISTIC, inverse_logit, logistic, logistic_density, logistic_score
+from disteconometrics.likelihoods.binary import (
+    LOGISTIC,
+    inverse_logit,
+    logistic,
+    logistic_density,
+    logistic_score,
+)
 from disteconometrics.likelihoods.index_model import IndexModel
 
 AUTODIFF = 1e-13  # relative to the sum of absolute terms: two float64 computations of the same sum
@@ -37,7 +43,11 @@ VARIANTS = {
 def exact(y: float, eta: float) -> tuple[float, float, float, float]:
     """Log-likelihood, score, root of the information and probability to hundreds of digits, rounded once."""
     with localcontext() as context:
-        context.prec, context.Emin, context.Emax = 400, -(10**6), 10**6  # 1 + exp(−699) must not lose its second term
+        context.prec, context.Emin, context.Emax = (
+            400,
+            -(10**6),
+            10**6,
+        )  # 1 + exp(−699) must not lose its second term
         h = Decimal(float(eta))
         v = (-h if y else h).exp()
         sign = 1 if y else -1
@@ -103,14 +113,18 @@ def test_score_and_information_are_those_of_autodiff(variant: str) -> None:
 @pytest.mark.parametrize("rows", [256, 257, 1000, 3000, 3001, 10_000])
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_chunks_blocks_and_order_do_not_matter(rows: int, blocks: int, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_blocks_and_order_do_not_matter(
+    rows: int, blocks: int, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = IndexModel(LOGISTIC, [Block(Y, X, WEIGHTS, OFFSET)])
     monkeypatch.setattr(index_model, "CHUNK_BYTES", 8 * K * N)
     expected, step = whole.evaluate(BETA), np.array([1.0, -2.0, 0.5, 0.1])
     change = np.abs(X @ step).max()
     monkeypatch.setattr(index_model, "CHUNK_BYTES", 8 * K * rows)
     parts = np.array_split(np.arange(N), blocks)
-    model = IndexModel(LOGISTIC, [Block(Y[i], np.array(X[i], order=order), WEIGHTS[i], OFFSET[i]) for i in parts])
+    model = IndexModel(
+        LOGISTIC, [Block(Y[i], np.array(X[i], order=order), WEIGHTS[i], OFFSET[i]) for i in parts]
+    )
     assert model.rows == N
     p = model.evaluate(BETA)
     size, scale = WEIGHTS @ np.abs(X), np.sqrt(np.diagonal(expected.information))

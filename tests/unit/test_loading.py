@@ -36,7 +36,9 @@ CHANGES: dict[str, Change] = {
     "one estimate": lambda h, a: a.update(params=np.ones(1)),
     "estimates in two dimensions": lambda h, a: a.update(params=np.ones((3, 1))),
     "another covariance": lambda h, a: a.update(covariance=np.eye(2)),
-    "a direction that is too long": lambda h, a: a.update(direction=np.ones(4), null=np.ones((3, 1)), extremes=np.ones((3, 1))),
+    "a direction that is too long": lambda h, a: a.update(
+        direction=np.ones(4), null=np.ones((3, 1)), extremes=np.ones((3, 1))
+    ),
     "text for a number": lambda h, a: h["facts"].update(loglik="abc"),
     "a number for a dict": lambda h, a: h["facts"].update(dropped=3),
     "text in a dict": lambda h, a: h["facts"].update(dropped={"x": "a"}),

@@ -73,7 +73,7 @@ def silently(model: de.Logit, data: Any, **options: Any) -> Any:
         return model.fit(data, **options)
 
 
-# ---- closed forms --------------------------------------------------------------------------------------------------
+# ---- closed forms ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("formula", ["y ~ g", "y ~ 0 + g", "y ~ g * big", "y ~ C(g):C(big)"])
@@ -87,7 +87,11 @@ def test_saturated_logit_fits_cell_means(formula: str) -> None:
 @pytest.mark.parametrize("option", ["plain", "frequency", "sampling"])
 def test_constant_alone_is_the_log_odds(option: str) -> None:
     res = de.Logit("y ~ 1", **OPTIONS[option]).fit(DATA)
-    w = {"plain": np.ones(N), "frequency": DATA.w.to_numpy(), "sampling": (DATA.pw / DATA.pw.mean()).to_numpy()}[option]
+    w = {
+        "plain": np.ones(N),
+        "frequency": DATA.w.to_numpy(),
+        "sampling": (DATA.pw / DATA.pw.mean()).to_numpy(),
+    }[option]
     p = w @ DATA.y / w.sum()
     assert res.params["Intercept"] == pytest.approx(np.log(p / (1 - p)), abs=EXACT)
     assert res.llf == pytest.approx(w.sum() * (p * np.log(p) + (1 - p) * np.log(1 - p)), rel=EXACT)
@@ -110,13 +114,26 @@ def test_log_odds_of_a_table() -> None:
 def test_frequency_weights_are_repeated_rows() -> None:
     weighted = de.Logit(FORMULA, **OPTIONS["frequency"]).fit(DATA)
     rows = de.Logit(FORMULA).fit(DATA.loc[DATA.index.repeat(DATA.w)].reset_index(drop=True))
-    for name in ("llf", "llnull", "llr", "llr_pvalue", "aic", "bic", "prsquared", "nobs", "df_resid", "df_model"):
+    for name in (
+        "llf",
+        "llnull",
+        "llr",
+        "llr_pvalue",
+        "aic",
+        "bic",
+        "prsquared",
+        "nobs",
+        "df_resid",
+        "df_model",
+    ):
         assert getattr(weighted, name) == pytest.approx(getattr(rows, name), rel=SAME), name
     assert weighted.nobs == DATA.w.sum()
     for name in ("params", "bse", "tvalues", "pvalues"):
         assert np.allclose(getattr(weighted, name), getattr(rows, name), rtol=SAME, atol=0), name
     for cov in ("HC1", "HC3"):
-        assert np.allclose(weighted.with_cov(cov, use_t=True).pvalues, rows.with_cov(cov, use_t=True).pvalues, rtol=1e-9)
+        assert np.allclose(
+            weighted.with_cov(cov, use_t=True).pvalues, rows.with_cov(cov, use_t=True).pvalues, rtol=1e-9
+        )
     assert np.array_equal(weighted.pred_table(), rows.pred_table())
 
 
@@ -181,7 +198,7 @@ def test_units_beyond_squaring_are_refused(exponent: int, repeats: int) -> None:
         de.Logit("y ~ x").fit(data.assign(x=data.x * float(f"1e{exponent}")))
 
 
-# ---- the outcome ---------------------------------------------------------------------------------------------------
+# ---- the outcome -------------------------------------------------------------------------------------------
 
 OUTCOMES: dict[str, tuple[Any, str, bool]] = {  # values for 0 and 1, success, whether 1 is the success
     "integers": (DATA.y, "1", True),
@@ -208,10 +225,13 @@ def test_coding_of_the_outcome(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("formula", "sign"), [("I(y == 1) ~ x", 1), ("I(y < 1) ~ x", -1), ("I(y == 0) ~ x", -1), ("I(1 - y) ~ x", -1)]
+    ("formula", "sign"),
+    [("I(y == 1) ~ x", 1), ("I(y < 1) ~ x", -1), ("I(y == 0) ~ x", -1), ("I(1 - y) ~ x", -1)],
 )
 def test_outcome_made_in_the_formula(formula: str, sign: int) -> None:
-    assert np.allclose(de.Logit(formula).fit(DATA).params, sign * de.Logit("y ~ x").fit(DATA).params, rtol=SAME)
+    assert np.allclose(
+        de.Logit(formula).fit(DATA).params, sign * de.Logit("y ~ x").fit(DATA).params, rtol=SAME
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,19 +253,23 @@ def test_outcomes_that_are_not_binary(values: Any, match: str) -> None:
     assert "out" in str(caught.value)
 
 
-# ---- rows, residuals, predictions ----------------------------------------------------------------------------------
+# ---- rows, residuals, predictions --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_residuals(option: str) -> None:
     res = de.Logit(FORMULA, **OPTIONS[option]).fit(DATA)
-    w = {"frequency": DATA.w, "sampling": DATA.pw / DATA.pw.mean()}.get(option.split(" and ")[0], pd.Series(1.0, DATA.index))
+    w = {"frequency": DATA.w, "sampling": DATA.pw / DATA.pw.mean()}.get(
+        option.split(" and ")[0], pd.Series(1.0, DATA.index)
+    )
     p, y = res.fittedvalues, DATA.y
     assert np.allclose(res.resid_response, y - p, rtol=0, atol=EXACT)
     assert np.allclose(res.resid_pearson, (y - p) / np.sqrt(p * (1 - p)), rtol=1e-10)
     assert float((w * res.resid_deviance**2).sum()) == pytest.approx(-2 * res.llf, rel=EXACT)
     assert (np.sign(res.resid_deviance) == np.sign(y - p)).all()
-    assert float((w * res.resid_response).sum()) == pytest.approx(0, abs=1e-9)  # the constant's first-order condition
+    assert float((w * res.resid_response).sum()) == pytest.approx(
+        0, abs=1e-9
+    )  # the constant's first-order condition
     assert res.leverage.sum() == pytest.approx(len(res.params), rel=1e-10)
     assert ((res.leverage > 0) & (res.leverage < 1)).all()
     for series in (res.fittedvalues, res.resid_response, res.resid_pearson, res.resid_deviance, res.leverage):
@@ -320,12 +344,13 @@ def test_new_rows_must_be_understood() -> None:
         FIT.predict(DATA.iloc[:2].assign(x=[0.0, np.inf]))
 
 
-# ---- covariance at fit and after -----------------------------------------------------------------------------------
+# ---- covariance at fit and after ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize(
-    "cov", ["HC0", "HC2", de.Cluster("firm"), de.Cluster("firm", correction="jackknife"), de.HAC("time", lags=3)]
+    "cov",
+    ["HC0", "HC2", de.Cluster("firm"), de.Cluster("firm", correction="jackknife"), de.HAC("time", lags=3)],
 )
 def test_with_cov_is_fit_with_cov(option: str, cov: Any) -> None:
     if option == "frequency" and isinstance(cov, de.HAC):
@@ -340,7 +365,7 @@ def test_with_cov_is_fit_with_cov(option: str, cov: Any) -> None:
     assert not later.bse.equals(before)
 
 
-# ---- separation ----------------------------------------------------------------------------------------------------
+# ---- separation --------------------------------------------------------------------------------------------
 
 
 def quasi() -> pd.DataFrame:
@@ -377,7 +402,9 @@ def test_quasi_separation(option: str) -> None:
     assert np.allclose(p[QUASI.d == 0], rest.predict(), rtol=SAME)
     interval = res.predict(ci=True)
     assert (interval.loc[QUASI.d == 1, "estimate"] == 1).all()
-    assert interval.loc[QUASI.d == 1, ["std_error", "conf_low", "conf_high"]].isna().all(axis=None)  # the limit has no error
+    assert (
+        interval.loc[QUASI.d == 1, ["std_error", "conf_low", "conf_high"]].isna().all(axis=None)
+    )  # the limit has no error
     assert interval[QUASI.d == 0].notna().all(axis=None)
     assert (res.leverage[QUASI.d == 1] == 0).all()
     text = str(res.summary())
@@ -456,7 +483,7 @@ def test_nearly_separated_is_not_separated() -> None:
     assert float(((y - p) * x).sum()) == pytest.approx(0, abs=1e-8)
 
 
-# ---- files ---------------------------------------------------------------------------------------------------------
+# ---- files -------------------------------------------------------------------------------------------------
 
 
 def round_trip(res: Any) -> Any:
@@ -480,7 +507,12 @@ def test_round_trip(option: str, separated: bool) -> None:
     new = QUASI.iloc[:20]
     assert loaded.predict(new, ci=True).equals(res.predict(new, ci=True))
     assert loaded.test("x = 0").statistic == res.test("x = 0").statistic
-    for call in (loaded.predict, lambda: loaded.fittedvalues, lambda: loaded.leverage, lambda: loaded.with_cov("HC0")):
+    for call in (
+        loaded.predict,
+        lambda: loaded.fittedvalues,
+        lambda: loaded.leverage,
+        lambda: loaded.with_cov("HC0"),
+    ):
         with pytest.raises(NeedsData, match="attach"):
             call()
     again = loaded.with_cov("HC0", data=QUASI)
@@ -493,7 +525,9 @@ def test_loaded_result_refuses_other_rows(change: str) -> None:
     data = {
         "fewer rows": DATA.iloc[:-1],
         "other outcome": DATA.assign(y=1 - DATA.y),
-        "other values": DATA.assign(x=DATA.x + 1e-3 * DATA.z),  # spans the same space: the same log-likelihood
+        "other values": DATA.assign(
+            x=DATA.x + 1e-3 * DATA.z
+        ),  # spans the same space: the same log-likelihood
         "other rows": DATA.sample(N, replace=True, random_state=1),
     }[change]
     with pytest.raises(DataError, match="data="):
@@ -529,7 +563,7 @@ def test_files_that_were_tampered_with(part: str) -> None:
         de.load(io.BytesIO(changed))
 
 
-# ---- statsmodels' habits -------------------------------------------------------------------------------------------
+# ---- statsmodels' habits -----------------------------------------------------------------------------------
 
 
 def test_aliases() -> None:
@@ -584,11 +618,22 @@ def test_agrees_with_statsmodels() -> None:
     }.items():
         value = getattr(FIT, ours)
         assert np.allclose(value() if callable(value) else value, theirs, rtol=1e-7, atol=1e-9), ours
-    for name in ("llf", "llnull", "llr", "llr_pvalue", "prsquared", "aic", "bic", "df_model", "df_resid", "nobs"):
+    for name in (
+        "llf",
+        "llnull",
+        "llr",
+        "llr_pvalue",
+        "prsquared",
+        "aic",
+        "bic",
+        "df_model",
+        "df_resid",
+        "nobs",
+    ):
         assert getattr(FIT, name) == pytest.approx(float(getattr(peer, name)), rel=1e-9), name
 
 
-# ---- printing ------------------------------------------------------------------------------------------------------
+# ---- printing ----------------------------------------------------------------------------------------------
 
 ODD = DATA.assign(level=DATA.g.map({"low": "10% & less", "mid": "a_b", "high": "x < {y} #1 $"})).rename(
     columns={"x": "wage_rate"}
@@ -650,7 +695,7 @@ def test_repr_is_short() -> None:
     assert "\n" not in repr(FIT)
 
 
-# ---- values --------------------------------------------------------------------------------------------------------
+# ---- values ------------------------------------------------------------------------------------------------
 
 
 def test_specification_is_a_value() -> None:
@@ -695,7 +740,11 @@ def test_nothing_is_mutated() -> None:
 def test_same_bits_again_and_from_threads() -> None:
     def fit(_: int) -> bytes:
         res = de.Logit(FORMULA, **OPTIONS["sampling and offset"]).fit(DATA, cov=de.Cluster("firm"))
-        return res.params.to_numpy().tobytes() + res.cov_params().to_numpy().tobytes() + np.float64(res.llf).tobytes()
+        return (
+            res.params.to_numpy().tobytes()
+            + res.cov_params().to_numpy().tobytes()
+            + np.float64(res.llf).tobytes()
+        )
 
     with ThreadPoolExecutor(8) as pool:
         bits = set(pool.map(fit, range(24)))

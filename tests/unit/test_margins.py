@@ -42,7 +42,9 @@ def sample(n: int = 400) -> pd.DataFrame:
     y = (rng.random(n) < special.expit(eta)).astype(int)
     w = rng.integers(1, 4, n)
     flag = rng.random(n) < 0.5
-    return pd.DataFrame({"y": y, "x": x, "z": z, "d": d, "g": g, "w": w, "flag": flag, "k": rng.integers(0, 4, n)})
+    return pd.DataFrame(
+        {"y": y, "x": x, "z": z, "d": d, "g": g, "w": w, "flag": flag, "k": rng.integers(0, 4, n)}
+    )
 
 
 def change(res: Any, df: pd.DataFrame, name: str, h: float) -> np.ndarray:
@@ -56,9 +58,36 @@ def change(res: Any, df: pd.DataFrame, name: str, h: float) -> np.ndarray:
 
 
 TERMS = [
-    *("x", "x + I(x**2)", "x * z", "poly(x, 3)", "poly(x, 2, raw=True)", "scale(x)", "center(x):z", "standardize(x) + d"),
-    *("log(x)", "np.log1p(x) + sqrt(x)", "exp(-x/3)", "I(1/x)", "I(x**0.5)", "I(2**x/10)", "x:g", "x*d*z", "I(x*z - x/2)"),
-    *("sin(x) + cos(x)", "tanh(x)", "arctan(x) + hypot(x, z)", "cbrt(x) + reciprocal(x)", "log10(x)", "log2(x)", "I(-x)"),
+    *(
+        "x",
+        "x + I(x**2)",
+        "x * z",
+        "poly(x, 3)",
+        "poly(x, 2, raw=True)",
+        "scale(x)",
+        "center(x):z",
+        "standardize(x) + d",
+    ),
+    *(
+        "log(x)",
+        "np.log1p(x) + sqrt(x)",
+        "exp(-x/3)",
+        "I(1/x)",
+        "I(x**0.5)",
+        "I(2**x/10)",
+        "x:g",
+        "x*d*z",
+        "I(x*z - x/2)",
+    ),
+    *(
+        "sin(x) + cos(x)",
+        "tanh(x)",
+        "arctan(x) + hypot(x, z)",
+        "cbrt(x) + reciprocal(x)",
+        "log10(x)",
+        "log2(x)",
+        "I(-x)",
+    ),
     *(
         "maximum(x, 100 * d)",
         "minimum(x, 100 * d)",
@@ -67,7 +96,15 @@ TERMS = [
         "arctan2(z, x)",
         "abs(x - 20)",
     ),
-    *("power(x, 2)", "scale(log(x))", "poly(log(x), 2)", "square(x)", "np.expm1(x/9)", "arcsinh(x)", "Q('x')"),
+    *(
+        "power(x, 2)",
+        "scale(log(x))",
+        "poly(log(x), 2)",
+        "square(x)",
+        "np.expm1(x/9)",
+        "arcsinh(x)",
+        "Q('x')",
+    ),
 ]
 
 
@@ -89,7 +126,12 @@ def test_derivatives_go_through_the_formula(terms: str) -> None:
             "cr(x, df=4) - 1",
             "cc(x, df=4) - 1",
         ),
-        *("bs(x, knots=[2, 4], lower_bound=0, upper_bound=20)", "bs(log(x), df=5)", "bs(x, df=5):z", "bs(x, df=4, degree=1)"),
+        *(
+            "bs(x, knots=[2, 4], lower_bound=0, upper_bound=20)",
+            "bs(log(x), df=5)",
+            "bs(x, df=5):z",
+            "bs(x, df=4, degree=1)",
+        ),
     ],
 )
 def test_splines_are_differentiated_between_their_knots(term: str) -> None:
@@ -132,7 +174,9 @@ def test_a_polynomial_is_the_same_however_it_is_written() -> None:
 def test_statsmodels_agrees(estimator: Any, kind: str, at: str) -> None:
     df = sample().assign(z=lambda f: f.z + 4)
     res = estimator("y ~ x + z + d").fit(df)
-    peer = (sm.Logit if estimator is de.Logit else sm.Probit)(df.y, sm.add_constant(df[["x", "z", "d"]])).fit(disp=0, tol=1e-12)
+    peer = (sm.Logit if estimator is de.Logit else sm.Probit)(df.y, sm.add_constant(df[["x", "z", "d"]])).fit(
+        disp=0, tol=1e-12
+    )
     theirs, ours = peer.get_margeff(at=at, method=kind), res.get_margeff(at=at, method=kind)
     np.testing.assert_allclose(ours.params, theirs.margeff, rtol=SAME)
     np.testing.assert_allclose(ours.bse, theirs.margeff_se, rtol=1e-6)
@@ -143,7 +187,11 @@ def test_statsmodels_agrees(estimator: Any, kind: str, at: str) -> None:
 def test_statsmodels_agrees_on_dummies(at: str) -> None:
     df = sample()
     res = de.Logit("y ~ x + z + d").fit(df)
-    theirs = sm.Logit(df.y, sm.add_constant(df[["x", "z", "d"]])).fit(disp=0, tol=1e-12).get_margeff(at=at, dummy=True)
+    theirs = (
+        sm.Logit(df.y, sm.add_constant(df[["x", "z", "d"]]))
+        .fit(disp=0, tol=1e-12)
+        .get_margeff(at=at, dummy=True)
+    )
     ours = res.margins(at=at)
     assert ours.estimates.names == ("x", "z", "d: 1 - 0")
     np.testing.assert_allclose(ours.params, theirs.margeff, rtol=SAME)
@@ -158,8 +206,17 @@ def test_levels_are_contrasts_with_the_base(kind: str) -> None:
     m = res.margins(["g", "flag", "k"], kind=kind)
     f = np.log if kind == "eydx" else np.asarray
     expected = {
-        f"{name}: {b} - {a}": (f(res.predict(df.assign(**{name: b}))) - f(res.predict(df.assign(**{name: a})))).mean()
-        for name, a, b in [("g", "a", "b"), ("g", "a", "c"), ("flag", False, True), ("k", 2, 0), ("k", 2, 1), ("k", 2, 3)]
+        f"{name}: {b} - {a}": (
+            f(res.predict(df.assign(**{name: b}))) - f(res.predict(df.assign(**{name: a})))
+        ).mean()
+        for name, a, b in [
+            ("g", "a", "b"),
+            ("g", "a", "c"),
+            ("flag", False, True),
+            ("k", 2, 0),
+            ("k", 2, 1),
+            ("k", 2, 3),
+        ]
     }
     assert list(m.params.index) == list(expected)
     np.testing.assert_allclose(m.params, list(expected.values()), rtol=1e-10)
@@ -237,7 +294,9 @@ def test_the_average_row_takes_means_of_numbers_and_shares_of_levels() -> None:
         + b["g[T.c]"] * (df.g == "c").mean()
     )
     p = special.expit(eta)
-    assert res.margins("x", at="mean").params["x"] == pytest.approx(p * (1 - p) * (b["x"] + 2 * b["I(x ** 2)"] * x), rel=1e-12)
+    assert res.margins("x", at="mean").params["x"] == pytest.approx(
+        p * (1 - p) * (b["x"] + 2 * b["I(x ** 2)"] * x), rel=1e-12
+    )
 
 
 def test_contrasts_of_margins() -> None:
@@ -353,7 +412,8 @@ def test_the_default_leaves_out_what_has_no_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "line"), [({"at": "median"}, "at="), ({"atexog": {1: 2}}, r"res.margins\(at="), ({"count": True}, "kids")]
+    ("options", "line"),
+    [({"at": "median"}, "at="), ({"atexog": {1: 2}}, r"res.margins\(at="), ({"count": True}, "kids")],
 )
 def test_get_margeff_shows_the_right_line(options: dict[str, Any], line: str) -> None:
     with pytest.raises(OptionError, match=line):

@@ -34,7 +34,10 @@ def g_and_k(theta, x, z):
 
 
 GK = de.MinimumWasserstein(
-    "y ~ 1", g_and_k, start={"a": 2.0, "b": 1.5, "g": 1.0, "k": 0.3}, bounds={"b": (0, None), "k": (-0.5, None)}
+    "y ~ 1",
+    g_and_k,
+    start={"a": 2.0, "b": 1.5, "g": 1.0, "k": 0.3},
+    bounds={"b": (0, None), "k": (-0.5, None)},
 )
 
 
@@ -87,7 +90,9 @@ def test_a_seed_repeats_and_covariates_are_matched_in_slices() -> None:
     assert (res.params == spec.fit(d, seed=5).params).all()
     np.testing.assert_allclose(res.params, [1, 2, np.log(0.5)], atol=0.12)
     assert "10 simulated rows for each row" in str(res.summary())
-    alone = de.MinimumWasserstein("y ~ x", model, start={"c": 0.0, "slope": 0.0, "s": 0.0}, starts=1, copies=1).fit(d, seed=5)
+    alone = de.MinimumWasserstein(
+        "y ~ x", model, start={"c": 0.0, "slope": 0.0, "s": 0.0}, starts=1, copies=1
+    ).fit(d, seed=5)
     assert alone.bse.isna().all()
     assert "bootstrap" in str(alone.summary())
 
@@ -108,15 +113,25 @@ def two_shocks(theta: np.ndarray, x: None, z: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("reps", [60, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("simulator", "truth", "q", "n"),
-    [(hetero, (1.0, 2.0, -0.5, 0.3), 1, 500), (many, (1.0, 2.0, 0.5, -1.0, 0.0), 1, 500), (two_shocks, (1.0, 0.0, -0.5), 2, 800)],
+    [
+        (hetero, (1.0, 2.0, -0.5, 0.3), 1, 500),
+        (many, (1.0, 2.0, 0.5, -1.0, 0.0), 1, 500),
+        (two_shocks, (1.0, 0.0, -0.5), 2, 800),
+    ],
     ids=["scale moves with x", "three covariates", "two shocks"],
 )
-def test_coverage_where_random_numbers_are_no_grid(simulator, truth: tuple[float, ...], q: int, n: int, reps: int) -> None:
+def test_coverage_where_random_numbers_are_no_grid(
+    simulator, truth: tuple[float, ...], q: int, n: int, reps: int
+) -> None:
     """Band, stated first: each parameter covered with probability in [.90, .985]."""
     K = {hetero: 1, many: 3, two_shocks: 0}[simulator]
     names = [f"x{j}" for j in range(K)]
     model = de.MinimumWasserstein(
-        f"y ~ {' + '.join(names) or '1'}", simulator, start=[0.9 * v + 0.05 for v in truth], starts=1, noise_dim=q
+        f"y ~ {' + '.join(names) or '1'}",
+        simulator,
+        start=[0.9 * v + 0.05 for v in truth],
+        starts=1,
+        noise_dim=q,
     )
     hits = np.zeros(len(truth))
     for r in range(reps):
@@ -150,7 +165,14 @@ def test_the_fit_test_and_files() -> None:
 
 def test_refused() -> None:
     y = {"y": np.random.default_rng(1).normal(size=100)}
-    for wrong in ({"start": []}, {"start": [np.nan]}, {"noise": "t"}, {"trim": 0.3}, {"copies": 0}, {"starts": 0}):
+    for wrong in (
+        {"start": []},
+        {"start": [np.nan]},
+        {"noise": "t"},
+        {"trim": 0.3},
+        {"copies": 0},
+        {"starts": 0},
+    ):
         with pytest.raises(OptionError):
             de.MinimumWasserstein("y ~ 1", line, **{"start": [0.0, 1.0], **wrong})
     for bounds in ({"nope": (0, 1)}, {"theta[0]": (1, 2)}, {"theta[0]": 3}):
@@ -160,7 +182,9 @@ def test_refused() -> None:
         de.MinimumWasserstein("y ~ 1", lambda t, x, z: np.round(t[0] + z), start=[0.0]).fit(y)
     own = np.random.default_rng(1)
     with pytest.raises(OptionError, match="other outcomes when it is called again"):
-        de.MinimumWasserstein("y ~ 1", lambda t, x, z: t[0] + t[1] * own.normal(size=len(z)), start=[0.0, 1.0]).fit(y)
+        de.MinimumWasserstein(
+            "y ~ 1", lambda t, x, z: t[0] + t[1] * own.normal(size=len(z)), start=[0.0, 1.0]
+        ).fit(y)
     with pytest.raises(OptionError, match="one outcome a row"):
         de.MinimumWasserstein("y ~ 1", lambda t, x, z: t[0], start=[0.0]).fit(y)
     with pytest.raises(OptionError, match="not finite"):
@@ -177,8 +201,12 @@ def test_told() -> None:
         )
     assert res.bse.isna().all()
     with pytest.warns(DiscreteOutcomeWarning, match="2 distinct values in 100 rows"):
-        de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], starts=1).fit({"y": rng.integers(0, 2, 100).astype(float)}, seed=1)
-    bounded = de.MinimumWasserstein("y ~ 1", line, start={"m": 0.5, "s": 1.0}, bounds={"m": (0, None)}, starts=1)
+        de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], starts=1).fit(
+            {"y": rng.integers(0, 2, 100).astype(float)}, seed=1
+        )
+    bounded = de.MinimumWasserstein(
+        "y ~ 1", line, start={"m": 0.5, "s": 1.0}, bounds={"m": (0, None)}, starts=1
+    )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         bounded.fit({"y": rng.normal(size=100) - 2})
@@ -196,7 +224,9 @@ def test_a_fit_checks_itself_by_simulation() -> None:
     np.testing.assert_allclose(table["truth"], res.params)
     assert (np.abs(table["se_ratio"] - 1) < 4 * table["se_ratio_mcse"]).all()
     assert (np.abs(table["coverage"] - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 200)).all()
-    given = de.MinimumWasserstein("y ~ x", lambda theta, x, z: theta[0] + x[:, 0] + np.exp(theta[1]) * z, start=[0.0, 0.0])
+    given = de.MinimumWasserstein(
+        "y ~ x", lambda theta, x, z: theta[0] + x[:, 0] + np.exp(theta[1]) * z, start=[0.0, 0.0]
+    )
     x = np.random.default_rng(1).normal(size=200)
     table = given.fit({"y": y + x, "x": x}, seed=1).monte_carlo(60, seed=2, progress=False).table()
     assert table["se_ratio"].between(0.75, 1.35).all()
@@ -206,7 +236,12 @@ def test_errors_that_would_be_chance_are_withheld() -> None:
     """A premium so small that nothing in the data shows it."""
 
     def wage(theta: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return theta[0] + theta[1] * x[:, 0] + np.exp(theta[2]) * z[:, 0] + np.exp(theta[3]) * np.maximum(z[:, 1], 0)
+        return (
+            theta[0]
+            + theta[1] * x[:, 0]
+            + np.exp(theta[2]) * z[:, 0]
+            + np.exp(theta[3]) * np.maximum(z[:, 1], 0)
+        )
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=200)

@@ -59,7 +59,7 @@ STUDY = de.MonteCarlo(
 )
 
 
-# ---- the same numbers --------------------------------------------------------------------------------------------------
+# ---- the same numbers --------------------------------------------------------------------------------------
 
 
 def test_numbers_do_not_depend_on_workers_or_order() -> None:
@@ -67,7 +67,10 @@ def test_numbers_do_not_depend_on_workers_or_order() -> None:
     for jobs in (2, 4):
         same(STUDY.run(reps=60, seed=5, n_jobs=jobs), alone)
     with joblib.parallel_config(backend="threading"):
-        same(de.MonteCarlo(draw, mean).run(reps=30, seed=5, n_jobs=2), de.MonteCarlo(draw, mean).run(reps=30, seed=5))
+        same(
+            de.MonteCarlo(draw, mean).run(reps=30, seed=5, n_jobs=2),
+            de.MonteCarlo(draw, mean).run(reps=30, seed=5),
+        )
 
 
 def test_a_longer_run_begins_with_the_shorter_one() -> None:
@@ -79,13 +82,15 @@ def test_a_longer_run_begins_with_the_shorter_one() -> None:
 
 def test_draws_depend_on_the_content_of_a_cell_alone() -> None:
     a = de.MonteCarlo(draw, mean, grid={"n": [10, 20]}).run(reps=5, seed=3)
-    b = de.MonteCarlo(draw, {"other": mean, "mean": mean}, grid=[{"n": np.array([20.0]).astype(int)}, {"n": 30}]).run(
-        reps=5, seed=3
-    )
+    b = de.MonteCarlo(
+        draw, {"other": mean, "mean": mean}, grid=[{"n": np.array([20.0]).astype(int)}, {"n": 30}]
+    ).run(reps=5, seed=3)
     np.testing.assert_array_equal(a.numbers("n=20").values, b.numbers({"n": 20}, "mean").values)
     assert not np.array_equal(a.numbers("n=10").values, a.numbers("n=20").values)
     spawned = de.MonteCarlo(draw, mean).run(reps=5, seed=np.random.default_rng(3))
-    assert not np.array_equal(spawned.numbers().values, de.MonteCarlo(draw, mean).run(reps=5, seed=3).numbers().values)
+    assert not np.array_equal(
+        spawned.numbers().values, de.MonteCarlo(draw, mean).run(reps=5, seed=3).numbers().values
+    )
     drawn = de.MonteCarlo(draw, mean).run(reps=5)
     same(de.MonteCarlo(draw, mean).run(reps=5, seed=drawn.seed), drawn)
 
@@ -97,7 +102,8 @@ def test_every_estimator_sees_the_same_draw_even_if_one_changes_it() -> None:
 
     mc = de.MonteCarlo(draw, {"spoils": spoils, "mean": mean}).run(reps=3, seed=1)
     np.testing.assert_array_equal(
-        mc.numbers(None, "mean").values, de.MonteCarlo(draw, {"mean": mean}).run(reps=3, seed=1).numbers().values
+        mc.numbers(None, "mean").values,
+        de.MonteCarlo(draw, {"mean": mean}).run(reps=3, seed=1).numbers().values,
     )
 
 
@@ -111,7 +117,7 @@ def test_estimators_get_random_numbers_of_their_own() -> None:
     assert len(np.unique(one.numbers().values[:, 0, 0])) == 20
 
 
-# ---- what fails ---------------------------------------------------------------------------------------------------------
+# ---- what fails --------------------------------------------------------------------------------------------
 
 
 def sometimes(what):
@@ -124,7 +130,9 @@ def boom(d: np.ndarray):
 
 
 def test_failures_are_kept_with_their_cause() -> None:
-    with pytest.warns(FailedReplicationsWarning, match=r"of 100 replications of 'est' failed \(ValueError: \d+\).*bad draw"):
+    with pytest.warns(
+        FailedReplicationsWarning, match=r"of 100 replications of 'est' failed \(ValueError: \d+\).*bad draw"
+    ):
         mc = de.MonteCarlo(draw, {"est": sometimes(boom), "mean": mean}).run(reps=100, seed=1, max_fail=0)
     failures = mc.failures
     assert len(failures) == mc.failed(None, "est") > 0 == mc.failed(None, "mean")
@@ -147,7 +155,9 @@ def test_failures_are_kept_with_their_cause() -> None:
 def test_missing_estimates_fail_and_missing_errors_are_counted() -> None:
     nan = float("nan")
     study = de.MonteCarlo(
-        draw, {"b": sometimes(lambda d: {"mu": (nan, 1.0)}), "se": sometimes(lambda d: {"mu": (1.0, nan)})}, truth={"mu": 1}
+        draw,
+        {"b": sometimes(lambda d: {"mu": (nan, 1.0)}), "se": sometimes(lambda d: {"mu": (1.0, nan)})},
+        truth={"mu": 1},
     )
     mc = study.run(reps=100, seed=1, max_fail=0.2)
     n = mc.failed(None, "b")
@@ -165,13 +175,17 @@ def test_other_parameters_in_some_replications_are_named() -> None:
     assert mc.numbers().names == ("mu",)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        de.MonteCarlo(draw, sometimes(lambda d: {"extra": 1.0, **mean(d)}), targets=["mu"]).run(reps=100, seed=1, max_fail=0)
+        de.MonteCarlo(draw, sometimes(lambda d: {"extra": 1.0, **mean(d)}), targets=["mu"]).run(
+            reps=100, seed=1, max_fail=0
+        )
 
 
 def test_infinite_coefficients_are_failures_and_warnings_are_counted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mc = de.MonteCarlo(lambda rng: logit_table(rng, 12), de.Logit("y ~ x")).run(reps=100, seed=1, max_fail=0.5)
+        mc = de.MonteCarlo(lambda rng: logit_table(rng, 12), de.Logit("y ~ x")).run(
+            reps=100, seed=1, max_fail=0.5
+        )
     assert set(mc.failures.reason) <= {"separation", "the outcome does not vary"}
     told = mc.warnings.set_index("warning")["count"]
     assert told["SeparationWarning"] == (mc.failures.reason == "separation").sum() > 0
@@ -211,7 +225,8 @@ def test_what_cannot_be_run_is_said(change, error, words) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"reps": -5}, {"reps": 0}, {"reps": 2.5}, {}, {"mcse": {"covrage": 0.1}}, {"reps": 5, "max_fail": 7}]
+    "options",
+    [{"reps": -5}, {"reps": 0}, {"reps": 2.5}, {}, {"mcse": {"covrage": 0.1}}, {"reps": 5, "max_fail": 7}],
 )
 def test_sizes_of_studies_are_checked(options) -> None:
     with pytest.raises(OptionError, match=r"reps=|mcse=|max_fail="):
@@ -230,7 +245,7 @@ def test_a_hopeless_study_stops_early() -> None:
     assert len(calls) < 50_000
 
 
-# ---- interrupted, resumed, stored ----------------------------------------------------------------------------------------
+# ---- interrupted, resumed, stored --------------------------------------------------------------------------
 
 
 def counting(calls: list[int], stop: int | None = None):
@@ -289,9 +304,13 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
     )
 
     def run(kill: int, store: str, log: str) -> int:
-        paths = os.pathsep.join([str(Path(de.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+        paths = os.pathsep.join(
+            [str(Path(de.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
         command = [sys.executable, str(script), str(tmp_path / store), str(tmp_path / log), str(kill)]
-        return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, check=False, timeout=120).returncode
+        return subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": paths}, check=False, timeout=120
+        ).returncode
 
     assert run(300, "store", "log") == -signal.SIGKILL
     assert (tmp_path / "log").stat().st_size == 299 * 8
@@ -308,7 +327,9 @@ def test_stores_know_their_study(tmp_path: Path) -> None:
     path = tmp_path / "study"
     study = de.MonteCarlo(draw, {"mean": mean}, grid={"n": [10, 20]})
     first = study.run(reps=20, seed=1, store=path)
-    wider = de.MonteCarlo(draw, {"mean": mean}, grid={"n": [20, 30]}).run(reps=20, seed=1, store=path)  # cells may come and go
+    wider = de.MonteCarlo(draw, {"mean": mean}, grid={"n": [20, 30]}).run(
+        reps=20, seed=1, store=path
+    )  # cells may come and go
     np.testing.assert_array_equal(wider.numbers("n=20").values, first.numbers("n=20").values)
     same(study.run(reps=30, store=path, n_jobs=2), study.run(reps=30, seed=1))
     same(study.run(reps=20, store=path).extend(20), study.run(reps=40, seed=1))
@@ -338,7 +359,7 @@ def test_stores_know_their_study(tmp_path: Path) -> None:
         assert path.read_bytes() == damaged
 
 
-# ---- more ------------------------------------------------------------------------------------------------------------
+# ---- more --------------------------------------------------------------------------------------------------
 
 
 def test_studies_run_until_they_are_precise() -> None:
@@ -359,16 +380,22 @@ def test_truth_may_come_from_the_process_with_its_error() -> None:
         def truth(self, names, n):
             return {name: type("Truth", (), {"value": 1.0, "error": 10.0}) for name in names}
 
-    mc = de.MonteCarlo(Process(), {"mean": mean, "shifted": lambda d: mean(d + 1)}, grid={"n": [10, 20]}).run(reps=50, seed=1)
+    mc = de.MonteCarlo(Process(), {"mean": mean, "shifted": lambda d: mean(d + 1)}, grid={"n": [10, 20]}).run(
+        reps=50, seed=1
+    )
     assert (mc.table()["truth"] == 1).all()
     assert "* |bias|" not in str(mc.summary())  # the truth itself is not known better
-    by_cell = de.MonteCarlo(draw, mean, truth=lambda n: {"mu": n / 10}, grid={"n": [10, 20]}).run(reps=5, seed=1)
+    by_cell = de.MonteCarlo(draw, mean, truth=lambda n: {"mu": n / 10}, grid={"n": [10, 20]}).run(
+        reps=5, seed=1
+    )
     assert by_cell.table()["truth"].tolist() == [1.0, 2.0]
 
 
 def test_documented_processes_know_their_truth() -> None:
     study = de.MonteCarlo(
-        de.dgps.RandomUtilityLogit(), {"logit": de.Logit("y ~ x"), "own": lambda d: {"share": d["y"].mean()}}, grid={"n": [300]}
+        de.dgps.RandomUtilityLogit(),
+        {"logit": de.Logit("y ~ x"), "own": lambda d: {"share": d["y"].mean()}},
+        grid={"n": [300]},
     )
     mc = study.run(reps=200, seed=1)
     table = mc.table().droplevel(["cell"])
@@ -414,9 +441,14 @@ def test_one_thread_holds_and_lets_go() -> None:
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
     """
-    paths = os.pathsep.join([str(Path(de.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = os.pathsep.join(
+        [str(Path(de.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, "PYTHONPATH": paths}, check=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": paths},
+        check=True,
+        timeout=120,
     )
     before = os.environ.get("OMP_NUM_THREADS")
     with pytest.raises(ValueError, match="x"), one_thread():

@@ -18,7 +18,13 @@ SAME = 1e-10  # relative, of estimates (or their standard errors, when larger) a
 def plain(rng: np.random.Generator, n: int = 120) -> dict[str, Any]:
     x, d = rng.normal(size=n), rng.random(n) < 0.4
     off = 0.3 * rng.normal(size=n)
-    return {"x": x, "d": d, "z": np.exp(rng.normal(size=n)), "off": off, "y": 0.3 + x - d + off + rng.logistic(size=n) > 0}
+    return {
+        "x": x,
+        "d": d,
+        "z": np.exp(rng.normal(size=n)),
+        "off": off,
+        "y": 0.3 + x - d + off + rng.logistic(size=n) > 0,
+    }
 
 
 def frame(rng: np.random.Generator) -> pd.DataFrame:
@@ -127,8 +133,15 @@ def test_numbers_do_not_depend_on_the_company(case: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             blocks = [task.chunk(0, i, min(i + size, 150)) for i in range(0, 150, size)]
-        rows = {rep: v for b in blocks for reps, values in b.parts.values() for rep, v in zip(reps, values, strict=True)}
-        found.append(np.array([rows.get(rep, np.full_like(next(iter(rows.values())), np.nan)) for rep in range(150)]))
+        rows = {
+            rep: v
+            for b in blocks
+            for reps, values in b.parts.values()
+            for rep, v in zip(reps, values, strict=True)
+        }
+        found.append(
+            np.array([rows.get(rep, np.full_like(next(iter(rows.values())), np.nan)) for rep in range(150)])
+        )
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
 

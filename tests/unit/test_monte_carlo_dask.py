@@ -18,12 +18,16 @@ def test_dask_gives_the_same_bits() -> None:
         x = rng.normal(size=n)
         return {"x": x, "y": (0.3 + 0.8 * x + rng.logistic(size=n) > 0).astype(float)}
 
-    study = de.MonteCarlo(draw, {"mle": de.Logit("y ~ x"), "mean": lambda d: {"x": d["x"].mean()}}, grid={"n": [50, 100]})
+    study = de.MonteCarlo(
+        draw, {"mle": de.Logit("y ~ x"), "mean": lambda d: {"x": d["x"].mean()}}, grid={"n": [50, 100]}
+    )
     alone = study.run(reps=60, seed=5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dask's own
         with (
-            distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            ) as cluster,
             distributed.Client(cluster),
             joblib.parallel_config(backend="dask"),
         ):

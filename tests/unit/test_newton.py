@@ -36,7 +36,9 @@ class Case:
         return maximise(IndexModel(LOGISTIC, [Block(self.y, self.X, self.w, self.o)]), **options)
 
     def take(self, i: np.ndarray) -> Case:
-        return Case(*(None if a is None else np.ascontiguousarray(a[i]) for a in (self.y, self.X, self.w, self.o)))
+        return Case(
+            *(None if a is None else np.ascontiguousarray(a[i]) for a in (self.y, self.X, self.w, self.o))
+        )
 
 
 def draw(n: int, k: int, seed: int, *, weighted: bool = False) -> Case:

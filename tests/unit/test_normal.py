@@ -31,7 +31,9 @@ TABLE["firm"] = RNG.integers(0, 45, N)
 TABLE["w"] = RNG.integers(1, 4, N)
 TABLE["s"] = RNG.uniform(0.5, 4, N)
 TABLE["o"] = RNG.normal(size=N)
-TABLE["y"] = 1 + TABLE.x - 0.5 * np.log(TABLE.z) + (TABLE.g == "b") + np.exp(0.3 * TABLE.x) * RNG.normal(size=N)
+TABLE["y"] = (
+    1 + TABLE.x - 0.5 * np.log(TABLE.z) + (TABLE.g == "b") + np.exp(0.3 * TABLE.x) * RNG.normal(size=N)
+)
 FORMULAS = ("y ~ x + np.log(z) + C(g)", "y ~ x*z + I(x**2) - 1", "np.exp(y / 4) ~ x", "y ~ 1")
 CLOSE = {"rtol": 1e-10, "atol": 1e-13}
 
@@ -40,7 +42,9 @@ CLOSE = {"rtol": 1e-10, "atol": 1e-13}
 def test_least_squares_as_statsmodels_has_it(formula: str) -> None:
     ours, theirs = de.NormalRegression(formula).fit(TABLE), smf.ols(formula, TABLE).fit()
     for name in ("params", "bse", "tvalues", "pvalues"):
-        np.testing.assert_allclose(getattr(ours, name).sort_index(), getattr(theirs, name).sort_index(), rtol=1e-9, atol=1e-13)
+        np.testing.assert_allclose(
+            getattr(ours, name).sort_index(), getattr(theirs, name).sort_index(), rtol=1e-9, atol=1e-13
+        )
     np.testing.assert_allclose(ours.conf_int().sort_index(), theirs.conf_int().sort_index(), **CLOSE)
     for name in ("llf", "aic", "bic", "rsquared", "rsquared_adj", "scale", "nobs", "df_resid", "df_model"):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-11, abs=1e-12), name
@@ -48,7 +52,9 @@ def test_least_squares_as_statsmodels_has_it(formula: str) -> None:
     np.testing.assert_allclose(ours.resid, theirs.resid, rtol=1e-9, atol=1e-12)
     for kind in ("HC0", "HC1", "HC2", "HC3"):
         np.testing.assert_allclose(
-            ours.with_cov(kind).bse.sort_index(), smf.ols(formula, TABLE).fit(cov_type=kind).bse.sort_index(), **CLOSE
+            ours.with_cov(kind).bse.sort_index(),
+            smf.ols(formula, TABLE).fit(cov_type=kind).bse.sort_index(),
+            **CLOSE,
         )
     groups = {"groups": TABLE.firm, "use_correction": True}
     clustered = smf.ols(formula, TABLE).fit(cov_type="cluster", cov_kwds=groups)
@@ -80,7 +86,9 @@ def test_sampling_weights_are_wls_with_robust_errors() -> None:
     theirs = smf.wls("y ~ x + z", TABLE, weights=TABLE.s).fit(cov_type="HC1")
     np.testing.assert_allclose(ours.params, theirs.params, **CLOSE)
     np.testing.assert_allclose(ours.bse, theirs.bse, **CLOSE)
-    rescaled = de.NormalRegression("y ~ x + z", weights="s", weight_type="sampling").fit(TABLE.assign(s=TABLE.s * 1000))
+    rescaled = de.NormalRegression("y ~ x + z", weights="s", weight_type="sampling").fit(
+        TABLE.assign(s=TABLE.s * 1000)
+    )
     np.testing.assert_allclose(rescaled.bse, ours.bse, rtol=1e-12)
     assert rescaled.sigma == pytest.approx(ours.sigma, rel=1e-12)
     assert np.isnan(ours.aic)
@@ -90,15 +98,29 @@ def test_sampling_weights_are_wls_with_robust_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    "cov", ["nonrobust", "HC0", "HC1", "HC2", "HC3", "opg", de.Cluster("firm"), de.Cluster("firm", correction="jackknife")]
+    "cov",
+    [
+        "nonrobust",
+        "HC0",
+        "HC1",
+        "HC2",
+        "HC3",
+        "opg",
+        de.Cluster("firm"),
+        de.Cluster("firm", correction="jackknife"),
+    ],
 )
 def test_frequency_weights_are_replication(cov: Any) -> None:
     ours = de.NormalRegression("y ~ x + C(g)", weights="w", weight_type="frequency").fit(TABLE, cov=cov)
-    long = de.NormalRegression("y ~ x + C(g)").fit(TABLE.loc[TABLE.index.repeat(TABLE.w)].reset_index(drop=True), cov=cov)
+    long = de.NormalRegression("y ~ x + C(g)").fit(
+        TABLE.loc[TABLE.index.repeat(TABLE.w)].reset_index(drop=True), cov=cov
+    )
     np.testing.assert_allclose(ours.params, long.params, rtol=1e-12)
     np.testing.assert_allclose(ours.bse, long.bse, rtol=1e-10)
     np.testing.assert_allclose(ours.sigma_estimates.table(), long.sigma_estimates.table(), rtol=1e-9)
-    assert (ours.llf, ours.nobs, ours.rsquared) == pytest.approx((long.llf, long.nobs, long.rsquared), rel=1e-12)
+    assert (ours.llf, ours.nobs, ours.rsquared) == pytest.approx(
+        (long.llf, long.nobs, long.rsquared), rel=1e-12
+    )
 
 
 def test_offset() -> None:
@@ -106,7 +128,9 @@ def test_offset() -> None:
     moved = de.NormalRegression("d ~ x").fit(TABLE.assign(d=TABLE.y - TABLE.o))
     np.testing.assert_allclose(ours.params, moved.params, rtol=1e-13)
     np.testing.assert_allclose(ours.fittedvalues - TABLE.o, moved.fittedvalues, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(ours.predict({"x": [1.0], "o": [7.0]}) - 7, moved.predict({"x": [1.0]}), rtol=1e-12)
+    np.testing.assert_allclose(
+        ours.predict({"x": [1.0], "o": [7.0]}) - 7, moved.predict({"x": [1.0]}), rtol=1e-12
+    )
 
 
 def test_sigma_has_the_errors_of_maximum_likelihood() -> None:
@@ -133,14 +157,18 @@ def test_predictions_and_laws() -> None:
     new = pd.DataFrame({"x": [0.0, 2.0, np.nan], "g": ["a", "c", "a"]}, index=["p", "q", "r"])
     frame = res.predict(new, ci=True, level=0.9)
     expected = theirs.get_prediction(new.iloc[:2]).summary_frame(alpha=0.1)
-    np.testing.assert_allclose(frame.iloc[:2], expected[["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]], rtol=1e-9)
+    np.testing.assert_allclose(
+        frame.iloc[:2], expected[["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]], rtol=1e-9
+    )
     assert frame.loc["r"].isna().all()
     law = res.distribution(new)
     assert law.outcome == "y"
     assert np.isnan(law.mean()[2])
     assert law.std()[:2] == pytest.approx(res.sigma)
     wage = de.NormalRegression("log(z) ~ x").fit(TABLE).distribution().on("z")
-    assert wage.functional("gini") == pytest.approx(2 * de.Normal().cdf(np.sqrt(wage.functional("var_log") / 2)) - 1, rel=1e-9)
+    assert wage.functional("gini") == pytest.approx(
+        2 * de.Normal().cdf(np.sqrt(wage.functional("var_log") / 2)) - 1, rel=1e-9
+    )
 
 
 def test_longley_to_the_last_digits() -> None:
@@ -173,7 +201,11 @@ def test_tests_and_functions_of_coefficients() -> None:
 
 
 def test_summary_says_what_a_reader_would_ask() -> None:
-    text = str(de.NormalRegression("y ~ x + z").fit(TABLE.assign(x=TABLE.x.where(TABLE.index > 4)), cov="HC3").summary())
+    text = str(
+        de.NormalRegression("y ~ x + z")
+        .fit(TABLE.assign(x=TABLE.x.where(TABLE.index > 4)), cov="HC3")
+        .summary()
+    )
     for words in (
         "Normal Regression Results",
         "HC3",
@@ -219,7 +251,9 @@ def test_damaged_files_are_refused(change: dict[str, Any]) -> None:
         de.load(io.BytesIO(out.getvalue()))
 
 
-def _case(formula: str = "y ~ x", error: type[DisteconometricsError] = DataError, words: str = "", **columns: Any) -> Any:
+def _case(
+    formula: str = "y ~ x", error: type[DisteconometricsError] = DataError, words: str = "", **columns: Any
+) -> Any:
     return pytest.param(formula, columns, error, words, id=f"{formula} {','.join(columns)}")
 
 
@@ -235,7 +269,9 @@ def _case(formula: str = "y ~ x", error: type[DisteconometricsError] = DataError
         _case("y ~ x", DataError, "y", y=TABLE.y * 1e200),
     ],
 )
-def test_bad_data(formula: str, columns: dict[str, Any], error: type[DisteconometricsError], words: str) -> None:
+def test_bad_data(
+    formula: str, columns: dict[str, Any], error: type[DisteconometricsError], words: str
+) -> None:
     with pytest.raises(error, match=words):
         de.NormalRegression(formula).fit(TABLE.assign(**columns))
 
@@ -256,7 +292,9 @@ def test_too_few_rows_and_bad_arguments() -> None:
 def test_units_do_not_matter() -> None:
     """Outcomes in other units, columns 1e12 apart in size: the same t values."""
     res = de.NormalRegression("y ~ x + z").fit(TABLE)
-    other = de.NormalRegression("y ~ x + z").fit(TABLE.assign(y=1e8 * TABLE.y, x=1e-6 * TABLE.x, z=1e6 * TABLE.z))
+    other = de.NormalRegression("y ~ x + z").fit(
+        TABLE.assign(y=1e8 * TABLE.y, x=1e-6 * TABLE.x, z=1e6 * TABLE.z)
+    )
     np.testing.assert_allclose(other.tvalues, res.tvalues, rtol=1e-10)
     shifted = de.NormalRegression("y ~ x").fit(TABLE.assign(y=TABLE.y + 1e9))
     assert shifted.params["x"] == pytest.approx(de.NormalRegression("y ~ x").fit(TABLE).params["x"], rel=1e-5)
@@ -269,14 +307,18 @@ def test_a_value_and_the_shared_tools() -> None:
     engel = datasets.engel()
     boot = de.bootstrap(spec, engel, reps=60, seed=1)
     assert boot.bse["income"] > 0
-    study = de.MonteCarlo(de.dgps.LocationScale(), {"ols": (de.NormalRegression("y ~ x"), {"cov": "HC2"})}, grid={"n": [200]})
+    study = de.MonteCarlo(
+        de.dgps.LocationScale(), {"ols": (de.NormalRegression("y ~ x"), {"cov": "HC2"})}, grid={"n": [200]}
+    )
     table = study.run(reps=200, seed=2).table()
     assert (table["bias"].abs() < 4 * table["bias_mcse"]).all()
     assert table["coverage"].between(0.88, 0.99).all()
 
 
 def test_a_fit_checks_itself_by_simulation() -> None:
-    check = de.NormalRegression("log(foodexp) ~ log(income)").fit(de.datasets.engel()).monte_carlo(200, seed=1)
+    check = (
+        de.NormalRegression("log(foodexp) ~ log(income)").fit(de.datasets.engel()).monte_carlo(200, seed=1)
+    )
     table = check.table()
     assert (abs(table["coverage"] - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 200)).all()
     assert "If the fitted model is right" in str(check)

@@ -73,10 +73,19 @@ VALUES = {
 }
 
 
-def by_hand(res: object, options: dict, variable: str, value: object, d: pd.DataFrame, level: float) -> np.ndarray:
+def by_hand(
+    res: object, options: dict, variable: str, value: object, d: pd.DataFrame, level: float
+) -> np.ndarray:
     """The average and its limits from the coefficients, with the columns of the formula written out."""
     d = d.dropna(subset=["x"]).assign(**{variable: value})
-    columns = {"Intercept": 1.0, "x": d.x, "I(x ** 2)": d.x**2, "log(z)": np.log(d.z), "kid": d.kid, "member": d.member}
+    columns = {
+        "Intercept": 1.0,
+        "x": d.x,
+        "I(x ** 2)": d.x**2,
+        "log(z)": np.log(d.z),
+        "kid": d.kid,
+        "member": d.member,
+    }
     columns |= {f"g[T.{g}]": d.g == g for g in "bc"} | {f"x:g[T.{g}]": d.x * (d.g == g) for g in "bc"}
     columns |= {f"C(year)[T.{v}]": d.year == v for v in (2002, 2003)}
     X = pd.DataFrame(columns, index=d.index).astype(float)[list(res.params.index)].to_numpy()
@@ -155,7 +164,9 @@ def test_t_limits() -> None:
 def test_coefficients_are_the_table() -> None:
     res = de.Logit(LONG).fit(D)
     ax = de.plots.coefficients(res, level=0.9, names={"I(x ** 2)": "x squared"})
-    want = res.estimates.table(0.9).drop(index="Intercept")[["estimate", "std_error", "conf_low", "conf_high"]]
+    want = res.estimates.table(0.9).drop(index="Intercept")[
+        ["estimate", "std_error", "conf_low", "conf_high"]
+    ]
     pd.testing.assert_frame_equal(ax.data, want)
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == ["x squared" if name == "I(x ** 2)" else name for name in want.index]
@@ -197,7 +208,9 @@ def test_separation_is_drawn_and_said() -> None:
     curve = de.plots.effect(res, "z", at=[1.2, 2.8]).data
     inner = de.plots.effect(rest, "z", at=[1.2, 2.8]).data
     np.testing.assert_allclose(
-        curve[["estimate", "conf_low", "conf_high"]], share + (1 - share) * inner.drop(columns="std_error"), rtol=1e-7
+        curve[["estimate", "conf_low", "conf_high"]],
+        share + (1 - share) * inner.drop(columns="std_error"),
+        rtol=1e-7,
     )
     step = de.plots.effect(alone, "z", at=[1.5, 2.5]).data
     assert step.estimate.tolist() == [0, 1]
@@ -225,7 +238,11 @@ def test_figures_and_axes() -> None:
 
 
 ERRORS = {
-    "unknown": (lambda r: de.plots.effect(r, "educ"), MissingColumnError, r"'educ' is not a variable .* 'x', 'g', 'z', 'year'"),
+    "unknown": (
+        lambda r: de.plots.effect(r, "educ"),
+        MissingColumnError,
+        r"'educ' is not a variable .* 'x', 'g', 'z', 'year'",
+    ),
     "term": (lambda r: de.plots.effect(r, "I(x ** 2)"), MissingColumnError, "not a variable of the formula"),
     "outcome": (lambda r: de.plots.effect(r, "y"), MissingColumnError, "not a variable of the formula"),
     "level": (lambda r: de.plots.effect(r, "g", at=["d"]), LevelError, "'d'"),
@@ -240,7 +257,11 @@ ERRORS = {
     "drop": (lambda r: de.plots.coefficients(r, drop=["educ"]), OptionError, "'educ'"),
     "names": (lambda r: de.plots.coefficients(r, names={"educ": "Education"}), OptionError, "'educ'"),
     "nothing left": (lambda r: de.plots.coefficients(r, drop=list(r.params.index)), OptionError, "drop="),
-    "odds of a ratio": (lambda r: de.plots.coefficients(r.nlcom("x / kid"), odds_ratios=True), OptionError, "logit"),
+    "odds of a ratio": (
+        lambda r: de.plots.coefficients(r.nlcom("x / kid"), odds_ratios=True),
+        OptionError,
+        "logit",
+    ),
 }
 
 
@@ -253,7 +274,10 @@ def test_errors_name_the_remedy_and_open_nothing(what: str) -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import sys, disteconometrics.plots as p; assert not {'matplotlib', 'numpy'} & set(sys.modules); p.effect; "
+    code = (
+        "import sys, disteconometrics.plots as p; assert not {'matplotlib', 'numpy'} & "
+        "set(sys.modules); p.effect; "
+    )
     code += "assert 'matplotlib.pyplot' not in sys.modules; assert dir(p) == p.__all__"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match=", ".join(de.plots.__all__)):

@@ -47,12 +47,15 @@ def test_the_numbers_are_those_of_the_study(mc) -> None:
     assert zipped.covers.mean() == mc.table().loc[(cell, "mean", "mu"), "coverage"]
     far = np.sort(np.abs(values[:, 0] - 1) / values[:, 1])
     np.testing.assert_allclose(
-        np.abs((zipped.conf_low + zipped.conf_high) / 2 - 1) / ((zipped.conf_high - zipped.conf_low) / 2 / 1.959964),
+        np.abs((zipped.conf_low + zipped.conf_high) / 2 - 1)
+        / ((zipped.conf_high - zipped.conf_low) / 2 / 1.959964),
         far,
         rtol=1e-6,
     )
     assert zipped.covers.iloc[: int(zipped.covers.sum())].all()  # those that miss are on top
-    np.testing.assert_array_equal(de.plots.standard_errors(mc, cell=cell).data[["estimate", "std_error"]], values[:, :2])
+    np.testing.assert_array_equal(
+        de.plots.standard_errors(mc, cell=cell).data[["estimate", "std_error"]], values[:, :2]
+    )
     for picture in (de.plots.lollipop, de.plots.nested_loop):
         data = picture(mc, "bias").data
         assert data.value.tolist() == mc.table()["bias"].tolist()
@@ -75,9 +78,17 @@ def test_what_cannot_be_drawn_is_said(mc) -> None:
     for ask, error, words in (
         (lambda: de.plots.zipper(mc), OptionError, "the cells are 'n=20, sd=1'"),
         (lambda: de.plots.zipper(mc, "nu", cell="n=20, sd=1"), OptionError, "'nu' is not among mu"),
-        (lambda: de.plots.zipper(mc, cell="n=20, sd=1", estimator="mode"), OptionError, "'mode' is not among the estimators"),
+        (
+            lambda: de.plots.zipper(mc, cell="n=20, sd=1", estimator="mode"),
+            OptionError,
+            "'mode' is not among the estimators",
+        ),
         (lambda: de.plots.zipper(mc, cell="n=20, sd=1", estimator="median"), WithheldError, "no intervals"),
-        (lambda: de.plots.standard_errors(mc, cell="n=20, sd=1", estimator="median"), WithheldError, "no standard errors"),
+        (
+            lambda: de.plots.standard_errors(mc, cell="n=20, sd=1", estimator="median"),
+            WithheldError,
+            "no standard errors",
+        ),
         (lambda: de.plots.zipper(unknown), WithheldError, "true value of 'mu' is not known"),
         (lambda: de.plots.lollipop(unknown, "bias"), WithheldError, "is its truth known"),
         (lambda: de.plots.lollipop(mc, "covrage"), OptionError, "measure='covrage'"),

@@ -31,13 +31,17 @@ def exact(q: float) -> tuple[float, float, float]:
         return float(mpmath.log(cdf)), float(ratio), float(mpmath.sqrt(ratio * (ratio + x)))
 
 
-@pytest.mark.parametrize("q", [-1e3, -60.0, -37.5, -12.0, -5.0001, -4.9999, -2.0, -0.1, 0.0, 0.7, 3.0, 8.0, 20.0, 37.0])
+@pytest.mark.parametrize(
+    "q", [-1e3, -60.0, -37.5, -12.0, -5.0001, -4.9999, -2.0, -0.1, 0.0, 0.7, 3.0, 8.0, 20.0, 37.0]
+)
 def test_terms_have_their_digits_in_both_tails(q: float) -> None:
     for y in (0.0, 1.0):
         terms = PROBIT.terms(np.array([y]), np.array([q if y else -q]))
         loglik, ratio, root = exact(q)
         sign = 2 * y - 1
-        np.testing.assert_allclose([terms.loglik[0], terms.score[0], terms.root_weight[0]], [loglik, sign * ratio, root], DIGITS)
+        np.testing.assert_allclose(
+            [terms.loglik[0], terms.score[0], terms.root_weight[0]], [loglik, sign * ratio, root], DIGITS
+        )
         assert PROBIT.score(np.array([y]), np.array([q if y else -q]))[0] == terms.score[0]
 
 
@@ -64,7 +68,10 @@ def test_score_information_and_density_are_the_derivatives(kernel: Any) -> None:
     np.testing.assert_allclose(np.square(terms.root_weight), -second.numpy(), rtol=1e-8)
     step = 1e-5
     np.testing.assert_allclose(
-        kernel.density(eta), (kernel.probability(eta + step) - kernel.probability(eta - step)) / (2 * step), rtol=1e-7, atol=1e-11
+        kernel.density(eta),
+        (kernel.probability(eta + step) - kernel.probability(eta - step)) / (2 * step),
+        rtol=1e-7,
+        atol=1e-11,
     )
 
 
@@ -72,9 +79,13 @@ def test_score_information_and_density_are_the_derivatives(kernel: Any) -> None:
 def data() -> pd.DataFrame:
     rng = np.random.default_rng(5)
     n = 600
-    frame = pd.DataFrame({"x": rng.normal(size=n), "z": rng.exponential(size=n), "w": rng.integers(1, 4, n).astype(float)})
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n), "z": rng.exponential(size=n), "w": rng.integers(1, 4, n).astype(float)}
+    )
     frame["shift"] = rng.normal(size=n) / 4
-    frame["y"] = (0.3 + 0.8 * frame["x"] - 0.5 * frame["z"] + frame["shift"] + rng.normal(size=n) > 0).astype(int)
+    frame["y"] = (0.3 + 0.8 * frame["x"] - 0.5 * frame["z"] + frame["shift"] + rng.normal(size=n) > 0).astype(
+        int
+    )
     return frame
 
 
@@ -88,7 +99,12 @@ def test_probit_is_that_of_statsmodels(table: str, data: pd.DataFrame) -> None:
     res = de.Probit(formula).fit(frame)
     peer = sm.Probit.from_formula(formula, frame).fit(disp=0, method="newton", tol=1e-12, maxiter=100)
     ours = [res.params, res.bse, res.tvalues, [res.llf, res.llnull, res.aic, res.bic, res.prsquared, res.llr]]
-    theirs = [peer.params, peer.bse, peer.tvalues, [peer.llf, peer.llnull, peer.aic, peer.bic, peer.prsquared, peer.llr]]
+    theirs = [
+        peer.params,
+        peer.bse,
+        peer.tvalues,
+        [peer.llf, peer.llnull, peer.aic, peer.bic, peer.prsquared, peer.llr],
+    ]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=AGREE)
     np.testing.assert_allclose(res.predict(frame), peer.predict(), rtol=AGREE)
@@ -97,7 +113,9 @@ def test_probit_is_that_of_statsmodels(table: str, data: pd.DataFrame) -> None:
     ratio = np.exp(-(eta**2) / 2) / np.sqrt(2 * np.pi) / special.ndtr(s * eta)
     bread = np.linalg.inv(X.T @ (X * (ratio * (ratio + s * eta))[:, None]))
     scores = X * (s * ratio)[:, None]
-    np.testing.assert_allclose(res.with_cov("HC0").cov_params(), bread @ (scores.T @ scores) @ bread, rtol=AGREE)
+    np.testing.assert_allclose(
+        res.with_cov("HC0").cov_params(), bread @ (scores.T @ scores) @ bread, rtol=AGREE
+    )
 
 
 def test_weights_offset_tests_and_files_are_those_of_the_logit(data: pd.DataFrame) -> None:
@@ -105,7 +123,12 @@ def test_weights_offset_tests_and_files_are_those_of_the_logit(data: pd.DataFram
     copied = de.Probit("y ~ x + z").fit(data.loc[data.index.repeat(data["w"].astype(int))])
     np.testing.assert_allclose(weighted.bse, copied.bse, rtol=1e-10)
     res = de.Probit("y ~ x + z", offset="shift").fit(data, cov_type="HC1")
-    peer = sm.GLM(data["y"], sm.add_constant(data[["x", "z"]]), sm.families.Binomial(sm.families.links.Probit()), data["shift"])
+    peer = sm.GLM(
+        data["y"],
+        sm.add_constant(data[["x", "z"]]),
+        sm.families.Binomial(sm.families.links.Probit()),
+        data["shift"],
+    )
     np.testing.assert_allclose(res.params, peer.fit(tol=1e-14).params, rtol=AGREE)
     assert res.lr_test("z").p_value < 1e-6
     assert res.predict(data, ci=True)["conf_high"].max() < 1
@@ -136,7 +159,9 @@ def test_a_fit_survives_outcomes_that_are_surprises() -> None:
     y = np.concatenate([(x[:300] + rng.normal(size=300) > 0), [False, True]]).astype(int)
     res = de.Probit("y ~ x").fit({"y": y, "x": x})
     assert res.converged
-    np.testing.assert_allclose(PROBIT.score(y.astype(float), res.predict(linear=True).to_numpy()) @ x, 0, atol=1e-9)
+    np.testing.assert_allclose(
+        PROBIT.score(y.astype(float), res.predict(linear=True).to_numpy()) @ x, 0, atol=1e-9
+    )
 
 
 def test_odds_ratios_and_unknown_arguments_are_refused(data: pd.DataFrame) -> None:

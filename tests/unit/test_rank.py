@@ -45,7 +45,10 @@ DESIGNS = {
     "constant in front": ([2.5 * ONE, X1, ONE], {2: [0.4, 0, 0]}),
     "zero": ([ONE, 0 * X1, X2], {1: [0, 0, 0]}),
     "all zero": ([0 * ONE, 0 * ONE], {0: [0, 0], 1: [0, 0]}),
-    "two dependences": ([ONE, X1, 2 * X1 - 3, X2, X3, X2 - 0.5 * X3], {2: [-3, 2, 0, 0, 0, 0], 5: [0, 0, 0, 1, -0.5, 0]}),
+    "two dependences": (
+        [ONE, X1, 2 * X1 - 3, X2, X3, X2 - 0.5 * X3],
+        {2: [-3, 2, 0, 0, 0, 0], 5: [0, 0, 0, 1, -0.5, 0]},
+    ),
     "shifted difference": ([ONE, YEAR, YEAR - 1990], {2: [-1990, 1, 0]}),
     # the last column by the others would need digits that their cancellation has lost: the one before goes
     "cancelling sum": ([X1, -X1 + 1e-6 * X2, 1e-6 * X2], {1: [-1, 0, 1]}),
@@ -149,13 +152,16 @@ def test_words():
         "The columns are linearly dependent: x3 = x1 + x2. Drop one of the columns x1, x2, x3."
     )
     assert words("Intercept a b c", ONE, *DUMMIES) == (
-        "The columns are linearly dependent: c = Intercept − a − b. Drop one of the columns Intercept, a, b, c."
+        "The columns are linearly dependent: c = Intercept − a − b. Drop one of the columns Intercept, "
+        "a, b, c."
     )
     assert words("Intercept x", ONE, 3 * ONE) == "x is constant: x = 3 · Intercept. Drop it."
     assert words("Intercept x", ONE, 0 * ONE) == "x is zero in every row. Drop it."
     text = words("Intercept x c z t", ONE, X1, 7.25 * ONE, -0.5 * X1 - ONE / 3, np.pi * X1)
     assert "c is constant: c = 7.25 · Intercept. Drop it." in text
-    assert "z = −1/3 · Intercept − 0.5 · x; t = 3.14159 · x. Drop 2 of the columns Intercept, x, z, t." in text
+    assert (
+        "z = −1/3 · Intercept − 0.5 · x; t = 3.14159 · x. Drop 2 of the columns Intercept, x, z, t." in text
+    )
 
 
 def test_rank_of_triangle_on_an_empty_column_set():

@@ -25,7 +25,9 @@ LAWS: dict[str, Callable[[], Law]] = {
     "t": lambda: de.law(scipy.stats.t(4, loc=ROWS)),
     "lognormal rows": lambda: de.law(de.Normal(ROWS / 4, 0.5), [de.Exp()]),
     "mixture of normals": lambda: de.Mixture([de.Normal(-1, 0.5), de.Normal(1, 0.75)], [0.3, 0.7]),
-    "mixture by row": lambda: de.Mixture([de.Normal(ROWS, SCALES), de.Normal(1, 0.75)], np.array([[0.3, 0.7]] * 4)),
+    "mixture by row": lambda: de.Mixture(
+        [de.Normal(ROWS, SCALES), de.Normal(1, 0.75)], np.array([[0.3, 0.7]] * 4)
+    ),
     "other mixture": lambda: de.Mixture([de.Normal(-1, 0.5), de.Logistic(1, 0.75)]),
     "average": lambda: de.Normal(ROWS, SCALES).average([1, 2, 3, 4]),
     "empirical": lambda: de.Empirical([0.0, 1.0, 1.0, 3.0], [1, 2, 3, 1]),
@@ -48,7 +50,8 @@ def test_crps_is_the_integral_of_squared_distance(name: str) -> None:
 
         edges = np.unique(np.concatenate([np.arange(-60.0, 61.0), [y], [-1e4, 1e4]]))
         total = sum(
-            scipy.integrate.quad(square, a, b, epsabs=1e-12, epsrel=1e-11, limit=200)[0] for a, b in itertools.pairwise(edges)
+            scipy.integrate.quad(square, a, b, epsabs=1e-12, epsrel=1e-11, limit=200)[0]
+            for a, b in itertools.pairwise(edges)
         )
         assert found[i] == pytest.approx(total, rel=1e-8, abs=1e-8), y
 
@@ -84,7 +87,9 @@ def test_pinball_integrates_to_crps() -> None:
     tau = (np.arange(20_000) + 0.5) / 20_000
     for name in ("normal rows", "empirical", "Bernoulli"):
         law = LAWS[name]()
-        assert 2 * scores.pinball(law, Y, tau).mean(axis=1) == pytest.approx(scores.crps(law, Y), rel=2e-4), name
+        assert 2 * scores.pinball(law, Y, tau).mean(axis=1) == pytest.approx(scores.crps(law, Y), rel=2e-4), (
+            name
+        )
     assert scores.pinball(de.Normal(), Y, [[0.1, 0.5]]).shape == (4, 1, 2)
 
 

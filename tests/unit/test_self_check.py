@@ -41,7 +41,9 @@ class Shifted(de.Logit):
     def fit(self, data: Any, **options: Any) -> Any:
         res = super().fit(data, **options)
         at = res.spec.names.index("age")
-        return replace(res, coefficients=res.coefficients + np.eye(len(res.spec.names))[at] * 0.5 * res.bse["age"])
+        return replace(
+            res, coefficients=res.coefficients + np.eye(len(res.spec.names))[at] * 0.5 * res.bse["age"]
+        )
 
     def replications(self, **options: Any) -> None:
         return None
@@ -141,9 +143,12 @@ def test_another_law_has_pseudo_true_values() -> None:
         ("affair ~ .", {}, {}),
     ],
 )
-def test_what_is_refitted_is_what_was_fitted(formula: str, specification: dict[str, Any], options: dict[str, Any]) -> None:
+def test_what_is_refitted_is_what_was_fitted(
+    formula: str, specification: dict[str, Any], options: dict[str, Any]
+) -> None:
     data = fair(400).assign(
-        label=lambda d: np.where(d.affair == 1, "yes", "no"), occupation_name=np.where(fair(400).occupation > 3, "high", "low")
+        label=lambda d: np.where(d.affair == 1, "yes", "no"),
+        occupation_name=np.where(fair(400).occupation > 3, "high", "low"),
     )
     if "." in formula:
         data = data[["affair", "age", "religious"]]
@@ -172,7 +177,11 @@ def test_what_cannot_be_simulated_is_said() -> None:
         (lambda: res.monte_carlo(5, law=3), OptionError, "law is a law with sample"),
         (lambda: res.monte_carlo(5, law=de.Bernoulli([0.5])), OptionError, "for each of the 300 rows"),
         (lambda: res.monte_carlo(0), OptionError, "reps=0"),
-        (lambda: model.fit(data, cov=de.HAC("t")).monte_carlo(5, design="pairs"), OptionError, "in their order"),
+        (
+            lambda: model.fit(data, cov=de.HAC("t")).monte_carlo(5, design="pairs"),
+            OptionError,
+            "in their order",
+        ),
         (
             lambda: de.Logit("affair ~ age", penalty="firth").fit(data).monte_carlo(5, design="pairs"),
             OptionError,
@@ -200,4 +209,6 @@ def test_a_loaded_result_needs_its_rows(tmp_path) -> None:
     back = de.load(tmp_path / "fit")
     with pytest.raises(de.errors.NeedsData):
         back.monte_carlo(5)
-    pd.testing.assert_frame_equal(back.attach(data).monte_carlo(5, seed=1).table(), res.monte_carlo(5, seed=1).table())
+    pd.testing.assert_frame_equal(
+        back.attach(data).monte_carlo(5, seed=1).table(), res.monte_carlo(5, seed=1).table()
+    )

@@ -19,7 +19,9 @@ HALF = (RNG.random(N) < 0.5).astype(float)
 RARE = (RNG.random(N) < 0.1).astype(float)
 
 
-def find(X: np.ndarray, y: np.ndarray, candidates: list[np.ndarray] | tuple[()] = (), parts: int = 1) -> Separation | None:
+def find(
+    X: np.ndarray, y: np.ndarray, candidates: list[np.ndarray] | tuple[()] = (), parts: int = 1
+) -> Separation | None:
     X = np.ascontiguousarray(X, dtype=float)
     pairs = zip(np.array_split(y, parts), np.array_split(X, parts), strict=True)
     return find_separation([Block(a, b) for a, b in pairs], candidates)
@@ -30,7 +32,9 @@ def oracle(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     A = X * (2 * y - 1)[:, None]
     n, k = A.shape
     bounds = [(None, None)] * k + [(0, 1)] * n
-    solved = linprog(np.r_[np.zeros(k), -np.ones(n)], np.c_[-A, np.eye(n)], np.zeros(n), bounds=bounds, method="highs")
+    solved = linprog(
+        np.r_[np.zeros(k), -np.ones(n)], np.c_[-A, np.eye(n)], np.zeros(n), bounds=bounds, method="highs"
+    )
     assert solved.status == 0
     return np.flatnonzero(solved.x[k:] > 0.5)
 
@@ -58,14 +62,18 @@ def check(X: np.ndarray, y: np.ndarray, found: Separation) -> None:
     inside[found.rows] = True
     assert np.all(value[inside] > 0)
     assert np.all(np.abs(value[~inside]) <= 1e-13 * size[~inside])
-    assert np.max(np.abs(X[~inside] @ found.null), initial=0.0) <= 1e-12 * np.max(np.abs(X) @ np.abs(found.null))
+    assert np.max(np.abs(X[~inside] @ found.null), initial=0.0) <= 1e-12 * np.max(
+        np.abs(X) @ np.abs(found.null)
+    )
     k, m = found.null.shape
     scaled = X / np.max(np.abs(X), axis=0)
     assert m == k - (np.linalg.matrix_rank(scaled[~inside]) if np.any(~inside) else 0)
     assert (found.kind == "complete") == bool(inside.all())
     assert np.all(found.direction[~np.any(found.null, axis=1)] == 0)
     fitted = found.null @ np.linalg.lstsq(found.null, found.direction, rcond=None)[0]
-    np.testing.assert_allclose(fitted, found.direction, rtol=1e-10, atol=1e-12 * np.max(np.abs(found.direction)))
+    np.testing.assert_allclose(
+        fitted, found.direction, rtol=1e-10, atol=1e-12 * np.max(np.abs(found.direction))
+    )
 
 
 def random_design(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +130,11 @@ def test_scales_and_shifts_change_nothing(factor, shift):
     cut = 0.25
     designs = {
         "complete": (np.c_[ONE, X1, Z], (X1 > 0.1).astype(float), N),
-        "quasi": (np.c_[ONE, rounded], np.where(rounded == cut, HALF, rounded > cut), int(np.sum(rounded != cut))),
+        "quasi": (
+            np.c_[ONE, rounded],
+            np.where(rounded == cut, HALF, rounded > cut),
+            int(np.sum(rounded != cut)),
+        ),
         "rare level": (np.c_[ONE, X1, RARE], np.maximum(HALF, RARE), int(np.sum(RARE))),
         "none": (np.c_[ONE, X1, RARE], HALF, 0),
     }
@@ -136,7 +148,8 @@ def test_scales_and_shifts_change_nothing(factor, shift):
 
 
 @pytest.mark.parametrize(
-    ("hair", "shift"), [(1e-3, 0.0), (1e-6, 0.0), (1e-9, 0.0), (1e-11, 0.0), (1e-3, 1e4), (1e-6, 1e4), (1e-9, 1e4)]
+    ("hair", "shift"),
+    [(1e-3, 0.0), (1e-6, 0.0), (1e-9, 0.0), (1e-11, 0.0), (1e-3, 1e4), (1e-6, 1e4), (1e-9, 1e4)],
 )
 def test_a_hair_decides(hair, shift):
     """One row over the line by a hair: the maximum exists, however far; the same hair as a gap: it does not."""
@@ -160,7 +173,10 @@ def exact_rows(signed: np.ndarray) -> list[int]:
         rays = [[-b, a] for a, b in rows]
     else:
         pairs = itertools.combinations(rows, 2)
-        rays = [[p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]] for p, q in pairs]
+        rays = [
+            [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]]
+            for p, q in pairs
+        ]
     found: set[int] = set()
     for ray in rays:
         values = [sum(a * b for a, b in zip(row, ray, strict=True)) for row in rows]
@@ -281,4 +297,6 @@ def test_words():
     assert "along −0.5 · Intercept −x; coefficients reported as −inf: Intercept, x." in text
     many = Separation("complete", np.linspace(-1, 1, 10), np.arange(N), np.eye(10))
     text = describe(many, list("abcdefghij"), N, "y = 1")
-    assert text.startswith("Complete separation: a combination of a, b, c, d, e, f, … predicts y = 1 perfectly for all 200 rows.")
+    assert text.startswith(
+        "Complete separation: a combination of a, b, c, d, e, f, … predicts y = 1 perfectly for all 200 rows."
+    )

@@ -103,7 +103,11 @@ def test_bad_input() -> None:
     d = table()
     with pytest.raises(DataError, match="3 values"):
         de.TransportMap("y ~ g").fit({**d, "g": np.arange(250) % 3})
-    for wrong in ({"index_set": (0.9, 0.1)}, {"index_set": 0.5}, {"weights": "w", "weight_type": "precision"}):
+    for wrong in (
+        {"index_set": (0.9, 0.1)},
+        {"index_set": 0.5},
+        {"weights": "w", "weight_type": "precision"},
+    ):
         with pytest.raises(OptionError):
             de.TransportMap("y ~ g", **wrong)
     res = de.TransportMap("y ~ g").fit(d)
@@ -128,14 +132,18 @@ def test_errors_by_cluster_and_by_weight_collapse_to_those_of_rows() -> None:
     for other in (alone, weighted):
         np.testing.assert_array_equal(other.quantile(levels), rows.quantile(levels))
         np.testing.assert_allclose(other.error(levels), rows.error(levels) * np.sqrt(100 / 99), rtol=1e-12)
-        assert other.uniform_critical(0.05, 0.95, 0.9) == pytest.approx(rows.uniform_critical(0.05, 0.95, 0.9), rel=0.08)
+        assert other.uniform_critical(0.05, 0.95, 0.9) == pytest.approx(
+            rows.uniform_critical(0.05, 0.95, 0.9), rel=0.08
+        )
     rng = np.random.default_rng(3)
     y, w, c = rng.normal(size=60), rng.random(60), np.arange(60) % 7
     mixed, at = Ranks(Sample(y[:, None], w / w.sum(), c)), np.array([0.2, 0.7])
     inside = (y[:, None] <= mixed.quantile(at)).astype(float)
     F = mixed.share(mixed.quantile(at))
     expected = np.diagonal(variance_of(inside, Sample(y[:, None], w / w.sum(), c)))
-    np.testing.assert_allclose(np.square(mixed.error(at)), expected * at * (1 - at) / (F * (1 - F)), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.square(mixed.error(at)), expected * at * (1 - at) / (F * (1 - F)), rtol=1e-12
+    )
 
 
 def test_clusters_widen_the_bands_and_are_told() -> None:
@@ -158,7 +166,9 @@ def test_clusters_widen_the_bands_and_are_told() -> None:
     doubled = {k: np.repeat(v, 2) for k, v in d.items()} | {"row": np.repeat(np.arange(600), 2)}
     doubled["y"] = doubled["y"] + 1e-9 * np.tile([0, 1], 600)  # no value repeats
     twice = model.fit(doubled, cluster="row")
-    np.testing.assert_allclose(twice.bse, plain.bse, rtol=0.12)  # the second copies add nothing; an end may be the next value
+    np.testing.assert_allclose(
+        twice.bse, plain.bse, rtol=0.12
+    )  # the second copies add nothing; an end may be the next value
 
 
 def test_sampling_weights_shift_the_quantiles() -> None:
@@ -178,7 +188,9 @@ def draw(rng: np.random.Generator, n: int, heaped: bool) -> tuple[np.ndarray, np
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize(("groups", "reps"), [(30, 150)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)])
+@pytest.mark.parametrize(
+    ("groups", "reps"), [(30, 150)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)]
+)
 def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
     """Bands, stated first: uniform 95 % bands cover .94 of the samples at least, pointwise limits .925 at each level."""
     levels = np.linspace(0.05, 0.95, 91)
@@ -196,7 +208,8 @@ def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
 
 @pytest.mark.statistical
 @pytest.mark.parametrize(
-    ("heaped", "reps"), [(False, 400), (True, 400)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)]
+    ("heaped", "reps"),
+    [(False, 400), (True, 400)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)],
 )
 def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
     """Bands, stated first: uniform 95 % bands cover at least .95 (less three Monte Carlo errors), pointwise limits .925."""
@@ -206,12 +219,22 @@ def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
     whole, points, width = 0, np.zeros(len(levels)), 0.0
     for r in range(reps):
         x, y = draw(np.random.default_rng([5, r]), 300, heaped)
-        t = de.TransportMap("y ~ g").fit({"y": np.concatenate([x, y]), "g": np.repeat([0, 1], 300)}).qte(levels)
+        t = (
+            de.TransportMap("y ~ g")
+            .fit({"y": np.concatenate([x, y]), "g": np.repeat([0, 1], 300)})
+            .qte(levels)
+        )
         whole += bool(((t.band_low - 1e-9 <= truth) & (truth <= t.band_high + 1e-9)).all())
         points += (t.conf_low - 1e-9 <= truth) & (truth <= t.conf_high + 1e-9)
         width += float((t.band_high - t.band_low).median())
     print(
-        "heaped" if heaped else "continuous", "bands", whole / reps, "limits, least", points.min() / reps, "width", width / reps
+        "heaped" if heaped else "continuous",
+        "bands",
+        whole / reps,
+        "limits, least",
+        points.min() / reps,
+        "width",
+        width / reps,
     )
     assert whole / reps >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / reps)
     assert points.min() / reps >= 0.925 - 3.5 * np.sqrt(0.07 / reps)

@@ -63,7 +63,9 @@ def test_the_first_look_of_the_readme_shows_the_first_page() -> None:
     look = readme[readme.index("## A first look") : readme.index("## What you write")]
     page = (FOLDER / "01_start.md").read_text(encoding="utf-8").splitlines()
     blocks = re.findall(r"```text\n(.*?)\n```", look, flags=re.DOTALL)
-    assert [line for block in blocks for line in block.splitlines() if line.strip() and line not in page] == []
+    assert [
+        line for block in blocks for line in block.splitlines() if line.strip() and line not in page
+    ] == []
 
 
 def test_there_are_vignettes() -> None:

@@ -12,7 +12,14 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 import disteconometrics as de
-from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsData, OptionError, OutcomeError
+from disteconometrics.errors import (
+    DataError,
+    FormulaError,
+    MissingColumnError,
+    NeedsData,
+    OptionError,
+    OutcomeError,
+)
 from disteconometrics.inference import two_samples as two
 from disteconometrics.transport import one_dim
 
@@ -41,11 +48,15 @@ def test_estimates_are_those_of_the_engine_and_a_seed_repeats() -> None:
     assert res.pairs[0].groups == ("1", "0")
     assert res.params["W2"] == one_dim.wasserstein(x, y, 2).distance
     assert res.params[["location share", "scale share", "shape share"]].sum() == pytest.approx(1, abs=1e-12)
-    assert res.params["location share"] * res.params["W2_squared"] == pytest.approx((x.mean() - y.mean()) ** 2, rel=1e-12)
+    assert res.params["location share"] * res.params["W2_squared"] == pytest.approx(
+        (x.mean() - y.mean()) ** 2, rel=1e-12
+    )
     again = MODEL.fit(pd.DataFrame(d), seed=3)
     assert again.table().equals(res.table())
     assert (again.conf_int().to_numpy() == res.conf_int().to_numpy()).all()
-    assert res.pairs[0].mean_difference[3] == pytest.approx(stats.ttest_ind(x, y, equal_var=False).pvalue, rel=1e-10)
+    assert res.pairs[0].mean_difference[3] == pytest.approx(
+        stats.ttest_ind(x, y, equal_var=False).pvalue, rel=1e-10
+    )
 
 
 def test_the_permutation_test_is_the_exact_one_when_all_are_drawn() -> None:
@@ -56,7 +67,9 @@ def test_the_permutation_test_is_the_exact_one_when_all_are_drawn() -> None:
     for p in (1.0, 2.0):
         costs = np.array([one_dim.wasserstein(y[w], y[~w], p).distance for w in ways])
         exact = np.mean(costs >= one_dim.wasserstein(y[4:], y[:4], p).distance * (1 - 1e-12))
-        res = de.WassersteinDistance("y ~ g", p=p, permutations=20_000).fit({"y": y, "g": np.repeat([0, 1], 4)}, seed=1)
+        res = de.WassersteinDistance("y ~ g", p=p, permutations=20_000).fit(
+            {"y": y, "g": np.repeat([0, 1], 4)}, seed=1
+        )
         assert res.pvalue == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
 
 
@@ -75,14 +88,23 @@ def test_errors_are_withheld_outside_their_domain() -> None:
     base, g = rng.normal(size=(2, n)), np.repeat([0, 1], n)
     equal = {"y": base.ravel(), "g": g}
     upper = {"y": np.concatenate([base[0], np.where(base[1] > 0, 2 * base[1], base[1])]), "g": g}
-    gap = {"y": np.concatenate([base[0] + 12 * rng.integers(0, 2, n), base[1] + 12 * rng.integers(0, 2, n) + 3]), "g": g}
-    for data, p, says in ((equal, 2, "compatible with equal laws"), (upper, 1, "no normal limit"), (gap, 2, "gap")):
+    gap = {
+        "y": np.concatenate([base[0] + 12 * rng.integers(0, 2, n), base[1] + 12 * rng.integers(0, 2, n) + 3]),
+        "g": g,
+    }
+    for data, p, says in (
+        (equal, 2, "compatible with equal laws"),
+        (upper, 1, "no normal limit"),
+        (gap, 2, "gap"),
+    ):
         res = de.WassersteinDistance("y ~ g", p=p, permutations=199).fit(data, seed=1)
         assert says in res.pairs[0].withheld[0]
         assert res.bse.isna().all()
         assert res.conf_int().isna().to_numpy().all()
         assert "withheld" in str(res.summary())
-    four = {f"y{j}": rng.normal(size=60) + np.repeat([0, 2], 30) for j in range(4)} | {"g": np.repeat([0, 1], 30)}
+    four = {f"y{j}": rng.normal(size=60) + np.repeat([0, 2], 30) for j in range(4)} | {
+        "g": np.repeat([0, 1], 30)
+    }
     res = de.WassersteinDistance("y0 + y1 + y2 + y3 ~ g", permutations=99).fit(four, seed=1)
     assert res.bse.isna().all()
     assert res.pvalue == 0.01
@@ -91,14 +113,18 @@ def test_errors_are_withheld_outside_their_domain() -> None:
 def test_frequency_weights_are_rows_and_sampling_weights_have_no_test() -> None:
     d = table(60)
     w = np.arange(60) % 3
-    weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="frequency", permutations=99).fit({**d, "w": w}, seed=1)
+    weighted = de.WassersteinDistance("y ~ g", weights="w", weight_type="frequency", permutations=99).fit(
+        {**d, "w": w}, seed=1
+    )
     rows = model(99).fit({k: np.repeat(v, w) for k, v in d.items()}, seed=1)
     pd.testing.assert_frame_equal(weighted.table(), rows.table())
     sampling = de.WassersteinDistance("y ~ g", weights="w", weight_type="sampling")
     res = sampling.fit({**d, "w": w}, seed=1)
     assert np.isnan(res.pvalue)
     assert res.params["W2"] == pytest.approx(rows.params["W2"], rel=1e-12)
-    assert sampling.fit({**d, "w": 7.3 * w}, seed=1).conf_int().to_numpy() == pytest.approx(res.conf_int().to_numpy(), rel=1e-9)
+    assert sampling.fit({**d, "w": 7.3 * w}, seed=1).conf_int().to_numpy() == pytest.approx(
+        res.conf_int().to_numpy(), rel=1e-9
+    )
     with pytest.raises(OptionError, match="sampling weights"):
         replace(sampling, permutations=99).fit({**d, "w": w})
 
@@ -114,7 +140,9 @@ def test_clusters_of_one_row_are_rows() -> None:
 
 def test_several_groups_and_joint_outcomes() -> None:
     rng = np.random.default_rng(7)
-    d = pd.DataFrame({"y": rng.normal(size=150), "z": rng.normal(size=150), "g": np.repeat(["a", "b", "c"], 50)})
+    d = pd.DataFrame(
+        {"y": rng.normal(size=150), "z": rng.normal(size=150), "g": np.repeat(["a", "b", "c"], 50)}
+    )
     d.loc[d.g == "c", "y"] += 2
     res = de.WassersteinDistance("y ~ g", p=1, permutations=199).fit(d, seed=2)
     t = res.table()
