@@ -31,6 +31,8 @@ from disteconometrics.flows.recipes import (
 
 __all__ = ["Flow", "FullAffine", "Heads", "Layer", "build"]
 
+SHORTEST = 0.5  # ‖w‖ of a planar layer as training begins: from a very short one it may never come back
+
 
 class Layer(nn.Module):
     """An invertible map of R^d given covariates."""
@@ -188,6 +190,7 @@ class PlanarLayer(Layer):
         super().__init__()
         self.outcomes = outcomes
         start = uniform((2 * outcomes + 1,), 1.0, rng)
+        start[:outcomes] *= max(1.0, SHORTEST / float(start[:outcomes].norm()))  # u is moved by about .3/‖w‖
         start[outcomes : 2 * outcomes] *= 0.1
         self.net = Net(covariates, hidden, start, rng)
 
