@@ -120,9 +120,9 @@ def resampling(model: Any, kernel: Kernel, rows: Any) -> BinaryResampling:
     >>> model.resampling(model.fit(de.datasets.spector())).direct
     False
     """
-    (block,) = map(dense_block, rows.blocks)
+    (block,) = map(dense_block, rows.blocks())
     design = rows.design
-    plain = getattr(model, "penalty", None) is None and model.separation != "firth"
+    plain = model.likelihood_penalty is None and model.separation != "firth"
     return BinaryResampling(kernel, block, rows.equation, design, plain and not design.spec.states)
 
 
@@ -274,7 +274,7 @@ def replications(
     >>> de.Logit("y ~ x", penalty="firth").replications() is None
     True
     """
-    if more or model.weights is not None or getattr(model, "penalty", None) is not None:
+    if more or model.weights is not None or model.likelihood_penalty is not None:
         return None
     try:
         kind = resolve_kind(cov, None)

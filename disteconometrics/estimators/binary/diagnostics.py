@@ -54,8 +54,8 @@ def _refuse(result: BinaryResults, what: str, remedy: str) -> None:
 def _outcomes(result: BinaryResults, data: Any) -> tuple[Array, Array, Array | None]:
     """Outcomes, probabilities and weights of the rows of the fit, or of complete rows of ``data``."""
     if data is None:
-        design = result._need_rows().design
-        return design.y, result.fittedvalues.to_numpy(), design.weights
+        rows = result.data_rows()
+        return rows.y, result.fittedvalues.to_numpy(), rows.weights
     y, p = result.spec.outcome_values(data), result.predict(data).to_numpy()
     w = None
     if result.model.weights is not None:
@@ -92,10 +92,8 @@ def hosmer_lemeshow_of(result: BinaryResults, groups: int) -> diagnostics.Hosmer
 def link_test_of(result: BinaryResults) -> Estimates:
     """The link test on the rows of the fit, with nonrobust standard errors."""
     _refuse(result, "The link test", "Add squares or interactions to the formula and test them with test().")
-    rows = result._need_rows()
-    return diagnostics.link_test(
-        result.kernel, rows.design.y, result.predict(linear=True).to_numpy(), rows.design.weights
-    )
+    rows = result.data_rows()
+    return diagnostics.link_test(result.kernel, rows.y, result.predict(linear=True).to_numpy(), rows.weights)
 
 
 def classification_of(result: BinaryResults, threshold: float, data: Any) -> diagnostics.Classification:
@@ -119,8 +117,8 @@ def influence_of(result: BinaryResults) -> diagnostics.Influence:
     """Influence of the rows of the fit."""
     if result.infinite is not None:
         raise WithheldError("Influence needs a finite maximum; this fit is separated.")
-    rows = result._need_rows()
-    return diagnostics.influence(rows.equation, rows.design.index)
+    rows = result.data_rows()
+    return diagnostics.influence(rows.equation, rows.index)
 
 
 def augment_of(result: BinaryResults, data: Any) -> pd.DataFrame:
@@ -132,9 +130,7 @@ def augment_of(result: BinaryResults, data: Any) -> pd.DataFrame:
             index=table.index,
         )
         return exchange.augment_new(frame, result.predict(data, ci=True))
-    design = result._need_rows().design
+    rows = result.data_rows()
     names = dict.fromkeys([*variables_of(result.spec.parsed.left.node), *result.spec.variables])
-    frame = pd.DataFrame(
-        {str(name): design.column(str(name), "augment") for name in names}, index=design.index
-    )
+    frame = pd.DataFrame({str(name): rows.column(str(name), "augment") for name in names}, index=rows.index)
     return exchange.augment(frame, result.fittedvalues, result.resid_deviance, influence_of(result))

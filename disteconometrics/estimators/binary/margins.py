@@ -171,11 +171,7 @@ def margins(
         )
     if result.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
-    rows = (
-        Scenario.of_data(result.spec, data)
-        if data is not None
-        else Scenario.of_design(result._need_rows().design)
-    )
+    rows = Scenario.of_data(result.spec, data) if data is not None else result.data_rows().scenario()
     asked, skipped = _asked(rows, variables, kind)
     asked, separated = _identified(result, rows, asked, explicit=variables is not None)
     questions, where = _questions(rows, asked, at)
@@ -439,7 +435,7 @@ def margins_as_statsmodels(
         )
     if dummy:
         return margins(result, None, at=at, kind=method, level=level)
-    rows = Scenario.of_design(result._need_rows().design)
+    rows = result.data_rows().scenario()
     chosen: dict[str, Any] = {}
     for name in rows.spec.variables:
         try:

@@ -5,12 +5,10 @@ An estimator is a kernel (the law of y given the index) and a specification; not
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import IO, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,9 +16,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import Design, DesignSpec
+from disteconometrics.data.design import DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
-from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.errors import FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.firth import (
     LEVEL,
@@ -32,17 +30,21 @@ from disteconometrics.estimators.binary.firth import (
 )
 from disteconometrics.estimators.binary.fit import (
     NEARLY_DEPENDENT,
-    BinaryModel,
-    FitFacts,
+    BinaryFacts,
+    BinaryRows,
     Infinite,
-    Rows,
     estimate,
     success_of,
 )
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
-from disteconometrics.estimators.binary.refit import refitting
+from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.results import (
+    FittedResult,
+    LikelihoodCriteria,
+    SavedResult,
+    true_or_false,
+)
 from disteconometrics.inference.covariance import (
-    COVARIANCES,
     Covariance,
     CovarianceKind,
     covariance,
@@ -55,23 +57,25 @@ from disteconometrics.inference.diagnostics import (
     Influence,
     RocCurve,
 )
-from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.report import exchange
-from disteconometrics.report.archive import write_archive
+from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.report.summary import Summary, estimates_section, number, p_value, rows_dropped
-from disteconometrics.simulate.self_check import Refitting, SelfChecking
+from disteconometrics.simulate.self_check import Refitting
 
-__all__ = ["BinaryResults", "fit_binary", "restore"]
+__all__ = ["BinaryResults", "fit_binary"]
 
 Array = NDArray[np.float64]
 
+PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's estimate is the truth"
+
 
 def fit_binary(
-    model: BinaryModel, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
+    model: Any, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind = resolve_kind(cov, model.weight_type)
@@ -79,14 +83,20 @@ def fit_binary(
     rows = fit.rows
     if rows.penalised is not None:
         check_options(kind, use_t)
-    V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
     return BinaryResults(
-        model, kernel, fit.spec, rows.equation.params, V, bool(use_t), fit.facts, fit.infinite, rows
+        model=model,
+        spec=fit.spec,
+        facts=fit.facts,
+        rows=rows,
+        coefficients=rows.equation.params,
+        covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
+        use_t=bool(use_t),
+        infinite=fit.infinite,
     )
 
 
-@dataclass(frozen=True, eq=False)
-class BinaryResults(Estimated, SelfChecking):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -101,18 +111,24 @@ class BinaryResults(Estimated, SelfChecking):
     {'Intercept': 4.213, 'GPA': 1.2229, 'PSI': 1.0408}
     """
 
-    model: BinaryModel
-    kernel: Kernel
-    spec: DesignSpec
+    facts: BinaryFacts
+    rows: BinaryRows | None = field(default=None, repr=False)
     coefficients: Array
     covariance: Covariance
     use_t: bool
-    facts: FitFacts
-    infinite: Infinite | None
-    rows: Rows | None
+    infinite: Infinite | None = None
     profile: Array | None = None  # of a saved penalised fit: (k, 3), its 95 % limits and signed roots
 
-    def _table_names(self) -> tuple[str, Sequence[str]]:
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "effect")
+
+    @property
+    def kernel(self) -> Kernel:
+        """The law of the outcome given the index."""
+        kernel: Kernel = self.model.kernel
+        return kernel
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome and the terms."""
         return self.spec.outcome.name, self.spec.names
 
     # ---- estimates -----------------------------------------------------------------------------------------
@@ -151,7 +167,7 @@ class BinaryResults(Estimated, SelfChecking):
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
-        rows = self._need_rows(data)
+        rows = self.data_rows(data)
         if self.facts.penalty is not None:
             check_options(resolve_kind(cov, self.model.weight_type), bool(use_t))
         V = covariance(
@@ -162,24 +178,9 @@ class BinaryResults(Estimated, SelfChecking):
     # ---- fit -----------------------------------------------------------------------------------------------
 
     @property
-    def converged(self) -> bool:
-        """Whether a maximum was reached; False under separation."""
-        return self.facts.converged
-
-    @property
-    def nobs(self) -> float:
-        """Observations: rows used, or the sum of frequency weights."""
-        return self.facts.observations
-
-    @property
-    def df_model(self) -> float:
-        """Coefficients beyond the constant."""
-        return float(len(self.spec.names) - self.facts.nested_null)
-
-    @property
-    def df_resid(self) -> float:
-        """Observations less coefficients."""
-        return self.facts.observations - len(self.spec.names)
+    def parameters(self) -> float:
+        """Coefficients."""
+        return float(len(self.spec.names))
 
     @property
     def llf(self) -> float:
@@ -200,20 +201,12 @@ class BinaryResults(Estimated, SelfChecking):
         return self.facts.null_loglik
 
     @property
-    def _likelihood_counts(self) -> bool:
-        return self.model.weight_type != "sampling"
-
-    @property
-    def _criteria_count(self) -> bool:
-        return self._likelihood_counts and self.facts.penalty is None
-
-    @property
     def llr(self) -> float:
         """Likelihood-ratio statistic against the constant alone; NaN under sampling weights or without a constant.
 
         Under Firth's penalty it is the penalised one, both maxima with the penalty of all coefficients.
         """
-        if not self._likelihood_counts or not self.facts.nested_null:
+        if not self.has_likelihood or not self.facts.nested_null:
             return float("nan")
         return 2 * (self.llf - self.llnull) if self.facts.penalty is None else self.facts.penalised_lr
 
@@ -231,116 +224,68 @@ class BinaryResults(Estimated, SelfChecking):
         """McFadden's pseudo R², 1 − llf/llnull."""
         return 1 - self.llf / self.llnull
 
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, 2k − 2·llf; NaN under sampling weights or a penalty."""
-        return 2 * (len(self.spec.names) - self.llf) if self._criteria_count else float("nan")
+    def fit_again(self, data: Any) -> BinaryResults:
+        """The result of the same specification on ``data``, by which `attach` knows the rows again."""
+        return fit_binary(self.model, self.kernel, data, cov=None, use_t=False, maxiter=1000)
 
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights or a penalty."""
-        return (
-            len(self.spec.names) * np.log(self.nobs) - 2 * self.llf if self._criteria_count else float("nan")
-        )
-
-    def _need_rows(self, data: Any = None) -> Rows:
-        """The rows of the fit, or the same rebuilt from ``data`` and checked against the stored log-likelihood."""
-        if data is None:
-            if self.rows is None:
-                raise NeedsData(
-                    "This result was loaded from a file, which holds no rows: use attach(data) with the "
-                    "fit's table."
-                )
-            return self.rows
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            again = estimate(self.model, self.kernel, data, maxiter=1000)
-        same = again.spec.names == self.spec.names and abs(again.facts.loglik - self.llf) <= 1e-8 * (
-            1 + abs(self.llf)
-        )
-        same = same and np.allclose(again.rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12)
-        if not same or again.rows.fingerprint() != (self._fingerprint() or again.rows.fingerprint()):
-            raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
-        return again.rows
-
-    def attach(self, data: Any) -> BinaryResults:
-        """Return a loaded result together with the rows of its fit, checked to be the same.
-
-        Parameters
-        ----------
-        data : the table of the fit.
-
-        Returns
-        -------
-        BinaryResults
-
-        Raises
-        ------
-        DataError
-            If the estimates on these rows are others.
-        """
-        return replace(self, rows=self._need_rows(data))
-
-    def _fingerprint(self) -> str:
-        """A digest of outcomes and weights, by which saved results on the same rows know one another."""
-        return self.facts.fingerprint if self.rows is None else self.rows.fingerprint()
+    def solution(self) -> Array:
+        """The coefficients (k,) before those that are infinite are told."""
+        return self.coefficients
 
     # ---- rows ----------------------------------------------------------------------------------------------
 
-    def _fitted(self) -> tuple[Design, Array]:
-        design = self._need_rows().design
-        return design, self._probability(self._matrix(design), design.offset)
+    def _fitted(self) -> tuple[BinaryRows, Array]:
+        rows = self.data_rows()
+        return rows, self._probability(self._matrix(rows), rows.offset)
 
-    def _matrix(self, design: Design) -> Any:
+    def _matrix(self, rows: BinaryRows) -> Any:
         """The design as it is kept, or with all columns where separation asks for them."""
-        return design.matrix if self.infinite is None else design.X
+        return rows.matrix if self.infinite is None else rows.X
 
-    def _by_row(self, design: Design, values: Array) -> pd.Series:
-        return pd.Series(values, index=design.index)
+    def _by_row(self, rows: BinaryRows, values: Array) -> pd.Series:
+        return pd.Series(values, index=rows.index)
 
     @property
     def fittedvalues(self) -> pd.Series:
         """Fitted probabilities P(y = 1) of the rows used (n,); for x'β, statsmodels' meaning, use ``predict(linear=True)``."""
-        design, p = self._fitted()
-        return self._by_row(design, p)
+        rows, p = self._fitted()
+        return self._by_row(rows, p)
 
     @property
     def resid_response(self) -> pd.Series:
         """y − p (n,)."""
-        design, p = self._fitted()
-        return self._by_row(design, design.y - p)
+        rows, p = self._fitted()
+        return self._by_row(rows, rows.y - p)
 
     @property
     def resid_pearson(self) -> pd.Series:
         """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit: one observation of each row."""
-        design, p = self._fitted()
-        q = self.kernel.probability(-self._index(self._matrix(design), design.offset))
+        rows, p = self._fitted()
+        q = self.kernel.probability(-self._index(self._matrix(rows), rows.offset))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(design.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
-        return self._by_row(design, ratio)
+            ratio = np.where(rows.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
+        return self._by_row(rows, ratio)
 
     @property
     def resid_deviance(self) -> pd.Series:
         """±√(−2·log-likelihood of the row), with the sign of y − p (n,)."""
-        design = self._need_rows().design
-        loglik = self.kernel.terms(design.y, self._index(self._matrix(design), design.offset)).loglik
-        return self._by_row(design, (2 * design.y - 1) * np.sqrt(-2 * loglik))
+        rows = self.data_rows()
+        loglik = self.kernel.terms(rows.y, self._index(self._matrix(rows), rows.offset)).loglik
+        return self._by_row(rows, (2 * rows.y - 1) * np.sqrt(-2 * loglik))
 
     resid_dev = resid_deviance
 
     @property
     def leverage(self) -> pd.Series:
         """Leverage h (n,) of the weighted design: its sum is the number of coefficients; zero on separated rows."""
-        rows = self._need_rows()
+        rows = self.data_rows()
         values = [
             np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.copies is None else p.copies)
             for p in rows.equation.source()
         ]
-        out = np.zeros(len(rows.design.y))
-        out[slice(None) if rows.overlapped is None else rows.overlapped] = np.concatenate(
-            [np.zeros(0), *values]
-        )
-        return self._by_row(rows.design, out)
+        out = np.zeros(len(rows.y))
+        out[slice(None) if rows.counted is None else rows.counted] = np.concatenate([np.zeros(0), *values])
+        return self._by_row(rows, out)
 
     # ---- prediction ----------------------------------------------------------------------------------------
 
@@ -364,8 +309,8 @@ class BinaryResults(Estimated, SelfChecking):
 
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
-            design = self._need_rows().design
-            return design.X, design.offset, design.index
+            own = self.data_rows()
+            return own.X, own.offset, own.index
         rows = self.spec.matrix(new)
         return rows.X, rows.offset, rows.index
 
@@ -481,13 +426,13 @@ class BinaryResults(Estimated, SelfChecking):
                 )
             self._check_nested(hypotheses)
             hypotheses = smaller(self.spec.names, hypotheses.spec.names)
-        fit = self._need_rows().penalised
+        fit = self.data_rows().penalised
         assert fit is not None
-        return penalised_test(fit, *self.estimates._restrictions(hypotheses))
+        return penalised_test(fit, *self.estimates.restrictions(hypotheses))
 
     def _restricted(self, hypotheses: Any) -> tuple[Array, Array, Maximum, list[str]]:
         """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
-        rows = self._need_rows()
+        rows = self.data_rows()
         if self.facts.penalty is not None:
             raise WithheldError(
                 "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
@@ -496,11 +441,11 @@ class BinaryResults(Estimated, SelfChecking):
             raise WithheldError(
                 "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
             )
-        if not self._likelihood_counts:
+        if not self.has_likelihood:
             raise WithheldError(
                 "Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald)."
             )
-        R, r, texts = self.estimates._restrictions(hypotheses)
+        R, r, texts = self.estimates.restrictions(hypotheses)
         fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
         free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
         zero_one = [
@@ -509,10 +454,11 @@ class BinaryResults(Estimated, SelfChecking):
         if len(zero_one) == free.shape[1]:
             free = np.eye(R.shape[1])[:, zero_one]
         blocks = [
-            b._replace(X=b.X @ free, offset=index(b, fixed) if fixed.any() else b.offset) for b in rows.blocks
+            b._replace(X=b.X @ free, offset=index(b, fixed) if fixed.any() else b.offset)
+            for b in rows.blocks()
         ]
         if not free.shape[1]:
-            loglik = IndexModel(self.kernel, rows.blocks).evaluate(fixed).loglik
+            loglik = IndexModel(self.kernel, rows.blocks()).evaluate(fixed).loglik
             nothing = np.zeros((0, 0))
             return (
                 fixed,
@@ -529,11 +475,11 @@ class BinaryResults(Estimated, SelfChecking):
         """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
         text = "lr_test takes a smaller model of the same outcome on the same rows"
         if self.rows is None or small.rows is None:
-            ours, theirs = ((m.model.weights, m.model.offset, m._fingerprint()) for m in (self, small))
+            ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))
             if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
                 raise OptionError(f"{text}: its terms, outcomes, weights and offset must be ours.")
             return
-        a, b = self.rows.design, small.rows.design
+        a, b = self.rows, small.rows
         zero = np.zeros(len(a.y))
         wa, wb = (zero if d.weights is None else d.weights for d in (a, b))
         if not (np.array_equal(a.y, b.y) and np.array_equal(wa, wb)):
@@ -585,7 +531,7 @@ class BinaryResults(Estimated, SelfChecking):
                 raise WithheldError(
                     "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
                 )
-            if not (self._likelihood_counts and restricted._likelihood_counts):
+            if not (self.has_likelihood and restricted.has_likelihood):
                 raise WithheldError(
                     "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald)."
                 )
@@ -616,7 +562,7 @@ class BinaryResults(Estimated, SelfChecking):
         OptionError, WithheldError, NeedsData
         """
         _, beta, _, texts = self._restricted(hypotheses)
-        p = self._need_rows().evaluate(self.kernel, beta)
+        p = self.data_rows().evaluate(self.kernel, beta)
         scale = np.sqrt(np.diagonal(p.information))
         u = p.score / scale
         return chi2_test(
@@ -650,45 +596,73 @@ class BinaryResults(Estimated, SelfChecking):
             f"{self.llf:.3f}>"
         )
 
-    def plot(self, **options: Any) -> Any:
-        """Draw the coefficients with their intervals; see `plots.coefficients`."""
-        from disteconometrics.plots.estimates import coefficients
-
-        return coefficients(self, **options)
-
     def plot_effect(self, variable: str, **options: Any) -> Any:
         """Draw the average predicted probability along a variable with its band; see `plots.effect`."""
-        from disteconometrics.plots.estimates import effect
-
-        return effect(self, variable, **options)
+        return self.plot("effect", variable, **options)
 
     # ---- simulation ----------------------------------------------------------------------------------------
 
     def _refitting(self) -> Refitting:
-        return refitting(self)
+        if self.infinite is not None:
+            raise WithheldError(
+                "Some estimates are infinite (separation), so there is no fitted law to draw from; use "
+                "penalty='firth'."
+            )
+        rows, kind, penalised = self.data_rows(), self.covariance.kind, self.facts.penalty is not None
+        (block,) = rows.design.blocks()
+        eta = index(block, self.coefficients)
+        labels = np.array([0.0, 1.0])
+        if isinstance(self.spec.outcome.levels[1], str):
+            labels = pd.array(list(self.spec.outcome.levels)).to_numpy()
+        return refitting(
+            self.model,
+            rows,
+            kind,
+            outcome=labels[rows.y.astype(np.intp)],
+            law=Bernoulli(
+                self.kernel.probability(eta),
+                str(self.spec.outcome.success),
+                self.kernel.probability(-eta),
+            ),
+            truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
+            options={"cov": kind, "use_t": self.use_t},
+            labels=labels,
+            fitted_only=PENALISED_SAMPLE if penalised else "",
+            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") and not penalised else None,
+        )
 
     # ---- files ---------------------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
-        header = {
-            "estimator": asdict(self.model),  # type: ignore[call-overload]
-            "spec": self.spec.to_dict(),
-            "facts": asdict(replace(self.facts, fingerprint=self._fingerprint())),
-            "use_t": self.use_t,
-            "covariance": {
-                f: getattr(self.covariance, f) for f in ("label", "note", "degrees_of_freedom", "robust")
-            },
-        }
-        arrays = {"params": self.coefficients, "covariance": self.covariance.matrix}
-        if self.covariance.basis is not None:
-            arrays |= {"basis": self.covariance.basis, "inner": np.asarray(self.covariance.inner)}
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, covariance and coefficients, directions of separation, 95 % profile of a penalised fit."""
+        words, arrays = self.covariance.to_file()
+        arrays["params"] = self.coefficients
         if self.infinite is not None:
             arrays |= asdict(self.infinite)
         if self.facts.penalty is not None:
             e = self.estimates
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
-        write_archive(path, type(self.model).__name__, header, arrays)
+        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> BinaryResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header, arrays = saved.header, saved.arrays
+        spec = DesignSpec.from_dict(header["spec"])
+        _check_arrays(saved, len(spec.names))
+        infinite = None
+        if "direction" in arrays:
+            infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"])
+        return cls(
+            model=saved.specification(**header["estimator"]),
+            spec=spec,
+            facts=BinaryFacts.from_file(header["facts"]),
+            coefficients=arrays["params"],
+            covariance=Covariance.from_file(header["covariance"], arrays),
+            use_t=true_or_false(header["use_t"], "use_t"),
+            infinite=infinite,
+            profile=arrays.get("profile"),
+        )
 
     # ---- diagnostics ---------------------------------------------------------------------------------------
 
@@ -748,40 +722,9 @@ class BinaryResults(Estimated, SelfChecking):
             return (self if cov is True else self.with_cov(cov)).covariance.matrix
 
         df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        return marginaleffects_model(self._need_rows().design, self.coefficients, predict, matrix, df)
-
-    @property
-    def __maketables_coef_table__(self) -> pd.DataFrame:
-        return exchange.maketables_table(self.estimates)
-
-    @property
-    def __maketables_depvar__(self) -> str:
-        return self.spec.outcome.name
-
-    @property
-    def __maketables_vcov_info__(self) -> dict[str, Any]:
-        return {"vcov_type": self.covariance.label, "clustervar": None}
-
-    @property
-    def __maketables_default_stat_keys__(self) -> list[str]:
-        return list(exchange.MAKETABLES_LABELS)
-
-    @property
-    def __maketables_stat_labels__(self) -> dict[str, str]:
-        return dict(exchange.MAKETABLES_LABELS)
-
-    def __maketables_stat__(self, key: str) -> Any:
-        return exchange.maketables_stat(self, key)
+        return marginaleffects_model(self.data_rows().design, self.coefficients, predict, matrix, df)
 
     # ---- statsmodels' names --------------------------------------------------------------------------------
-
-    def wald_test(self, hypotheses: Any) -> TestResult:
-        """statsmodels' name of `test`."""
-        return self.test(hypotheses)
-
-    def t_test(self, hypotheses: Any) -> pd.DataFrame:
-        """statsmodels' t_test: each linear combination R·β − r with its standard error and interval."""
-        return self.estimates.linear(hypotheses).table()
 
     def get_prediction(self, new: Any = None, *, level: float = 0.95) -> pd.DataFrame:
         """statsmodels' name of ``predict(new, ci=True)``."""
@@ -790,39 +733,28 @@ class BinaryResults(Estimated, SelfChecking):
 
     def pred_table(self, threshold: float = 0.5) -> Array:
         """Counts of rows (2, 2): outcome 0, 1 down, prediction 0, 1 (p > threshold) across."""
-        design, p = self._fitted()
-        weights = design.weights if self.model.weight_type == "frequency" else None
-        cell = (2 * design.y + (p > threshold)).astype(np.intp)
+        rows, p = self._fitted()
+        weights = rows.weights if rows.frequency else None
+        cell = (2 * rows.y + (p > threshold)).astype(np.intp)
         return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
 
 
-def restore(
-    model: BinaryModel, kernel: Kernel, header: dict[str, Any], arrays: dict[str, Array]
-) -> BinaryResults:
-    """Rebuild a saved result, without rows."""
-    infinite = (
-        Infinite(arrays["direction"], arrays["null"], arrays["extremes"]) if "direction" in arrays else None
-    )
-    label = header["covariance"]["label"]
-    kind = label if label in COVARIANCES else None
-    V = Covariance(
-        arrays["covariance"],
-        **header["covariance"],
-        basis=arrays.get("basis"),
-        inner=arrays.get("inner"),
-        kind=kind,
-    )
-    spec = DesignSpec.from_dict(header["spec"])
-    facts, profile = FitFacts(**header["facts"]), arrays.get("profile")
-    return BinaryResults(
-        model, kernel, spec, arrays["params"], V, bool(header["use_t"]), facts, infinite, None, profile
-    )
+def _check_arrays(saved: SavedResult, k: int) -> None:
+    """Refuse arrays that are not as long as there are coefficients."""
+    shapes: dict[str, tuple[int, ...]] = {"params": (k,), "covariance": (k, k)}
+    optional: dict[str, tuple[int, ...]] = {"direction": (k,), "profile": (k, 3)}
+    shapes |= {name: shape for name, shape in optional.items() if name in saved.arrays}
+    saved.check_shapes(f"{k} coefficients", **shapes)
+    for name in ("null", "extremes", "basis"):
+        a = saved.arrays.get(name)
+        if a is not None and (a.ndim != 2 or len(a) != k):
+            raise FileFormatError(f"{name} has shape {a.shape} for {k} coefficients")
 
 
 def _summary(r: BinaryResults, level: float) -> Summary:
     f = r.facts
     name = type(r.model).__name__
-    pseudo = "" if r._likelihood_counts else "pseudo"
+    pseudo = "" if r.has_likelihood else "pseudo"
     dropped = f"{f.given - f.rows} dropped"
     count = (
         f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})"
@@ -858,7 +790,7 @@ def _summary(r: BinaryResults, level: float) -> Summary:
 def _estimator(r: BinaryResults) -> str:
     if r.facts.penalty is not None:
         return "Firth (penalised ML)"
-    return "maximum likelihood" if r._likelihood_counts else "pseudo-maximum likelihood"
+    return "maximum likelihood" if r.has_likelihood else "pseudo-maximum likelihood"
 
 
 def _llr_words(r: BinaryResults) -> str:
@@ -880,7 +812,7 @@ def _notes(r: BinaryResults) -> tuple[str, ...]:
             "sampling": "inverse selection probabilities, scaled to mean one",
         }
         notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
-        if not r._likelihood_counts:
+        if not r.has_likelihood:
             notes.append(
                 "AIC, BIC and likelihood-ratio tests are withheld: weighted rows have no likelihood of "
                 "their own."
