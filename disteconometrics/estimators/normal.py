@@ -38,7 +38,14 @@ from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
+from disteconometrics.report.summary import (
+    Summary,
+    estimates_section,
+    number,
+    observations_text,
+    rows_dropped,
+    weights_notes,
+)
 from disteconometrics.simulate.self_check import Refitting
 
 __all__ = ["NormalRegression", "NormalResults"]
@@ -502,11 +509,6 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
 def _summary(r: NormalResults, level: float) -> Summary:
     f = r.facts
-    dropped = f"{f.given - f.rows} dropped"
-    frequency = r.model.weight_type == "frequency"
-    count = (
-        f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if frequency else f"{f.rows} ({dropped})"
-    )
     left = (
         ("Outcome", r.spec.outcome.name),
         ("Formula", r.spec.formula),
@@ -514,7 +516,7 @@ def _summary(r: NormalResults, level: float) -> Summary:
         ("Covariance", r.covariance.label),
     )
     right = (
-        ("Observations", count),
+        ("Observations", observations_text(f.given, f.rows, f.observations, r.model.weight_type)),
         (f"Log-{'' if r.has_likelihood else 'pseudo'}likelihood", number(r.llf, 4)),
         ("R² (adjusted)", f"{r.rsquared:.4f} ({r.rsquared_adj:.4f})"),
         ("Sigma (error)", f"{number(r.sigma)} ({number(r.sigma_estimates.std_error[0])})"),
@@ -525,12 +527,7 @@ def _summary(r: NormalResults, level: float) -> Summary:
         + (f" t with {r.covariance.degrees_of_freedom:g} degrees of freedom." if r.use_t else "")
     ]
     notes.append(f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(r.scale):.4g}.")
-    if r.model.weights is not None:
-        what = {
-            "frequency": "counts of identical rows",
-            "sampling": "inverse selection probabilities, scaled to mean one",
-        }
-        notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
+    notes += weights_notes(r.model.weights, r.model.weight_type)
     if r.model.offset is not None:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)

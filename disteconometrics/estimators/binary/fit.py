@@ -24,6 +24,7 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.binary.firth import penalised_facts
+from disteconometrics.estimators.binary.fitted_index import Infinite
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.m_estimate import MEstimate
@@ -36,13 +37,11 @@ from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, ma
 from disteconometrics.optim.rank import describe_collinearity
 from disteconometrics.optim.separation import Separation, describe
 
-__all__ = ["BinaryFacts", "BinaryFit", "BinaryRows", "Infinite", "estimate", "success_of"]
+__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
 
 Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
-DISAGREE = 1e-6  # share beyond which a direction found by a linear program points the other way
-ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,48 +67,6 @@ class BinaryFacts(FitFacts):
     penalised_loglik: float = float("nan")
     penalised_lr: float = float("nan")
     flic: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Infinite:
-    """Where coefficients go without a maximum.
-
-    ``direction`` (k,) is one direction of separation, ``null`` (k, m) spans all that the overlapped rows
-    cannot see, and ``extremes`` (k, q) are the directions that go furthest: only signs that all of them share
-    are determined.
-    """
-
-    direction: Array
-    null: Array
-    extremes: Array
-
-    def masked(self) -> NDArray[np.bool_]:
-        """Coefficients that the overlapped rows do not identify (k,)."""
-        return np.asarray(np.any(self.null != 0, axis=1))
-
-    def limits(self) -> Array:
-        """Limits of these coefficients (k,): ±inf, or NaN where directions of separation disagree."""
-        scale = np.abs(self.extremes).max(axis=0, initial=1e-300)
-        reach = np.column_stack([self.extremes / scale, np.zeros(len(self.null))])
-        torn = (reach.max(axis=1) > DISAGREE) & (reach.min(axis=1) < -DISAGREE)
-        with np.errstate(invalid="ignore"):
-            return np.where(torn | (self.direction == 0), np.nan, np.sign(self.direction) * np.inf)
-
-    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """x'd for every row, zero where only rounding is left or directions disagree; and whether the row moves at all."""
-        parts = [self._along(X[i : i + 4096]) for i in range(0, len(X), 4096)]
-        return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate(
-            [np.zeros(0, bool), *(v for _, v in parts)]
-        )
-
-    def _along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        def product(D: Array, share: float = ON_FACE) -> Array:
-            move = X @ D
-            return np.where(np.abs(move) <= share * (np.abs(X) @ np.abs(D)), 0.0, move)
-
-        move = product(self.direction[:, None])[:, 0]
-        against = np.any(product(self.extremes, DISAGREE) * move[:, None] < 0, axis=1)
-        return np.where(against, 0.0, move), np.any(product(self.null) != 0, axis=1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

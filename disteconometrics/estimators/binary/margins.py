@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics import plots
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
 from disteconometrics.estimators.binary.fit import success_of
+from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
 from disteconometrics.report.summary import Summary, estimates_section
-
-if TYPE_CHECKING:
-    from disteconometrics.estimators.binary.results import BinaryResults
 
 __all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
 
@@ -93,28 +92,27 @@ class MarginsResults(Estimated):
 
     def plot(self, **options: Any) -> Any:
         """Draw the effects with their intervals; see `plots.coefficients`."""
-        from disteconometrics.plots.estimates import coefficients
-
-        return coefficients(self, **{"level": self.estimates.level, **options})
+        return plots.coefficients(self, **{"level": self.estimates.level, **options})
 
     __repr__ = Estimated.__str__
 
 
 def margins(
-    result: BinaryResults,
+    fitted: FittedIndex,
+    rows: Scenario,
     variables: Any = None,
     *,
     at: Any = "overall",
     kind: str = "dydx",
     target: str = "sample",
-    data: Any = None,
     level: float = 0.95,
 ) -> MarginsResults:
     """Marginal effects of raw variables on P(y = 1), through the formula, with delta-method standard errors.
 
     Parameters
     ----------
-    result : BinaryResults.
+    fitted : FittedIndex.
+    rows : Scenario, rows to average over.
     variables : str, list of str, dict or None
         None takes every variable of the right side.  Numbers get the derivative, exact and through
         ``I(x**2)``, ``x:z``, ``bs(x)``, ``log(x)``; text, categories, true/false, ``C(x)`` and 0–1 columns
@@ -131,7 +129,6 @@ def margins(
     target : {"sample", "population"}
         Whether the rows are all there is, or drawn: "population" adds the variance of the average over rows,
         Σ w²(m − θ)²/(Σ w)² · n/(n − 1), which supposes independent rows and the right model for the mean.
-    data : table to average over, None for the rows of the fit; incomplete rows are left out.
     level : float, confidence level of the table.
 
     Returns
@@ -153,7 +150,7 @@ def margins(
     --------
     >>> import disteconometrics as de
     >>> res = de.Logit("affair ~ age + yrs_married + I(yrs_married**2)").fit(de.datasets.fair(), cov="HC1")
-    >>> margins(res, "yrs_married", at={"age": [25, 40]}).params.round(4).to_dict()
+    >>> margins(res.fitted_index, res.rows.scenario(), "yrs_married", at={"age": [25, 40]}).params.round(4).to_dict()
     {'yrs_married | age = 25': 0.0262, 'yrs_married | age = 40': 0.0165}
     """
     level = check_level(level)
@@ -165,37 +162,35 @@ def margins(
         raise OptionError(
             "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
         )
-    if target == "population" and result.covariance.label.startswith(("clustered", "HAC")):
+    if target == "population" and fitted.covariance.label.startswith(("clustered", "HAC")):
         raise WithheldError(
             "target='population' supposes independent rows; under clusters or HAC use target='sample'."
         )
-    if result.infinite is not None and at == "mean":
+    if fitted.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
-    rows = Scenario.of_data(result.spec, data) if data is not None else result.data_rows().scenario()
     asked, skipped = _asked(rows, variables, kind)
-    asked, separated = _identified(result, rows, asked, explicit=variables is not None)
+    asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
     questions, where = _questions(rows, asked, at)
-    beta = result.coefficients
+    beta, kernel = fitted.coefficients, fitted.kernel
     if at == "mean":
-        found = margins_at_means(result.kernel, rows, result._index, beta, questions, kind)
+        found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
     else:
         spread = target == "population"
-        found = average_margins(result.kernel, rows, result._index, beta, questions, kind, spread=spread)
-    G, V = result.covariance.coordinates(found.gradients)
+        found = average_margins(kernel, rows, fitted.value, beta, questions, kind, spread=spread)
+    G, V = fitted.covariance.coordinates(found.gradients)
     covariance = G @ V @ G.T + found.sampling
     names = tuple(q.name for q in questions)
-    df = result.covariance.degrees_of_freedom if result.use_t else np.inf
-    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, df, None, level)
+    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, None, level)
     return MarginsResults(
         estimates,
         kind,
         where,
         target,
-        success_of(result.spec),
-        result.spec.formula,
-        result.covariance.label,
+        success_of(rows.spec),
+        rows.spec.formula,
+        fitted.covariance.label,
         rows.size,
-        _notes(result, rows, skipped + separated, target, at),
+        _notes(fitted, rows, skipped + separated, target, at),
     )
 
 
@@ -272,12 +267,12 @@ def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
 
 
 def _identified(
-    result: BinaryResults, rows: Scenario, asked: list[_Asked], *, explicit: bool
+    infinite: Infinite | None, rows: Scenario, asked: list[_Asked], *, explicit: bool
 ) -> tuple[list[_Asked], list[str]]:
     """Variables that separation does not touch: none of their columns runs to infinity."""
-    if result.infinite is None:
+    if infinite is None:
         return asked, []
-    masked = result.infinite.masked()
+    masked = infinite.masked()
     spec = rows.spec
     touched = []
     for a in asked:
@@ -378,11 +373,9 @@ def _points(
     return points, ", ".join(single) or f"values of {', '.join(several)}"
 
 
-def _notes(
-    result: BinaryResults, rows: Scenario, skipped: list[str], target: str, at: Any
-) -> tuple[str, ...]:
+def _notes(fitted: FittedIndex, rows: Scenario, skipped: list[str], target: str, at: Any) -> tuple[str, ...]:
     spec = rows.spec
-    notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {result.covariance.note}"]
+    notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
     if isinstance(at, str) and at == "mean":
         notes.append("Numbers at their means go through the formula; factors enter with their shares.")
     if spec.weights is not None:
@@ -391,19 +384,26 @@ def _notes(
         notes.append(
             "The sampling variance of the average over rows is included; it supposes independent rows."
         )
-    if result.infinite is not None:
+    if fitted.infinite is not None:
         notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
     return (*notes, *skipped)
 
 
 def margins_as_statsmodels(
-    result: BinaryResults, at: Any, method: str, dummy: bool, level: float, unknown: Mapping[str, Any]
+    fitted: FittedIndex,
+    rows: Scenario,
+    at: Any,
+    method: str,
+    dummy: bool,
+    level: float,
+    unknown: Mapping[str, Any],
 ) -> MarginsResults:
     """statsmodels' ``get_margeff``: 0–1 columns get derivatives unless ``dummy``, everything else as `margins`.
 
     Parameters
     ----------
-    result : BinaryResults.
+    fitted : FittedIndex.
+    rows : Scenario, rows to average over.
     at : "overall" or "mean".
     method : "dydx", "eyex", "dyex" or "eydx".
     dummy : bool, contrasts for 0–1 columns.
@@ -423,7 +423,7 @@ def margins_as_statsmodels(
     --------
     >>> import disteconometrics as de
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
-    >>> margins_as_statsmodels(res, "overall", "dydx", False, 0.95, {}).params.round(3).to_dict()
+    >>> margins_as_statsmodels(res.fitted_index, res.rows.scenario(), "overall", "dydx", False, 0.95, {}).params.round(3).to_dict()
     {'GPA': 0.399, 'PSI': 0.304}
     """
     if unknown:
@@ -434,12 +434,11 @@ def margins_as_statsmodels(
             f"get_margeff(at={at!r}): fix values by name instead, as in res.margins(at={{'age': 40}})."
         )
     if dummy:
-        return margins(result, None, at=at, kind=method, level=level)
-    rows = result.data_rows().scenario()
+        return margins(fitted, rows, None, at=at, kind=method, level=level)
     chosen: dict[str, Any] = {}
     for name in rows.spec.variables:
         try:
             chosen[name] = "derivative" if rows.levels(rows.check_variable(name)) is None else None
         except (OptionError, MissingColumnError):
             continue
-    return margins(result, chosen, at=at, kind=method, level=level)
+    return margins(fitted, rows, chosen, at=at, kind=method, level=level)
