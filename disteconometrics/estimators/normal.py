@@ -58,7 +58,9 @@ PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is l
 
 @dataclass(frozen=True, kw_only=True)
 class NormalRegression(Specification):
-    """Linear regression with normal errors, by maximum likelihood: least squares for β, and a law for every row.
+    """Linear regression with normal errors, by maximum likelihood.
+
+    Least squares for β, and a law for every row.
 
     Standard errors under ``cov="nonrobust"`` use s² = RSS/(n − k), and p-values and intervals t with n − k
     degrees of freedom, as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R;
@@ -182,7 +184,10 @@ class _Source:
 
 
 class _Squares(NamedTuple):
-    """Least squares in whitened coordinates c, β = T·c: rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition."""
+    """Least squares in whitened coordinates c, β = T·c.
+
+    Rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition.
+    """
 
     Z: Array
     T: Array
@@ -192,7 +197,10 @@ class _Squares(NamedTuple):
 
 
 def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], outcome: str) -> _Squares:
-    """Weighted least squares to the last digits: QR coordinates, an exact product, and one step of refinement."""
+    """Weighted least squares to the last digits.
+
+    QR coordinates, an exact product, and one step of refinement.
+    """
     n = len(X)
     largest = np.abs(X).max(axis=0, initial=0.0)
     wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
@@ -238,7 +246,10 @@ class NormalRows(FitRows):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalFacts(FitFacts):
-    """Numbers of a fit that need no rows; the log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n."""
+    """Numbers of a fit that need no rows.
+
+    The log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n.
+    """
 
     sigma: float
     total_squares: float
@@ -355,7 +366,7 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @cached_property
     def sigma_estimates(self) -> Estimates:
-        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm, with standard errors."""
+        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm."""
         variance, s = float(self.scale_covariance.matrix[0, 0]), self.sigma
         V = variance * np.array([[1.0, 1 / s], [1 / s, 1 / s**2]])
         return Estimates(("sigma", "log(sigma)"), np.array([s, np.log(s)]), V)
@@ -425,7 +436,9 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return rows.X, mean if rows.offset is None else mean + rows.offset, rows.index
 
     def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> Any:
-        """E(y | x) for new rows, with intervals of the mean on request; intervals of outcomes are those of `distribution`.
+        """E(y | x) for new rows, with intervals of the mean on request.
+
+        Intervals of outcomes are those of `distribution`.
 
         Parameters
         ----------
@@ -454,7 +467,10 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         )
 
     def distribution(self, new: Any = None) -> Normal:
-        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None: the rows of the fit)."""
+        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None.
+
+        The rows of the fit).
+        """
         _, mean, _ = self._new_rows(new)
         return Normal(mean, self.sigma).named(self.spec.outcome.name)
 

@@ -2,7 +2,7 @@
 
 A result is a final frozen class on `FittedResult`: it holds its specification (``model``), how new rows are
 coded (``spec``), numbers of the fit that need no rows (``facts``) and the rows themselves (``rows``, None
-after loading).  It adds its own ``estimates`` and answers; `tests/contracts/test_results.py` is what it obeys.
+after loading).  It adds its own ``estimates`` and answers, and obeys `tests/contracts/test_results.py`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class FitFacts:
-    """Numbers of a fit that need no rows: rows ``given`` and used, those dropped by column or term, observations.
+    """Numbers of a fit that need no rows.
+
+    Rows ``given`` and used, those dropped by column or term, observations.
 
     ``observations`` is the number of rows or the sum of frequency weights, ``loglik`` the log-likelihood
     summed over observations (NaN where there is none), ``fingerprint`` a digest of outcomes and weights.
@@ -301,7 +303,9 @@ class FittedResult(Estimated, SelfChecking):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
 
     def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
-        """Draw a picture of the result by its name in `disteconometrics.plots`; None is the first of ``pictures``.
+        """Draw a picture of the result by its name in `disteconometrics.plots`.
+
+        None is the first of ``pictures``.
 
         Parameters
         ----------
@@ -345,7 +349,10 @@ class LikelihoodCriteria:
 
     @property
     def has_likelihood(self) -> bool:
-        """Whether the log-likelihood is one of observations; under sampling weights it is a pseudo-likelihood."""
+        """Whether the log-likelihood is one of observations.
+
+        Under sampling weights it is a pseudo-likelihood.
+        """
         return bool(self.model.weight_type != "sampling")
 
     @property

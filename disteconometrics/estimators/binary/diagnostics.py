@@ -1,4 +1,7 @@
-"""Diagnostics of a fitted binary outcome: the rows behind them, and where weights or clusters rule them out."""
+"""Diagnostics of a fitted binary outcome.
+
+The rows behind them, and where weights or clusters rule them out.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ Array = NDArray[np.float64]
 
 
 class Observed(NamedTuple):
-    """Outcomes ``y``, probabilities ``p`` and weights of rows, each (n,); weights None where there are none."""
+    """Outcomes ``y``, probabilities ``p`` and weights of rows, each (n,).
+
+    Weights None where there are none.
+    """
 
     y: Array
     p: Array

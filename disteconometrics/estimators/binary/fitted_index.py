@@ -1,4 +1,7 @@
-"""The fitted index x'β of a binary outcome: its values, errors and probabilities for any rows, limits under separation."""
+"""The fitted index x'β of a binary outcome.
+
+Its values, errors and probabilities for any rows, limits under separation.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ class Infinite:
             return np.where(torn | (self.direction == 0), np.nan, np.sign(self.direction) * np.inf)
 
     def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """x'd for every row, zero where only rounding is left or directions disagree; and whether the row moves at all."""
+        """x'd for every row, zero where only rounding is left or directions disagree.
+
+        And whether the row moves at all.
+        """
         parts = [self._along(X[i : i + 4096]) for i in range(0, len(X), 4096)]
         return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate(
             [np.zeros(0, bool), *(v for _, v in parts)]
@@ -64,7 +70,9 @@ class Infinite:
 
 @dataclass(frozen=True, eq=False)
 class FittedIndex:
-    """The index of a fit with its law: coefficients (k,), their covariance, degrees of freedom of t (∞: normal).
+    """The index of a fit with its law: coefficients (k,), their covariance, degrees of freedom of t (∞.
+
+    Normal).
 
     ``constant`` is what FLIC adds to x'β under a penalty, ``infinite`` where separation decides.
     """
@@ -77,7 +85,10 @@ class FittedIndex:
     constant: float
 
     def value(self, X: Array, offset: Array | None) -> Array:
-        """x'β + offset (+ the constant) of rows (m, k); ±inf where separation decides, NaN where nobody knows."""
+        """x'β + offset (+ the constant) of rows (m, k).
+
+        ±inf where separation decides, NaN where nobody knows.
+        """
         eta = index(Block(np.empty(0), X, None, offset), self.coefficients) + self.constant
         if self.infinite is None:
             return eta
@@ -86,7 +97,10 @@ class FittedIndex:
             return np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
 
     def error(self, X: Array) -> Array:
-        """Standard error of x'β (m,); NaN where separation decides: the limit is certain of these rows only."""
+        """Standard error of x'β (m,); NaN where separation decides.
+
+        The limit is certain of these rows only.
+        """
         parts = (self.covariance.coordinates(X[i : i + 8192]) for i in range(0, len(X), 8192))
         se = np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
         return se if self.infinite is None else np.where(self.infinite.along(X)[1], np.nan, se)

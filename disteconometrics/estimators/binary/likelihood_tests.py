@@ -1,4 +1,7 @@
-"""Likelihood-ratio and score tests of a binary outcome: the restricted maximum, and when a model is nested in another."""
+"""Likelihood-ratio and score tests of a binary outcome.
+
+The restricted maximum, and when a model is nested in another.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def summary_of(
         notes.append(f"Offset: {model.offset}, with coefficient one.")
     if not facts.nested_null:
         notes.append(
-            "LLR p-value withheld: the model holds no constant, so the constant-only model is not nested in it."
+            "LLR p-value withheld: the model holds no constant, so the constant-only model is not nested "
+            "in it."
         )
     notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
     if facts.penalty:

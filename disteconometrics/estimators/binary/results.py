@@ -1,4 +1,6 @@
-"""The result that estimators of a binary outcome share: estimates, fit, residuals, predictions, tests, tables, files.
+"""The result that estimators of a binary outcome share.
+
+Estimates, fit, residuals, predictions, tests, tables, files.
 
 An estimator is a kernel (the law of y given the index) and a specification; nothing here knows which.
 """
@@ -192,7 +194,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def llf(self) -> float:
-        """Log-likelihood, summed over observations (its supremum under separation; pseudo under sampling weights).
+        """Log-likelihood, summed over observations (its supremum under separation.
+
+        Pseudo under sampling weights).
 
         Under Firth's penalty, the unpenalised one at the estimate; `llf_penalised` is the one maximised.
         """
@@ -210,7 +214,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def llr(self) -> float:
-        """Likelihood-ratio statistic against the constant alone; NaN under sampling weights or without a constant.
+        """Likelihood-ratio statistic against the constant alone.
+
+        NaN under sampling weights or without a constant.
 
         Under Firth's penalty it is the penalised one, both maxima with the penalty of all coefficients.
         """
@@ -255,7 +261,10 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """Fitted probabilities P(y = 1) of the rows used (n,); for x'β, statsmodels' meaning, use ``predict(linear=True)``."""
+        """Fitted probabilities P(y = 1) of the rows used (n,).
+
+        For x'β, statsmodels' meaning, use ``predict(linear=True)``.
+        """
         rows, p = self._fitted()
         return self._by_row(rows, p)
 
@@ -267,7 +276,10 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def resid_pearson(self) -> pd.Series:
-        """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit: one observation of each row."""
+        """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit.
+
+        One observation of each row.
+        """
         rows, p = self._fitted()
         q = self.kernel.probability(-self.fitted_index.value(self._matrix(rows), rows.offset))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -285,7 +297,10 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def leverage(self) -> pd.Series:
-        """Leverage h (n,) of the weighted design: its sum is the number of coefficients; zero on separated rows."""
+        """Leverage h (n,) of the weighted design: its sum is the number of coefficients.
+
+        Zero on separated rows.
+        """
         rows = self.data_rows()
         values = [
             np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.copies is None else p.copies)
@@ -369,7 +384,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         data: Any = None,
         level: float = 0.95,
     ) -> MarginsResults:
-        """Average marginal effects on P(y = 1) through the formula, with delta-method errors; see `estimators.binary.margins`.
+        """Average marginal effects on P(y = 1) through the formula, with delta-method errors.
+
+        See `estimators.binary.margins`.
 
         Parameters
         ----------
@@ -417,7 +434,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     # ---- tests ---------------------------------------------------------------------------------------------
 
     def _penalised_test(self, hypotheses: Any) -> TestResult:
-        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result on the same rows."""
+        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result."""
         if isinstance(hypotheses, BinaryResults):
             if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
                 raise OptionError(
@@ -506,7 +523,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - found.loglik), len(texts))
 
     def score_test(self, hypotheses: Any) -> TestResult:
-        """Score (Lagrange-multiplier) test of hypotheses, from the score and information at the restricted maximum.
+        """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
 
         Parameters
         ----------
@@ -530,7 +547,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     # ---- tables --------------------------------------------------------------------------------------------
 
     def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
-        """exp(β) of a logit with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
+        """exp(β) of a logit with delta-method errors, z and p of β = 0, and limits exp(limits of β)."""
         if self.kernel.scale != "log-odds":
             raise OptionError(
                 f"exp(β) is an odds ratio in a logit only; the index of this model is the "
@@ -594,7 +611,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     # ---- files ---------------------------------------------------------------------------------------------
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Specification, covariance and coefficients, directions of separation, 95 % profile of a penalised fit."""
+        """Specification, covariance, coefficients, directions of separation, 95 % profile under a penalty."""
         words, arrays = self.covariance.to_file()
         arrays["params"] = self.coefficients
         if self.infinite is not None:
@@ -644,29 +661,44 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         diagnose.check_independent(what, remedy, self._dependence)
 
     def hosmer_lemeshow(self, groups: int = 10) -> HosmerLemeshow:
-        """Test whether outcomes come as often as fitted, by groups of probability; see `diagnostics.hosmer_lemeshow`."""
+        """Test whether outcomes come as often as fitted, by groups of probability.
+
+        See `diagnostics.hosmer_lemeshow`.
+        """
         self._check_independent("The Hosmer-Lemeshow test", "Use calibration(), which needs no law.")
         return diagnose.hosmer_lemeshow(self._observed(None), groups)
 
     def link_test(self) -> Estimates:
-        """Test link and index: the p-value of ``index_squared`` is small if they are wrong; see `diagnostics.link_test`."""
+        """Test link and index: the p-value of ``index_squared`` is small if they are wrong.
+
+        See `diagnostics.link_test`.
+        """
         remedy = "Add squares or interactions to the formula and test them with test()."
         self._check_independent("The link test", remedy)
         rows = self.data_rows()
         return link_test(self.kernel, rows.y, self.predict(linear=True).to_numpy(), rows.weights)
 
     def classification(self, threshold: float = 0.5, *, data: Any = None) -> Classification:
-        """Predictions p > threshold against outcomes, with measures; ``data`` takes other rows; see `diagnostics`."""
+        """Predictions p > threshold against outcomes, with measures; ``data`` takes other rows.
+
+        See `diagnostics`.
+        """
         seen = self._observed(data)
         return classification(seen.y, seen.p, threshold, seen.weights)
 
     def roc(self, *, data: Any = None) -> RocCurve:
-        """ROC curve and the area under it, with DeLong's standard error; ``data`` takes other rows; see `diagnostics.roc`."""
+        """ROC curve and the area under it, with DeLong's standard error; ``data`` takes other rows.
+
+        See `diagnostics.roc`.
+        """
         withheld = diagnose.without_error("the area", self._dependence)
         return roc(*self._observed(data), withheld=withheld)
 
     def calibration(self, groups: int = 10, *, data: Any = None) -> Calibration:
-        """Calibration intercept, slope, groups and Brier score; ``data`` takes other rows; see `diagnostics.calibration`."""
+        """Calibration intercept, slope, groups and Brier score; ``data`` takes other rows.
+
+        See `diagnostics.calibration`.
+        """
         seen = self._observed(data)
         withheld = diagnose.without_error("calibration", self._dependence)
         return calibration(seen.y, seen.p, groups, seen.weights, withheld)
@@ -685,14 +717,19 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return exchange.glance(self)
 
     def augment(self, data: Any = None) -> pd.DataFrame:
-        """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd; rows of ``data`` with fitted and se_fit."""
+        """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd.
+
+        Rows of ``data`` with fitted and se_fit.
+        """
         if data is not None:
             return exchange.augment_new(diagnose.frame_of(data), self.predict(data, ci=True))
         frame = diagnose.formula_columns(self.data_rows())
         return exchange.augment(frame, self.fittedvalues, self.resid_deviance, self.influence())
 
     def to_marginaleffects(self) -> Any:
-        """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take; see `report`.
+        """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take.
+
+        See `report`.
 
         Its ``vcov=`` takes what ``cov=`` does.  Averages count every row once; pass ``wts=`` for the model's
         weights.
