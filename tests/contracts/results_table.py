@@ -58,7 +58,9 @@ RESULTS: dict[str, Case] = {
         reps=4,
     ),
     "FlowDensity, joint": Case(
-        lambda: de.FlowDensity("income + foodexp ~ 1"), "few", checked="two outcomes have no fitted law of one"
+        lambda: de.FlowDensity("income + foodexp ~ 1"),
+        "few",
+        checked="two outcomes have no fitted law of one",
     ),
     "joint": Case(
         lambda: de.joint(de.NormalRegression("income ~ 1"), de.NormalRegression("foodexp ~ income")),
