@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
+            {"arrays"},
             {"errors", "blocks", "tables"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law, batch_of
 from disteconometrics.errors import OptionError
 
 __all__ = ["Logistic", "Normal", "Uniform"]
 
-Array = NDArray[np.float64]
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 

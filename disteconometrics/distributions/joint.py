@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law, draws_count, floats, generator
 from disteconometrics.errors import OptionError
 
 __all__ = ["JointLaw", "PooledLaw", "ProductLaw", "joint_functionals"]
 
-Array = NDArray[np.float64]
 
 DRAWS = 100_000  # behind marginals and moments
 SEED = 20250101  # of these draws

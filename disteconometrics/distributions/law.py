@@ -19,8 +19,8 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.numeric import invert, level_integral
 from disteconometrics.errors import OptionError
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Law", "batch_of", "floats", "generator", "level_array"]
 
-Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 _OUTSIDE = {

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law, floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Average", "Mixture", "average"]
 
-Array = NDArray[np.float64]
 
 CELLS = 2_000_000  # of rows × outcomes at a time
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import ConvergenceWarning, warn_user
 
 __all__ = ["invert", "level_integral", "root"]
 
-Array = NDArray[np.float64]
 
 LONGEST = 400  # steps; bisecting all floats takes 64, and every fourth step bisects
 REACH = 6.08  # π·sinh(REACH) = 687: levels down to 1e-298

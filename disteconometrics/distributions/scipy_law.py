@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law, batch_of
 from disteconometrics.errors import OptionError, WithheldError
 
 __all__ = ["Scipy"]
 
-Array = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-18  # mass left out at either end when a discrete law is summed
 MOST_POINTS = 1_000_000

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Uniformity", "calibration", "coverage", "crps", "log_score", "pinball", "pit", "uniformity"]
 
-Array = NDArray[np.float64]
 
 MOST_PARTS = 60  # components of a mixture of normals whose pairs are summed; more are integrated
 MOST_PAIRS = 20_000_000

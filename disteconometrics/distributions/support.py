@@ -7,14 +7,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
 
 __all__ = ["LINE", "Support", "support_of"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

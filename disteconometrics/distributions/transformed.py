@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.families import Logistic, Normal, Uniform
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.maps import Map
@@ -16,7 +16,6 @@ from disteconometrics.errors import OptionError
 
 __all__ = ["Transformed", "law"]
 
-Array = NDArray[np.float64]
 
 ROUNDING = 2e-15  # relative; points of a discrete law closer than that are one
 TIE = 1e-13  # relative difference of levels that counts as one level

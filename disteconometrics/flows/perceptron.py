@@ -11,14 +11,13 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.recipes import MLP
 
 __all__ = ["Perceptron", "first_weights", "forward", "uniform"]
 
-Array = NDArray[np.float64]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,

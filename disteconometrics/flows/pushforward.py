@@ -9,9 +9,9 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import one_thread
 from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
@@ -19,7 +19,6 @@ from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out
 
 __all__ = ["Pushforward", "train_pushforward"]
 
-Array = NDArray[np.float64]
 TorchLoss = Callable[[Tensor, Tensor], Tensor]
 
 MOST_CELLS = 20_000_000

@@ -19,10 +19,10 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import one_thread
 from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
@@ -30,7 +30,6 @@ from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out
 
 __all__ = ["QuantileNet", "train_quantiles"]
 
-Array = NDArray[np.float64]
 
 LEVELS = 64
 LEAST = 1e-3  # step between neighbouring quantiles as training begins, in standard deviations

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import FittedFlow, one_thread
 from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
 
 __all__ = ["Rows", "train_flow", "train_many"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,11 +27,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines, difference
 
 __all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
 
-Array = NDArray[np.float64]
 
 KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")
 SLOPES = KINDS[3:]  # those that reach ∂h/∂r

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
@@ -53,7 +54,6 @@ __all__ = [
     "solve_shared",
 ]
 
-Array = NDArray[np.float64]
 Slopes = Callable[[Array, Array, Array | None], Array]
 
 CONVERGED, SEPARATED, RANK_DEFICIENT, NOT_CONVERGED, OUT_OF_RANGE = range(5)

@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.twofold import dot, two_sum
@@ -75,18 +75,18 @@ class Maximum:
     ``separation`` is set, and nothing else can be trusted, when no maximum exists.
     """
 
-    params: NDArray[np.float64]
-    coordinates: NDArray[np.float64]
+    params: Array
+    coordinates: Array
     loglik: float
-    basis: NDArray[np.float64] | None
-    inner: NDArray[np.float64]
-    root: NDArray[np.float64]
+    basis: Array | None
+    inner: Array
+    root: Array
     converged: bool
     passes: int
     decrement: float
     condition: float
     path: str
-    column_max: NDArray[np.float64] | None = None
+    column_max: Array | None = None
     separation: Separation | None = None
 
     def whitened_blocks(self, blocks: Sequence[Block]) -> Sequence[Block]:
@@ -100,12 +100,12 @@ class Maximum:
 class _State:
     """Where an iteration stands; ``seen`` is the last point at which a log-likelihood was accepted, ``c`` may be a step ahead."""
 
-    c: NDArray[np.float64]
-    seen: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    c: Array
+    seen: Array = field(default_factory=lambda: np.zeros(0))
     loglik: float = -np.inf
-    information: NDArray[np.float64] | None = None
-    factor: NDArray[np.float64] | None = None
-    step: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    information: Array | None = None
+    factor: Array | None = None
+    step: Array = field(default_factory=lambda: np.zeros(0))
     decrement: float = np.inf
     smallest_root: float = 0.0
     passes: int = 0
@@ -115,11 +115,11 @@ class _State:
 class _Kept(NamedTuple):
     """Upper factor (k, k) of an approximate information, and about the largest values (k,) of the columns."""
 
-    factor: NDArray[np.float64]
-    column_max: NDArray[np.float64]
+    factor: Array
+    column_max: Array
 
 
-def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def _factorise(H: Array) -> Array | None:
     """Upper Cholesky factor, or None when H is not positive definite to rounding."""
     d = np.sqrt(np.diagonal(H))
     if not np.all(np.isfinite(H)) or np.any(d < TINY):
@@ -131,7 +131,7 @@ def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return np.asarray(R * s)
 
 
-def _condition(H: NDArray[np.float64]) -> float:
+def _condition(H: Array) -> float:
     """Condition number of the columns at unit norm, from their weighted Gram matrix; 1e8 where that has no digits left.
 
     Infinite where a column is zero, or so small or large that its squares are not held.
@@ -147,14 +147,14 @@ def _condition(H: NDArray[np.float64]) -> float:
     return float(np.sqrt(values[-1] / max(values[0], 1e-16 * values[-1])))
 
 
-def _solve(R: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64]:
+def _solve(R: Array, g: Array) -> Array:
     x, _ = lapack.dpotrs(R, g, lower=0)
     return np.asarray(x)
 
 
 def _iterate(
     model: IndexModel,
-    start: NDArray[np.float64],
+    start: Array,
     *,
     maxiter: int,
     tolerance: float = DECREMENT,
@@ -218,7 +218,7 @@ def _iterate(
     return s
 
 
-def _uphill(model: IndexModel, score: NDArray[np.float64]) -> NDArray[np.float64]:
+def _uphill(model: IndexModel, score: Array) -> Array:
     """The multiple of the identity that makes a step along the score, in orthonormal coordinates, as long as is safe to try."""
     return np.eye(len(score)) * (FAR / max(model.largest_change(score), 1e-300))
 
@@ -236,14 +236,12 @@ def _settled(model: IndexModel, s: _State) -> bool:
     return bool(moved <= INDEX_MOVE) or model.largest_change(s.step) <= INDEX_MOVE
 
 
-def _inverse_information(R: NDArray[np.float64]) -> NDArray[np.float64]:
+def _inverse_information(R: Array) -> Array:
     root = triangle_inverse(R)
     return np.asarray(root @ root.T)
 
 
-def _secant(
-    inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _secant(inverse: Array, step: Array, fall: Array) -> Array:
     """Make a kept inverse information map the last fall of the score to the step that caused it (BFGS)."""
     curvature = float(step @ fall)
     if curvature <= 0:
@@ -268,7 +266,7 @@ def _next_is_full(
     return not 0 <= ratio <= 0.1 or s.decrement * ratio <= tolerance or _near(s, kept, 4 * ratio)
 
 
-def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None]:
+def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     """A point near the maximum and the information there, from a sample of the rows."""
     n, zero = model.rows, np.zeros(k)
     rows = int(min(max(n // 10, 50 * k, 1_000), 50_000))
@@ -297,7 +295,7 @@ def _decided(
     maxiter: int,
     lag: bool,
     blocks: Sequence[Block],
-    T: NDArray[np.float64] | None,
+    T: Array | None,
 ) -> tuple[_State, Separation | None]:
     """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
     candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
@@ -366,7 +364,7 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
 def _maximise_whitened(
     model: IndexModel,
     maxiter: int,
-    start: NDArray[np.float64] | None = None,
+    start: Array | None = None,
     separation: Separation | None = None,
     used: int = 0,
 ) -> Maximum:
@@ -388,7 +386,7 @@ def _maximise_whitened(
     return _maximum(s, T, condition, "whitened Newton", column_max, separation, rest)
 
 
-def _polish(white: IndexModel, s: _State) -> NDArray[np.float64]:
+def _polish(white: IndexModel, s: _State) -> Array:
     """Information at the solution itself and, on few rows, a last step from a score summed to twice the digits.
 
     A coefficient far below its standard error is the small difference of large coordinates, so of c what is
@@ -408,12 +406,12 @@ def _polish(white: IndexModel, s: _State) -> NDArray[np.float64]:
 
 def _maximum(
     s: _State,
-    T: NDArray[np.float64] | None,
+    T: Array | None,
     condition: float,
     path: str,
-    column_max: NDArray[np.float64] | None,
+    column_max: Array | None,
     separation: Separation | None,
-    rest: NDArray[np.float64] | float = 0.0,
+    rest: Array | float = 0.0,
 ) -> Maximum:
     k = len(s.c)
     root = np.full((k, k), np.nan) if s.factor is None else triangle_inverse(s.factor)

@@ -14,21 +14,17 @@ as R and Stata do, and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack, qr, solve_triangular
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from disteconometrics.blocks import Block
-
-    Float = NDArray[np.float64]
+from disteconometrics.arrays import Array
+from disteconometrics.blocks import Block
 
 __all__ = [
     "Rank",
@@ -74,7 +70,7 @@ class Rank:
     rank: int
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
-    combinations: tuple[Float, ...]
+    combinations: tuple[Array, ...]
     condition: float
 
 
@@ -99,7 +95,7 @@ def rank_tolerance(n: int, k: int) -> float:
     return EPS * (256.0 + 16.0 * k + float(np.sqrt(n)))
 
 
-def column_scale(column_max: Float) -> Float:
+def column_scale(column_max: Array) -> Array:
     """Powers of two that bring columns to size one, so that scaling never rounds.
 
     Parameters
@@ -119,11 +115,11 @@ def column_scale(column_max: Float) -> Float:
     [4.0, 1.0, 0.5]
     """
     _, exponent = np.frexp(column_max)
-    scale: Float = np.ldexp(1.0, np.clip(np.where(column_max > 0, exponent, 0), -1000, 1000))
+    scale: Array = np.ldexp(1.0, np.clip(np.where(column_max > 0, exponent, 0), -1000, 1000))
     return scale
 
 
-def stack_r(chunks: Iterable[Float], k: int) -> Float:
+def stack_r(chunks: Iterable[Array], k: int) -> Array:
     """R factor of rows that arrive a chunk at a time (sequential TSQR).
 
     Parameters
@@ -160,9 +156,9 @@ def stack_r(chunks: Iterable[Float], k: int) -> Float:
     return R
 
 
-def _gathered(chunks: Iterable[Float], least: int) -> Iterator[Float]:
+def _gathered(chunks: Iterable[Array], least: int) -> Iterator[Array]:
     """The same rows in pieces of at least so many (but for the last), since each costs a factorisation with R on top."""
-    parts: list[Float] = []
+    parts: list[Array] = []
     for rows in chunks:
         parts.append(rows)
         if sum(map(len, parts)) >= least:
@@ -174,9 +170,9 @@ def _gathered(chunks: Iterable[Float], least: int) -> Iterator[Float]:
 
 def tsqr(
     blocks: Sequence[Block],
-    scale: Float | None = None,
-    row_multiplier: Callable[[Block], Float] | None = None,
-) -> Float:
+    scale: Array | None = None,
+    row_multiplier: Callable[[Block], Array] | None = None,
+) -> Array:
     """R factor of diag(m) X diag(1/scale) over blocks of rows, in k × k memory.
 
     Parameters
@@ -206,7 +202,7 @@ def tsqr(
     k = blocks[0].X.shape[1]
     size = max(CHUNK_BYTES // (8 * max(k, 1)), 4 * k, 64)
 
-    def rows() -> Iterable[Float]:
+    def rows() -> Iterable[Array]:
         for block in blocks:
             for a in range(0, len(block.y), size):
                 part = _slice(block, a, a + size)
@@ -216,7 +212,7 @@ def tsqr(
     return stack_r(rows(), k)
 
 
-def rank_of_triangle(R: Float, n: int) -> Rank:
+def rank_of_triangle(R: Array, n: int) -> Rank:
     """Rank from the R factor of the rows, at the accuracy of the rows.
 
     Parameters
@@ -249,7 +245,7 @@ def rank_of_triangle(R: Float, n: int) -> Rank:
     return _resolve(unit, norm, np.asarray(order, dtype=np.intp), pivoted, rank, tolerance)
 
 
-def check_rank(blocks: Sequence[Block], gram: Float | None = None, *, scale: Float | None = None) -> Rank:
+def check_rank(blocks: Sequence[Block], gram: Array | None = None, *, scale: Array | None = None) -> Rank:
     """Rank of the design: from the Gram when that is beyond doubt, else from the rows.
 
     Parameters
@@ -353,7 +349,7 @@ def _slice(block: Block, a: int, b: int) -> Block:
 
 
 def _resolve(
-    unit: Float, norm: Float, order: NDArray[np.intp], pivoted: Float, rank: int, tolerance: float
+    unit: Array, norm: Array, order: NDArray[np.intp], pivoted: Array, rank: int, tolerance: float
 ) -> Rank:
     """Rank value from a pivoted factor: choose which columns go, and express them."""
     k = len(norm)
@@ -370,7 +366,7 @@ def _resolve(
     return Rank(rank, tuple(kept), tuple(dropped), combos, _condition(unit[:, kept]))
 
 
-def _last_columns(null: Float, norm: Float) -> list[int]:
+def _last_columns(null: Array, norm: Array) -> list[int]:
     """Columns to drop: the last one with a clear part in each null vector, by elimination from the end; zero columns first."""
     null = null.copy()
     dropped: list[int] = []
@@ -394,7 +390,7 @@ def _last_columns(null: Float, norm: Float) -> list[int]:
     return sorted(dropped)
 
 
-def _express(unit: Float, norm: Float, j: int, kept: list[int], tolerance: float) -> Float:
+def _express(unit: Array, norm: Array, j: int, kept: list[int], tolerance: float) -> Array:
     """Coefficients of column j on the kept columns, in original units, with as few columns as the residual allows."""
     full = np.zeros(len(norm))
     if norm[j] == 0 or not kept:
@@ -412,11 +408,11 @@ def _express(unit: Float, norm: Float, j: int, kept: list[int], tolerance: float
             break
     else:
         full[kept] = coef
-    scaled: Float = full * norm[j] / np.where(norm > 0, norm, 1.0)
+    scaled: Array = full * norm[j] / np.where(norm > 0, norm, 1.0)
     return scaled
 
 
-def _condition(R: Float) -> float:
+def _condition(R: Array) -> float:
     """2-norm condition number of a factor with columns of unit norm; k is small beside n, so exact singular values are cheap."""
     if R.shape[1] == 0:
         return 1.0
@@ -433,7 +429,7 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _sum_of(c: Float, names: Sequence[str]) -> str:
+def _sum_of(c: Array, names: Sequence[str]) -> str:
     """``2 · x1 − x2``."""
     text = ""
     for j in np.flatnonzero(c).tolist():

@@ -28,24 +28,21 @@ independent there,
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack, qr, solve_triangular
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    Float = NDArray[np.float64]
-    Bool = NDArray[np.bool_]
-
 __all__ = ["Separation", "decided_columns", "describe", "find_separation"]
+
+Bool = NDArray[np.bool_]
 
 EPS = float(np.finfo(np.float64).eps)
 CHUNK_BYTES = 1 << 20
@@ -93,12 +90,12 @@ class Separation:
     """
 
     kind: str
-    direction: Float
+    direction: Array
     rows: NDArray[np.intp]
-    null: Float
+    null: Array
 
 
-def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -> Separation | None:
+def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -> Separation | None:
     """Prove separation and return its maximal set of rows, or return None: overlap, or no direction could be confirmed.
 
     Parameters
@@ -285,12 +282,12 @@ class _Problem:
     """Some rows and columns of the blocks; directions of a problem are (len(cols),) in scaled columns, e_j = d_j scale_j."""
 
     blocks: Sequence[Block]
-    scale: Float  # (k,) powers of two, of all columns
+    scale: Array  # (k,) powers of two, of all columns
     cols: NDArray[np.intp]
     keep: Bool | None  # (N,) over all rows of the blocks
     n: int  # rows kept
 
-    def chunks(self) -> Iterator[tuple[Float, Float]]:
+    def chunks(self) -> Iterator[tuple[Array, Array]]:
         """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time, or half as many rows as columns."""
         size = max(CHUNK_BYTES // (8 * max(len(self.scale), 1)), 64, len(self.cols) // 2)
         every = len(self.cols) == len(self.scale)
@@ -307,7 +304,7 @@ class _Problem:
                 yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
             start += len(block.y)
 
-    def take(self, positions: NDArray[np.intp]) -> Float:
+    def take(self, positions: NDArray[np.intp]) -> Array:
         """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
         parts, start = [], 0
         for s, X in self.chunks():
@@ -319,7 +316,7 @@ class _Problem:
         return np.concatenate(parts)
 
 
-def _strict(problem: _Problem, e: Float) -> Bool | None:
+def _strict(problem: _Problem, e: Array) -> Bool | None:
     """The proof: rows (n,) with a_i'e > 0 if no row has a_i'e < 0 up to rounding and one is clearly positive, else None."""
     support = np.flatnonzero(e)
     size, some = np.abs(e[support]), len(support) < len(e)
@@ -341,7 +338,7 @@ def _strict(problem: _Problem, e: Float) -> Bool | None:
     return np.concatenate(parts) if clear else None
 
 
-def _values(problem: _Problem, e: Float) -> Float:
+def _values(problem: _Problem, e: Array) -> Array:
     """a_i'e for all rows, (n,)."""
     return np.concatenate([(X @ e) * s for s, X in problem.chunks()])
 
@@ -353,16 +350,16 @@ def _values(problem: _Problem, e: Float) -> Float:
 class _Face:
     """What the rows of an overlapped set leave free: null(X_Z) and a set of columns independent on Z."""
 
-    null: Float  # (p, m), orthonormal in scaled columns (times ``size``, if one was given)
+    null: Array  # (p, m), orthonormal in scaled columns (times ``size``, if one was given)
     kept: NDArray[np.intp]  # columns, as positions in the problem
 
     @classmethod
-    def of(cls, problem: _Problem, overlapped: Bool, size: Float | None = None) -> _Face:
+    def of(cls, problem: _Problem, overlapped: Bool, size: Array | None = None) -> _Face:
         """Face of the rows ``overlapped`` (n,); ``size`` (p,) multiplies columns and then each row is brought to size one."""
         p, start = len(problem.cols), 0
         factor = np.ones(p) if size is None else size
 
-        def rows() -> Iterator[Float]:
+        def rows() -> Iterator[Array]:
             nonlocal start
             for s, X in problem.chunks():
                 part = X[overlapped[start : start + len(s)]] * factor
@@ -389,7 +386,7 @@ class _Face:
         return cls(null, seen[inner.kept].astype(np.intp))
 
     @classmethod
-    def _of_triangle(cls, R: Float, n: int) -> _Face:
+    def _of_triangle(cls, R: Array, n: int) -> _Face:
         """Face of n rows with the factor R (p, p)."""
         p = len(R)
         if not p:
@@ -413,7 +410,7 @@ class _Face:
         return cls(null, kept.astype(np.intp))
 
 
-def _clean(problem: _Problem, e: Float) -> Float | None:
+def _clean(problem: _Problem, e: Array) -> Array | None:
     """A verified direction near e, or None: rows below a gap of a_i'e are taken as overlapped, e is projected on their null."""
     value = _values(problem, e)
     for threshold in _thresholds(value):
@@ -424,14 +421,14 @@ def _clean(problem: _Problem, e: Float) -> Float | None:
     return None
 
 
-def _sharpen(problem: _Problem, e: Float) -> Float:
+def _sharpen(problem: _Problem, e: Array) -> Array:
     """A verified direction, with the rows that are nearly zero made zero if there is a verified direction that does so."""
     near = np.concatenate([(X @ e) * s <= DOUBT * (np.abs(X) @ np.abs(e)) for s, X in problem.chunks()])
     found = _project_on_face(problem, e, near) if np.any(near) else None
     return e if found is None else found
 
 
-def _thresholds(value: Float) -> list[float]:
+def _thresholds(value: Array) -> list[float]:
     """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it; the widest and the lowest."""
     top, floor = float(np.max(value)), float(-np.min(value))
     if not np.isfinite(top - floor) or top <= GAP * max(floor, 0.0):
@@ -446,7 +443,7 @@ def _thresholds(value: Float) -> list[float]:
     return [float(np.sqrt(above[j] * above[j + 1])) for j in chosen]
 
 
-def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | None:
+def _project_on_face(problem: _Problem, e: Array, overlapped: Bool) -> Array | None:
     face = _Face.of(problem, overlapped)
     if not face.null.shape[1]:
         return None
@@ -463,30 +460,30 @@ def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | N
     return _confirm(problem, sharper, e, size) if sharper.null.shape[1] else None
 
 
-def _confirm(problem: _Problem, face: _Face, e: Float, size: Float) -> Float | None:
+def _confirm(problem: _Problem, face: _Face, e: Array, size: Array) -> Array | None:
     """The projection of e on a face, with tiny components as exact zeros where possible, if the rows confirm it."""
     inside = face.null @ (face.null.T @ (e / size))
     found = inside * size
     return _accept(problem, found) if np.linalg.norm(found) > 1e-8 * np.linalg.norm(e) else None
 
 
-def _with_zeros(null: Float) -> list[Float]:
+def _with_zeros(null: Array) -> list[Array]:
     """A basis (p, m) with negligible rows set to zero, and as it was."""
     part = np.max(np.abs(null), axis=1)
     tiny = part <= TINY_PART * np.max(part)
     return [np.where(tiny[:, None], 0.0, null), null] if np.any(part[tiny]) else [null]
 
 
-def _accept(problem: _Problem, e: Float) -> Float | None:
+def _accept(problem: _Problem, e: Array) -> Array | None:
     """e, with negligible components as exact zeros if possible, when the rows confirm it."""
     for d in _with_zeros(e[:, None]):
         if _strict(problem, d[:, 0]) is not None:
-            accepted: Float = d[:, 0] / np.max(np.abs(d))
+            accepted: Array = d[:, 0] / np.max(np.abs(d))
             return accepted
     return None
 
 
-def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | None:
+def _from_candidates(problem: _Problem, candidates: Sequence[Array]) -> Array | None:
     """The first candidate that separates, as it is or cleaned; the later ones (the step) first."""
     scaled = [np.asarray(d, dtype=np.float64) * problem.scale[problem.cols] for d in candidates]
     usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
@@ -508,13 +505,13 @@ def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | 
 class _Active:
     """State of the projection of c on {r : W r ≥ 0}: r = c + W_P'v with v > 0 on the active rows P."""
 
-    c: Float  # (p,)
-    A: Float  # (m, p) signed rows in scaled columns
-    W: Float  # (m, p) the same rows in orthonormal columns, at unit norm
+    c: Array  # (p,)
+    A: Array  # (m, p) signed rows in scaled columns
+    W: Array  # (m, p) the same rows in orthonormal columns, at unit norm
     rounding: float  # relative error of the entries of W
     active: list[int] = field(default_factory=list)
-    v: Float = field(default_factory=lambda: np.zeros(0))
-    r: Float = field(default_factory=lambda: np.zeros(0))
+    v: Array = field(default_factory=lambda: np.zeros(0))
+    r: Array = field(default_factory=lambda: np.zeros(0))
 
     def solve(self, tolerance: float) -> bool:
         """Move to the optimum over the rows of W; True when k active rows give residual zero, the certificate of overlap."""
@@ -539,13 +536,13 @@ class _Active:
                 refused.add(worst)
         return False
 
-    def add(self, rows: Float, T: Float) -> None:
+    def add(self, rows: Array, T: Array) -> None:
         """Further rows (m, p), none of them zero."""
         unit = rows @ T
         unit /= np.sqrt(np.sum(unit * unit, axis=1))[:, None]
         self.A, self.W = np.concatenate([self.A, rows]), np.concatenate([self.W, unit])
 
-    def refine(self, e: Float, T: Float) -> Float:
+    def refine(self, e: Array, T: Array) -> Array:
         """e (p,) in scaled columns with a_i'e = 0 on active rows to rounding, which the condition of T had blurred."""
         if not self.active:
             return e
@@ -573,7 +570,7 @@ class _Active:
         self._residual()
         return True
 
-    def _multipliers(self, active: list[int]) -> Float:
+    def _multipliers(self, active: list[int]) -> Array:
         if not active:
             return np.zeros(0)
         Q, R = np.linalg.qr(self.W[active].T)
@@ -582,7 +579,7 @@ class _Active:
         # parallel the diagonal of R overstates independence, and singular values tell
         if np.min(diagonal) <= LOOSE and np.linalg.svd(R, compute_uv=False)[-1] <= self.rounding:
             return np.append(np.ones(len(active) - 1), -1.0)
-        z: Float = solve_triangular(R, Q.T @ -self.c)
+        z: Array = solve_triangular(R, Q.T @ -self.c)
         return z
 
     def _residual(self) -> None:
@@ -593,7 +590,7 @@ class _Active:
                 self.r = self.r - Q @ (Q.T @ self.r)
 
 
-def _search(problem: _Problem) -> Float | None:
+def _search(problem: _Problem) -> Array | None:
     """A verified direction for a problem with independent columns, in scaled columns, or None."""
     single = _single_columns(problem)
     if single is not None:
@@ -627,7 +624,7 @@ def _search(problem: _Problem) -> Float | None:
     return _decide(problem)[0]
 
 
-def _single_columns(problem: _Problem) -> Float | None:
+def _single_columns(problem: _Problem) -> Array | None:
     """The sum of ±e_j over the columns whose signed entries never change sign, or None if there are none."""
     low = np.min([np.min(X * s[:, None], axis=0) for s, X in problem.chunks()], axis=0)
     high = np.max([np.max(X * s[:, None], axis=0) for s, X in problem.chunks()], axis=0)
@@ -635,7 +632,7 @@ def _single_columns(problem: _Problem) -> Float | None:
     return _accept(problem, e) if np.any(e) else None
 
 
-def _newton(problem: _Problem) -> tuple[bool, list[Float]]:
+def _newton(problem: _Problem) -> tuple[bool, list[Array]]:
     """Whether Newton's iteration for a logit proves overlap, and its coefficients and last step, which may separate."""
     p = len(problem.cols)
     b, step = np.zeros(p), np.zeros(p)
@@ -658,7 +655,7 @@ def _newton(problem: _Problem) -> tuple[bool, list[Float]]:
     return False, [b, step]
 
 
-def _ill(H: Float) -> bool:
+def _ill(H: Array) -> bool:
     """Whether columns with this Gram matrix are so near to dependent that rounding may decide what a direction separates."""
     size = np.sqrt(np.diagonal(H))
     unit = H / size / size[:, None]
@@ -666,7 +663,7 @@ def _ill(H: Float) -> bool:
     return bool(singular) or lapack.dpocon(R, np.linalg.norm(unit, 1))[0] < WELL
 
 
-def _proves_overlap(problem: _Problem, b: Float, step: Float, R: Float, score: Float) -> bool:
+def _proves_overlap(problem: _Problem, b: Array, step: Array, R: Array, score: Array) -> bool:
     """Whether the weights |y − p|(1 − π_i a_i'δ) are clearly positive, also with the error of δ."""
     residual = score.copy()
     for s, X in problem.chunks():
@@ -679,7 +676,7 @@ def _proves_overlap(problem: _Problem, b: Float, step: Float, R: Float, score: F
     return max(float(np.max(np.abs(X @ error))) for _, X in problem.chunks()) < ERROR
 
 
-def _decide(problem: _Problem) -> tuple[Float | None, bool]:
+def _decide(problem: _Problem) -> tuple[Array | None, bool]:
     """(verified direction or None, whether overlap was certified)."""
     p, n = len(problem.cols), problem.n
     R = stack_r((X for _, X in problem.chunks()), p)
@@ -724,7 +721,7 @@ def _positions(rows: NDArray[np.intp], n: int) -> Bool:
     return inside
 
 
-def _most_violated(slack: Float, tolerance: float, most: int) -> NDArray[np.intp]:
+def _most_violated(slack: Array, tolerance: float, most: int) -> NDArray[np.intp]:
     """Positions, increasing, of at most so many rows with the smallest slack below −tolerance."""
     violated = np.flatnonzero(slack < -tolerance)
     if len(violated) > most:
@@ -732,7 +729,7 @@ def _most_violated(slack: Float, tolerance: float, most: int) -> NDArray[np.intp
     return np.sort(violated)
 
 
-def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
+def _centre(problem: _Problem, T: Array) -> tuple[Array, Array]:
     """c, a positive combination of all rows at unit norm, and the norms (n,) of the rows, both in orthonormal columns."""
     rng = np.random.default_rng(
         2
@@ -750,8 +747,8 @@ def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
 
 
 def _combine(
-    whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float
-) -> tuple[Bool, Float]:
+    whole: _Problem, strict: Bool, direction: Array, rest: _Problem, more: Array, extra: Array
+) -> tuple[Bool, Array]:
     """Add a direction that separates further rows, short enough to leave the rows separated so far on their side."""
     won = _strict(rest, more)
     assert won is not None
@@ -763,7 +760,7 @@ def _combine(
     return united, direction + step * extra
 
 
-def _tidy(whole: _Problem, direction: Float, face: _Face, strict: Bool) -> tuple[Float, Float]:
+def _tidy(whole: _Problem, direction: Array, face: _Face, strict: Bool) -> tuple[Array, Array]:
     """The direction on the final face with exact zeros, if the rows still agree, and the basis of the face."""
     k = len(direction)
     bases = [np.eye(k)] if bool(strict.all()) else _with_zeros(face.null)

@@ -30,16 +30,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError
 from disteconometrics.likelihoods.monotone import BaseLaw, Pass, Rows, evaluate, left_out, loglik
 from disteconometrics.likelihoods.structure import Penalty
 
 __all__ = ["DROPPED", "LAST", "Problem", "Smooth", "solve"]
 
-Array = NDArray[np.float64]
 
 SMALLEST, DROPPED = 1e-7, 1e8  # range of the λ
 BARRIER = 0.1  # weight of the barrier per slope function at the end, in observations

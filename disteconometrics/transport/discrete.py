@@ -15,17 +15,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, sparse
 from scipy.spatial.distance import cdist
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, OptionError, WithheldError
 from disteconometrics.transport.one_dim import Coupling
 from disteconometrics.transport.samples import check_order, masses, points
 
 __all__ = ["Discrete", "wasserstein"]
 
-Array = NDArray[np.float64]
 
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds

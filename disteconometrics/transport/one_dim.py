@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError
 from disteconometrics.transport.samples import check_order, masses, require_finite, values
 from disteconometrics.transport.sorting import area, argsorted, in_order
 
 __all__ = ["Coupling", "OneDim", "pieces", "wasserstein"]
 
-Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 SAFE = 2.0**500  # largest and, inverted, smallest value whose square is still a number

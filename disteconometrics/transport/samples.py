@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, OptionError
 
 __all__ = ["check_order", "masses", "points", "require_finite", "values"]
-
-Array = NDArray[np.float64]
 
 
 def check_order(p: Any) -> float:

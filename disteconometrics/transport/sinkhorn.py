@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import ConvergenceWarning, DataError, OptionError, warn_user
 from disteconometrics.transport.samples import masses, points
 
 __all__ = ["Divergence", "Entropic", "sinkhorn", "sinkhorn_divergence"]
 
-Array = NDArray[np.float64]
 
 CHUNK = 100_000  # entries of the kernel at a time, which the cache holds
 SHRINK = 0.8  # of the blur from one stage to the next

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, OptionError
 from disteconometrics.transport.one_dim import pieces
 from disteconometrics.transport.samples import check_order, masses, points
 
 __all__ = ["Sliced", "directions", "sliced_wasserstein"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
