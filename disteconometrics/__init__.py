@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.empirical import Empirical
     from disteconometrics.distributions.families import Logistic, Normal, Uniform
     from disteconometrics.distributions.law import Law
+    from disteconometrics.distributions.making import law
     from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
     from disteconometrics.distributions.mixture import Mixture
-    from disteconometrics.distributions.transformed import law
     from disteconometrics.estimators.flow_density import FlowDensity
     from disteconometrics.estimators.joint import joint
     from disteconometrics.estimators.loading import load
@@ -151,7 +151,7 @@ _HOME = {
     "bootstrap": "disteconometrics.inference.bootstrap",
     "cross_validate": "disteconometrics.inference.cross_validation",
     "compare": "disteconometrics.report.comparison",
-    "law": "disteconometrics.distributions.transformed",
+    "law": "disteconometrics.distributions.making",
     "load": "disteconometrics.estimators.loading",
     "n_sim": "disteconometrics.simulate.measures",
     "performance": "disteconometrics.simulate.measures",

@@ -9,7 +9,8 @@ from typing import final
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Empirical"]

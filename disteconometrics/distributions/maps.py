@@ -12,8 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.distributions.law import floats
-from disteconometrics.distributions.numeric import root
+from disteconometrics.distributions.numeric import floats, root
 from disteconometrics.errors import OptionError
 
 __all__ = ["Affine", "Exp", "GAndKMap", "Inverse", "LogitMap", "Map", "Standardize"]
