@@ -31,8 +31,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"arrays"},
-            {"errors", "blocks", "tables"},
+            {"arrays", "errors"},
+            {"blocks", "checks", "tables"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},
