@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.arrays import Array
+from disteconometrics.checks import is_whole
 from disteconometrics.errors import ConvergenceWarning, OptionError, warn_user
 
 __all__ = [
@@ -103,7 +103,7 @@ def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         child: np.random.Generator = seed.spawn(1)[0]
         return child
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0):
+    if seed is not None and not is_whole(seed, 0):
         raise OptionError(
             f"seed={seed!r}: give a whole number of at least 0, a numpy Generator, or None for a drawn seed."
         )
@@ -112,7 +112,7 @@ def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
 
 def draws_count(m: Any) -> int:
     """Check a number of draws per row."""
-    if isinstance(m, bool) or not isinstance(m, Integral) or m < 0:
+    if not is_whole(m, 0):
         raise OptionError(f"m={m!r}: give the number of draws per row, a whole number of at least 0.")
     return int(m)
 

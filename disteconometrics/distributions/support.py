@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array
+from disteconometrics.checks import is_real
 from disteconometrics.errors import OptionError
 
 __all__ = ["LINE", "Support", "support_of"]
@@ -90,7 +90,7 @@ def _end(given: Any, unbounded: float) -> float:
     """An end of a pair, ``unbounded`` for None, NaN for what is no number."""
     if given is None:
         return unbounded
-    return float(given) if isinstance(given, Real) and not isinstance(given, bool) else np.nan
+    return float(given) if is_real(given) else np.nan
 
 
 def support_of(given: Any) -> Support:
