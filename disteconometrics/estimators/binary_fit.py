@@ -32,8 +32,8 @@ from disteconometrics.optim.cone import extreme_directions
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
-from disteconometrics.optim.rank import describe_collinearity
-from disteconometrics.optim.separation import Separation, describe
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.wording import describe_collinearity, describe_separation
 
 __all__ = ["BinaryFit", "BinaryModel", "FitFacts", "Infinite", "Rows", "estimate", "success_of"]
 
@@ -385,7 +385,7 @@ def _separated(
         separation = replace(separation, direction=np.where(torn, 0.0, separation.direction))
     outcome, found = design.spec.outcome, np.unique(design.y[separation.rows])
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
-    words = describe(separation, design.spec.names, len(design.y), predicted)
+    words = describe_separation(separation, design.spec.names, len(design.y), predicted)
     if torn.any():
         names = ", ".join(name for name, t in zip(design.spec.names, torn, strict=True) if t)
         words += f" The data do not determine the sign of {names}: NaN."

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ __all__ = [
     "Rank",
     "check_rank",
     "column_scale",
-    "describe_collinearity",
     "rank_of_triangle",
     "rank_tolerance",
     "stack_r",
@@ -42,7 +40,6 @@ CHUNK_BYTES = 1 << 20  # a chunk and its Householder work stay in the second-lev
 SAFE_PIVOT = 1e-10  # Gram pivots (squares!) above it carry ≥ 5 digits, whatever n: full rank is certain
 CLEAR_PART = 1e-5  # a column whose share of a null vector is smaller is never the one expressed by the others
 SUPPORTS = (1e-3, 1e-6, 1e-9)  # contributions below are tried as zero, the sparsest first
-SIMPLE = 1e-8  # coefficients this close to a small fraction are printed as it
 
 
 @dataclass(frozen=True)
@@ -287,60 +284,6 @@ def check_rank(blocks: Sequence[Block], gram: Array | None = None, *, scale: Arr
     return Rank(found_rank.rank, found_rank.kept, found_rank.dropped, combos, found_rank.condition)
 
 
-def describe_collinearity(rank: Rank, names: Sequence[str], n: int | None = None) -> str:
-    """Words for a rank deficiency: each dependence as an equation, and what to do.
-
-    Parameters
-    ----------
-    rank : Rank
-        With at least one dropped column.
-    names : sequence of str, length k
-        Column names.
-    n : int, optional
-        Rows; fewer rows than columns is then said first.
-
-    Returns
-    -------
-    str
-        One to four sentences; at most six dependences are written out.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = Rank(2, (0, 1), (2,), (np.array([1.0, 1.0, 0.0]),), 3.0)
-    >>> describe_collinearity(found, ["x1", "x2", "x3"])
-    'The columns are linearly dependent: x3 = x1 + x2. Drop one of the columns x1, x2, x3.'
-    """
-    k = len(names)
-    if n is not None and n < k:
-        return (
-            f"{n} observation{'s' * (n != 1)} for {k} coefficients: fewer rows than coefficients, so the "
-            f"columns are "
-            f"collinear whatever they hold. Use at most {n} coefficient{'s' * (n != 1)} or more rows."
-        )
-    zeros, constants, equations = [], [], []
-    involved: set[int] = set()
-    for j, c in zip(rank.dropped, rank.combinations, strict=True):
-        support = np.flatnonzero(c)
-        if not len(support):
-            zeros.append(f"{names[j]} is zero in every row")
-            continue
-        equation = f"{names[j]} = {_sum_of(c, names)}"
-        if len(support) == 1 and names[support[0]] == "Intercept":
-            constants.append(f"{names[j]} is constant: {equation}")
-            continue
-        equations.append(equation)
-        involved |= {j, *support.tolist()}
-    parts = [_shorten(found, "; ") + "." for found in (zeros, constants) if found]
-    if zeros or constants:
-        parts.append("Drop " + ("it." if len(zeros) + len(constants) == 1 else "them."))
-    if equations:
-        parts.append(f"The columns are linearly dependent: {_shorten(equations, '; ')}.")
-        one = "one of the columns" if len(equations) == 1 else f"{len(equations)} of the columns"
-        parts.append(f"Drop {one} {_shorten([names[j] for j in sorted(involved)], ', ', 12)}.")
-    return " ".join(parts)
-
-
 def _slice(block: Block, a: int, b: int) -> Block:
     """Rows a to b of a block, as views."""
     weights = None if block.weights is None else block.weights[a:b]
@@ -418,28 +361,3 @@ def _condition(R: Array) -> float:
         return 1.0
     values: Any = np.linalg.svd(R, compute_uv=False)
     return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")
-
-
-def _number(value: float) -> str:
-    """A coefficient as people write it: 3, 0.5, 1/3, else six digits."""
-    simple = Fraction(value).limit_denominator(12)
-    if simple and abs(value - simple) <= SIMPLE * abs(value):
-        terminating = simple.denominator in (1, 2, 4, 5, 8, 10)
-        return f"{float(simple):.12g}" if terminating else str(simple)
-    return f"{value:.6g}"
-
-
-def _sum_of(c: Array, names: Sequence[str]) -> str:
-    """``2 · x1 − x2``."""
-    text = ""
-    for j in np.flatnonzero(c).tolist():
-        number = _number(abs(float(c[j])))
-        term = names[j] if number == "1" else f"{number} · {names[j]}"
-        sign = "−" if c[j] < 0 else "+"
-        text += f" {sign} {term}" if text else (f"−{term}" if c[j] < 0 else term)
-    return text
-
-
-def _shorten(items: Sequence[str], separator: str, most: int = 6) -> str:
-    """The first items, and … for the rest."""
-    return separator.join(items[:most]) + (f"{separator}…" if len(items) > most else "")

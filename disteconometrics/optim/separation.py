@@ -7,23 +7,22 @@ exists (overlap), or a d ≠ 0 in C separates.  By Stiemke's lemma the alternati
 p_i|.
 
 1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a
-small a_i'δ (below
-   a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over the rows checks
-   signs up to rounding of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that passes counts.
-   Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level with one
-   outcome alone: the sum of their ±e_j separates.
+   small a_i'δ (below a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over
+   the rows checks signs up to rounding of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that
+   passes counts.  Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level
+   with one outcome alone: the sum of their ±e_j separates.
 2. **Quick overlap.**  With Newton's step δ of a logit at any b, u_i = |y_i − p_i|(1 − π_i a_i'δ), π_i the
-probability of the
-   outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the maximum exists.
+   probability of the outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the
+   maximum exists.
 3. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C
-by an active-set
-   method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active rows, is the overlap
-   certificate u = g + v; else the residual lies in C.  Rows enter by generation: a working set, and passes
-   that add violated rows. A linear program would decide the same to its feasibility tolerance of 1e-7 …
-   1e-10; this decides to rounding.
+   by an active-set method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active
+   rows, is the overlap certificate u = g + v; else the residual lies in C.  Rows enter by generation: a
+   working set, and passes that add violated rows.
 4. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns
-independent there,
-   is the same problem with a smaller k.  Directions are added until the rest overlaps.
+   independent there, is the same problem with a smaller k.  Directions are added until the rest overlaps.
+
+Why not a linear program: it decides to its feasibility tolerance of 1e-7 … 1e-10, this to rounding.  Measured,
+it calls 198 overlapped rows separated at a hair of 1e-9, fails on 2 of 300 designs, and takes .38 s against .008.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
-__all__ = ["Separation", "decided_columns", "describe", "find_separation"]
+__all__ = ["Separation", "decided_columns", "find_separation"]
 
 Bool = NDArray[np.bool_]
 
@@ -141,18 +140,7 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -
     direction = _search(whole) if first is None else first
     if direction is None:
         return None
-    strict = _strict(whole, direction)
-    assert strict is not None  # every direction that reaches this line has been verified
-    face = _Face.of(whole, ~strict)
-    while len(face.kept):  # facial reduction: the rows not yet separated, in columns independent there
-        rest = _Problem(blocks, whole.scale, face.kept, ~strict, int(np.sum(~strict)))
-        more = _search(rest)
-        if more is None:
-            break
-        extra = np.zeros(k)
-        extra[face.kept] = more
-        strict, direction = _combine(whole, strict, direction, rest, more, extra)
-        face = _Face.of(whole, ~strict)
+    strict, direction, face = _maximal(whole, direction)
     direction, null = _tidy(whole, direction, face, strict)
     direction = direction / np.max(np.abs(direction)) / whole.scale + 0.0  # no negative zeros
     kind = "complete" if bool(strict.all()) else "quasi"
@@ -180,11 +168,8 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     True
     """
     k = blocks[0].X.shape[1]
-    left, low, high = (
-        np.arange(k),
-        np.zeros(k),
-        np.zeros(k),
-    )  # columns without a change of sign so far: soon few, or none
+    low, high = np.zeros(k), np.zeros(k)
+    left = np.arange(k)  # columns without a change of sign so far: soon few, or none
     for block in blocks:
         X: Any = block.X
         signs: Any = 2.0 * block.y - 1.0
@@ -207,71 +192,6 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
             if not len(left):
                 return False
     return bool(np.any((low[left] < 0) | (high[left] > 0)))
-
-
-def describe(separation: Separation, names: Sequence[str], n: int, predicted: str) -> str:
-    """Words for a separation: which columns predict what for which rows, and what happens to the coefficients.
-
-    Parameters
-    ----------
-    separation : Separation
-        What ``find_separation`` returned.
-    names : sequence of str, length k
-        Column names.
-    n : int
-        Rows in all.
-    predicted : str
-        What the separated rows have in words, ``"card = 1"``; the outcome's name where they have both values.
-
-    Returns
-    -------
-    str
-        Three sentences; at most six columns are named.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = Separation("quasi", np.array([0.0, 1.0]), np.array([0, 2, 5, 7]), np.array([[0.0], [1.0]]))
-    >>> print(describe(found, ["Intercept", "expenditure"], 9, "card = 1"))
-    Quasi-complete separation: expenditure predicts card = 1 perfectly for 4 of 9 rows (first rows 0, 2, 5). \
-The likelihood keeps growing along +expenditure; coefficients reported as +inf: expenditure.
-    """
-    d = separation.direction
-    involved = np.flatnonzero(d).tolist()
-    # the direction is written per unit of its leading column: the last one that is not the intercept, by
-    # largest component
-    leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
-    unit = d / abs(d[leading])
-    if len(involved) == 1:
-        predictor, along = names[involved[0]], ("+" if d[involved[0]] > 0 else "−") + names[involved[0]]
-    else:
-        along = " ".join(
-            f"{'+' if unit[j] > 0 else '−'}{_times(abs(float(unit[j])), names[j])}" for j in involved[:6]
-        )
-        along += " …" if len(involved) > 6 else ""
-        predictor = f"a combination of {_listed([names[j] for j in involved])}"
-    rows = separation.rows
-    count = f"all {n} rows" if separation.kind == "complete" else f"{len(rows)} of {n} rows"
-    first = ", ".join(str(int(i)) for i in rows[:3])
-    shown = "" if separation.kind == "complete" else f" (first row{'s' * (len(rows) > 1)} {first})"
-    infinite = [
-        f"{sign}inf: {_listed([names[j] for j in involved if side * d[j] > 0])}"
-        for sign, side in (("+", 1), ("−", -1))
-        if np.any(side * d[involved] > 0)
-    ]
-    kind = "Complete" if separation.kind == "complete" else "Quasi-complete"
-    return (
-        f"{kind} separation: {predictor} predicts {predicted} perfectly for {count}{shown}. "
-        f"The likelihood keeps growing along {along}; coefficients reported as {'; '.join(infinite)}."
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
-
-
-def _times(value: float, name: str) -> str:
-    return name if abs(value - 1.0) < 5e-4 else f"{value:.3g} · {name}"
 
 
 # ---------------------------------------------------------------------------------------------- rows
@@ -306,7 +226,7 @@ class _Problem:
 
     def take(self, positions: NDArray[np.intp]) -> Array:
         """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
-        parts, start = [], 0
+        parts, start = [np.zeros((0, len(self.cols)))], 0
         for s, X in self.chunks():
             a, b = np.searchsorted(positions, [start, start + len(s)])
             if b > a:
@@ -595,33 +515,39 @@ def _search(problem: _Problem) -> Array | None:
     single = _single_columns(problem)
     if single is not None:
         return single
-    if len(problem.cols) >= MANY:
-        with np.errstate(all="ignore"):  # an iteration that runs away overflows
-            overlap, steps = _newton(problem)
-        found = (
-            None if overlap else _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps])
-        )
-        if overlap or found is not None:
-            return found
-    if problem.n > 4 * SUBSET:
-        # overlap of a subset with independent columns is overlap of all: a direction is ≥ 0 on it, so 0 on
-        # it, so 0
-        chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
-        rows = problem.take(chosen.astype(np.intp))
-        if rank_of_triangle(stack_r([rows], rows.shape[1]), SUBSET).rank == rows.shape[1]:
-            quick = _Problem(
-                [Block(np.ones(len(rows)), rows)],
-                np.ones(rows.shape[1]),
-                np.arange(rows.shape[1]),
-                None,
-                SUBSET,
-            )
-            direction, overlap = _decide(quick)
-            if overlap:
-                return None
-            if direction is not None and _strict(problem, direction) is not None:
-                return direction
+    for decide in (_decide_by_newton, _decide_by_subset):
+        direction, overlap = decide(problem)
+        if overlap or direction is not None:
+            return direction
     return _decide(problem)[0]
+
+
+def _decide_by_newton(problem: _Problem) -> tuple[Array | None, bool]:
+    """As `_decide`, by Newton's iteration where there are many columns; it may leave the question open."""
+    if len(problem.cols) < MANY:
+        return None, False
+    with np.errstate(all="ignore"):  # an iteration that runs away overflows
+        overlap, steps = _newton(problem)
+    if overlap:
+        return None, True
+    return _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps]), False
+
+
+def _decide_by_subset(problem: _Problem) -> tuple[Array | None, bool]:
+    """As `_decide`, on some of many rows: a direction is ≥ 0 on them, so if these overlap it is 0 on them, so 0."""
+    if problem.n <= 4 * SUBSET:
+        return None, False
+    chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
+    rows = problem.take(chosen.astype(np.intp))
+    k = rows.shape[1]
+    if rank_of_triangle(stack_r([rows], k), SUBSET).rank < k:
+        return None, False
+    direction, overlap = _decide(
+        _Problem([Block(np.ones(len(rows)), rows)], np.ones(k), np.arange(k), None, SUBSET)
+    )
+    if direction is not None and _strict(problem, direction) is None:
+        return None, False
+    return direction, overlap
 
 
 def _single_columns(problem: _Problem) -> Array | None:
@@ -678,19 +604,26 @@ def _proves_overlap(problem: _Problem, b: Array, step: Array, R: Array, score: A
 
 def _decide(problem: _Problem) -> tuple[Array | None, bool]:
     """(verified direction or None, whether overlap was certified)."""
-    p, n = len(problem.cols), problem.n
+    p = len(problem.cols)
     R = stack_r((X for _, X in problem.chunks()), p)
     if np.min(np.abs(np.diag(R))) == 0:
         return None, False
     T = solve_triangular(R, np.eye(p))
     condition = float(np.linalg.norm(R, 2) * np.linalg.norm(T, 2))
-    loose = min(1e-2, max(LOOSE, 1e3 * EPS * condition))
     c, size = _centre(problem, T)
     if not np.any(size):
         return None, False
+    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)), min(1e-9, 2.0 * p * EPS * condition))
+    return _project(problem, state, T, size, min(1e-2, max(LOOSE, 1e3 * EPS * condition)))
+
+
+def _project(
+    problem: _Problem, state: _Active, T: Array, size: Array, loose: float
+) -> tuple[Array | None, bool]:
+    """As `_decide`, by generation of rows: ``size`` (n,) are their norms, violations beyond ``loose`` are real."""
+    p, n = len(problem.cols), problem.n
     working = np.sort(np.random.default_rng(1).choice(n, min(n, SUBSET), replace=False)).astype(np.intp)
     working = working[size[working] > 0]
-    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)), min(1e-9, 2.0 * p * EPS * condition))
     state.add(problem.take(working), T)
     tolerance = loose
     for _ in range(MAX_PASSES):
@@ -700,19 +633,23 @@ def _decide(problem: _Problem) -> tuple[Array | None, bool]:
         e = state.refine(T @ state.r, T)
         slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
         add = _most_violated(np.where(_positions(working, n), 0.0, slack), tolerance, 20 * p + 50)
-        stalled = not len(add) and tolerance == TIGHT and before == state.active
-        if np.min(slack) >= -loose or stalled:
-            found = _accept(problem, e)
-            found = _clean(problem, e) if found is None else _sharpen(problem, found)
-            if found is not None or stalled:
-                return found, False
-            tolerance = TIGHT
-        elif not len(add):  # what is violated is in the working set, where a larger tolerance had hidden it
-            tolerance = TIGHT
-        if len(add):
-            state.add(problem.take(add), T)
-            working = np.concatenate([working, add])
+        if not len(add) and tolerance == TIGHT and before == state.active:
+            return _confirmed(problem, e), False
+        near = np.min(slack) >= -loose
+        found = _confirmed(problem, e) if near else None
+        if found is not None:
+            return found, False
+        state.add(problem.take(add), T)
+        working = np.concatenate([working, add])
+        # without rows to add, what is violated is in the working set, where a larger tolerance had hidden it
+        tolerance = tolerance if len(add) and not near else TIGHT
     return None, False
+
+
+def _confirmed(problem: _Problem, e: Array) -> Array | None:
+    """The direction e, sharpened or cleaned, if the rows confirm it."""
+    found = _accept(problem, e)
+    return _clean(problem, e) if found is None else _sharpen(problem, found)
 
 
 def _positions(rows: NDArray[np.intp], n: int) -> Bool:
@@ -744,6 +681,23 @@ def _centre(problem: _Problem, T: Array) -> tuple[Array, Array]:
 
 
 # ---------------------------------------------------------------------------------------------- assembling
+
+
+def _maximal(whole: _Problem, direction: Array) -> tuple[Bool, Array, _Face]:
+    """All rows that can be separated, a direction that does it, and the face of the others."""
+    strict = _strict(whole, direction)
+    assert strict is not None  # every direction that reaches this line has been verified
+    face = _Face.of(whole, ~strict)
+    while len(face.kept):  # facial reduction: the rows not yet separated, in columns independent there
+        rest = _Problem(whole.blocks, whole.scale, face.kept, ~strict, int(np.sum(~strict)))
+        more = _search(rest)
+        if more is None:
+            break
+        extra = np.zeros(len(whole.scale))
+        extra[face.kept] = more
+        strict, direction = _combine(whole, strict, direction, rest, more, extra)
+        face = _Face.of(whole, ~strict)
+    return strict, direction, face
 
 
 def _combine(
