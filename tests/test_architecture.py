@@ -32,7 +32,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"errors", "blocks", "tables"},
+            {"arrays", "errors"},
+            {"blocks", "checks", "tables"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},

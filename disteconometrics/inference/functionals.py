@@ -22,7 +22,7 @@ from scipy import special
 
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, parse
-from disteconometrics.distributions.law import floats
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
 
