@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.scipy_law import Scipy
-from disteconometrics.errors import NeedsData, OptionError
+from disteconometrics.errors import OptionError
 from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, SECOND, WIDTH, _axes, _small
 
 if TYPE_CHECKING:
@@ -311,11 +311,8 @@ def plot_groups(result: Any, kind: str, *, ax: Axes | None = None) -> Axes:
     'quantile of wage, union = 0'
     >>> plt.close(ax.figure)
     """
-    if result.rows is None:
-        raise NeedsData(
-            "This result was loaded from a file, which holds no rows: fit again to draw its samples."
-        )
-    samples, facts = result.rows.samples, result.facts
+    rows, facts = result.data_rows(), result.facts
+    samples = rows.samples
     if len(samples) != 2 or samples[0].rows.shape[1] != 1:
         raise OptionError(
             "The picture is of two groups and one outcome; draw others with de.plots.cdf_area(x, y)."
@@ -324,8 +321,8 @@ def plot_groups(result: Any, kind: str, *, ax: Axes | None = None) -> Axes:
     if kind not in known:
         raise OptionError(f"kind={kind!r} is not known; use {' or '.join(map(repr, known))}.")
     laws = [Empirical(s.rows[:, 0], s.mass) for s in samples]
-    labels = [f"{facts['group']} = {label}" for label in result.rows.labels]
-    return known[kind](*laws, labels=labels, xlabel=facts["outcomes"][0], ax=ax)
+    labels = [f"{facts.group} = {label}" for label in rows.labels]
+    return known[kind](*laws, labels=labels, xlabel=facts.outcomes[0], ax=ax)
 
 
 def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
@@ -348,7 +345,7 @@ def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = N
     """
     if kind not in ("qte", "map"):
         raise OptionError(f"kind={kind!r} is not known; use 'qte' or 'map'.")
-    outcome, group, labels = result.facts["outcomes"][0], result.facts["group"], result.facts["labels"]
+    outcome, group, labels = result.facts.outcomes[0], result.facts.group, result.facts.labels
     if kind == "qte":
         low, high = result.model.index_set
         data = result.qte(np.linspace(low, high, 181), level=level).reset_index()
@@ -392,5 +389,5 @@ def plot_simulated(result: Any, *, ax: Axes | None = None) -> Axes:
     'quantile of y, data'
     >>> plt.close(ax.figure)
     """
-    law, outcome = result.distribution(), result.facts["outcome"]
-    return qq(law, Empirical(result.problem.y), labels=("simulated", "data"), xlabel=outcome, ax=ax)
+    law, y = result.distribution(), Empirical(result.data_rows().y)
+    return qq(law, y, labels=("simulated", "data"), xlabel=result.facts.outcome, ax=ax)
