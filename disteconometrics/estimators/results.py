@@ -173,7 +173,8 @@ class FittedResult(Estimated, SelfChecking):
     @property
     def nobs(self) -> float:
         """Observations: rows used, or the sum of frequency weights."""
-        return float(self.facts.observations)
+        observations: float = self.facts.observations
+        return observations
 
     @property
     def converged(self) -> bool:

@@ -57,7 +57,7 @@ class Groups:
 
     def facts(self) -> dict[str, Any]:
         """What the facts of a comparison say of its rows; frequency weights are counted as observations."""
-        observations = float(sum(s.size for s in self.samples))
+        observations = sum(s.size for s in self.samples)
         names = {"group": self.group, "outcomes": self.outcomes}
         return {**row_facts(self.count), "observations": observations, **names}
 

@@ -442,11 +442,12 @@ def _summary(r: TransportMapResults, level: float) -> Summary:
         ("From", f"{f.group} = {zero} ({n})"),
         ("To", f"{f.group} = {one} ({m})"),
     )
-    sections, notes = [_means_section(f)], rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    sections: tuple[Section, ...] = (_means_section(f),)
+    notes = rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if alone:
-        sections.insert(0, _effects_section(r._table(level), level))
-        notes = [*_effects_notes(f, r.model.index_set, r.cluster), *notes]
-    return Summary("Transport Map, two groups", (left, right), tuple(sections), tuple(notes))
+        sections = (_effects_section(r._table(level), level), *sections)
+        notes = (*_effects_notes(f, r.model.index_set, r.cluster), *notes)
+    return Summary("Transport Map, two groups", (left, right), sections, notes)
 
 
 def _effects_section(effects: Array, level: float) -> Section:
