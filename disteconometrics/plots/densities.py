@@ -17,7 +17,7 @@ from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError
 from disteconometrics.estimators.flow.flow_density import FlowResults
 from disteconometrics.inference.estimates import check_level
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, WIDTH, _axes, _small
+from disteconometrics.plots.style import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, FLAT, WIDTH, prepare, small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def density(result: FlowResults, *, ax: Axes | None = None, bins: int = 50, leve
         min(high, float(y.max()) + 0.05 * (high - low)),
     )
     table = result.band("pdf", grid=np.linspace(low, high, POINTS), level=check_level(level))
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     inside = (y >= low) & (y <= high)
     share = float(np.average(inside, weights=weights))
     heights, edges = np.histogram(
@@ -156,15 +156,15 @@ def conditional_densities(
     ends = np.asarray(law.quantile([0.002, 0.998])).reshape(n, 2)
     y = np.linspace(ends[:, 0].min(), ends[:, 1].max(), POINTS)
     f = np.asarray(law.pdf(y[None])).reshape(n, POINTS)
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     for i in range(n):
         axes.plot(y, f[i], color=OKABE_ITO[i], linewidth=1.7, label=names[i])
     if max(map(len, names)) * n <= 40 and _apart(f, y):
         for i, top in enumerate(np.argmax(f, axis=1)):
-            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": _small(axes)}
+            place = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": small(axes)}
             axes.annotate(names[i], (y[top], f[i, top]), (0, 3), color=OKABE_ITO[i], **place)
     else:  # beside the peaks they would cover one another
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=_small(axes), frameon=False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=small(axes), frameon=False)
     axes.set_ylim(0, 1.15 * f.max())
     axes.set_xlabel(result.facts.outcome)
     axes.set_ylabel("density")
@@ -257,7 +257,7 @@ def quantile_fan(
     tau = sorted(float(t) for t in levels)
     new = {name: grid if name == variable else [value] * len(grid) for name, value in row.items()}
     q = np.asarray(result.distribution(new).quantile(tau))
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     if points:
         pick = np.linspace(0, len(x) - 1, min(len(x), MOST_DOTS)).round().astype(np.intp)
         axes.plot(
@@ -269,7 +269,7 @@ def quantile_fan(
         middle = abs(t - 0.5) < 1e-12
         axes.plot(grid, q[:, i], color=ACCENT, linewidth=1.8 if middle else 0.7)
         if middle or i in (0, len(tau) - 1):
-            beside = {"textcoords": "offset points", "va": "center", "color": DARK, "fontsize": _small(axes)}
+            beside = {"textcoords": "offset points", "va": "center", "color": DARK, "fontsize": small(axes)}
             axes.annotate(f"{t:g}", (grid[-1], q[-1, i]), (3, 0), **beside)
     axes.set_xlabel(variable)
     axes.set_ylabel(f"{result.facts.outcome}, quantiles")
@@ -277,7 +277,7 @@ def quantile_fan(
         f"{k} = {v:g}" if isinstance(v, float) else f"{k} = {v}" for k, v in row.items() if k != variable
     )
     if others:
-        axes.set_title(f"at {others}", fontsize=_small(axes), color=DARK, loc="left")
+        axes.set_title(f"at {others}", fontsize=small(axes), color=DARK, loc="left")
     axes.data = pd.DataFrame(q, index=pd.Index(grid, name=variable), columns=[f"q[{t:g}]" for t in tau])
     return cast("Axes", axes)
 
@@ -339,7 +339,7 @@ def quantile_effects(
         index=pd.Index(tau, name="level"),
     )
     table.attrs = {"mean": float(e.values[-1]), "mean_std_error": float(e.std_error[-1])}
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     axes.axhline(0, color=MIDDLE, linewidth=0.8)
     axes.axhline(e.values[-1], color=DARK, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.fill_between(tau, table.conf_low, table.conf_high, color=ACCENT, alpha=0.22, linewidth=0)
@@ -348,7 +348,7 @@ def quantile_effects(
         "xycoords": ("axes fraction", "data"),
         "textcoords": "offset points",
         "va": "center",
-        "fontsize": _small(axes),
+        "fontsize": small(axes),
     }
     axes.annotate("mean", (1, e.values[-1]), (2, 0), color=DARK, **beside)
     axes.margins(x=0)
@@ -390,7 +390,7 @@ def pit_histogram(pit: Any, *, bins: int = 20, ax: Axes | None = None) -> Axes:
     if not len(values) or values.min() < 0 or values.max() > 1:
         raise OptionError("pit holds values between 0 and 1, at least one of them.")
     counts, edges = np.histogram(values, bins=int(bins), range=(0, 1))
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     expected = len(values) / bins
     half = 1.96 * np.sqrt(expected * (1 - 1 / bins))
     axes.axhspan(expected - half, expected + half, color=ACCENT, alpha=0.18, linewidth=0)

@@ -12,7 +12,7 @@ import numpy as np
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.binary.results import BinaryResults
 from disteconometrics.inference.diagnostics import Calibration, Influence, RocCurve
-from disteconometrics.plots.estimates import ACCENT, DARK, MIDDLE, WIDTH, _axes, _small
+from disteconometrics.plots.style import ACCENT, DARK, MIDDLE, FLAT, WIDTH, prepare, small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def roc(result: BinaryResults | RocCurve, *, ax: Axes | None = None, data: Any =
     >>> plt.close(ax.figure)
     """
     curve = _of(result, RocCurve, "roc", data)
-    axes: Any = _axes(ax, 0.95 * WIDTH)
+    axes: Any = prepare(ax, 0.95 * WIDTH)
     _square(axes, "False positive rate", "True positive rate")
     axes.plot(
         curve.table["false_positive_rate"], curve.table["true_positive_rate"], color=ACCENT, linewidth=1.7
@@ -83,7 +83,7 @@ def roc(result: BinaryResults | RocCurve, *, ax: Axes | None = None, data: Any =
     words = f"Area {curve.auc:.3f}"
     if curve.withheld is None:
         words += f" (s.e. {curve.std_error:.3f})"
-    axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=_small(axes))
+    axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=small(axes))
     axes.data = curve.table.copy()
     return cast("Axes", axes)
 
@@ -120,7 +120,7 @@ def calibration(
     """
     found = _of(result, Calibration, "calibration", data, groups=groups)
     table = found.table
-    axes: Any = _axes(ax, 0.95 * WIDTH)
+    axes: Any = prepare(ax, 0.95 * WIDTH)
     _square(axes, "Predicted probability", "Observed share")
     axes.vlines(
         table["predicted"], table["conf_low"], table["conf_high"], color=ACCENT, linewidth=1.4, alpha=0.55
@@ -132,7 +132,7 @@ def calibration(
             f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
             + words
         )
-    axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=_small(axes))
+    axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=small(axes))
     axes.data = table.copy()
     return cast("Axes", axes)
 
@@ -169,7 +169,7 @@ def influence(result: BinaryResults | Influence, *, ax: Axes | None = None, labe
     if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
         raise OptionError(f"label={label!r}: give a whole number of at least 0.")
     table = _of(result, Influence, "influence", None).table()[["leverage", "cooks_distance"]]
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     axes.plot(
         table["leverage"],
         table["cooks_distance"],
@@ -196,7 +196,7 @@ def influence(result: BinaryResults | Influence, *, ax: Axes | None = None, labe
             ha="right" if right else "left",
             va="center",
             color=DARK,
-            fontsize=_small(axes),
+            fontsize=small(axes),
         )
     axes.data = table
     return cast("Axes", axes)

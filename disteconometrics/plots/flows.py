@@ -13,16 +13,17 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import (
+from disteconometrics.plots.style import (
     ACCENT,
     DARK,
     LIGHT,
     MIDDLE,
     MOST_DOTS,
     SECOND,
+    FLAT,
     WIDTH,
-    _axes,
-    _small,
+    prepare,
+    small,
 )
 from disteconometrics.plots.transport import qq
 
@@ -152,7 +153,7 @@ def contours(
     if minus is not None:
         values, name = values - _density(minus, grid), "difference"
     Z = values.reshape(A.shape)
-    axes: Any = _axes(ax, 0.85 * WIDTH)
+    axes: Any = prepare(ax, 0.85 * WIDTH)
     if minus is None:
         axes.contourf(A, B, np.where(0.01 * Z.max() < Z, Z, np.nan), levels=LEVELS, cmap="Blues")
     else:
@@ -205,7 +206,7 @@ def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes 
     law = _two(law)
     points = _points(data, law.outcomes)
     draws = law.sample(m, seed=seed)
-    axes: Any = _axes(ax, 0.85 * WIDTH)
+    axes: Any = prepare(ax, 0.85 * WIDTH)
     few = _few(points)
     axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
     axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
@@ -214,7 +215,7 @@ def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes 
         bbox_to_anchor=(0.5, 1.0),
         ncols=2,
         frameon=False,
-        fontsize=_small(axes),
+        fontsize=small(axes),
         markerscale=3,
     )
     axes.set_xlabel(law.outcomes[0])
@@ -275,7 +276,7 @@ def marginals(
             {"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]}
         )
     axes[0].legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=_small(axes[0])
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=small(axes[0])
     )
     return cast("NDArray[Any]", axes)
 
@@ -317,7 +318,7 @@ def epochs(
     frame = _frame(law, None if data is None else _points(data, law.outcomes))
     for ax, (title, stage) in zip(axes, stages, strict=True):
         contours(stage.distribution(), data, frame=frame, ax=ax)
-        ax.set_title(title, fontsize=_small(ax))
+        ax.set_title(title, fontsize=small(ax))
         ax.label_outer()
     return cast("NDArray[Any]", axes)
 
@@ -358,7 +359,7 @@ def deformation(law: FlowJointLaw, *, lines: int = 21, reach: float = 2.5, ax: A
         )
     _two(law)
     along, across = np.linspace(-reach, reach, 101), np.linspace(-reach, reach, lines)
-    axes: Any = _axes(ax, 0.85 * WIDTH)
+    axes: Any = prepare(ax, 0.85 * WIDTH)
     parts = []
     for direction in (0, 1):
         for i, level in enumerate(across):
@@ -406,7 +407,7 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     table = result.history
     if not len(table):
         raise OptionError("Nothing was trained, so there is no loss to draw.")
-    axes: Any = _axes(ax, 0.6 * WIDTH)
+    axes: Any = prepare(ax, 0.6 * WIDTH)
     axes.plot(table.index, table["loss"], color=ACCENT, linewidth=1.0)
     low, high = np.nanquantile(table["loss"], [0.0, 0.98])
     axes.set_ylim(low - 0.08 * (high - low), high + 0.15 * (high - low))
@@ -478,7 +479,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     low, high = law.quantile([0.001, 0.999])
     low, high = min(low, float(np.quantile(y, 0.002))), max(high, float(np.quantile(y, 0.998)))
     grid = np.linspace(low, high, 300)
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     inside = (y >= low) & (y <= high)
     heights, edges = np.histogram(y[inside], bins=bins, density=True)
     axes.stairs(heights * inside.mean(), edges, fill=True, color=LIGHT)

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import special
 
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, WIDTH, _axes, _small
+from disteconometrics.plots.style import ACCENT, DARK, LIGHT, MIDDLE, FLAT, WIDTH, prepare, small
 from disteconometrics.simulate.measures import MEASURES
 from disteconometrics.simulate.results import MonteCarloResults
 
@@ -138,7 +138,7 @@ def zipper(
     order = np.argsort(np.nan_to_num(far, nan=np.inf), kind="stable")
     data = table.iloc[order][["conf_low", "conf_high"]].assign(covers=covers.to_numpy()[order])
     data.insert(0, "centile", 100 * (np.arange(len(data)) + 0.5) / len(data))
-    axes: Any = _axes(ax, WIDTH)
+    axes: Any = prepare(ax, WIDTH)
     shown = data if len(data) <= EVERY else data.iloc[np.linspace(0, len(data) - 1, EVERY).astype(int)]
     for hit, colour, width in ((True, MIDDLE, 0.5), (False, ACCENT, 0.9)):
         part = shown[shown["covers"] == hit]
@@ -155,7 +155,7 @@ def zipper(
     axes.set_ylabel("Centile of |estimate − truth| / s.e.")
     axes.set_title(
         f"{_where(mc, cell, estimator)}: coverage {share:.3f} (MC SE {mcse:.3f})",
-        fontsize=_small(axes),
+        fontsize=small(axes),
         color=DARK,
         loc="left",
     )
@@ -221,7 +221,7 @@ def lollipop(
     parameter, data = _measure(mc, measure, parameter)
     aim = _aim(mc, measure)
     rows = len(data)
-    axes: Any = _axes(ax, 0.9 + 0.26 * rows + 0.22 * len(mc.cells))
+    axes: Any = prepare(ax, 0.9 + 0.26 * rows + 0.22 * len(mc.cells))
     several = len(mc.estimators) > 1
     place, y, labels, at = [], 0.0, [], None
     for cell, estimator in zip(data["cell"], data["estimator"], strict=True):
@@ -285,7 +285,7 @@ def nested_loop(
         raise OptionError(
             "A nested loop needs a grid of at least two cells with the same names; use lollipop."
         )
-    axes: Any = _axes(ax, 3.4)
+    axes: Any = prepare(ax, 3.4)
     edges = np.arange(len(mc.cells) + 1)
     for i, estimator in enumerate(mc.estimators):
         part = (
@@ -314,7 +314,7 @@ def nested_loop(
         foot = low - (i + 1) * 1.45 * step
         axes.stairs(foot + 0.75 * step * ranks, edges, baseline=None, color=MIDDLE, linewidth=1.1)
         words = f"{name}: {', '.join(map(str, levels))}"
-        axes.text(0.08, foot + 0.85 * step, words, fontsize=_small(axes), color=DARK, va="bottom")
+        axes.text(0.08, foot + 0.85 * step, words, fontsize=small(axes), color=DARK, va="bottom")
     axes.set_ylim(low - (len(names) * 1.45 + 0.2) * step, high)
     axes.set_yticks([t for t in axes.get_yticks() if low <= t <= high])
     axes.set_xlim(0, len(mc.cells))
@@ -322,7 +322,7 @@ def nested_loop(
     axes.set_xlabel("Cells of the grid")
     axes.set_ylabel(f"{WORDS.get(measure, measure)} of {parameter}")
     if len(mc.estimators) > 1:
-        axes.legend(frameon=False, fontsize=_small(axes), loc="upper right")
+        axes.legend(frameon=False, fontsize=small(axes), loc="upper right")
     axes.data = data
     return cast("Axes", axes)
 
@@ -372,7 +372,7 @@ def standard_errors(
         raise WithheldError(f"{estimator!r} has no standard errors for {parameter!r}.")
     covers = (table["conf_low"] <= truth) & (truth <= table["conf_high"])
     data = table[["estimate", "std_error"]].assign(covers=covers).reset_index(drop=True)
-    axes: Any = _axes(ax, 0.8 * WIDTH)
+    axes: Any = prepare(ax, 0.8 * WIDTH)
     shown = data if len(data) <= EVERY else data.iloc[np.linspace(0, len(data) - 1, EVERY).astype(int)]
     for hit, colour in ((True, MIDDLE), (False, ACCENT)):
         part = shown[shown["covers"] == hit]
@@ -391,7 +391,7 @@ def standard_errors(
         xycoords=("axes fraction", "data"),
         ha="right",
         va="bottom",
-        fontsize=_small(axes),
+        fontsize=small(axes),
         color=DARK,
     )
     axes.set_xlim(left, right)
@@ -400,7 +400,7 @@ def standard_errors(
     axes.set_ylabel("Standard error")
     axes.set_title(
         f"{_where(mc, cell, estimator)}: {covers.mean():.3f} cover",
-        fontsize=_small(axes),
+        fontsize=small(axes),
         color=DARK,
         loc="left",
     )

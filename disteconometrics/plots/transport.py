@@ -16,7 +16,7 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.scipy_law import Scipy
 from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, SECOND, WIDTH, _axes, _small
+from disteconometrics.plots.style import ACCENT, DARK, LIGHT, SECOND, FLAT, WIDTH, prepare, small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,13 +101,13 @@ def cdf_area(
     y = _grid(first, second)
     data = pd.DataFrame({"y": y, "first": first.cdf(y), "second": second.cdf(y)})
     data["gap"] = data["first"] - data["second"]
-    axes: Any = _axes(ax, 0.72 * WIDTH)
+    axes: Any = prepare(ax, FLAT)
     axes.fill_between(y, data["first"], data["second"], color=LIGHT, linewidth=0)
     for values, color in ((data["first"], ACCENT), (data["second"], SECOND)):
         axes.plot(y, values, color=color, linewidth=1.6)
     _direct(axes, data, (a, b))
     area = float(np.trapezoid(np.abs(data["gap"]), y))
-    axes.set_title(f"area between = W1 = {area:.4g}", loc="left", fontsize=_small(axes))
+    axes.set_title(f"area between = W1 = {area:.4g}", loc="left", fontsize=small(axes))
     axes.set_ylim(0, 1.02)
     axes.margins(x=0)
     axes.set_xlabel("y" if xlabel is None else xlabel)
@@ -132,7 +132,7 @@ def _direct(axes: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
             ha=side,
             va="center",
             color=color,
-            fontsize=_small(axes),
+            fontsize=small(axes),
         )
 
 
@@ -196,7 +196,7 @@ def kl_integrand(
             raise OptionError(
                 f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1]."
             )
-    upper, lower = (_axes(one, WIDTH) for one in pair)
+    upper, lower = (prepare(one, WIDTH) for one in pair)
     for column, name, color in (("first", a, ACCENT), ("second", b, SECOND)):
         upper.plot(y, data[column], color=color, linewidth=1.6)
         top = int(data[column].to_numpy().argmax())
@@ -207,7 +207,7 @@ def kl_integrand(
             textcoords="offset points",
             ha="center",
             color=color,
-            fontsize=_small(upper),
+            fontsize=small(upper),
         )
     upper.margins(x=0, y=0.12)
     upper.set_ylim(bottom=0)
@@ -221,7 +221,7 @@ def kl_integrand(
         float(np.trapezoid(part, y)) for part in (np.maximum(values, 0), np.minimum(values, 0))
     )
     text = f"KL = {positive:.4g} − {-negative:.4g} = {positive + negative:.4g}"
-    lower.set_title(text, loc="left", fontsize=_small(lower))
+    lower.set_title(text, loc="left", fontsize=small(lower))
     lower.margins(x=0)
     lower.set_xlabel("y" if xlabel is None else xlabel)
     lower.set_ylabel(f"{a} · log({a} / {b})")
@@ -264,7 +264,7 @@ def qq(
     a, b = _names(labels)
     levels = np.linspace(0.005, 0.995, 199)
     data = pd.DataFrame({"level": levels, "first": first.quantile(levels), "second": second.quantile(levels)})
-    axes: Any = _axes(ax, WIDTH)
+    axes: Any = prepare(ax, WIDTH)
     ends = (
         float(data[["first", "second"]].to_numpy().min()),
         float(data[["first", "second"]].to_numpy().max()),
@@ -277,7 +277,7 @@ def qq(
         textcoords="offset points",
         ha="right",
         color=DARK,
-        fontsize=_small(axes),
+        fontsize=small(axes),
     )
     axes.plot(data["first"], data["second"], color=ACCENT, linewidth=1.7)
     for level in (0.1, 0.5, 0.9):
@@ -285,7 +285,7 @@ def qq(
         x, y = data["first"].iloc[at], data["second"].iloc[at]
         axes.plot(x, y, "o", color=ACCENT, markersize=4)
         axes.annotate(
-            f"{level:g}", (x, y), (5, -9), textcoords="offset points", color=ACCENT, fontsize=_small(axes)
+            f"{level:g}", (x, y), (5, -9), textcoords="offset points", color=ACCENT, fontsize=small(axes)
         )
     name = "quantile" if xlabel is None else f"quantile of {xlabel}"
     axes.set_xlabel(f"{name}, {a}")
@@ -356,7 +356,7 @@ def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = N
     else:
         data = result.map(level=level)
         x, names = data["y"], (f"{outcome}, {group} = {labels[0]}", f"{outcome}, {group} = {labels[1]}")
-    axes: Any = _axes(ax, 0.72 * WIDTH if kind == "qte" else WIDTH)
+    axes: Any = prepare(ax, FLAT if kind == "qte" else WIDTH)
     finite = data.replace([np.inf, -np.inf], np.nan)
     ends = finite[["estimate", "band_low", "band_high"]].to_numpy()
     floor, ceiling = float(np.nanmin(ends)), float(np.nanmax(ends))

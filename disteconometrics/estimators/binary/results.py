@@ -19,6 +19,8 @@ from scipy import special
 
 from disteconometrics.blocks import Block
 from disteconometrics.data.design import Design, DesignSpec
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
@@ -55,6 +57,7 @@ from disteconometrics.inference.diagnostics import (
     Influence,
     RocCurve,
 )
+from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
@@ -413,6 +416,46 @@ class BinaryResults(Estimated, SelfChecking):
         return Bernoulli(
             self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta)
         )
+
+    def probability_curve(
+        self, variable: str, *, at: Any = None, level: float = 0.95, data: Any = None, rows: int = 10_000
+    ) -> ProbabilityCurve:
+        """Average predicted probability along a variable, with the others as observed; `plots.effect` draws it.
+
+        Parameters
+        ----------
+        variable, at, level, data, rows : as in `plots.effect`.
+
+        Returns
+        -------
+        ProbabilityCurve
+
+        Raises
+        ------
+        MissingColumnError, NeedsData, OptionError, LevelError, DataError
+        """
+        level = check_level(level)
+        if data is None and self.rows is None:
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows: pass data= with the table to "
+                "average over."
+            )
+        design = None if data is not None else self._need_rows().design
+        curve = probability_curve(
+            Table(data) if design is None else design.table,
+            Scenario.of_data(self.spec, data) if design is None else Scenario.of_design(design),
+            variable,
+            at=at,
+            most=rows,
+            kernel=self.kernel,
+            index=self._index,
+            coordinates=self.covariance.coordinates,
+            critical=self.estimates.critical(level),
+        )
+        curve.table.attrs["level"] = level
+        if self.infinite is not None:
+            curve.table.attrs["note"] = "Separated fit: band of the finite part"
+        return curve
 
     # ---- marginal effects ----------------------------------------------------------------------------------
 
