@@ -113,8 +113,8 @@ def write(ax: Any, words: str, at: tuple[Any, Any], shift: tuple[float, float] =
     ax.annotate(words, at, shift, **look | options)
 
 
-def heading(ax: Any, words: str, color: str = DARK) -> None:
-    """Write small words above the picture, on the left.
+def heading(ax: Any, words: str, **options: Any) -> None:
+    """Write small words above the picture, on the left; ``options`` are those of ``Axes.set_title``.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def heading(ax: Any, words: str, color: str = DARK) -> None:
     'coverage 0.95'
     >>> plt.close(ax.figure)
     """
-    ax.set_title(words, fontsize=small(ax), color=color, loc="left")
+    ax.set_title(words, fontsize=small(ax), loc="left", **options)
 
 
 def legend_above(ax: Any, **options: Any) -> None:
