@@ -1,4 +1,4 @@
-"""Average predicted probabilities over rows, and along a variable, with delta-method errors and limits inside [0, 1]."""
+"""Average predicted probabilities over rows, and along a variable, with errors and limits inside [0, 1]."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRID = 60  # values of a variable that moves continuously
 
 
 class AverageProbability(NamedTuple):
-    """An average probability, its standard error and confidence limits, all in [0, 1] or NaN where there is none."""
+    """An average probability, its standard error and limits, all in [0, 1] or NaN where there is none."""
 
     estimate: float
     std_error: float
@@ -37,10 +37,11 @@ class AverageProbability(NamedTuple):
 def average_probability(
     kernel: Kernel, eta: Array, X: Array, V: Array, *, critical: float, weights: Array | None = None
 ) -> AverageProbability:
-    """Average P = Σ w·p(η)/Σ w with standard error √(g'Vg), g = Σ w·p'(η)·x/Σ w, and limits Λ(logit P ± c·se/(P(1 − P))).
+    """Average P = Σ w·p(η)/Σ w with its delta-method error and limits that are symmetric for its log-odds.
 
-    Rows with an infinite index (separation) count with their limit, 0 or 1; error and limits are those of the
-    average over the other rows, and are missing if there are none.
+    The standard error is √(g'Vg), g = Σ w·p'(η)·x/Σ w, the limits Λ(logit P ± c·se/(P(1 − P))).  Rows with
+    an infinite index (separation) count with their limit, 0 or 1; error and limits are those of the average
+    over the other rows, and are missing if there are none.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def average_probability(
 
 
 def _log_odds_limits(p: float, half: float) -> tuple[float, float]:
-    """Limits of a probability that are symmetric for its log-odds; ``half`` is half the width in probabilities."""
+    """Limits of a probability, symmetric for its log-odds; ``half`` is half the width in probabilities."""
     if half == 0:
         return p, p
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -123,7 +124,7 @@ def probability_curve(
     coordinates: Callable[[Array], tuple[Array, Array]],
     critical: float,
 ) -> ProbabilityCurve:
-    """Average probabilities over rows that are all given the same value of a variable, at one value after another.
+    """Average probabilities over rows that are all given the same value of a variable, at each of its values.
 
     The formula is evaluated again at every value, so squares, interactions, splines, factors and lags move
     along.
@@ -175,9 +176,7 @@ def probability_curve(
         coded = rows.spec.matrix(frame)
         X, eta = coded.X[pick], index(coded.X, coded.offset)[pick]
         _check_complete(X, variable, value)
-        points.append(
-            average_probability(kernel, eta, *coordinates(X), critical=critical, weights=averaged)
-        )
+        points.append(average_probability(kernel, eta, *coordinates(X), critical=critical, weights=averaged))
     found = pd.DataFrame(points, index=pd.Index(values, name=variable))
     found.attrs = {"rows": len(chosen), "of": rows.size}
     event = f"{rows.spec.outcome.name} = {rows.spec.outcome.success}"
@@ -231,16 +230,23 @@ def _values(spec: DesignSpec, column: Column, weights: Array | None, at: Any) ->
 
 def _given(at: Any, variable: str, levels: list[Any] | None) -> list[Any]:
     """The values of ``at``: levels as they are, numbers in ascending order."""
-    alone = isinstance(at, str) or np.ndim(at) == 0
-    given = [at] if alone else [v.item() if isinstance(v, np.generic) else v for v in at]
+    values = _listed(at)
     what = "numbers" if levels is None else f"levels ({list_names(levels)})"
     refused = OptionError(f"at={at!r}: give one or several {what} of {variable!r}, none of them missing.")
-    if not given or any(np.ndim(v) or pd.isna(v) for v in given):
+    if not values or any(np.ndim(v) or pd.isna(v) for v in values):
         raise refused
+    if levels is not None:
+        return values
     try:
-        return given if levels is not None else sorted(map(float, given))
+        return sorted(map(float, values))
     except (TypeError, ValueError):
         raise refused from None
+
+
+def _listed(at: Any) -> list[Any]:
+    if isinstance(at, str) or np.ndim(at) == 0:
+        return [at]
+    return [v.item() if isinstance(v, np.generic) else v for v in at]
 
 
 def _levels(spec: DesignSpec, column: Column) -> list[Any] | None:
@@ -252,7 +258,7 @@ def _levels(spec: DesignSpec, column: Column) -> list[Any] | None:
         return [False, True]
     for i, factor in enumerate(spec.parsed.factors):
         call = factor.node
-        if i in spec.levels and isinstance(call, ast.Call) and call.args:
-            if ast.unparse(call.args[0]) == column.name:
-                return list(spec.levels[i])
+        read = call.args[0] if isinstance(call, ast.Call) and call.args else None
+        if i in spec.levels and read is not None and ast.unparse(read) == column.name:
+            return list(spec.levels[i])
     return [0, 1] if np.isin(column.values, (0.0, 1.0)).all() else None

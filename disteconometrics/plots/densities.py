@@ -234,23 +234,32 @@ def quantile_fan(
     rows = result.data_rows()
     _check_variables(result.spec, *(at or {}), variable)
     row = _typical(result.spec.variables, rows, at or {})
-    x = rows.column(variable, "the formula")
-    if not pd.api.types.is_numeric_dtype(x):
-        raise OptionError(f"{variable!r} has levels, not numbers: use conditional_densities.")
-    grid = np.linspace(*np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99]), 60)
+    grid = _grid(rows.column(variable, "the formula"))
     tau = sorted(float(t) for t in levels)
     new = {name: grid if name == variable else [value] * len(grid) for name, value in row.items()}
     q = np.asarray(result.distribution(new).quantile(tau))
     axes: Any = prepare(ax, FLAT)
     if points:
-        pick = np.linspace(0, len(x) - 1, min(len(x), MOST_DOTS)).round().astype(np.intp)
-        axes.plot(x.to_numpy()[pick], rows.y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
+        _draw_rows(axes, rows.column(variable, "the formula").to_numpy(), rows.y)
     _draw_fan(axes, grid, q, tau)
     others = _written({name: value for name, value in row.items() if name != variable})
     if others:
         heading(axes, f"at {others}", color=DARK)
     table = pd.DataFrame(q, index=pd.Index(grid, name=variable), columns=[f"q[{t:g}]" for t in tau])
     return finish(axes, variable, f"{result.labels()[0]}, quantiles", table)
+
+
+def _grid(x: pd.Series) -> Array:
+    """Sixty values of a number, from its 1st to its 99th percentile."""
+    if not pd.api.types.is_numeric_dtype(x):
+        raise OptionError(f"{x.name!r} has levels, not numbers: use conditional_densities.")
+    low, high = np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99])
+    return np.linspace(low, high, 60)
+
+
+def _draw_rows(ax: Any, x: NDArray[Any], y: Array) -> None:
+    pick = np.linspace(0, len(x) - 1, min(len(x), MOST_DOTS)).round().astype(np.intp)
+    ax.plot(x[pick], y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
 
 
 def _draw_fan(ax: Any, x: Array, q: Array, tau: Sequence[float]) -> None:
@@ -266,7 +275,7 @@ def _draw_fan(ax: Any, x: Array, q: Array, tau: Sequence[float]) -> None:
 
 
 def _written(values: Mapping[str, Any], numbers: tuple[type, ...] = (float,)) -> str:
-    """Values by name as text, such as ``age = 40, job = clerk``; those of the types in ``numbers`` are rounded."""
+    """Values by name as text, such as ``age = 40, job = clerk``; those that are ``numbers`` are rounded."""
     return ", ".join(f"{k} = {v:g}" if isinstance(v, numbers) else f"{k} = {v}" for k, v in values.items())
 
 

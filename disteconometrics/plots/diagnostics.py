@@ -36,7 +36,7 @@ SQUARE = 0.95 * WIDTH  # height of a picture with equal axes
 
 
 def _square(ax: Any, words: str) -> None:
-    """Both axes from 0 to 1 with the diagonal; one unit is equally long on both; ``words`` below on the right."""
+    """Both axes from 0 to 1, equally long, with the diagonal, and words below it."""
     ax.plot([0, 1], [0, 1], color=MIDDLE, linewidth=0.8, zorder=0)
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.02, 1.02)
@@ -99,9 +99,7 @@ def roc(result: Any, *, ax: Axes | None = None, data: Any = None) -> Axes:
     return finish(axes, "False positive rate", "True positive rate", table)
 
 
-def calibration(
-    result: Any, *, ax: Axes | None = None, groups: int = 10, data: Any = None
-) -> Axes:
+def calibration(result: Any, *, ax: Axes | None = None, groups: int = 10, data: Any = None) -> Axes:
     """Draw how often the outcome came against how often it was predicted, by groups, with 95 % limits.
 
     Parameters

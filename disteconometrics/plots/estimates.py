@@ -22,7 +22,6 @@ from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.plots.style import (
     ACCENT,
     CURVE,
-    DARK,
     FLAT,
     FRACTION_BY_DATA,
     LIGHT,
@@ -122,18 +121,21 @@ def coefficients(
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    what = "Estimate"
-    if scale is not None:
-        outcome = result.spec.outcome  # type: ignore[union-attr]
-        what = f"{'Odds ratio' if odds_ratios else scale.capitalize()} of {outcome.name} = {outcome.success}"
     table.attrs["level"] = level
     finish(axes, "", "", table)
+    what = "Estimate" if scale is None else _what(scale, odds_ratios, result)
     axes.set_xlabel(f"{what} ({100 * level:g}% interval)", loc="right")  # runs to the left below long names
     return cast("Axes", axes)
 
 
+def _what(scale: str, odds_ratios: bool, result: Any) -> str:
+    """What the coefficients of a binary outcome are, such as ``Log-odds of inlf = 1``."""
+    what, outcome = "Odds ratio" if odds_ratios else scale.capitalize(), result.spec.outcome
+    return f"{what} of {outcome.name} = {outcome.success}"
+
+
 def _scale(result: Any) -> str | None:
-    """What the coefficients of a binary outcome are changes of, such as log-odds; None for other estimates."""
+    """What coefficients of a binary outcome are changes of, such as log-odds; None for other estimates."""
     kernel = getattr(result, "kernel", None)
     return kernel.scale if isinstance(kernel, Kernel) else None
 
@@ -220,7 +222,7 @@ def effect(
     data: Any = None,
     rows: int = 10_000,
 ) -> Axes:
-    """Draw the average predicted probability along one variable, with all others as observed, and its confidence band.
+    """Draw the average predicted probability along a variable, the others as observed, with its band.
 
     Every row is given the same value of the variable, the formula is evaluated again (so squares,
     interactions, splines and factors move along), and the probabilities are averaged, with the weights of the

@@ -1,4 +1,4 @@
-"""How every picture looks: colours, sizes, the Axes it is drawn on, bands, intervals, and the words beside curves.
+"""How every picture looks: colours, sizes, the Axes it is drawn on, bands, intervals, words beside curves.
 
 Pictures change no setting of matplotlib: what they want is said with each line they draw.
 """
@@ -97,7 +97,9 @@ def small(ax: Any) -> float:
     return 0.9 * float(ax.xaxis.label.get_fontsize())
 
 
-def write(ax: Any, words: str, at: tuple[Any, Any], shift: tuple[float, float] = (0, 0), **options: Any) -> None:
+def write(
+    ax: Any, words: str, at: tuple[Any, Any], shift: tuple[float, float] = (0, 0), **options: Any
+) -> None:
     """Write small words at a place, shifted by so many points; ``options`` are those of ``Axes.annotate``.
 
     Examples

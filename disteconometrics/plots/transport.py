@@ -166,7 +166,7 @@ def kl_integrand(
     Returns
     -------
     pair of matplotlib Axes
-        The lower one's ``.data`` has y, first, second (densities) and integrand.
+        Their ``.data`` has y, first, second (densities) and integrand.
 
     Raises
     ------
@@ -215,9 +215,7 @@ def _pair(ax: Any) -> Sequence[Any]:
         return new
     pair = list(ax)
     if len(pair) != 2:
-        raise OptionError(
-            f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1]."
-        )
+        raise OptionError(f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1].")
     return pair
 
 
@@ -398,7 +396,8 @@ def transport_effects(result: Any, *, level: float = 0.95, ax: Axes | None = Non
     ('effect on the quantile of y', ['band_low', 'band_high'])
     >>> plt.close(ax.figure)
     """
-    data = result.qte(np.linspace(*result.model.index_set, 181), level=level).reset_index()
+    low, high = result.model.index_set
+    data = result.qte(np.linspace(low, high, 181), level=level).reset_index()
     axes: Any = prepare(ax, FLAT)
     axes.axhline(0, color=DARK, linewidth=0.7)
     _draw_steps(axes, data["level"], data)
