@@ -234,17 +234,18 @@ def quantile_fan(
     rows = result.data_rows()
     _check_variables(result.spec, *(at or {}), variable)
     row = _typical(result.spec.variables, rows, at or {})
-    grid = _grid(rows.column(variable, "the formula"))
+    x = rows.column(variable, "the formula")
+    grid = _grid(x)
+    del row[variable]
     tau = sorted(float(t) for t in levels)
-    new = {name: grid if name == variable else [value] * len(grid) for name, value in row.items()}
-    q = np.asarray(result.distribution(new).quantile(tau))
+    others = {name: [value] * len(grid) for name, value in row.items()}
+    q = np.asarray(result.distribution({variable: grid, **others}).quantile(tau))
     axes: Any = prepare(ax, FLAT)
     if points:
-        _draw_rows(axes, rows.column(variable, "the formula").to_numpy(), rows.y)
+        _draw_rows(axes, x.to_numpy(), rows.y)
     _draw_fan(axes, grid, q, tau)
-    others = _written({name: value for name, value in row.items() if name != variable})
-    if others:
-        heading(axes, f"at {others}", color=DARK)
+    if row:
+        heading(axes, f"at {_written(row)}", color=DARK)
     table = pd.DataFrame(q, index=pd.Index(grid, name=variable), columns=[f"q[{t:g}]" for t in tau])
     return finish(axes, variable, f"{result.labels()[0]}, quantiles", table)
 
