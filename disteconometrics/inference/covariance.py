@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from disteconometrics.errors import (
     CovarianceWarning,
     DataError,
     FewClustersWarning,
+    FileFormatError,
     OptionError,
     WithheldError,
     warn_user,
@@ -173,6 +175,32 @@ class Covariance:
             return G, self.matrix
         largest = np.nan_to_num(np.abs(G)).max(axis=0, initial=0.0)
         return accurate_product(G, self.basis, power_of_two(largest)), self.inner
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a file keeps of it: words, and arrays by name."""
+        words = {name: getattr(self, name) for name in ("label", "note", "degrees_of_freedom", "robust")}
+        arrays = {"covariance": self.matrix, "basis": self.basis, "inner": self.inner}
+        return words, {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+
+    @classmethod
+    def from_file(cls, words: dict[str, Any], arrays: dict[str, Array]) -> Covariance:
+        """Rebuild from `to_file`; a clustered or HAC one knows its label, but not its columns.
+
+        Raises
+        ------
+        FileFormatError
+            If a word is missing or of another type.
+        """
+        label, note = words["label"], words["note"]
+        df, robust = words["degrees_of_freedom"], words["robust"]
+        if not (isinstance(label, str) and isinstance(note, str) and isinstance(robust, bool)):
+            raise FileFormatError("the words of the covariance are of another type")
+        if isinstance(df, bool) or not isinstance(df, (int, float)):
+            raise FileFormatError(f"degrees_of_freedom is {str(df)[:40]!r}, not of type float")
+        kind = label if label in COVARIANCES else None
+        return cls(
+            arrays["covariance"], label, note, df, robust, arrays.get("basis"), arrays.get("inner"), kind
+        )
 
 
 def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:

@@ -203,7 +203,7 @@ class Estimates:
 
     def wald(self, hypotheses: Any) -> TestResult:
         """Wald test of linear hypotheses: texts (see `linear_restrictions`), a matrix R (q, k), or a pair (R, r)."""
-        R, r, texts = self._restrictions(hypotheses)
+        R, r, texts = self.restrictions(hypotheses)
         used = np.any(R != 0, axis=0)
         R, names, error = (
             R[:, used],
@@ -245,7 +245,7 @@ class Estimates:
         p = float(special.fdtrc(q, self.df, statistic / q))
         return TestResult("Wald", tuple(texts), statistic / q, (q, self.df), p, "F")
 
-    def _restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
+    def restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
         if isinstance(hypotheses, str) or (
             isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)
         ):
@@ -328,7 +328,7 @@ class Estimates:
 
     def linear(self, hypotheses: Any) -> Estimates:
         """The combinations R·β − r of linear hypotheses, with standard errors; ±inf or NaN where an estimate is infinite."""
-        R, r, texts = self._restrictions(hypotheses)
+        R, r, texts = self.restrictions(hypotheses)
         with np.errstate(invalid="ignore"):
             values = np.array([row[row != 0] @ self.values[row != 0] for row in R]) - r
         return Estimates(tuple(texts), values, self._propagated(R, R != 0), self.df)
@@ -360,16 +360,6 @@ def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) 
     return np.array([estimates._fieller(text, level) for text in texts]), None
 
 
-def _named_model(model: Any, outcome: str, terms: Sequence[str]) -> Any:
-    """Return a copy of a specification that knows, as statsmodels' tables ask, ``endog_names`` and ``exog_names`` of its fit.
-
-    They are no fields: the copy equals and hashes like the original.
-    """
-    copy = object.__new__(type(model))
-    copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))
-    return copy
-
-
 class Estimated(ABC):
     """A result with a table of estimates, read in statsmodels' words; a result adds what it knows beyond the table.
 
@@ -385,15 +375,6 @@ class Estimated(ABC):
     @abstractmethod
     def estimates(self) -> Estimates:
         """The table of estimates with standard errors, tests and intervals."""
-
-    def __post_init__(self) -> None:
-        """Let the model know the names that statsmodels' tables read off it."""
-        if "model" in self.__dict__:
-            object.__setattr__(self, "model", _named_model(self.__dict__["model"], *self._table_names()))
-
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        """The outcome, and the names of the estimates, which are known before these are computed."""
-        return "", self.estimates.names
 
     def summary(self, level: float = 0.95) -> Any:
         """What prints: of a result that says no more, its table."""
