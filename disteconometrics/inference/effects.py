@@ -103,6 +103,13 @@ class ProbabilityCurve:
     rows are averaged (``rows``) of how many (``of``).  ``event`` names the outcome that counts as 1,
     ``discrete`` says whether the values are levels.  ``column`` (n,) and ``weights`` (n,), None for one each,
     are those of all rows used.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> curve = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector()).probability_curve("PSI")
+    >>> curve.event, curve.discrete, curve.table["estimate"].round(3).to_dict()
+    ('GRADE = 1', True, {0: 0.181, 1: 0.545})
     """
 
     table: pd.DataFrame
@@ -158,7 +165,7 @@ def probability_curve(
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
     >>> curve = res.probability_curve("GPA", at=[2.5, 3.5])
     >>> curve.discrete, curve.table["estimate"].round(3).tolist()
-    (False, [0.118, 0.473])
+    (False, [0.084, 0.52])
     """
     if variable not in rows.spec.variables:
         raise _not_in_formula(rows.spec, variable)

@@ -275,6 +275,7 @@ def effect(
     """
     curve = result.probability_curve(variable, at=at, level=level, data=data, rows=rows)
     table = curve.table
+    table.attrs["level"] = level
     axes: Any = prepare(ax, FLAT)
     alone = not axes.has_data()
     if curve.discrete:

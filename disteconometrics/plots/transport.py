@@ -302,7 +302,12 @@ def _groups(result: Any) -> tuple[list[Empirical], dict[str, Any]]:
             "The picture is of two groups and one outcome; draw others with de.plots.cdf_area(x, y)."
         )
     laws = [Empirical(s.rows[:, 0], s.mass) for s in groups.samples]
-    return laws, {"labels": groups.names, "xlabel": groups.outcomes[0]}
+    return laws, {"labels": _names_of(groups), "xlabel": groups.outcomes[0]}
+
+
+def _names_of(groups: Any) -> list[str]:
+    """Groups in words, such as ``union = 1``."""
+    return [f"{groups.group} = {label}" for label in groups.labels]
 
 
 def group_cdfs(result: Any, *, ax: Axes | None = None) -> Axes:
@@ -433,7 +438,7 @@ def transport_map(result: Any, *, level: float = 0.95, ax: Axes | None = None) -
     ('y, g = 0', 'y, g = 1')
     >>> plt.close(ax.figure)
     """
-    data, names = result.map(level=level), result.data_rows().names
+    data, names = result.map(level=level), _names_of(result.data_rows())
     axes: Any = prepare(ax, WIDTH)
     line = [float(data["y"].min()), float(data["y"].max())]
     axes.plot(line, line, color=DARK, linewidth=0.7)

@@ -407,7 +407,6 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             coordinates=self.covariance.coordinates,
             critical=self.estimates.critical(check_level(level)),
         )
-        curve.table.attrs["level"] = level
         if self.infinite is not None:
             curve.table.attrs["note"] = "Separated fit: band of the finite part"
         return curve
