@@ -36,7 +36,7 @@ from disteconometrics.estimators.flow.row_checks import (
     warn_ties,
 )
 from disteconometrics.estimators.flow.spread import ResamplingSpread, resampling_spread
-from disteconometrics.estimators.flow.training import ENDED, trainer_words, warn_of_training
+from disteconometrics.estimators.training import ENDED, trainer_words, warn_of_training
 from disteconometrics.estimators.law_results import LawWithoutErrors
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
