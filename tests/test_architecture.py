@@ -700,7 +700,7 @@ BETWEEN_ROOMS = {
     "estimators.flow.spread.resampling_spread",
     "estimators.transport.minimum_wasserstein.restore_minimum_wasserstein",
     *(f"inference.minimum_distance.{name}" for name in ("Bounds", "Match", "Matched", "match")),
-    "estimators.flow.training.warn_of_training",
+    "estimators.training.warn_of_training",
     "estimators.transport.transport_density.restore_transport_density",
     "estimators.transport.transport_map.restore_transport_map",
     *(f"estimators.transport.wasserstein_distance.{name}" for name in ("GroupPair", "restore_wasserstein")),

@@ -448,7 +448,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
         return contours(result, Y, ax=ax)
     _at_most_two(Y)
     y = Y[:, 0]
-    law = result.whole_law()
+    law = result.average_law()
     low, high = law.quantile([0.001, 0.999])
     low, high = min(low, float(np.quantile(y, 0.002))), max(high, float(np.quantile(y, 0.998)))
     grid = np.linspace(low, high, 300)

@@ -25,7 +25,7 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
-__all__ = ["Refitting", "SelfCheck", "SelfChecking", "self_check"]
+__all__ = ["REPLICATIONS", "Refitting", "SelfCheck", "SelfChecking", "self_check"]
 
 Array = NDArray[np.float64]
 
@@ -39,6 +39,7 @@ BIAS, RATIO, COVERAGE = (
     0.01,
 )  # of an empirical standard error; of the ratio from one; of a coverage: what matters
 NAME = "refit"
+REPLICATIONS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Refitting:
     among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
     for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
     the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong.
+    standard errors hold where the model is wrong; ``reps`` are the replications where none are asked for.
     """
 
     estimator: Any
@@ -62,6 +63,7 @@ class Refitting:
     clusters: tuple[str, ...] = ()
     fitted_only: str = ""
     robust: Mapping[str, Any] | None = None
+    reps: int = REPLICATIONS
 
     @property
     def rows(self) -> int:
@@ -173,7 +175,7 @@ class SelfChecking:
 
     def monte_carlo(
         self,
-        reps: int = 500,
+        reps: int | None = None,
         *,
         seed: int | np.random.Generator | None = None,
         design: str | None = None,
@@ -185,7 +187,8 @@ class SelfChecking:
 
         Parameters
         ----------
-        reps : int, replications.
+        reps : int or None
+            Replications; None is 500, and 100 of a flow that is trained anew in each.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
             Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
@@ -210,9 +213,9 @@ class SelfChecking:
         >>> res.monte_carlo(200, seed=1).verdict[:61]
         'If the fitted model is right, nothing is wrong that 200 repli'
         """
-        return self_check(
-            self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress
-        )
+        of = self._refitting()
+        reps = of.reps if reps is None else reps
+        return self_check(of, reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress)
 
 
 def self_check(

@@ -25,7 +25,7 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw, PushedRows
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
-from disteconometrics.estimators.flow.training import ENDED, trainer_words, warn_of_training
+from disteconometrics.estimators.training import ENDED, trainer_words, warn_of_training
 from disteconometrics.estimators.law_results import LawWithoutErrors
 from disteconometrics.estimators.specification import specify
 from disteconometrics.estimators.transport.groups import check_squares
