@@ -1,4 +1,7 @@
-"""What fitted models say of themselves so that simulated data can be fitted in the same way: columns, law, arguments."""
+"""What fitted models say of themselves so that simulated data can be fitted in the same way.
+
+Columns, law, arguments.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ import numpy as np
 from disteconometrics.data.formula import parse_formula, variables_of
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.simulate.self_check import REPLICATIONS, Refitting
 
-__all__ = ["refitting"]
+__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
 
 AVERAGED = "the functionals are averages over the covariates of the sample's rows"
+ONE_OUTCOME = (
+    "monte_carlo() is for one outcome; de.MonteCarlo takes joint laws: lambda rng: "
+    "res.distribution().sample(…)."
+)
 
 
 def refitting(
@@ -30,6 +37,7 @@ def refitting(
     labels: Any = None,
     fitted_only: str = "",
     robust: Mapping[str, Any] | None = None,
+    reps: int = REPLICATIONS,
 ) -> Refitting:
     """Collect the columns of the rows of a fit, its law and the arguments that made it.
 
@@ -45,6 +53,7 @@ def refitting(
     labels : (2,) values that draws 0 and 1 stand for, or None.
     fitted_only : why rows cannot be drawn with their outcomes; empty if they can.
     robust : options of ``fit`` whose standard errors hold where the model is wrong, or None.
+    reps : int, replications where none are asked for.
 
     Raises
     ------
@@ -55,24 +64,13 @@ def refitting(
     --------
     >>> import disteconometrics as de
     >>> res = de.NormalRegression("log(foodexp) ~ income").fit(de.datasets.engel())
-    >>> of = refitting(res.model, res.rows, "nonrobust", outcome=res.rows.y, law=res.distribution(), truth={}, options={})
+    >>> fitted = {"outcome": res.rows.y, "law": res.distribution(), "truth": {}, "options": {}}
+    >>> of = refitting(res.model, res.rows, "nonrobust", **fitted)
     >>> of.outcome, of.estimator.formula, sorted(of.table)
     ('log(foodexp)', '`log(foodexp)` ~  income', ['income', 'log(foodexp)'])
     """
     spec = rows.spec
-    if model.weight_type == "frequency":
-        raise OptionError(
-            "Frequency weights stand for several rows, each with an outcome of its own: repeat the rows first."
-        )
-    if "lag(" in spec.formula:
-        raise OptionError(
-            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a column "
-            "first."
-        )
-    if kind is None:
-        raise OptionError(
-            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
-        )
+    _check_rows_again(model, spec.formula, kind)
     clusters = kind.columns if isinstance(kind, Cluster) else ()
     time = (kind.time,) if isinstance(kind, HAC) else ()
     parsed = parse_formula(spec.formula, spec.dot)
@@ -94,7 +92,26 @@ def refitting(
         clusters=clusters,
         fitted_only="HAC needs the rows in their order" if time else fitted_only,
         robust=robust,
+        reps=reps,
     )
+
+
+def _check_rows_again(model: Any, formula: str, kind: Any) -> None:
+    """Refuse rows that cannot be made again."""
+    if model.weight_type == "frequency":
+        raise OptionError(
+            "Frequency weights stand for several rows, each with an outcome of its own: repeat the rows "
+            "first."
+        )
+    if "lag(" in formula:
+        raise OptionError(
+            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a column "
+            "first."
+        )
+    if kind is None:
+        raise OptionError(
+            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
+        )
 
 
 def _values(rows: Any, name: str) -> Any:

@@ -246,6 +246,13 @@ class Estimates:
         return TestResult("Wald", tuple(texts), statistic / q, (q, self.df), p, "F")
 
     def restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
+        """Linear hypotheses in any form as R (q, k), r (q,) and their texts.
+
+        Raises
+        ------
+        OptionError
+            If they are none, have other columns than the estimates, or repeat one another.
+        """
         if isinstance(hypotheses, str) or (
             isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)
         ):

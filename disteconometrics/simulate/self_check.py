@@ -25,12 +25,11 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
-__all__ = ["Refitting", "SelfCheck", "SelfChecking", "self_check"]
+__all__ = ["REPLICATIONS", "Refitting", "SelfCheck", "SelfChecking", "self_check"]
 
 Array = NDArray[np.float64]
 
 DESIGNS = ("fitted", "pairs", "cluster")
-REPS = 500
 BIG = 400_000  # rows of the fit that finds what the estimator aims at under another law
 MOST_COPIES = 2_000
 CHANCE = 0.01  # that anything is called trouble by Monte Carlo error alone
@@ -40,6 +39,7 @@ BIAS, RATIO, COVERAGE = (
     0.01,
 )  # of an empirical standard error; of the ratio from one; of a coverage: what matters
 NAME = "refit"
+REPLICATIONS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class Refitting:
     among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
     for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
     the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong; ``only_design`` is how data are drawn if there is one way,
-    and no other law, and ``reps`` how many replications are run where none are asked for.
+    standard errors hold where the model is wrong; ``reps`` are the replications where none are asked for;
+    ``only_design`` is how data are drawn where there is one way, and no other law.
     """
 
     estimator: Any
@@ -64,8 +64,8 @@ class Refitting:
     clusters: tuple[str, ...] = ()
     fitted_only: str = ""
     robust: Mapping[str, Any] | None = None
+    reps: int = REPLICATIONS
     only_design: str | None = None
-    reps: int = REPS
 
     @property
     def rows(self) -> int:
@@ -189,7 +189,8 @@ class SelfChecking:
 
         Parameters
         ----------
-        reps : int, replications, or None for 500, and for fewer of what takes long.
+        reps : int or None
+            Replications; None is 500, and fewer of what takes long, such as 100 of a flow that is trained anew.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
             Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
@@ -214,9 +215,9 @@ class SelfChecking:
         >>> res.monte_carlo(200, seed=1).verdict[:61]
         'If the fitted model is right, nothing is wrong that 200 repli'
         """
-        return self_check(
-            self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress
-        )
+        of = self._refitting()
+        reps = of.reps if reps is None else reps
+        return self_check(of, reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress)
 
 
 def _chosen_design(of: Refitting, design: str | None, law: Any) -> str:
@@ -228,8 +229,8 @@ def _chosen_design(of: Refitting, design: str | None, law: Any) -> str:
         return design
     if design not in (None, of.only_design) or law is not None:
         raise OptionError(
-            f"{type(of.estimator).__name__} is checked with design={of.only_design!r} and its own law only: leave "
-            "design= and law= out."
+            f"{type(of.estimator).__name__} is checked with design={of.only_design!r} and its own law only: "
+            "leave design= and law= out."
         )
     return of.only_design
 
@@ -255,7 +256,7 @@ def _check_design(of: Refitting, design: str, law: Any) -> None:
 
 def self_check(
     of: Refitting,
-    reps: int | None,
+    reps: int,
     *,
     seed: int | np.random.Generator | None,
     design: str | None,
@@ -289,7 +290,7 @@ def self_check(
         if law is not None:
             truth = dict(pseudo_true(of.estimator, _Copies(of, law), n=BIG, fit=of.robust or of.options))
     study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, truth=truth)
-    found = study.run(of.reps if reps is None else reps, seed=seed, n_jobs=n_jobs, progress=progress)
+    found = study.run(reps, seed=seed, n_jobs=n_jobs, progress=progress)
     units = len(dgp.members) if design == "cluster" else of.rows
     return SelfCheck(found, design, law is not None, units, of.clusters if design == "cluster" else ())
 

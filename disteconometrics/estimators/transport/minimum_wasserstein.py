@@ -420,6 +420,7 @@ class MinimumWassersteinResults(FittedResult):
     found: Matched
     seed: Any
 
+    pictures: ClassVar[tuple[str, ...]] = ("simulated",)
     lost_rows: ClassVar[str] = (
         "This result was loaded from a file, which holds neither rows nor simulator; fit again."
     )
@@ -494,12 +495,6 @@ class MinimumWassersteinResults(FittedResult):
             only_design="fitted",
             reps=REPS,
         )
-
-    def plot(self, *args: Any, **options: Any) -> Any:
-        """Draw quantiles of the data against those of the simulator at the estimate."""
-        from disteconometrics.plots.transport import plot_simulated
-
-        return plot_simulated(self, *args, **options)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

@@ -268,6 +268,7 @@ class TransportDensityResults(FittedResult):
     map: DensityMap
     history: pd.DataFrame
 
+    pictures: ClassVar[tuple[str, ...]] = ("learned", "loss")
     loss_label: ClassVar[str] = "transport loss"
     lost_rows: ClassVar[str] = (
         "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table, or give "
@@ -349,24 +350,9 @@ class TransportDensityResults(FittedResult):
             "with de.MonteCarlo(process, model), which takes res.distribution() as the law."
         )
 
-    # ---- pictures ------------------------------------------------------------------------------------------
-
-    def plot(self, *args: Any, **options: Any) -> Any:
-        """Draw the learned distribution against the data: quantiles of one outcome, draws of two; see `plots.qq`, `samples`.
-
-        Raises
-        ------
-        OptionError, NeedsData
-        """
-        from disteconometrics.plots.flows import learned
-
-        return learned(self, *args, **options)
-
     def plot_history(self, **options: Any) -> Any:
         """Draw the loss along the steps; see `plots.loss`."""
-        from disteconometrics.plots.flows import loss
-
-        return loss(self, **options)
+        return self.plot("loss", **options)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

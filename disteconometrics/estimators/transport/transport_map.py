@@ -227,6 +227,8 @@ class TransportMapResults(FittedResult):
     effects: dict[float, Array]
     cluster: str | None
 
+    pictures: ClassVar[tuple[str, ...]] = ("transport_effects", "transport_map")
+    kinds: ClassVar[dict[str, str]] = {"qte": "transport_effects", "map": "transport_map"}
     lost_rows: ClassVar[str] = (
         "This result was loaded from a file, which holds no rows; use attach(data) with the fit's table, also "
         "for levels that were not saved."
@@ -389,12 +391,6 @@ class TransportMapResults(FittedResult):
 
     def __repr__(self) -> str:
         return f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>"
-
-    def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
-        """Draw the quantile effects (``"qte"``) or the map (``"map"``) with the uniform band."""
-        from disteconometrics.plots.transport import plot_map
-
-        return plot_map(self, kind or "qte", *args, **options)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification and clusters; effects by confidence level as arrays."""

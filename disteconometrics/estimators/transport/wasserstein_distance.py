@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -329,6 +329,9 @@ class WassersteinResults(FittedResult):
     cluster: str | None
     seed: Any
 
+    pictures: ClassVar[tuple[str, ...]] = ("group_cdfs", "group_quantiles")
+    kinds: ClassVar[dict[str, str]] = {"cdf": "group_cdfs", "qq": "group_quantiles"}
+
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcomes, and the names of the estimates."""
         return " + ".join(self.facts.outcomes), self.estimates.names
@@ -415,12 +418,6 @@ class WassersteinResults(FittedResult):
     def __repr__(self) -> str:
         n = f"{len(self.pairs)} pairs, n = {self.facts.observations:.0f}"
         return f"<WassersteinDistance results: {self.model.formula}, {n}>"
-
-    def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
-        """Draw the two samples: ``"cdf"`` shades the area between their distribution functions, ``"qq"`` matches quantiles."""
-        from disteconometrics.plots.transport import plot_groups
-
-        return plot_groups(self, kind or "cdf", *args, **options)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, pairs, clusters and seed; values and covariances of the pairs as arrays."""
