@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.binary.logit import Logit
     from disteconometrics.estimators.binary.probit import Probit
     from disteconometrics.estimators.flow.flow_density import FlowDensity
-    from disteconometrics.estimators.flow.monotone_spline import MonotoneSpline
     from disteconometrics.estimators.joint import joint
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.normal import NormalRegression
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.transport.transport_density import TransportDensity
     from disteconometrics.estimators.transport.transport_map import TransportMap
     from disteconometrics.estimators.transport.wasserstein_distance import WassersteinDistance
+    from disteconometrics.flows.monotone_spline import MonotoneSpline
     from disteconometrics.flows.recipes import (
         MLP,
         RQS,
@@ -137,7 +137,7 @@ _HOME = {
     "LogitMap": "disteconometrics.distributions.maps",
     "MinimumWasserstein": "disteconometrics.estimators.transport.minimum_wasserstein",
     "Mixture": "disteconometrics.distributions.mixture",
-    "MonotoneSpline": "disteconometrics.estimators.flow.monotone_spline",
+    "MonotoneSpline": "disteconometrics.flows.monotone_spline",
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
     "NormalRegression": "disteconometrics.estimators.normal",

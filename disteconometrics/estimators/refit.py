@@ -14,11 +14,15 @@ import numpy as np
 from disteconometrics.data.formula import parse_formula, variables_of
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.simulate.self_check import REPLICATIONS, Refitting
 
-__all__ = ["refitting"]
+__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
 
 AVERAGED = "the functionals are averages over the covariates of the sample's rows"
+ONE_OUTCOME = (
+    "monte_carlo() is for one outcome; de.MonteCarlo takes joint laws: lambda rng: "
+    "res.distribution().sample(…)."
+)
 
 
 def refitting(
@@ -33,6 +37,7 @@ def refitting(
     labels: Any = None,
     fitted_only: str = "",
     robust: Mapping[str, Any] | None = None,
+    reps: int = REPLICATIONS,
 ) -> Refitting:
     """Collect the columns of the rows of a fit, its law and the arguments that made it.
 
@@ -48,6 +53,7 @@ def refitting(
     labels : (2,) values that draws 0 and 1 stand for, or None.
     fitted_only : why rows cannot be drawn with their outcomes; empty if they can.
     robust : options of ``fit`` whose standard errors hold where the model is wrong, or None.
+    reps : int, replications where none are asked for.
 
     Raises
     ------
@@ -86,6 +92,7 @@ def refitting(
         clusters=clusters,
         fitted_only="HAC needs the rows in their order" if time else fitted_only,
         robust=robust,
+        reps=reps,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import IO, Any, ClassVar, Self
 
@@ -158,6 +158,7 @@ class FittedResult(Estimated, SelfChecking):
     rows: Any = field(default=None, repr=False)
 
     pictures: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[Mapping[str, str]] = {}  # shorter words for pictures
     lost_rows: ClassVar[str] = (
         "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table."
     )
@@ -175,7 +176,8 @@ class FittedResult(Estimated, SelfChecking):
     @property
     def nobs(self) -> float:
         """Observations: rows used, or the sum of frequency weights."""
-        return float(self.facts.observations)
+        observations: float = self.facts.observations
+        return observations
 
     @property
     def converged(self) -> bool:
@@ -309,7 +311,7 @@ class FittedResult(Estimated, SelfChecking):
 
         Parameters
         ----------
-        kind : one of ``pictures``.
+        kind : one of ``pictures``, or a word for one in ``kinds``.
         args, options : of that picture, such as ``ax=``.
 
         Returns
@@ -321,9 +323,9 @@ class FittedResult(Estimated, SelfChecking):
         OptionError
             If the result has no such picture.
         """
-        chosen = self.pictures[0] if kind is None and self.pictures else kind
+        chosen = self.pictures[0] if kind is None and self.pictures else self.kinds.get(str(kind), kind)
         if chosen not in self.pictures:
-            known = ", ".join(map(repr, self.pictures)) or "none"
+            known = ", ".join(map(repr, (*self.pictures, *self.kinds))) or "none"
             raise OptionError(f"kind={kind!r} is no picture of this result; it has {known}.")
         return getattr(plots, str(chosen))(self, *args, **options)
 

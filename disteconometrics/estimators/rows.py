@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.design import Design, DesignSpec, RowCount, build_design
+from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import DataError
 
-__all__ = ["FitRows", "fingerprint", "row_facts"]
+__all__ = ["FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
 Array = NDArray[np.float64]
 
@@ -205,3 +206,89 @@ class FitRows:
         position = np.full(len(times), -1, dtype=np.intp)
         position[self.counted] = np.arange(len(self.counted))
         return position[order]
+
+
+@dataclass(frozen=True, eq=False)
+class JointFitRows:
+    """Outcomes, right side and weights of the rows that a fit of one outcome or several uses.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> rows = JointFitRows.read(de.TransportDensity("income + foodexp ~ 1"), de.datasets.engel())
+    >>> rows.Y.shape, rows.size, rows.observations
+    ((235, 2), 235, 235.0)
+    """
+
+    design: JointDesign
+
+    @classmethod
+    def read(cls, model: Any, data: Any) -> JointFitRows:
+        """Read a table by a specification's ``formula``, ``weights`` and ``weight_type``.
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError
+        """
+        return JointFitRows(
+            build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
+        )
+
+    @property
+    def spec(self) -> JointSpec:
+        """How new rows are coded."""
+        return self.design.spec
+
+    @property
+    def Y(self) -> Array:  # noqa: N802 - the field's name
+        """Outcomes (n, d)."""
+        return self.design.Y
+
+    @property
+    def X(self) -> Array:  # noqa: N802 - the field's name
+        """The right side (n, k) with its constant."""
+        return self.design.X
+
+    @property
+    def covariates(self) -> Array:
+        """The right side (n, c) without the constant."""
+        return self.design.covariates
+
+    @property
+    def weights(self) -> Array | None:
+        """Weights (n,) as given, or None."""
+        return self.design.weights
+
+    @property
+    def frequency(self) -> bool:
+        """Whether weights count identical rows."""
+        return self.weights is not None and self.spec.parts[0].weight_type == "frequency"
+
+    @cached_property
+    def scaled_weights(self) -> Array | None:
+        """Weights (n,) of a likelihood: sampling weights have mean one, since their unit does not matter."""
+        w = self.weights
+        return w if w is None or self.frequency else w / w.mean()
+
+    @property
+    def size(self) -> int:
+        """Rows used."""
+        return len(self.design.Y)
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of frequency weights."""
+        return float(self.weights.sum()) if self.frequency and self.weights is not None else float(self.size)
+
+    @property
+    def kept(self) -> NDArray[np.intp]:
+        """Positions (n,) of the rows in the table."""
+        return self.design.kept
+
+    def fingerprint(self) -> str:
+        """A digest of the outcomes and weights."""
+        return fingerprint(self.Y, self.weights)
+
+    def facts(self) -> dict[str, Any]:
+        """What a fit's facts say of the rows, see `row_facts`."""
+        return row_facts(self.design.rows)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.errors import OptionError
 
-__all__ = ["Plan", "seed_sequence", "take_rows"]
+__all__ = ["Plan", "reported_seed", "seed_sequence", "take_rows"]
 
 Array = NDArray[np.float64]
 
@@ -51,6 +51,17 @@ def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSeque
             f"seed={seed!r}: give a whole number ≥ 0, a numpy Generator, or None for a drawn seed."
         )
     return np.random.SeedSequence(int(seed))
+
+
+def reported_seed(sequence: np.random.SeedSequence) -> Any:
+    """What a result keeps of its random streams: the seed, and of a Generator's the key it was spawned with.
+
+    Examples
+    --------
+    >>> reported_seed(seed_sequence(7))
+    7
+    """
+    return (sequence.entropy, sequence.spawn_key) if sequence.spawn_key else sequence.entropy
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics import plots
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
 from disteconometrics.simulate.measures import measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
@@ -136,6 +137,13 @@ class MonteCarloResults:
     reps: int
     store: Any = None
 
+    pictures: ClassVar[dict[str, str]] = {  # kinds, and the functions of `plots` that draw them
+        "lollipop": "lollipop",
+        "zip": "zipper",
+        "nested_loop": "nested_loop",
+        "standard_errors": "standard_errors",
+    }
+
     # ---- replications --------------------------------------------------------------------------------------
 
     @property
@@ -177,7 +185,7 @@ class MonteCarloResults:
         name = self.estimators[0] if estimator is None else estimator
         if name not in self.estimators:
             raise OptionError(f"{estimator!r} is not among the estimators {', '.join(self.estimators)}.")
-        return self._assembled[0][self._place(cell), name]
+        return self._assembled[0][self.place(cell), name]
 
     @cached_property
     def replications(self) -> pd.DataFrame:
@@ -213,10 +221,10 @@ class MonteCarloResults:
 
     def failed(self, cell: Any = None, estimator: str | None = None) -> int:
         """How many replications of an estimator (None: the first) in a cell have no numbers."""
-        c, name = self._place(cell), self.estimators[0] if estimator is None else estimator
+        c, name = self.place(cell), self.estimators[0] if estimator is None else estimator
         return sum(1 for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
 
-    def _place(self, cell: Any) -> int:
+    def place(self, cell: Any = None) -> int:
         """Which cell is meant: a label, a dict of values, or None where there is only one."""
         if cell is None and len(self.cells) == 1:
             return 0
@@ -376,7 +384,7 @@ class MonteCarloResults:
         """
         if replication is None:
             cell, replication = None, cell
-        c = self._place(cell)
+        c = self.place(cell)
         if isinstance(replication, bool) or not isinstance(replication, (int, np.integer)) or replication < 0:
             raise OptionError(f"replication={replication!r}: give its number, 0 or more.")
         table, results, errors = self.task.again(c, int(replication))
@@ -477,9 +485,10 @@ class MonteCarloResults:
         >>> mc.plot("zip").get_xlabel()
         '95% intervals of mu (line: truth)'
         """
-        from disteconometrics.plots.studies import plot_study
-
-        return plot_study(self, kind, **options)
+        if kind not in self.pictures:
+            known = ", ".join(map(repr, self.pictures))
+            raise OptionError(f"kind={kind!r} is not known; choose {known}.")
+        return getattr(plots, self.pictures[kind])(self, **options)
 
     def __str__(self) -> str:
         return str(self.summary())

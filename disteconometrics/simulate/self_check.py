@@ -25,7 +25,7 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
-__all__ = ["Refitting", "SelfCheck", "SelfChecking", "self_check"]
+__all__ = ["REPLICATIONS", "Refitting", "SelfCheck", "SelfChecking", "self_check"]
 
 Array = NDArray[np.float64]
 
@@ -39,6 +39,7 @@ BIAS, RATIO, COVERAGE = (
     0.01,
 )  # of an empirical standard error; of the ratio from one; of a coverage: what matters
 NAME = "refit"
+REPLICATIONS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ class Refitting:
     among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
     for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
     the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong.
+    standard errors hold where the model is wrong; ``reps`` are the replications where none are asked for;
+    ``only_design`` is how data are drawn where there is one way, and no other law.
     """
 
     estimator: Any
@@ -62,6 +64,8 @@ class Refitting:
     clusters: tuple[str, ...] = ()
     fitted_only: str = ""
     robust: Mapping[str, Any] | None = None
+    reps: int = REPLICATIONS
+    only_design: str | None = None
 
     @property
     def rows(self) -> int:
@@ -173,7 +177,7 @@ class SelfChecking:
 
     def monte_carlo(
         self,
-        reps: int = 500,
+        reps: int | None = None,
         *,
         seed: int | np.random.Generator | None = None,
         design: str | None = None,
@@ -185,12 +189,13 @@ class SelfChecking:
 
         Parameters
         ----------
-        reps : int, replications.
+        reps : int or None
+            Replications; None is 500, and fewer of what takes long, such as 100 of a flow that is trained anew.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
             Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
             drawn whole, which keeps the dependence within them.  None is "cluster" where the covariance is
-            clustered, else "fitted".
+            clustered, else "fitted"; groups that are compared are drawn as "pairs" or "cluster" only.
         law : law, or result with a ``distribution()``, or None
             Another law of the outcome for every row; the truth is then what this estimator aims at under it.
         n_jobs, progress : as in `MonteCarlo.run`.
@@ -210,8 +215,42 @@ class SelfChecking:
         >>> res.monte_carlo(200, seed=1).verdict[:61]
         'If the fitted model is right, nothing is wrong that 200 repli'
         """
-        return self_check(
-            self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress
+        of = self._refitting()
+        reps = of.reps if reps is None else reps
+        return self_check(of, reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress)
+
+
+def _chosen_design(of: Refitting, design: str | None, law: Any) -> str:
+    """How data are drawn: what was asked for where the result allows it, or the default."""
+    if of.only_design is None:
+        if design is None:
+            design = "cluster" if of.clusters and law is None else "fitted"
+        _check_design(of, design, law)
+        return design
+    if design not in (None, of.only_design) or law is not None:
+        raise OptionError(
+            f"{type(of.estimator).__name__} is checked with design={of.only_design!r} and its own law only: "
+            "leave design= and law= out."
+        )
+    return of.only_design
+
+
+def _check_design(of: Refitting, design: str, law: Any) -> None:
+    if design not in DESIGNS:
+        raise OptionError(f"design={design!r} is not known; use one of {', '.join(map(repr, DESIGNS))}.")
+    if design == "fitted":
+        return
+    if law is not None:
+        raise OptionError(
+            f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out."
+        )
+    if of.fitted_only:
+        raise OptionError(f"design={design!r}: {of.fitted_only}; use design='fitted'.")
+    if design == "cluster" and len(of.clusters) != 1:
+        raise OptionError(
+            "design='cluster' draws the clusters of a one-way covariance: ask for one with "
+            "res.with_cov(de.Cluster('column')), "
+            "or use design='fitted' or 'pairs'."
         )
 
 
@@ -239,22 +278,7 @@ def self_check(
     >>> check.verdict[:60]
     'If the fitted model is right, nothing is wrong that 500 repl'
     """
-    if design is None:
-        design = "cluster" if of.clusters and law is None else "fitted"
-    if design not in DESIGNS:
-        raise OptionError(f"design={design!r} is not known; use one of {', '.join(map(repr, DESIGNS))}.")
-    if law is not None and design != "fitted":
-        raise OptionError(
-            f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out."
-        )
-    if design != "fitted" and of.fitted_only:
-        raise OptionError(f"design={design!r}: {of.fitted_only}; use design='fitted'.")
-    if design == "cluster" and len(of.clusters) != 1:
-        raise OptionError(
-            "design='cluster' draws the clusters of a one-way covariance: ask for one with "
-            "res.with_cov(de.Cluster('column')), "
-            "or use design='fitted' or 'pairs'."
-        )
+    design = _chosen_design(of, design, law)
     truth: dict[str, Any] = dict(of.truth)
     dgp: Any = _Pairs(of)
     if design == "cluster":

@@ -19,8 +19,9 @@ from scipy import special
 
 from disteconometrics.data.design import DesignSpec
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
-from disteconometrics.errors import FileFormatError, OptionError, WithheldError
+from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.firth import (
     LEVEL,
@@ -68,6 +69,7 @@ from disteconometrics.inference.diagnostics import (
     link_test,
     roc,
 )
+from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import index
@@ -371,6 +373,43 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return Bernoulli(
             self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta)
         )
+
+    def probability_curve(
+        self, variable: str, *, at: Any = None, level: float = 0.95, data: Any = None, rows: int = 10_000
+    ) -> ProbabilityCurve:
+        """Average predicted probability along a variable, the others as observed; `plots.effect` draws it.
+
+        Parameters
+        ----------
+        variable, at, level, data, rows : as in `plots.effect`.
+
+        Returns
+        -------
+        ProbabilityCurve
+
+        Raises
+        ------
+        MissingColumnError, NeedsData, OptionError, LevelError, DataError
+        """
+        if data is None and self.rows is None:
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows: pass data= with the table to "
+                "average over."
+            )
+        curve = probability_curve(
+            self.data_rows().design.table if data is None else Table(data),
+            self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data),
+            variable,
+            at=at,
+            most=rows,
+            kernel=self.kernel,
+            index=self.fitted_index.value,
+            coordinates=self.covariance.coordinates,
+            critical=self.estimates.critical(check_level(level)),
+        )
+        if self.infinite is not None:
+            curve.table.attrs["note"] = "Separated fit: band of the finite part"
+        return curve
 
     # ---- marginal effects ----------------------------------------------------------------------------------
 
