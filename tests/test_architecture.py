@@ -610,13 +610,9 @@ BETWEEN_ROOMS = {
         )
     ),
     "inference.effects.AverageProbability",
-    "inference.m_estimate.MEstimate",
-    *(
-        f"simulate.replications.{name}"
-        for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")
-    ),
+    *(f"inference.protocols.{name}" for name in ("MEstimate", "Refitting", "Replicated")),
+    *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Task", "digest")),
     *(f"simulate.results.{name}" for name in ("Replay", "check_names", "hopeless")),
-    "simulate.self_check.Refitting",
     "simulate.store.Store",
 }
 

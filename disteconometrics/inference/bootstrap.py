@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,12 +42,12 @@ from disteconometrics.errors import (
 from disteconometrics.inference.bootstrap_results import BootstrapResults, LeaveOut
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
-from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.inference.parallel import one_thread, results
+from disteconometrics.inference.protocols import Resampling
 from disteconometrics.inference.resample import Plan, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
 
-__all__ = ["Resampling", "bootstrap"]
+__all__ = ["bootstrap"]
 
 Array = NDArray[np.float64]
 
@@ -55,29 +55,6 @@ KINDS = ("pairs", "cluster", "exchangeable", "score")
 SCHEMES = {"exchangeable": ("exponential", "multinomial"), "score": ("webb", "rademacher")}
 REFITS = 16  # of a task: an interruption loses no more, and workers share them evenly
 MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function of the coefficients
-
-
-class Resampling(Protocol):
-    """What an estimator may offer, by a method ``resampling(result)``, to be resampled quickly and on its own rows.
-
-    ``positions`` (n,) are the rows used, ``weights`` their type and values; ``solve`` gives estimates (R, k)
-    under weights (R, n) with a reason for each that failed, and may be used if ``direct``; ``restricted``
-    gives scores (n, k) and information (k, k) with a coefficient held at a value.
-    """
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    @property
-    def positions(self) -> NDArray[np.intp]: ...
-    @property
-    def weights(self) -> tuple[str | None, Array | None]: ...
-    @property
-    def equation(self) -> MEstimate: ...
-    @property
-    def direct(self) -> bool: ...
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]: ...
-    def solve(self, weights: Array) -> tuple[Array, list[str]]: ...
-    def restricted(self, j: int, value: float) -> tuple[Array, Array] | None: ...
 
 
 def named_values(value: Any) -> tuple[tuple[str, ...], Array]:

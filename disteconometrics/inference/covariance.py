@@ -40,7 +40,7 @@ from disteconometrics.errors import (
     WithheldError,
     warn_user,
 )
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
 __all__ = ["COVARIANCES", "HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]

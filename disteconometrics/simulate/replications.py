@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.estimates import Estimates, TestResult
 from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.protocols import Collector, Replicated, Replicating
 
 __all__ = [
     "FIELDS",
@@ -43,7 +44,6 @@ __all__ = [
     "Estimator",
     "Failure",
     "Replicated",
-    "Replicating",
     "Task",
     "cells_of",
     "digest",
@@ -61,38 +61,6 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
     (OutcomeError, "the outcome does not vary"),
     (CollinearityError, "coefficients not identified"),
 )
-
-
-class Replicated(NamedTuple):
-    """Numbers of several tables: names (q,), values (R, q, 5) as in `FIELDS`, and which tables (R,) they are final for."""
-
-    names: tuple[str, ...]
-    values: Array
-    settled: NDArray[np.bool_]
-
-
-class Collector(Protocol):
-    """Takes tables one by one and estimates them together."""
-
-    def take(self, table: Any) -> bool:
-        """Copy what is needed of a table; False if it has to be fitted on its own."""
-        ...
-
-    def solve(self, level: float) -> Replicated | None:
-        """Numbers of the tables taken since the last call, in their order; None if there are none.
-
-        They equal those of single fits (relative 1e-10) and do not depend on what else was taken, to the last
-        bit.
-        """
-        ...
-
-
-class Replicating(Protocol):
-    """What a specification may return from ``replications(**options)`` to have many tables estimated at once."""
-
-    def collect(self, tables: int) -> Collector:
-        """Room for so many tables."""
-        ...
 
 
 class Failure(NamedTuple):

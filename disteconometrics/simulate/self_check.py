@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.errors import OptionError
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.simulate.dgp import pseudo_true
 from disteconometrics.simulate.results import MonteCarloResults
@@ -39,39 +40,6 @@ BIAS, RATIO, COVERAGE = (
     0.01,
 )  # of an empirical standard error; of the ratio from one; of a coverage: what matters
 NAME = "refit"
-
-
-@dataclass(frozen=True, eq=False)
-class Refitting:
-    """What a result says of itself so that it can be made again from other data.
-
-    ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome``
-    among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
-    for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
-    the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong.
-    """
-
-    estimator: Any
-    options: Mapping[str, Any]
-    table: Mapping[str, Any]
-    outcome: str
-    law: Any
-    labels: NDArray[Any] | None
-    truth: Mapping[str, float]
-    clusters: tuple[str, ...] = ()
-    fitted_only: str = ""
-    robust: Mapping[str, Any] | None = None
-
-    @property
-    def rows(self) -> int:
-        """Rows of the sample."""
-        return len(self.table[self.outcome])
-
-    def with_outcome(self, y: Array) -> dict[str, Any]:
-        """The table with other outcomes (n,)."""
-        values = y if self.labels is None else self.labels[y.astype(np.intp)]
-        return {**self.table, self.outcome: values}
 
 
 @dataclass(frozen=True, eq=False)
