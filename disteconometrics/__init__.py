@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
     from disteconometrics.distributions.mixture import Mixture
     from disteconometrics.distributions.transformed import law
-    from disteconometrics.estimators.flow_density import FlowDensity
+    from disteconometrics.estimators.binary.logit import Logit
+    from disteconometrics.estimators.binary.probit import Probit
+    from disteconometrics.estimators.flow.flow_density import FlowDensity
+    from disteconometrics.estimators.flow.monotone_spline import MonotoneSpline
     from disteconometrics.estimators.joint import joint
     from disteconometrics.estimators.loading import load
-    from disteconometrics.estimators.logit import Logit
-    from disteconometrics.estimators.minimum_wasserstein import MinimumWasserstein
-    from disteconometrics.estimators.monotone_spline import MonotoneSpline
     from disteconometrics.estimators.normal import NormalRegression
-    from disteconometrics.estimators.probit import Probit
-    from disteconometrics.estimators.transport_density import TransportDensity
-    from disteconometrics.estimators.transport_map import TransportMap
-    from disteconometrics.estimators.wasserstein import WassersteinDistance
+    from disteconometrics.estimators.transport.minimum_wasserstein import MinimumWasserstein
+    from disteconometrics.estimators.transport.transport_density import TransportDensity
+    from disteconometrics.estimators.transport.transport_map import TransportMap
+    from disteconometrics.estimators.transport.wasserstein_distance import WassersteinDistance
     from disteconometrics.flows.recipes import (
         MLP,
         RQS,
@@ -118,7 +118,7 @@ _HOME = {
     "Sinkhorn": "disteconometrics.transport.losses",
     "Sliced": "disteconometrics.transport.losses",
     "Sorted": "disteconometrics.transport.losses",
-    "TransportDensity": "disteconometrics.estimators.transport_density",
+    "TransportDensity": "disteconometrics.estimators.transport.transport_density",
     "Adam": "disteconometrics.optim.minibatch",
     "AdamW": "disteconometrics.optim.minibatch",
     "LBFGS": "disteconometrics.optim.minibatch",
@@ -129,25 +129,25 @@ _HOME = {
     "DGP": "disteconometrics.simulate.dgp",
     "Empirical": "disteconometrics.distributions.empirical",
     "Exp": "disteconometrics.distributions.maps",
-    "FlowDensity": "disteconometrics.estimators.flow_density",
+    "FlowDensity": "disteconometrics.estimators.flow.flow_density",
     "HAC": "disteconometrics.inference.covariance",
     "Law": "disteconometrics.distributions.law",
     "Logistic": "disteconometrics.distributions.families",
-    "Logit": "disteconometrics.estimators.logit",
+    "Logit": "disteconometrics.estimators.binary.logit",
     "LogitMap": "disteconometrics.distributions.maps",
-    "MinimumWasserstein": "disteconometrics.estimators.minimum_wasserstein",
+    "MinimumWasserstein": "disteconometrics.estimators.transport.minimum_wasserstein",
     "Mixture": "disteconometrics.distributions.mixture",
-    "MonotoneSpline": "disteconometrics.estimators.monotone_spline",
+    "MonotoneSpline": "disteconometrics.estimators.flow.monotone_spline",
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
     "NormalRegression": "disteconometrics.estimators.normal",
-    "Probit": "disteconometrics.estimators.probit",
+    "Probit": "disteconometrics.estimators.binary.probit",
     "Process": "disteconometrics.simulate.dgp",
     "Standardize": "disteconometrics.distributions.maps",
-    "TransportMap": "disteconometrics.estimators.transport_map",
+    "TransportMap": "disteconometrics.estimators.transport.transport_map",
     "Truth": "disteconometrics.simulate.dgp",
     "Uniform": "disteconometrics.distributions.families",
-    "WassersteinDistance": "disteconometrics.estimators.wasserstein",
+    "WassersteinDistance": "disteconometrics.estimators.transport.wasserstein_distance",
     "bootstrap": "disteconometrics.inference.bootstrap",
     "cross_validate": "disteconometrics.inference.cross_validation",
     "compare": "disteconometrics.report.comparison",

@@ -51,21 +51,21 @@ ALONE = frozenset({"datasets"})  # imports libraries only
 
 # Methods of at most three statements that fetch a picture when called: the only way up.
 PICTURES = {
-    "estimators.binary.BinaryResults.plot",
-    "estimators.binary.BinaryResults.plot_effect",
-    "estimators.flow_density.FlowResults.plot",
-    "estimators.flow_density.FlowResults.plot_effect",
-    "estimators.flow_density.FlowResults.plot_fan",
+    "estimators.binary.results.BinaryResults.plot",
+    "estimators.binary.results.BinaryResults.plot_effect",
+    "estimators.flow.flow_density.FlowResults.plot",
+    "estimators.flow.flow_density.FlowResults.plot_effect",
+    "estimators.flow.flow_density.FlowResults.plot_fan",
     "estimators.joint.JointResults.plot",
-    "estimators.margins.MarginsResults.plot",
-    "estimators.minimum_wasserstein.MinimumWassersteinResults.plot",
-    "estimators.trained_flow.TrainedFlowResults.plot",
-    "estimators.trained_flow.TrainedFlowResults.plot_history",
-    "estimators.transport_density.TransportDensityResults.plot",
-    "estimators.transport_density.TransportDensityResults.plot_history",
+    "estimators.binary.margins.MarginsResults.plot",
+    "estimators.transport.minimum_wasserstein.MinimumWassersteinResults.plot",
+    "estimators.flow.trained.TrainedFlowResults.plot",
+    "estimators.flow.trained.TrainedFlowResults.plot_history",
+    "estimators.transport.transport_density.TransportDensityResults.plot",
+    "estimators.transport.transport_density.TransportDensityResults.plot_history",
     "simulate.results.MonteCarloResults.plot",
-    "estimators.transport_map.TransportMapResults.plot",
-    "estimators.wasserstein.WassersteinResults.plot",
+    "estimators.transport.transport_map.TransportMapResults.plot",
+    "estimators.transport.wasserstein_distance.WassersteinResults.plot",
 }
 
 # Library: where it may be imported (a room, or a file).
@@ -533,9 +533,9 @@ def test_public_objects_say_what_they_are() -> None:
 
 # Pieces between rooms, which no user meets: their callers have the examples.
 BETWEEN_ROOMS = {
-    *(f"estimators.binary.{name}" for name in ("fit_binary", "restore")),
+    *(f"estimators.binary.results.{name}" for name in ("fit_binary", "restore")),
     *(
-        f"estimators.binary_diagnostics.{name}_of"
+        f"estimators.binary.diagnostics.{name}_of"
         for name in (
             "augment",
             "calibration",
@@ -547,28 +547,31 @@ BETWEEN_ROOMS = {
         )
     ),
     *(
-        f"estimators.binary_firth.{name}"
+        f"estimators.binary.firth.{name}"
         for name in ("PenaltyFacts", "note", "ProfileLimits", "penalised_facts", "penalised_test", "smaller")
     ),
-    "estimators.binary_batch.BinaryCollector",
+    "estimators.binary.batch.BinaryCollector",
     *(
-        f"estimators.binary_fit.{name}"
+        f"estimators.binary.fit.{name}"
         for name in ("BinaryFit", "FitFacts", "Infinite", "Rows", "estimate", "success_of")
     ),
-    *(f"estimators.flow_checking.{name}" for name in ("HeldOut", "bootstrap_test", "diagnose", "held_out")),
+    *(f"estimators.flow.held_out.{name}" for name in ("HeldOut", "bootstrap_test", "diagnose", "held_out")),
     *(
-        f"estimators.flow_checks.check_{name}"
+        f"estimators.flow.row_checks.check_{name}"
         for name in ("columns", "moments", "residual", "rows", "support", "widths")
     ),
-    *(f"estimators.flow_checks.{name}" for name in ("Ties", "ties", "warn_ties")),
-    *(f"estimators.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
+    *(f"estimators.flow.row_checks.{name}" for name in ("Ties", "ties", "warn_ties")),
+    *(f"estimators.flow.flow_density.{name}" for name in ("FlowFacts", "restore_flow")),
     *(
-        f"estimators.flow_fit.{name}"
+        f"estimators.flow.spline_fit.{name}"
         for name in ("Centre", "Fitted", "Plan", "Sample", "Trial", "fit_flow", "knots_of")
     ),
-    *(f"estimators.flow_fit.{name}" for name in ("Prepared", "prepared_again", "problem_of", "rougher")),
     *(
-        f"estimators.flow_inference.{name}"
+        f"estimators.flow.spline_fit.{name}"
+        for name in ("Prepared", "prepared_again", "problem_of", "rougher")
+    ),
+    *(
+        f"estimators.flow.spline_inference.{name}"
         for name in (
             "Moved",
             "averages",
@@ -581,22 +584,22 @@ BETWEEN_ROOMS = {
             "quantile_limits",
         )
     ),
-    "estimators.flow_influence.gradients",
-    *(f"estimators.flow_report.{name}" for name in ("effects_section", "summary_of")),
-    *(f"estimators.flow_state.{name}" for name in ("Flow", "Solution")),
+    "estimators.flow.spline_influence.gradients",
+    *(f"estimators.flow.report.{name}" for name in ("effects_section", "summary_of")),
+    *(f"estimators.flow.spline_flow.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
     "estimators.normal.restore_normal",
-    "estimators.groups.Groups",
+    "estimators.transport.groups.Groups",
     *(f"estimators.joint.{name}" for name in ("Product", "fit_product")),
-    *(f"estimators.trained_flow.{name}" for name in ("TrainedFacts", "fit_trained", "restore_trained")),
-    "estimators.flow_spread.resampling_spread",
+    *(f"estimators.flow.trained.{name}" for name in ("TrainedFacts", "fit_trained", "restore_trained")),
+    "estimators.flow.spread.resampling_spread",
     "estimators.refit.Again",
-    "estimators.minimum_wasserstein.restore_minimum_wasserstein",
+    "estimators.transport.minimum_wasserstein.restore_minimum_wasserstein",
     *(f"inference.minimum_distance.{name}" for name in ("Bounds", "Match", "Matched", "match")),
-    "estimators.training_words.warn_of_training",
-    "estimators.transport_density.restore_transport_density",
-    "estimators.transport_map.restore_transport_map",
-    *(f"estimators.wasserstein.{name}" for name in ("GroupPair", "restore_wasserstein")),
+    "estimators.flow.training.warn_of_training",
+    "estimators.transport.transport_density.restore_transport_density",
+    "estimators.transport.transport_map.restore_transport_map",
+    *(f"estimators.transport.wasserstein_distance.{name}" for name in ("GroupPair", "restore_wasserstein")),
     *(
         f"inference.two_samples.{name}"
         for name in (

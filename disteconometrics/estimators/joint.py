@@ -21,13 +21,13 @@ from disteconometrics.data.outcomes import build_joint, joint_rows, read_outcome
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FormulaError, OptionError
-from disteconometrics.estimators.flow_rival import rival_of
+from disteconometrics.estimators.flow.auto import rival_of
 from disteconometrics.inference.estimates import Estimated, Estimates
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import Section, Summary, number, rows_dropped
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowDensity
+    from disteconometrics.estimators.flow.flow_density import FlowDensity
 
 __all__ = ["JointDensity", "JointResults", "Product", "fit_product", "joint", "stacking_weights"]
 

@@ -11,19 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.errors import DisteconometricsError, FileFormatError
-from disteconometrics.estimators.binary import BinaryResults, restore
-from disteconometrics.estimators.binary_fit import FitFacts
-from disteconometrics.estimators.flow_density import FlowResults, restore_flow
-from disteconometrics.estimators.logit import Logit
-from disteconometrics.estimators.minimum_wasserstein import (
+from disteconometrics.estimators.binary.fit import FitFacts
+from disteconometrics.estimators.binary.logit import Logit
+from disteconometrics.estimators.binary.probit import Probit
+from disteconometrics.estimators.binary.results import BinaryResults, restore
+from disteconometrics.estimators.flow.flow_density import FlowResults, restore_flow
+from disteconometrics.estimators.normal import NormalResults, restore_normal
+from disteconometrics.estimators.transport.minimum_wasserstein import (
     MinimumWassersteinResults,
     restore_minimum_wasserstein,
 )
-from disteconometrics.estimators.normal import NormalResults, restore_normal
-from disteconometrics.estimators.probit import Probit
-from disteconometrics.estimators.transport_density import TransportDensityResults, restore_transport_density
-from disteconometrics.estimators.transport_map import TransportMapResults, restore_transport_map
-from disteconometrics.estimators.wasserstein import WassersteinResults, restore_wasserstein
+from disteconometrics.estimators.transport.transport_density import (
+    TransportDensityResults,
+    restore_transport_density,
+)
+from disteconometrics.estimators.transport.transport_map import TransportMapResults, restore_transport_map
+from disteconometrics.estimators.transport.wasserstein_distance import WassersteinResults, restore_wasserstein
 from disteconometrics.likelihoods.binary import LOGISTIC
 from disteconometrics.likelihoods.probit import PROBIT
 from disteconometrics.report.archive import read_archive
@@ -32,7 +35,7 @@ __all__ = ["load"]
 
 
 def _restore_trained(header: Any, arrays: Any) -> Any:
-    from disteconometrics.estimators.trained_flow import (
+    from disteconometrics.estimators.flow.trained import (
         restore_trained,
     )  # loads torch, which no other result needs
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError
-from disteconometrics.estimators.flow_density import FlowResults
+from disteconometrics.estimators.flow.flow_density import FlowResults
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, MIDDLE, MOST_DOTS, WIDTH, _axes, _small
 

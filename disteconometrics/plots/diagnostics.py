@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.binary import BinaryResults
+from disteconometrics.estimators.binary.results import BinaryResults
 from disteconometrics.inference.diagnostics import Calibration, Influence, RocCurve
 from disteconometrics.plots.estimates import ACCENT, DARK, MIDDLE, WIDTH, _axes, _small
 

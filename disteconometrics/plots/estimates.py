@@ -21,7 +21,7 @@ from disteconometrics.data.formula import variables_of
 from disteconometrics.data.spec import DesignSpec, numeric_column
 from disteconometrics.data.table import Column, Table, list_names
 from disteconometrics.errors import DataError, MissingColumnError, NeedsData, OptionError
-from disteconometrics.estimators.binary import BinaryResults
+from disteconometrics.estimators.binary.results import BinaryResults
 from disteconometrics.inference.effects import average_probability
 from disteconometrics.inference.estimates import Estimates, check_level
 

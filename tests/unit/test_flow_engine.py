@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import optimize, stats
 
-from disteconometrics.estimators.flow_fit import (
+from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
     Plan,
     Sample,

@@ -20,13 +20,13 @@ from scipy import special
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import DataError, OptionError, WithheldError
-from disteconometrics.estimators.flow_fit import Plan, Sample, fit_flow
-from disteconometrics.estimators.flow_state import Flow
+from disteconometrics.estimators.flow.spline_fit import Plan, Sample, fit_flow
+from disteconometrics.estimators.flow.spline_flow import Flow
 from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.resample import seed_sequence
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowResults
+    from disteconometrics.estimators.flow.flow_density import FlowResults
 
 __all__ = ["FlowDiagnosis", "HeldOut", "bootstrap_test", "diagnose", "held_out"]
 

@@ -29,11 +29,15 @@ from disteconometrics.errors import (
     OptionError,
     warn_user,
 )
-from disteconometrics.estimators import flow_checking as checking
-from disteconometrics.estimators import flow_checks as checks
-from disteconometrics.estimators import flow_inference as inference
-from disteconometrics.estimators.flow_checking import FlowDiagnosis
-from disteconometrics.estimators.flow_fit import (
+from disteconometrics.estimators.flow import held_out as checking
+from disteconometrics.estimators.flow import row_checks as checks
+from disteconometrics.estimators.flow import spline_inference as inference
+from disteconometrics.estimators.flow.auto import rival_of
+from disteconometrics.estimators.flow.held_out import FlowDiagnosis
+from disteconometrics.estimators.flow.monotone_spline import MonotoneSpline
+from disteconometrics.estimators.flow.refit import refitting_flow
+from disteconometrics.estimators.flow.report import summary_of
+from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
     Plan,
     Sample,
@@ -42,11 +46,7 @@ from disteconometrics.estimators.flow_fit import (
     problem_of,
     rougher,
 )
-from disteconometrics.estimators.flow_refit import refitting_flow
-from disteconometrics.estimators.flow_report import summary_of
-from disteconometrics.estimators.flow_rival import rival_of
-from disteconometrics.estimators.flow_state import Flow, Solution
-from disteconometrics.estimators.monotone_spline import MonotoneSpline
+from disteconometrics.estimators.flow.spline_flow import Flow, Solution
 from disteconometrics.flows.recipes import Chain, Recipe
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
@@ -221,7 +221,7 @@ class FlowDensity:
                 raise OptionError(
                     "A flow by name has no covariance; its bootstrap() shows the resampling spread."
                 )
-            from disteconometrics.estimators.trained_flow import fit_trained
+            from disteconometrics.estimators.flow.trained import fit_trained
 
             return fit_trained(self, data, seed)
         if len(read_outcomes(self.formula)[0]) > 1:

@@ -28,7 +28,7 @@ from disteconometrics.distributions.spline import (
     pieces,
     transform,
 )
-from disteconometrics.estimators.flow_state import Flow
+from disteconometrics.estimators.flow.spline_flow import Flow
 from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["SLOPES", "gradients"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from disteconometrics.estimators.binary_estimator import BinaryEstimator
+from disteconometrics.estimators.binary.estimator import BinaryEstimator
 from disteconometrics.estimators.specification import specify
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.probit import PROBIT

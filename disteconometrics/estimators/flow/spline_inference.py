@@ -30,9 +30,9 @@ from scipy import special
 from disteconometrics.distributions.law import Law, floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.estimators.flow_fit import Sample
-from disteconometrics.estimators.flow_influence import SLOPES, gradients
-from disteconometrics.estimators.flow_state import Flow, Solution
+from disteconometrics.estimators.flow.spline_fit import Sample
+from disteconometrics.estimators.flow.spline_flow import Flow, Solution
+from disteconometrics.estimators.flow.spline_influence import SLOPES, gradients
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.monotone import BASES

@@ -10,8 +10,8 @@ from disteconometrics.estimators.refit import columns_again
 from disteconometrics.simulate.self_check import Refitting
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowResults
-    from disteconometrics.estimators.trained_flow import TrainedFlowResults
+    from disteconometrics.estimators.flow.flow_density import FlowResults
+    from disteconometrics.estimators.flow.trained import TrainedFlowResults
 
 __all__ = ["refitting_flow", "refitting_trained"]
 

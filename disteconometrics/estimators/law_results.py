@@ -12,7 +12,7 @@ import numpy as np
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
-from disteconometrics.estimators.flow_density import FUNCTIONALS
+from disteconometrics.estimators.flow.flow_density import FUNCTIONALS
 from disteconometrics.inference.estimates import Estimated, Estimates
 
 __all__ = ["LawWithoutErrors"]

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.estimators.groups import GroupResults, Groups, read_groups
 from disteconometrics.estimators.specification import specify
+from disteconometrics.estimators.transport.groups import GroupResults, Groups, read_groups
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence

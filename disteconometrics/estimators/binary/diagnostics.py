@@ -17,7 +17,7 @@ from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report import exchange
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.binary import BinaryResults
+    from disteconometrics.estimators.binary.results import BinaryResults
 
 __all__ = [
     "augment_of",

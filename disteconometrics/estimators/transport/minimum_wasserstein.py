@@ -364,9 +364,9 @@ def _tell(model: MinimumWasserstein, found: Matched) -> None:
 def _with_formula(model: MinimumWasserstein, formula: str) -> MinimumWasserstein:
     bounds = {name: tuple(v if np.isfinite(v) else None for v in ends) for name, *ends in model.bounds}
     options = {name: getattr(model, name) for name in ("noise", "noise_dim", "trim", "copies", "starts")}
-    return MinimumWasserstein(
-        formula, model.simulator, start=dict(model.start), bounds=bounds or None, **options
-    )  # type: ignore[arg-type]
+    start: Any = dict(model.start)
+    given: Any = bounds or None
+    return MinimumWasserstein(formula, model.simulator, start=start, bounds=given, **options)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from disteconometrics.report.summary import Section, Summary, estimates_section, number, rows_dropped
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowResults
+    from disteconometrics.estimators.flow.flow_density import FlowResults
     from disteconometrics.inference.estimates import Estimates
 
 __all__ = ["effects_section", "summary_of"]

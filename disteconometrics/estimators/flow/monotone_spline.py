@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.flow_fit import STRUCTURES
+from disteconometrics.estimators.flow.spline_fit import STRUCTURES
 
 __all__ = ["MonotoneSpline"]
 

@@ -25,10 +25,10 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw, PushedRows
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
-from disteconometrics.estimators.groups import check_squares
-from disteconometrics.estimators.law_without_errors import LawWithoutErrors
+from disteconometrics.estimators.flow.training import ENDED, trainer_words, warn_of_training
+from disteconometrics.estimators.law_results import LawWithoutErrors
 from disteconometrics.estimators.specification import specify
-from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
+from disteconometrics.estimators.transport.groups import check_squares
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import Adam, AdamW, Trained, Trainer

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError, WithheldError
-from disteconometrics.estimators.groups import GroupResults, Groups, read_groups
 from disteconometrics.estimators.specification import specify
+from disteconometrics.estimators.transport.groups import GroupResults, Groups, read_groups
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits, normal_critical

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
-from disteconometrics.estimators.binary_fit import success_of
+from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
 from disteconometrics.report.summary import Summary, estimates_section
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.binary import BinaryResults
+    from disteconometrics.estimators.binary.results import BinaryResults
 
 __all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from disteconometrics.estimators.binary import BinaryResults, fit_binary
-from disteconometrics.estimators.binary_batch import (
+from disteconometrics.estimators.binary.batch import (
     BinaryReplications,
     BinaryResampling,
     replications,
     resampling,
 )
+from disteconometrics.estimators.binary.results import BinaryResults, fit_binary
 from disteconometrics.estimators.specification import statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.binary import Kernel

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from disteconometrics.distributions.spline import SplineLaw, chunks, panels, pieces, tail_moments, transform
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
-from disteconometrics.estimators.flow_fit import STRUCTURES, Centre, Fitted
+from disteconometrics.estimators.flow.spline_fit import STRUCTURES, Centre, Fitted
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term

@@ -16,7 +16,7 @@ from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.trained_flow import TrainedFlowResults
+    from disteconometrics.estimators.flow.trained import TrainedFlowResults
 
 __all__ = ["ResamplingSpread", "resampling_spread"]
 

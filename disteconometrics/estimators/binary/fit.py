@@ -24,7 +24,7 @@ from disteconometrics.errors import (
     SeparationWarning,
     warn_user,
 )
-from disteconometrics.estimators.binary_firth import penalised_facts
+from disteconometrics.estimators.binary.firth import penalised_facts
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index

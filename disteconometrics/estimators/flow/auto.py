@@ -19,7 +19,7 @@ from disteconometrics.flows.recipes import AffineMap, Autoregressive, MixtureCDF
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
 if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowDensity
+    from disteconometrics.estimators.flow.flow_density import FlowDensity
 
 __all__ = ["Rival", "rival_of"]
 

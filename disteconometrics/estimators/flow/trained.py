@@ -25,13 +25,19 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Mixture
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import DataError, NeedsData, OptionError, OutcomeError, WithheldError
-from disteconometrics.estimators.flow_checking import FlowDiagnosis, HeldOut, diagnose
-from disteconometrics.estimators.flow_checks import check_columns, check_rows, check_support, ties, warn_ties
-from disteconometrics.estimators.flow_density import FlowDensity
-from disteconometrics.estimators.flow_refit import refitting_trained
-from disteconometrics.estimators.flow_spread import ResamplingSpread, resampling_spread
-from disteconometrics.estimators.law_without_errors import LawWithoutErrors
-from disteconometrics.estimators.training_words import ENDED, trainer_words, warn_of_training
+from disteconometrics.estimators.flow.flow_density import FlowDensity
+from disteconometrics.estimators.flow.held_out import FlowDiagnosis, HeldOut, diagnose
+from disteconometrics.estimators.flow.refit import refitting_trained
+from disteconometrics.estimators.flow.row_checks import (
+    check_columns,
+    check_rows,
+    check_support,
+    ties,
+    warn_ties,
+)
+from disteconometrics.estimators.flow.spread import ResamplingSpread, resampling_spread
+from disteconometrics.estimators.flow.training import ENDED, trainer_words, warn_of_training
+from disteconometrics.estimators.law_results import LawWithoutErrors
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
     RQS,

@@ -21,8 +21,8 @@ from disteconometrics.blocks import Block
 from disteconometrics.data.design import Design, DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
-from disteconometrics.estimators import binary_diagnostics as diagnose
-from disteconometrics.estimators.binary_firth import (
+from disteconometrics.estimators.binary import diagnostics as diagnose
+from disteconometrics.estimators.binary.firth import (
     LEVEL,
     ProfileLimits,
     check_options,
@@ -30,7 +30,7 @@ from disteconometrics.estimators.binary_firth import (
     penalised_test,
     smaller,
 )
-from disteconometrics.estimators.binary_fit import (
+from disteconometrics.estimators.binary.fit import (
     NEARLY_DEPENDENT,
     BinaryModel,
     FitFacts,
@@ -39,8 +39,8 @@ from disteconometrics.estimators.binary_fit import (
     estimate,
     success_of,
 )
-from disteconometrics.estimators.binary_refit import refitting
-from disteconometrics.estimators.margins import MarginsResults, margins, margins_as_statsmodels
+from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
+from disteconometrics.estimators.binary.refit import refitting
 from disteconometrics.inference.covariance import (
     COVARIANCES,
     Covariance,
@@ -426,7 +426,7 @@ class BinaryResults(Estimated, SelfChecking):
         data: Any = None,
         level: float = 0.95,
     ) -> MarginsResults:
-        """Average marginal effects on P(y = 1) through the formula, with delta-method errors; see `estimators.margins`.
+        """Average marginal effects on P(y = 1) through the formula, with delta-method errors; see `estimators.binary.margins`.
 
         Parameters
         ----------
