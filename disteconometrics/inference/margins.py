@@ -1,4 +1,4 @@
-"""Average marginal effects on P(y = 1 | x) = p(η), η = x'β + offset: one pass over the rows, delta-method errors.
+"""Average marginal effects on P(y = 1 | x) = p(η), η = x'β + offset, in one pass, with delta-method errors.
 
 A row's effect of a raw variable v that reaches η through the formula, with D = ∂x/∂v (k,) and dη = D'β, is
 
@@ -136,14 +136,8 @@ class _Part:
     def __init__(
         self, kernel: Kernel, kind: str, rows: Scenario, cut: slice, weights: Array, index: Index
     ) -> None:
-        self._kernel, self._kind, self._rows, self._cut, self._index, self.weights = (
-            kernel,
-            kind,
-            rows,
-            cut,
-            index,
-            weights,
-        )
+        self._kernel, self._kind, self._rows = kernel, kind, rows
+        self._cut, self._index, self.weights = cut, index, weights
         self._coded: dict[Any, _Coded] = {}
         self._rest: dict[Any, tuple[NDArray[np.intp], Array, Array]] = {}
         self._base: dict[Any, tuple[Array, Array]] = {}
@@ -191,6 +185,35 @@ class _Part:
         return level * at.inside, gradient
 
 
+class _Moments:
+    """Sums over rows for the variance of averages, about a first guess of the mean, so that no digits cancel."""
+
+    def __init__(self, q: int, frequency: bool) -> None:
+        self.frequency = frequency
+        self.centre: Array | None = None
+        self.first, self.second = np.zeros(q), np.zeros((q, q))
+        self.squares = self.size = 0.0
+
+    def add(self, M: Array, w: Array) -> None:
+        """Take effects M (r, q) of rows, which it overwrites, and their weights (r,)."""
+        if self.centre is None:
+            self.centre = M.mean(axis=0)
+        M -= self.centre
+        square = w if self.frequency else w * w
+        self.first, self.second = self.first + square @ M, self.second + (M.T * square) @ M
+        self.squares += float(square.sum())
+        self.size += float(w.sum()) if self.frequency else len(w)
+
+    def variance(self, means: Array, total: float) -> Array:
+        """Variance (q, q) of the means (q,) over rows of so much weight in all."""
+        if self.centre is None:
+            return np.zeros(self.second.shape)
+        d, first = means - self.centre, self.first
+        V = self.second - np.outer(first, d) - np.outer(d, first) + self.squares * np.outer(d, d)
+        V *= self.size / (max(self.size - 1, 1.0) * total**2)
+        return V
+
+
 def average_margins(
     kernel: Kernel,
     rows: Scenario,
@@ -233,10 +256,8 @@ def average_margins(
     array([0.3989])
     """
     q, k = len(questions), len(beta)
-    sums, gradients = np.zeros(q), np.zeros((q, k))
-    total, squares, centre = 0.0, 0.0, None
-    first, second, size = np.zeros(q), np.zeros((q, q)), 0.0
-    frequency = rows.spec.weight_type == "frequency"
+    sums, gradients, total = np.zeros(q), np.zeros((q, k)), 0.0
+    moments = _Moments(q, rows.spec.weight_type == "frequency") if spread else None
     for cut, w in _cuts(rows, k):
         part = _Part(kernel, kind, rows, cut, w, index)
         M = np.empty((len(w), q if spread else 1))
@@ -246,18 +267,10 @@ def average_margins(
             gradients[j] += gradient
             M[:, j if spread else 0] = effect
         total += float(w.sum())
-        if spread:  # moments about a first guess of the mean, so that no digits cancel
-            centre = M.mean(axis=0) if centre is None else centre
-            M -= centre
-            square = w if frequency else w * w
-            first, second = first + square @ M, second + (M.T * square) @ M
-            squares, size = squares + float(square.sum()), size + (float(w.sum()) if frequency else len(w))
+        if moments is not None:
+            moments.add(M, w)
     values = sums / total
-    sampling = np.zeros((q, q))
-    if spread and centre is not None:
-        d = values - centre
-        sampling = second - np.outer(first, d) - np.outer(d, first) + squares * np.outer(d, d)
-        sampling *= size / (max(size - 1, 1.0) * total**2)
+    sampling = np.zeros((q, q)) if moments is None else moments.variance(values, total)
     return Averages(values, gradients / total, sampling)
 
 

@@ -62,7 +62,7 @@ class ScoreSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArrayScores:
-    """Scores (n, k) and roots (n, k) that are in memory, as a `ScoreSource` and as the `RowScores` of its parts.
+    """Scores (n, k) and roots (n, k) in memory: a `ScoreSource`, and the `RowScores` of its parts.
 
     Examples
     --------
@@ -180,7 +180,8 @@ class Refitting:
     among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
     for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
     the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong.
+    standard errors hold where the model is wrong; ``only_design`` is how data are drawn if there is one way,
+    and no other law, and ``reps`` how many replications are run where none are asked for.
     """
 
     estimator: Any
@@ -193,6 +194,8 @@ class Refitting:
     clusters: tuple[str, ...] = ()
     fitted_only: str = ""
     robust: Mapping[str, Any] | None = None
+    only_design: str | None = None
+    reps: int = 500
 
     @property
     def rows(self) -> int:

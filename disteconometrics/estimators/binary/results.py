@@ -483,7 +483,7 @@ class BinaryResults(Estimated, SelfChecking):
             hypotheses = smaller(self.spec.names, hypotheses.spec.names)
         fit = self._need_rows().penalised
         assert fit is not None
-        return penalised_test(fit, *self.estimates._restrictions(hypotheses))
+        return penalised_test(fit, *self.estimates.restrictions(hypotheses))
 
     def _restricted(self, hypotheses: Any) -> tuple[Array, Array, Maximum, list[str]]:
         """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
@@ -500,7 +500,7 @@ class BinaryResults(Estimated, SelfChecking):
             raise WithheldError(
                 "Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald)."
             )
-        R, r, texts = self.estimates._restrictions(hypotheses)
+        R, r, texts = self.estimates.restrictions(hypotheses)
         fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
         free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
         zero_one = [
