@@ -615,7 +615,7 @@ BETWEEN_ROOMS = {
     "inference.effects.AverageProbability",
     *(f"inference.protocols.{name}" for name in ("MEstimate", "Refitting", "Replicated")),
     *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Task", "digest")),
-    *(f"simulate.results.{name}" for name in ("Replay", "check_names", "hopeless")),
+    *(f"simulate.results.{name}" for name in ("Replay", "all_failed", "check_names")),
     "simulate.store.Store",
 }
 

@@ -68,7 +68,7 @@ def _parameter(
 
 
 def _truth(mc: MonteCarloResults, cell: Any, parameter: str) -> float:
-    truth = mc.truths[mc._place(cell)].get(parameter, (np.nan, np.nan))[0]
+    truth = mc.truths[mc.place(cell)].get(parameter, (np.nan, np.nan))[0]
     if np.isnan(truth):
         raise WithheldError(
             f"The true value of {parameter!r} is not known, so coverage cannot be drawn; give truth= to "
@@ -78,7 +78,7 @@ def _truth(mc: MonteCarloResults, cell: Any, parameter: str) -> float:
 
 
 def _where(mc: MonteCarloResults, cell: Any, *words: str) -> str:
-    return ", ".join([*words, mc.cells[mc._place(cell)].label]).strip(", ")
+    return ", ".join([*words, mc.cells[mc.place(cell)].label]).strip(", ")
 
 
 def zipper(

@@ -104,8 +104,7 @@ class Process(ABC):
     def outcomes(self, rng: np.random.Generator, table: Table, n: int) -> Array:
         """Outcomes (n,) given covariates, in the population."""
         law = self.law(table)
-        draws: Array = law._draw(rng, 1)[:, 0] if law.batch_shape else law._draw(rng, n)
-        return draws
+        return law.draw_with(rng, 1)[:, 0] if law.batch_shape else law.draw_with(rng, n)
 
     def population(self, rng: np.random.Generator, n: int) -> Table:
         """n rows of the population."""
@@ -202,9 +201,8 @@ class _Truths:
         return self._rows
 
     def _functional(self, name: Any) -> Truth:
-        head = name.partition("[")[0].strip() if isinstance(name, str) else ""
         marginal = self.process.marginal()
-        few = marginal or self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
+        few = marginal or self._two_rows()
         try:
             value = evaluate(few, name)  # an unknown name is refused before anything is drawn
         except OptionError as e:
@@ -212,8 +210,16 @@ class _Truths:
             raise OptionError(f"{e} Parameters of this process: {known}.") from None
         if marginal is not None:
             return Truth(float(value))
-        if head in _AVERAGES and (head != "mean" or type(few)._mean is not Law._mean):
+        head = name.partition("[")[0].strip() if isinstance(name, str) else ""
+        if head in _AVERAGES and not (head == "mean" and few.integrates_mean):
             return _mean(evaluate(self.rows()[1], name))
+        return self._of_draws(name)
+
+    def _two_rows(self) -> Law:
+        return self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
+
+    def _of_draws(self, name: Any) -> Truth:
+        """A functional of many draws, whose error comes from the spread between batches."""
         if self._draws is None:
             rng = np.random.default_rng(SEED + 1)
             self._draws = self.process.population(rng, DRAWS)[self.process.outcome]
@@ -222,8 +228,7 @@ class _Truths:
         return Truth(whole, float(np.std(parts, ddof=1) / np.sqrt(BATCHES)))
 
     def _effect(self, column: str, old: str | None, new: str | None) -> Truth:
-        few = self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
-        table, law = self.rows(ROWS if type(few)._mean is not Law._mean else FEW_ROWS)
+        table, law = self.rows(FEW_ROWS if self._two_rows().integrates_mean else ROWS)
         if column not in table:
             raise OptionError(
                 f"The process has no covariate {column!r}; it has {', '.join(table) or 'none'}."
@@ -302,12 +307,8 @@ class DGP(Process):
                 "A law with rows belongs to those rows; give a function of covariates, DGP(lambda t: …, "
                 "covariates)."
             )
-        for name, value in {
-            "given": law,
-            "x": covariates,
-            "outcome": outcome,
-            "true": dict(parameters or {}),
-        }.items():
+        true = dict(parameters or {})
+        for name, value in {"given": law, "x": covariates, "outcome": outcome, "true": true}.items():
             object.__setattr__(self, name, value)
 
     def covariates(self, rng: np.random.Generator, n: int) -> Table:
