@@ -84,7 +84,7 @@ class CrossValidation:
         return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})
 
     def uniformity(self, name: str) -> scores.Uniformity:
-        """Whether held-out transforms of an estimator are uniform, with a p-value; see `scores.uniformity`."""
+        """Whether held-out transforms of an estimator are uniform, with a p-value (`scores.uniformity`)."""
         if name not in self.transforms:
             raise OptionError(
                 f"{name!r} is not among the estimators {', '.join(map(repr, self.transforms.columns))}."
@@ -211,7 +211,8 @@ def cross_validate(
     --------
     >>> import disteconometrics as de
     >>> pair = {"line": de.NormalRegression("foodexp ~ income"), "mean": de.NormalRegression("foodexp ~ 1")}
-    >>> cross_validate(pair, de.datasets.engel(), folds=5, seed=1).table()[["log_score", "crps", "n"]].round(2)
+    >>> cv = cross_validate(pair, de.datasets.engel(), folds=5, seed=1)
+    >>> cv.table()[["log_score", "crps", "n"]].round(2)
           log_score    crps    n
     line      -6.24   58.28  235
     mean      -7.05  146.39  235

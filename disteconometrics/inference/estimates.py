@@ -25,7 +25,7 @@ Profile: TypeAlias = Callable[[float], tuple[Array, Array | None]]
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
-    """Return a confidence level in (0, 1), or 1 − alpha if alpha is given, or raise OptionError (for 95, say).
+    """Return a confidence level in (0, 1), or 1 − alpha if alpha is given; 95 is refused with OptionError.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def check_level(level: Any, alpha: Any = None) -> float:
 
 
 def critical_value(level: float, df: float = np.inf) -> float:
-    """Two-sided critical value of the t law, or of the normal law where ``df`` is infinite, at a checked level.
+    """Two-sided critical value of the t law, of the normal where ``df`` is infinite, at a checked level.
 
     Examples
     --------
@@ -280,7 +280,7 @@ class Estimates:
     def function(
         self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95
     ) -> Estimates:
-        """Functions of the estimates with delta-method standard errors, and Fieller's limits for ratios on request.
+        """Functions of the estimates with delta-method errors, and Fieller's limits for ratios on request.
 
         Parameters
         ----------
@@ -387,7 +387,7 @@ def _named_model(model: Any, outcome: str, terms: Sequence[str]) -> Any:
 
 
 class Estimated(ABC):
-    """A result with a table of estimates, read in statsmodels' words; a result adds what it knows beyond the table.
+    """A result with a table of estimates, read in statsmodels' words; it adds what it knows beyond the table.
 
     Examples
     --------
@@ -489,5 +489,5 @@ class Estimated(ABC):
     def nlcom(
         self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95
     ) -> Estimates:
-        """Functions of the estimates with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
+        """Functions of the estimates with errors, as ``"educ / age"``; see `Estimates.function`."""
         return self.estimates.function(expressions, method=method, level=level)

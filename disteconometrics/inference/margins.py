@@ -51,7 +51,9 @@ class Index(Protocol):
 
 @dataclass(frozen=True)
 class Question:
-    """One margin to compute: the derivative in ``variable``, or a contrast of ``pair`` (base, value), with columns ``fixed``.
+    """A margin to compute: the derivative in ``variable``, or a contrast of ``pair`` (base, value).
+
+    Columns in ``fixed`` are held at its values.
 
     Examples
     --------
@@ -66,7 +68,7 @@ class Question:
 
 
 class Averages(NamedTuple):
-    """Margins θ (q,), their gradients (q, k) in the coefficients and the variance (q, q) of averaging over drawn rows."""
+    """Margins θ (q,), gradients (q, k) in the coefficients, and variance (q, q) of averaging drawn rows."""
 
     values: Array
     gradients: Array
@@ -122,7 +124,7 @@ def _cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:
 
 
 class _Coded(NamedTuple):
-    """Rows under a scenario: their design, index (0 where infinite), its terms, and 1.0 where it is finite."""
+    """Rows under a scenario: design, index (0 where infinite), its terms, and 1.0 where it is finite."""
 
     rows: Part
     eta: Array
@@ -171,7 +173,7 @@ class _Part:
         return row.effect * at.inside, gradient
 
     def _level(self, key: Any, at: _Coded, variable: str, value: Any, beta: Array) -> tuple[Array, Array]:
-        """p (or log p) of the rows (r,) with a variable at a value, and Σ w ∂p/∂β (k,); other columns stay as they are."""
+        """p or log p of the rows (r,) with a variable at a value, others as they are, and Σ w ∂p/∂β."""
         columns, block = at.rows.replaced(variable, value)
         if (key, variable) not in self._rest:
             others = np.setdiff1d(np.arange(len(beta)), columns)
@@ -186,7 +188,7 @@ class _Part:
 
 
 class _Moments:
-    """Sums over rows for the variance of averages, about a first guess of the mean, so that no digits cancel."""
+    """Sums over rows for the variance of averages, about a guess of the mean, so that no digits cancel."""
 
     def __init__(self, q: int, frequency: bool) -> None:
         self.frequency = frequency
@@ -277,7 +279,7 @@ def average_margins(
 def margins_at_means(
     kernel: Kernel, rows: Scenario, index: Index, beta: Array, questions: Sequence[Question], kind: str
 ) -> Averages:
-    """Effects at the average row: numbers at their means go through the formula, factors enter with their shares.
+    """Effects at the average row: numbers at their means go through the formula, factors have their shares.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """The problem: outcomes (n,), covariates (n, K) or None, and ``simulate`` from parameters to outcomes (S·n,).
+    """Outcomes (n,), covariates (n, K) or None, and ``simulate`` from parameters to outcomes (S·n,).
 
     These are S copies of the rows one below the other.  Besides: share of ``trim`` left out at both ends,
     directions (L, 1 + K), whether the random numbers are a grid of quantiles (and cost no variance).
@@ -218,7 +218,7 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
 
 
 def _two_jacobians(m: Match, theta: Array, kept: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Derivatives (L, n, k) of the kept order statistics by either half of the copies, one and the same if exact."""
+    """Derivatives (L, n, k) of the kept order statistics by either half of the copies, the same if exact."""
     if m.exact:
         J = _jacobian(m, theta) * kept[:, None]
         return J, J

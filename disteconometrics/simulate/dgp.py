@@ -1,4 +1,4 @@
-"""Data-generating processes: a draw of covariates and a law of the outcome given them, so that the truth is known.
+"""Data-generating processes: a draw of covariates and a law of the outcome, so that the truth is known.
 
 A process is a value: frozen, printable, called with a random generator.  Its truth comes from the law that it
 draws from: in closed form where the process declares one, and else as an average over many draws whose error
@@ -53,10 +53,10 @@ class Truth:
 
 
 class Process(ABC):
-    """A data-generating process: subclasses are frozen dataclasses that say how covariates are drawn and the law of the outcome.
+    """A data-generating process; subclasses say how covariates are drawn and the law of the outcome.
 
-    ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other keywords change fields of the
-    process for this call, so a grid of a Monte Carlo study may vary them.
+    They are frozen dataclasses.  ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other
+    keywords change fields of the process for this call, so a grid of a Monte Carlo study may vary them.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class Process(ABC):
         return {}
 
     def marginal(self) -> Law | None:
-        """The law of the outcome in the population, batch shape (), where it is known; None where covariates must be averaged."""
+        """The outcome's law in the population, batch shape (); None where covariates must be averaged."""
         alone = self.law(self.covariates(np.random.default_rng(SEED), 2))
         return None if alone.batch_shape else alone
 
@@ -277,7 +277,8 @@ class DGP(Process):
 
     Examples
     --------
-    >>> dgp = DGP(lambda t: de.Normal(1 + 2 * t["x"], 1), lambda rng, n: {"x": rng.random(n)}, parameters={"x": 2.0})
+    >>> normal = lambda t: de.Normal(1 + 2 * t["x"], 1)
+    >>> dgp = DGP(normal, lambda rng, n: {"x": rng.random(n)}, parameters={"x": 2.0})
     >>> sorted(dgp(np.random.default_rng(1), n=4)), dgp.truth(["x", "ame[x:0->1]"])["ame[x:0->1]"]
     (['x', 'y'], Truth(value=2.0, error=0.0))
     >>> DGP(de.Normal(1, 2)).truth(["q[0.5]", "std"])
@@ -346,7 +347,7 @@ def pseudo_true(
     fit: Mapping[str, Any] | None = None,
     **cell: Any,
 ) -> dict[str, Truth]:
-    """What an estimator aims at under a process, right or not: its estimates from one large sample of fixed seed.
+    """What an estimator aims at under a process: its estimates from one large sample of fixed seed.
 
     Parameters
     ----------

@@ -422,8 +422,7 @@ class Task:
             block.digest = digest(table)
         taken = {name for name, engine in open_.engines.items() if engine.take(table)}
         left = [e for e in self.estimators if e.name not in taken]
-        for e in left:
-            self._one(block, c, rep, e, table if e.is_specification or e is left[-1] else _copy(table), told)
+        self._fit(block, c, rep, left, table, told)
         if taken:
             open_.add(rep, taken, _rows(table))
         else:
@@ -439,6 +438,20 @@ class Task:
         finally:
             block.count(DGP, told, mark)
         return table
+
+    def _fit(
+        self,
+        block: Block,
+        c: int,
+        rep: int,
+        estimators: Sequence[Estimator],
+        table: Any,
+        told: list[warnings.WarningMessage],
+    ) -> None:
+        """Estimators on one table; a callable gets a copy, which it may change, unless it is the last."""
+        for e in estimators:
+            own = table if e.is_specification or e is estimators[-1] else _copy(table)
+            self._one(block, c, rep, e, own, told)
 
     def _settle(self, block: Block, c: int, open_: _Open, told: list[warnings.WarningMessage]) -> None:
         """Solve what was collected; what an engine leaves is drawn again and fitted on its own."""

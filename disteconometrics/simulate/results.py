@@ -1,4 +1,4 @@
-"""What a Monte Carlo study found: replications, measures with their errors, failures, and the printed table."""
+"""What a Monte Carlo study found: replications, measures with errors, failures, and the printed table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Replay(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """Of one estimator in one cell: names (q,) and values (R, q, 5) of the parameters, NaN where one failed."""
+    """Of one estimator in one cell: names (q,) and values (R, q, 5), NaN where a replication failed."""
 
     names: tuple[str, ...]
     values: Array
@@ -106,7 +106,8 @@ class MonteCarloResults:
     --------
     >>> import disteconometrics as de
     >>> mean = lambda d: {"mu": (d.mean(), d.std(ddof=1) / len(d) ** 0.5)}
-    >>> mc = de.MonteCarlo(lambda rng: rng.normal(1.0, 1.0, 40), {"mean": mean}, truth={"mu": 1.0}).run(reps=500, seed=1)
+    >>> study = de.MonteCarlo(lambda rng: rng.normal(1.0, 1.0, 40), {"mean": mean}, truth={"mu": 1.0})
+    >>> mc = study.run(reps=500, seed=1)
     >>> print(mc.summary())  # doctest: +NORMALIZE_WHITESPACE
                                   Monte Carlo study
     ==============================================================================
@@ -164,7 +165,7 @@ class MonteCarloResults:
         return numbers, sorted(failures, key=lambda pair: (pair[0], pair[1].replication, pair[1].estimator))
 
     def numbers(self, cell: Any = None, estimator: str | None = None) -> Numbers:
-        """Parameter names (q,) and values (R, q, 5) of an estimator in a cell; see `FIELDS` for the last axis."""
+        """Parameter names (q,) and values (R, q, 5), as in `FIELDS`, of an estimator in a cell."""
         name = self.estimators[0] if estimator is None else estimator
         if name not in self.estimators:
             raise OptionError(f"{estimator!r} is not among the estimators {', '.join(self.estimators)}.")
@@ -185,14 +186,14 @@ class MonteCarloResults:
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """A row for each failure: cell, replication, estimator (or "dgp"), reason, message, traceback and seed."""
+        """A row for each failure: cell, replication, estimator or "dgp", reason, message, traceback, seed."""
         columns = ["cell", *Failure._fields, "seed"]
         rows = [(self.cells[c].label, *f, self.seed) for c, f in self._assembled[1]]
         return pd.DataFrame(rows, columns=columns)
 
     @cached_property
     def warnings(self) -> pd.DataFrame:
-        """Replications that warned, by cell, estimator (or "dgp") and class of warning, with the first message."""
+        """Replications that warned, by cell, estimator or "dgp" and class, with the first message."""
         counts: Counter[tuple[int, str, str]] = Counter()
         first: dict[tuple[int, str, str], str] = {}
         for b in self.blocks:
@@ -305,7 +306,7 @@ class MonteCarloResults:
     def table(
         self, *, reference: str | None = None, null: float = 0.0, variants: bool = False
     ) -> pd.DataFrame:
-        """The measures in wide form, rows (cell, estimator, parameter), with errors in columns ending in ``_mcse``.
+        """The measures in wide form, rows (cell, estimator, parameter), with errors in columns ``…_mcse``.
 
         Options are those of `measures`.
         """
@@ -342,7 +343,8 @@ class MonteCarloResults:
         Examples
         --------
         >>> import disteconometrics as de
-        >>> mc = de.MonteCarlo(lambda rng: rng.normal(size=5), lambda d: {"mu": d.mean()}).run(reps=10, seed=1)
+        >>> study = de.MonteCarlo(lambda rng: rng.normal(size=5), lambda d: {"mu": d.mean()})
+        >>> mc = study.run(reps=10, seed=1)
         >>> again = mc.replay(3)
         >>> bool(again.results["lambda"]["mu"] == mc.replications.estimate[3])
         True
@@ -376,7 +378,7 @@ class MonteCarloResults:
         check_names(self.study, 0, names)
 
     def warn(self, max_fail: float) -> None:
-        """Warn of failures, beyond a share or of parameters that come and go, and of numbers without a seed."""
+        """Warn of failures, beyond a share or where parameters come and go, and of draws without a seed."""
         for c in range(len(self.cells)):
             for name in self.estimators:
                 self._warn_of_failures(c, name, max_fail)
@@ -398,7 +400,8 @@ class MonteCarloResults:
         first, where = failures[0], f" in {label}" if label else ""
         text = (
             f"{len(failures):,} of {R:,} replications of {name!r} failed{where} ({words}); measures "
-            f"are over the others. The first, replication {first.replication}: {first.message or first.reason}"
+            f"are over the others. "
+            f"The first, replication {first.replication}: {first.message or first.reason}"
         )
         warn_user(FailedReplicationsWarning(text, column=name, hint=self._replay_line(c, first)))
 

@@ -231,7 +231,8 @@ def self_check(
     >>> from disteconometrics import Bernoulli
     >>> class Mean:
     ...     def fit(self, d):
-    ...         return type("Result", (), {"estimates": {"p": (d["y"].mean(), d["y"].std() / len(d["y"]) ** 0.5)}})
+    ...         p = d["y"].mean(), d["y"].std() / len(d["y"]) ** 0.5
+    ...         return type("Result", (), {"estimates": {"p": p}})
     >>> law = Bernoulli(np.full(200, 0.4))
     >>> of = Refitting(Mean(), {}, {"y": np.zeros(200)}, "y", law, np.array([0, 1]), {"p": 0.4})
     >>> check = self_check(of, 500, seed=1, design=None, law=None, n_jobs=None)

@@ -124,7 +124,7 @@ class MonteCarlo:
         return cells_of(self.grid)
 
     def truths(self, cell: Cell, names: Sequence[str]) -> dict[str, tuple[float, float]]:
-        """True values of parameters in a cell, each with the error of its computation, for those that are known."""
+        """True values, with the errors of their computation, of the parameters where they are known."""
         given: Any = self.truth
         if given is None:
             given = _asked(self.dgp, cell, names)
