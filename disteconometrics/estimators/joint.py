@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.data.design import RowCount, build_design
+from disteconometrics.data.joint_design import build_joint, joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
-from disteconometrics.data.outcomes import build_joint, joint_rows, read_outcomes
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FormulaError, OptionError

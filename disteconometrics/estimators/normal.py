@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.data.design import Design, build_design
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.errors import (
     CollinearityError,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.data.formula import parse_formula, variables_of
+from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
 from disteconometrics.simulate.self_check import Refitting
@@ -63,7 +63,7 @@ def columns_again(model: Any, design: Any, kind: Any) -> Again:
     names = [*parsed.right_variables, model.weights, getattr(model, "offset", None), *clusters, *time]
     table = {name: _values(design, name) for name in dict.fromkeys(n for n in names if n is not None)}
     if parsed.left.is_column:
-        outcome, formula = variables_of(parsed.left.node)[0], spec.formula
+        outcome, formula = parsed.left.variables[0], spec.formula
     else:  # the left side is a transform: its value becomes a column of that name
         outcome = spec.outcome.name
         formula = f"`{outcome}` ~ {spec.formula.split('~', 1)[1]}"

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.formula import variables_of
 from disteconometrics.data.spec import DesignSpec, numeric_column
 from disteconometrics.data.table import Column, Table, list_names
 from disteconometrics.errors import DataError, MissingColumnError, NeedsData, OptionError
@@ -375,7 +374,7 @@ def _sample(result: BinaryResults, variable: str, data: Any, rows: int) -> _Samp
         }
     )
     averaged = None if weights is None else weights[chosen]
-    return _Sample(frame, pick, averaged, spec._column(table, variable).take(used), weights, len(chosen), n)
+    return _Sample(frame, pick, averaged, spec.column(table, variable).take(used), weights, len(chosen), n)
 
 
 def _complete_rows(spec: DesignSpec, table: Table) -> tuple[NDArray[np.intp], Array | None]:
@@ -384,7 +383,7 @@ def _complete_rows(spec: DesignSpec, table: Table) -> tuple[NDArray[np.intp], Ar
     good = ~np.isnan(coded.X).any(axis=1)
     if coded.offset is not None:
         good &= ~np.isnan(coded.offset)
-    for name in set(variables_of(spec.parsed.left.node)) & set(table.names):
+    for name in set(spec.parsed.left.variables) & set(table.names):
         missing = table.column(str(name), "the outcome").trouble()[0]
         if missing is not None:
             good &= ~missing

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.data.design import Design
-from disteconometrics.data.formula import variables_of
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import WithheldError
 
@@ -107,7 +106,7 @@ def marginaleffects_model(
     used = (
         spec.variables if spec.offset is None else (*spec.variables, spec.offset)
     )  # missing there: the row is left out
-    left = variables_of(spec.parsed.left.node)
+    left = spec.parsed.left.variables
     frame = pl.DataFrame([column for column, _ in columns.values()])
     for name in dict.fromkeys((*left, spec.weights, spec.offset)):
         if name is not None and name not in frame.columns:

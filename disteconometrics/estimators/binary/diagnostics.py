@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.formula import variables_of
 from disteconometrics.data.spec import numeric_column
 from disteconometrics.data.table import Table
 from disteconometrics.errors import DataError, WithheldError
@@ -133,7 +132,7 @@ def augment_of(result: BinaryResults, data: Any) -> pd.DataFrame:
         )
         return exchange.augment_new(frame, result.predict(data, ci=True))
     design = result._need_rows().design
-    names = dict.fromkeys([*variables_of(result.spec.parsed.left.node), *result.spec.variables])
+    names = dict.fromkeys([*result.spec.parsed.left.variables, *result.spec.variables])
     frame = pd.DataFrame(
         {str(name): design.column(str(name), "augment") for name in names}, index=design.index
     )

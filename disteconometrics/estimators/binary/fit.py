@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.data.design import Design, build_design
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import Design, DesignSpec
+from disteconometrics.data.design import Design
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import Design, DesignSpec, build_design
-from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.data.design import Design, build_design
+from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
+from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
 from disteconometrics.distributions.functionals import listed

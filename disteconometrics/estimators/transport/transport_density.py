@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
+from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
