@@ -72,7 +72,7 @@ class RowCount:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Arrays of the used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None; float64.
+    """The used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
 
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
     columns: clusters and times are read when asked for, from a shallow copy.
@@ -214,10 +214,8 @@ def build_design(
     parsed = parse_formula(formula, others)
     _check_right_side(parsed, table)
     columns = _columns(parsed, table)
-    w = None if weights is None else numeric_column(table, weights, "weights")
-    o = None if offset is None else numeric_column(table, offset, "offset")
-    if w is not None:
-        _check_weights(w, str(weight_type))
+    w, o = _numeric(table, weights, "weights"), _numeric(table, offset, "offset")
+    _check_weights(w, weight_type)
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     fit = _learn(parsed, columns, kept, len(table), counts)
@@ -249,7 +247,8 @@ def _check_name(name: Any, role: str) -> None:
         return
     raise OptionError(
         f"{role} must be the name of a column, not {type(name).__name__}: a column cannot differ from "
-        f"the rows in length, order or index; add it with data.assign({role[0]}=…) and pass {role}={role[0]!r}"
+        f"the rows in length, order or index; add it with data.assign({role[0]}=…) and pass "
+        f"{role}={role[0]!r}"
     )
 
 
@@ -354,9 +353,14 @@ def _nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) 
     return DataError(f"No complete rows left of {n}; missing values per column are {told or 'none'}{more}")
 
 
-def _check_weights(w: Column, weight_type: str) -> None:
-    numbers = w.numbers
-    assert numbers is not None
+def _numeric(table: Table, name: str | None, role: str) -> Column | None:
+    return None if name is None else numeric_column(table, name, role)
+
+
+def _check_weights(w: Column | None, weight_type: str | None) -> None:
+    if w is None:
+        return
+    numbers = w.values
     if (numbers < 0).any():
         raise DataError(
             f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights "
@@ -381,7 +385,7 @@ def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """What the rows taught: values of the left side and of all factors, transform states, and the rows themselves."""
+    """What the rows taught: values of the left side and of all factors, transform states, and which rows."""
 
     left: Any
     values: list[Any]
@@ -397,16 +401,30 @@ def _learn(
     n: int,
     counts: NDArray[np.float64] | None,
 ) -> _Fit:
-    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest.
+    """Evaluate all factors at the rows where every term has a value, and keep the levels that occur there.
 
     ``counts`` (n,) are frequency weights: transforms then learn from every row as often as it counts.
     """
+    evaluator, values, kept, transformed = _settled(parsed, columns, kept, n)
+    _warn(transformed)
+    if counts is not None and evaluator.states:
+        evaluator.states = _learn_repeated(parsed, columns, kept, n, counts)
+        evaluator.fitted = True
+        values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
+    pruned = [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)]
+    return _Fit(values[0], pruned, evaluator.states, kept, transformed)
+
+
+def _settled(
+    parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int
+) -> tuple[Evaluator, list[Any], NDArray[np.intp] | None, dict[str, int]]:
+    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest."""
     transformed: dict[str, int] = {}
     for _ in range(MAX_PASSES):
         evaluator = Evaluator.of_rows(parsed, columns, n, kept)
         values, lost = _evaluated(parsed, evaluator)
         if not lost:
-            break
+            return evaluator, values, kept, transformed
         for term, mask in lost.items():
             transformed[term] = transformed.get(term, 0) + int(mask.sum())
         good = ~np.logical_or.reduce(list(lost.values()))
@@ -416,18 +434,10 @@ def _learn(
                 f"No complete rows left: {_told(transformed)}; all were missing or made missing by a "
                 f"transform"
             )
-    else:
-        raise DataError(
-            f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; "
-            f"compute it in the data first"
-        )
-    _warn(transformed)
-    if counts is not None and evaluator.states:
-        evaluator.states = _learn_repeated(parsed, columns, kept, n, counts)
-        evaluator.fitted = True
-        values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
-    pruned = [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)]
-    return _Fit(values[0], pruned, evaluator.states, kept, transformed)
+    raise DataError(
+        f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; "
+        f"compute it in the data first"
+    )
 
 
 def _evaluated(parsed: Formula, evaluator: Evaluator) -> tuple[list[Any], dict[str, NDArray[np.bool_]]]:
@@ -515,7 +525,7 @@ def _made_missing(factor: Factor, value: Any) -> NDArray[np.bool_] | None:
 
 
 def _prune(value: Any, factor: Factor) -> Any:
-    """Keep the levels that occur, unless the formula lists them; refuse too many, and numbers stored as text."""
+    """Keep the levels that occur, unless the formula lists them; refuse too many, and numbers as text."""
     if not isinstance(value, Levels):
         return value
     if not value.explicit:

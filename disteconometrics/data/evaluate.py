@@ -47,7 +47,7 @@ MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A categorical factor: ``codes`` (n,) intp into ``levels``, −1 where missing, and how it is to be coded."""
+    """A categorical factor: ``codes`` (n,) intp into ``levels``, −1 where missing, and how it is coded."""
 
     codes: NDArray[np.intp]
     levels: tuple[Any, ...]
@@ -62,7 +62,7 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """A factor of several columns, such as a spline: ``columns`` (n,) float64 by field, and how these are spelled."""
+    """A factor of several columns, such as a spline: ``columns`` (n,) float64 by field and their spelling."""
 
     columns: dict[Any, NDArray[np.float64]]
     spelling: str = "{name}[{field}]"
@@ -135,7 +135,7 @@ class Evaluator:
         rows: NDArray[np.intp] | None,
         states: dict[str, Any] | None = None,
     ) -> Evaluator:
-        """Return the evaluator of a formula at ``rows`` of a table of n (None: all); lags see the whole table.
+        """Return the evaluator of a formula at ``rows`` of a table of n, None for all; lags see all rows.
 
         ``states`` are those of a fit; None is a fit that learns them.  Raises: as `factor`.
         """
@@ -454,9 +454,9 @@ def lag_values(
 
 
 def recode(found: Levels, levels: tuple[Any, ...]) -> NDArray[np.intp]:
-    """Return codes (n,) intp into ``levels`` instead of ``found.levels``; values match when equal (2 and 2.0 do).
+    """Return codes (n,) intp into ``levels`` instead of ``found.levels``; values match when equal.
 
-    Returns: array.  Raises: UnknownLevel for a level that is used and not among ``levels``.
+    So 2 matches 2.0.  Returns: array.  Raises: UnknownLevel for a level that is used and not in ``levels``.
     """
     place = {level: i for i, level in enumerate(levels)}
     to = np.array([*(place.get(level, -2) for level in found.levels), -1], dtype=np.intp)
@@ -476,7 +476,7 @@ class UnknownLevel(Exception):
 
 
 def _keep_missing(made: Any, *operands: Any) -> Any:
-    """A comparison with a missing value is missing, not false: ``made`` with NaN where an operand is missing."""
+    """A comparison with a missing value is missing, not false: ``made`` with NaN where an operand is."""
     missing: Any = False
     for operand in operands:
         if isinstance(operand, Levels):
@@ -530,9 +530,9 @@ def options_of(node: ast.Call, transform: Transform) -> dict[str, Any]:
         if keyword.arg in out:
             raise FormulaError(f"{spell(node)!r} gives {keyword.arg} twice")
         out[str(keyword.arg)] = _constant(keyword.value)
-    for name, value in out.items():
-        if isinstance(value, int) and not isinstance(value, bool) and value > MOST.get(name, value):
-            raise FormulaError(f"{spell(node)!r}: {name} must be at most {MOST[name]}")
+    for name, most in MOST.items():
+        if isinstance(out.get(name), int) and out[name] > most:
+            raise FormulaError(f"{spell(node)!r}: {name} must be at most {most}")
     degree = out.get("degree", 1)
     if function_name(node.func) == "poly" and not (isinstance(degree, int) and degree >= 1):
         raise FormulaError(f"{spell(node)!r}: degree must be a whole number of at least 1")

@@ -281,7 +281,7 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
 
 
 def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
-    """Check every Python expression before formulaic sees it, whose parser evaluates some; whether there is a dot."""
+    """Check every expression before formulaic, whose parser evaluates some; return whether there is a dot."""
     try:
         tokens = list(tokenize(right))
     except FormulaicError as error:

@@ -1,4 +1,4 @@
-"""Several left sides: ``"y1 + y2 ~ x"`` read as one design per outcome over the rows complete in all of them."""
+"""Several left sides: ``"y1 + y2 ~ x"`` read as one design per outcome over the rows complete in all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """The specifications of the outcomes, which share their right side; it answers what a `DesignSpec` does."""
+    """The specifications of the outcomes, which share their right side; answers what a `DesignSpec` does."""
 
     parts: tuple[DesignSpec, ...]
 
@@ -107,7 +107,7 @@ class JointSpec:
 
 @dataclass(frozen=True, eq=False)
 class JointDesign:
-    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, the right side on demand.
+    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, and the right side.
 
     ``first`` is the design of the first outcome and ``at`` (n,) their places among its rows.
     """
@@ -165,7 +165,7 @@ def build_joint(
 
 
 class JointRows(NamedTuple):
-    """Rows that several designs of one table share: positions in the table, and in each design, and their count."""
+    """Rows that several designs of one table share: positions in the table and in each design, and counts."""
 
     kept: NDArray[np.intp]
     at: list[NDArray[np.intp]]

@@ -19,7 +19,7 @@ __all__ = ["Outcome", "code_outcome", "recode_outcome"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` of a binary one: 0, 1."""
+    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` coded 0, 1."""
 
     name: str
     kind: str

@@ -19,11 +19,11 @@ from disteconometrics.data.slopes import slope
 from disteconometrics.data.spec import DesignSpec, numeric_column
 from disteconometrics.data.syntax import variables_of
 from disteconometrics.data.table import Column, Table, list_names
-from disteconometrics.data.terms import Group, code_groups, fill, width
+from disteconometrics.data.terms import Group, Structure, code_groups, fill, width
 from disteconometrics.errors import DataError, LevelError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Mapping
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,7 @@ __all__ = ["Part", "Scenario"]
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """Rows to average over: columns by name, which of their rows count, weights (n,) and offset (n,) or None."""
+    """Rows to average over: columns by name, which of their rows count, weights and offset (n,) or None."""
 
     spec: DesignSpec
     columns: dict[str, Column]
@@ -54,7 +54,8 @@ class Scenario:
     def of_data(cls, spec: DesignSpec, data: Any) -> Scenario:
         """Return the rows of a table that the model can use: complete, and of positive weight.
 
-        The outcome is looked at where the table has it.  Raises: as `DesignSpec.matrix`; DataError when no row is left.
+        The outcome is looked at where the table has it.  Raises: as `DesignSpec.matrix`; DataError when no
+        row is left.
         """
         table, coded = Table(data), spec.matrix(data)
         good = ~np.isnan(coded.X).any(axis=1)
@@ -96,18 +97,20 @@ class Scenario:
 
     def levels(self, name: str) -> tuple[Any, ...] | None:
         """Return the levels of a categorical variable, its base first; None for numbers.  Raises: nothing."""
-        kind, found = self.spec.columns[name]
-        if kind == "bool":
-            found = (False, True)
-        base, categorical = None, kind != "number"
+        coded = self._categorical(name)
+        if coded is not None:
+            i, call = coded
+            return _base_first(self.spec.levels[i], self._base(call))
+        kind, levels = self.spec.columns[name]
+        return {"level": levels, "bool": (False, True)}.get(kind)
+
+    def _categorical(self, name: str) -> tuple[int, ast.Call] | None:
+        """The last factor that is a call of ``C()`` on a column as it stands, with its position."""
+        found = None
         for i, factor in enumerate(self.spec.parsed.factors):
             node = factor.node
             if i in self.spec.levels and isinstance(node, ast.Call) and _is_of_column(node, name):
-                categorical, found, base = True, self.spec.levels[i], self._base(node)
-        if not categorical:
-            return None
-        if isinstance(base, (str, bool, int, float)) and base in found:
-            return (base, *(v for v in found if v != base))
+                found = i, node
         return found
 
     def _base(self, node: ast.Call) -> Any:
@@ -141,12 +144,7 @@ class Part:
         groups = code_groups(spec.structure, self._factors, self._values)
         self._widths = list(map(width, groups))
         self.X: NDArray[np.float64] = fill(spec.structure, groups, evaluator.size)
-        if not np.isfinite(self.X.sum()) and not np.isfinite(self.X).all():
-            told = ", ".join(f"{name} = {value}" for name, value in fixed.items())
-            raise DataError(
-                f"At {told or 'the rows given'} a term of the formula is missing or infinite; choose "
-                f"other values."
-            )
+        _check_finite(self.X, fixed)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a column of numbers (m,).  Raises: nothing."""
@@ -155,42 +153,36 @@ class Part:
         return numbers
 
     def replaced(self, name: str, value: Any) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return which columns (c,) of the design read a raw column, and what they are with it set to a value.
+        """Return which columns (c,) of the design read a raw column, and these with it set to a value.
 
         Returns: (columns, block), the block (m, c), or (1, c) when all rows share it.  Raises: as
         `Scenario.part`.
         """
-        spec, e = self._spec, self._evaluator
+        e = self._evaluator
         moving = {i for i, f in enumerate(self._factors) if name in f.row_variables}
-        groups = list(self._groups_with(moving))
-        read = {i for _, group in groups for i, _ in group[1]}
-        # all rows share the block if nothing else enters these columns
-        shared = (
-            not e.lags and read <= moving and all(set(self._factors[i].variables) == {name} for i in moving)
-        )
+        where, groups = self._groups_with(moving)
+        read = {i for _, places in groups for i, _ in places}
+        shared = not e.lags and all(self._factors[i].variables == (name,) for i in read)
         m = 1 if shared else e.size
         column = _constant(e.columns[name], value, m)
         columns = {name: column} if shared else {**e.columns, name: column}
-        evaluator = Evaluator(columns, m, dict(spec.states), True, e.lags)
-        values = [spec.value(i, evaluator) if i in moving else v for i, v in enumerate(self._values)]
-        block = np.concatenate([self._filled(group, values, m) for _, group in groups], axis=1)
-        if not np.isfinite(block.sum()) and not np.isfinite(block).all():
-            raise DataError(
-                f"At {name} = {value} a term of the formula is missing or infinite; choose other values."
-            )
-        return np.concatenate([where for where, _ in groups]), block
+        evaluator = Evaluator(columns, m, dict(self._spec.states), True, e.lags)
+        values = list(self._values)
+        for i in read & moving:
+            values[i] = self._spec.value(i, evaluator)
+        block = self._filled(groups, values, m)
+        _check_finite(block, {name: value})
+        return where, block
 
-    def _groups_with(self, factors: set[int]) -> Iterator[tuple[NDArray[np.intp], Group]]:
-        """The groups of columns that hold one of some factors, each with the places of its columns."""
-        at = 0
-        for group, columns in zip(self._spec.structure, self._widths, strict=True):
-            if any(i in factors for i, _ in group[1]):
-                yield np.arange(at, at + columns), group
-            at += columns
+    def _groups_with(self, factors: Container[int]) -> tuple[NDArray[np.intp], Structure]:
+        """The groups of columns that hold one of some factors, and the places (c,) of their columns."""
+        holds = [any(i in factors for i, _ in places) for _, places in self._spec.structure]
+        groups = tuple(group for group, held in zip(self._spec.structure, holds, strict=True) if held)
+        return np.flatnonzero(np.repeat(holds, self._widths)), groups
 
-    def _filled(self, group: Group, values: list[Any], m: int) -> NDArray[np.float64]:
-        """The columns (m, c) of one group at some values of the factors."""
-        return fill((group,), code_groups((group,), self._factors, values), m)
+    def _filled(self, groups: Structure, values: list[Any], m: int) -> NDArray[np.float64]:
+        """The columns (m, c) of some groups at values of the factors."""
+        return fill(groups, code_groups(groups, self._factors, values), m)
 
     def derivative(self, name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return which columns (c,) of the design move with a raw column, and their derivatives (m, c).
@@ -200,28 +192,37 @@ class Part:
         """
         slopes = {i: slope(self._evaluator, f.node, name) for i, f in enumerate(self._factors)}
         slopes = {i: v for i, v in slopes.items() if v is not None}
-        groups = list(self._groups_with(set(slopes)))
+        where, groups = self._groups_with(slopes)
         if not groups:
             raise OptionError(
                 f"{name!r} enters the formula through steps only, so its derivative is zero or undefined; "
                 f"ask for a contrast of two values: {{{name!r}: (a, b)}}."
             )
-        D = np.concatenate([self._product_rule(group, slopes) for _, group in groups], axis=1)
+        D = np.concatenate([self._product_rule(group, slopes) for group in groups], axis=1)
         if not np.isfinite(D).all():
             raise DataError(
                 f"The formula has no finite derivative in {name!r} in "
                 f"{int((~np.isfinite(D)).any(axis=1).sum())} rows."
             )
-        return np.concatenate([where for where, _ in groups]), D
+        return where, D
 
     def _product_rule(self, group: Group, slopes: Mapping[int, Any]) -> NDArray[np.float64]:
-        """Derivatives (m, c) of a group of columns: its factors are replaced by their slopes in turn, and summed."""
+        """Derivatives (m, c) of a group of columns: its factors give way to their slopes in turn, summed."""
         terms = []
         for i, _ in group[1]:
             if i in slopes:
                 values = [slopes[i] if j == i else v for j, v in enumerate(self._values)]
-                terms.append(self._filled(group, values, self._evaluator.size))
+                terms.append(self._filled((group,), values, self._evaluator.size))
         return reduce(operator.add, terms)
+
+
+def _check_finite(X: NDArray[np.float64], fixed: Mapping[str, Any]) -> None:
+    if np.isfinite(X.sum()) or np.isfinite(X).all():
+        return
+    told = ", ".join(f"{name} = {value}" for name, value in fixed.items())
+    raise DataError(
+        f"At {told or 'the rows given'} a term of the formula is missing or infinite; choose other values."
+    )
 
 
 def _is_of_column(call: ast.Call, name: str) -> bool:
@@ -229,6 +230,12 @@ def _is_of_column(call: ast.Call, name: str) -> bool:
     if not call.args or variables_of(call.args[0]) != (name,):
         return False
     return isinstance(call.args[0], ast.Name) or ast.unparse(call.args[0]).startswith(("Q(", "I("))
+
+
+def _base_first(levels: tuple[Any, ...], base: Any) -> tuple[Any, ...]:
+    if isinstance(base, (str, bool, int, float)) and base in levels:
+        return (base, *(v for v in levels if v != base))
+    return levels
 
 
 def _read(spec: DesignSpec, table: Table) -> tuple[dict[str, Column], dict[str, Any]]:

@@ -128,20 +128,23 @@ def _call(e: Evaluator, node: ast.Call, name: str) -> Any:
     if kind == "state":
         inner = _slope(e, node.args[0], name)
         return None if inner is None else _chain(_stateful(e, node, function), inner)
+    return _row_by_row(e, node, name, function)
+
+
+def _row_by_row(e: Evaluator, node: ast.Call, name: str, function: str) -> Any:
     parts = [_slope(e, a, name) for a in node.args]
     if all(p is None for p in parts):
         return None
-    values = [_value(e, a) for a in node.args]
+    v = [_value(e, a) for a in node.args]
     if function in _ONE:
-        return parts[0] * _ONE[function](values[0])
-    return _several(function, values, parts, e.size)
-
-
-def _several(function: str, v: list[Any], parts: list[Any], n: int) -> Any:
-    """Functions of two or three columns."""
+        return parts[0] * _ONE[function](v[0])
     if function == "power":
         return _power(v[0], v[1], parts[0], parts[1])
-    d = [np.zeros(n) if p is None else p for p in parts]
+    return _several(function, v, [np.zeros(e.size) if p is None else p for p in parts])
+
+
+def _several(function: str, v: list[Any], d: list[Any]) -> Any:
+    """The chain rule of functions of two or three columns with values ``v`` and slopes ``d``."""
     rules: dict[str, Callable[[], Any]] = {
         "maximum": lambda: np.where(v[0] >= v[1], d[0], d[1]),
         "minimum": lambda: np.where(v[0] <= v[1], d[0], d[1]),

@@ -25,7 +25,7 @@ __all__ = ["DesignSpec", "NewRows", "check_finite", "check_made", "numeric_colum
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """New rows coded as the fitted: ``X`` (m, k), NaN where a column is; ``offset`` (m,) or None; ``index``."""
+    """New rows coded as the fitted: ``X`` (m, k), NaN where a column is; ``offset`` (m,) or None; index."""
 
     X: NDArray[np.float64]
     offset: NDArray[np.float64] | None
@@ -34,7 +34,7 @@ class NewRows:
 
 @dataclass(frozen=True, eq=False)
 class DesignSpec:
-    """The specification of a design: names, codings and transform states; it holds no rows and turns into JSON.
+    """The specification of a design: names, codings, transform states; it holds no rows and turns into JSON.
 
     ``names`` are formulaic's spelling in its order; ``variables`` are the columns of the right side;
     ``outcome`` says what is coded 1; ``columns`` are kind and levels by name.
@@ -224,7 +224,7 @@ def check_made(factor: Factor, value: Any) -> None:
 
 
 def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) -> NDArray[np.intp] | None:
-    """Rows (positions) without missing values in the columns that the factors read in that row; None for all."""
+    """Positions of rows without missing values in the columns that factors read there; None for all."""
     missing = np.zeros(n, dtype=bool)
     for name in dict.fromkeys(v for f in factors for v in f.row_variables):
         mask = columns[name].trouble()[0]

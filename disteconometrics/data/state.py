@@ -12,7 +12,7 @@ __all__ = ["pack", "unpack"]
 
 
 def pack(value: Any) -> Any:
-    """Return numbers, text, None, arrays, lists and dictionaries of them as JSON types; floats keep every bit.
+    """Return numbers, text, None, arrays, lists and dictionaries of them as JSON types, floats to the bit.
 
     Returns: JSON value.  Raises: FileFormatError for anything else.
     """

@@ -1,4 +1,4 @@
-"""One expression of a formula: its syntax tree checked against a short list of what may occur, and asked questions.
+"""One expression of a formula: its syntax tree, checked against a short list of what may occur.
 
 Nothing is evaluated here: what passes is interpreted by `evaluate`, not by Python's ``eval``.
 """
@@ -217,7 +217,7 @@ class _Spelling(ast.NodeTransformer):
 
 
 def spell(node: ast.expr) -> str:
-    """Return formulaic's spelling of a checked expression: one blank around operators, backticks where needed.
+    """Return formulaic's spelling of a checked expression, as ``I(x ** 2)``, with backticks where needed.
 
     Returns: str.  Raises: nothing.
     """

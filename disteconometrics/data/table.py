@@ -62,7 +62,7 @@ def used_levels(codes: NDArray[np.intp], levels: tuple[Any, ...]) -> tuple[Any, 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A checked column: ``numbers`` (n,) float64 for kinds number and bool, ``codes`` (n,) and ``levels`` else.
+    """A checked column: ``numbers`` (n,) float64 for number and bool, ``codes`` (n,) and ``levels`` else.
 
     ``native`` (n,) keeps integers as they were, for the spelling of levels in ``C(x)``.  Missing is NaN, or
     code −1.
@@ -107,7 +107,7 @@ class Column:
 
 
 class Table:
-    """The user's table by column name; ``data`` is a pandas or polars DataFrame or a dict of columns, never changed.
+    """The user's table by column name: a pandas or polars DataFrame or a dict of columns, never changed.
 
     It is kept as a shallow copy: sorting, dropping rows and replacing columns of the user's table later
     change nothing here. Numbers are shared until pandas 3 copies them on write; an array overwritten in place
@@ -165,7 +165,8 @@ class Table:
                 return label
         texts = [str(label) for label in self.names]
         raise MissingColumnError(
-            f"Column {name!r} ({role}) is not in the data.{_hint(name, texts)} Columns are {list_names(texts)}."
+            f"Column {name!r} ({role}) is not in the data.{_hint(name, texts)} Columns are "
+            f"{list_names(texts)}."
         )
 
     def raw(self, name: str, role: str) -> Any:
@@ -230,7 +231,7 @@ def _refuse_table(data: Any) -> str:
 
 
 def _check_mapping(data: Mapping[Any, Any]) -> tuple[int, Any]:
-    """Return the common length and the common index (None without Series); labels are never aligned in silence."""
+    """The common length and the common index, None without Series; labels are never aligned in silence."""
     index, owner = None, None
     for name, values in data.items():
         _check_values(name, values)
@@ -405,7 +406,7 @@ def _refused_objects(name: str, role: str, what: str, values: NDArray[Any]) -> D
 
 
 def _whole(raw: NDArray[Any], numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[Any]:
-    """Whole numbers of an object column, 0 where missing: int64, or Python's own where digits would be lost."""
+    """Whole numbers of an object column, 0 where missing: int64, or Python's own where they need it."""
     if np.abs(numbers[~missing]).max(initial=0) < 2**53:
         return np.where(missing, 0, numbers).astype(np.int64)
     out = np.empty(len(raw), dtype=object)
@@ -428,7 +429,7 @@ def _from_categorical(name: str, raw: Any) -> Column:
 
 
 def _plain(level: Any) -> Any:
-    """Levels are text, bools or numbers, so that a file can hold them; intervals and dates go by their text."""
+    """A level as text, bool or number, so that a file can hold it; intervals and dates go by their text."""
     if isinstance(level, np.generic):
         level = level.item()
     return level if isinstance(level, (str, bool, int, float)) else str(level)

@@ -1,4 +1,4 @@
-"""Evaluated factors to columns of X: the coding of each categorical (formulaic's rank rule), names, filling."""
+"""Evaluated factors to columns of X: the coding of categoricals (formulaic's rank rule), names, filling."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def column_names(groups: list[list[Coded]]) -> tuple[str, ...]:
 
 
 def fill(structure: Structure, groups: list[list[Coded]], n: int) -> NDArray[np.float64]:
-    """Return X (n, k) float64 row-major, filled block by block so that every block is written while in the cache.
+    """Return X (n, k) float64 row-major, filled block by block, each written while it is in the cache.
 
     Returns: array.  Raises: DataError when X cannot fit because levels outnumber rows.
     """
@@ -169,7 +169,7 @@ def fill(structure: Structure, groups: list[list[Coded]], n: int) -> NDArray[np.
 
 
 def matrix(structure: Structure, groups: list[list[Coded]], n: int) -> NDArray[np.float64] | FactorMatrix:
-    """Return X (n, k): filled, or with its largest factor kept as codes where columns would be many and rows too.
+    """Return X (n, k): filled, or with its largest factor kept as codes where columns and rows are many.
 
     Returns: array or FactorMatrix.  Raises: as `fill`.
     """
