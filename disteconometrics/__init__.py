@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.empirical import Empirical
     from disteconometrics.distributions.families import Logistic, Normal, Uniform
     from disteconometrics.distributions.law import Law
+    from disteconometrics.distributions.making import law
     from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
     from disteconometrics.distributions.mixture import Mixture
-    from disteconometrics.distributions.transformed import law
     from disteconometrics.estimators.binary.logit import Logit
     from disteconometrics.estimators.binary.probit import Probit
     from disteconometrics.estimators.flow.flow_density import FlowDensity
-    from disteconometrics.estimators.flow.monotone_spline import MonotoneSpline
     from disteconometrics.estimators.joint import joint
     from disteconometrics.estimators.loading import load
     from disteconometrics.estimators.normal import NormalRegression
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from disteconometrics.estimators.transport.transport_density import TransportDensity
     from disteconometrics.estimators.transport.transport_map import TransportMap
     from disteconometrics.estimators.transport.wasserstein_distance import WassersteinDistance
+    from disteconometrics.flows.monotone_spline import MonotoneSpline
     from disteconometrics.flows.recipes import (
         MLP,
         RQS,
@@ -137,7 +137,7 @@ _HOME = {
     "LogitMap": "disteconometrics.distributions.maps",
     "MinimumWasserstein": "disteconometrics.estimators.transport.minimum_wasserstein",
     "Mixture": "disteconometrics.distributions.mixture",
-    "MonotoneSpline": "disteconometrics.estimators.flow.monotone_spline",
+    "MonotoneSpline": "disteconometrics.flows.monotone_spline",
     "MonteCarlo": "disteconometrics.simulate.study",
     "Normal": "disteconometrics.distributions.families",
     "NormalRegression": "disteconometrics.estimators.normal",
@@ -151,7 +151,7 @@ _HOME = {
     "bootstrap": "disteconometrics.inference.bootstrap",
     "cross_validate": "disteconometrics.inference.cross_validation",
     "compare": "disteconometrics.report.comparison",
-    "law": "disteconometrics.distributions.transformed",
+    "law": "disteconometrics.distributions.making",
     "load": "disteconometrics.estimators.loading",
     "n_sim": "disteconometrics.simulate.measures",
     "performance": "disteconometrics.simulate.measures",

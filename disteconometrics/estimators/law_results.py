@@ -1,77 +1,75 @@
-"""Results whose estimates are functionals of a law and come without standard errors: trained flows and transport densities."""
+"""What results without standard errors report of their law: trained flows and transport densities."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from disteconometrics.distributions.functionals import functional_name, listed
+from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
-from disteconometrics.estimators.flow.flow_density import FUNCTIONALS
-from disteconometrics.inference.estimates import Estimated, Estimates
+from disteconometrics.inference.estimates import Estimates
+from disteconometrics.report.summary import Section, number
 
-__all__ = ["LawWithoutErrors"]
+__all__ = ["FUNCTIONALS", "law_section", "law_values", "standard_functionals", "without_errors"]
+
+FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
 
 
-class LawWithoutErrors(Estimated):
-    """A result with ``facts`` (outcomes, functionals kept in a file) and one law for the sample, of which estimates are read.
+def standard_functionals(outcomes: Sequence[str]) -> tuple[str, ...]:
+    """Functionals of a summary: moments and quantiles of one outcome, moments of several.
 
     Examples
     --------
-    >>> import disteconometrics as de
-    >>> res = de.TransportDensity("foodexp ~ 1").fit(de.datasets.engel())
-    >>> isinstance(res, LawWithoutErrors), res.functionals("mean").values.round(1).tolist()
-    (True, [624.2])
+    >>> standard_functionals(("y",))[:3], standard_functionals(("a", "b"))[-1]
+    (('mean', 'std', 'q[0.1]'), 'corr[a,b]')
     """
-
-    facts: Any
-
-    @abstractmethod
-    def _whole_law(self) -> Law | JointLaw:
-        """The law of a row drawn at random."""
-
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        return " + ".join(self.facts.outcomes), list(self.facts.functionals or self.standard_names)
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
-        return _without_errors(self.facts.functionals or self.values(self.standard_names))
-
-    def functionals(self, names: Any = None) -> Estimates:
-        """Functionals of the law averaged over the rows of the fit, without standard errors.
-
-        Parameters
-        ----------
-        names : one or several names that laws know, or functions of a law; None for those of the summary.
-
-        Returns
-        -------
-        Estimates
-
-        Raises
-        ------
-        OptionError, NeedsData
-        """
-        return self.estimates if names is None else _without_errors(self.values(listed(names)))
-
-    @property
-    def standard_names(self) -> Sequence[str]:
-        """Functionals of the summary: moments and quantiles of one outcome, moments of several."""
-        return FUNCTIONALS if len(self.facts.outcomes) == 1 else joint_functionals(self.facts.outcomes)
-
-    def values(self, names: Sequence[Any], draws: int = DRAWS) -> dict[str, float]:
-        """Functionals by name; those of joint outcomes from so many draws."""
-        law = self._whole_law()
-        if isinstance(law, JointLaw):
-            return law.functionals(names, draws)
-        return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
+    return FUNCTIONALS if len(outcomes) == 1 else tuple(joint_functionals(outcomes))
 
 
-def _without_errors(named: dict[str, float]) -> Estimates:
+def law_values(law: Law | JointLaw, names: Sequence[Any], draws: int = DRAWS) -> dict[str, float]:
+    """Functionals of one law by name; those of joint outcomes from so many draws.
+
+    Parameters
+    ----------
+    law : a law of batch shape ().
+    names : functionals that the law knows, or functions of a law of one outcome.
+    draws : int, of a joint law.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> from disteconometrics import Uniform
+    >>> law_values(Uniform(0, 2), ["mean", "q[0.9]"])
+    {'mean': 1.0, 'q[0.9]': 1.8}
+    """
+    if isinstance(law, JointLaw):
+        return law.functionals(names, draws)
+    return {functional_name(n): float(n(law) if callable(n) else law.functional(n)) for n in names}
+
+
+def without_errors(named: Mapping[str, float]) -> Estimates:
+    """Estimates of values by name, without standard errors.
+
+    Examples
+    --------
+    >>> without_errors({"mean": 1.0}).std_error
+    array([nan])
+    """
     return Estimates(tuple(named), np.array(list(named.values())), np.full((len(named),) * 2, np.nan))
+
+
+def law_section(estimates: Estimates, title: str) -> Section:
+    """The section of a summary that shows estimates without standard errors.
+
+    Examples
+    --------
+    >>> law_section(without_errors({"mean": 1.5}), "Law of y").cells
+    (('1.5000',),)
+    """
+    return Section(("estimate",), estimates.names, tuple((number(v),) for v in estimates.values), title)

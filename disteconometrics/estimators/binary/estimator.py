@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
+from disteconometrics.errors import OptionError
 from disteconometrics.estimators.binary.batch import (
     BinaryReplications,
     BinaryResampling,
@@ -12,14 +14,15 @@ from disteconometrics.estimators.binary.batch import (
     resampling,
 )
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary
-from disteconometrics.estimators.specification import statsmodels_cov
+from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.binary import Kernel
 
 __all__ = ["BinaryEstimator"]
 
 
-class BinaryEstimator(ABC):
+@dataclass(frozen=True, kw_only=True)
+class BinaryEstimator(Specification):
     """A specification of a binary outcome, which `fit` estimates on a table; `Logit` and `Probit` are such.
 
     Examples
@@ -29,16 +32,38 @@ class BinaryEstimator(ABC):
     True
     """
 
-    formula: str
-    weights: str | None
-    weight_type: str | None
-    offset: str | None
-    separation: str
+    weights: str | None = None
+    weight_type: str | None = None
+    offset: str | None = None
+    separation: str = "warn"
 
     @property
     @abstractmethod
     def kernel(self) -> Kernel:
         """The law of the outcome given the index."""
+
+    @property
+    def likelihood_penalty(self) -> str | None:
+        """Penalty of the likelihood by name; None for maximum likelihood."""
+        return None
+
+    @property
+    def separation_choices(self) -> tuple[str, ...]:
+        """What may be done about outcomes that are predicted perfectly."""
+        return ("warn", "raise")
+
+    def checked(self) -> dict[str, Any]:
+        """Check what estimators of a binary outcome share.
+
+        Raises
+        ------
+        OptionError
+        """
+        if self.separation not in self.separation_choices:
+            known = " or ".join(map(repr, self.separation_choices))
+            raise OptionError(f"separation={self.separation!r} is not known; use {known}.")
+        check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
+        return {}
 
     def fit(
         self,
@@ -82,8 +107,11 @@ class BinaryEstimator(ABC):
 
     def resampling(self, result: BinaryResults) -> BinaryResampling:
         """What `bootstrap` uses to fit many resamples of a result's rows at once."""
-        return resampling(self, self.kernel, result._need_rows())
+        return resampling(self, self.kernel, result.data_rows())
 
     def replications(self, **options: Any) -> BinaryReplications | None:
-        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`; None where it fits them one by one."""
+        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`.
+
+        None where it fits them one by one.
+        """
         return replications(self, self.kernel, **options)

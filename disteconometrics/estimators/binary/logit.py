@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from disteconometrics.errors import OptionError
 from disteconometrics.estimators.binary.estimator import BinaryEstimator
-from disteconometrics.estimators.specification import specify
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 
 __all__ = ["Logit"]
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, kw_only=True)
 class Logit(BinaryEstimator):
     """Binary logit of an outcome on a formula's terms, by maximum likelihood or with Firth's penalty.
 
@@ -63,34 +64,35 @@ class Logit(BinaryEstimator):
     [0.314, 4.108]
     """
 
-    formula: str
-    weights: str | None
-    weight_type: str | None
-    offset: str | None
-    separation: str
-    penalty: str | None
+    penalty: str | None = None
 
-    def __init__(
-        self,
-        formula: str,
-        data: None = None,
-        *,
-        weights: str | None = None,
-        weight_type: str | None = None,
-        offset: str | None = None,
-        separation: str = "warn",
-        penalty: str | None = None,
-    ) -> None:
-        specify(
-            self,
-            data,
-            formula=formula,
-            weights=weights,
-            weight_type=weight_type,
-            offset=offset,
-            separation=separation,
-            penalty=penalty,
-        )
+    @property
+    def likelihood_penalty(self) -> str | None:
+        """Firth's penalty, or None for maximum likelihood."""
+        return self.penalty
+
+    @property
+    def separation_choices(self) -> tuple[str, ...]:
+        """What may be done about outcomes that are predicted perfectly."""
+        return ("warn", "raise", "firth")
+
+    def checked(self) -> dict[str, Any]:
+        """Check the penalty beside what estimators of a binary outcome share.
+
+        Raises
+        ------
+        OptionError
+        """
+        if self.penalty not in (None, "firth"):
+            raise OptionError(
+                f"penalty={self.penalty!r} is not known; use 'firth', or None for maximum likelihood."
+            )
+        if self.weight_type == "sampling" and "firth" in (self.penalty, self.separation):
+            raise OptionError(
+                "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use "
+                "maximum likelihood (penalty=None, separation='warn')."
+            )
+        return super().checked()
 
     @property
     def kernel(self) -> Kernel:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from disteconometrics.estimators.binary.estimator import BinaryEstimator
-from disteconometrics.estimators.specification import specify
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.probit import PROBIT
 
 __all__ = ["Probit"]
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, kw_only=True)
 class Probit(BinaryEstimator):
     """Binary probit of an outcome on a formula's terms, by maximum likelihood.
 
@@ -42,32 +41,6 @@ class Probit(BinaryEstimator):
     >>> res.params.round(4).to_dict()
     {'Intercept': -7.4523, 'GPA': 1.6258, 'TUCE': 0.0517, 'PSI': 1.4263}
     """
-
-    formula: str
-    weights: str | None
-    weight_type: str | None
-    offset: str | None
-    separation: str
-
-    def __init__(
-        self,
-        formula: str,
-        data: None = None,
-        *,
-        weights: str | None = None,
-        weight_type: str | None = None,
-        offset: str | None = None,
-        separation: str = "warn",
-    ) -> None:
-        specify(
-            self,
-            data,
-            formula=formula,
-            weights=weights,
-            weight_type=weight_type,
-            offset=offset,
-            separation=separation,
-        )
 
     @property
     def kernel(self) -> Kernel:

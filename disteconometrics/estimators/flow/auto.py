@@ -1,4 +1,4 @@
-"""What "auto" tries beside splines where rows are many, and covariates or outcomes too: normal mixtures that a net moves.
+"""What "auto" tries beside splines where rows and columns are many: normal mixtures that a net moves.
 
 The rival is trained on four fifths of the rows and judged on the last: splines stay unless its log density
 there is higher than their leave-one-out one by more than two standard errors.  Splines keep their standard
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.flows.recipes import AffineMap, Autoregressive, MixtureCDF
 from disteconometrics.inference.resample import seed_sequence, take_rows
-
-if TYPE_CHECKING:
-    from disteconometrics.estimators.flow.flow_density import FlowDensity
 
 __all__ = ["Rival", "rival_of"]
 
@@ -33,7 +30,7 @@ SEED = 0  # where the user gives none, so that the same rows give the same choic
 
 @dataclass(frozen=True)
 class Rival:
-    """A flow by name against splines, on rows that it has not seen: gain in mean log density, its standard error, rows.
+    """A flow by name against splines on rows that it has not seen: gain in mean log density, its error, rows.
 
     Examples
     --------
@@ -42,7 +39,7 @@ class Rival:
     False
     """
 
-    model: FlowDensity
+    model: Any
     gain: float
     error: float
     rows: int
@@ -71,22 +68,15 @@ class Rival:
 
 
 def rival_of(
-    model: FlowDensity,
-    data: Any,
-    kept: NDArray[np.intp],
-    left_out: Array,
-    weights: Array | None,
-    seed: Any,
-    *,
-    columns: int = 0,
+    model: Any, data: Any, kept: Any, left_out: Array, weights: Array | None, seed: Any, *, columns: int = 0
 ) -> Rival | None:
-    """Train the rival on four fifths of the rows and compare; None where it is not tried, or cannot be trained on so few.
+    """Train the rival on four fifths of the rows and compare; None where it is not or cannot be tried.
 
     Parameters
     ----------
     model : FlowDensity.
-    data : table of the fit.
-    kept : (n,) positions of the rows used.
+    data : table of the fit, whose formula is read anew on a part of the rows.
+    kept : (n,) positions of the rows used, None for all.
     left_out : (n,) leave-one-out log densities of the splines.
     weights : (n,) or None.
     seed : of the division and the training; None is a fixed one.
@@ -95,27 +85,26 @@ def rival_of(
     Examples
     --------
     >>> import disteconometrics as de
-    >>> rival_of(de.FlowDensity("y ~ 1"), {"y": np.zeros(5)}, np.arange(5), np.zeros(5), None, None, columns=1) is None
+    >>> few = {"y": np.zeros(5)}
+    >>> rival_of(de.FlowDensity("y ~ 1"), few, None, np.zeros(5), None, None, columns=1) is None
     True
     """
     n = len(left_out)
     if model.flow != "auto" or n < LEAST_ROWS or 0 < columns < LEAST_COLUMNS:
         return None
-    flow: Any = (
-        (AffineMap("covariates"), MixtureCDF(5, hidden=(64, 64)))
-        if columns
-        else Autoregressive(MixtureCDF(8))
-    )
+    flow: Any = Autoregressive(MixtureCDF(8))
+    if columns:
+        flow = (AffineMap("covariates"), MixtureCDF(5, hidden=(64, 64)))
     challenger = replace(model, flow=flow, base="auto")
     streams = seed_sequence(SEED if seed is None else seed)
     order = np.random.default_rng(streams.spawn(1)[0]).permutation(n)
     held, rest = np.sort(order[: n // 5]), np.sort(order[n // 5 :])
-    table = take_rows(data, kept[held])
+    given, apart = (take_rows(data, i if kept is None else kept[i]) for i in (rest, held))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the fit on all rows tells what there is to tell
         try:
-            trial = challenger.fit(take_rows(data, kept[rest]), seed=int(streams.generate_state(1)[0]))
-            score = trial.distribution(table).logpdf(trial.spec.outcome_values(table))
+            trial = challenger.fit(given, seed=int(streams.generate_state(1)[0]))
+            score = trial.distribution(apart).logpdf(trial.spec.outcome_values(apart))
         except (DataError, CollinearityError):  # a level or a direction that only the rows held out have
             return None
     gap, w = score - left_out[held], None if weights is None else weights[held]

@@ -1,4 +1,4 @@
-"""Checks of a flow density by its own law: held-out probability transforms, and tests by parametric bootstrap.
+"""Checks of a flow density by its own law: held-out probability transforms, tests by parametric bootstrap.
 
 Under a penalty likelihood ratios are not χ², so their law is simulated: outcomes are drawn from the fit of
 the hypothesis at the sample's covariates, and both models are fitted to each draw in the same way as to the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,16 +19,15 @@ from scipy import special
 
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.support import Support
 from disteconometrics.errors import DataError, OptionError, WithheldError
-from disteconometrics.estimators.flow.spline_fit import Plan, Sample, fit_flow
+from disteconometrics.estimators.flow.spline_fit import Plan, fit_flow
 from disteconometrics.estimators.flow.spline_flow import Flow
+from disteconometrics.estimators.flow.spline_sample import Sample
 from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.resample import seed_sequence
 
-if TYPE_CHECKING:
-    from disteconometrics.estimators.flow.flow_density import FlowResults
-
-__all__ = ["FlowDiagnosis", "HeldOut", "bootstrap_test", "diagnose", "held_out"]
+__all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
 
 Array = NDArray[np.float64]
 
@@ -105,18 +104,6 @@ class FlowDiagnosis:
     __repr__ = __str__
 
 
-def _line_sample(result: FlowResults) -> Sample:
-    rows = result._need_rows()
-    return replace(rows.sample, y=result.flow.support.to_line(rows.sample.y))
-
-
-def _plan(result: FlowResults) -> Plan:
-    flow: Any = result.model.flow
-    if not hasattr(flow, "structure"):
-        return Plan(base=result.model.base)
-    return Plan(flow.structure, result.model.base, flow.knots, flow.roughness)
-
-
 def diagnose(
     n: int,
     counts: bool,
@@ -153,6 +140,11 @@ def diagnose(
     back = np.argsort(order)
     pit, log_score = (np.concatenate([p[j] for p in parts])[back] for j in (0, 1))
     crps = None if parts[0].crps is None else np.concatenate([p.crps for p in parts])[back]
+    return _diagnosis(pit, log_score, crps, folds)
+
+
+def _diagnosis(pit: Array, log_score: Array, crps: Array | None, folds: int) -> FlowDiagnosis:
+    """How uniform the transforms (n, d) are."""
     d = pit.shape[1]
     worst = max((scores.uniformity(u, held_out=True) for u in pit.T), key=lambda found: found.ks)
     reach = np.square(special.ndtri(pit)).sum(axis=1)
@@ -162,77 +154,89 @@ def diagnose(
     )
 
 
-def held_out(result: FlowResults, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
-    """Scores of rows by the spline fitted to others; it draws nothing, so the seed has no effect."""
-    s = _line_sample(result)
-    fitted = fit_flow(s.take(train), _plan(result))
-    law = Flow.of(fitted, result.flow.support).law(fitted.smooth.theta, s.X[test])
-    return HeldOut.of(law, result._need_rows().sample.y[test])
+def spline_held_out(
+    sample: Sample,
+    plan: Plan,
+    support: Support,
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    seed: int,
+) -> HeldOut:
+    """Scores of rows by the spline fitted to others; it draws nothing, so the seed has no effect.
+
+    Parameters
+    ----------
+    sample : Sample, its outcomes in their own units.
+    plan : Plan of the fit; support : of the outcome.
+    train, test : positions of rows.
+    seed : int.
+    """
+    fitted = fit_flow(replace(sample, y=support.to_line(sample.y)).take(train), plan)
+    law = Flow.of(fitted, support).law(fitted.smooth.theta, sample.X[test])
+    return HeldOut.of(law, sample.y[test])
+
+
+class Hypothesis(NamedTuple):
+    """A smaller model: the rows with its covariates, the plan of its fit, and what it says in words."""
+
+    sample: Sample
+    plan: Plan
+    words: str
+
+    @classmethod
+    def without(cls, sample: Sample, plan: Plan, keep: list[int], words: str) -> Hypothesis:
+        """The model that lacks covariates other than those in ``keep``."""
+        small = replace(
+            sample, X=np.ascontiguousarray(sample.X[:, keep]), groups=_renumbered(sample.groups, keep)
+        )
+        return cls(small, plan, words)
 
 
 def bootstrap_test(
-    result: FlowResults, hypothesis: str, variable: str | None, reps: int, seed: Any
+    sample: Sample, plan: Plan, null: Hypothesis, support: Support, reps: int, seed: Any
 ) -> TestResult:
-    """Likelihood ratio of the flow against a hypothesis, with its p-value by parametric bootstrap.
+    """Likelihood ratio of the flow against a smaller model, with its p-value by parametric bootstrap.
 
-    ``hypothesis`` is "linear normal" (a normal linear model suffices) or "no effect" (``variable`` does not
-    enter).
+    Parameters
+    ----------
+    sample, plan : Sample with its outcomes on the line, and the plan of its fit.
+    null : Hypothesis.
+    support : of the outcome.
+    reps : int, draws; seed : of the draws.
 
     Raises
     ------
-    OptionError, WithheldError, NeedsData
+    OptionError, WithheldError
     """
     if isinstance(reps, bool) or not isinstance(reps, int) or reps < 19:
         raise OptionError(f"reps={reps!r}: give a whole number of at least 19.")
-    if result.model.weight_type == "sampling":
+    if sample.weights is not None and not sample.counts:
         raise WithheldError(
             "Rows with sampling weights have no likelihood of their own, so no likelihood-ratio test."
         )
-    s, plan = _line_sample(result), _plan(result)
-    if hypothesis == "linear normal":
-        small, null_plan, told = s, Plan("linear", "normal"), "a normal linear model"
-    else:
-        keep = _without(result, variable)
-        groups = _renumbered(s.groups, keep)
-        small, null_plan = replace(s, X=np.ascontiguousarray(s.X[:, keep]), groups=groups), plan
-        told = f"no effect of {variable}"
-    null, free = fit_flow(small, null_plan), fit_flow(s, plan)
-    statistic = 2 * (free.loglik - null.loglik)
-    law = Flow.of(null, result.flow.support).law(null.smooth.theta, small.X)
+    small, free = fit_flow(null.sample, null.plan), fit_flow(sample, plan)
+    statistic = 2 * (free.loglik - small.loglik)
+    law = Flow.of(small, support).law(small.smooth.theta, null.sample.X)
     above, done = 0, 0
     for child in seed_sequence(seed).spawn(reps):
-        y = result.flow.support.to_line(law.sample(1, seed=np.random.default_rng(child))[:, 0])
+        y = support.to_line(law.sample(1, seed=np.random.default_rng(child))[:, 0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                ratio = 2 * (
-                    fit_flow(replace(s, y=y), plan).loglik - fit_flow(replace(small, y=y), null_plan).loglik
-                )
+                large = fit_flow(replace(sample, y=y), plan)
+                ratio = 2 * (large.loglik - fit_flow(replace(null.sample, y=y), null.plan).loglik)
             except DataError:
                 continue
         done += 1
         above += ratio >= statistic
     return TestResult(
         f"Likelihood-ratio ({done} bootstrap draws)",
-        (told,),
+        (null.words,),
         float(statistic),
         (),
         (1 + above) / (1 + done),
         "LR",
     )
-
-
-def _without(result: FlowResults, variable: str | None) -> list[int]:
-    """Positions of the covariate columns that do not read a variable."""
-    from disteconometrics.data.scenario import Scenario
-
-    name = Scenario.of_design(result._need_rows().design).check_variable(variable)
-    part = Scenario.of_design(result._need_rows().design).part(0, 1, {})
-    value = result._need_rows().design.column(name, "the formula").iloc[0]
-    moved, _ = part.replaced(name, value.item() if isinstance(value, np.generic) else value)
-    columns = [n for n in result.spec.names if n != "Intercept"]
-    gone = {result.spec.names[j] for j in moved}
-    return [j for j, n in enumerate(columns) if n not in gone]
 
 
 def _renumbered(groups: tuple[tuple[int, ...], ...], keep: list[int]) -> tuple[tuple[int, ...], ...]:

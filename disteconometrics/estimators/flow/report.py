@@ -1,19 +1,18 @@
-"""The printed result of a flow density: sample, flow, base, effective parameters, why it was chosen, functionals, effects."""
+"""The printed result of a spline: sample, flow, base, why it was chosen, functionals, effects."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from disteconometrics.estimators.flow.spline_flow import Flow
+from disteconometrics.estimators.flow.spline_rows import FlowFacts
+from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report.summary import Section, Summary, estimates_section, number, rows_dropped
 
-if TYPE_CHECKING:
-    from disteconometrics.estimators.flow.flow_density import FlowResults
-    from disteconometrics.inference.estimates import Estimates
-
-__all__ = ["effects_section", "summary_of"]
+__all__ = ["MOST_ROWS", "effects_section", "summary_of"]
 
 KINDS = {
     "baseline": "baseline",
@@ -52,51 +51,59 @@ def _effective(effective: dict[str, float]) -> str:
     return f"{sum(total.values()):.1f} ({', '.join(f'{k} {v:.1f}' for k, v in total.items())})"
 
 
-def summary_of(r: FlowResults, level: float) -> Summary:
-    """Everything about the fit in one frame."""
-    f, model = r.facts, r.model
+def summary_of(
+    model: Any,
+    flow: Flow,
+    f: FlowFacts,
+    estimates: Estimates,
+    effects: dict[str, Estimates] | None,
+    level: float,
+) -> Summary:
+    """Everything about the fit in one frame.
+
+    Parameters
+    ----------
+    model : FlowDensity; flow : Flow; f : its facts.
+    estimates : functionals of the averaged law.
+    effects : average effects by covariate; None where they are left out.
+    level : float, confidence level.
+    """
     sampling = model.weight_type == "sampling"
     rows = f.observations if not sampling else f.rows
-    chosen = "chosen" if model.base == "auto" else "given"
     count = f"{f.observations:.0f} ({f.given - f.rows} dropped)"
     if model.weight_type == "frequency":
         count = f"{f.observations:.0f} ({f.rows} weighted rows)"
-    left = [
+    left = (
         ("Outcome", f.outcome),
         ("Flow", "monotone spline (1 convex layer)"),
-        ("Base", f"{r.flow.base} ({chosen})"),
-        ("Effective parameters", f"{r.edf:.1f}"),
+        ("Base", f"{flow.base} ({'chosen' if model.base == 'auto' else 'given'})"),
+        ("Effective parameters", f"{f.edf:.1f}"),
         ("Covariance", f.cov_label),
-    ]
-    right = [
+    )
+    right = (
         ("Observations", count),
         (f"Log-{'pseudo' if sampling else ''}likelihood per row", f"{f.loglik / rows:.4f}"),
-        ("Leave-one-out per row", f"{r.leave_one_out:.4f}"),
-        ("AIC", "withheld" if np.isnan(r.aic) else f"{r.aic:.2f}"),
+        ("Leave-one-out per row", f"{f.leave_one_out / rows:.4f}"),
+        ("AIC", "withheld" if sampling else f"{2 * (f.edf - f.loglik):.2f}"),
         ("Converged", f"{f.steps} steps" if f.converged else f"no, {f.steps} steps"),
-    ]
-    averaged = ", averaged over the sample" if r.flow.structure.covariates else ""
-    sections = [estimates_section(r.estimates, level, f"Law of {f.outcome}{averaged}")]
-    late = None
-    if r.flow.structure.covariates:
-        if r.rows is not None and f.rows <= MOST_ROWS:
-            sections.append(effects_section(r.effects()))
-        else:
-            late = (
-                "Average effects: call effects() with the rows attached; they are left out of a summary here."
-            )
-    return Summary(
-        "Flow Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(_notes(r, late))
     )
+    averaged = ", averaged over the sample" if flow.structure.covariates else ""
+    sections = [estimates_section(estimates, level, f"Law of {f.outcome}{averaged}")]
+    sections += [effects_section(effects)] if effects else []
+    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates)]
+    if flow.structure.covariates and effects is None:
+        notes.append(
+            "Average effects: call effects() with the rows attached; they are left out of a summary here."
+        )
+    return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
 
 
-def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
-    f, model = r.facts, r.model
+def _on_fit(model: Any, flow: Flow, f: FlowFacts) -> Sequence[str]:
+    """Notes on what was fitted and why."""
     notes = [
-        f"Flow: {WORDS[r.flow.name].format(base=r.flow.base)}. Effective parameters: "
-        f"{_effective(f.effective)}."
+        f"Flow: {WORDS[flow.name].format(base=flow.base)}. Effective parameters: {_effective(f.effective)}."
     ]
-    if np.isfinite(f.gain) and r.flow.name != "linear":
+    if np.isfinite(f.gain) and flow.name != "linear":
         notes.append(
             f"Chosen because: leave-one-out {f.gain:+.4f} per row over the normal linear model (se "
             f"{f.gain_error:.4f}); "
@@ -110,15 +117,21 @@ def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
     if f.rival:
         notes.append(f.rival)
     if model.support is not None:
-        notes.append(f"Declared support: {r.flow.support}.")
-    if not np.isfinite(r.estimates.values).all():
+        notes.append(f"Declared support: {flow.support}.")
+    return notes
+
+
+def _on_numbers(model: Any, flow: Flow, f: FlowFacts, estimates: Estimates) -> Sequence[str]:
+    """Notes on how far the numbers carry."""
+    notes = []
+    if not np.isfinite(estimates.values).all():
         notes.append(
             "Where there is no value, the fitted tail is too heavy for a finite mean or variance; "
             "quantiles stand."
         )
     if f.cov_note:
         notes.append(f.cov_note)
-    if r.flow.structure.covariates:
+    if flow.structure.covariates:
         notes.append(
             "Standard errors are given the covariates; effects come from a flow with smaller penalties, "
             "so that bias is small."
@@ -134,4 +147,4 @@ def _notes(r: FlowResults, late: str | None) -> Sequence[str]:
         notes.append(f.shared)
     if not f.converged:
         notes.append("The iterations did not reach the optimum: the law is a valid one, but not the best.")
-    return [*notes, *([late] if late else [])]
+    return notes

@@ -1,4 +1,4 @@
-"""What can be wrong with the rows of a density: too few, no variation, outside the support, values shared by many."""
+"""What can be wrong with the rows of a density: too few, no variation, outside the support, shared values."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from disteconometrics.errors import (
     CollinearityError,
     DataError,
     DiscreteOutcomeWarning,
+    ExtrapolationWarning,
     FormulaError,
     InfiniteMomentWarning,
     LeverageWarning,
@@ -21,7 +22,8 @@ from disteconometrics.errors import (
     SmallSampleWarning,
     warn_user,
 )
-from disteconometrics.optim.rank import check_rank, describe_collinearity
+from disteconometrics.optim.rank import check_rank
+from disteconometrics.optim.wording import describe_collinearity
 
 __all__ = [
     "Ties",
@@ -32,6 +34,7 @@ __all__ = [
     "check_support",
     "check_widths",
     "ties",
+    "warn_outside",
     "warn_ties",
 ]
 
@@ -41,15 +44,14 @@ ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
 TALL = 5.0  # times the median count of the values around, from which on a value is a heap
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
-# times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most on a dozen data
-# sets
+# times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
 WIDE = 20.0
 LEAST_COUNT = 6.0  # rows on a value before it is looked at
 
 
 @dataclass(frozen=True)
 class Ties:
-    """Values that many rows share: ``kind`` discrete or heaped, their share of the rows, and the most frequent ones."""
+    """Values that many rows share: discrete or heaped, their share of the rows, the most frequent ones."""
 
     kind: str
     share: float
@@ -81,18 +83,25 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
     if len(values) <= max(FEW_VALUES * total, 2) and total >= 20:
         top = tuple(float(values[i]) for i in order[:8])
         return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values))
-    if counts.max() < LEAST_COUNT:
+    heap = _heaps(counts)
+    if not heap.any():
         return None
+    share = float(counts[heap].sum() / total)
+    if counts[heap].max() < ATOM * total and share < HEAPED:
+        return None
+    found = [i for i in order if heap[i]]
+    return Ties("heaped", share, tuple(float(values[i]) for i in found[:8]), len(values))
+
+
+def _heaps(counts: Array) -> NDArray[np.bool_]:
+    """Which values are far more frequent than those around them."""
+    if counts.max() < LEAST_COUNT:
+        return np.zeros(len(counts), dtype=bool)
     window = np.lib.stride_tricks.sliding_window_view(
-        np.pad(counts, 10, mode="reflect" if len(values) > 10 else "edge"), 21
+        np.pad(counts, 10, mode="reflect" if len(counts) > 10 else "edge"), 21
     )
     around = np.median(window, axis=1)
-    heap = (counts >= LEAST_COUNT) & (counts >= TALL * around)
-    share = float(counts[heap].sum() / total)
-    if heap.any() and (counts[heap].max() >= ATOM * total or share >= HEAPED):
-        found = [i for i in order if heap[i]]
-        return Ties("heaped", share, tuple(float(values[i]) for i in found[:8]), len(values))
-    return None
+    return np.asarray((counts >= LEAST_COUNT) & (counts >= TALL * around))
 
 
 def warn_ties(found: Ties, name: str, rows: float) -> None:
@@ -163,9 +172,10 @@ def check_residual(scale: float, y: Array, name: str) -> None:
 
 
 def check_widths(slopes: Array, X: Array, names: tuple[str, ...]) -> None:
-    """Warn of a row whose law is many times as wide as that of most: mean ``slopes`` (n,) of z in y are the widths inverted.
+    """Warn of a row whose law is many times as wide as that of most.
 
-    ``names`` are those of the columns, and of a constant that X lacks.
+    Mean ``slopes`` (n,) of z in y are the widths inverted; ``names`` are those of the columns, and of a
+    constant that X lacks.
     """
     times, i = float(np.median(slopes) / slopes.min()), int(slopes.argmin())
     if times > WIDE:
@@ -205,3 +215,19 @@ def check_moments(names: Sequence[str], values: Array) -> None:
         text = f"The fitted tail is too heavy for a finite {' or '.join(without)}"
         hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
         warn_user(InfiniteMomentWarning(f"{text}: {hint}", hint=hint))
+
+
+def warn_outside(outside: NDArray[np.bool_], names: Sequence[str]) -> None:
+    """Warn of new rows whose covariates (m, K) lie ``outside`` those of the fit."""
+    if not outside.any():
+        return
+    columns = [n for n in names if n != "Intercept"]
+    counts = outside.sum(axis=0)
+    told = ", ".join(f"{columns[j]} ({int(counts[j])})" for j in np.flatnonzero(counts))
+    text = (
+        f"{int(outside.any(axis=1).sum())} of {len(outside)} rows lie outside the covariates of the fit: "
+        f"{told}. Their location "
+        "follows the regression line; scale and shape are those at the edge."
+    )
+    column = columns[int(np.argmax(counts > 0))]
+    warn_user(ExtrapolationWarning(text, column=column, hint="predict inside the fitted range"))

@@ -1,18 +1,12 @@
-"""Fitting a monotone-spline flow to arrays: standardisation, knots, structure, base and smoothing, all from the rows.
+"""Fitting a monotone-spline flow to arrays: structure, base and smoothing, all from the rows.
 
-The outcome is centred on its own linear regression and scaled by the interquartile range of the residuals, so
-that nothing depends on units.  Structures nest: linear ⊂ baseline ⊂ scale ⊂ shift ⊂ shape ⊂ tensor (see
+Structures nest: linear ⊂ baseline ⊂ scale ⊂ shift ⊂ shape ⊂ tensor (see
 `likelihoods.structure`).  Each term has its own penalty, found by marginal likelihood; structures and base
 laws compete by the leave-one-out log score less one per smoothing parameter in use, and the simplest
 structure within half a standard error of the best is taken: on a linear-normal law with eight covariates this
 costs .001 nats at n = 400 where the best score alone costs .013.  A structure is fitted only if it promises
 to gain more than it is charged; the promise is a quadratic form of the scores, as in Rao's test, and close to
 the gain where that is small.
-
-Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from
-either end.  1/scale is linear in it and positive everywhere, so that a row far out would hold it up, at the
-cost of the others, and have a law without any hold itself: on Engel's data without logs of the outcome this
-gains .07 nats a row.
 
 Spiky tensors are over-smoothed by the marginal likelihood, since positivity cuts the prior off; theirs is
 polished by the leave-one-out score itself.
@@ -27,118 +21,48 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, special
+from scipy import linalg
 
+from disteconometrics.estimators.flow.spline_sample import (
+    Centre,
+    Sample,
+    covariates_of,
+    knots_of,
+    patterns_of,
+)
+from disteconometrics.flows.monotone_spline import STRUCTURES
 from disteconometrics.likelihoods.monotone import BASES, Rows, evaluate
 from disteconometrics.likelihoods.splines import SlopeBasis
-from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, Structure, Term, smooth_covariate
+from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
 
-__all__ = [
-    "STRUCTURES",
-    "Centre",
-    "Fitted",
-    "Plan",
-    "Prepared",
-    "Sample",
-    "Trial",
-    "fit_flow",
-    "knots_of",
-    "order_statistics",
-    "prepared_again",
-    "problem_of",
-    "rougher",
-]
+__all__ = ["Fitted", "Plan", "Prepared", "Trial", "fit_flow", "prepared_again", "problem_of", "rougher"]
 
 Array = NDArray[np.float64]
 
-STRUCTURES: dict[str, tuple[str, ...]] = {
-    "linear": ("linear",),
-    "baseline": ("linear",),
-    "scale": ("linear", "scale"),
-    "shift": ("linear", "shift", "scale"),
-    "shape": ("linear", "shift", "scale", "shape"),
-    "tensor": ("linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth"),
-}
 CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth covariate
 PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
 PROMISES = np.geomspace(1e-2, 1e5, 29)  # λ at which a wider structure is judged before it is fitted
-WORTH = (
-    0.5  # log-likelihood that a structure must promise to be fitted: promises are somewhat low for few rows
-)
+WORTH = 0.5  # log-likelihood that a structure must promise to be fitted; promises are low for few rows
 CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
-ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
-OUTSIDE_ALONE, OUTSIDE, WIDE_OUTSIDE = (
-    3.0,
-    8.0,
-    20.0,
-)  # observations beyond an outer knot: they hold the slope of the tail
+OUTSIDE_ALONE = 3.0  # observations beyond an outer knot, which hold the slope of the tail: without covariates
+OUTSIDE, WIDE_OUTSIDE = 8.0, 20.0  # with covariates, and of a tensor a second choice
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
-FEW_OUTSIDE, NEXT = (
-    3.0,
-    0.25,
-)  # values of a covariate beyond which, and by how many standard deviations, scale and shape stay
-DISTINCT = 6  # values from which on a covariate may bend
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
 WARMEST = 1e4  # λ with which a term that a simpler structure has dropped is tried again
 TRIAL, TRIAL_STEADY = 1e-6, 1e-2  # decrement per observation and change of log λ that do for a comparison
-TENSOR_STEADY, TENSOR_STEPS = (
-    0.1,
-    15,
-)  # the same and Newton steps for a tensor, whose λ are polished afterwards
+TENSOR_STEADY, TENSOR_STEPS = 0.1, 15  # of a tensor, with Newton steps: its λ are polished afterwards
 POLISH, MOST_POLISH = 0.3, 4  # factor on λ of a tensor, and how often it is tried
 LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard normal
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Rows: ``y`` (n,), ``X`` (n, K) without constant, its columns by formula term, weights (n,) or None.
-
-    ``counts`` says whether the weights count rows.
-    """
-
-    y: Array
-    X: Array
-    groups: tuple[tuple[int, ...], ...]
-    weights: Array | None = None
-    counts: bool = False
-
-    @property
-    def observations(self) -> float:
-        """Rows, or the sum of their weights."""
-        return float(len(self.y) if self.weights is None else self.weights.sum())
-
-    @property
-    def copies(self) -> Array | None:
-        """Weights that count rows, None for others: quantiles see them."""
-        return self.weights if self.counts else None
-
-    @cached_property
-    def centre(self) -> Centre:
-        """Where the outcome is centred and in what it is measured."""
-        return centre_of(self)
-
-    @cached_property
-    def residuals(self) -> Array:
-        """The standardised outcome (n,)."""
-        return (self.y - self.centre.location(self.X)) / self.centre.scale
-
-    @cached_property
-    def measured(self) -> dict[int, tuple[Covariate, ...]]:
-        """Covariates by the most knots they may have, as they are asked for."""
-        return {}
-
-    def take(self, rows: NDArray[np.intp]) -> Sample:
-        """Some of the rows."""
-        w = None if self.weights is None else self.weights[rows]
-        return replace(self, y=self.y[rows], X=self.X[rows], weights=w)
-
-
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for: structure and base by name or "auto", knots or None, a factor on every λ, rows ``outside`` a tensor's
-    outer knots."""
+    """What is asked for: structure and base by name or "auto", knots or None, a factor on every λ.
+
+    ``outside`` are rows beyond a tensor's outer knots.
+    """
 
     structure: str = "auto"
     base: str = "auto"
@@ -147,103 +71,12 @@ class Plan:
     outside: float = OUTSIDE
 
 
-def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array:
-    """Values at fractional ranks 0 … N − 1 of the sorted sample, interpolated; ``copies`` (n,) count rows, N is their sum.
-
-    Example
-    -------
-    >>> order_statistics(np.array([3.0, 1.0]), np.array([1.0, 2.0]), np.array([0.5, 1.5, 2.0]))
-    array([1., 2., 3.])
-    """
-    order = np.argsort(values, kind="stable")
-    if copies is None:
-        return np.interp(ranks, np.arange(len(values)), values[order])
-    last = np.cumsum(copies[order]) - 1
-    first = np.concatenate([[0.0], last[:-1] + 1])
-    return np.interp(ranks, np.column_stack([first, last]).ravel(), np.repeat(values[order], 2))
-
-
-def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Array:
-    """Sample quantiles at levels, weights that count rows taken into account."""
-    N = len(values) if s.copies is None else s.observations
-    return order_statistics(values, s.copies, np.asarray(levels) * (N - 1))
-
-
-def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
-    """Knots at sample quantiles evenly spread in normal scores, and at both ends of gaps that fill most of an interval.
-
-    The outer knots leave a number of observations outside on either side: what happens beyond is a straight
-    line.
-    """
-    N = len(r) if s.copies is None else s.observations
-    outside = min(outside, (N + 1) / 8)
-    z = np.linspace(-1, 1, count) * special.ndtri(1 - outside / (N + 1))
-    k = np.unique(order_statistics(r, s.copies, special.ndtr(z) * (N + 1) - 1))
-    if len(k) < 2:
-        k = np.array([r.min(), r.max()])
-    distinct = np.unique(r)
-    at = np.clip(np.searchsorted(k, distinct[:-1], side="right") - 1, 0, len(k) - 2)
-    wide = np.diff(distinct) > 0.5 * np.diff(k)[at]
-    i = np.flatnonzero(wide & (distinct[:-1] > k[at]) & (distinct[1:] < k[at + 1]))
-    k = np.unique(np.concatenate([k, distinct[i], distinct[i + 1]]))
-    return k if len(k) >= 5 else np.linspace(k[0], k[-1], 5)
-
-
-@dataclass(frozen=True, eq=False)
-class Centre:
-    """Standardisation r = (y − origin − (x − means)'β)/scale."""
-
-    origin: float
-    means: Array
-    beta: Array
-    scale: float
-
-    def location(self, X: Array) -> Array:
-        """Where r is zero, (n,)."""
-        return np.asarray(self.origin + (X - self.means) @ self.beta)
-
-
-def _least_absolute(Z: Array, e: Array, root: Array) -> Array:
-    """Least absolute deviations by reweighted least squares, near enough for a centre."""
-    b = np.zeros(Z.shape[1])
-    for _ in range(30):
-        size = np.abs(e - Z @ b)
-        w = root / np.sqrt(np.maximum(size, 1e-3 * np.median(size) + 1e-300))
-        b = np.linalg.lstsq(Z * w[:, None], e * w, rcond=None)[0]
-    return b
-
-
-def centre_of(s: Sample) -> Centre:
-    """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal.
-
-    Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its
-    place.
-    """
-    origin = float(quantiles(s, s.y, [0.5])[0])
-    e = s.y - origin  # first, so that a location far from zero costs no digits
-    K = s.X.shape[1]
-    means, beta = np.zeros(K), np.zeros(K)
-    if K:
-        means = np.average(s.X, axis=0, weights=s.weights)
-        sd = np.sqrt(np.average(np.square(s.X - means), axis=0, weights=s.weights))
-        sd[sd == 0] = 1.0
-        Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
-        root = np.ones(len(e)) if s.weights is None else np.sqrt(s.weights)
-        b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
-        low, high = quantiles(s, e - Z @ b, [0.25, 0.75])
-        if np.abs(e - Z @ b).max() > ABSURD * float(high - low):
-            b = _least_absolute(Z, e, root)
-        origin, beta, e = origin + float(b[0]), b[1:] / sd, e - Z @ b
-    low, high = quantiles(s, e, [0.25, 0.75])
-    scale = float(high - low) / 1.349
-    if scale <= 1e-9 * np.abs(e).max():  # more than half the rows share a value
-        scale = float(np.sqrt(np.average(np.square(e), weights=s.weights)))
-    return Centre(origin, means, beta, scale)
-
-
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One structure and base fitted: leave-one-out log densities of the rows (n,) in units of y, and their sum less the price."""
+    """One structure and base fitted.
+
+    ``loo`` (n,) are leave-one-out log densities of rows in units of y, ``score`` their sum less the price.
+    """
 
     name: str
     base: str
@@ -289,57 +122,40 @@ class Fitted:
         return Trial(self.name, self.base, self.loo, total - PRICE * used)
 
 
-def _patterns(X: Array, columns: tuple[int, ...]) -> Array:
-    """Distinct rows of the columns of one term; none where there are too many, or a single column."""
-    found = np.unique(X[:, columns], axis=0) if len(columns) > 1 else np.zeros((0, 1))
-    return found if len(found) <= MOST_PATTERNS else np.zeros((0, len(columns)))
+def _most_bends(s: Sample, tensor: bool, fine: bool) -> int:
+    """Knots that a smooth covariate has at most."""
+    if s.X.shape[1] > 1 or (tensor and not fine):
+        return 8
+    return min(24, 4 + int(s.observations**0.4)) if tensor else 12
 
 
-def _edges(s: Sample, x: Array) -> tuple[float, float]:
-    """Between which values of a covariate scale and shape move."""
-    N = len(x) if s.copies is None else s.observations
-    few = min(FEW_OUTSIDE, (N - 1) / 8)
-    low, a, b, high = order_statistics(
-        x, s.copies, np.array([few, 0.25 * (N - 1), 0.75 * (N - 1), N - 1 - few])
-    )
-    reach = NEXT * (b - a) / 1.349
-    return float(low - reach), float(high + reach)
+def _most_coarse(s: Sample, tensor: bool, fine: bool) -> int:
+    """Knots of the shapes that move with a covariate at most."""
+    if not tensor:
+        return 12
+    return 26 if fine and s.X.shape[1] == 1 and len(s.y) <= 20_000 else 9
 
 
-def _covariates(s: Sample, most: int) -> tuple[Covariate, ...]:
-    """Measure the columns; those that are a term of their own and take enough values may bend."""
-    if most in s.measured:
-        return s.measured[most]
-    alone = {g[0] for g in s.groups if len(g) == 1}
-    out = []
-    for j, x in enumerate(s.X.T):
-        distinct = np.unique(x) if j in alone else x[:0]
-        knots, edges = None, (-np.inf, np.inf)
-        if len(distinct) >= DISTINCT:
-            edges = _edges(s, x)
-            x, distinct = np.clip(x, *edges), np.unique(np.clip(distinct, *edges))
-            k = np.unique(quantiles(s, x, np.linspace(0, 1, min(most, len(distinct) - 1) - 1)))
-            knots = k if len(k) >= 3 else None
-        out.append(smooth_covariate(s.X[:, j], knots, s.weights, edges))
-    s.measured[most] = tuple(out)
-    return s.measured[most]
+def _rows_outside(s: Sample, tensor: bool, plan: Plan) -> float:
+    """Observations beyond an outer knot."""
+    if tensor:
+        return plan.outside
+    return OUTSIDE if s.X.shape[1] else OUTSIDE_ALONE
 
 
-def _structure(s: Sample, r: Array, name: str, plan: Plan, fine: bool) -> Structure:
-    n, K = s.observations, s.X.shape[1]
-    count = plan.knots or round(4 * n**0.265)
+def _structure(s: Sample, name: str, plan: Plan, fine: bool) -> Structure:
     tensor = name == "tensor"
-    bends = 8 if K > 1 or (tensor and not fine) else (min(24, 4 + int(n**0.4)) if tensor else 12)
-    covariates = _covariates(s, bends)
-    knots = knots_of(s, r, count, plan.outside if tensor else OUTSIDE if K else OUTSIDE_ALONE)
-    few = min(len(knots), 12 if not tensor else (26 if fine and K == 1 and len(r) <= 20_000 else 9))
+    count = plan.knots or round(4 * s.observations**0.265)
+    covariates = covariates_of(s, _most_bends(s, tensor, fine))
+    knots = knots_of(s, s.residuals, count, _rows_outside(s, tensor, plan))
+    few = min(len(knots), _most_coarse(s, tensor, fine))
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
     terms = [Term("baseline")]
     for kind in STRUCTURES[name]:
         terms += [
             Term(kind, j) for j, c in enumerate(covariates) if kind not in CURVED or c.knots is not None
         ]
-    groups = tuple((g, _patterns(s.X, g)) for g in s.groups)
+    groups = tuple((g, patterns_of(s.X, g)) for g in s.groups)
     return Structure(
         SlopeBasis(knots), tuple(int(i) for i in coarse), covariates, groups, tuple(terms), name == "linear"
     )
@@ -356,11 +172,10 @@ class Prepared(NamedTuple):
 def _prepare(
     s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[Term, ...] | None = None
 ) -> Prepared:
-    centre, r = s.centre, s.residuals
-    structure = _structure(s, r, name, plan, fine)
+    structure = _structure(s, name, plan, fine)
     if terms is not None:
         structure = replace(structure, terms=terms)
-    return Prepared(centre, structure, Rows(*structure.arrays(r, s.X), s.weights))
+    return Prepared(s.centre, structure, Rows(*structure.arrays(s.residuals, s.X), s.weights))
 
 
 def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:
@@ -415,26 +230,18 @@ def _fit(
     near: Fitted | None = None,
     fine: bool = True,
 ) -> Fitted:
-    """Fit one structure with one base, from scratch or from what another fit with that base has in common with it."""
+    """Fit one structure with one base, from scratch or from what another fit has in common with it."""
     centre, structure, _ = prepared
     problem = problem_of(prepared, base)
     lam, theta = np.ones(len(problem.penalties)), None
     if near is not None:
-        known = {k.name: value for k, value in zip(near.problem.penalties, near.smooth.lam, strict=True)}
-        straight = WARMEST if name == "tensor" else 1.0  # terms of a tensor that promised nothing before it
-        lam = np.array(
-            [
-                min(known.get(k.name, 1.0 if "smooth" in k.name else straight), WARMEST)
-                for k in problem.penalties
-            ]
-        )
+        lam = _carried_penalties(near, problem, name)
         theta = _carried(near, structure, problem.start)
     G = _first_rows(structure, problem.start)
     steady, steps = (TENSOR_STEADY, TENSOR_STEPS) if name == "tensor" else (TRIAL_STEADY, 200)
     smooth = solve(problem, lam, theta=theta, G=G, steady=steady, last=TRIAL, maxiter=steps)
-    if name == "tensor" and len(
-        problem.cuts(smooth.theta)
-    ):  # stopped before it was monotone everywhere: too good to compare
+    if name == "tensor" and len(problem.cuts(smooth.theta)):
+        # stopped before it was monotone everywhere: too good to compare
         smooth = solve(problem, smooth.lam, theta=smooth.theta, G=smooth.G, select=False, last=TRIAL)
     fitted = Fitted(centre, name, structure, base, smooth, problem, s)
     if name == "tensor" and fine:
@@ -443,7 +250,7 @@ def _fit(
 
 
 def _promise(near: Fitted, wide: Prepared) -> float:
-    """How much a Newton step from a fit into a wider structure adds to the log-likelihood less the effective parameters it adds.
+    """Log-likelihood that a Newton step into a wider structure adds, less the effective parameters it adds.
 
     The most over λ, for the new terms one by one and together; what the fit has already moves along.
     """
@@ -474,8 +281,16 @@ def _settled(fitted: Fitted, plan: Plan) -> Fitted:
     return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
 
 
+def _carried_penalties(near: Fitted, problem: Problem, name: str) -> Array:
+    """The λ of another fit for the penalties that both have, and what others begin with."""
+    known = {k.name: value for k, value in zip(near.problem.penalties, near.smooth.lam, strict=True)}
+    straight = WARMEST if name == "tensor" else 1.0  # terms of a tensor that promised nothing before it
+    begin = [known.get(k.name, 1.0 if "smooth" in k.name else straight) for k in problem.penalties]
+    return np.array([min(value, WARMEST) for value in begin])
+
+
 def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
-    """The coefficients of another fit for the terms that both have, in the same width; None where the baselines differ."""
+    """Coefficients of another fit for the terms that both have, in one width; None where baselines differ."""
     if len(near.structure.baseline.T) != len(structure.baseline.T):
         return None
     theta, have = start.copy(), dict(zip(near.structure.terms, near.structure.slices, strict=True))
@@ -519,31 +334,36 @@ def _polished(fitted: Fitted) -> Fitted:
     return rougher(best, 1.0)
 
 
+def _kept_terms(fitted: Fitted) -> tuple[Term, ...]:
+    """The terms that their penalties have not dropped; all where nothing else is left."""
+    e, structure = fitted.smooth.effective, fitted.structure
+    pairs = list(zip(structure.terms, structure.slices, strict=True))
+    kept = tuple(
+        t for t, at in pairs if t.kind in ("baseline", "linear") or not float(e[at].sum()) < IN_USE / 2
+    )
+    return kept or structure.terms
+
+
+def _name_of(structure: Structure) -> str:
+    """The smallest structure that has the terms."""
+    kinds = {t.kind for t in structure.terms} - {"baseline"}
+    names = [n for n in STRUCTURES if structure.affine or n != "linear"]
+    return next(n for n in names if kinds <= {*STRUCTURES[n]})
+
+
 def _pruned(fitted: Fitted) -> Fitted:
     """The flow without the terms that their penalties have dropped."""
-    gone = set()
-    e = fitted.smooth.effective
-    for term, at in zip(fitted.structure.terms, fitted.structure.slices, strict=True):
-        if term.kind not in ("baseline", "linear") and float(e[at].sum()) < IN_USE / 2:
-            gone.add(term)
-    if not gone or len(gone) == len(fitted.structure.terms):
+    old, terms = fitted.structure, _kept_terms(fitted)
+    if len(terms) == len(old.terms):
         return fitted
-    old = fitted.structure
-    whole = Prepared(fitted.centre, old, fitted.problem.rows)
-    narrow = _narrowed(whole, tuple(t for t in old.terms if t not in gone))
+    narrow = _narrowed(Prepared(fitted.centre, old, fitted.problem.rows), terms)
     structure, problem = narrow.structure, problem_of(narrow, fitted.base)
-    kept = [k.name for k in problem.penalties]
-    lam = np.array(
-        [v for v, k in zip(fitted.smooth.lam, fitted.problem.penalties, strict=True) if k.name in kept]
-    )
+    known = {k.name: v for k, v in zip(fitted.problem.penalties, fitted.smooth.lam, strict=True)}
+    lam = np.array([known[k.name] for k in problem.penalties])
     G = _first_rows(structure, problem.start)
     theta = _carried(fitted, structure, problem.start)
     smooth = solve(problem, lam, theta=theta, G=G, select=False)
-    kinds = {t.kind for t in structure.terms} - {"baseline"}
-    name = next(
-        n for n, have in STRUCTURES.items() if kinds <= {*have} and (structure.affine or n != "linear")
-    )
-    return replace(fitted, name=name, structure=structure, smooth=smooth, problem=problem)
+    return replace(fitted, name=_name_of(structure), structure=structure, smooth=smooth, problem=problem)
 
 
 def _names(s: Sample, plan: Plan) -> list[str]:
@@ -552,7 +372,7 @@ def _names(s: Sample, plan: Plan) -> list[str]:
         return [plan.structure]
     if not s.X.shape[1]:
         return ["linear", "baseline"]
-    bends = any(c.knots is not None for c in _covariates(s, 8))
+    bends = any(c.knots is not None for c in covariates_of(s, 8))
     return ["linear", "baseline", "scale", *(["shift"] if bends else []), "shape"]
 
 
@@ -615,7 +435,7 @@ class _Search:
         return _chosen(list(self.trials.values()), self.sample)
 
     def run_all(self, bases: Sequence[str]) -> None:
-        """Fit the structures with both bases while they are cheap, then those that promise enough with the better one."""
+        """Fit cheap structures with both bases, then those that promise enough with the better one."""
         for name in self.names:
             if name in ("linear", "baseline") or self.plan.structure != "auto":
                 for base in bases:
@@ -661,7 +481,7 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
     if (
         plan.structure == "auto"
         and 0 < s.X.shape[1] <= 2
-        and any(c.knots is not None for c in _covariates(s, 8))
+        and any(c.knots is not None for c in covariates_of(s, 8))
     ):
         plan = search.tensor()
     best = search.best()

@@ -1,4 +1,4 @@
-"""What a fitted flow is without its rows: the transformation, coefficients with covariance, laws and gradients."""
+"""A fitted flow without its rows: the transformation, coefficients with covariance, laws, gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from disteconometrics.distributions.spline import SplineLaw, chunks, panels, pieces, tail_moments, transform
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
-from disteconometrics.estimators.flow.spline_fit import STRUCTURES, Centre, Fitted
+from disteconometrics.estimators.flow.spline_fit import Fitted
+from disteconometrics.estimators.flow.spline_sample import Centre
+from disteconometrics.flows.monotone_spline import STRUCTURES
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
@@ -78,7 +80,7 @@ class Flow:
         return np.asarray((low - slack > X) | (high + slack < X))
 
     def mean_gradients(self, theta: Array, X: Array) -> tuple[Array, Array, Array]:
-        """Means of r (n,), and gradients in θ (n, p) of its first and second moment about zero; for the line only.
+        """Means of r (n,) and gradients in θ (n, p) of its first two moments about zero; for the line only.
 
         dE[g(r)]/dθ = −∫ g'(r) φ(h) A(r) dr; in the tails A is linear in r, so that moments of the base law
         are enough.
@@ -93,9 +95,8 @@ class Flow:
             p = pieces(self.structure.basis, law.intercept[rows], law.slopes[rows])
             z, _ = transform(p, np.broadcast_to(points, (len(p.heights), len(points))))
             f = np.exp(base.logpdf(z)) * weights
-            tails = [
-                tail_moments(self.base, p, end) for end in (0, 1)
-            ]  # ∫ t^k φ dr, t the distance beyond the knot
+            # ∫ t^k φ dr, t the distance beyond the knot
+            tails = [tail_moments(self.base, p, end) for end in (0, 1)]
             first = [np.column_stack([m[0] - m[1], m[1]]) for m in tails]
             P = np.concatenate([f, *first], axis=1)
             d_mean[rows] = -self.structure.integrals(P, nodes, X[rows])
@@ -141,43 +142,46 @@ class Flow:
             If a part is missing or of another kind.
         """
         try:
-            low, high = d["support"]
-            covariates = tuple(
-                Covariate(
-                    mean,
-                    sd,
-                    low_edge,
-                    high_edge,
-                    (least, most),
-                    arrays.get(f"x{j}_knots"),
-                    arrays.get(f"x{j}_centre"),
-                )
-                for j, (mean, sd, low_edge, high_edge, least, most) in enumerate(
-                    [*map(float, c)] for c in d["covariates"]
-                )
-            )
-            terms = tuple(Term(str(kind), int(j)) for kind, j in d["terms"])
-            groups = tuple((tuple(map(int, g)), arrays[f"g{i}_patterns"]) for i, g in enumerate(d["groups"]))
-            basis = SlopeBasis(arrays["knots"])
-            structure = Structure(
-                basis, tuple(map(int, d["coarse"])), covariates, groups, terms, bool(d["affine"])
-            )
-            centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
-            flow = cls(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+            flow = _rebuilt(cls, d, arrays)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FileFormatError(
                 f"the flow has a field that is missing or of another type ({error})"
             ) from None
-        sound = (
-            flow.base in BASES
-            and flow.name in STRUCTURES
-            and all(t.kind in KINDS and t.covariate in range(-1, len(covariates)) for t in terms)
-            and len(terms) > 0
-            and terms[0].kind == "baseline"
-            and basis.knots.ndim == 1
-            and bool((np.diff(basis.knots) > 0).all())
-            and centre.means.shape == centre.beta.shape == (len(covariates),)
-        )
-        if not sound:
+        if not _is_sound(flow):
             raise FileFormatError("the flow's knots, terms or base are not valid")
         return flow
+
+
+def _rebuilt(cls: type[Flow], d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
+    low, high = d["support"]
+    covariates = []
+    for j, numbers in enumerate(d["covariates"]):
+        mean, sd, low_edge, high_edge, least, most = map(float, numbers)
+        knots, middle = arrays.get(f"x{j}_knots"), arrays.get(f"x{j}_centre")
+        covariates.append(Covariate(mean, sd, low_edge, high_edge, (least, most), knots, middle))
+    structure = Structure(
+        SlopeBasis(arrays["knots"]),
+        tuple(map(int, d["coarse"])),
+        tuple(covariates),
+        tuple((tuple(map(int, g)), arrays[f"g{i}_patterns"]) for i, g in enumerate(d["groups"])),
+        tuple(Term(str(kind), int(j)) for kind, j in d["terms"]),
+        bool(d["affine"]),
+    )
+    centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
+    return cls(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+
+
+def _is_sound(flow: Flow) -> bool:
+    """Whether the parts of a file belong together."""
+    structure, centre = flow.structure, flow.centre
+    terms, knots, count = structure.terms, structure.basis.knots, len(structure.covariates)
+    known = all(t.kind in KINDS and t.covariate in range(-1, count) for t in terms)
+    increasing = knots.ndim == 1 and bool((np.diff(knots) > 0).all())
+    return (
+        flow.base in BASES
+        and flow.name in STRUCTURES
+        and known
+        and [t.kind for t in terms[:1]] == ["baseline"]
+        and increasing
+        and centre.means.shape == centre.beta.shape == (count,)
+    )

@@ -1,4 +1,4 @@
-"""Inference on a fitted flow: covariance of its coefficients, functionals with gradients, interval and band limits.
+"""Inference on a fitted flow: covariance of its coefficients, functionals with gradients, limits, bands.
 
 The coefficients solve Σ s_i = Sθ with S the penalty, so V = H⁻¹(J·n/(n − e) + S)H⁻¹, H the penalised
 information, J the meat of the scores and e the effective parameters: the sandwich HC1, with the penalty as
@@ -27,12 +27,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.estimators.flow.spline_fit import Sample
 from disteconometrics.estimators.flow.spline_flow import Flow, Solution
 from disteconometrics.estimators.flow.spline_influence import SLOPES, gradients
+from disteconometrics.estimators.flow.spline_sample import Sample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
 from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.likelihoods.monotone import BASES
@@ -56,6 +57,10 @@ Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and 
 
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
+LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
+SANDWICH = (
+    "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
+)
 
 
 class Moved(NamedTuple):
@@ -138,26 +143,22 @@ def coefficient_covariance(
         names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type
     )
     V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
-    matrix = V.matrix
     if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
-        return matrix, "nonrobust", "nonrobust = inverse penalised information."
-    if kind != "HC0" and not (isinstance(kind, Cluster) and kind.correction == "none"):
-        if solution.effective >= n:
-            raise WithheldError(
-                f"{solution.effective:.0f} effective parameters for {n:g} observations; use cov='HC0'."
-            )
-        matrix = matrix * (n / (n - solution.effective))
+        return V.matrix, "nonrobust", "nonrobust = inverse penalised information."
     W = solution.root @ (solution.root.T @ _half(solution.penalty))
-    matrix = matrix + W @ W.T
-    label = "sandwich" if kind == "HC1" else V.label
-    note = (
-        "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
-    )
-    return (
-        (matrix + matrix.T) / 2,
-        label,
-        note if kind == "HC1" else f"{V.note} The penalty is added as a prior.",
-    )
+    matrix = _for_few_rows(V.matrix, kind, solution.effective, n) + W @ W.T
+    if kind == "HC1":
+        return (matrix + matrix.T) / 2, "sandwich", SANDWICH
+    return (matrix + matrix.T) / 2, V.label, f"{V.note} The penalty is added as a prior."
+
+
+def _for_few_rows(matrix: Array, kind: CovarianceKind, effective: float, n: float) -> Array:
+    """A covariance times n/(n − e), where the kind asks for it."""
+    if kind == "HC0" or (isinstance(kind, Cluster) and kind.correction == "none"):
+        return matrix
+    if effective >= n:
+        raise WithheldError(f"{effective:.0f} effective parameters for {n:g} observations; use cov='HC0'.")
+    return matrix * (n / (n - effective))
 
 
 def _half(S: Array) -> Array:
@@ -190,29 +191,40 @@ def parse_functional(name: Any) -> Functional:
     ('q', (0.9,))
     """
     found = _CALL.fullmatch(name) if isinstance(name, str) else None
-    if found:
-        kind, inside = found[1], found[2]
-        try:
-            numbers = () if inside is None else tuple(float(v) for v in inside.split(","))
-        except ValueError:
-            numbers = (np.nan,)
-        if kind == "median" and not numbers:
-            return "q", (0.5,)
-        if kind in ("mean", "std", "var") and not numbers:
-            return kind, ()
-        if kind == "q" and len(numbers) == 1 and min(numbers[0], 1 - numbers[0]) > 0:
-            return kind, numbers
-        if kind == "prob" and len(numbers) == 2 and numbers[0] < numbers[1]:
-            return kind, numbers
-    raise OptionError(
-        f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
-        f"'q[0.9]' (a level between 0 "
-        "and 1) or 'prob[a,b]' with a < b."
-    )
+    functional = None if found is None else _functional(found[1], _numbers(found[2]))
+    if functional is None:
+        raise OptionError(
+            f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
+            f"'q[0.9]' (a level between 0 "
+            "and 1) or 'prob[a,b]' with a < b."
+        )
+    return functional
+
+
+def _numbers(inside: str | None) -> tuple[float, ...]:
+    """The numbers in brackets; NaN where there is something else."""
+    try:
+        return () if inside is None else tuple(float(v) for v in inside.split(","))
+    except ValueError:
+        return (np.nan,)
+
+
+def _functional(kind: str, numbers: tuple[float, ...]) -> Functional | None:
+    """A functional of the line; None where its numbers are not those that the kind takes."""
+    if kind == "median":
+        return None if numbers else ("q", (0.5,))
+    if kind == "q":
+        return (kind, numbers) if len(numbers) == 1 and 0 < numbers[0] < 1 else None
+    if kind == "prob":
+        return (kind, numbers) if len(numbers) == 2 and numbers[0] < numbers[1] else None
+    return None if numbers else (kind, ())
 
 
 def functional_on(name: Any, scale: Callable[[SplineLaw], Law], one: SplineLaw, exact: bool) -> Functional:
-    """A functional of laws brought to a scale; ``one`` shows whether they have it, ``exact`` that the flow itself is on it."""
+    """A functional of laws brought to a scale.
+
+    ``one`` shows whether laws have it, ``exact`` that the flow itself is on the scale.
+    """
     if exact and is_analytic(name):
         return parse_functional(name)
     if exact and name in SLOPES:
@@ -242,7 +254,7 @@ def _cdf_rows(flow: Flow, theta: Array, y: Array, X: Array) -> tuple[Array, Arra
 
 
 def by_row(flow: Flow, solution: Solution, X: Array, functional: Functional) -> Moved:
-    """A functional of every row's law: values (n,), gradients (n, p); of kind "other" by differences along the axes of V."""
+    """A functional of every row's law: values (n,), gradients (n, p), of kind "other" by differences."""
     (kind, numbers), theta = functional, solution.theta
     if kind in SLOPES and kind != "mean":
         values = np.asarray(flow.law(theta, X).functional(kind)).reshape(len(X))
@@ -318,24 +330,45 @@ def average_quantile(flow: Flow, theta: Array, X: Array, w: Array, tau: float) -
     return y
 
 
+class _Moments(NamedTuple):
+    """First and second moment of an averaged law about ``shift``, with gradients (p,)."""
+
+    shift: float
+    mean: float
+    second: float
+    of_mean: Array
+    of_second: Array
+
+    def functional(self, kind: str) -> tuple[float, Array]:
+        """Mean, variance or standard deviation, and its gradient (p,)."""
+        if kind == "mean":
+            return self.mean + self.shift, self.of_mean
+        var, dvar = self.second - self.mean**2, self.of_second - 2 * self.mean * self.of_mean
+        return (var, dvar) if kind == "var" else (np.sqrt(var), dvar / (2 * np.sqrt(var)))
+
+
+def _average_moments(flow: Flow, theta: Array, X: Array, w: Array) -> _Moments:
+    p = len(theta)
+    mean = second = 0.0
+    dm, dm2 = np.zeros(p), np.zeros(p)
+    # so that a variance far from zero keeps its digits
+    shift = flow.centre.origin if flow.support.kind == "line" else 0.0
+    for rows in chunks(len(X), 20 * p):
+        m, dm_rows, dm2_rows = _moment_rows(flow, theta, X[rows])
+        mean += float(w[rows] @ (m - shift))
+        second += float(w[rows] @ (flow.law(theta, X[rows]).var() + (m - shift) ** 2))
+        dm += w[rows] @ dm_rows
+        dm2 += w[rows] @ (dm2_rows - 2 * shift * dm_rows)
+    return _Moments(shift, mean, second, dm, dm2)
+
+
 def averages(
     flow: Flow, theta: Array, X: Array, weights: Array | None, functionals: Sequence[Functional]
 ) -> Moved:
     """Functionals of the law averaged over rows: values (q,), gradients (q, p)."""
     w, p = _shares(X, weights), len(theta)
     values, gradients = np.empty(len(functionals)), np.empty((len(functionals), p))
-    need = any(k in ("mean", "std", "var") for k, _ in functionals)
-    mean = second = 0.0
-    dm, dm2 = np.zeros(p), np.zeros(p)
-    shift = (
-        flow.centre.origin if flow.support.kind == "line" else 0.0
-    )  # so that a variance far from zero keeps its digits
-    for rows in chunks(len(X), 20 * p) if need else ():
-        m, dm_rows, dm2_rows = _moment_rows(flow, theta, X[rows])
-        mean += float(w[rows] @ (m - shift))
-        second += float(w[rows] @ (flow.law(theta, X[rows]).var() + (m - shift) ** 2))
-        dm += w[rows] @ dm_rows
-        dm2 += w[rows] @ (dm2_rows - 2 * shift * dm_rows)
+    moments: _Moments | None = None
     for i, (kind, numbers) in enumerate(functionals):
         if kind == "q":
             values[i] = average_quantile(flow, theta, X, w, numbers[0])
@@ -344,24 +377,18 @@ def averages(
         elif kind == "prob":
             (Fa, _, Ga), (Fb, _, Gb) = (average_cdf(flow, theta, X, w, v) for v in numbers)
             values[i], gradients[i] = Fb - Fa, Gb - Ga
-        elif kind == "mean":
-            values[i], gradients[i] = mean + shift, dm
         else:
-            var, dvar = second - mean**2, dm2 - 2 * mean * dm
-            values[i], gradients[i] = (
-                (var, dvar) if kind == "var" else (np.sqrt(var), dvar / (2 * np.sqrt(var)))
-            )
+            moments = moments or _average_moments(flow, theta, X, w)
+            values[i], gradients[i] = moments.functional(kind)
     return Moved(values, gradients)
 
 
 def _by_steps(solution: Solution, at: Callable[[Array], Array]) -> Moved:
-    """Values (q,) of a function of θ, and gradients (q, p) in the directions that V knows, by differences along its axes."""
+    """Values (q,) of a function of θ, and gradients (q, p) by differences along the axes of V."""
     values, vectors = np.linalg.eigh(solution.covariance)
     kept = values > 1e-12 * values[-1]
     sizes, axes = np.sqrt(values[kept]), vectors[:, kept].T
-    step = (
-        0.02  # standard errors: the law stays inside its domain, and a difference loses four digits at most
-    )
+    step = 0.02  # standard errors: laws stay inside their domain, a difference loses four digits at most
     moves = [step * s * a for s, a in zip(sizes, axes, strict=True)]
     D = np.array([(at(solution.theta + m) - at(solution.theta - m)) / (2 * step) for m in moves])
     return Moved(at(solution.theta), (D / sizes[:, None]).T @ axes)
@@ -389,7 +416,10 @@ def by_difference(
 def quantile_limits(
     flow: Flow, solution: Solution, X: Array, weights: Array | None, tau: float, critical: float
 ) -> tuple[float, float]:
-    """Limits of a quantile of the averaged law: where the band z̄ ± c·se of z̄ = Λ⁻¹(F̄) meets Λ⁻¹(τ), sought on the line."""
+    """Limits of a quantile of the averaged law: where the band z̄ ± c·se of z̄ = Λ⁻¹(F̄) meets Λ⁻¹(τ).
+
+    They are sought on the line.
+    """
     w, base, theta, support = _shares(X, weights), BASES[flow.base], solution.theta, flow.support
     target = float(base.quantile(np.array(tau)))
 
@@ -409,18 +439,10 @@ def quantile_limits(
 
 
 def _crossing(g: Callable[[float], float], start: float, step: float) -> float:
-    """The root of g beyond ``start`` in the direction of ``step``; ±inf where the band never leaves the target."""
+    """The root of g beyond ``start`` in the direction of ``step``; ±inf where the band stays on one side."""
     if step == 0:
         return start
-    a, fa = start, g(start)
-    b, fb = start + step, g(start + step)
-    for _ in range(8):
-        if not np.isfinite(fb) or fa * fb <= 0:
-            break
-        a, fa = b, fb
-        step *= 2
-        b = b + step
-        fb = g(b)
+    (a, fa), (b, fb), step = _bracket(g, start, step)
     if not np.isfinite(fb) or fa * fb > 0:
         return float(np.sign(step) * np.inf)
     for _ in range(60):  # Illinois
@@ -436,8 +458,24 @@ def _crossing(g: Callable[[float], float], start: float, step: float) -> float:
     return float(b)
 
 
+def _bracket(
+    g: Callable[[float], float], start: float, step: float
+) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Two points with values, between which g has a root if it has one near, and the last step taken."""
+    a, fa = start, g(start)
+    b, fb = start + step, g(start + step)
+    for _ in range(8):
+        if not np.isfinite(fb) or fa * fb <= 0:
+            break
+        a, fa = b, fb
+        step *= 2
+        b = b + step
+        fb = g(b)
+    return (a, fa), (b, fb), step
+
+
 def curve(flow: Flow, theta: Array, X: Array, weights: Array | None, grid: Array, kind: str) -> Moved:
-    """The averaged law on a grid, on the scale where bands are made: z̄ = Λ⁻¹(F̄) for "cdf", log density for "pdf"."""
+    """The averaged law on the scale of its bands: z̄ = Λ⁻¹(F̄) for "cdf", log density for "pdf"."""
     w, base = _shares(X, weights), BASES[flow.base]
     values, G = np.empty(len(grid)), np.empty((len(grid), len(theta)))
     for i, y in enumerate(grid):
@@ -456,7 +494,7 @@ def curve(flow: Flow, theta: Array, X: Array, weights: Array | None, grid: Array
 
 
 def critical_of_band(gradients: Array, V: Array, level: float, seed: np.random.SeedSequence) -> float:
-    """The level-quantile of sup |g'ε|/se over the rows g of ``gradients`` (q, p), ε ~ N(0, V), by simulation."""
+    """The level-quantile of sup |g'ε|/se over the rows g of ``gradients`` (q, p), ε ~ N(0, V), by draws."""
     half = _half(V)
     G = gradients @ half
     se = np.sqrt(np.square(G).sum(axis=1))
@@ -483,28 +521,47 @@ def band_table(
     """
     if kind not in ("cdf", "pdf", "quantile"):
         raise OptionError(f"kind={kind!r} is not known; use 'cdf', 'pdf' or 'quantile'.")
-    w, theta = _shares(X, weights), solution.theta
-    ends = [average_quantile(flow, theta, X, w, t) for t in (0.01, 0.99)]
-    low, high = (0.01, 0.99) if kind == "quantile" else ends
-    points = np.linspace(low, high, GRID) if grid is None else floats(grid, "The grid")
+    points = floats(
+        _band_points(flow, solution.theta, X, weights, kind) if grid is None else grid, "The grid"
+    )
     if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():
         raise OptionError("The grid is a list of at least two finite numbers.")
     if kind == "quantile":
         if points.min() <= 0 or points.max() >= 1:
             raise OptionError("The grid of a quantile curve holds levels between 0 and 1.")
         return _quantile_band(flow, solution, X, weights, points, level, seed)
-    moved = curve(flow, theta, X, weights, points, kind)
+    return _curve_band(flow, solution, X, weights, kind, points, level, seed)
+
+
+def _band_points(flow: Flow, theta: Array, X: Array, weights: Array | None, kind: str) -> Array:
+    """The grid of a band where none is given: levels from .01 to .99, or outcomes between these quantiles."""
+    ends = 0.01, 0.99
+    if kind == "quantile":
+        return np.linspace(*ends, GRID)
+    low, high = (average_quantile(flow, theta, X, _shares(X, weights), t) for t in ends)
+    return np.linspace(low, high, GRID)
+
+
+def _curve_band(
+    flow: Flow,
+    solution: Solution,
+    X: Array,
+    weights: Array | None,
+    kind: str,
+    points: Array,
+    level: float,
+    seed: np.random.SeedSequence,
+) -> pd.DataFrame:
+    """Distribution function or density with its bands."""
+    moved = curve(flow, solution.theta, X, weights, points, kind)
     se = np.sqrt(np.einsum("ij,jk,ik->i", moved.gradients, solution.covariance, moved.gradients))
+    point = float(special.ndtri(0.5 + level / 2))
+    sup = critical_of_band(moved.gradients, solution.covariance, level, seed)
     back = BASES[flow.base].cdf if kind == "cdf" else np.exp
-    point, sup = (
-        special.ndtri(0.5 + level / 2),
-        critical_of_band(moved.gradients, solution.covariance, level, seed),
+    limits = [back(moved.values + c * se) for c in (-point, point, -sup, sup)]
+    return pd.DataFrame(
+        {"y": points, "estimate": back(moved.values), **dict(zip(LIMITS, limits, strict=True))}
     )
-    limits = {
-        name: back(moved.values + c * se)
-        for name, c in (("conf_low", -point), ("conf_high", point), ("band_low", -sup), ("band_high", sup))
-    }
-    return pd.DataFrame({"y": points, "estimate": back(moved.values), **limits})
 
 
 def _quantile_band(
@@ -516,13 +573,12 @@ def _quantile_band(
     level: float,
     seed: np.random.SeedSequence,
 ) -> pd.DataFrame:
-    """Quantile curve: pointwise and uniform bands of h inverted, the latter over the outcomes between its ends."""
+    """Quantile curve: bands of h inverted, pointwise and over the outcomes between its ends at once."""
     w = _shares(X, weights)
     values = np.array([average_quantile(flow, solution.theta, X, w, t) for t in tau])
     moved = curve(flow, solution.theta, X, weights, values, "cdf")
     sup = critical_of_band(moved.gradients, solution.covariance, level, seed)
     point = float(special.ndtri(0.5 + level / 2))
     pairs = [[quantile_limits(flow, solution, X, weights, float(t), c) for t in tau] for c in (point, sup)]
-    (low, high), (below, above) = (np.array(p).T for p in pairs)
-    columns = {"conf_low": low, "conf_high": high, "band_low": below, "band_high": above}
-    return pd.DataFrame({"tau": tau, "estimate": values, **columns})
+    limits = [column for p in pairs for column in np.array(p).T]
+    return pd.DataFrame({"tau": tau, "estimate": values, **dict(zip(LIMITS, limits, strict=True))})

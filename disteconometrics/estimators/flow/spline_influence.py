@@ -83,7 +83,7 @@ SLOPES: dict[str, Callable[[SplineLaw, Array], Slope]] = {
 
 
 def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -> list[Array]:
-    """Gradients (n, p) in θ of functionals in `SLOPES` of the rows' laws; NaN in rows whose law has no mean.
+    """Gradients (n, p) in θ of functionals in `SLOPES` of rows' laws; NaN in rows whose law has no mean.
 
     Parameters
     ----------
@@ -95,15 +95,12 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
     law, base, k = flow.law(theta, X), BASES[flow.base], flow.structure.basis.knots
     slopes = [SLOPES[name](law, value) for name, value in values.items()]
     inner, weights = panels(k)
-    nodes = np.concatenate(
-        [inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]]
-    )  # A is linear beyond the knots: two points are enough
+    # A is linear beyond the knots: two points are enough
+    nodes = np.concatenate([inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
     out = [np.empty((len(X), len(theta))) for _ in slopes]
     for rows in chunks(len(X), 8 * len(nodes) + len(theta)):
-        p, location = (
-            pieces(flow.structure.basis, law.intercept[rows], law.slopes[rows]),
-            law.location[rows, None],
-        )
+        p = pieces(flow.structure.basis, law.intercept[rows], law.slopes[rows])
+        location = law.location[rows, None]
 
         def change(
             r: Array, z: Array, mass: Array, location: Array = location, rows: slice = rows

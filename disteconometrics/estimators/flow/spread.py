@@ -1,24 +1,21 @@
-"""How the functionals of a trained flow move when its rows are weighted anew: a batched exchangeable bootstrap."""
+"""How functionals of a trained flow move when its rows are weighted anew: a batched bootstrap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.errors import OptionError
-from disteconometrics.flows.training import train_many
+from disteconometrics.flows.fitted import FittedFlow
+from disteconometrics.flows.training import Rows, train_many
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW
+from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
 
-if TYPE_CHECKING:
-    from disteconometrics.estimators.flow.trained import TrainedFlowResults
-
-__all__ = ["ResamplingSpread", "resampling_spread"]
+__all__ = ["DRAWS", "ResamplingSpread", "check_draws", "resampling_spread"]
 
 SHARE = 4  # a draw is trained for one in so many of the fit's steps, from the fit's parameters
 LEAST = 50  # steps
@@ -27,7 +24,7 @@ DRAWS = 4_000  # behind moments of joint outcomes, the same noise for every flow
 
 @dataclass(frozen=True, eq=False)
 class ResamplingSpread:
-    """Functionals of a trained flow under weights drawn anew; no standard errors, as no study shows that they cover.
+    """Functionals of a trained flow under weights drawn anew: no standard errors, as no study shows cover.
 
     ``draws`` (reps, k) has a column per functional; ``estimates`` are those of the fit itself.
 
@@ -45,7 +42,7 @@ class ResamplingSpread:
     seed: int | None
 
     def table(self, level: float = 0.9) -> pd.DataFrame:
-        """The fit's value, the standard deviation over draws, and the central interval that holds a share of them."""
+        """The fit's value, the standard deviation over draws, and the central interval with a share of them."""
         low, high = (self.draws.quantile(q) for q in ((1 - level) / 2, (1 + level) / 2))
         columns = {
             "estimate": self.estimates,
@@ -68,35 +65,54 @@ class ResamplingSpread:
         return str(self.table()._repr_html_())
 
 
-def resampling_spread(
-    result: TrainedFlowResults, reps: int, names: Sequence[Any], seed: Any
-) -> ResamplingSpread:
-    """Train ``reps`` copies of a flow at once, each with exponential weights of the rows, from the parameters of the fit.
+def check_draws(reps: int, counts: bool) -> None:
+    """Refuse a number of draws that is none, and rows that ``counts`` of copies stand for.
 
     Raises
     ------
-    OptionError, NeedsData
+    OptionError
     """
     if isinstance(reps, bool) or not isinstance(reps, int) or reps < 2:
         raise OptionError(f"reps={reps!r}: give a whole number of at least 2.")
-    if result.model.weight_type == "frequency":
+    if counts:
         raise OptionError(
             "Frequency weights stand for several rows, each drawn apart: repeat the rows first."
         )
-    rows = result.training_rows()
+
+
+def resampling_spread(
+    flow: FittedFlow,
+    rows: Rows,
+    how: Trainer,
+    best: int,
+    values: Callable[[FittedFlow], dict[str, float]],
+    reps: int,
+    seed: Any,
+) -> ResamplingSpread:
+    """Train copies of a flow at once, each with exponential weights of the rows, from the fit's parameters.
+
+    Parameters
+    ----------
+    flow : FittedFlow.
+    rows : Rows, as it was trained on them.
+    how : Trainer of the fit; best : the step whose parameters it kept.
+    values : functionals of a flow by name.
+    reps : int, copies.
+    seed : of the weights.
+    """
     streams = seed_sequence(seed)
     rng = np.random.default_rng(streams)
     weights = rng.standard_exponential((reps, len(rows.Y))) * (1.0 if rows.weights is None else rows.weights)
-    how = result.trainer
-    steps = max(LEAST, result.facts.best // SHARE)
+    flows = train_many(flow, rows, weights, _shorter(how, best), int(rng.integers(2**31)))
+    draws = [values(one) for one in flows]
+    entropy = streams.entropy if isinstance(streams.entropy, int) else None
+    return ResamplingSpread(pd.DataFrame(draws), pd.Series(values(flow)), entropy)
+
+
+def _shorter(how: Trainer, best: int) -> Trainer:
+    """The trainer of the draws, which begin where the fit ended."""
+    steps = max(LEAST, best // SHARE)
     if isinstance(how, LBFGS):
         how = Adam(lr=0.02, steps=4 * steps)
     how = replace(how, steps=steps, validation=0.0, patience=None, snapshots=(), callback=None)
-    if isinstance(how, AdamW):
-        how = replace(how, lr=how.lr / 2)
-    flows = train_many(result.flow, rows, weights, how, int(rng.integers(2**31)))
-    columns = [functional_name(n) for n in names]
-    values = [list(replace(result, flow=flow).values(names, DRAWS).values()) for flow in flows]
-    fit = pd.Series(result.values(names, DRAWS))
-    entropy = streams.entropy if isinstance(streams.entropy, int) else None
-    return ResamplingSpread(pd.DataFrame(values, columns=columns), fit, entropy)
+    return replace(how, lr=how.lr / 2) if isinstance(how, AdamW) else how

@@ -1,22 +1,17 @@
-"""Flows by name, trained by stochastic gradients: what `FlowDensity` does when its flow is a recipe, and the result.
-
-One code for one outcome and several, with covariates and without: rows are standardised, the module is built
-from the recipe, trained, and kept as a flow of numpy functions, of which laws are made.
-"""
+"""The result of a flow by name, trained by stochastic gradients: laws, history, resampling spread, files."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import IO, Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
 from disteconometrics.distributions.functionals import listed
@@ -24,173 +19,47 @@ from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Mixture
 from disteconometrics.distributions.support import Support
-from disteconometrics.errors import DataError, NeedsData, OptionError, OutcomeError, WithheldError
-from disteconometrics.estimators.flow.flow_density import FlowDensity
+from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.estimators.flow import spread
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, HeldOut, diagnose
-from disteconometrics.estimators.flow.refit import refitting_trained
-from disteconometrics.estimators.flow.row_checks import (
-    check_columns,
-    check_rows,
-    check_support,
-    ties,
-    warn_ties,
+from disteconometrics.estimators.flow.row_checks import check_support
+from disteconometrics.estimators.flow.trained_fit import TrainedFacts, Training, train_on_rows
+from disteconometrics.estimators.law_results import (
+    law_section,
+    law_values,
+    standard_functionals,
+    without_errors,
 )
-from disteconometrics.estimators.flow.spread import ResamplingSpread, resampling_spread
-from disteconometrics.estimators.flow.training import ENDED, trainer_words, warn_of_training
-from disteconometrics.estimators.law_results import LawWithoutErrors
+from disteconometrics.estimators.refit import AVERAGED, ONE_OUTCOME, refitting
+from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.rows import FitRows, JointFitRows
+from disteconometrics.estimators.training import ENDED, history_from_file, history_to_file, trainer_words
 from disteconometrics.flows.fitted import FittedFlow
-from disteconometrics.flows.recipes import (
-    RQS,
-    AffineMap,
-    Autoregressive,
-    Chain,
-    Coupling,
-    MixtureCDF,
-    Planar,
-    chain_of,
-    is_mixture,
-)
-from disteconometrics.flows.training import Rows, train_flow
-from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, MixtureCDF, Planar
+from disteconometrics.inference.estimates import Estimates
 from disteconometrics.likelihoods.monotone import BASES
-from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
-from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Section, Summary, number, rows_dropped
-from disteconometrics.simulate.self_check import SelfCheck, self_check
+from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
+from disteconometrics.report.summary import Summary, rows_dropped
+from disteconometrics.simulate.self_check import Refitting
 
-__all__ = ["TrainedFacts", "TrainedFlowResults", "fit_trained", "restore_trained"]
+__all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
 Array = NDArray[np.float64]
+Seed = int | np.random.Generator | None
 
-FRESH = 512  # rows in a step from a sampler
-FIRST = 10_000  # rows of a sampler by which outcomes are standardised and the fit is described
-AHEAD = 8_192  # rows of a sampler drawn at once
-MANY = 4_000  # rows above which "auto" trains in batches
 MOST_ROWS = 2_000  # whose laws are averaged in a summary
+REPLICATIONS = 100  # of a check by simulation, where none is asked for
+TRAINERS = {how.__name__: how for how in (Adam, AdamW, LBFGS)}
 
 
-@dataclass(frozen=True)
-class TrainedFacts:
-    """Numbers of a training that need no rows; log-likelihoods are sums over observations, in the outcomes' units."""
-
-    outcomes: tuple[str, ...]
-    observations: float
-    rows: int
-    given: int
-    dropped: dict[str, int]
-    zero_weight: int
-    loglik: float
-    parameters: int
-    trainer: str
-    ended: str
-    best: int
-    steps: int
-    skipped: int
-    validation: float
-    seconds: float
-    seed: int | None
-    fresh: int = 0
-    shared: tuple[str, ...] = ()
-    functionals: dict[str, float] = field(default_factory=dict)
-
-
-def _auto(chain: Chain, n: int, nets: bool) -> Trainer:
-    """The trainer of ``train="auto"``."""
-    if all(isinstance(m, (AffineMap, Planar)) for m in chain.maps) and not nets:
-        return LBFGS()
-    if not nets:
-        return AdamW(lr=0.02, steps=1_000, weight_decay=0.0)
-    return AdamW(
-        lr=5e-3,
-        steps=1_500 if n <= MANY else 3_000,
-        batch=256 if n <= MANY else 512,
-        validation=0.2,
-        patience=600,
-    )
-
-
-def _trainer(model: FlowDensity, n: int, d: int, c: int) -> Trainer:
-    """The trainer of a specification on n rows of d outcomes and c covariates."""
-    if isinstance(model.train, Trainer):
-        return model.train
-    chain = chain_of(model.flow)
-    return _auto(chain, n, _uses_nets(chain, d, c))
-
-
-def _uses_nets(chain: Chain, d: int, c: int) -> bool:
-    """Whether a net moves parameters with something."""
-    between = any(isinstance(m, (Autoregressive, Coupling)) for m in chain.maps) and d > 1
-    return between or (c > 0 and any(getattr(m, "hidden", ()) for m in chain.maps))
-
-
-def _check(model: FlowDensity, chain: Chain, d: int) -> None:
-    if d == 1 and any(isinstance(m, Coupling) for m in chain.maps):
-        raise OptionError(
-            "Coupling maps one half of the outcomes given the other, and there is one outcome: use "
-            "de.RQS(…), "
-            "de.Autoregressive(…) or de.Planar(…)."
-        )
-    if d > 1 and model.support is not None:
-        raise OptionError("support= is for one outcome; write log(y1) + log(y2) ~ 1 for positive ones.")
-
-
-def _check_rows(model: FlowDensity, design: JointDesign) -> tuple[str, ...]:
-    """Check rows, warn of shared values, and return what is told of them.
-
-    Raises
-    ------
-    DataError, OutcomeError, CollinearityError, FormulaError
-    """
-    spec, Y = design.spec, design.Y
-    told = []
-    for j, name in enumerate(spec.outcomes):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            check_rows(Y[:, j], design.covariates.shape[1], name)
-        check_support(Y[:, j], model.domain, name)
-        shared = ties(Y[:, j], design.weights if model.weight_type == "frequency" else None)
-        if shared is not None:
-            warn_ties(shared, name, float(len(Y)))
-            told.append(shared.words(name, float(len(Y))))
-    check_columns(design.X, Y[:, 0], spec.names, "Intercept" in spec.names)
-    if Y.shape[1] > 1:
-        Z = (Y - Y.mean(axis=0)) / Y.std(axis=0)
-        if np.linalg.svd(Z, compute_uv=False)[-1] < 1e-8 * np.sqrt(len(Z)):
-            raise OutcomeError(
-                f"The outcomes {' and '.join(spec.outcomes)} are linearly dependent and have no joint "
-                f"density: leave one out."
-            )
-    return tuple(told)
-
-
-def _on_line(model: FlowDensity, design: JointDesign) -> tuple[Rows, float]:
-    """Rows with their outcomes brought to the line, and the mean log slope of that map."""
-    w = design.weights
-    if w is not None and model.weight_type == "sampling":
-        w = w / w.mean()
-    slope = float(np.average(model.domain.log_slope(design.Y).sum(axis=1), weights=w))
-    return Rows(np.asarray(model.domain.to_line(design.Y), dtype=np.float64), design.covariates, w), slope
-
-
-def _standard(values: Array, weights: Array | None) -> tuple[Array, Array]:
-    mean = np.average(values, axis=0, weights=weights)
-    spread = np.sqrt(np.average(np.square(values - mean), axis=0, weights=weights))
-    return mean, np.where(spread > 0, spread, 1.0)
-
-
-def _blocks(
-    model: FlowDensity, spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int
-) -> Iterator[Rows]:
-    """Endless blocks of new rows, a whole number of steps each."""
-    many = size * max(1, AHEAD // size)
-    while True:
-        table = sampler(rng, n=many)
-        Y = spec.outcome_values(table).reshape(many, -1)
-        yield Rows(model.domain.to_line(Y), spec.without_constant(spec.matrix(table).X))
-
-
-def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator | None) -> TrainedFlowResults:
+def fit_trained(model: Any, data: Any, seed: Seed) -> TrainedFlowResults:
     """Train the flow that a specification names.
+
+    Parameters
+    ----------
+    model : FlowDensity with a flow by name.
+    data : table, or a sampler.
+    seed : of first parameters and batches.
 
     Raises
     ------
@@ -199,67 +68,27 @@ def fit_trained(model: FlowDensity, data: Any, seed: int | np.random.Generator |
     Warns
     -----
     ConvergenceWarning, DiscreteOutcomeWarning
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> fit_trained(de.FlowDensity("foodexp ~ 1", flow=de.AffineMap()), de.datasets.engel(), 0).nobs
+    235.0
     """
-    chain = chain_of(model.flow)
-    streams = seed_sequence(seed)
-    start, order, draws = (int(s) for s in streams.generate_state(3))
-    fresh = callable(data) and not hasattr(data, "columns")
-    rng = np.random.default_rng(draws)
-    table = data(rng, n=FIRST) if fresh else data
-    design = build_joint(model.formula, table, weights=model.weights, weight_type=model.weight_type)
-    d = design.Y.shape[1]
-    _check(model, chain, d)
-    told = _check_rows(model, design)
-    rows, slope = _on_line(model, design)
-    c = rows.X.shape[1]
-    how = _trainer(model, len(rows.Y), d, c)
-    base = "logistic" if is_mixture(chain) else "normal"
-    base = base if model.base == "auto" else model.base
-    if fresh and (how.validation or isinstance(how, LBFGS)):
-        raise OptionError(
-            "A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains "
-            "on them."
-        )
-    size = how.batch or FRESH
-    blocks = _blocks(model, design.spec, data, rng, size) if fresh else None
-    begun = _begin(chain, base, rows, start)
-    found, trained, kept, seconds = train_flow(begun, rows, how, order, blocks=blocks, size=size)
-    shift = float(np.log(found.scale).sum()) - slope
-    history = pd.DataFrame(trained.history).set_index("step")
-    history[["loss", "validation"]] += shift
-    warn_of_training(trained, how)
-    counted = design.weights if model.weight_type == "frequency" else None
-    facts = TrainedFacts(
-        outcomes=design.spec.outcomes,
-        observations=float(len(rows.Y) if counted is None else counted.sum()),
-        rows=len(rows.Y),
-        given=design.rows.given,
-        dropped={**design.rows.missing, **design.rows.transformed},
-        zero_weight=design.rows.zero_weight,
-        loglik=_loglik(found, rows, slope),
-        parameters=found.size,
-        trainer=trainer_words(how),
-        ended=trained.ended,
-        best=trained.best,
-        steps=trained.steps,
-        skipped=len(trained.skipped),
-        validation=float(history["validation"].min()) if how.validation else float("nan"),
-        seconds=seconds,
-        seed=streams.entropy if isinstance(streams.entropy, int) else None,
-        fresh=size if fresh else 0,
-        shared=told,
+    fit = train_on_rows(model, data, seed)
+    return TrainedFlowResults(
+        model=model,
+        spec=fit.rows.spec,
+        facts=fit.facts,
+        rows=fit.rows,
+        flow=fit.flow,
+        history=fit.history,
+        kept=fit.kept,
     )
-    return TrainedFlowResults(model, design.spec, found, facts, history, kept, design)
-
-
-def _begin(chain: Chain, base: str, rows: Rows, seed: int) -> FittedFlow:
-    """The flow before its training, with rows standardised."""
-    covariates = _standard(rows.X, rows.weights) if rows.X.shape[1] else (np.zeros(0), np.ones(0))
-    return FittedFlow.begin(chain, base, *_standard(rows.Y, rows.weights), *covariates, seed)
 
 
 def _scalar_law(flow: FittedFlow, X: Array, domain: Support, single: bool = False) -> Law:
-    """The law of one outcome; a mixture of normals, whose moments and scores are exact, where the flow is one."""
+    """The law of one outcome; where the flow is one, a mixture of normals, whose moments are exact."""
     parts = flow.normal_parts(X) if domain.kind == "line" and not np.isnan(X).any() else None
     if parts is None:
         return FlowLaw(flow, X, domain, single)
@@ -267,14 +96,8 @@ def _scalar_law(flow: FittedFlow, X: Array, domain: Support, single: bool = Fals
     return Mixture(tuple(Normal(mean[..., k], scale[..., k]) for k in range(mean.shape[-1])), weights)
 
 
-def _loglik(flow: FittedFlow, data: Rows, slope: float) -> float:
-    contributions = flow.logpdf(data.Y, data.X if data.X.shape[1] else np.zeros((1, 0)))
-    w = np.ones(len(data.Y)) if data.weights is None else data.weights
-    return float(w @ contributions) + slope * float(w.sum())
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedFlowResults(LawWithoutErrors):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainedFlowResults(FittedResult):
     """A trained flow: its law for one outcome or several, the history of the training, kept states, summary.
 
     ``history`` has the loss and the validation loss (per observation, in the outcomes' units), the learning
@@ -284,38 +107,56 @@ class TrainedFlowResults(LawWithoutErrors):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> model = de.FlowDensity("log(foodexp) ~ 1", flow=de.RQS(bins=6), train=de.Adam(lr=0.02, steps=60, snapshots=(20,)))
+    >>> how = de.Adam(lr=0.02, steps=60, snapshots=(20,))
+    >>> model = de.FlowDensity("log(foodexp) ~ 1", flow=de.RQS(bins=6), train=how)
     >>> res = model.fit(de.datasets.engel(), seed=0)
     >>> bool(res.history["loss"].iloc[-1] < res.history["loss"].iloc[0]), res.at_step(20).llf < res.llf
     (True, True)
     """
 
-    model: FlowDensity
-    spec: JointSpec
-    flow: FittedFlow
     facts: TrainedFacts
+    rows: JointFitRows | None = field(default=None, repr=False)
+    flow: FittedFlow
     history: pd.DataFrame
     kept: dict[int, FittedFlow]
-    rows: JointDesign | None
 
+    pictures: ClassVar[tuple[str, ...]] = ("trained", "loss")
     loss_label: ClassVar[str] = "loss per observation"
+    lost_rows: ClassVar[str] = (
+        "This result was loaded from a file, which holds no rows: give rows as new=, or use attach(data) "
+        "with the fit's table."
+    )
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcomes, and the functionals of the summary."""
+        outcomes = self.facts.outcomes
+        return " + ".join(outcomes), list(self.facts.functionals or standard_functionals(outcomes))
+
+    def solution(self) -> Array:
+        """The parameters of the flow, one after the other."""
+        return np.concatenate([np.zeros(0), *(v.ravel() for v in self.flow.parameters.values())])
+
+    def fit_again(self, data: Any) -> TrainedFlowResults:
+        """The same flow with the rows of ``data``: only the log-likelihood is computed anew.
+
+        Raises
+        ------
+        DataError, MissingColumnError, NeedsData
+        """
+        if self.facts.fresh:
+            raise NeedsData("The flow was trained on fresh rows of a sampler: no table holds them.")
+        rows = JointFitRows.read(self.model, data)
+        if rows.spec.names != self.spec.names:
+            raise DataError("data= does not hold the rows of the fit: the columns there are others.")
+        for name, y in zip(self.facts.outcomes, rows.Y.T, strict=True):
+            check_support(y, self.model.domain, name)
+        loglik = Training.of(self.model).loglik(self.flow, rows)
+        return replace(self, rows=rows, facts=replace(self.facts, loglik=loglik))
 
     # ---- laws ----------------------------------------------------------------------------------------------
 
-    def _covariates(self, new: Any) -> Array:
-        if new is None:
-            return self._need_rows().covariates
-        return self.spec.without_constant(self.spec.matrix(new).X)
-
-    def _need_rows(self) -> JointDesign:
-        if self.rows is None:
-            raise NeedsData(
-                "This result was loaded from a file, which holds no rows: give them as new=, or fit again."
-            )
-        return self.rows
-
     def distribution(self, new: Any = None) -> Law | JointLaw:
-        """The law of the outcome for every row of ``new`` (None: the rows of the fit); a single law for ``~ 1``.
+        """The law of the outcome for every row of ``new`` (None: rows of the fit); a single law for ``~ 1``.
 
         Parameters
         ----------
@@ -329,13 +170,36 @@ class TrainedFlowResults(LawWithoutErrors):
         ------
         MissingColumnError, LevelError, DataError, NeedsData
         """
-        single = not self.flow.covariates
-        return self._law(np.zeros((1, 0)) if single else self._covariates(new), single)
+        if not self.flow.covariates:
+            return self._law(self.flow, np.zeros((1, 0)), single=True)
+        if new is None:
+            return self._law(self.flow, self.data_rows().covariates)
+        return self._law(self.flow, self.spec.without_constant(self.spec.matrix(new).X))
 
-    def _law(self, X: Array, single: bool = False) -> Law | JointLaw:
-        if self.flow.outcomes > 1:
-            return FlowJointLaw(self.flow, self.facts.outcomes, X, single)
-        return _scalar_law(self.flow, X, self.model.domain, single).named(self.facts.outcomes[0])
+    def _law(self, flow: FittedFlow, X: Array, single: bool = False) -> Law | JointLaw:
+        """Laws of rows with covariates X (n, c) under a flow of this shape."""
+        if flow.outcomes > 1:
+            return FlowJointLaw(flow, self.facts.outcomes, X, single)
+        return _scalar_law(flow, X, self.model.domain, single).named(self.facts.outcomes[0])
+
+    def average_law(self, flow: FittedFlow | None = None) -> Law | JointLaw:
+        """The law of a row of the fit drawn at random; of many rows, that of every k-th.
+
+        Parameters
+        ----------
+        flow : a flow of the same shape in place of the result's own, or None.
+
+        Raises
+        ------
+        NeedsData
+        """
+        flow = self.flow if flow is None else flow
+        if not flow.covariates:
+            return self._law(flow, np.zeros((1, 0)), single=True)
+        rows = self.data_rows()
+        step = -(-rows.size // MOST_ROWS)
+        law, w = self._law(flow, rows.covariates[::step]), rows.weights
+        return law if isinstance(law, JointLaw) else law.average(None if w is None else w[::step])
 
     def at_step(self, step: int) -> TrainedFlowResults:
         """The result as it was after a step that ``snapshots`` kept.
@@ -351,10 +215,9 @@ class TrainedFlowResults(LawWithoutErrors):
                 f"Step {step!r} was not kept; kept are {named}. Ask for it in the trainer: "
                 f"snapshots=({step},)."
             )
-        flow = self.kept[step]
-        loglik = float("nan")
+        flow, loglik = self.kept[step], float("nan")
         if self.rows is not None:
-            loglik = _loglik(flow, *_on_line(self.model, self.rows))
+            loglik = Training.of(self.model).loglik(flow, self.rows)
         facts = replace(self.facts, loglik=loglik, best=step, ended="snapshot", functionals={})
         return replace(self, flow=flow, facts=facts)
 
@@ -366,30 +229,57 @@ class TrainedFlowResults(LawWithoutErrors):
         return self.facts.ended not in ("interrupted", "lost")
 
     @property
-    def nobs(self) -> float:
-        """Observations: rows used, or the sum of frequency weights."""
-        return self.facts.observations
-
-    @property
     def llf(self) -> float:
         """Log-likelihood of the rows of the fit, summed."""
         return self.facts.loglik
 
+    @property
+    def training(self) -> Training:
+        """How the flow was trained, as its specification says.
+
+        Raises
+        ------
+        OptionError
+            If the file that the result was loaded from does not say.
+        """
+        read = Training.of(self.model)
+        how = read.how(self.facts.rows, self.flow.outcomes, self.flow.covariates)
+        if trainer_words(how) != self.facts.trainer:
+            raise OptionError(
+                f"The file was written by 0.1.0, which did not keep the trainer ({self.facts.trainer}): fit "
+                "again to train anew."
+            )
+        return replace(read, trainer=how)
+
     # ---- functionals ---------------------------------------------------------------------------------------
 
-    def _whole_law(self) -> Law | JointLaw:
-        """The law of a row drawn at random; of many rows, that of every k-th."""
-        if not self.flow.covariates:
-            return self.distribution()
-        design = self._need_rows()
-        step = -(-len(design.Y) // MOST_ROWS)
-        law, w = self._law(design.covariates[::step]), design.weights
-        return law if isinstance(law, JointLaw) else law.average(None if w is None else w[::step])
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
+        return without_errors(self.facts.functionals or self._values(self.flow, self.labels()[1]))
 
-    def bootstrap(
-        self, reps: int = 50, names: Any = None, *, seed: int | np.random.Generator | None = None
-    ) -> ResamplingSpread:
-        """Show how functionals move when rows are weighted anew: all draws are trained at once, from the fit's parameters.
+    def functionals(self, names: Any = None) -> Estimates:
+        """Functionals of the law averaged over the rows of the fit, without standard errors.
+
+        Parameters
+        ----------
+        names : one or several names that laws know, or functions of a law; None for those of the summary.
+
+        Returns
+        -------
+        Estimates
+
+        Raises
+        ------
+        OptionError, NeedsData
+        """
+        return self.estimates if names is None else without_errors(self._values(self.flow, listed(names)))
+
+    def _values(self, flow: FittedFlow, names: Sequence[Any], draws: int = DRAWS) -> dict[str, float]:
+        return law_values(self.average_law(flow), names, draws)
+
+    def bootstrap(self, reps: int = 50, names: Any = None, *, seed: Seed = None) -> spread.ResamplingSpread:
+        """Show how functionals move when rows are weighted anew; all draws are trained at once, from the fit.
 
         Parameters
         ----------
@@ -405,43 +295,18 @@ class TrainedFlowResults(LawWithoutErrors):
         ------
         OptionError, NeedsData
         """
-        return resampling_spread(self, reps, self.standard_names if names is None else listed(names), seed)
+        given = standard_functionals(self.facts.outcomes) if names is None else listed(names)
+        spread.check_draws(reps, self.model.weight_type == "frequency")
+        rows, training = self.data_rows(), self.training
+        how = training.how(rows.size, self.flow.outcomes, self.flow.covariates)
 
-    def training_rows(self) -> Rows:
-        """The rows of the fit as the flow is trained on them: outcomes on the line, covariates without constant, weights."""
-        return _on_line(self.model, self._need_rows())[0]
+        def values(flow: FittedFlow) -> dict[str, float]:
+            return self._values(flow, given, spread.DRAWS)
 
-    @property
-    def trainer(self) -> Trainer:
-        """How the flow was trained, "auto" resolved."""
-        return _trainer(self.model, self.facts.rows, self.flow.outcomes, self.flow.covariates)
+        data, _ = training.on_line(rows)
+        return spread.resampling_spread(self.flow, data, how, self.facts.best, values, reps, seed)
 
-    def refitted(self, take: NDArray[np.intp], seed: int) -> FittedFlow:
-        """The flow trained anew on some of its rows, in the same way.
-
-        Parameters
-        ----------
-        take : (m,) positions among the rows of the fit.
-        seed : int.
-        """
-        rows = self.training_rows()
-        own = Rows(rows.Y[take], rows.X[take], None if rows.weights is None else rows.weights[take])
-        how = replace(self.trainer, snapshots=(), callback=None)
-        return train_flow(_begin(self.flow.chain, self.flow.base, own, seed), own, how, seed, progress=False)[
-            0
-        ]
-
-    def held_out(self, train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
-        """Transforms and scores of rows of the fit by the flow trained on others; joint outcomes have no CRPS."""
-        flow, design = self.refitted(train, seed), self._need_rows()
-        single = not flow.covariates
-        law = replace(self, flow=flow)._law(np.zeros((1, 0)) if single else design.covariates[test], single)
-        if isinstance(law, FlowJointLaw):
-            return HeldOut(BASES[flow.base].cdf(law.noise(design.Y[test])), law.logpdf(design.Y[test]), None)
-        assert isinstance(law, Law)
-        return HeldOut.of(law, design.Y[test, 0])
-
-    def diagnose(self, folds: int = 5, *, seed: int | np.random.Generator | None = None) -> FlowDiagnosis:
+    def diagnose(self, folds: int = 5, *, seed: Seed = None) -> FlowDiagnosis:
         """Probability transforms and scores of rows that the flow has not seen, trained anew fold by fold.
 
         Transforms of joint outcomes are the coordinates of the noise, which are uniform and independent under
@@ -465,45 +330,43 @@ class TrainedFlowResults(LawWithoutErrors):
                 "A sampler gives as many rows unseen as you like: score those with "
                 "res.distribution().logpdf(…)."
             )
-        return diagnose(
-            len(self._need_rows().Y), self.model.weight_type == "frequency", folds, seed, self.held_out
+        rows, training = self.data_rows(), self.training
+
+        def held_out(train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
+            flow, Y = training.refitted(rows, train, seed), rows.Y[test]
+            single = not flow.covariates
+            law = self._law(flow, np.zeros((1, 0)) if single else rows.covariates[test], single)
+            if isinstance(law, FlowJointLaw):
+                return HeldOut(BASES[flow.base].cdf(law.noise(Y)), law.logpdf(Y), None)
+            assert isinstance(law, Law)
+            return HeldOut.of(law, Y[:, 0])
+
+        return diagnose(rows.size, self.model.weight_type == "frequency", folds, seed, held_out)
+
+    def _refitting(self) -> Refitting:
+        if self.flow.outcomes > 1:
+            raise OptionError(ONE_OUTCOME)
+        if self.facts.fresh:
+            raise WithheldError(
+                "The flow was trained on fresh rows of a sampler: study that with de.MonteCarlo."
+            )
+        rows = self.data_rows()
+        how = self.training.how(rows.size, 1, self.flow.covariates)
+        return refitting(
+            replace(self.model, train=replace(how, snapshots=(), callback=None)),
+            FitRows(rows.design.first),
+            "nonrobust",
+            outcome=rows.Y[:, 0],
+            law=self._law(self.flow, rows.covariates),
+            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            options={},
+            fitted_only=AVERAGED if self.spec.variables else "",
+            reps=REPLICATIONS,
         )
-
-    def monte_carlo(
-        self, reps: int = 100, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
-    ) -> SelfCheck:
-        """Check the functionals by simulation with this flow as the truth: outcomes are drawn from it and flows trained anew.
-
-        Parameters
-        ----------
-        reps : int, replications.
-        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-            Bias and spread; a trained flow has no standard errors to check.
-
-        Raises
-        ------
-        OptionError, WithheldError, NeedsData, StudyError
-        """
-        options = {"seed": seed, "design": None, "law": None, "n_jobs": n_jobs, "progress": progress}
-        return self_check(refitting_trained(self), reps, **options)
-
-    # ---- pictures ------------------------------------------------------------------------------------------
-
-    def plot(self, **options: Any) -> Any:
-        """Draw the density over the data: a curve over the histogram, or contours of two outcomes; see `plots.flows`."""
-        from disteconometrics.plots.flows import trained
-
-        return trained(self, **options)
 
     def plot_history(self, **options: Any) -> Any:
         """Draw the loss along the steps; see `plots.loss`."""
-        from disteconometrics.plots.flows import loss
-
-        return loss(self, **options)
+        return self.plot("loss", **options)
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -517,26 +380,80 @@ class TrainedFlowResults(LawWithoutErrors):
             f"{self.llf:.3f}>"
         )
 
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
-        header, arrays = self.flow.to_parts()
+    @property
+    def file_kind(self) -> str:
+        """The kind of its files, which are not those of splines."""
+        return "TrainedFlow"
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, flow, functionals, the states kept, and the history."""
+        flow, arrays = self.flow.to_parts()
         named = dict(zip(self.estimates.names, self.estimates.values.tolist(), strict=True))
-        facts = asdict(replace(self.facts, functionals=named))
-        whole = {
+        header = {
             "formula": self.model.formula,
             "support": self.model.support,
             "weights": [self.model.weights, self.model.weight_type],
             "base": self.model.base,
-            "spec": self.spec.to_dict(),
-            "facts": facts,
-            "flow": header,
+            "train": _trainer_to_file(self.model.train),
+            "facts": asdict(replace(self.facts, functionals=named, fingerprint=self.fingerprint())),
+            "flow": flow,
             "kept": list(self.kept),
             "history": list(self.history.columns),
         }
-        arrays |= {"history": np.column_stack([self.history.index, self.history]).astype(np.float64)}
-        for step, flow in self.kept.items():
-            arrays |= {f"kept{step}_{k}": v for k, v in flow.parameters.items()}
-        write_archive(path, "TrainedFlow", whole, arrays)
+        arrays["history"] = history_to_file(self.history)
+        for step, state in self.kept.items():
+            arrays |= {f"kept{step}_{k}": v for k, v in state.parameters.items()}
+        return header, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> TrainedFlowResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header, arrays = saved.header, saved.arrays
+        own = {k: v for k, v in arrays.items() if not k.startswith("kept") and k != "history"}
+        flow = FittedFlow.from_parts(header["flow"], own)
+        spec, facts = JointSpec.from_dict(header["spec"]), TrainedFacts.from_file(header["facts"])
+        if len(spec.outcomes) != flow.outcomes or len(facts.outcomes) != flow.outcomes:
+            raise DataError("the outcomes are not those of the flow")
+        weights, weight_type = header["weights"]
+        model = saved.specification(
+            header["formula"],
+            flow=flow.chain.maps[0] if len(flow.chain.maps) == 1 else flow.chain,
+            base=header["base"],
+            support=None if header["support"] is None else tuple(header["support"]),
+            weights=weights,
+            weight_type=weight_type,
+            train=_trainer_from_file(header.get("train")),
+        )
+        return cls(
+            model=model,
+            spec=spec,
+            facts=facts,
+            flow=flow,
+            history=history_from_file(header["history"], arrays["history"]),
+            kept={step: _kept(flow, arrays, f"kept{step}_") for step in map(int, header["kept"])},
+        )
+
+
+def _kept(flow: FittedFlow, arrays: dict[str, Array], start: str) -> FittedFlow:
+    """A flow with the parameters that a file holds under names with this beginning."""
+    parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+    state = replace(flow, parameters=parts)
+    state.fresh()
+    return state
+
+
+def _trainer_to_file(how: str | Trainer) -> dict[str, Any] | None:
+    """A trainer in JSON, its callback apart; None for "auto"."""
+    if not isinstance(how, Trainer):
+        return None
+    named = {f.name: getattr(how, f.name) for f in fields(how) if f.name != "callback"}
+    return {"kind": type(how).__name__, **named}
+
+
+def _trainer_from_file(written: dict[str, Any] | None) -> str | Trainer:
+    if written is None:
+        return "auto"
+    return TRAINERS[written["kind"]](**{k: v for k, v in written.items() if k != "kind"})
 
 
 def describe(chain: Chain, d: int) -> str:
@@ -566,29 +483,28 @@ def describe(chain: Chain, d: int) -> str:
 
 
 def _summary(r: TrainedFlowResults) -> Summary:
-    f = r.facts
+    f, e = r.facts, r.estimates
     rows = f.rows if r.model.weight_type != "frequency" else f.observations
     count = f"{f.fresh} fresh a step" if f.fresh else f"{f.observations:.0f} ({f.given - f.rows} dropped)"
-    left = [
+    left = (
         ("Outcome" if len(f.outcomes) == 1 else "Outcomes", ", ".join(f.outcomes)),
         ("Base", f"{r.flow.base}{' (chosen)' if r.model.base == 'auto' else ''}"),
         ("Parameters", f"{f.parameters}"),
         ("Steps", f"{f.best} of {f.steps}" if f.best != f.steps else f"{f.steps}"),
-    ]
-    right = [
+    )
+    right = (
         ("Observations", count),
         ("Log-likelihood per row", f"{f.loglik / rows:.4f}"),
         ("Held out, per row", f"{-f.validation:.4f}" if np.isfinite(f.validation) else "none held out"),
         ("Seed", "spawned" if f.seed is None else str(f.seed)),
-    ]
-    e = r.estimates
-    averaged = ", averaged over the sample" if r.flow.covariates else ""
-    table = Section(
-        ("estimate",),
-        e.names,
-        tuple((number(v),) for v in e.values),
-        f"Law of {', '.join(f.outcomes)}{averaged}",
     )
+    averaged = ", averaged over the sample" if r.flow.covariates else ""
+    table = law_section(e, f"Law of {', '.join(f.outcomes)}{averaged}")
+    return Summary("Flow Density Results", (left, right), (table,), tuple(_notes(r)))
+
+
+def _notes(r: TrainedFlowResults) -> Sequence[str]:
+    f = r.facts
     notes = [
         f"Flow: {describe(r.flow.chain, r.flow.outcomes)}. Trained by {f.trainer}: {ENDED[f.ended]}"
         + (f", {f.skipped} steps without a finite loss left out." if f.skipped else ".")
@@ -601,42 +517,4 @@ def _summary(r: TrainedFlowResults) -> Summary:
     if r.model.weights is not None:
         notes.append(f"Weights: {r.model.weights} ({r.model.weight_type}).")
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
-    notes += f.shared
-    return Summary("Flow Density Results", (tuple(left), tuple(right)), (table,), tuple(notes))
-
-
-def restore_trained(header: dict[str, Any], arrays: dict[str, Array]) -> TrainedFlowResults:
-    """Rebuild a saved result, without rows.
-
-    Raises
-    ------
-    FileFormatError, KeyError, TypeError, ValueError
-    """
-    own = {k: v for k, v in arrays.items() if not k.startswith("kept") and k != "history"}
-    flow = FittedFlow.from_parts(header["flow"], own)
-    weights, weight_type = header["weights"]
-    support = None if header["support"] is None else tuple(header["support"])
-    recipe = flow.chain.maps[0] if len(flow.chain.maps) == 1 else flow.chain
-    model = FlowDensity(
-        header["formula"],
-        flow=recipe,
-        base=header["base"],
-        support=support,
-        weights=weights,
-        weight_type=weight_type,
-    )
-    facts = dict(header["facts"])
-    for name in ("outcomes", "shared"):
-        facts[name] = tuple(facts[name])
-    table = pd.DataFrame(arrays["history"][:, 1:], columns=list(header["history"]))
-    table.index = pd.Index(arrays["history"][:, 0].astype(int), name="step")
-    kept = {}
-    for step in map(int, header["kept"]):
-        start = f"kept{step}_"
-        parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
-        kept[step] = replace(flow, parameters=parts)
-        kept[step].fresh()
-    spec = JointSpec.from_dict(header["spec"])
-    if len(spec.outcomes) != flow.outcomes or len(facts["outcomes"]) != flow.outcomes:
-        raise DataError("the outcomes are not those of the flow")
-    return TrainedFlowResults(model, spec, flow, TrainedFacts(**facts), table, kept, None)
+    return [*notes, *f.shared]

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.flow.spline_fit import STRUCTURES
 
-__all__ = ["MonotoneSpline"]
+__all__ = ["STRUCTURES", "MonotoneSpline"]
+
+# Terms of each structure beside its baseline, the simplest structure first; see `likelihoods.structure`.
+STRUCTURES: dict[str, tuple[str, ...]] = {
+    "linear": ("linear",),
+    "baseline": ("linear",),
+    "scale": ("linear", "scale"),
+    "shift": ("linear", "shift", "scale"),
+    "shape": ("linear", "shift", "scale", "shape"),
+    "tensor": ("linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth"),
+}
 
 
+@final
 @dataclass(frozen=True)
 class MonotoneSpline:
-    """The default flow: one layer, a monotone cubic spline of the outcome whose coefficients move with the covariates.
+    """The default flow: a monotone cubic spline of the outcome whose coefficients move with the covariates.
 
     Parameters
     ----------

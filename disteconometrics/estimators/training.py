@@ -1,11 +1,26 @@
-"""What summaries and warnings say of a training."""
+"""What results say of a training, and its history in files."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.optim.minibatch import Trained, Trainer
 
-__all__ = ["ENDED", "trainer_words", "warn_of_training"]
+__all__ = [
+    "ENDED",
+    "history_from_file",
+    "history_table",
+    "history_to_file",
+    "trainer_words",
+    "warn_of_training",
+]
+
+Array = NDArray[np.float64]
 
 ENDED = {
     "finished": "all steps done",
@@ -51,3 +66,32 @@ def warn_of_training(trained: Trained, how: Trainer) -> None:
         count = f"{len(trained.skipped)} of {trained.steps} steps"
         text = f"The loss was not finite (NaN or infinite) at {count} ({shown}); they were left out."
         warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
+
+
+def history_table(trained: Trained) -> pd.DataFrame:
+    """The history of a training: a row a step."""
+    return pd.DataFrame(trained.history).set_index("step")
+
+
+def history_to_file(history: pd.DataFrame) -> Array:
+    """Steps and columns of a history (steps, columns + 1), as a file keeps them.
+
+    Examples
+    --------
+    >>> history_to_file(pd.DataFrame({"loss": [0.5]}, index=[1]))
+    array([[1. , 0.5]])
+    """
+    return np.column_stack([history.index, history]).astype(np.float64)
+
+
+def history_from_file(columns: Sequence[str], values: Array) -> pd.DataFrame:
+    """The history that a file holds.
+
+    Examples
+    --------
+    >>> history_from_file(["loss"], np.array([[1.0, 0.5]])).index.name
+    'step'
+    """
+    table = pd.DataFrame(values[:, 1:], columns=list(columns))
+    table.index = pd.Index(values[:, 0].astype(int), name="step")
+    return table
