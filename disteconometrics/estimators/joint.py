@@ -24,8 +24,9 @@ from disteconometrics.estimators.rows import row_facts
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.resample import take_rows
-from disteconometrics.report.summary import Section, Summary, number, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Section, Summary, number
 
 __all__ = [
     "JointDensity",

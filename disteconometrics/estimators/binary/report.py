@@ -11,15 +11,8 @@ from disteconometrics.estimators.binary.firth import note
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT, BinaryFacts, success_of
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import (
-    Summary,
-    estimates_section,
-    number,
-    observations_text,
-    p_value,
-    rows_dropped,
-    weights_notes,
-)
+from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.tables import Summary, number, p_value
 
 __all__ = ["summary_of"]
 

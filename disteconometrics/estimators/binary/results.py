@@ -76,8 +76,8 @@ from disteconometrics.likelihoods.index_model import index
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["BinaryResults", "fit_binary"]
 

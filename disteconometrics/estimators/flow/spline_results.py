@@ -31,8 +31,8 @@ from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
 

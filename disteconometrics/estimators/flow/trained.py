@@ -39,8 +39,9 @@ from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, Mixt
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
-from disteconometrics.report.summary import Summary, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
