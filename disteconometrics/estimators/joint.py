@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.data.design import RowCount, build_design
+from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
-from disteconometrics.data.outcomes import joint_rows, read_outcomes
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
@@ -24,8 +24,9 @@ from disteconometrics.estimators.rows import row_facts
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.resample import take_rows
-from disteconometrics.report.summary import Section, Summary, number, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Section, Summary, number
 
 __all__ = [
     "JointDensity",

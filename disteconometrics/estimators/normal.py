@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.errors import (
     CollinearityError,
@@ -39,15 +39,9 @@ from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import (
-    Summary,
-    estimates_section,
-    number,
-    observations_text,
-    rows_dropped,
-    weights_notes,
-)
+from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary, number
 
 __all__ = ["NormalRegression", "NormalResults"]
 

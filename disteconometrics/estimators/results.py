@@ -22,8 +22,8 @@ from disteconometrics.errors import DataError, FileFormatError, NeedsData, Optio
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.exchange import with_statsmodels_names
-from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import SelfChecking
+from disteconometrics.tables import Summary
 
 __all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult", "true_or_false"]
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.data.design import Design, DesignSpec, RowCount, build_design
-from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
+from disteconometrics.data.design import Design, RowCount, build_design
+from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import DataError
 
 __all__ = ["FitRows", "JointFitRows", "fingerprint", "row_facts"]
@@ -48,7 +49,7 @@ def row_facts(count: RowCount) -> dict[str, Any]:
     return {
         "rows": count.used,
         "given": count.given,
-        "dropped": {**count.missing, **count.transformed},
+        "dropped": count.dropped,
         "zero_weight": count.zero_weight,
     }
 

@@ -16,7 +16,7 @@ from scipy import special
 
 from disteconometrics.blocks import Block, dense_block
 from disteconometrics.data.design import build_design
-from disteconometrics.data.formula import parse_formula, variables_of
+from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.m_estimate import MEstimate
@@ -307,7 +307,7 @@ def replications(
     if kind not in BATCHED or parsed.has_dot or "lag(" in model.formula:
         return None
     columns = [
-        *variables_of(parsed.left.node),
+        *parsed.left.variables,
         *parsed.right_variables,
         *([] if model.offset is None else [model.offset]),
     ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,

@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.data.design import DesignSpec
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
@@ -76,8 +76,8 @@ from disteconometrics.likelihoods.index_model import index
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["BinaryResults", "fit_binary"]
 

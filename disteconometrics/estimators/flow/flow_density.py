@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.auto import rival_of

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.auto import rival_of
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline

@@ -10,7 +10,8 @@ import numpy as np
 from disteconometrics.estimators.flow.spline_flow import Flow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import Section, Summary, estimates_section, number, rows_dropped
+from disteconometrics.report.summary import estimates_section, rows_dropped
+from disteconometrics.tables import Section, Summary, number
 
 __all__ = ["MOST_ROWS", "effects_section", "summary_of"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
 from disteconometrics.estimators.flow import held_out as checking
@@ -31,8 +31,8 @@ from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointSpec
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
 from disteconometrics.distributions.functionals import listed
@@ -39,8 +39,9 @@ from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, Mixt
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
-from disteconometrics.report.summary import Summary, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 

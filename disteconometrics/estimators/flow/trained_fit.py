@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointSpec
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import OptionError, OutcomeError
 from disteconometrics.estimators.flow.row_checks import (

@@ -19,7 +19,7 @@ from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import JointFitRows
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.report.summary import Section, number
+from disteconometrics.tables import Section, number
 
 if TYPE_CHECKING:
     from disteconometrics.flows.pushforward import Pushforward

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import parse_formula
-from disteconometrics.data.outcomes import build_joint, read_outcomes
+from disteconometrics.data.joint_design import build_joint, read_outcomes
 from disteconometrics.errors import (
     DataError,
     FewClustersWarning,

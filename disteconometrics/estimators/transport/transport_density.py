@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointSpec
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Law
@@ -51,8 +51,9 @@ from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
-from disteconometrics.report.summary import Summary, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 
 __all__ = ["TransportDensity", "TransportDensityResults"]

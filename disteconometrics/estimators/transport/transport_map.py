@@ -18,8 +18,9 @@ from disteconometrics.estimators.transport.groups import GroupFacts, Groups, rea
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits, normal_critical
-from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults"]

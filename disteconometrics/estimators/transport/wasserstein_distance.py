@@ -19,8 +19,9 @@ from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.quantile_bands import normal_critical
 from disteconometrics.inference.resample import reported_seed, seed_sequence
-from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
+from disteconometrics.report.summary import rows_dropped
 from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]

@@ -1,4 +1,4 @@
-"""Several outcomes on the left side: ``"y1 + y2 ~ x"`` read as one design per outcome over the rows complete in all of them."""
+"""Several left sides: ``"y1 + y2 ~ x"`` read as one design per outcome over the rows complete in all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import Design, DesignSpec, NewRows, RowCount, build_design
+from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.formula import split_sides, split_top_level
 from disteconometrics.data.outcome import Outcome
+from disteconometrics.data.spec import DesignSpec, NewRows
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
 
 __all__ = ["JointDesign", "JointRows", "JointSpec", "build_joint", "joint_rows", "read_outcomes"]
@@ -49,7 +50,7 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """The specifications of the outcomes, which share their right side; it answers what a design's specification answers."""
+    """The specifications of the outcomes, which share their right side; answers what a `DesignSpec` does."""
 
     parts: tuple[DesignSpec, ...]
 
@@ -106,7 +107,7 @@ class JointSpec:
 
 @dataclass(frozen=True, eq=False)
 class JointDesign:
-    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, and the right side when asked for.
+    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, and the right side.
 
     ``first`` is the design of the first outcome and ``at`` (n,) their places among its rows.
     """
@@ -164,7 +165,7 @@ def build_joint(
 
 
 class JointRows(NamedTuple):
-    """Rows that several designs of one table share: positions in the table, among the rows of each design, and their count."""
+    """Rows that several designs of one table share: positions in the table and in each design, and counts."""
 
     kept: NDArray[np.intp]
     at: list[NDArray[np.intp]]
