@@ -89,7 +89,7 @@ class FactorMatrix:
 
 
 class Block(NamedTuple):
-    """Rows of a design: ``y`` (m,), ``X`` (m, k) row-major, ``weights`` and ``offset`` (m,) or None; float64.
+    """Rows of a design, float64: ``y`` (m,), ``X`` (m, k) row-major, ``weights``, ``offset`` (m,) or None.
 
     ``X`` may be a `FactorMatrix` (declared an array, since passes treat it as one); what needs columns asks
     for `densified`.

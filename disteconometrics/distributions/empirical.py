@@ -22,7 +22,9 @@ FUZZ = 4 * np.finfo(float).eps  # relative; a level this close to a step counts 
 @final
 @dataclass(frozen=True, eq=False)
 class Empirical(Law):
-    """The law of a value drawn from a sample, equal values merged; moments are those of the population that the sample is.
+    """The law of a value drawn from a sample, equal values merged.
+
+    Moments are those of the population that the sample is.
 
     Parameters
     ----------

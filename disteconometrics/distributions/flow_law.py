@@ -1,4 +1,4 @@
-"""The laws that trained flows are: of one outcome with all that laws have, of several with density and draws."""
+"""The laws that trained flows are: of one outcome all that laws have, of several density and draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Laws of several outcomes at once: density and draws; distribution functions and quantiles belong to the marginals."""
+"""Laws of several outcomes at once: density and draws.
+
+Distribution functions and quantiles belong to the marginals.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ def joint_functionals(outcomes: Sequence[str]) -> list[str]:
 
 
 class JointLaw(ABC):
-    """The law of outcomes y (d,), one per row or a single one: log densities and draws; the rest follows by simulation.
+    """The law of outcomes y (d,), one per row or a single one: log densities and draws.
+
+    The rest follows by simulation.
 
     Shapes: outcomes (n, d) are matched row by row → (n,); a law of batch shape () takes any (…, d).
 
@@ -52,8 +57,10 @@ class JointLaw(ABC):
     ...     def _draw(self, rng, m):
     ...         return rng.random((m, 2))
     >>> law = Square()
-    >>> law.pdf([[0.5, 0.5], [2.0, 0.5]]).tolist(), law.mean().round(2).tolist(), round(float(law.marginal("a").quantile(0.9)), 2)
-    ([1.0, 0.0], [0.5, 0.5], 0.9)
+    >>> law.pdf([[0.5, 0.5], [2.0, 0.5]]).tolist(), law.mean().round(2).tolist()
+    ([1.0, 0.0], [0.5, 0.5])
+    >>> round(float(law.marginal("a").quantile(0.9)), 2)
+    0.9
     """
 
     @property
@@ -89,7 +96,10 @@ class JointLaw(ABC):
         return np.broadcast_to(y, shape) if self.batch_shape else y
 
     def logpdf(self, y: Any) -> Array:
-        """Log of the joint density, per unit of every outcome; −inf outside the support, NaN where a value is missing."""
+        """Log of the joint density, per unit of every outcome.
+
+        −inf outside the support, NaN where a value is missing.
+        """
         y = self._match(y)
         with np.errstate(all="ignore"):
             out = np.where(np.isnan(y).any(axis=-1), np.nan, self._logpdf(y))
@@ -211,7 +221,9 @@ class JointLaw(ABC):
         return {name: self._of(name, found) for name in names}
 
     def functional(self, name: str) -> float:
-        """``mean[a]``, ``std[a]``, ``var[a]`` or ``corr[a,b]`` of a single law or of rows' averaged one, by simulation.
+        """A functional by name, of a single law or of rows' averaged one, by simulation.
+
+        The names are ``mean[a]``, ``std[a]``, ``var[a]`` and ``corr[a,b]``.
 
         Raises
         ------
@@ -248,7 +260,8 @@ class PooledLaw(JointLaw):
     --------
     >>> import disteconometrics as de
     >>> one = ProductLaw(("a", "b"), lambda j, before: de.Normal(j, 1))
-    >>> law = PooledLaw((one, ProductLaw(("b", "a"), lambda j, before: de.Normal(1 - j, 1))), np.array([0.5, 0.5]))
+    >>> two = ProductLaw(("b", "a"), lambda j, before: de.Normal(1 - j, 1))
+    >>> law = PooledLaw((one, two), np.array([0.5, 0.5]))
     >>> bool(np.isclose(law.logpdf([[0.0, 1.0]])[0], one.logpdf([[0.0, 1.0]])[0]))
     True
     """

@@ -35,16 +35,14 @@ __all__ = ["Law"]
 
 Function = Callable[[Array], Array]
 
-_OUTSIDE = {
-    "_pdf": (0.0, 0.0),
-    "_logpdf": (-np.inf, -np.inf),
-    "_cdf": (0.0, 1.0),
-    "_sf": (1.0, 0.0),
-}  # below, above the support
+# below, above the support
+_OUTSIDE = {"_pdf": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}
 
 
 class Law(ABC):
-    """The law of a scalar outcome, one per row: density, distribution function, quantiles, moments, draws, functionals.
+    """The law of a scalar outcome, one per row.
+
+    Density, distribution function, quantiles, moments, draws, functionals.
 
     Shapes: y scalar or (n,) is matched row by row → (n,); y of shape (1 or n, m) is a grid → (n, m); a law of
     batch shape () takes any y.  Quantile levels are outer: (n,) + τ.shape.  A missing outcome or a row whose
@@ -79,7 +77,10 @@ class Law(ABC):
 
     @abstractmethod
     def support(self) -> tuple[Array, Array]:
-        """Lower and upper end of the support, each of batch shape; NaN for a row whose parameters are missing."""
+        """Lower and upper end of the support, each of batch shape.
+
+        NaN for a row whose parameters are missing.
+        """
 
     @abstractmethod
     def _logpdf(self, y: Array) -> Array:
@@ -196,7 +197,10 @@ class Law(ABC):
         return self._from_levels(tau, upper=False)
 
     def isf(self, tau: Any) -> Array:
-        """Quantiles of level 1 − τ, for upper tails that 1 − τ rounds away: inf{y : P(Y > y) ≤ τ}, batch + τ.shape."""
+        """Quantiles of level 1 − τ, for upper tails that 1 − τ rounds away.
+
+        They are inf{y : P(Y > y) ≤ τ}, batch + τ.shape.
+        """
         return self._from_levels(tau, upper=True)
 
     def _from_levels(self, tau: Any, upper: bool) -> Array:
@@ -281,7 +285,9 @@ class Law(ABC):
             return self._by_row(self._expect(function))
 
     def functional(self, name: str | Callable[[Law], Any]) -> Array:
-        """A functional of every row's law, batch shape: a name such as ``"q[0.9]"`` or ``"gini"``, or a function of a law.
+        """A functional of every row's law, batch shape.
+
+        It is named as in ``"q[0.9]"`` or ``"gini"``, or is a function of a law.
 
         Raises
         ------
@@ -293,7 +299,9 @@ class Law(ABC):
         return self._by_row(evaluate(self, name))
 
     def on(self, scale: str | Map | Sequence[Map]) -> Law:
-        """The law on another scale: the name under the formula's transform (``on("wage")``), or monotone maps to apply.
+        """The law on another scale.
+
+        It is given as the name under the formula's transform (``on("wage")``), or as monotone maps to apply.
 
         Raises
         ------
@@ -311,7 +319,9 @@ class Law(ABC):
         return Transformed(self, maps)  # type: ignore[arg-type]
 
     def average(self, weights: Any = None) -> Law:
-        """The law of a row drawn at random (with these weights), batch shape (): what the covariates are integrated out of.
+        """The law of a row drawn at random (with these weights), batch shape ().
+
+        The covariates are integrated out of it.
 
         Raises
         ------

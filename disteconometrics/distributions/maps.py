@@ -164,7 +164,9 @@ class Exp(Map):
 @final
 @dataclass(frozen=True)
 class LogitMap(Map):
-    """y = log((x − a)/(b − x)), from the interval (a, b) onto the line; its inverse brings the line into the interval.
+    """y = log((x − a)/(b − x)), from the interval (a, b) onto the line.
+
+    Its inverse brings the line into the interval.
 
     Parameters
     ----------
@@ -264,7 +266,7 @@ class Standardize(Map):
 @final
 @dataclass(frozen=True)
 class GAndKMap(Map):
-    """y = loc + scale·(1 + 0.8·tanh(g·z/2))·z·(1 + z²)^k, which makes Tukey's g-and-k law out of a standard normal z.
+    """y = loc + scale·(1 + 0.8·tanh(g·z/2))·z·(1 + z²)^k, Tukey's g-and-k law where z is standard normal.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""What laws compute with: numbers, parameters, levels and seeds as users give them; quantiles and expectations from a cdf."""
+"""What laws compute with: numbers, parameters, levels and seeds as users give them.
+
+Quantiles and expectations from a cdf.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +129,7 @@ def level_array(given: Any, what: str = "Quantile levels τ") -> Array:
     return tau
 
 
-# ---- quantiles and expectations ------------------------------------------------------------------------------
+# ---- quantiles and expectations ---------------------------------------------------------------------------
 
 
 def _ordered(y: Array) -> NDArray[np.int64]:
@@ -152,7 +155,9 @@ def invert(
     *,
     upper: bool,
 ) -> Array:
-    """Smallest y with F(y) ≥ τ (upper: 1 − F(y) ≤ τ), by Newton steps on log F or log(1 − F) inside a bisected bracket.
+    """Smallest y with F(y) ≥ τ, or with 1 − F(y) ≤ τ from above.
+
+    It is found by Newton steps on log F or log(1 − F) inside a bisected bracket.
 
     Parameters
     ----------
@@ -200,7 +205,9 @@ def invert(
 
 
 def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Array, y: Array) -> Array:
-    """The smallest y in (lo, hi] with gap(y) ≥ 0, gap increasing: Newton's steps, every fourth one a bisection of the floats.
+    """The smallest y in (lo, hi] with gap(y) ≥ 0, for an increasing gap.
+
+    Steps are Newton's, but for every fourth one, which bisects the floats.
 
     Parameters
     ----------
@@ -233,7 +240,10 @@ def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Arra
 
 
 def _outermost(integrand: Array) -> Array:
-    """The last number on the way out, from integrands ordered inwards; zeros stand for overflow or underflow of the law."""
+    """The last number on the way out, from integrands ordered inwards.
+
+    Zeros stand for overflow or underflow of the law.
+    """
     first = np.argmax(integrand != 0, axis=-1)
     return np.take_along_axis(integrand, first[..., None], axis=-1)[..., 0]
 
@@ -257,7 +267,7 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
 
     Examples
     --------
-    >>> level_integral(lambda tau, upper: 1 / np.sqrt(tau) if not upper else 1 / np.sqrt(1 - tau), ()).round(12)
+    >>> level_integral(lambda tau, upper: 1 / np.sqrt(1 - tau if upper else tau), ()).round(12)
     np.float64(2.0)
     """
     points, weights = np.polynomial.legendre.leggauss(NODES)

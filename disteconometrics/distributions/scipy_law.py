@@ -21,7 +21,7 @@ MOST_POINTS = 1_000_000
 
 
 def _in_columns(frozen: Any) -> tuple[Any, tuple[Array, ...]]:
-    """The law with parameters of batch + (1,), beside outcomes of batch + (m,), and the parameters in their batch shape."""
+    """The law with parameters of batch + (1,), beside outcomes of batch + (m,), and the parameters by row."""
     names = [f"parameter {i}" for i in range(len(frozen.args))]
     given = dict(zip(names, frozen.args, strict=True)) | frozen.kwds
     parameters = batch_of(**given) if given else ()

@@ -140,7 +140,7 @@ def _crps_empirical(law: Empirical, y: Array) -> Array:
 
 
 def _crps_straight(law: PushedRows, y: Array) -> Array:
-    """Twice the pinball loss over all levels, a quadratic of the level on both sides of F(y) in every piece."""
+    """Twice the pinball loss over all levels, piecewise a quadratic of the level on both sides of F(y)."""
     a, b = law.levels[:-1], law.levels[1:]
     low, slope = law.values[:, :-1], np.diff(law.values, axis=1) / (b - a)
     cut = np.clip(law._cdf(y[:, None]), a, b)
@@ -191,9 +191,8 @@ def _crps_integral(law: Law, y: Array) -> Array:
     def piece(hook: Callable[[Array], Array], mass: Array, sign: float) -> Array:
         def at(u: Array, upper: bool) -> Array:
             share = (1 - u) if upper else u
-            beyond = sign * (
-                y[:, None] - quantiles(hook, mass[:, None] * share)
-            )  # negative by rounding alone
+            # negative by rounding alone
+            beyond = sign * (y[:, None] - quantiles(hook, mass[:, None] * share))
             return 2 * mass[:, None] ** 2 * share * np.maximum(beyond, 0.0)
 
         return level_integral(at, y.shape)
@@ -203,10 +202,10 @@ def _crps_integral(law: Law, y: Array) -> Array:
 
 
 def crps(law: Law, y: Any) -> Array:
-    """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,), in the outcome's unit; lower is better.
+    """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,).
 
-    Exact for normal, logistic and empirical laws, mixtures of normals, discrete laws and straight quantile
-    functions, to about ten digits for others.
+    It is in the outcome's unit, and lower is better.  Exact for normal, logistic and empirical laws, mixtures
+    of normals, discrete laws and straight quantile functions, to about ten digits for others.
 
     Parameters
     ----------
@@ -255,7 +254,9 @@ def crps(law: Law, y: Any) -> Array:
 
 
 def pinball(law: Law, y: Any, tau: Any) -> Array:
-    """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape; lower is better.
+    """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape.
+
+    Lower is better.
 
     Parameters
     ----------
@@ -318,7 +319,9 @@ def pit(law: Law, y: Any, *, seed: int | np.random.Generator | None = 0) -> Arra
 
 @dataclass(frozen=True)
 class Uniformity:
-    """Distances of n transforms from the uniform law: Kolmogorov-Smirnov, Cramér-von Mises, and the former's p-value.
+    """Distances of n transforms from the uniform law.
+
+    Kolmogorov-Smirnov, Cramér-von Mises, and the former's p-value.
 
     The p-value is missing unless outcomes were held out: where the law was fitted on them, its table does not
     apply.
@@ -373,7 +376,9 @@ def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
 
 
 def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
-    """Share of outcomes at or below the law's quantiles: index level, columns share, std_error (under a right law), n.
+    """Share of outcomes at or below the law's quantiles.
+
+    Index level, columns share, std_error (under a right law), n.
 
     Parameters
     ----------
@@ -408,7 +413,9 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
 
 
 def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.DataFrame:
-    """Share of outcomes inside the law's central interval, in all and by group: columns coverage, std_error, width, n.
+    """Share of outcomes inside the law's central interval, in all and by group.
+
+    Columns coverage, std_error, width, n.
 
     Parameters
     ----------

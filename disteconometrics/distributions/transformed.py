@@ -108,9 +108,8 @@ class Transformed(Law):
         x, slope = self._inverse(y)
         out = self.base._extended("_logpdf", x)
         low, high = self._ends()
-        rounded = (
-            (out == np.inf) & (y != low) & (y != high)
-        )  # x was rounded to a pole at the end of the base's support
+        # x was rounded to a pole at the end of the base's support
+        rounded = (out == np.inf) & (y != low) & (y != high)
         return np.where(rounded | (out == -np.inf), -np.inf, out - slope)
 
     def _pdf(self, y: Array) -> Array:
@@ -124,7 +123,10 @@ class Transformed(Law):
         return np.where(below[1] < above[0], below[1] - below[0], above[0] - above[1])
 
     def _tail(self, y: Array, hooks: tuple[str, str]) -> Array:
-        """P(T(Y) ≤ y) or its complement: the base's own where the maps increase, the other tail's where they decrease."""
+        """P(T(Y) ≤ y) or its complement.
+
+        The base's own where the maps increase, the other tail's where they decrease.
+        """
         x, slope = self._inverse(y)
         slack = self._slack(x, y, slope)
         return (

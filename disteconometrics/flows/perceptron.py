@@ -1,4 +1,7 @@
-"""Perceptrons as values: weights and biases in numpy, outputs by torch; what maps from noise and quantile nets have in common."""
+"""Perceptrons as values: weights and biases in numpy, outputs by torch.
+
+What maps from noise and quantile nets have in common.
+"""
 
 from __future__ import annotations
 

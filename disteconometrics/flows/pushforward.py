@@ -1,4 +1,4 @@
-"""A net that pushes noise forward to outcomes, as numpy functions, and its training against rows or a sampler."""
+"""A net that pushes noise forward to outcomes, in numpy, and its training against rows or a sampler."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_JUDGED = 4_000  # draws against rows held out
 @final
 @dataclass(frozen=True, eq=False)
 class Pushforward(Perceptron):
-    """A perceptron with its parameters, from normal noise to outcomes that are standardised by ``location`` and ``scale``.
+    """A perceptron with its parameters, from normal noise to standardised outcomes.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""A net that gives the quantile function of an outcome for every row: increasing in the noise whatever its parameters.
+"""A net that gives the quantile function of an outcome for every row.
+
+That function is increasing in the noise whatever the parameters.
 
 The net has one output per level.  One is the middle of the quantile function, the others are steps between
 neighbouring levels, made positive by softplus, so quantiles cannot cross.  It is trained by the continuous
@@ -70,7 +72,7 @@ class QuantileNet(Perceptron):
     --------
     >>> y = np.random.default_rng(0).normal(3, 2, 500)
     >>> net = QuantileNet.begin(MLP(8), y, np.zeros((500, 1)), seed=0)
-    >>> net.curve(np.zeros((2, 1)))[1][:, LEVELS // 2].round(0).tolist()  # the middle of the sample, for every row
+    >>> net.curve(np.zeros((2, 1)))[1][:, LEVELS // 2].round(0).tolist()  # the middle of the sample
     [3.0, 3.0]
     """
 
@@ -107,7 +109,10 @@ class QuantileNet(Perceptron):
         return np.asarray(self.location + self.scale * q)
 
     def curve(self, X: Array) -> tuple[Array, Array]:
-        """Levels (k,) from 0 to 1 and quantiles (n, k); beyond the outer levels the function goes on straight to its ends."""
+        """Levels (k,) from 0 to 1 and quantiles (n, k).
+
+        Beyond the outer levels the function goes on straight to its ends.
+        """
         q = self.quantiles(X)
         first, last = q[:, :1] - (q[:, 1:2] - q[:, :1]) / 2, q[:, -1:] + (q[:, -1:] - q[:, -2:-1]) / 2
         return np.concatenate([[0.0], levels(), [1.0]]), np.concatenate([first, q, last], axis=1)

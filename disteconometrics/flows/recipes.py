@@ -49,7 +49,9 @@ class Recipe(ABC):  # noqa: B024 - a kind, which its final subclasses fill with 
 @final
 @dataclass(frozen=True)
 class AffineMap(Recipe):
-    """A learned affine map: z = (y − m(x))/s, with a triangular matrix for joint outcomes; its maximum likelihood is OLS.
+    """A learned affine map: z = (y − m(x))/s, with a triangular matrix for joint outcomes.
+
+    Its maximum likelihood is OLS.
 
     Parameters
     ----------
@@ -131,7 +133,9 @@ class RQS(Recipe):
 @final
 @dataclass(frozen=True)
 class MixtureCDF(Recipe):
-    """The distribution function of a normal mixture, as the map of each outcome to logistic noise: a mixture density network.
+    """The distribution function of a normal mixture, as the map of each outcome to logistic noise.
+
+    With covariates this is a mixture density network.
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ class MixtureCDF(Recipe):
 @final
 @dataclass(frozen=True)
 class Planar(Recipe):
-    """Planar layers z = y + u·tanh(w'y + b) from data to noise, u'w ≥ −1, inverted exactly by a scalar root along w.
+    """Planar layers z = y + u·tanh(w'y + b), u'w ≥ −1, inverted exactly by a scalar root along w.
 
     Parameters
     ----------
@@ -210,7 +214,7 @@ def _head(of: Any, owner: str) -> Any:
 @final
 @dataclass(frozen=True)
 class Autoregressive(Recipe):
-    """Each outcome is mapped with parameters that a masked net gives from the outcomes before it and the covariates.
+    """Each outcome is mapped with parameters that a masked net gives from earlier outcomes and covariates.
 
     With an affine map it is a masked autoregressive flow; one layer maps the outcomes in the order of the
     formula, further ones in turn backwards and forwards.
@@ -255,7 +259,7 @@ class Autoregressive(Recipe):
 @final
 @dataclass(frozen=True)
 class Coupling(Recipe):
-    """Half of the outcomes are mapped with parameters that a net gives from the other half, and the outcomes are then mixed.
+    """Half of the outcomes are mapped, with parameters by a net from the other half, and all are then mixed.
 
     Parameters
     ----------
@@ -303,7 +307,9 @@ class Coupling(Recipe):
 @final
 @dataclass(frozen=True)
 class Chain(Recipe):
-    """Maps applied one after the other, from the data to the noise; a tuple or list of recipes is read as a chain.
+    """Maps applied one after the other, from the data to the noise.
+
+    A tuple or list of recipes is read as a chain.
 
     Parameters
     ----------
@@ -415,7 +421,9 @@ def recipe_from(parts: dict[str, Any]) -> Recipe:
 @final
 @dataclass(frozen=True, init=False)
 class MLP:
-    """A perceptron that maps noise to outcomes: what `TransportDensity` trains, not a flow, as it need not be invertible.
+    """A perceptron that maps noise to outcomes.
+
+    `TransportDensity` trains it.  It is no flow, as it need not be invertible.
 
     Parameters
     ----------

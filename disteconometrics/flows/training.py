@@ -1,4 +1,7 @@
-"""A flow trained on rows in memory or on fresh ones: standardised tensors, mean negative log density, held-out rows."""
+"""A flow trained on rows in memory or on fresh ones.
+
+Standardised tensors, mean negative log density, held-out rows.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Rows:
 
 
 def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
-    """Standardised outcomes, covariates and weights, if there are, on the device, in the trainer's precision."""
+    """Standardised outcomes, covariates and weights, if any, on the device, in the trainer's precision."""
     arrays = [(rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale]
     arrays += [] if rows.weights is None else [rows.weights]
     return [
@@ -84,7 +87,8 @@ def train_flow(
     >>> y, none = np.array([[1.0], [2.0], [6.0]]), np.zeros(0)
     >>> start = FittedFlow.begin(chain_of(AffineMap()), "normal", np.ones(1), np.ones(1), none, none, seed=0)
     >>> flow = train_flow(start, Rows(y, np.zeros((3, 0))), LBFGS(), 0)[0]
-    >>> flow.to_data(np.array([[0.0], [1.0]]), np.zeros((1, 0))).round(4).ravel().tolist()  # mean and mean + std
+    >>> z = np.array([[0.0], [1.0]])  # at the mean and the mean + std
+    >>> flow.to_data(z, np.zeros((1, 0))).round(4).ravel().tolist()
     [3.0, 5.1602]
     """
     started = time.perf_counter()
@@ -112,7 +116,7 @@ def train_flow(
 def train_many(
     flow: FittedFlow, rows: Rows, weights: Array, how: Trainer, seed: int, progress: bool | None = None
 ) -> list[FittedFlow]:
-    """Train copies of a flow side by side, each with its own weights of the rows, from the parameters that the flow has.
+    """Train copies of a flow side by side, from its parameters, each with its own weights of the rows.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _HALF_INDEX_LIMIT = 350.0  # exp(2 · 350) is the last power that float64 can sq
 
 
 class RowTerms(NamedTuple):
-    """Per row (m,) float64: log-likelihood, its derivative in η, and the square root of minus its second derivative."""
+    """Per row (m,) float64: log-likelihood, its derivative in η, the root of minus its second derivative."""
 
     loglik: Array
     score: Array
@@ -28,7 +28,10 @@ class RowTerms(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """A binary law: the three terms of a row and its score alone, of (y, η); P(y = 1) and its derivative, of η; η in words."""
+    """A binary law: the three terms of a row and its score alone, of (y, η).
+
+    P(y = 1) and its derivative, of η; η in words.
+    """
 
     terms: Callable[[Array, Array], RowTerms]
     score: Callable[[Array, Array], Array]
@@ -59,9 +62,8 @@ def logistic(y: Array, eta: Array) -> RowTerms:
     half = 0.5 - y
     u = half * eta
     excess = None
-    if (
-        u.size and u.max() > _HALF_INDEX_LIMIT
-    ):  # beyond it the log-likelihood is linear in η to the last digit
+    # beyond it the log-likelihood is linear in η to the last digit
+    if u.size and u.max() > _HALF_INDEX_LIMIT:
         excess = 2.0 * np.maximum(u - _HALF_INDEX_LIMIT, 0.0)
         np.minimum(u, _HALF_INDEX_LIMIT, out=u)
     np.exp(u, out=u)

@@ -27,7 +27,7 @@ SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
 
 
 class Pass(NamedTuple):
-    """Sums over rows at one β: log-likelihood, score (k,), information (k, k), and the least root weight of a row."""
+    """Sums over rows at one β: log-likelihood, score (k,), information (k, k); the least root weight."""
 
     loglik: float
     score: Array
@@ -36,7 +36,9 @@ class Pass(NamedTuple):
 
 
 class ScoreRows(NamedTuple):
-    """Rows of an estimate: ``scores`` (m, k); ``roots`` (m, k), whose product roots'roots is their information; ``copies`` (m,).
+    """Rows of an estimate: ``scores`` (m, k).
+
+    ``roots`` (m, k), whose product roots'roots is their information; ``copies`` (m,).
 
     ``copies`` says how many identical observations a row stands for (frequency weights), None for one each;
     scores and roots are those of one observation.
@@ -93,7 +95,7 @@ def index(block: Block, beta: Array) -> Array:
 
 
 def row_terms(kernel: Kernel, block: Block, beta: Array) -> RowTerms:
-    """Evaluate the kernel on a block with its offset, and multiply by its weights (root of them for the root)."""
+    """Evaluate the kernel on a block with its offset, and multiply by its weights, the root by their root."""
     terms = kernel.terms(block.y, index(block, beta))
     if block.weights is None:
         return terms
@@ -103,7 +105,10 @@ def row_terms(kernel: Kernel, block: Block, beta: Array) -> RowTerms:
 
 
 def scale_rows(X: Array, factor: Array) -> Array:
-    """Multiply the rows of X (m, k) by ``factor`` (m,); flat for row-major X, since short inner loops are slow."""
+    """Multiply the rows of X (m, k) by ``factor`` (m,).
+
+    It works flat for row-major X, since short inner loops are slow.
+    """
     if X.flags.c_contiguous:
         scaled = np.repeat(factor, X.shape[1]).reshape(X.shape)
         scaled *= X
@@ -121,7 +126,10 @@ def _runs(part: Any, run: int, chosen: NDArray[np.intp]) -> Any:
 
 
 def _column_max(X: Any, fold: int = 64) -> Array:
-    """Column maxima of |X| (m, k); row-major rows are folded side by side first, since short inner loops are slow."""
+    """Column maxima of |X| (m, k).
+
+    Row-major rows are folded side by side first, since short inner loops are slow.
+    """
     if isinstance(X, FactorMatrix):
         own = np.abs(X.coding[np.unique(X.codes)]).max(axis=0, initial=0.0)
         return np.asarray(np.insert(np.abs(X.other).max(axis=0), X.at, own))
@@ -216,10 +224,10 @@ class IndexModel:
         return max(float(np.abs(block.X @ step).max(initial=0.0)) for block in chunks(self.blocks))
 
     def subsample(self, rows: int, run: int = 128) -> IndexModel:
-        """Copy about ``rows`` rows as randomly placed runs of consecutive ones (robust to sorted data, quick to read).
+        """Copy about ``rows`` rows as randomly placed runs of consecutive ones.
 
-        The draw has a fixed seed of its own: the same data give the same rows, and no global state is
-        touched.
+        This is robust to sorted data and quick to read.  The draw has a fixed seed of its own: the same data
+        give the same rows, and no global state is touched.
         """
         rng = np.random.default_rng(20240501)
         picked = []

@@ -1,4 +1,6 @@
-"""The probit, P(y = 1) = Φ(η): log-likelihood, score and observed information of every row, accurate in both tails.
+"""The probit, P(y = 1) = Φ(η).
+
+Log-likelihood, score and observed information of every row, accurate in both tails.
 
 With q = sη, s = 2y − 1, and the inverse Mills ratio λ(q) = φ(q)/Φ(q) the terms are log Φ(q), s·λ and λ(λ +
 q). λ comes from the scaled complementary error function, so nothing under- or overflows before the term

@@ -39,7 +39,10 @@ MOST_PATTERNS = 50  # of the columns of one formula term, beyond which they are 
 
 
 class Penalty(NamedTuple):
-    """½ λ θ'Sθ on the coefficients ``at``: ``S`` (m, m) and its eigenvalues (m,) in a basis common to the penalties there."""
+    """½ λ θ'Sθ on the coefficients ``at``.
+
+    ``S`` (m, m) and its eigenvalues (m,) in a basis common to the penalties there.
+    """
 
     name: str
     at: slice
@@ -55,7 +58,7 @@ def _penalty(name: str, at: slice, S: Array, null: int = 0) -> Penalty:
 
 @dataclass(frozen=True)
 class Term:
-    """A term: one of `KINDS`, and the covariate (position of the design column) it belongs to, −1 for the baseline."""
+    """A term: one of `KINDS`, and the position of its covariate's design column, −1 for the baseline."""
 
     kind: str
     covariate: int = -1
@@ -66,10 +69,10 @@ Part: TypeAlias = "list[tuple[Term, slice, Array]]"
 
 @dataclass(frozen=True, eq=False)
 class Covariate:
-    """A design column: mean, standard deviation, the values between which scale and shape move with it, knots if it may bend.
+    """A design column: its moments, and knots if it may bend.
 
-    ``seen`` are its smallest and largest value; ``centre`` are the means of the smooth features over the rows
-    of the fit, so that every feature is centred.
+    Scale and shape move with it between ``low`` and ``high``.  ``seen`` are its smallest and largest value;
+    ``centre`` are the means of the smooth features over the rows of the fit, by which each is centred.
     """
 
     mean: float
@@ -82,14 +85,17 @@ class Covariate:
 
     @cached_property
     def bending(self) -> Array:
-        """Coefficients (M, M − 2) of quadratic B-splines orthogonal to constant and line, scaled to unit rows."""
+        """Coefficients (M, M − 2) of quadratic B-splines orthogonal to constant and line, of unit length."""
         assert self.knots is not None
         lines = np.column_stack([np.ones(len(self.at_coefficients)), self.at_coefficients])
         return complement(lines)
 
     @cached_property
     def at_coefficients(self) -> Array:
-        """The linear feature at the B-spline coefficients (M,): Greville's points, whose combination is the line."""
+        """The linear feature at the B-spline coefficients (M,).
+
+        Greville's points, whose combination is the line.
+        """
         if self.knots is None:
             return (np.array([self.low, self.high]) - self.mean) / self.sd
         k = self.knots
@@ -108,7 +114,7 @@ class Covariate:
 
     @cached_property
     def roughness(self) -> Array:
-        """Second differences of the B-spline coefficients as a quadratic form, scaled to mean eigenvalue one."""
+        """Second differences of the B-spline coefficients as a quadratic form of mean eigenvalue one."""
         assert self.knots is not None
         d = difference(len(self.at_coefficients), 2) @ self.bending
         S = d.T @ d
@@ -116,7 +122,10 @@ class Covariate:
 
 
 def complement(columns: Array) -> Array:
-    """An orthonormal basis (M, M − c) of what is orthogonal to columns (M, c); the same on every machine up to rounding."""
+    """An orthonormal basis (M, M − c) of what is orthogonal to columns (M, c).
+
+    The same on every machine up to rounding.
+    """
     M, c = columns.shape
     q, r = np.linalg.qr(np.column_stack([columns, np.eye(M)[:, : M - c]]))
     return np.asarray(q[:, c:] * np.sign(np.diagonal(r)[c:]))
@@ -133,7 +142,10 @@ def smooth_covariate(
     weights: Array | None = None,
     edges: tuple[float, float] = (-np.inf, np.inf),
 ) -> Covariate:
-    """Measure a column (n,), with knots the centre of its smooth features; scale and shape move with it between the edges."""
+    """Measure a column (n,), with knots the centre of its smooth features.
+
+    Scale and shape move with it between the edges.
+    """
     seen = float(x.min()), float(x.max())
     x = np.clip(x, *edges)
     mean = float(np.average(x, weights=weights))
@@ -291,7 +303,10 @@ class Structure:
         return np.asarray(theta.reshape(-1, self.bend.shape[1]) @ self.bend.T)
 
     def penalties(self, order: int) -> tuple[Penalty, ...]:
-        """One penalty per term that bends, two for smooth shapes: differences of coefficients in y and in x."""
+        """One penalty per term that bends, two for smooth shapes.
+
+        Differences of coefficients in y and in x.
+        """
         out = []
         for term, at in zip(self.terms, self.slices, strict=True):
             name = f"{term.kind}{'' if term.covariate < 0 else term.covariate}"
@@ -349,7 +364,7 @@ class Structure:
         return [p for p in parts if p]
 
     def lowest(self, theta: Array) -> tuple[Array, list[NDArray[np.intp]]]:
-        """The smallest slope coefficients (J,) over the box, and for every part the corner (J,) where it is."""
+        """The smallest slope coefficients (J,) over the box, and the corner (J,) of each part where it is."""
         low = self.baseline @ theta[1 : self.slices[0].stop]
         where: list[NDArray[np.intp]] = []
         for part in self.corners:
@@ -359,7 +374,7 @@ class Structure:
         return low, where
 
     def constraint_rows(self, where: list[NDArray[np.intp]], which: NDArray[np.intp]) -> Array:
-        """Rows (len(which), p) g with g'θ the slope coefficient j at the corners given, for j in ``which``."""
+        """Rows g (len(which), p), g'θ the slope coefficient j at the corners given, for j in ``which``."""
         G = np.zeros((len(which), self.size))
         G[:, 1 : self.slices[0].stop] = self.baseline[which]
         for part, corner in zip(self.corners, where, strict=True):

@@ -1,4 +1,6 @@
-"""Sums of products to twice the digits of float64, alike on every machine: each rounding error is kept and added at the end.
+"""Sums of products to twice the digits of float64, alike on every machine.
+
+Each rounding error is kept and added at the end.
 
 References
 ----------

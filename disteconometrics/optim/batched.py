@@ -103,7 +103,7 @@ class Batch:
 
 
 def _logistic_slopes(y: Array, eta: Array, info: Array | None) -> Array:
-    """Scores of the logit per row (r, n), in the place of ``eta``, and its information written into ``info``."""
+    """Scores of the logit per row (r, n), in the place of ``eta``, with its information in ``info``."""
     np.negative(eta, out=eta)
     np.exp(eta, out=eta)
     eta += 1.0
@@ -185,11 +185,10 @@ class _Many(_Problems):
 
     def _rows(self, take: NDArray[np.intp]) -> tuple[Array, Array, Array | None, Array | None]:
         """Columns, outcomes, weights and offset of some problems."""
-        weights, offset = self.weights, self.offset
         if len(take) == self.size:
-            return self.columns, self.y, weights, offset
-        some = (None if a is None else a[take] for a in (weights, offset))
-        return self.columns[take], self.y[take], *some
+            return self.columns, self.y, self.weights, self.offset
+        weights, offset = (None if a is None else a[take] for a in (self.weights, self.offset))
+        return self.columns[take], self.y[take], weights, offset
 
     def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
         if self.size / 2 < len(take) < self.size:  # copying rows costs more than evaluating some in vain
@@ -223,7 +222,10 @@ class _Many(_Problems):
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """A design that problems share: X (n, k), its transpose, rowwise outer products (n, k(k+1)/2) and where these go."""
+    """A design that problems share.
+
+    X (n, k), its transpose, rowwise outer products (n, k(k+1)/2) and where these go.
+    """
 
     kernel: Kernel
     X: Array
@@ -359,7 +361,7 @@ def _kept(inverse: Array, decrement: Array) -> Array | None:
 
 
 def _one(kernel: Kernel, block: Block) -> tuple[int, Array, Array, float, int]:
-    """Status, parameters, inverse information, log-likelihood and passes of one problem by the single engine."""
+    """Status, parameters, inverse information, log-likelihood and passes of one problem solved alone."""
     k = block.X.shape[1]
     nothing = np.full(k, np.nan), np.full((k, k), np.nan), np.nan, 0
     try:
@@ -417,7 +419,10 @@ def chunk_size(rows: int) -> int:
 
 
 def _own_chunk(kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> Batch:
-    """A chunk of problems with data of their own; what the quick way leaves is iterated in double precision."""
+    """A chunk of problems with data of their own.
+
+    What the quick way leaves is iterated in double precision.
+    """
     R, k = len(X), X.shape[2]
     batch: Batch | None = None
     rest = np.arange(R)

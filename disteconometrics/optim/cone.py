@@ -25,7 +25,9 @@ SIMPLE = 1e8  # condition of a cone whose edges are computed
 
 
 def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array:
-    """Directions of separation (k, q) that go furthest, or all edges of their cone; none when there is only one direction.
+    """Directions of separation (k, q) that go furthest, or all edges of their cone.
+
+    There are none when there is only one direction.
 
     Parameters
     ----------
@@ -42,9 +44,8 @@ def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array
     if null.shape[1] < 2:
         return np.zeros((len(null), 0))
     rows = _distinct(blocks, separation)
-    if (
-        len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE
-    ):  # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
+    # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
+    if len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE:
         return np.asarray(null @ np.linalg.inv(rows))
     if len(rows) > MOST_ROWS or len(free) > MOST_COEFFICIENTS:
         signs = np.zeros((len(null), 2 * len(free)))

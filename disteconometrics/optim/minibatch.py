@@ -1,4 +1,6 @@
-"""Training by stochastic gradients: what to do is a frozen value, `Adam`, `AdamW` or `LBFGS`, and `train` does it.
+"""Training by stochastic gradients.
+
+What to do is a frozen value, `Adam`, `AdamW` or `LBFGS`, and `train` does it.
 
 A step whose loss is not a number is left out; many in a row, or an interrupt, end the training with the
 parameters so far.
@@ -193,7 +195,9 @@ class AdamW(Trainer):
 @final
 @dataclass(frozen=True, kw_only=True)
 class LBFGS(Trainer):
-    """Train with L-BFGS and a strong Wolfe line search, on all rows and in double precision: for flows with few parameters.
+    """Train with L-BFGS and a strong Wolfe line search, on all rows and in double precision.
+
+    For flows with few parameters.
 
     Parameters
     ----------
@@ -233,7 +237,7 @@ class LBFGS(Trainer):
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """How a training went: its history, the states kept, the step whose parameters are returned, and why it ended."""
+    """How a training went: history, states kept, the step whose parameters are returned, why it ended."""
 
     history: dict[str, list[float]]
     kept: dict[int, list[Tensor]]
@@ -246,7 +250,9 @@ class Trained:
 def batches(
     tensors: Sequence[Tensor], size: int | None, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Endless batches of rows, without replacement epoch by epoch; all rows at every step where size is None or too large.
+    """Endless batches of rows, without replacement epoch by epoch.
+
+    All rows at every step where size is None or too large.
 
     Examples
     --------
@@ -337,7 +343,10 @@ def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
 
 
 def _joined(parameters: Sequence[Tensor]) -> Tensor:
-    """One vector whose parts, with their gradients, the parameters are from now on: an optimiser's step is a few calls then."""
+    """One vector whose parts, with their gradients, the parameters are from now on.
+
+    An optimiser's step is a few calls then.
+    """
     import torch
 
     flat = torch.cat([p.detach().reshape(-1) for p in parameters]).requires_grad_()
@@ -496,7 +505,7 @@ class _Run:
         return "converged" if isinstance(self.how, LBFGS) and self._settled() else ""
 
     def _out_of_patience(self, step: int, judge: Callable[[], float]) -> bool:
-        """Every hundredth of the way: look at the rows held out, and say whether the best look is too long ago."""
+        """At every hundredth of the way: judge by the rows held out, and say whether patience is over."""
         every = max(1, self.how.steps // 100)
         if step % every != every - 1 and step != self.how.steps - 1:
             return False

@@ -167,7 +167,9 @@ def _factorise(H: Array) -> Array | None:
 
 
 def _condition(H: Array) -> float:
-    """Condition number of the columns at unit norm, from their weighted Gram matrix; 1e8 where that has no digits left.
+    """Condition number of the columns at unit norm, from their weighted Gram matrix.
+
+    It is 1e8 where that has no digits left.
 
     Infinite where a column is zero, or so small or large that its squares are not held.
     """
@@ -276,12 +278,12 @@ def _take_last(model: IndexModel, s: _State) -> None:
 
 
 def _uphill(model: IndexModel, score: Array) -> Array:
-    """The multiple of the identity that makes a step along the score, in orthonormal coordinates, as long as is safe to try."""
+    """The multiple of the identity that makes a step along the score as long as is safe to try."""
     return np.eye(len(score)) * (FAR / max(model.largest_change(score), 1e-300))
 
 
 def _near(s: _State, kept: _Kept | None, ratio: float = 1.0) -> bool:
-    """Whether a step, or one √ratio as long, moves neither the estimate nor its information by what anybody could see."""
+    """Whether a step, or one √ratio as long, moves estimate and information by nothing to be seen."""
     if kept is None or not s.decrement * ratio <= LAG_DECREMENT:
         return False
     return bool(np.max(kept.column_max * np.abs(s.step)) * np.sqrt(max(ratio, 0.0)) <= LAG_MOVE)
@@ -420,7 +422,7 @@ def _maximise_whitened(
     separation: Separation | None = None,
     used: int = 0,
 ) -> Maximum:
-    """The same in coordinates in which the design is orthonormal over the rows, after ``used`` passes in the columns' own."""
+    """The same in coordinates with an orthonormal design, after ``used`` passes in the columns' own."""
     white, T, column_max, condition = whitened(model)
     k = len(T)
     if separation is None and k >= MANY and decided_columns(model.blocks):
@@ -441,7 +443,7 @@ def _maximise_whitened(
 
 
 def _polish(white: IndexModel, s: _State) -> Array:
-    """Information at the solution itself and, on few rows, a last step from a score summed to twice the digits.
+    """Information at the solution and, on few rows, a last step from a score summed to twice the digits.
 
     A coefficient far below its standard error is the small difference of large coordinates, so of c what is
     left of it after rounding is returned.

@@ -72,7 +72,9 @@ class Rank:
 
 
 def rank_tolerance(n: int, k: int) -> float:
-    """Relative size of a pivot of R below which a column is a combination of others: rounding of n rows and k columns.
+    """Relative size of a pivot of R below which a column is a combination of others.
+
+    It allows for the rounding of n rows and k columns.
 
     Parameters
     ----------
@@ -154,7 +156,7 @@ def stack_r(chunks: Iterable[Array], k: int) -> Array:
 
 
 def _gathered(chunks: Iterable[Array], least: int) -> Iterator[Array]:
-    """The same rows in pieces of at least so many (but for the last), since each costs a factorisation with R on top."""
+    """The same rows in pieces of at least so many, but for the last, since each costs a factorisation."""
     parts: list[Array] = []
     for rows in chunks:
         parts.append(rows)
@@ -310,15 +312,15 @@ def _resolve(
 
 
 def _last_columns(null: Array, norm: Array) -> list[int]:
-    """Columns to drop: the last one with a clear part in each null vector, by elimination from the end; zero columns first."""
+    """Columns to drop: the last one with a clear part in each null vector, by elimination from the end.
+
+    Zero columns go first.
+    """
     null = null.copy()
     dropped: list[int] = []
     free = list(range(null.shape[1]))
     candidates = sorted(range(len(norm)), key=lambda j: (norm[j] > 0, -j))
-    for part in (
-        CLEAR_PART,
-        0.0,
-    ):  # the second round only if sizes were so uneven that the first found too few
+    for part in (CLEAR_PART, 0.0):  # again only if sizes were so uneven that the first round found too few
         for j in candidates:
             if not free or j in dropped:
                 continue
@@ -334,7 +336,7 @@ def _last_columns(null: Array, norm: Array) -> list[int]:
 
 
 def _express(unit: Array, norm: Array, j: int, kept: list[int], tolerance: float) -> Array:
-    """Coefficients of column j on the kept columns, in original units, with as few columns as the residual allows."""
+    """Coefficients of column j on as few kept columns as the residual allows, in original units."""
     full = np.zeros(len(norm))
     if norm[j] == 0 or not kept:
         return full
@@ -356,7 +358,10 @@ def _express(unit: Array, norm: Array, j: int, kept: list[int], tolerance: float
 
 
 def _condition(R: Array) -> float:
-    """2-norm condition number of a factor with columns of unit norm; k is small beside n, so exact singular values are cheap."""
+    """2-norm condition number of a factor with columns of unit norm.
+
+    k is small beside n, so exact singular values are cheap.
+    """
     if R.shape[1] == 0:
         return 1.0
     values: Any = np.linalg.svd(R, compute_uv=False)

@@ -9,8 +9,8 @@ p_i|.
 1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a
    small a_i'δ (below a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over
    the rows checks signs up to rounding of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that
-   passes counts.  Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level
-   with one outcome alone: the sum of their ±e_j separates.
+   passes counts.  Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a
+   level with one outcome alone: the sum of their ±e_j separates.
 2. **Quick overlap.**  With Newton's step δ of a logit at any b, u_i = |y_i − p_i|(1 − π_i a_i'δ), π_i the
    probability of the outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the
    maximum exists.
@@ -21,8 +21,9 @@ p_i|.
 4. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns
    independent there, is the same problem with a smaller k.  Directions are added until the rest overlaps.
 
-Why not a linear program: it decides to its feasibility tolerance of 1e-7 … 1e-10, this to rounding.  Measured,
-it calls 198 overlapped rows separated at a hair of 1e-9, fails on 2 of 300 designs, and takes .38 s against .008.
+Why no linear program: it decides to its feasibility tolerance of 1e-7 … 1e-10, this to rounding.  Measured,
+it calls 198 overlapped rows separated at a hair of 1e-9, fails on 2 of 300 designs, and takes .38 s against
+.008 here.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ GAP = 3.0  # smallest ratio between the values of separated and overlapped rows 
 
 @dataclass(frozen=True)
 class Separation:
-    """A verified direction along which the likelihood grows for ever, with all the rows that any such direction separates.
+    """A verified direction along which the likelihood grows for ever, with all rows that any such separates.
 
     Attributes
     ----------
@@ -95,7 +96,9 @@ class Separation:
 
 
 def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -> Separation | None:
-    """Prove separation and return its maximal set of rows, or return None: overlap, or no direction could be confirmed.
+    """Prove separation and return its maximal set of rows, or return None.
+
+    None says that rows overlap, or that no direction could be confirmed.
 
     Parameters
     ----------
@@ -148,7 +151,9 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -
 
 
 def decided_columns(blocks: Sequence[Block]) -> bool:
-    """Whether some column separates by itself, as a level of a factor with one outcome alone: quick, and no for a doubt.
+    """Whether some column separates by itself, as a level of a factor with one outcome alone.
+
+    It is quick, and a doubt counts as no.
 
     Parameters
     ----------
@@ -199,7 +204,10 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
 
 @dataclass(frozen=True)
 class _Problem:
-    """Some rows and columns of the blocks; directions of a problem are (len(cols),) in scaled columns, e_j = d_j scale_j."""
+    """Some rows and columns of the blocks.
+
+    Directions of a problem are (len(cols),) in scaled columns, e_j = d_j scale_j.
+    """
 
     blocks: Sequence[Block]
     scale: Array  # (k,) powers of two, of all columns
@@ -208,7 +216,10 @@ class _Problem:
     n: int  # rows kept
 
     def chunks(self) -> Iterator[tuple[Array, Array]]:
-        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time, or half as many rows as columns."""
+        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time.
+
+        It has at least half as many rows as columns.
+        """
         size = max(CHUNK_BYTES // (8 * max(len(self.scale), 1)), 64, len(self.cols) // 2)
         every = len(self.cols) == len(self.scale)
         scale = self.scale[self.cols]
@@ -237,12 +248,11 @@ class _Problem:
 
 
 def _strict(problem: _Problem, e: Array) -> Bool | None:
-    """The proof: rows (n,) with a_i'e > 0 if no row has a_i'e < 0 up to rounding and one is clearly positive, else None."""
+    """The proof: rows (n,) with a_i'e > 0, or None if one is < 0 beyond rounding or none clearly positive."""
     support = np.flatnonzero(e)
     size, some = np.abs(e[support]), len(support) < len(e)
-    unit = (
-        2.0 * (len(support) + 2) * EPS
-    )  # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
+    # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
+    unit = 2.0 * (len(support) + 2) * EPS
     parts, clear = [], False
     for s, X in problem.chunks():
         rows = X[:, support] if some else X
@@ -275,7 +285,10 @@ class _Face:
 
     @classmethod
     def of(cls, problem: _Problem, overlapped: Bool, size: Array | None = None) -> _Face:
-        """Face of the rows ``overlapped`` (n,); ``size`` (p,) multiplies columns and then each row is brought to size one."""
+        """Face of the rows ``overlapped`` (n,).
+
+        ``size`` (p,) multiplies columns and then each row is brought to size one.
+        """
         p, start = len(problem.cols), 0
         factor = np.ones(p) if size is None else size
 
@@ -298,9 +311,8 @@ class _Face:
         inner = cls._of_triangle(
             stack_r((part[:, seen] for part in rows()), len(seen)), int(np.sum(overlapped))
         )
-        null = np.zeros(
-            (p, len(unseen) + inner.null.shape[1])
-        )  # columns that are zero on these rows are free by themselves
+        # columns that are zero on these rows are free by themselves
+        null = np.zeros((p, len(unseen) + inner.null.shape[1]))
         null[unseen, np.arange(len(unseen))] = 1.0
         null[seen, len(unseen) :] = inner.null
         return cls(null, seen[inner.kept].astype(np.intp))
@@ -315,9 +327,8 @@ class _Face:
         unit = R / np.where(norm > 0, norm, 1.0)
         tolerance = rank_tolerance(n, p)
         inverse, singular = lapack.dtrtri(unit, lower=0)
-        if (
-            not singular and np.linalg.norm(inverse) * tolerance < 0.1
-        ):  # a bound of the smallest singular value: none is free
+        # a bound of the smallest singular value: none is free
+        if not singular and np.linalg.norm(inverse) * tolerance < 0.1:
             return cls(np.zeros((p, 0)), np.arange(p, dtype=np.intp))
         _, values, right = np.linalg.svd(unit)
         free = values <= tolerance
@@ -331,7 +342,10 @@ class _Face:
 
 
 def _clean(problem: _Problem, e: Array) -> Array | None:
-    """A verified direction near e, or None: rows below a gap of a_i'e are taken as overlapped, e is projected on their null."""
+    """A verified direction near e, or None.
+
+    Rows below a gap of a_i'e are taken as overlapped, e is projected on their null.
+    """
     value = _values(problem, e)
     for threshold in _thresholds(value):
         overlapped = value <= threshold
@@ -342,14 +356,17 @@ def _clean(problem: _Problem, e: Array) -> Array | None:
 
 
 def _sharpen(problem: _Problem, e: Array) -> Array:
-    """A verified direction, with the rows that are nearly zero made zero if there is a verified direction that does so."""
+    """A verified direction, with nearly zero rows made zero if there is a verified direction that does so."""
     near = np.concatenate([(X @ e) * s <= DOUBT * (np.abs(X) @ np.abs(e)) for s, X in problem.chunks()])
     found = _project_on_face(problem, e, near) if np.any(near) else None
     return e if found is None else found
 
 
 def _thresholds(value: Array) -> list[float]:
-    """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it; the widest and the lowest."""
+    """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it.
+
+    Of several, the widest and the lowest.
+    """
     top, floor = float(np.max(value)), float(-np.min(value))
     if not np.isfinite(top - floor) or top <= GAP * max(floor, 0.0):
         return []
@@ -381,7 +398,7 @@ def _project_on_face(problem: _Problem, e: Array, overlapped: Bool) -> Array | N
 
 
 def _confirm(problem: _Problem, face: _Face, e: Array, size: Array) -> Array | None:
-    """The projection of e on a face, with tiny components as exact zeros where possible, if the rows confirm it."""
+    """The projection of e on a face, tiny components exact zeros where possible, if the rows confirm it."""
     inside = face.null @ (face.null.T @ (e / size))
     found = inside * size
     return _accept(problem, found) if np.linalg.norm(found) > 1e-8 * np.linalg.norm(e) else None
@@ -434,7 +451,10 @@ class _Active:
     r: Array = field(default_factory=lambda: np.zeros(0))
 
     def solve(self, tolerance: float) -> bool:
-        """Move to the optimum over the rows of W; True when k active rows give residual zero, the certificate of overlap."""
+        """Move to the optimum over the rows of W.
+
+        It is true when k active rows give residual zero, the certificate of overlap.
+        """
         p = len(self.c)
         self._residual()
         refused: set[int] = set()
@@ -463,7 +483,7 @@ class _Active:
         self.A, self.W = np.concatenate([self.A, rows]), np.concatenate([self.W, unit])
 
     def refine(self, e: Array, T: Array) -> Array:
-        """e (p,) in scaled columns with a_i'e = 0 on active rows to rounding, which the condition of T had blurred."""
+        """e (p,) in scaled columns with a_i'e = 0 on active rows, sharper than T's condition had let it."""
         if not self.active:
             return e
         rows = self.A[self.active]
@@ -473,7 +493,10 @@ class _Active:
         return e
 
     def _enter(self, row: int) -> bool:
-        """Let a row in and drop those whose multiplier would turn negative; False if the row itself would (rounding)."""
+        """Let a row in and drop those whose multiplier would turn negative.
+
+        False if the row itself would (rounding).
+        """
         active, v = [*self.active, row], np.append(self.v, 0.0)
         z = self._multipliers(active)
         if z[-1] <= 0:
@@ -534,7 +557,10 @@ def _decide_by_newton(problem: _Problem) -> tuple[Array | None, bool]:
 
 
 def _decide_by_subset(problem: _Problem) -> tuple[Array | None, bool]:
-    """As `_decide`, on some of many rows: a direction is ≥ 0 on them, so if these overlap it is 0 on them, so 0."""
+    """As `_decide`, on some of many rows, if these have independent columns.
+
+    A direction is ≥ 0 on them, so where they overlap it is 0 on them, and so 0.
+    """
     if problem.n <= 4 * SUBSET:
         return None, False
     chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
@@ -559,7 +585,7 @@ def _single_columns(problem: _Problem) -> Array | None:
 
 
 def _newton(problem: _Problem) -> tuple[bool, list[Array]]:
-    """Whether Newton's iteration for a logit proves overlap, and its coefficients and last step, which may separate."""
+    """Whether Newton's iteration for a logit proves overlap; its estimate and last step may separate."""
     p = len(problem.cols)
     b, step = np.zeros(p), np.zeros(p)
     for _ in range(PROOF_STEPS):
@@ -582,7 +608,7 @@ def _newton(problem: _Problem) -> tuple[bool, list[Array]]:
 
 
 def _ill(H: Array) -> bool:
-    """Whether columns with this Gram matrix are so near to dependent that rounding may decide what a direction separates."""
+    """Whether columns with this Gram matrix are so near to dependent that rounding may decide."""
     size = np.sqrt(np.diagonal(H))
     unit = H / size / size[:, None]
     R, singular = lapack.dpotrf(unit, lower=0)
@@ -620,7 +646,10 @@ def _decide(problem: _Problem) -> tuple[Array | None, bool]:
 def _project(
     problem: _Problem, state: _Active, T: Array, size: Array, loose: float
 ) -> tuple[Array | None, bool]:
-    """As `_decide`, by generation of rows: ``size`` (n,) are their norms, violations beyond ``loose`` are real."""
+    """As `_decide`, by generation of rows.
+
+    ``size`` (n,) are their norms, violations beyond ``loose`` are real.
+    """
     p, n = len(problem.cols), problem.n
     working = np.sort(np.random.default_rng(1).choice(n, min(n, SUBSET), replace=False)).astype(np.intp)
     working = working[size[working] > 0]
@@ -667,10 +696,9 @@ def _most_violated(slack: Array, tolerance: float, most: int) -> NDArray[np.intp
 
 
 def _centre(problem: _Problem, T: Array) -> tuple[Array, Array]:
-    """c, a positive combination of all rows at unit norm, and the norms (n,) of the rows, both in orthonormal columns."""
-    rng = np.random.default_rng(
-        2
-    )  # generic weights, so that zero residual needs k active rows even in balanced designs
+    """c, a positive combination of all rows at unit norm, and their norms (n,), in orthonormal columns."""
+    # generic weights, so that zero residual needs k active rows even in balanced designs
+    rng = np.random.default_rng(2)
     c, sizes = np.zeros(len(T)), []
     for s, X in problem.chunks():
         Q = X @ T
@@ -703,7 +731,7 @@ def _maximal(whole: _Problem, direction: Array) -> tuple[Bool, Array, _Face]:
 def _combine(
     whole: _Problem, strict: Bool, direction: Array, rest: _Problem, more: Array, extra: Array
 ) -> tuple[Bool, Array]:
-    """Add a direction that separates further rows, short enough to leave the rows separated so far on their side."""
+    """Add a direction that separates further rows, short enough to leave the others on their side."""
     won = _strict(rest, more)
     assert won is not None
     first, second = _values(whole, direction), _values(whole, extra)
@@ -715,7 +743,7 @@ def _combine(
 
 
 def _tidy(whole: _Problem, direction: Array, face: _Face, strict: Bool) -> tuple[Array, Array]:
-    """The direction on the final face with exact zeros, if the rows still agree, and the basis of the face."""
+    """The direction on the final face with exact zeros, if the rows still agree, and the face's basis."""
     k = len(direction)
     bases = [np.eye(k)] if bool(strict.all()) else _with_zeros(face.null)
     for null in bases:

@@ -82,9 +82,11 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """The solution: θ (p,), λ, log-likelihood, information (p, p) without penalty, Σ λS, R⁻¹ with R'R = information + penalty
-    (+ barrier), rows of G that were needed, h and slope of the rows, effective parameters by coefficient
-    (p,), steps."""
+    """The solution: θ (p,), λ, log-likelihood, information (p, p) without penalty, Σ λS.
+
+    ``root`` is R⁻¹ with R'R = information + penalty (+ barrier), ``G`` are the rows that were needed, ``z``
+    and ``slope`` h and ∂h of the rows, ``effective`` (p,) the effective parameters by coefficient.
+    """
 
     theta: Array
     lam: Array
@@ -109,7 +111,7 @@ Forms: TypeAlias = "tuple[Array, Array, Array]"
 
 @dataclass(eq=False)
 class _Iterate:
-    """Where the iterations are: coefficients and the three linear forms that must stay positive or be known."""
+    """Where the iterations are: coefficients, and the linear forms that must be known or stay positive."""
 
     theta: Array
     z: Array
@@ -184,7 +186,7 @@ def _inside(theta: Array, start: Array, G: Array) -> Array:
 
 
 class _Rules(NamedTuple):
-    """Largest change of the log λ at convergence, None where they stay; decrement at convergence; steps at most."""
+    """When to end: change of the log λ (None: they stay), decrement per observation, steps at most."""
 
     tolerance: float | None
     last: float
@@ -195,10 +197,10 @@ class _Rules(NamedTuple):
 class _State:
     """Where Newton's method stands.
 
-    ``least`` is the last weight ``mu`` of the barrier; ``value`` the log-likelihood at the iterate where it is
-    known; ``near`` says that steps are Newton's own, ``exact`` that products are summed in double precision,
-    ``steady`` that the λ have settled; ``extra`` counts steps after convergence, ``waited`` those since the
-    last update of the λ.
+    ``least`` is the last weight ``mu`` of the barrier; ``value`` the log-likelihood at the iterate where it
+    is known; ``near`` says that steps are Newton's own, ``exact`` that products are summed in double
+    precision, ``steady`` that the λ have settled; ``extra`` counts steps after convergence, ``waited`` those
+    since the last update of the λ.
     """
 
     at: _Iterate
@@ -328,12 +330,12 @@ def _solution(s: _State, system: _System) -> Smooth:
 
 
 def _duals(at: _Iterate, mu: float) -> tuple[Array, Array]:
-    """Dual variables of the slopes and of the constraints where each product with its own is exactly 1 and μ."""
+    """Dual variables of slopes and constraints where the product of each with its own is exactly 1 and μ."""
     return 1 / at.slope, mu / at.c
 
 
 def _changes(s: _State, forms: Forms, second: tuple[Array, Array]) -> list[Array]:
-    """Changes of the duals that, with the step, bring the products to 1 and μ, less the step's own in second order."""
+    """Changes of the duals that bring the products to 1 and μ, less what the step adds in second order."""
     pairs = zip(s.duals, (s.at.slope, s.at.c), (1.0, s.mu), forms[1:], second, strict=True)
     return [(target - more) / c - v - v * dc / c for v, c, target, dc, more in pairs]
 
@@ -348,7 +350,7 @@ def _moved(s: _State, step: _Step) -> tuple[Array, Array]:
 
 
 def _corrected(problem: Problem, s: _State, system: _System, delta: Array, forms: Forms) -> _Step:
-    """A step cut short by the border is corrected for its second order, if it then reaches further downhill."""
+    """A step, corrected for its second order if the border cuts it short and it then reaches further down."""
     rows, at, gradient, room = problem.rows, s.at, system.gradient, s.at.room(forms)
     none = (np.zeros_like(at.slope), np.zeros_like(at.c))
     if room == 1.0:
@@ -364,7 +366,10 @@ def _corrected(problem: Problem, s: _State, system: _System, delta: Array, forms
 
 
 def _solved(L: Array, b: Array, transposed: bool = False) -> Array:
-    """L⁻¹b or L'⁻¹b for lower triangular L; scipy's wrapper takes longer than the solution where L is small."""
+    """L⁻¹b or L'⁻¹b for lower triangular L.
+
+    Scipy's wrapper takes longer than the solution where L is small.
+    """
     return np.asarray(lapack.dtrtrs(L, b, lower=1, trans=int(transposed))[0]).reshape(b.shape)
 
 

@@ -107,7 +107,7 @@ class OutOfRange(DataError):
 
 
 def require_rows(n: int, k: int) -> None:
-    """Fewer rows than columns are dependent whatever they hold: say so before any of the work that grows with k³."""
+    """Refuse fewer rows than columns, which are dependent, before any work that grows with k³."""
     if n < k:
         raise RankDeficient(Rank(n, tuple(range(n)), tuple(range(n, k)), (), np.inf))
 
@@ -199,7 +199,10 @@ def _basis(model: IndexModel, gram: Array, rank: Rank, column_max: Array) -> Arr
 
 
 def against_offset(white: IndexModel) -> Array:
-    """The start −Z'o/n, which takes out of the offset what the columns can: indices start as small as they can be."""
+    """The start −Z'o/n, which takes out of the offset what the columns can.
+
+    Indices start as small as they can be.
+    """
     parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
     if not parts:
         return np.zeros(white.blocks[0].X.shape[1])

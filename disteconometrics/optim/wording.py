@@ -1,4 +1,7 @@
-"""Words for what keeps coefficients from being estimated: linear dependences among columns, and separation."""
+"""Words for what keeps coefficients from being estimated.
+
+Linear dependences among columns, and separation.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ def describe_collinearity(rank: Rank, names: Sequence[str], n: int | None = None
     if n is not None and n < k:
         return (
             f"{n} observation{'s' * (n != 1)} for {k} coefficients: fewer rows than coefficients, so the "
-            f"columns are collinear whatever they hold. Use at most {n} coefficient{'s' * (n != 1)} or more rows."
+            f"columns are collinear whatever they hold. Use at most {n} coefficient{'s' * (n != 1)} or more "
+            f"rows."
         )
     zeros, constants, equations, involved = _dependences(rank, names)
     parts = [_shorten(found, "; ") + "." for found in (zeros, constants) if found]
@@ -75,7 +79,7 @@ def _dependences(rank: Rank, names: Sequence[str]) -> tuple[list[str], list[str]
 
 
 def describe_separation(separation: Separation, names: Sequence[str], n: int, predicted: str) -> str:
-    """Words for a separation: which columns predict what for which rows, and what happens to the coefficients.
+    """Words for a separation: which columns predict what for which rows, and what coefficients become.
 
     Parameters
     ----------
@@ -124,7 +128,10 @@ The likelihood keeps growing along +expenditure; coefficients reported as +inf: 
 
 
 def _along(d: Array, names: Sequence[str]) -> str:
-    """A direction per unit of its leading column: the last one that is not the intercept, by largest component."""
+    """A direction per unit of its leading column.
+
+    The last one that is not the intercept, by largest component.
+    """
     involved = np.flatnonzero(d).tolist()
     leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
     unit = d / abs(d[leading])

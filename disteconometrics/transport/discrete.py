@@ -1,4 +1,6 @@
-"""Exact optimal transport between samples of rows: an assignment for equal sizes and masses, else a linear program.
+"""Exact optimal transport between samples of rows.
+
+An assignment for equal sizes and masses, else a linear program.
 
 References
 ----------
@@ -29,11 +31,9 @@ __all__ = ["Discrete", "wasserstein"]
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
 WARM = 200  # rows of an assignment from which on near prices are worth their time
-ENTROPIES, SCALINGS, SMALLEST = (
-    (0.1, 0.03, 0.01, 0.003),
-    15,
-    1e-200,
-)  # ε over the median cost; the least sum divided by
+ENTROPIES = (0.1, 0.03, 0.01, 0.003)  # ε over the median cost
+SCALINGS = 15
+SMALLEST = 1e-200  # sum divided by
 LONG = 1_000  # rows of an assignment from which on POT's simplex is quicker
 MOST_ASSIGNED = 6_000  # rows that scipy assigns, in minutes
 MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in minutes
@@ -79,12 +79,12 @@ class Discrete:
 
     @cached_property
     def marginal_error(self) -> float:
-        """Σ of absolute differences between masses given and moved by the coupling, the larger of both sides."""
+        """Σ|masses moved by the coupling − masses given|, the larger of both sides."""
         return self.coupling.misplaced(self.wx, self.wy, len(self.x), len(self.y))
 
     @property
     def converged(self) -> bool:
-        """Whether the masses moved are those given and no pair is cheaper than its potentials allow, to 1e-7."""
+        """Whether masses moved are those given and no pair is cheaper than its potentials allow, to 1e-7."""
         f, g = self.potentials
         i, j, mass = self.coupling
         gap = abs(float(mass @ (f[i] + g[j])) - self.cost)
@@ -188,7 +188,10 @@ def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
 
 
 def _near_prices(C: Array) -> tuple[Array, Array]:
-    """Prices of the entropic problem, roughly: few scalings of the kernel exp(−C/ε) for each of some falling ε."""
+    """Prices of the entropic problem, roughly.
+
+    Few scalings of the kernel exp(−C/ε) for each of some falling ε.
+    """
     f, g = np.zeros(len(C)), C.min(axis=0)
     unit = float(np.median(C[:: max(1, len(C) // 64)]))
     for share in ENTROPIES:
@@ -209,7 +212,10 @@ def _near_prices(C: Array) -> tuple[Array, Array]:
 
 
 def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
-    """The transport problem with masses: POT's network simplex where it is installed, else a linear program of scipy."""
+    """The transport problem with masses.
+
+    POT's network simplex where it is installed, else a linear program of scipy.
+    """
     n, m = C.shape
     ot = _pot() if n * m > FEW_PAIRS else None
     if ot is None:
@@ -223,7 +229,10 @@ def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
 
 
 def _pot() -> Any:
-    """POT, or None where it is not installed; its import draws from numpy's global random state, which is put back."""
+    """POT, or None where it is not installed.
+
+    Its import draws from numpy's global random state, which is put back.
+    """
     state = np.random.get_state()  # noqa: NPY002
     try:
         return importlib.import_module("ot")
@@ -245,9 +254,8 @@ def _linear_program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Arra
         [sparse.kron(sparse.eye(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye(m))],
         format="csr",
     )
-    done = optimize.linprog(
-        C.ravel(), A_eq=A[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs"
-    )  # one row follows from the others
+    # one row follows from the others
+    done = optimize.linprog(C.ravel(), A_eq=A[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs")
     if done.status != 0:
         raise WithheldError(f"The linear program of {n} × {m} pairs was not solved: {done.message}")
     plan = done.x.reshape(n, m)

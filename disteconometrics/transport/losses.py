@@ -1,4 +1,7 @@
-"""What a map may be trained to make small: distances between its draws and the data, as frozen values; torch computes them."""
+"""What a map may be trained to make small: distances between its draws and the data, as frozen values.
+
+Torch computes them.
+"""
 
 from __future__ import annotations
 

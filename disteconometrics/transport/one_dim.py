@@ -1,4 +1,6 @@
-"""Exact optimal transport on the line: sorted values are matched by quantile, for every convex cost |x − y|^p at once.
+"""Exact optimal transport on the line.
+
+Sorted values are matched by quantile, for every convex cost |x − y|^p at once.
 
 The quantile functions of two samples are steps; merging their levels gives at most n + m − 1 pieces on which
 both are constant. Levels of equal masses are whole numbers, so unequal sizes cost no rounding; weights cost
@@ -35,14 +37,14 @@ SAME = 1e-9  # of the largest value: more than what rounding changes a distance 
 
 
 class Coupling(NamedTuple):
-    """Pieces of a coupling: ``mass`` (k,) moves from x[source] to y[target], (k,) positions in the samples as given."""
+    """Pieces of a coupling: ``mass`` (k,) moves from x[source] to y[target], positions as given (k,)."""
 
     source: Places
     target: Places
     mass: Array
 
     def misplaced(self, wx: Array | None, wy: Array | None, n: int, m: int) -> float:
-        """Σ of absolute differences between masses given and moved, the larger of both sides."""
+        """Σ|masses moved − masses given|, the larger of both sides."""
         errors = []
         for at, w, size in ((self.source, wx, n), (self.target, wy, m)):
             moved = np.bincount(at, weights=self.mass, minlength=size)
@@ -133,7 +135,7 @@ class OneDim:
 
     @cached_property
     def marginal_error(self) -> float:
-        """Σ of absolute differences between masses given and moved by the coupling, the larger of both sides."""
+        """Σ|masses moved by the coupling − masses given|, the larger of both sides."""
         return self.coupling.misplaced(self.wx, self.wy, len(self.x), len(self.y))
 
     @cached_property
@@ -143,7 +145,9 @@ class OneDim:
 
     @cached_property
     def potentials(self) -> tuple[Array, Array]:
-        """Kantorovich potentials f (n,) and g (m,): f(x) + g(y) ≤ |x − y|^p, equal on the coupling; Σ wx·f = 0.
+        """Kantorovich potentials f (n,) and g (m,): f(x) + g(y) ≤ |x − y|^p, equal on the coupling.
+
+        Σ wx·f = 0.
 
         They are summed along the steps of the coupling, each of which changes one of both points.  Not
         defined for p = ∞.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -55,14 +56,16 @@ def finite_order(p: Any) -> float:
 
 
 def power_above(size: float) -> float:
-    """The power of two above a size, one for zero: to divide by it rounds nothing, and p-th powers are then safe.
+    """The power of two above a size, one for zero.
+
+    To divide by it rounds nothing, and p-th powers are then safe.
 
     Examples
     --------
     >>> power_above(3.0)
     4.0
     """
-    return 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
+    return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
 
 
 def _numbers(sample: Any, name: str) -> NDArray[Any]:

@@ -1,4 +1,6 @@
-"""Entropic transport between samples of rows: Sinkhorn's iterations on dual potentials, and the debiased divergence.
+"""Entropic transport between samples of rows.
+
+Sinkhorn's iterations on dual potentials, and the debiased divergence.
 
 Costs are Euclidean distances to the power p, the penalty is ε = p·blur^p times the relative entropy of the
 plan: `blur` is a length in units of the values.  Rows are worked through in chunks that fit the cache: a
@@ -93,7 +95,9 @@ class Entropic:
 
 @dataclass(frozen=True, eq=False)
 class Divergence:
-    """The debiased divergence S = OT(x, y) − ½OT(x, x) − ½OT(y, y): zero for equal samples, W_p^p as the blur vanishes.
+    """The debiased divergence S = OT(x, y) − ½OT(x, x) − ½OT(y, y).
+
+    Zero for equal samples, W_p^p as the blur vanishes.
 
     ``value`` is S in units of |x − y|^p, p times the number of the library geomloss; ``parts`` are the three
     problems.
@@ -101,7 +105,7 @@ class Divergence:
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(200, 2))
-    >>> round(sinkhorn_divergence(x, x + [3.0, 4.0], blur=0.5).distance, 3)  # a shift costs its length, whatever the blur
+    >>> round(sinkhorn_divergence(x, x + [3.0, 4.0], blur=0.5).distance, 3)  # a shift costs its length
     5.0
     """
 
@@ -249,9 +253,8 @@ def _own(x: Array, p: int, blur: float, a: Array, tolerance: float, most: int) -
                 break
             f = 0.5 * (f + new)
             count += 1
-    dual = 2 * float(a @ f) - epsilon * float(
-        a @ np.expm1((f - new) / epsilon)
-    )  # the plan's mass is not exactly one
+    # the plan's mass is not exactly one
+    dual = 2 * float(a @ f) - epsilon * float(a @ np.expm1((f - new) / epsilon))
     return Entropic(x, x, p, blur, a, a, dual, (f, f), error, count, error <= tolerance)
 
 
@@ -262,7 +265,7 @@ def _diameter(x: Array, y: Array) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Samples that were checked, as given (n, d) and (m, d), and moved to their centre and divided by a power of two."""
+    """Samples that were checked, as given and moved to their centre and divided by a power of two."""
 
     given: tuple[Array, Array]
     x: Array
@@ -428,7 +431,6 @@ def sinkhorn_divergence(
     )
     if not all(part.converged for part in parts):
         _warn(max(part.marginal_error for part in parts), q.tolerance, q.most)
-    value = (
-        max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p
-    )  # below zero by rounding alone
+    # below zero by rounding alone
+    value = max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p
     return Divergence(value, (q.restored(both, 0, 1), q.restored(parts[1], 0, 0), q.restored(parts[2], 1, 1)))

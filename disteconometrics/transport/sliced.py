@@ -23,7 +23,7 @@ __all__ = ["Sliced", "directions", "sliced_wasserstein"]
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """``distance`` = (mean of W_p^p over directions)^(1/p), ``by_direction`` (L,) the W_p^p, ``directions`` (L, d)."""
+    """``distance`` = (mean of W_p^p over ``directions`` (L, d))^(1/p), ``by_direction`` (L,) the W_p^p."""
 
     p: float
     distance: float
@@ -136,7 +136,7 @@ def _unweighted(u: Array, v: Array, p: float) -> Array:
         source, target, mass = pieces(None, None, n, m)
         return np.asarray(np.abs(u[:, source] - v[:, target]) ** p @ mass)
     u -= v
-    return np.vecdot(u, u) / n if p == 2 else (np.abs(u) ** p).mean(axis=1)
+    return np.asarray(np.vecdot(u, u) / n if p == 2 else (np.abs(u) ** p).mean(axis=1))
 
 
 def _weighted(u: Array, v: Array, a: Array | None, b: Array | None, p: float) -> float:
