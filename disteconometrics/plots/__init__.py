@@ -3,7 +3,7 @@
 No picture knows an estimator or a study.  It takes a law, or anything that has what it draws: ``estimates``,
 ``distribution(new)``, ``band(...)``, ``history``, ``table()`` of measures, or the answer it is named after.
 Words on its axes come from ``labels()``, and rows, where it shows them, from ``data_rows()``.  A new picture
-is a function in a file of this folder, a name in `_NAMES`, and a name in ``pictures`` of results that have it.
+is a function in a file of this folder, a name in `_NAMES`, and one in ``pictures`` of results that have it.
 """
 
 from __future__ import annotations
