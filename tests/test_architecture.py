@@ -33,7 +33,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"errors", "blocks", "tables"},
+            {"arrays", "errors"},
+            {"blocks", "checks", "tables"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},
@@ -717,13 +718,9 @@ BETWEEN_ROOMS = {
         )
     ),
     "inference.effects.AverageProbability",
-    "inference.m_estimate.MEstimate",
-    *(
-        f"simulate.replications.{name}"
-        for name in ("Block", "Estimator", "Failure", "Replicated", "Task", "digest")
-    ),
-    *(f"simulate.results.{name}" for name in ("Replay", "check_names", "hopeless")),
-    "simulate.self_check.Refitting",
+    *(f"inference.protocols.{name}" for name in ("MEstimate", "Refitting", "Replicated")),
+    *(f"simulate.replications.{name}" for name in ("Block", "Estimator", "Failure", "Task", "digest")),
+    *(f"simulate.results.{name}" for name in ("Replay", "all_failed", "check_names")),
     "simulate.store.Store",
 }
 

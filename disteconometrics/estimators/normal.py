@@ -35,8 +35,9 @@ from disteconometrics.estimators.specification import Specification, check_colum
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.m_estimate import MEstimate
-from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
+from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
+from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import (
     Summary,

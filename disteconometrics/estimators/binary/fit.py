@@ -37,8 +37,8 @@ from disteconometrics.optim.cone import extreme_directions
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
-from disteconometrics.optim.rank import describe_collinearity
-from disteconometrics.optim.separation import Separation, describe
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.wording import describe_collinearity, describe_separation
 
 __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
 
@@ -303,7 +303,7 @@ def _separation_words(separation: Separation, torn: NDArray[np.bool_], read: Fit
     """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
     outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
-    words = describe(separation, read.names, read.size, predicted)
+    words = describe_separation(separation, read.names, read.size, predicted)
     if torn.any():
         names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
         words += f" The data do not determine the sign of {names}: NaN."
