@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from disteconometrics.distributions.empirical import Empirical
     from disteconometrics.distributions.families import Logistic, Normal, Uniform
     from disteconometrics.distributions.law import Law
+    from disteconometrics.distributions.making import law
     from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
     from disteconometrics.distributions.mixture import Mixture
-    from disteconometrics.distributions.transformed import law
     from disteconometrics.estimators.binary.logit import Logit
     from disteconometrics.estimators.binary.probit import Probit
     from disteconometrics.estimators.flow.flow_density import FlowDensity
@@ -151,7 +151,7 @@ _HOME = {
     "bootstrap": "disteconometrics.inference.bootstrap",
     "cross_validate": "disteconometrics.inference.cross_validation",
     "compare": "disteconometrics.report.comparison",
-    "law": "disteconometrics.distributions.transformed",
+    "law": "disteconometrics.distributions.making",
     "load": "disteconometrics.estimators.loading",
     "n_sim": "disteconometrics.simulate.measures",
     "performance": "disteconometrics.simulate.measures",

@@ -28,7 +28,7 @@ def main() -> None:
     print(res.test("yrs_married, I(yrs_married**2)"))
     write(res.plot_effect("yrs_married"), FIGURE)
 
-    food = de.FlowDensity("foodexp ~ income", support="positive").fit(de.datasets.engel())
+    food: Any = de.FlowDensity("foodexp ~ income", support="positive").fit(de.datasets.engel())
     print(f"\n{food.summary()}")
     print(
         "\nFood expenditure of three households\n"

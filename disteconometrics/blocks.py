@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "FactorMatrix", "LazyBlocks", "dense_block", "densified"]
+from disteconometrics.arrays import Array
 
-Array = NDArray[np.float64]
+__all__ = ["Block", "FactorMatrix", "LazyBlocks", "dense_block", "densified"]
 
 
 class FactorMatrix:

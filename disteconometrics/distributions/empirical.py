@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Empirical"]
 
-Array = NDArray[np.float64]
 
 FUZZ = 4 * np.finfo(float).eps  # relative; a level this close to a step counts as on it, as in R's type 1
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import OptionError
 
 __all__ = ["FUNCTIONALS", "evaluate", "functional_name", "listed", "parse"]
 
-Array = NDArray[np.float64]
 Functional = Callable[..., Any]
 
 

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.law import Law, draws_count, floats, generator
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import draws_count, floats, generator
 from disteconometrics.errors import OptionError
 
 __all__ = ["JointLaw", "PooledLaw", "ProductLaw", "joint_functionals"]
 
-Array = NDArray[np.float64]
 
 DRAWS = 100_000  # behind marginals and moments
 SEED = 20250101  # of these draws
@@ -76,12 +76,10 @@ class JointLaw(ABC):
 
     def _match(self, y: Any) -> Array:
         d = len(self.outcomes)
-        names = [
-            n
-            for n in self.outcomes
-            if not isinstance(y, np.ndarray) and hasattr(y, "columns") and n in y.columns
-        ]
-        y = floats(np.column_stack([y[n] for n in names]) if len(names) == d else y, "Outcomes")
+        columns = getattr(y, "columns", ())
+        if all(name in columns for name in self.outcomes):
+            y = np.column_stack([y[name] for name in self.outcomes])
+        y = floats(y, "Outcomes")
         shape = (*self.batch_shape, d)
         if y.ndim == 0 or y.shape[-1] != d or (self.batch_shape and y.shape not in (shape, (d,))):
             wanted = f"({self.batch_shape[0]}, {d})" if self.batch_shape else f"(m, {d})"

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import floats
-from disteconometrics.distributions.numeric import root
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.numeric import floats, root
 from disteconometrics.errors import OptionError
 
 __all__ = ["Affine", "Exp", "GAndKMap", "Inverse", "LogitMap", "Map", "Standardize"]
 
-Array = NDArray[np.float64]
 Ends = tuple[float, float]
 LINE = (-np.inf, np.inf)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Function, Law
@@ -16,7 +16,6 @@ from disteconometrics.errors import OptionError
 
 __all__ = ["PushedJointLaw", "PushedLaw", "PushedRows"]
 
-Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]
 
 

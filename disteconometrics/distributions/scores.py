@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
-from disteconometrics.distributions.law import Law, floats, generator, level_array
+from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Average, Mixture
-from disteconometrics.distributions.numeric import level_integral
+from disteconometrics.distributions.numeric import floats, generator, level_array, level_integral
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import OptionError
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Uniformity", "calibration", "coverage", "crps", "log_score", "pinball", "pit", "uniformity"]
 
-Array = NDArray[np.float64]
 
 MOST_PARTS = 60  # components of a mixture of normals whose pairs are summed; more are integrated
 MOST_PAIRS = 20_000_000
@@ -110,26 +110,25 @@ def _crps_normals(loc: Array, scale: Array, weights: Array, y: Array) -> Array:
 
 def _normal_parts(law: Law) -> tuple[Array, Array, Array] | None:
     """Means, standard deviations and weights (…, K) of a mixture of normals that is small enough."""
-    if (
-        isinstance(law, Average)
-        and isinstance(law.law, Normal)
-        and len(np.asarray(law.weights)) ** 2 <= MOST_PAIRS
-    ):
-        return np.asarray(law.law.loc), np.asarray(law.law.scale), np.asarray(law.weights)
-    if (
-        isinstance(law, Mixture)
-        and len(law.laws) <= MOST_PARTS
-        and all(isinstance(part, Normal) for part in law.laws)
-    ):
-        shape = law.batch_shape
-        pairs = [
-            (np.broadcast_to(p.loc, shape), np.broadcast_to(p.scale, shape))
-            for p in law.laws
-            if isinstance(p, Normal)
-        ]
-        loc, scale = (np.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
-        return loc, scale, np.broadcast_to(np.asarray(law.weights), loc.shape)
-    return None
+    if isinstance(law, Mixture):
+        return _mixed_normals(law)
+    if not isinstance(law, Average) or not isinstance(law.law, Normal):
+        return None
+    weights = np.asarray(law.weights)
+    if len(weights) ** 2 > MOST_PAIRS:
+        return None
+    return np.asarray(law.law.loc), np.asarray(law.law.scale), weights
+
+
+def _mixed_normals(law: Mixture) -> tuple[Array, Array, Array] | None:
+    normals = [part for part in law.laws if isinstance(part, Normal)]
+    if not len(normals) == len(law.laws) <= MOST_PARTS:
+        return None
+    loc, scale = (
+        np.stack([np.broadcast_to(getattr(part, name), law.batch_shape) for part in normals], axis=-1)
+        for name in ("loc", "scale")
+    )
+    return loc, scale, np.broadcast_to(np.asarray(law.weights), loc.shape)
 
 
 def _crps_empirical(law: Empirical, y: Array) -> Array:

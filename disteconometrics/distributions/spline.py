@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.maps import Exp, Map
 from disteconometrics.distributions.support import LINE, Support
@@ -40,7 +41,6 @@ __all__ = [
     "transform",
 ]
 
-Array = NDArray[np.float64]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 MOST_CELLS = 2_000_000  # of a temporary array

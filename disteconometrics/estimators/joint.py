@@ -394,12 +394,6 @@ class JointResults(FittedResult):
     def _refitting(self) -> Refitting:
         raise OptionError(ONE_OUTCOME)
 
-    def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
-        """Draw contours of two outcomes over the data; see `plots.contours`."""
-        from disteconometrics.plots.flows import contours
-
-        return contours(self.distribution(), *args, **options)
-
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = 0.95) -> Summary:

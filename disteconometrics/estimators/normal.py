@@ -35,10 +35,18 @@ from disteconometrics.estimators.specification import Specification, check_colum
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.m_estimate import MEstimate
-from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
+from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
+from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
+from disteconometrics.report.summary import (
+    Summary,
+    estimates_section,
+    number,
+    observations_text,
+    rows_dropped,
+    weights_notes,
+)
 from disteconometrics.simulate.self_check import Refitting
 
 __all__ = ["NormalRegression", "NormalResults"]
@@ -51,7 +59,9 @@ PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is l
 
 @dataclass(frozen=True, kw_only=True)
 class NormalRegression(Specification):
-    """Linear regression with normal errors, by maximum likelihood: least squares for β, and a law for every row.
+    """Linear regression with normal errors, by maximum likelihood.
+
+    Least squares for β, and a law for every row.
 
     Standard errors under ``cov="nonrobust"`` use s² = RSS/(n − k), and p-values and intervals t with n − k
     degrees of freedom, as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R;
@@ -175,7 +185,10 @@ class _Source:
 
 
 class _Squares(NamedTuple):
-    """Least squares in whitened coordinates c, β = T·c: rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition."""
+    """Least squares in whitened coordinates c, β = T·c.
+
+    Rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition.
+    """
 
     Z: Array
     T: Array
@@ -185,7 +198,10 @@ class _Squares(NamedTuple):
 
 
 def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], outcome: str) -> _Squares:
-    """Weighted least squares to the last digits: QR coordinates, an exact product, and one step of refinement."""
+    """Weighted least squares to the last digits.
+
+    QR coordinates, an exact product, and one step of refinement.
+    """
     n = len(X)
     largest = np.abs(X).max(axis=0, initial=0.0)
     wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
@@ -231,7 +247,10 @@ class NormalRows(FitRows):
 
 @dataclass(frozen=True, kw_only=True)
 class NormalFacts(FitFacts):
-    """Numbers of a fit that need no rows; the log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n."""
+    """Numbers of a fit that need no rows.
+
+    The log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n.
+    """
 
     sigma: float
     total_squares: float
@@ -348,7 +367,7 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @cached_property
     def sigma_estimates(self) -> Estimates:
-        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm, with standard errors."""
+        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm."""
         variance, s = float(self.scale_covariance.matrix[0, 0]), self.sigma
         V = variance * np.array([[1.0, 1 / s], [1 / s, 1 / s**2]])
         return Estimates(("sigma", "log(sigma)"), np.array([s, np.log(s)]), V)
@@ -418,7 +437,9 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return rows.X, mean if rows.offset is None else mean + rows.offset, rows.index
 
     def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> Any:
-        """E(y | x) for new rows, with intervals of the mean on request; intervals of outcomes are those of `distribution`.
+        """E(y | x) for new rows, with intervals of the mean on request.
+
+        Intervals of outcomes are those of `distribution`.
 
         Parameters
         ----------
@@ -447,7 +468,10 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         )
 
     def distribution(self, new: Any = None) -> Normal:
-        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None: the rows of the fit)."""
+        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None.
+
+        The rows of the fit).
+        """
         _, mean, _ = self._new_rows(new)
         return Normal(mean, self.sigma).named(self.spec.outcome.name)
 
@@ -502,11 +526,6 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
 def _summary(r: NormalResults, level: float) -> Summary:
     f = r.facts
-    dropped = f"{f.given - f.rows} dropped"
-    frequency = r.model.weight_type == "frequency"
-    count = (
-        f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if frequency else f"{f.rows} ({dropped})"
-    )
     left = (
         ("Outcome", r.spec.outcome.name),
         ("Formula", r.spec.formula),
@@ -514,7 +533,7 @@ def _summary(r: NormalResults, level: float) -> Summary:
         ("Covariance", r.covariance.label),
     )
     right = (
-        ("Observations", count),
+        ("Observations", observations_text(f.given, f.rows, f.observations, r.model.weight_type)),
         (f"Log-{'' if r.has_likelihood else 'pseudo'}likelihood", number(r.llf, 4)),
         ("R² (adjusted)", f"{r.rsquared:.4f} ({r.rsquared_adj:.4f})"),
         ("Sigma (error)", f"{number(r.sigma)} ({number(r.sigma_estimates.std_error[0])})"),
@@ -525,12 +544,7 @@ def _summary(r: NormalResults, level: float) -> Summary:
         + (f" t with {r.covariance.degrees_of_freedom:g} degrees of freedom." if r.use_t else "")
     ]
     notes.append(f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(r.scale):.4g}.")
-    if r.model.weights is not None:
-        what = {
-            "frequency": "counts of identical rows",
-            "sampling": "inverse selection probabilities, scaled to mean one",
-        }
-        notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
+    notes += weights_notes(r.model.weights, r.model.weight_type)
     if r.model.offset is not None:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)

@@ -1,4 +1,7 @@
-"""What fitted models say of themselves so that simulated data can be fitted in the same way: columns, law, arguments."""
+"""What fitted models say of themselves so that simulated data can be fitted in the same way.
+
+Columns, law, arguments.
+"""
 
 from __future__ import annotations
 
@@ -61,24 +64,13 @@ def refitting(
     --------
     >>> import disteconometrics as de
     >>> res = de.NormalRegression("log(foodexp) ~ income").fit(de.datasets.engel())
-    >>> of = refitting(res.model, res.rows, "nonrobust", outcome=res.rows.y, law=res.distribution(), truth={}, options={})
+    >>> fitted = {"outcome": res.rows.y, "law": res.distribution(), "truth": {}, "options": {}}
+    >>> of = refitting(res.model, res.rows, "nonrobust", **fitted)
     >>> of.outcome, of.estimator.formula, sorted(of.table)
     ('log(foodexp)', '`log(foodexp)` ~  income', ['income', 'log(foodexp)'])
     """
     spec = rows.spec
-    if model.weight_type == "frequency":
-        raise OptionError(
-            "Frequency weights stand for several rows, each with an outcome of its own: repeat the rows first."
-        )
-    if "lag(" in spec.formula:
-        raise OptionError(
-            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a column "
-            "first."
-        )
-    if kind is None:
-        raise OptionError(
-            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
-        )
+    _check_rows_again(model, spec.formula, kind)
     clusters = kind.columns if isinstance(kind, Cluster) else ()
     time = (kind.time,) if isinstance(kind, HAC) else ()
     parsed = parse_formula(spec.formula, spec.dot)
@@ -102,6 +94,24 @@ def refitting(
         robust=robust,
         reps=reps,
     )
+
+
+def _check_rows_again(model: Any, formula: str, kind: Any) -> None:
+    """Refuse rows that cannot be made again."""
+    if model.weight_type == "frequency":
+        raise OptionError(
+            "Frequency weights stand for several rows, each with an outcome of its own: repeat the rows "
+            "first."
+        )
+    if "lag(" in formula:
+        raise OptionError(
+            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a column "
+            "first."
+        )
+    if kind is None:
+        raise OptionError(
+            "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
+        )
 
 
 def _values(rows: Any, name: str) -> Any:

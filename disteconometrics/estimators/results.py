@@ -2,7 +2,7 @@
 
 A result is a final frozen class on `FittedResult`: it holds its specification (``model``), how new rows are
 coded (``spec``), numbers of the fit that need no rows (``facts``) and the rows themselves (``rows``, None
-after loading).  It adds its own ``estimates`` and answers; `tests/contracts/test_results.py` is what it obeys.
+after loading).  It adds its own ``estimates`` and answers, and obeys `tests/contracts/test_results.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import IO, Any, ClassVar, Self
 
@@ -47,7 +47,9 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class FitFacts:
-    """Numbers of a fit that need no rows: rows ``given`` and used, those dropped by column or term, observations.
+    """Numbers of a fit that need no rows.
+
+    Rows ``given`` and used, those dropped by column or term, observations.
 
     ``observations`` is the number of rows or the sum of frequency weights, ``loglik`` the log-likelihood
     summed over observations (NaN where there is none), ``fingerprint`` a digest of outcomes and weights.
@@ -156,6 +158,7 @@ class FittedResult(Estimated, SelfChecking):
     rows: Any = field(default=None, repr=False)
 
     pictures: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[Mapping[str, str]] = {}  # shorter words for pictures
     lost_rows: ClassVar[str] = (
         "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table."
     )
@@ -173,7 +176,8 @@ class FittedResult(Estimated, SelfChecking):
     @property
     def nobs(self) -> float:
         """Observations: rows used, or the sum of frequency weights."""
-        return float(self.facts.observations)
+        observations: float = self.facts.observations
+        return observations
 
     @property
     def converged(self) -> bool:
@@ -301,11 +305,13 @@ class FittedResult(Estimated, SelfChecking):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
 
     def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
-        """Draw a picture of the result by its name in `disteconometrics.plots`; None is the first of ``pictures``.
+        """Draw a picture of the result by its name in `disteconometrics.plots`.
+
+        None is the first of ``pictures``.
 
         Parameters
         ----------
-        kind : one of ``pictures``.
+        kind : one of ``pictures``, or a word for one in ``kinds``.
         args, options : of that picture, such as ``ax=``.
 
         Returns
@@ -317,9 +323,9 @@ class FittedResult(Estimated, SelfChecking):
         OptionError
             If the result has no such picture.
         """
-        chosen = self.pictures[0] if kind is None and self.pictures else kind
+        chosen = self.pictures[0] if kind is None and self.pictures else self.kinds.get(str(kind), kind)
         if chosen not in self.pictures:
-            known = ", ".join(map(repr, self.pictures)) or "none"
+            known = ", ".join(map(repr, (*self.pictures, *self.kinds))) or "none"
             raise OptionError(f"kind={kind!r} is no picture of this result; it has {known}.")
         return getattr(plots, str(chosen))(self, *args, **options)
 
@@ -345,7 +351,10 @@ class LikelihoodCriteria:
 
     @property
     def has_likelihood(self) -> bool:
-        """Whether the log-likelihood is one of observations; under sampling weights it is a pseudo-likelihood."""
+        """Whether the log-likelihood is one of observations.
+
+        Under sampling weights it is a pseudo-likelihood.
+        """
         return bool(self.model.weight_type != "sampling")
 
     @property

@@ -55,7 +55,9 @@ def row_facts(count: RowCount) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class FitRows:
-    """Outcomes, design, weights and offset of the rows that a fit uses; a family's own rows add what it solved on them.
+    """Outcomes, design, weights and offset of the rows that a fit uses.
+
+    a family's own rows add what it solved on them.
 
     Examples
     --------
@@ -72,7 +74,7 @@ class FitRows:
 
     @classmethod
     def read(cls, model: Any, data: Any, **options: Any) -> FitRows:
-        """Read a table by a specification's ``formula``, ``weights``, ``weight_type`` and, if it has one, ``offset``.
+        """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
 
         Raises
         ------
@@ -135,7 +137,10 @@ class FitRows:
 
     @cached_property
     def scaled_weights(self) -> Array | None:
-        """Weights (n,) of a likelihood: sampling weights have mean one, so that their unit does not matter."""
+        """Weights (n,) of a likelihood.
+
+        Sampling weights have mean one, so that their unit does not matter.
+        """
         w = self.weights
         return w if w is None or self.frequency else w / w.mean()
 
@@ -180,7 +185,9 @@ class FitRows:
         return codes.astype(np.intp), len(inside)
 
     def order(self, time: str) -> NDArray[np.intp]:
-        """Positions (n,) of the rows that count in the order of a time column; −1 for others, which keep their period.
+        """Positions (n,) of the rows that count in the order of a time column.
+
+        −1 for others, which keep their period.
 
         Raises
         ------

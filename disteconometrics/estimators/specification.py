@@ -39,8 +39,8 @@ def check_columns(*, weights: Any = None, weight_type: Any = None, offset: Any =
     >>> de.Probit("y ~ x", weights="w")
     Traceback (most recent call last):
     ...
-    disteconometrics.errors.OptionError: weights='w' with weight_type=None: give both, weight_type 'frequency' \
-(counts of identical rows) or 'sampling' (inverse selection probabilities).
+    disteconometrics.errors.OptionError: weights='w' with weight_type=None: give both, weight_type \
+'frequency' (counts of identical rows) or 'sampling' (inverse selection probabilities).
     """
     for name, value in {"weights": weights, "offset": offset, **others}.items():
         if value is not None and not isinstance(value, str):
@@ -57,7 +57,9 @@ def check_columns(*, weights: Any = None, weight_type: Any = None, offset: Any =
 
 @dataclass(frozen=True)
 class Specification(ABC):
-    """A formula and the choices of an estimator, which its ``fit`` takes to data; an estimator adds fields by keyword.
+    """A formula and the choices of an estimator, which its ``fit`` takes to data.
+
+    An estimator adds fields by keyword.
 
     Examples
     --------

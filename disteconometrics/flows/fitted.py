@@ -10,16 +10,15 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.heads import MixtureHead
 from disteconometrics.flows.layers import Flow, FullAffine, Heads, build
 from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_to
 
 __all__ = ["FittedFlow", "one_thread"]
 
-Array = NDArray[np.float64]
 MOST_CELLS = 4_000_000  # of a temporary array
 
 

@@ -9,17 +9,16 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import one_thread
 from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, train
 
 __all__ = ["Pushforward", "train_pushforward"]
 
-Array = NDArray[np.float64]
 TorchLoss = Callable[[Tensor, Tensor], Tensor]
 
 MOST_CELLS = 20_000_000
@@ -65,7 +64,7 @@ class Pushforward(Perceptron):
         with one_thread(), torch.no_grad():
             parts = [
                 forward(
-                    self._tensors,
+                    self.tensors,
                     self.recipe.activation,
                     torch.from_numpy(np.ascontiguousarray(z[i : i + step])),
                 ).numpy()
@@ -117,11 +116,11 @@ def train_pushforward(
     True
     """
     started = time.perf_counter()
-    kind = torch.float64 if how.precision == "double" else torch.float32
+    kind = dtype_of(how)
     rng = torch.Generator().manual_seed(seed)
     location, scale = (torch.from_numpy(v / unit).to(kind) for v in (net.location, net.scale))
     with one_thread():
-        parameters = [torch.from_numpy(v.copy()).to(kind).requires_grad_() for v in net.parameters]
+        parameters = net.to_train(kind)
         measure = loss(rng)
 
         def draws(z: Tensor) -> Tensor:

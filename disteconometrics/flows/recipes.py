@@ -9,11 +9,9 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, ClassVar, final
 
-import numpy as np
-
+from disteconometrics.checks import is_whole, positive, whole
 from disteconometrics.errors import OptionError
 
 __all__ = [
@@ -33,19 +31,13 @@ __all__ = [
 ]
 
 
-def _whole(value: Any, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
-        raise OptionError(f"{name}={value!r}: give a whole number from {low} to {high}.")
-    return int(value)
-
-
 def _widths(value: Any) -> tuple[int, ...]:
-    given = (value,) if isinstance(value, Integral) and not isinstance(value, bool) else value
+    given = (value,) if is_whole(value) else value
     if not isinstance(given, (tuple, list)):
         raise OptionError(
             f"hidden={value!r}: give the widths of the hidden layers, such as (64, 64); () for a linear map."
         )
-    return tuple(_whole(w, "a width in hidden", 1, 4096) for w in given)
+    return tuple(whole(w, "a width in hidden", 1, 4096) for w in given)
 
 
 class Recipe(ABC):  # noqa: B024 - a kind, which its final subclasses fill with fields
@@ -130,13 +122,9 @@ class RQS(Recipe):
     elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _whole(self.bins, "bins", 2, 512)
-        bound = self.tail_bound
-        if isinstance(bound, bool) or not isinstance(bound, Real) or not 0 < bound < np.inf:
-            raise OptionError(
-                f"tail_bound={bound!r}: give a positive number, in standard deviations of the outcome."
-            )
-        object.__setattr__(self, "tail_bound", float(bound))
+        whole(self.bins, "bins", 2, 512)
+        bound = positive(self.tail_bound, "tail_bound", ", in standard deviations of the outcome")
+        object.__setattr__(self, "tail_bound", bound)
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
@@ -173,7 +161,7 @@ class MixtureCDF(Recipe):
     elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _whole(self.components, "components", 1, 256)
+        whole(self.components, "components", 1, 256)
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
@@ -207,7 +195,7 @@ class Planar(Recipe):
     hidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _whole(self.layers, "layers", 1, 256)
+        whole(self.layers, "layers", 1, 256)
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
@@ -256,7 +244,7 @@ class Autoregressive(Recipe):
 
     def __post_init__(self) -> None:
         _head(self.of, "Autoregressive")
-        _whole(self.layers, "layers", 1, 64)
+        whole(self.layers, "layers", 1, 64)
         if self.layers > 1 and isinstance(self.of, MixtureCDF):
             raise OptionError(
                 "MixtureCDF maps to the base, so it makes the last layer only: use layers=1, or a chain."
@@ -306,7 +294,7 @@ class Coupling(Recipe):
             raise OptionError(
                 "Coupling takes de.AffineMap() or de.RQS(…): MixtureCDF maps to the base, use Autoregressive."
             )
-        _whole(self.layers, "layers", 1, 256)
+        whole(self.layers, "layers", 1, 256)
         if self.mix not in ("permute", "lu"):
             raise OptionError(f"mix={self.mix!r}: give 'permute' or 'lu'.")
         object.__setattr__(self, "hidden", _widths(self.hidden))
@@ -451,14 +439,14 @@ class MLP:
     noise: int | None
 
     def __init__(self, *hidden: int, activation: str = "relu", noise: int | None = None) -> None:
-        if not hidden or any(isinstance(h, bool) or not isinstance(h, Integral) or h < 1 for h in hidden):
+        if not hidden or not all(is_whole(h, 1) for h in hidden):
             raise OptionError(
                 f"MLP{hidden!r}: give the widths of one or more hidden layers, as in de.MLP(32, 32)."
             )
         if activation not in ("relu", "silu", "tanh"):
             raise OptionError(f"activation={activation!r}: give 'relu', 'silu' or 'tanh'.")
-        if noise is not None and (isinstance(noise, bool) or not isinstance(noise, Integral) or noise < 1):
-            raise OptionError(f"noise={noise!r}: give a whole number of at least 1.")
+        if noise is not None:
+            whole(noise, "noise", 1)
         fields = {"hidden": tuple(map(int, hidden)), "activation": activation, "noise": noise}
         for name, value in fields.items():
             object.__setattr__(self, name, value)

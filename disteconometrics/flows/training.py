@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import FittedFlow, one_thread
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, judge_on, train
 
 __all__ = ["Rows", "train_flow", "train_many"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +26,12 @@ class Rows:
     weights: Array | None = None
 
 
-def _precision(how: Trainer) -> torch.dtype:
-    return torch.float64 if how.precision == "double" else torch.float32
-
-
 def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
     """Standardised outcomes, covariates and weights, if there are, on the device, in the trainer's precision."""
     arrays = [(rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale]
     arrays += [] if rows.weights is None else [rows.weights]
     return [
-        torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=_precision(how)) for a in arrays
+        torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=dtype_of(how)) for a in arrays
     ]
 
 
@@ -96,24 +89,20 @@ def train_flow(
     """
     started = time.perf_counter()
     with one_thread():
-        module = flow.fresh().to(device=how.device, dtype=_precision(how))
+        module = flow.fresh().to(device=how.device, dtype=dtype_of(how))
         order = torch.Generator().manual_seed(seed)
 
         def loss(y: Tensor, x: Tensor, w: Tensor | None = None) -> Tensor:
             return _mean_loss(module(y, x), w)
 
-        judge: Any = None
+        judge: Callable[[], float] | None = None
         if blocks is not None:
             source = _fresh(flow, blocks, size, how)
         else:
             tensors = _tensors(flow, rows, how)
             if how.validation:
                 apart, tensors = hold_out(tensors, how.validation, order)
-
-                def judge() -> float:
-                    with torch.no_grad():
-                        return float(loss(*apart))
-
+                judge = judge_on(apart, loss)
             source = batches(tensors, how.batch, order)
         trained = train(list(module.parameters()), loss, source, how, judge=judge, progress=progress)
         kept = {step: flow.trained(values) for step, values in trained.kept.items()}
@@ -150,7 +139,7 @@ def train_many(
     [3.0, 1.5]
     """
     with one_thread():
-        module = flow.fresh().to(device=how.device, dtype=_precision(how))
+        module = flow.fresh().to(device=how.device, dtype=dtype_of(how))
         names = [name for name, _ in module.named_parameters()]
         stacked = [
             p.detach().expand(len(weights), *p.shape).clone().requires_grad_() for p in module.parameters()
@@ -168,7 +157,7 @@ def train_many(
             return total
 
         y, x = _tensors(flow, replace(rows, weights=None), how)
-        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=_precision(how))
+        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=dtype_of(how))
         source = batches([y, x, w], how.batch, torch.Generator().manual_seed(seed))
         train(stacked, loss, source, how, progress=progress, title="bootstrap")
         return [flow.trained([p[i] for p in stacked]) for i in range(len(weights))]

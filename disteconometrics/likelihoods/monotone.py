@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.linalg import blas
 
+from disteconometrics.arrays import Array
+
 __all__ = ["BASES", "BaseLaw", "Rows", "evaluate", "left_out"]
 
-Array = NDArray[np.float64]
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 CHUNK = 1024  # rows whose products stay in cache

@@ -14,14 +14,13 @@ Johnson (2012), Faddeeva package, http://ab-initio.mit.edu/Faddeeva (erfcx).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
 
 __all__ = ["PROBIT", "normal", "normal_score"]
 
-Array = NDArray[np.float64]
 
 _ROOT_HALF = float(np.sqrt(0.5))
 _ROOT_2_OVER_PI = float(np.sqrt(2.0 / np.pi))

@@ -21,9 +21,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SlopeBasis", "b_splines", "difference"]
+from disteconometrics.arrays import Array
 
-Array = NDArray[np.float64]
+__all__ = ["SlopeBasis", "b_splines", "difference"]
 
 
 def b_splines(t: Array, knots: Array, degree: int) -> Array:

@@ -27,11 +27,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines, difference
 
 __all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
 
-Array = NDArray[np.float64]
 
 KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")
 SLOPES = KINDS[3:]  # those that reach ∂h/∂r
@@ -122,6 +122,11 @@ def complement(columns: Array) -> Array:
     return np.asarray(q[:, c:] * np.sign(np.diagonal(r)[c:]))
 
 
+def _pairs(u: Array, S: Array) -> Array:
+    """Products of every column of u (n, a) with every column of S (n, b), (n, a·b)."""
+    return (u[:, :, None] * S[:, None, :]).reshape(len(u), u.shape[1] * S.shape[1])
+
+
 def smooth_covariate(
     x: Array,
     knots: Array | None,
@@ -171,6 +176,11 @@ class Structure:
         T = np.linalg.lstsq(fine, few, rcond=None)[0]  # exact: the knots are nested
         return np.asarray(T @ complement(np.ones((coarse.size, 1))))
 
+    @cached_property
+    def bends(self) -> bool:
+        """Whether some term moves the shape."""
+        return any(t.kind.startswith("shape") for t in self.terms)
+
     @property
     def baseline(self) -> Array:
         """Baseline functions as slope coefficients (J, J), or (J, 1) for a line."""
@@ -202,11 +212,7 @@ class Structure:
         """The linear forms of h and ∂h/∂r: A and D (n, p)."""
         area, B = self.basis.evaluate(r)
         line = r - self.origin
-        shapes = (
-            (area @ self.bend, B @ self.bend)
-            if any(t.kind.startswith("shape") for t in self.terms)
-            else (area, B)
-        )
+        shapes = (area @ self.bend, B @ self.bend) if self.bends else (area, B)
         A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind == "baseline":
@@ -217,29 +223,20 @@ class Structure:
             if term.kind == "linear":
                 A[:, at.start] = c.linear(x, clamp=False)
                 continue
-            u = (
-                c.smooth(x)
-                if term.kind in ("shift", "scale_smooth", "shape_smooth")
-                else c.linear(x)[:, None]
-            )
+            u = self._features(c, term, x)
             if term.kind == "shift":
                 A[:, at] = u
             elif term.kind.startswith("scale"):
                 A[:, at], D[:, at] = u * line[:, None], u
             else:
-                for M, S in ((A, shapes[0]), (D, shapes[1])):
-                    M[:, at] = (u[:, :, None] * S[:, None, :]).reshape(len(r), at.stop - at.start)
+                A[:, at], D[:, at] = _pairs(u, shapes[0]), _pairs(u, shapes[1])
         return A, D
 
     def integrals(self, P: Array, r: Array, X: Array) -> Array:
         """Σ_q P_iq A(r_q, x_i) for weights P (n, Q) on points r (Q,) common to the rows: (n, p)."""
         area, _ = self.basis.evaluate(r)
         line, total = P @ (r - self.origin), P.sum(axis=1)
-        shape = (
-            P @ (area @ self.bend)
-            if any(t.kind.startswith("shape") for t in self.terms)
-            else np.zeros((len(P), 0))
-        )
+        shape = P @ (area @ self.bend) if self.bends else np.zeros((len(P), 0))
         out = np.zeros((len(P), self.size))
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind == "baseline":
@@ -249,13 +246,14 @@ class Structure:
             c, x = self.covariates[term.covariate], X[:, term.covariate]
             if term.kind == "linear":
                 out[:, at.start] = c.linear(x, clamp=False) * total
-            elif term.kind == "shift":
-                out[:, at] = c.smooth(x) * total[:, None]
+                continue
+            u = self._features(c, term, x)
+            if term.kind == "shift":
+                out[:, at] = u * total[:, None]
             elif term.kind.startswith("scale"):
-                out[:, at] = self._features(c, term, x) * line[:, None]
+                out[:, at] = u * line[:, None]
             else:
-                u = self._features(c, term, x)
-                out[:, at] = (u[:, :, None] * shape[:, None, :]).reshape(len(P), at.stop - at.start)
+                out[:, at] = _pairs(u, shape)
         return out
 
     def coefficients(self, theta: Array, X: Array) -> tuple[Array, Array]:
@@ -283,7 +281,8 @@ class Structure:
         return means
 
     def _features(self, c: Covariate, term: Term, x: Array) -> Array:
-        return c.smooth(x) if term.kind.endswith("smooth") else c.linear(x)[:, None]
+        smooth = term.kind in ("shift", "scale_smooth", "shape_smooth")
+        return c.smooth(x) if smooth else c.linear(x)[:, None]
 
     def _moves(self, term: Term, theta: Array) -> Array:
         """What the features of a term add to the slope coefficients, (features, J)."""
@@ -367,5 +366,5 @@ class Structure:
             for term, at, u in part:
                 chosen = u[corner[which]]
                 S = np.ones((len(which), 1)) if term.kind.startswith("scale") else self.bend[which]
-                G[:, at] = (chosen[:, :, None] * S[:, None, :]).reshape(len(which), at.stop - at.start)
+                G[:, at] = _pairs(chosen, S)
         return G

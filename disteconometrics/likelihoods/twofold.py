@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+
+from disteconometrics.arrays import Array
 
 __all__ = ["column_sums", "dot", "two_sum"]
 
-Array = NDArray[np.float64]
 
 SPLIT = 2.0**27 + 1
 

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
 
 __all__ = [
@@ -38,7 +39,6 @@ __all__ = [
     "unpacking",
 ]
 
-Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 Evaluate = Callable[
     [Single, NDArray[np.intp] | None], tuple[Any, Any]

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, densified
 from disteconometrics.optim.separation import Separation
 
 __all__ = ["extreme_directions"]
 
-Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000  # distinct ones, beyond which the programs would take longer than the fit
 MOST_COEFFICIENTS = 60

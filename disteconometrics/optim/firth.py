@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -40,7 +41,6 @@ from disteconometrics.optim.whiten import against_offset, whitened
 
 __all__ = ["FirthMaximum", "Profile", "against_constant", "balance", "firth", "profile", "restricted"]
 
-Array = NDArray[np.float64]
 
 DECREMENT = 1e-20  # λ² of the fit: the last step, then taken too, is 1e-10 standard errors long
 PROFILE_DECREMENT = 1e-12  # of a point of a profile, whose value is then right to 1e-12

@@ -15,17 +15,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, sparse
 from scipy.spatial.distance import cdist
 
-from disteconometrics.errors import DataError, OptionError, WithheldError
+from disteconometrics.arrays import Array
+from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.transport.one_dim import Coupling
-from disteconometrics.transport.samples import check_order, masses, points
+from disteconometrics.transport.samples import every_mass, finite_order, masses, pair_of_points, power_above
 
 __all__ = ["Discrete", "wasserstein"]
 
-Array = NDArray[np.float64]
 
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
@@ -80,15 +79,8 @@ class Discrete:
 
     @cached_property
     def marginal_error(self) -> float:
-        """Σ of absolute differences between the masses given and those that the coupling moves, the larger of both sides."""
-        errors = []
-        for at, w, n in (
-            (self.coupling.source, self.wx, len(self.x)),
-            (self.coupling.target, self.wy, len(self.y)),
-        ):
-            moved = np.bincount(at, weights=self.coupling.mass, minlength=n)
-            errors.append(float(np.abs(moved - (1 / n if w is None else w)).sum()))
-        return max(errors)
+        """Σ of absolute differences between masses given and moved by the coupling, the larger of both sides."""
+        return self.coupling.misplaced(self.wx, self.wy, len(self.x), len(self.y))
 
     @property
     def converged(self) -> bool:
@@ -101,13 +93,7 @@ class Discrete:
     @cached_property
     def map(self) -> Array:
         """Where each row of x goes on average (n, d): the barycentric map."""
-        i, j, mass = self.coupling
-        n = len(self.x)
-        total = np.bincount(i, weights=mass, minlength=n)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.column_stack(
-                [np.bincount(i, weights=mass * c, minlength=n) / total for c in self.y[j].T]
-            )
+        return np.column_stack([self.coupling.averages(column, len(self.x)) for column in self.y.T])
 
 
 def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) -> Discrete:
@@ -139,32 +125,21 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     >>> wasserstein([[0.0, 0.0]], [[3.0, 4.0], [0.0, 0.0]], p=1).distance
     2.5
     """
-    p = check_order(p)
-    if np.isinf(p):
-        raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
-    x, y = points(x, "x"), points(y, "y")
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
-        )
+    p = finite_order(p)
+    x, y = pair_of_points(x, y)
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
     n, m = len(x), len(y)
     if n * m > MOST_ENTRIES:
         raise OptionError(
             f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance."
         )
-    size = max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max()))
-    scale = (
-        2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
-    )  # a power of two: nothing is rounded, and p-th powers are safe
-    C = cdist(x / scale, y / scale)
-    C = C * C if p == 2 else C if p == 1 else C**p
-    if a is None and b is None and n == m and (n <= LONG or _pot() is None):
+    scale = power_above(max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max())))
+    C = _costs(x / scale, y / scale, p)
+    equal = a is None and b is None and n == m
+    if equal and (n <= LONG or _pot() is None):
         coupling, f, g = _assignment(C)
     else:
-        coupling, f, g = _program(
-            C, np.full(n, 1 / n) if a is None else a, np.full(m, 1 / m) if b is None else b
-        )
+        coupling, f, g = _program(C, every_mass(a, n), every_mass(b, m))
     i, j, mass = coupling
     cost = float(mass @ C[i, j])
     centre = float(f.mean() if a is None else a @ f)
@@ -172,6 +147,14 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     return Discrete(
         x, y, p, a, b, cost ** (1 / p) * scale, coupling, ((f - centre) * unit, (g + centre) * unit)
     )
+
+
+def _costs(x: Array, y: Array, p: float) -> Array:
+    """|x − y|^p of all pairs (n, m)."""
+    C: Array = cdist(x, y)
+    if p == 2:
+        return C * C
+    return C if p == 1 else C**p
 
 
 def _assignment(C: Array) -> tuple[Coupling, Array, Array]:

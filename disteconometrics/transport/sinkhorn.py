@@ -19,18 +19,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
+from disteconometrics.checks import positive, whole
 from disteconometrics.errors import ConvergenceWarning, DataError, OptionError, warn_user
-from disteconometrics.transport.samples import masses, points
+from disteconometrics.transport.samples import every_mass, masses, pair_of_points, power_above
 
 __all__ = ["Divergence", "Entropic", "sinkhorn", "sinkhorn_divergence"]
 
-Array = NDArray[np.float64]
 
 CHUNK = 100_000  # entries of the kernel at a time, which the cache holds
 SHRINK = 0.8  # of the blur from one stage to the next
@@ -295,36 +295,25 @@ def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, i
             f"p={p!r}: entropic transport knows the orders 1 and 2; other orders are exact, "
             f"transport.discrete."
         )
-    x, y = points(x, "x"), points(y, "y")
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
-        )
-    for value, name in ((blur, "blur"), (tolerance, "tolerance")):
-        bad = isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf
-        if bad and not (value is None and name == "blur"):
-            raise OptionError(
-                f"{name}={value!r}: give a positive "
-                f"number{', a length in units of the values' * (name == 'blur')}."
-            )
-    if isinstance(iterations, bool) or not isinstance(iterations, Integral) or iterations < 1:
-        raise OptionError(f"iterations={iterations!r}: give a whole number of at least 1.")
-    given, (a, b) = (x, y), (_positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy"))
+    given = x, y = pair_of_points(x, y)
+    if blur is not None:
+        blur = positive(blur, "blur", ", a length in units of the values")
+    tolerance, most = positive(tolerance, "tolerance"), whole(iterations, "iterations", 1)
+    a, b = _positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy")
     centre = x.mean(axis=0)
-    size = max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max()))
-    scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
+    scale = power_above(max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max())))
     x, y = (x - centre) / scale, (y - centre) / scale
     if blur is None:
         spread = np.sqrt(np.mean(np.concatenate([np.var(x, axis=0), np.var(y, axis=0)])))
         blur = BLUR * (float(spread) or 1.0) * scale
-    return _Problem(given, x, y, a, b, int(p), float(blur) / scale, scale, float(tolerance), int(iterations))
+    return _Problem(given, x, y, a, b, int(p), blur / scale, scale, tolerance, most)
 
 
 def _positive_masses(weights: Any, n: int, name: str) -> Array:
     w = masses(weights, n, name)
     if w is not None and (w <= 0).any():
         raise DataError(f"{name} has {int((w <= 0).sum())} weights of zero; drop these rows first.")
-    return np.full(n, 1 / n) if w is None else w
+    return every_mass(w, n)
 
 
 def _warn(error: float, tolerance: float, iterations: int) -> None:

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
+
 __all__ = ["area", "argsorted", "in_order"]
 
-Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 LARGE = 20_000  # values from which on bins pay

@@ -1,4 +1,7 @@
-"""Many fits of a binary-outcome model at once: under other weights (`resampling`), and to other tables (`replications`)."""
+"""Many fits of a binary-outcome model at once.
+
+Under other weights (`resampling`), and to other tables (`replications`).
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,10 @@ class BinaryResampling:
         return batch.params, reasons
 
     def restricted(self, j: int, value: float) -> tuple[Array, Array] | None:
-        """Scores (n, k) and information (k, k) where coefficient j is held at a value; None without a maximum."""
+        """Scores (n, k) and information (k, k) where coefficient j is held at a value.
+
+        None without a maximum.
+        """
         block, k = self.block, self.block.X.shape[1]
         others = np.arange(k) != j
         offset = value * block.X[:, j] + (0.0 if block.offset is None else block.offset)
@@ -142,7 +148,8 @@ class BinaryReplications:
     >>> [many.take(table) for table in tables]
     [True, True, True]
     >>> found = many.solve(0.95)
-    >>> found.settled.all(), bool(np.allclose(found.values[2, 1, 0], de.Logit("y ~ x").fit(tables[2]).params["x"]))
+    >>> alone = de.Logit("y ~ x").fit(tables[2]).params["x"]
+    >>> found.settled.all(), bool(np.allclose(found.values[2, 1, 0], alone))
     (np.True_, True)
     """
 
@@ -158,7 +165,10 @@ class BinaryReplications:
         return BinaryCollector(self, tables)
 
     def solve(self, columns: Sequence[Array], level: float) -> Replicated | None:
-        """Estimates, standard errors, limits and p-values (R, k, 5) from columns (R, n); None where tables go one by one."""
+        """Estimates, standard errors, limits and p-values (R, k, 5) from columns (R, n).
+
+        None where tables go one by one.
+        """
         R, n = columns[0].shape
         stacked = {name: column.reshape(R * n) for name, column in zip(self.columns, columns, strict=True)}
         try:
@@ -174,20 +184,30 @@ class BinaryReplications:
         batch = maximise_many(self.kernel, X, y, offset=offset)
         settled = (batch.status == CONVERGED) & ~batch.single  # others warn or fail, and a fit alone says how
         assert batch.inverse is not None
-        V = batch.inverse
         with np.errstate(all="ignore"):
+            V = batch.inverse
             if self.cov != "nonrobust":
-                eta = (X @ batch.params[:, :, None])[:, :, 0] + (0.0 if offset is None else offset)
-                scores = X * self.kernel.score(y, eta)[:, :, None]
-                V = V @ (scores.transpose(0, 2, 1) @ scores) @ V * (n / (n - k) if self.cov == "HC1" else 1.0)
-            b, se = batch.params, np.sqrt(np.diagonal(V, axis1=1, axis2=2))
-            tail = 0.5 + level / 2
-            critical = special.stdtrit(n - k, tail) if self.use_t else special.ndtri(tail)
-            t = -np.abs(b / se)
-            p = 2 * (special.stdtr(n - k, t) if self.use_t else special.ndtr(t))
-        return Replicated(
-            spec.names, np.stack([b, se, b - critical * se, b + critical * se, p], axis=2), settled
-        )
+                V = self._sandwich(V, X, y, offset, batch.params)
+            table = self._table(batch.params, np.sqrt(np.diagonal(V, axis1=1, axis2=2)), n - k, level)
+        return Replicated(spec.names, table, settled)
+
+    def _sandwich(self, V: Array, X: Array, y: Array, offset: Array | None, params: Array) -> Array:
+        """V·(S'S)·V (R, k, k) from the scores of X (R, n, k), times n/(n − k) under HC1."""
+        n, k = X.shape[1:]
+        eta = (X @ params[:, :, None])[:, :, 0] + (0.0 if offset is None else offset)
+        scores = X * self.kernel.score(y, eta)[:, :, None]
+        factor = n / (n - k) if self.cov == "HC1" else 1.0
+        return V @ (scores.transpose(0, 2, 1) @ scores) @ V * factor
+
+    def _table(self, b: Array, se: Array, df: int, level: float) -> Array:
+        """Estimates, standard errors, limits and p-values (R, k, 5)."""
+        tail = 0.5 + level / 2
+        t = -np.abs(b / se)
+        if self.use_t:
+            critical, p = special.stdtrit(df, tail), 2 * special.stdtr(df, t)
+        else:
+            critical, p = special.ndtri(tail), 2 * special.ndtr(t)
+        return np.stack([b, se, b - critical * se, b + critical * se, p], axis=2)
 
 
 class BinaryCollector:
@@ -201,21 +221,16 @@ class BinaryCollector:
 
     def take(self, table: Any) -> bool:
         """Copy the columns of a table if they are plain arrays of numbers of one length."""
-        names = self.engine.columns
         if not isinstance(table, Mapping) and not hasattr(table, "columns"):
             return False
         try:
-            given = [table[name] for name in names]
+            given = [table[name] for name in self.engine.columns]
             columns = [np.asarray(column) for column in given]
         except (KeyError, TypeError, ValueError):
             return False
-        shape = columns[0].shape
-        n = shape[0] if len(shape) == 1 else 0
-        if not 0 < n <= MOST_ROWS:
+        if any(isinstance(raw, np.ma.MaskedArray) for raw in given) or not _plain(columns):
             return False
-        for raw, column in zip(given, columns, strict=True):
-            if column.shape != shape or column.dtype.kind not in "fiub" or isinstance(raw, np.ma.MaskedArray):
-                return False
+        n = len(columns[0])
         at = self.count.get(n, 0)
         room = self.columns.get(n)
         if room is None or at >= len(room[0]):
@@ -244,9 +259,7 @@ class BinaryCollector:
                     places = [i for i, (m, j) in enumerate(self.places) if m == n and at.start <= j < at.stop]
                     found.values[places], found.settled[places] = part.values, part.settled
         self.places, self.count = [], {}
-        if (
-            len(self.columns) > MOST_SIZES
-        ):  # tables of random size: keep no room for sizes that may not come again
+        if len(self.columns) > MOST_SIZES:  # tables of random size: keep no room that may not be used again
             self.columns = {}
         return found
 
@@ -263,10 +276,20 @@ class BinaryCollector:
         return [(at, part) for at, part in alone if part is not None]
 
 
+def _plain(columns: Sequence[NDArray[Any]]) -> bool:
+    """Whether columns are numbers of one length, which is not too large for a batch."""
+    shape = columns[0].shape
+    if len(shape) != 1 or not 0 < shape[0] <= MOST_ROWS:
+        return False
+    return all(column.shape == shape and column.dtype.kind in "fiub" for column in columns)
+
+
 def replications(
     model: Any, kernel: Kernel, *, cov: CovarianceKind | None = None, use_t: bool = False, **more: Any
 ) -> BinaryReplications | None:
-    """What a specification offers to Monte Carlo studies; None where these choices are fitted one table at a time.
+    """What a specification offers to Monte Carlo studies.
+
+    None where these choices are fitted one table at a time.
 
     Examples
     --------

@@ -1,8 +1,11 @@
-"""Diagnostics of a fitted binary-outcome model: the rows behind them, and where weights or clusters rule them out."""
+"""Diagnostics of a fitted binary outcome.
+
+The rows behind them, and where weights or clusters rule them out.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,73 +15,114 @@ from disteconometrics.data.formula import variables_of
 from disteconometrics.data.spec import numeric_column
 from disteconometrics.data.table import Table
 from disteconometrics.errors import DataError, WithheldError
+from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference import diagnostics
-from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report import exchange
-
-if TYPE_CHECKING:
-    from disteconometrics.estimators.binary.results import BinaryResults
 
 __all__ = [
-    "augment_of",
-    "calibration_of",
-    "classification_of",
-    "hosmer_lemeshow_of",
-    "influence_of",
-    "link_test_of",
-    "roc_of",
+    "Observed",
+    "check_independent",
+    "complete",
+    "dependence",
+    "formula_columns",
+    "frame_of",
+    "hosmer_lemeshow",
+    "without_error",
 ]
 
 Array = NDArray[np.float64]
 
 
-def _dependence(result: BinaryResults) -> str | None:
-    """Why rows are no independent observations of equal standing, None if they are."""
-    if result.model.weight_type == "sampling":
+class Observed(NamedTuple):
+    """Outcomes ``y``, probabilities ``p`` and weights of rows, each (n,).
+
+    Weights None where there are none.
+    """
+
+    y: Array
+    p: Array
+    weights: Array | None
+
+
+def dependence(weight_type: str | None, covariance: str) -> str | None:
+    """Why rows are no independent observations of equal standing, None if they are.
+
+    Examples
+    --------
+    >>> dependence(None, "HC1") is None, dependence("sampling", "HC1")
+    (True, 'sampling weights make rows count unequally')
+    """
+    if weight_type == "sampling":
         return "sampling weights make rows count unequally"
-    if result.covariance.label.startswith(("clustered", "HAC")):
-        return f"rows depend on each other (the covariance is {result.covariance.label})"
+    if covariance.startswith(("clustered", "HAC")):
+        return f"rows depend on each other (the covariance is {covariance})"
     return None
 
 
-def _refuse(result: BinaryResults, what: str, remedy: str) -> None:
-    if result.infinite is not None:
-        raise WithheldError(f"{what} needs a finite maximum; this fit is separated.")
-    reason = _dependence(result)
+def check_independent(what: str, remedy: str, reason: str | None) -> None:
+    """Withhold what holds for independent observations only, where there is a reason.
+
+    Raises
+    ------
+    WithheldError
+
+    Examples
+    --------
+    >>> check_independent("The link test", "", None)
+    """
     if reason is not None:
         raise WithheldError(
             f"{what} is withheld: its law holds for independent observations, and {reason}. {remedy}"
         )
 
 
-def _outcomes(result: BinaryResults, data: Any) -> tuple[Array, Array, Array | None]:
-    """Outcomes, probabilities and weights of the rows of the fit, or of complete rows of ``data``."""
-    if data is None:
-        rows = result.data_rows()
-        return rows.y, result.fittedvalues.to_numpy(), rows.weights
-    y, p = result.spec.outcome_values(data), result.predict(data).to_numpy()
-    w = None
-    if result.model.weights is not None:
-        w = np.asarray(numeric_column(Table(data), result.model.weights, "weights").numbers)
+def without_error(what: str, reason: str | None) -> str | None:
+    """Why a standard error is withheld, None if it is not.
+
+    Examples
+    --------
+    >>> without_error("the area", None) is None
+    True
+    """
+    if reason is None:
+        return None
+    return f"The standard error of {what} is withheld: {reason}; bootstrap it instead."
+
+
+def complete(y: Array, p: Array, data: Any, weights: str | None) -> Observed:
+    """The rows of a table in which outcome, probability and weight are known.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+
+    Examples
+    --------
+    >>> complete(np.array([1.0, np.nan]), np.array([0.5, 0.5]), {"y": [1, None]}, None).y.tolist()
+    [1.0]
+    """
+    w = None if weights is None else np.asarray(numeric_column(Table(data), weights, "weights").numbers)
     good = ~(np.isnan(y) | np.isnan(p)) & (True if w is None else w > 0)
     if not good.any():
         raise DataError("data= has no complete row with an outcome.")
-    return y[good], p[good], None if w is None else w[good]
+    return Observed(y[good], p[good], None if w is None else w[good])
 
 
-def _standard_error_reason(result: BinaryResults, what: str) -> str | None:
-    reason = _dependence(result)
-    return (
-        None
-        if reason is None
-        else f"The standard error of {what} is withheld: {reason}; bootstrap it instead."
-    )
+def hosmer_lemeshow(seen: Observed, groups: int) -> diagnostics.HosmerLemeshow:
+    """The test on rows whose frequency weights are counted out.
 
+    Raises
+    ------
+    WithheldError
+        If weights are no whole numbers.
 
-def hosmer_lemeshow_of(result: BinaryResults, groups: int) -> diagnostics.HosmerLemeshow:
-    """The test on the rows of the fit; frequency weights are counted out."""
-    _refuse(result, "The Hosmer-Lemeshow test", "Use calibration(), which needs no law.")
-    y, p, w = _outcomes(result, None)
+    Examples
+    --------
+    >>> seen = Observed(np.tile([0.0, 1.0], 50), np.linspace(0.3, 0.7, 100), None)
+    >>> 0 < hosmer_lemeshow(seen, 5).p_value < 1
+    True
+    """
+    y, p, w = seen
     if w is not None:
         copies = w.astype(np.intp)
         if not np.array_equal(copies, w):
@@ -89,48 +133,27 @@ def hosmer_lemeshow_of(result: BinaryResults, groups: int) -> diagnostics.Hosmer
     return diagnostics.hosmer_lemeshow(y, p, groups)
 
 
-def link_test_of(result: BinaryResults) -> Estimates:
-    """The link test on the rows of the fit, with nonrobust standard errors."""
-    _refuse(result, "The link test", "Add squares or interactions to the formula and test them with test().")
-    rows = result.data_rows()
-    return diagnostics.link_test(result.kernel, rows.y, result.predict(linear=True).to_numpy(), rows.weights)
+def formula_columns(rows: FitRows) -> pd.DataFrame:
+    """The columns of the table that the formula reads, outcome first, for the rows of a fit.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> formula_columns(de.Logit("GRADE ~ GPA").fit(de.datasets.spector()).data_rows()).columns.tolist()
+    ['GRADE', 'GPA']
+    """
+    names = dict.fromkeys([*variables_of(rows.spec.parsed.left.node), *rows.spec.variables])
+    return pd.DataFrame({str(n): rows.column(str(n), "augment") for n in names}, index=rows.index)
 
 
-def classification_of(result: BinaryResults, threshold: float, data: Any) -> diagnostics.Classification:
-    """The table at a threshold; weights count."""
-    y, p, w = _outcomes(result, data)
-    return diagnostics.classification(y, p, threshold, w)
+def frame_of(data: Any) -> pd.DataFrame:
+    """Any table as a DataFrame of its own.
 
-
-def roc_of(result: BinaryResults, data: Any) -> diagnostics.RocCurve:
-    """The curve, without a standard error where rows are not independent."""
-    return diagnostics.roc(*_outcomes(result, data), withheld=_standard_error_reason(result, "the area"))
-
-
-def calibration_of(result: BinaryResults, groups: int, data: Any) -> diagnostics.Calibration:
-    """Calibration, without standard errors where rows are not independent."""
-    y, p, w = _outcomes(result, data)
-    return diagnostics.calibration(y, p, groups, w, _standard_error_reason(result, "calibration"))
-
-
-def influence_of(result: BinaryResults) -> diagnostics.Influence:
-    """Influence of the rows of the fit."""
-    if result.infinite is not None:
-        raise WithheldError("Influence needs a finite maximum; this fit is separated.")
-    rows = result.data_rows()
-    return diagnostics.influence(rows.equation, rows.index)
-
-
-def augment_of(result: BinaryResults, data: Any) -> pd.DataFrame:
-    """The columns of the formula for the rows of the fit, or all columns of other rows, with what `report.exchange` adds."""
-    if data is not None:
-        table = Table(data)
-        frame = pd.DataFrame(
-            {name: pd.Series(table.raw(str(name), "augment")).to_numpy() for name in table.names},
-            index=table.index,
-        )
-        return exchange.augment_new(frame, result.predict(data, ci=True))
-    rows = result.data_rows()
-    names = dict.fromkeys([*variables_of(result.spec.parsed.left.node), *result.spec.variables])
-    frame = pd.DataFrame({str(name): rows.column(str(name), "augment") for name in names}, index=rows.index)
-    return exchange.augment(frame, result.fittedvalues, result.resid_deviance, influence_of(result))
+    Examples
+    --------
+    >>> frame_of({"x": [1.0, 2.0]}).shape
+    (2, 1)
+    """
+    table = Table(data)
+    columns = {name: pd.Series(table.raw(str(name), "augment")).to_numpy() for name in table.names}
+    return pd.DataFrame(columns, index=table.index)

@@ -110,5 +110,8 @@ class BinaryEstimator(Specification):
         return resampling(self, self.kernel, result.data_rows())
 
     def replications(self, **options: Any) -> BinaryReplications | None:
-        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`; None where it fits them one by one."""
+        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`.
+
+        None where it fits them one by one.
+        """
         return replications(self, self.kernel, **options)

@@ -1,4 +1,6 @@
-"""What changes in a binary result when Jeffreys' penalty made the estimates: intervals, tests, predictions, words.
+"""What changes in a binary result when Jeffreys' penalty made the estimates.
+
+Intervals, tests, predictions, words.
 
 Estimates come with Wald standard errors from the information at the estimate; z, p-values and intervals come
 from the profile of the penalised likelihood, as in R's logistf.
@@ -44,7 +46,7 @@ class PenaltyFacts(TypedDict):
 
 
 def penalised_facts(fit: FirthMaximum, blocks: Sequence[Block], constant: bool) -> PenaltyFacts:
-    """Penalised log-likelihood, likelihood ratio against the constant, and the constant that predictions add (FLIC).
+    """Penalised log-likelihood, its ratio against the constant alone, and what predictions add (FLIC).
 
     Without a constant among the columns there is no such ratio (NaN) and nothing to re-estimate (zero).
     """
@@ -85,7 +87,9 @@ def check_options(cov: Any, use_t: bool) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ProfileLimits:
-    """Limits of the penalised likelihood's profile at any level, and signed roots of its ratios; each level is found once.
+    """Limits of the penalised likelihood's profile at any level, and signed roots of its ratios.
+
+    Each level is found once.
 
     ``names`` (k) are the terms; ``fit`` is None for a result without rows, which has ``saved`` (k, 3) only:
     limits at 95 % and roots.

@@ -1,4 +1,7 @@
-"""Fitting a binary-outcome model: from specification and table to estimates, their estimating equation and the facts."""
+"""Fitting a binary-outcome model.
+
+From specification and table to estimates, their estimating equation and the facts.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.binary.firth import penalised_facts
+from disteconometrics.estimators.binary.fitted_index import Infinite
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.m_estimate import MEstimate
@@ -33,16 +37,14 @@ from disteconometrics.optim.cone import extreme_directions
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
-from disteconometrics.optim.rank import describe_collinearity
-from disteconometrics.optim.separation import Separation, describe
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.wording import describe_collinearity, describe_separation
 
-__all__ = ["BinaryFacts", "BinaryFit", "BinaryRows", "Infinite", "estimate", "success_of"]
+__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
 
 Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
-DISAGREE = 1e-6  # share beyond which a direction found by a linear program points the other way
-ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,51 +72,12 @@ class BinaryFacts(FitFacts):
     flic: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Infinite:
-    """Where coefficients go without a maximum.
-
-    ``direction`` (k,) is one direction of separation, ``null`` (k, m) spans all that the overlapped rows
-    cannot see, and ``extremes`` (k, q) are the directions that go furthest: only signs that all of them share
-    are determined.
-    """
-
-    direction: Array
-    null: Array
-    extremes: Array
-
-    def masked(self) -> NDArray[np.bool_]:
-        """Coefficients that the overlapped rows do not identify (k,)."""
-        return np.asarray(np.any(self.null != 0, axis=1))
-
-    def limits(self) -> Array:
-        """Limits of these coefficients (k,): ±inf, or NaN where directions of separation disagree."""
-        scale = np.abs(self.extremes).max(axis=0, initial=1e-300)
-        reach = np.column_stack([self.extremes / scale, np.zeros(len(self.null))])
-        torn = (reach.max(axis=1) > DISAGREE) & (reach.min(axis=1) < -DISAGREE)
-        with np.errstate(invalid="ignore"):
-            return np.where(torn | (self.direction == 0), np.nan, np.sign(self.direction) * np.inf)
-
-    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """x'd for every row, zero where only rounding is left or directions disagree; and whether the row moves at all."""
-        parts = [self._along(X[i : i + 4096]) for i in range(0, len(X), 4096)]
-        return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate(
-            [np.zeros(0, bool), *(v for _, v in parts)]
-        )
-
-    def _along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
-        def product(D: Array, share: float = ON_FACE) -> Array:
-            move = X @ D
-            return np.where(np.abs(move) <= share * (np.abs(X) @ np.abs(D)), 0.0, move)
-
-        move = product(self.direction[:, None])[:, 0]
-        against = np.any(product(self.extremes, DISAGREE) * move[:, None] < 0, axis=1)
-        return np.where(against, 0.0, move), np.any(product(self.null) != 0, axis=1)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BinaryRows(FitRows):
-    """The rows behind a result with the solved estimating equation; ``counted`` are those that overlap under separation."""
+    """The rows behind a result with the solved estimating equation.
+
+    ``counted`` are those that overlap under separation.
+    """
 
     equation: MEstimate
     penalised: FirthMaximum | None = None
@@ -128,12 +91,24 @@ class BinaryRows(FitRows):
         return model.evaluate(np.zeros(len(beta)))
 
 
+def _successes(blocks: Sequence[Block]) -> float:
+    """Outcomes that are 1, weighted."""
+    return sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+
+
+def _loglik(m: Maximum, limit: Limit | None) -> float:
+    """Log-likelihood at the maximum, or its supremum under separation."""
+    if limit is None:
+        return m.loglik
+    return 0.0 if limit.maximum is None else limit.maximum.loglik
+
+
 def _null_loglik(model: IndexModel) -> float:
     """Log-likelihood with a constant (and the offset) alone."""
     blocks = [b._replace(X=np.ones((len(b.y), 1))) for b in model.blocks]
     if all(b.offset is None for b in blocks):
         total = sum(len(b.y) if b.weights is None else float(b.weights.sum()) for b in blocks)
-        ones = sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+        ones = _successes(blocks)
         return float(special.xlogy(ones, ones / total) + special.xlogy(total - ones, 1 - ones / total))
     return maximise(IndexModel(model.kernel, blocks)).loglik
 
@@ -213,7 +188,10 @@ class _Source:
 
 @dataclass(frozen=True, eq=False)
 class BinaryFit:
-    """A fit before any covariance: the design's recipe, the facts, where coefficients run off to, and the rows."""
+    """A fit before any covariance.
+
+    The design's recipe, the facts, where coefficients run off to, and the rows.
+    """
 
     spec: DesignSpec
     facts: BinaryFacts
@@ -246,22 +224,22 @@ def estimate(model: Any, kernel: Kernel, data: Any, *, maxiter: int) -> BinaryFi
     objective = IndexModel(kernel, blocks)
     m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
     infinite, limit, words = None, None, None
-    separation = m.separation
-    if separation is not None:
-        infinite = Infinite(separation.direction, separation.null, extreme_directions(blocks, separation))
-        words = _separated(model, separation, infinite, read, objective.column_maxima())
+    if m.separation is not None:
+        infinite = Infinite(
+            m.separation.direction, m.separation.null, extreme_directions(blocks, m.separation)
+        )
+        words = _report_separation(model, m.separation, infinite, read, objective.column_maxima())
         if model.separation == "firth":
             (m, penalised), infinite = _maximum(objective, names, maxiter, "firth"), None
         else:
-            limit = limit_of(objective, separation, maxiter=maxiter)
+            limit = limit_of(objective, m.separation, maxiter=maxiter)
     rows = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
-    loglik = m.loglik if limit is None else (0.0 if limit.maximum is None else limit.maximum.loglik)
     facts = BinaryFacts(
         **read.facts(),
         observations=read.observations,
-        loglik=loglik,
+        loglik=_loglik(m, limit),
         null_loglik=_null_loglik(objective),
-        successes=sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks),
+        successes=_successes(blocks),
         converged=m.converged,
         passes=m.passes,
         decrement=m.decrement,
@@ -294,26 +272,22 @@ def _solved_rows(
     return BinaryRows(read.design, limit.overlapped, equation=equation)
 
 
-def _separated(
+def _report_separation(
     model: Any, separation: Separation, infinite: Infinite, read: FitRows, column_max: Array
 ) -> str:
+    """Raise, or warn of a separation as the specification asks; what is said goes under the table too."""
     torn = np.isnan(infinite.limits()) & infinite.masked()
     if not torn.all() and (separation.direction[~torn] != 0).any():
         separation = replace(separation, direction=np.where(torn, 0.0, separation.direction))
-    outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
-    predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
-    words = describe(separation, read.names, read.size, predicted)
-    if torn.any():
-        names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
-        words += f" The data do not determine the sign of {names}: NaN."
+    words = _separation_words(separation, torn, read)
+    if model.separation == "raise":
+        raise SeparationError(words)
     others = read.size - len(separation.rows)
     if others and model.separation == "warn":
         words += (
             f" Standard errors of finite coefficients rest on the other {others} rows and count the "
             f"clusters among these."
         )
-    if model.separation == "raise":
-        raise SeparationError(words)
     if model.separation == "firth":
         words = (
             words.split("; coefficients reported")[0]
@@ -322,6 +296,17 @@ def _separated(
     hint = "leave the column out, merge levels, or report the bound"
     column = read.names[int(np.argmax(np.abs(separation.direction) * column_max))]
     warn_user(SeparationWarning(words, column=column, hint=hint))
+    return words
+
+
+def _separation_words(separation: Separation, torn: NDArray[np.bool_], read: FitRows) -> str:
+    """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
+    outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
+    predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
+    words = describe_separation(separation, read.names, read.size, predicted)
+    if torn.any():
+        names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
+        words += f" The data do not determine the sign of {names}: NaN."
     return words
 
 

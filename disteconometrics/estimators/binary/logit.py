@@ -89,8 +89,8 @@ class Logit(BinaryEstimator):
             )
         if self.weight_type == "sampling" and "firth" in (self.penalty, self.separation):
             raise OptionError(
-                "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use maximum "
-                "likelihood (penalty=None, separation='warn')."
+                "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use "
+                "maximum likelihood (penalty=None, separation='warn')."
             )
         return super().checked()
 

@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics import plots
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
 from disteconometrics.estimators.binary.fit import success_of
+from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
 from disteconometrics.report.summary import Summary, estimates_section
-
-if TYPE_CHECKING:
-    from disteconometrics.estimators.binary.results import BinaryResults
 
 __all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
 
@@ -93,28 +92,27 @@ class MarginsResults(Estimated):
 
     def plot(self, **options: Any) -> Any:
         """Draw the effects with their intervals; see `plots.coefficients`."""
-        from disteconometrics.plots.estimates import coefficients
-
-        return coefficients(self, **{"level": self.estimates.level, **options})
+        return plots.coefficients(self, **{"level": self.estimates.level, **options})
 
     __repr__ = Estimated.__str__
 
 
 def margins(
-    result: BinaryResults,
+    fitted: FittedIndex,
+    rows: Scenario,
     variables: Any = None,
     *,
     at: Any = "overall",
     kind: str = "dydx",
     target: str = "sample",
-    data: Any = None,
     level: float = 0.95,
 ) -> MarginsResults:
     """Marginal effects of raw variables on P(y = 1), through the formula, with delta-method standard errors.
 
     Parameters
     ----------
-    result : BinaryResults.
+    fitted : FittedIndex.
+    rows : Scenario, rows to average over.
     variables : str, list of str, dict or None
         None takes every variable of the right side.  Numbers get the derivative, exact and through
         ``I(x**2)``, ``x:z``, ``bs(x)``, ``log(x)``; text, categories, true/false, ``C(x)`` and 0–1 columns
@@ -131,7 +129,6 @@ def margins(
     target : {"sample", "population"}
         Whether the rows are all there is, or drawn: "population" adds the variance of the average over rows,
         Σ w²(m − θ)²/(Σ w)² · n/(n − 1), which supposes independent rows and the right model for the mean.
-    data : table to average over, None for the rows of the fit; incomplete rows are left out.
     level : float, confidence level of the table.
 
     Returns
@@ -153,10 +150,40 @@ def margins(
     --------
     >>> import disteconometrics as de
     >>> res = de.Logit("affair ~ age + yrs_married + I(yrs_married**2)").fit(de.datasets.fair(), cov="HC1")
-    >>> margins(res, "yrs_married", at={"age": [25, 40]}).params.round(4).to_dict()
+    >>> found = margins(res.fitted_index, res.rows.scenario(), "yrs_married", at={"age": [25, 40]})
+    >>> found.params.round(4).to_dict()
     {'yrs_married | age = 25': 0.0262, 'yrs_married | age = 40': 0.0165}
     """
     level = check_level(level)
+    _check_choices(fitted, at, kind, target)
+    asked, skipped = _asked(rows, variables, kind)
+    asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
+    questions, where = _questions(rows, asked, at)
+    beta, kernel = fitted.coefficients, fitted.kernel
+    if at == "mean":
+        found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
+    else:
+        spread = target == "population"
+        found = average_margins(kernel, rows, fitted.value, beta, questions, kind, spread=spread)
+    G, V = fitted.covariance.coordinates(found.gradients)
+    covariance = G @ V @ G.T + found.sampling
+    names = tuple(q.name for q in questions)
+    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, None, level)
+    return MarginsResults(
+        estimates,
+        kind,
+        where,
+        target,
+        success_of(rows.spec),
+        rows.spec.formula,
+        fitted.covariance.label,
+        rows.size,
+        _notes(fitted, rows, skipped + separated, target, at),
+    )
+
+
+def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None:
+    """Refuse unknown choices, and those that have no meaning for this fit."""
     _check(kind, "kind", KINDS)
     _check(target, "target", ("sample", "population"))
     if isinstance(at, str) or not isinstance(at, Mapping):
@@ -165,38 +192,12 @@ def margins(
         raise OptionError(
             "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
         )
-    if target == "population" and result.covariance.label.startswith(("clustered", "HAC")):
+    if target == "population" and fitted.covariance.label.startswith(("clustered", "HAC")):
         raise WithheldError(
             "target='population' supposes independent rows; under clusters or HAC use target='sample'."
         )
-    if result.infinite is not None and at == "mean":
+    if fitted.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
-    rows = Scenario.of_data(result.spec, data) if data is not None else result.data_rows().scenario()
-    asked, skipped = _asked(rows, variables, kind)
-    asked, separated = _identified(result, rows, asked, explicit=variables is not None)
-    questions, where = _questions(rows, asked, at)
-    beta = result.coefficients
-    if at == "mean":
-        found = margins_at_means(result.kernel, rows, result._index, beta, questions, kind)
-    else:
-        spread = target == "population"
-        found = average_margins(result.kernel, rows, result._index, beta, questions, kind, spread=spread)
-    G, V = result.covariance.coordinates(found.gradients)
-    covariance = G @ V @ G.T + found.sampling
-    names = tuple(q.name for q in questions)
-    df = result.covariance.degrees_of_freedom if result.use_t else np.inf
-    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, df, None, level)
-    return MarginsResults(
-        estimates,
-        kind,
-        where,
-        target,
-        success_of(result.spec),
-        result.spec.formula,
-        result.covariance.label,
-        rows.size,
-        _notes(result, rows, skipped + separated, target, at),
-    )
 
 
 def _check(value: Any, name: str, allowed: Sequence[str], more: str = "") -> None:
@@ -240,14 +241,13 @@ def _asked(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], lis
 
 
 def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
+    """What to compute for one variable: its derivative, or a contrast of values."""
     name = rows.check_variable(name)
     levels = rows.levels(name)
     log_v = kind in ("eyex", "dyex")
-    if how is None and levels is None and not log_v and np.isin(rows.values(name), (0.0, 1.0)).all():
-        how = (0, 1)
-    if how is None and levels is not None:
-        how = levels
-    if how is None or (isinstance(how, str) and how == "derivative"):
+    if how is None:
+        how = _default(rows, name, levels, log_v)
+    if isinstance(how, str) and how == "derivative":
         if levels is not None:
             raise OptionError(
                 f"{name!r} has levels ({list_names(levels, 6)}), so no derivative; leave the choice out."
@@ -258,6 +258,19 @@ def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
         raise OptionError(
             f"kind={kind!r} divides by the logarithm of {name!r}, which has levels; use 'dydx' or 'eydx'."
         )
+    return _Asked(name, _contrasted(rows, name, how))
+
+
+def _default(rows: Scenario, name: str, levels: Any, log_v: bool) -> Any:
+    """All levels where there are some, both values of a 0–1 column, else the derivative."""
+    if levels is not None:
+        return levels
+    zero_one = not log_v and np.isin(rows.values(name), (0.0, 1.0)).all()
+    return (0, 1) if zero_one else "derivative"
+
+
+def _contrasted(rows: Scenario, name: str, how: Any) -> tuple[Any, ...]:
+    """The values of a contrast, base first, each of which the formula takes."""
     values = tuple(how) if isinstance(how, (list, tuple, range, np.ndarray)) else ()
     if len(values) < 2:
         raise OptionError(
@@ -268,31 +281,32 @@ def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
         raise OptionError(f"{name!r}: the values {values!r} repeat.")
     for value in values:
         rows.part(0, 1, {name: value})
-    return _Asked(name, values)
+    return values
 
 
 def _identified(
-    result: BinaryResults, rows: Scenario, asked: list[_Asked], *, explicit: bool
+    infinite: Infinite | None, rows: Scenario, asked: list[_Asked], *, explicit: bool
 ) -> tuple[list[_Asked], list[str]]:
     """Variables that separation does not touch: none of their columns runs to infinity."""
-    if result.infinite is None:
+    if infinite is None:
         return asked, []
-    masked = result.infinite.masked()
-    spec = rows.spec
-    touched = []
-    for a in asked:
-        other = a.values is None and a.variable
-        columns = rows.part(0, 1, {}).derivative(a.variable)[0] if other else _moved(rows, a)
-        if masked[columns].any():
-            touched.append(a.variable)
+    masked = infinite.masked()
+    touched = [a.variable for a in asked if masked[_columns(rows, a)].any()]
     left = [a for a in asked if a.variable not in touched]
-    if touched and (explicit or not left):
-        terms = [n for n, m in zip(spec.names, masked, strict=True) if m]
+    if not touched:
+        return left, []
+    if explicit or not left:
+        terms = [n for n, m in zip(rows.spec.names, masked, strict=True) if m]
         raise WithheldError(
             f"No marginal effect of {', '.join(touched)}: this fit is separated, and {', '.join(terms)} "
             f"has no finite value."
         )
-    return left, [f"Left out for separation: {', '.join(touched)}."] if touched else []
+    return left, [f"Left out for separation: {', '.join(touched)}."]
+
+
+def _columns(rows: Scenario, a: _Asked) -> Any:
+    """Columns of the design that a margin moves."""
+    return rows.part(0, 1, {}).derivative(a.variable)[0] if a.values is None else _moved(rows, a)
 
 
 def _moved(rows: Scenario, a: _Asked) -> NDArray[np.bool_]:
@@ -352,37 +366,42 @@ def _points(
     if not at:
         raise OptionError("at={} fixes nothing; use at='overall'.")
     contrasted = {a.variable for a in asked if a.values is not None}
-    lists: dict[str, list[Any]] = {}
-    for key, value in at.items():
-        name = rows.check_variable(key)
-        if name in contrasted:
-            raise OptionError(
-                f"at= fixes {name!r}, whose values are what is contrasted; leave it out of one of them."
-            )
-        lists[name] = (
-            list(value)
-            if isinstance(value, (list, tuple, range, np.ndarray, pd.Series, pd.Index))
-            else [value]
+    lists = {rows.check_variable(key): _values_of(value) for key, value in at.items()}
+    for name, values in lists.items():
+        _check_point(rows, name, values, contrasted)
+    named = [n for n, v in lists.items() if len(v) > 1 or not np.isscalar(at[n])]
+    grid = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+    points = [(_suffix(fixed, named), fixed) for fixed in grid]
+    single = [f"{n} = {_word(v[0])}" for n, v in lists.items() if n not in named]
+    return points, ", ".join(single) or f"values of {', '.join(named)}"
+
+
+def _suffix(fixed: Mapping[str, Any], named: Sequence[str]) -> str:
+    """What a name says of the values at which some variables are fixed."""
+    shown = ", ".join(f"{n} = {_word(fixed[n])}" for n in named)
+    return f" | {shown}" if shown else ""
+
+
+def _values_of(value: Any) -> list[Any]:
+    listed = isinstance(value, (list, tuple, range, np.ndarray, pd.Series, pd.Index))
+    return list(value) if listed else [value]
+
+
+def _check_point(rows: Scenario, name: str, values: list[Any], contrasted: set[str]) -> None:
+    """Refuse to fix what is contrasted, an empty list, and values that the formula does not take."""
+    if name in contrasted:
+        raise OptionError(
+            f"at= fixes {name!r}, whose values are what is contrasted; leave it out of one of them."
         )
-        if not lists[name]:
-            raise OptionError(f"at={{{name!r}: []}} has no value.")
-        for v in lists[name]:
-            rows.part(0, 1, {name: v})
-    several = [n for n, v in lists.items() if len(v) > 1 or not np.isscalar(at[n])]
-    points = []
-    for values in product(*lists.values()):
-        fixed = dict(zip(lists, values, strict=True))
-        shown = ", ".join(f"{n} = {_word(fixed[n])}" for n in several)
-        points.append((f" | {shown}" if shown else "", fixed))
-    single = [f"{n} = {_word(v[0])}" for n, v in lists.items() if n not in several]
-    return points, ", ".join(single) or f"values of {', '.join(several)}"
+    if not values:
+        raise OptionError(f"at={{{name!r}: []}} has no value.")
+    for value in values:
+        rows.part(0, 1, {name: value})
 
 
-def _notes(
-    result: BinaryResults, rows: Scenario, skipped: list[str], target: str, at: Any
-) -> tuple[str, ...]:
+def _notes(fitted: FittedIndex, rows: Scenario, skipped: list[str], target: str, at: Any) -> tuple[str, ...]:
     spec = rows.spec
-    notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {result.covariance.note}"]
+    notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
     if isinstance(at, str) and at == "mean":
         notes.append("Numbers at their means go through the formula; factors enter with their shares.")
     if spec.weights is not None:
@@ -391,19 +410,28 @@ def _notes(
         notes.append(
             "The sampling variance of the average over rows is included; it supposes independent rows."
         )
-    if result.infinite is not None:
+    if fitted.infinite is not None:
         notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
     return (*notes, *skipped)
 
 
 def margins_as_statsmodels(
-    result: BinaryResults, at: Any, method: str, dummy: bool, level: float, unknown: Mapping[str, Any]
+    fitted: FittedIndex,
+    rows: Scenario,
+    at: Any,
+    method: str,
+    dummy: bool,
+    level: float,
+    unknown: Mapping[str, Any],
 ) -> MarginsResults:
-    """statsmodels' ``get_margeff``: 0–1 columns get derivatives unless ``dummy``, everything else as `margins`.
+    """statsmodels' ``get_margeff``.
+
+    0–1 columns get derivatives unless ``dummy``, everything else as `margins`.
 
     Parameters
     ----------
-    result : BinaryResults.
+    fitted : FittedIndex.
+    rows : Scenario, rows to average over.
     at : "overall" or "mean".
     method : "dydx", "eyex", "dyex" or "eydx".
     dummy : bool, contrasts for 0–1 columns.
@@ -423,7 +451,9 @@ def margins_as_statsmodels(
     --------
     >>> import disteconometrics as de
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
-    >>> margins_as_statsmodels(res, "overall", "dydx", False, 0.95, {}).params.round(3).to_dict()
+    >>> rows = res.rows.scenario()
+    >>> found = margins_as_statsmodels(res.fitted_index, rows, "overall", "dydx", False, 0.95, {})
+    >>> found.params.round(3).to_dict()
     {'GPA': 0.399, 'PSI': 0.304}
     """
     if unknown:
@@ -434,12 +464,11 @@ def margins_as_statsmodels(
             f"get_margeff(at={at!r}): fix values by name instead, as in res.margins(at={{'age': 40}})."
         )
     if dummy:
-        return margins(result, None, at=at, kind=method, level=level)
-    rows = result.data_rows().scenario()
+        return margins(fitted, rows, None, at=at, kind=method, level=level)
     chosen: dict[str, Any] = {}
     for name in rows.spec.variables:
         try:
             chosen[name] = "derivative" if rows.levels(rows.check_variable(name)) is None else None
         except (OptionError, MissingColumnError):
             continue
-    return margins(result, chosen, at=at, kind=method, level=level)
+    return margins(fitted, rows, chosen, at=at, kind=method, level=level)

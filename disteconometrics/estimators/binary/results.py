@@ -1,4 +1,6 @@
-"""The result that estimators of a binary outcome share: estimates, fit, residuals, predictions, tests, tables, files.
+"""The result that estimators of a binary outcome share.
+
+Estimates, fit, residuals, predictions, tests, tables, files.
 
 An estimator is a kernel (the law of y given the index) and a specification; nothing here knows which.
 """
@@ -15,28 +17,33 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.blocks import Block
 from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
-from disteconometrics.errors import FileFormatError, OptionError, WithheldError
+from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.firth import (
     LEVEL,
     ProfileLimits,
     check_options,
-    note,
     penalised_test,
     smaller,
 )
 from disteconometrics.estimators.binary.fit import (
-    NEARLY_DEPENDENT,
     BinaryFacts,
     BinaryRows,
-    Infinite,
     estimate,
-    success_of,
+)
+from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
+from disteconometrics.estimators.binary.likelihood_tests import (
+    NESTED,
+    RestrictedMaximum,
+    check_same_rows,
+    restricted_maximum,
 )
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
+from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FittedResult,
@@ -56,15 +63,20 @@ from disteconometrics.inference.diagnostics import (
     HosmerLemeshow,
     Influence,
     RocCurve,
+    calibration,
+    classification,
+    influence,
+    link_test,
+    roc,
 )
+from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.likelihoods.binary import Kernel
-from disteconometrics.likelihoods.index_model import IndexModel, index
-from disteconometrics.optim.newton import Maximum, maximise
+from disteconometrics.likelihoods.index_model import index
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.report.summary import Summary, estimates_section, number, p_value, rows_dropped
+from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import Refitting
 
 __all__ = ["BinaryResults", "fit_binary"]
@@ -184,7 +196,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def llf(self) -> float:
-        """Log-likelihood, summed over observations (its supremum under separation; pseudo under sampling weights).
+        """Log-likelihood, summed over observations (its supremum under separation.
+
+        Pseudo under sampling weights).
 
         Under Firth's penalty, the unpenalised one at the estimate; `llf_penalised` is the one maximised.
         """
@@ -202,7 +216,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def llr(self) -> float:
-        """Likelihood-ratio statistic against the constant alone; NaN under sampling weights or without a constant.
+        """Likelihood-ratio statistic against the constant alone.
+
+        NaN under sampling weights or without a constant.
 
         Under Firth's penalty it is the penalised one, both maxima with the penalty of all coefficients.
         """
@@ -236,7 +252,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     def _fitted(self) -> tuple[BinaryRows, Array]:
         rows = self.data_rows()
-        return rows, self._probability(self._matrix(rows), rows.offset)
+        return rows, self.fitted_index.probability(self._matrix(rows), rows.offset)
 
     def _matrix(self, rows: BinaryRows) -> Any:
         """The design as it is kept, or with all columns where separation asks for them."""
@@ -247,7 +263,10 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """Fitted probabilities P(y = 1) of the rows used (n,); for x'β, statsmodels' meaning, use ``predict(linear=True)``."""
+        """Fitted probabilities P(y = 1) of the rows used (n,).
+
+        For x'β, statsmodels' meaning, use ``predict(linear=True)``.
+        """
         rows, p = self._fitted()
         return self._by_row(rows, p)
 
@@ -259,9 +278,12 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def resid_pearson(self) -> pd.Series:
-        """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit: one observation of each row."""
+        """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit.
+
+        One observation of each row.
+        """
         rows, p = self._fitted()
-        q = self.kernel.probability(-self._index(self._matrix(rows), rows.offset))
+        q = self.kernel.probability(-self.fitted_index.value(self._matrix(rows), rows.offset))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(rows.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
         return self._by_row(rows, ratio)
@@ -270,14 +292,17 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     def resid_deviance(self) -> pd.Series:
         """±√(−2·log-likelihood of the row), with the sign of y − p (n,)."""
         rows = self.data_rows()
-        loglik = self.kernel.terms(rows.y, self._index(self._matrix(rows), rows.offset)).loglik
+        loglik = self.kernel.terms(rows.y, self.fitted_index.value(self._matrix(rows), rows.offset)).loglik
         return self._by_row(rows, (2 * rows.y - 1) * np.sqrt(-2 * loglik))
 
     resid_dev = resid_deviance
 
     @property
     def leverage(self) -> pd.Series:
-        """Leverage h (n,) of the weighted design: its sum is the number of coefficients; zero on separated rows."""
+        """Leverage h (n,) of the weighted design: its sum is the number of coefficients.
+
+        Zero on separated rows.
+        """
         rows = self.data_rows()
         values = [
             np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.copies is None else p.copies)
@@ -289,23 +314,13 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     # ---- prediction ----------------------------------------------------------------------------------------
 
-    def _index(self, X: Array, offset: Array | None) -> Array:
-        """x'β + offset (+ the constant of FLIC under a penalty); ±inf where separation decides."""
-        eta = index(Block(np.empty(0), X, None, offset), self.coefficients) + self.facts.flic
-        if self.infinite is None:
-            return eta
-        d, moves = self.infinite.along(X)
-        with np.errstate(invalid="ignore"):
-            return np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
-
-    def _index_error(self, X: Array) -> Array:
-        """Standard error of x'β; NaN where separation decides: the limit is certain of these rows, nobody else should be."""
-        parts = (self.covariance.coordinates(X[i : i + 8192]) for i in range(0, len(X), 8192))
-        se = np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
-        return se if self.infinite is None else np.where(self.infinite.along(X)[1], np.nan, se)
-
-    def _probability(self, X: Array, offset: Array | None) -> Array:
-        return self.kernel.probability(self._index(X, offset))
+    @property
+    def fitted_index(self) -> FittedIndex:
+        """The index x'β of any rows, with errors and probabilities; ±inf where separation decides."""
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        return FittedIndex(
+            self.kernel, self.coefficients, self.covariance, df, self.infinite, self.facts.flic
+        )
 
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
@@ -336,11 +351,11 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         """
         level = check_level(level)
         X, offset, rows = self._new_rows(new)
-        eta = self._index(X, offset)
+        eta = self.fitted_index.value(X, offset)
         p = eta if linear else self.kernel.probability(eta)
         if not ci:
             return pd.Series(p, index=rows)
-        se = self._index_error(X)
+        se = self.fitted_index.error(X)
         half = self.estimates.critical(level) * se
         low, high = eta - half, eta + half
         if not linear:
@@ -354,10 +369,47 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     def distribution(self, new: Any = None) -> Bernoulli:
         """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
         X, offset, _ = self._new_rows(new)
-        eta = self._index(X, offset)
+        eta = self.fitted_index.value(X, offset)
         return Bernoulli(
             self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta)
         )
+
+    def probability_curve(
+        self, variable: str, *, at: Any = None, level: float = 0.95, data: Any = None, rows: int = 10_000
+    ) -> ProbabilityCurve:
+        """Average predicted probability along a variable, the others as observed; `plots.effect` draws it.
+
+        Parameters
+        ----------
+        variable, at, level, data, rows : as in `plots.effect`.
+
+        Returns
+        -------
+        ProbabilityCurve
+
+        Raises
+        ------
+        MissingColumnError, NeedsData, OptionError, LevelError, DataError
+        """
+        if data is None and self.rows is None:
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows: pass data= with the table to "
+                "average over."
+            )
+        curve = probability_curve(
+            self.data_rows().design.table if data is None else Table(data),
+            self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data),
+            variable,
+            at=at,
+            most=rows,
+            kernel=self.kernel,
+            index=self.fitted_index.value,
+            coordinates=self.covariance.coordinates,
+            critical=self.estimates.critical(check_level(level)),
+        )
+        if self.infinite is not None:
+            curve.table.attrs["note"] = "Separated fit: band of the finite part"
+        return curve
 
     # ---- marginal effects ----------------------------------------------------------------------------------
 
@@ -371,7 +423,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         data: Any = None,
         level: float = 0.95,
     ) -> MarginsResults:
-        """Average marginal effects on P(y = 1) through the formula, with delta-method errors; see `estimators.binary.margins`.
+        """Average marginal effects on P(y = 1) through the formula, with delta-method errors.
+
+        See `estimators.binary.margins`.
 
         Parameters
         ----------
@@ -400,7 +454,8 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         age           -0.0116     0.0019
         yrs_married    0.0266     0.0017
         """
-        return margins(self, variables, at=at, kind=kind, target=target, data=data, level=level)
+        rows = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
+        return margins(self.fitted_index, rows, variables, at=at, kind=kind, target=target, level=level)
 
     def get_margeff(
         self,
@@ -412,12 +467,13 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         **unknown: Any,
     ) -> MarginsResults:
         """statsmodels' name of `margins`; 0–1 columns get derivatives unless ``dummy``, as there."""
-        return margins_as_statsmodels(self, at, method, dummy, level, unknown)
+        rows = self.data_rows().scenario()
+        return margins_as_statsmodels(self.fitted_index, rows, at, method, dummy, level, unknown)
 
     # ---- tests ---------------------------------------------------------------------------------------------
 
     def _penalised_test(self, hypotheses: Any) -> TestResult:
-        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result on the same rows."""
+        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result."""
         if isinstance(hypotheses, BinaryResults):
             if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
                 raise OptionError(
@@ -430,69 +486,57 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         assert fit is not None
         return penalised_test(fit, *self.estimates.restrictions(hypotheses))
 
-    def _restricted(self, hypotheses: Any) -> tuple[Array, Array, Maximum, list[str]]:
-        """The maximum under R·β = r, in the free directions N: β = β₀ + N·γ."""
+    def _restricted(self, hypotheses: Any) -> tuple[RestrictedMaximum, list[str]]:
+        """The maximum under hypotheses, and these in words."""
         rows = self.data_rows()
         if self.facts.penalty is not None:
             raise WithheldError(
                 "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
             )
-        if self.infinite is not None:
-            raise WithheldError(
-                "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
-            )
+        self._check_finite()
         if not self.has_likelihood:
             raise WithheldError(
                 "Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald)."
             )
         R, r, texts = self.estimates.restrictions(hypotheses)
-        fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
-        free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
-        zero_one = [
-            j for j in range(R.shape[1]) if not R[:, j].any()
-        ]  # untouched columns stay as they are, exactly
-        if len(zero_one) == free.shape[1]:
-            free = np.eye(R.shape[1])[:, zero_one]
-        blocks = [
-            b._replace(X=b.X @ free, offset=index(b, fixed) if fixed.any() else b.offset)
-            for b in rows.blocks()
-        ]
-        if not free.shape[1]:
-            loglik = IndexModel(self.kernel, rows.blocks()).evaluate(fixed).loglik
-            nothing = np.zeros((0, 0))
-            return (
-                fixed,
-                fixed,
-                Maximum(fixed, fixed, loglik, None, nothing, nothing, True, 1, 0.0, 1.0, "fixed"),
-                texts,
+        return restricted_maximum(self.kernel, rows.blocks(), R, r), texts
+
+    def _check_finite(self) -> None:
+        if self.infinite is not None:
+            raise WithheldError(
+                "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
             )
-        m = maximise(IndexModel(self.kernel, blocks))
-        if m.separation is not None:
-            raise WithheldError("The restricted model has no finite maximum (separation); use test (Wald).")
-        return fixed, fixed + free @ m.params, m, texts
 
     def _check_nested(self, small: BinaryResults) -> None:
         """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
-        text = "lr_test takes a smaller model of the same outcome on the same rows"
-        if self.rows is None or small.rows is None:
-            ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))
-            if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
-                raise OptionError(f"{text}: its terms, outcomes, weights and offset must be ours.")
+        if self.rows is not None and small.rows is not None:
+            check_same_rows(self.rows, small.rows)
             return
-        a, b = self.rows, small.rows
-        zero = np.zeros(len(a.y))
-        wa, wb = (zero if d.weights is None else d.weights for d in (a, b))
-        if not (np.array_equal(a.y, b.y) and np.array_equal(wa, wb)):
-            raise OptionError(f"{text}: its outcomes or weights are others.")
-        shift = (zero if b.offset is None else b.offset) - (zero if a.offset is None else a.offset)
-        columns = {**dict(zip(b.spec.names, b.X.T, strict=True)), "the offset": shift}
-        scale = np.abs(a.X).max(axis=0)
-        solution = np.linalg.lstsq(a.X / scale, np.column_stack(list(columns.values())), rcond=None)[0]
-        for (name, column), c in zip(columns.items(), solution.T, strict=True):
-            if np.abs(a.X / scale @ c - column).max() > 1e-8 * np.abs(column).max():
-                raise OptionError(
-                    f"{text}: {name} is no combination of the larger model's columns, so it is not nested."
-                )
+        ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))
+        if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
+            raise OptionError(f"{NESTED}: its terms, outcomes, weights and offset must be ours.")
+
+    def _lr_against(self, small: BinaryResults) -> TestResult:
+        """Likelihood-ratio test against a smaller result, neither of them penalised."""
+        if small.facts.penalty is not None:
+            raise OptionError(
+                "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
+            )
+        q = len(self.spec.names) - len(small.spec.names)
+        same = small.nobs == self.nobs and small.spec.outcome.name == self.spec.outcome.name
+        if q <= 0 or not same:
+            raise OptionError(f"{NESTED}; call it on the larger one.")
+        self._check_finite()
+        if not (self.has_likelihood and small.has_likelihood):
+            raise WithheldError(
+                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald)."
+            )
+        if small.llf > self.llf + 1e-6:
+            raise OptionError(
+                "The smaller model has the larger log-likelihood, so it is not nested in this one."
+            )
+        self._check_nested(small)
+        return chi2_test("Likelihood-ratio", [small.spec.formula], 2 * (self.llf - small.llf), q)
 
     def lr_test(self, restricted: Any) -> TestResult:
         """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
@@ -513,41 +557,12 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         if self.facts.penalty is not None:
             return self._penalised_test(restricted)
         if isinstance(restricted, BinaryResults):
-            if restricted.facts.penalty is not None:
-                raise OptionError(
-                    "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
-                )
-            q = len(self.spec.names) - len(restricted.spec.names)
-            if (
-                q <= 0
-                or restricted.nobs != self.nobs
-                or restricted.spec.outcome.name != self.spec.outcome.name
-            ):
-                raise OptionError(
-                    "lr_test takes a smaller model of the same outcome on the same rows; call it on the "
-                    "larger one."
-                )
-            if self.infinite is not None:
-                raise WithheldError(
-                    "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
-                )
-            if not (self.has_likelihood and restricted.has_likelihood):
-                raise WithheldError(
-                    "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald)."
-                )
-            if restricted.llf > self.llf + 1e-6:
-                raise OptionError(
-                    "The smaller model has the larger log-likelihood, so it is not nested in this one."
-                )
-            self._check_nested(restricted)
-            return chi2_test(
-                "Likelihood-ratio", [restricted.spec.formula], 2 * (self.llf - restricted.llf), q
-            )
-        _, _, m, texts = self._restricted(restricted)
-        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - m.loglik), len(texts))
+            return self._lr_against(restricted)
+        found, texts = self._restricted(restricted)
+        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - found.loglik), len(texts))
 
     def score_test(self, hypotheses: Any) -> TestResult:
-        """Score (Lagrange-multiplier) test of hypotheses, from the score and information at the restricted maximum.
+        """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
 
         Parameters
         ----------
@@ -561,18 +576,17 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         ------
         OptionError, WithheldError, NeedsData
         """
-        _, beta, _, texts = self._restricted(hypotheses)
-        p = self.data_rows().evaluate(self.kernel, beta)
+        found, texts = self._restricted(hypotheses)
+        p = self.data_rows().evaluate(self.kernel, found.coefficients)
         scale = np.sqrt(np.diagonal(p.information))
         u = p.score / scale
-        return chi2_test(
-            "Score", texts, float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u)), len(texts)
-        )
+        statistic = float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u))
+        return chi2_test("Score", texts, statistic, len(texts))
 
     # ---- tables --------------------------------------------------------------------------------------------
 
     def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
-        """exp(β) of a logit with delta-method standard errors, z and p of β = 0, and limits exp(limits of β)."""
+        """exp(β) of a logit with delta-method errors, z and p of β = 0, and limits exp(limits of β)."""
         if self.kernel.scale != "log-odds":
             raise OptionError(
                 f"exp(β) is an odds ratio in a logit only; the index of this model is the "
@@ -588,7 +602,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        return _summary(self, level)
+        return summary_of(
+            self.model, self.spec, self.facts, self.covariance, self.estimates, self.llr_pvalue, level
+        )
 
     def __repr__(self) -> str:
         return (
@@ -634,7 +650,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     # ---- files ---------------------------------------------------------------------------------------------
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Specification, covariance and coefficients, directions of separation, 95 % profile of a penalised fit."""
+        """Specification, covariance, coefficients, directions of separation, 95 % profile under a penalty."""
         words, arrays = self.covariance.to_file()
         arrays["params"] = self.coefficients
         if self.infinite is not None:
@@ -666,29 +682,72 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     # ---- diagnostics ---------------------------------------------------------------------------------------
 
+    def _observed(self, data: Any) -> diagnose.Observed:
+        """Outcomes, probabilities and weights of the rows of the fit, or of complete rows of ``data``."""
+        if data is None:
+            rows = self.data_rows()
+            return diagnose.Observed(rows.y, self.fittedvalues.to_numpy(), rows.weights)
+        outcomes = self.spec.outcome_values(data)
+        return diagnose.complete(outcomes, self.predict(data).to_numpy(), data, self.model.weights)
+
+    @property
+    def _dependence(self) -> str | None:
+        return diagnose.dependence(self.model.weight_type, self.covariance.label)
+
+    def _check_independent(self, what: str, remedy: str) -> None:
+        if self.infinite is not None:
+            raise WithheldError(f"{what} needs a finite maximum; this fit is separated.")
+        diagnose.check_independent(what, remedy, self._dependence)
+
     def hosmer_lemeshow(self, groups: int = 10) -> HosmerLemeshow:
-        """Test whether outcomes come as often as fitted, by groups of probability; see `diagnostics.hosmer_lemeshow`."""
-        return diagnose.hosmer_lemeshow_of(self, groups)
+        """Test whether outcomes come as often as fitted, by groups of probability.
+
+        See `diagnostics.hosmer_lemeshow`.
+        """
+        self._check_independent("The Hosmer-Lemeshow test", "Use calibration(), which needs no law.")
+        return diagnose.hosmer_lemeshow(self._observed(None), groups)
 
     def link_test(self) -> Estimates:
-        """Test link and index: the p-value of ``index_squared`` is small if they are wrong; see `diagnostics.link_test`."""
-        return diagnose.link_test_of(self)
+        """Test link and index: the p-value of ``index_squared`` is small if they are wrong.
+
+        See `diagnostics.link_test`.
+        """
+        remedy = "Add squares or interactions to the formula and test them with test()."
+        self._check_independent("The link test", remedy)
+        rows = self.data_rows()
+        return link_test(self.kernel, rows.y, self.predict(linear=True).to_numpy(), rows.weights)
 
     def classification(self, threshold: float = 0.5, *, data: Any = None) -> Classification:
-        """Predictions p > threshold against outcomes, with measures; ``data`` takes other rows; see `diagnostics`."""
-        return diagnose.classification_of(self, threshold, data)
+        """Predictions p > threshold against outcomes, with measures; ``data`` takes other rows.
+
+        See `diagnostics`.
+        """
+        seen = self._observed(data)
+        return classification(seen.y, seen.p, threshold, seen.weights)
 
     def roc(self, *, data: Any = None) -> RocCurve:
-        """ROC curve and the area under it, with DeLong's standard error; ``data`` takes other rows; see `diagnostics.roc`."""
-        return diagnose.roc_of(self, data)
+        """ROC curve and the area under it, with DeLong's standard error; ``data`` takes other rows.
+
+        See `diagnostics.roc`.
+        """
+        withheld = diagnose.without_error("the area", self._dependence)
+        return roc(*self._observed(data), withheld=withheld)
 
     def calibration(self, groups: int = 10, *, data: Any = None) -> Calibration:
-        """Calibration intercept, slope, groups and Brier score; ``data`` takes other rows; see `diagnostics.calibration`."""
-        return diagnose.calibration_of(self, groups, data)
+        """Calibration intercept, slope, groups and Brier score; ``data`` takes other rows.
+
+        See `diagnostics.calibration`.
+        """
+        seen = self._observed(data)
+        withheld = diagnose.without_error("calibration", self._dependence)
+        return calibration(seen.y, seen.p, groups, seen.weights, withheld)
 
     def influence(self) -> Influence:
         """Leverage, Cook's distance and dfbetas of the rows; see `diagnostics.influence`."""
-        return diagnose.influence_of(self)
+        if self.infinite is not None:
+            raise WithheldError("Influence needs a finite maximum; this fit is separated.")
+        rows = self.data_rows()
+        return influence(rows.equation, rows.index)
 
     # ---- other packages' words -----------------------------------------------------------------------------
 
@@ -697,11 +756,19 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return exchange.glance(self)
 
     def augment(self, data: Any = None) -> pd.DataFrame:
-        """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd; rows of ``data`` with fitted and se_fit."""
-        return diagnose.augment_of(self, data)
+        """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd.
+
+        Rows of ``data`` with fitted and se_fit.
+        """
+        if data is not None:
+            return exchange.augment_new(diagnose.frame_of(data), self.predict(data, ci=True))
+        frame = diagnose.formula_columns(self.data_rows())
+        return exchange.augment(frame, self.fittedvalues, self.resid_deviance, self.influence())
 
     def to_marginaleffects(self) -> Any:
-        """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take; see `report`.
+        """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take.
+
+        See `report`.
 
         Its ``vcov=`` takes what ``cov=`` does.  Averages count every row once; pass ``wts=`` for the model's
         weights.
@@ -749,91 +816,3 @@ def _check_arrays(saved: SavedResult, k: int) -> None:
         a = saved.arrays.get(name)
         if a is not None and (a.ndim != 2 or len(a) != k):
             raise FileFormatError(f"{name} has shape {a.shape} for {k} coefficients")
-
-
-def _summary(r: BinaryResults, level: float) -> Summary:
-    f = r.facts
-    name = type(r.model).__name__
-    pseudo = "" if r.has_likelihood else "pseudo"
-    dropped = f"{f.given - f.rows} dropped"
-    count = (
-        f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})"
-        if r.model.weight_type == "frequency"
-        else f"{f.rows} ({dropped})"
-    )
-    state = (
-        f"{f.passes} passes, {f.path}"
-        if f.converged
-        else ("no: separation" if f.separation else f"no, {f.passes} passes")
-    )
-    left = (
-        ("Outcome", success_of(r.spec)),
-        ("Formula", r.spec.formula),
-        ("Estimator", _estimator(r)),
-        ("Covariance", r.covariance.label),
-        ("Converged", state),
-    )
-    penalised = (("Penalised log-likelihood", number(r.llf_penalised, 4)),) if f.penalty else ()
-    right = (
-        ("Observations", count),
-        (f"Log-{pseudo}likelihood", number(r.llf, 4)),
-        *penalised,
-        ("LL-null", number(r.llnull, 4)),
-        ("LLR p-value", _llr_words(r)),
-        ("Pseudo R² (McFadden)", f"{r.prsquared:.4f}"),
-    )
-    return Summary(
-        f"{name} Regression Results", (left, right), (estimates_section(r.estimates, level),), _notes(r)
-    )
-
-
-def _estimator(r: BinaryResults) -> str:
-    if r.facts.penalty is not None:
-        return "Firth (penalised ML)"
-    return "maximum likelihood" if r.has_likelihood else "pseudo-maximum likelihood"
-
-
-def _llr_words(r: BinaryResults) -> str:
-    """The p-value of the likelihood ratio, in full where three decimals hide it."""
-    if not r.df_model:
-        return "no regressors"
-    if np.isnan(r.llr_pvalue):
-        return "withheld"
-    return f"{r.llr_pvalue:.3e}" if r.llr_pvalue < 0.0005 else p_value(r.llr_pvalue)
-
-
-def _notes(r: BinaryResults) -> tuple[str, ...]:
-    f = r.facts
-    total = f.observations if r.model.weight_type != "sampling" else f.rows
-    notes = [f"Success is {success_of(r.spec)} ({100 * f.successes / total:.1f} %). {r.covariance.note}"]
-    if r.model.weights is not None:
-        what = {
-            "frequency": "counts of identical rows",
-            "sampling": "inverse selection probabilities, scaled to mean one",
-        }
-        notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
-        if not r.has_likelihood:
-            notes.append(
-                "AIC, BIC and likelihood-ratio tests are withheld: weighted rows have no likelihood of "
-                "their own."
-            )
-    if r.model.offset is not None:
-        notes.append(f"Offset: {r.model.offset}, with coefficient one.")
-    if not f.nested_null:
-        notes.append(
-            "LLR p-value withheld: the model holds no constant, so the constant-only model is not nested "
-            "in it."
-        )
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
-    if f.penalty:
-        notes.append(note(f.flic, f.nested_null, bool(r.df_model)))
-    if f.separation:
-        notes.append(f.separation)
-    elif not f.converged:
-        notes.append(
-            f"The iterations did not converge: Newton decrement {f.decrement:.1e} after {f.passes} "
-            f"passes. Raise maxiter."
-        )
-    if f.condition > NEARLY_DEPENDENT:
-        notes.append(f"Columns are nearly collinear: condition number {f.condition:.1e}.")
-    return tuple(notes)

@@ -22,7 +22,8 @@ from disteconometrics.errors import (
     SmallSampleWarning,
     warn_user,
 )
-from disteconometrics.optim.rank import check_rank, describe_collinearity
+from disteconometrics.optim.rank import check_rank
+from disteconometrics.optim.wording import describe_collinearity
 
 __all__ = [
     "Ties",

@@ -27,7 +27,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow.spline_flow import Flow, Solution

@@ -4,52 +4,66 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.design import Design
+from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.outcomes import build_joint, read_outcomes
 from disteconometrics.errors import (
     DataError,
     FewClustersWarning,
     FormulaError,
-    NeedsData,
     OptionError,
     OutcomeError,
     warn_user,
 )
-from disteconometrics.inference.estimates import Estimated
+from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.rows import fingerprint, row_facts
 from disteconometrics.inference.two_samples import Sample
-from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
+from disteconometrics.simulate.self_check import Refitting
 
-__all__ = ["GroupResults", "Groups", "check_squares", "read_groups"]
+__all__ = ["GroupFacts", "Groups", "check_squares", "read_groups", "refit_groups"]
 
 Array = NDArray[np.float64]
 
 LARGEST = 1e150  # of an outcome
-FEW_CLUSTERS = (
-    10  # in a group, below which errors by cluster are told to be doubtful; coverage was measured down to 15
-)
+FEW_CLUSTERS = 10  # in a group, below which a warning says so; coverage was measured down to 15
 MOST_ROWS = 5_000_000  # after frequency weights are written out
+REPS = 200  # samples in which a comparison is checked, where none are asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupFacts(FitFacts):
+    """Numbers of a comparison that need no rows: besides those of every fit the column of groups and the outcomes."""
+
+    group: str
+    outcomes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Samples by group, labels, names of outcomes and of the group; rows given, used and of weight zero, missing by column."""
+    """Samples by group, labels (as many), names of outcomes and of the column of groups, and the count of rows."""
 
     samples: tuple[Sample, ...]
     labels: tuple[str, ...]
     outcomes: tuple[str, ...]
     group: str
-    given: int
-    used: int
-    missing: dict[str, int]
-    zero_weight: int
+    count: RowCount
+
+    def facts(self) -> dict[str, Any]:
+        """What the facts of a comparison say of its rows; frequency weights are counted as observations."""
+        observations = sum(s.size for s in self.samples)
+        names = {"group": self.group, "outcomes": self.outcomes}
+        return {**row_facts(self.count), "observations": observations, **names}
+
+    def fingerprint(self) -> str:
+        """A digest of the samples and their masses."""
+        return fingerprint(*(a for s in self.samples for a in (s.rows, s.mass)))
 
 
 def _parts(formula: str) -> tuple[tuple[str, ...], str]:
@@ -87,8 +101,24 @@ def check_squares(column: Array, name: str) -> None:
         )
 
 
-def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
-    """Read the samples that a specification compares: its ``formula``, ``scale``, ``weights`` and ``weight_type``.
+def read_groups(
+    formula: str,
+    data: Any,
+    *,
+    weights: str | None = None,
+    weight_type: str | None = None,
+    cluster: str | None = None,
+    standardise: bool = False,
+) -> Groups:
+    """Read the samples of an outcome, or of several, by group.
+
+    Parameters
+    ----------
+    formula : str, outcomes on the left side, one column of groups on the right.
+    data : pandas or polars DataFrame, or dict of arrays of one length.
+    weights, weight_type : column of weights, and what they are; frequency weights are written out.
+    cluster : column of clusters, each within one group, or None.
+    standardise : bool, divide each outcome by its standard deviation in all rows.
 
     Raises
     ------
@@ -96,51 +126,41 @@ def read_groups(model: Any, data: Any, cluster: str | None = None) -> Groups:
 
     Examples
     --------
-    >>> import disteconometrics as de
-    >>> groups = read_groups(de.WassersteinDistance("y ~ g"), {"y": [1.0, 2.0, 3.0, 4.0], "g": ["b", "a", "b", "a"]})
+    >>> groups = read_groups("y ~ g", {"y": [1.0, 2.0, 3.0, 4.0], "g": ["b", "a", "b", "a"]})
     >>> groups.labels, groups.samples[0].rows.ravel().tolist()
     (('a', 'b'), [2.0, 4.0])
     """
-    outcomes, group = _parts(model.formula)
+    outcomes, group = _parts(formula)
     quoted = f"`{group}`" if not group.isidentifier() else group
-    joint = build_joint(
-        f"{' + '.join(outcomes)} ~ {quoted}", data, weights=model.weights, weight_type=model.weight_type
-    )
-    Y = joint.Y
-    for name, column in zip(outcomes, Y.T, strict=True):
+    joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=weights, weight_type=weight_type)
+    for name, column in zip(outcomes, joint.Y.T, strict=True):
         check_squares(column, name)
-    first, at = joint.first, joint.at
-    if model.scale is not None:
-        Y = Y / _pooled(Y, outcomes)
-    weights = joint.weights
-    codes, labels = _levels(first.column(group, "group").iloc[at], group)
-    clusters = None if cluster is None else _clusters(first, cluster, at, codes, labels)
+    Y = joint.Y / _pooled(joint.Y, outcomes) if standardise else joint.Y
+    codes, labels = _levels(joint.first.column(group, "group").iloc[joint.at], group)
+    clusters = None if cluster is None else _clusters(joint.first, cluster, joint.at, codes, labels)
     samples = []
-    for g in range(len(labels)):
+    for g, label in enumerate(labels):
         mine = codes == g
-        rows, w = Y[mine], None if weights is None else weights[mine]
-        c = None if clusters is None else np.unique(clusters[mine], return_inverse=True)[1].reshape(-1)
-        if w is not None and model.weight_type == "frequency":
-            if w.sum() > MOST_ROWS:
-                raise OptionError(
-                    f"Frequency weights stand for {w.sum():.0f} rows; at most {MOST_ROWS:,} are compared."
-                )
-            copies = np.rint(w).astype(np.intp)
-            rows, c, w = np.repeat(rows, copies, axis=0), None if c is None else np.repeat(c, copies), None
-        if len(rows) < 2:
-            raise DataError(f"Group {group} = {labels[g]} has {len(rows)} row; a law needs at least two.")
-        samples.append(Sample(rows, None if w is None else w / w.sum(), c))
-    rows = joint.rows
-    return Groups(
-        tuple(samples),
-        labels,
-        outcomes,
-        group,
-        rows.given,
-        rows.used,
-        {**rows.missing, **rows.transformed},
-        rows.zero_weight,
-    )
+        w, c = (None if v is None else v[mine] for v in (joint.weights, clusters))
+        samples.append(_sample(Y[mine], w, c, weight_type == "frequency", f"{group} = {label}"))
+    return Groups(tuple(samples), labels, outcomes, group, joint.rows)
+
+
+def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, group: str) -> Sample:
+    """The rows of a group with masses and clusters; rows that frequency weights count are written out."""
+    if clusters is not None:
+        clusters = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    if weights is not None and frequency:
+        if weights.sum() > MOST_ROWS:
+            raise OptionError(
+                f"Frequency weights stand for {weights.sum():.0f} rows; at most {MOST_ROWS:,} are compared."
+            )
+        copies = np.rint(weights).astype(np.intp)
+        rows, weights = np.repeat(rows, copies, axis=0), None
+        clusters = None if clusters is None else np.repeat(clusters, copies)
+    if len(rows) < 2:
+        raise DataError(f"Group {group} has {len(rows)} row; a law needs at least two.")
+    return Sample(rows, None if weights is None else weights / weights.sum(), clusters)
 
 
 def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
@@ -194,69 +214,50 @@ def _clusters(
     return codes
 
 
-class GroupResults(Estimated):
-    """A comparison of groups with its ``model``, ``cluster`` and ``rows``, checked in samples of these rows.
+def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refitting:
+    """How a comparison is made again from a table of its samples, whose own estimates are the truth.
+
+    Parameters
+    ----------
+    model : specification with ``formula``, ``weights`` and ``weight_type``.
+    samples : by group.
+    clustered : bool, whether errors sum over clusters, which are then drawn whole.
 
     Examples
     --------
     >>> import disteconometrics as de
-    >>> rng = np.random.default_rng(1)
-    >>> d = {"y": np.concatenate([rng.normal(size=90), 2 + rng.normal(size=90)]), "g": np.repeat([0, 1], 90)}
-    >>> check = de.WassersteinDistance("y ~ g", p=1, permutations=0).fit(d).monte_carlo(100, seed=1)
-    >>> bool(check.table().loc["W1", "coverage"] > 0.85)
-    True
+    >>> samples = [Sample(np.array([[1.0], [2.0]])), Sample(np.array([[4.0], [5.0]]))]
+    >>> of = refit_groups(de.WassersteinDistance("wage ~ union", p=1, permutations=0), samples, False)
+    >>> of.estimator.formula, of.truth, of.only_design
+    ('y0 ~ group', {'W1': 3.0}, 'pairs')
     """
-
-    model: Any
-    cluster: str | None
-    rows: Groups | None
-
-    def monte_carlo(
-        self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
-    ) -> SelfCheck:
-        """Check the estimates by simulation with the sample as the population: bias, standard errors, coverage.
-
-        Parameters
-        ----------
-        reps : int, samples of as many rows (or clusters), drawn with replacement and compared again.
-        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        NeedsData, OptionError, StudyError, WithheldError
-        """
-        if self.rows is None:
-            raise NeedsData(
-                "This result was loaded from a file, which holds no rows; fit again to check it by "
-                "simulation."
-            )
-        of = _refitting(self.model, self.rows.samples, self.cluster)
-        design = "pairs" if self.cluster is None else "cluster"
-        return self_check(of, reps, seed=seed, design=design, law=None, n_jobs=n_jobs, progress=progress)
-
-
-def _refitting(model: Any, samples: Sequence[Sample], cluster: str | None) -> Refitting:
-    """The same comparison of a table made of the samples, whose own estimates are the truth."""
     names = [f"y{j}" for j in range(samples[0].rows.shape[1])]
     table: dict[str, Any] = dict(zip(names, np.concatenate([s.rows for s in samples]).T, strict=True))
     table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
-    given = {f.name: getattr(model, f.name) for f in fields(model)} | {"weights": None, "weight_type": None}
-    given |= {name: value for name, value in (("permutations", 0), ("scale", None)) if name in given}
+    changed: dict[str, Any] = {
+        "formula": f"{' + '.join(names)} ~ group",
+        "weights": None,
+        "weight_type": None,
+    }
+    options = {}
     if samples[0].mass is not None:
         table["weight"] = np.concatenate([s.weights for s in samples])
-        given |= {"weights": "weight", "weight_type": "sampling"}
-    options = {}
-    if cluster is not None:
-        first = np.cumsum([0, *(int(np.max(s.clusters)) + 1 for s in samples if s.clusters is not None)])
-        table["cluster"] = np.concatenate(
-            [s.clusters + k for s, k in zip(samples, first[:-1], strict=True) if s.clusters is not None]
-        )
+        changed |= {"weights": "weight", "weight_type": "sampling"}
+    if clustered:
+        codes = [np.asarray(s.clusters) for s in samples]
+        first = np.cumsum([0, *(int(c.max()) + 1 for c in codes)])
+        table["cluster"] = np.concatenate([c + k for c, k in zip(codes, first[:-1], strict=True)])
         options = {"cluster": "cluster"}
-    estimator = type(model)(**{**given, "formula": f"{' + '.join(names)} ~ group"})
-    truth = estimator.fit(table, **options).params.to_dict()
-    clusters = ("cluster",) if cluster is not None else ()
-    return Refitting(estimator, options, table, names[0], None, None, truth, clusters)
+    estimator = replace(model, **changed)
+    return Refitting(
+        estimator,
+        options,
+        table,
+        names[0],
+        law=None,
+        labels=None,
+        truth=estimator.fit(table, **options).params.to_dict(),
+        clusters=("cluster",) if clustered else (),
+        only_design="cluster" if clustered else "pairs",
+        reps=REPS,
+    )

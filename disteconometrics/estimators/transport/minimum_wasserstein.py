@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import IO, Any
+from dataclasses import KW_ONLY, dataclass, field, replace
+from itertools import starmap
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +18,31 @@ from disteconometrics.errors import (
     ConvergenceWarning,
     DataError,
     DiscreteOutcomeWarning,
-    FileFormatError,
     NeedsData,
     OptionError,
     warn_user,
 )
-from disteconometrics.estimators.specification import specify
-from disteconometrics.inference.estimates import Estimated, Estimates, TestResult, check_level
+from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult, true_or_false
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.specification import set_checked
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, match
-from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report.archive import write_archive
+from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
-from disteconometrics.simulate.self_check import Refitting, SelfCheck, self_check
+from disteconometrics.simulate.self_check import Refitting
 
-__all__ = ["MinimumWasserstein", "MinimumWassersteinResults", "restore_minimum_wasserstein"]
+__all__ = ["MinimumWasserstein", "MinimumWassersteinResults"]
 
 Array = NDArray[np.float64]
 
 NOISE = ("normal", "uniform")
 DISTINCT = 0.5  # share of distinct simulated outcomes below which a simulator counts as discrete
-LIMIT = 1e-3  # distance to a bound, relative to the parameter's size, that is told
+LIMIT = 1e-3  # distance to a bound, relative to the parameter's size, that a warning names
 SLICES = 6  # directions of (y, x) for each of its columns
+REPS = 200  # samples in which a fit is checked, where none are asked for
 
 
-def _gone(theta: Array, x: Any, noise: Array) -> Array:
-    raise NeedsData("This result was loaded from a file, which holds no simulator; fit again.")
-
-
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class MinimumWasserstein:
     """Parameters of a simulator under which simulated outcomes are nearest to the data in Wasserstein distance of order two.
 
@@ -103,58 +100,38 @@ class MinimumWasserstein:
 
     formula: str
     simulator: Callable[[Array, Any, Array], Any]
-    start: tuple[tuple[str, float], ...]
-    bounds: tuple[tuple[str, float, float], ...]
-    noise: str
-    noise_dim: int
-    trim: float
-    copies: int | None
-    starts: int
+    _: KW_ONLY
+    start: Any
+    bounds: Any = None
+    noise: str = "normal"
+    noise_dim: int = 1
+    trim: float = 0.02
+    copies: int | None = None
+    starts: int = 3
 
-    def __init__(
-        self,
-        formula: str,
-        simulator: Callable[[Array, Any, Array], Any],
-        *,
-        start: Mapping[str, float] | Sequence[float],
-        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
-        noise: str = "normal",
-        noise_dim: int = 1,
-        trim: float = 0.02,
-        copies: int | None = None,
-        starts: int = 3,
-    ) -> None:
-        if not callable(simulator):
+    def __post_init__(self) -> None:
+        """Check the fields; ``start`` and ``bounds`` are kept as tuples, (name, number) and (name, low, high).
+
+        Raises
+        ------
+        OptionError
+        """
+        if not callable(self.simulator):
             raise OptionError(
-                f"simulator={type(simulator).__name__}: give a function f(theta, x, noise) of outcomes."
+                f"simulator={type(self.simulator).__name__}: give a function f(theta, x, noise) of outcomes."
             )
-        if noise not in NOISE:
-            raise OptionError(f"noise={noise!r} is not known; use {' or '.join(map(repr, NOISE))}.")
-        for name, value, least in (
-            ("noise_dim", noise_dim, 1),
-            ("starts", starts, 1),
-            ("copies", 1 if copies is None else copies, 1),
-        ):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
+        if self.noise not in NOISE:
+            raise OptionError(f"noise={self.noise!r} is not known; use {' or '.join(map(repr, NOISE))}.")
+        counts = {"noise_dim": self.noise_dim, "starts": self.starts, "copies": self.copies}
+        counts = {name: _count(name, value) for name, value in counts.items() if value is not None}
+        trim: Any = self.trim
         if isinstance(trim, bool) or not isinstance(trim, (int, float)) or not 0 <= trim < 0.25:
             raise OptionError(
                 f"trim={trim!r}: give the share to leave out at either end, from 0 to below 0.25."
             )
-        begin, ends = _parameters(start, bounds)
-        more: dict[str, Any] = {
-            "simulator": simulator,
-            "start": begin,
-            "bounds": ends,
-            "noise": noise,
-            "noise_dim": int(noise_dim),
-        }
-        more |= {
-            "trim": float(trim),
-            "copies": None if copies is None else int(copies),
-            "starts": int(starts),
-        }
-        specify(self, None, formula=formula, weights=None, weight_type=None, offset=None, **more)
+        start = _start(self.start)
+        bounds = _bounds(self.bounds, dict(start))
+        set_checked(self, {**counts, "trim": float(trim), "start": start, "bounds": bounds})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -182,77 +159,96 @@ class MinimumWasserstein:
         -----
         ConvergenceWarning, ConditioningWarning, DiscreteOutcomeWarning, MissingValuesWarning
         """
-        design = build_design(self.formula, data, outcome="numeric")
-        moving = design.spec.without_constant(design.X)
-        X = moving if moving.shape[1] else None
-        if len(design.y) < 5 * len(self.start):
+        read = FitRows(build_design(self.formula, data, outcome="numeric"))
+        if read.size < 5 * len(self.start):
             raise DataError(
-                f"{len(design.y)} rows are too few for {len(self.start)} parameters; at least five each "
+                f"{read.size} rows are too few for {len(self.start)} parameters; at least five each "
                 f"are needed."
             )
+        moving = read.spec.without_constant(read.X)
         sequence = seed_sequence(seed)
-        problem = _problem(self, design.y, X, sequence)
-        found = match(
-            problem,
-            np.array([v for _, v in self.start]),
-            _ends(self),
-            self.starts,
-            np.random.default_rng(sequence.spawn(1)[0]),
+        problem = _problem(self, read.y, moving if moving.shape[1] else None, sequence)
+        rng = np.random.default_rng(sequence.spawn(1)[0])
+        found = match(problem, _begin(self), _range(self), self.starts, rng)
+        _warn_of_search(self, found)
+        facts = SimulatorFacts(
+            **read.facts(),
+            observations=read.observations,
+            outcome=read.spec.outcome.name,
+            copies=problem.copies,
+            converged=found.converged,
         )
-        _tell(self, found)
-        facts = {
-            "missing": {**design.rows.missing, **design.rows.transformed},
-            "given": design.rows.given,
-            "rows": len(design.y),
-            "outcome": design.spec.outcome.name,
-            "copies": problem.copies,
-        }
-        told = (
-            sequence.entropy
-            if not isinstance(seed, np.random.Generator)
-            else (sequence.entropy, sequence.spawn_key)
+        return MinimumWassersteinResults(
+            model=self,
+            spec=None,
+            facts=facts,
+            rows=SimulatorRows(read.design, problem=problem),
+            found=found,
+            seed=reported_seed(sequence),
         )
-        return MinimumWassersteinResults(self, found, facts, told, problem)
 
 
-def _parameters(
-    start: Any, bounds: Any
-) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float, float], ...]]:
-    """Names and numbers of the start, and ends with infinity for open ones; the start lies inside."""
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise OptionError(f"{name}={value!r}: give a whole number of at least 1.")
+    return int(value)
+
+
+def _start(start: Any) -> tuple[tuple[str, float], ...]:
+    """Names and numbers where the search begins, of a dict, a list of numbers, or the form that is kept."""
     try:
-        pairs = (
-            start.items() if isinstance(start, Mapping) else ((f"theta[{i}]", v) for i, v in enumerate(start))
-        )
+        pairs = start.items() if isinstance(start, Mapping) else starmap(_named, enumerate(start))
         begin = tuple((str(name), float(value)) for name, value in pairs)
     except (TypeError, ValueError):
         begin = ()
     if not begin or not np.isfinite([v for _, v in begin]).all():
         raise OptionError(f"start={start!r}: give a dict of names and finite numbers, or a list of numbers.")
-    known = dict(begin)
+    return begin
+
+
+def _named(i: int, value: Any) -> tuple[str, Any]:
+    return value if isinstance(value, tuple) else (f"theta[{i}]", value)
+
+
+def _bounds(bounds: Any, start: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
+    """Ends by name with infinity for open ones, of a dict or the form that is kept; the start lies inside."""
+    if isinstance(bounds, tuple):
+        bounds = {name: ends for name, *ends in bounds}
     ends = []
     for name, pair in ({} if bounds is None else dict(bounds)).items():
-        if name not in known:
-            raise OptionError(f"bounds name {name!r}, but the parameters are {', '.join(known)}.")
-        try:
-            low, high = (
-                np.inf * side if v is None else float(v) for v, side in zip(pair, (-1, 1), strict=True)
-            )
-        except (TypeError, ValueError):
+        if name not in start:
+            raise OptionError(f"bounds name {name!r}, but the parameters are {', '.join(start)}.")
+        low, high = _ends(name, pair)
+        if not low < start[name] < high:
             raise OptionError(
-                f"bounds of {name!r} are {pair!r}; give a pair (low, high), None for an open end."
-            ) from None
-        if not low < known[name] < high:
-            raise OptionError(
-                f"The start of {name!r}, {known[name]:g}, is not between its bounds {low:g} and {high:g}."
+                f"The start of {name!r}, {start[name]:g}, is not between its bounds {low:g} and {high:g}."
             )
         ends.append((name, low, high))
-    return begin, tuple(ends)
+    return tuple(ends)
 
 
-def _ends(model: MinimumWasserstein) -> Bounds:
+def _ends(name: str, pair: Any) -> tuple[float, float]:
+    try:
+        low, high = pair
+        return -np.inf if low is None else float(low), np.inf if high is None else float(high)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"bounds of {name!r} are {pair!r}; give a pair (low, high), None for an open end."
+        ) from None
+
+
+def _begin(model: MinimumWasserstein) -> Array:
+    return np.array([value for _, value in model.start])
+
+
+def _range(model: MinimumWasserstein) -> Bounds:
+    """Ends of all parameters (k,), infinite for open ones."""
     ends = {name: (low, high) for name, low, high in model.bounds}
     pairs = [ends.get(name, (-np.inf, np.inf)) for name in model.names]
     return Bounds(*(np.array(side, dtype=np.float64) for side in zip(*pairs, strict=True)))
+
+
+# ---- the problem -------------------------------------------------------------------------------------------
 
 
 def _numbers(model: MinimumWasserstein, n: int, copies: int, kind: str, rng: np.random.Generator) -> Array:
@@ -298,30 +294,7 @@ def _problem(model: MinimumWasserstein, y: Array, X: Array | None, sequence: np.
     def simulate(theta: Array) -> Array:
         return np.asarray(model.simulator(theta, rows, noise), dtype=np.float64)
 
-    with np.errstate(all="ignore"):  # what is not finite is counted
-        found = simulate(np.array([v for _, v in model.start]))
-    if found.shape != (len(y) * copies,):
-        raise OptionError(
-            f"The simulator returned shape {found.shape} for {len(y) * copies} rows; return one outcome "
-            f"a row."
-        )
-    if not np.isfinite(found).all():
-        raise OptionError(
-            f"At the start {int((~np.isfinite(found)).sum())} simulated outcomes are not finite; begin "
-            f"elsewhere."
-        )
-    if len(np.unique(found)) < DISTINCT * len(found):
-        raise OptionError(
-            f"The simulator gives {len(np.unique(found))} distinct outcomes in {len(found)} rows: a "
-            f"discrete outcome does not "
-            "change smoothly with the parameters; use its likelihood, or simulate the latent outcome."
-        )
-    if not np.array_equal(simulate(np.array([v for _, v in model.start])), found):
-        raise OptionError(
-            "The simulator gives other outcomes when it is called again with the same parameters: it may "
-            "use no random numbers "
-            "but those in noise (noise_dim= gives more of them a row)."
-        )
+    _check_simulator(simulate, _begin(model), len(y) * copies)
     values = len(np.unique(y))
     if values < DISTINCT * len(y):
         text = (
@@ -332,46 +305,88 @@ def _problem(model: MinimumWasserstein, y: Array, X: Array | None, sequence: np.
     return Match(y, X, simulate, copies, model.trim, D, grid)
 
 
-def _tell(model: MinimumWasserstein, found: Matched) -> None:
-    if not found.converged:
-        warn_user(
-            ConvergenceWarning(
-                "The search for the parameters stopped before it converged.",
-                hint="give a start nearer to the data",
-            )
+def _check_simulator(simulate: Callable[[Array], Array], start: Array, rows: int) -> None:
+    """Refuse a simulator that does not give finite, continuous outcomes, one a row and twice the same."""
+    with np.errstate(all="ignore"):  # what is not finite is counted
+        found = simulate(start)
+    if found.shape != (rows,):
+        raise OptionError(
+            f"The simulator returned shape {found.shape} for {rows} rows; return one outcome a row."
         )
+    if not np.isfinite(found).all():
+        raise OptionError(
+            f"At the start {int((~np.isfinite(found)).sum())} simulated outcomes are not finite; begin "
+            f"elsewhere."
+        )
+    if len(np.unique(found)) < DISTINCT * rows:
+        raise OptionError(
+            f"The simulator gives {len(np.unique(found))} distinct outcomes in {rows} rows: a "
+            f"discrete outcome does not "
+            "change smoothly with the parameters; use its likelihood, or simulate the latent outcome."
+        )
+    if not np.array_equal(simulate(start), found):
+        raise OptionError(
+            "The simulator gives other outcomes when it is called again with the same parameters: it may "
+            "use no random numbers "
+            "but those in noise (noise_dim= gives more of them a row)."
+        )
+
+
+def _warn_of_search(model: MinimumWasserstein, found: Matched) -> None:
+    if not found.converged:
+        text = "The search for the parameters stopped before it converged."
+        warn_user(ConvergenceWarning(text, hint="give a start nearer to the data"))
     if found.singular:
+        text = "The data do not tell the parameters apart, so there are no standard errors."
         hint = (
             "fix one of the parameters, add data that tell them apart, or simulate more copies= of the rows"
         )
-        warn_user(
-            ConditioningWarning(
-                "The data do not tell the parameters apart, so there are no standard errors.", hint=hint
-            )
-        )
-    bounds = _ends(model)
+        warn_user(ConditioningWarning(text, hint=hint))
+    bounds = _range(model)
     for name, value, low, high in zip(model.names, found.theta, bounds.low, bounds.high, strict=True):
         for end in (low, high):
             if np.isfinite(end) and abs(value - end) <= LIMIT * max(abs(value), abs(end), LIMIT):
                 text = f"{name} = {value:.4g} is at its bound {end:g}, where standard errors do not hold."
-                warn_user(
-                    ConvergenceWarning(
-                        text, column=name, hint="a wider bound, or a model without the parameter"
-                    )
-                )
+                hint = "a wider bound, or a model without the parameter"
+                warn_user(ConvergenceWarning(text, column=name, hint=hint))
 
 
-def _with_formula(model: MinimumWasserstein, formula: str) -> MinimumWasserstein:
-    bounds = {name: tuple(v if np.isfinite(v) else None for v in ends) for name, *ends in model.bounds}
-    options = {name: getattr(model, name) for name in ("noise", "noise_dim", "trim", "copies", "starts")}
-    start: Any = dict(model.start)
-    given: Any = bounds or None
-    return MinimumWasserstein(formula, model.simulator, start=start, bounds=given, **options)
+def _missing_simulator(name: str) -> Callable[[Array, Any, Array], Array]:
+    """What stands for the simulator of a saved result."""
+
+    def simulator(theta: Array, x: Any, noise: Array) -> Array:
+        raise NeedsData("This result was loaded from a file, which holds no simulator; fit again.")
+
+    simulator.__name__ = name
+    return simulator
+
+
+def _name_of(simulator: Any) -> str:
+    return str(getattr(simulator, "__name__", type(simulator).__name__))
+
+
+# ---- result ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorFacts(FitFacts):
+    """Numbers of a fit that need no rows: besides those of every fit the outcome, and simulated rows for each row."""
+
+    outcome: str
+    copies: int
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimulatorRows(FitRows):
+    """The rows of a fit with the problem that was solved on them, which holds the simulator."""
+
+    problem: Match
 
 
 @dataclass(frozen=True, eq=False)
-class _AtEstimate:
-    """The simulator with fresh random numbers, as a law of all rows."""
+class _SimulatorLaw:
+    """The simulator at its estimate with fresh random numbers, as a law of all rows."""
 
     model: MinimumWasserstein
     theta: Array
@@ -385,8 +400,8 @@ class _AtEstimate:
         return np.asarray(self.model.simulator(self.theta, x, noise), dtype=np.float64).reshape(n, m)
 
 
-@dataclass(frozen=True, eq=False)
-class MinimumWassersteinResults(Estimated):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MinimumWassersteinResults(FittedResult):
     """Estimated parameters of a simulator: standard errors, the distance that is left, a test of fit.
 
     Examples
@@ -400,13 +415,19 @@ class MinimumWassersteinResults(Estimated):
     """
 
     model: MinimumWasserstein
+    facts: SimulatorFacts
+    rows: SimulatorRows | None = field(default=None, repr=False)
     found: Matched
-    facts: dict[str, Any]
     seed: Any
-    problem: Match | None = field(repr=False, default=None)
 
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        return str(self.facts["outcome"]), self.model.names
+    pictures: ClassVar[tuple[str, ...]] = ("simulated",)
+    lost_rows: ClassVar[str] = (
+        "This result was loaded from a file, which holds neither rows nor simulator; fit again."
+    )
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome and the parameters."""
+        return self.facts.outcome, self.model.names
 
     @property
     def estimates(self) -> Estimates:
@@ -414,30 +435,22 @@ class MinimumWassersteinResults(Estimated):
         return Estimates(self.model.names, self.found.theta, self.found.covariance)
 
     @property
-    def converged(self) -> bool:
-        """Whether the search converged."""
-        return self.found.converged
-
-    @property
     def distance(self) -> float:
         """W2 between data and simulated data, the trimmed part left out, in units of the outcome; sliced with covariates."""
         return float(np.sqrt(self.found.cost))
 
-    @property
-    def nobs(self) -> int:
-        """Rows used."""
-        return int(self.facts["rows"])
+    def fit_again(self, data: Any) -> MinimumWassersteinResults:
+        """Refused, since a file does not hold the simulator.
 
-    def _need_problem(self) -> Match:
-        if self.problem is None:
-            raise NeedsData(
-                "This result was loaded from a file, which holds neither rows nor simulator; fit again."
-            )
-        return self.problem
+        Raises
+        ------
+        NeedsData
+        """
+        raise NeedsData("A file does not hold the simulator, so its result takes no rows; fit again.")
 
     def distribution(self) -> Empirical:
         """The law of simulated outcomes at the estimate; it has no density."""
-        return Empirical(self._need_problem().outcomes(self.found.theta))
+        return Empirical(self.data_rows().problem.outcomes(self.found.theta))
 
     def fit_test(self, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
         """Test that the simulator can have made the data: data are simulated at the estimate, and all is estimated again.
@@ -458,159 +471,101 @@ class MinimumWassersteinResults(Estimated):
         """
         if isinstance(reps, bool) or not isinstance(reps, (int, np.integer)) or reps < 19:
             raise OptionError(f"reps={reps!r}: give a whole number of at least 19.")
-        problem, model = self._need_problem(), self.model
+        problem, model, theta = self.data_rows().problem, self.model, self.found.theta
         above = 0
         for stream in seed_sequence(seed).spawn(int(reps)):
             rng = np.random.default_rng(stream)
             noise = _numbers(model, len(problem.y), 1, "free", rng)
-            y = np.asarray(model.simulator(self.found.theta, problem.X, noise), dtype=np.float64)
-            again = Match(
-                y,
-                problem.X,
-                problem.simulate,
-                problem.copies,
-                problem.trim,
-                problem.directions,
-                problem.exact,
-            )
-            above += match(again, self.found.theta, _ends(model), 1, rng).cost >= self.found.cost
-        return TestResult(
-            "Fit", ("the simulator made the data",), self.distance, (), (1 + above) / (1 + reps), "W2"
-        )
+            y = np.asarray(model.simulator(theta, problem.X, noise), dtype=np.float64)
+            above += match(replace(problem, y=y), theta, _range(model), 1, rng).cost >= self.found.cost
+        hypothesis = ("the simulator made the data",)
+        return TestResult("Fit", hypothesis, self.distance, (), (1 + above) / (1 + reps), "W2")
 
-    def monte_carlo(
-        self, reps: int = 200, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
-    ) -> SelfCheck:
-        """Check the estimates by simulation with the simulator at the estimate as the truth: bias, standard errors, coverage.
-
-        Parameters
-        ----------
-        reps : int, simulated data sets, each estimated as the sample was.
-        seed, n_jobs, progress : as in the ``monte_carlo`` of `Logit`'s results.
-
-        Returns
-        -------
-        SelfCheck
-
-        Raises
-        ------
-        OptionError, NeedsData, StudyError
-        """
-        problem = self._need_problem()
+    def _refitting(self) -> Refitting:
+        problem, theta = self.data_rows().problem, self.found.theta
         columns = {} if problem.X is None else {f"x{j}": column for j, column in enumerate(problem.X.T)}
-        of = Refitting(
-            estimator=_with_formula(self.model, f"outcome ~ {' + '.join(columns) or '1'}"),
+        return Refitting(
+            estimator=replace(self.model, formula=f"outcome ~ {' + '.join(columns) or '1'}"),
             options={},
             table={"outcome": problem.y, **columns},
             outcome="outcome",
-            law=_AtEstimate(self.model, self.found.theta, problem),
+            law=_SimulatorLaw(self.model, theta, problem),
             labels=None,
-            truth=dict(zip(self.model.names, map(float, self.found.theta), strict=True)),
+            truth=dict(zip(self.model.names, map(float, theta), strict=True)),
+            only_design="fitted",
+            reps=REPS,
         )
-        return self_check(of, reps, seed=seed, design=None, law=None, n_jobs=n_jobs, progress=progress)
-
-    def plot(self, *, ax: Any = None) -> Any:
-        """Draw quantiles of the data against those of the simulator at the estimate."""
-        from disteconometrics.plots.transport import plot_simulated
-
-        return plot_simulated(self, ax=ax)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         level, m, f = check_level(level), self.model, self.facts
         left = (
-            ("Outcome", f["outcome"]),
+            ("Outcome", f.outcome),
             ("Formula", m.formula),
-            ("Simulator", getattr(m.simulator, "__name__", type(m.simulator).__name__)),
+            ("Simulator", _name_of(m.simulator)),
         )
         right = (
-            ("Observations", f"{self.nobs} ({f['given'] - self.nobs} dropped)"),
+            ("Observations", f"{f.rows} ({f.given - f.rows} dropped)"),
             ("W2 left", number(self.distance)),
-            ("Converged", f"{'yes' if self.converged else 'no'}, {len(self.found.costs)} starts"),
+            ("Converged", f"{'yes' if f.converged else 'no'}, {len(self.found.costs)} starts"),
         )
-        notes = (
-            [f"Order statistics of the outer {100 * m.trim:g} % at either end are left out."]
-            if m.trim
-            else []
-        )
-        if np.isnan(self.found.covariance).all() and not self.found.singular:
-            notes.append(
-                "Standard errors take two copies at least: leave copies= out, or use de.bootstrap(model, "
-                "data)."
-            )
-        if f["copies"] > 1:
-            notes.append(f"{f['copies']} simulated rows for each row of the data.")
-        least = min(self.found.costs)
-        other = sum(c > least * 1.01 + 1e-300 for c in self.found.costs)
-        if other:
-            notes.append(
-                f"{other} of {len(self.found.costs)} starts ended at a larger distance; the least is shown."
-            )
-        notes += rows_dropped(f["given"], f["rows"], f["missing"])
-        return Summary(
-            "Minimum Wasserstein Results",
-            (left, right),
-            (estimates_section(self.estimates, level),),
-            tuple(notes),
-        )
+        section = estimates_section(self.estimates, level)
+        notes = (*_notes(self.found, m.trim, f.copies), *rows_dropped(f.given, f.rows, f.dropped))
+        return Summary("Minimum Wasserstein Results", (left, right), (section,), notes)
 
     def __repr__(self) -> str:
-        return (
-            f"<MinimumWasserstein results: {self.model.formula}, n = {self.nobs}, W2 = {self.distance:.4g}>"
+        n = f"n = {self.facts.rows}, W2 = {self.distance:.4g}"
+        return f"<MinimumWasserstein results: {self.model.formula}, {n}>"
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification without the simulator, seed; estimates, covariance, and the distances the starts ended at."""
+        m, found = self.model, self.found
+        options = ("formula", "noise", "noise_dim", "trim", "copies", "starts")
+        header = {
+            "estimator": {name: getattr(m, name) for name in options},
+            "start": m.start,
+            "bounds": m.bounds,
+            "seed": self.seed,
+            "converged": found.converged,
+            "singular": found.singular,
+            "simulator": _name_of(m.simulator),
+        }
+        arrays = {"params": found.theta, "covariance": found.covariance, "costs": np.array(found.costs)}
+        return header, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> MinimumWassersteinResults:
+        """Rebuild a saved result, without rows and simulator; see `FittedResult.from_file`."""
+        header, arrays, k = saved.header, saved.arrays, len(saved.header["start"])
+        saved.check_shapes(f"{k} parameters", params=(k,), covariance=(k, k))
+        converged, singular = (true_or_false(header[name], name) for name in ("converged", "singular"))
+        costs = tuple(map(float, arrays["costs"]))
+        since = {"zero_weight": 0, "observations": header["facts"]["rows"], "converged": converged}
+        return cls(
+            model=saved.specification(
+                simulator=_missing_simulator(str(header["simulator"])),
+                start=tuple(map(tuple, header["start"])),
+                bounds=tuple(map(tuple, header["bounds"])),
+                **header["estimator"],
+            ),
+            spec=None,
+            facts=SimulatorFacts.from_file(since | header["facts"]),
+            found=Matched(arrays["params"], arrays["covariance"], min(costs), converged, costs, singular),
+            seed=header["seed"],
         )
 
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Write the result without rows and simulator to one ``.npz`` file; `disteconometrics.load` reads it."""
-        m = self.model
-        options = {
-            name: getattr(m, name) for name in ("formula", "noise", "noise_dim", "trim", "copies", "starts")
-        }
-        header = {
-            "estimator": options,
-            "start": [list(pair) for pair in m.start],
-            "bounds": [list(b) for b in m.bounds],
-            "facts": self.facts,
-            "seed": self.seed,
-            "converged": self.converged,
-            "singular": self.found.singular,
-            "simulator": getattr(m.simulator, "__name__", type(m.simulator).__name__),
-        }
-        arrays = {
-            "params": self.found.theta,
-            "covariance": self.found.covariance,
-            "costs": np.array(self.found.costs),
-        }
-        write_archive(path, "MinimumWasserstein", header, arrays)
 
-
-def restore_minimum_wasserstein(
-    header: dict[str, Any], arrays: dict[str, Array]
-) -> MinimumWassersteinResults:
-    """Rebuild a saved result, without rows and simulator.
-
-    Raises
-    ------
-    FileFormatError, KeyError, TypeError, ValueError
-    """
-
-    def simulator(theta: Array, x: Any, noise: Array) -> Array:
-        return _gone(theta, x, noise)
-
-    simulator.__name__ = str(header["simulator"])
-    start = {str(name): float(value) for name, value in header["start"]}
-    bounds = {str(name): (float(low), float(high)) for name, low, high in header["bounds"]}
-    options = dict(header["estimator"])
-    model = MinimumWasserstein(options.pop("formula"), simulator, start=start, bounds=bounds, **options)
-    k = len(start)
-    if arrays["params"].shape != (k,) or arrays["covariance"].shape != (k, k):
-        raise FileFormatError(f"params have shape {arrays['params'].shape} for {k} parameters")
-    costs = tuple(map(float, arrays["costs"]))
-    found = Matched(
-        arrays["params"],
-        arrays["covariance"],
-        min(costs),
-        bool(header["converged"]),
-        costs,
-        bool(header["singular"]),
-    )
-    return MinimumWassersteinResults(model, found, dict(header["facts"]), header["seed"])
+def _notes(found: Matched, trim: float, copies: int) -> list[str]:
+    """What was left out or simulated, why errors are missing, and starts that ended elsewhere."""
+    notes = [f"Order statistics of the outer {100 * trim:g} % at either end are left out."] if trim else []
+    if np.isnan(found.covariance).all() and not found.singular:
+        notes.append(
+            "Standard errors take two copies at least: leave copies= out, or use de.bootstrap(model, data)."
+        )
+    if copies > 1:
+        notes.append(f"{copies} simulated rows for each row of the data.")
+    least = min(found.costs)
+    other = sum(c > least * 1.01 + 1e-300 for c in found.costs)
+    if other:
+        notes.append(f"{other} of {len(found.costs)} starts ended at a larger distance; the least is shown.")
+    return notes

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from numbers import Real
-from typing import IO, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError, WithheldError
-from disteconometrics.estimators.specification import specify
-from disteconometrics.estimators.transport.groups import GroupResults, Groups, read_groups
+from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
+from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.specification import Specification, check_columns
+from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits, normal_critical
-from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
+from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.transport import discrete
 
-__all__ = ["TransportMap", "TransportMapResults", "restore_transport_map"]
+__all__ = ["TransportMap", "TransportMapResults"]
 
 Array = NDArray[np.float64]
 
 LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
+NAMES = tuple(f"qte[{level:g}]" for level in LEVELS)
 SAVED = (0.9, 0.95, 0.99)  # confidence levels that a file holds
 
 
-@dataclass(frozen=True, init=False)
-class TransportMap:
+@dataclass(frozen=True, kw_only=True)
+class TransportMap(Specification):
     """The Wasserstein-optimal map from the law of an outcome in one group to that in another, T = F₁⁻¹(F₀).
 
     On the line T matches quantiles, and T(y) − y along them are the quantile treatment effects F₁⁻¹(τ) −
@@ -76,36 +76,28 @@ class TransportMap:
     (2.5, 1.13)
     """
 
-    formula: str
-    index_set: tuple[float, float]
-    weights: str | None
-    weight_type: str | None
+    index_set: tuple[float, float] = (0.05, 0.95)
+    weights: str | None = None
+    weight_type: str | None = None
 
-    def __init__(
-        self,
-        formula: str,
-        data: None = None,
-        *,
-        index_set: tuple[float, float] = (0.05, 0.95),
-        weights: str | None = None,
-        weight_type: str | None = None,
-    ) -> None:
+    def checked(self) -> dict[str, Any]:
+        """Check the choices; the index set is kept as two numbers.
+
+        Raises
+        ------
+        OptionError
+        """
         try:
-            low, high = map(float, index_set)
+            low, high = map(float, self.index_set)
         except (TypeError, ValueError):
             low, high = 1.0, 0.0
         if not 0 < low < high < 1:
             raise OptionError(
-                f"index_set={index_set!r}: give two levels between 0 and 1, the lower first, such as "
+                f"index_set={self.index_set!r}: give two levels between 0 and 1, the lower first, such as "
                 f"(0.05, 0.95)."
             )
-        more: dict[str, Any] = {"index_set": (low, high)}
-        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
-
-    @property
-    def scale(self) -> None:
-        """None: a map keeps the units of the outcome."""
-        return None
+        check_columns(weights=self.weights, weight_type=self.weight_type)
+        return {"index_set": (low, high)}
 
     def fit(self, data: Any, *, cluster: str | None = None) -> TransportMapResults:
         """Match the two groups of a table.
@@ -129,35 +121,56 @@ class TransportMap:
         -----
         MissingValuesWarning, FewClustersWarning
         """
-        groups = read_groups(self, data, cluster)
+        groups = read_groups(
+            self.formula, data, weights=self.weights, weight_type=self.weight_type, cluster=cluster
+        )
         if len(groups.samples) != 2:
             raise DataError(
                 f"The group column {groups.group!r} has {len(groups.labels)} values; a map goes from one "
                 f"group to another."
             )
-        zero, one = groups.samples
         ranks = [Ranks(s) for s in groups.samples]
-        differences = [
+        effects = {}
+        if len(groups.outcomes) == 1:
+            effects = {level: _effects(ranks, np.array(LEVELS), level, self.index_set) for level in SAVED}
+        return TransportMapResults(
+            model=self,
+            spec=None,
+            facts=_facts(groups, any(len(r.heaps[0]) for r in ranks)),
+            rows=groups,
+            effects=effects,
+            cluster=cluster,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapFacts(GroupFacts):
+    """Numbers of a fit that need no rows: of both groups sizes, labels and clusters (0 for none).
+
+    ``differences`` has the difference of means of each outcome with its error, degrees of freedom and p-value,
+    ``tied`` whether values repeat.
+    """
+
+    sizes: tuple[int, ...]
+    labels: tuple[str, ...]
+    differences: tuple[Sequence[float], ...]
+    tied: bool
+    clusters: tuple[int, ...]
+
+
+def _facts(groups: Groups, tied: bool) -> MapFacts:
+    zero, one = groups.samples
+    return MapFacts(
+        **groups.facts(),
+        sizes=(zero.size, one.size),
+        labels=groups.labels,
+        differences=tuple(
             two.mean_difference(*(two.Sample(s.rows[:, [j]], s.mass, s.clusters) for s in (one, zero)))
             for j in range(len(groups.outcomes))
-        ]
-        facts = {
-            "given": groups.given,
-            "rows": groups.used,
-            "missing": groups.missing,
-            "zero_weight": groups.zero_weight,
-            "sizes": [zero.size, one.size],
-            "labels": list(groups.labels),
-            "group": groups.group,
-            "outcomes": list(groups.outcomes),
-            "differences": [list(d) for d in differences],
-            "tied": any(len(r.heaps[0]) for r in ranks),
-            "clusters": [0 if s.clusters is None else int(s.clusters.max()) + 1 for s in groups.samples],
-        }
-        table = {}
-        if len(groups.outcomes) == 1:
-            table = {level: _effects(self, ranks, np.array(LEVELS), level) for level in SAVED}
-        return TransportMapResults(self, facts, table, cluster, groups)
+        ),
+        tied=tied,
+        clusters=tuple(0 if s.clusters is None else int(s.clusters.max()) + 1 for s in groups.samples),
+    )
 
 
 def _limits(
@@ -177,26 +190,27 @@ def _limits(
             heaped |= r.heaped(low, high, half)
             limits.append((estimate, low, high))
         found[joint] = difference_limits(limits[1], limits[0], joint=joint)
-    return np.where(heaped, found[True][0], found[False][0]), np.where(
-        heaped, found[True][1], found[False][1]
-    )
+    low, high = (np.where(heaped, *ends) for ends in zip(found[True], found[False], strict=True))
+    return low, high
 
 
-def _effects(model: TransportMap, ranks: Sequence[Ranks], levels: Array, level: float) -> Array:
+def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tuple[float, float]) -> Array:
     """Estimate, standard error, limits and uniform band (k, 6) of the quantile effects at ``levels``."""
     sides = [(r, r.quantile(levels), r.error(levels)) for r in ranks]
     low, high = _limits(sides, levels, level, None)
-    bands = _limits(sides, levels, level, model.index_set)
-    outside = (levels < model.index_set[0]) | (levels > model.index_set[1])
+    bands = _limits(sides, levels, level, index_set)
+    outside = (levels < index_set[0]) | (levels > index_set[1])
     error = (high - low) / (2 * normal_critical(level))
     return np.column_stack(
         [sides[1][1] - sides[0][1], error, low, high, *(np.where(outside, np.nan, end) for end in bands)]
     )
 
 
-@dataclass(frozen=True, eq=False)
-class TransportMapResults(GroupResults):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TransportMapResults(FittedResult):
     """Two groups matched: quantile effects with limits and uniform band, the map itself, counterfactual outcomes.
+
+    ``effects`` has by confidence level estimate, error, limits and band (9, 6) of the effects in the table.
 
     Examples
     --------
@@ -208,65 +222,68 @@ class TransportMapResults(GroupResults):
     """
 
     model: TransportMap
-    facts: dict[str, Any]
+    facts: MapFacts
+    rows: Groups | None = field(default=None, repr=False)
     effects: dict[float, Array]
-    cluster: str | None = None
-    rows: Groups | None = field(repr=False, default=None)
+    cluster: str | None
 
-    def _need_rows(self) -> Groups:
-        if self.rows is None:
-            raise NeedsData(
-                "This result was loaded from a file, which holds no rows; fit again for levels that were "
-                "not saved."
-            )
-        return self.rows
+    pictures: ClassVar[tuple[str, ...]] = ("transport_effects", "transport_map")
+    kinds: ClassVar[dict[str, str]] = {"qte": "transport_effects", "map": "transport_map"}
+    lost_rows: ClassVar[str] = (
+        "This result was loaded from a file, which holds no rows; use attach(data) with the fit's table, also "
+        "for levels that were not saved."
+    )
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcomes, and the names of the effects."""
+        return " + ".join(self.facts.outcomes), list(NAMES)
+
+    def fit_again(self, data: Any) -> TransportMapResults:
+        """The map on ``data``, with the same clusters."""
+        return self.model.fit(data, cluster=self.cluster)
+
+    def solution(self) -> Array:
+        """The effects, and the differences of means, which joint outcomes have alone."""
+        effects = self.effects[0.95][:, 0] if self.effects else np.empty(0)
+        return np.concatenate([effects, *self.facts.differences])
+
+    def _refitting(self) -> Refitting:
+        return refit_groups(self.model, self.data_rows().samples, self.cluster is not None)
 
     @cached_property
     def _ranks(self) -> list[Ranks]:
-        return [Ranks(s) for s in self._need_rows().samples]
+        return [Ranks(s) for s in self.data_rows().samples]
 
     def _effects(self, levels: Array, level: float) -> Array:
-        return _effects(self.model, self._ranks, levels, level)
+        return _effects(self._ranks, levels, level, self.model.index_set)
 
-    def _line(self) -> None:
-        if len(self.facts["outcomes"]) > 1:
+    def _table(self, level: float) -> Array:
+        """The effects of the table at a confidence level, (9, 6)."""
+        found = self.effects.get(level)
+        return self._effects(np.array(LEVELS), level) if found is None else found
+
+    def _check_single(self) -> None:
+        if len(self.facts.outcomes) > 1:
             raise WithheldError(
                 "Joint outcomes have no quantiles; use counterfactual(), or a map of each outcome."
             )
 
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        return " + ".join(self.facts["outcomes"]), [f"qte[{level:g}]" for level in LEVELS]
-
     @property
     def estimates(self) -> Estimates:
         """Quantile effects at levels .1 to .9; limits come from the quantiles' own, so the errors are half their width over z."""
-        self._line()
+        self._check_single()
         effects = self.effects[0.95]
-        names = tuple(f"qte[{level:g}]" for level in LEVELS)
-
-        def limits(level: float) -> tuple[Array, None]:
-            found = self.effects.get(level)
-            if found is None:
-                found = self._effects(np.array(LEVELS), level)
-            return found[:, 2:4], None
-
-        V = np.full((len(names),) * 2, np.nan)
+        V = np.full((len(NAMES),) * 2, np.nan)
         V[np.diag_indices_from(V)] = np.square(effects[:, 1])
-        return Estimates(names, effects[:, 0], V, profile=limits)
+        return Estimates(NAMES, effects[:, 0], V, profile=lambda level: (self._table(level)[:, 2:4], None))
 
     @property
     def mean_difference(self) -> pd.Series:
         """Difference of means (origin subtracted) with its unequal-variance error, Welch's degrees of freedom and p-value."""
+        columns = ["estimate", "std_error", "df", "p_value"]
         return pd.DataFrame(
-            self.facts["differences"],
-            columns=["estimate", "std_error", "df", "p_value"],
-            index=self.facts["outcomes"],
+            list(self.facts.differences), columns=columns, index=list(self.facts.outcomes)
         ).iloc[0]
-
-    @property
-    def nobs(self) -> int:
-        """Rows used, frequency weights counted."""
-        return int(sum(self.facts["sizes"]))
 
     def qte(self, levels: Sequence[float] | float | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Quantile treatment effects.
@@ -286,21 +303,13 @@ class TransportMapResults(GroupResults):
         ------
         OptionError, NeedsData, WithheldError
         """
-        self._line()
+        self._check_single()
         level = check_level(level)
-        low, high = self.model.index_set
-        grid = np.round(np.arange(0.05, 0.951, 0.05), 2)
         chosen = (
-            grid[(grid >= low - 1e-12) & (grid <= high + 1e-12)]
-            if levels is None
-            else np.atleast_1d(np.asarray(levels))
+            _default_levels(self.model.index_set) if levels is None else np.atleast_1d(np.asarray(levels))
         )
-        if (
-            chosen.dtype.kind not in "fiu"
-            or chosen.ndim != 1
-            or not len(chosen)
-            or not ((chosen > 0) & (chosen < 1)).all()
-        ):
+        numeric = chosen.dtype.kind in "fiu" and chosen.ndim == 1 and len(chosen) > 0
+        if not numeric or not ((chosen > 0) & (chosen < 1)).all():
             raise OptionError(
                 f"levels={levels!r}: give levels of quantiles between 0 and 1, such as [0.1, 0.5, 0.9]."
             )
@@ -325,7 +334,7 @@ class TransportMapResults(GroupResults):
         ------
         OptionError, NeedsData, WithheldError
         """
-        self._line()
+        self._check_single()
         level = check_level(level)
         zero, one = self._ranks
         low, high = self.model.index_set
@@ -367,7 +376,7 @@ class TransportMapResults(GroupResults):
         ------
         NeedsData, OptionError
         """
-        groups = self._need_rows()
+        groups = self.data_rows()
         zero, one = groups.samples
         if zero.rows.shape[1] > 1:
             return pd.DataFrame(
@@ -381,89 +390,81 @@ class TransportMapResults(GroupResults):
         return _summary(self, check_level(level))
 
     def __repr__(self) -> str:
-        return f"<TransportMap results: {self.model.formula}, n = {self.nobs}>"
+        return f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>"
 
-    def plot(self, kind: str = "qte", *, level: float = 0.95, ax: Any = None) -> Any:
-        """Draw the quantile effects (``"qte"``) or the map (``"map"``) with the uniform band."""
-        from disteconometrics.plots.transport import plot_map
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification and clusters; effects by confidence level as arrays."""
+        effects = {f"effects{level:g}": a for level, a in self.effects.items()}
+        return {"estimator": asdict(self.model), "cluster": self.cluster}, effects
 
-        return plot_map(self, kind, level=level, ax=ax)
-
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
-        header = {"estimator": asdict(self.model), "facts": self.facts, "cluster": self.cluster}
-        write_archive(
-            path, "TransportMap", header, {f"effects{level:g}": a for level, a in self.effects.items()}
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> TransportMapResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header, names = saved.header, {level: f"effects{level:g}" for level in SAVED}
+        kept = {level: name for level, name in names.items() if name in saved.arrays}
+        saved.check_shapes(f"{len(LEVELS)} levels", **{name: (len(LEVELS), 6) for name in kept.values()})
+        sizes = header["facts"]["sizes"]
+        if [type(n) for n in sizes] != [int, int]:
+            raise FileFormatError("sizes are not two numbers")
+        return cls(
+            model=saved.specification(**header["estimator"]),
+            spec=None,
+            facts=MapFacts.from_file({"observations": sum(sizes)} | header["facts"]),
+            effects={level: saved.arrays[name] for level, name in kept.items()},
+            cluster=header["cluster"],
         )
 
 
-def restore_transport_map(header: dict[str, Any], arrays: dict[str, Array]) -> TransportMapResults:
-    """Rebuild a saved result, without rows.
+def _default_levels(index_set: tuple[float, float]) -> Array:
+    """.05, .10, …, .95 as far as they lie in the index set."""
+    low, high = index_set
+    grid = np.round(np.arange(0.05, 0.951, 0.05), 2)
+    return np.asarray(grid[(grid >= low - 1e-12) & (grid <= high + 1e-12)])
 
-    Raises
-    ------
-    FileFormatError, KeyError, TypeError, ValueError
-    """
-    estimator = dict(header["estimator"])
-    model = TransportMap(
-        estimator.pop("formula"), **{**estimator, "index_set": tuple(estimator["index_set"])}
-    )
-    effects = {level: arrays[f"effects{level:g}"] for level in SAVED if f"effects{level:g}" in arrays}
-    for a in effects.values():
-        if a.shape != (len(LEVELS), 6):
-            raise FileFormatError(f"effects have shape {a.shape} for {len(LEVELS)} levels")
-    facts = dict(header["facts"])
-    if len(facts["sizes"]) != 2 or not all(isinstance(v, (int, Real)) for v in facts["sizes"]):
-        raise FileFormatError("sizes are not two numbers")
-    return TransportMapResults(model, facts, effects, header["cluster"])
+
+# ---- summary -----------------------------------------------------------------------------------------------
 
 
 def _summary(r: TransportMapResults, level: float) -> Summary:
     f = r.facts
-    (zero, one), (n, m) = f["labels"], f["sizes"]
+    (zero, one), (n, m), alone = f.labels, f.sizes, len(f.outcomes) == 1
     left = (
-        ("Outcome", ", ".join(f["outcomes"])),
+        ("Outcome", ", ".join(f.outcomes)),
         ("Formula", r.model.formula),
-        ("Map", "quantiles matched" if len(f["outcomes"]) == 1 else "exact plan"),
+        ("Map", "quantiles matched" if alone else "exact plan"),
     )
     right = (
-        ("Observations", f"{r.nobs} ({f['given'] - f['rows']} dropped)"),
-        ("From", f"{f['group']} = {zero} ({n})"),
-        ("To", f"{f['group']} = {one} ({m})"),
+        ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)"),
+        ("From", f"{f.group} = {zero} ({n})"),
+        ("To", f"{f.group} = {one} ({m})"),
     )
-    percent = f"{100 * level:g}%"
-    sections, notes = [], []
-    if len(f["outcomes"]) == 1:
-        effects = r.effects[level] if level in r.effects else r._effects(np.array(LEVELS), level)
-        columns = ("estimate", "std_error", f"[{percent} conf.", "interval]", "[uniform", "band]")
-        stubs = tuple(f"qte[{v:g}]" for v in LEVELS)
-        sections.append(
-            Section(
-                columns,
-                stubs,
-                tuple(tuple(map(number, row)) for row in effects),
-                "Quantile treatment effects",
-            )
-        )
-        low, high = r.model.index_set
-        heaped = "; where values repeat it joins the ends of both groups' bands" if f["tied"] else ""
-        notes.append(f"The band holds for all levels from {low:g} to {high:g} at once{heaped}.")
-        if r.cluster:
-            notes.append(
-                f"Errors sum over clusters of {r.cluster} ({f['clusters'][0]} and {f['clusters'][1]})."
-            )
-        notes.append("Effects are on the law of the outcome; on persons only if everyone keeps her rank.")
-    rows = tuple(
-        (number(d[0]), number(d[1]), f"{d[0] / d[1]:.3f}", f"{d[2]:.1f}", p_value(d[3]))
-        for d in f["differences"]
+    sections: tuple[Section, ...] = (_means_section(f),)
+    notes = rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    if alone:
+        sections = (_effects_section(r._table(level), level), *sections)
+        notes = (*_effects_notes(f, r.model.index_set, r.cluster), *notes)
+    return Summary("Transport Map, two groups", (left, right), sections, notes)
+
+
+def _effects_section(effects: Array, level: float) -> Section:
+    columns = ("estimate", "std_error", f"[{100 * level:g}% conf.", "interval]", "[uniform", "band]")
+    cells = tuple(tuple(map(number, row)) for row in effects)
+    return Section(columns, NAMES, cells, "Quantile treatment effects")
+
+
+def _effects_notes(f: MapFacts, index_set: tuple[float, float], cluster: str | None) -> list[str]:
+    low, high = index_set
+    heaped = "; where values repeat it joins the ends of both groups' bands" if f.tied else ""
+    notes = [f"The band holds for all levels from {low:g} to {high:g} at once{heaped}."]
+    if cluster:
+        notes.append(f"Errors sum over clusters of {cluster} ({f.clusters[0]} and {f.clusters[1]}).")
+    return [*notes, "Effects are on the law of the outcome; on persons only if everyone keeps her rank."]
+
+
+def _means_section(f: MapFacts) -> Section:
+    cells = tuple(
+        (number(mean), number(error), f"{mean / error:.3f}", f"{df:.1f}", p_value(p))
+        for mean, error, df, p in f.differences
     )
-    sections.append(
-        Section(
-            ("estimate", "std_error", "t", "df", "p"),
-            tuple(f["outcomes"]),
-            rows,
-            "Difference of means (unequal variances)",
-        )
-    )
-    notes += rows_dropped(f["given"], f["rows"], f["missing"], f["zero_weight"])
-    return Summary("Transport Map, two groups", (left, right), tuple(sections), tuple(notes))
+    columns, title = ("estimate", "std_error", "t", "df", "p"), "Difference of means (unequal variances)"
+    return Section(columns, f.outcomes, cells, title)

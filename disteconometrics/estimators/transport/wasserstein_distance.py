@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
-from typing import IO, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.estimators.specification import specify
-from disteconometrics.estimators.transport.groups import GroupResults, Groups, read_groups
+from disteconometrics.errors import OptionError
+from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.specification import Specification, check_columns
+from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
-from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report.archive import write_archive
+from disteconometrics.inference.quantile_bands import normal_critical
+from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
+from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.transport.samples import check_order
 
-__all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults", "restore_wasserstein"]
+__all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
 
 Array = NDArray[np.float64]
 
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
 
 
-@dataclass(frozen=True, init=False)
-class WassersteinDistance:
+@dataclass(frozen=True, kw_only=True)
+class WassersteinDistance(Specification):
     """Distance between the laws of an outcome in groups, in units of the outcome.
 
     First a permutation test of equal laws, which holds in every sample; then the distance W_p and its power
@@ -79,43 +80,36 @@ class WassersteinDistance:
     (4.0, 0.06)
     """
 
-    formula: str
-    p: float
-    scale: str | None
-    weights: str | None
-    weight_type: str | None
-    permutations: int | None
+    p: float = 2
+    scale: str | None = None
+    weights: str | None = None
+    weight_type: str | None = None
+    permutations: int | None = None
 
-    def __init__(
-        self,
-        formula: str,
-        data: None = None,
-        *,
-        p: float = 2,
-        scale: str | None = None,
-        weights: str | None = None,
-        weight_type: str | None = None,
-        permutations: int | None = None,
-    ) -> None:
-        if permutations is not None and (
-            isinstance(permutations, bool)
-            or not isinstance(permutations, (int, np.integer))
-            or permutations < 0
+    def checked(self) -> dict[str, Any]:
+        """Check the choices; the order is kept as a number.
+
+        Raises
+        ------
+        OptionError
+        """
+        draws = self.permutations
+        if draws is not None and (
+            isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 0
         ):
-            raise OptionError(
-                f"permutations={permutations!r}: give a whole number, such as 9999, or 0 for no test."
-            )
-        if weight_type == "sampling" and permutations:
+            raise OptionError(f"permutations={draws!r}: give a whole number, such as 9999, or 0 for no test.")
+        if self.weight_type == "sampling" and draws:
             raise OptionError(
                 "Rows with sampling weights cannot change groups, so there is no permutation test; leave "
                 "it out."
             )
-        if scale not in (None, "std"):
+        if self.scale not in (None, "std"):
             raise OptionError(
-                f"scale={scale!r} is not known; use 'std', or None for the units of the outcome."
+                f"scale={self.scale!r} is not known; use 'std', or None for the units of the outcome."
             )
-        more: dict[str, Any] = {"p": check_order(p), "scale": scale, "permutations": permutations}
-        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=None, **more)
+        order = check_order(self.p)
+        check_columns(weights=self.weights, weight_type=self.weight_type)
+        return {"p": order}
 
     def fit(
         self,
@@ -146,50 +140,49 @@ class WassersteinDistance:
         -----
         MissingValuesWarning, FewClustersWarning
         """
-        rows = read_groups(self, data, cluster)
+        rows = read_groups(
+            self.formula,
+            data,
+            weights=self.weights,
+            weight_type=self.weight_type,
+            cluster=cluster,
+            standardise=self.scale is not None,
+        )
         sequence = seed_sequence(seed)
         pairs = tuple(combinations(range(len(rows.samples)), 2))
         found = []
         for (i, j), stream in zip(pairs, sequence.spawn(len(pairs)), strict=True):
-            draws = _draws(self, rows.samples[i].size + rows.samples[j].size)
-            names = rows.labels[j], rows.labels[i]
-            found.append(
-                _compare(
-                    rows.samples[j], rows.samples[i], names, self.p, draws, np.random.default_rng(stream)
-                )
-            )
-        told = (
-            sequence.entropy
-            if not isinstance(seed, np.random.Generator)
-            else (sequence.entropy, sequence.spawn_key)
+            x, y, names = rows.samples[j], rows.samples[i], (rows.labels[j], rows.labels[i])
+            draws = self._draws(x.size + y.size)
+            found.append(_compare(x, y, names, self.p, draws, np.random.default_rng(stream)))
+        return WassersteinResults(
+            model=self,
+            spec=None,
+            facts=GroupFacts(**rows.facts()),
+            rows=rows,
+            pairs=tuple(found),
+            cluster=cluster,
+            seed=reported_seed(sequence),
         )
-        facts = {
-            "given": rows.given,
-            "rows": rows.used,
-            "missing": rows.missing,
-            "zero_weight": rows.zero_weight,
-            "used": sum(s.size for s in rows.samples),
-            "outcomes": list(rows.outcomes),
-            "group": rows.group,
-        }
-        return WassersteinResults(self, tuple(found), facts, cluster, told, rows)
+
+    def _draws(self, rows: int) -> int:
+        """Permutations of two groups of so many rows."""
+        if self.weight_type == "sampling":
+            return 0
+        default = MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
+        return default if self.permutations is None else int(self.permutations)
 
 
 # ---- one pair ----------------------------------------------------------------------------------------------
 
 
-def _draws(model: WassersteinDistance, rows: int) -> int:
-    if model.weight_type == "sampling":
-        return 0
-    default = MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
-    return default if model.permutations is None else int(model.permutations)
-
-
 @dataclass(frozen=True, eq=False)
 class GroupPair:
-    """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates, the bias of W_p^p,
-    distance between halves, p-values and statistics of the permutation test, mean difference, and why errors
-    are withheld."""
+    """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates.
+
+    Besides: the bias of W_p^p, the distance between halves, p-values and statistics of the permutation test, the
+    mean difference, and why errors are withheld.
+    """
 
     groups: tuple[str, str]
     sizes: tuple[int, int]
@@ -213,7 +206,7 @@ class GroupPair:
         se = np.sqrt(np.diagonal(self.covariance))
 
         def limits(level: float) -> tuple[Array, Array]:
-            z = Estimates(("",), np.zeros(1), np.ones((1, 1))).critical(level)
+            z = normal_critical(level)
             low, high = np.maximum([power - self.bias - z * se[at], power - self.bias + z * se[at]], 0.0)
             rows = [(low ** (1 / p), high ** (1 / p)), (low, high)][1 - at :]
             rows += [(v - z * s, v + z * s) for v, s in zip(self.values[at + 1 :], se[at + 1 :], strict=True)]
@@ -236,13 +229,8 @@ def _compare(
     if x.rows.shape[1] > 1 and np.isinf(p):
         raise OptionError("p = ∞ is only for a single outcome; give a finite order.")
     found = two.transport(x, y, p)
-    names, d = _names(p, x.rows.shape[1]), x.rows.shape[1]
-    test = two.Permutation({}, {}, 0)
-    if draws:
-        from tqdm.auto import tqdm
-
-        with tqdm(total=draws, desc="permutations", disable=None, leave=False) as bar:
-            test = two.permute(x, y, p, draws, rng, bar.update)
+    d = x.rows.shape[1]
+    names, test = _names(p, d), _permuted(x, y, p, draws, rng)
     equality = test.p_values.get("W", np.nan)
     withheld = two.domain_flags(x, y, p, equality)
     if found.distance == 0:
@@ -269,6 +257,17 @@ def _compare(
         two.mean_difference(x, y),
         withheld,
     )
+
+
+def _permuted(
+    x: two.Sample, y: two.Sample, p: float, draws: int, rng: np.random.Generator
+) -> two.Permutation:
+    if not draws:
+        return two.Permutation({}, {}, 0)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=draws, desc="permutations", disable=None, leave=False) as bar:
+        return two.permute(x, y, p, draws, rng, bar.update)
 
 
 def _with_covariance(
@@ -304,8 +303,8 @@ def _with_covariance(
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class WassersteinResults(GroupResults):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WassersteinResults(FittedResult):
     """Groups compared two by two: distances with errors, permutation tests, the table of pairs.
 
     ``pairs`` holds every comparison; estimates and p-value are those of the only pair of two groups.
@@ -316,17 +315,34 @@ class WassersteinResults(GroupResults):
     >>> res = de.WassersteinDistance("wage ~ union").fit({"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}, seed=1)
     >>> res.pairs[0].groups, res.params.round(3).to_dict()["W2"]
     (('1', '0'), 2.55)
+    >>> rng = np.random.default_rng(1)
+    >>> d = {"y": np.concatenate([rng.normal(size=90), 2 + rng.normal(size=90)]), "g": np.repeat([0, 1], 90)}
+    >>> check = de.WassersteinDistance("y ~ g", p=1, permutations=0).fit(d).monte_carlo(100, seed=1)
+    >>> bool(check.table().loc["W1", "coverage"] > 0.85)
+    True
     """
 
     model: WassersteinDistance
+    facts: GroupFacts
+    rows: Groups | None = field(default=None, repr=False)
     pairs: tuple[GroupPair, ...]
-    facts: dict[str, Any]
     cluster: str | None
     seed: Any
-    rows: Groups | None = field(repr=False, default=None)
 
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        return " + ".join(self.facts["outcomes"]), self.estimates.names
+    pictures: ClassVar[tuple[str, ...]] = ("group_cdfs", "group_quantiles")
+    kinds: ClassVar[dict[str, str]] = {"cdf": "group_cdfs", "qq": "group_quantiles"}
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcomes, and the names of the estimates."""
+        return " + ".join(self.facts.outcomes), self.estimates.names
+
+    def fit_again(self, data: Any) -> WassersteinResults:
+        """The comparison of ``data`` without its permutation test, which needs random numbers."""
+        return replace(self.model, permutations=0).fit(data, cluster=self.cluster, seed=0)
+
+    def _refitting(self) -> Refitting:
+        model = replace(self.model, permutations=0, scale=None)
+        return refit_groups(model, self.data_rows().samples, self.cluster is not None)
 
     @property
     def estimates(self) -> Estimates:
@@ -351,11 +367,6 @@ class WassersteinResults(GroupResults):
     def pvalue(self) -> float:
         """p-value of the permutation test of equal laws; with more groups the least, adjusted by Holm; NaN without a test."""
         return float(self.table()["p_adjusted"].min())
-
-    @property
-    def nobs(self) -> int:
-        """Rows used, frequency weights counted."""
-        return int(self.facts["used"])
 
     def test(self, hypotheses: Any) -> TestResult:
         """Wald test of hypotheses on the shares, as texts; equal laws are tested by permutation, see `pvalue`.
@@ -405,54 +416,42 @@ class WassersteinResults(GroupResults):
         return _summary(self, check_level(level))
 
     def __repr__(self) -> str:
-        return (
-            f"<WassersteinDistance results: {self.model.formula}, {len(self.pairs)} pairs, n = {self.nobs}>"
-        )
+        n = f"{len(self.pairs)} pairs, n = {self.facts.observations:.0f}"
+        return f"<WassersteinDistance results: {self.model.formula}, {n}>"
 
-    def plot(self, kind: str = "cdf", *, ax: Any = None) -> Any:
-        """Draw the two samples: ``"cdf"`` shades the area between their distribution functions, ``"qq"`` matches quantiles."""
-        from disteconometrics.plots.transport import plot_groups
-
-        return plot_groups(self, kind, ax=ax)
-
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
-        pairs = []
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, pairs, clusters and seed; values and covariances of the pairs as arrays."""
         arrays: dict[str, Array] = {}
+        pairs = []
         for i, q in enumerate(self.pairs):
-            document = {k: v for k, v in asdict(q).items() if k not in ("values", "covariance")}
-            pairs.append(document)
+            pairs.append({k: v for k, v in asdict(q).items() if k not in ("values", "covariance")})
             arrays |= {f"values{i}": q.values, f"covariance{i}": q.covariance}
-        header = {
-            "estimator": asdict(self.model),
-            "pairs": pairs,
-            "facts": self.facts,
-            "cluster": self.cluster,
-            "seed": self.seed,
-        }
-        write_archive(path, "WassersteinDistance", header, arrays)
+        named = {"estimator": asdict(self.model), "pairs": pairs, "cluster": self.cluster, "seed": self.seed}
+        return named, arrays
 
-
-def restore_wasserstein(header: dict[str, Any], arrays: dict[str, Array]) -> WassersteinResults:
-    """Rebuild a saved result, without rows.
-
-    Raises
-    ------
-    FileFormatError, KeyError, TypeError, ValueError
-    """
-    estimator = dict(header["estimator"])
-    model = WassersteinDistance(estimator.pop("formula"), **estimator)
-    pairs = []
-    for i, document in enumerate(header["pairs"]):
-        names = tuple(map(str, document["names"]))
-        values, covariance = arrays[f"values{i}"], arrays[f"covariance{i}"]
-        if values.shape != (len(names),) or covariance.shape != (len(names),) * 2:
-            raise FileFormatError(f"values{i} has shape {values.shape} for {len(names)} estimates")
-        tuples = {k: tuple(document[k]) for k in ("groups", "sizes", "mean_difference", "withheld")}
-        pairs.append(
-            GroupPair(**{**document, **tuples, "names": names, "values": values, "covariance": covariance})
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> WassersteinResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header = saved.header
+        return cls(
+            model=saved.specification(**header["estimator"]),
+            spec=None,
+            facts=GroupFacts.from_file(header["facts"]),
+            pairs=tuple(_saved_pair(saved, i, pair) for i, pair in enumerate(header["pairs"])),
+            cluster=header["cluster"],
+            seed=header["seed"],
         )
-    return WassersteinResults(model, tuple(pairs), dict(header["facts"]), header["cluster"], header["seed"])
+
+
+def _saved_pair(saved: SavedResult, i: int, pair: dict[str, Any]) -> GroupPair:
+    k = len(pair["names"])
+    saved.check_shapes(f"{k} estimates", **{f"values{i}": (k,), f"covariance{i}": (k, k)})
+    tuples = ("names", "groups", "sizes", "mean_difference", "withheld")
+    arrays = {"values": saved.arrays[f"values{i}"], "covariance": saved.arrays[f"covariance{i}"]}
+    return GroupPair(**{**pair, **{name: tuple(pair[name]) for name in tuples}, **arrays})
+
+
+# ---- summary -----------------------------------------------------------------------------------------------
 
 
 def _holm(p: Array) -> Array:
@@ -494,60 +493,77 @@ def _tests(q: GroupPair, dimension: int) -> Section:
 
 
 def _summary(r: WassersteinResults, level: float) -> Summary:
-    outcomes, d = r.facts["outcomes"], len(r.facts["outcomes"])
-    left: list[tuple[str, str]] = [
-        ("Outcome", ", ".join(outcomes)),
+    f = r.facts
+    left = (
+        ("Outcome", ", ".join(f.outcomes)),
         ("Formula", r.model.formula),
         ("Order", f"p = {r.model.p:g}"),
-    ]
-    right = [("Observations", f"{r.nobs} ({r.facts['given'] - r.facts['rows']} dropped)")]
-    notes: list[str] = []
-    sections: list[Section] = []
+    )
+    first = ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)")
     if len(r.pairs) == 1:
-        q = r.pairs[0]
-        (a, b), (n, m) = q.groups, q.sizes
-        right.append(("Groups", f"{r.facts['group']} = {a} ({n}) against {b} ({m})"))
-        p = q.p_values.get("W", np.nan)
-        right.append(
-            ("Permutation test", f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none")
-        )
-        sections = [_distances(q.estimates, level), _tests(q, d)]
-        if q.draws:
-            units = "clusters" if r.cluster else "rows"
-            notes.append(f"Equal laws are tested by {q.draws:,} permutations, exact for i.i.d. {units}.")
-        notes.append(f"For scale: two halves of a group are {number(q.halves)} apart on average.")
-        if q.bias:
-            notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
-        if q.withheld:
-            notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
+        right, sections = _pair_parts(r.pairs[0], f, level)
+        notes = _pair_notes(r.pairs[0], "clusters" if r.cluster else "rows")
     else:
-        t = r.table()
-        right.append(("Groups", f"{r.facts['group']}, {len(r.pairs)} pairs"))
-        shown = [t.columns[0], "std_error", "conf_low", "conf_high", "p_permutation", "p_adjusted"]
-        cells = tuple(
-            tuple(p_value(v) if c.startswith("p_") else number(v) for c, v in row.items())
-            for _, row in t[shown].iterrows()
-        )
-        sections = [Section(tuple(shown), tuple(map(str, t.index)), cells)]
-        notes.append(
-            f"p_adjusted is Holm's over {len(r.pairs)} pairs; {r.pairs[0].draws:,} permutations each."
-        )
-        notes += [
-            f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}."
-            for q in r.pairs
-            if q.withheld
-        ]
-    if d > 1:
+        right, sections = (("Groups", f"{f.group}, {len(r.pairs)} pairs"),), (_pairs_section(r.table()),)
+        notes = _pairs_notes(r.pairs)
+    notes += _data_notes(r.model, len(f.outcomes), r.cluster)
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
+
+
+def _pair_parts(
+    q: GroupPair, f: GroupFacts, level: float
+) -> tuple[tuple[tuple[str, str], ...], tuple[Section, ...]]:
+    """The groups with the p-value of their test, and the sections of the only pair."""
+    (a, b), (n, m) = q.groups, q.sizes
+    p, d = q.p_values.get("W", np.nan), len(f.outcomes)
+    tested = f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"
+    right = (("Groups", f"{f.group} = {a} ({n}) against {b} ({m})"), ("Permutation test", tested))
+    return right, (_distances(q.estimates, level), _tests(q, d))
+
+
+def _pair_notes(q: GroupPair, units: str) -> list[str]:
+    notes = [f"For scale: two halves of a group are {number(q.halves)} apart on average."]
+    if q.draws:
+        notes.insert(0, f"Equal laws are tested by {q.draws:,} permutations, exact for i.i.d. {units}.")
+    if q.bias:
+        notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
+    if q.withheld:
+        notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
+    return notes
+
+
+def _pairs_section(table: pd.DataFrame) -> Section:
+    shown = (table.columns[0], "std_error", "conf_low", "conf_high", "p_permutation", "p_adjusted")
+    cells = tuple(
+        tuple(p_value(v) if c.startswith("p_") else number(v) for c, v in row.items())
+        for _, row in table[list(shown)].iterrows()
+    )
+    return Section(shown, tuple(map(str, table.index)), cells)
+
+
+def _pairs_notes(pairs: Sequence[GroupPair]) -> list[str]:
+    withheld = [
+        f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}."
+        for q in pairs
+        if q.withheld
+    ]
+    return [f"p_adjusted is Holm's over {len(pairs)} pairs; {pairs[0].draws:,} permutations each.", *withheld]
+
+
+def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None) -> list[str]:
+    """What the numbers mean where there are several outcomes, a scale, weights or clusters."""
+    notes = []
+    if dimension > 1:
         notes.append(
             "Between rows the permutation test takes the sliced W1 of standardised outcomes, and limits "
             "are about the mean of "
             "the distance in samples of this size."
         )
-    if r.model.scale:
+    if model.scale:
         notes.append("Outcomes are divided by their pooled standard deviations.")
-    if r.model.weight_type == "sampling":
-        notes.append(f"Sampling weights: {r.model.weights}; no permutation test.")
-    if r.cluster:
-        notes.append(f"Clusters of {r.cluster} are permuted as a whole, and errors sum over them.")
-    notes += rows_dropped(r.facts["given"], r.facts["rows"], r.facts["missing"], r.facts["zero_weight"])
-    return Summary("Wasserstein Distance", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
+    if model.weight_type == "sampling":
+        notes.append(f"Sampling weights: {model.weights}; no permutation test.")
+    if cluster:
+        notes.append(f"Clusters of {cluster} are permuted as a whole, and errors sum over them.")
+    return notes
