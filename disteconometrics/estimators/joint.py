@@ -209,7 +209,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class JointFacts(FitFacts):
-    """Numbers of a fit that need no rows, and what is told of a flow by name that was tried beside splines."""
+    """Numbers of a fit that need no rows; ``rival`` tells of a flow by name tried beside splines."""
 
     rival: str = ""
 
@@ -381,7 +381,7 @@ class JointResults(FittedResult):
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Every factor's estimates under its outcome's name; factors are fitted apart, so covariances are zero."""
+        """Every factor's estimates under its outcome's name; between factors covariances are zero."""
         found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
         names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
         V = np.zeros((len(names), len(names)))

@@ -196,7 +196,7 @@ def test_functionals_of_the_averaged_law(many: Any) -> None:
 
 def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     d = table()
-    sol = many.under
+    sol = many.undersmoothed
     X = {v: many._covariates(d.assign(d=v))[0] for v in (0, 1)}
     expected = np.mean(
         many.flow.law(sol.theta, X[1]).quantile(0.9) - many.flow.law(sol.theta, X[0]).quantile(0.9)

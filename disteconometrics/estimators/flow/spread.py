@@ -42,7 +42,7 @@ class ResamplingSpread:
     seed: int | None
 
     def table(self, level: float = 0.9) -> pd.DataFrame:
-        """The fit's value, the standard deviation over draws, and the central interval with a share of them."""
+        """The fit's value, the standard deviation over draws, and the central interval with a share."""
         low, high = (self.draws.quantile(q) for q in ((1 - level) / 2, (1 + level) / 2))
         columns = {
             "estimate": self.estimates,

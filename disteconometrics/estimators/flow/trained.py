@@ -256,7 +256,7 @@ class TrainedFlowResults(FittedResult):
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
+        """Functionals of the law averaged over the rows, of joint outcomes moments, without errors."""
         return without_errors(self.facts.functionals or self._values(self.flow, self.labels()[1]))
 
     def functionals(self, names: Any = None) -> Estimates:
