@@ -30,9 +30,9 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.report.summary import Summary
-from disteconometrics.simulate.self_check import Refitting
 
 __all__ = ["FlowResults", "fit_spline"]
 
@@ -557,7 +557,7 @@ class FlowResults(FittedResult):
         if arrays["values"].shape != (len(names),) or arrays["covariance"].shape != (len(names),) * 2:
             raise FileFormatError("the functionals and their covariance do not belong together")
         plain = Estimates(names, arrays["values"], arrays["covariance"])
-        estimates = replace(plain, profile=partial(_saved_limits, arrays["limits"]))
+        estimates = replace(plain, limits=partial(_saved_limits, arrays["limits"]))
         # 0.1.0 wrote a field that it did not use
         facts = FlowFacts.from_file({k: v for k, v in header["facts"].items() if k != "standardised"})
         return cls(
@@ -578,9 +578,9 @@ def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:
     return Solution(**parts, effective=float(saved.arrays[f"{name}_effective"]))
 
 
-def _saved_limits(limits: Array, level: float) -> tuple[Array, None]:
+def _saved_limits(limits: Array, level: float) -> Array:
     if level != LEVEL:
         raise NeedsData(
             f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
         )
-    return limits, None
+    return limits
