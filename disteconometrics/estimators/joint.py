@@ -23,9 +23,9 @@ from disteconometrics.estimators.results import FitFacts, FittedResult, SavedRes
 from disteconometrics.estimators.rows import row_facts
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Section, Summary, number
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -34,13 +34,12 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimates, check_level
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Summary, number
 
 __all__ = ["NormalRegression", "NormalResults"]
@@ -153,29 +152,6 @@ class NormalRegression(Specification):
 
 
 # ---- least squares -----------------------------------------------------------------------------------------
-
-
-class _Scores(NamedTuple):
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Scores (n, k) and roots (n, k) of an estimating equation, some rows at a time."""
-
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-    def __call__(self, rows: int | None = None) -> Iterator[_Scores]:
-        step = rows or 8192
-        for i in range(0, len(self.scores), step):
-            part = slice(i, i + step)
-            yield _Scores(
-                self.scores[part], self.roots[part], None if self.copies is None else self.copies[part]
-            )
 
 
 class _Squares(NamedTuple):
@@ -299,7 +275,7 @@ def _equations(
     mass = own if copies is None else copies
     z = fit.residuals / sigma
     roots = fit.Z * (np.sqrt(own) / sigma)[:, None]
-    source = _Source(fit.Z * (own * z / sigma)[:, None], roots, copies)
+    source = ArrayScores(fit.Z * (own * z / sigma)[:, None], roots, copies)
     information = (fit.Z * mass[:, None]).T @ fit.Z / sigma**2
     inner = triangle_inverse(
         np.asarray(np.linalg.cholesky((information + information.T) / 2).T, dtype=np.float64)
@@ -307,7 +283,7 @@ def _equations(
     rows = len(z)
     beta = MEstimate(names, fit.T @ fit.c, inner, fit.T @ inner, n, rows, source, weight_type, fit.T)
     half = np.array([[sigma / np.sqrt(2 * n)]])
-    by_row = _Source((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
+    by_row = ArrayScores((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 

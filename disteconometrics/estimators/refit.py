@@ -14,7 +14,7 @@ import numpy as np
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
-from disteconometrics.simulate.self_check import REPLICATIONS, Refitting
+from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 
 __all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
 

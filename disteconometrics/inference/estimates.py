@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,6 @@ from disteconometrics.inference.expressions import evaluate, independent, linear
 __all__ = ["Estimated", "Estimates", "TestResult", "check_level", "critical_value"]
 
 Array = NDArray[np.float64]
-# Of a level: limits (k, 2), and signed roots (k,) or None
-Profile: TypeAlias = Callable[[float], tuple[Array, Array | None]]
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
@@ -159,9 +157,11 @@ class Estimates:
     values : (k,) float64 array.
     covariance : (k, k) float64 array; NaN rows where an estimate has no standard error.
     df : float, degrees of freedom for p-values and intervals.
-    profile : function of a level, or None
-        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood), and
-        signed roots (k,) of likelihood ratios in place of estimate over standard error, or None.
+    limits : function of a level, or None
+        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood).
+    roots : function without arguments, or None
+        Gives what stands in place of estimate over standard error (k,): signed roots of likelihood ratios, or
+        NaN where there is no test.
     level : float, the level that the table is printed at.
 
     Examples
@@ -177,7 +177,8 @@ class Estimates:
     values: Array
     covariance: Array
     df: float = np.inf
-    profile: Profile | None = None
+    limits: Callable[[float], Array] | None = None
+    roots: Callable[[], Array] | None = None
     level: float = 0.95
 
     @property
@@ -189,9 +190,8 @@ class Estimates:
     @property
     def statistic(self) -> Array:
         """Estimate over standard error (k,), or signed roots; NaN where one of the two is not finite."""
-        roots = None if self.profile is None else self.profile(self.level)[1]
-        if roots is not None:
-            return roots
+        if self.roots is not None:
+            return self.roots()
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(np.isfinite(self.values), self.values / self.std_error, np.nan))
 
@@ -207,8 +207,8 @@ class Estimates:
 
     def interval(self, level: float = 0.95) -> Array:
         """Confidence limits (k, 2)."""
-        if self.profile is not None:
-            return self.profile(check_level(level))[0]
+        if self.limits is not None:
+            return self.limits(check_level(level))
         half = self.critical(level) * self.std_error
         return np.column_stack([self.values - half, self.values + half])
 
@@ -317,19 +317,13 @@ class Estimates:
         # involved
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
-        result = Estimates(
-            tuple(texts),
-            np.array([d.value for d in duals]),
-            self._propagated(G, involved),
-            self.df,
-            None,
-            level,
-        )
+        values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
+        result = Estimates(tuple(texts), values, V, self.df, level=level)
         if method == "delta":
             return result
-        profile = partial(_fieller_limits, self, tuple(texts))
-        profile(level)  # says so if an expression is no ratio
-        return replace(result, profile=profile)
+        limits = partial(_fieller_limits, self, tuple(texts))
+        limits(level)  # says so if an expression is no ratio
+        return replace(result, limits=limits)
 
     def _propagated(self, G: Array, involved: NDArray[np.bool_]) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
@@ -372,8 +366,8 @@ class Estimates:
         return (float((half_linear - spread) / quadratic), float((half_linear + spread) / quadratic))
 
 
-def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) -> tuple[Array, None]:
-    return np.array([estimates._fieller(text, level) for text in texts]), None
+def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) -> Array:
+    return np.array([estimates._fieller(text, level) for text in texts])
 
 
 class Estimated(ABC):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "REPLICATIONS",
     "ArrayScores",
     "Collector",
     "MEstimate",
@@ -38,6 +39,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 CHUNK = 8192  # rows of scores at once
+REPLICATIONS = 500  # of a check by simulation, where none are asked for
 
 
 # ---- scores ------------------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ class Refitting:
     fitted_only: str = ""
     robust: Mapping[str, Any] | None = None
     only_design: str | None = None
-    reps: int = 500
+    reps: int = REPLICATIONS
 
     @property
     def rows(self) -> int:

@@ -31,7 +31,7 @@ from scipy import special
 from disteconometrics.inference.estimates import critical_value
 from disteconometrics.inference.two_samples import Sample
 
-__all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse", "normal_critical"]
+__all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse"]
 
 Array = NDArray[np.float64]
 
@@ -268,14 +268,3 @@ def difference_limits(
     if joint:
         return a_low - b_high, a_high - b_low
     return a - b - np.hypot(a - a_low, b_high - b), a - b + np.hypot(a_high - a, b - b_low)
-
-
-def normal_critical(level: float) -> float:
-    """Two-sided critical value of the normal law.
-
-    Examples
-    --------
-    >>> round(normal_critical(0.95), 3)
-    1.96
-    """
-    return critical_value(level)

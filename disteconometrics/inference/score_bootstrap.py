@@ -81,7 +81,7 @@ class ScoreTests:
         return np.asarray(self.estimate + self.multipliers @ self._sums())
 
     def interval(self, j: int, alpha: float) -> tuple[float, float]:
-        """Ends of the values that a test at level alpha does not reject, by bisection, ±inf if none is found."""
+        """Ends of the values that a test at level alpha does not reject, by bisection, or ±inf."""
         se = float(np.sqrt(np.square(self._sums()[:, j]).sum()))
 
         def limit(sign: float) -> float:

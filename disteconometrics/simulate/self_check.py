@@ -26,7 +26,7 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
-__all__ = ["REPLICATIONS", "Refitting", "SelfCheck", "SelfChecking", "self_check"]
+__all__ = ["SelfCheck", "SelfChecking", "self_check"]
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,6 @@ CHANCE = 0.01  # that anything is called trouble by Monte Carlo error alone
 # What matters: of an empirical standard error, of the ratio from one, of a coverage
 BIAS, RATIO, COVERAGE = 0.2, 0.05, 0.01
 NAME = "refit"
-REPLICATIONS = 500
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def finite_order(p: Any) -> float:
     >>> finite_order(2)
     2.0
     """
-    p = check_order(p)
+    p = float(check_order(p))
     if np.isinf(p):
         raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
     return p

@@ -19,12 +19,11 @@ from disteconometrics.data.design import build_design
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate, Replicated
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, row_terms, scale_rows
 from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_many, share, solve_shared
 from disteconometrics.optim.newton import maximise
-from disteconometrics.simulate.replications import Replicated
 
 __all__ = ["BinaryCollector", "BinaryReplications", "BinaryResampling", "replications", "resampling"]
 

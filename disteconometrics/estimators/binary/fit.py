@@ -30,7 +30,7 @@ from disteconometrics.estimators.binary.firth import penalised_facts
 from disteconometrics.estimators.binary.fitted_index import Infinite
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.optim.cone import extreme_directions

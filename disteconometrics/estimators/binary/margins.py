@@ -169,7 +169,7 @@ def margins(
     G, V = fitted.covariance.coordinates(found.gradients)
     covariance = G @ V @ G.T + found.sampling
     names = tuple(q.name for q in questions)
-    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, None, level)
+    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, level=level)
     return MarginsResults(
         estimates,
         kind,

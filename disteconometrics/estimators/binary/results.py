@@ -71,12 +71,12 @@ from disteconometrics.inference.diagnostics import (
 )
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Summary
 
 __all__ = ["BinaryResults", "fit_binary"]
@@ -153,14 +153,13 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             mask = self.infinite.masked()
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
-        profile = None
-        if self.facts.penalty is not None:
-            profile = ProfileLimits(
-                self.spec.names, None if self.rows is None else self.rows.penalised, self.profile
-            )
-        return Estimates(
-            self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf, profile
-        )
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        plain = Estimates(self.spec.names, values, V, df)
+        if self.facts.penalty is None:
+            return plain
+        fit = None if self.rows is None else self.rows.penalised
+        profile = ProfileLimits(self.spec.names, fit, self.profile)
+        return replace(plain, limits=profile.limits, roots=profile.roots)
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
         """Return the same estimates with another covariance; nothing is estimated again.

@@ -18,7 +18,7 @@ from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow import spline_inference as inference
 from disteconometrics.estimators.flow.row_checks import check_moments
 from disteconometrics.estimators.flow.spline_flow import Flow, Solution
-from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 
 __all__ = ["Asked", "asked", "averaged", "contrast", "of_each_row"]
 
@@ -116,7 +116,7 @@ def averaged(
     parsed = [inference.parse_functional(t) for t in given]
     moved = inference.averages(there, solution.theta, X, weights, parsed)
     plain = Estimates(tuple(given), moved.values, moved.gradients @ solution.covariance @ moved.gradients.T)
-    return replace(plain, profile=partial(_limits, there, solution, X, weights, parsed, plain))
+    return replace(plain, limits=partial(_limits, there, solution, X, weights, parsed, plain))
 
 
 def _limits(
@@ -127,13 +127,13 @@ def _limits(
     functionals: Sequence[inference.Functional],
     plain: Estimates,
     level: float,
-) -> tuple[Array, None]:
+) -> Array:
     """Limits (k, 2): the inverted band for quantiles, estimate ± errors for others."""
     out, critical = plain.interval(level), plain.critical(level)
     for i, (kind, numbers) in enumerate(functionals):
         if kind == "q":
             out[i] = inference.quantile_limits(flow, solution, X, weights, numbers[0], critical)
-    return out, None
+    return out
 
 
 def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: float) -> pd.DataFrame:
@@ -158,7 +158,7 @@ def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: floa
     >>> of_each_row(of, res.main, np.zeros((1, 0)), pd.RangeIndex(1), 0.95)["estimate"].round(2).tolist()
     [6.36]
     """
-    critical = Estimates((), np.zeros(0), np.zeros((0, 0))).critical(check_level(level))
+    critical = critical_value(check_level(level))
     parts = []
     for name, functional in zip(of.names, of.functionals, strict=True):
         m = inference.by_row(of.flow, solution, X, functional)

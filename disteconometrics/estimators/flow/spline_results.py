@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from disteconometrics.data.formula import variables_of
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.syntax import variables_of
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
 from disteconometrics.estimators.flow import held_out as checking
@@ -31,8 +31,8 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
@@ -575,7 +575,7 @@ class FlowResults(FittedResult):
         if arrays["values"].shape != (len(names),) or arrays["covariance"].shape != (len(names),) * 2:
             raise FileFormatError("the functionals and their covariance do not belong together")
         plain = Estimates(names, arrays["values"], arrays["covariance"])
-        estimates = replace(plain, profile=partial(_saved_limits, arrays["limits"]))
+        estimates = replace(plain, limits=partial(_saved_limits, arrays["limits"]))
         # 0.1.0 wrote a field that it did not use, and no effects
         facts = FlowFacts.from_file({k: v for k, v in header["facts"].items() if k != "standardised"})
         return cls(
@@ -607,9 +607,9 @@ def _saved_effects(saved: SavedResult) -> dict[str, Estimates] | None:
     return found or None
 
 
-def _saved_limits(limits: Array, level: float) -> tuple[Array, None]:
+def _saved_limits(limits: Array, level: float) -> Array:
     if level != LEVEL:
         raise NeedsData(
             f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
         )
-    return limits, None
+    return limits

@@ -37,10 +37,10 @@ from disteconometrics.estimators.training import ENDED, history_from_file, histo
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, MixtureCDF, Planar
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Summary
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]

@@ -24,8 +24,8 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import fingerprint, row_facts
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import Sample
-from disteconometrics.simulate.self_check import Refitting
 
 __all__ = ["GroupFacts", "Groups", "check_squares", "read_groups", "refit_groups"]
 

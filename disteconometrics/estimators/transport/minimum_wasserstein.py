@@ -27,9 +27,9 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, match
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import estimates_section, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Summary, number
 
 __all__ = ["MinimumWasserstein", "MinimumWassersteinResults"]

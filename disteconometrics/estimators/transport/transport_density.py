@@ -49,10 +49,10 @@ from disteconometrics.estimators.transport.density_maps import (
 from disteconometrics.estimators.transport.groups import check_squares
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Summary
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 

@@ -16,10 +16,10 @@ from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
 from disteconometrics.inference import two_samples as two
-from disteconometrics.inference.estimates import Estimates, check_level
-from disteconometrics.inference.quantile_bands import Ranks, difference_limits, normal_critical
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.quantile_bands import Ranks, difference_limits
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.simulate.self_check import Refitting
 from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport import discrete
 
@@ -201,7 +201,7 @@ def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tup
     low, high = _limits(sides, levels, level, None)
     bands = _limits(sides, levels, level, index_set)
     outside = (levels < index_set[0]) | (levels > index_set[1])
-    error = (high - low) / (2 * normal_critical(level))
+    error = (high - low) / (2 * critical_value(level))
     return np.column_stack(
         [sides[1][1] - sides[0][1], error, low, high, *(np.where(outside, np.nan, end) for end in bands)]
     )
@@ -276,7 +276,7 @@ class TransportMapResults(FittedResult):
         effects = self.effects[0.95]
         V = np.full((len(NAMES),) * 2, np.nan)
         V[np.diag_indices_from(V)] = np.square(effects[:, 1])
-        return Estimates(NAMES, effects[:, 0], V, profile=lambda level: (self._table(level)[:, 2:4], None))
+        return Estimates(NAMES, effects[:, 0], V, limits=lambda level: self._table(level)[:, 2:4])
 
     @property
     def mean_difference(self) -> pd.Series:
