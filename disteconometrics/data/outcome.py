@@ -1,4 +1,4 @@
-"""The left side: a binary outcome coded 0/1 with its success named, or a numeric outcome."""
+"""One left side: a binary outcome coded 0/1 with its success named, or a numeric outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from disteconometrics.data.evaluate import Basis, Levels
-from disteconometrics.data.table import list_names
+from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["Outcome", "code_outcome", "recode_outcome"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` in the order 0, 1 (binary only)."""
+    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` coded 0, 1."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, NDArray[np.float64]]:
-    """Code a left side (float64 (n,) or Levels without missing) for an estimator of a binary or numeric outcome.
+    """Code a left side, float64 (n,) or Levels without missing, as a binary or numeric outcome.
 
     Returns: (Outcome, y (n,) float64).  Raises: OutcomeError naming the outcome and the values found.
     """
@@ -57,8 +57,7 @@ def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outco
 
 
 def _code_levels(name: str, value: Levels) -> tuple[Outcome, NDArray[np.float64]]:
-    used = np.bincount(value.codes, minlength=len(value.levels)) > 0
-    levels = tuple(level for level, use in zip(value.levels, used, strict=True) if use)
+    levels = used_levels(value.codes, value.levels)
     if len(levels) == 1:
         raise _no_variation(name, levels[0])
     if len(levels) != 2:

@@ -270,6 +270,15 @@ class Law(ABC):
             draws = np.where(missing, np.nan, self._draw(rng, m))
         return (draws, self.logpdf(draws)) if return_logpdf else draws
 
+    def draw_with(self, rng: np.random.Generator, m: int) -> Array:
+        """m draws for every row, batch + (m,), with a generator, which is advanced; `sample` takes a seed."""
+        return self._draw(rng, m)
+
+    @property
+    def integrates_mean(self) -> bool:
+        """Whether means have no closed form in this class and are integrals."""
+        return type(self)._mean is Law._mean
+
     def expect(self, function: Function) -> Array:
         """E f(Y), batch shape, for f that maps arrays elementwise."""
         with np.errstate(all="ignore"):

@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 
 from disteconometrics.errors import OptionError
 
-__all__ = ["Plan", "seed_sequence", "take_rows"]
+__all__ = ["Plan", "reported_seed", "seed_sequence", "take_rows"]
 
 Array = NDArray[np.float64]
 
 CHUNK_ENTRIES = 262_144  # rows times replications
 MOST_DRAWS = 256
 COUNTED = 16_000  # places at once: the most that malloc does not fetch from the system each time
-WEBB = np.sqrt(np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5]) * np.array([-1, -1, -1, 1, 1, 1])) * np.array(
-    [-1, -1, -1, 1, 1, 1]
-)
+_SIGNS = np.array([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
+WEBB = _SIGNS * np.sqrt([1.5, 1.0, 0.5, 0.5, 1.0, 1.5])
 
 
 def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSequence:
@@ -51,6 +50,17 @@ def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSeque
             f"seed={seed!r}: give a whole number ≥ 0, a numpy Generator, or None for a drawn seed."
         )
     return np.random.SeedSequence(int(seed))
+
+
+def reported_seed(sequence: np.random.SeedSequence) -> Any:
+    """What a result keeps of its random streams: the seed, and of a Generator's the key it was spawned with.
+
+    Examples
+    --------
+    >>> reported_seed(seed_sequence(7))
+    7
+    """
+    return (sequence.entropy, sequence.spawn_key) if sequence.spawn_key else sequence.entropy
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +90,10 @@ class Plan:
         return max(1, min(MOST_DRAWS, CHUNK_ENTRIES // max(self.rows, 1)))
 
     def draw(self, i: int, count: int | None = None) -> Array:
-        """The first weights (count, units) of chunk i: counts, positive weights of mean one, or multipliers of mean zero."""
+        """The first weights (count, units) of chunk i.
+
+        They are counts, positive weights of mean one, or multipliers of mean zero.
+        """
         rng = np.random.default_rng(
             np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, i))
         )
@@ -88,16 +101,21 @@ class Plan:
         if self.scheme in ("webb", "rademacher"):
             return rng.choice(WEBB if self.scheme == "webb" else np.array([-1.0, 1.0]), size=shape)
         if self.scheme == "exponential":
-            w = (
-                rng.standard_exponential(shape)
-                if self.copies is None
-                else rng.standard_gamma(self.copies, shape)
-            )
-            total = self.units if self.copies is None else self.copies.sum()
-            return np.asarray(w * (total / w.sum(axis=1, keepdims=True)))
+            return self._exponential(rng, shape)
         if self.copies is not None:
             total = round(float(self.copies.sum()))
             return rng.multinomial(total, self.copies / self.copies.sum(), size=shape[0]).astype(np.float64)
+        return self._counts(rng, shape)
+
+    def _exponential(self, rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+        if self.copies is None:
+            w, total = rng.standard_exponential(shape), float(self.units)
+        else:
+            w, total = rng.standard_gamma(self.copies, shape), self.copies.sum()
+        return np.asarray(w * (total / w.sum(axis=1, keepdims=True)))
+
+    def _counts(self, rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+        """How often each unit is drawn, counted some draws at a time."""
         narrow = np.uint16 if self.units <= 2**16 else np.int64  # twice as quick to draw
         picked = rng.integers(self.units, size=shape, dtype=narrow)
         counts = np.empty(shape)

@@ -1,22 +1,20 @@
 """Ready data-generating processes, each a frozen value with a known truth.
 
-=======================
-==================================================================================================
-`RandomUtilityLogit`     a choice between two utilities with Gumbel noise: exactly a logit `ClusteredLogit`
-     a logit whose errors are dependent within clusters `WeightedLogit`          a logit sampled with
-     probabilities that depend on the outcome, with weights
-`HeteroskedasticLogit`   a logit whose scale moves with x: the plain logit is wrong
-`QuadraticLogit`         a logit with x², for specifications that leave it out
-`Bimodal`                a mixture of two normals
-`SkewedMixture`          a normal and a shifted log-normal
-`GAndK`                  Tukey's g-and-k law, known by its quantiles
-`UniformNormal`          b given a normal with mean and variance a, a uniform
-`TwoCircles`             two noisy circles, standardised
-`NoisySine`              a sine with normal noise
-`LocationScale`          mean and spread linear and log-linear in x
-`Roy`                    selection into the better of two sectors
-=======================
-==================================================================================================
+======================  ======================================================================================
+`RandomUtilityLogit`    a choice between two utilities with Gumbel noise: exactly a logit
+`ClusteredLogit`        a logit whose errors are dependent within clusters
+`WeightedLogit`         a logit sampled with probabilities that depend on the outcome, with weights
+`HeteroskedasticLogit`  a logit whose scale moves with x: the plain logit is wrong
+`QuadraticLogit`        a logit with x², for specifications that leave it out
+`Bimodal`               a mixture of two normals
+`SkewedMixture`         a normal and a shifted log-normal
+`GAndK`                 Tukey's g-and-k law, known by its quantiles
+`UniformNormal`         b given a normal with mean and variance a, a uniform
+`TwoCircles`            two noisy circles, standardised
+`NoisySine`             a sine with normal noise
+`LocationScale`         mean and spread linear and log-linear in x
+`Roy`                   selection into the better of two sectors
+======================  ======================================================================================
 """
 
 from __future__ import annotations
@@ -82,7 +80,7 @@ def _logit(eta: Array) -> Bernoulli:
 @final
 @dataclass(frozen=True)
 class RandomUtilityLogit(Process):
-    """y = 1{v₁ > v₀}, v₀ = e₀, v₁ = intercept + slope·x + e₁, e Gumbel, x standard normal: P(y = 1 | x) = Λ(intercept + slope·x).
+    """y = 1{intercept + slope·x + e₁ > e₀}, e Gumbel, x normal: P(y = 1 | x) = Λ(intercept + slope·x).
 
     Parameters
     ----------
@@ -128,7 +126,7 @@ class RandomUtilityLogit(Process):
 @final
 @dataclass(frozen=True)
 class ClusteredLogit(Process):
-    """A logit whose errors share a normal factor within clusters, and whose x does too; the marginal law is exactly logistic.
+    """A logit whose errors, and whose x, share a normal factor within clusters; its marginal law is logistic.
 
     The latent error of a row is Λ⁻¹(Φ(√ρ·a_g + √(1−ρ)·e_i)), so the pooled logit is right and only its
     standard errors are not. n is rounded up to whole clusters when clusters are drawn, and rows beyond n are
@@ -195,7 +193,7 @@ class ClusteredLogit(Process):
 @final
 @dataclass(frozen=True)
 class WeightedLogit(Process):
-    """A logit in the population, sampled with a probability that depends on outcome and x; weights are its inverse.
+    """A logit in the population, sampled with probabilities that depend on y and x; weights are the inverse.
 
     A row with y = 1{x > 0} is kept with probability ``agree``, another with ``differ``: without weights every
     coefficient is off.
@@ -259,9 +257,10 @@ class WeightedLogit(Process):
 @final
 @dataclass(frozen=True)
 class HeteroskedasticLogit(Process):
-    """P(y = 1 | x) = Λ((intercept + slope·x)·exp(−spread·x)), x standard normal: the latent error's scale is exp(spread·x).
+    """P(y = 1 | x) = Λ((intercept + slope·x)·exp(−spread·x)), x standard normal.
 
-    A plain logit is misspecified; `pseudo_true` says what it estimates.
+    The latent error's scale is exp(spread·x).  A plain logit is misspecified; `pseudo_true` says what it
+    estimates.
 
     Parameters
     ----------
@@ -290,7 +289,7 @@ class HeteroskedasticLogit(Process):
 @final
 @dataclass(frozen=True)
 class QuadraticLogit(Process):
-    """P(y = 1 | x) = Λ(intercept + slope·x + curve·x²), x standard normal, for specifications that leave x² out.
+    """P(y = 1 | x) = Λ(intercept + slope·x + curve·x²), x standard normal, for models that leave x² out.
 
     No parameter is declared true: which one is depends on the specification, so ask `pseudo_true`.
 
@@ -369,7 +368,7 @@ class Bimodal(_Alone):
 @final
 @dataclass(frozen=True)
 class SkewedMixture(_Alone):
-    """y ~ (1 − share)·N(0, 1) + share·(shift + exp(spread·N(0, 1))): a bulk and a skewed part with a long right tail.
+    """y ~ (1 − share)·N(0, 1) + share·(shift + exp(spread·N(0, 1))): a bulk, and a part with a long tail.
 
     Parameters
     ----------
@@ -499,7 +498,8 @@ class TwoCircles(Process):
     --------
     >>> process = TwoCircles()
     >>> table = process(np.random.default_rng(0), n=1000)
-    >>> list(table), bool(abs(table["x1"].std() - 1) < 0.1), process.joint_logpdf({"x1": [0.0], "x2": [0.0]}).round(1)
+    >>> spread = table["x1"].std()
+    >>> list(table), bool(abs(spread - 1) < 0.1), process.joint_logpdf({"x1": [0.0], "x2": [0.0]}).round(1)
     (['x2', 'x1'], True, array([-47.7]))
     """
 
@@ -536,7 +536,7 @@ class TwoCircles(Process):
         return draws
 
     def _angles(self) -> tuple[Array, Array]:
-        """Radii and angles of so many points that normals around them blend into circles to the last digit."""
+        """Radii and angles of points, so many that normals around them blend into circles."""
         count = 2 * int(np.ceil(max(32, 2 * np.pi * max(self.radii) / self.noise)))
         angle = (np.arange(count) + 0.5) * 2 * np.pi / count
         return np.repeat(self.radii, count), np.tile(angle, 2)
@@ -607,7 +607,7 @@ class NoisySine(Process):
 @final
 @dataclass(frozen=True)
 class LocationScale(Process):
-    """y = intercept + slope·x + exp(log_scale + log_slope·x)·e, x ~ U(0, 1), e standard normal: mean linear, spread not constant.
+    """y = intercept + slope·x + exp(log_scale + log_slope·x)·e, x ~ U(0, 1), e standard normal.
 
     Parameters
     ----------
@@ -658,7 +658,7 @@ def _both_below(h: Array, k: Array, rho: float) -> Array:
 @final
 @dataclass(frozen=True, eq=False)
 class _Selected(Law):
-    """Outcome W_d of the sector d that pays better: sectors are normal, and chosen by an index correlated with both."""
+    """Outcome W_d of the sector d that pays better: both normal, chosen by an index that goes with them."""
 
     means: tuple[float, float]
     stds: tuple[float, float]
@@ -676,7 +676,7 @@ class _Selected(Law):
         return missing - np.inf, missing + np.inf
 
     def _sectors(self, y: Array) -> list[tuple[Array, float, float, Array]]:
-        """For each sector: standardised outcome, its scale, its correlation with the index, mean of the index."""
+        """For each sector: standardised outcome, its scale, correlation with the index, mean of the index."""
         signs = (-1.0, 1.0)
         parts = zip(self.means, self.stds, self.rhos, signs, strict=True)
         return [((y - m) / s, s, rho, sign * self.index[:, None]) for m, s, rho, sign in parts]
@@ -703,7 +703,7 @@ class _Selected(Law):
 @final
 @dataclass(frozen=True)
 class Roy(Process):
-    """Two sectors with normal outcomes w₀, w₁; d = 1 where w₁ − w₀ > cost + push·z; y is the outcome of the sector chosen.
+    """Two sectors with normal outcomes w₀, w₁; d = 1 where w₁ − w₀ > cost + push·z; y is that of sector d.
 
     z, standard normal, moves the choice and not the outcomes.  The law is that of y given z.
 
@@ -772,7 +772,7 @@ class Roy(Process):
         return _Selected(self.means, self.stds, to_gain, index)
 
     def parameters(self) -> dict[str, float]:
-        """Average effect of sector 1 on all (ate), on those in it (att), on the others (atu), and the share in it."""
+        """Average effect of sector 1 on all, on those in it and on the others, and the share in it."""
         mean, spread, _ = self._gain()
         total = float(np.hypot(spread, self.push))
         a = (mean - self.cost) / total

@@ -95,8 +95,8 @@ def test_joint_outcomes_come_near_rows_held_out_and_do_not_repeat_the_data() -> 
     Y = centre + rng.normal(size=(1_000, 2)) @ np.array([[1.0, 0.5], [0.0, 1.0]])
     table = {"a": Y[:, 0], "b": 1_000 * Y[:, 1]}
     res = de.TransportDensity("a + b ~ 1", train=de.AdamW(lr=3e-3, steps=600, batch=256)).fit(table, seed=0)
-    assert res.facts.distance < 1.6 * res.facts.floor
-    assert res.facts.nearest > 0.5
+    assert res.facts.w2_of_draws < 1.6 * res.facts.w2_of_training
+    assert res.facts.nearest_ratio > 0.5
     draws = res.distribution().sample(800, seed=1)
     unit = Y.std(axis=0) * [1, 1_000]
     assert (
@@ -214,7 +214,7 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     truth = 1 + 2 * grid[:, None] + (1 + 0.4 * grid[:, None]) * stats.norm.ppf([0.1, 0.5, 0.9])
     np.testing.assert_allclose(q, truth, atol=0.5)
     assert (np.diff(res.distribution().quantile(np.linspace(0, 1, 101)), axis=1) > 0).all()
-    assert res.facts.distance < 0.5 * res.facts.floor
+    assert res.facts.crps < 0.5 * res.facts.crps_without_covariates
     assert "CRPS of the net" in str(res.summary())
     assert res.params["mean"] == pytest.approx(table["y"].mean(), abs=0.15)
     res.save(tmp_path / "law.npz")
@@ -233,6 +233,6 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     )
     halves = {**table, "w": np.where(x > 0, 1.0, 1e-9)}  # the law without covariates is weighed as well
     far = de.TransportDensity("y ~ x", train=short, weights="w", weight_type="sampling").fit(halves, seed=1)
-    assert far.facts.floor < 0.75 * plain.facts.floor
+    assert far.facts.crps_without_covariates < 0.75 * plain.facts.crps_without_covariates
     with pytest.raises(OptionError, match="sampler"):
         model.fit(lambda rng, n: {"x": rng.normal(size=n), "y": rng.normal(size=n)})

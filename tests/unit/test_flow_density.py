@@ -17,8 +17,8 @@ from scipy import stats
 
 import disteconometrics as de
 from disteconometrics import errors
-from disteconometrics.estimators.flow_checks import check_widths
-from disteconometrics.estimators.flow_inference import parse_functional
+from disteconometrics.estimators.flow.row_checks import check_widths
+from disteconometrics.estimators.flow.spline_inference import parse_functional
 
 Array = np.ndarray
 DELTA = 1e-5  # relative error of a central difference with the step taken
@@ -74,7 +74,7 @@ def test_the_fit_is_what_the_law_says(many: Any) -> None:
 @pytest.mark.parametrize("name", ["mean", "std", "var", "median", "q[0.1]", "q[0.9]", "prob[0,2]"])
 @pytest.mark.parametrize("support", [None, (-20, None)])
 def test_gradients_of_functionals(name: str, support: Any) -> None:
-    from disteconometrics.estimators import flow_inference as inference
+    from disteconometrics.estimators.flow import spline_inference as inference
 
     res = de.FlowDensity("y ~ x + d", support=support, flow=de.MonotoneSpline("scale", knots=9)).fit(
         table(150)
@@ -97,7 +97,7 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
 @pytest.mark.parametrize("base", ["normal", "logistic"])
 @pytest.mark.parametrize("name", ["mean", "var", "gini", "theil", "mld", "var_log"])
 def test_gradients_by_influence_are_those_of_differences(name: str, base: str, support: Any) -> None:
-    from disteconometrics.estimators import flow_inference as inference
+    from disteconometrics.estimators.flow import spline_inference as inference
 
     rng = np.random.default_rng(5)
     d = {
@@ -196,7 +196,7 @@ def test_functionals_of_the_averaged_law(many: Any) -> None:
 
 def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     d = table()
-    sol = many.under
+    sol = many.undersmoothed
     X = {v: many._covariates(d.assign(d=v))[0] for v in (0, 1)}
     expected = np.mean(
         many.flow.law(sol.theta, X[1]).quantile(0.9) - many.flow.law(sol.theta, X[0]).quantile(0.9)

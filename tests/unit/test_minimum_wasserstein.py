@@ -44,13 +44,13 @@ GK = de.MinimumWasserstein(
 def test_a_location_scale_law_is_least_squares_on_order_statistics() -> None:
     y = 2 + 3 * np.random.default_rng(1).gamma(2.0, size=301)
     res = de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], trim=0, starts=1).fit({"y": y}, seed=1)
-    assert res.problem is not None
+    problem = res.data_rows().problem
     n = len(y)
-    z = np.sort(res.problem.simulate(np.array([0.0, 1.0])))
+    z = np.sort(problem.simulate(np.array([0.0, 1.0])))
     slope = z @ np.sort(y) / (z @ z)
     np.testing.assert_allclose(res.params, [y.mean(), slope], rtol=1e-6)
     assert res.bse.iloc[0] == pytest.approx(y.std() / np.sqrt(n), rel=1e-3)
-    distance = one_dim.wasserstein(y, res.problem.simulate(res.params.to_numpy()), 2).distance
+    distance = one_dim.wasserstein(y, problem.simulate(res.params.to_numpy()), 2).distance
     assert res.distance == pytest.approx(distance, rel=1e-9)
 
 

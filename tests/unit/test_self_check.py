@@ -12,7 +12,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.estimators.binary_refit import refitting
+from disteconometrics.estimators.binary.refit import refitting
 
 FORMULA = "affair ~ rate_marriage + age + yrs_married"
 RIGHT = "If the fitted model is right"
