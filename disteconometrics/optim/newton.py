@@ -121,7 +121,7 @@ class _Rules(NamedTuple):
     climb: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _State:
     """Where an iteration stands: ``c`` is a step of ``shrink`` times ``step`` ahead of ``anchor``.
 

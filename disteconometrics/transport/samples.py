@@ -49,10 +49,10 @@ def finite_order(p: Any) -> float:
     >>> finite_order(2)
     2.0
     """
-    p = float(check_order(p))
-    if np.isinf(p):
+    order = check_order(p)
+    if np.isinf(order):
         raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
-    return p
+    return order
 
 
 def power_above(size: float) -> float:
