@@ -44,13 +44,17 @@ class Bounds(NamedTuple):
     low: Array
     high: Array
 
+    def _ends(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which parameters (k,) have both ends, a lower one alone, an upper one alone."""
+        low, high = np.isfinite(self.low), np.isfinite(self.high)
+        return low & high, low & ~high, high & ~low
+
     def to_free(self, theta: Array) -> Array:
         """Logs and logits of parameters with one and with two ends."""
-        low, high = np.isfinite(self.low), np.isfinite(self.high)
         out = theta.astype(np.float64)
-        if not (low | high).any():
+        both, one, other = self._ends()
+        if not (both | one | other).any():
             return out
-        both, one, other = low & high, low & ~high, high & ~low
         share = (theta[both] - self.low[both]) / (self.high[both] - self.low[both])
         out[both] = np.log(share / (1 - share))
         out[one], out[other] = np.log(theta[one] - self.low[one]), -np.log(self.high[other] - theta[other])
@@ -58,11 +62,10 @@ class Bounds(NamedTuple):
 
     def to_theta(self, free: Array) -> Array:
         """The way back."""
-        low, high = np.isfinite(self.low), np.isfinite(self.high)
         out = free.astype(np.float64)
-        if not (low | high).any():
+        both, one, other = self._ends()
+        if not (both | one | other).any():
             return out
-        both, one, other = low & high, low & ~high, high & ~low
         with np.errstate(over="ignore"):
             out[both] = self.low[both] + (self.high[both] - self.low[both]) / (1 + np.exp(-free[both]))
             out[one], out[other] = self.low[one] + np.exp(free[one]), self.high[other] - np.exp(-free[other])

@@ -77,9 +77,32 @@ def _logit(eta: Array) -> Bernoulli:
 # ---- logits ------------------------------------------------------------------------------------------------
 
 
+class _NormalX(Process):
+    """A process whose x is standard normal in the population."""
+
+    def covariates(self, rng: np.random.Generator, n: int) -> Table:
+        """x, standard normal."""
+        return {"x": rng.standard_normal(n)}
+
+
+class _Logit(_NormalX):
+    """A process whose rows are Bernoulli with probability Λ(intercept + slope·x), each by itself."""
+
+    intercept: float
+    slope: float
+
+    def law(self, table: Mapping[str, Any]) -> Law:
+        """Bernoulli with logistic probability."""
+        return _logit(self.intercept + self.slope * _column(table, "x"))
+
+    def parameters(self) -> dict[str, float]:
+        """Intercept and x."""
+        return {"Intercept": self.intercept, "x": self.slope}
+
+
 @final
 @dataclass(frozen=True)
-class RandomUtilityLogit(Process):
+class RandomUtilityLogit(_Logit):
     """y = 1{intercept + slope·x + e₁ > e₀}, e Gumbel, x normal: P(y = 1 | x) = Λ(intercept + slope·x).
 
     Parameters
@@ -102,10 +125,6 @@ class RandomUtilityLogit(Process):
     intercept: float = 1.0
     slope: float = 2.0
 
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal."""
-        return {"x": rng.standard_normal(n)}
-
     def outcomes(self, rng: np.random.Generator, table: Table, n: int) -> Array:
         """1 where the second utility is larger."""
         first, second = rng.gumbel(size=n), rng.gumbel(size=n)
@@ -114,18 +133,10 @@ class RandomUtilityLogit(Process):
         chosen: Array = np.greater(second, first).astype(np.float64)
         return chosen
 
-    def law(self, table: Mapping[str, Any]) -> Law:
-        """Bernoulli with logistic probability."""
-        return _logit(self.intercept + self.slope * _column(table, "x"))
-
-    def parameters(self) -> dict[str, float]:
-        """Intercept and x."""
-        return {"Intercept": self.intercept, "x": self.slope}
-
 
 @final
 @dataclass(frozen=True)
-class ClusteredLogit(Process):
+class ClusteredLogit(_Logit):
     """A logit whose errors, and whose x, share a normal factor within clusters; its marginal law is logistic.
 
     The latent error of a row is Λ⁻¹(Φ(√ρ·a_g + √(1−ρ)·e_i)), so the pooled logit is right and only its
@@ -181,18 +192,10 @@ class ClusteredLogit(Process):
         error = self._shared(rng, table["cluster"])
         return np.asarray(special.ndtr(error) < 1 / (1 + np.exp(-eta)), dtype=np.float64)
 
-    def law(self, table: Mapping[str, Any]) -> Law:
-        """The marginal law of a row: Bernoulli with logistic probability."""
-        return _logit(self.intercept + self.slope * _column(table, "x"))
-
-    def parameters(self) -> dict[str, float]:
-        """Intercept and x."""
-        return {"Intercept": self.intercept, "x": self.slope}
-
 
 @final
 @dataclass(frozen=True)
-class WeightedLogit(Process):
+class WeightedLogit(_Logit):
     """A logit in the population, sampled with probabilities that depend on y and x; weights are the inverse.
 
     A row with y = 1{x > 0} is kept with probability ``agree``, another with ``differ``: without weights every
@@ -229,14 +232,6 @@ class WeightedLogit(Process):
         if not (0 < self.agree <= 1 and 0 < self.differ <= 1):
             raise OptionError("agree and differ are probabilities in (0, 1].")
 
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal in the population."""
-        return {"x": rng.standard_normal(n)}
-
-    def law(self, table: Mapping[str, Any]) -> Law:
-        """Bernoulli with logistic probability, in the population."""
-        return _logit(self.intercept + self.slope * _column(table, "x"))
-
     def draw(self, rng: np.random.Generator, n: int) -> Table:
         """n selected rows with their weights."""
         parts: list[Table] = []
@@ -249,14 +244,10 @@ class WeightedLogit(Process):
             found += int(kept.sum())
         return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]}
 
-    def parameters(self) -> dict[str, float]:
-        """Intercept and x, in the population."""
-        return {"Intercept": self.intercept, "x": self.slope}
-
 
 @final
 @dataclass(frozen=True)
-class HeteroskedasticLogit(Process):
+class HeteroskedasticLogit(_NormalX):
     """P(y = 1 | x) = Λ((intercept + slope·x)·exp(−spread·x)), x standard normal.
 
     The latent error's scale is exp(spread·x).  A plain logit is misspecified; `pseudo_true` says what it
@@ -276,10 +267,6 @@ class HeteroskedasticLogit(Process):
     slope: float = 2.0
     spread: float = 0.5
 
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal."""
-        return {"x": rng.standard_normal(n)}
-
     def law(self, table: Mapping[str, Any]) -> Law:
         """Bernoulli."""
         x = _column(table, "x")
@@ -288,7 +275,7 @@ class HeteroskedasticLogit(Process):
 
 @final
 @dataclass(frozen=True)
-class QuadraticLogit(Process):
+class QuadraticLogit(_NormalX):
     """P(y = 1 | x) = Λ(intercept + slope·x + curve·x²), x standard normal, for models that leave x² out.
 
     No parameter is declared true: which one is depends on the specification, so ask `pseudo_true`.
@@ -307,10 +294,6 @@ class QuadraticLogit(Process):
     intercept: float = -0.5
     slope: float = 1.0
     curve: float = 0.5
-
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal."""
-        return {"x": rng.standard_normal(n)}
 
     def law(self, table: Mapping[str, Any]) -> Law:
         """Bernoulli."""
