@@ -76,6 +76,11 @@ class JointSpec:
         return self.parts[0].names
 
     @property
+    def weight_type(self) -> str | None:
+        """What the weights are."""
+        return self.parts[0].weight_type
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """Columns of the table that the right side reads."""
         return self.parts[0].variables

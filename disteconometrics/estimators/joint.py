@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.design import RowCount, build_design
 from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
@@ -38,8 +39,6 @@ __all__ = [
     "joint_law",
     "joint_results",
 ]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,15 @@ class JointDensity:
         ------
         DataError, FormulaError, OptionError, OutcomeError, CollinearityError
         """
-        if seed is not None:
-            options["seed"] = seed
         complete, count = complete_rows(self.factors, data)
-        parts = tuple(f.fit(complete, **options) for f in self.factors)
+        parts = tuple(f.fit(complete, **options, **_seed_of(f, seed)) for f in self.factors)
         return joint_results(self, (Product(parts),), count, loglik=float(sum(p.llf for p in parts)))
+
+
+def _seed_of(factor: Any, seed: Any) -> dict[str, Any]:
+    """The seed as an argument of a factor's ``fit``, if it draws."""
+    draws = seed is not None and "seed" in signature(factor.fit).parameters
+    return {"seed": seed} if draws else {}
 
 
 def joint(*factors: Any) -> JointDensity:

@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
+from disteconometrics.checks import is_whole, whole
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
@@ -28,8 +30,6 @@ from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.resample import seed_sequence
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
-
-Array = NDArray[np.float64]
 
 
 class HeldOut(NamedTuple):
@@ -128,7 +128,7 @@ def diagnose(
         raise WithheldError(
             "Frequency weights stand for several rows, which folds would part; repeat the rows first."
         )
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= n:
+    if not is_whole(folds, 2, n):
         raise OptionError(f"folds={folds!r}: give a whole number from 2 to the number of rows.")
     streams = seed_sequence(seed)
     fold = np.random.default_rng(streams).permutation(n) % folds
@@ -208,8 +208,7 @@ def bootstrap_test(
     ------
     OptionError, WithheldError
     """
-    if isinstance(reps, bool) or not isinstance(reps, int) or reps < 19:
-        raise OptionError(f"reps={reps!r}: give a whole number of at least 19.")
+    whole(reps, "reps", 19)
     if sample.weights is not None and not sample.counts:
         raise WithheldError(
             "Rows with sampling weights have no likelihood of their own, so no likelihood-ratio test."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import (
@@ -37,8 +38,6 @@ __all__ = [
     "warn_outside",
     "warn_ties",
 ]
-
-Array = NDArray[np.float64]
 
 ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together

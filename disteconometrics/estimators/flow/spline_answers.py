@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
@@ -21,8 +21,6 @@ from disteconometrics.estimators.flow.spline_flow import Flow, Solution
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 
 __all__ = ["Asked", "asked", "averaged", "contrast", "of_each_row"]
-
-Array = NDArray[np.float64]
 
 
 class Asked(NamedTuple):

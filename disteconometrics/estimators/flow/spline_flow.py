@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.spline import SplineLaw, chunks, panels, pieces, tail_moments, transform
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
@@ -19,8 +20,6 @@ from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
 
 __all__ = ["Flow", "Solution"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
@@ -52,7 +52,6 @@ __all__ = [
     "quantile_limits",
 ]
 
-Array = NDArray[np.float64]
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 GRID = 60  # points of a curve

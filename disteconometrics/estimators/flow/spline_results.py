@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
+from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.syntax import variables_of
 from disteconometrics.distributions.spline import SplineLaw
@@ -37,7 +38,6 @@ from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
 
-Array = NDArray[np.float64]
 Seed = int | np.random.Generator | None
 
 LEVEL = 0.95
@@ -378,10 +378,7 @@ class FlowResults(FittedResult):
         moving = {v for f in self.spec.parsed.factors for v in variables_of(f.node, inside_lag=False)}
         out = {}
         for v in filter(moving.__contains__, self.spec.variables):
-            levels = scenario.levels(v)
-            values = scenario.values(v)
-            if levels is None and set(np.unique(values)) <= {0.0, 1.0}:
-                levels = (0, 1)
+            levels = _levels(scenario, v)
             if levels is None:
                 out[v] = self.derivative(v, names)
             else:
@@ -494,7 +491,7 @@ class FlowResults(FittedResult):
             self.kind,
             outcome=rows.y,
             law=self.flow.law(self.main.theta, rows.sample.X),
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            truth=self.params.to_dict(),
             options={"cov": self.kind},
             fitted_only=AVERAGED if self.spec.variables else "",
         )
@@ -589,6 +586,14 @@ class FlowResults(FittedResult):
                 _saved_solution("under", saved, flow.structure.size), estimates, _saved_effects(saved)
             ),
         )
+
+
+def _levels(scenario: Scenario, variable: str) -> tuple[Any, ...] | None:
+    """What a variable is compared between, its base first; None of numbers, which are differentiated."""
+    levels = scenario.levels(variable)
+    if levels is None and set(np.unique(scenario.values(variable))) <= {0.0, 1.0}:
+        return (0, 1)
+    return levels
 
 
 def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:

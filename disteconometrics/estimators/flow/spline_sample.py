@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
 
 __all__ = [
@@ -31,8 +32,6 @@ __all__ = [
     "patterns_of",
     "quantiles",
 ]
-
-Array = NDArray[np.float64]
 
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
 FEW_OUTSIDE = 3.0  # values of a covariate beyond which scale and shape stay

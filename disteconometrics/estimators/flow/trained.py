@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
@@ -45,7 +46,6 @@ from disteconometrics.tables import Summary
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
-Array = NDArray[np.float64]
 Seed = int | np.random.Generator | None
 
 MOST_ROWS = 2_000  # whose laws are averaged in a summary
@@ -359,7 +359,7 @@ class TrainedFlowResults(FittedResult):
             "nonrobust",
             outcome=rows.Y[:, 0],
             law=self._law(self.flow, rows.covariates),
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            truth=self.params.to_dict(),
             options={},
             fitted_only=AVERAGED if self.spec.variables else "",
             reps=REPLICATIONS,
@@ -389,14 +389,15 @@ class TrainedFlowResults(FittedResult):
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, flow, functionals, the states kept, and the history."""
         flow, arrays = self.flow.to_parts()
-        named = dict(zip(self.estimates.names, self.estimates.values.tolist(), strict=True))
         header = {
             "formula": self.model.formula,
             "support": self.model.support,
             "weights": [self.model.weights, self.model.weight_type],
             "base": self.model.base,
             "train": _trainer_to_file(self.model.train),
-            "facts": asdict(replace(self.facts, functionals=named, fingerprint=self.fingerprint())),
+            "facts": asdict(
+                replace(self.facts, functionals=self.params.to_dict(), fingerprint=self.fingerprint())
+            ),
             "flow": flow,
             "kept": list(self.kept),
             "history": list(self.history.columns),
