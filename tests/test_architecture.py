@@ -694,16 +694,18 @@ BETWEEN_ROOMS = {
     *(f"estimators.flow.report.{name}" for name in ("effects_section", "summary_of")),
     *(f"estimators.flow.spline_flow.{name}" for name in ("Flow", "Solution")),
     *(f"inference.covariance.{name}" for name in ("Covariance", "covariance")),
-    "estimators.transport.groups.Groups",
+    *(f"estimators.transport.groups.{name}" for name in ("GroupFacts", "Groups")),
+    *(
+        f"estimators.transport.density_fit.{name}"
+        for name in ("Found", "Plan", "fit_noise_map", "fit_quantile_net")
+    ),
+    "estimators.transport.density_maps.TransportFacts",
     *(f"estimators.joint.{name}" for name in ("Product", "fit_product")),
     *(f"estimators.flow.trained.{name}" for name in ("TrainedFacts", "fit_trained", "restore_trained")),
     "estimators.flow.spread.resampling_spread",
-    "estimators.transport.minimum_wasserstein.restore_minimum_wasserstein",
     *(f"inference.minimum_distance.{name}" for name in ("Bounds", "Match", "Matched", "match")),
     "estimators.training.warn_of_training",
-    "estimators.transport.transport_density.restore_transport_density",
-    "estimators.transport.transport_map.restore_transport_map",
-    *(f"estimators.transport.wasserstein_distance.{name}" for name in ("GroupPair", "restore_wasserstein")),
+    "estimators.transport.wasserstein_distance.GroupPair",
     *(
         f"inference.two_samples.{name}"
         for name in (

@@ -190,7 +190,7 @@ class SelfChecking:
         Parameters
         ----------
         reps : int or None
-            Replications; None is 500, and fewer of what takes long, such as 100 of a flow that is trained anew.
+            Replications; None is 500, or fewer of what takes long, such as 100 of a flow trained anew.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
             Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
