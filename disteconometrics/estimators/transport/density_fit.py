@@ -1,4 +1,4 @@
-"""Nets of transport densities, found by training: from noise to outcomes, and from covariates to quantile functions."""
+"""Nets of transport densities, found by training: from noise to outcomes, from covariates to quantiles."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ COMPARED = 1_000  # rows in exact distances of joint outcomes
 
 
 class Plan(NamedTuple):
-    """How a net is found: its recipe, loss and trainer, seeds of first parameters and of the order of rows."""
+    """How a net is found: recipe, loss, trainer, seeds of first parameters and of the order of rows."""
 
     recipe: MLP
     loss: Loss
@@ -103,7 +103,7 @@ def fit_noise_map(Y: Array, weights: Array | None, blocks: Iterator[Array] | Non
     Parameters
     ----------
     Y, weights : (n, d) float64 array, and (n,) or None.
-    blocks : iterator of rows that are met in place of batches of ``Y``, of which none is then held out, or None.
+    blocks : iterator of rows that are met in place of batches of ``Y``, or None; none is then held out.
     plan : Plan.
 
     Raises
@@ -114,13 +114,14 @@ def fit_noise_map(Y: Array, weights: Array | None, blocks: Iterator[Array] | Non
     from disteconometrics.flows.pushforward import Pushforward, train_pushforward
     from disteconometrics.transport.torch_losses import loss_of
 
-    how = plan.trainer
-    if blocks is not None and how.validation:
+    how, fresh = plan.trainer, blocks is not None
+    if fresh and how.validation:
         raise OptionError("A sampler gives fresh rows at every step: train without validation.")
     location, scale = moments_of(Y, weights)
     held, rest = _split(len(Y), plan.order)
-    if blocks is not None:
+    if fresh:
         held, rest = held[:0], np.concatenate([held, rest])
+    size = how.batch or (FRESH if fresh else len(rest))
     net, trained, seconds = train_pushforward(
         Pushforward.begin(plan.recipe, location, scale, plan.start),
         Y[rest],
@@ -129,21 +130,21 @@ def fit_noise_map(Y: Array, weights: Array | None, blocks: Iterator[Array] | Non
         plan.order,
         unit=scale if Y.shape[1] > 1 else 1.0,
         blocks=blocks,
-        size=how.batch or (FRESH if blocks is not None else len(rest)),
+        size=size,
     )
     facts = _training_facts(how, trained, seconds, net.size)
-    blur = f"blur={plan.loss.blur:g}" if isinstance(plan.loss, Sinkhorn) else ""
-    facts |= {
-        "loss": f"{type(plan.loss).__name__}({blur})",
-        "fresh": how.batch or FRESH if blocks is not None and weights is None else 0,
-    }
+    facts |= {"loss": _loss_words(plan.loss), "fresh": size if fresh and weights is None else 0}
     if len(held) >= FEWEST:
         facts |= _distances(net, Y[rest], Y[held], np.random.default_rng(plan.order))
     return Found(NoiseMap(net), facts, history_table(trained))
 
 
+def _loss_words(loss: Loss) -> str:
+    return f"{type(loss).__name__}({f'blur={loss.blur:g}' if isinstance(loss, Sinkhorn) else ''})"
+
+
 def _distances(net: Pushforward, rest: Array, held: Array, rng: np.random.Generator) -> dict[str, float]:
-    """W2 of draws and of training rows to rows held out, and how near draws lie to training rows against rows held out."""
+    """Distances to rows held out, and how near draws lie to training rows against rows held out."""
     m = min(len(held), len(rest), COMPARED if held.shape[1] > 1 else len(held))
     held = held[:m]
     own = rest[rng.permutation(len(rest))[:m]]

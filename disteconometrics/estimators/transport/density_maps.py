@@ -1,4 +1,4 @@
-"""How a law by transport is known: the quantile function of a sample, a net of noise, or quantile functions by a net.
+"""How a law by transport is known: the quantiles of a sample, a net of noise, or quantiles of rows by a net.
 
 Each knows its law, what a summary says of it, and its part of a file.
 """
@@ -45,10 +45,10 @@ SEEN = 20250101  # seed of the draws behind a law's quantiles
 class TransportFacts(FitFacts):
     """Numbers of a fit that need no rows: besides those of every fit its seed, and of a net its training.
 
-    On rows held out, NaN where there are none: ``w2_of_draws`` and ``w2_of_training`` are distances to draws and
-    to training rows, of joint outcomes after standardising, ``nearest_ratio`` compares how near both come to
-    training rows; given covariates ``crps`` is the mean score of the net and ``crps_without_covariates`` that
-    of the training rows.
+    On rows held out, NaN where there are none: ``w2_of_draws`` and ``w2_of_training`` are distances to draws
+    and to training rows, of joint outcomes after standardising, ``nearest_ratio`` compares how near draws and
+    rows held out come to training rows; given covariates ``crps`` is the mean score of the net and
+    ``crps_without_covariates`` that of the training rows.
     """
 
     outcomes: tuple[str, ...]
@@ -93,7 +93,7 @@ def moments_of(Y: Array, weights: Array | None) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class SampleQuantiles:
-    """The quantile function of outcomes (n,) with weights (n,) or None: on the line the optimal map from any noise.
+    """The quantile function of outcomes (n,) with weights (n,) or None, the optimal map from any noise.
 
     Examples
     --------
@@ -162,7 +162,7 @@ class NoiseMap:
         return PushedLaw(seen, lambda rng, m: draw(rng, m)[:, 0]).named(outcomes[0])
 
     def on(self, rows: JointFitRows) -> NoiseMap:
-        """The net with the means and standard deviations of other rows: their own, if they are the rows of the fit."""
+        """The net standardised by other rows, which changes nothing if these are the rows of the fit."""
         location, scale = moments_of(rows.Y, rows.weights)
         return NoiseMap(replace(self.net, location=location, scale=scale))
 
@@ -197,7 +197,7 @@ class NoiseMap:
 
 @dataclass(frozen=True, eq=False)
 class ConditionalQuantiles:
-    """A net from covariates to quantile functions, with the quantiles of the rows of the fit and their weights (n·64,).
+    """A net from covariates to quantiles, with those of the rows of the fit and their weights (n·64,).
 
     Examples
     --------

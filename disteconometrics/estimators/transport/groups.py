@@ -39,7 +39,7 @@ REPS = 200  # samples in which a comparison is checked, where none are asked for
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFacts(FitFacts):
-    """Numbers of a comparison that need no rows: besides those of every fit the column of groups and the outcomes."""
+    """Numbers of a comparison that need no rows: besides those of every fit, the names of columns."""
 
     group: str
     outcomes: tuple[str, ...]
@@ -47,7 +47,7 @@ class GroupFacts(FitFacts):
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Samples by group, labels (as many), names of outcomes and of the column of groups, and the count of rows."""
+    """Samples and labels by group, names of the outcomes and of the column of groups, count of rows."""
 
     samples: tuple[Sample, ...]
     labels: tuple[str, ...]
@@ -231,24 +231,16 @@ def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refi
     >>> of.estimator.formula, of.truth, of.only_design
     ('y0 ~ group', {'W1': 3.0}, 'pairs')
     """
-    names = [f"y{j}" for j in range(samples[0].rows.shape[1])]
-    table: dict[str, Any] = dict(zip(names, np.concatenate([s.rows for s in samples]).T, strict=True))
-    table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
-    changed: dict[str, Any] = {
-        "formula": f"{' + '.join(names)} ~ group",
-        "weights": None,
-        "weight_type": None,
-    }
-    options = {}
-    if samples[0].mass is not None:
-        table["weight"] = np.concatenate([s.weights for s in samples])
-        changed |= {"weights": "weight", "weight_type": "sampling"}
-    if clustered:
-        codes = [np.asarray(s.clusters) for s in samples]
-        first = np.cumsum([0, *(int(c.max()) + 1 for c in codes)])
-        table["cluster"] = np.concatenate([c + k for c, k in zip(codes, first[:-1], strict=True)])
-        options = {"cluster": "cluster"}
-    estimator = replace(model, **changed)
+    table = _table_of(samples, clustered)
+    names = [name for name in table if name.startswith("y")]
+    weighted = "weight" in table
+    estimator = replace(
+        model,
+        formula=f"{' + '.join(names)} ~ group",
+        weights="weight" if weighted else None,
+        weight_type="sampling" if weighted else None,
+    )
+    options = {"cluster": "cluster"} if clustered else {}
     return Refitting(
         estimator,
         options,
@@ -261,3 +253,17 @@ def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refi
         only_design="cluster" if clustered else "pairs",
         reps=REPS,
     )
+
+
+def _table_of(samples: Sequence[Sample], clustered: bool) -> dict[str, Any]:
+    """Samples as columns: outcomes y0, y1, …, group, weight if there are masses, and cluster if asked for."""
+    outcomes = np.concatenate([s.rows for s in samples]).T
+    table: dict[str, Any] = {f"y{j}": column for j, column in enumerate(outcomes)}
+    table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
+    if samples[0].mass is not None:
+        table["weight"] = np.concatenate([s.weights for s in samples])
+    if clustered:  # codes of one sample begin where those of the one before end
+        codes = [np.asarray(s.clusters) for s in samples]
+        first = np.cumsum([0, *(c.max() + 1 for c in codes)])
+        table["cluster"] = np.concatenate([c + k for c, k in zip(codes, first[:-1], strict=True)])
+    return table

@@ -1,4 +1,4 @@
-"""Structural parameters of a simulator by minimum Wasserstein distance, with standard errors and a test of fit."""
+"""Parameters of a simulator by minimum Wasserstein distance, with standard errors and a test of fit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REPS = 200  # samples in which a fit is checked, where none are asked for
 
 @dataclass(frozen=True)
 class MinimumWasserstein:
-    """Parameters of a simulator under which simulated outcomes are nearest to the data in Wasserstein distance of order two.
+    """Parameters of a simulator under which its outcomes are nearest to the data in Wasserstein distance W2.
 
     The simulator turns parameters, covariates and standard random numbers into outcomes.  The random numbers
     are the same for all parameters: without covariates, for one number a row, a grid of quantiles, so nothing
@@ -93,7 +93,8 @@ class MinimumWasserstein:
     >>> def location_scale(theta, x, noise):
     ...     return theta[0] + theta[1] * noise
     >>> y = 2 + 3 * np.random.default_rng(1).normal(size=400)
-    >>> model = de.MinimumWasserstein("y ~ 1", location_scale, start={"mu": 0.0, "sigma": 1.0}, bounds={"sigma": (0, None)})
+    >>> start, bounds = {"mu": 0.0, "sigma": 1.0}, {"sigma": (0, None)}
+    >>> model = de.MinimumWasserstein("y ~ 1", location_scale, start=start, bounds=bounds)
     >>> res = model.fit({"y": y}, seed=1)
     >>> bool(abs(res.params["mu"] - y.mean()) < 0.05), bool(abs(res.bse["mu"] / (y.std() / 20) - 1) < 0.1)
     (True, True)
@@ -111,7 +112,7 @@ class MinimumWasserstein:
     starts: int = 3
 
     def __post_init__(self) -> None:
-        """Check the fields; ``start`` and ``bounds`` are kept as tuples, (name, number) and (name, low, high).
+        """Check the fields; ``start`` is kept as pairs (name, number), ``bounds`` as (name, low, high).
 
         Raises
         ------
@@ -253,8 +254,9 @@ def _range(model: MinimumWasserstein) -> Bounds:
 
 
 def _numbers(model: MinimumWasserstein, n: int, copies: int, kind: str, rng: np.random.Generator) -> Array:
-    """The random numbers (copies·n,) or (copies·n, q): independent ("free"), strata of all rows, or of the copies of each row.
+    """The random numbers (copies·n,) or (copies·n, q) by kind.
 
+    They are independent ("free"), strata of all rows ("rows"), or of the copies of each row ("copies").
     Strata matter: chance in the simulated sample, which its derivatives share, would draw estimates towards
     zero.
     """
@@ -276,7 +278,7 @@ def _numbers(model: MinimumWasserstein, n: int, copies: int, kind: str, rng: np.
 
 
 def _slices(d: int, rng: np.random.Generator) -> Array:
-    """Directions (L, d) that spread more evenly than independent ones: even angles in the plane, else orthogonal frames."""
+    """Directions (L, d), evenly spread: even angles in the plane, else orthogonal frames."""
     if d == 2:
         angles = np.pi * (np.arange(2 * SLICES) + rng.random()) / (2 * SLICES)
         return np.column_stack([np.cos(angles), np.sin(angles)])
@@ -371,7 +373,7 @@ def _name_of(simulator: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatorFacts(FitFacts):
-    """Numbers of a fit that need no rows: besides those of every fit the outcome, and simulated rows for each row."""
+    """Numbers of a fit that need no rows; ``copies`` are simulated rows for each row."""
 
     outcome: str
     copies: int
@@ -409,7 +411,9 @@ class MinimumWassersteinResults(FittedResult):
     --------
     >>> import disteconometrics as de
     >>> y = np.random.default_rng(2).gamma(3.0, size=300)
-    >>> model = de.MinimumWasserstein("y ~ 1", lambda theta, x, z: theta[0] * np.exp(theta[1] * z), start=[1.0, 1.0])
+    >>> def simulator(theta, x, z):
+    ...     return theta[0] * np.exp(theta[1] * z)
+    >>> model = de.MinimumWasserstein("y ~ 1", simulator, start=[1.0, 1.0])
     >>> res = model.fit({"y": y}, seed=1)
     >>> res.params.index.tolist(), res.distance < 0.2, res.fit_test(reps=49, seed=1).p_value <= 0.1
     (['theta[0]', 'theta[1]'], True, True)
@@ -437,7 +441,7 @@ class MinimumWassersteinResults(FittedResult):
 
     @property
     def distance(self) -> float:
-        """W2 between data and simulated data, the trimmed part left out, in units of the outcome; sliced with covariates."""
+        """W2 of simulated from real data without what is trimmed, in units of the outcome; sliced given x."""
         return float(np.sqrt(self.found.cost))
 
     def fit_again(self, data: Any) -> MinimumWassersteinResults:
@@ -454,7 +458,9 @@ class MinimumWassersteinResults(FittedResult):
         return Empirical(self.data_rows().problem.outcomes(self.found.theta))
 
     def fit_test(self, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
-        """Test that the simulator can have made the data: data are simulated at the estimate, and all is estimated again.
+        """Test that the simulator can have made the data.
+
+        Data are simulated at the estimate, and all is estimated again.
 
         Parameters
         ----------
@@ -519,7 +525,7 @@ class MinimumWassersteinResults(FittedResult):
         return f"<MinimumWasserstein results: {self.model.formula}, {n}>"
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Specification without the simulator, seed; estimates, covariance, and the distances the starts ended at."""
+        """Specification without the simulator, seed, estimates, covariance, distances of the starts."""
         m, found = self.model, self.found
         options = ("formula", "noise", "noise_dim", "trim", "copies", "starts")
         header = {

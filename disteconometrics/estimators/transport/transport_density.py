@@ -1,4 +1,4 @@
-"""The law of outcomes by transport: noise is mapped to outcomes so that a Wasserstein distance to the data is small.
+"""Laws of outcomes by transport: noise is mapped to outcomes at a small Wasserstein distance from the data.
 
 On the line the best map is known, the quantile function of the sample, so nothing is trained unless a net is
 asked for.  Given covariates a net gives the quantile function of every row, increasing in the noise; see
@@ -66,7 +66,7 @@ LEAST = 10  # rows
 
 @dataclass(frozen=True, kw_only=True)
 class TransportDensity(Specification):
-    """The law of one outcome or several, as noise mapped to outcomes at a small Wasserstein distance from the data.
+    """The law of outcomes, as noise mapped to outcomes at a small Wasserstein distance from the data.
 
     Parameters
     ----------
@@ -162,16 +162,7 @@ class TransportDensity(Specification):
             raise OptionError("A sampler draws rows as often as they should be: leave weights out.")
         rows = JointFitRows.read(self, data(rng, n=FIRST) if fresh else data)
         _check(self, rows, fresh)
-        if rows.covariates.shape[1]:
-            plan = self._plan(_default_quantile_plan(rows.size, start, order))
-            found = fit_quantile_net(rows.Y[:, 0], rows.covariates, rows.weights, plan)
-        elif rows.Y.shape[1] == 1 and self.map == "auto":
-            found = Found(SampleQuantiles(rows.Y[:, 0], rows.weights), {}, pd.DataFrame())
-        else:
-            plan = self._plan(_default_noise_plan(rows.Y.shape[1], start, order))
-            size = plan.trainer.batch or FRESH
-            blocks = _fresh_blocks(rows.spec, data, rng, size) if fresh else _weighted_blocks(rows, rng, size)
-            found = fit_noise_map(rows.Y, rows.weights, blocks, plan)
+        found = self._find(rows, data if fresh else None, rng, start, order)
         facts = TransportFacts(
             **rows.facts(),
             observations=rows.observations,
@@ -182,6 +173,19 @@ class TransportDensity(Specification):
         return TransportDensityResults(
             model=self, spec=rows.spec, facts=facts, rows=rows, map=found.map, history=found.history
         )
+
+    def _find(
+        self, rows: JointFitRows, sampler: Any, rng: np.random.Generator, start: int, order: int
+    ) -> Found:
+        """A net given covariates, the quantile function of the sample, or a net of noise."""
+        if rows.covariates.shape[1]:
+            plan = self._plan(_default_quantile_plan(rows.size, start, order))
+            return fit_quantile_net(rows.Y[:, 0], rows.covariates, rows.weights, plan)
+        if rows.Y.shape[1] == 1 and self.map == "auto":
+            return Found(SampleQuantiles(rows.Y[:, 0], rows.weights), {}, pd.DataFrame())
+        plan = self._plan(_default_noise_plan(rows.Y.shape[1], start, order))
+        blocks = _blocks(rows, sampler, rng, plan.trainer.batch or FRESH)
+        return fit_noise_map(rows.Y, rows.weights, blocks, plan)
 
     def _plan(self, default: Plan) -> Plan:
         """The choices made, and those of a plan where they are left open."""
@@ -236,27 +240,31 @@ def _check_conditional(model: TransportDensity, outcomes: int, fresh: bool) -> N
         raise OptionError("Given covariates rows are needed, not a sampler: draw a table first.")
 
 
-def _fresh_blocks(spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int) -> Iterator[Array]:
-    while True:
-        yield np.asarray(spec.outcome_values(sampler(rng, n=size)), dtype=np.float64).reshape(size, -1)
-
-
-def _weighted_blocks(rows: JointFitRows, rng: np.random.Generator, size: int) -> Iterator[Array] | None:
-    """Rows drawn in proportion to their weights, again and again; None without weights."""
+def _blocks(rows: JointFitRows, sampler: Any, rng: np.random.Generator, size: int) -> Iterator[Array] | None:
+    """Fresh rows of a sampler, or rows drawn in proportion to their weights; None where there is neither."""
+    if sampler is not None:
+        return (_drawn(rows.spec, sampler(rng, n=size), size) for _ in repeat(None))
     if rows.weights is None:
         return None
     shares = rows.weights / rows.weights.sum()
     return (rows.Y[rng.choice(rows.size, size=size, p=shares)] for _ in repeat(None))
 
 
+def _drawn(spec: JointSpec, table: Any, size: int) -> Array:
+    return np.asarray(spec.outcome_values(table), dtype=np.float64).reshape(size, -1)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TransportDensityResults(FittedResult):
-    """A law by transport: draws, distribution function, quantiles, functionals; how the map was found and how near it comes.
+    """A law by transport: draws, distribution function, quantiles, functionals.
+
+    ``map`` is how it is known, ``history`` how a net was trained; ``facts`` say how near it comes to data.
 
     Examples
     --------
     >>> import disteconometrics as de
-    >>> model = de.TransportDensity("income + foodexp ~ 1", map=de.MLP(16), train=de.Adam(lr=0.01, steps=100, batch=128))
+    >>> how = de.Adam(lr=0.01, steps=100, batch=128)
+    >>> model = de.TransportDensity("income + foodexp ~ 1", map=de.MLP(16), train=how)
     >>> res = model.fit(de.datasets.engel(), seed=0)
     >>> res.distribution().sample(5, seed=1).shape, len(res.history)
     ((5, 2), 100)
@@ -272,8 +280,8 @@ class TransportDensityResults(FittedResult):
     pictures: ClassVar[tuple[str, ...]] = ("learned", "loss")
     loss_label: ClassVar[str] = "transport loss"
     lost_rows: ClassVar[str] = (
-        "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table, or give "
-        "a table with the covariates."
+        "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table, or "
+        "give a table with the covariates."
     )
 
     def labels(self) -> tuple[str, Sequence[str]]:
@@ -282,7 +290,7 @@ class TransportDensityResults(FittedResult):
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
+        """Functionals of the law averaged over the rows, moments of joint outcomes; no standard errors."""
         return without_errors(law_values(self._law, standard_functionals(self.facts.outcomes)))
 
     def functionals(self, names: Any = None) -> Estimates:
@@ -312,7 +320,7 @@ class TransportDensityResults(FittedResult):
         return self.map.law(self.facts.outcomes)
 
     def distribution(self, new: Any = None) -> Law | JointLaw:
-        """The law: draws, distribution function and quantiles (of joint outcomes those of marginals), no density.
+        """The law, which has draws, a distribution function and quantiles, but no density.
 
         Parameters
         ----------
@@ -336,7 +344,7 @@ class TransportDensityResults(FittedResult):
         return self.map.given(X, self.facts.outcomes[0])
 
     def fit_again(self, data: Any) -> TransportDensityResults:
-        """The same map on the rows of ``data``, without training: its functionals there show whether they are the same."""
+        """The same map on the rows of ``data``; its functionals show whether they are those of the fit."""
         rows = JointFitRows.read(self.model, data)
         facts = replace(self.facts, **rows.facts(), observations=rows.observations)
         return replace(self, rows=rows, facts=facts, map=self.map.on(rows))
@@ -347,8 +355,8 @@ class TransportDensityResults(FittedResult):
 
     def _refitting(self) -> Refitting:
         raise OptionError(
-            "A law by transport comes without standard errors, so there is nothing to check; study its functionals "
-            "with de.MonteCarlo(process, model), which takes res.distribution() as the law."
+            "A law by transport comes without standard errors, so there is nothing to check; study its "
+            "functionals with de.MonteCarlo and a process whose law is known."
         )
 
     def plot_history(self, **options: Any) -> Any:
@@ -376,7 +384,7 @@ class TransportDensityResults(FittedResult):
     # ---- files ---------------------------------------------------------------------------------------------
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Formula and weights, history, and the map: of a quantile function the values, of a net the parameters."""
+        """Formula and weights, history, and the map: of a quantile function values, of a net parameters."""
         m = self.model
         header, arrays = self.map.to_file()
         header |= {

@@ -1,4 +1,4 @@
-"""The optimal map between two groups: quantile treatment effects with uniform bands, and where each outcome would go."""
+"""The optimal map between two groups: quantile treatment effects with uniform bands, and counterfactuals."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class TransportMap(Specification):
     --------
     >>> import disteconometrics as de
     >>> rng = np.random.default_rng(1)
-    >>> d = {"y": np.concatenate([rng.normal(size=300), 1 + 2 * rng.normal(size=300)]), "g": np.repeat([0, 1], 300)}
+    >>> y = np.concatenate([rng.normal(size=300), 1 + 2 * rng.normal(size=300)])
+    >>> d = {"y": y, "g": np.repeat([0, 1], 300)}
     >>> res = de.TransportMap("y ~ g").fit(d)
     >>> res.params.round(1).to_dict()["qte[0.9]"], res.mean_difference.round(2).to_dict()["estimate"]
     (2.5, 1.13)
@@ -148,8 +149,8 @@ class TransportMap(Specification):
 class MapFacts(GroupFacts):
     """Numbers of a fit that need no rows: of both groups sizes, labels and clusters (0 for none).
 
-    ``differences`` has the difference of means of each outcome with its error, degrees of freedom and p-value,
-    ``tied`` whether values repeat.
+    ``differences`` has the difference of means of each outcome with its error, degrees of freedom and
+    p-value, ``tied`` whether values repeat.
     """
 
     sizes: tuple[int, ...]
@@ -209,7 +210,7 @@ def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tup
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TransportMapResults(FittedResult):
-    """Two groups matched: quantile effects with limits and uniform band, the map itself, counterfactual outcomes.
+    """Two groups matched: quantile effects with limits and uniform band, the map, counterfactual outcomes.
 
     ``effects`` has by confidence level estimate, error, limits and band (9, 6) of the effects in the table.
 
@@ -231,8 +232,8 @@ class TransportMapResults(FittedResult):
     pictures: ClassVar[tuple[str, ...]] = ("transport_effects", "transport_map")
     kinds: ClassVar[dict[str, str]] = {"qte": "transport_effects", "map": "transport_map"}
     lost_rows: ClassVar[str] = (
-        "This result was loaded from a file, which holds no rows; use attach(data) with the fit's table, also "
-        "for levels that were not saved."
+        "This result was loaded from a file, which holds no rows; use attach(data) with the fit's table, "
+        "also for levels that were not saved."
     )
 
     def labels(self) -> tuple[str, Sequence[str]]:
@@ -271,7 +272,7 @@ class TransportMapResults(FittedResult):
 
     @property
     def estimates(self) -> Estimates:
-        """Quantile effects at levels .1 to .9; limits come from the quantiles' own, so the errors are half their width over z."""
+        """Quantile effects at levels .1 to .9; errors are half the width of their limits over z."""
         self._check_single()
         effects = self.effects[0.95]
         V = np.full((len(NAMES),) * 2, np.nan)
@@ -280,7 +281,7 @@ class TransportMapResults(FittedResult):
 
     @property
     def mean_difference(self) -> pd.Series:
-        """Difference of means (origin subtracted) with its unequal-variance error, Welch's degrees of freedom and p-value."""
+        """Difference of means (origin subtracted) with its error, Welch's degrees of freedom and p-value."""
         columns = ["estimate", "std_error", "df", "p_value"]
         return pd.DataFrame(
             list(self.facts.differences), columns=columns, index=list(self.facts.outcomes)
@@ -319,7 +320,7 @@ class TransportMapResults(FittedResult):
         return pd.DataFrame(values, index=pd.Index(chosen, name="level"), columns=columns)
 
     def map(self, y: Any = None, *, level: float = 0.95) -> pd.DataFrame:
-        """The map T at outcomes of the origin, with a band that is uniform over its quantiles in the index set.
+        """The map T at outcomes of the origin, with a band that is uniform over quantiles in the index set.
 
         Parameters
         ----------

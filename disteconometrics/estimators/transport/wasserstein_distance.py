@@ -1,4 +1,4 @@
-"""The Wasserstein distance between groups: a permutation test first, then the distance with its error where that has one."""
+"""Wasserstein distances between groups: a permutation test, then the distance and its error."""
 
 from __future__ import annotations
 
@@ -180,8 +180,8 @@ class WassersteinDistance(Specification):
 class GroupPair:
     """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates.
 
-    Besides: the bias of W_p^p, the distance between halves, p-values and statistics of the permutation test, the
-    mean difference, and why errors are withheld.
+    Besides: the bias of W_p^p, the distance between halves, p-values and statistics of the permutation test,
+    the mean difference, and why errors are withheld.
     """
 
     groups: tuple[str, str]
@@ -200,7 +200,7 @@ class GroupPair:
 
     @property
     def estimates(self) -> Estimates:
-        """W_p, W_p^p and shares, with limits that are those of W_p^p less its bias, and no normal test against zero."""
+        """W_p, W_p^p and shares, with limits from W_p^p less its bias, and no normal test against zero."""
         at = 1 if len(self.names) > 1 else 0
         power, p = float(self.values[at]), self.p
         se = np.sqrt(np.diagonal(self.covariance))
@@ -315,7 +315,8 @@ class WassersteinResults(FittedResult):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> res = de.WassersteinDistance("wage ~ union").fit({"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}, seed=1)
+    >>> wages = {"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}
+    >>> res = de.WassersteinDistance("wage ~ union").fit(wages, seed=1)
     >>> res.pairs[0].groups, res.params.round(3).to_dict()["W2"]
     (('1', '0'), 2.55)
     >>> rng = np.random.default_rng(1)
@@ -369,11 +370,11 @@ class WassersteinResults(FittedResult):
 
     @property
     def pvalue(self) -> float:
-        """p-value of the permutation test of equal laws; with more groups the least, adjusted by Holm; NaN without a test."""
+        """p-value of the permutation test; with more groups the least, adjusted by Holm; NaN without."""
         return float(self.table()["p_adjusted"].min())
 
     def test(self, hypotheses: Any) -> TestResult:
-        """Wald test of hypotheses on the shares, as texts; equal laws are tested by permutation, see `pvalue`.
+        """Wald test of hypotheses on the shares, as texts; `pvalue` is that of equal laws.
 
         Raises
         ------
@@ -391,7 +392,7 @@ class WassersteinResults(FittedResult):
         return super().test(hypotheses)
 
     def table(self) -> pd.DataFrame:
-        """One row a pair: distance, error, limits, distance of halves, p-values of the permutation tests, by Holm, and of t."""
+        """One row a pair: distance, error, limits, halves, p-values of permutation, by Holm, and of t."""
         name, rows = self.pairs[0].names[0], []
         raw = np.array([q.p_values.get("W", np.nan) for q in self.pairs])
         for q, adjusted in zip(self.pairs, _holm(raw), strict=True):
@@ -468,7 +469,7 @@ def _holm(p: Array) -> Array:
 
 
 def _distances(e: Estimates, level: float) -> Section:
-    """Estimates, errors and limits; a test against zero by the normal law would be wrong, so there is none."""
+    """Estimates, errors and limits; a normal test against zero would be wrong, so there is none."""
     numbers = (e.values, e.std_error, *e.interval(level).T)
     columns = ("estimate", "std_error", f"[{100 * level:g}% conf.", "interval]")
     return Section(columns, e.names, tuple(tuple(map(number, row)) for row in zip(*numbers, strict=True)))
