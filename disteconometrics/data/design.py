@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
 from disteconometrics.data.formula import Factor, Formula, parse_formula
@@ -26,7 +27,6 @@ from disteconometrics.errors import DataError, FormulaError, MissingValuesWarnin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
 
 __all__ = ["Design", "RowCount", "build_design"]
 
@@ -79,11 +79,11 @@ class Design:
     """
 
     spec: DesignSpec
-    y: NDArray[np.float64] = field(repr=False)
-    matrix: NDArray[np.float64] | FactorMatrix = field(repr=False)
-    weights: NDArray[np.float64] | None = field(repr=False)
-    offset: NDArray[np.float64] | None = field(repr=False)
-    kept: NDArray[np.intp] | None = field(repr=False)
+    y: Array = field(repr=False)
+    matrix: Array | FactorMatrix = field(repr=False)
+    weights: Array | None = field(repr=False)
+    offset: Array | None = field(repr=False)
+    kept: Indices | None = field(repr=False)
     rows: RowCount
     table: Table = field(repr=False)
 
@@ -93,7 +93,7 @@ class Design:
         return self.table.index if self.kept is None else self.table.index[self.kept]
 
     @property
-    def X(self) -> NDArray[np.float64]:  # noqa: N802 - the field's name
+    def X(self) -> Array:  # noqa: N802 - the field's name
         """The design (n, k) with all its columns; made anew at every call where a factor is kept as codes."""
         return self.matrix.dense() if isinstance(self.matrix, FactorMatrix) else self.matrix
 
@@ -126,7 +126,7 @@ class Design:
             )
         return series
 
-    def times(self, name: str) -> NDArray[np.intp]:
+    def times(self, name: str) -> Indices:
         """Return ranks of the used rows in time: by number, by date, or by the order of ordered categories.
 
         Returns: array (n,) of integers, equal where times are.  Raises: as `column`; DataError for text,
@@ -152,7 +152,7 @@ class Design:
             f"numbers or dates, e.g. with pd.to_datetime(data[{name!r}]), or into an ordered categorical"
         )
 
-    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[NDArray[np.intp], int]:
+    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[Indices, int]:
         """Return integer codes 0…G−1 of the distinct values of one column, or of several jointly.
 
         Returns: (codes (n,) intp, G).  Raises: as `column`; OptionError without a name.
@@ -160,7 +160,7 @@ class Design:
         chosen: list[Any] = list(names) if isinstance(names, (list, tuple)) else [names]
         if not chosen:
             raise OptionError(f"{role} needs the name of at least one column")
-        joint: NDArray[np.intp] | None = None
+        joint: Indices | None = None
         count = 0
         for name in chosen:
             values = self.column(name, role)
@@ -309,7 +309,7 @@ def _columns(parsed: Formula, table: Table) -> dict[str, Column]:
 
 def _complete_rows(
     parsed: Formula, columns: dict[str, Column], w: Column | None, o: Column | None, n: int
-) -> tuple[NDArray[np.intp] | None, dict[str, int], int]:
+) -> tuple[Indices | None, dict[str, int], int]:
     """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight."""
     drop, counts = _missing(parsed, columns, [c for c in (w, o) if c is not None], n)
     zeros = 0
@@ -327,7 +327,7 @@ def _complete_rows(
 
 def _missing(
     parsed: Formula, columns: dict[str, Column], options: list[Column], n: int
-) -> tuple[NDArray[np.bool_], dict[str, int]]:
+) -> tuple[Mask, dict[str, int]]:
     """Rows (n,) with a missing value in a column that is read in the same row, and their number by column."""
     counts: dict[str, int] = {}
     mask = np.zeros(n, dtype=bool)
@@ -376,7 +376,7 @@ def _check_weights(w: Column | None, weight_type: str | None) -> None:
             )
 
 
-def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np.float64] | None:
+def _numbers(column: Column | None, kept: Indices | None) -> Array | None:
     """The numbers of the used rows, never a view of the user's memory."""
     if column is None or column.numbers is None:
         return None
@@ -390,16 +390,16 @@ class _Fit:
     left: Any
     values: list[Any]
     states: dict[str, Any]
-    kept: NDArray[np.intp] | None
+    kept: Indices | None
     transformed: dict[str, int]
 
 
 def _learn(
     parsed: Formula,
     columns: dict[str, Column],
-    kept: NDArray[np.intp] | None,
+    kept: Indices | None,
     n: int,
-    counts: NDArray[np.float64] | None,
+    counts: Array | None,
 ) -> _Fit:
     """Evaluate all factors at the rows where every term has a value, and keep the levels that occur there.
 
@@ -416,8 +416,8 @@ def _learn(
 
 
 def _settled(
-    parsed: Formula, columns: dict[str, Column], kept: NDArray[np.intp] | None, n: int
-) -> tuple[Evaluator, list[Any], NDArray[np.intp] | None, dict[str, int]]:
+    parsed: Formula, columns: dict[str, Column], kept: Indices | None, n: int
+) -> tuple[Evaluator, list[Any], Indices | None, dict[str, int]]:
     """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest."""
     transformed: dict[str, int] = {}
     for _ in range(MAX_PASSES):
@@ -440,10 +440,10 @@ def _settled(
     )
 
 
-def _evaluated(parsed: Formula, evaluator: Evaluator) -> tuple[list[Any], dict[str, NDArray[np.bool_]]]:
+def _evaluated(parsed: Formula, evaluator: Evaluator) -> tuple[list[Any], dict[str, Mask]]:
     """Values of the left side and of all factors, and the rows that a term makes missing, by term."""
     values = []
-    lost: dict[str, NDArray[np.bool_]] = {}
+    lost: dict[str, Mask] = {}
     try:
         for factor in (parsed.left, *parsed.factors):
             values.append(_value(evaluator, factor))
@@ -458,9 +458,9 @@ def _evaluated(parsed: Formula, evaluator: Evaluator) -> tuple[list[Any], dict[s
 def _learn_repeated(
     parsed: Formula,
     columns: dict[str, Column],
-    kept: NDArray[np.intp] | None,
+    kept: Indices | None,
     n: int,
-    counts: NDArray[np.float64],
+    counts: Array,
 ) -> dict[str, Any]:
     """States of transforms learnt from rows repeated by their frequency weights."""
     rows = np.arange(n) if kept is None else kept
@@ -509,12 +509,12 @@ def _value(evaluator: Evaluator, factor: Factor) -> Any:
     return value
 
 
-def _made_missing(factor: Factor, value: Any) -> NDArray[np.bool_] | None:
+def _made_missing(factor: Factor, value: Any) -> Mask | None:
     """Rows that a term makes missing; plain columns have none left."""
     if factor.is_column:
         return None
     if isinstance(value, Levels):
-        mask: NDArray[np.bool_] = value.codes < 0
+        mask: Mask = value.codes < 0
         return mask if mask.any() else None
     made = list(value.columns.values()) if isinstance(value, Basis) else [value]
     with np.errstate(all="ignore"):
@@ -560,9 +560,7 @@ def _span(value: Any) -> bool | None:
     return True if isinstance(value, Basis) and value.spans_intercept else None
 
 
-def _check_products(
-    X: NDArray[np.float64] | FactorMatrix, names: tuple[str, ...], structure: Structure
-) -> None:
+def _check_products(X: Array | FactorMatrix, names: tuple[str, ...], structure: Structure) -> None:
     """Products of finite columns can overflow; single columns are checked already."""
     if isinstance(X, FactorMatrix):
         names = names[: X.at] + names[X.at + X.coding.shape[1] :]
@@ -583,7 +581,7 @@ def _is_comparison(left: Factor, columns: dict[str, Column]) -> bool:
     return left.is_column and columns[left.name].kind == "bool"
 
 
-def _fitted_kind(column: Column, kept: NDArray[np.intp] | None) -> tuple[str, tuple[Any, ...]]:
+def _fitted_kind(column: Column, kept: Indices | None) -> tuple[str, tuple[Any, ...]]:
     if column.numbers is not None:
         return column.kind, ()
     codes = column.values if kept is None else column.values[kept]

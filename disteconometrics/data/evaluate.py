@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from formulaic.utils.cast import as_columns
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import list_names, show_rows
 from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, TRANSFORMS, Transform
@@ -49,7 +50,7 @@ MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
 class Levels:
     """A categorical factor: ``codes`` (n,) intp into ``levels``, −1 where missing, and how it is coded."""
 
-    codes: NDArray[np.intp]
+    codes: Indices
     levels: tuple[Any, ...]
     contrasts: Any = None
     spans_intercept: bool = True
@@ -64,7 +65,7 @@ class Levels:
 class Basis:
     """A factor of several columns, such as a spline: ``columns`` (n,) float64 by field and their spelling."""
 
-    columns: dict[Any, NDArray[np.float64]]
+    columns: dict[Any, Array]
     spelling: str = "{name}[{field}]"
     spans_intercept: bool = False
     drop_field: Any = None
@@ -73,7 +74,7 @@ class Basis:
 class LostRows(Exception):
     """The argument of a stateful transform is NaN in rows ``mask`` (n,), which must go before it learns."""
 
-    def __init__(self, term: str, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, term: str, mask: Mask) -> None:
         super().__init__(term)
         self.term, self.mask = term, mask
 
@@ -132,7 +133,7 @@ class Evaluator:
         formula: Formula,
         columns: Mapping[str, Column],
         n: int,
-        rows: NDArray[np.intp] | None,
+        rows: Indices | None,
         states: dict[str, Any] | None = None,
     ) -> Evaluator:
         """Return the evaluator of a formula at ``rows`` of a table of n, None for all; lags see all rows.
@@ -377,7 +378,7 @@ class Evaluator:
             raise FormulaError(f"The term {key!r} makes no columns; give more degrees of freedom")
         return out
 
-    def _argument(self, node: ast.Call, key: str) -> NDArray[np.float64]:
+    def _argument(self, node: ast.Call, key: str) -> Array:
         """The argument (n,) of a stateful transform: finite, and without NaN where it learns."""
         value = np.asarray(self.number(self.value(node.args[0]), node.args[0]), dtype=np.float64)
         if value.ndim == 0:
@@ -438,7 +439,7 @@ def _explained(key: str, function: str, error: Exception) -> Exception:
 
 
 def lag_values(
-    formula: Formula, columns: Mapping[str, Column], n: int, rows: NDArray[np.intp] | None
+    formula: Formula, columns: Mapping[str, Column], n: int, rows: Indices | None
 ) -> dict[str, Any]:
     """Return all ``lag()`` calls by spelling, computed over all n rows of the table and then cut to ``rows``.
 
@@ -453,7 +454,7 @@ def lag_values(
     return out
 
 
-def recode(found: Levels, levels: tuple[Any, ...]) -> NDArray[np.intp]:
+def recode(found: Levels, levels: tuple[Any, ...]) -> Indices:
     """Return codes (n,) intp into ``levels`` instead of ``found.levels``; values match when equal.
 
     So 2 matches 2.0.  Returns: array.  Raises: UnknownLevel for a level that is used and not in ``levels``.
@@ -498,13 +499,13 @@ def levels_of(value: NDArray[Any]) -> Levels:
     return Levels(codes.astype(np.intp).reshape(-1), tuple(known.tolist()))
 
 
-def _basis(made: Any, rows: NDArray[np.bool_] | None) -> Any:
+def _basis(made: Any, rows: Mask | None) -> Any:
     """Unpack what formulaic's transforms return into plain arrays."""
     meta = getattr(made, "__formulaic_metadata__", None)
     columns = as_columns(made)
     columns = getattr(columns, "__wrapped__", columns)
 
-    def full(values: Any) -> NDArray[np.float64]:
+    def full(values: Any) -> Array:
         values = np.asarray(getattr(values, "__wrapped__", values), dtype=np.float64)
         if rows is None:
             return np.asarray(values)

@@ -8,8 +8,8 @@ from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.formula import split_sides, split_top_level
 from disteconometrics.data.outcome import Outcome
@@ -17,8 +17,6 @@ from disteconometrics.data.spec import DesignSpec, NewRows
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
 
 __all__ = ["JointDesign", "JointRows", "JointSpec", "build_joint", "joint_rows", "read_outcomes"]
-
-Array = NDArray[np.float64]
 
 
 def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
@@ -122,10 +120,10 @@ class JointDesign:
     weights: Array | None = field(repr=False)
     rows: RowCount
     first: Design = field(repr=False)
-    at: NDArray[np.intp] = field(repr=False)
+    at: Indices = field(repr=False)
 
     @property
-    def kept(self) -> NDArray[np.intp]:
+    def kept(self) -> Indices:
         """Positions (n,) of the rows in the table."""
         return self.at if self.first.kept is None else self.first.kept[self.at]
 
@@ -172,8 +170,8 @@ def build_joint(
 class JointRows(NamedTuple):
     """Rows that several designs of one table share: positions in the table and in each design, and counts."""
 
-    kept: NDArray[np.intp]
-    at: list[NDArray[np.intp]]
+    kept: Indices
+    at: list[Indices]
     rows: RowCount
 
 

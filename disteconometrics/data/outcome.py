@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 __all__ = ["Outcome", "code_outcome", "recode_outcome"]
 
@@ -34,7 +35,7 @@ class Outcome:
         return str(self.levels[1]) if self.kind == "binary" else None
 
 
-def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, NDArray[np.float64]]:
+def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, Array]:
     """Code a left side, float64 (n,) or Levels without missing, as a binary or numeric outcome.
 
     Returns: (Outcome, y (n,) float64).  Raises: OutcomeError naming the outcome and the values found.
@@ -56,7 +57,7 @@ def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outco
     return Outcome(name, kind, (False, True) if is_bool else (0, 1)), y
 
 
-def _code_levels(name: str, value: Levels) -> tuple[Outcome, NDArray[np.float64]]:
+def _code_levels(name: str, value: Levels) -> tuple[Outcome, Array]:
     levels = used_levels(value.codes, value.levels)
     if len(levels) == 1:
         raise _no_variation(name, levels[0])
@@ -90,7 +91,7 @@ def _not_binary(name: str, values: list[Any], numeric: bool) -> OutcomeError:
     )
 
 
-def recode_outcome(outcome: Outcome, value: Any) -> NDArray[np.float64]:
+def recode_outcome(outcome: Outcome, value: Any) -> Array:
     """Code new rows of the left side as the fitted rows were; missing stays NaN.
 
     Returns: y (m,) float64.  Raises: LevelError for a value that is neither of the two; OutcomeError for text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.evaluate import Evaluator, Levels, lag_values
 from disteconometrics.data.slopes import slope
 from disteconometrics.data.spec import DesignSpec, numeric_column
@@ -39,9 +40,9 @@ class Scenario:
     spec: DesignSpec
     columns: dict[str, Column]
     lags: dict[str, Any]
-    kept: NDArray[np.intp] | None
-    weights: NDArray[np.float64] | None
-    offset: NDArray[np.float64] | None
+    kept: Indices | None
+    weights: Array | None
+    offset: Array | None
     size: int
 
     @classmethod
@@ -143,16 +144,16 @@ class Part:
         self._values = spec.values(evaluator)
         groups = code_groups(spec.structure, self._factors, self._values)
         self._widths = list(map(width, groups))
-        self.X: NDArray[np.float64] = fill(spec.structure, groups, evaluator.size)
+        self.X: Array = fill(spec.structure, groups, evaluator.size)
         _check_finite(self.X, fixed)
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
+    def numbers(self, name: str) -> Array:
         """Return a column of numbers (m,).  Raises: nothing."""
         numbers = self._evaluator.columns[name].numbers
         assert numbers is not None
         return numbers
 
-    def replaced(self, name: str, value: Any) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def replaced(self, name: str, value: Any) -> tuple[Indices, Array]:
         """Return which columns (c,) of the design read a raw column, and these with it set to a value.
 
         Returns: (columns, block), the block (m, c), or (1, c) when all rows share it.  Raises: as
@@ -174,17 +175,17 @@ class Part:
         _check_finite(block, {name: value})
         return where, block
 
-    def _groups_with(self, factors: Container[int]) -> tuple[NDArray[np.intp], Structure]:
+    def _groups_with(self, factors: Container[int]) -> tuple[Indices, Structure]:
         """The groups of columns that hold one of some factors, and the places (c,) of their columns."""
         holds = [any(i in factors for i, _ in places) for _, places in self._spec.structure]
         groups = tuple(group for group, held in zip(self._spec.structure, holds, strict=True) if held)
         return np.flatnonzero(np.repeat(holds, self._widths)), groups
 
-    def _filled(self, groups: Structure, values: list[Any], m: int) -> NDArray[np.float64]:
+    def _filled(self, groups: Structure, values: list[Any], m: int) -> Array:
         """The columns (m, c) of some groups at values of the factors."""
         return fill(groups, code_groups(groups, self._factors, values), m)
 
-    def derivative(self, name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def derivative(self, name: str) -> tuple[Indices, Array]:
         """Return which columns (c,) of the design move with a raw column, and their derivatives (m, c).
 
         Raises: OptionError if nothing moves; DataError where the derivative is not finite; FormulaError as
@@ -206,7 +207,7 @@ class Part:
             )
         return where, D
 
-    def _product_rule(self, group: Group, slopes: Mapping[int, Any]) -> NDArray[np.float64]:
+    def _product_rule(self, group: Group, slopes: Mapping[int, Any]) -> Array:
         """Derivatives (m, c) of a group of columns: its factors give way to their slopes in turn, summed."""
         terms = []
         for i, _ in group[1]:
@@ -216,7 +217,7 @@ class Part:
         return reduce(operator.add, terms)
 
 
-def _check_finite(X: NDArray[np.float64], fixed: Mapping[str, Any]) -> None:
+def _check_finite(X: Array, fixed: Mapping[str, Any]) -> None:
     if np.isfinite(X.sum()) or np.isfinite(X).all():
         return
     told = ", ".join(f"{name} = {value}" for name, value in fixed.items())

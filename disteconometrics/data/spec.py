@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLevel, levels_of, recode
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import Outcome, recode_outcome
@@ -18,7 +19,6 @@ from disteconometrics.errors import DataError, FileFormatError, LevelError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
 
 __all__ = ["DesignSpec", "NewRows", "check_finite", "check_made", "numeric_column"]
 
@@ -27,8 +27,8 @@ __all__ = ["DesignSpec", "NewRows", "check_finite", "check_made", "numeric_colum
 class NewRows:
     """New rows coded as the fitted: ``X`` (m, k), NaN where a column is; ``offset`` (m,) or None; index."""
 
-    X: NDArray[np.float64]
-    offset: NDArray[np.float64] | None
+    X: Array
+    offset: Array | None
     index: Any
 
 
@@ -67,7 +67,7 @@ class DesignSpec:
         """Whether the design has an explicit constant column."""
         return any(not places for _, places in self.structure)
 
-    def without_constant(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def without_constant(self, X: Array) -> Array:
         """The columns (n, k − 1) of a design (n, k) that are no constant, in rows that lie together."""
         return np.ascontiguousarray(X[:, [j for j, name in enumerate(self.names) if name != "Intercept"]])
 
@@ -91,9 +91,7 @@ class DesignSpec:
                 X[keep] = self._rows(parsed, columns, n, keep)
         return NewRows(X, offset, table.index)
 
-    def _rows(
-        self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None
-    ) -> NDArray[np.float64]:
+    def _rows(self, parsed: Formula, columns: dict[str, Column], n: int, keep: Indices | None) -> Array:
         values = self.values(Evaluator.of_rows(parsed, columns, n, keep, self.states))
         for factor, value in zip(parsed.factors, values, strict=True):
             check_made(factor, value)
@@ -105,7 +103,7 @@ class DesignSpec:
             )
         return fill(self.structure, groups, n if keep is None else len(keep))
 
-    def outcome_values(self, new: Any) -> NDArray[np.float64]:
+    def outcome_values(self, new: Any) -> Array:
         """Code the outcome of new rows as the fitted rows were.
 
         Returns: y (m,) float64, NaN where a column of the left side is missing.  Raises: as `matrix`.
@@ -223,7 +221,7 @@ def check_made(factor: Factor, value: Any) -> None:
             )
 
 
-def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) -> NDArray[np.intp] | None:
+def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) -> Indices | None:
     """Positions of rows without missing values in the columns that factors read there; None for all."""
     missing = np.zeros(n, dtype=bool)
     for name in dict.fromkeys(v for f in factors for v in f.row_variables):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.errors import DataError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def list_names(names: Any, limit: int = 20) -> str:
     return ", ".join(repr(n) for n in names[:limit]) + more
 
 
-def show_rows(mask: NDArray[np.bool_]) -> str:
+def show_rows(mask: Mask) -> str:
     """Return ``"3 rows (first: 0, 5, 9)"`` for a mask (n,) bool; rows are positions from 0.
 
     Returns: str.  Raises: nothing.
@@ -51,7 +52,7 @@ def show_rows(mask: NDArray[np.bool_]) -> str:
     return f"{len(where)} row{'s' if len(where) != 1 else ''} (first: {first})"
 
 
-def used_levels(codes: NDArray[np.intp], levels: tuple[Any, ...]) -> tuple[Any, ...]:
+def used_levels(codes: Indices, levels: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the levels that ``codes`` (n,) use, in their order; a code −1 uses none.
 
     Returns: tuple.  Raises: nothing.
@@ -70,9 +71,9 @@ class Column:
 
     name: str
     kind: str
-    numbers: NDArray[np.float64] | None = None
+    numbers: Array | None = None
     native: NDArray[Any] | None = None
-    codes: NDArray[np.intp] | None = None
+    codes: Indices | None = None
     levels: tuple[Any, ...] = ()
 
     @property
@@ -82,7 +83,7 @@ class Column:
         assert values is not None
         return values
 
-    def trouble(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    def trouble(self) -> tuple[Mask | None, Mask | None]:
         """Return masks (n,) of missing and of infinite rows, each None when there are none.
 
         Raises: nothing.
@@ -96,7 +97,7 @@ class Column:
         missing, infinite = np.isnan(self.numbers), np.isinf(self.numbers)
         return (missing if missing.any() else None), (infinite if infinite.any() else None)
 
-    def take(self, rows: NDArray[np.intp] | None) -> Column:
+    def take(self, rows: Indices | None) -> Column:
         """Return the column at row positions (m,) intp; None means all.  Raises: nothing."""
         if rows is None:
             return self
@@ -405,7 +406,7 @@ def _refused_objects(name: str, role: str, what: str, values: NDArray[Any]) -> D
     )
 
 
-def _whole(raw: NDArray[Any], numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[Any]:
+def _whole(raw: NDArray[Any], numbers: Array, missing: Mask) -> NDArray[Any]:
     """Whole numbers of an object column, 0 where missing: int64, or Python's own where they need it."""
     if np.abs(numbers[~missing]).max(initial=0) < 2**53:
         return np.where(missing, 0, numbers).astype(np.int64)

@@ -13,14 +13,13 @@ from formulaic.materializers.types import EvaluatedFactor, FactorValues, ScopedT
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.transforms.contrasts import TreatmentContrasts
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import FactorMatrix
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.errors import DataError, FormulaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from disteconometrics.data.formula import Factor, Formula
 
@@ -70,11 +69,11 @@ class Coded:
     """A factor as columns: either arrays (n,) each, or codes (n,) into a small matrix (levels, c)."""
 
     names: list[str]
-    arrays: list[NDArray[np.float64]]
-    codes: NDArray[np.intp] | None = None
-    matrix: NDArray[np.float64] | None = None
+    arrays: list[Array]
+    codes: Indices | None = None
+    matrix: Array | None = None
 
-    def block(self, rows: slice) -> NDArray[np.float64]:
+    def block(self, rows: slice) -> Array:
         """Return the columns (m, c) at some rows.  Raises: nothing."""
         if self.matrix is not None and self.codes is not None:
             return self.matrix[self.codes[rows]]
@@ -149,7 +148,7 @@ def column_names(groups: list[list[Coded]]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def fill(structure: Structure, groups: list[list[Coded]], n: int) -> NDArray[np.float64]:
+def fill(structure: Structure, groups: list[list[Coded]], n: int) -> Array:
     """Return X (n, k) float64 row-major, filled block by block, each written while it is in the cache.
 
     Returns: array.  Raises: DataError when X cannot fit because levels outnumber rows.
@@ -168,7 +167,7 @@ def fill(structure: Structure, groups: list[list[Coded]], n: int) -> NDArray[np.
     return X
 
 
-def matrix(structure: Structure, groups: list[list[Coded]], n: int) -> NDArray[np.float64] | FactorMatrix:
+def matrix(structure: Structure, groups: list[list[Coded]], n: int) -> Array | FactorMatrix:
     """Return X (n, k): filled, or with its largest factor kept as codes where columns and rows are many.
 
     Returns: array or FactorMatrix.  Raises: as `fill`.
@@ -206,7 +205,7 @@ def width(parts: list[Coded]) -> int:
     return math.prod(len(part.names) for part in parts)
 
 
-def _fill_group(X: NDArray[np.float64], rows: slice, j: int, scale: float, parts: list[Coded]) -> int:
+def _fill_group(X: Array, rows: slice, j: int, scale: float, parts: list[Coded]) -> int:
     if not parts:
         X[rows, j] = scale
         return j + 1

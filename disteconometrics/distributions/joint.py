@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import draws_count, floats, generator
@@ -109,9 +109,7 @@ class JointLaw(ABC):
         """Joint density."""
         return np.asarray(np.exp(self.logpdf(y)))[()]
 
-    def sample(
-        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
-    ) -> Any:
+    def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False) -> Any:
         """m draws for every row, batch + (m, d), and their log densities batch + (m,) on request.
 
         Raises
@@ -156,9 +154,7 @@ class JointLaw(ABC):
             f"law.marginal({self.outcomes[0]!r}).{what}(…)."
         )
 
-    def marginal(
-        self, outcome: str, *, draws: int = DRAWS, seed: int | np.random.Generator | None = SEED
-    ) -> Law:
+    def marginal(self, outcome: str, *, draws: int = DRAWS, seed: Seed = SEED) -> Law:
         """The law of one outcome, as that of draws; of rows, the averaged one.
 
         Parameters

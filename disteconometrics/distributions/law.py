@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.distributions.maps import Map
 from disteconometrics.distributions.numeric import (
     draws_count,
@@ -244,9 +244,7 @@ class Law(ABC):
         half = (1 - level_array(level, "Levels of an interval")) / 2
         return np.stack([self.quantile(half), self.isf(half)], axis=-1)
 
-    def sample(
-        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
-    ) -> Any:
+    def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False) -> Any:
         """m draws for every row, batch + (m,); the same seed gives the same draws.
 
         Parameters

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.checks import is_whole
 from disteconometrics.errors import ConvergenceWarning, OptionError, warn_user
 
@@ -90,7 +90,7 @@ def batch_of(**parameters: Any) -> tuple[Array, ...]:
     return tuple(values)
 
 
-def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+def generator(seed: Seed) -> np.random.Generator:
     """The random numbers of a seed; a Generator is spawned from, not advanced, and no global state is used.
 
     Raises

@@ -12,10 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask, Seed
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
@@ -286,7 +285,7 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
     return np.asarray(((gap > 0) - levels) * gap)
 
 
-def pit(law: Law, y: Any, *, seed: int | np.random.Generator | None = 0) -> Array:
+def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     """Probability integral transform F(y) of each outcome, (n,): uniform where the law is right.
 
     Where the law is discrete it is drawn uniformly between P(Y < y) and P(Y ≤ y).
@@ -442,7 +441,7 @@ def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.Data
     y = _outcomes(law, y)
     low, high = np.broadcast_to(law.interval(level), (len(y), 2)).T
     inside, width = (y >= low) & (y <= high), high - low
-    groups: list[tuple[Any, NDArray[np.bool_]]] = [("all", np.ones(len(y), dtype=bool))]
+    groups: list[tuple[Any, Mask]] = [("all", np.ones(len(y), dtype=bool))]
     if by is not None:
         labels = pd.Series(np.asarray(by))
         if labels.shape != y.shape:

@@ -19,10 +19,9 @@ from functools import cached_property
 from typing import Any, NamedTuple, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.maps import Exp, Map
 from disteconometrics.distributions.support import LINE, Support
@@ -63,7 +62,7 @@ def pieces(basis: SlopeBasis, intercept: Array, slopes: Array) -> Pieces:
     return Pieces(basis.knots, heights, P, np.stack([slopes[:, 0], slopes[:, -1]]))
 
 
-def _at(table: Array, where: NDArray[np.intp]) -> Array:
+def _at(table: Array, where: Indices) -> Array:
     return np.take_along_axis(table, where, axis=-1)
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.design import RowCount, build_design
 from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
@@ -84,9 +84,7 @@ class JointDensity:
         """The formulas of the factors, one after the other."""
         return "; ".join(f.formula for f in self.factors)
 
-    def fit(
-        self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any
-    ) -> JointResults:
+    def fit(self, data: Any, *, seed: Seed = None, **options: Any) -> JointResults:
         """Fit every factor to the same rows; a row with a missing value in one of them is left out of all.
 
         Parameters

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
@@ -43,8 +43,6 @@ from disteconometrics.report.summary import estimates_section, observations_text
 from disteconometrics.tables import Summary, number
 
 __all__ = ["NormalRegression", "NormalResults"]
-
-Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
@@ -19,8 +19,6 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import DataError
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
-
-Array = NDArray[np.float64]
 
 
 def fingerprint(*arrays: Array | None) -> str:
@@ -111,7 +109,7 @@ class FitRows(CountedRows):
     """
 
     design: Design
-    counted: NDArray[np.intp] | None = None  # positions (m,) of rows that scores are summed over, None: all
+    counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
 
     @classmethod
     def read(cls, model: Any, data: Any, **options: Any) -> FitRows:
@@ -179,7 +177,7 @@ class FitRows(CountedRows):
         """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
         return self.design.column(name, role)
 
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]:
         """Cluster codes (m,) of the rows that count, and the number of clusters.
 
         Raises
@@ -192,7 +190,7 @@ class FitRows(CountedRows):
         inside, codes = np.unique(codes[self.counted], return_inverse=True)
         return codes.astype(np.intp), len(inside)
 
-    def order(self, time: str) -> NDArray[np.intp]:
+    def order(self, time: str) -> Indices:
         """Positions (n,) of the rows that count in the order of a time column.
 
         −1 for others, which keep their period.
@@ -263,7 +261,7 @@ class JointFitRows(CountedRows):
         return self.design.covariates
 
     @property
-    def kept(self) -> NDArray[np.intp]:
+    def kept(self) -> Indices:
         """Positions (n,) of the rows in the table."""
         return self.design.kept
 

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from disteconometrics.arrays import Array, Indices, Mask
 
 __all__ = ["START", "Spline", "inverse"]
 
-Array = NDArray[Any]  # float32 or float64: what comes in
 
 SMALLEST = 1e-3  # width, height and slope of a bin
 START = math.log(math.expm1(1 - SMALLEST))  # raw slope of the identity
@@ -68,8 +68,8 @@ class _Place(NamedTuple):
     The bin's left ends, lengths and slopes (2, …).
     """
 
-    bin: NDArray[np.intp]
-    passed: NDArray[np.bool_]
+    bin: Indices
+    passed: Mask
     starts: Array
     lengths: Array
     slopes: Array
@@ -129,7 +129,7 @@ class _Passed:
     bins: _Bins
     place: _Place
     curve: _Curve
-    beyond: NDArray[np.bool_] | None
+    beyond: Mask | None
 
 
 def _aligned(y: Array, raw: Array) -> tuple[Array, Array]:

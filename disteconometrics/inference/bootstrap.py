@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import (
     CollinearityError,
     ConvergenceWarning,
@@ -52,8 +52,6 @@ from disteconometrics.inference.resample import Plan, reported_seed, seed_sequen
 from disteconometrics.inference.score_bootstrap import ScoreTests
 
 __all__ = ["bootstrap"]
-
-Array = NDArray[np.float64]
 
 KINDS = ("pairs", "cluster", "exchangeable", "score")
 SCHEMES = {"exchangeable": ("exponential", "multinomial"), "score": ("webb", "rademacher")}
@@ -114,7 +112,7 @@ class _Task:
     names: tuple[str, ...]
     texts: tuple[str, ...] | None  # functions of the coefficients, when ``engine`` may be used
     engine: Resampling | None
-    positions: NDArray[np.intp]
+    positions: Indices
     cluster: str | None
     weights: tuple[str | None, Array | None]
 
@@ -238,7 +236,7 @@ def bootstrap(
     cluster: str | None = None,
     statistic: Callable[[Any], Any] | str | Sequence[str] | None = None,
     weights: str | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
     n_jobs: int | None = None,
 ) -> BootstrapResults:
     """Resample the data, fit again, and return the law of a statistic.
@@ -401,7 +399,7 @@ def _plan(
     sequence: np.random.SeedSequence,
     scheme: str,
     cluster: str | None,
-) -> tuple[Plan, NDArray[np.intp]]:
+) -> tuple[Plan, Indices]:
     """What is drawn, and where the rows are in the table."""
     positions = np.arange(_row_count(data)) if engine is None else engine.positions
     n = len(positions)
@@ -420,7 +418,7 @@ def _row_count(data: Any) -> int:
     return len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
 
 
-def _cluster_codes(data: Any, cluster: str) -> tuple[NDArray[np.intp], int]:
+def _cluster_codes(data: Any, cluster: str) -> tuple[Indices, int]:
     column = pd.Series(np.asarray(data[cluster]))
     missing = int(column.isna().sum())
     if missing:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.score_bootstrap import ScoreTests
@@ -19,7 +19,6 @@ from disteconometrics.tables import Section, Summary, number, p_value
 
 __all__ = ["BootstrapResults", "LeaveOut"]
 
-Array = NDArray[np.float64]
 LeaveOut = Callable[[], tuple[Array, Array]]
 
 METHODS = ("percentile", "basic", "normal", "bca", "score")

@@ -33,8 +33,8 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import (
     CovarianceWarning,
     DataError,
@@ -49,8 +49,7 @@ from disteconometrics.optim.whiten import accurate_product, power_of_two
 
 __all__ = ["COVARIANCES", "HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
 
-Array = NDArray[np.float64]
-Codes = tuple[NDArray[np.intp], int]
+Codes = tuple[Indices, int]
 
 COVARIANCES = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
 _AS_WRITTEN = {name.lower(): name for name in COVARIANCES}
@@ -244,7 +243,7 @@ def covariance(
     kind: CovarianceKind,
     *,
     codes: Callable[[Sequence[str]], Codes],
-    order: Callable[[str], NDArray[np.intp]],
+    order: Callable[[str], Indices],
 ) -> Covariance:
     """Compute one covariance of an estimate.
 
@@ -277,7 +276,7 @@ def _computed(
     estimate: MEstimate,
     kind: CovarianceKind,
     codes: Callable[[Sequence[str]], Codes],
-    order: Callable[[str], NDArray[np.intp]],
+    order: Callable[[str], Indices],
 ) -> Covariance:
     n, k = estimate.observations, len(estimate.inner)
     if isinstance(kind, Cluster):
@@ -345,7 +344,7 @@ def _meat(estimate: MEstimate, power: float) -> Array:
     return np.asarray(estimate.inner.T @ meat @ estimate.inner)
 
 
-def group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tuple[Array, Array]:
+def group_sums(estimate: MEstimate, codes: Indices, groups: int) -> tuple[Array, Array]:
     """Score sums (G, k) in identity-information coordinates, and leverages (G,) of groups, which sum to k."""
     sums = np.zeros((groups, len(estimate.inner)))
     leverage = np.zeros(groups)
@@ -360,7 +359,7 @@ def group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tup
     return sums @ estimate.inner, leverage
 
 
-def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
+def _hac_meat(estimate: MEstimate, order: Indices, lags: int) -> Array:
     if lags >= len(order):
         raise DataError(f"HAC with {lags} lags needs more than {lags} rows; there are {len(order)}.")
     zero = np.zeros((1, len(estimate.inner)))  # the last row, which is position −1
@@ -430,7 +429,7 @@ def _warn_few(column: str, G: int, share: float, kind: Cluster) -> None:
     )
 
 
-def leave_one_out(estimate: MEstimate, codes: NDArray[np.intp], G: int, sums: Array) -> Array:
+def leave_one_out(estimate: MEstimate, codes: Indices, G: int, sums: Array) -> Array:
     """δ_g = (I − H_g)⁻¹ s_g for every cluster, from `group_sums`, in identity-information coordinates.
 
     Raises

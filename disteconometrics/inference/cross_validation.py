@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.joint import JointLaw
@@ -25,8 +26,6 @@ from disteconometrics.errors import DataError, DisteconometricsWarning, OptionEr
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
 __all__ = ["CrossValidation", "cross_validate"]
-
-Array = NDArray[np.float64]
 
 _MODULO = re.compile(r"row mod (\d+)")
 
@@ -51,7 +50,7 @@ class CrossValidation:
     log_scores: pd.DataFrame
     crps: pd.DataFrame
     transforms: pd.DataFrame
-    folds: NDArray[np.intp]
+    folds: Indices
     outcome: str
     seed: int | None
 
@@ -102,9 +101,7 @@ class CrossValidation:
         )
 
 
-def _fold_of(
-    folds: Any, table: Table, seed: int | np.random.Generator | None
-) -> tuple[NDArray[np.intp], int | None]:
+def _fold_of(folds: Any, table: Table, seed: Seed) -> tuple[Indices, int | None]:
     """The fold (n,) of each row, and the seed where folds were drawn."""
     n = len(table)
     if isinstance(folds, str) and (found := _MODULO.fullmatch(folds.strip())):
@@ -117,9 +114,7 @@ def _fold_of(
     return _enough(pd.factorize(labels, sort=True)[0].astype(np.intp)), None
 
 
-def _drawn(
-    folds: Integral, n: int, seed: int | np.random.Generator | None
-) -> tuple[NDArray[np.intp], int | None]:
+def _drawn(folds: Integral, n: int, seed: Seed) -> tuple[Indices, int | None]:
     """Folds of about one size, drawn."""
     if not 2 <= int(folds) <= n:
         raise OptionError(f"folds={folds!r}: give a number from 2 to the {n} rows.")
@@ -139,7 +134,7 @@ def _labels(folds: Any, table: Table) -> NDArray[Any]:
     )
 
 
-def _enough(fold: NDArray[np.intp]) -> NDArray[np.intp]:
+def _enough(fold: Indices) -> Indices:
     if len(np.unique(fold)) < 2:
         raise OptionError("Cross-validation needs at least two folds with rows in them.")
     return fold
@@ -171,9 +166,7 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
     return result.spec.outcome.name, np.stack(values)
 
 
-def cross_validate(
-    estimators: Any, data: Any, *, folds: Any = 10, seed: int | np.random.Generator | None = None
-) -> CrossValidation:
+def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None) -> CrossValidation:
     """Score the laws of outcomes that estimators have not seen, fold by fold.
 
     Parameters

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
@@ -49,9 +49,6 @@ __all__ = [
     "link_test",
     "roc",
 ]
-
-Array = NDArray[np.float64]
-
 
 # ---- goodness of fit ---------------------------------------------------------------------------------------
 
@@ -77,7 +74,7 @@ class HosmerLemeshow:
     __repr__ = __str__
 
 
-def _groups(p: Array, groups: int) -> NDArray[np.intp]:
+def _groups(p: Array, groups: int) -> Indices:
     """Group (n,) of every row, between quantiles of p (type 7), closed on the right; ties may merge some."""
     if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 3:
         raise OptionError(f"groups={groups!r}: give a whole number of at least 3.")

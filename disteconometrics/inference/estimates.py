@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 
 __all__ = ["Estimated", "Estimates", "TestResult", "check_level", "critical_value"]
-
-Array = NDArray[np.float64]
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
@@ -325,7 +323,7 @@ class Estimates:
         limits(level)  # says so if an expression is no ratio
         return replace(result, limits=limits)
 
-    def _propagated(self, G: Array, involved: NDArray[np.bool_]) -> Array:
+    def _propagated(self, G: Array, involved: Mask) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
         bad = ~np.isfinite(self.std_error)
         lost = np.any(involved[:, bad], axis=1)

@@ -17,13 +17,11 @@ from itertools import pairwise, permutations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
 
 __all__ = ["Dual", "evaluate", "independent", "linear_restrictions", "ratio_parts"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

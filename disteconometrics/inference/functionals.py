@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, parse
 from disteconometrics.distributions.numeric import floats
@@ -28,7 +28,6 @@ from disteconometrics.inference.estimates import Estimates
 
 __all__ = ["sample_functionals"]
 
-Array = NDArray[np.float64]
 Influence = Callable[..., Array]
 
 

@@ -27,15 +27,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.scenario import Part, Scenario
 from disteconometrics.errors import WithheldError
 from disteconometrics.likelihoods.binary import Kernel
 
 __all__ = ["KINDS", "Question", "average_margins", "margins_at_means"]
 
-Array = NDArray[np.float64]
 Terms = tuple[Array, Array, Array]  # level, first and second derivative in η
 
 KINDS = ("dydx", "eyex", "dyex", "eydx")
@@ -141,7 +140,7 @@ class _Part:
         self._kernel, self._kind, self._rows = kernel, kind, rows
         self._cut, self._index, self.weights = cut, index, weights
         self._coded: dict[Any, _Coded] = {}
-        self._rest: dict[Any, tuple[NDArray[np.intp], Array, Array]] = {}
+        self._rest: dict[Any, tuple[Indices, Array, Array]] = {}
         self._base: dict[Any, tuple[Array, Array]] = {}
         self._offset = None if rows.offset is None else rows.offset[cut]
 

@@ -23,12 +23,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-__all__ = ["Bounds", "Match", "Matched", "match"]
+from disteconometrics.arrays import Array, Mask
 
-Array = NDArray[np.float64]
+__all__ = ["Bounds", "Match", "Matched", "match"]
 
 STEP = 1e-5  # of numerical derivatives, relative
 FAR = 1e8  # stands for outcomes that are not finite, in units of the data's spread
@@ -44,7 +43,7 @@ class Bounds(NamedTuple):
     low: Array
     high: Array
 
-    def _ends(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    def _ends(self) -> tuple[Mask, Mask, Mask]:
         """Which parameters (k,) have both ends, a lower one alone, an upper one alone."""
         low, high = np.isfinite(self.low), np.isfinite(self.high)
         return low & high, low & ~high, high & ~low
@@ -94,7 +93,7 @@ class Match:
         low, high = np.quantile(self.y, [0.25, 0.75])
         return float((high - low) / 1.349 if high > low else self.y.std())
 
-    def kept(self) -> NDArray[np.bool_]:
+    def kept(self) -> Mask:
         """Order statistics (n,) that count."""
         u = (np.arange(len(self.y)) + 0.5) / len(self.y)
         return np.asarray((u >= self.trim) & (u <= 1 - self.trim))
@@ -192,7 +191,7 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
     return Matched(theta, V, min(costs), bool(best.status > 0), tuple(costs), singular)
 
 
-def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) -> tuple[Array, bool]:
+def _covariance(m: Match, theta: Array, target: Array, kept: Mask) -> tuple[Array, bool]:
     """Sandwich covariance: influences are integrals of the derivatives over the quantile function.
 
     Where the random numbers are no grid there is chance in the derivatives, which would make their squares
@@ -220,7 +219,7 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
     return inverse @ (psi.T @ psi / n) @ inverse / n, False
 
 
-def _two_jacobians(m: Match, theta: Array, kept: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _two_jacobians(m: Match, theta: Array, kept: Mask) -> tuple[Array, Array]:
     """Derivatives (L, n, k) of the kept order statistics by either half of the copies, the same if exact."""
     if m.exact:
         J = _jacobian(m, theta) * kept[:, None]

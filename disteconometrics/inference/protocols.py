@@ -23,6 +23,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Mask
+
 __all__ = [
     "REPLICATIONS",
     "ArrayScores",
@@ -35,8 +37,6 @@ __all__ = [
     "RowScores",
     "ScoreSource",
 ]
-
-Array = NDArray[np.float64]
 
 CHUNK = 8192  # rows of scores at once
 REPLICATIONS = 500  # of a check by simulation, where none are asked for
@@ -121,14 +121,14 @@ class Resampling(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     @property
-    def positions(self) -> NDArray[np.intp]: ...
+    def positions(self) -> Indices: ...
     @property
     def weights(self) -> tuple[str | None, Array | None]: ...
     @property
     def equation(self) -> MEstimate: ...
     @property
     def direct(self) -> bool: ...
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]: ...
+    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]: ...
     def solve(self, weights: Array) -> tuple[Array, list[str]]: ...
     def restricted(self, j: int, value: float) -> tuple[Array, Array] | None: ...
 
@@ -144,7 +144,7 @@ class Replicated(NamedTuple):
 
     names: tuple[str, ...]
     values: Array
-    settled: NDArray[np.bool_]
+    settled: Mask
 
 
 class Collector(Protocol):

@@ -25,15 +25,13 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.inference.estimates import critical_value
 from disteconometrics.inference.two_samples import Sample
 
 __all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse"]
-
-Array = NDArray[np.float64]
 
 SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
@@ -137,7 +135,7 @@ class Ranks:
         mass = self._shares[first + count] - self._shares[first]
         return values[count > 1], mass[count > 1]
 
-    def heaped(self, low: Array, high: Array, half: Array) -> NDArray[np.bool_]:
+    def heaped(self, low: Array, high: Array, half: Array) -> Mask:
         """Whether limits (k,) reach a value whose mass is not small beside their half-widths (k,) in Fₙ."""
         values, mass = self.heaps
         reach = zip(np.searchsorted(values, low), np.searchsorted(values, high, side="right"), strict=True)
@@ -169,11 +167,11 @@ class Ranks:
 
     # ---- errors of Fₙ at quantiles: ``until`` (k,) counts the values up to each, F (k,) is their mass
 
-    def _until(self, levels: Array) -> tuple[NDArray[np.intp], Array]:
+    def _until(self, levels: Array) -> tuple[Indices, Array]:
         until = np.searchsorted(self.ordered, self.quantile(np.clip(levels, 1e-9, 1.0)), side="right")
         return until, self._shares[until]
 
-    def _sums(self, until: NDArray[np.intp], F: Array) -> Array:
+    def _sums(self, until: Indices, F: Array) -> Array:
         """Deviations (k, G) of Fₙ by cluster, for counts in order."""
         codes, mass = self._clusters, np.diff(self._shares)
         assert codes is not None

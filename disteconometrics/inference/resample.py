@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import OptionError
 
 __all__ = ["Plan", "reported_seed", "seed_sequence", "take_rows"]
-
-Array = NDArray[np.float64]
 
 CHUNK_ENTRIES = 262_144  # rows times replications
 MOST_DRAWS = 256
@@ -27,7 +25,7 @@ _SIGNS = np.array([-1.0, -1.0, -1.0, 1.0, 1.0, 1.0])
 WEBB = _SIGNS * np.sqrt([1.5, 1.0, 0.5, 0.5, 1.0, 1.5])
 
 
-def seed_sequence(seed: int | np.random.Generator | None) -> np.random.SeedSequence:
+def seed_sequence(seed: Seed) -> np.random.SeedSequence:
     """Random streams of a seed: a whole number, a Generator (spawned from, not advanced) or None (drawn).
 
     Raises
@@ -81,7 +79,7 @@ class Plan:
     scheme: str
     units: int
     rows: int
-    codes: NDArray[np.intp] | None = None
+    codes: Indices | None = None
     copies: Array | None = None
 
     @property
@@ -130,7 +128,7 @@ class Plan:
         """Weights (R, n) of the rows from those of the units (R, units)."""
         return weights if self.codes is None else weights[:, self.codes]
 
-    def rows_of(self, counts: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def rows_of(self, counts: Array) -> tuple[Indices, Indices]:
         """Rows (m,) of one draw with repetition, and which copy (m,) of which unit each belongs to."""
         picked = np.repeat(np.arange(self.units), counts.astype(np.intp))
         if self.codes is None:
@@ -141,7 +139,7 @@ class Plan:
         return np.concatenate(parts), np.repeat(np.arange(len(picked)), [len(p) for p in parts])
 
 
-def take_rows(data: Any, positions: NDArray[np.intp], **columns: Any) -> Any:
+def take_rows(data: Any, positions: Indices, **columns: Any) -> Any:
     """Rows of a table (pandas, polars or a dict of arrays) by position, with columns replaced.
 
     Examples
@@ -161,7 +159,7 @@ def take_rows(data: Any, positions: NDArray[np.intp], **columns: Any) -> Any:
     return taken.with_columns(**{name: series(name, values) for name, values in columns.items()})
 
 
-def _take(values: Any, positions: NDArray[np.intp]) -> Any:
+def _take(values: Any, positions: Indices) -> Any:
     if hasattr(values, "iloc"):
         return values.iloc[positions].reset_index(drop=True)
     return np.asarray(values)[positions] if not hasattr(values, "dtype") else values[positions]

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.inference.protocols import MEstimate
 
 __all__ = ["ScoreTests"]
-
-Array = NDArray[np.float64]
 
 TIE = 1e-9  # relative: a draw that repeats the sample up to sign is as large as it
 EXPANSIONS = 12  # doublings of the search for a limit
@@ -37,7 +35,7 @@ class ScoreTests:
     """
 
     restricted: Callable[[int, float], tuple[Array, Array] | None]
-    codes: NDArray[np.intp]
+    codes: Indices
     multipliers: Array
     equation: MEstimate
     estimate: Array

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sliced import directions
 
@@ -37,8 +37,7 @@ __all__ = [
     "variance_of",
 ]
 
-Array = NDArray[np.float64]
-Codes = NDArray[np.intp]
+Codes = Indices
 
 ENTRIES = 2_000_000  # of a batch of permutations
 SPLITS = 20  # random halves
@@ -221,9 +220,7 @@ class Permutation(NamedTuple):
     draws: int
 
 
-def _labels(
-    first: NDArray[np.bool_], units: Codes | None, count: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def _labels(first: Mask, units: Codes | None, count: int, rng: np.random.Generator) -> Mask:
     """Labels (count, N) of permuted rows, or of permuted clusters ``units`` (N,)."""
     if units is None:
         return rng.permuted(np.broadcast_to(first, (count, len(first))), axis=1)
@@ -241,7 +238,7 @@ class _Line:
         self.steps = np.diff(self.z)
         self.ends = np.append(self.steps > 0, True)
 
-    def __call__(self, labels: NDArray[np.bool_]) -> dict[str, Array]:
+    def __call__(self, labels: Mask) -> dict[str, Array]:
         L = labels[:, self.order]
         ones = np.cumsum(L, axis=1, dtype=np.float64)
         n = ones[:, -1:]
@@ -272,7 +269,7 @@ class _Rows:
         self.order = np.argsort(projected, axis=1, kind="stable")
         self.steps = np.diff(np.take_along_axis(projected, self.order, axis=1), axis=1)
 
-    def __call__(self, labels: NDArray[np.bool_]) -> dict[str, Array]:
+    def __call__(self, labels: Mask) -> dict[str, Array]:
         N, W, E = labels.shape[1], np.zeros(len(labels)), np.zeros(len(labels))
         for order, steps in zip(self.order, self.steps, strict=True):
             ones = np.cumsum(labels[:, order], axis=1, dtype=np.float64)

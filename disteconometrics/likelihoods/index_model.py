@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
@@ -116,7 +115,7 @@ def scale_rows(X: Array, factor: Array) -> Array:
     return np.asarray((X.T * factor).T)
 
 
-def _runs(part: Any, run: int, chosen: NDArray[np.intp]) -> Any:
+def _runs(part: Any, run: int, chosen: Indices) -> Any:
     """Copy whole runs of consecutive rows."""
     if isinstance(part, FactorMatrix):
         other = np.array([_runs(column, run, chosen) for column in part.other.T])

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 
 __all__ = ["SlopeBasis", "b_splines", "difference"]
 
@@ -133,7 +132,7 @@ class SlopeBasis:
         return area, B
 
     @cached_property
-    def _alive(self) -> tuple[NDArray[np.intp], tuple[Array, Array, Array]]:
+    def _alive(self) -> tuple[Indices, tuple[Array, Array, Array]]:
         """The functions (K − 1, m) that are not zero on each interval, each once, and their polynomials."""
         poly = self.table[0]
         order = np.argsort(-np.abs(poly).max(axis=1), axis=1, kind="stable")[:, : min(3, self.size)]

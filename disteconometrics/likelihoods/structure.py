@@ -25,9 +25,8 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines, difference
 
 __all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
@@ -363,17 +362,17 @@ class Structure:
             parts.extend(self._part(c, patterns) for c in together)
         return [p for p in parts if p]
 
-    def lowest(self, theta: Array) -> tuple[Array, list[NDArray[np.intp]]]:
+    def lowest(self, theta: Array) -> tuple[Array, list[Indices]]:
         """The smallest slope coefficients (J,) over the box, and the corner (J,) of each part where it is."""
         low = self.baseline @ theta[1 : self.slices[0].stop]
-        where: list[NDArray[np.intp]] = []
+        where: list[Indices] = []
         for part in self.corners:
             values = np.sum([u @ self._moves(term, theta[at]) for term, at, u in part], axis=0)
             where.append(np.argmin(values, axis=0))
             low = low + values.min(axis=0)
         return low, where
 
-    def constraint_rows(self, where: list[NDArray[np.intp]], which: NDArray[np.intp]) -> Array:
+    def constraint_rows(self, where: list[Indices], which: Indices) -> Array:
         """Rows g (len(which), p), g'θ the slope coefficient j at the corners given, for j in ``which``."""
         G = np.zeros((len(which), self.size))
         G[:, 1 : self.slices[0].stop] = self.baseline[which]

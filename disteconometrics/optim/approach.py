@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 
 Single = NDArray[np.float32]
 # of points (r, k) of some or all problems
-Evaluate = Callable[[Single, NDArray[np.intp] | None], tuple[Any, Any]]
+Evaluate = Callable[[Single, Indices | None], tuple[Any, Any]]
 
 PASSES = 6
 FEW_COLUMNS = 5  # up to which products of pairs of columns beat a product of small matrices
@@ -68,10 +68,10 @@ class Near(NamedTuple):
     beta: Array
     inverse: Array
     contraction: Array
-    good: NDArray[np.bool_]
+    good: Mask
 
 
-def batched_inverses(H: Array) -> tuple[Array, NDArray[np.bool_], Array]:
+def batched_inverses(H: Array) -> tuple[Array, Mask, Array]:
     """Inverses (r, k, k), which (r,) could be computed, and bounds (r,) on the condition when scaled.
 
     Examples
@@ -83,7 +83,7 @@ def batched_inverses(H: Array) -> tuple[Array, NDArray[np.bool_], Array]:
     """
     k = H.shape[1]
     d = np.sqrt(np.diagonal(H, axis1=1, axis2=2))
-    good: NDArray[np.bool_] = np.asarray(np.isfinite(H).all(axis=(1, 2)) & (d > 1e-150).all(axis=1))
+    good: Mask = np.asarray(np.isfinite(H).all(axis=(1, 2)) & (d > 1e-150).all(axis=1))
     if not good.all():
         H, d = np.where(good[:, None, None], H, np.eye(k)), np.where(good[:, None], d, 1.0)
     scale = d[:, :, None] * d[:, None, :]
@@ -100,7 +100,7 @@ def batched_inverses(H: Array) -> tuple[Array, NDArray[np.bool_], Array]:
     return inverse, good, np.asarray(k * trace)
 
 
-def _nonsingular(C: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _nonsingular(C: Array) -> tuple[Array, Mask]:
     fine = np.linalg.eigvalsh(C)[:, 0] > 1e-14
     return np.where(fine[:, None, None], C, np.eye(C.shape[1])), fine
 
@@ -193,7 +193,7 @@ class Exact(NamedTuple):
     beta: Array
     inverse: Array
     loglik: Array | None
-    done: NDArray[np.bool_]
+    done: Mask
 
 
 def _unlikely(eta: Any, info: Any, weights: Any) -> Any:
@@ -237,7 +237,7 @@ def products_of_columns(columns: Any, out: Any) -> Any:
 
 
 @lru_cache(64)
-def unpacking(k: int) -> NDArray[np.intp]:
+def unpacking(k: int) -> Indices:
     """Where the entries of a (k, k) matrix are in its upper triangle (k*k,).
 
     Examples
@@ -283,7 +283,7 @@ class OwnDesigns:
             return batched_gram(columns, info, room("scaled", r, k, n, dtype=np.float32))
         return np.vecdot(products, info[:, None, :])[:, self.spread].reshape(r, k, k)
 
-    def _evaluate(self, beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+    def _evaluate(self, beta: Single, take: Indices | None) -> tuple[Any, Any]:
         """Scores (r, k) and informations (r, k, k) at ``beta`` (r, k), in single precision."""
         rows = (self.products, self.narrow_weights, self.narrow_offset)
         products, weights, offset = (a if take is None or a is None else a[take] for a in rows)
@@ -384,7 +384,7 @@ class WeightedDesign:
         narrow = room("weights", R, n, dtype=np.float32)
         np.copyto(narrow, weights, casting="same_kind")
 
-        def evaluate(beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+        def evaluate(beta: Single, take: Indices | None) -> tuple[Any, Any]:
             r, info = (room(name, len(beta), n, dtype=np.float32) for name in ("eta", "info"))
             self._index(beta, self.narrow, self.narrow_offset, r)
             _unlikely(r, info, narrow if take is None else narrow[take])

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
@@ -92,7 +92,7 @@ class Batch:
     loglik: Array | None
     status: NDArray[np.int8]
     passes: NDArray[np.int32]
-    single: NDArray[np.bool_]
+    single: Mask
 
     @property
     def std_error(self) -> Array:
@@ -142,7 +142,7 @@ class _Problems:
 
     size: int
 
-    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
         """Scores (r, k), and informations (r, k, k) when ``full``."""
         raise NotImplementedError
 
@@ -154,7 +154,7 @@ class _Problems:
         """Log-likelihoods (R,)."""
         raise NotImplementedError
 
-    def column_max(self, take: NDArray[np.intp]) -> Array:
+    def column_max(self, take: Indices) -> Array:
         """Largest absolute values (r, k) or (1, k) of the columns."""
         raise NotImplementedError
 
@@ -183,14 +183,14 @@ class _Many(_Problems):
             eta += offset
         return eta
 
-    def _rows(self, take: NDArray[np.intp]) -> tuple[Array, Array, Array | None, Array | None]:
+    def _rows(self, take: Indices) -> tuple[Array, Array, Array | None, Array | None]:
         """Columns, outcomes, weights and offset of some problems."""
         if len(take) == self.size:
             return self.columns, self.y, self.weights, self.offset
         weights, offset = (None if a is None else a[take] for a in (self.weights, self.offset))
         return self.columns[take], self.y[take], weights, offset
 
-    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
         if self.size / 2 < len(take) < self.size:  # copying rows costs more than evaluating some in vain
             everyone = np.zeros((self.size, beta.shape[1]))
             everyone[take] = beta
@@ -212,7 +212,7 @@ class _Many(_Problems):
         rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
         return np.asarray((rows if self.weights is None else rows * self.weights).sum(axis=1))
 
-    def column_max(self, take: NDArray[np.intp]) -> Array:
+    def column_max(self, take: Indices) -> Array:
         return np.asarray(self.largest[take])
 
     def problem(self, i: int) -> Block:
@@ -232,7 +232,7 @@ class Shared:
     y: Array  # (n,), or (R, n)
     offset: Array | None
     products: Array
-    spread: NDArray[np.intp]  # (k*k,) positions in a row of products
+    spread: Indices  # (k*k,) positions in a row of products
     column_max: Array  # (1, k)
     single: WeightedDesign | None  # in single precision, where problems may start so
 
@@ -251,10 +251,10 @@ class _Weighted(_Problems):
             eta += self.shared.offset
         return eta
 
-    def _outcomes(self, take: NDArray[np.intp]) -> Array:
+    def _outcomes(self, take: Indices) -> Array:
         return self.y if self.y.ndim == 1 or len(take) == self.size else self.y[take]
 
-    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
         weights = self.weights if len(take) == self.size else self.weights[take]
         info = room("info", len(take), len(self.shared.X)) if full else None
         score = self.row_slopes(self._outcomes(take), self._index(beta), info)
@@ -283,7 +283,7 @@ class _Weighted(_Problems):
         rows = _loglik(self.shared.kernel, self.y, self._index(beta))
         return np.asarray((rows * self.weights).sum(axis=1))
 
-    def column_max(self, take: NDArray[np.intp]) -> Array:
+    def column_max(self, take: Indices) -> Array:
         return self.shared.column_max
 
     def problem(self, i: int) -> Block:
@@ -299,7 +299,7 @@ class _Solved:
 
     beta: Array
     inverse: Array
-    done: NDArray[np.bool_]
+    done: Mask
     passes: NDArray[np.int32]
 
     @classmethod
@@ -341,7 +341,7 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
     return s
 
 
-def _inverses(H: Array | None, kept: Array | None) -> tuple[Array, NDArray[np.bool_]]:
+def _inverses(H: Array | None, kept: Array | None) -> tuple[Array, Mask]:
     """Inverse informations of open problems, those kept where there are none, and which can be trusted."""
     if H is None:
         assert kept is not None
@@ -350,7 +350,7 @@ def _inverses(H: Array | None, kept: Array | None) -> tuple[Array, NDArray[np.bo
     return inverse, good & (condition <= CONDITION**2)
 
 
-def _contracting(step: Array, decrement: Array, before: Array) -> NDArray[np.bool_]:
+def _contracting(step: Array, decrement: Array, before: Array) -> Mask:
     """Which steps are finite and shrink; for the others the single engine halves steps."""
     return np.asarray(np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before))
 
@@ -397,7 +397,7 @@ def _quickly(s: Exact) -> Batch:
     )
 
 
-def _replaced(batch: Batch, at: NDArray[np.intp], others: Batch) -> Batch:
+def _replaced(batch: Batch, at: Indices, others: Batch) -> Batch:
     """The batch with some of its problems solved again."""
     for part in fields(Batch):
         values = getattr(batch, part.name)

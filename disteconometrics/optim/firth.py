@@ -29,9 +29,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -72,7 +71,7 @@ class _Solved(NamedTuple):
     c: Array
     point: _Point
     decrement: Array
-    converged: NDArray[np.bool_]
+    converged: Mask
     passes: int
 
 
@@ -114,7 +113,7 @@ def _terms(block: Block, c: Array) -> tuple[Array, Array, Array, Array]:
     return loglik, score, block.y - 0.5 - score, root * root
 
 
-def _cholesky(information: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _cholesky(information: Array) -> tuple[Array, Mask]:
     """Lower factors (m, k, k) and which are positive definite; the identity for the others."""
     try:
         every = np.asarray(np.linalg.cholesky(information), dtype=np.float64)
@@ -415,7 +414,7 @@ class Profile(NamedTuple):
 
     bounds: Array
     roots: Array
-    higher: NDArray[np.bool_]
+    higher: Mask
 
 
 def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> Profile:
@@ -480,7 +479,7 @@ def _ends(
     quantile: float,
     exact: bool,
     maxiter: int,
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, Mask]:
     """Ends (m,) of profile intervals in units of t'c, and whether l* rose above the estimate on the way.
 
     Newton on the signed root of the likelihood ratio, inside a bracket.

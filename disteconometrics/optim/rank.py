@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack, qr, solve_triangular
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block
 
 __all__ = [
@@ -293,9 +292,7 @@ def _slice(block: Block, a: int, b: int) -> Block:
     return block._replace(y=block.y[a:b], X=block.X[a:b], weights=weights, offset=offset)
 
 
-def _resolve(
-    unit: Array, norm: Array, order: NDArray[np.intp], pivoted: Array, rank: int, tolerance: float
-) -> Rank:
+def _resolve(unit: Array, norm: Array, order: Indices, pivoted: Array, rank: int, tolerance: float) -> Rank:
     """Rank value from a pivoted factor: choose which columns go, and express them."""
     k = len(norm)
     if rank == k:

@@ -33,16 +33,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack, qr, solve_triangular
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
 __all__ = ["Separation", "decided_columns", "find_separation"]
 
-Bool = NDArray[np.bool_]
+Bool = Mask
 
 EPS = float(np.finfo(np.float64).eps)
 CHUNK_BYTES = 1 << 20
@@ -91,7 +90,7 @@ class Separation:
 
     kind: str
     direction: Array
-    rows: NDArray[np.intp]
+    rows: Indices
     null: Array
 
 
@@ -211,7 +210,7 @@ class _Problem:
 
     blocks: Sequence[Block]
     scale: Array  # (k,) powers of two, of all columns
-    cols: NDArray[np.intp]
+    cols: Indices
     keep: Bool | None  # (N,) over all rows of the blocks
     n: int  # rows kept
 
@@ -235,7 +234,7 @@ class _Problem:
                 yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
             start += len(block.y)
 
-    def take(self, positions: NDArray[np.intp]) -> Array:
+    def take(self, positions: Indices) -> Array:
         """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
         parts, start = [np.zeros((0, len(self.cols)))], 0
         for s, X in self.chunks():
@@ -281,7 +280,7 @@ class _Face:
     """What the rows of an overlapped set leave free: null(X_Z) and a set of columns independent on Z."""
 
     null: Array  # (p, m), orthonormal in scaled columns (times ``size``, if one was given)
-    kept: NDArray[np.intp]  # columns, as positions in the problem
+    kept: Indices  # columns, as positions in the problem
 
     @classmethod
     def of(cls, problem: _Problem, overlapped: Bool, size: Array | None = None) -> _Face:
@@ -681,13 +680,13 @@ def _confirmed(problem: _Problem, e: Array) -> Array | None:
     return _clean(problem, e) if found is None else _sharpen(problem, found)
 
 
-def _positions(rows: NDArray[np.intp], n: int) -> Bool:
+def _positions(rows: Indices, n: int) -> Bool:
     inside = np.zeros(n, dtype=np.bool_)
     inside[rows] = True
     return inside
 
 
-def _most_violated(slack: Array, tolerance: float, most: int) -> NDArray[np.intp]:
+def _most_violated(slack: Array, tolerance: float, most: int) -> Indices:
     """Positions, increasing, of at most so many rows with the smallest slack below −tolerance."""
     violated = np.flatnonzero(slack < -tolerance)
     if len(violated) > most:

@@ -11,15 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.design import Design
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import WithheldError
 
 __all__ = ["marginaleffects_model"]
-
-Array = NDArray[np.float64]
 
 
 def marginaleffects_model(

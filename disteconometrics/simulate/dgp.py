@@ -15,8 +15,8 @@ from numbers import Integral
 from typing import Any, Self, final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.law import Law
@@ -24,7 +24,6 @@ from disteconometrics.errors import OptionError
 
 __all__ = ["DGP", "Process", "Table", "Truth", "pseudo_true"]
 
-Array = NDArray[np.float64]
 Table = dict[str, Array]
 
 SEED = 20250101  # of every truth that is an integral

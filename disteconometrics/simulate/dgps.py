@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Normal
 from disteconometrics.distributions.law import Law
@@ -51,8 +51,6 @@ __all__ = [
     "UniformNormal",
     "WeightedLogit",
 ]
-
-Array = NDArray[np.float64]
 
 
 def __dir__() -> list[str]:

@@ -43,14 +43,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import check_level, critical_value
 
 __all__ = ["MEASURES", "VARIANTS", "Replications", "measured", "n_sim", "performance"]
 
-Array = NDArray[np.float64]
 Pairs = dict[str, tuple[float, float]]
 
 MEASURES = (
@@ -78,7 +77,7 @@ VARIANTS = ("variance", "mse_moments", "rmse_jackknife", "empirical_se_jackknife
 NAN = float("nan")
 
 
-def _share(hits: NDArray[np.bool_]) -> tuple[float, float]:
+def _share(hits: Mask) -> tuple[float, float]:
     """A share and its standard error."""
     p = float(hits.mean())
     return p, math.sqrt(p * (1 - p) / len(hits))
@@ -266,7 +265,7 @@ def measured(replications: Replications, *, variants: bool = False) -> Pairs:
     return {name: found.get(name, (NAN, NAN)) for name in (*MEASURES, *(VARIANTS if variants else ()))}
 
 
-def _of_valid(r: Replications, valid: NDArray[np.bool_], se: Array | None) -> Pairs:
+def _of_valid(r: Replications, valid: Mask, se: Array | None) -> Pairs:
     """Measures of replications that count; ``se`` are their standard errors, if there are any."""
     found = _of_estimates(r.estimate[valid], r.truth)
     if se is not None:

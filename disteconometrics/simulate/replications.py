@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import (
     CollinearityError,
     DisteconometricsError,
@@ -49,8 +50,6 @@ __all__ = [
     "digest",
     "read_estimates",
 ]
-
-Array = NDArray[np.float64]
 
 FIELDS = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
 BATCH = 128  # tables that an engine gets at once, if they have no more rows than …

@@ -11,17 +11,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from disteconometrics import plots
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
 from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
 from disteconometrics.tables import Section, Summary
 
 __all__ = ["MonteCarloResults", "Replay", "all_failed", "check_names"]
-
-Array = NDArray[np.float64]
 
 BEYOND = 2.0  # Monte Carlo standard errors beyond which a figure is flagged
 OTHER = "other parameters"
@@ -69,9 +67,7 @@ def all_failed(task: Task, blocks: Sequence[Block]) -> StudyError:
     )
 
 
-def _assemble(
-    blocks: Sequence[Block], c: int, name: str, done: NDArray[np.intp]
-) -> tuple[Numbers, list[Failure]]:
+def _assemble(blocks: Sequence[Block], c: int, name: str, done: Indices) -> tuple[Numbers, list[Failure]]:
     """Numbers of an estimator by replication; those under other names than the first ones are failures."""
     parts = [(names, reps, rows) for b in blocks if b.cell == c for names, reps, rows in b.of(name)]
     if not parts:
@@ -154,7 +150,7 @@ class MonteCarloResults:
         return tuple(e.name for e in self.task.estimators)
 
     @cached_property
-    def done(self) -> tuple[NDArray[np.intp], ...]:
+    def done(self) -> tuple[Indices, ...]:
         """Numbers of the replications that are there, by cell: 0 … reps − 1 unless interrupted."""
         by_cell = [
             sorted({r for b in self.blocks if b.cell == c for r in b.done if r < self.reps})

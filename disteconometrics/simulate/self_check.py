@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
@@ -27,8 +27,6 @@ from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
 __all__ = ["SelfCheck", "SelfChecking", "self_check"]
-
-Array = NDArray[np.float64]
 
 DESIGNS = ("fitted", "pairs", "cluster")
 BIG = 400_000  # rows of the fit that finds what the estimator aims at under another law
@@ -65,7 +63,7 @@ class _Clusters:
     """Whole clusters of the sample, drawn with replacement; two copies of one are different clusters."""
 
     of: Refitting
-    members: tuple[NDArray[np.intp], ...]
+    members: tuple[Indices, ...]
 
     def __call__(self, rng: np.random.Generator) -> Any:
         picked = rng.integers(len(self.members), size=len(self.members))
@@ -140,7 +138,7 @@ class SelfChecking:
         self,
         reps: int | None = None,
         *,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         design: str | None = None,
         law: Any = None,
         n_jobs: int | None = None,
@@ -218,7 +216,7 @@ def self_check(
     of: Refitting,
     reps: int | None,
     *,
-    seed: int | np.random.Generator | None,
+    seed: Seed,
     design: str | None,
     law: Any,
     n_jobs: int | None,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from disteconometrics.arrays import Seed
 from disteconometrics.errors import DisteconometricsError, DisteconometricsWarning, OptionError, warn_user
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.parallel import results
@@ -143,7 +144,7 @@ class MonteCarlo:
         reps: int | None = None,
         *,
         mcse: Mapping[str, float] | None = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         n_jobs: int | None = None,
         store: Any = None,
         resume: bool = True,

@@ -11,14 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from disteconometrics.errors import DataError
 
 __all__ = ["gaussian_wasserstein"]
-
-Array = NDArray[np.float64]
 
 
 def gaussian_wasserstein(mean_x: Any, covariance_x: Any, mean_y: Any, covariance_y: Any) -> float:

@@ -21,16 +21,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import DataError
 from disteconometrics.transport.samples import check_order, masses, power_above, require_finite, values
 from disteconometrics.transport.sorting import area, argsorted, in_order
 
 __all__ = ["Coupling", "OneDim", "pieces", "wasserstein"]
 
-Places = NDArray[np.intp]
+Places = Indices
 
 SAFE = 2.0**500  # largest and, inverted, smallest value whose square is still a number
 SAME = 1e-9  # of the largest value: more than what rounding changes a distance by

@@ -24,9 +24,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.checks import positive, whole
 from disteconometrics.errors import ConvergenceWarning, DataError, OptionError, warn_user
 from disteconometrics.transport.samples import every_mass, masses, pair_of_points, power_above
@@ -187,7 +186,7 @@ class _Kernel:
             out[lost] = self._exact(lost, g)
         return np.asarray(out)
 
-    def _exact(self, rows: NDArray[np.intp], g: Array) -> Array:
+    def _exact(self, rows: Indices, g: Array) -> Array:
         out = np.empty(len(rows))
         column = g / self.epsilon + self.log_weight
         for k, i in enumerate(rows):

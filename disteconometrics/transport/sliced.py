@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.errors import OptionError
 from disteconometrics.transport.one_dim import pieces
 from disteconometrics.transport.samples import finite_order, masses, pair_of_points, points, power_above
@@ -48,7 +48,7 @@ class Sliced:
         return self.distance
 
 
-def directions(count: int, dimension: int, seed: int | np.random.Generator | None) -> Array:
+def directions(count: int, dimension: int, seed: Seed) -> Array:
     """Directions (count, dimension) uniform on the sphere.
 
     Examples
@@ -69,7 +69,7 @@ def sliced_wasserstein(
     wy: Any = None,
     *,
     projections: int | Array = 100,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> Sliced:
     """Sliced Wasserstein distance of order p between two samples of rows.
 
@@ -111,7 +111,7 @@ def sliced_wasserstein(
     return Sliced(p, float(cost.mean() ** (1 / p)) * scale, cost * scale**p, D)
 
 
-def _projections(given: int | Array, dimension: int, seed: int | np.random.Generator | None) -> Array:
+def _projections(given: int | Array, dimension: int, seed: Seed) -> Array:
     """Directions (L, d): so many drawn, or those given."""
     if isinstance(given, (int, np.integer)):
         if isinstance(given, bool) or given < 1:

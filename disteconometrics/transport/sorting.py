@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices, Mask
 
 __all__ = ["area", "argsorted", "in_order"]
 
-Places = NDArray[np.intp]
+Places = Indices
 
 LARGE = 20_000  # values from which on bins pay
 FEW = 512  # values that centre and scale are taken from
@@ -248,13 +248,13 @@ class _Side(NamedTuple):
             else _Side(number, None, each, mass * each, rest * each)
         )
 
-    def masses(self, kept: NDArray[np.bool_]) -> Array:
+    def masses(self, kept: Mask) -> Array:
         """Masses of some of the values."""
         return np.full(int(kept.sum()), float(self.each)) if self.weights is None else self.weights[kept]
 
 
 def _crossing(
-    sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: NDArray[np.bool_]
+    sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: Mask
 ) -> float:
     """The area in bins where the difference may change sign.
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.spec import numeric_column
 from disteconometrics.data.table import Table
 from disteconometrics.errors import DataError, WithheldError
@@ -27,8 +27,6 @@ __all__ = [
     "hosmer_lemeshow",
     "without_error",
 ]
-
-Array = NDArray[np.float64]
 
 
 class Observed(NamedTuple):

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, WithheldError, warn_user
 from disteconometrics.inference.estimates import TestResult, chi2_test
@@ -32,7 +32,6 @@ __all__ = [
     "smaller",
 ]
 
-Array = NDArray[np.float64]
 LEVEL = 0.95  # of the intervals in ``estimates`` and in a saved file
 
 

@@ -11,9 +11,9 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
@@ -41,8 +41,6 @@ from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 
 __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
-
-Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
@@ -299,7 +297,7 @@ def _report_separation(
     return words
 
 
-def _separation_words(separation: Separation, torn: NDArray[np.bool_], read: FitRows) -> str:
+def _separation_words(separation: Separation, torn: Mask, read: FitRows) -> str:
     """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
     outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
@@ -80,8 +80,6 @@ from disteconometrics.report.marginaleffects import marginaleffects_model
 from disteconometrics.tables import Summary
 
 __all__ = ["BinaryResults", "fit_binary"]
-
-Array = NDArray[np.float64]
 
 PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's estimate is the truth"
 

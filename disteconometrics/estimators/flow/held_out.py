@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.checks import is_whole, whole
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
@@ -109,7 +108,7 @@ def diagnose(
     counts: bool,
     folds: int,
     seed: Any,
-    held_out: Callable[[NDArray[np.intp], NDArray[np.intp], int], HeldOut],
+    held_out: Callable[[Indices, Indices, int], HeldOut],
 ) -> FlowDiagnosis:
     """Fit all folds but one in turn and look at the rows of that one.
 
@@ -158,8 +157,8 @@ def spline_held_out(
     sample: Sample,
     plan: Plan,
     support: Support,
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
+    train: Indices,
+    test: Indices,
     seed: int,
 ) -> HeldOut:
     """Scores of rows by the spline fitted to others; it draws nothing, so the seed has no effect.

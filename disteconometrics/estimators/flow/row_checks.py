@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import (
@@ -92,7 +91,7 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
     return Ties("heaped", share, tuple(float(values[i]) for i in found[:8]), len(values))
 
 
-def _heaps(counts: Array) -> NDArray[np.bool_]:
+def _heaps(counts: Array) -> Mask:
     """Which values are far more frequent than those around them."""
     if counts.max() < LEAST_COUNT:
         return np.zeros(len(counts), dtype=bool)
@@ -216,7 +215,7 @@ def check_moments(names: Sequence[str], values: Array) -> None:
         warn_user(InfiniteMomentWarning(f"{text}: {hint}", hint=hint))
 
 
-def warn_outside(outside: NDArray[np.bool_], names: Sequence[str]) -> None:
+def warn_outside(outside: Mask, names: Sequence[str]) -> None:
     """Warn of new rows whose covariates (m, K) lie ``outside`` those of the fit."""
     if not outside.any():
         return

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.syntax import variables_of
@@ -38,7 +38,6 @@ from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
 
-Seed = int | np.random.Generator | None
 
 LEVEL = 0.95
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")

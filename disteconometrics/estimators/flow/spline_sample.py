@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
 
 __all__ = [
@@ -77,7 +76,7 @@ class Sample:
         """Covariates by the most knots they may have, as they are asked for."""
         return {}
 
-    def take(self, rows: NDArray[np.intp]) -> Sample:
+    def take(self, rows: Indices) -> Sample:
         """Some of the rows."""
         w = None if self.weights is None else self.weights[rows]
         return replace(self, y=self.y[rows], X=self.X[rows], weights=w)

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
@@ -46,7 +45,6 @@ from disteconometrics.tables import Summary
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
-Seed = int | np.random.Generator | None
 
 MOST_ROWS = 2_000  # whose laws are averaged in a summary
 REPLICATIONS = 100  # of a check by simulation, where none is asked for
@@ -333,7 +331,7 @@ class TrainedFlowResults(FittedResult):
             )
         rows, training = self.data_rows(), self.training
 
-        def held_out(train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
+        def held_out(train: Indices, test: Indices, seed: int) -> HeldOut:
             flow, Y = training.refitted(rows, train, seed), rows.Y[test]
             single = not flow.covariates
             law = self._law(flow, np.zeros((1, 0)) if single else rows.covariates[test], single)

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import OptionError, OutcomeError
@@ -117,7 +116,7 @@ class Training:
         w = np.ones(len(data.Y)) if data.weights is None else data.weights
         return float(w @ contributions) + slope * float(w.sum())
 
-    def refitted(self, rows: JointFitRows, take: NDArray[np.intp], seed: int) -> FittedFlow:
+    def refitted(self, rows: JointFitRows, take: Indices, seed: int) -> FittedFlow:
         """The flow trained anew on some of the rows, in the way in which it was trained on all of them.
 
         Parameters
@@ -215,7 +214,7 @@ class TrainedFit(NamedTuple):
     rows: JointFitRows
 
 
-def train_on_rows(model: Any, data: Any, seed: int | np.random.Generator | None) -> TrainedFit:
+def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
     """Train the flow that a specification names on a table, or on fresh rows of a sampler.
 
     Raises

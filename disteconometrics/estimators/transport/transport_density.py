@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.distributions.joint import JointLaw
@@ -57,8 +57,6 @@ from disteconometrics.tables import Summary
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 
 __all__ = ["TransportDensity", "TransportDensityResults"]
-
-Array = NDArray[np.float64]
 
 FIRST = 100_000  # rows of a sampler by which outcomes are standardised, or that are the law on the line
 LEAST = 10  # rows
@@ -133,7 +131,7 @@ class TransportDensity(Specification):
         check_columns(weights=self.weights, weight_type=self.weight_type)
         return {}
 
-    def fit(self, data: Any, *, seed: int | np.random.Generator | None = None) -> TransportDensityResults:
+    def fit(self, data: Any, *, seed: Seed = None) -> TransportDensityResults:
         """Find the map.
 
         Parameters

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -24,8 +24,6 @@ from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults"]
-
-Array = NDArray[np.float64]
 
 LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 NAMES = tuple(f"qte[{level:g}]" for level in LEVELS)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -24,8 +24,6 @@ from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
-
-Array = NDArray[np.float64]
 
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
 
@@ -116,7 +114,7 @@ class WassersteinDistance(Specification):
         data: Any,
         *,
         cluster: str | None = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
     ) -> WassersteinResults:
         """Compare the groups of a table.
 
