@@ -27,6 +27,7 @@ from disteconometrics.arrays import Array, Indices, Mask
 __all__ = ["START", "Spline", "inverse"]
 
 
+# Arrays here are float32 or float64, as they come in.
 SMALLEST = 1e-3  # width, height and slope of a bin
 START = math.log(math.expm1(1 - SMALLEST))  # raw slope of the identity
 
