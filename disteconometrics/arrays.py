@@ -1,4 +1,4 @@
-"""Types that stand in every signature: arrays of any shape by what they hold, and where random numbers come from."""
+"""Types that stand in every signature: arrays by what they hold, and where random numbers come from."""
 
 from __future__ import annotations
 
