@@ -116,6 +116,10 @@ def saved(result: Any) -> dict[str, Any]:
         parts = {name: archive[name] for name in archive.files}
     loaded = de.load(file_of(result))
     parts["header"] = json.loads(bytes(parts["header"]).decode())
+    if "history" in parts:  # its columns by name, as wall clock is among them
+        parts["history"] = pd.DataFrame(
+            parts["history"], columns=["step", *parts["header"]["content"]["history"]]
+        )
     return parts | {"loaded": [repr(loaded), str(loaded.summary())]}
 
 
