@@ -79,7 +79,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     >>> plt.close(ax.figure)
     """
     rows, bins = result.data_rows(), check_count("bins", bins, 1)
-    y, weights = rows.y, rows.weights
+    y, weights = rows.y, rows.scaled_weights
     law = result.distribution()
     low, high = (law.average() if law.batch_shape else law).quantile([0.001, 0.999])
     low, high = (

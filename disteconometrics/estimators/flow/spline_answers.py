@@ -97,7 +97,7 @@ def averaged(
     >>> import disteconometrics as de
     >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
     >>> averaged(res.flow, res.main, "log(foodexp)", np.zeros((1, 0)), None, "mean", None).values.round(2)
-    array([6.36])
+    array([6.35])
     """
     given = listed(names)
     there, scale = _on(flow, solution.theta, outcome, on)
@@ -154,7 +154,7 @@ def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: floa
     >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
     >>> of = asked(res.flow, res.main.theta, "log(foodexp)", "mean", None)
     >>> of_each_row(of, res.main, np.zeros((1, 0)), pd.RangeIndex(1), 0.95)["estimate"].round(2).tolist()
-    [6.36]
+    [6.35]
     """
     critical = critical_value(check_level(level))
     parts = []

@@ -462,6 +462,7 @@ def describe(chain: Chain, d: int) -> str:
     Examples
     --------
     >>> from disteconometrics import RQS
+    >>> from disteconometrics.flows.recipes import chain_of
     >>> describe(chain_of(RQS(bins=8)), 1)
     'rational-quadratic spline, 8 bins'
     """
