@@ -16,7 +16,8 @@ from disteconometrics.errors import FileFormatError
 
 __all__ = ["read_archive", "write_archive"]
 
-FORMAT = 1
+FORMAT = 2  # that is written; 1 is that of 0.1.0
+READABLE = (1, 2)
 _MAGIC = "disteconometrics"
 
 
@@ -79,8 +80,8 @@ def read_archive(
         raise FileFormatError(
             f"{path} is not a valid disteconometrics file: it is damaged, truncated or of another kind."
         ) from e
-    if magic != _MAGIC or form != FORMAT or not isinstance(content, dict):
+    if magic != _MAGIC or form not in READABLE or not isinstance(content, dict):
         raise FileFormatError(
-            f"{path} has format {form!r} of {magic!r}; this version reads format {FORMAT} of {_MAGIC!r}."
+            f"{path} has format {form!r} of {magic!r}; this version reads formats up to {FORMAT} of {_MAGIC!r}."
         )
     return kind, content, arrays

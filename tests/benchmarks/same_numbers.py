@@ -115,7 +115,8 @@ def saved(result: Any) -> dict[str, Any]:
     with np.load(file_of(result)) as archive:
         parts = {name: archive[name] for name in archive.files}
     loaded = de.load(file_of(result))
-    parts["header"] = json.loads(bytes(parts["header"]).decode())
+    header = json.loads(bytes(parts["header"]).decode())
+    parts["header"] = json.loads(json.dumps(header, sort_keys=True))  # fields stand in any order
     if "history" in parts:  # its columns by name, as wall clock is among them
         parts["history"] = pd.DataFrame(
             parts["history"], columns=["step", *parts["header"]["content"]["history"]]
