@@ -6,15 +6,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.design import RowCount, build_design
+from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
-from disteconometrics.data.outcomes import joint_rows, read_outcomes
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
@@ -23,9 +24,10 @@ from disteconometrics.estimators.results import FitFacts, FittedResult, SavedRes
 from disteconometrics.estimators.rows import row_facts
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
-from disteconometrics.report.summary import Section, Summary, number, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Section, Summary, number
 
 __all__ = [
     "JointDensity",
@@ -37,8 +39,6 @@ __all__ = [
     "joint_law",
     "joint_results",
 ]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,7 @@ class JointDensity:
         """The formulas of the factors, one after the other."""
         return "; ".join(f.formula for f in self.factors)
 
-    def fit(
-        self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any
-    ) -> JointResults:
+    def fit(self, data: Any, *, seed: Seed = None, **options: Any) -> JointResults:
         """Fit every factor to the same rows; a row with a missing value in one of them is left out of all.
 
         Parameters
@@ -103,11 +101,15 @@ class JointDensity:
         ------
         DataError, FormulaError, OptionError, OutcomeError, CollinearityError
         """
-        if seed is not None:
-            options["seed"] = seed
         complete, count = complete_rows(self.factors, data)
-        parts = tuple(f.fit(complete, **options) for f in self.factors)
+        parts = tuple(f.fit(complete, **options, **_seed_of(f, seed)) for f in self.factors)
         return joint_results(self, (Product(parts),), count, loglik=float(sum(p.llf for p in parts)))
+
+
+def _seed_of(factor: Any, seed: Any) -> dict[str, Any]:
+    """The seed as an argument of a factor's ``fit``, if it draws."""
+    draws = seed is not None and "seed" in signature(factor.fit).parameters
+    return {"seed": seed} if draws else {}
 
 
 def joint(*factors: Any) -> JointDensity:
@@ -208,7 +210,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class JointFacts(FitFacts):
-    """Numbers of a fit that need no rows, and what is told of a flow by name that was tried beside splines."""
+    """Numbers of a fit that need no rows; ``rival`` tells of a flow by name tried beside splines."""
 
     rival: str = ""
 
@@ -380,7 +382,7 @@ class JointResults(FittedResult):
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Every factor's estimates under its outcome's name; factors are fitted apart, so covariances are zero."""
+        """Every factor's estimates under its outcome's name; between factors covariances are zero."""
         found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
         names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
         V = np.zeros((len(names), len(names)))

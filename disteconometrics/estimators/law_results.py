@@ -11,7 +11,7 @@ from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.joint import DRAWS, JointLaw, joint_functionals
 from disteconometrics.distributions.law import Law
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import Section, number
+from disteconometrics.tables import Section, number
 
 __all__ = ["FUNCTIONALS", "law_section", "law_values", "standard_functionals", "without_errors"]
 

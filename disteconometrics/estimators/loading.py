@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.report.archive import read_archive
@@ -78,7 +78,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> FittedResult:
         raise FileFormatError(text) from e
 
 
-def _restore(kind: str, header: dict[str, Any], arrays: dict[str, NDArray[np.float64]]) -> FittedResult:
+def _restore(kind: str, header: dict[str, Any], arrays: dict[str, Array]) -> FittedResult:
     for name, a in arrays.items():
         if a.dtype != np.float64:
             raise FileFormatError(f"{name} does not hold numbers")

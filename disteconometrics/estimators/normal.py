@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.errors import (
     CollinearityError,
@@ -34,23 +34,15 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.estimates import Estimates, check_level
-from disteconometrics.inference.m_estimate import MEstimate
-from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
+from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
+from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
+from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import (
-    Summary,
-    estimates_section,
-    number,
-    observations_text,
-    rows_dropped,
-    weights_notes,
-)
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.tables import Summary, number
 
 __all__ = ["NormalRegression", "NormalResults"]
-
-Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
@@ -158,29 +150,6 @@ class NormalRegression(Specification):
 
 
 # ---- least squares -----------------------------------------------------------------------------------------
-
-
-class _Scores(NamedTuple):
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Scores (n, k) and roots (n, k) of an estimating equation, some rows at a time."""
-
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-    def __call__(self, rows: int | None = None) -> Iterator[_Scores]:
-        step = rows or 8192
-        for i in range(0, len(self.scores), step):
-            part = slice(i, i + step)
-            yield _Scores(
-                self.scores[part], self.roots[part], None if self.copies is None else self.copies[part]
-            )
 
 
 class _Squares(NamedTuple):
@@ -304,7 +273,7 @@ def _equations(
     mass = own if copies is None else copies
     z = fit.residuals / sigma
     roots = fit.Z * (np.sqrt(own) / sigma)[:, None]
-    source = _Source(fit.Z * (own * z / sigma)[:, None], roots, copies)
+    source = ArrayScores(fit.Z * (own * z / sigma)[:, None], roots, copies)
     information = (fit.Z * mass[:, None]).T @ fit.Z / sigma**2
     inner = triangle_inverse(
         np.asarray(np.linalg.cholesky((information + information.T) / 2).T, dtype=np.float64)
@@ -312,7 +281,7 @@ def _equations(
     rows = len(z)
     beta = MEstimate(names, fit.T @ fit.c, inner, fit.T @ inner, n, rows, source, weight_type, fit.T)
     half = np.array([[sigma / np.sqrt(2 * n)]])
-    by_row = _Source((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
+    by_row = ArrayScores((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.data.formula import parse_formula, variables_of
+from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
-from disteconometrics.simulate.self_check import REPLICATIONS, Refitting
+from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 
 __all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
 
@@ -75,7 +75,7 @@ def refitting(
     time = (kind.time,) if isinstance(kind, HAC) else ()
     parsed = parse_formula(spec.formula, spec.dot)
     if parsed.left.is_column:
-        name, formula = variables_of(parsed.left.node)[0], spec.formula
+        name, formula = parsed.left.variables[0], spec.formula
     else:  # the left side is a transform: its value becomes a column of that name
         name = spec.outcome.name
         formula = f"`{name}` ~ {spec.formula.split('~', 1)[1]}"

@@ -15,19 +15,17 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import IO, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from disteconometrics import plots
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.exchange import with_statsmodels_names
-from disteconometrics.report.summary import Summary
 from disteconometrics.simulate.self_check import SelfChecking
+from disteconometrics.tables import Summary
 
 __all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult", "true_or_false"]
-
-Array = NDArray[np.float64]
 
 SAME_LOGLIK = 1e-8  # share by which a log-likelihood may differ on the rows of the fit
 SAME_SOLUTION = 1e-6  # the same of a number of the solution, with an absolute SMALL beside it

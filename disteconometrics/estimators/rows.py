@@ -9,17 +9,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.data.design import Design, DesignSpec, RowCount, build_design
-from disteconometrics.data.outcomes import JointDesign, JointSpec, build_joint
+from disteconometrics.data.design import Design, RowCount, build_design
+from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import DataError
 
-__all__ = ["FitRows", "JointFitRows", "fingerprint", "row_facts"]
-
-Array = NDArray[np.float64]
+__all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
 
 def fingerprint(*arrays: Array | None) -> str:
@@ -48,16 +47,58 @@ def row_facts(count: RowCount) -> dict[str, Any]:
     return {
         "rows": count.used,
         "given": count.given,
-        "dropped": {**count.missing, **count.transformed},
+        "dropped": count.dropped,
         "zero_weight": count.zero_weight,
     }
 
 
 @dataclass(frozen=True, eq=False)
-class FitRows:
+class CountedRows:
+    """What rows of one outcome and of several say alike: weights, how many they are, what was left out."""
+
+    design: Any
+
+    @property
+    def weights(self) -> Array | None:
+        """Weights (n,) as given, or None."""
+        weights: Array | None = self.design.weights
+        return weights
+
+    @property
+    def frequency(self) -> bool:
+        """Whether weights count identical rows."""
+        return self.weights is not None and self.design.spec.weight_type == "frequency"
+
+    @cached_property
+    def scaled_weights(self) -> Array | None:
+        """Weights (n,) of a likelihood.
+
+        Sampling weights have mean one, so that their unit does not matter.
+        """
+        w = self.weights
+        return w if w is None or self.frequency else w / w.mean()
+
+    @property
+    def size(self) -> int:
+        """Rows used."""
+        used: int = self.design.rows.used
+        return used
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of frequency weights."""
+        return float(self.weights.sum()) if self.frequency and self.weights is not None else float(self.size)
+
+    def facts(self) -> dict[str, Any]:
+        """What a fit's facts say of the rows, see `row_facts`."""
+        return row_facts(self.design.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class FitRows(CountedRows):
     """Outcomes, design, weights and offset of the rows that a fit uses.
 
-    a family's own rows add what it solved on them.
+    A family's own rows add what it solved on them.
 
     Examples
     --------
@@ -68,9 +109,7 @@ class FitRows:
     """
 
     design: Design
-    counted: NDArray[np.intp] | None = (
-        None  # positions (m,) of the rows that scores are summed over, None for all
-    )
+    counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
 
     @classmethod
     def read(cls, model: Any, data: Any, **options: Any) -> FitRows:
@@ -111,11 +150,6 @@ class FitRows:
         return self.design.matrix
 
     @property
-    def weights(self) -> Array | None:
-        """Weights (n,) as given, or None."""
-        return self.design.weights
-
-    @property
     def offset(self) -> Array | None:
         """Offset (n,), or None."""
         return self.design.offset
@@ -124,30 +158,6 @@ class FitRows:
     def index(self) -> Any:
         """The pandas Index (n,) of the rows."""
         return self.design.index
-
-    @property
-    def size(self) -> int:
-        """Rows used."""
-        return len(self.design.y)
-
-    @property
-    def frequency(self) -> bool:
-        """Whether weights count identical rows."""
-        return self.weights is not None and self.spec.weight_type == "frequency"
-
-    @cached_property
-    def scaled_weights(self) -> Array | None:
-        """Weights (n,) of a likelihood.
-
-        Sampling weights have mean one, so that their unit does not matter.
-        """
-        w = self.weights
-        return w if w is None or self.frequency else w / w.mean()
-
-    @property
-    def observations(self) -> float:
-        """Rows, or the sum of frequency weights."""
-        return float(self.weights.sum()) if self.frequency and self.weights is not None else float(self.size)
 
     def blocks(self) -> tuple[Block, ...]:
         """The rows as engines consume them, with weights of a likelihood."""
@@ -159,10 +169,6 @@ class FitRows:
         """A digest of the outcomes and weights."""
         return fingerprint(self.y, self.weights)
 
-    def facts(self) -> dict[str, Any]:
-        """What a fit's facts say of the rows, see `row_facts`."""
-        return row_facts(self.design.rows)
-
     def scenario(self) -> Scenario:
         """The rows with the right to change their variables, as effects do."""
         return Scenario.of_design(self.design)
@@ -171,7 +177,7 @@ class FitRows:
         """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
         return self.design.column(name, role)
 
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]:
         """Cluster codes (m,) of the rows that count, and the number of clusters.
 
         Raises
@@ -184,7 +190,7 @@ class FitRows:
         inside, codes = np.unique(codes[self.counted], return_inverse=True)
         return codes.astype(np.intp), len(inside)
 
-    def order(self, time: str) -> NDArray[np.intp]:
+    def order(self, time: str) -> Indices:
         """Positions (n,) of the rows that count in the order of a time column.
 
         −1 for others, which keep their period.
@@ -209,7 +215,7 @@ class FitRows:
 
 
 @dataclass(frozen=True, eq=False)
-class JointFitRows:
+class JointFitRows(CountedRows):
     """Outcomes, right side and weights of the rows that a fit of one outcome or several uses.
 
     Examples
@@ -255,40 +261,10 @@ class JointFitRows:
         return self.design.covariates
 
     @property
-    def weights(self) -> Array | None:
-        """Weights (n,) as given, or None."""
-        return self.design.weights
-
-    @property
-    def frequency(self) -> bool:
-        """Whether weights count identical rows."""
-        return self.weights is not None and self.spec.parts[0].weight_type == "frequency"
-
-    @cached_property
-    def scaled_weights(self) -> Array | None:
-        """Weights (n,) of a likelihood: sampling weights have mean one, since their unit does not matter."""
-        w = self.weights
-        return w if w is None or self.frequency else w / w.mean()
-
-    @property
-    def size(self) -> int:
-        """Rows used."""
-        return len(self.design.Y)
-
-    @property
-    def observations(self) -> float:
-        """Rows, or the sum of frequency weights."""
-        return float(self.weights.sum()) if self.frequency and self.weights is not None else float(self.size)
-
-    @property
-    def kept(self) -> NDArray[np.intp]:
+    def kept(self) -> Indices:
         """Positions (n,) of the rows in the table."""
         return self.design.kept
 
     def fingerprint(self) -> str:
         """A digest of the outcomes and weights."""
         return fingerprint(self.Y, self.weights)
-
-    def facts(self) -> dict[str, Any]:
-        """What a fit's facts say of the rows, see `row_facts`."""
-        return row_facts(self.design.rows)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.optim.minibatch import Trained, Trainer
 
@@ -19,8 +19,6 @@ __all__ = [
     "trainer_words",
     "warn_of_training",
 ]
-
-Array = NDArray[np.float64]
 
 ENDED = {
     "finished": "all steps done",

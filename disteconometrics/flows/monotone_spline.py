@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-
+from disteconometrics.checks import is_whole
 from disteconometrics.errors import OptionError
 
 __all__ = ["STRUCTURES", "MonotoneSpline"]
@@ -65,14 +65,10 @@ class MonotoneSpline:
                 f"structure={self.structure!r} is not known; use 'auto' or one of "
                 f"{', '.join(map(repr, STRUCTURES))}."
             )
-        whole = isinstance(self.knots, int) and not isinstance(self.knots, bool)
-        if self.knots is not None and (not whole or not 5 <= self.knots <= 1000):
+        if self.knots is not None and not (isinstance(self.knots, int) and is_whole(self.knots, 5, 1000)):
             raise OptionError(f"knots={self.knots!r}: give a whole number from 5 to 1000, or None.")
-        if (
-            isinstance(self.roughness, bool)
-            or not isinstance(self.roughness, (int, float))
-            or not 0 < self.roughness < np.inf
-        ):
+        number = isinstance(self.roughness, (int, float)) and not isinstance(self.roughness, bool)
+        if not number or not 0 < self.roughness < math.inf:
             raise OptionError(
                 f"roughness={self.roughness!r}: give a positive number; 1 leaves the smoothing as estimated."
             )

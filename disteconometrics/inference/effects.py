@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Column, Table, list_names
@@ -19,8 +19,6 @@ from disteconometrics.errors import DataError, MissingColumnError, OptionError
 from disteconometrics.likelihoods.binary import Kernel
 
 __all__ = ["AverageProbability", "ProbabilityCurve", "average_probability", "probability_curve"]
-
-Array = NDArray[np.float64]
 
 GRID = 60  # values of a variable that moves continuously
 
@@ -201,12 +199,12 @@ def _not_in_formula(spec: DesignSpec, variable: Any) -> MissingColumnError:
     )
 
 
-def _evenly(count: int, most: int) -> NDArray[np.intp]:
+def _evenly(count: int, most: int) -> Indices:
     """At most so many positions among ``count``, evenly spaced."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.intp)
 
 
-def _frame(table: Table, spec: DesignSpec, rows: NDArray[np.intp]) -> tuple[pd.DataFrame, Any]:
+def _frame(table: Table, spec: DesignSpec, rows: Indices) -> tuple[pd.DataFrame, Any]:
     """The columns to code in some rows of a table, and where these rows stand in them."""
     # a lag reads other rows, so all are coded and those asked for picked afterwards
     read, pick = (np.arange(len(table)), rows) if spec.parsed.lags else (rows, slice(None))

@@ -1,4 +1,10 @@
-"""Pictures of estimates and laws; matplotlib loads with the first of them."""
+"""Pictures of estimates, laws and studies; matplotlib loads with the first of them.
+
+No picture knows an estimator or a study.  It takes a law, or anything that has what it draws: ``estimates``,
+``distribution(new)``, ``band(...)``, ``history``, ``table()`` of measures, or the answer it is named after.
+Words on its axes come from ``labels()``, and rows, where it shows them, from ``data_rows()``.  A new picture
+is a function in a file of this folder, a name in `_NAMES`, and one in ``pictures`` of results that have it.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError
 from disteconometrics.inference.estimates import check_level
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"]
-
-Array = NDArray[np.float64]
 
 POINTS = 200  # of a density
 FAN = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -80,7 +79,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     >>> plt.close(ax.figure)
     """
     rows, bins = result.data_rows(), check_count("bins", bins, 1)
-    y, weights = rows.y, rows.weights
+    y, weights = rows.y, rows.scaled_weights
     law = result.distribution()
     low, high = (law.average() if law.batch_shape else law).quantile([0.001, 0.999])
     low, high = (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.table import Column, list_names
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.effects import ProbabilityCurve
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["coefficients", "effect"]
-
-Array = NDArray[np.float64]
 
 BINS = 30
 STRIP = 0.09  # height of the histogram at the foot, as a share of the picture
@@ -360,7 +358,7 @@ def _bars(values: Array, weights: Array | None, low: float, high: float) -> tupl
     return distinct - width / 2, np.full(len(distinct), width), np.bincount(codes, weights).astype(np.float64)
 
 
-def _is_at(column: Column, value: Any) -> NDArray[np.bool_]:
+def _is_at(column: Column, value: Any) -> Mask:
     if column.numbers is not None:
         return np.asarray(column.numbers == value, dtype=bool)
     return np.asarray(column.values == (column.levels.index(value) if value in column.levels else -2))

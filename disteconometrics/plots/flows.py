@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["contours", "deformation", "epochs", "learned", "loss", "marginals", "samples", "trained"]
 
-Array = NDArray[np.float64]
 Density = JointLaw | Callable[[Array], Array]
 
 PLANE = 0.85 * WIDTH  # height of a picture of two outcomes

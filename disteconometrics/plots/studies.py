@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Indices
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.plots.style import (
     ACCENT,
@@ -327,7 +327,7 @@ def nested_loop(
     return finish(axes, "Cells of the grid", f"{WORDS.get(measure, measure)} of {parameter}", data)
 
 
-def _draw_stairs(ax: Any, edges: NDArray[np.intp], part: pd.DataFrame, colour: str, estimator: str) -> None:
+def _draw_stairs(ax: Any, edges: Indices, part: pd.DataFrame, colour: str, estimator: str) -> None:
     """A measure of one estimator over the cells, with its 95 % Monte Carlo interval."""
     ax.stairs(part["value"], edges, baseline=None, color=colour, linewidth=CURVE, label=estimator)
     low, high = (
@@ -337,7 +337,7 @@ def _draw_stairs(ax: Any, edges: NDArray[np.intp], part: pd.DataFrame, colour: s
     shade(ax, edges, low, high, 0.15, color=colour, step="post")
 
 
-def _draw_grid_below(ax: Any, edges: NDArray[np.intp], grid: Mapping[str, Sequence[Any]]) -> None:
+def _draw_grid_below(ax: Any, edges: Indices, grid: Mapping[str, Sequence[Any]]) -> None:
     """Below the measures, a step line for each name of the grid: its values in the cells, ranked."""
     low, high = ax.get_ylim()
     step = 0.13 * (high - low)

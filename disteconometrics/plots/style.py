@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ __all__ = [
     "small",
     "write",
 ]
-
-Array = NDArray[np.float64]
 
 # Okabe and Ito's colours, which remain different to the colour-blind; the first is the accent
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "0.25")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.scipy_law import Scipy
@@ -45,8 +45,6 @@ __all__ = [
     "transport_effects",
     "transport_map",
 ]
-
-Array = NDArray[np.float64]
 
 PAIR = (("first", ACCENT), ("second", SECOND))  # columns of two laws, and their colours
 POINTS = 2_001  # of a curve

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import FileFormatError
 
 __all__ = ["read_archive", "write_archive"]
@@ -50,7 +50,7 @@ def write_archive(
 
 def read_archive(
     path: str | os.PathLike[str] | IO[bytes],
-) -> tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]:
+) -> tuple[str, dict[str, Any], dict[str, Array]]:
     """Read what `write_archive` wrote: kind, header, arrays.
 
     Raises

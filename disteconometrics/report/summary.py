@@ -1,4 +1,4 @@
-"""The table of estimates that every result prints, and the frame around it (`tables`)."""
+"""The table of estimates that every result prints, and what the foot of a summary says."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.tables import Section, Summary, number, p_value
+from disteconometrics.tables import Section, number, p_value
 
-__all__ = [
-    "Section",
-    "Summary",
-    "estimates_section",
-    "number",
-    "observations_text",
-    "p_value",
-    "rows_dropped",
-    "weights_notes",
-]
+__all__ = ["estimates_section", "observations_text", "rows_dropped", "weights_notes"]
 
 
 def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | None = None) -> Section:

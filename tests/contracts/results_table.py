@@ -25,6 +25,7 @@ class Case:
     cov: Any = None  # another covariance for with_cov, None where the result has none
     drawn: str = ""  # why rows in another order give other numbers
     attached: str = ""  # why the rows of the fit cannot be given back to a loaded result
+    shown: str = ""  # why the summary of a loaded result shows less
     checked: str = ""  # why monte_carlo() is refused
     reps: int = 8  # replications of monte_carlo()
 
@@ -38,6 +39,7 @@ def _small_net(**more: Any) -> Any:
 
 
 SEPARATED = "separated estimates have no fitted law"
+ROWS = "average effects are taken over the rows"
 RANDOM = "batches and first parameters are drawn"
 
 RESULTS: dict[str, Case] = {
@@ -49,7 +51,7 @@ RESULTS: dict[str, Case] = {
     ),
     "Probit": Case(lambda: de.Probit("GRADE ~ GPA + PSI"), "spector", cov=de.Cluster("PSI")),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
-    "FlowDensity": Case(lambda: de.FlowDensity("log(foodexp) ~ log(income)"), cov="HC0", reps=4),
+    "FlowDensity": Case(lambda: de.FlowDensity("log(foodexp) ~ log(income)"), cov="HC0", shown=ROWS, reps=4),
     "FlowDensity, alone": Case(lambda: de.FlowDensity("foodexp ~ 1", support="positive"), cov="HC0"),
     "FlowDensity, trained": Case(
         lambda: de.FlowDensity("log(foodexp) ~ 1", flow=de.RQS(bins=4), train=_small_net()),

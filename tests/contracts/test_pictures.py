@@ -1,4 +1,4 @@
-"""Every picture that a result or a study lists is a public name, draws on given Axes, and keeps its numbers."""
+"""Every picture that a result or a study lists is a public name that draws on given Axes with its numbers."""
 
 from __future__ import annotations
 

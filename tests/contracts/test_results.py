@@ -104,7 +104,8 @@ def test_a_saved_one_has_the_same_numbers_and_no_rows(name: str) -> None:
     assert type(back) is type(result)
     assert back.rows is None
     np.testing.assert_array_equal(numbers(back), numbers(result))
-    assert str(back.summary()) == str(result.summary())
+    if not RESULTS[name].shown:
+        assert str(back.summary()) == str(result.summary())
     assert back.facts.given == result.facts.given
     with pytest.raises(NeedsData):
         back.data_rows()

@@ -14,21 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, dense_block
 from disteconometrics.data.design import build_design
-from disteconometrics.data.formula import parse_formula, variables_of
+from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate, Replicated
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, row_terms, scale_rows
 from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_many, share, solve_shared
 from disteconometrics.optim.newton import maximise
-from disteconometrics.simulate.replications import Replicated
 
 __all__ = ["BinaryCollector", "BinaryReplications", "BinaryResampling", "replications", "resampling"]
-
-Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000  # of a table; larger ones are as quick one by one
 MOST_SIZES = 16  # of tables that room is kept for
@@ -65,7 +63,7 @@ class BinaryResampling:
         return self.equation.names
 
     @property
-    def positions(self) -> NDArray[np.intp]:
+    def positions(self) -> Indices:
         """Positions (n,) of the rows in the user's table."""
         return np.arange(len(self.block.y)) if self.design.kept is None else np.asarray(self.design.kept)
 
@@ -74,9 +72,9 @@ class BinaryResampling:
         """Type and values (n,) of the weights."""
         return self.design.spec.weight_type, self.block.weights
 
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]:
         """Cluster codes (n,) and their number."""
-        codes: tuple[NDArray[np.intp], int] = self.design.codes(columns, role="cluster")
+        codes: tuple[Indices, int] = self.design.codes(columns, role="cluster")
         return codes
 
     @cached_property
@@ -307,7 +305,7 @@ def replications(
     if kind not in BATCHED or parsed.has_dot or "lag(" in model.formula:
         return None
     columns = [
-        *variables_of(parsed.left.node),
+        *parsed.left.variables,
         *parsed.right_variables,
         *([] if model.offset is None else [model.offset]),
     ]

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.data.formula import variables_of
+from disteconometrics.arrays import Array
 from disteconometrics.data.spec import numeric_column
 from disteconometrics.data.table import Table
 from disteconometrics.errors import DataError, WithheldError
@@ -28,8 +27,6 @@ __all__ = [
     "hosmer_lemeshow",
     "without_error",
 ]
-
-Array = NDArray[np.float64]
 
 
 class Observed(NamedTuple):
@@ -142,7 +139,7 @@ def formula_columns(rows: FitRows) -> pd.DataFrame:
     >>> formula_columns(de.Logit("GRADE ~ GPA").fit(de.datasets.spector()).data_rows()).columns.tolist()
     ['GRADE', 'GPA']
     """
-    names = dict.fromkeys([*variables_of(rows.spec.parsed.left.node), *rows.spec.variables])
+    names = dict.fromkeys([*rows.spec.parsed.left.variables, *rows.spec.variables])
     return pd.DataFrame({str(n): rows.column(str(n), "augment") for n in names}, index=rows.index)
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, WithheldError, warn_user
 from disteconometrics.inference.estimates import TestResult, chi2_test
@@ -32,7 +32,6 @@ __all__ = [
     "smaller",
 ]
 
-Array = NDArray[np.float64]
 LEVEL = 0.95  # of the intervals in ``estimates`` and in a saved file
 
 
@@ -100,8 +99,8 @@ class ProfileLimits:
     saved: Array | None
     known: dict[float, tuple[Array, Array]] = field(default_factory=dict)
 
-    def __call__(self, level: float) -> tuple[Array, Array]:
-        """Limits (k, 2) at a level, and signed roots (k,).
+    def limits(self, level: float) -> Array:
+        """Limits (k, 2) at a level.
 
         Raises
         ------
@@ -113,11 +112,18 @@ class ProfileLimits:
         ConvergenceWarning
             If an end was not found (NaN in the table), or the penalised likelihood has several maxima.
         """
-        if level not in self.known:
-            self.known[level] = self._found(level)
-        return self.known[level]
+        return self._found(level)[0]
+
+    def roots(self) -> Array:
+        """Signed roots (k,) of the likelihood ratios of zero coefficients; it raises and warns as `limits`."""
+        return self._found(LEVEL)[1]
 
     def _found(self, level: float) -> tuple[Array, Array]:
+        if level not in self.known:
+            self.known[level] = self._profiled(level)
+        return self.known[level]
+
+    def _profiled(self, level: float) -> tuple[Array, Array]:
         if self.saved is not None and level == LEVEL:
             return self.saved[:, :2], self.saved[:, 2]
         if self.fit is None:

@@ -11,11 +11,11 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
@@ -30,19 +30,17 @@ from disteconometrics.estimators.binary.firth import penalised_facts
 from disteconometrics.estimators.binary.fitted_index import Infinite
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.optim.cone import extreme_directions
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
-from disteconometrics.optim.rank import describe_collinearity
-from disteconometrics.optim.separation import Separation, describe
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.wording import describe_collinearity, describe_separation
 
 __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
-
-Array = NDArray[np.float64]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
@@ -299,11 +297,11 @@ def _report_separation(
     return words
 
 
-def _separation_words(separation: Separation, torn: NDArray[np.bool_], read: FitRows) -> str:
+def _separation_words(separation: Separation, torn: Mask, read: FitRows) -> str:
     """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
     outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
-    words = describe(separation, read.names, read.size, predicted)
+    words = describe_separation(separation, read.names, read.size, predicted)
     if torn.any():
         names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
         words += f" The data do not determine the sign of {names}: NaN."

@@ -8,16 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import index
 
 __all__ = ["FittedIndex", "Infinite"]
-
-Array = NDArray[np.float64]
 
 DISAGREE = 1e-6  # share beyond which a direction found by a linear program points the other way
 ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
@@ -36,7 +34,7 @@ class Infinite:
     null: Array
     extremes: Array
 
-    def masked(self) -> NDArray[np.bool_]:
+    def masked(self) -> Mask:
         """Coefficients that the overlapped rows do not identify (k,)."""
         return np.asarray(np.any(self.null != 0, axis=1))
 
@@ -48,7 +46,7 @@ class Infinite:
         with np.errstate(invalid="ignore"):
             return np.where(torn | (self.direction == 0), np.nan, np.sign(self.direction) * np.inf)
 
-    def along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+    def along(self, X: Array) -> tuple[Array, Mask]:
         """x'd for every row, zero where only rounding is left or directions disagree.
 
         And whether the row moves at all.
@@ -58,7 +56,7 @@ class Infinite:
             [np.zeros(0, bool), *(v for _, v in parts)]
         )
 
-    def _along(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+    def _along(self, X: Array) -> tuple[Array, Mask]:
         def product(D: Array, share: float = ON_FACE) -> Array:
             move = X @ D
             return np.where(np.abs(move) <= share * (np.abs(X) @ np.abs(D)), 0.0, move)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.rows import FitRows
@@ -19,8 +19,6 @@ from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.optim.newton import maximise
 
 __all__ = ["NESTED", "RestrictedMaximum", "check_same_rows", "restricted_maximum"]
-
-Array = NDArray[np.float64]
 
 NESTED = "lr_test takes a smaller model of the same outcome on the same rows"
 IN_SPAN = 1e-8  # share of a column that may be left when it is written as a combination of others

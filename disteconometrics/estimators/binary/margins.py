@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from disteconometrics import plots
+from disteconometrics.arrays import Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
@@ -20,11 +20,10 @@ from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
-from disteconometrics.report.summary import Summary, estimates_section
+from disteconometrics.report.summary import estimates_section
+from disteconometrics.tables import Summary
 
 __all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
-
-Array = NDArray[np.float64]
 
 _MEANING = {
     "dydx": "dP/dv (differences for levels)",
@@ -168,7 +167,7 @@ def margins(
     G, V = fitted.covariance.coordinates(found.gradients)
     covariance = G @ V @ G.T + found.sampling
     names = tuple(q.name for q in questions)
-    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, None, level)
+    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, level=level)
     return MarginsResults(
         estimates,
         kind,
@@ -309,7 +308,7 @@ def _columns(rows: Scenario, a: _Asked) -> Any:
     return rows.part(0, 1, {}).derivative(a.variable)[0] if a.values is None else _moved(rows, a)
 
 
-def _moved(rows: Scenario, a: _Asked) -> NDArray[np.bool_]:
+def _moved(rows: Scenario, a: _Asked) -> Mask:
     """Columns that differ between the values of a contrast in any of the rows."""
     moved = np.zeros(len(rows.spec.names), dtype=bool)
     for start in range(0, rows.size, 65536):

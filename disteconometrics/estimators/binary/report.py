@@ -6,20 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.estimators.binary.firth import note
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT, BinaryFacts, success_of
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import (
-    Summary,
-    estimates_section,
-    number,
-    observations_text,
-    p_value,
-    rows_dropped,
-    weights_notes,
-)
+from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.tables import Summary, number, p_value
 
 __all__ = ["summary_of"]
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.arrays import Array
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
@@ -71,17 +71,15 @@ from disteconometrics.inference.diagnostics import (
 )
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.report.summary import Summary
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["BinaryResults", "fit_binary"]
-
-Array = NDArray[np.float64]
 
 PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's estimate is the truth"
 
@@ -153,14 +151,13 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             mask = self.infinite.masked()
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
-        profile = None
-        if self.facts.penalty is not None:
-            profile = ProfileLimits(
-                self.spec.names, None if self.rows is None else self.rows.penalised, self.profile
-            )
-        return Estimates(
-            self.spec.names, values, V, self.covariance.degrees_of_freedom if self.use_t else np.inf, profile
-        )
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        plain = Estimates(self.spec.names, values, V, df)
+        if self.facts.penalty is None:
+            return plain
+        fit = None if self.rows is None else self.rows.penalised
+        profile = ProfileLimits(self.spec.names, fit, self.profile)
+        return replace(plain, limits=profile.limits, roots=profile.roots)
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
         """Return the same estimates with another covariance; nothing is estimated again.

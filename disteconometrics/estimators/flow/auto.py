@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.flows.recipes import AffineMap, Autoregressive, MixtureCDF
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
 __all__ = ["Rival", "rival_of"]
-
-Array = NDArray[np.float64]
 
 LEAST_ROWS = 2_000
 LEAST_COLUMNS = 6  # of covariates of one outcome; joint outcomes need none

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.arrays import Seed
+from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.auto import rival_of
@@ -128,7 +129,7 @@ class FlowDensity(Specification):
         return Support(*(self.support or (-np.inf, np.inf)))
 
     def fit(
-        self, data: Any, *, cov: CovarianceKind | None = None, seed: int | np.random.Generator | None = None
+        self, data: Any, *, cov: CovarianceKind | None = None, seed: Seed = None
     ) -> FlowResults | TrainedFlowResults | JointResults:
         """Estimate the density on a table.
 
@@ -169,9 +170,7 @@ class FlowDensity(Specification):
         result = fit_spline(self, data, cov)
         return result if cov is not None else self._or_rival(result, data, seed)
 
-    def _or_rival(
-        self, result: FlowResults, data: Any, seed: int | np.random.Generator | None
-    ) -> FlowResults | TrainedFlowResults:
+    def _or_rival(self, result: FlowResults, data: Any, seed: Seed) -> FlowResults | TrainedFlowResults:
         """The spline, or the flow by name that "auto" tries beside it if that is clearly better."""
         rows = result.data_rows()
         columns = rows.sample.X.shape[1]

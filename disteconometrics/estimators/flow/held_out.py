@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.checks import is_whole, whole
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
@@ -28,8 +29,6 @@ from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.resample import seed_sequence
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
-
-Array = NDArray[np.float64]
 
 
 class HeldOut(NamedTuple):
@@ -109,7 +108,7 @@ def diagnose(
     counts: bool,
     folds: int,
     seed: Any,
-    held_out: Callable[[NDArray[np.intp], NDArray[np.intp], int], HeldOut],
+    held_out: Callable[[Indices, Indices, int], HeldOut],
 ) -> FlowDiagnosis:
     """Fit all folds but one in turn and look at the rows of that one.
 
@@ -128,7 +127,7 @@ def diagnose(
         raise WithheldError(
             "Frequency weights stand for several rows, which folds would part; repeat the rows first."
         )
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= n:
+    if not is_whole(folds, 2, n):
         raise OptionError(f"folds={folds!r}: give a whole number from 2 to the number of rows.")
     streams = seed_sequence(seed)
     fold = np.random.default_rng(streams).permutation(n) % folds
@@ -158,8 +157,8 @@ def spline_held_out(
     sample: Sample,
     plan: Plan,
     support: Support,
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
+    train: Indices,
+    test: Indices,
     seed: int,
 ) -> HeldOut:
     """Scores of rows by the spline fitted to others; it draws nothing, so the seed has no effect.
@@ -208,8 +207,7 @@ def bootstrap_test(
     ------
     OptionError, WithheldError
     """
-    if isinstance(reps, bool) or not isinstance(reps, int) or reps < 19:
-        raise OptionError(f"reps={reps!r}: give a whole number of at least 19.")
+    whole(reps, "reps", 19)
     if sample.weights is not None and not sample.counts:
         raise WithheldError(
             "Rows with sampling weights have no likelihood of their own, so no likelihood-ratio test."

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.data.outcomes import read_outcomes
+from disteconometrics.arrays import Array
+from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.auto import rival_of
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
@@ -21,8 +21,6 @@ from disteconometrics.estimators.rows import JointFitRows
 from disteconometrics.inference.resample import take_rows
 
 __all__ = ["fit_product", "stacking_weights"]
-
-Array = NDArray[np.float64]
 
 MOST_OUTCOMES = 4  # whose orders are all fitted
 EM_STEPS = 500
@@ -35,6 +33,21 @@ class _Orders(NamedTuple):
     orders: list[tuple[str, ...]]
     parts: list[tuple[FlowResults, ...]]
     left_out: Array
+
+    def trials(self, weights: Array, mass: Array | None) -> pd.DataFrame:
+        """The table of the orders, the one of largest weight first; ``mass`` (n,) weighs rows."""
+        ranked = np.argsort(-weights, kind="stable")
+        columns = {
+            "order": [", then ".join(self.orders[k]) for k in ranked],
+            "leave_one_out": [float(np.average(self.left_out[k], weights=mass)) for k in ranked],
+            "weight": weights[ranked],
+        }
+        return pd.DataFrame(columns)
+
+    def products(self, weights: Array) -> tuple[Product, ...]:
+        """The products that have weight, in the same order."""
+        ranked = np.argsort(-weights, kind="stable")
+        return tuple(Product(self.parts[k], float(weights[k])) for k in ranked if weights[k] > 0)
 
 
 def _formula(outcome: str, before: Sequence[str], right: str) -> str:
@@ -95,8 +108,7 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
     rival = rival_of(model, data, None, pooled, mass, seed) if cov is None else None
     if rival is not None and rival.wins:
         return rival.fitted(data, seed)
-    ranked = np.argsort(-weights, kind="stable")
-    products = tuple(Product(fits.parts[k], float(weights[k])) for k in ranked if weights[k] > 0)
+    products = fits.products(weights)
     law = joint_law(products, JointSides.of(outcomes, products[0].parts), data)
     contributions = law.logpdf(read.Y)
     return joint_results(
@@ -104,13 +116,7 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
         products,
         count,
         loglik=float(contributions @ (np.ones(read.size) if mass is None else mass)),
-        trials=pd.DataFrame(
-            {
-                "order": [", then ".join(fits.orders[k]) for k in ranked],
-                "leave_one_out": [float(np.average(fits.left_out[k], weights=mass)) for k in ranked],
-                "weight": weights[ranked],
-            }
-        ),
+        trials=fits.trials(weights, mass),
         rival="" if rival is None else rival.words,
     )
 

@@ -10,7 +10,8 @@ import numpy as np
 from disteconometrics.estimators.flow.spline_flow import Flow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import Section, Summary, estimates_section, number, rows_dropped
+from disteconometrics.report.summary import estimates_section, rows_dropped, weights_notes
+from disteconometrics.tables import Section, Summary, number
 
 __all__ = ["MOST_ROWS", "effects_section", "summary_of"]
 
@@ -70,9 +71,9 @@ def summary_of(
     """
     sampling = model.weight_type == "sampling"
     rows = f.observations if not sampling else f.rows
-    count = f"{f.observations:.0f} ({f.given - f.rows} dropped)"
-    if model.weight_type == "frequency":
-        count = f"{f.observations:.0f} ({f.rows} weighted rows)"
+    left_out = (
+        f"{f.rows} weighted rows" if model.weight_type == "frequency" else f"{f.given - f.rows} dropped"
+    )
     left = (
         ("Outcome", f.outcome),
         ("Flow", "monotone spline (1 convex layer)"),
@@ -81,17 +82,20 @@ def summary_of(
         ("Covariance", f.cov_label),
     )
     right = (
-        ("Observations", count),
+        ("Observations", f"{f.observations:.0f} ({left_out})"),
         (f"Log-{'pseudo' if sampling else ''}likelihood per row", f"{f.loglik / rows:.4f}"),
         ("Leave-one-out per row", f"{f.leave_one_out / rows:.4f}"),
         ("AIC", "withheld" if sampling else f"{2 * (f.edf - f.loglik):.2f}"),
         ("Converged", f"{f.steps} steps" if f.converged else f"no, {f.steps} steps"),
     )
-    averaged = ", averaged over the sample" if flow.structure.covariates else ""
-    sections = [estimates_section(estimates, level, f"Law of {f.outcome}{averaged}")]
-    sections += [effects_section(effects)] if effects else []
     notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates)]
-    if flow.structure.covariates and effects is None:
+    if not flow.structure.covariates:
+        sections = [estimates_section(estimates, level, f"Law of {f.outcome}")]
+        return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
+    sections = [estimates_section(estimates, level, f"Law of {f.outcome}, averaged over the sample")]
+    if effects:
+        sections.append(effects_section(effects))
+    if effects is None:
         notes.append(
             "Average effects: call effects() with the rows attached; they are left out of a summary here."
         )
@@ -136,12 +140,7 @@ def _on_numbers(model: Any, flow: Flow, f: FlowFacts, estimates: Estimates) -> S
             "Standard errors are given the covariates; effects come from a flow with smaller penalties, "
             "so that bias is small."
         )
-    if model.weights is not None:
-        what = {
-            "frequency": "counts of identical rows",
-            "sampling": "inverse selection probabilities, scaled to mean one",
-        }
-        notes.append(f"Weights: {model.weights} ({what[str(model.weight_type)]}).")
+    notes += weights_notes(model.weights, model.weight_type)
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if f.shared:
         notes.append(f.shared)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import (
@@ -22,7 +22,8 @@ from disteconometrics.errors import (
     SmallSampleWarning,
     warn_user,
 )
-from disteconometrics.optim.rank import check_rank, describe_collinearity
+from disteconometrics.optim.rank import check_rank
+from disteconometrics.optim.wording import describe_collinearity
 
 __all__ = [
     "Ties",
@@ -36,8 +37,6 @@ __all__ = [
     "warn_outside",
     "warn_ties",
 ]
-
-Array = NDArray[np.float64]
 
 ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
@@ -92,7 +91,7 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
     return Ties("heaped", share, tuple(float(values[i]) for i in found[:8]), len(values))
 
 
-def _heaps(counts: Array) -> NDArray[np.bool_]:
+def _heaps(counts: Array) -> Mask:
     """Which values are far more frequent than those around them."""
     if counts.max() < LEAST_COUNT:
         return np.zeros(len(counts), dtype=bool)
@@ -216,7 +215,7 @@ def check_moments(names: Sequence[str], values: Array) -> None:
         warn_user(InfiniteMomentWarning(f"{text}: {hint}", hint=hint))
 
 
-def warn_outside(outside: NDArray[np.bool_], names: Sequence[str]) -> None:
+def warn_outside(outside: Mask, names: Sequence[str]) -> None:
     """Warn of new rows whose covariates (m, K) lie ``outside`` those of the fit."""
     if not outside.any():
         return

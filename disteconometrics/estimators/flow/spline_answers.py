@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
@@ -18,11 +18,9 @@ from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow import spline_inference as inference
 from disteconometrics.estimators.flow.row_checks import check_moments
 from disteconometrics.estimators.flow.spline_flow import Flow, Solution
-from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 
 __all__ = ["Asked", "asked", "averaged", "contrast", "of_each_row"]
-
-Array = NDArray[np.float64]
 
 
 class Asked(NamedTuple):
@@ -99,7 +97,7 @@ def averaged(
     >>> import disteconometrics as de
     >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
     >>> averaged(res.flow, res.main, "log(foodexp)", np.zeros((1, 0)), None, "mean", None).values.round(2)
-    array([6.36])
+    array([6.35])
     """
     given = listed(names)
     there, scale = _on(flow, solution.theta, outcome, on)
@@ -116,7 +114,7 @@ def averaged(
     parsed = [inference.parse_functional(t) for t in given]
     moved = inference.averages(there, solution.theta, X, weights, parsed)
     plain = Estimates(tuple(given), moved.values, moved.gradients @ solution.covariance @ moved.gradients.T)
-    return replace(plain, profile=partial(_limits, there, solution, X, weights, parsed, plain))
+    return replace(plain, limits=partial(_limits, there, solution, X, weights, parsed, plain))
 
 
 def _limits(
@@ -127,13 +125,13 @@ def _limits(
     functionals: Sequence[inference.Functional],
     plain: Estimates,
     level: float,
-) -> tuple[Array, None]:
+) -> Array:
     """Limits (k, 2): the inverted band for quantiles, estimate ± errors for others."""
     out, critical = plain.interval(level), plain.critical(level)
     for i, (kind, numbers) in enumerate(functionals):
         if kind == "q":
             out[i] = inference.quantile_limits(flow, solution, X, weights, numbers[0], critical)
-    return out, None
+    return out
 
 
 def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: float) -> pd.DataFrame:
@@ -156,9 +154,9 @@ def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: floa
     >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
     >>> of = asked(res.flow, res.main.theta, "log(foodexp)", "mean", None)
     >>> of_each_row(of, res.main, np.zeros((1, 0)), pd.RangeIndex(1), 0.95)["estimate"].round(2).tolist()
-    [6.36]
+    [6.35]
     """
-    critical = Estimates((), np.zeros(0), np.zeros((0, 0))).critical(check_level(level))
+    critical = critical_value(check_level(level))
     parts = []
     for name, functional in zip(of.names, of.functionals, strict=True):
         m = inference.by_row(of.flow, solution, X, functional)

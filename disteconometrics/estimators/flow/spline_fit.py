@@ -20,9 +20,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
+from disteconometrics.arrays import Array
 from disteconometrics.estimators.flow.spline_sample import (
     Centre,
     Sample,
@@ -37,8 +37,6 @@ from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
 
 __all__ = ["Fitted", "Plan", "Prepared", "Trial", "fit_flow", "prepared_again", "problem_of", "rougher"]
-
-Array = NDArray[np.float64]
 
 CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth covariate
 PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison

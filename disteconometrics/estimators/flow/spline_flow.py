@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.distributions.spline import SplineLaw, chunks, panels, pieces, tail_moments, transform
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
@@ -19,8 +19,6 @@ from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
 
 __all__ = ["Flow", "Solution"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +69,7 @@ class Flow:
         r = (self.support.to_line(y) - self.centre.location(X)) / self.centre.scale
         return *self.structure.arrays(r, X), self.support.log_slope(y) - np.log(self.centre.scale)
 
-    def outside(self, X: Array) -> NDArray[np.bool_]:
+    def outside(self, X: Array) -> Mask:
         """Which covariates (n, K) lie outside the box of the fit, beyond rounding."""
         if not self.structure.covariates:
             return np.zeros(X.shape, dtype=bool)

@@ -24,17 +24,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow.spline_flow import Flow, Solution
 from disteconometrics.estimators.flow.spline_influence import SLOPES, gradients
 from disteconometrics.estimators.flow.spline_sample import Sample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = [
@@ -51,7 +52,6 @@ __all__ = [
     "quantile_limits",
 ]
 
-Array = NDArray[np.float64]
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 GRID = 60  # points of a curve
@@ -72,12 +72,6 @@ class Moved(NamedTuple):
 # ---- covariance of the coefficients ------------------------------------------------------------------------
 
 
-class _Rows(NamedTuple):
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-
 @dataclass(frozen=True, eq=False)
 class _Scores:
     """Gives the score rows of a flow again and again."""
@@ -86,7 +80,7 @@ class _Scores:
     theta: Array
     sample: Sample
 
-    def __call__(self, rows: int | None = None) -> Iterator[_Rows]:
+    def __call__(self, rows: int | None = None) -> Iterator[ArrayScores]:
         s = self.sample
         base = BASES[self.flow.base]
         for part in chunks(len(s.y), 6 * len(self.theta)):
@@ -97,7 +91,7 @@ class _Scores:
             if w is not None and not s.counts:
                 scores = scores * w[:, None]
                 w = None
-            yield _Rows(scores, A * np.sqrt(base.second(z))[:, None], w)
+            yield ArrayScores(scores, A * np.sqrt(base.second(z))[:, None], w)
 
 
 def check_kind(kind: CovarianceKind) -> CovarianceKind:

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.spline import (
     NODES,
     WEIGHTS,
@@ -33,7 +33,6 @@ from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["SLOPES", "gradients"]
 
-Array = NDArray[np.float64]
 Slope = Callable[[Array, Array, slice], Array]  # of outcomes (m, Q), F there, and which rows they belong to
 
 SHARE = (NODES + 1) / 2

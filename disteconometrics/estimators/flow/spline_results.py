@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.data.design import DesignSpec
+from disteconometrics.arrays import Array, Seed
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.syntax import variables_of
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
 from disteconometrics.estimators.flow import held_out as checking
@@ -30,14 +32,12 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.report.summary import Summary
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
 
-Array = NDArray[np.float64]
-Seed = int | np.random.Generator | None
 
 LEVEL = 0.95
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
@@ -87,6 +87,14 @@ def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind
     return check_kind(resolve_kind(cov, weight_type))
 
 
+class SavedAnswers(NamedTuple):
+    """What a file holds in place of rows: the flow with smaller penalties, estimates and effects."""
+
+    undersmoothed: Solution
+    estimates: Estimates
+    effects: dict[str, Estimates] | None  # None where the summary leaves them out
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlowResults(FittedResult):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
@@ -109,9 +117,7 @@ class FlowResults(FittedResult):
     flow: Flow
     main: Solution
     kind: CovarianceKind | None = None
-    saved: tuple[Solution, Estimates] | None = (
-        None  # with smaller penalties, and estimates, as a file has them
-    )
+    saved: SavedAnswers | None = None
 
     pictures: ClassVar[tuple[str, ...]] = ("density", "quantile_fan", "quantile_effects")
 
@@ -131,7 +137,7 @@ class FlowResults(FittedResult):
     def undersmoothed(self) -> Solution:
         """The flow with smaller penalties, from which intervals at rows, effects and bands come."""
         if self.saved is not None:
-            return self.saved[0]
+            return self.saved.undersmoothed
         if self.flow.structure.affine:
             return self.main
         rows: FlowRows = self.data_rows()
@@ -204,8 +210,8 @@ class FlowResults(FittedResult):
     def trials(self) -> pd.DataFrame:
         """What "auto" compared: structure, base, leave-one-out per row, its sum less a price.
 
-        The price is one per smoothing parameter in use.  Structures whose scores at a smaller one promised no gain were
-        not fitted and are not in it.
+        The price is one per smoothing parameter in use.  Structures whose scores at a smaller one promised no
+        gain were not fitted and are not in it.
         """
         return pd.DataFrame(self.facts.trials, columns=["structure", "base", "leave_one_out", "score"])
 
@@ -222,7 +228,7 @@ class FlowResults(FittedResult):
     def estimates(self) -> Estimates:
         """Functionals of the law averaged over the rows; limits of quantiles invert the band of h."""
         if self.saved is not None and self.rows is None:
-            return self.saved[1]
+            return self.saved.estimates
         return self.functionals(FUNCTIONALS)
 
     def functionals(self, names: Any = FUNCTIONALS, *, on: Any = None) -> Estimates:
@@ -364,14 +370,14 @@ class FlowResults(FittedResult):
         return answers.contrast(of, self.undersmoothed, ends, weights, unit)
 
     def effects(self, names: str | Sequence[str] = OF_EFFECTS) -> dict[str, Estimates]:
-        """Average effects: derivatives of numeric variables, contrasts with the first level of others and 0/1."""
+        """Average effects: derivatives of numeric variables, contrasts with the first level of others."""
+        if self.rows is None and self.saved is not None and self.saved.effects and names == OF_EFFECTS:
+            return self.saved.effects
         scenario = self.data_rows().scenario()
+        moving = {v for f in self.spec.parsed.factors for v in variables_of(f.node, inside_lag=False)}
         out = {}
-        for v in self.spec.variables:
-            levels = scenario.levels(v)
-            values = scenario.values(v)
-            if levels is None and set(np.unique(values)) <= {0.0, 1.0}:
-                levels = (0, 1)
+        for v in filter(moving.__contains__, self.spec.variables):
+            levels = _levels(scenario, v)
             if levels is None:
                 out[v] = self.derivative(v, names)
             else:
@@ -484,7 +490,7 @@ class FlowResults(FittedResult):
             self.kind,
             outcome=rows.y,
             law=self.flow.law(self.main.theta, rows.sample.X),
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            truth=self.params.to_dict(),
             options={"cov": self.kind},
             fitted_only=AVERAGED if self.spec.variables else "",
         )
@@ -524,10 +530,15 @@ class FlowResults(FittedResult):
 
     def summary(self, level: float = LEVEL) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        level, estimates, effects = check_level(level), self.estimates, None
-        if self.flow.structure.covariates and self.rows is not None and self.facts.rows <= MOST_ROWS:
-            effects = self.effects()
+        level, estimates, effects = check_level(level), self.estimates, self._few_effects
         return summary_of(self.model, self.flow, self.facts, estimates, effects, level)
+
+    @cached_property
+    def _few_effects(self) -> dict[str, Estimates] | None:
+        """Average effects as a summary shows them; None where they would take long, or a file has none."""
+        if self.rows is None:
+            return None if self.saved is None else self.saved.effects
+        return self.effects() if self.facts.rows <= MOST_ROWS and self.flow.structure.covariates else None
 
     def __repr__(self) -> str:
         return f"<FlowDensity results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
@@ -535,13 +546,16 @@ class FlowResults(FittedResult):
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, flow, both solutions, and the functionals with their limits."""
         flow, own = self.flow.to_parts()
-        e = self.estimates
+        e, effects = self.estimates, self._few_effects or {}
         arrays = {f"flow_{k}": v for k, v in own.items()}
+        for i, effect in enumerate(effects.values()):
+            arrays |= {f"effect{i}_values": effect.values, f"effect{i}_covariance": effect.covariance}
         arrays |= {"values": e.values, "covariance": e.covariance, "limits": e.interval(LEVEL)}
         for name, solution in (("main", self.main), ("under", self.undersmoothed)):
             arrays |= {f"{name}_{k}": np.asarray(v) for k, v in vars(solution).items()}
         estimator = {k: v for k, v in asdict(self.model).items() if k != "train"}
-        return {"estimator": estimator, "flow": flow, "functionals": list(e.names)}, arrays
+        words = {"estimator": estimator, "flow": flow, "functionals": list(e.names)}
+        return words | {"effects": list(effects)}, arrays
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> FlowResults:
@@ -557,8 +571,8 @@ class FlowResults(FittedResult):
         if arrays["values"].shape != (len(names),) or arrays["covariance"].shape != (len(names),) * 2:
             raise FileFormatError("the functionals and their covariance do not belong together")
         plain = Estimates(names, arrays["values"], arrays["covariance"])
-        estimates = replace(plain, profile=partial(_saved_limits, arrays["limits"]))
-        # 0.1.0 wrote a field that it did not use
+        estimates = replace(plain, limits=partial(_saved_limits, arrays["limits"]))
+        # 0.1.0 wrote a field that it did not use, and no effects
         facts = FlowFacts.from_file({k: v for k, v in header["facts"].items() if k != "standardised"})
         return cls(
             model=saved.specification(**given),
@@ -567,8 +581,18 @@ class FlowResults(FittedResult):
             flow=flow,
             main=_saved_solution("main", saved, flow.structure.size),
             kind=KINDS.get(facts.cov_label),
-            saved=(_saved_solution("under", saved, flow.structure.size), estimates),
+            saved=SavedAnswers(
+                _saved_solution("under", saved, flow.structure.size), estimates, _saved_effects(saved)
+            ),
         )
+
+
+def _levels(scenario: Scenario, variable: str) -> tuple[Any, ...] | None:
+    """What a variable is compared between, its base first; None of numbers, which are differentiated."""
+    levels = scenario.levels(variable)
+    if levels is None and set(np.unique(scenario.values(variable))) <= {0.0, 1.0}:
+        return (0, 1)
+    return levels
 
 
 def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:
@@ -578,9 +602,18 @@ def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:
     return Solution(**parts, effective=float(saved.arrays[f"{name}_effective"]))
 
 
-def _saved_limits(limits: Array, level: float) -> tuple[Array, None]:
+def _saved_effects(saved: SavedResult) -> dict[str, Estimates] | None:
+    found, q = {}, len(OF_EFFECTS)
+    for i, name in enumerate(saved.header.get("effects", ())):
+        values, covariance = f"effect{i}_values", f"effect{i}_covariance"
+        saved.check_shapes(f"{q} functionals", **{values: (q,), covariance: (q, q)})
+        found[str(name)] = Estimates(OF_EFFECTS, saved.arrays[values], saved.arrays[covariance])
+    return found or None
+
+
+def _saved_limits(limits: Array, level: float) -> Array:
     if level != LEVEL:
         raise NeedsData(
             f"The file holds limits at level {LEVEL} only: use attach(data) with the fit's table for others."
         )
-    return limits, None
+    return limits

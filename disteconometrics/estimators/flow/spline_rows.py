@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
@@ -30,8 +30,6 @@ from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.optim.smoothing import Smooth
 
 __all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of"]
-
-Array = NDArray[np.float64]
 
 UNDERSMOOTHING = (0.4, 0.25, 0.03)  # factor on λ for inference: with no, one and more covariates
 

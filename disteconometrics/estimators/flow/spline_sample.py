@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     "patterns_of",
     "quantiles",
 ]
-
-Array = NDArray[np.float64]
 
 ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
 FEW_OUTSIDE = 3.0  # values of a covariate beyond which scale and shape stay
@@ -78,7 +76,7 @@ class Sample:
         """Covariates by the most knots they may have, as they are asked for."""
         return {}
 
-    def take(self, rows: NDArray[np.intp]) -> Sample:
+    def take(self, rows: Indices) -> Sample:
         """Some of the rows."""
         w = None if self.weights is None else self.weights[rows]
         return replace(self, y=self.y[rows], X=self.X[rows], weights=w)

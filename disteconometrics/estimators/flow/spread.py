@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from disteconometrics.checks import whole
 from disteconometrics.errors import OptionError
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.training import Rows, train_many
@@ -42,7 +43,7 @@ class ResamplingSpread:
     seed: int | None
 
     def table(self, level: float = 0.9) -> pd.DataFrame:
-        """The fit's value, the standard deviation over draws, and the central interval with a share of them."""
+        """The fit's value, the standard deviation over draws, and the central interval with a share."""
         low, high = (self.draws.quantile(q) for q in ((1 - level) / 2, (1 + level) / 2))
         columns = {
             "estimate": self.estimates,
@@ -72,8 +73,7 @@ def check_draws(reps: int, counts: bool) -> None:
     ------
     OptionError
     """
-    if isinstance(reps, bool) or not isinstance(reps, int) or reps < 2:
-        raise OptionError(f"reps={reps!r}: give a whole number of at least 2.")
+    whole(reps, "reps", 2)
     if counts:
         raise OptionError(
             "Frequency weights stand for several rows, each drawn apart: repeat the rows first."

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointSpec
+from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
 from disteconometrics.distributions.functionals import listed
@@ -37,15 +37,14 @@ from disteconometrics.estimators.training import ENDED, history_from_file, histo
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, MixtureCDF, Planar
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
-from disteconometrics.report.summary import Summary, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Summary
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
-Array = NDArray[np.float64]
-Seed = int | np.random.Generator | None
 
 MOST_ROWS = 2_000  # whose laws are averaged in a summary
 REPLICATIONS = 100  # of a check by simulation, where none is asked for
@@ -255,7 +254,7 @@ class TrainedFlowResults(FittedResult):
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Functionals of the law averaged over the rows, of joint outcomes moments, without standard errors."""
+        """Functionals of the law averaged over the rows, of joint outcomes moments, without errors."""
         return without_errors(self.facts.functionals or self._values(self.flow, self.labels()[1]))
 
     def functionals(self, names: Any = None) -> Estimates:
@@ -332,7 +331,7 @@ class TrainedFlowResults(FittedResult):
             )
         rows, training = self.data_rows(), self.training
 
-        def held_out(train: NDArray[np.intp], test: NDArray[np.intp], seed: int) -> HeldOut:
+        def held_out(train: Indices, test: Indices, seed: int) -> HeldOut:
             flow, Y = training.refitted(rows, train, seed), rows.Y[test]
             single = not flow.covariates
             law = self._law(flow, np.zeros((1, 0)) if single else rows.covariates[test], single)
@@ -358,7 +357,7 @@ class TrainedFlowResults(FittedResult):
             "nonrobust",
             outcome=rows.Y[:, 0],
             law=self._law(self.flow, rows.covariates),
-            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            truth=self.params.to_dict(),
             options={},
             fitted_only=AVERAGED if self.spec.variables else "",
             reps=REPLICATIONS,
@@ -388,14 +387,15 @@ class TrainedFlowResults(FittedResult):
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, flow, functionals, the states kept, and the history."""
         flow, arrays = self.flow.to_parts()
-        named = dict(zip(self.estimates.names, self.estimates.values.tolist(), strict=True))
         header = {
             "formula": self.model.formula,
             "support": self.model.support,
             "weights": [self.model.weights, self.model.weight_type],
             "base": self.model.base,
             "train": _trainer_to_file(self.model.train),
-            "facts": asdict(replace(self.facts, functionals=named, fingerprint=self.fingerprint())),
+            "facts": asdict(
+                replace(self.facts, functionals=self.params.to_dict(), fingerprint=self.fingerprint())
+            ),
             "flow": flow,
             "kept": list(self.kept),
             "history": list(self.history.columns),
@@ -462,6 +462,7 @@ def describe(chain: Chain, d: int) -> str:
     Examples
     --------
     >>> from disteconometrics import RQS
+    >>> from disteconometrics.flows.recipes import chain_of
     >>> describe(chain_of(RQS(bins=8)), 1)
     'rational-quadratic spline, 8 bins'
     """

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointSpec
+from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import OptionError, OutcomeError
 from disteconometrics.estimators.flow.row_checks import (
@@ -43,8 +43,6 @@ from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
 
 __all__ = ["TrainedFacts", "TrainedFit", "Training", "train_on_rows"]
-
-Array = NDArray[np.float64]
 
 FRESH = 512  # rows in a step from a sampler
 FIRST = 10_000  # rows of a sampler by which outcomes are standardised and the fit is described
@@ -118,7 +116,7 @@ class Training:
         w = np.ones(len(data.Y)) if data.weights is None else data.weights
         return float(w @ contributions) + slope * float(w.sum())
 
-    def refitted(self, rows: JointFitRows, take: NDArray[np.intp], seed: int) -> FittedFlow:
+    def refitted(self, rows: JointFitRows, take: Indices, seed: int) -> FittedFlow:
         """The flow trained anew on some of the rows, in the way in which it was trained on all of them.
 
         Parameters
@@ -187,14 +185,23 @@ def _check_rows(rows: JointFitRows, domain: Support) -> tuple[str, ...]:
 
 
 def _blocks(
-    domain: Support, spec: JointSpec, sampler: Any, rng: np.random.Generator, size: int
+    domain: Support, spec: JointSpec, sampler: Any, rng: np.random.Generator, how: Trainer
 ) -> Iterator[Rows]:
     """Endless blocks of new rows, a whole number of steps each."""
+    if how.validation or isinstance(how, LBFGS):
+        raise OptionError(
+            "A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains "
+            "on them."
+        )
+    size = how.batch or FRESH
     many = size * max(1, AHEAD // size)
-    while True:
+
+    def one() -> Rows:
         table = sampler(rng, n=many)
         Y = spec.outcome_values(table).reshape(many, -1)
-        yield Rows(domain.to_line(Y), spec.without_constant(spec.matrix(table).X))
+        return Rows(domain.to_line(Y), spec.without_constant(spec.matrix(table).X))
+
+    return iter(one, None)
 
 
 class TrainedFit(NamedTuple):
@@ -207,7 +214,7 @@ class TrainedFit(NamedTuple):
     rows: JointFitRows
 
 
-def train_on_rows(model: Any, data: Any, seed: int | np.random.Generator | None) -> TrainedFit:
+def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
     """Train the flow that a specification names on a table, or on fresh rows of a sampler.
 
     Raises
@@ -229,14 +236,8 @@ def train_on_rows(model: Any, data: Any, seed: int | np.random.Generator | None)
     told = _check_rows(read, training.domain)
     rows, slope = training.on_line(read)
     how = training.how(read.size, outcomes, rows.X.shape[1])
-    size, blocks = how.batch or FRESH, None
-    if fresh:
-        if how.validation or isinstance(how, LBFGS):
-            raise OptionError(
-                "A sampler gives fresh rows at every step: Adam or AdamW without validation is what trains "
-                "on them."
-            )
-        blocks = _blocks(training.domain, read.spec, data, rng, size)
+    size = how.batch or FRESH
+    blocks = _blocks(training.domain, read.spec, data, rng, how) if fresh else None
     begun = training.begin(rows, start)
     found, trained, kept, seconds = train_flow(begun, rows, how, order, blocks=blocks, size=size)
     history = history_table(trained)

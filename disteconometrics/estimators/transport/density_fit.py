@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.distributions.scores import crps
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from disteconometrics.flows.pushforward import Pushforward
 
 __all__ = ["FRESH", "Found", "Plan", "fit_noise_map", "fit_quantile_net"]
-
-Array = NDArray[np.float64]
 
 FRESH = 512  # draws in a step where the trainer leaves it open
 HELD = 0.2  # share of the rows kept from the training of a net
@@ -57,7 +55,7 @@ class Found(NamedTuple):
     history: pd.DataFrame
 
 
-def _split(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _split(n: int, seed: int) -> tuple[Indices, Indices]:
     """Rows held out, and the rest, in a random order."""
     place = np.random.default_rng(seed).permutation(n)
     return place[: int(HELD * n)], place[int(HELD * n) :]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
@@ -19,7 +19,7 @@ from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import JointFitRows
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.report.summary import Section, number
+from disteconometrics.tables import Section, number
 
 if TYPE_CHECKING:
     from disteconometrics.flows.pushforward import Pushforward
@@ -35,7 +35,6 @@ __all__ = [
     "moments_of",
 ]
 
-Array = NDArray[np.float64]
 Parts: TypeAlias = tuple[dict[str, Any], dict[str, Array]]
 
 SEEN = 20250101  # seed of the draws behind a law's quantiles

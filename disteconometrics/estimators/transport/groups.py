@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import parse_formula
-from disteconometrics.data.outcomes import build_joint, read_outcomes
+from disteconometrics.data.joint_design import build_joint, read_outcomes
 from disteconometrics.errors import (
     DataError,
     FewClustersWarning,
@@ -24,12 +24,10 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import fingerprint, row_facts
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import Sample
-from disteconometrics.simulate.self_check import Refitting
 
 __all__ = ["GroupFacts", "Groups", "check_squares", "read_groups", "refit_groups"]
-
-Array = NDArray[np.float64]
 
 LARGEST = 1e150  # of an outcome
 FEW_CLUSTERS = 10  # in a group, below which a warning says so; coverage was measured down to 15
@@ -173,7 +171,7 @@ def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
     return np.asarray(sd)
 
 
-def _levels(column: pd.Series, group: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+def _levels(column: pd.Series, group: str) -> tuple[Indices, tuple[str, ...]]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
         codes, levels = column.cat.codes.to_numpy(), list(column.cat.categories)
@@ -194,9 +192,7 @@ def _levels(column: pd.Series, group: str) -> tuple[NDArray[np.intp], tuple[str,
     return np.asarray(codes, dtype=np.intp), labels
 
 
-def _clusters(
-    design: Design, cluster: str, at: NDArray[np.intp], groups: NDArray[np.intp], labels: tuple[str, ...]
-) -> Any:
+def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels: tuple[str, ...]) -> Any:
     codes = design.codes([cluster], role="cluster")[0][at]
     pairs = np.unique(np.column_stack([codes, groups]), axis=0)
     if len(pairs) > len(np.unique(codes)):

@@ -8,9 +8,9 @@ from itertools import starmap
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.design import build_design
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.errors import (
@@ -27,13 +27,12 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import set_checked
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, match
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
-from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.report.summary import estimates_section, rows_dropped
+from disteconometrics.tables import Summary, number
 
 __all__ = ["MinimumWasserstein", "MinimumWassersteinResults"]
-
-Array = NDArray[np.float64]
 
 NOISE = ("normal", "uniform")
 DISTINCT = 0.5  # share of distinct simulated outcomes below which a simulator counts as discrete
@@ -139,7 +138,7 @@ class MinimumWasserstein:
         """Names of the parameters."""
         return tuple(name for name, _ in self.start)
 
-    def fit(self, data: Any, *, seed: int | np.random.Generator | None = None) -> MinimumWassersteinResults:
+    def fit(self, data: Any, *, seed: Seed = None) -> MinimumWassersteinResults:
         """Estimate the parameters on a table.
 
         Parameters
@@ -456,7 +455,7 @@ class MinimumWassersteinResults(FittedResult):
         """The law of simulated outcomes at the estimate; it has no density."""
         return Empirical(self.data_rows().problem.outcomes(self.found.theta))
 
-    def fit_test(self, reps: int = 199, *, seed: int | np.random.Generator | None = None) -> TestResult:
+    def fit_test(self, reps: int = 199, *, seed: Seed = None) -> TestResult:
         """Test that the simulator can have made the data.
 
         Data are simulated at the estimate, and all is estimated again.

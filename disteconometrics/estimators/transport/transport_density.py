@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.data.outcomes import JointSpec
+from disteconometrics.arrays import Array, Seed
+from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Law
@@ -49,15 +49,14 @@ from disteconometrics.estimators.transport.density_maps import (
 from disteconometrics.estimators.transport.groups import check_squares
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
-from disteconometrics.report.summary import Summary, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Summary
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 
 __all__ = ["TransportDensity", "TransportDensityResults"]
-
-Array = NDArray[np.float64]
 
 FIRST = 100_000  # rows of a sampler by which outcomes are standardised, or that are the law on the line
 LEAST = 10  # rows
@@ -132,7 +131,7 @@ class TransportDensity(Specification):
         check_columns(weights=self.weights, weight_type=self.weight_type)
         return {}
 
-    def fit(self, data: Any, *, seed: int | np.random.Generator | None = None) -> TransportDensityResults:
+    def fit(self, data: Any, *, seed: Seed = None) -> TransportDensityResults:
         """Find the map.
 
         Parameters

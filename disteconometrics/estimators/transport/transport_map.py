@@ -9,22 +9,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
 from disteconometrics.inference import two_samples as two
-from disteconometrics.inference.estimates import Estimates, check_level
-from disteconometrics.inference.quantile_bands import Ranks, difference_limits, normal_critical
-from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.quantile_bands import Ranks, difference_limits
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults"]
-
-Array = NDArray[np.float64]
 
 LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 NAMES = tuple(f"qte[{level:g}]" for level in LEVELS)
@@ -201,7 +200,7 @@ def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tup
     low, high = _limits(sides, levels, level, None)
     bands = _limits(sides, levels, level, index_set)
     outside = (levels < index_set[0]) | (levels > index_set[1])
-    error = (high - low) / (2 * normal_critical(level))
+    error = (high - low) / (2 * critical_value(level))
     return np.column_stack(
         [sides[1][1] - sides[0][1], error, low, high, *(np.where(outside, np.nan, end) for end in bands)]
     )
@@ -276,7 +275,7 @@ class TransportMapResults(FittedResult):
         effects = self.effects[0.95]
         V = np.full((len(NAMES),) * 2, np.nan)
         V[np.diag_indices_from(V)] = np.square(effects[:, 1])
-        return Estimates(NAMES, effects[:, 0], V, profile=lambda level: (self._table(level)[:, 2:4], None))
+        return Estimates(NAMES, effects[:, 0], V, limits=lambda level: self._table(level)[:, 2:4])
 
     @property
     def mean_difference(self) -> pd.Series:

@@ -9,23 +9,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
 from disteconometrics.inference import two_samples as two
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level
-from disteconometrics.inference.quantile_bands import normal_critical
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level, critical_value
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
-from disteconometrics.report.summary import Section, Summary, number, p_value, rows_dropped
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Section, Summary, number, p_value
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
-
-Array = NDArray[np.float64]
 
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
 
@@ -116,7 +114,7 @@ class WassersteinDistance(Specification):
         data: Any,
         *,
         cluster: str | None = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
     ) -> WassersteinResults:
         """Compare the groups of a table.
 
@@ -205,14 +203,17 @@ class GroupPair:
         power, p = float(self.values[at]), self.p
         se = np.sqrt(np.diagonal(self.covariance))
 
-        def limits(level: float) -> tuple[Array, Array]:
-            z = normal_critical(level)
+        def limits(level: float) -> Array:
+            z = critical_value(level)
             low, high = np.maximum([power - self.bias - z * se[at], power - self.bias + z * se[at]], 0.0)
             rows = [(low ** (1 / p), high ** (1 / p)), (low, high)][1 - at :]
             rows += [(v - z * s, v + z * s) for v, s in zip(self.values[at + 1 :], se[at + 1 :], strict=True)]
-            return np.array(rows), np.full(len(self.names), np.nan)
+            return np.array(rows)
 
-        return Estimates(self.names, self.values, self.covariance, profile=limits)
+        def no_test() -> Array:
+            return np.full(len(self.names), np.nan)
+
+        return Estimates(self.names, self.values, self.covariance, limits=limits, roots=no_test)
 
 
 def _names(p: float, dimension: int) -> tuple[str, ...]:
@@ -359,10 +360,11 @@ class WassersteinResults(FittedResult):
             V[start:stop, start:stop] = e.covariance
             start = stop
 
-        def limits(level: float) -> tuple[Array, Array]:
-            return np.concatenate([e.interval(level) for e in parts]), np.full(len(names), np.nan)
+        def limits(level: float) -> Array:
+            return np.concatenate([e.interval(level) for e in parts])
 
-        return Estimates(tuple(names), np.concatenate([e.values for e in parts]), V, profile=limits)
+        values = np.concatenate([e.values for e in parts])
+        return Estimates(tuple(names), values, V, limits=limits, roots=lambda: np.full(len(names), np.nan))
 
     @property
     def pvalue(self) -> float:

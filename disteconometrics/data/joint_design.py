@@ -1,4 +1,4 @@
-"""Several outcomes on the left side: ``"y1 + y2 ~ x"`` read as one design per outcome over the rows complete in all of them."""
+"""Several left sides: ``"y1 + y2 ~ x"`` read as one design per outcome over the rows complete in all."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.data.design import Design, DesignSpec, NewRows, RowCount, build_design
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.formula import split_sides, split_top_level
 from disteconometrics.data.outcome import Outcome
+from disteconometrics.data.spec import DesignSpec, NewRows
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
 
 __all__ = ["JointDesign", "JointRows", "JointSpec", "build_joint", "joint_rows", "read_outcomes"]
-
-Array = NDArray[np.float64]
 
 
 def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
@@ -49,7 +48,7 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
 
 @dataclass(frozen=True)
 class JointSpec:
-    """The specifications of the outcomes, which share their right side; it answers what a design's specification answers."""
+    """The specifications of the outcomes, which share their right side; answers what a `DesignSpec` does."""
 
     parts: tuple[DesignSpec, ...]
 
@@ -73,6 +72,11 @@ class JointSpec:
     def names(self) -> tuple[str, ...]:
         """Columns of the right side, a constant included."""
         return self.parts[0].names
+
+    @property
+    def weight_type(self) -> str | None:
+        """What the weights are."""
+        return self.parts[0].weight_type
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ class JointSpec:
 
 @dataclass(frozen=True, eq=False)
 class JointDesign:
-    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, and the right side when asked for.
+    """The rows in which all outcomes are known: ``Y`` (n, d), ``weights`` (n,) or None, and the right side.
 
     ``first`` is the design of the first outcome and ``at`` (n,) their places among its rows.
     """
@@ -116,10 +120,10 @@ class JointDesign:
     weights: Array | None = field(repr=False)
     rows: RowCount
     first: Design = field(repr=False)
-    at: NDArray[np.intp] = field(repr=False)
+    at: Indices = field(repr=False)
 
     @property
-    def kept(self) -> NDArray[np.intp]:
+    def kept(self) -> Indices:
         """Positions (n,) of the rows in the table."""
         return self.at if self.first.kept is None else self.first.kept[self.at]
 
@@ -164,10 +168,10 @@ def build_joint(
 
 
 class JointRows(NamedTuple):
-    """Rows that several designs of one table share: positions in the table, among the rows of each design, and their count."""
+    """Rows that several designs of one table share: positions in the table and in each design, and counts."""
 
-    kept: NDArray[np.intp]
-    at: list[NDArray[np.intp]]
+    kept: Indices
+    at: list[Indices]
     rows: RowCount
 
 
