@@ -14,6 +14,7 @@ from scipy import integrate, stats
 import disteconometrics as de
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
+from disteconometrics.report.archive import read_archive, write_archive
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sinkhorn import sinkhorn_divergence
 from disteconometrics.transport.torch_losses import loss_of, sinkhorn_loss, sorted_loss
@@ -172,6 +173,35 @@ def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
         model.fit(lambda rng, n: {"y": rng.normal(size=n)})
     with pytest.raises(OptionError, match="validation"):
         de.TransportDensity("y ~ 1", train=de.Adam(validation=0.2), weights="w", weight_type="sampling")
+
+
+OLD_NAMES = {
+    "y ~ x": {"crps": "distance", "crps_without_covariates": "floor"},
+    "y ~ 1": {"w2_of_draws": "distance", "w2_of_training": "floor", "nearest_ratio": "nearest"},
+}
+
+
+@pytest.mark.parametrize("formula", OLD_NAMES)
+def test_files_of_the_first_version_name_distances_and_scores_alike(formula: str) -> None:
+    rng = np.random.default_rng(0)
+    table = {"x": rng.normal(size=200), "y": rng.normal(size=200)}
+    model = de.TransportDensity(formula, map=de.MLP(4), train=de.Adam(steps=5, batch=50))
+    res, file = model.fit(table, seed=0), io.BytesIO()
+    res.save(file)
+    kind, header, arrays = read_archive(io.BytesIO(file.getvalue()))
+    old = OLD_NAMES[formula]
+    facts = {old.get(name, name): value for name, value in header["facts"].items()}
+    for name in ("loglik", "fingerprint", "crps", "w2_of_draws", "w2_of_training", "nearest_ratio"):
+        facts.pop(name, None)
+    facts.pop("crps_without_covariates", None)
+    header["facts"] = {**facts, "functionals": {"mean": 1.0}}
+    write_archive(written := io.BytesIO(), kind, header, arrays)
+    loaded = de.load(io.BytesIO(written.getvalue()))
+    assert str(loaded) == str(res)
+    assert loaded.params.equals(res.params)
+    assert loaded.attach(table).rows is not None  # without a fingerprint the functionals tell
+    with pytest.raises(DataError, match="does not hold the rows"):
+        loaded.attach({name: values + 1 for name, values in table.items()})
 
 
 def test_laws_by_straight_quantile_functions() -> None:

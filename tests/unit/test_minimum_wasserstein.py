@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_the_fit_test_and_files() -> None:
     file.seek(0)
     loaded = de.load(file)
     assert str(loaded.summary()) == str(res.summary())
-    for call in (loaded.fit_test, loaded.plot, loaded.distribution):
+    for call in (loaded.fit_test, loaded.plot, loaded.distribution, lambda: loaded.attach({"y": [1.0]})):
         with pytest.raises(NeedsData):
             call()
 
@@ -219,6 +220,9 @@ def test_a_fit_checks_itself_by_simulation() -> None:
         "y ~ 1", lambda theta, x, z: theta[0] + theta[1] * z, start=[0.0, 1.0], bounds={"theta[1]": (0, None)}
     )
     res = model.fit({"y": y}, seed=1)
+    assert replace(model, formula="y ~ 1") == model
+    with pytest.raises(OptionError, match="design='fitted'"):
+        res.monte_carlo(2, design="pairs")
     check = res.monte_carlo(200, seed=2, progress=False)
     table = check.table()
     np.testing.assert_allclose(table["truth"], res.params)
