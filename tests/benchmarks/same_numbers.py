@@ -120,7 +120,7 @@ def saved(result: Any) -> dict[str, Any]:
     import disteconometrics as de
 
     with np.load(file_of(result)) as archive:
-        parts = {name: archive[name] for name in archive.files if name != "header"}
+        parts = {name: archive[name] for name in sorted(archive.files) if name != "header"}
     if "history" in parts:  # its columns by name, as wall clock is among them
         columns = ["step", *header(result)["content"]["history"]]
         parts["history"] = pd.DataFrame(parts["history"], columns=columns)

@@ -173,7 +173,7 @@ class MinimumWasserstein:
         _warn_of_search(self, found)
         facts = SimulatorFacts(
             **read.facts(),
-            observations=read.observations,
+            observations=read.size,
             outcome=read.spec.outcome.name,
             copies=problem.copies,
             converged=found.converged,
