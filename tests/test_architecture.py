@@ -530,12 +530,13 @@ def test_files_are_short() -> None:
 
 def complexities() -> list[tuple[int, str]]:
     """Radon's cyclomatic complexity of every function and method."""
-    found = []
-    for source in sources():
-        for block in cc_visit(source.text):
-            if block.letter != "C":
-                found.append((block.complexity, f"{source.path} {block.fullname}"))
-    return sorted(set(found), reverse=True)
+    found = {
+        (block.complexity, f"{source.path} {block.fullname}")
+        for source in sources()
+        for block in cc_visit(source.text)
+        if block.letter != "C"
+    }
+    return sorted(found, reverse=True)
 
 
 def test_functions_are_plain() -> None:

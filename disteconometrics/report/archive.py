@@ -82,6 +82,7 @@ def read_archive(
         ) from e
     if magic != _MAGIC or form not in READABLE or not isinstance(content, dict):
         raise FileFormatError(
-            f"{path} has format {form!r} of {magic!r}; this version reads formats up to {FORMAT} of {_MAGIC!r}."
+            f"{path} has format {form!r} of {magic!r}; this version reads formats up to {FORMAT} of "
+            f"{_MAGIC!r}."
         )
     return kind, content, arrays

@@ -78,9 +78,9 @@ def augment_new(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_statsmodels_names(model: Any, outcome: str, terms: Sequence[str]) -> Any:
-    """Return a copy of a specification that knows, as statsmodels' tables ask, ``endog_names`` and ``exog_names`` of its fit.
+    """Return a copy of a specification that knows the names that statsmodels' tables ask of a fit's model.
 
-    They are no fields: the copy equals and hashes like the original.
+    ``endog_names`` and ``exog_names`` are no fields: the copy equals and hashes like the original.
     """
     copy = object.__new__(type(model))
     copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))

@@ -115,7 +115,7 @@ class ProfileLimits:
         return self._found(level)[0]
 
     def roots(self) -> Array:
-        """Signed roots (k,) of the likelihood ratios of zero coefficients; it raises and warns as `limits`."""
+        """Signed roots (k,) of likelihood ratios of zero coefficients; it raises and warns as `limits`."""
         return self._found(LEVEL)[1]
 
     def _found(self, level: float) -> tuple[Array, Array]:
