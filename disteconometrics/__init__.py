@@ -6,162 +6,146 @@ Names load on first use, so importing the package is quick and a logit never loa
 from __future__ import annotations
 
 TYPE_CHECKING = False  # as in typing, whose import would cost more than the package's own
-if TYPE_CHECKING:
-    from disteconometrics import datasets, plots
-    from disteconometrics.distributions import scores
-    from disteconometrics.distributions.bernoulli import Bernoulli
-    from disteconometrics.distributions.empirical import Empirical
-    from disteconometrics.distributions.families import Logistic, Normal, Uniform
-    from disteconometrics.distributions.law import Law
-    from disteconometrics.distributions.maps import Affine, Exp, LogitMap, Standardize
-    from disteconometrics.distributions.mixture import Mixture
-    from disteconometrics.distributions.transformed import law
-    from disteconometrics.estimators.flow_density import FlowDensity
-    from disteconometrics.estimators.joint import joint
-    from disteconometrics.estimators.loading import load
-    from disteconometrics.estimators.logit import Logit
-    from disteconometrics.estimators.minimum_wasserstein import MinimumWasserstein
-    from disteconometrics.estimators.monotone_spline import MonotoneSpline
-    from disteconometrics.estimators.normal import NormalRegression
-    from disteconometrics.estimators.probit import Probit
-    from disteconometrics.estimators.transport_density import TransportDensity
-    from disteconometrics.estimators.transport_map import TransportMap
-    from disteconometrics.estimators.wasserstein import WassersteinDistance
-    from disteconometrics.flows.recipes import (
-        MLP,
-        RQS,
-        AffineMap,
-        Autoregressive,
-        Coupling,
-        MixtureCDF,
-        Planar,
+if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
+    from disteconometrics import datasets as datasets
+    from disteconometrics import errors as errors
+    from disteconometrics import plots as plots
+    from disteconometrics.distributions import scores as scores
+    from disteconometrics.distributions.bernoulli import Bernoulli as Bernoulli
+    from disteconometrics.distributions.empirical import Empirical as Empirical
+    from disteconometrics.distributions.families import Logistic as Logistic
+    from disteconometrics.distributions.families import Normal as Normal
+    from disteconometrics.distributions.families import Uniform as Uniform
+    from disteconometrics.distributions.law import Law as Law
+    from disteconometrics.distributions.making import law as law
+    from disteconometrics.distributions.maps import Affine as Affine
+    from disteconometrics.distributions.maps import Exp as Exp
+    from disteconometrics.distributions.maps import LogitMap as LogitMap
+    from disteconometrics.distributions.maps import Standardize as Standardize
+    from disteconometrics.distributions.mixture import Mixture as Mixture
+    from disteconometrics.estimators.binary.logit import Logit as Logit
+    from disteconometrics.estimators.binary.probit import Probit as Probit
+    from disteconometrics.estimators.flow.flow_density import FlowDensity as FlowDensity
+    from disteconometrics.estimators.joint import joint as joint
+    from disteconometrics.estimators.loading import load as load
+    from disteconometrics.estimators.normal import NormalRegression as NormalRegression
+    from disteconometrics.estimators.transport.minimum_wasserstein import (
+        MinimumWasserstein as MinimumWasserstein,
     )
-    from disteconometrics.inference.bootstrap import bootstrap
-    from disteconometrics.inference.covariance import HAC, Cluster
-    from disteconometrics.inference.cross_validation import cross_validate
-    from disteconometrics.inference.functionals import sample_functionals
-    from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW
-    from disteconometrics.report.comparison import compare
-    from disteconometrics.simulate import dgps
-    from disteconometrics.simulate.dgp import DGP, Process, Truth, pseudo_true
-    from disteconometrics.simulate.measures import n_sim, performance
-    from disteconometrics.simulate.study import MonteCarlo
-    from disteconometrics.transport.losses import Sinkhorn, Sliced, Sorted
-
-__all__ = [
-    "DGP",
-    "HAC",
-    "LBFGS",
-    "MLP",
-    "RQS",
-    "Adam",
-    "AdamW",
-    "Affine",
-    "AffineMap",
-    "Autoregressive",
-    "Bernoulli",
-    "Cluster",
-    "Coupling",
-    "Empirical",
-    "Exp",
-    "FlowDensity",
-    "Law",
-    "Logistic",
-    "Logit",
-    "LogitMap",
-    "MinimumWasserstein",
-    "Mixture",
-    "MixtureCDF",
-    "MonotoneSpline",
-    "MonteCarlo",
-    "Normal",
-    "NormalRegression",
-    "Planar",
-    "Probit",
-    "Process",
-    "Sinkhorn",
-    "Sliced",
-    "Sorted",
-    "Standardize",
-    "TransportDensity",
-    "TransportMap",
-    "Truth",
-    "Uniform",
-    "WassersteinDistance",
-    "bootstrap",
-    "compare",
-    "cross_validate",
-    "datasets",
-    "dgps",
-    "errors",
-    "joint",
-    "law",
-    "load",
-    "n_sim",
-    "performance",
-    "plots",
-    "pseudo_true",
-    "sample_functionals",
-    "scores",
-]
+    from disteconometrics.estimators.transport.transport_density import TransportDensity as TransportDensity
+    from disteconometrics.estimators.transport.transport_map import TransportMap as TransportMap
+    from disteconometrics.estimators.transport.wasserstein_distance import (
+        WassersteinDistance as WassersteinDistance,
+    )
+    from disteconometrics.flows.monotone_spline import MonotoneSpline as MonotoneSpline
+    from disteconometrics.flows.recipes import MLP as MLP
+    from disteconometrics.flows.recipes import RQS as RQS
+    from disteconometrics.flows.recipes import AffineMap as AffineMap
+    from disteconometrics.flows.recipes import Autoregressive as Autoregressive
+    from disteconometrics.flows.recipes import Coupling as Coupling
+    from disteconometrics.flows.recipes import MixtureCDF as MixtureCDF
+    from disteconometrics.flows.recipes import Planar as Planar
+    from disteconometrics.inference.bootstrap import bootstrap as bootstrap
+    from disteconometrics.inference.covariance import HAC as HAC
+    from disteconometrics.inference.covariance import Cluster as Cluster
+    from disteconometrics.inference.cross_validation import cross_validate as cross_validate
+    from disteconometrics.inference.functionals import sample_functionals as sample_functionals
+    from disteconometrics.optim.minibatch import LBFGS as LBFGS
+    from disteconometrics.optim.minibatch import Adam as Adam
+    from disteconometrics.optim.minibatch import AdamW as AdamW
+    from disteconometrics.report.comparison import compare as compare
+    from disteconometrics.simulate import dgps as dgps
+    from disteconometrics.simulate.dgp import DGP as DGP
+    from disteconometrics.simulate.dgp import Process as Process
+    from disteconometrics.simulate.dgp import Truth as Truth
+    from disteconometrics.simulate.dgp import pseudo_true as pseudo_true
+    from disteconometrics.simulate.measures import n_sim as n_sim
+    from disteconometrics.simulate.measures import performance as performance
+    from disteconometrics.simulate.study import MonteCarlo as MonteCarlo
+    from disteconometrics.transport.losses import Sinkhorn as Sinkhorn
+    from disteconometrics.transport.losses import Sliced as Sliced
+    from disteconometrics.transport.losses import Sorted as Sorted
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "AffineMap": "disteconometrics.flows.recipes",
-    "Autoregressive": "disteconometrics.flows.recipes",
-    "Coupling": "disteconometrics.flows.recipes",
-    "MixtureCDF": "disteconometrics.flows.recipes",
-    "Planar": "disteconometrics.flows.recipes",
-    "RQS": "disteconometrics.flows.recipes",
-    "MLP": "disteconometrics.flows.recipes",
-    "Sinkhorn": "disteconometrics.transport.losses",
-    "Sliced": "disteconometrics.transport.losses",
-    "Sorted": "disteconometrics.transport.losses",
-    "TransportDensity": "disteconometrics.estimators.transport_density",
-    "Adam": "disteconometrics.optim.minibatch",
-    "AdamW": "disteconometrics.optim.minibatch",
-    "LBFGS": "disteconometrics.optim.minibatch",
-    "joint": "disteconometrics.estimators.joint",
-    "Affine": "disteconometrics.distributions.maps",
-    "Bernoulli": "disteconometrics.distributions.bernoulli",
-    "Cluster": "disteconometrics.inference.covariance",
-    "DGP": "disteconometrics.simulate.dgp",
-    "Empirical": "disteconometrics.distributions.empirical",
-    "Exp": "disteconometrics.distributions.maps",
-    "FlowDensity": "disteconometrics.estimators.flow_density",
-    "HAC": "disteconometrics.inference.covariance",
-    "Law": "disteconometrics.distributions.law",
-    "Logistic": "disteconometrics.distributions.families",
-    "Logit": "disteconometrics.estimators.logit",
-    "LogitMap": "disteconometrics.distributions.maps",
-    "MinimumWasserstein": "disteconometrics.estimators.minimum_wasserstein",
-    "Mixture": "disteconometrics.distributions.mixture",
-    "MonotoneSpline": "disteconometrics.estimators.monotone_spline",
-    "MonteCarlo": "disteconometrics.simulate.study",
-    "Normal": "disteconometrics.distributions.families",
-    "NormalRegression": "disteconometrics.estimators.normal",
-    "Probit": "disteconometrics.estimators.probit",
-    "Process": "disteconometrics.simulate.dgp",
-    "Standardize": "disteconometrics.distributions.maps",
-    "TransportMap": "disteconometrics.estimators.transport_map",
-    "Truth": "disteconometrics.simulate.dgp",
-    "Uniform": "disteconometrics.distributions.families",
-    "WassersteinDistance": "disteconometrics.estimators.wasserstein",
-    "bootstrap": "disteconometrics.inference.bootstrap",
-    "cross_validate": "disteconometrics.inference.cross_validation",
-    "compare": "disteconometrics.report.comparison",
-    "law": "disteconometrics.distributions.transformed",
-    "load": "disteconometrics.estimators.loading",
-    "n_sim": "disteconometrics.simulate.measures",
-    "performance": "disteconometrics.simulate.measures",
-    "pseudo_true": "disteconometrics.simulate.dgp",
-    "sample_functionals": "disteconometrics.inference.functionals",
+# Public names by the module that they load from.
+_NAMES = {
+    "distributions.bernoulli": ("Bernoulli",),
+    "distributions.empirical": ("Empirical",),
+    "distributions.families": (
+        "Logistic",
+        "Normal",
+        "Uniform",
+    ),
+    "distributions.law": ("Law",),
+    "distributions.making": ("law",),
+    "distributions.maps": (
+        "Affine",
+        "Exp",
+        "LogitMap",
+        "Standardize",
+    ),
+    "distributions.mixture": ("Mixture",),
+    "estimators.binary.logit": ("Logit",),
+    "estimators.binary.probit": ("Probit",),
+    "estimators.flow.flow_density": ("FlowDensity",),
+    "estimators.joint": ("joint",),
+    "estimators.loading": ("load",),
+    "estimators.normal": ("NormalRegression",),
+    "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),
+    "estimators.transport.transport_density": ("TransportDensity",),
+    "estimators.transport.transport_map": ("TransportMap",),
+    "estimators.transport.wasserstein_distance": ("WassersteinDistance",),
+    "flows.monotone_spline": ("MonotoneSpline",),
+    "flows.recipes": (
+        "AffineMap",
+        "Autoregressive",
+        "Coupling",
+        "MLP",
+        "MixtureCDF",
+        "Planar",
+        "RQS",
+    ),
+    "inference.bootstrap": ("bootstrap",),
+    "inference.covariance": (
+        "Cluster",
+        "HAC",
+    ),
+    "inference.cross_validation": ("cross_validate",),
+    "inference.functionals": ("sample_functionals",),
+    "optim.minibatch": (
+        "Adam",
+        "AdamW",
+        "LBFGS",
+    ),
+    "report.comparison": ("compare",),
+    "simulate.dgp": (
+        "DGP",
+        "Process",
+        "Truth",
+        "pseudo_true",
+    ),
+    "simulate.measures": (
+        "n_sim",
+        "performance",
+    ),
+    "simulate.study": ("MonteCarlo",),
+    "transport.losses": (
+        "Sinkhorn",
+        "Sliced",
+        "Sorted",
+    ),
 }
-_ROOMS = {name: f"disteconometrics.{name}" for name in ("datasets", "errors", "plots")} | {
+_HOME = {name: f"disteconometrics.{module}" for module, names in _NAMES.items() for name in names}
+_ROOMS = {
+    "datasets": "disteconometrics.datasets",
     "dgps": "disteconometrics.simulate.dgps",
+    "errors": "disteconometrics.errors",
+    "plots": "disteconometrics.plots",
     "scores": "disteconometrics.distributions.scores",
 }
+
+__all__ = sorted(_HOME | _ROOMS)
 
 
 def __getattr__(name: str) -> object:

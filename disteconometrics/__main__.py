@@ -1,4 +1,4 @@
-"""The demonstration: ``python -m disteconometrics`` prints a logit, a conditional density and a comparison of two groups."""
+"""The demonstration: ``python -m disteconometrics`` fits a logit, a density and a distance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write(axes: Any, name: str) -> None:
 
 
 def main() -> None:
-    """Fit Fair's affairs by a logit and Engel's food expenditure by a density, draw both, and compare years of marriage."""
+    """Fit Fair's affairs by a logit, draw a density of food expenditure, compare years of marriage."""
     res = de.Logit(FORMULA).fit(de.datasets.fair(), cov="HC1")
     print(res.summary())
     print("\nOdds ratios\n" + res.odds_ratios().round(3).to_string())
@@ -28,7 +28,7 @@ def main() -> None:
     print(res.test("yrs_married, I(yrs_married**2)"))
     write(res.plot_effect("yrs_married"), FIGURE)
 
-    food = de.FlowDensity("foodexp ~ income", support="positive").fit(de.datasets.engel())
+    food: Any = de.FlowDensity("foodexp ~ income", support="positive").fit(de.datasets.engel())
     print(f"\n{food.summary()}")
     print(
         "\nFood expenditure of three households\n"

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
-from numpy.typing import NDArray
+
+from disteconometrics.arrays import Array, Indices
 
 __all__ = ["Block", "FactorMatrix", "LazyBlocks", "dense_block", "densified"]
-
-Array = NDArray[np.float64]
 
 
 class FactorMatrix:
@@ -34,7 +33,7 @@ class FactorMatrix:
 
     __array_ufunc__ = None  # so that numpy leaves r @ X to us
 
-    def __init__(self, other: Array, codes: NDArray[np.intp], coding: Array, at: int) -> None:
+    def __init__(self, other: Array, codes: Indices, coding: Array, at: int) -> None:
         self.other, self.codes, self.coding, self.at = other, codes, coding, at
 
     @property
@@ -47,7 +46,7 @@ class FactorMatrix:
         """Entries of the matrix that it stands for."""
         return self.shape[0] * self.shape[1]
 
-    def _order(self) -> NDArray[np.intp]:
+    def _order(self) -> Indices:
         """Positions of the other columns."""
         own = range(self.at, self.at + self.coding.shape[1])
         return np.array([j for j in range(self.shape[1]) if j not in own], dtype=np.intp)
@@ -89,7 +88,7 @@ class FactorMatrix:
 
 
 class Block(NamedTuple):
-    """Rows of a design: ``y`` (m,), ``X`` (m, k) row-major, ``weights`` and ``offset`` (m,) or None, all float64.
+    """Rows of a design, float64: ``y`` (m,), ``X`` (m, k) row-major, ``weights``, ``offset`` (m,) or None.
 
     ``X`` may be a `FactorMatrix` (declared an array, since passes treat it as one); what needs columns asks
     for `densified`.

@@ -15,7 +15,7 @@ def _load(name: str) -> pd.DataFrame:
 
 
 def spector() -> pd.DataFrame:
-    """Spector and Mazzeo's economics classes: 32 students, did the grade improve under a new teaching method (PSI)?
+    """Spector and Mazzeo's economics classes: did the grades of 32 students improve under a new method (PSI)?
 
     Returns
     -------
@@ -35,7 +35,7 @@ def spector() -> pd.DataFrame:
 
 
 def fair() -> pd.DataFrame:
-    """Fair's 1974 Redbook survey of 6,366 first-married women, with an indicator ``affair`` of any extramarital affair.
+    """Fair's 1974 Redbook survey of 6,366 first-married women, with an indicator of any extramarital affair.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class FormulaError(DisteconometricsError, ValueError):
 
 
 class UnsafeFormulaError(FormulaError):
-    """The formula holds code (an attribute, a foreign call, …) instead of columns, operators and known transforms."""
+    """The formula holds code, as an attribute or a foreign call, not columns and known transforms."""
 
 
 class DataError(DisteconometricsError, ValueError):
@@ -101,7 +101,7 @@ class FileFormatError(DisteconometricsError, ValueError):
 
 
 class StudyError(DisteconometricsError, RuntimeError):
-    """A Monte Carlo study has nothing to report: every replication failed; the message carries the first cause."""
+    """Every replication of a Monte Carlo study failed; the message carries the first cause."""
 
 
 class DisteconometricsWarning(UserWarning):
@@ -138,11 +138,11 @@ class CovarianceWarning(DisteconometricsWarning):
 
 
 class FailedReplicationsWarning(DisteconometricsWarning):
-    """Replications of a Monte Carlo study failed, more of them than was allowed, or in a way that changes what is measured."""
+    """Replications of a Monte Carlo study failed: more than allowed, or so that what is measured changes."""
 
 
 class DiscreteOutcomeWarning(DisteconometricsWarning):
-    """A density was fitted to an outcome whose rows share values (discrete, heaped, or with atoms): it has no density there."""
+    """A density was fitted to an outcome that has none at some values: discrete, heaped, or with atoms."""
 
 
 class ExtrapolationWarning(DisteconometricsWarning):

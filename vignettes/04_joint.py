@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Joint and conditional densities
 #
-# Two outcomes have a joint law, and one outcome given another a conditional one. This page starts from maps that are known,
-# trains maps that are not, and ends with a wage density given covariates. The samples are those of well-known tutorials; a
-# table at the end has their numbers and ours.
+# Two outcomes have a joint law, and one outcome given another a conditional one. This page starts from maps
+# that are known, trains maps that are not, and ends with a wage density given covariates. The samples are
+# those of well-known tutorials; a table at the end has their numbers and ours.
 
 # %%
 import textwrap
@@ -22,13 +22,18 @@ pd.set_option("display.width", 100)
 # %% [markdown]
 # ## Maps that are known
 #
-# A law is a base and maps. exp(z) and exp(3 + .5·z) of a standard normal z are log-normal, with every functional exact:
+# A law is a base and maps. exp(z) and exp(3 + .5·z) of a standard normal z are log-normal, with every
+# functional exact:
 
 # %%
 wage = de.law("normal", [de.Affine(3, 0.5), de.Exp()])
-print(f"median {wage.quantile(0.5):.4f} = e³, mean {wage.mean():.4f} = exp(3 + .5²/2), density at 20 {wage.pdf(20.0):.5f}")
+print(
+    f"median {wage.quantile(0.5):.4f} = e³, mean {wage.mean():.4f} = exp(3 + .5²/2), density at 20 {wage.pdf(20.0):.5f}"
+)
 _, panels = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
-for ax, name, law, end in zip(panels, ("exp(z)", "wage"), (de.law("normal", de.Exp()), wage), (8, 80), strict=True):
+for ax, name, law, end in zip(
+    panels, ("exp(z)", "wage"), (de.law("normal", de.Exp()), wage), (8, 80), strict=True
+):
     ax.hist(law.sample(10_000, seed=1), bins=100, range=(0, end), density=True, color="0.85")
     ax.plot(np.linspace(0.01, end, 400), law.pdf(np.linspace(0.01, end, 400)))
     ax.set(xlabel=name, ylabel="density")
@@ -36,8 +41,9 @@ for ax, name, law, end in zip(panels, ("exp(z)", "wage"), (de.law("normal", de.E
 # %% [markdown]
 # ## A joint density, trained in the open
 #
-# Let a be uniform on (1, 2) and b given a normal with mean and variance a. Couplings move one coordinate given the other, in
-# turns (Dinh, Sohl-Dickstein, Bengio 2017). A data-generating process in place of a table gives fresh rows at every step.
+# Let a be uniform on (1, 2) and b given a normal with mean and variance a. Couplings move one coordinate
+# given the other, in turns (Dinh, Sohl-Dickstein, Bengio 2017). A data-generating process in place of a table
+# gives fresh rows at every step.
 
 # %%
 process = de.dgps.UniformNormal()
@@ -79,8 +85,8 @@ draws, logpdf = pair.distribution().sample(1_000, seed=2, return_logpdf=True)
 print(pd.DataFrame(draws, columns=["a", "b"]).assign(logpdf=logpdf).head(3).round(3).to_string(index=False))
 
 # %% [markdown]
-# The truth, the flow, their difference, and the marginals over 10,000 draws of the truth. The flow is smooth where the truth
-# jumps.
+# The truth, the flow, their difference, and the marginals over 10,000 draws of the truth. The flow is smooth
+# where the truth jumps.
 
 # %%
 _, panels = plt.subplots(1, 3, figsize=(9.5, 3.2), layout="constrained")
@@ -95,9 +101,10 @@ axes = de.plots.marginals(pair.distribution(), many)
 # %% [markdown]
 # ## Marginals, joint, and one given the other
 #
-# Two circles: points with radii 1 and ½ and a little noise, both coordinates standardised. A spline for each coordinate learns
-# the marginals and nothing of the circles; no product of marginals comes nearer to the truth than .777 nats a row. The joint
-# law as p(x1)·p(x2 | x1), both factors by monotone splines, in both orders, pooled by leave-one-out, needs no choice by hand:
+# Two circles: points with radii 1 and ½ and a little noise, both coordinates standardised. A spline for each
+# coordinate learns the marginals and nothing of the circles; no product of marginals comes nearer to the
+# truth than .777 nats a row. The joint law as p(x1)·p(x2 | x1), both factors by monotone splines, in both
+# orders, pooled by leave-one-out, needs no choice by hand:
 
 # %%
 circles = de.dgps.TwoCircles()
@@ -110,15 +117,19 @@ for name, res in (("splines, coordinate by coordinate", apart), ("products of mo
 ax = de.plots.contours(together.distribution(), rows)
 
 # %% [markdown]
-# Draws over data say what the excess means: splines apart have the right marginals and fill the square that they span. Two
-# spline couplings, the flow in between, are learned in part.
+# Draws over data say what the excess means: splines apart have the right marginals and fill the square that
+# they span. Two spline couplings, the flow in between, are learned in part.
 
 # %%
 pairs = de.Coupling(de.RQS(16), layers=2)
-coupled = de.FlowDensity("x1 + x2 ~ 1", flow=pairs, train=de.Adam(lr=5e-3, steps=1_500, validation=0.2)).fit(rows, seed=0)
+coupled = de.FlowDensity("x1 + x2 ~ 1", flow=pairs, train=de.Adam(lr=5e-3, steps=1_500, validation=0.2)).fit(
+    rows, seed=0
+)
 print(f"spline couplings, excess {truth - coupled.distribution().logpdf(points).mean():.3f}")
 _, panels = plt.subplots(3, 3, figsize=(9, 7), sharex="col", layout="constrained")
-for row, name, res in zip(panels, ("splines apart", "couplings", "products"), (apart, coupled, together), strict=True):
+for row, name, res in zip(
+    panels, ("splines apart", "couplings", "products"), (apart, coupled, together), strict=True
+):
     de.plots.samples(res.distribution(), rows, ax=row[0])
     de.plots.marginals(res.distribution(), rows, axes=row[1:])
     row[0].set(ylabel=f"{name}: x2", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6))
@@ -127,7 +138,8 @@ for row, name, res in zip(panels, ("splines apart", "couplings", "products"), (a
         row[1].get_legend().remove()
 
 # %% [markdown]
-# The factors are results of their own: x2 given x1 = 1 can be drawn and has quantiles, and a summary with standard errors.
+# The factors are results of their own: x2 given x1 = 1 can be drawn and has quantiles, and a summary with
+# standard errors.
 
 # %%
 factor = next(p.parts[1] for p in together.products if p.parts[1].spec.outcome.name == "x2")
@@ -138,9 +150,9 @@ print(f"ten draws of x2 given x1 = 1: {given.sample(10, seed=1)[1].round(2)}")
 # %% [markdown]
 # ## Given covariates
 #
-# With covariates the law has rows. Wages of the Current Population Survey of 1985, given education and union membership: the
-# mean of log wages is higher by .32 in a union, the lowest decile by .39 and the highest by .22. Wages are told in round
-# dollars, and the fit says so: the density smooths over the heaps.
+# With covariates the law has rows. Wages of the Current Population Survey of 1985, given education and union
+# membership: the mean of log wages is higher by .32 in a union, the lowest decile by .39 and the highest by
+# .22. Wages are told in round dollars, and the fit says so: the density smooths over the heaps.
 
 # %%
 cps = rdata("AER", "CPS1985")
@@ -154,9 +166,10 @@ ax = wages.plot_fan("education")
 # %% [markdown]
 # ## The tutorials, theirs and ours
 #
-# Excess over the truth in nats on fresh rows, in parentheses on the training rows, and seconds of a whole fit, at the settings
-# of the tutorials, on one thread: means and medians of three seeds by `tests/benchmarks/bench_tutorials.py`, which trains both
-# sides in one run. Lower is better; less than the truth on the training rows is overfitting.
+# Excess over the truth in nats on fresh rows, in parentheses on the training rows, and seconds of a whole
+# fit, at the settings of the tutorials, on one thread: means and medians of three seeds by
+# `tests/benchmarks/bench_tutorials.py`, which trains both sides in one run. Lower is better; less than the
+# truth on the training rows is overfitting.
 #
 # | task | theirs | excess | seconds | ours | excess | seconds |
 # |:--|:--|--:|--:|:--|--:|--:|
@@ -171,10 +184,10 @@ ax = wages.plot_fan("education")
 # | sine, planar | one layer, from scratch | 1.48 (1.46) | .5 | eight layers | .053 | 3.3 |
 # | | | | | monotone splines | .021 (−.005) | .10 |
 #
-# The first row is the one where the library is ahead on fresh rows. Losses on the circles along the training, as the tutorial
-# prints them for its rows and, for ours, medians of three draws with Pyro and with the same kind of flow here at the same steps
-# and rates (`bench_tutorials.py losses`). The entropy is 1.76 a row; a loss far below it is overfitting, which a held-out part
-# of the rows would stop:
+# The first row is the one where the library is ahead on fresh rows. Losses on the circles along the training,
+# as the tutorial prints them for its rows and, for ours, medians of three draws with Pyro and with the same
+# kind of flow here at the same steps and rates (`bench_tutorials.py losses`). The entropy is 1.76 a row; a
+# loss far below it is overfitting, which a held-out part of the rows would stop:
 #
 # | a coordinate, step | 0 | 200 | 400 | 600 | 800 | 1000 |
 # |:--|--:|--:|--:|--:|--:|--:|
@@ -191,12 +204,13 @@ ax = wages.plot_fan("education")
 # | Pyro, our rows | 5.5825 | 2.0082 | 1.8946 | 1.7860 | 1.7807 | 1.7603 | 1.7191 | 1.6955 | 1.7247 | 1.6905 | 1.7245 |
 # | ours | 2.8306 | 1.8441 | 1.7535 | 1.7377 | 1.7334 | 1.7380 | 1.7100 | 1.7014 | 1.6961 | 1.6965 | 1.7009 |
 #
-# The losses of the planar layer are on the [page before](03_density.md), those of the transport net on the [next
-# one](05_wasserstein.md).
+# The losses of the planar layer are on the [page before](03_density.md), those of the transport net on the
+# [next one](05_wasserstein.md).
 #
 # ## References
 #
-# Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, ICLR. Hothorn, Möst, Bühlmann (2018), Most likely
-# transformations, Scandinavian Journal of Statistics 45. Papamakarios, Nalisnick, Rezende, Mohamed, Lakshminarayanan (2021),
-# Normalizing flows for probabilistic modeling and inference, JMLR 22. Yao, Vehtari, Simpson, Gelman (2018), Using stacking to
-# average Bayesian predictive distributions, Bayesian Analysis 13.
+# Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, ICLR. Hothorn, Möst, Bühlmann
+# (2018), Most likely transformations, Scandinavian Journal of Statistics 45. Papamakarios, Nalisnick,
+# Rezende, Mohamed, Lakshminarayanan (2021), Normalizing flows for probabilistic modeling and inference, JMLR
+# 22. Yao, Vehtari, Simpson, Gelman (2018), Using stacking to average Bayesian predictive distributions,
+# Bayesian Analysis 13.

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A Monte Carlo study for a paper
 #
-# How many clusters do clustered standard errors need? A study answers with a design, a grid, and tables in which every figure
-# has its own error, so that a reader can tell a finding from noise. This page runs one, looks into what failed, and sends the
-# same study to a cluster of computers.
+# How many clusters do clustered standard errors need? A study answers with a design, a grid, and tables in
+# which every figure has its own error, so that a reader can tell a finding from noise. This page runs one,
+# looks into what failed, and sends the same study to a cluster of computers.
 
 # %%
 import warnings
@@ -21,8 +21,9 @@ pd.set_option("display.max_columns", 20)
 # %% [markdown]
 # ## The design
 #
-# Households in villages of 20 share a shock, and so does their x. The logit of y on x is right, household by household; only
-# its standard errors have to know the villages. A process draws a table from a generator and knows its truth:
+# Households in villages of 20 share a shock, and so does their x. The logit of y on x is right, household by
+# household; only its standard errors have to know the villages. A process draws a table from a generator and
+# knows its truth:
 
 # %%
 process = de.dgps.ClusteredLogit(size=20, correlation=0.3)
@@ -30,8 +31,9 @@ table = process(np.random.default_rng(0), n=400)
 print({name: values[:3].round(2).tolist() for name, values in table.items()}, process.truth(["x"]))
 
 # %% [markdown]
-# Any callable `dgp(rng, **cell)` that returns a table will do in its place, with `truth={"x": 1.0}`. Estimators are
-# specifications, here the same one with three covariances, so each table is drawn once and fitted by all of them:
+# Any callable `dgp(rng, **cell)` that returns a table will do in its place, with `truth={"x": 1.0}`.
+# Estimators are specifications, here the same one with three covariances, so each table is drawn once and
+# fitted by all of them:
 
 # %%
 logit = de.Logit("y ~ x")
@@ -49,15 +51,15 @@ mc = study.run(reps=1_000, seed=1)
 print(mc.summary())
 
 # %% [markdown]
-# One interval in seven misses where villages are ignored, three times what it promises. With 50 villages both clustered errors
-# do what they promise; with ten, normal limits from `cr1` do not, and the jackknife with a t law does. The numbers in
-# parentheses are Monte Carlo standard errors: at 1,000 replications a coverage of .95 is known to ± .007, so differences below
-# .014 should not be told as findings.
+# One interval in seven misses where villages are ignored, three times what it promises. With 50 villages both
+# clustered errors do what they promise; with ten, normal limits from `cr1` do not, and the jackknife with a t
+# law does. The numbers in parentheses are Monte Carlo standard errors: at 1,000 replications a coverage of
+# .95 is known to ± .007, so differences below .014 should not be told as findings.
 #
 # ## Which intervals miss
 #
-# A zip plot (Morris, White, Crowther 2019) draws all intervals, the worst on top. Those of the errors that ignore villages miss
-# on both sides, which says that they are too short and not off centre:
+# A zip plot (Morris, White, Crowther 2019) draws all intervals, the worst on top. Those of the errors that
+# ignore villages miss on both sides, which says that they are too short and not off centre:
 
 # %%
 ax = mc.plot("zip", parameter="x", estimator="nonrobust", cell="n=200")
@@ -65,8 +67,8 @@ ax = mc.plot("zip", parameter="x", estimator="nonrobust", cell="n=200")
 # %% [markdown]
 # ## How many replications
 #
-# Ask for the precision of a figure in place of a number of replications. The study is run until the worst of its cells is
-# there:
+# Ask for the precision of a figure in place of a number of replications. The study is run until the worst of
+# its cells is there:
 
 # %%
 print("for coverage within half a point:", de.n_sim(0.005, probability=0.95), "replications")
@@ -78,8 +80,9 @@ print(wide.loc[wide["measure"] == "coverage", "mcse"].max().round(4))
 # %% [markdown]
 # ## What fails
 #
-# Small samples break estimators, and a study that leaves failures out in silence is biased. Here a covariate that is rarely 1
-# separates the outcome in some samples. A failure is counted, its cause kept, and any replication can be drawn again:
+# Small samples break estimators, and a study that leaves failures out in silence is biased. Here a covariate
+# that is rarely 1 separates the outcome in some samples. A failure is counted, its cause kept, and any
+# replication can be drawn again:
 
 
 # %%
@@ -105,14 +108,16 @@ print(f"replication {first['replication']}: {first['message'][:76]} …")
 print(pd.crosstab(again.table["d"], again.table["y"]))
 
 # %% [markdown]
-# The rule `separation="raise"` loses more than a quarter of the samples, and its figures describe the others: they answer
-# another question, and look better than they should. Firth's penalty answers in every sample in which d is ever 1.
+# The rule `separation="raise"` loses more than a quarter of the samples, and its figures describe the others:
+# they answer another question, and look better than they should. Firth's penalty answers in every sample in
+# which d is ever 1.
 #
 # ## The same study elsewhere
 #
-# Replications are numbered, and each has its own random stream. The numbers therefore do not depend on how many processes work
-# on them, in which order, or where. `n_jobs=4` uses four processes; joblib's dask backend sends them to a cluster of computers,
-# here two workers on one machine; and `store="study.npz"` keeps what is finished, so that a study can be stopped and go on.
+# Replications are numbered, and each has its own random stream. The numbers therefore do not depend on how
+# many processes work on them, in which order, or where. `n_jobs=4` uses four processes; joblib's dask backend
+# sends them to a cluster of computers, here two workers on one machine; and `store="study.npz"` keeps what is
+# finished, so that a study can be stopped and go on.
 
 # %%
 with warnings.catch_warnings():
@@ -129,10 +134,10 @@ print("the same bits:", elsewhere.replications.equals(here[elsewhere.replication
 # %% [markdown]
 # ## For the paper
 #
-# `mc.table()` is a DataFrame with every measure and its error, `mc.summary().as_latex()` the table above for LaTeX, and
-# `mc.replications` has every estimate of every replication. State the seed, the number of replications and the version; with
-# these three the numbers come back to the last bit.
+# `mc.table()` is a DataFrame with every measure and its error, `mc.summary().as_latex()` the table above for
+# LaTeX, and `mc.replications` has every estimate of every replication. State the seed, the number of
+# replications and the version; with these three the numbers come back to the last bit.
 #
-# Cameron, Gelbach, Miller (2008), Bootstrap-based improvements for inference with clustered errors, Review of Economics and
-# Statistics 90. Morris, White, Crowther (2019), Using simulation studies to evaluate statistical methods, Statistics in
-# Medicine 38.
+# Cameron, Gelbach, Miller (2008), Bootstrap-based improvements for inference with clustered errors, Review of
+# Economics and Statistics 90. Morris, White, Crowther (2019), Using simulation studies to evaluate
+# statistical methods, Statistics in Medicine 38.

@@ -1,7 +1,10 @@
-"""Run the vignettes: ``python vignettes/render.py [script …]`` writes ``NN_name.md`` and ``NN_name_1.png`` … beside each script.
+"""Run the vignettes.
 
-A script in percent format has cells that begin with ``# %%`` (code) or ``# %% [markdown]`` (text in comments).  Code cells run
-in one namespace; what they print follows them in a fenced block, and every figure they leave open follows as a picture.
+``python vignettes/render.py [script …]`` writes ``NN_name.md`` and ``NN_name_1.png`` … beside each script.
+
+A script in percent format has cells that begin with ``# %%`` (code) or ``# %% [markdown]`` (text in
+comments).  Code cells run in one namespace; what they print follows them in a fenced block, and every figure
+they leave open follows as a picture.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ def cells(source: str) -> list[tuple[str, str, int]]:
     Returns
     -------
     list of (kind, text, line)
-        kind is "markdown" (comment signs removed) or "code"; line is the number of the cell's first line, from 1.
+        kind is "markdown" (comment signs removed) or "code"; line is the number of the cell's first line,
+        from 1.
 
     Raises
     ------
@@ -50,7 +54,10 @@ def cells(source: str) -> list[tuple[str, str, int]]:
 
 
 def _pictures(stem: str, folder: Path, count: int) -> list[str]:
-    """Save and close the open figures, in at most 256 colours; return their names, numbered from ``count`` + 1."""
+    """Save and close the open figures, in at most 256 colours.
+
+    Return their names, numbered from ``count`` + 1.
+    """
     from matplotlib import pyplot as plt
     from PIL import Image
 

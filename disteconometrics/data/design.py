@@ -7,35 +7,28 @@ outcome; fill X.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
-from disteconometrics.data.formula import Factor, Formula, normalise_name, parse_formula, variables_of
-from disteconometrics.data.outcome import Outcome, code_outcome
-from disteconometrics.data.spec import (
-    DesignSpec,
-    NewRows,
-    check_finite,
-    check_made,
-    lag_values,
-    numeric_column,
-)
-from disteconometrics.data.table import Column, Table, list_names, show_rows
-from disteconometrics.data.terms import matrix, names_of, scope
+from disteconometrics.data.formula import Factor, Formula, parse_formula
+from disteconometrics.data.outcome import code_outcome
+from disteconometrics.data.spec import DesignSpec, check_finite, check_made, numeric_column
+from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
+from disteconometrics.data.terms import Structure, code_groups, column_names, matrix, scope
 from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
 
-__all__ = ["Design", "DesignSpec", "NewRows", "Outcome", "RowCount", "build_design", "normalise_name"]
+__all__ = ["Design", "RowCount", "build_design"]
 
 WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
@@ -71,21 +64,26 @@ class RowCount:
     transformed: dict[str, int] = field(default_factory=dict)
     zero_weight: int = 0
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Rows lost to NaN by used column and by term.  Raises: nothing."""
+        return {**self.missing, **self.transformed}
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Arrays of the used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
+    """The used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
 
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
     columns: clusters and times are read when asked for, from a shallow copy.
     """
 
     spec: DesignSpec
-    y: NDArray[np.float64] = field(repr=False)
-    matrix: NDArray[np.float64] | FactorMatrix = field(repr=False)
-    weights: NDArray[np.float64] | None = field(repr=False)
-    offset: NDArray[np.float64] | None = field(repr=False)
-    kept: NDArray[np.intp] | None = field(repr=False)
+    y: Array = field(repr=False)
+    matrix: Array | FactorMatrix = field(repr=False)
+    weights: Array | None = field(repr=False)
+    offset: Array | None = field(repr=False)
+    kept: Indices | None = field(repr=False)
     rows: RowCount
     table: Table = field(repr=False)
 
@@ -95,7 +93,7 @@ class Design:
         return self.table.index if self.kept is None else self.table.index[self.kept]
 
     @property
-    def X(self) -> NDArray[np.float64]:  # noqa: N802 - the field's name
+    def X(self) -> Array:  # noqa: N802 - the field's name
         """The design (n, k) with all its columns; made anew at every call where a factor is kept as codes."""
         return self.matrix.dense() if isinstance(self.matrix, FactorMatrix) else self.matrix
 
@@ -107,7 +105,7 @@ class Design:
         return (Block(self.y, cast(Any, self.matrix), self.weights, self.offset),)
 
     def column(self, name: str, role: str) -> pd.Series:
-        """Return a column of the user's table among the used rows; ``role`` (cluster, time) goes into messages.
+        """Return a column of the user's table among the used rows; ``role``, as cluster, goes into messages.
 
         Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text;
         MissingColumnError; DataError that counts missing values.
@@ -124,12 +122,11 @@ class Design:
         if missing.any():
             raise DataError(
                 f"The {role} column {name!r} has {int(missing.sum())} missing values among the "
-                f"{len(series)} rows used; "
-                "fill them, or drop these rows before the fit"
+                f"{len(series)} rows used; fill them, or drop these rows before the fit"
             )
         return series
 
-    def times(self, name: str) -> NDArray[np.intp]:
+    def times(self, name: str) -> Indices:
         """Return ranks of the used rows in time: by number, by date, or by the order of ordered categories.
 
         Returns: array (n,) of integers, equal where times are.  Raises: as `column`; DataError for text,
@@ -152,11 +149,10 @@ class Design:
         held = {"string": "text", "mixed-integer": "mixed"}.get(what, what)
         raise DataError(
             f"The time column {name!r} holds {held} values, which have no order in time; turn it into "
-            f"numbers or dates, "
-            f"e.g. with pd.to_datetime(data[{name!r}]), or into an ordered categorical"
+            f"numbers or dates, e.g. with pd.to_datetime(data[{name!r}]), or into an ordered categorical"
         )
 
-    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[NDArray[np.intp], int]:
+    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[Indices, int]:
         """Return integer codes 0…G−1 of the distinct values of one column, or of several jointly.
 
         Returns: (codes (n,) intp, G).  Raises: as `column`; OptionError without a name.
@@ -164,7 +160,7 @@ class Design:
         chosen: list[Any] = list(names) if isinstance(names, (list, tuple)) else [names]
         if not chosen:
             raise OptionError(f"{role} needs the name of at least one column")
-        joint: NDArray[np.intp] | None = None
+        joint: Indices | None = None
         count = 0
         for name in chosen:
             values = self.column(name, role)
@@ -212,49 +208,23 @@ def build_design(
     >>> design.spec.matrix({"ratio": [0.5], "ban": ["y"]}).X.tolist()
     [[1.0, 0.5, 1.0]]
     """
-    _check_options(weights, weight_type, offset, outcome)
-    if not isinstance(formula, str):
-        raise OptionError(f"formula must be a string such as 'y ~ x', not {type(formula).__name__}")
+    _check_options(formula, weights, weight_type, offset, outcome)
     table = Table(data)
     others = _others(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
-    _check_right_side(parsed)
-    if parsed.has_dot and any(not isinstance(name, str) for name in table.names):
-        raise DataError(
-            "'.' stands for every other column, but some labels are not text; rename them with "
-            "data.rename(columns=str)"
-        )
-    columns = {
-        name: table.column(name, role)
-        for role, names in (
-            ("the outcome", variables_of(parsed.left.node)),
-            ("the formula", parsed.right_variables),
-        )
-        for name in names
-    }
-    if not len(table):
-        raise DataError("The table has no rows")
-    w = None if weights is None else numeric_column(table, weights, "weights")
-    o = None if offset is None else numeric_column(table, offset, "offset")
-    if w is not None:
-        _check_weights(w, str(weight_type))
+    _check_right_side(parsed, table)
+    columns = _columns(parsed, table)
+    w, o = _numeric(table, weights, "weights"), _numeric(table, offset, "offset")
+    _check_weights(w, weight_type)
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
-    fit = _learn(
-        parsed, columns, kept, len(table), w.numbers if w is not None and weight_type == "frequency" else None
-    )
-    kept = fit.kept
-    is_bool = _is_comparison(parsed.left, columns)
-    coded, y = code_outcome(parsed.left.name, fit.left, outcome, is_bool)
-    spans = tuple(_span(v) for v in fit.values)
-    structure = scope(parsed, spans)
-    names, groups = names_of(structure, [f.name for f in parsed.factors], fit.values)
-    X = matrix(structure, groups, len(y), len(names))
-    if isinstance(X, FactorMatrix):
-        _check_products(X.other, names[: X.at] + names[X.at + X.coding.shape[1] :], structure)
-    else:
-        _check_products(X, names, structure)
-    levels = {i: v.levels for i, v in enumerate(fit.values) if isinstance(v, Levels)}
-    kinds = {name: _fitted_kind(column, kept) for name, column in columns.items()}
+    counts = w.numbers if w is not None and weight_type == "frequency" else None
+    fit = _learn(parsed, columns, kept, len(table), counts)
+    coded, y = code_outcome(parsed.left.name, fit.left, outcome, _is_comparison(parsed.left, columns))
+    structure = scope(parsed, tuple(map(_span, fit.values)))
+    groups = code_groups(structure, parsed.factors, fit.values)
+    names = column_names(groups)
+    X = matrix(structure, groups, len(y))
+    _check_products(X, names, structure)
     spec = DesignSpec(
         formula,
         names,
@@ -263,13 +233,13 @@ def build_design(
         weight_type,
         offset,
         others if parsed.has_dot else (),
-        kinds,
+        {name: _fitted_kind(column, fit.kept) for name, column in columns.items()},
         structure,
-        levels,
+        {i: v.levels for i, v in enumerate(fit.values) if isinstance(v, Levels)},
         fit.states,
     )
     rows = RowCount(len(table), len(y), missing, fit.transformed, zeros)
-    return Design(spec, y, X, _numbers(w, kept), _numbers(o, kept), kept, rows, table)
+    return Design(spec, y, X, _numbers(w, fit.kept), _numbers(o, fit.kept), fit.kept, rows, table)
 
 
 def _check_name(name: Any, role: str) -> None:
@@ -277,27 +247,33 @@ def _check_name(name: Any, role: str) -> None:
         return
     raise OptionError(
         f"{role} must be the name of a column, not {type(name).__name__}: a column cannot differ from "
-        f"the rows in length, order "
-        f"or index; add it with data.assign({role[0]}=…) and pass {role}={role[0]!r}"
+        f"the rows in length, order or index; add it with data.assign({role[0]}=…) and pass "
+        f"{role}={role[0]!r}"
     )
 
 
-def _check_options(weights: Any, weight_type: Any, offset: Any, outcome: Any) -> None:
-    if weights is not None:
-        _check_name(weights, "weights")
-    if offset is not None:
-        _check_name(offset, "offset")
-    allowed = " or ".join(map(repr, WEIGHT_TYPES))
-    if weights is not None and not (isinstance(weight_type, str) and weight_type in WEIGHT_TYPES):
+def _check_options(formula: Any, weights: Any, weight_type: Any, offset: Any, outcome: Any) -> None:
+    for name, role in ((weights, "weights"), (offset, "offset")):
+        if name is not None:
+            _check_name(name, role)
+    _check_weight_type(weights, weight_type)
+    if not isinstance(outcome, str) or outcome not in ("binary", "numeric"):
+        raise OptionError(f"outcome must be 'binary' or 'numeric', not {outcome!r}")
+    if not isinstance(formula, str):
+        raise OptionError(f"formula must be a string such as 'y ~ x', not {type(formula).__name__}")
+
+
+def _check_weight_type(weights: Any, weight_type: Any) -> None:
+    if weights is None:
+        if weight_type is not None:
+            raise OptionError("weight_type is given without weights; name the column: weights='…'")
+    elif not (isinstance(weight_type, str) and weight_type in WEIGHT_TYPES):
+        allowed = " or ".join(map(repr, WEIGHT_TYPES))
         given = "" if weight_type is None else f", not {weight_type!r}"
         raise OptionError(
             f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse "
             f"probability"
         )
-    if weights is None and weight_type is not None:
-        raise OptionError("weight_type is given without weights; name the column: weights='…'")
-    if not isinstance(outcome, str) or outcome not in ("binary", "numeric"):
-        raise OptionError(f"outcome must be 'binary' or 'numeric', not {outcome!r}")
 
 
 def _others(table: Table, *taken: str | None) -> tuple[str, ...]:
@@ -305,49 +281,68 @@ def _others(table: Table, *taken: str | None) -> tuple[str, ...]:
     return tuple(name for name in table.names if isinstance(name, str) and name not in taken)
 
 
-def _check_right_side(parsed: Formula) -> None:
+def _check_right_side(parsed: Formula, table: Table) -> None:
     name = parsed.left.name
     if parsed.left.is_column:
-        clash = name in {v for f in parsed.factors for v in variables_of(f.node, inside_lag=False)}
+        clash = any(name in f.row_variables for f in parsed.factors)
     else:
-        clash = name in {f.name for f in parsed.factors}
+        clash = any(name == f.name for f in parsed.factors)
     if clash:
         raise FormulaError(
             f"The outcome {name!r} is also on the right side of the formula; a lag of it may be: lag({name})"
         )
+    if parsed.has_dot and not all(isinstance(label, str) for label in table.names):
+        raise DataError(
+            "'.' stands for every other column, but some labels are not text; rename them with "
+            "data.rename(columns=str)"
+        )
+
+
+def _columns(parsed: Formula, table: Table) -> dict[str, Column]:
+    """The columns that the formula reads, by name."""
+    columns = {name: table.column(name, "the outcome") for name in parsed.left.variables}
+    columns |= {name: table.column(name, "the formula") for name in parsed.right_variables}
+    if not len(table):
+        raise DataError("The table has no rows")
+    return columns
 
 
 def _complete_rows(
     parsed: Formula, columns: dict[str, Column], w: Column | None, o: Column | None, n: int
-) -> tuple[NDArray[np.intp] | None, dict[str, int], int]:
+) -> tuple[Indices | None, dict[str, int], int]:
     """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight."""
+    drop, counts = _missing(parsed, columns, [c for c in (w, o) if c is not None], n)
+    zeros = 0
+    if w is not None:
+        zero = (w.values == 0) & ~drop
+        zeros = int(np.count_nonzero(zero))
+        drop |= zero
+    if not drop.any():
+        return None, counts, zeros
+    kept = np.flatnonzero(~drop)
+    if not len(kept):
+        raise _nothing_left(n, counts, zeros, w)
+    return kept, counts, zeros
+
+
+def _missing(
+    parsed: Formula, columns: dict[str, Column], options: list[Column], n: int
+) -> tuple[Mask, dict[str, int]]:
+    """Rows (n,) with a missing value in a column that is read in the same row, and their number by column."""
     counts: dict[str, int] = {}
-    drop: NDArray[np.bool_] | None = None
-    used = dict.fromkeys(
-        v for f in (parsed.left, *parsed.factors) for v in variables_of(f.node, inside_lag=False)
-    )
-    for column in [*(columns[name] for name in used), *(c for c in (w, o) if c is not None)]:
+    mask = np.zeros(n, dtype=bool)
+    used = dict.fromkeys(v for f in (parsed.left, *parsed.factors) for v in f.row_variables)
+    for column in [*(columns[name] for name in used), *options]:
         missing, infinite = column.trouble()
         if infinite is not None:
             check_finite(column, "the formula")
         if missing is not None:
             counts[column.name] = int(missing.sum())
-            drop = missing if drop is None else drop | missing
-    for column in columns.values():
-        if column.name not in used:
+            mask |= missing
+    for name, column in columns.items():
+        if name not in used:
             check_finite(column, "the formula")
-    zeros = 0
-    if w is not None and w.numbers is not None:
-        zero = w.numbers == 0 if drop is None else (w.numbers == 0) & ~drop
-        zeros = int(np.count_nonzero(zero))
-        if zeros:
-            drop = zero if drop is None else drop | zero
-    if drop is None:
-        return None, counts, 0
-    kept = np.flatnonzero(~drop)
-    if not len(kept):
-        raise _nothing_left(n, counts, zeros, w)
-    return kept, counts, zeros
+    return mask, counts
 
 
 def _nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) -> DataError:
@@ -358,9 +353,14 @@ def _nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) 
     return DataError(f"No complete rows left of {n}; missing values per column are {told or 'none'}{more}")
 
 
-def _check_weights(w: Column, weight_type: str) -> None:
-    numbers = w.numbers
-    assert numbers is not None
+def _numeric(table: Table, name: str | None, role: str) -> Column | None:
+    return None if name is None else numeric_column(table, name, role)
+
+
+def _check_weights(w: Column | None, weight_type: str | None) -> None:
+    if w is None:
+        return
+    numbers = w.values
     if (numbers < 0).any():
         raise DataError(
             f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights "
@@ -376,7 +376,7 @@ def _check_weights(w: Column, weight_type: str) -> None:
             )
 
 
-def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np.float64] | None:
+def _numbers(column: Column | None, kept: Indices | None) -> Array | None:
     """The numbers of the used rows, never a view of the user's memory."""
     if column is None or column.numbers is None:
         return None
@@ -385,54 +385,46 @@ def _numbers(column: Column | None, kept: NDArray[np.intp] | None) -> NDArray[np
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """What the rows taught: values of the left side and of all factors, transform states, and the rows themselves."""
+    """What the rows taught: values of the left side and of all factors, transform states, and which rows."""
 
     left: Any
     values: list[Any]
     states: dict[str, Any]
-    kept: NDArray[np.intp] | None
+    kept: Indices | None
     transformed: dict[str, int]
 
 
 def _learn(
     parsed: Formula,
     columns: dict[str, Column],
-    kept: NDArray[np.intp] | None,
+    kept: Indices | None,
     n: int,
-    counts: NDArray[np.float64] | None,
+    counts: Array | None,
 ) -> _Fit:
-    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest.
+    """Evaluate all factors at the rows where every term has a value, and keep the levels that occur there.
 
     ``counts`` (n,) are frequency weights: transforms then learn from every row as often as it counts.
     """
+    evaluator, values, kept, transformed = _settled(parsed, columns, kept, n)
+    _warn(transformed)
+    if counts is not None and evaluator.states:
+        evaluator.states = _learn_repeated(parsed, columns, kept, n, counts)
+        evaluator.fitted = True
+        values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
+    pruned = [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)]
+    return _Fit(values[0], pruned, evaluator.states, kept, transformed)
+
+
+def _settled(
+    parsed: Formula, columns: dict[str, Column], kept: Indices | None, n: int
+) -> tuple[Evaluator, list[Any], Indices | None, dict[str, int]]:
+    """Evaluate all factors; when a transform loses rows, drop these and learn again from the rest."""
     transformed: dict[str, int] = {}
     for _ in range(MAX_PASSES):
-        size = n if kept is None else len(kept)
-        lags = lag_values(parsed, columns, n, kept)
-        evaluator = Evaluator({k: c.take(kept) for k, c in columns.items()}, size, {}, False, lags)
-        lost: dict[str, NDArray[np.bool_]] = {}
-        values = []
-        try:
-            for factor in (parsed.left, *parsed.factors):
-                values.append(_value(evaluator, factor))
-                mask = _made_missing(factor, values[-1])
-                if mask is not None:
-                    lost[factor.name] = mask
-        except LostRows as error:
-            lost = {error.term: error.mask}
+        evaluator = Evaluator.of_rows(parsed, columns, n, kept)
+        values, lost = _evaluated(parsed, evaluator)
         if not lost:
-            _warn(transformed)
-            if counts is not None and evaluator.states:
-                evaluator.states = _learn_repeated(parsed, columns, kept, n, counts)
-                evaluator.fitted = True
-                values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
-            return _Fit(
-                values[0],
-                [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)],
-                evaluator.states,
-                kept,
-                transformed,
-            )
+            return evaluator, values, kept, transformed
         for term, mask in lost.items():
             transformed[term] = transformed.get(term, 0) + int(mask.sum())
         good = ~np.logical_or.reduce(list(lost.values()))
@@ -448,12 +440,27 @@ def _learn(
     )
 
 
+def _evaluated(parsed: Formula, evaluator: Evaluator) -> tuple[list[Any], dict[str, Mask]]:
+    """Values of the left side and of all factors, and the rows that a term makes missing, by term."""
+    values = []
+    lost: dict[str, Mask] = {}
+    try:
+        for factor in (parsed.left, *parsed.factors):
+            values.append(_value(evaluator, factor))
+            mask = _made_missing(factor, values[-1])
+            if mask is not None:
+                lost[factor.name] = mask
+    except LostRows as error:
+        lost = {error.term: error.mask}
+    return values, lost
+
+
 def _learn_repeated(
     parsed: Formula,
     columns: dict[str, Column],
-    kept: NDArray[np.intp] | None,
+    kept: Indices | None,
     n: int,
-    counts: NDArray[np.float64],
+    counts: Array,
 ) -> dict[str, Any]:
     """States of transforms learnt from rows repeated by their frequency weights."""
     rows = np.arange(n) if kept is None else kept
@@ -464,8 +471,7 @@ def _learn_repeated(
             f"the columns first"
         )
     rows = np.repeat(rows, counts[rows].astype(np.intp))
-    lags = lag_values(parsed, columns, n, rows)
-    evaluator = Evaluator({k: c.take(rows) for k, c in columns.items()}, len(rows), {}, False, lags)
+    evaluator = Evaluator.of_rows(parsed, columns, n, rows)
     for factor in (parsed.left, *parsed.factors):
         _value(evaluator, factor)
     return evaluator.states
@@ -503,12 +509,12 @@ def _value(evaluator: Evaluator, factor: Factor) -> Any:
     return value
 
 
-def _made_missing(factor: Factor, value: Any) -> NDArray[np.bool_] | None:
+def _made_missing(factor: Factor, value: Any) -> Mask | None:
     """Rows that a term makes missing; plain columns have none left."""
     if factor.is_column:
         return None
     if isinstance(value, Levels):
-        mask: NDArray[np.bool_] = value.codes < 0
+        mask: Mask = value.codes < 0
         return mask if mask.any() else None
     made = list(value.columns.values()) if isinstance(value, Basis) else [value]
     with np.errstate(all="ignore"):
@@ -519,30 +525,33 @@ def _made_missing(factor: Factor, value: Any) -> NDArray[np.bool_] | None:
 
 
 def _prune(value: Any, factor: Factor) -> Any:
-    """Keep the levels that occur, unless the formula lists them; refuse numbers stored as text."""
+    """Keep the levels that occur, unless the formula lists them; refuse too many, and numbers as text."""
     if not isinstance(value, Levels):
         return value
     if not value.explicit:
         used = np.bincount(value.codes, minlength=len(value.levels)) > 0
         if not used.all():
-            to = np.cumsum(used) - 1
-            levels = tuple(level for level, use in zip(value.levels, used, strict=True) if use)
-            value = Levels(to[value.codes].astype(np.intp), levels, value.contrasts, value.spans_intercept)
+            codes = (np.cumsum(used) - 1)[value.codes].astype(np.intp)
+            value = replace(value, codes=codes, levels=used_levels(value.codes, value.levels))
+    _check_levels(value, factor)
+    return value
+
+
+def _check_levels(value: Levels, factor: Factor) -> None:
     count, n = len(value.levels), len(value.codes)
     texts = [level for level in value.levels if isinstance(level, str)]
     if len(texts) > max(MANY_LEVELS, n / 2):
         numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
         if numbers.notna().mean() > 0.9:
-            name = list_names(variables_of(factor.node))
             raise DataError(
-                f"Column {name} holds numbers as text ({list_names(texts, 3)}); convert it with pd.to_numeric"
+                f"Column {list_names(factor.variables)} holds numbers as text ({list_names(texts, 3)}); "
+                f"convert it with pd.to_numeric"
             )
     if count > MOST_LEVELS and (2 * count > n or n * count > MOST_CELLS):
         raise DataError(
             f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a "
             f"column; group them"
         )
-    return value
 
 
 def _span(value: Any) -> bool | None:
@@ -551,8 +560,11 @@ def _span(value: Any) -> bool | None:
     return True if isinstance(value, Basis) and value.spans_intercept else None
 
 
-def _check_products(X: NDArray[np.float64], names: tuple[str, ...], structure: Any) -> None:
+def _check_products(X: Array | FactorMatrix, names: tuple[str, ...], structure: Structure) -> None:
     """Products of finite columns can overflow; single columns are checked already."""
+    if isinstance(X, FactorMatrix):
+        names = names[: X.at] + names[X.at + X.coding.shape[1] :]
+        X = X.other
     if all(len(places) < 2 and scale == 1 for scale, places in structure):
         return
     with np.errstate(all="ignore"):
@@ -566,14 +578,11 @@ def _check_products(X: NDArray[np.float64], names: tuple[str, ...], structure: A
 
 def _is_comparison(left: Factor, columns: dict[str, Column]) -> bool:
     """Whether the outcome is true/false by itself, which is how its success is then printed."""
-    return left.is_column and columns[variables_of(left.node)[0]].kind == "bool"
+    return left.is_column and columns[left.name].kind == "bool"
 
 
-def _fitted_kind(column: Column, kept: NDArray[np.intp] | None) -> tuple[str, tuple[Any, ...]]:
+def _fitted_kind(column: Column, kept: Indices | None) -> tuple[str, tuple[Any, ...]]:
     if column.numbers is not None:
         return column.kind, ()
     codes = column.values if kept is None else column.values[kept]
-    if codes.min() < 0:  # a column that is only read through lag() may have missing values
-        codes = codes[codes >= 0]
-    used = np.bincount(codes, minlength=len(column.levels)) > 0
-    return column.kind, tuple(level for level, use in zip(column.levels, used, strict=True) if use)
+    return column.kind, used_levels(codes, column.levels)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ast
 import operator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from formulaic.utils.cast import as_columns
 
-from disteconometrics.data.formula import function_name, spell
+from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import list_names, show_rows
 from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, TRANSFORMS, Transform
 from disteconometrics.errors import DataError, FileFormatError, FormulaError
@@ -26,9 +27,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from disteconometrics.data.formula import Formula
     from disteconometrics.data.table import Column
 
-__all__ = ["Basis", "Evaluator", "Levels", "LostRows", "UnknownLevel", "levels_of", "recode", "shift"]
+__all__ = [
+    "Basis",
+    "Evaluator",
+    "Levels",
+    "LostRows",
+    "UnknownLevel",
+    "lag_values",
+    "levels_of",
+    "options_of",
+    "recode",
+]
 
 EXACT = 2**62  # whole numbers of C(a*1000) stay exact below this
 MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
@@ -36,29 +48,33 @@ MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A categorical factor: ``codes`` (n,) intp into ``levels``, −1 where missing, and how it is to be coded."""
+    """A categorical factor: ``codes`` (n,) intp into ``levels``, −1 where missing, and how it is coded."""
 
-    codes: NDArray[np.intp]
+    codes: Indices
     levels: tuple[Any, ...]
     contrasts: Any = None
     spans_intercept: bool = True
     explicit: bool = False
 
+    def __getitem__(self, rows: Any) -> Levels:
+        """The same factor at some rows."""
+        return replace(self, codes=self.codes[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """A factor of several columns, such as a spline: ``columns`` by field, each (n,) float64, and how fields are spelled."""
+    """A factor of several columns, such as a spline: ``columns`` (n,) float64 by field and their spelling."""
 
-    columns: dict[Any, NDArray[np.float64]]
+    columns: dict[Any, Array]
     spelling: str = "{name}[{field}]"
     spans_intercept: bool = False
     drop_field: Any = None
 
 
 class LostRows(Exception):
-    """The argument of a stateful transform is NaN in rows ``mask`` (n,): they must go before the state is learnt."""
+    """The argument of a stateful transform is NaN in rows ``mask`` (n,), which must go before it learns."""
 
-    def __init__(self, term: str, mask: NDArray[np.bool_]) -> None:
+    def __init__(self, term: str, mask: Mask) -> None:
         super().__init__(term)
         self.term, self.mask = term, mask
 
@@ -87,8 +103,8 @@ _COMPARE: dict[type, Callable[..., Any]] = {
 }
 
 
-def shift(values: NDArray[Any], k: int, fill: Any) -> NDArray[Any]:
-    """Return ``values`` (n,) moved down by ``k`` rows (up if negative), the gap filled.  Raises: nothing."""
+def _shift(values: NDArray[Any], k: int, fill: Any) -> NDArray[Any]:
+    """``values`` (n,) moved down by ``k`` rows (up if negative), the gap filled."""
     out = np.full_like(values, fill)
     if abs(k) < len(values):
         out[max(k, 0) : len(values) + min(k, 0)] = values[max(-k, 0) : len(values) - max(k, 0)]
@@ -110,6 +126,27 @@ class Evaluator:
     lags: dict[str, Any] = field(default_factory=dict)
     term: str = ""
     native: bool = False
+
+    @classmethod
+    def of_rows(
+        cls,
+        formula: Formula,
+        columns: Mapping[str, Column],
+        n: int,
+        rows: Indices | None,
+        states: dict[str, Any] | None = None,
+    ) -> Evaluator:
+        """Return the evaluator of a formula at ``rows`` of a table of n, None for all; lags see all rows.
+
+        ``states`` are those of a fit; None is a fit that learns them.  Raises: as `factor`.
+        """
+        return cls(
+            {name: column.take(rows) for name, column in columns.items()},
+            n if rows is None else len(rows),
+            {} if states is None else dict(states),
+            states is not None,
+            lag_values(formula, columns, n, rows),
+        )
 
     def factor(self, node: ast.expr, term: str) -> Any:
         """Return the value of a whole factor: float64 (n,), Levels or Basis.
@@ -156,8 +193,22 @@ class Evaluator:
             return column.native
         return column.numbers
 
-    def _number(self, value: Any, node: ast.expr) -> Any:
-        """A value that arithmetic may use: float64, or integers inside C()."""
+    def number(self, value: Any, node: ast.expr) -> Any:
+        """Return a value as arithmetic may use it: float64, or integers inside ``C()``; ``node`` made it.
+
+        Raises: DataError for text and categories; FormulaError for what is no number.
+        """
+        self._check_number(value, node)
+        if isinstance(value, np.ndarray):
+            return _widened(value)
+        if self.native and isinstance(value, int) and abs(value) < 2**64:
+            return int(value)
+        try:
+            return np.float64(value)
+        except OverflowError:
+            return np.float64(np.inf)
+
+    def _check_number(self, value: Any, node: ast.expr) -> None:
         if isinstance(value, Levels):
             raise DataError(
                 f"The term {self.term!r} computes with {spell(node)!r}, which holds text or categories; "
@@ -169,29 +220,17 @@ class Evaluator:
             )
         if value is None or isinstance(value, str):
             raise FormulaError(f"The term {self.term!r} computes with {value!r}, which is not a number")
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind == "b":
-                return value.astype(np.float64)
-            fits = value.dtype.kind in "iu" and (value.dtype != np.uint64 or value.max(initial=0) < EXACT)
-            return value.astype(np.int64, copy=False) if fits else value
-        if self.native and isinstance(value, int) and abs(value) < 2**64:
-            return int(value)
-        try:
-            return np.float64(value)
-        except OverflowError:
-            return np.float64(np.inf)
 
     def _truth(self, value: Any, node: ast.expr) -> Any:
         """A value that & | ^ ~ may use: bool, or 0, 1 and NaN as float64."""
-        if not isinstance(value, (bool, np.bool_)) and not (
-            isinstance(value, np.ndarray) and value.dtype.kind == "b"
-        ):
-            value = self._number(value, node)
-            if not (np.isin(value, (0, 1)) | np.isnan(np.asarray(value, dtype=np.float64))).all():
-                raise DataError(
-                    f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and "
-                    f"false (or 0 and 1)"
-                )
+        if isinstance(value, (bool, np.bool_)) or (isinstance(value, np.ndarray) and value.dtype.kind == "b"):
+            return value
+        value = self.number(value, node)
+        if not (np.isin(value, (0, 1)) | np.isnan(np.asarray(value, dtype=np.float64))).all():
+            raise DataError(
+                f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and "
+                f"false (or 0 and 1)"
+            )
         return value
 
     def _binary(self, node: ast.BinOp) -> Any:
@@ -200,23 +239,24 @@ class Evaluator:
         if logic is not None:
             left, right = self._truth(left, node.left), self._truth(right, node.right)
             return _keep_missing(logic(left, right), left, right)
-        left, right = self._number(left, node.left), self._number(right, node.right)
+        left, right = self.number(left, node.left), self.number(right, node.right)
         if isinstance(node.op, ast.Pow) or not (
             isinstance(left, np.ndarray) or isinstance(right, np.ndarray)
         ):
             # whole numbers would overflow in silence, and Python's own power could run for ever
-            left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
+            left, right = _float(left), _float(right)
         return self._arithmetic(type(node.op), left, right)
 
     def _arithmetic(self, op: type, left: Any, right: Any) -> Any:
-        """Arithmetic of numbers; of whole ones inside C() exact, NaN or inf where float64 says so (a % 0), or refused."""
+        """Arithmetic of numbers in float64; of whole ones inside C() exact."""
         kinds = [np.asarray(v).dtype for v in (left, right)]
+        rough = _ARITHMETIC[op](_float(left), _float(right))
         if any(kind.kind == "f" for kind in kinds) or op is ast.Div:
-            left, right = np.asarray(left, dtype=np.float64)[()], np.asarray(right, dtype=np.float64)[()]
-            return _ARITHMETIC[op](left, right)
-        check = np.asarray(
-            _ARITHMETIC[op](np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64))
-        )
+            return rough
+        return self._whole(op, left, right, kinds, np.asarray(rough))
+
+    def _whole(self, op: type, left: Any, right: Any, kinds: list[Any], check: NDArray[Any]) -> Any:
+        """Arithmetic of whole numbers: NaN or inf where float64 says so in ``check`` (a % 0), or refused."""
         if not np.isfinite(check).all():
             return check
         if op is ast.Mod and kinds[0] == np.uint64 and isinstance(right, int) and right > 0:
@@ -234,7 +274,7 @@ class Evaluator:
         if isinstance(node.op, ast.Invert):
             value = self._truth(value, node.operand)
             return _keep_missing(np.logical_not(value), value)
-        value = self._number(value, node.operand)
+        value = self.number(value, node.operand)
         if not isinstance(node.op, ast.USub):
             return value
         whole = isinstance(value, np.ndarray) and value.dtype.kind in "iuO"
@@ -250,24 +290,28 @@ class Evaluator:
         return out
 
     def _compare_two(self, op: type, a: Any, b: Any, na: ast.expr, nb: ast.expr) -> Any:
-        if isinstance(b, Levels) and not isinstance(a, Levels):
-            a, b, na, nb = b, a, nb, na
         if isinstance(a, Levels):
-            if op not in (ast.Eq, ast.NotEq):
-                raise DataError(
-                    f"The term {self.term!r} orders {spell(na)!r}, which holds text or categories; only "
-                    f"== and != work"
-                )
-            if np.ndim(b) == 0 and not isinstance(b, Levels):
-                return np.array([*(_COMPARE[op](level, b) for level in a.levels), False])[a.codes]
-            left = np.array([*a.levels, None], dtype=object)[a.codes]
-            right = np.array([*b.levels, None], dtype=object)[b.codes] if isinstance(b, Levels) else b
-            return np.asarray(_COMPARE[op](left, right), dtype=bool)
+            return self._compare_levels(op, a, b, na)
+        if isinstance(b, Levels):
+            return self._compare_levels(op, b, a, nb)
         if isinstance(a, str) or isinstance(b, str):
             raise DataError(
                 f"The term {self.term!r} compares numbers with text: {spell(na)} with {spell(nb)}"
             )
-        return _COMPARE[op](self._number(a, na), self._number(b, nb))
+        return _COMPARE[op](self.number(a, na), self.number(b, nb))
+
+    def _compare_levels(self, op: type, a: Levels, b: Any, node: ast.expr) -> Any:
+        """Equality of a categorical, made by ``node``, with a constant, an array or another categorical."""
+        if op not in (ast.Eq, ast.NotEq):
+            raise DataError(
+                f"The term {self.term!r} orders {spell(node)!r}, which holds text or categories; only "
+                f"== and != work"
+            )
+        if np.ndim(b) == 0 and not isinstance(b, Levels):
+            return np.array([*(_COMPARE[op](level, b) for level in a.levels), False])[a.codes]
+        left = np.array([*a.levels, None], dtype=object)[a.codes]
+        right = np.array([*b.levels, None], dtype=object)[b.codes] if isinstance(b, Levels) else b
+        return np.asarray(_COMPARE[op](left, right), dtype=bool)
 
     def _call(self, node: ast.Call) -> Any:
         name = function_name(node.func)
@@ -282,15 +326,18 @@ class Evaluator:
             return self._categorical(node)
         if transform.kind == "state":
             return self._stateful(node, transform)
+        return self._row_by_row(node, transform)
+
+    def _row_by_row(self, node: ast.Call, transform: Transform) -> Any:
         values = [self.value(a) for a in node.args]
-        if name == "where":
+        if transform.function is np.where:
             first = self._truth(values[0], node.args[0])
             chosen = np.where(
-                first, *(self._number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True))
+                first, *(self.number(v, a) for v, a in zip(values[1:], node.args[1:], strict=True))
             )
             return _keep_missing(chosen, first)
         assert transform.function is not None
-        values = [self._number(v, a) for v, a in zip(values, node.args, strict=True)]
+        values = [self.number(v, a) for v, a in zip(values, node.args, strict=True)]
         return transform.function(
             *(v.astype(np.float64) if isinstance(v, np.ndarray) else np.float64(v) for v in values)
         )
@@ -300,21 +347,40 @@ class Evaluator:
 
         Raises: as `factor`.
         """
-        options = _options(node, TRANSFORMS["lag"])
+        options = options_of(node, TRANSFORMS["lag"])
         k = options.get("k", 1)
         if isinstance(k, bool) or not isinstance(k, int):
             raise FormulaError(f"{spell(node)!r}: the lag must be a whole number")
         with np.errstate(all="ignore"):
             value = self.value(node.args[0])
         if isinstance(value, Levels):
-            return Levels(shift(value.codes, k, -1), value.levels)
+            return Levels(_shift(value.codes, k, -1), value.levels)
         if np.ndim(value) == 0:
             raise FormulaError(f"{spell(node)!r} needs a column, not a constant")
-        return shift(np.asarray(self._number(value, node.args[0]), dtype=np.float64), k, np.nan)
+        return _shift(np.asarray(self.number(value, node.args[0]), dtype=np.float64), k, np.nan)
 
     def _stateful(self, node: ast.Call, transform: Transform) -> Any:
-        key, name = spell(node), function_name(node.func)
-        value = np.asarray(self._number(self.value(node.args[0]), node.args[0]), dtype=np.float64)
+        key = spell(node)
+        value = self._argument(node, key)
+        options = options_of(node, transform)
+        lost = np.isnan(value)
+        rows = ~lost if lost.any() else None
+        state = self.states.get(key, {})
+        try:
+            with np.errstate(all="ignore"):  # a constant column in scale(): the caller reports NaN or inf
+                assert transform.function is not None
+                made = transform.function(value if rows is None else value[rows], **options, _state=state)
+        except Exception as error:  # formulaic and numpy raise many kinds; which rows and term is what helps
+            raise _explained(key, function_name(node.func), error) from None
+        self.states[key] = state
+        out = _basis(made, rows)
+        if isinstance(out, Basis) and not out.columns:
+            raise FormulaError(f"The term {key!r} makes no columns; give more degrees of freedom")
+        return out
+
+    def _argument(self, node: ast.Call, key: str) -> Array:
+        """The argument (n,) of a stateful transform: finite, and without NaN where it learns."""
+        value = np.asarray(self.number(self.value(node.args[0]), node.args[0]), dtype=np.float64)
         if value.ndim == 0:
             raise FormulaError(f"{key!r} needs a column, not a constant")
         lost = np.isnan(value)
@@ -327,33 +393,7 @@ class Evaluator:
             )
         if self.fitted and key not in self.states:
             raise FileFormatError(f"The saved state of {key!r} is not there")
-        options = _options(node, transform)
-        state = self.states.get(key, {})
-        kept = value if not lost.any() else value[~lost]
-        try:
-            with np.errstate(
-                all="ignore"
-            ):  # a constant column in scale() is reported as NaN or inf by the caller
-                assert transform.function is not None
-                made = transform.function(kept, **options, _state=state)
-        except (
-            Exception
-        ) as error:  # formulaic and numpy raise many kinds; which rows and which term is what helps
-            raise self._explain(key, name, error) from None
-        self.states[key] = state
-        out = _basis(made, ~lost if lost.any() else None)
-        if isinstance(out, Basis) and not out.columns:
-            raise FormulaError(f"The term {key!r} makes no columns; give more degrees of freedom")
-        return out
-
-    def _explain(self, key: str, name: str, error: Exception) -> Exception:
-        if "extend beyond" in str(error):
-            return DataError(
-                f"The term {key!r} has values outside the range of its boundary knots; give lower_bound "
-                f"and upper_bound, "
-                f"or {name}(…, extrapolation='clip') or 'extend' to allow it"
-            )
-        return FormulaError(f"The term {key!r} cannot be computed: {error}")
+        return value
 
     def _categorical(self, node: ast.Call) -> Levels:
         self.native, before = True, self.native
@@ -361,7 +401,7 @@ class Evaluator:
             value = self.value(node.args[0])
         finally:
             self.native = before
-        options = _options(node, TRANSFORMS["C"])
+        options = options_of(node, TRANSFORMS["C"])
         contrasts = options.get("contrasts")
         spans = bool(options.get("spans_intercept", True))
         if isinstance(value, Basis) or np.ndim(getattr(value, "codes", value)) != 1:
@@ -370,15 +410,54 @@ class Evaluator:
         explicit = options.get("levels")
         if explicit is None:
             return Levels(out.codes, out.levels, contrasts, spans)
-        if not isinstance(explicit, list):
+        if not isinstance(explicit, list) or any(isinstance(level, list) for level in explicit):
             raise FormulaError(f"{spell(node)!r}: levels must be a list, such as levels=['a', 'b']")
         return Levels(recode(out, tuple(explicit)), tuple(explicit), contrasts, spans, explicit=True)
 
 
-def recode(found: Levels, levels: tuple[Any, ...]) -> NDArray[np.intp]:
-    """Return codes (n,) intp into ``levels`` instead of ``found.levels``; values match when equal (2 and 2.0 do).
+def _float(value: Any) -> Any:
+    """A number or an array as float64."""
+    return np.asarray(value, dtype=np.float64)[()]
 
-    Returns: array.  Raises: UnknownLevel for a level that is used and not among ``levels``.
+
+def _widened(value: NDArray[Any]) -> NDArray[Any]:
+    """True and false as float64, whole numbers as int64 where they fit, all else as it is."""
+    if value.dtype.kind == "b":
+        return value.astype(np.float64)
+    fits = value.dtype.kind in "iu" and (value.dtype != np.uint64 or value.max(initial=0) < EXACT)
+    return value.astype(np.int64, copy=False) if fits else value
+
+
+def _explained(key: str, function: str, error: Exception) -> Exception:
+    """What a user is told when a transform cannot be computed."""
+    if "extend beyond" in str(error):
+        return DataError(
+            f"The term {key!r} has values outside the range of its boundary knots; give lower_bound and "
+            f"upper_bound, or {function}(…, extrapolation='clip') or 'extend' to allow it"
+        )
+    return FormulaError(f"The term {key!r} cannot be computed: {error}")
+
+
+def lag_values(
+    formula: Formula, columns: Mapping[str, Column], n: int, rows: Indices | None
+) -> dict[str, Any]:
+    """Return all ``lag()`` calls by spelling, computed over all n rows of the table and then cut to ``rows``.
+
+    Returns: dict.  Raises: as `Evaluator.factor`.
+    """
+    out: dict[str, Any] = {}
+    for node in formula.lags:
+        if not set(variables_of(node)) <= set(columns):
+            continue  # a lag on the left side, while only the right side is coded
+        value = Evaluator(columns, n, {}, term=spell(node)).lag(node)
+        out[spell(node)] = value if rows is None else value[rows]
+    return out
+
+
+def recode(found: Levels, levels: tuple[Any, ...]) -> Indices:
+    """Return codes (n,) intp into ``levels`` instead of ``found.levels``; values match when equal.
+
+    So 2 matches 2.0.  Returns: array.  Raises: UnknownLevel for a level that is used and not in ``levels``.
     """
     place = {level: i for i, level in enumerate(levels)}
     to = np.array([*(place.get(level, -2) for level in found.levels), -1], dtype=np.intp)
@@ -390,7 +469,7 @@ def recode(found: Levels, levels: tuple[Any, ...]) -> NDArray[np.intp]:
 
 
 class UnknownLevel(Exception):
-    """Levels occur (``where`` says which and in which rows) that are not among ``known``; the caller knows what to make of it."""
+    """Levels occur that are not among ``known``: ``where`` says which and in which rows."""
 
     def __init__(self, where: str, known: tuple[Any, ...]) -> None:
         super().__init__(where)
@@ -398,7 +477,7 @@ class UnknownLevel(Exception):
 
 
 def _keep_missing(made: Any, *operands: Any) -> Any:
-    """A comparison with a missing value is missing, not false: ``made`` as float64 with NaN where an operand is missing."""
+    """A comparison with a missing value is missing, not false: ``made`` with NaN where an operand is."""
     missing: Any = False
     for operand in operands:
         if isinstance(operand, Levels):
@@ -420,13 +499,13 @@ def levels_of(value: NDArray[Any]) -> Levels:
     return Levels(codes.astype(np.intp).reshape(-1), tuple(known.tolist()))
 
 
-def _basis(made: Any, rows: NDArray[np.bool_] | None) -> Any:
+def _basis(made: Any, rows: Mask | None) -> Any:
     """Unpack what formulaic's transforms return into plain arrays."""
     meta = getattr(made, "__formulaic_metadata__", None)
     columns = as_columns(made)
     columns = getattr(columns, "__wrapped__", columns)
 
-    def full(values: Any) -> NDArray[np.float64]:
+    def full(values: Any) -> Array:
         values = np.asarray(getattr(values, "__wrapped__", values), dtype=np.float64)
         if rows is None:
             return np.asarray(values)
@@ -442,18 +521,21 @@ def _basis(made: Any, rows: NDArray[np.bool_] | None) -> Any:
     return Basis(fields, meta.format, bool(meta.spans_intercept), meta.drop_field)
 
 
-def _options(node: ast.Call, transform: Transform) -> dict[str, Any]:
+def options_of(node: ast.Call, transform: Transform) -> dict[str, Any]:
+    """Return the constants of a call by the names of its transform's options.
+
+    Raises: FormulaError for an option given twice or out of range.
+    """
     out = dict(zip(transform.options, (_constant(a) for a in node.args[transform.arity :]), strict=False))
     for keyword in node.keywords:
         if keyword.arg in out:
             raise FormulaError(f"{spell(node)!r} gives {keyword.arg} twice")
         out[str(keyword.arg)] = _constant(keyword.value)
-    for name, value in out.items():
-        if isinstance(value, int) and not isinstance(value, bool) and value > MOST.get(name, value):
-            raise FormulaError(f"{spell(node)!r}: {name} must be at most {MOST[name]}")
-    if function_name(node.func) == "poly" and (
-        not isinstance(out.get("degree", 1), int) or out.get("degree", 1) < 1
-    ):
+    for name, most in MOST.items():
+        if isinstance(out.get(name), int) and out[name] > most:
+            raise FormulaError(f"{spell(node)!r}: {name} must be at most {most}")
+    degree = out.get("degree", 1)
+    if function_name(node.func) == "poly" and not (isinstance(degree, int) and degree >= 1):
         raise FormulaError(f"{spell(node)!r}: degree must be a whole number of at least 1")
     return out
 

@@ -1,16 +1,13 @@
 """Formula text to checked terms: a formula is data, never code.
 
 Names in backticks become plain identifiers first, so that neither Python nor formulaic has to understand
-them.  Then the text is cut at ``~``, every Python expression in it is parsed and its syntax tree checked
-against a short list of what may occur, and only then formulaic's parser expands the right side (operators,
-order, intercept).  Nothing is evaluated here, and what passes is interpreted by `evaluate`, not by Python's
-``eval``.
+them.  Then the text is cut at ``~``, every Python expression in it is checked (`syntax`), and only then
+formulaic's parser expands the right side (operators, order, intercept).
 """
 
 from __future__ import annotations
 
 import ast
-import copy
 import keyword
 import operator
 import re
@@ -25,8 +22,14 @@ from formulaic.parser.parser import DefaultFormulaParser, DefaultOperatorResolve
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.parser.types import Token
 
-from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, ELSEWHERE, TRANSFORMS, known_functions
-from disteconometrics.errors import FormulaError, OptionError, UnsafeFormulaError
+from disteconometrics.data.syntax import (
+    MAX_DEPTH,
+    function_name,
+    parse_expression,
+    spell,
+    variables_of,
+)
+from disteconometrics.errors import FormulaError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,27 +37,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Factor",
     "Formula",
-    "function_name",
-    "normalise_name",
     "parse_formula",
-    "spell",
     "split_sides",
     "split_top_level",
-    "variables_of",
 ]
 
 MAX_LENGTH = 50_000  # characters
-MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recursions in Python's own parser
 MAX_TERMS = 10_000  # of a product of terms: (a + b + …)**N grows without bound
 
 _QUOTED = re.compile(r"""`([^`]*)`|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
-_AS = re.compile(r"(as\.\w+)\s*\(")
 _STATA = re.compile(r"\w##?\w|\b[ic]\.\w+\s*##?")
 _OPEN, _CLOSE = "([{", ")]}"
-_OPERATORS = (
-    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor),
-    *(ast.UAdd, ast.USub, ast.Invert, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +62,23 @@ class Factor:
         """Whether the factor is a column as it stands.  Raises: nothing."""
         return isinstance(self.node, ast.Name)
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Columns that the factor reads, in order of appearance.  Raises: nothing."""
+        return variables_of(self.node)
+
+    @property
+    def row_variables(self) -> tuple[str, ...]:
+        """Columns that it reads in the same row, those inside ``lag()`` left out.  Raises: nothing."""
+        return variables_of(self.node, inside_lag=False)
+
 
 @dataclass(frozen=True, eq=False)
 class Formula:
-    """A checked formula: left side, distinct right-side factors, terms as (scale, positions of factors) in formulaic's order."""
+    """A checked formula: left side, distinct factors of the right side, and its terms in formulaic's order.
+
+    A term is (scale, positions of its factors).
+    """
 
     text: str
     left: Factor
@@ -83,7 +89,7 @@ class Formula:
     @property
     def right_variables(self) -> tuple[str, ...]:
         """Columns that the right side uses, in order of appearance.  Raises: nothing."""
-        return tuple(dict.fromkeys(v for f in self.factors for v in variables_of(f.node)))
+        return tuple(dict.fromkeys(v for f in self.factors for v in f.variables))
 
     @property
     def lags(self) -> tuple[ast.Call, ...]:
@@ -126,7 +132,7 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
     if not right.strip():
         raise FormulaError(f"The formula {formula!r} has no right side; write 'y ~ 1' for a constant only")
     has_dot = _check_tokens(right, aliases)
-    used = set(variables_of(outcome.node))
+    used = set(outcome.variables)
     terms = _formulaic_terms(right, formula, tuple(name for name in others if name not in used))
     factors: dict[tuple[str, bool], int] = {}
     found: list[Factor] = []
@@ -260,33 +266,29 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
     left = left.strip()
     if left.startswith("{") and left.endswith("}"):
         left = left[1:-1]
-    if re.fullmatch(r"[^\W\d][\w.]*", left) and not _is_call(left):
+    if re.fullmatch(r"[^\W\d][\w.]*", left):
         return _factor(left, True, aliases)
-    several = any(True for _ in _top_level(left, ","))
-    factor = None if several else _factor(left, False, aliases)
-    if factor is not None and isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):
-        return factor
-    if factor is not None and isinstance(factor.node, ast.Constant):
-        raise FormulaError(f"The left side {left!r} is a constant; the outcome must be a column")
+    if not any(True for _ in _top_level(left, ",")):
+        factor = _factor(left, False, aliases)
+        if isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):
+            return factor
+        if isinstance(factor.node, ast.Constant):
+            raise FormulaError(f"The left side {left!r} is a constant; the outcome must be a column")
     raise FormulaError(
         f"The left side {left!r} asks for several columns or for arithmetic; the outcome is one column. "
         "Wrap a computed outcome in I(…), e.g. 'I(a + b) ~ x'"
     )
 
 
-def _is_call(text: str) -> bool:
-    return "(" in text
-
-
 def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
-    """Check every Python expression before formulaic sees it (its parser evaluates some); return whether there is a dot."""
+    """Check every expression before formulaic, whose parser evaluates some; return whether there is a dot."""
     try:
         tokens = list(tokenize(right))
     except FormulaicError as error:
         raise _syntax(right, error) from None
     for token in tokens:
         if token.kind is Token.Kind.PYTHON:
-            _python(token.token, aliases)
+            parse_expression(token.token, aliases)
         if token.kind is Token.Kind.CONTEXT and token.token in "[]":
             raise FormulaError(
                 f"Square brackets in {right.strip()!r}: a formula selects nothing; make a column in the "
@@ -300,212 +302,12 @@ def _syntax(text: str, error: Exception) -> FormulaError:
     return FormulaError(f"Syntax error in the formula part {text.strip()!r}: {told}")
 
 
-def _python(text: str, aliases: dict[str, str]) -> ast.expr:
-    """Parse and check one expression; names in backticks get their real spelling back."""
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        called = _AS.match(text.strip())
-        if called is not None and called.group(1) in ELSEWHERE:
-            raise _elsewhere(called.group(1)) from None
-        where = getattr(error, "offset", None)
-        message = getattr(error, "msg", str(error))
-        at = f" at character {where}" if where else ""
-        raise FormulaError(
-            f"Syntax error in {text.strip()!r}{at}: {message}. Column names that Python cannot read go "
-            f"in backticks: `my x`"
-        ) from None
-    _check_depth(node)
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            part.id = aliases.get(part.id, part.id)
-    _check(node)
-    return node
-
-
-def _check_depth(node: ast.AST) -> None:
-    level, depth = [node], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH * 2:
-            raise FormulaError(
-                "An expression in the formula is nested too deeply; build the column in the data first"
-            )
-        level = [child for n in level for child in ast.iter_child_nodes(n)]
-
-
-def function_name(node: ast.expr) -> str:
-    """Return ``log`` for both ``log`` and ``np.log``, ``contr.sum`` for contrasts, "" for anything else.
-
-    Raises: nothing.
-    """
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        known = TRANSFORMS.get(node.attr)
-        if node.value.id == "np" and known is not None and known.kind == "row":
-            return node.attr
-        if node.value.id == "contr":
-            return f"contr.{node.attr}"
-    return ""
-
-
-def _unsafe(node: ast.AST, why: str) -> UnsafeFormulaError:
-    try:
-        shown = ast.unparse(node)
-    except Exception:
-        shown = type(node).__name__
-    return UnsafeFormulaError(
-        f"{shown[:80]!r} may not stand in a formula: {why}. Allowed are columns, numbers, operators and "
-        + (
-            known_functions()
-            if isinstance(node, ast.Call)
-            else "known transforms such as log(x), scale(x), C(x)"
-        )
-    )
-
-
-def _check(node: ast.expr) -> None:
-    """Let through columns, constants, operators and known calls; refuse everything else."""
-    if isinstance(node, ast.Name):
-        return
-    if isinstance(node, ast.Constant):
-        if node.value is not None and not isinstance(node.value, (int, float, str, bool)):
-            raise _unsafe(node, "it is not a number or text")
-    elif isinstance(node, ast.Call):
-        _check_call(node)
-    elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare)):
-        operators = node.ops if isinstance(node, ast.Compare) else [node.op]
-        if not all(isinstance(op, _OPERATORS) for op in operators):
-            raise _unsafe(node, "the operator is unknown (for and/or/not write & | ~ with brackets)")
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.expr):
-                _check(child)
-    elif isinstance(node, ast.Attribute) and ast.unparse(node) in CONSTANTS:
-        return
-    elif isinstance(node, ast.BoolOp):
-        raise _unsafe(node, "and/or do not work on columns; write & and | with brackets")
-    elif isinstance(node, ast.Attribute):
-        raise _unsafe(node, "attributes are code; a column whose name has a dot goes in backticks")
-    else:
-        raise _unsafe(node, f"{type(node).__name__} is code")
-
-
-def _elsewhere(name: str) -> FormulaError:
-    return FormulaError(f"There is no {name}() in a formula; {ELSEWHERE[name]}")
-
-
-def _check_call(node: ast.Call) -> None:
-    name = function_name(node.func)
-    transform = TRANSFORMS.get(name)
-    if transform is None:
-        if name in ELSEWHERE:
-            raise _elsewhere(name)
-        raise _unsafe(node, f"the function {ast.unparse(node.func)[:60]!r} is not a known transform")
-    if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
-        raise _unsafe(node, "starred arguments are code")
-    columns, options = node.args[: transform.arity], node.args[transform.arity :]
-    allowed = transform.options + transform.keyword_only
-    named = [k.arg for k in node.keywords]
-    if (
-        len(columns) < transform.arity
-        or len(options) > len(transform.options)
-        or not set(named) <= set(allowed)
-    ):
-        raise FormulaError(
-            f"{ast.unparse(node)[:80]!r} has arguments that {name}() does not take: it takes "
-            f"{transform.arity} column(s)"
-            + (f", then {', '.join(allowed)}" if allowed else " and nothing else")
-        )
-    for column in columns:
-        _check_column_of(name, transform.kind, column)
-    for option in [*options, *(k.value for k in node.keywords)]:
-        _check_option(option)
-
-
-def _check_column_of(name: str, kind: str, column: ast.expr) -> None:
-    _check(column)
-    if kind == "quote" and not (isinstance(column, ast.Constant) and isinstance(column.value, str)):
-        raise FormulaError("Q() takes the name of a column in quotes: Q('my x')")
-    inner = {TRANSFORMS[function_name(n.func)].kind for n in ast.walk(column) if isinstance(n, ast.Call)}
-    if kind == "lag" and inner & {"state", "lag"}:
-        raise FormulaError(
-            f"lag() takes a column or a row-by-row transform, not {ast.unparse(column)!r}; write "
-            f"scale(lag(x))"
-        )
-    if "level" in inner:
-        raise FormulaError(f"C() must be the outermost call of a term, but it is inside {name}()")
-
-
-def _check_option(node: ast.expr) -> None:
-    """An option is a constant, a list of constants or a contrast."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        node = node.operand
-    if isinstance(node, ast.Constant) and (
-        node.value is None or isinstance(node.value, (bool, int, float, str))
-    ):
-        return
-    if isinstance(node, (ast.List, ast.Tuple)):
-        for item in node.elts:
-            _check_option(item)
-        return
-    call = node.func if isinstance(node, ast.Call) else node
-    name = function_name(call) if isinstance(call, (ast.Name, ast.Attribute)) else ""
-    if name not in CONTRASTS:
-        raise _unsafe(node, "options of a transform are constants")
-    if isinstance(node, ast.Call):
-        allowed = CONTRASTS[name][1]
-        if len(node.args) > len(allowed) or not {k.arg for k in node.keywords} <= set(allowed):
-            raise FormulaError(
-                f"{ast.unparse(node)!r} has arguments that {name} does not take "
-                f"({', '.join(allowed) or 'none'})"
-            )
-        for item in [*node.args, *(k.value for k in node.keywords)]:
-            _check_option(item)
-
-
-class _Spelling(ast.NodeTransformer):
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        plain = node.id.isidentifier() and not keyword.iskeyword(node.id)
-        return node if plain else ast.Name(f"`{node.id}`", node.ctx)
-
-
-def spell(node: ast.expr) -> str:
-    """Return formulaic's spelling of a checked expression: one blank around operators, backticks where needed.
-
-    Returns: str.  Raises: nothing.
-    """
-    return ast.unparse(_Spelling().visit(copy.deepcopy(node))).replace("\n", " ")
-
-
 def _factor(text: str, lookup: bool, aliases: dict[str, str]) -> Factor:
     if lookup:
         name = aliases.get(text, text)
         return Factor(name, ast.Name(name, ast.Load()))
-    node = _python(text, aliases)
+    node = parse_expression(text, aliases)
     return Factor(node.id if isinstance(node, ast.Name) else spell(node), node)
-
-
-def variables_of(node: ast.expr, inside_lag: bool = True) -> tuple[str, ...]:
-    """Return the columns that a checked expression reads, those inside ``lag()`` only on request.
-
-    Returns: tuple of str, in order.  Raises: nothing.
-    """
-    out: dict[str, None] = {}
-    todo: list[ast.AST] = [node]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, ast.Name):
-            out[part.id] = None
-        elif isinstance(part, ast.Call):
-            name = function_name(part.func)
-            if name == "Q" and isinstance(part.args[0], ast.Constant):
-                out[str(part.args[0].value)] = None
-            elif inside_lag or name != "lag":
-                todo.extend(reversed(part.args[: TRANSFORMS[name].arity]))
-        elif not (isinstance(part, ast.Attribute)):
-            todo.extend(reversed(list(ast.iter_child_nodes(part))))
-    return tuple(out)
 
 
 def _number(text: str) -> float:
@@ -555,33 +357,3 @@ def _formulaic_terms(right: str, formula: str, others: tuple[str, ...]) -> list[
         raise
     except Exception as error:  # formulaic raises many kinds for text it cannot read
         raise _syntax(right, error) from None
-
-
-def normalise_name(text: str) -> str:
-    """Return formulaic's spelling of a term name: ``I(exper**2)`` gives ``I(exper ** 2)``; levels in [ ] stay as written.
-
-    Returns: str.  Raises: nothing (text that is no term comes back stripped).
-    """
-    text = text.strip()
-    try:
-        aliased, aliases = _alias(text)
-        cuts = [-1, *_top_level(aliased, ":"), len(aliased)]
-        parts = [aliased[a + 1 : b].strip() for a, b in pairwise(cuts)]
-        return ":".join(_normalise_part(part, aliases) for part in parts)
-    except (FormulaError, RecursionError, MemoryError):
-        return text
-
-
-def _normalise_part(part: str, aliases: dict[str, str]) -> str:
-    base, bracket, level = part.partition("[") if not part.startswith("[") else (part, "", "")
-    if (
-        bracket and "(" in base and base.count("(") != base.count(")")
-    ):  # the bracket is an argument: poly(x, knots=[1])
-        at = part.rfind("[") if part.endswith("]") else len(part)
-        base, level = part[:at], part[at + 1 :]
-        bracket = "[" if level else ""
-        if base.count("(") != base.count(")"):
-            base, bracket, level = part, "", ""
-    base = base.strip()
-    name = aliases.get(base, base) if re.fullmatch(r"[\w.]+", base) else _factor(base, False, aliases).name
-    return name + (f"[{level[:-1].strip()}]" if bracket and level.endswith("]") else bracket + level)

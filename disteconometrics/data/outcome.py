@@ -1,4 +1,4 @@
-"""The left side: a binary outcome coded 0/1 with its success named, or a numeric outcome."""
+"""One left side: a binary outcome coded 0/1 with its success named, or a numeric outcome."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.evaluate import Basis, Levels
-from disteconometrics.data.table import list_names
+from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 __all__ = ["Outcome", "code_outcome", "recode_outcome"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` in the order 0, 1 (binary only)."""
+    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` coded 0, 1."""
 
     name: str
     kind: str
@@ -34,8 +35,8 @@ class Outcome:
         return str(self.levels[1]) if self.kind == "binary" else None
 
 
-def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, NDArray[np.float64]]:
-    """Code a left side (float64 (n,) or Levels without missing) for an estimator of a binary or numeric outcome.
+def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, Array]:
+    """Code a left side, float64 (n,) or Levels without missing, as a binary or numeric outcome.
 
     Returns: (Outcome, y (n,) float64).  Raises: OutcomeError naming the outcome and the values found.
     """
@@ -56,9 +57,8 @@ def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outco
     return Outcome(name, kind, (False, True) if is_bool else (0, 1)), y
 
 
-def _code_levels(name: str, value: Levels) -> tuple[Outcome, NDArray[np.float64]]:
-    used = np.bincount(value.codes, minlength=len(value.levels)) > 0
-    levels = tuple(level for level, use in zip(value.levels, used, strict=True) if use)
+def _code_levels(name: str, value: Levels) -> tuple[Outcome, Array]:
+    levels = used_levels(value.codes, value.levels)
     if len(levels) == 1:
         raise _no_variation(name, levels[0])
     if len(levels) != 2:
@@ -91,7 +91,7 @@ def _not_binary(name: str, values: list[Any], numeric: bool) -> OutcomeError:
     )
 
 
-def recode_outcome(outcome: Outcome, value: Any) -> NDArray[np.float64]:
+def recode_outcome(outcome: Outcome, value: Any) -> Array:
     """Code new rows of the left side as the fitted rows were; missing stays NaN.
 
     Returns: y (m,) float64.  Raises: LevelError for a value that is neither of the two; OutcomeError for text

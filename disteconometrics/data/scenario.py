@@ -1,4 +1,4 @@
-"""Rows of a design under "what if": some columns set to other values, and derivatives with respect to a raw column.
+"""Rows of a design under "what if": some columns set to other values, and derivatives in a raw column.
 
 Everything is coded through the stored specification, a few rows at a time, so that no second design is ever
 held.
@@ -7,21 +7,24 @@ held.
 from __future__ import annotations
 
 import ast
+import operator
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disteconometrics.data.evaluate import Evaluator, Levels
-from disteconometrics.data.formula import variables_of
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.data.evaluate import Evaluator, Levels, lag_values
 from disteconometrics.data.slopes import slope
-from disteconometrics.data.spec import DesignSpec, lag_values, numeric_column
+from disteconometrics.data.spec import DesignSpec, numeric_column
+from disteconometrics.data.syntax import variables_of
 from disteconometrics.data.table import Column, Table, list_names
-from disteconometrics.data.terms import fill, names_of
+from disteconometrics.data.terms import Group, Structure, code_groups, fill, width
 from disteconometrics.errors import DataError, LevelError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from numpy.typing import NDArray
 
@@ -32,14 +35,14 @@ __all__ = ["Part", "Scenario"]
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """Rows to average over: columns by name, which of their rows count, weights (n,) and offset (n,) or None."""
+    """Rows to average over: columns by name, which of their rows count, weights and offset (n,) or None."""
 
     spec: DesignSpec
     columns: dict[str, Column]
     lags: dict[str, Any]
-    kept: NDArray[np.intp] | None
-    weights: NDArray[np.float64] | None
-    offset: NDArray[np.float64] | None
+    kept: Indices | None
+    weights: Array | None
+    offset: Array | None
     size: int
 
     @classmethod
@@ -50,15 +53,16 @@ class Scenario:
 
     @classmethod
     def of_data(cls, spec: DesignSpec, data: Any) -> Scenario:
-        """Return the rows of a table that the model can use: complete, with an outcome if there is one, weight above zero.
+        """Return the rows of a table that the model can use: complete, and of positive weight.
 
-        Raises: as `DesignSpec.matrix`; DataError when no row is left.
+        The outcome is looked at where the table has it.  Raises: as `DesignSpec.matrix`; DataError when no
+        row is left.
         """
         table, coded = Table(data), spec.matrix(data)
         good = ~np.isnan(coded.X).any(axis=1)
         if coded.offset is not None:
             good &= ~np.isnan(coded.offset)
-        for name in set(variables_of(spec.parsed.left.node)) & set(table.names):
+        for name in set(spec.parsed.left.variables) & set(table.names):
             missing = table.column(str(name), "the outcome").trouble()[0]
             good &= True if missing is None else ~missing
         weights = None if spec.weights is None else numeric_column(table, spec.weights, "weights").numbers
@@ -81,7 +85,7 @@ class Scenario:
                 f"{name!r} is not a variable of {self.spec.formula!r}; its variables are "
                 f"{list_names(self.spec.variables)}."
             )
-        if not any(name in variables_of(f.node, inside_lag=False) for f in self.spec.parsed.factors):
+        if not any(name in f.row_variables for f in self.spec.parsed.factors):
             raise OptionError(
                 f"{name!r} enters through lag() only, which is held fixed: it has no effect in the same row."
             )
@@ -94,29 +98,27 @@ class Scenario:
 
     def levels(self, name: str) -> tuple[Any, ...] | None:
         """Return the levels of a categorical variable, its base first; None for numbers.  Raises: nothing."""
+        coded = self._categorical(name)
+        if coded is not None:
+            i, call = coded
+            return _base_first(self.spec.levels[i], self._base(call))
         kind, levels = self.spec.columns[name]
-        found: tuple[Any, ...] | None = (
-            levels if kind == "level" else ((False, True) if kind == "bool" else None)
-        )
-        base = None
+        return {"level": levels, "bool": (False, True)}.get(kind)
+
+    def _categorical(self, name: str) -> tuple[int, ast.Call] | None:
+        """The last factor that is a call of ``C()`` on a column as it stands, with its position."""
+        found = None
         for i, factor in enumerate(self.spec.parsed.factors):
             node = factor.node
-            if (
-                i in self.spec.levels
-                and isinstance(node, ast.Call)
-                and node.args
-                and _is_column(node.args[0], name)
-            ):
-                found = self.spec.levels[i]
-                base = getattr(self._contrasts(node), "base", None)
-        if found is not None and isinstance(base, (str, bool, int, float)) and base in found:
-            found = (base, *(v for v in found if v != base))
+            if i in self.spec.levels and isinstance(node, ast.Call) and _is_of_column(node, name):
+                found = i, node
         return found
 
-    def _contrasts(self, node: ast.Call) -> Any:
+    def _base(self, node: ast.Call) -> Any:
+        """The base that a call of ``C()`` names, None where it names none."""
         one = {name: column.take(np.zeros(1, dtype=np.intp)) for name, column in self.columns.items()}
         value = Evaluator(one, 1, {}, True, {}).value(node)
-        return value.contrasts if isinstance(value, Levels) else None
+        return getattr(value.contrasts, "base", None) if isinstance(value, Levels) else None
 
     def part(self, start: int, stop: int, fixed: Mapping[str, Any]) -> Part:
         """Return rows start … stop with some columns fixed.
@@ -129,10 +131,7 @@ class Scenario:
             n: _constant(self.columns[n], fixed[n], m) if n in fixed else c.take(rows)
             for n, c in self.columns.items()
         }
-        lags = {
-            k: Levels(v.codes[rows], v.levels) if isinstance(v, Levels) else v[rows]
-            for k, v in self.lags.items()
-        }
+        lags = {k: v[rows] for k, v in self.lags.items()}
         return Part(self.spec, Evaluator(columns, m, dict(self.spec.states), True, lags), fixed)
 
 
@@ -142,118 +141,106 @@ class Part:
     def __init__(self, spec: DesignSpec, evaluator: Evaluator, fixed: Mapping[str, Any]) -> None:
         self._spec, self._evaluator = spec, evaluator
         self._factors = spec.parsed.factors
-        values = [spec._recoded(i, evaluator.factor(f.node, f.name), f) for i, f in enumerate(self._factors)]
-        self._values = values
-        self._groups = names_of(spec.structure, [f.name for f in self._factors], values)[1]
-        self.X: NDArray[np.float64] = fill(spec.structure, self._groups, evaluator.size, len(spec.names))
-        if not np.isfinite(self.X.sum()) and not np.isfinite(self.X).all():
-            told = ", ".join(f"{name} = {value}" for name, value in fixed.items())
-            raise DataError(
-                f"At {told or 'the rows given'} a term of the formula is missing or infinite; choose "
-                f"other values."
-            )
+        self._values = spec.values(evaluator)
+        groups = code_groups(spec.structure, self._factors, self._values)
+        self._widths = list(map(width, groups))
+        self.X: Array = fill(spec.structure, groups, evaluator.size)
+        _check_finite(self.X, fixed)
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
+    def numbers(self, name: str) -> Array:
         """Return a column of numbers (m,).  Raises: nothing."""
         numbers = self._evaluator.columns[name].numbers
         assert numbers is not None
         return numbers
 
-    def replaced(self, name: str, value: Any) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return which columns (c,) of the design read a raw column, and what they are with it set to a value.
+    def replaced(self, name: str, value: Any) -> tuple[Indices, Array]:
+        """Return which columns (c,) of the design read a raw column, and these with it set to a value.
 
         Returns: (columns, block), the block (m, c), or (1, c) when all rows share it.  Raises: as
         `Scenario.part`.
         """
-        spec, e = self._spec, self._evaluator
-        moving = [i for i, f in enumerate(self._factors) if name in variables_of(f.node, inside_lag=False)]
-        alone = all(set(variables_of(self._factors[i].node)) == {name} for i in moving)
-        shared = (
-            not e.lags
-            and alone
-            and all(
-                {i for i, _ in g[1]} <= set(moving)
-                for g in spec.structure
-                if any(i in moving for i, _ in g[1])
-            )
-        )
+        e = self._evaluator
+        moving = {i for i, f in enumerate(self._factors) if name in f.row_variables}
+        where, groups = self._groups_with(moving)
+        read = {i for _, places in groups for i, _ in places}
+        shared = not e.lags and all(self._factors[i].variables == (name,) for i in read)
         m = 1 if shared else e.size
-        columns = {**e.columns, name: _constant(e.columns[name], value, m)}
-        evaluator = Evaluator(
-            {name: columns[name]} if shared else columns, m, dict(spec.states), True, e.lags
-        )
+        column = _constant(e.columns[name], value, m)
+        columns = {name: column} if shared else {**e.columns, name: column}
+        evaluator = Evaluator(columns, m, dict(self._spec.states), True, e.lags)
         values = list(self._values)
-        for i in moving:
-            f = self._factors[i]
-            values[i] = spec._recoded(i, evaluator.factor(f.node, f.name), f)
-        where: list[NDArray[np.intp]] = []
-        made: list[NDArray[np.float64]] = []
-        at = 0
-        for group, parts in zip(spec.structure, self._groups, strict=True):
-            width = _width(parts)
-            if any(i in moving for i, _ in group[1]):
-                own = names_of((group,), [f.name for f in self._factors], values)[1]
-                where.append(np.arange(at, at + width))
-                made.append(fill((group,), own, m, width))
-            at += width
-        block = np.concatenate(made, axis=1)
-        if not np.isfinite(block.sum()) and not np.isfinite(block).all():
-            raise DataError(
-                f"At {name} = {value} a term of the formula is missing or infinite; choose other values."
-            )
-        return np.concatenate(where), block
+        for i in read & moving:
+            values[i] = self._spec.value(i, evaluator)
+        block = self._filled(groups, values, m)
+        _check_finite(block, {name: value})
+        return where, block
 
-    def derivative(self, name: str) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def _groups_with(self, factors: Container[int]) -> tuple[Indices, Structure]:
+        """The groups of columns that hold one of some factors, and the places (c,) of their columns."""
+        holds = [any(i in factors for i, _ in places) for _, places in self._spec.structure]
+        groups = tuple(group for group, held in zip(self._spec.structure, holds, strict=True) if held)
+        return np.flatnonzero(np.repeat(holds, self._widths)), groups
+
+    def _filled(self, groups: Structure, values: list[Any], m: int) -> Array:
+        """The columns (m, c) of some groups at values of the factors."""
+        return fill(groups, code_groups(groups, self._factors, values), m)
+
+    def derivative(self, name: str) -> tuple[Indices, Array]:
         """Return which columns (c,) of the design move with a raw column, and their derivatives (m, c).
 
         Raises: OptionError if nothing moves; DataError where the derivative is not finite; FormulaError as
         `slope`.
         """
-        spec, m = self._spec, self._evaluator.size
-        moving = {i: slope(self._evaluator, f.node, name) for i, f in enumerate(self._factors)}
-        moving = {i: v for i, v in moving.items() if v is not None}
-        where: list[NDArray[np.intp]] = []
-        made: list[NDArray[np.float64]] = []
-        at = 0
-        for group, parts in zip(spec.structure, self._groups, strict=True):
-            width = _width(parts)
-            total: Any = None
-            for i in (i for i, _ in group[1] if i in moving):
-                values = [moving[i] if j == i else v for j, v in enumerate(self._values)]
-                own = names_of((group,), [f.name for f in self._factors], values)[1]
-                term = fill((group,), own, m, width)
-                total = term if total is None else total + term
-            if total is not None:
-                where.append(np.arange(at, at + width))
-                made.append(total)
-            at += width
-        if not where:
+        slopes = {i: slope(self._evaluator, f.node, name) for i, f in enumerate(self._factors)}
+        slopes = {i: v for i, v in slopes.items() if v is not None}
+        where, groups = self._groups_with(slopes)
+        if not groups:
             raise OptionError(
                 f"{name!r} enters the formula through steps only, so its derivative is zero or undefined; "
                 f"ask for a contrast of two values: {{{name!r}: (a, b)}}."
             )
-        D = np.concatenate(made, axis=1)
+        D = np.concatenate([self._product_rule(group, slopes) for group in groups], axis=1)
         if not np.isfinite(D).all():
             raise DataError(
                 f"The formula has no finite derivative in {name!r} in "
                 f"{int((~np.isfinite(D)).any(axis=1).sum())} rows."
             )
-        return np.concatenate(where), D
+        return where, D
+
+    def _product_rule(self, group: Group, slopes: Mapping[int, Any]) -> Array:
+        """Derivatives (m, c) of a group of columns: its factors give way to their slopes in turn, summed."""
+        terms = []
+        for i, _ in group[1]:
+            if i in slopes:
+                values = [slopes[i] if j == i else v for j, v in enumerate(self._values)]
+                terms.append(self._filled((group,), values, self._evaluator.size))
+        return reduce(operator.add, terms)
 
 
-def _width(parts: list[Any]) -> int:
-    """Columns of a group."""
-    return int(np.prod([p.block(slice(0, 1)).shape[1] for p in parts])) if parts else 1
-
-
-def _is_column(node: ast.expr, name: str) -> bool:
-    return variables_of(node) == (name,) and (
-        isinstance(node, ast.Name) or ast.unparse(node).startswith(("Q(", "I("))
+def _check_finite(X: Array, fixed: Mapping[str, Any]) -> None:
+    if np.isfinite(X.sum()) or np.isfinite(X).all():
+        return
+    told = ", ".join(f"{name} = {value}" for name, value in fixed.items())
+    raise DataError(
+        f"At {told or 'the rows given'} a term of the formula is missing or infinite; choose other values."
     )
 
 
+def _is_of_column(call: ast.Call, name: str) -> bool:
+    """Whether a call is of one column as it stands, by name or in ``Q()`` or ``I()``."""
+    if not call.args or variables_of(call.args[0]) != (name,):
+        return False
+    return isinstance(call.args[0], ast.Name) or ast.unparse(call.args[0]).startswith(("Q(", "I("))
+
+
+def _base_first(levels: tuple[Any, ...], base: Any) -> tuple[Any, ...]:
+    if isinstance(base, (str, bool, int, float)) and base in levels:
+        return (base, *(v for v in levels if v != base))
+    return levels
+
+
 def _read(spec: DesignSpec, table: Table) -> tuple[dict[str, Column], dict[str, Any]]:
-    columns = {name: spec._column(table, name) for name in spec.variables}
+    columns = {name: spec.column(table, name) for name in spec.variables}
     return columns, lag_values(spec.parsed, columns, len(table), None)
 
 

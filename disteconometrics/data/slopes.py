@@ -1,4 +1,4 @@
-"""Exact derivatives of formula terms with respect to one raw column, by the rules of calculus on the checked syntax tree.
+"""Exact derivatives of formula terms in one raw column, by the rules of calculus on the checked syntax tree.
 
 Powers, products and functions follow the chain rule, `scale` and `poly` their stored states.  A spline is a
 polynomial between its knots, so it is read off at as many points inside each interval as the polynomial has
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disteconometrics.data.evaluate import Basis, Evaluator, Levels
-from disteconometrics.data.formula import function_name, spell, variables_of
+from disteconometrics.data.evaluate import Basis, Evaluator, Levels, options_of
+from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import Column
 from disteconometrics.data.transforms import TRANSFORMS
 from disteconometrics.errors import FormulaError
@@ -113,7 +113,7 @@ def _power(a: Any, b: Any, da: Any, db: Any) -> Any:
 
 
 def _value(e: Evaluator, node: ast.expr) -> Any:
-    return np.asarray(e._number(e.value(node), node), dtype=np.float64)[()]
+    return np.asarray(e.number(e.value(node), node), dtype=np.float64)[()]
 
 
 def _call(e: Evaluator, node: ast.Call, name: str) -> Any:
@@ -128,19 +128,23 @@ def _call(e: Evaluator, node: ast.Call, name: str) -> Any:
     if kind == "state":
         inner = _slope(e, node.args[0], name)
         return None if inner is None else _chain(_stateful(e, node, function), inner)
+    return _row_by_row(e, node, name, function)
+
+
+def _row_by_row(e: Evaluator, node: ast.Call, name: str, function: str) -> Any:
     parts = [_slope(e, a, name) for a in node.args]
-    if function in _ONE:
-        return _times(parts[0], _ONE[function](_value(e, node.args[0])) if parts[0] is not None else 1.0)
-    return _several(function, [_value(e, a) for a in node.args], parts, e.size)
-
-
-def _several(function: str, v: list[Any], parts: list[Any], n: int) -> Any:
-    """Functions of two or three columns."""
     if all(p is None for p in parts):
         return None
+    v = [_value(e, a) for a in node.args]
+    if function in _ONE:
+        return parts[0] * _ONE[function](v[0])
     if function == "power":
         return _power(v[0], v[1], parts[0], parts[1])
-    d = [np.zeros(n) if p is None else p for p in parts]
+    return _several(function, v, [np.zeros(e.size) if p is None else p for p in parts])
+
+
+def _several(function: str, v: list[Any], d: list[Any]) -> Any:
+    """The chain rule of functions of two or three columns with values ``v`` and slopes ``d``."""
     rules: dict[str, Callable[[], Any]] = {
         "maximum": lambda: np.where(v[0] >= v[1], d[0], d[1]),
         "minimum": lambda: np.where(v[0] <= v[1], d[0], d[1]),
@@ -178,7 +182,7 @@ def _stateful(e: Evaluator, node: ast.Call, function: str) -> Any:
 
 
 def _poly(u: Any, state: dict[str, Any], degree: int) -> Any:
-    """Derivatives (n, degree) of orthonormal polynomials by their three-term recurrence; of powers without a state."""
+    """Derivatives (n, degree) of orthonormal polynomials by their three-term recurrence, or of raw powers."""
     if "alpha" not in state:
         return np.stack([k * np.power(u, k - 1) for k in range(1, degree + 1)], axis=1)
     alpha, norms = state["alpha"], state["norms2"]
@@ -194,7 +198,7 @@ def _poly(u: Any, state: dict[str, Any], degree: int) -> Any:
 
 
 def _spline(e: Evaluator, node: ast.Call, state: dict[str, Any], u: Any, function: str) -> Any:
-    """Derivatives (n, c) of a piecewise polynomial, read off at Chebyshev points inside each interval between knots."""
+    """Derivatives (n, c) of a piecewise polynomial, read off at Chebyshev points between its knots."""
     low, high = float(state["lower_bound"]), float(state["upper_bound"])
     if function == "cc":
         u = low + np.mod(u - low, high - low)
@@ -206,7 +210,7 @@ def _spline(e: Evaluator, node: ast.Call, state: dict[str, Any], u: Any, functio
     if top > high:
         edges.append(high + max(high - low, top - high))
     cuts = np.asarray(edges)
-    degree = _degree(node) if function == "bs" else 3
+    degree = int(options_of(node, TRANSFORMS["bs"]).get("degree", 3)) if function == "bs" else 3
     t = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     half, middle = np.diff(cuts) / 2, (cuts[1:] + cuts[:-1]) / 2
     points = (middle[:, None] + half[:, None] * t).ravel()
@@ -223,12 +227,6 @@ def _spline(e: Evaluator, node: ast.Call, state: dict[str, Any], u: Any, functio
     piece = np.where(u == high, last, piece)  # the upper bound belongs to the last interval inside
     powers = np.polynomial.chebyshev.chebvander((u - middle[piece]) / half[piece], derivative.shape[1] - 1)
     return np.einsum("nd,ndc->nc", powers, derivative[piece]) / half[piece][:, None]
-
-
-def _degree(node: ast.Call) -> int:
-    names = TRANSFORMS["bs"].options
-    given = dict(zip(names, node.args[1:], strict=False)) | {str(k.arg): k.value for k in node.keywords}
-    return int(ast.literal_eval(given["degree"])) if "degree" in given else 3
 
 
 def _at(e: Evaluator, node: ast.Call, points: Any) -> Any:

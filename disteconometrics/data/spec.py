@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLevel, levels_of, recode
-from disteconometrics.data.formula import Factor, Formula, parse_formula, spell, variables_of
+from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import Outcome, recode_outcome
 from disteconometrics.data.state import pack, unpack
 from disteconometrics.data.table import Column, Table, list_names, show_rows
-from disteconometrics.data.terms import Structure, fill, names_of
+from disteconometrics.data.terms import Group, Structure, code_groups, column_names, fill
 from disteconometrics.errors import DataError, FileFormatError, LevelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from numpy.typing import NDArray
 
-__all__ = ["DesignSpec", "NewRows", "check_finite", "check_made", "lag_values", "numeric_column"]
+__all__ = ["DesignSpec", "NewRows", "check_finite", "check_made", "numeric_column"]
 
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """New rows coded as the fitted: ``X`` (m, k) float64, NaN where a column is; ``offset`` (m,) or None; pandas ``index``."""
+    """New rows coded as the fitted: ``X`` (m, k), NaN where a column is; ``offset`` (m,) or None; index."""
 
-    X: NDArray[np.float64]
-    offset: NDArray[np.float64] | None
+    X: Array
+    offset: Array | None
     index: Any
 
 
 @dataclass(frozen=True, eq=False)
 class DesignSpec:
-    """The specification of a design: names, codings and transform states; it holds no rows and turns into JSON.
+    """The specification of a design: names, codings, transform states; it holds no rows and turns into JSON.
 
     ``names`` are formulaic's spelling in its order; ``variables`` are the columns of the right side;
-    ``outcome`` says what is coded 1.
+    ``outcome`` says what is coded 1; ``columns`` are kind and levels by name.
     """
 
     formula: str
@@ -47,7 +47,7 @@ class DesignSpec:
     weight_type: str | None
     offset: str | None
     dot: tuple[str, ...] = field(repr=False)
-    columns: dict[str, tuple[str, tuple[Any, ...]]] = field(repr=False)  # name -> kind, levels
+    columns: dict[str, tuple[str, tuple[Any, ...]]] = field(repr=False)
     structure: Structure = field(repr=False)
     levels: dict[int, tuple[Any, ...]] = field(repr=False)  # factor -> levels
     states: dict[str, Any] = field(repr=False)
@@ -67,76 +67,81 @@ class DesignSpec:
         """Whether the design has an explicit constant column."""
         return any(not places for _, places in self.structure)
 
-    def without_constant(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def without_constant(self, X: Array) -> Array:
         """The columns (n, k − 1) of a design (n, k) that are no constant, in rows that lie together."""
         return np.ascontiguousarray(X[:, [j for j, name in enumerate(self.names) if name != "Intercept"]])
 
     def matrix(self, new: Any) -> NewRows:
-        """Code new rows (a table with the columns of the right side and the offset) exactly as the fitted ones.
+        """Code new rows, a table with the columns of the right side and the offset, exactly as the fitted.
 
         Returns: NewRows in the order of ``new``; no row is dropped.  Raises: MissingColumnError; LevelError
         for a level that was not fitted; DataError for inf, for text where numbers were and for values outside
         the range of a spline.
         """
         table, parsed = Table(new), self.parsed
-        columns = {name: self._column(table, name) for name in self.variables}
+        columns = {name: self.column(table, name) for name in self.variables}
         offset = None if self.offset is None else numeric_column(table, self.offset, "offset").numbers
-        n, k = len(table), len(self.names)
+        n = len(table)
         keep = _complete(columns, parsed.factors, n)
-        X = np.full((n, k), np.nan)
-        if keep is None or len(keep):
-            made = self._rows(parsed, columns, n, keep)
-            if made.shape[1] != k:
-                raise FileFormatError(
-                    f"The specification has {k} names, but its formula makes {made.shape[1]} columns"
-                )
-            if keep is None:
-                X = made
-            else:
-                X[keep] = made
+        if keep is None:
+            X = self._rows(parsed, columns, n, None)
+        else:
+            X = np.full((n, len(self.names)), np.nan)
+            if len(keep):
+                X[keep] = self._rows(parsed, columns, n, keep)
         return NewRows(X, offset, table.index)
 
-    def _rows(
-        self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None
-    ) -> NDArray[np.float64]:
-        evaluator = self._evaluator(parsed, columns, n, keep)
-        values = [self._recoded(i, evaluator.factor(f.node, f.name), f) for i, f in enumerate(parsed.factors)]
+    def _rows(self, parsed: Formula, columns: dict[str, Column], n: int, keep: Indices | None) -> Array:
+        values = self.values(Evaluator.of_rows(parsed, columns, n, keep, self.states))
         for factor, value in zip(parsed.factors, values, strict=True):
             check_made(factor, value)
-        names, groups = names_of(self.structure, [f.name for f in parsed.factors], values)
-        return fill(self.structure, groups, evaluator.size, len(names))
+        groups = code_groups(self.structure, parsed.factors, values)
+        k = len(column_names(groups))
+        if k != len(self.names):
+            raise FileFormatError(
+                f"The specification has {len(self.names)} names, but its formula makes {k} columns"
+            )
+        return fill(self.structure, groups, n if keep is None else len(keep))
 
-    def outcome_values(self, new: Any) -> NDArray[np.float64]:
+    def outcome_values(self, new: Any) -> Array:
         """Code the outcome of new rows as the fitted rows were.
 
         Returns: y (m,) float64, NaN where a column of the left side is missing.  Raises: as `matrix`.
         """
         table, left = Table(new), self.parsed.left
-        columns = {name: self._column(table, name) for name in variables_of(left.node)}
+        columns = {name: self.column(table, name) for name in left.variables}
         keep = _complete(columns, (left,), len(table))
         y = np.full(len(table), np.nan)
         if keep is None or len(keep):
-            evaluator = self._evaluator(self.parsed, columns, len(table), keep)
+            evaluator = Evaluator.of_rows(self.parsed, columns, len(table), keep, self.states)
             value = evaluator.factor(left.node, left.name)
             check_made(left, value)
             y[slice(None) if keep is None else keep] = recode_outcome(self.outcome, value)
         return y
 
-    def _evaluator(
-        self, parsed: Formula, columns: dict[str, Column], n: int, keep: NDArray[np.intp] | None
-    ) -> Evaluator:
-        lags = lag_values(parsed, columns, n, keep)
-        size = n if keep is None else len(keep)
-        return Evaluator(
-            {name: c.take(keep) for name, c in columns.items()}, size, dict(self.states), True, lags
-        )
+    def column(self, table: Table, name: str) -> Column:
+        """Return a column of a table, brought to the kind and levels that it had at the fit.
 
-    def _column(self, table: Table, name: str) -> Column:
+        Raises: as `matrix`.
+        """
         column = table.column(name, "the formula")
         check_finite(column, "the formula")
         return _adapt(column, *self.columns[name])
 
-    def _recoded(self, i: int, value: Any, factor: Factor) -> Any:
+    def values(self, evaluator: Evaluator) -> list[Any]:
+        """Return the values of all factors of the right side, their levels coded as at the fit.
+
+        Raises: as `value`.
+        """
+        return [self.value(i, evaluator) for i in range(len(self.parsed.factors))]
+
+    def value(self, i: int, evaluator: Evaluator) -> Any:
+        """Return the value of factor ``i`` of the right side, its levels coded as at the fit.
+
+        Raises: as `Evaluator.factor`; LevelError for a level that was not fitted.
+        """
+        factor = self.parsed.factors[i]
+        value = evaluator.factor(factor.node, factor.name)
         if not isinstance(value, Levels):
             return value
         if i not in self.levels:
@@ -147,7 +152,7 @@ class DesignSpec:
         try:
             return Levels(recode(value, known), known, value.contrasts, value.spans_intercept)
         except UnknownLevel as error:
-            who = f"{factor.name!r} (column {list_names(variables_of(factor.node))})"
+            who = f"{factor.name!r} (column {list_names(factor.variables)})"
             raise _unseen(who, error) from None
 
     def to_dict(self) -> dict[str, Any]:
@@ -216,28 +221,10 @@ def check_made(factor: Factor, value: Any) -> None:
             )
 
 
-def lag_values(
-    parsed: Formula, columns: Mapping[str, Column], n: int, keep: NDArray[np.intp] | None
-) -> dict[str, Any]:
-    """Return all ``lag()`` calls by spelling, computed over all n rows of the table and then cut to ``keep``.
-
-    Returns: dict.  Raises: as `Evaluator.factor`.
-    """
-    out: dict[str, Any] = {}
-    for node in parsed.lags:
-        if not set(variables_of(node)) <= set(columns):
-            continue  # a lag on the left side, while only the right side is coded
-        value = Evaluator(columns, n, {}, term=spell(node)).lag(node)
-        if keep is not None:
-            value = Levels(value.codes[keep], value.levels) if isinstance(value, Levels) else value[keep]
-        out[spell(node)] = value
-    return out
-
-
-def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) -> NDArray[np.intp] | None:
-    """Rows (positions) without missing values in the columns that the factors read in that row; None for all."""
+def _complete(columns: Mapping[str, Column], factors: Iterable[Factor], n: int) -> Indices | None:
+    """Positions of rows without missing values in the columns that factors read there; None for all."""
     missing = np.zeros(n, dtype=bool)
-    for name in dict.fromkeys(v for f in factors for v in variables_of(f.node, inside_lag=False)):
+    for name in dict.fromkeys(v for f in factors for v in f.row_variables):
         mask = columns[name].trouble()[0]
         if mask is not None:
             missing |= mask
@@ -265,8 +252,7 @@ def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
         if any(isinstance(level, str) for level in column.levels):
             raise DataError(
                 f"Column {name!r} holds text ({list_names(column.levels, 5)}); it was numeric in the "
-                f"fitted rows: "
-                "use pd.to_numeric"
+                f"fitted rows: use pd.to_numeric"
             )
         numbers, native = np.array([*column.levels, np.nan], dtype=np.float64)[column.values], None
     if kind == "bool":
@@ -274,81 +260,79 @@ def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
         if wrong.any():
             raise LevelError(
                 f"Column {name!r} was true/false in the fitted rows and has other values in "
-                f"{show_rows(wrong)}; "
-                "known levels are False, True"
+                f"{show_rows(wrong)}; known levels are False, True"
             )
         native = None
     return Column(name, kind, numbers, native)
 
 
-_KEYS = {
-    "formula",
-    "weights",
-    "weight_type",
-    "offset",
-    "names",
-    "dot",
-    "outcome",
-    "columns",
-    "structure",
-    "levels",
-    "states",
-}
+_KEYS = {f.name for f in fields(DesignSpec)}
 
 
 def _rebuild(d: Mapping[str, Any]) -> DesignSpec:
     if not isinstance(d, dict) or set(d) != _KEYS:
         extra = sorted(map(str, set(d) ^ _KEYS)) if isinstance(d, dict) else type(d).__name__
         raise FileFormatError(f"The saved design has unknown or missing entries: {extra}")
-    texts = (
-        [d["formula"], *d["names"], *d["dot"]]
-        if isinstance(d["names"], list) and isinstance(d["dot"], list)
-        else [None]
-    )
-    texts += [d[k] for k in ("weights", "weight_type", "offset") if d[k] is not None]
-    if not all(isinstance(t, str) for t in texts):
-        raise FileFormatError("The saved design has an entry that is not text where text is expected")
+    _check_texts(d)
     parsed = parse_formula(d["formula"], tuple(d["dot"]))
     try:
-        out = d["outcome"]
-        if (
-            set(out) != {"name", "kind", "levels"}
-            or out["kind"] not in ("binary", "numeric")
-            or not isinstance(out["name"], str)
-        ):
-            raise ValueError("outcome")
-        outcome = Outcome(out["name"], out["kind"], _levels(out["levels"]))
-        columns = {str(name): (_kind(kind), _levels(levels)) for name, (kind, levels) in d["columns"].items()}
-        structure = tuple(
-            (_real(scale), tuple(_place(p, len(parsed.factors)) for p in places))
-            for scale, places in d["structure"]
-        )
-        levels = {int(i): _levels(packed) for i, packed in d["levels"].items()}
-        states = {str(key): unpack(state) for key, state in d["states"].items()}
+        parts = _rebuilt_parts(d, len(parsed.factors))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise FileFormatError(f"The saved design is damaged: {error}") from None
-    used = {*parsed.right_variables, *variables_of(parsed.left.node)}
-    if (
-        not used <= set(columns)
-        or not all(isinstance(s, dict) for s in states.values())
-        or len(outcome.levels) not in (0, 2)
-    ):
+    spec = DesignSpec(**{**d, "names": tuple(d["names"]), "dot": tuple(d["dot"]), **parts})
+    if not _belongs(spec, parsed):
         raise FileFormatError(
             "The saved design is damaged: its columns, states or levels do not belong to its formula"
         )
-    return DesignSpec(
-        d["formula"],
-        tuple(d["names"]),
-        outcome,
-        d["weights"],
-        d["weight_type"],
-        d["offset"],
-        tuple(d["dot"]),
-        columns,
-        structure,
-        levels,
-        states,
+    return spec
+
+
+def _check_texts(d: dict[str, Any]) -> None:
+    """Refuse an entry that is not text where text is expected."""
+    lists = [d["names"], d["dot"]]
+    texts = [d["formula"], *(d[key] for key in ("weights", "weight_type", "offset") if d[key] is not None)]
+    if all(isinstance(part, list) for part in lists):
+        texts += [text for part in lists for text in part]
+        if all(isinstance(text, str) for text in texts):
+            return
+    raise FileFormatError("The saved design has an entry that is not text where text is expected")
+
+
+def _rebuilt_parts(d: dict[str, Any], factors: int) -> dict[str, Any]:
+    """The entries that are no texts; raises what Python does for values of another form."""
+    return {
+        "outcome": _outcome(d["outcome"]),
+        "columns": {
+            str(name): (_kind(kind), _levels(levels)) for name, (kind, levels) in d["columns"].items()
+        },
+        "structure": tuple(_group(scale, places, factors) for scale, places in d["structure"]),
+        "levels": {int(i): _levels(packed) for i, packed in d["levels"].items()},
+        "states": {str(key): unpack(state) for key, state in d["states"].items()},
+    }
+
+
+def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
+    """Whether columns, states and levels can be those of the formula."""
+    known = {*parsed.right_variables, *parsed.left.variables} <= set(spec.columns)
+    return (
+        known
+        and all(isinstance(s, dict) for s in spec.states.values())
+        and len(spec.outcome.levels) in (0, 2)
     )
+
+
+def _outcome(saved: Any) -> Outcome:
+    if set(saved) != {"name", "kind", "levels"} or saved["kind"] not in ("binary", "numeric"):
+        raise ValueError("outcome")
+    if not isinstance(saved["name"], str):
+        raise ValueError("outcome")
+    return Outcome(saved["name"], saved["kind"], _levels(saved["levels"]))
+
+
+def _group(scale: Any, places: Any, factors: int) -> Group:
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        raise ValueError("structure")
+    return float(scale), tuple(_place(place, factors) for place in places)
 
 
 def _kind(kind: Any) -> str:
@@ -362,12 +346,6 @@ def _levels(packed: Any) -> tuple[Any, ...]:
     if not isinstance(levels, list) or not all(isinstance(v, (str, bool, int, float)) for v in levels):
         raise ValueError("levels")
     return tuple(levels)
-
-
-def _real(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("structure")
-    return float(value)
 
 
 def _place(place: Any, count: int) -> tuple[int, bool]:

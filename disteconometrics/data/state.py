@@ -12,7 +12,7 @@ __all__ = ["pack", "unpack"]
 
 
 def pack(value: Any) -> Any:
-    """Return ``value`` (numbers, text, None, arrays, lists and dictionaries of them) as JSON types; floats keep every bit.
+    """Return numbers, text, None, arrays, lists and dictionaries of them as JSON types, floats to the bit.
 
     Returns: JSON value.  Raises: FileFormatError for anything else.
     """
@@ -40,16 +40,18 @@ def unpack(value: Any) -> Any:
         return value
     if isinstance(value, list):
         return [unpack(item) for item in value]
-    if isinstance(value, dict) and set(value) == {"map"} and isinstance(value["map"], list):
-        if not all(
-            isinstance(p, list) and len(p) == 2 and isinstance(p[0], (str, int, float, bool))
-            for p in value["map"]
-        ):
-            raise FileFormatError("A saved state holds a damaged map")
-        return {k: unpack(v) for k, v in value["map"]}
-    if isinstance(value, dict) and set(value) == {"array", "shape", "dtype"}:
+    keys = set(value) if isinstance(value, dict) else set()
+    if keys == {"map"} and isinstance(value["map"], list):
+        return dict(map(_pair, value["map"]))
+    if keys == {"array", "shape", "dtype"}:
         return _array(value)
     raise FileFormatError(f"A saved state holds an unknown value: {str(value)[:60]}")
+
+
+def _pair(saved: Any) -> tuple[Any, Any]:
+    if isinstance(saved, list) and len(saved) == 2 and isinstance(saved[0], (str, int, float, bool)):
+        return saved[0], unpack(saved[1])
+    raise FileFormatError("A saved state holds a damaged map")
 
 
 def _array(value: dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.errors import DataError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Column", "Table", "list_names", "show_rows"]
+__all__ = ["Column", "Table", "list_names", "show_rows", "used_levels"]
 
 STATA = {"i": "C({})", "ib": "C({})", "c": "{}", "L": "lag({})"}  # prefixes of names, for a hint
 TABLES = "a pandas DataFrame, a polars DataFrame or a dict of arrays"
@@ -41,7 +42,7 @@ def list_names(names: Any, limit: int = 20) -> str:
     return ", ".join(repr(n) for n in names[:limit]) + more
 
 
-def show_rows(mask: NDArray[np.bool_]) -> str:
+def show_rows(mask: Mask) -> str:
     """Return ``"3 rows (first: 0, 5, 9)"`` for a mask (n,) bool; rows are positions from 0.
 
     Returns: str.  Raises: nothing.
@@ -51,9 +52,18 @@ def show_rows(mask: NDArray[np.bool_]) -> str:
     return f"{len(where)} row{'s' if len(where) != 1 else ''} (first: {first})"
 
 
+def used_levels(codes: Indices, levels: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the levels that ``codes`` (n,) use, in their order; a code −1 uses none.
+
+    Returns: tuple.  Raises: nothing.
+    """
+    counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+    return tuple(level for level, count in zip(levels, counts, strict=True) if count)
+
+
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A checked column: ``numbers`` (n,) float64 for kinds number and bool, ``codes`` (n,) intp and ``levels`` for kind level.
+    """A checked column: ``numbers`` (n,) float64 for number and bool, ``codes`` (n,) and ``levels`` else.
 
     ``native`` (n,) keeps integers as they were, for the spelling of levels in ``C(x)``.  Missing is NaN, or
     code −1.
@@ -61,9 +71,9 @@ class Column:
 
     name: str
     kind: str
-    numbers: NDArray[np.float64] | None = None
+    numbers: Array | None = None
     native: NDArray[Any] | None = None
-    codes: NDArray[np.intp] | None = None
+    codes: Indices | None = None
     levels: tuple[Any, ...] = ()
 
     @property
@@ -73,7 +83,7 @@ class Column:
         assert values is not None
         return values
 
-    def trouble(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    def trouble(self) -> tuple[Mask | None, Mask | None]:
         """Return masks (n,) of missing and of infinite rows, each None when there are none.
 
         Raises: nothing.
@@ -82,14 +92,12 @@ class Column:
             missing = self.values < 0
             return (missing if missing.any() else None), None
         with np.errstate(all="ignore"):
-            if np.isfinite(
-                self.numbers.sum()
-            ):  # one pass; a sum of finite numbers that overflows takes the slow way
+            if np.isfinite(self.numbers.sum()):  # one pass; a sum that overflows takes the slow way
                 return None, None
         missing, infinite = np.isnan(self.numbers), np.isinf(self.numbers)
         return (missing if missing.any() else None), (infinite if infinite.any() else None)
 
-    def take(self, rows: NDArray[np.intp] | None) -> Column:
+    def take(self, rows: Indices | None) -> Column:
         """Return the column at row positions (m,) intp; None means all.  Raises: nothing."""
         if rows is None:
             return self
@@ -100,7 +108,7 @@ class Column:
 
 
 class Table:
-    """The user's table by column name; ``data`` is a pandas or polars DataFrame or a dict of columns, never changed.
+    """The user's table by column name: a pandas or polars DataFrame or a dict of columns, never changed.
 
     It is kept as a shallow copy: sorting, dropping rows and replacing columns of the user's table later
     change nothing here. Numbers are shared until pandas 3 copies them on write; an array overwritten in place
@@ -151,24 +159,15 @@ class Table:
         labels = self.data if self.kind == "dict" else self.data.columns
         if name in labels:
             return name
-        for label in (
-            self.names
-        ):  # Python reads names in expressions in a normal form of Unicode; files may hold another
-            if isinstance(label, str) and unicodedata.normalize("NFKC", label) == unicodedata.normalize(
-                "NFKC", name
-            ):
+        # Python reads names in expressions in a normal form of Unicode; files may hold another
+        normal = unicodedata.normalize("NFKC", name)
+        for label in self.names:
+            if isinstance(label, str) and unicodedata.normalize("NFKC", label) == normal:
                 return label
         texts = [str(label) for label in self.names]
-        lower = {text.lower(): text for text in reversed(texts)}
-        close = [lower[text] for text in difflib.get_close_matches(name.lower(), list(lower), n=3)]
-        hint = f" Did you mean {list_names(close)}?" if close else ""
-        if name in texts:
-            hint = f" The label {name} is there but is not text: rename it with data.rename(columns=str)."
-        prefix, dot, rest = name.partition(".")
-        if dot and rest in texts and prefix.rstrip("0123456789") in STATA:
-            hint = f" Stata's {prefix}. is {STATA[prefix.rstrip('0123456789')].format(rest)} here."
         raise MissingColumnError(
-            f"Column {name!r} ({role}) is not in the data.{hint} Columns are {list_names(texts)}."
+            f"Column {name!r} ({role}) is not in the data.{_hint(name, texts)} Columns are "
+            f"{list_names(texts)}."
         )
 
     def raw(self, name: str, role: str) -> Any:
@@ -199,6 +198,19 @@ class Table:
         return self._cache[name]
 
 
+def _hint(name: str, labels: list[str]) -> str:
+    """What a user may have meant by a name that is not among the labels, "" for no idea."""
+    prefix, dot, rest = name.partition(".")
+    stata = STATA.get(prefix.rstrip("0123456789"))
+    if dot and rest in labels and stata is not None:
+        return f" Stata's {prefix}. is {stata.format(rest)} here."
+    if name in labels:
+        return f" The label {name} is there but is not text: rename it with data.rename(columns=str)."
+    lower = {text.lower(): text for text in reversed(labels)}
+    close = [lower[text] for text in difflib.get_close_matches(name.lower(), list(lower), n=3)]
+    return f" Did you mean {list_names(close)}?" if close else ""
+
+
 def _from_list(values: list[Any]) -> Any:
     try:
         return pd.Series(values)
@@ -220,34 +232,38 @@ def _refuse_table(data: Any) -> str:
 
 
 def _check_mapping(data: Mapping[Any, Any]) -> tuple[int, Any]:
-    """Return the common length and the common index (None without Series); labels are never aligned in silence."""
-    lengths: dict[Any, int] = {}
-    first: tuple[Any, Any] | None = None
+    """The common length and the common index, None without Series; labels are never aligned in silence."""
+    index, owner = None, None
     for name, values in data.items():
-        shape = getattr(values, "shape", None)
-        if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__") or shape == ():
+        _check_values(name, values)
+        if not isinstance(values, pd.Series):
+            continue
+        if index is None:
+            index, owner = values.index, name
+        elif values.index is not index and not values.index.equals(index):
             raise DataError(
-                f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array "
-                f"of equal length"
+                f"Series {owner!r} and {name!r} of the dict have a different index; put them in one "
+                f"DataFrame, or pass .to_numpy() if the rows match by position"
             )
-        if shape is not None and len(shape) != 1:
-            raise DataError(
-                f"Column {name!r} of the dict has shape {tuple(shape)}; every value must be one-dimensional"
-            )
-        lengths[name] = len(values)
-        if isinstance(values, pd.Series):
-            if first is None:
-                first = (name, values.index)
-            elif values.index is not first[1] and not values.index.equals(first[1]):
-                raise DataError(
-                    f"Series {first[0]!r} and {name!r} of the dict have a different index; put them in "
-                    f"one DataFrame, "
-                    "or pass .to_numpy() if the rows match by position"
-                )
+    lengths = {name: len(values) for name, values in data.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name!r}: {n}" for name, n in list(lengths.items())[:10])
         raise DataError(f"Columns of the dict differ in length: {shown}")
-    return next(iter(lengths.values()), 0), None if first is None else first[1]
+    return next(iter(lengths.values()), 0), index
+
+
+def _check_values(name: Any, values: Any) -> None:
+    """Refuse what is no column of values."""
+    shape = getattr(values, "shape", None)
+    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__") or shape == ():
+        raise DataError(
+            f"Column {name!r} of the dict is a {type(values).__name__}; every value must be an array "
+            f"of equal length"
+        )
+    if shape is not None and len(shape) != 1:
+        raise DataError(
+            f"Column {name!r} of the dict has shape {tuple(shape)}; every value must be one-dimensional"
+        )
 
 
 def _from_polars(values: Any, name: str) -> Any:
@@ -306,13 +322,9 @@ def _from_extension(name: str, raw: Any, role: str) -> Column:
         numbers = raw.to_numpy(dtype=np.float64, na_value=np.nan)
         if kind == "b":
             return Column(name, "bool", numbers)
-        if kind in "iu":
+        if kind in "iu" and not missing.all():
             whole = raw.to_numpy(dtype=np.uint64 if kind == "u" else np.int64, na_value=0)
-            return (
-                Column(name, "number", numbers, native=whole)
-                if not missing.all()
-                else Column(name, "number", numbers)
-            )
+            return Column(name, "number", numbers, native=whole)
         return Column(name, "number", np.asarray(numbers, dtype=np.float64))
     if isinstance(raw.dtype, pd.StringDtype):
         return _from_text(name, raw)
@@ -333,7 +345,7 @@ def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
     if kind == "b":
         return Column(name, "bool", raw.astype(np.float64))
     if kind == "c":
-        raise DataError(f"Column {name!r} ({role}) holds complex numbers; use .real or .imag")
+        raise _complex(name, role)
     if kind in "mM":
         raise _dates(name, role, str(raw.dtype))
     if kind in "UT":
@@ -343,11 +355,14 @@ def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
     raise DataError(f"Column {name!r} ({role}) has dtype {raw.dtype}; convert it to numbers or text")
 
 
+def _complex(name: str, role: str) -> DataError:
+    return DataError(f"Column {name!r} ({role}) holds complex numbers; use .real or .imag")
+
+
 def _dates(name: str, role: str, dtype: str) -> DataError:
     return DataError(
         f"Column {name!r} ({role}) holds dates or times ({dtype}); turn it into a number, e.g. "
-        f"data[{name!r}].dt.year, "
-        "or into text for one level per date"
+        f"data[{name!r}].dt.year, or into text for one level per date"
     )
 
 
@@ -368,27 +383,31 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
         if what == "integer":
             return Column(name, "number", numbers, native=_whole(raw, numbers, missing))
         return Column(name, "bool" if what == "boolean" else "number", numbers)
-    if what == "complex":
-        raise DataError(f"Column {name!r} ({role}) holds complex numbers; use .real or .imag")
-    if what in ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"):
-        raise _dates(name, role, what)
     if what in ("categorical", "interval"):
         return _from_categorical(name, pd.Categorical(raw))
-    kinds = sorted({type(v).__name__ for v in raw[~missing]})
-    if any(isinstance(v, (list, tuple, dict, set, np.ndarray, pd.Series)) for v in raw[~missing]):
-        raise DataError(
+    raise _refused_objects(name, role, what, raw[~missing])
+
+
+def _refused_objects(name: str, role: str, what: str, values: NDArray[Any]) -> DataError:
+    """Why the values of an object column are no column of numbers or text."""
+    if what == "complex":
+        return _complex(name, role)
+    if what in ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"):
+        return _dates(name, role, what)
+    kinds = sorted({type(v).__name__ for v in values})
+    if any(isinstance(v, (list, tuple, dict, set, np.ndarray, pd.Series)) for v in values):
+        return DataError(
             f"Column {name!r} ({role}) holds nested values ({', '.join(kinds)}); unpack them into "
             f"columns of numbers"
         )
-    raise DataError(
+    return DataError(
         f"Column {name!r} ({role}) mixes types that are neither all numbers nor all text "
-        f"({', '.join(kinds[:5])}); "
-        "clean it, e.g. with pd.to_numeric or .astype(str)"
+        f"({', '.join(kinds[:5])}); clean it, e.g. with pd.to_numeric or .astype(str)"
     )
 
 
-def _whole(raw: NDArray[Any], numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[Any]:
-    """Whole numbers of an object column, 0 where missing: int64, or Python's own where float64 would lose digits."""
+def _whole(raw: NDArray[Any], numbers: Array, missing: Mask) -> NDArray[Any]:
+    """Whole numbers of an object column, 0 where missing: int64, or Python's own where they need it."""
     if np.abs(numbers[~missing]).max(initial=0) < 2**53:
         return np.where(missing, 0, numbers).astype(np.int64)
     out = np.empty(len(raw), dtype=object)
@@ -411,7 +430,7 @@ def _from_categorical(name: str, raw: Any) -> Column:
 
 
 def _plain(level: Any) -> Any:
-    """Levels are text, bools or numbers, so that a file can hold them; intervals and dates go by their text."""
+    """A level as text, bool or number, so that a file can hold it; intervals and dates go by their text."""
     if isinstance(level, np.generic):
         level = level.item()
     return level if isinstance(level, (str, bool, int, float)) else str(level)

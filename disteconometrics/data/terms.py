@@ -1,7 +1,8 @@
-"""Evaluated factors to columns of X: which coding each categorical gets (formulaic's rank rule), names, and the filling."""
+"""Evaluated factors to columns of X: the coding of categoricals (formulaic's rank rule), names, filling."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,19 +13,21 @@ from formulaic.materializers.types import EvaluatedFactor, FactorValues, ScopedT
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.transforms.contrasts import TreatmentContrasts
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import FactorMatrix
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.errors import DataError, FormulaError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from disteconometrics.data.formula import Formula
+    from disteconometrics.data.formula import Factor, Formula
 
-__all__ = ["Structure", "fill", "matrix", "names_of", "scope"]
+__all__ = ["Coded", "Group", "Structure", "code_groups", "column_names", "fill", "matrix", "scope", "width"]
 
-# one entry per group of columns: (scale, ((position of the factor, reduced coding?), …)); () is the intercept
-Structure = tuple[tuple[float, tuple[tuple[int, bool], ...]], ...]
+# a group of columns: (scale, ((position of the factor, reduced coding?), …)); () is the intercept
+Group = tuple[float, tuple[tuple[int, bool], ...]]
+Structure = tuple[Group, ...]
 
 FACTOR_ROWS = 50_000  # from so many rows on …
 FACTOR_COLUMNS = 8  # … a factor of so many columns is kept as codes …
@@ -34,9 +37,10 @@ CHUNK_BYTES = 1 << 20  # rows are filled in blocks of about this size, which sta
 
 @lru_cache(maxsize=256)
 def scope(formula: Formula, spans: tuple[bool | None, ...]) -> Structure:
-    """Return the groups of columns of a design; ``spans`` says for each factor: None numeric, else categorical and spanning 1.
+    """Return the groups of columns of a design.
 
-    Returns: Structure.  Raises: nothing.
+    ``spans`` says for each factor: None numeric, else categorical and whether it spans the constant. Returns:
+    Structure.  Raises: nothing.
     """
     factors = [
         EvaluatedFactor(
@@ -46,7 +50,7 @@ def scope(formula: Formula, spans: tuple[bool | None, ...]) -> Structure:
         for i, span in enumerate(spans)
     ]
     spanned: set[ScopedTerm] = set()
-    out: list[tuple[float, tuple[tuple[int, bool], ...]]] = []
+    out: list[Group] = []
     for scale, places in formula.terms:
         span = (
             FormulaMaterializer._get_scoped_terms_spanned_by_evaled_factors([factors[p] for p in places])
@@ -61,15 +65,16 @@ def scope(formula: Formula, spans: tuple[bool | None, ...]) -> Structure:
 
 
 @dataclass(frozen=True, eq=False)
-class _Coded:
+class Coded:
     """A factor as columns: either arrays (n,) each, or codes (n,) into a small matrix (levels, c)."""
 
     names: list[str]
-    arrays: list[NDArray[np.float64]]
-    codes: NDArray[np.intp] | None = None
-    matrix: NDArray[np.float64] | None = None
+    arrays: list[Array]
+    codes: Indices | None = None
+    matrix: Array | None = None
 
-    def block(self, rows: slice) -> NDArray[np.float64]:
+    def block(self, rows: slice) -> Array:
+        """Return the columns (m, c) at some rows.  Raises: nothing."""
         if self.matrix is not None and self.codes is not None:
             return self.matrix[self.codes[rows]]
         if len(self.arrays) == 1:
@@ -77,25 +82,24 @@ class _Coded:
         return np.stack([a[rows] for a in self.arrays], axis=1)
 
 
-def _code(name: str, value: Any, reduced: bool) -> _Coded:
+def _code(name: str, value: Any, reduced: bool) -> Coded:
     if isinstance(value, Levels):
         return _code_levels(name, value, reduced)
     if isinstance(value, Basis):
         fields = [f for f in value.columns if not (reduced and f == value.drop_field)]
-        return _Coded(
+        return Coded(
             [value.spelling.format(name=name, field=f) for f in fields], [value.columns[f] for f in fields]
         )
-    return _Coded([name], [value])
+    return Coded([name], [value])
 
 
-def _code_levels(name: str, value: Levels, reduced: bool) -> _Coded:
+def _code_levels(name: str, value: Levels, reduced: bool) -> Coded:
     contrasts = value.contrasts if value.contrasts is not None else TreatmentContrasts()
     levels = list(value.levels)
     if reduced and len(levels) < 2:
         raise DataError(
             f"The categorical {name!r} has only one level ({', '.join(map(repr, levels)) or 'none'}) "
-            f"among the rows used; "
-            "it has no variation: drop it"
+            f"among the rows used; it has no variation: drop it"
         )
     try:
         matrix = np.asarray(contrasts.get_coding_matrix(levels, reduced_rank=reduced), dtype=np.float64)
@@ -105,50 +109,51 @@ def _code_levels(name: str, value: Levels, reduced: bool) -> _Coded:
             f"The categorical {name!r} with levels {levels[:20]} cannot be coded: {error}"
         ) from None
     spelling = contrasts.get_factor_format(levels, reduced_rank=reduced)
-    return _Coded(
+    return Coded(
         [spelling.format(name=name, field=f) for f in fields], [], value.codes, np.ascontiguousarray(matrix)
     )
 
 
-def _product_names(parts: list[_Coded]) -> list[str]:
+def _product_names(parts: list[Coded]) -> list[str]:
     names = [""]
     for i, part in enumerate(parts):  # the first factor runs fastest, as in formulaic and R
         names = [f"{old}:{new}" if i else new for new in part.names for old in names]
     return names
 
 
-def names_of(
-    structure: Structure, names: list[str], values: list[Any]
-) -> tuple[tuple[str, ...], list[list[_Coded]]]:
-    """Return the column names of a structure and its coded parts; ``names`` and ``values`` are those of the factors.
+def code_groups(structure: Structure, factors: Sequence[Factor], values: list[Any]) -> list[list[Coded]]:
+    """Return the coded factors of every group of columns; ``values`` are those of the factors.
 
-    Returns: (names, parts).  Raises: FormulaError for names that are not unique; DataError for one-level
-    categoricals.
+    Returns: a list for each group, empty for the intercept.  Raises: DataError for one-level categoricals;
+    FormulaError for a contrast that does not fit.
     """
-    coded: dict[tuple[int, bool], _Coded] = {}
-    out: list[str] = []
-    groups = []
-    for _, places in structure:
-        for place in places:
-            if place not in coded:
-                coded[place] = _code(names[place[0]], values[place[0]], place[1])
-        parts = [coded[place] for place in places]
-        out.extend(_product_names(parts) if parts else ["Intercept"])
-        groups.append(parts)
+    coded: dict[tuple[int, bool], Coded] = {}
+    for i, reduced in dict.fromkeys(place for _, places in structure for place in places):
+        coded[i, reduced] = _code(factors[i].name, values[i], reduced)
+    return [[coded[place] for place in places] for _, places in structure]
+
+
+def column_names(groups: list[list[Coded]]) -> tuple[str, ...]:
+    """Return the names of the columns of all groups.
+
+    Returns: tuple.  Raises: FormulaError for names that are not unique.
+    """
+    out = [name for parts in groups for name in (_product_names(parts) if parts else ["Intercept"])]
     if len(set(out)) < len(out):
         double = next(name for name in out if out.count(name) > 1)
         raise FormulaError(
             f"Two columns of the design are called {double!r}; rename the column in the data"
             + (" or drop the intercept with '0 +'" if double == "Intercept" else "")
         )
-    return tuple(out), groups
+    return tuple(out)
 
 
-def fill(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> NDArray[np.float64]:
-    """Return X (n, k) float64 row-major, filled block by block so that every block is written while in the cache.
+def fill(structure: Structure, groups: list[list[Coded]], n: int) -> Array:
+    """Return X (n, k) float64 row-major, filled block by block, each written while it is in the cache.
 
     Returns: array.  Raises: DataError when X cannot fit because levels outnumber rows.
     """
+    k = sum(map(width, groups))
     if k > n and n * k > 10**8:
         raise DataError(f"The design would have {k} columns for {n} rows; a categorical has too many levels")
     X = np.empty((n, k))
@@ -162,42 +167,45 @@ def fill(structure: Structure, groups: list[list[_Coded]], n: int, k: int) -> ND
     return X
 
 
-def matrix(
-    structure: Structure, groups: list[list[_Coded]], n: int, k: int
-) -> NDArray[np.float64] | FactorMatrix:
-    """Return X (n, k): filled, or with its largest factor kept as codes where columns would be many and rows too.
+def matrix(structure: Structure, groups: list[list[Coded]], n: int) -> Array | FactorMatrix:
+    """Return X (n, k): filled, or with its largest factor kept as codes where columns and rows are many.
 
     Returns: array or FactorMatrix.  Raises: as `fill`.
     """
-    widths = [_width(parts) for parts in groups]
+    largest = _largest_factor(structure, groups) if n >= FACTOR_ROWS else None
+    if largest is None:
+        return fill(structure, groups, n)
+    chosen, widths = groups[largest][0], [width(parts) for parts in groups]
+    assert chosen.codes is not None
+    assert chosen.matrix is not None
+    other = np.empty((n, sum(widths) - widths[largest]), order="F")
+    with np.errstate(all="ignore"):
+        j = 0
+        for i, parts in enumerate(groups):
+            if i != largest:
+                j = _fill_group(other, slice(0, n), j, structure[i][0], parts)
+    return FactorMatrix(other, chosen.codes, chosen.matrix, sum(widths[:largest]))
+
+
+def _largest_factor(structure: Structure, groups: list[list[Coded]]) -> int | None:
+    """The group of the widest categorical that stands by itself, if it is wide enough to be kept as codes."""
     factors = [
         i
         for i, parts in enumerate(groups)
         if len(parts) == 1 and parts[0].codes is not None and structure[i][0] == 1
     ]
-    largest = max(factors, key=widths.__getitem__, default=None)
-    if largest is None or n < FACTOR_ROWS or not FACTOR_COLUMNS <= widths[largest] <= MOST_FACTOR_COLUMNS:
-        return fill(structure, groups, n, k)
-    chosen = groups[largest][0]
-    assert chosen.codes is not None
-    assert chosen.matrix is not None
-    rest = [i for i in range(len(groups)) if i != largest]
-    other = np.empty((n, k - widths[largest]), order="F")
-    with np.errstate(all="ignore"):
-        j = 0
-        for i in rest:
-            j = _fill_group(other, slice(0, n), j, structure[i][0], groups[i])
-    return FactorMatrix(other, chosen.codes, chosen.matrix, sum(widths[:largest]))
+    largest = max(factors, key=lambda i: width(groups[i]), default=None)
+    if largest is None or not FACTOR_COLUMNS <= width(groups[largest]) <= MOST_FACTOR_COLUMNS:
+        return None
+    return largest
 
 
-def _width(parts: list[_Coded]) -> int:
-    width = 1
-    for part in parts:
-        width *= len(part.names)
-    return width
+def width(parts: list[Coded]) -> int:
+    """Return the number of columns of a group.  Raises: nothing."""
+    return math.prod(len(part.names) for part in parts)
 
 
-def _fill_group(X: NDArray[np.float64], rows: slice, j: int, scale: float, parts: list[_Coded]) -> int:
+def _fill_group(X: Array, rows: slice, j: int, scale: float, parts: list[Coded]) -> int:
     if not parts:
         X[rows, j] = scale
         return j + 1
@@ -209,6 +217,6 @@ def _fill_group(X: NDArray[np.float64], rows: slice, j: int, scale: float, parts
     for part in parts[1:]:
         block = part.block(rows)
         made = (block[:, :, None] * made[:, None, :]).reshape(len(made), -1)
-    width = int(made.shape[1])
-    X[rows, j : j + width] = made if scale == 1 else made * scale
-    return j + width
+    end = j + int(made.shape[1])
+    X[rows, j:end] = made if scale == 1 else made * scale
+    return end

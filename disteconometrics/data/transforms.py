@@ -25,10 +25,10 @@ __all__ = ["CONSTANTS", "CONTRASTS", "ELSEWHERE", "TRANSFORMS", "Transform", "kn
 
 @dataclass(frozen=True)
 class Transform:
-    """A function of a formula: ``kind`` row (by row), state (learns from the fitted rows), lag, level, same or quote.
+    """A function of a formula: its ``kind`` is row (by row), state (learns), lag, level, same or quote.
 
-    ``arity`` columns come first; ``options`` names the constants that may follow, in the order of the
-    signature, and ``keyword_only`` those that need their name.
+    A state is learnt from the fitted rows.  ``arity`` columns come first; ``options`` names the constants
+    that may follow, in the order of the signature, and ``keyword_only`` those that need their name.
     """
 
     kind: str

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Bernoulli"]
-
-Array = NDArray[np.float64]
 
 
 @final

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Empirical"]
 
-Array = NDArray[np.float64]
 
 FUZZ = 4 * np.finfo(float).eps  # relative; a level this close to a step counts as on it, as in R's type 1
 
@@ -22,7 +22,9 @@ FUZZ = 4 * np.finfo(float).eps  # relative; a level this close to a step counts 
 @final
 @dataclass(frozen=True, eq=False)
 class Empirical(Law):
-    """The law of a value drawn from a sample, equal values merged; moments are those of the population that the sample is.
+    """The law of a value drawn from a sample, equal values merged.
+
+    Moments are those of the population that the sample is.
 
     Parameters
     ----------

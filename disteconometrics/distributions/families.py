@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.distributions.law import Law, batch_of
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import batch_of
 from disteconometrics.errors import OptionError
 
 __all__ = ["Logistic", "Normal", "Uniform"]
 
-Array = NDArray[np.float64]
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -25,24 +25,40 @@ def _column(parameter: Any) -> Array:
     return column
 
 
-def _location_scale(law: Law, loc: str, scale: str) -> None:
-    """Set two fields in their batch shape, the second positive."""
-    a, b = batch_of(**{loc: getattr(law, loc), scale: getattr(law, scale)})
-    if np.any(b <= 0) or np.any(np.isinf(a) | np.isinf(b)):
-        raise OptionError(f"{scale} must be positive and finite, {loc} finite.")
-    object.__setattr__(law, loc, a)
-    object.__setattr__(law, scale, b)
+@dataclass(frozen=True, eq=False)
+class _LocationScale(Law):
+    """Laws of loc + scale·Z on the whole line."""
 
+    loc: Array | float = 0.0
+    scale: Array | float = 1.0
 
-def _line(parameters: Array) -> tuple[Array, Array]:
-    """The whole line, NaN where parameters are missing."""
-    missing = np.isnan(parameters)
-    return np.where(missing, np.nan, -np.inf), np.where(missing, np.nan, np.inf)
+    def __post_init__(self) -> None:
+        loc, scale = batch_of(loc=self.loc, scale=self.scale)
+        if np.any(scale <= 0) or np.any(np.isinf(loc) | np.isinf(scale)):
+            raise OptionError("scale must be positive and finite, loc finite.")
+        object.__setattr__(self, "loc", loc)
+        object.__setattr__(self, "scale", scale)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return np.shape(self.loc)
+
+    def support(self) -> tuple[Array, Array]:
+        """The line, NaN where a parameter is missing."""
+        missing = np.isnan(self.loc + np.asarray(self.scale))
+        return np.where(missing, np.nan, -np.inf), np.where(missing, np.nan, np.inf)
+
+    def _z(self, y: Array) -> Array:
+        return (y - _column(self.loc)) / _column(self.scale)
+
+    def _mean(self) -> Array:
+        return np.asarray(self.loc)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Normal(Law):
+class Normal(_LocationScale):
     """Normal laws.
 
     Parameters
@@ -62,24 +78,6 @@ class Normal(Law):
     (array([0.5   , 0.3085]), [[0.0, 3.92], [1.0, 4.92]])
     """
 
-    loc: Array | float = 0.0
-    scale: Array | float = 1.0
-
-    def __post_init__(self) -> None:
-        _location_scale(self, "loc", "scale")
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """() or (n,)."""
-        return np.shape(self.loc)
-
-    def support(self) -> tuple[Array, Array]:
-        """The line."""
-        return _line(self.loc + np.asarray(self.scale))
-
-    def _z(self, y: Array) -> Array:
-        return (y - _column(self.loc)) / _column(self.scale)
-
     def _logpdf(self, y: Array) -> Array:
         return np.asarray(-0.5 * self._z(y) ** 2 - np.log(_column(self.scale)) - LOG_ROOT_2PI)
 
@@ -95,9 +93,6 @@ class Normal(Law):
     def _isf(self, tau: Array) -> Array:
         return np.asarray(_column(self.loc) - _column(self.scale) * special.ndtri(tau))
 
-    def _mean(self) -> Array:
-        return np.asarray(self.loc)
-
     def _var(self) -> Array:
         return np.asarray(self.scale) ** 2
 
@@ -108,7 +103,7 @@ class Normal(Law):
 
 @final
 @dataclass(frozen=True, eq=False)
-class Logistic(Law):
+class Logistic(_LocationScale):
     """Logistic laws, F(y) = 1/(1 + exp(−(y − loc)/scale)).
 
     Parameters
@@ -127,24 +122,6 @@ class Logistic(Law):
     (np.float64(1.0986), np.float64(3.2899))
     """
 
-    loc: Array | float = 0.0
-    scale: Array | float = 1.0
-
-    def __post_init__(self) -> None:
-        _location_scale(self, "loc", "scale")
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """() or (n,)."""
-        return np.shape(self.loc)
-
-    def support(self) -> tuple[Array, Array]:
-        """The line."""
-        return _line(self.loc + np.asarray(self.scale))
-
-    def _z(self, y: Array) -> Array:
-        return (y - _column(self.loc)) / _column(self.scale)
-
     def _logpdf(self, y: Array) -> Array:
         size = np.abs(self._z(y))
         return np.asarray(-size - 2 * np.log1p(np.exp(-size)) - np.log(_column(self.scale)))
@@ -160,9 +137,6 @@ class Logistic(Law):
 
     def _isf(self, tau: Array) -> Array:
         return np.asarray(_column(self.loc) - _column(self.scale) * (np.log(tau) - np.log1p(-tau)))
-
-    def _mean(self) -> Array:
-        return np.asarray(self.loc)
 
     def _var(self) -> Array:
         return np.asarray(self.scale) ** 2 * np.pi**2 / 3

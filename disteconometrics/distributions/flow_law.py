@@ -1,4 +1,4 @@
-"""The laws that trained flows are: of one outcome with all that laws have, of several with density and draws."""
+"""The laws that trained flows are: of one outcome all that laws have, of several density and draws."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import LINE, Support
@@ -15,8 +15,6 @@ from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["FlowJointLaw", "FlowLaw"]
-
-Array = NDArray[np.float64]
 
 
 @final

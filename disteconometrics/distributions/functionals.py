@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import OptionError
 
 __all__ = ["FUNCTIONALS", "evaluate", "functional_name", "listed", "parse"]
 
-Array = NDArray[np.float64]
 Functional = Callable[..., Any]
 
 
@@ -196,8 +195,10 @@ def evaluate(law: Law, functional: str | Callable[[Law], Any]) -> Array:
     Examples
     --------
     >>> from disteconometrics import Uniform
-    >>> evaluate(Uniform(0, 1), "gini").round(10), evaluate(Uniform(0, 2), lambda law: law.quantile(0.75) ** 2)
-    (np.float64(0.3333333333), np.float64(2.25))
+    >>> evaluate(Uniform(0, 1), "gini").round(10)
+    np.float64(0.3333333333)
+    >>> evaluate(Uniform(0, 2), lambda law: law.quantile(0.75) ** 2)
+    np.float64(2.25)
     """
     if isinstance(functional, str):
         head, numbers = parse(functional)

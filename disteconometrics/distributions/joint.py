@@ -1,4 +1,7 @@
-"""Laws of several outcomes at once: density and draws; distribution functions and quantiles belong to the marginals."""
+"""Laws of several outcomes at once: density and draws.
+
+Distribution functions and quantiles belong to the marginals.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.law import Law, draws_count, floats, generator
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import draws_count, floats, generator
 from disteconometrics.errors import OptionError
 
 __all__ = ["JointLaw", "PooledLaw", "ProductLaw", "joint_functionals"]
 
-Array = NDArray[np.float64]
 
 DRAWS = 100_000  # behind marginals and moments
 SEED = 20250101  # of these draws
@@ -39,7 +42,9 @@ def joint_functionals(outcomes: Sequence[str]) -> list[str]:
 
 
 class JointLaw(ABC):
-    """The law of outcomes y (d,), one per row or a single one: log densities and draws; the rest follows by simulation.
+    """The law of outcomes y (d,), one per row or a single one: log densities and draws.
+
+    The rest follows by simulation.
 
     Shapes: outcomes (n, d) are matched row by row → (n,); a law of batch shape () takes any (…, d).
 
@@ -52,8 +57,10 @@ class JointLaw(ABC):
     ...     def _draw(self, rng, m):
     ...         return rng.random((m, 2))
     >>> law = Square()
-    >>> law.pdf([[0.5, 0.5], [2.0, 0.5]]).tolist(), law.mean().round(2).tolist(), round(float(law.marginal("a").quantile(0.9)), 2)
-    ([1.0, 0.0], [0.5, 0.5], 0.9)
+    >>> law.pdf([[0.5, 0.5], [2.0, 0.5]]).tolist(), law.mean().round(2).tolist()
+    ([1.0, 0.0], [0.5, 0.5])
+    >>> round(float(law.marginal("a").quantile(0.9)), 2)
+    0.9
     """
 
     @property
@@ -76,12 +83,10 @@ class JointLaw(ABC):
 
     def _match(self, y: Any) -> Array:
         d = len(self.outcomes)
-        names = [
-            n
-            for n in self.outcomes
-            if not isinstance(y, np.ndarray) and hasattr(y, "columns") and n in y.columns
-        ]
-        y = floats(np.column_stack([y[n] for n in names]) if len(names) == d else y, "Outcomes")
+        columns = getattr(y, "columns", ())
+        if all(name in columns for name in self.outcomes):
+            y = np.column_stack([y[name] for name in self.outcomes])
+        y = floats(y, "Outcomes")
         shape = (*self.batch_shape, d)
         if y.ndim == 0 or y.shape[-1] != d or (self.batch_shape and y.shape not in (shape, (d,))):
             wanted = f"({self.batch_shape[0]}, {d})" if self.batch_shape else f"(m, {d})"
@@ -91,7 +96,10 @@ class JointLaw(ABC):
         return np.broadcast_to(y, shape) if self.batch_shape else y
 
     def logpdf(self, y: Any) -> Array:
-        """Log of the joint density, per unit of every outcome; −inf outside the support, NaN where a value is missing."""
+        """Log of the joint density, per unit of every outcome.
+
+        −inf outside the support, NaN where a value is missing.
+        """
         y = self._match(y)
         with np.errstate(all="ignore"):
             out = np.where(np.isnan(y).any(axis=-1), np.nan, self._logpdf(y))
@@ -101,9 +109,7 @@ class JointLaw(ABC):
         """Joint density."""
         return np.asarray(np.exp(self.logpdf(y)))[()]
 
-    def sample(
-        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
-    ) -> Any:
+    def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False) -> Any:
         """m draws for every row, batch + (m, d), and their log densities batch + (m,) on request.
 
         Raises
@@ -148,9 +154,7 @@ class JointLaw(ABC):
             f"law.marginal({self.outcomes[0]!r}).{what}(…)."
         )
 
-    def marginal(
-        self, outcome: str, *, draws: int = DRAWS, seed: int | np.random.Generator | None = SEED
-    ) -> Law:
+    def marginal(self, outcome: str, *, draws: int = DRAWS, seed: Seed = SEED) -> Law:
         """The law of one outcome, as that of draws; of rows, the averaged one.
 
         Parameters
@@ -213,7 +217,9 @@ class JointLaw(ABC):
         return {name: self._of(name, found) for name in names}
 
     def functional(self, name: str) -> float:
-        """``mean[a]``, ``std[a]``, ``var[a]`` or ``corr[a,b]`` of a single law or of rows' averaged one, by simulation.
+        """A functional by name, of a single law or of rows' averaged one, by simulation.
+
+        The names are ``mean[a]``, ``std[a]``, ``var[a]`` and ``corr[a,b]``.
 
         Raises
         ------
@@ -250,7 +256,8 @@ class PooledLaw(JointLaw):
     --------
     >>> import disteconometrics as de
     >>> one = ProductLaw(("a", "b"), lambda j, before: de.Normal(j, 1))
-    >>> law = PooledLaw((one, ProductLaw(("b", "a"), lambda j, before: de.Normal(1 - j, 1))), np.array([0.5, 0.5]))
+    >>> two = ProductLaw(("b", "a"), lambda j, before: de.Normal(1 - j, 1))
+    >>> law = PooledLaw((one, two), np.array([0.5, 0.5]))
     >>> bool(np.isclose(law.logpdf([[0.0, 1.0]])[0], one.logpdf([[0.0, 1.0]])[0]))
     True
     """

@@ -15,122 +15,34 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.numeric import invert, level_integral
+from disteconometrics.arrays import Array, Seed
+from disteconometrics.distributions.maps import Map
+from disteconometrics.distributions.numeric import (
+    draws_count,
+    floats,
+    generator,
+    invert,
+    level_array,
+    level_integral,
+)
 from disteconometrics.errors import OptionError
 
-if TYPE_CHECKING:
-    from disteconometrics.distributions.maps import Map
+__all__ = ["Law"]
 
-__all__ = ["Law", "batch_of", "floats", "generator", "level_array"]
-
-Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-_OUTSIDE = {
-    "_pdf": (0.0, 0.0),
-    "_logpdf": (-np.inf, -np.inf),
-    "_cdf": (0.0, 1.0),
-    "_sf": (1.0, 0.0),
-}  # below, above the support
-
-
-def floats(given: Any, what: str) -> Array:
-    """Numbers as float64, an integer or boolean array included.
-
-    Raises
-    ------
-    OptionError
-        If they are not numbers.
-
-    Examples
-    --------
-    >>> floats([1, 2], "Outcomes")
-    array([1., 2.])
-    """
-    try:
-        values = np.asarray(given)
-        if values.dtype.kind in "buifO":
-            return values.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        pass
-    raise OptionError(f"{what} must be numbers; got {str(given)[:60]!r}.")
-
-
-def batch_of(**parameters: Any) -> tuple[Array, ...]:
-    """Parameters, each a number or one per row, in their common batch shape () or (n,).
-
-    Raises
-    ------
-    OptionError
-        If one is not numeric, has two dimensions, or lengths differ.
-
-    Examples
-    --------
-    >>> batch_of(mean=0, std=[1, 2])
-    (array([0., 0.]), array([1., 2.]))
-    """
-    values = [floats(v, f"{name} of a law") for name, v in parameters.items()]
-    try:
-        values = [np.array(v) for v in np.broadcast_arrays(*values)]
-    except ValueError:
-        shapes = ", ".join(f"{name} {v.shape}" for name, v in zip(parameters, values, strict=True))
-        raise OptionError(
-            f"The parameters of a law differ in length: {shapes}; give numbers or one value per row."
-        ) from None
-    if values[0].ndim > 1:
-        raise OptionError(
-            f"The parameters of a law are numbers or one value per row; got shape {values[0].shape}."
-        )
-    return tuple(values)
-
-
-def generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    """The random numbers of a seed; a Generator is spawned from, not advanced, and no global state is used.
-
-    Raises
-    ------
-    OptionError
-        If the seed is something else.
-
-    Examples
-    --------
-    >>> int(generator(3).integers(1000))
-    811
-    """
-    if isinstance(seed, np.random.Generator):
-        child: np.random.Generator = seed.spawn(1)[0]
-        return child
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0):
-        raise OptionError(
-            f"seed={seed!r}: give a whole number of at least 0, a numpy Generator, or None for a drawn seed."
-        )
-    return np.random.default_rng(None if seed is None else int(seed))
-
-
-def draws_count(m: Any) -> int:
-    """Check a number of draws per row."""
-    if isinstance(m, bool) or not isinstance(m, Integral) or m < 0:
-        raise OptionError(f"m={m!r}: give the number of draws per row, a whole number of at least 0.")
-    return int(m)
-
-
-def level_array(given: Any, what: str = "Quantile levels τ") -> Array:
-    """Levels as float64, checked to lie in [0, 1]."""
-    tau = floats(given, what)
-    wrong = ~((tau >= 0) & (tau <= 1))
-    if np.any(wrong):
-        raise OptionError(f"{what} lie between 0 and 1; got {tau[wrong].ravel()[0]}.")
-    return tau
+# below, above the support
+_OUTSIDE = {"_pdf": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}
 
 
 class Law(ABC):
-    """The law of a scalar outcome, one per row: density, distribution function, quantiles, moments, draws, functionals.
+    """The law of a scalar outcome, one per row.
+
+    Density, distribution function, quantiles, moments, draws, functionals.
 
     Shapes: y scalar or (n,) is matched row by row → (n,); y of shape (1 or n, m) is a grid → (n, m); a law of
     batch shape () takes any y.  Quantile levels are outer: (n,) + τ.shape.  A missing outcome or a row whose
@@ -165,7 +77,10 @@ class Law(ABC):
 
     @abstractmethod
     def support(self) -> tuple[Array, Array]:
-        """Lower and upper end of the support, each of batch shape; NaN for a row whose parameters are missing."""
+        """Lower and upper end of the support, each of batch shape.
+
+        NaN for a row whose parameters are missing.
+        """
 
     @abstractmethod
     def _logpdf(self, y: Array) -> Array:
@@ -282,7 +197,10 @@ class Law(ABC):
         return self._from_levels(tau, upper=False)
 
     def isf(self, tau: Any) -> Array:
-        """Quantiles of level 1 − τ, for upper tails that 1 − τ rounds away: inf{y : P(Y > y) ≤ τ}, batch + τ.shape."""
+        """Quantiles of level 1 − τ, for upper tails that 1 − τ rounds away.
+
+        They are inf{y : P(Y > y) ≤ τ}, batch + τ.shape.
+        """
         return self._from_levels(tau, upper=True)
 
     def _from_levels(self, tau: Any, upper: bool) -> Array:
@@ -326,9 +244,7 @@ class Law(ABC):
         half = (1 - level_array(level, "Levels of an interval")) / 2
         return np.stack([self.quantile(half), self.isf(half)], axis=-1)
 
-    def sample(
-        self, m: int, *, seed: int | np.random.Generator | None = None, return_logpdf: bool = False
-    ) -> Any:
+    def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False) -> Any:
         """m draws for every row, batch + (m,); the same seed gives the same draws.
 
         Parameters
@@ -352,13 +268,24 @@ class Law(ABC):
             draws = np.where(missing, np.nan, self._draw(rng, m))
         return (draws, self.logpdf(draws)) if return_logpdf else draws
 
+    def draw_with(self, rng: np.random.Generator, m: int) -> Array:
+        """m draws for every row, batch + (m,), with a generator, which is advanced; `sample` takes a seed."""
+        return self._draw(rng, m)
+
+    @property
+    def integrates_mean(self) -> bool:
+        """Whether means have no closed form in this class and are integrals."""
+        return type(self)._mean is Law._mean
+
     def expect(self, function: Function) -> Array:
         """E f(Y), batch shape, for f that maps arrays elementwise."""
         with np.errstate(all="ignore"):
             return self._by_row(self._expect(function))
 
     def functional(self, name: str | Callable[[Law], Any]) -> Array:
-        """A functional of every row's law, batch shape: a name such as ``"q[0.9]"`` or ``"gini"``, or a function of a law.
+        """A functional of every row's law, batch shape.
+
+        It is named as in ``"q[0.9]"`` or ``"gini"``, or is a function of a law.
 
         Raises
         ------
@@ -370,7 +297,9 @@ class Law(ABC):
         return self._by_row(evaluate(self, name))
 
     def on(self, scale: str | Map | Sequence[Map]) -> Law:
-        """The law on another scale: the name under the formula's transform (``on("wage")``), or monotone maps to apply.
+        """The law on another scale.
+
+        It is given as the name under the formula's transform (``on("wage")``), or as monotone maps to apply.
 
         Raises
         ------
@@ -388,7 +317,9 @@ class Law(ABC):
         return Transformed(self, maps)  # type: ignore[arg-type]
 
     def average(self, weights: Any = None) -> Law:
-        """The law of a row drawn at random (with these weights), batch shape (): what the covariates are integrated out of.
+        """The law of a row drawn at random (with these weights), batch shape ().
+
+        The covariates are integrated out of it.
 
         Raises
         ------

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import floats
-from disteconometrics.distributions.numeric import root
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.numeric import floats, root
 from disteconometrics.errors import OptionError
 
 __all__ = ["Affine", "Exp", "GAndKMap", "Inverse", "LogitMap", "Map", "Standardize"]
 
-Array = NDArray[np.float64]
 Ends = tuple[float, float]
 LINE = (-np.inf, np.inf)
 
@@ -166,7 +164,9 @@ class Exp(Map):
 @final
 @dataclass(frozen=True)
 class LogitMap(Map):
-    """y = log((x − a)/(b − x)), from the interval (a, b) onto the line; its inverse brings the line into the interval.
+    """y = log((x − a)/(b − x)), from the interval (a, b) onto the line.
+
+    Its inverse brings the line into the interval.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ class Standardize(Map):
 @final
 @dataclass(frozen=True)
 class GAndKMap(Map):
-    """y = loc + scale·(1 + 0.8·tanh(g·z/2))·z·(1 + z²)^k, which makes Tukey's g-and-k law out of a standard normal z.
+    """y = loc + scale·(1 + 0.8·tanh(g·z/2))·z·(1 + z²)^k, Tukey's g-and-k law where z is standard normal.
 
     Parameters
     ----------

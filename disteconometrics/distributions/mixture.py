@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import Law, floats
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
 __all__ = ["Average", "Mixture", "average"]
 
-Array = NDArray[np.float64]
 
 CELLS = 2_000_000  # of rows × outcomes at a time
 
@@ -53,6 +53,21 @@ def _shares(weights: Any, shape: tuple[int, ...], what: str) -> Array:
     return np.asarray(w / w.sum(axis=-1, keepdims=True))
 
 
+def _components(given: Any) -> tuple[tuple[Law, ...], tuple[int, ...]]:
+    """The laws of a mixture, checked, and their batch shape."""
+    laws: tuple[Law, ...] = tuple(given) if isinstance(given, Sequence) else ()
+    if not laws or not all(isinstance(law, Law) for law in laws):
+        raise OptionError("A mixture needs at least one law; wrap scipy's with de.law(...).")
+    if len({law.discrete for law in laws}) > 1:
+        raise OptionError(
+            "A mixture is of continuous laws or of discrete ones: masses and densities have no common unit."
+        )
+    sizes = {law.batch_shape for law in laws} - {()}
+    if len(sizes) > 1:
+        raise OptionError(f"The laws of a mixture have different numbers of rows: {sorted(sizes)}.")
+    return laws, next(iter(sizes), ())
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Mixture(_Blend):
@@ -80,18 +95,7 @@ class Mixture(_Blend):
     weights: Array | None = None
 
     def __post_init__(self) -> None:
-        laws: tuple[Law, ...] = tuple(self.laws) if isinstance(self.laws, Sequence) else ()
-        if not laws or not all(isinstance(law, Law) for law in laws):
-            raise OptionError("A mixture needs at least one law; wrap scipy's with de.law(...).")
-        if len({law.discrete for law in laws}) > 1:
-            raise OptionError(
-                "A mixture is of continuous laws or of discrete ones: masses and densities have no "
-                "common unit."
-            )
-        sizes = {law.batch_shape for law in laws} - {()}
-        if len(sizes) > 1:
-            raise OptionError(f"The laws of a mixture have different numbers of rows: {sorted(sizes)}.")
-        batch = next(iter(sizes), ())
+        laws, batch = _components(self.laws)
         w = np.ones(len(laws)) if self.weights is None else floats(self.weights, "Weights of a mixture")
         if w.ndim == 2 and not batch:
             batch = w.shape[:1]

@@ -1,17 +1,31 @@
-"""Quantiles and expectations of a law from its distribution function, as functions of arrays."""
+"""What laws compute with: numbers, parameters, levels and seeds as users give them.
+
+Quantiles and expectations from a cdf.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.errors import ConvergenceWarning, warn_user
+from disteconometrics.arrays import Array, Seed
+from disteconometrics.checks import is_whole
+from disteconometrics.errors import ConvergenceWarning, OptionError, warn_user
 
-__all__ = ["invert", "level_integral", "root"]
+__all__ = [
+    "batch_of",
+    "draws_count",
+    "floats",
+    "generator",
+    "invert",
+    "level_array",
+    "level_integral",
+    "root",
+]
 
-Array = NDArray[np.float64]
 
 LONGEST = 400  # steps; bisecting all floats takes 64, and every fourth step bisects
 REACH = 6.08  # π·sinh(REACH) = 687: levels down to 1e-298
@@ -24,6 +38,98 @@ MOST_CELLS = 8_000_000  # of rows × points at a time
 SETTLED = 1e-8  # relative error beyond which a user is warned
 ROUNDED = 1e-100  # levels at which a quantile that overflows counts as rounded
 DIVERGES = 1e-6  # of the integral, still in the last point (level 1e-298): no finite expectation
+
+
+def floats(given: Any, what: str) -> Array:
+    """Numbers as float64, an integer or boolean array included.
+
+    Raises
+    ------
+    OptionError
+        If they are not numbers.
+
+    Examples
+    --------
+    >>> floats([1, 2], "Outcomes")
+    array([1., 2.])
+    """
+    try:
+        values = np.asarray(given)
+        if values.dtype.kind in "buifO":
+            return values.astype(np.float64)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise OptionError(f"{what} must be numbers; got {str(given)[:60]!r}.")
+
+
+def batch_of(**parameters: Any) -> tuple[Array, ...]:
+    """Parameters, each a number or one per row, in their common batch shape () or (n,).
+
+    Raises
+    ------
+    OptionError
+        If one is not numeric, has two dimensions, or lengths differ.
+
+    Examples
+    --------
+    >>> batch_of(mean=0, std=[1, 2])
+    (array([0., 0.]), array([1., 2.]))
+    """
+    values = [floats(v, f"{name} of a law") for name, v in parameters.items()]
+    try:
+        values = [np.array(v) for v in np.broadcast_arrays(*values)]
+    except ValueError:
+        shapes = ", ".join(f"{name} {v.shape}" for name, v in zip(parameters, values, strict=True))
+        raise OptionError(
+            f"The parameters of a law differ in length: {shapes}; give numbers or one value per row."
+        ) from None
+    if values[0].ndim > 1:
+        raise OptionError(
+            f"The parameters of a law are numbers or one value per row; got shape {values[0].shape}."
+        )
+    return tuple(values)
+
+
+def generator(seed: Seed) -> np.random.Generator:
+    """The random numbers of a seed; a Generator is spawned from, not advanced, and no global state is used.
+
+    Raises
+    ------
+    OptionError
+        If the seed is something else.
+
+    Examples
+    --------
+    >>> int(generator(3).integers(1000))
+    811
+    """
+    if isinstance(seed, np.random.Generator):
+        child: np.random.Generator = seed.spawn(1)[0]
+        return child
+    if seed is not None and not is_whole(seed, 0):
+        raise OptionError(
+            f"seed={seed!r}: give a whole number of at least 0, a numpy Generator, or None for a drawn seed."
+        )
+    return np.random.default_rng(None if seed is None else int(seed))
+
+
+def draws_count(m: Any) -> int:
+    """Check a number of draws per row."""
+    if not is_whole(m, 0):
+        raise OptionError(f"m={m!r}: give the number of draws per row, a whole number of at least 0.")
+    return int(m)
+
+
+def level_array(given: Any, what: str = "Quantile levels τ") -> Array:
+    """Levels as float64, checked to lie in [0, 1]."""
+    tau = floats(given, what)
+    wrong = ~((tau >= 0) & (tau <= 1))
+    if np.any(wrong):
+        raise OptionError(f"{what} lie between 0 and 1; got {tau[wrong].ravel()[0]}.")
+    return tau
+
+
+# ---- quantiles and expectations ---------------------------------------------------------------------------
 
 
 def _ordered(y: Array) -> NDArray[np.int64]:
@@ -49,7 +155,9 @@ def invert(
     *,
     upper: bool,
 ) -> Array:
-    """Smallest y with F(y) ≥ τ (upper: 1 − F(y) ≤ τ), by Newton steps on log F or log(1 − F) inside a bisected bracket.
+    """Smallest y with F(y) ≥ τ, or with 1 − F(y) ≤ τ from above.
+
+    It is found by Newton steps on log F or log(1 − F) inside a bisected bracket.
 
     Parameters
     ----------
@@ -97,7 +205,9 @@ def invert(
 
 
 def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Array, y: Array) -> Array:
-    """The smallest y in (lo, hi] with gap(y) ≥ 0, gap increasing: Newton's steps, every fourth one a bisection of the floats.
+    """The smallest y in (lo, hi] with gap(y) ≥ 0, for an increasing gap.
+
+    Steps are Newton's, but for every fourth one, which bisects the floats.
 
     Parameters
     ----------
@@ -130,7 +240,10 @@ def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Arra
 
 
 def _outermost(integrand: Array) -> Array:
-    """The last number on the way out, from integrands ordered inwards; zeros stand for overflow or underflow of the law."""
+    """The last number on the way out, from integrands ordered inwards.
+
+    Zeros stand for overflow or underflow of the law.
+    """
     first = np.argmax(integrand != 0, axis=-1)
     return np.take_along_axis(integrand, first[..., None], axis=-1)[..., 0]
 
@@ -154,7 +267,7 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
 
     Examples
     --------
-    >>> level_integral(lambda tau, upper: 1 / np.sqrt(tau) if not upper else 1 / np.sqrt(1 - tau), ()).round(12)
+    >>> level_integral(lambda tau, upper: 1 / np.sqrt(1 - tau if upper else tau), ()).round(12)
     np.float64(2.0)
     """
     points, weights = np.polynomial.legendre.leggauss(NODES)

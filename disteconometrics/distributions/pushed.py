@@ -1,4 +1,7 @@
-"""Laws that are known by their draws: noise pushed through a map, or a sample itself; they have no density."""
+"""Laws that are known by their draws: noise pushed through a map, or a sample itself.
+
+They have no density.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Function, Law
@@ -16,7 +19,6 @@ from disteconometrics.errors import OptionError
 
 __all__ = ["PushedJointLaw", "PushedLaw", "PushedRows"]
 
-Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Array]
 
 
@@ -30,7 +32,9 @@ def _no_density() -> OptionError:
 @final
 @dataclass(frozen=True, eq=False)
 class PushedLaw(Law):
-    """The law of one outcome by its draws: distribution function, quantiles and moments are those of ``seen``.
+    """The law of one outcome by its draws.
+
+    Distribution function, quantiles and moments are those of ``seen``.
 
     Parameters
     ----------
@@ -87,7 +91,9 @@ class PushedLaw(Law):
 @final
 @dataclass(frozen=True, eq=False)
 class PushedRows(Law):
-    """Laws of rows by their quantile functions, straight between levels: uniform noise pushed through an increasing map.
+    """Laws of rows by their quantile functions, straight between levels.
+
+    They are those of uniform noise pushed through an increasing map.
 
     Parameters
     ----------

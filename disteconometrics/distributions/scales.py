@@ -53,9 +53,7 @@ def _number(node: ast.expr) -> float:
 def _peel(node: ast.expr) -> tuple[ast.expr, list[Map]]:
     """Take off the outermost step: what is inside, and the maps that undo the step."""
     if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
-        return node.args[0], _undo_call(
-            node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
-        )  # type: ignore[attr-defined]
+        return node.args[0], _undo_call(ast.unparse(node.func).split(".")[-1])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return node.operand, [Affine(0, -1)]
     if isinstance(node, ast.BinOp):

@@ -7,17 +7,27 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.law import Law, batch_of
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.numeric import batch_of
 from disteconometrics.errors import OptionError, WithheldError
 
 __all__ = ["Scipy"]
 
-Array = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-18  # mass left out at either end when a discrete law is summed
 MOST_POINTS = 1_000_000
+
+
+def _in_columns(frozen: Any) -> tuple[Any, tuple[Array, ...]]:
+    """The law with parameters of batch + (1,), beside outcomes of batch + (m,), and the parameters by row."""
+    names = [f"parameter {i}" for i in range(len(frozen.args))]
+    given = dict(zip(names, frozen.args, strict=True)) | frozen.kwds
+    parameters = batch_of(**given) if given else ()
+    columns = dict(zip(given, (p[..., None] for p in parameters), strict=True))
+    args = [columns.pop(name) for name in names]
+    return frozen.dist(*args, **columns), parameters
 
 
 @final
@@ -48,19 +58,11 @@ class Scipy(Law):
         dist = getattr(self.frozen, "dist", None)
         if dist is None or not hasattr(self.frozen, "ppf") or not hasattr(self.frozen, "support"):
             raise OptionError("Give a frozen univariate law of scipy.stats, such as scipy.stats.norm(0, 1).")
-        args, keywords = self.frozen.args, self.frozen.kwds
-        parameters = (
-            batch_of(**{f"parameter {i}": a for i, a in enumerate(args)}, **keywords)
-            if args or keywords
-            else ()
-        )
-        batch = parameters[0].shape if parameters else ()
-        column = [p[..., None] for p in parameters]
-        law = dist(*column[: len(args)], **dict(zip(keywords, column[len(args) :], strict=True)))
+        law, parameters = _in_columns(self.frozen)
         object.__setattr__(self, "_law", law)
-        object.__setattr__(self, "_batch", batch)
+        object.__setattr__(self, "_batch", parameters[0].shape if parameters else ())
         object.__setattr__(self, "discrete", hasattr(law, "pmf") and not hasattr(law, "pdf"))
-        missing = np.any([np.isnan(p) for p in parameters], axis=0) if parameters else np.False_
+        missing = np.any([np.isnan(p) for p in parameters], axis=0)
         if np.any(np.isnan(self.support()[0]) & ~missing):
             raise OptionError(f"A parameter of scipy.stats.{dist.name} is outside its range.")
 

@@ -12,15 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Mask, Seed
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
-from disteconometrics.distributions.law import Law, floats, generator, level_array
+from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Average, Mixture
-from disteconometrics.distributions.numeric import level_integral
+from disteconometrics.distributions.numeric import floats, generator, level_array, level_integral
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import OptionError
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Uniformity", "calibration", "coverage", "crps", "log_score", "pinball", "pit", "uniformity"]
 
-Array = NDArray[np.float64]
 
 MOST_PARTS = 60  # components of a mixture of normals whose pairs are summed; more are integrated
 MOST_PAIRS = 20_000_000
@@ -110,26 +109,25 @@ def _crps_normals(loc: Array, scale: Array, weights: Array, y: Array) -> Array:
 
 def _normal_parts(law: Law) -> tuple[Array, Array, Array] | None:
     """Means, standard deviations and weights (…, K) of a mixture of normals that is small enough."""
-    if (
-        isinstance(law, Average)
-        and isinstance(law.law, Normal)
-        and len(np.asarray(law.weights)) ** 2 <= MOST_PAIRS
-    ):
-        return np.asarray(law.law.loc), np.asarray(law.law.scale), np.asarray(law.weights)
-    if (
-        isinstance(law, Mixture)
-        and len(law.laws) <= MOST_PARTS
-        and all(isinstance(part, Normal) for part in law.laws)
-    ):
-        shape = law.batch_shape
-        pairs = [
-            (np.broadcast_to(p.loc, shape), np.broadcast_to(p.scale, shape))
-            for p in law.laws
-            if isinstance(p, Normal)
-        ]
-        loc, scale = (np.stack(parts, axis=-1) for parts in zip(*pairs, strict=True))
-        return loc, scale, np.broadcast_to(np.asarray(law.weights), loc.shape)
-    return None
+    if isinstance(law, Mixture):
+        return _mixed_normals(law)
+    if not isinstance(law, Average) or not isinstance(law.law, Normal):
+        return None
+    weights = np.asarray(law.weights)
+    if len(weights) ** 2 > MOST_PAIRS:
+        return None
+    return np.asarray(law.law.loc), np.asarray(law.law.scale), weights
+
+
+def _mixed_normals(law: Mixture) -> tuple[Array, Array, Array] | None:
+    normals = [part for part in law.laws if isinstance(part, Normal)]
+    if not len(normals) == len(law.laws) <= MOST_PARTS:
+        return None
+    loc, scale = (
+        np.stack([np.broadcast_to(getattr(part, name), law.batch_shape) for part in normals], axis=-1)
+        for name in ("loc", "scale")
+    )
+    return loc, scale, np.broadcast_to(np.asarray(law.weights), loc.shape)
 
 
 def _crps_empirical(law: Empirical, y: Array) -> Array:
@@ -141,7 +139,7 @@ def _crps_empirical(law: Empirical, y: Array) -> Array:
 
 
 def _crps_straight(law: PushedRows, y: Array) -> Array:
-    """Twice the pinball loss over all levels, a quadratic of the level on both sides of F(y) in every piece."""
+    """Twice the pinball loss over all levels, piecewise a quadratic of the level on both sides of F(y)."""
     a, b = law.levels[:-1], law.levels[1:]
     low, slope = law.values[:, :-1], np.diff(law.values, axis=1) / (b - a)
     cut = np.clip(law._cdf(y[:, None]), a, b)
@@ -192,9 +190,8 @@ def _crps_integral(law: Law, y: Array) -> Array:
     def piece(hook: Callable[[Array], Array], mass: Array, sign: float) -> Array:
         def at(u: Array, upper: bool) -> Array:
             share = (1 - u) if upper else u
-            beyond = sign * (
-                y[:, None] - quantiles(hook, mass[:, None] * share)
-            )  # negative by rounding alone
+            # negative by rounding alone
+            beyond = sign * (y[:, None] - quantiles(hook, mass[:, None] * share))
             return 2 * mass[:, None] ** 2 * share * np.maximum(beyond, 0.0)
 
         return level_integral(at, y.shape)
@@ -204,10 +201,10 @@ def _crps_integral(law: Law, y: Array) -> Array:
 
 
 def crps(law: Law, y: Any) -> Array:
-    """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,), in the outcome's unit; lower is better.
+    """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,).
 
-    Exact for normal, logistic and empirical laws, mixtures of normals, discrete laws and straight quantile
-    functions, to about ten digits for others.
+    It is in the outcome's unit, and lower is better.  Exact for normal, logistic and empirical laws, mixtures
+    of normals, discrete laws and straight quantile functions, to about ten digits for others.
 
     Parameters
     ----------
@@ -256,7 +253,9 @@ def crps(law: Law, y: Any) -> Array:
 
 
 def pinball(law: Law, y: Any, tau: Any) -> Array:
-    """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape; lower is better.
+    """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape.
+
+    Lower is better.
 
     Parameters
     ----------
@@ -286,7 +285,7 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
     return np.asarray(((gap > 0) - levels) * gap)
 
 
-def pit(law: Law, y: Any, *, seed: int | np.random.Generator | None = 0) -> Array:
+def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     """Probability integral transform F(y) of each outcome, (n,): uniform where the law is right.
 
     Where the law is discrete it is drawn uniformly between P(Y < y) and P(Y ≤ y).
@@ -319,7 +318,9 @@ def pit(law: Law, y: Any, *, seed: int | np.random.Generator | None = 0) -> Arra
 
 @dataclass(frozen=True)
 class Uniformity:
-    """Distances of n transforms from the uniform law: Kolmogorov-Smirnov, Cramér-von Mises, and the former's p-value.
+    """Distances of n transforms from the uniform law.
+
+    Kolmogorov-Smirnov, Cramér-von Mises, and the former's p-value.
 
     The p-value is missing unless outcomes were held out: where the law was fitted on them, its table does not
     apply.
@@ -374,7 +375,9 @@ def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
 
 
 def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
-    """Share of outcomes at or below the law's quantiles: index level, columns share, std_error (under a right law), n.
+    """Share of outcomes at or below the law's quantiles.
+
+    Index level, columns share, std_error (under a right law), n.
 
     Parameters
     ----------
@@ -409,7 +412,9 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
 
 
 def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.DataFrame:
-    """Share of outcomes inside the law's central interval, in all and by group: columns coverage, std_error, width, n.
+    """Share of outcomes inside the law's central interval, in all and by group.
+
+    Columns coverage, std_error, width, n.
 
     Parameters
     ----------
@@ -436,7 +441,7 @@ def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.Data
     y = _outcomes(law, y)
     low, high = np.broadcast_to(law.interval(level), (len(y), 2)).T
     inside, width = (y >= low) & (y <= high), high - low
-    groups: list[tuple[Any, NDArray[np.bool_]]] = [("all", np.ones(len(y), dtype=bool))]
+    groups: list[tuple[Any, Mask]] = [("all", np.ones(len(y), dtype=bool))]
     if by is not None:
         labels = pd.Series(np.asarray(by))
         if labels.shape != y.shape:

@@ -19,9 +19,9 @@ from functools import cached_property
 from typing import Any, NamedTuple, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.maps import Exp, Map
 from disteconometrics.distributions.support import LINE, Support
@@ -40,14 +40,13 @@ __all__ = [
     "transform",
 ]
 
-Array = NDArray[np.float64]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 MOST_CELLS = 2_000_000  # of a temporary array
 
 
 class Pieces(NamedTuple):
-    """Cubics of n rows: ``knots`` (K,), heights (n, K) at the knots, slope polynomials (3, n, K − 1), end slopes (2, n)."""
+    """Cubics of n rows on knots (K,): heights (n, K), slope polynomials (3, n, K − 1), end slopes (2, n)."""
 
     knots: Array
     heights: Array
@@ -63,7 +62,7 @@ def pieces(basis: SlopeBasis, intercept: Array, slopes: Array) -> Pieces:
     return Pieces(basis.knots, heights, P, np.stack([slopes[:, 0], slopes[:, -1]]))
 
 
-def _at(table: Array, where: NDArray[np.intp]) -> Array:
+def _at(table: Array, where: Indices) -> Array:
     return np.take_along_axis(table, where, axis=-1)
 
 
@@ -82,7 +81,9 @@ def transform(p: Pieces, r: Array) -> tuple[Array, Array]:
 
 
 def _root(slopes: Sequence[Array], rest: Array, rise: Array, width: Array, unit: float) -> Array:
-    """u (m,) in [0, width] where the integral of a + b·u + c·u² is ``rest``, of ``rise`` over the whole: bracketed Newton steps.
+    """u (m,) in [0, width] where the integral of a + b·u + c·u² is ``rest``, of ``rise`` over the whole.
+
+    Bracketed Newton steps.
 
     After three steps all but a few in ten thousand are there; the others go on alone.
     """
@@ -156,7 +157,7 @@ def _logistic_tail(a: Array) -> tuple[Array, Array, Array]:
 
 
 def tail_moments(base: str, p: Pieces, end: int) -> tuple[Array, Array, Array]:
-    """∫ t^k φ(h(r)) dr (n,) for k = 0, 1, 2 over the lower (0) or upper (1) tail, t the distance from the outer knot."""
+    """∫ t^k φ(h(r)) dr (n,) for k = 0, 1, 2 over the lower (0) or upper (1) tail, t beyond the outer knot."""
     height = p.heights[:, 0] if end == 0 else -p.heights[:, -1]  # the upper tail is the mirrored lower one
     P, m1, m2 = (_normal_tail if base == "normal" else _logistic_tail)(height)
     c = p.ends[end]
@@ -189,16 +190,13 @@ def _exponential_tail(
     at = np.exp(power * edge - b * height)
     if base == "normal":
         return np.asarray(at * np.exp(0.5 * b * b) * special.ndtr(side * (b - height)))
-    b, P = (
-        side * b,
-        special.expit(-side * height),
-    )  # mirrored: ∫ ((1 − q)/q)^b dq over q < P, an incomplete beta integral
+    # mirrored: ∫ ((1 − q)/q)^b dq over q < P, an incomplete beta integral
+    b, P = side * b, special.expit(-side * height)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         inside = np.where(np.abs(b) < 0.9, b, 0.0)
         beta = special.beta(1 + inside, 1 - inside) * special.betainc(1 - inside, 1 + inside, P)
-        near = np.where(
-            (b >= 0.9) & (b < 1), b, 0.0
-        )  # where the integrand is steepest: q^−b apart, the rest is smooth
+        # where the integrand is steepest: q^−b apart, the rest is smooth
+        near = np.where((b >= 0.9) & (b < 1), b, 0.0)
         s = (NODES + 1) / 2
         q = P[:, None] * s ** (1 / (1 - near[:, None]))
         steep = P ** (1 - near) / (1 - near) * ((1 - q) ** near[:, None] @ (WEIGHTS / 2))
@@ -273,7 +271,8 @@ class SplineLaw(Law):
 
     Examples
     --------
-    >>> law = SplineLaw(np.linspace(-2, 2, 5), np.zeros(1), np.ones((1, 4)), np.zeros(1), 1.0, "normal", single=True)
+    >>> zero, knots = np.zeros(1), np.linspace(-2, 2, 5)
+    >>> law = SplineLaw(knots, zero, np.ones((1, 4)), zero, 1.0, "normal", single=True)
     >>> float(law.cdf(0.0)), law.quantile([0.5, 0.975]).round(4).tolist(), round(float(law.std()), 6)
     (0.5, [0.0, 1.96], 1.0)
     """
@@ -350,9 +349,8 @@ class SplineLaw(Law):
         return self.domain.from_line(out).reshape(given.shape)
 
     def _pushed(self, maps: Sequence[Map]) -> Law:
-        if (
-            self.domain.kind == "line" and isinstance(maps, Sequence) and list(maps) == [Exp()]
-        ):  # its moments are known
+        # its moments are known
+        if self.domain.kind == "line" and isinstance(maps, Sequence) and list(maps) == [Exp()]:
             return replace(self, domain=Support(low=0.0))
         return super()._pushed(maps)
 
@@ -360,7 +358,10 @@ class SplineLaw(Law):
 
     @cached_property
     def _moments(self) -> tuple[Array, Array]:
-        """Mean and variance, batch shape; infinite where a declared support meets a tail too heavy to have one."""
+        """Mean and variance, batch shape.
+
+        They are infinite where a declared support meets a tail too heavy to have one.
+        """
         mean, var = np.empty(len(self.intercept)), np.empty(len(self.intercept))
         for rows in chunks(len(mean), 40 * len(self.knots)):
             p = self._pieces(rows)

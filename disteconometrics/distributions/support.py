@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
+from disteconometrics.checks import is_real
 from disteconometrics.errors import OptionError
 
 __all__ = ["LINE", "Support", "support_of"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,13 @@ class Support:
 LINE = Support()
 
 
+def _end(given: Any, unbounded: float) -> float:
+    """An end of a pair, ``unbounded`` for None, NaN for what is no number."""
+    if given is None:
+        return unbounded
+    return float(given) if is_real(given) else np.nan
+
+
 def support_of(given: Any) -> Support:
     """Read ``None``, ``"positive"`` or a pair (a, b) in which None or ±inf leaves a side open.
 
@@ -106,15 +111,9 @@ def support_of(given: Any) -> Support:
     if isinstance(given, str) and given == "positive":
         return Support(0.0, np.inf)
     if isinstance(given, (tuple, list)) and len(given) == 2:
-        ends = [None if e is None else e for e in given]
-        if all(
-            e is None or (isinstance(e, Real) and not isinstance(e, bool) and not np.isnan(float(e)))
-            for e in ends
-        ):
-            low = -np.inf if ends[0] is None else float(ends[0])
-            high = np.inf if ends[1] is None else float(ends[1])
-            if low < high:
-                return Support(low, high)
+        low, high = _end(given[0], -np.inf), _end(given[1], np.inf)
+        if low < high:
+            return Support(low, high)
     raise OptionError(
         f"support={given!r}: give None, 'positive', or a pair (a, b) with a < b, such as (0, 1) or (0, None)."
     )

@@ -1,31 +1,23 @@
-"""A law pushed through monotone maps, and `law`, which makes one out of a base and maps."""
+"""A law pushed through monotone maps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.distributions.families import Logistic, Normal, Uniform
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.maps import Map
 from disteconometrics.errors import OptionError
 
-__all__ = ["Transformed", "law"]
+__all__ = ["Transformed"]
 
-Array = NDArray[np.float64]
 
 ROUNDING = 2e-15  # relative; points of a discrete law closer than that are one
 TIE = 1e-13  # relative difference of levels that counts as one level
-
-_BASES: dict[str, type[Normal | Logistic | Uniform]] = {
-    "normal": Normal,
-    "logistic": Logistic,
-    "uniform": Uniform,
-}
 
 
 @final
@@ -116,9 +108,8 @@ class Transformed(Law):
         x, slope = self._inverse(y)
         out = self.base._extended("_logpdf", x)
         low, high = self._ends()
-        rounded = (
-            (out == np.inf) & (y != low) & (y != high)
-        )  # x was rounded to a pole at the end of the base's support
+        # x was rounded to a pole at the end of the base's support
+        rounded = (out == np.inf) & (y != low) & (y != high)
         return np.where(rounded | (out == -np.inf), -np.inf, out - slope)
 
     def _pdf(self, y: Array) -> Array:
@@ -132,7 +123,10 @@ class Transformed(Law):
         return np.where(below[1] < above[0], below[1] - below[0], above[0] - above[1])
 
     def _tail(self, y: Array, hooks: tuple[str, str]) -> Array:
-        """P(T(Y) ≤ y) or its complement: the base's own where the maps increase, the other tail's where they decrease."""
+        """P(T(Y) ≤ y) or its complement.
+
+        The base's own where the maps increase, the other tail's where they decrease.
+        """
         x, slope = self._inverse(y)
         slack = self._slack(x, y, slope)
         return (
@@ -166,47 +160,3 @@ class Transformed(Law):
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         return self._forward(self.base._draw(rng, m))
-
-
-def law(base: Any, maps: Map | Sequence[Map] = ()) -> Law:
-    """A law made from a base and a list of maps.
-
-    Parameters
-    ----------
-    base : {"normal", "logistic", "uniform"} (standard ones), a law, or a frozen law of ``scipy.stats`` whose
-        parameters are numbers or one value per row.
-    maps : map, or sequence of maps of which the first is applied first.
-
-    Returns
-    -------
-    Law
-
-    Raises
-    ------
-    OptionError
-        If the base is none of these, or the maps do not take its values.
-
-    Examples
-    --------
-    >>> import scipy.stats
-    >>> lognormal = law("normal", [de.Affine(3, 0.5), de.Exp()])
-    >>> lognormal.quantile([0.1, 0.5]).round(3), law(scipy.stats.t(5)).interval(0.95).round(3)
-    (array([10.583, 20.086]), array([-2.571,  2.571]))
-    """
-    made: Law
-    if isinstance(base, Law):
-        made = base
-    elif isinstance(base, str) and base in _BASES:
-        made = _BASES[base]()
-    elif hasattr(base, "dist") and hasattr(base, "ppf"):
-        from disteconometrics.distributions.scipy_law import Scipy
-
-        made = Scipy(base)
-    else:
-        raise OptionError(
-            f"base={str(base)[:60]!r} is no law: use {', '.join(map(repr, _BASES))}, a law of this "
-            f"package or a frozen one of "
-            "scipy.stats, such as scipy.stats.t(5)."
-        )
-    plain = isinstance(maps, Sequence) and not len(maps)
-    return made if plain else Transformed(made, maps)  # type: ignore[arg-type]

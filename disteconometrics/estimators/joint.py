@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from inspect import signature
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import special
 
+from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.design import RowCount, build_design
+from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
-from disteconometrics.data.outcomes import build_joint, joint_rows, read_outcomes
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
-from disteconometrics.errors import FormulaError, OptionError
-from disteconometrics.estimators.flow_rival import rival_of
-from disteconometrics.inference.estimates import Estimated, Estimates
+from disteconometrics.errors import FileFormatError, FormulaError, OptionError
+from disteconometrics.estimators.refit import ONE_OUTCOME
+from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.rows import row_facts
+from disteconometrics.estimators.specification import set_checked
+from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
-from disteconometrics.report.summary import Section, Summary, number, rows_dropped
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Section, Summary, number
 
-if TYPE_CHECKING:
-    from disteconometrics.estimators.flow_density import FlowDensity
-
-__all__ = ["JointDensity", "JointResults", "Product", "fit_product", "joint", "stacking_weights"]
-
-Array = NDArray[np.float64]
-
-MOST_OUTCOMES = 4  # whose orders are all fitted
-EM_STEPS = 500
-SMALLEST = 0.02  # weight of an order that is kept
+__all__ = [
+    "JointDensity",
+    "JointFacts",
+    "JointResults",
+    "JointSides",
+    "Product",
+    "joint",
+    "joint_law",
+    "joint_results",
+]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class JointDensity:
                 "joint takes two or more specifications of one outcome each, such as "
                 "de.joint(de.FlowDensity('x1 ~ 1'), de.FlowDensity('x2 ~ x1'))."
             )
-        object.__setattr__(self, "factors", factors)
+        set_checked(self, {"factors": factors})
         sides = [read_outcomes(f.formula) for f in factors]
         if any(len(left) > 1 for left, _ in sides):
             raise FormulaError(
@@ -81,9 +84,7 @@ class JointDensity:
         """The formulas of the factors, one after the other."""
         return "; ".join(f.formula for f in self.factors)
 
-    def fit(
-        self, data: Any, *, seed: int | np.random.Generator | None = None, **options: Any
-    ) -> JointResults:
+    def fit(self, data: Any, *, seed: Seed = None, **options: Any) -> JointResults:
         """Fit every factor to the same rows; a row with a missing value in one of them is left out of all.
 
         Parameters
@@ -100,11 +101,15 @@ class JointDensity:
         ------
         DataError, FormulaError, OptionError, OutcomeError, CollinearityError
         """
-        if seed is not None:
-            options["seed"] = seed
         complete, count = complete_rows(self.factors, data)
-        parts = tuple(f.fit(complete, **options) for f in self.factors)
-        return JointResults(self, (Product(parts),), count=count)
+        parts = tuple(f.fit(complete, **options, **_seed_of(f, seed)) for f in self.factors)
+        return joint_results(self, (Product(parts),), count, loglik=float(sum(p.llf for p in parts)))
+
+
+def _seed_of(factor: Any, seed: Any) -> dict[str, Any]:
+    """The seed as an argument of a factor's ``fit``, if it draws."""
+    draws = seed is not None and "seed" in signature(factor.fit).parameters
+    return {"seed": seed} if draws else {}
 
 
 def joint(*factors: Any) -> JointDensity:
@@ -160,25 +165,39 @@ def complete_rows(factors: Sequence[Any], data: Any) -> tuple[Any, RowCount]:
 
 
 @dataclass(frozen=True)
-class _Sides:
-    """What cross-validation asks a joint result's specification for."""
+class JointSides:
+    """The specifications of the factors' columns; it answers what a design's specification answers."""
 
     parts: tuple[Any, ...]
 
+    @classmethod
+    def of(cls, written: Sequence[str], parts: Sequence[Any]) -> JointSides:
+        """Those of fitted factors, in the order in which the outcomes were ``written``."""
+        named = {p.spec.outcome.name: p.spec for p in parts}
+        return cls(tuple(named[y] for y in written) if set(written) == set(named) else tuple(named.values()))
+
     @property
     def outcomes(self) -> tuple[str, ...]:
+        """The outcomes, as written."""
         return tuple(p.outcome.name for p in self.parts)
 
     @property
     def outcome(self) -> Outcome:
+        """All of them under one name."""
         return Outcome(" + ".join(self.outcomes), "numeric")
 
     @property
     def formula(self) -> str:
+        """The formulas of the factors, one after the other."""
         return "; ".join(p.formula for p in self.parts)
 
     def outcome_values(self, new: Any) -> Array:
+        """Outcomes (m, d) of new rows; NaN where one is missing."""
         return np.column_stack([p.outcome_values(new) for p in self.parts])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: the outcomes, as the factors have their own columns."""
+        return {"outcomes": list(self.outcomes)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,175 +208,77 @@ class Product:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class JointResults(Estimated):
-    """A fitted product: its joint law, its factors' results, summary.
+@dataclass(frozen=True, kw_only=True)
+class JointFacts(FitFacts):
+    """Numbers of a fit that need no rows; ``rival`` tells of a flow by name tried beside splines."""
 
-    Examples
-    --------
-    >>> import disteconometrics as de
-    >>> res = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income")).fit(de.datasets.engel())
-    >>> law = res.distribution()
-    >>> law.outcomes, bool(law.pdf([[900.0, 600.0]])[0] > law.pdf([[900.0, 100.0]])[0])
-    (('income', 'foodexp'), True)
-    """
-
-    model: Any
-    products: tuple[Product, ...]
-    trials: pd.DataFrame | None = None
-    pooled_loglik: float | None = None
-    count: RowCount | None = None
     rival: str = ""
 
-    @property
-    def parts(self) -> tuple[Any, ...]:
-        """Results of the factors, of the order that has the largest weight."""
-        return self.products[0].parts
 
-    @property
-    def spec(self) -> Any:
-        """The outcomes, in the order in which they were written, and formulas of the factors."""
-        written = (
-            self.model.outcomes
-            if isinstance(self.model, JointDensity)
-            else read_outcomes(self.model.formula)[0]
-        )
-        named = {p.spec.outcome.name: p.spec for p in self.parts}
-        return _Sides(
-            tuple(named[y] for y in written) if set(written) == set(named) else tuple(named.values())
-        )
+def joint_results(
+    model: Any,
+    products: tuple[Product, ...],
+    count: RowCount,
+    *,
+    loglik: float,
+    trials: pd.DataFrame | None = None,
+    rival: str = "",
+) -> JointResults:
+    """The result of fitted factors.
 
-    @cached_property
-    def _given(self) -> tuple[str, ...]:
-        """Columns of the right sides that are no outcomes."""
-        earlier = set(self.spec.outcomes)
-        return tuple(dict.fromkeys(v for p in self.parts for v in p.spec.variables if v not in earlier))
+    Parameters
+    ----------
+    model : JointDensity, or FlowDensity of several outcomes.
+    products : factors by order, the one of largest weight first.
+    count : RowCount of the table.
+    loglik : float, log-likelihood of the joint law.
+    trials : table of the orders that were fitted, None where there is one.
+    rival : str, what is told of a flow by name that was tried beside.
+    """
+    parts = products[0].parts
+    written = model.outcomes if isinstance(model, JointDensity) else read_outcomes(model.formula)[0]
+    facts = JointFacts(**row_facts(count), observations=float(parts[0].nobs), loglik=loglik, rival=rival)
+    return JointResults(
+        model=model,
+        spec=JointSides.of(written, parts),
+        facts=facts,
+        rows=tuple(p.rows for p in parts),
+        products=products,
+        trials=trials,
+    )
 
-    def distribution(self, new: Any = None) -> JointLaw:
-        """The joint law, for every row of ``new`` where there are covariates besides the outcomes.
 
-        Parameters
-        ----------
-        new : table with the covariates, or None where there are none.
+def joint_law(products: Sequence[Product], sides: JointSides, new: Any = None) -> JointLaw:
+    """The joint law of fitted factors, for every row of ``new`` where there are covariates.
 
-        Returns
-        -------
-        JointLaw
+    Parameters
+    ----------
+    products : factors by order.
+    sides : JointSides of the first of them.
+    new : table with the covariates, or None where there are none.
 
-        Raises
-        ------
-        OptionError, MissingColumnError
-        """
-        columns: dict[str, Any] = {}
-        if self._given:
-            if new is None:
-                raise OptionError(
-                    f"The joint law depends on {', '.join(self._given)}: give a table with these columns."
-                )
-            table = Table(new)
-            columns = {v: np.asarray(table.raw(v, "the formula")) for v in self._given}
-        laws = tuple(_product_law(p.parts, columns) for p in self.products)
-        outcomes = self.spec.outcomes
-        if len(laws) == 1 and laws[0].outcomes == outcomes:
-            return laws[0]
-        return PooledLaw(laws, np.array([p.weight for p in self.products]), outcomes)
-
-    @property
-    def nobs(self) -> float:
-        """Observations."""
-        return float(self.parts[0].nobs)
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood of the joint law, summed over observations."""
-        return float(sum(p.llf for p in self.parts)) if self.pooled_loglik is None else self.pooled_loglik
-
-    @property
-    def converged(self) -> bool:
-        """Whether every factor converged."""
-        return all(bool(p.converged) for p in self.parts)
-
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        pairs = [(p.spec.outcome.name, p._table_names()[1]) for p in self.parts]
-        return " + ".join(y for y, _ in pairs), [f"{y}: {name}" for y, names in pairs for name in names]
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Every factor's estimates under its outcome's name; factors are estimated apart, so their covariance is zero."""
-        found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
-        names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
-        V = np.zeros((len(names), len(names)))
-        at = 0
-        for _, e in found:
-            k = len(e.names)
-            V[at : at + k, at : at + k] = e.covariance
-            at += k
-        return Estimates(names, np.concatenate([e.values for _, e in found]), V)
-
-    def plot(self, **options: Any) -> Any:
-        """Draw contours of two outcomes over the data; see `plots.contours`."""
-        from disteconometrics.plots.flows import contours
-
-        return contours(self.distribution(), **options)
-
-    def summary(self, level: float = 0.95) -> Summary:
-        """The factors in one frame; each has its own ``summary()`` in ``parts``."""
-        left = [("Outcomes", ", ".join(self.spec.outcomes)), ("Factors", str(len(self.parts)))]
-        right = [
-            ("Observations", f"{self.nobs:.0f}"),
-            ("Log-likelihood per row", f"{self.llf / self.nobs:.4f}"),
-        ]
-        cells = []
-        for p in self.parts:
-            score = f"{p.leave_one_out:.4f}" if hasattr(p, "leave_one_out") else ""
-            cells.append(
-                (
-                    p.spec.formula.partition("~")[2].strip(),
-                    type(p.model).__name__,
-                    number(p.llf / p.nobs),
-                    score,
-                )
+    Raises
+    ------
+    OptionError, MissingColumnError
+    """
+    given, columns = _covariates(products[0].parts, sides), {}
+    if given:
+        if new is None:
+            raise OptionError(
+                f"The joint law depends on {', '.join(given)}: give a table with these columns."
             )
-        columns = ("given", "estimator", "log-likelihood", "leave-one-out")
-        names = tuple(p.spec.outcome.name for p in self.parts)
-        sections = [Section(columns, names, tuple(cells), "Factors, per row")]
-        if not self._given:
-            law = self.distribution().functionals(joint_functionals(self.spec.outcomes))
-            sections.append(
-                Section(("estimate",), tuple(law), tuple((number(v),) for v in law.values()), "Joint law")
-            )
-        what = "the product of the factors" if len(self.products) == 1 else "a pool of products of factors"
-        notes = [f"The density is {what}; each factor has its own summary in .parts."]
-        if not self._given:
-            notes.append(f"Moments of the joint law are those of {DRAWS:,} draws.")
-        if self.count is not None:
-            c = self.count
-            notes += rows_dropped(c.given, c.used, {**c.missing, **c.transformed}, c.zero_weight)
-        if self.trials is not None:
-            used = self.trials[self.trials["weight"] > 0]
-            told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))
-            notes.append(
-                f"{len(self.trials)} orders of the outcomes were fitted and pooled with the weights that "
-                f"maximise the "
-                f"leave-one-out log density: {told}. The factors shown are those of the first."
-            )
-        notes += [self.rival] if self.rival else []
-        return Summary("Joint Density Results", (tuple(left), tuple(right)), tuple(sections), tuple(notes))
+        table = Table(new)
+        columns = {v: np.asarray(table.raw(v, "the formula")) for v in given}
+    laws = tuple(_product_law(p.parts, columns) for p in products)
+    if len(laws) == 1 and laws[0].outcomes == sides.outcomes:
+        return laws[0]
+    return PooledLaw(laws, np.array([p.weight for p in products]), sides.outcomes)
 
-    def __repr__(self) -> str:
-        return f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
 
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Not for a product: save its factors.
-
-        Raises
-        ------
-        OptionError
-            Always.
-        """
-        raise OptionError(
-            "Save the factors one by one: for i, part in enumerate(res.parts): part.save(f'part{i}.npz')."
-        )
+def _covariates(parts: Sequence[Any], sides: JointSides) -> tuple[str, ...]:
+    """Columns of the right sides that are no outcomes."""
+    earlier = set(sides.outcomes)
+    return tuple(dict.fromkeys(v for p in parts for v in p.spec.variables if v not in earlier))
 
 
 def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
@@ -375,89 +296,212 @@ def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
     return ProductLaw(names, given, (rows,) if columns else ())
 
 
-def _formula(outcome: str, before: Sequence[str], right: str) -> str:
-    terms = [*before, *([right] if right != "1" else [])]
-    return f"{outcome} ~ {' + '.join(terms) or '1'}"
-
-
-def fit_product(model: FlowDensity, data: Any, cov: Any, seed: Any) -> Any:
-    """Products of monotone splines in every order of the outcomes, pooled by leave-one-out, or a rival that beats the pool.
-
-    Outcomes are columns as they are.
-
-    Raises
-    ------
-    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
-    """
-    outcomes, right = read_outcomes(model.formula)
-    if len(outcomes) > MOST_OUTCOMES:
-        raise OptionError(
-            f"{len(outcomes)} outcomes have too many orders to compare; name a flow, such as "
-            f"flow=de.Autoregressive(de.RQS()), "
-            "or write the factors with de.joint(…)."
-        )
-    design = build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
-    if design.rows.used < design.rows.given:
-        data = take_rows(data, design.kept)
-    found: dict[tuple[str, frozenset[str]], Any] = {}
-    kinds: dict[str, Any] = {} if cov is None else {"cov": cov}
-
-    def part(outcome: str, before: tuple[str, ...]) -> Any:
-        key = (outcome, frozenset(before))
-        if key not in found:
-            formula = _formula(outcome, [y for y in outcomes if y in before], right)
-            found[key] = replace(model, formula=formula).fit(data, **kinds)
-        return found[key]
-
-    orders = list(itertools.permutations(outcomes))
-    each = [tuple(part(y, order[:i]) for i, y in enumerate(order)) for order in orders]
-    left_out = np.stack([np.sum([p.rows.left_out for p in parts], axis=0) for parts in each])
-    rows = each[0][0].rows.sample.weights
-    weights = stacking_weights(left_out, rows)
-    ranked = np.argsort(-weights, kind="stable")
-    trials = pd.DataFrame(
-        {
-            "order": [", then ".join(orders[k]) for k in ranked],
-            "leave_one_out": [float(np.average(left_out[k], weights=rows)) for k in ranked],
-            "weight": weights[ranked],
-        }
-    )
-    pooled = np.asarray(special.logsumexp(left_out, axis=0, b=weights[:, None]))
-    rival = rival_of(model, data, np.arange(len(pooled)), pooled, rows, seed) if cov is None else None
-    if rival is not None and rival.wins:
-        return rival.fitted(data, seed)
-    found_products = tuple(Product(each[k], float(weights[k])) for k in ranked if weights[k] > 0)
-    result = JointResults(model, found_products, trials, rival=rival.words if rival is not None else "")
-    contributions = result.distribution(data if result._given else None).logpdf(design.Y)
-    return replace(
-        result,
-        count=design.rows,
-        pooled_loglik=float(contributions @ (np.ones(len(design.Y)) if rows is None else rows)),
-    )
-
-
-def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:
-    """Weights (k,) of a pool of laws that maximise its leave-one-out log density, by the EM algorithm; small ones become zero.
-
-    Parameters
-    ----------
-    left_out : (k, n) float64 array, leave-one-out log densities of each law.
-    rows : (n,) float64 array or None, weights of the rows.
-
-    References
-    ----------
-    Yao, Vehtari, Simpson, Gelman (2018), Using stacking to average Bayesian predictive distributions,
-    Bayesian Analysis 13, doi:10.1214/17-BA1091.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JointResults(FittedResult):
+    """A fitted product: its joint law, its factors' results, summary.
 
     Examples
     --------
-    >>> stacking_weights(np.log([[0.9, 0.1], [0.1, 0.9], [0.05, 0.05]])).round(2).tolist()
-    [0.5, 0.5, 0.0]
+    >>> import disteconometrics as de
+    >>> model = de.joint(de.NormalRegression("income ~ 1"), de.FlowDensity("foodexp ~ income"))
+    >>> law = model.fit(de.datasets.engel()).distribution()
+    >>> law.outcomes, bool(law.pdf([[900.0, 600.0]])[0] > law.pdf([[900.0, 100.0]])[0])
+    (('income', 'foodexp'), True)
     """
-    density = np.exp(left_out - left_out.max(axis=0))
-    w = np.full(len(density), 1 / len(density))
-    for _ in range(EM_STEPS):
-        share = w[:, None] * density
-        w = np.average(share / share.sum(axis=0), axis=1, weights=rows)
-    w = np.where(w < SMALLEST, 0.0, w)
-    return np.asarray(w / w.sum())
+
+    spec: JointSides
+    facts: JointFacts
+    rows: tuple[Any, ...] | None = field(default=None, repr=False)
+    products: tuple[Product, ...]
+    trials: pd.DataFrame | None = None
+
+    pictures: ClassVar[tuple[str, ...]] = ("contours",)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """Results of the factors, of the order that has the largest weight."""
+        return self.products[0].parts
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcomes, and every factor's estimates under its outcome's name."""
+        pairs = [(p.spec.outcome.name, p.labels()[1]) for p in self.parts]
+        return " + ".join(y for y, _ in pairs), [f"{y}: {name}" for y, names in pairs for name in names]
+
+    def solution(self) -> Array:
+        """The solutions of the factors, one after the other."""
+        return np.concatenate([p.solution() for p in self.parts])
+
+    def fingerprint(self) -> str:
+        """The digests of the factors' rows."""
+        return "-".join(p.fingerprint() for p in self.parts)
+
+    def fit_again(self, data: Any) -> JointResults:
+        """The factors with the rows of ``data``, each checked to be its own."""
+        complete, _ = complete_rows([p.model for p in self.parts], data)
+        attached = {id(p): p.attach(complete) for product in self.products for p in product.parts}
+        products = tuple(
+            replace(product, parts=tuple(attached[id(p)] for p in product.parts)) for product in self.products
+        )
+        return replace(self, products=products, rows=tuple(p.rows for p in products[0].parts))
+
+    def with_rows(self, again: JointResults) -> JointResults:
+        """This result with the rows of an equal one, which its factors hold."""
+        return replace(self, products=again.products, rows=again.rows)
+
+    def distribution(self, new: Any = None) -> JointLaw:
+        """The joint law, for every row of ``new`` where there are covariates besides the outcomes.
+
+        Parameters
+        ----------
+        new : table with the covariates, or None where there are none.
+
+        Returns
+        -------
+        JointLaw
+
+        Raises
+        ------
+        OptionError, MissingColumnError
+        """
+        return joint_law(self.products, self.spec, new)
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood of the joint law, summed over observations."""
+        return self.facts.loglik
+
+    @property
+    def pooled_loglik(self) -> float | None:
+        """The same of a pool of products; None of a single product."""
+        return None if self.trials is None else self.facts.loglik
+
+    @property
+    def converged(self) -> bool:
+        """Whether every factor converged."""
+        return all(bool(p.converged) for p in self.parts)
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Every factor's estimates under its outcome's name; between factors covariances are zero."""
+        found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
+        names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
+        V = np.zeros((len(names), len(names)))
+        at = 0
+        for _, e in found:
+            k = len(e.names)
+            V[at : at + k, at : at + k] = e.covariance
+            at += k
+        return Estimates(names, np.concatenate([e.values for _, e in found]), V)
+
+    def _refitting(self) -> Refitting:
+        raise OptionError(ONE_OUTCOME)
+
+    # ---- tables and files ----------------------------------------------------------------------------------
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The factors in one frame; each has its own ``summary()`` in ``parts``."""
+        left = (("Outcomes", ", ".join(self.spec.outcomes)), ("Factors", str(len(self.parts))))
+        right = (
+            ("Observations", f"{self.nobs:.0f}"),
+            ("Log-likelihood per row", f"{self.llf / self.nobs:.4f}"),
+        )
+        sections = [_factors_section(self.parts)]
+        single = not _covariates(self.parts, self.spec)
+        if single:
+            law = self.distribution().functionals(joint_functionals(self.spec.outcomes))
+            cells = tuple((number(v),) for v in law.values())
+            sections.append(Section(("estimate",), tuple(law), cells, "Joint law"))
+        notes = _notes(self.facts, len(self.products), single, self.trials)
+        return Summary("Joint Density Results", (left, right), tuple(sections), tuple(notes))
+
+    def __repr__(self) -> str:
+        return f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+
+    @property
+    def file_kind(self) -> str:
+        """The kind of its files, whatever made it."""
+        return "JointDensity"
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The factors, each as in a file of its own, and the orders in which they are multiplied."""
+        parts = list({id(p): p for product in self.products for p in product.parts}.values())
+        place = {id(p): i for i, p in enumerate(parts)}
+        headers, arrays = [], dict[str, Array]()
+        for i, p in enumerate(parts):
+            content, own = p.whole_file()
+            headers.append({"kind": p.file_kind, "content": content})
+            arrays |= {f"part{i}_{name}": values for name, values in own.items()}
+        header = {
+            "formula": None if isinstance(self.model, JointDensity) else self.model.formula,
+            "parts": headers,
+            "products": [
+                {"parts": [place[id(p)] for p in product.parts], "weight": product.weight}
+                for product in self.products
+            ],
+            "trials": None if self.trials is None else self.trials.to_dict("list"),
+        }
+        return header, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> JointResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header = saved.header
+        parts = [_saved_part(saved, i) for i in range(len(header["parts"]))]
+        products = tuple(_saved_product(p, parts) for p in header["products"])
+        if not products:
+            raise FileFormatError("no factors are there")
+        first, formula = products[0].parts, header["formula"]
+        if formula is None:
+            model = saved.specification(tuple(p.model for p in first))
+        else:  # splines of several outcomes, whose factors differ in the formula alone
+            model = replace(first[0].model, formula=str(formula))
+        trials = header["trials"]
+        return cls(
+            model=model,
+            spec=JointSides.of(header["spec"]["outcomes"], first),
+            facts=JointFacts.from_file(header["facts"]),
+            products=products,
+            trials=None if trials is None else pd.DataFrame(trials),
+        )
+
+
+def _saved_part(saved: SavedResult, i: int) -> Any:
+    """A factor of a file, of any kind that has files of its own."""
+    start, written = f"part{i}_", saved.header["parts"][i]
+    own = {name.removeprefix(start): a for name, a in saved.arrays.items() if name.startswith(start)}
+    return saved.restore(written["kind"], written["content"], own)
+
+
+def _saved_product(written: dict[str, Any], parts: list[Any]) -> Product:
+    places = written["parts"]
+    if not places or not all(i in range(len(parts)) for i in places):
+        raise FileFormatError("an order names factors that are not there")
+    return Product(tuple(parts[i] for i in places), float(written["weight"]))
+
+
+def _factors_section(parts: Sequence[Any]) -> Section:
+    cells = []
+    for p in parts:
+        score = f"{p.leave_one_out:.4f}" if hasattr(p, "leave_one_out") else ""
+        right = p.spec.formula.partition("~")[2].strip()
+        cells.append((right, type(p.model).__name__, number(p.llf / p.nobs), score))
+    columns = ("given", "estimator", "log-likelihood", "leave-one-out")
+    names = tuple(p.spec.outcome.name for p in parts)
+    return Section(columns, names, tuple(cells), "Factors, per row")
+
+
+def _notes(f: JointFacts, products: int, single: bool, trials: pd.DataFrame | None) -> list[str]:
+    what = "the product of the factors" if products == 1 else "a pool of products of factors"
+    notes = [f"The density is {what}; each factor has its own summary in .parts."]
+    if single:
+        notes.append(f"Moments of the joint law are those of {DRAWS:,} draws.")
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    if trials is not None:
+        used = trials[trials["weight"] > 0]
+        told = "; ".join(f"{o} ({w:.2f})" for o, w in zip(used["order"], used["weight"], strict=True))
+        notes.append(
+            f"{len(trials)} orders of the outcomes were fitted and pooled with the weights that "
+            f"maximise the "
+            f"leave-one-out log density: {told}. The factors shown are those of the first."
+        )
+    return notes + ([f.rival] if f.rival else [])

@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import IO, Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
-from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
     DataError,
-    FileFormatError,
-    NeedsData,
     OutcomeError,
     warn_user,
 )
-from disteconometrics.estimators.refit import refitting_normal
-from disteconometrics.estimators.specification import specify, statsmodels_cov
+from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.results import (
+    FitFacts,
+    FittedResult,
+    LikelihoodCriteria,
+    SavedResult,
+    true_or_false,
+)
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
-from disteconometrics.inference.estimates import Estimated, Estimates, check_level
-from disteconometrics.inference.m_estimate import MEstimate
-from disteconometrics.optim.rank import check_rank, describe_collinearity, tsqr
+from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
+from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
-from disteconometrics.report.archive import write_archive
-from disteconometrics.report.summary import Summary, estimates_section, number, rows_dropped
-from disteconometrics.simulate.self_check import Refitting, SelfChecking
+from disteconometrics.optim.wording import describe_collinearity
+from disteconometrics.report.exchange import OtherPackagesNames
+from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.tables import Summary, number
 
-__all__ = ["NormalRegression", "NormalResults", "restore_normal"]
-
-Array = NDArray[np.float64]
+__all__ = ["NormalRegression", "NormalResults"]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
 
 
-@dataclass(frozen=True, init=False)
-class NormalRegression:
-    """Linear regression with normal errors, by maximum likelihood: least squares for β, and a law for every row.
+@dataclass(frozen=True, kw_only=True)
+class NormalRegression(Specification):
+    """Linear regression with normal errors, by maximum likelihood.
+
+    Least squares for β, and a law for every row.
 
     Standard errors under ``cov="nonrobust"`` use s² = RSS/(n − k), and p-values and intervals t with n − k
     degrees of freedom, as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R;
@@ -82,21 +88,19 @@ class NormalRegression:
     ({'Intercept': 0.545, 'log(income)': 0.856}, [0.1382, 0.0203], 0.136)
     """
 
-    formula: str
-    weights: str | None
-    weight_type: str | None
-    offset: str | None
+    weights: str | None = None
+    weight_type: str | None = None
+    offset: str | None = None
 
-    def __init__(
-        self,
-        formula: str,
-        data: None = None,
-        *,
-        weights: str | None = None,
-        weight_type: str | None = None,
-        offset: str | None = None,
-    ) -> None:
-        specify(self, data, formula=formula, weights=weights, weight_type=weight_type, offset=offset)
+    def checked(self) -> dict[str, Any]:
+        """Check the names of columns.
+
+        Raises
+        ------
+        OptionError
+        """
+        check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
+        return {}
 
     def fit(
         self,
@@ -133,37 +137,26 @@ class NormalRegression:
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
         rows, facts = _estimate(self, data)
         V, scale = rows.covariances(kind)
-        return NormalResults(self, rows.design.spec, rows.equation.params, V, scale, bool(use_t), facts, rows)
+        return NormalResults(
+            model=self,
+            spec=rows.spec,
+            facts=facts,
+            rows=rows,
+            coefficients=rows.equation.params,
+            covariance=V,
+            scale_covariance=scale,
+            use_t=bool(use_t),
+        )
 
 
 # ---- least squares -----------------------------------------------------------------------------------------
 
 
-class _Scores(NamedTuple):
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Scores (n, k) and roots (n, k) of an estimating equation, some rows at a time."""
-
-    scores: Array
-    roots: Array
-    copies: Array | None
-
-    def __call__(self, rows: int | None = None) -> Iterator[_Scores]:
-        step = rows or 8192
-        for i in range(0, len(self.scores), step):
-            part = slice(i, i + step)
-            yield _Scores(
-                self.scores[part], self.roots[part], None if self.copies is None else self.copies[part]
-            )
-
-
 class _Squares(NamedTuple):
-    """Least squares in whitened coordinates c, β = T·c: rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition."""
+    """Least squares in whitened coordinates c, β = T·c.
+
+    Rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition.
+    """
 
     Z: Array
     T: Array
@@ -173,7 +166,10 @@ class _Squares(NamedTuple):
 
 
 def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], outcome: str) -> _Squares:
-    """Weighted least squares to the last digits: QR coordinates, an exact product, and one step of refinement."""
+    """Weighted least squares to the last digits.
+
+    QR coordinates, an exact product, and one step of refinement.
+    """
     n = len(X)
     largest = np.abs(X).max(axis=0, initial=0.0)
     wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
@@ -196,27 +192,12 @@ def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], ou
     return _Squares(Z, T, np.asarray(c, dtype=np.float64), y - Z @ c, rank.condition)
 
 
-@dataclass(frozen=True, eq=False)
-class NormalRows:
-    """The rows behind a result: the design, the equation of the coefficients and that of σ."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NormalRows(FitRows):
+    """The rows behind a result, the equation of the coefficients and that of σ."""
 
-    design: Design
     equation: MEstimate
     scale: MEstimate
-
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]:
-        """Cluster codes (n,) and the number of clusters."""
-        return self.design.codes(columns, role="cluster")
-
-    def order(self, time: str) -> NDArray[np.intp]:
-        """Positions (n,) in the order of a time column whose values differ."""
-        times = self.design.times(time)
-        if len(np.unique(times)) < len(times):
-            raise DataError(
-                f"The time column {time!r} repeats values, so rows have no order in time; for panels use "
-                f"de.Cluster."
-            )
-        return np.argsort(times, kind="stable")
 
     def covariances(self, kind: CovarianceKind) -> tuple[Covariance, Covariance]:
         """Covariances of the coefficients, with s² = RSS/(n − k) where it is nonrobust, and of σ."""
@@ -232,40 +213,31 @@ class NormalRows:
             return V, covariance(self.scale, kind, codes=self.codes, order=self.order)
 
 
-@dataclass(frozen=True)
-class NormalFacts:
-    """Numbers of a fit that need no rows; the log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n."""
+@dataclass(frozen=True, kw_only=True)
+class NormalFacts(FitFacts):
+    """Numbers of a fit that need no rows.
 
-    loglik: float
+    The log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n.
+    """
+
     sigma: float
-    observations: float
-    rows: int
-    given: int
     total_squares: float
     condition: float
     nested_null: bool
-    dropped: dict[str, int]
-    zero_weight: int
 
 
 def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFacts]:
-    options = {"weights": model.weights, "weight_type": model.weight_type, "offset": model.offset}
-    design = build_design(model.formula, data, outcome="numeric", **options)
-    names, outcome = design.spec.names, design.spec.outcome.name
-    X, w = design.X, design.weights
-    frequency = model.weight_type == "frequency"
-    if w is not None and not frequency:
-        w = w / w.mean()
-    y = design.y if design.offset is None else design.y - design.offset
+    read = FitRows.read(model, data, outcome="numeric")
+    names, outcome = read.names, read.spec.outcome.name
+    X, w = read.X, read.scaled_weights
+    y = read.y if read.offset is None else read.y - read.offset
     fit = _least_squares(X, y, w, names, outcome)
     mass = np.ones(len(y)) if w is None else w
     n, e = float(mass.sum()), fit.residuals
     variance = float(mass @ e**2 / n)
-    if not np.sqrt(variance) > PERFECT * np.abs(design.y).max() or n <= len(names):
-        if np.ptp(design.y) == 0:
-            raise OutcomeError(
-                f"The outcome {outcome!r} has no variation: every row used is {design.y[0]:g}."
-            )
+    if not np.sqrt(variance) > PERFECT * np.abs(read.y).max() or n <= len(names):
+        if np.ptp(read.y) == 0:
+            raise OutcomeError(f"The outcome {outcome!r} has no variation: every row used is {read.y[0]:g}.")
         raise OutcomeError(
             f"The outcome {outcome!r} is fitted perfectly by {len(names)} columns on {n:g} rows; no law "
             f"is left."
@@ -278,20 +250,18 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
         )
         warn_user(ConditioningWarning(message, hint=hint))
     sigma = float(np.sqrt(variance))
-    centre = float(mass @ y / n) if design.spec.has_intercept else 0.0
+    centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
     facts = NormalFacts(
+        **read.facts(),
+        observations=n,
         loglik=-n / 2 * (np.log(2 * np.pi * variance) + 1),
         sigma=sigma,
-        observations=n,
-        rows=len(y),
-        given=design.rows.given,
         total_squares=float(mass @ (y - centre) ** 2),
         condition=fit.condition,
-        nested_null=design.spec.has_intercept,
-        dropped={**design.rows.missing, **design.rows.transformed},
-        zero_weight=design.rows.zero_weight,
+        nested_null=read.spec.has_intercept,
     )
-    return NormalRows(design, *_equations(names, fit, sigma, n, w, model.weight_type)), facts
+    equation, scale = _equations(names, fit, sigma, n, w, model.weight_type)
+    return NormalRows(read.design, equation=equation, scale=scale), facts
 
 
 def _equations(
@@ -303,7 +273,7 @@ def _equations(
     mass = own if copies is None else copies
     z = fit.residuals / sigma
     roots = fit.Z * (np.sqrt(own) / sigma)[:, None]
-    source = _Source(fit.Z * (own * z / sigma)[:, None], roots, copies)
+    source = ArrayScores(fit.Z * (own * z / sigma)[:, None], roots, copies)
     information = (fit.Z * mass[:, None]).T @ fit.Z / sigma**2
     inner = triangle_inverse(
         np.asarray(np.linalg.cholesky((information + information.T) / 2).T, dtype=np.float64)
@@ -311,15 +281,15 @@ def _equations(
     rows = len(z)
     beta = MEstimate(names, fit.T @ fit.c, inner, fit.T @ inner, n, rows, source, weight_type, fit.T)
     half = np.array([[sigma / np.sqrt(2 * n)]])
-    by_row = _Source((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
+    by_row = ArrayScores((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class NormalResults(Estimated, SelfChecking):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -335,17 +305,27 @@ class NormalResults(Estimated, SelfChecking):
     array([[487., 778.]])
     """
 
-    model: NormalRegression
-    spec: DesignSpec
+    facts: NormalFacts
+    rows: NormalRows | None = field(default=None, repr=False)
     coefficients: Array
     covariance: Covariance
     scale_covariance: Covariance
     use_t: bool
-    facts: NormalFacts
-    rows: NormalRows | None
 
-    def _table_names(self) -> tuple[str, Sequence[str]]:
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome and the terms."""
         return self.spec.outcome.name, self.spec.names
+
+    @property
+    def parameters(self) -> float:
+        """Coefficients; σ is not counted, as in statsmodels."""
+        return float(len(self.spec.names))
+
+    def solution(self) -> Array:
+        """The coefficients (k,)."""
+        return self.coefficients
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -355,7 +335,7 @@ class NormalResults(Estimated, SelfChecking):
 
     @cached_property
     def sigma_estimates(self) -> Estimates:
-        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm, with standard errors."""
+        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm."""
         variance, s = float(self.scale_covariance.matrix[0, 0]), self.sigma
         V = variance * np.array([[1.0, 1 / s], [1 / s, 1 / s**2]])
         return Estimates(("sigma", "log(sigma)"), np.array([s, np.log(s)]), V)
@@ -377,32 +357,12 @@ class NormalResults(Estimated, SelfChecking):
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
-        V, scale = self._need_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
+        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
         return replace(
             self, covariance=V, scale_covariance=scale, use_t=self.use_t if use_t is None else bool(use_t)
         )
 
     # ---- fit -----------------------------------------------------------------------------------------------
-
-    @property
-    def converged(self) -> bool:
-        """True: least squares has a closed form."""
-        return True
-
-    @property
-    def nobs(self) -> float:
-        """Observations: rows used, or the sum of frequency weights."""
-        return self.facts.observations
-
-    @property
-    def df_model(self) -> float:
-        """Coefficients beyond the constant."""
-        return float(len(self.spec.names) - self.facts.nested_null)
-
-    @property
-    def df_resid(self) -> float:
-        """Observations less coefficients."""
-        return self.facts.observations - len(self.spec.names)
 
     @property
     def sigma(self) -> float:
@@ -415,11 +375,6 @@ class NormalResults(Estimated, SelfChecking):
         return self.facts.sigma**2 * self.nobs / self.df_resid
 
     @property
-    def llf(self) -> float:
-        """Log-likelihood at the maximum, summed over observations (pseudo under sampling weights)."""
-        return self.facts.loglik
-
-    @property
     def rsquared(self) -> float:
         """1 − RSS/TSS, the latter around the mean, or around zero without a constant."""
         return 1 - self.facts.sigma**2 * self.nobs / self.facts.total_squares
@@ -429,53 +384,7 @@ class NormalResults(Estimated, SelfChecking):
         """R² with both sums over their degrees of freedom."""
         return 1 - (1 - self.rsquared) * (self.nobs - self.facts.nested_null) / self.df_resid
 
-    @property
-    def _likelihood_counts(self) -> bool:
-        return self.model.weight_type != "sampling"
-
-    @property
-    def aic(self) -> float:
-        """2k − 2·llf, σ not counted among the k, as in statsmodels; NaN under sampling weights."""
-        return 2 * (len(self.spec.names) - self.llf) if self._likelihood_counts else float("nan")
-
-    @property
-    def bic(self) -> float:
-        """k·log n − 2·llf, σ not counted among the k; NaN under sampling weights."""
-        return (
-            len(self.spec.names) * np.log(self.nobs) - 2 * self.llf
-            if self._likelihood_counts
-            else float("nan")
-        )
-
     # ---- rows ----------------------------------------------------------------------------------------------
-
-    def _need_rows(self, data: Any = None) -> NormalRows:
-        if data is None:
-            if self.rows is None:
-                raise NeedsData(
-                    "This result was loaded from a file, which holds no rows: use attach(data) with the "
-                    "fit's table."
-                )
-            return self.rows
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            rows, facts = _estimate(self.model, data)
-        same = rows.design.spec.names == self.spec.names and abs(facts.loglik - self.llf) <= 1e-8 * (
-            1 + abs(self.llf)
-        )
-        if not same or not np.allclose(rows.equation.params, self.coefficients, rtol=1e-6, atol=1e-12):
-            raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
-        return rows
-
-    def attach(self, data: Any) -> NormalResults:
-        """Return a loaded result together with the rows of its fit, checked to be the same.
-
-        Raises
-        ------
-        DataError
-            If the estimates on these rows are others.
-        """
-        return replace(self, rows=self._need_rows(data))
 
     @property
     def fittedvalues(self) -> pd.Series:
@@ -486,16 +395,19 @@ class NormalResults(Estimated, SelfChecking):
     @property
     def resid(self) -> pd.Series:
         """y − x'β of the rows used (n,)."""
-        return pd.Series(self._need_rows().design.y, index=self._need_rows().design.index) - self.fittedvalues
+        rows = self.data_rows()
+        return pd.Series(rows.y, index=rows.index) - self.fittedvalues
 
     def _new_rows(self, new: Any) -> tuple[Array, Array, pd.Index]:
         """Design (m, k), mean (m,) and index of new rows, or of the rows of the fit."""
-        rows = self._need_rows().design if new is None else self.spec.matrix(new)
+        rows = self.data_rows() if new is None else self.spec.matrix(new)
         mean = rows.X @ self.coefficients
         return rows.X, mean if rows.offset is None else mean + rows.offset, rows.index
 
     def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> Any:
-        """E(y | x) for new rows, with intervals of the mean on request; intervals of outcomes are those of `distribution`.
+        """E(y | x) for new rows, with intervals of the mean on request.
+
+        Intervals of outcomes are those of `distribution`.
 
         Parameters
         ----------
@@ -524,12 +436,25 @@ class NormalResults(Estimated, SelfChecking):
         )
 
     def distribution(self, new: Any = None) -> Normal:
-        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None: the rows of the fit)."""
+        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None.
+
+        The rows of the fit).
+        """
         _, mean, _ = self._new_rows(new)
         return Normal(mean, self.sigma).named(self.spec.outcome.name)
 
     def _refitting(self) -> Refitting:
-        return refitting_normal(self)
+        kind, rows = self.covariance.kind, self.data_rows()
+        return refitting(
+            self.model,
+            rows,
+            kind,
+            outcome=rows.y,
+            law=self.distribution(),
+            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            options={"cov": kind, "use_t": self.use_t},
+            robust={"cov": "HC1"} if kind in ("nonrobust", "opg") else None,
+        )
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -540,64 +465,44 @@ class NormalResults(Estimated, SelfChecking):
     def __repr__(self) -> str:
         return f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
 
-    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
-        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it."""
-        words = ("label", "note", "degrees_of_freedom", "robust")
-        header = {
-            "estimator": asdict(self.model),
-            "spec": self.spec.to_dict(),
-            "facts": asdict(self.facts),
-            "use_t": self.use_t,
-            "covariance": {name: getattr(self.covariance, name) for name in words},
-        }
-        arrays = {
-            "params": self.coefficients,
-            "covariance": self.covariance.matrix,
-            "scale": self.scale_covariance.matrix,
-        }
-        arrays |= {"basis": np.asarray(self.covariance.basis), "inner": np.asarray(self.covariance.inner)}
-        write_archive(path, "NormalRegression", header, arrays)
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, covariances and coefficients."""
+        words, arrays = self.covariance.to_file()
+        arrays |= {"params": self.coefficients, "scale": self.scale_covariance.matrix}
+        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
 
-
-def restore_normal(header: dict[str, Any], arrays: dict[str, Array]) -> NormalResults:
-    """Rebuild a saved result, without rows.
-
-    Raises
-    ------
-    FileFormatError, KeyError, TypeError, ValueError
-    """
-    spec = DesignSpec.from_dict(header["spec"])
-    k = len(spec.names)
-    shapes = {"params": (k,), "covariance": (k, k), "basis": (k, k), "inner": (k, k), "scale": (1, 1)}
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise FileFormatError(f"{name} has shape {arrays[name].shape} for {k} coefficients")
-    words = header["covariance"]
-    facts = NormalFacts(
-        **{**header["facts"], **{f: float(header["facts"][f]) for f in ("loglik", "sigma", "observations")}}
-    )
-    V = Covariance(arrays["covariance"], **words, basis=arrays["basis"], inner=arrays["inner"])
-    scale = Covariance(arrays["scale"], **words)
-    model = NormalRegression(**header["estimator"])
-    return NormalResults(model, spec, arrays["params"], V, scale, bool(header["use_t"]), facts, None)
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> NormalResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header, arrays = saved.header, saved.arrays
+        spec = DesignSpec.from_dict(header["spec"])
+        k = len(spec.names)
+        square = (k, k)
+        saved.check_shapes(
+            f"{k} coefficients", params=(k,), covariance=square, basis=square, inner=square, scale=(1, 1)
+        )
+        return cls(
+            model=saved.specification(**header["estimator"]),
+            spec=spec,
+            facts=NormalFacts.from_file(header["facts"]),
+            coefficients=arrays["params"],
+            covariance=Covariance.from_file(header["covariance"], arrays),
+            scale_covariance=Covariance.from_file(header["covariance"], {"covariance": arrays["scale"]}),
+            use_t=true_or_false(header["use_t"], "use_t"),
+        )
 
 
 def _summary(r: NormalResults, level: float) -> Summary:
     f = r.facts
-    dropped = f"{f.given - f.rows} dropped"
-    frequency = r.model.weight_type == "frequency"
-    count = (
-        f"{f.observations:.0f} ({f.rows} weighted rows, {dropped})" if frequency else f"{f.rows} ({dropped})"
-    )
     left = (
         ("Outcome", r.spec.outcome.name),
         ("Formula", r.spec.formula),
-        ("Estimator", "least squares, normal ML" if r._likelihood_counts else "weighted least squares"),
+        ("Estimator", "least squares, normal ML" if r.has_likelihood else "weighted least squares"),
         ("Covariance", r.covariance.label),
     )
     right = (
-        ("Observations", count),
-        (f"Log-{'' if r._likelihood_counts else 'pseudo'}likelihood", number(r.llf, 4)),
+        ("Observations", observations_text(f.given, f.rows, f.observations, r.model.weight_type)),
+        (f"Log-{'' if r.has_likelihood else 'pseudo'}likelihood", number(r.llf, 4)),
         ("R² (adjusted)", f"{r.rsquared:.4f} ({r.rsquared_adj:.4f})"),
         ("Sigma (error)", f"{number(r.sigma)} ({number(r.sigma_estimates.std_error[0])})"),
     )
@@ -607,12 +512,7 @@ def _summary(r: NormalResults, level: float) -> Summary:
         + (f" t with {r.covariance.degrees_of_freedom:g} degrees of freedom." if r.use_t else "")
     ]
     notes.append(f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(r.scale):.4g}.")
-    if r.model.weights is not None:
-        what = {
-            "frequency": "counts of identical rows",
-            "sampling": "inverse selection probabilities, scaled to mean one",
-        }
-        notes.append(f"Weights: {r.model.weights} ({what[str(r.model.weight_type)]}).")
+    notes += weights_notes(r.model.weights, r.model.weight_type)
     if r.model.offset is not None:
         notes.append(f"Offset: {r.model.offset}, with coefficient one.")
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)

@@ -1,33 +1,59 @@
-"""What fitted models say of themselves so that simulated data can be fitted in the same way: columns, law, arguments."""
+"""What fitted models say of themselves so that simulated data can be fitted in the same way.
+
+Columns, law, arguments.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from disteconometrics.data.formula import parse_formula, variables_of
+from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
-from disteconometrics.simulate.self_check import Refitting
+from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 
-__all__ = ["Again", "columns_again", "refitting_normal"]
+__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
 
-
-class Again(NamedTuple):
-    """Columns of the rows used, without the outcome; its name and a formula for it; clusters; why rows cannot be drawn, if so."""
-
-    table: dict[str, Any]
-    outcome: str
-    formula: str
-    clusters: tuple[str, ...]
-    fitted_only: str
+AVERAGED = "the functionals are averages over the covariates of the sample's rows"
+ONE_OUTCOME = (
+    "monte_carlo() is for one outcome; de.MonteCarlo takes joint laws: lambda rng: "
+    "res.distribution().sample(…)."
+)
 
 
-def columns_again(model: Any, design: Any, kind: Any) -> Again:
-    """Collect the columns of a design's rows under which a model can be fitted again to other outcomes.
+def refitting(
+    model: Any,
+    rows: Any,
+    kind: Any,
+    *,
+    outcome: Any,
+    law: Any,
+    truth: Mapping[str, float],
+    options: Mapping[str, Any],
+    labels: Any = None,
+    fitted_only: str = "",
+    robust: Mapping[str, Any] | None = None,
+    reps: int = REPLICATIONS,
+) -> Refitting:
+    """Collect the columns of the rows of a fit, its law and the arguments that made it.
 
-    Parameters: the specification, its Design, and the kind of covariance.
+    Parameters
+    ----------
+    model : specification.
+    rows : FitRows, or anything with their ``spec`` and ``column``.
+    kind : what was asked for as covariance; None where a file does not name it in full.
+    outcome : (n,) outcomes of the rows, as the refitted model reads them.
+    law : law of the outcome for every row; its draws are outcomes, or what ``labels`` stand for.
+    truth : parameters of the law by name.
+    options : arguments of ``fit``.
+    labels : (2,) values that draws 0 and 1 stand for, or None.
+    fitted_only : why rows cannot be drawn with their outcomes; empty if they can.
+    robust : options of ``fit`` whose standard errors hold where the model is wrong, or None.
+    reps : int, replications where none are asked for.
 
     Raises
     ------
@@ -38,73 +64,58 @@ def columns_again(model: Any, design: Any, kind: Any) -> Again:
     --------
     >>> import disteconometrics as de
     >>> res = de.NormalRegression("log(foodexp) ~ income").fit(de.datasets.engel())
-    >>> again = columns_again(res.model, res.rows.design, "nonrobust")
-    >>> again.outcome, again.formula, sorted(again.table)
-    ('log(foodexp)', '`log(foodexp)` ~  income', ['income'])
+    >>> fitted = {"outcome": res.rows.y, "law": res.distribution(), "truth": {}, "options": {}}
+    >>> of = refitting(res.model, res.rows, "nonrobust", **fitted)
+    >>> of.outcome, of.estimator.formula, sorted(of.table)
+    ('log(foodexp)', '`log(foodexp)` ~  income', ['income', 'log(foodexp)'])
     """
-    spec = design.spec
+    spec = rows.spec
+    _check_rows_again(model, spec.formula, kind)
+    clusters = kind.columns if isinstance(kind, Cluster) else ()
+    time = (kind.time,) if isinstance(kind, HAC) else ()
+    parsed = parse_formula(spec.formula, spec.dot)
+    if parsed.left.is_column:
+        name, formula = parsed.left.variables[0], spec.formula
+    else:  # the left side is a transform: its value becomes a column of that name
+        name = spec.outcome.name
+        formula = f"`{name}` ~ {spec.formula.split('~', 1)[1]}"
+    names = [*parsed.right_variables, model.weights, getattr(model, "offset", None), *clusters, *time]
+    table = {n: _values(rows, n) for n in dict.fromkeys(n for n in names if n is not None)}
+    return Refitting(
+        estimator=replace(model, formula=formula),
+        options=options,
+        table={**table, name: outcome},
+        outcome=name,
+        law=law,
+        labels=labels,
+        truth=truth,
+        clusters=clusters,
+        fitted_only="HAC needs the rows in their order" if time else fitted_only,
+        robust=robust,
+        reps=reps,
+    )
+
+
+def _check_rows_again(model: Any, formula: str, kind: Any) -> None:
+    """Refuse rows that cannot be made again."""
     if model.weight_type == "frequency":
         raise OptionError(
             "Frequency weights stand for several rows, each with an outcome of its own: repeat the rows "
             "first."
         )
-    if "lag(" in spec.formula:
+    if "lag(" in formula:
         raise OptionError(
-            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a "
-            "column first."
+            "A lag in the formula needs the order and the dropped rows of the data; add the lag as a column "
+            "first."
         )
     if kind is None:
         raise OptionError(
             "A saved result does not name its covariance in full; ask for it again with with_cov(...)."
         )
-    clusters = kind.columns if isinstance(kind, Cluster) else ()
-    time = (kind.time,) if isinstance(kind, HAC) else ()
-    parsed = parse_formula(spec.formula, spec.dot)
-    names = [*parsed.right_variables, model.weights, getattr(model, "offset", None), *clusters, *time]
-    table = {name: _values(design, name) for name in dict.fromkeys(n for n in names if n is not None)}
-    if parsed.left.is_column:
-        outcome, formula = variables_of(parsed.left.node)[0], spec.formula
-    else:  # the left side is a transform: its value becomes a column of that name
-        outcome = spec.outcome.name
-        formula = f"`{outcome}` ~ {spec.formula.split('~', 1)[1]}"
-    return Again(table, outcome, formula, clusters, "HAC needs the rows in their order" if time else "")
 
 
-def _values(design: Any, name: str) -> Any:
+def _values(rows: Any, name: str) -> Any:
     """A column among the rows used, as it was stored."""
-    series = design.column(name, "the formula").reset_index(drop=True)
-    return series.to_numpy() if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiub" else series
-
-
-def refitting_normal(result: Any) -> Refitting:
-    """Collect the columns of a normal regression's rows, its fitted law and the arguments that made it.
-
-    Raises
-    ------
-    OptionError
-        If its rows cannot be made again.
-
-    Examples
-    --------
-    >>> import disteconometrics as de
-    >>> of = refitting_normal(de.NormalRegression("foodexp ~ income").fit(de.datasets.engel(), cov="HC1"))
-    >>> sorted(of.table), of.options
-    (['foodexp', 'income'], {'cov': 'HC1', 'use_t': True})
-    """
-    rows, model = result._need_rows(), result.model
-    kind = result.covariance.kind
-    again = columns_again(model, rows.design, kind)
-    return Refitting(
-        estimator=type(model)(
-            again.formula, weights=model.weights, weight_type=model.weight_type, offset=model.offset
-        ),
-        options={"cov": kind, "use_t": result.use_t},
-        table={**again.table, again.outcome: rows.design.y},
-        outcome=again.outcome,
-        law=result.distribution(),
-        labels=None,
-        truth=dict(zip(result.estimates.names, map(float, result.estimates.values), strict=True)),
-        clusters=again.clusters,
-        fitted_only=again.fitted_only,
-        robust={"cov": "HC1"} if kind in ("nonrobust", "opg") else None,
-    )
+    series = rows.column(name, "the formula").reset_index(drop=True)
+    plain = isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiub"
+    return series.to_numpy() if plain else series

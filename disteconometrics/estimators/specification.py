@@ -1,32 +1,37 @@
-"""What the specifications of binary-outcome estimators share: their arguments, checked once, and statsmodels' spellings."""
+"""What all specifications share: a frozen value of a formula and choices, checked once when it is made."""
 
 from __future__ import annotations
 
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import CovarianceKind
 
-__all__ = ["specify", "statsmodels_cov"]
+__all__ = ["Specification", "check_columns", "set_checked", "statsmodels_cov"]
 
 
-def specify(
-    model: Any,
-    data: None,
-    *,
-    formula: str,
-    weights: str | None,
-    weight_type: str | None,
-    offset: str | None,
-    separation: str | None = None,
-    **more: Any,
-) -> None:
-    """Check the arguments of a specification and set them as fields of the frozen value; ``more`` are set as they are.
+def set_checked(model: Any, checked: Mapping[str, Any]) -> None:
+    """Put fields of a frozen specification into the form in which they are kept; for use while it is made.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> de.FlowDensity("y ~ 1", support="positive").support  # by `FlowDensity.checked`
+    (0.0, inf)
+    """
+    for name, value in checked.items():
+        object.__setattr__(model, name, value)
+
+
+def check_columns(*, weights: Any = None, weight_type: Any = None, offset: Any = None, **others: Any) -> None:
+    """Refuse arrays in place of column names, and weights without a type or a type without weights.
 
     Raises
     ------
     OptionError
-        If data, an array in place of a column name, or an unknown value is given.
 
     Examples
     --------
@@ -34,30 +39,10 @@ def specify(
     >>> de.Probit("y ~ x", weights="w")
     Traceback (most recent call last):
     ...
-    disteconometrics.errors.OptionError: weights='w' with weight_type=None: give both, weight_type 'frequency' (counts of \
-identical rows) or 'sampling' (inverse selection probabilities).
+    disteconometrics.errors.OptionError: weights='w' with weight_type=None: give both, weight_type \
+'frequency' (counts of identical rows) or 'sampling' (inverse selection probabilities).
     """
-    if data is not None:
-        name = type(model).__name__
-        raise OptionError(
-            f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data)."
-        )
-    known = ("warn", "raise", "firth") if "penalty" in more else ("warn", "raise")
-    if separation is not None:
-        more["separation"] = separation
-    if separation not in (None, *known):
-        raise OptionError(f"separation={separation!r} is not known; use {' or '.join(map(repr, known))}.")
-    if more.get("penalty") not in (None, "firth"):
-        raise OptionError(
-            f"penalty={more['penalty']!r} is not known; use 'firth', or None for maximum likelihood."
-        )
-    if weight_type == "sampling" and "firth" in (more.get("penalty"), separation):
-        raise OptionError(
-            "Firth's penalty needs a likelihood, which rows with sampling weights do not have; use "
-            "maximum likelihood "
-            "(penalty=None, separation='warn')."
-        )
-    for name, value in (("weights", weights), ("offset", offset)):
+    for name, value in {"weights": weights, "offset": offset, **others}.items():
         if value is not None and not isinstance(value, str):
             raise OptionError(
                 f"{name} is the name of a column, not {type(value).__name__}: add it to the data first, "
@@ -66,12 +51,49 @@ identical rows) or 'sampling' (inverse selection probabilities).
     if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
         raise OptionError(
             f"weights={weights!r} with weight_type={weight_type!r}: give both, weight_type 'frequency' "
-            f"(counts of "
-            "identical rows) or 'sampling' (inverse selection probabilities)."
+            "(counts of identical rows) or 'sampling' (inverse selection probabilities)."
         )
-    fields = {"formula": formula, "weights": weights, "weight_type": weight_type, "offset": offset}
-    for key, field in {**fields, **more}.items():
-        object.__setattr__(model, key, field)
+
+
+@dataclass(frozen=True)
+class Specification(ABC):
+    """A formula and the choices of an estimator, which its ``fit`` takes to data.
+
+    An estimator adds fields by keyword.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> de.Logit("y ~ x") == de.Logit("y ~ x"), isinstance(de.Logit("y ~ x"), Specification)
+    (True, True)
+    """
+
+    formula: str
+    data: InitVar[None] = None
+    _: KW_ONLY
+
+    def __post_init__(self, data: None) -> None:
+        """Refuse data, and set the fields in their checked form.
+
+        Raises
+        ------
+        OptionError
+        """
+        if data is not None:
+            name = type(self).__name__
+            raise OptionError(
+                f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data)."
+            )
+        set_checked(self, self.checked())
+
+    def checked(self) -> dict[str, Any]:
+        """Check the fields; those that are kept in another form than they were given, by name.
+
+        Raises
+        ------
+        OptionError
+        """
+        return {}
 
 
 def statsmodels_cov(

@@ -1,1 +1,4 @@
-"""Invertible maps of R^d with their log-determinants: recipes, the modules made from them, fitted flows in numpy."""
+"""Invertible maps of R^d with their log-determinants.
+
+Recipes, the modules made from them, fitted flows in numpy.
+"""

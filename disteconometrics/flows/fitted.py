@@ -10,16 +10,15 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.heads import MixtureHead
 from disteconometrics.flows.layers import Flow, FullAffine, Heads, build
 from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_to
 
 __all__ = ["FittedFlow", "one_thread"]
 
-Array = NDArray[np.float64]
 MOST_CELLS = 4_000_000  # of a temporary array
 
 
@@ -44,7 +43,7 @@ def one_thread() -> Iterator[None]:
 @final
 @dataclass(frozen=True, eq=False)
 class FittedFlow:
-    """A flow with its parameters, of outcomes that are standardised by ``location`` and ``scale``, covariates likewise.
+    """A flow with its parameters, of outcomes and covariates that are standardised.
 
     Parameters
     ----------
@@ -159,7 +158,7 @@ class FittedFlow:
         return np.asarray((x - self.x_location) / self.x_scale, dtype=np.float64)
 
     def to_noise(self, y: Array, x: Array) -> tuple[Array, Array]:
-        """Noise z (n, …, d) and log|det ∂z/∂y| (n, …) of outcomes (n, …, d) given covariates (n, …, c), n or 1 rows each."""
+        """Noise z (n, …, d) and log|det ∂z/∂y| (n, …) of outcomes (n, …, d), x (n or 1, …, c)."""
 
         def of(ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
             z, slope = self.module.to_noise(ys, xs)
@@ -180,9 +179,10 @@ class FittedFlow:
         return np.asarray(value - np.log(self.scale).sum())
 
     def normal_parts(self, x: Array) -> tuple[Array, Array, Array] | None:
-        """Means, standard deviations and weights (n, K) where one outcome has a mixture of normals given x (n, c); else None.
+        """Means, standard deviations and weights (n, K) where the law given x (n, c) is a mixture of normals.
 
-        It has one where affine maps come before a mixture's distribution function, and the noise is logistic.
+        It is one of one outcome where affine maps come before a mixture's distribution function and the noise
+        is logistic; else None.
         """
         *before, last = self.module.order
         if (

@@ -1,4 +1,6 @@
-"""Maps of one outcome whose parameters are given from outside: affine, rational-quadratic spline, mixture cdf.
+"""Maps of one outcome whose parameters are given from outside.
+
+Affine, rational-quadratic spline, mixture cdf.
 
 A head maps y (…) with raw parameters (…, size) to noise z (…) and log dz/dy (…), and back; zero raw
 parameters plus `start` are where training begins: the identity, or a mixture spread over the standardised
@@ -67,7 +69,10 @@ class AffineHead(Head):
 
 @final
 class SplineHead(Head):
-    """Rational-quadratic spline on ±bound with the identity outside: softmax widths and heights, softplus inner slopes."""
+    """Rational-quadratic spline on ±bound with the identity outside.
+
+    Softmax widths and heights, softplus inner slopes.
+    """
 
     def __init__(self, bins: int, bound: float) -> None:
         self.bins, self.bound = bins, bound
@@ -121,7 +126,10 @@ class MixtureHead(Head):
         return below - above, density - below - above
 
     def to_data(self, z: Tensor, raw: Tensor) -> Tensor:
-        """By Newton's steps in a bracket: the quantile lies between the smallest and the largest of the components'."""
+        """By Newton's steps in a bracket.
+
+        The quantile lies between the smallest and the largest of the components'.
+        """
         log_weight, mean, log_scale = self.parts(raw)
         weight, scale = torch.exp(log_weight), torch.exp(log_scale)
         lower_tail = torch.minimum(functional.logsigmoid(z), functional.logsigmoid(-z))
@@ -144,7 +152,9 @@ class MixtureHead(Head):
 
 
 def increasing_root(at: Callable[[Tensor], tuple[Tensor, Tensor]], low: Tensor, high: Tensor) -> Tensor:
-    """The root of an increasing function between low and high, by Newton's steps that bisect where they leave the bracket.
+    """The root of an increasing function between low and high.
+
+    It is found by Newton's steps, which bisect where they leave the bracket.
 
     Parameters
     ----------

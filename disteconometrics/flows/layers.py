@@ -61,7 +61,9 @@ def side_by_side(y: Tensor, x: Tensor) -> Tensor:
 
 @final
 class Net(nn.Module):
-    """A perceptron with smooth units (SiLU) whose last layer begins at zero weights and given biases; with masks, autoregressive.
+    """A perceptron with smooth units (SiLU) whose last layer begins at zero weights and given biases.
+
+    With masks it is autoregressive.
 
     ``degrees``, one list per layer, make it masked: a hidden unit sees units of its degree or less, an output
     sees hidden units of a degree below its own; covariates have degree 0, outcomes their place in the order.
@@ -184,7 +186,7 @@ class FullAffine(Layer):
 
 @final
 class PlanarLayer(Layer):
-    """z = y + u·tanh(w'y + b); u is moved along w so that w'u > −1, and the inverse is a scalar root along w."""
+    """z = y + u·tanh(w'y + b) with u moved along w so that w'u > −1; the inverse is a scalar root along w."""
 
     def __init__(self, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator) -> None:
         super().__init__()
@@ -223,7 +225,7 @@ class PlanarLayer(Layer):
 
 @final
 class AutoregressiveLayer(Heads):
-    """Each outcome by a head whose parameters come from the covariates and the outcomes before it in the order."""
+    """Each outcome by a head with parameters from the covariates and the outcomes before it in the order."""
 
     def __init__(
         self,
@@ -260,7 +262,7 @@ class AutoregressiveLayer(Heads):
 
 @final
 class CouplingLayer(Layer):
-    """The later half of the outcomes by heads whose parameters come from the covariates and the earlier half."""
+    """The later half of the outcomes by heads with parameters from the covariates and the earlier half."""
 
     def __init__(
         self, head: Head, outcomes: int, covariates: int, hidden: tuple[int, ...], rng: torch.Generator
@@ -318,7 +320,7 @@ class Mixing(Layer):
 
 @final
 class Flow(Layer):
-    """Layers one after the other from data to noise, and the log density under a base law of independent coordinates."""
+    """Layers one after the other from data to noise, and the log density under independent base laws."""
 
     def __init__(self, layers: list[Layer], base: str) -> None:
         super().__init__()

@@ -1,4 +1,7 @@
-"""Perceptrons as values: weights and biases in numpy, outputs by torch; what maps from noise and quantile nets have in common."""
+"""Perceptrons as values: weights and biases in numpy, outputs by torch.
+
+What maps from noise and quantile nets have in common.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,13 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.recipes import MLP
 
 __all__ = ["Perceptron", "first_weights", "forward", "uniform"]
 
-Array = NDArray[np.float64]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -92,8 +94,13 @@ class Perceptron:
         """Number of parameters."""
         return sum(v.size for v in self.parameters)
 
+    def to_train(self, dtype: torch.dtype) -> list[Tensor]:
+        """Copies of the parameters that take gradients."""
+        return [torch.from_numpy(v.copy()).to(dtype).requires_grad_() for v in self.parameters]
+
     @cached_property
-    def _tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[Tensor]:
+        """The parameters as torch sees them, in double precision."""
         return [torch.from_numpy(np.ascontiguousarray(v)) for v in self.parameters]
 
     def trained(self, values: list[Tensor]) -> Self:

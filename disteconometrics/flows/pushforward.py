@@ -1,4 +1,4 @@
-"""A net that pushes noise forward to outcomes, as numpy functions, and its training against rows or a sampler."""
+"""A net that pushes noise forward to outcomes, in numpy, and its training against rows or a sampler."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import one_thread
 from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, train
 
 __all__ = ["Pushforward", "train_pushforward"]
 
-Array = NDArray[np.float64]
 TorchLoss = Callable[[Tensor, Tensor], Tensor]
 
 MOST_CELLS = 20_000_000
@@ -29,7 +28,7 @@ MOST_JUDGED = 4_000  # draws against rows held out
 @final
 @dataclass(frozen=True, eq=False)
 class Pushforward(Perceptron):
-    """A perceptron with its parameters, from normal noise to outcomes that are standardised by ``location`` and ``scale``.
+    """A perceptron with its parameters, from normal noise to standardised outcomes.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ class Pushforward(Perceptron):
         with one_thread(), torch.no_grad():
             parts = [
                 forward(
-                    self._tensors,
+                    self.tensors,
                     self.recipe.activation,
                     torch.from_numpy(np.ascontiguousarray(z[i : i + step])),
                 ).numpy()
@@ -117,11 +116,11 @@ def train_pushforward(
     True
     """
     started = time.perf_counter()
-    kind = torch.float64 if how.precision == "double" else torch.float32
+    kind = dtype_of(how)
     rng = torch.Generator().manual_seed(seed)
     location, scale = (torch.from_numpy(v / unit).to(kind) for v in (net.location, net.scale))
     with one_thread():
-        parameters = [torch.from_numpy(v.copy()).to(kind).requires_grad_() for v in net.parameters]
+        parameters = net.to_train(kind)
         measure = loss(rng)
 
         def draws(z: Tensor) -> Tensor:

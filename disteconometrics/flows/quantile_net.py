@@ -1,4 +1,6 @@
-"""A net that gives the quantile function of an outcome for every row: increasing in the noise whatever its parameters.
+"""A net that gives the quantile function of an outcome for every row.
+
+That function is increasing in the noise whatever the parameters.
 
 The net has one output per level.  One is the middle of the quantile function, the others are steps between
 neighbouring levels, made positive by softplus, so quantiles cannot cross.  It is trained by the continuous
@@ -14,23 +16,23 @@ Statistical Association 102, doi:10.1198/016214506000001437.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import one_thread
 from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, judge_on, train
 
 __all__ = ["QuantileNet", "train_quantiles"]
 
-Array = NDArray[np.float64]
 
 LEVELS = 64
 LEAST = 1e-3  # step between neighbouring quantiles as training begins, in standard deviations
@@ -70,7 +72,7 @@ class QuantileNet(Perceptron):
     --------
     >>> y = np.random.default_rng(0).normal(3, 2, 500)
     >>> net = QuantileNet.begin(MLP(8), y, np.zeros((500, 1)), seed=0)
-    >>> net.curve(np.zeros((2, 1)))[1][:, LEVELS // 2].round(0).tolist()  # the middle of the sample, for every row
+    >>> net.curve(np.zeros((2, 1)))[1][:, LEVELS // 2].round(0).tolist()  # the middle of the sample
     [3.0, 3.0]
     """
 
@@ -103,11 +105,14 @@ class QuantileNet(Perceptron):
         """Quantiles (n, levels) at covariates (n, c)."""
         with one_thread(), torch.no_grad():
             x = torch.from_numpy(np.ascontiguousarray((X - self.x_location) / self.x_scale))
-            q = _quantiles(self._tensors, self.recipe.activation, x).numpy()
+            q = _quantiles(self.tensors, self.recipe.activation, x).numpy()
         return np.asarray(self.location + self.scale * q)
 
     def curve(self, X: Array) -> tuple[Array, Array]:
-        """Levels (k,) from 0 to 1 and quantiles (n, k); beyond the outer levels the function goes on straight to its ends."""
+        """Levels (k,) from 0 to 1 and quantiles (n, k).
+
+        Beyond the outer levels the function goes on straight to its ends.
+        """
         q = self.quantiles(X)
         first, last = q[:, :1] - (q[:, 1:2] - q[:, :1]) / 2, q[:, -1:] + (q[:, -1:] - q[:, -2:-1]) / 2
         return np.concatenate([[0.0], levels(), [1.0]]), np.concatenate([first, q, last], axis=1)
@@ -150,10 +155,10 @@ def train_quantiles(
     True
     """
     started = time.perf_counter()
-    kind = torch.float64 if how.precision == "double" else torch.float32
+    kind = dtype_of(how)
     rng = torch.Generator().manual_seed(seed)
     with one_thread():
-        parameters = [torch.from_numpy(v.copy()).to(kind).requires_grad_() for v in net.parameters]
+        parameters = net.to_train(kind)
         tau = torch.from_numpy(levels()).to(kind)
 
         def loss(y: Tensor, x: Tensor, w: Tensor | None = None) -> Tensor:
@@ -165,14 +170,10 @@ def train_quantiles(
         tensors = [torch.from_numpy(np.ascontiguousarray(a)).to(kind) for a in arrays]
         if weights is not None:
             tensors.append(torch.from_numpy(weights).to(kind))
-        judge: Any = None
+        judge: Callable[[], float] | None = None
         if how.validation:
             apart, tensors = hold_out(tensors, how.validation, rng)
-
-            def judge() -> float:
-                with torch.no_grad():
-                    return float(loss(*apart))
-
+            judge = judge_on(apart, loss)
         trained = train(
             parameters,
             loss,

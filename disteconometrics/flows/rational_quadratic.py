@@ -20,19 +20,20 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from disteconometrics.arrays import Array, Indices, Mask
 
 __all__ = ["START", "Spline", "inverse"]
 
-Array = NDArray[Any]  # float32 or float64: what comes in
 
+# Arrays here are float32 or float64, as they come in.
 SMALLEST = 1e-3  # width, height and slope of a bin
 START = math.log(math.expm1(1 - SMALLEST))  # raw slope of the identity
 
 
 class _Bins(NamedTuple):
-    """Shares, lengths and right ends (2, K, …) of the bins in y and in z, and raw slopes at their ends (K + 1, …)."""
+    """Shares, lengths, right ends (2, K, …) of the bins in y and z, raw slopes at their ends (K + 1, …)."""
 
     shares: Array
     lengths: Array
@@ -63,10 +64,13 @@ def _free(count: int, bound: float) -> float:
 
 
 class _Place(NamedTuple):
-    """The bin (…) of every point, which inner knots (K − 1, …) it has passed; the bin's left ends, lengths and slopes (2, …)."""
+    """The bin (…) of every point, which inner knots (K − 1, …) it has passed.
 
-    bin: NDArray[np.intp]
-    passed: NDArray[np.bool_]
+    The bin's left ends, lengths and slopes (2, …).
+    """
+
+    bin: Indices
+    passed: Mask
     starts: Array
     lengths: Array
     slopes: Array
@@ -89,7 +93,10 @@ class _Place(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """What a bin's function is made of at shares t of the way, all (…); ``rise`` is from 0 to 1, ``slope`` that of the spline."""
+    """What a bin's function is made of at shares t of the way, all (…).
+
+    ``rise`` is from 0 to 1, ``slope`` that of the spline.
+    """
 
     t: Array
     steep: Array
@@ -115,12 +122,15 @@ class _Curve(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class _Passed:
-    """What a pass forward leaves to the gradient; ``beyond`` says which points are outside the bound, None where none is."""
+    """What a pass forward leaves to the gradient.
+
+    ``beyond`` says which points are outside the bound, None where none is.
+    """
 
     bins: _Bins
     place: _Place
     curve: _Curve
-    beyond: NDArray[np.bool_] | None
+    beyond: Mask | None
 
 
 def _aligned(y: Array, raw: Array) -> tuple[Array, Array]:
@@ -146,7 +156,7 @@ def _forward(y: Array, raw: Array, count: int, bound: float) -> tuple[Array, Arr
 
 
 def _backward(of_z: Array, of_log: Array, passed: _Passed, bound: float) -> tuple[Array, Array]:
-    """Gradients for the points (…) and, still with the points' leading axes, for raw parameters (…, 3·count − 1)."""
+    """Gradients for points (…) and, with the points' leading axes, for raw parameters (…, 3·count − 1)."""
     bins, place, beyond = passed.bins, passed.place, passed.beyond
     t, steep, square, u, rest, bend, top, rise, slope = passed.curve
     (w, h), (below, above) = place.lengths, place.slopes
@@ -191,7 +201,10 @@ def _backward(of_z: Array, of_log: Array, passed: _Passed, bound: float) -> tupl
 
 
 class Spline(torch.autograd.Function):
-    """z and log dz/dy (…) at points (…) with raw parameters (…, 3·count − 1), leading axes broadcast; identity beyond ± bound."""
+    """z and log dz/dy (…) at points (…) with raw parameters (…, 3·count − 1), leading axes broadcast.
+
+    Identity beyond ± bound.
+    """
 
     @staticmethod
     def forward(y: Tensor, raw: Tensor, count: int, bound: float) -> tuple[Tensor, Tensor, _Passed]:
@@ -260,9 +273,7 @@ def inverse(z: Tensor, raw: Tensor, count: int, bound: float) -> Tensor:
     both = rest * (below + above - 2 * steep)
     a, b, c = h * (steep - below) + both, h * below - both, -steep * rest
     t = np.clip(2 * c / (-b - np.sqrt(np.maximum(b * b - 4 * a * c, 0))), 0, 1)
-    for _ in range(
-        2
-    ):  # the discriminant cancels where a bin is steep, so Newton's steps bring the last digits
+    for _ in range(2):  # the discriminant cancels where a bin is steep: Newton's steps bring the last digits
         curve = _Curve.of(t, steep, below, above)
         t = np.clip(t - (h * curve.rise - rest) / (curve.slope * w), 0, 1)
     found = torch.from_numpy(np.where(values != inside, values, x + w * t)).to(z.device)

@@ -9,11 +9,9 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, ClassVar, final
 
-import numpy as np
-
+from disteconometrics.checks import is_whole, positive, whole
 from disteconometrics.errors import OptionError
 
 __all__ = [
@@ -33,19 +31,13 @@ __all__ = [
 ]
 
 
-def _whole(value: Any, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
-        raise OptionError(f"{name}={value!r}: give a whole number from {low} to {high}.")
-    return int(value)
-
-
 def _widths(value: Any) -> tuple[int, ...]:
-    given = (value,) if isinstance(value, Integral) and not isinstance(value, bool) else value
+    given = (value,) if is_whole(value) else value
     if not isinstance(given, (tuple, list)):
         raise OptionError(
             f"hidden={value!r}: give the widths of the hidden layers, such as (64, 64); () for a linear map."
         )
-    return tuple(_whole(w, "a width in hidden", 1, 4096) for w in given)
+    return tuple(whole(w, "a width in hidden", 1, 4096) for w in given)
 
 
 class Recipe(ABC):  # noqa: B024 - a kind, which its final subclasses fill with fields
@@ -57,7 +49,9 @@ class Recipe(ABC):  # noqa: B024 - a kind, which its final subclasses fill with 
 @final
 @dataclass(frozen=True)
 class AffineMap(Recipe):
-    """A learned affine map: z = (y − m(x))/s, with a triangular matrix for joint outcomes; its maximum likelihood is OLS.
+    """A learned affine map: z = (y − m(x))/s, with a triangular matrix for joint outcomes.
+
+    Its maximum likelihood is OLS.
 
     Parameters
     ----------
@@ -130,20 +124,18 @@ class RQS(Recipe):
     elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _whole(self.bins, "bins", 2, 512)
-        bound = self.tail_bound
-        if isinstance(bound, bool) or not isinstance(bound, Real) or not 0 < bound < np.inf:
-            raise OptionError(
-                f"tail_bound={bound!r}: give a positive number, in standard deviations of the outcome."
-            )
-        object.__setattr__(self, "tail_bound", float(bound))
+        whole(self.bins, "bins", 2, 512)
+        bound = positive(self.tail_bound, "tail_bound", ", in standard deviations of the outcome")
+        object.__setattr__(self, "tail_bound", bound)
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
 @final
 @dataclass(frozen=True)
 class MixtureCDF(Recipe):
-    """The distribution function of a normal mixture, as the map of each outcome to logistic noise: a mixture density network.
+    """The distribution function of a normal mixture, as the map of each outcome to logistic noise.
+
+    With covariates this is a mixture density network.
 
     Parameters
     ----------
@@ -173,14 +165,14 @@ class MixtureCDF(Recipe):
     elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _whole(self.components, "components", 1, 256)
+        whole(self.components, "components", 1, 256)
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
 @final
 @dataclass(frozen=True)
 class Planar(Recipe):
-    """Planar layers z = y + u·tanh(w'y + b) from data to noise, u'w ≥ −1, inverted exactly by a scalar root along w.
+    """Planar layers z = y + u·tanh(w'y + b), u'w ≥ −1, inverted exactly by a scalar root along w.
 
     Parameters
     ----------
@@ -207,7 +199,7 @@ class Planar(Recipe):
     hidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _whole(self.layers, "layers", 1, 256)
+        whole(self.layers, "layers", 1, 256)
         object.__setattr__(self, "hidden", _widths(self.hidden))
 
 
@@ -222,7 +214,7 @@ def _head(of: Any, owner: str) -> Any:
 @final
 @dataclass(frozen=True)
 class Autoregressive(Recipe):
-    """Each outcome is mapped with parameters that a masked net gives from the outcomes before it and the covariates.
+    """Each outcome is mapped with parameters that a masked net gives from earlier outcomes and covariates.
 
     With an affine map it is a masked autoregressive flow; one layer maps the outcomes in the order of the
     formula, further ones in turn backwards and forwards.
@@ -256,7 +248,7 @@ class Autoregressive(Recipe):
 
     def __post_init__(self) -> None:
         _head(self.of, "Autoregressive")
-        _whole(self.layers, "layers", 1, 64)
+        whole(self.layers, "layers", 1, 64)
         if self.layers > 1 and isinstance(self.of, MixtureCDF):
             raise OptionError(
                 "MixtureCDF maps to the base, so it makes the last layer only: use layers=1, or a chain."
@@ -267,7 +259,7 @@ class Autoregressive(Recipe):
 @final
 @dataclass(frozen=True)
 class Coupling(Recipe):
-    """Half of the outcomes are mapped with parameters that a net gives from the other half, and the outcomes are then mixed.
+    """Half of the outcomes are mapped, with parameters by a net from the other half, and all are then mixed.
 
     Parameters
     ----------
@@ -306,7 +298,7 @@ class Coupling(Recipe):
             raise OptionError(
                 "Coupling takes de.AffineMap() or de.RQS(…): MixtureCDF maps to the base, use Autoregressive."
             )
-        _whole(self.layers, "layers", 1, 256)
+        whole(self.layers, "layers", 1, 256)
         if self.mix not in ("permute", "lu"):
             raise OptionError(f"mix={self.mix!r}: give 'permute' or 'lu'.")
         object.__setattr__(self, "hidden", _widths(self.hidden))
@@ -315,7 +307,9 @@ class Coupling(Recipe):
 @final
 @dataclass(frozen=True)
 class Chain(Recipe):
-    """Maps applied one after the other, from the data to the noise; a tuple or list of recipes is read as a chain.
+    """Maps applied one after the other, from the data to the noise.
+
+    A tuple or list of recipes is read as a chain.
 
     Parameters
     ----------
@@ -427,7 +421,9 @@ def recipe_from(parts: dict[str, Any]) -> Recipe:
 @final
 @dataclass(frozen=True, init=False)
 class MLP:
-    """A perceptron that maps noise to outcomes: what `TransportDensity` trains, not a flow, as it need not be invertible.
+    """A perceptron that maps noise to outcomes.
+
+    `TransportDensity` trains it.  It is no flow, as it need not be invertible.
 
     Parameters
     ----------
@@ -451,14 +447,14 @@ class MLP:
     noise: int | None
 
     def __init__(self, *hidden: int, activation: str = "relu", noise: int | None = None) -> None:
-        if not hidden or any(isinstance(h, bool) or not isinstance(h, Integral) or h < 1 for h in hidden):
+        if not hidden or not all(is_whole(h, 1) for h in hidden):
             raise OptionError(
                 f"MLP{hidden!r}: give the widths of one or more hidden layers, as in de.MLP(32, 32)."
             )
         if activation not in ("relu", "silu", "tanh"):
             raise OptionError(f"activation={activation!r}: give 'relu', 'silu' or 'tanh'.")
-        if noise is not None and (isinstance(noise, bool) or not isinstance(noise, Integral) or noise < 1):
-            raise OptionError(f"noise={noise!r}: give a whole number of at least 1.")
+        if noise is not None:
+            whole(noise, "noise", 1)
         fields = {"hidden": tuple(map(int, hidden)), "activation": activation, "noise": noise}
         for name, value in fields.items():
             object.__setattr__(self, name, value)

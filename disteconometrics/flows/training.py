@@ -1,23 +1,23 @@
-"""A flow trained on rows in memory or on fresh ones: standardised tensors, mean negative log density, held-out rows."""
+"""A flow trained on rows in memory or on fresh ones.
+
+Standardised tensors, mean negative log density, held-out rows.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import FittedFlow, one_thread
-from disteconometrics.optim.minibatch import Trained, Trainer, batches, hold_out, train
+from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, judge_on, train
 
 __all__ = ["Rows", "train_flow", "train_many"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +29,12 @@ class Rows:
     weights: Array | None = None
 
 
-def _precision(how: Trainer) -> torch.dtype:
-    return torch.float64 if how.precision == "double" else torch.float32
-
-
 def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
-    """Standardised outcomes, covariates and weights, if there are, on the device, in the trainer's precision."""
+    """Standardised outcomes, covariates and weights, if any, on the device, in the trainer's precision."""
     arrays = [(rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale]
     arrays += [] if rows.weights is None else [rows.weights]
     return [
-        torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=_precision(how)) for a in arrays
+        torch.from_numpy(np.ascontiguousarray(a)).to(device=how.device, dtype=dtype_of(how)) for a in arrays
     ]
 
 
@@ -91,29 +87,26 @@ def train_flow(
     >>> y, none = np.array([[1.0], [2.0], [6.0]]), np.zeros(0)
     >>> start = FittedFlow.begin(chain_of(AffineMap()), "normal", np.ones(1), np.ones(1), none, none, seed=0)
     >>> flow = train_flow(start, Rows(y, np.zeros((3, 0))), LBFGS(), 0)[0]
-    >>> flow.to_data(np.array([[0.0], [1.0]]), np.zeros((1, 0))).round(4).ravel().tolist()  # mean and mean + std
+    >>> z = np.array([[0.0], [1.0]])  # at the mean and the mean + std
+    >>> flow.to_data(z, np.zeros((1, 0))).round(4).ravel().tolist()
     [3.0, 5.1602]
     """
     started = time.perf_counter()
     with one_thread():
-        module = flow.fresh().to(device=how.device, dtype=_precision(how))
+        module = flow.fresh().to(device=how.device, dtype=dtype_of(how))
         order = torch.Generator().manual_seed(seed)
 
         def loss(y: Tensor, x: Tensor, w: Tensor | None = None) -> Tensor:
             return _mean_loss(module(y, x), w)
 
-        judge: Any = None
+        judge: Callable[[], float] | None = None
         if blocks is not None:
             source = _fresh(flow, blocks, size, how)
         else:
             tensors = _tensors(flow, rows, how)
             if how.validation:
                 apart, tensors = hold_out(tensors, how.validation, order)
-
-                def judge() -> float:
-                    with torch.no_grad():
-                        return float(loss(*apart))
-
+                judge = judge_on(apart, loss)
             source = batches(tensors, how.batch, order)
         trained = train(list(module.parameters()), loss, source, how, judge=judge, progress=progress)
         kept = {step: flow.trained(values) for step, values in trained.kept.items()}
@@ -123,7 +116,7 @@ def train_flow(
 def train_many(
     flow: FittedFlow, rows: Rows, weights: Array, how: Trainer, seed: int, progress: bool | None = None
 ) -> list[FittedFlow]:
-    """Train copies of a flow side by side, each with its own weights of the rows, from the parameters that the flow has.
+    """Train copies of a flow side by side, from its parameters, each with its own weights of the rows.
 
     Parameters
     ----------
@@ -150,7 +143,7 @@ def train_many(
     [3.0, 1.5]
     """
     with one_thread():
-        module = flow.fresh().to(device=how.device, dtype=_precision(how))
+        module = flow.fresh().to(device=how.device, dtype=dtype_of(how))
         names = [name for name, _ in module.named_parameters()]
         stacked = [
             p.detach().expand(len(weights), *p.shape).clone().requires_grad_() for p in module.parameters()
@@ -168,7 +161,7 @@ def train_many(
             return total
 
         y, x = _tensors(flow, replace(rows, weights=None), how)
-        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=_precision(how))
+        w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=dtype_of(how))
         source = batches([y, x, w], how.batch, torch.Generator().manual_seed(seed))
         train(stacked, loss, source, how, progress=progress, title="bootstrap")
         return [flow.trained([p[i] for p in stacked]) for i in range(len(weights))]

@@ -23,65 +23,59 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import (
+    CollinearityError,
     ConvergenceWarning,
     DisteconometricsError,
     DisteconometricsWarning,
+    LevelError,
     OptionError,
     OutcomeError,
     SeparationError,
     SeparationWarning,
     WithheldError,
+    warn_user,
 )
 from disteconometrics.inference.bootstrap_results import BootstrapResults, LeaveOut
+from disteconometrics.inference.covariance import group_sums, leave_one_out
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
-from disteconometrics.inference.m_estimate import MEstimate
 from disteconometrics.inference.parallel import one_thread, results
-from disteconometrics.inference.resample import Plan, seed_sequence, take_rows
+from disteconometrics.inference.protocols import MEstimate, Resampling
+from disteconometrics.inference.resample import Plan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
 
-__all__ = ["Resampling", "bootstrap"]
-
-Array = NDArray[np.float64]
+__all__ = ["bootstrap"]
 
 KINDS = ("pairs", "cluster", "exchangeable", "score")
 SCHEMES = {"exchangeable": ("exponential", "multinomial"), "score": ("webb", "rademacher")}
+UNIDENTIFIED = "coefficients not identified"
+REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (OutcomeError, "the outcome does not vary"),
+    (SeparationError, "separation: no finite maximum"),
+    (SeparationWarning, "separation: no finite maximum"),
+    (ConvergenceWarning, "no convergence"),
+    (CollinearityError, UNIDENTIFIED),
+    (LevelError, UNIDENTIFIED),
+)
 REFITS = 16  # of a task: an interruption loses no more, and workers share them evenly
 MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function of the coefficients
 
 
-class Resampling(Protocol):
-    """What an estimator may offer, by a method ``resampling(result)``, to be resampled quickly and on its own rows.
-
-    ``positions`` (n,) are the rows used, ``weights`` their type and values; ``solve`` gives estimates (R, k)
-    under weights (R, n) with a reason for each that failed, and may be used if ``direct``; ``restricted``
-    gives scores (n, k) and information (k, k) with a coefficient held at a value.
-    """
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-    @property
-    def positions(self) -> NDArray[np.intp]: ...
-    @property
-    def weights(self) -> tuple[str | None, Array | None]: ...
-    @property
-    def equation(self) -> MEstimate: ...
-    @property
-    def direct(self) -> bool: ...
-    def codes(self, columns: Sequence[str]) -> tuple[NDArray[np.intp], int]: ...
-    def solve(self, weights: Array) -> tuple[Array, list[str]]: ...
-    def restricted(self, j: int, value: float) -> tuple[Array, Array] | None: ...
-
-
 def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
-    """Names and values (q,) of what a statistic returned: a number, Series, dict, array, or anything with ``.estimates``."""
+    """Names and values (q,) of a number, Series, dict, array, or anything with ``.estimates``.
+
+    Raises
+    ------
+    OptionError
+        If it is none of these.
+    """
     value = getattr(value, "estimates", value)
     if isinstance(value, Estimates):
         return tuple(map(str, value.names)), np.asarray(value.values, dtype=np.float64)
@@ -98,11 +92,9 @@ def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
             f"statistic returned {type(value).__name__}; return a number, a Series, a dict, an array "
             f"(q,) or estimates."
         )
-    return (
-        (("statistic",), array[None])
-        if array.ndim == 0
-        else (tuple(f"statistic[{i}]" for i in range(len(array))), array)
-    )
+    if array.ndim == 0:
+        return ("statistic",), array[None]
+    return tuple(f"statistic[{i}]" for i in range(len(array))), array
 
 
 def _coefficients(result: Any) -> Any:
@@ -120,7 +112,7 @@ class _Task:
     names: tuple[str, ...]
     texts: tuple[str, ...] | None  # functions of the coefficients, when ``engine`` may be used
     engine: Resampling | None
-    positions: NDArray[np.intp]
+    positions: Indices
     cluster: str | None
     weights: tuple[str | None, Array | None]
 
@@ -129,21 +121,22 @@ class _Task:
         with one_thread():
             i, first = divmod(start, self.plan.chunk)
             drawn = self.plan.draw(i, first + stop - start)[first:]
-            count = stop - start
-            if self.engine is None:
-                return self._refits(drawn)
-            by_row = self.plan.by_row(drawn)
-            kind, w = self.weights
-            if w is not None and not (kind == "frequency" and self.plan.copies is not None):
-                by_row = by_row * w
-            params, reasons = self.engine.solve(by_row)
-            if self.texts is None:
-                return params, reasons
-            values = np.full((count, len(self.texts)), np.nan)
-            for r in np.flatnonzero([not reason for reason in reasons]):
-                values[r] = [evaluate(t, self.engine.names, params[r]).value for t in self.texts]
-                reasons[r] = "" if np.isfinite(values[r]).all() else "statistic not finite"
-            return values, reasons
+            return self._refits(drawn) if self.engine is None else self._solved(self.engine, drawn)
+
+    def _solved(self, engine: Resampling, drawn: Array) -> tuple[Array, list[str]]:
+        """Values of draws that are solved together."""
+        by_row = self.plan.by_row(drawn)
+        kind, w = self.weights
+        if w is not None and not (kind == "frequency" and self.plan.copies is not None):
+            by_row = by_row * w
+        params, reasons = engine.solve(by_row)
+        if self.texts is None:
+            return params, reasons
+        values = np.full((len(drawn), len(self.texts)), np.nan)
+        for r in np.flatnonzero([not reason for reason in reasons]):
+            values[r] = [evaluate(t, engine.names, params[r]).value for t in self.texts]
+            reasons[r] = _finite_or_not(values[r])
+        return values, reasons
 
     def _refits(self, drawn: Array) -> tuple[Array, list[str]]:
         values, reasons = np.full((len(drawn), len(self.names)), np.nan), []
@@ -165,25 +158,23 @@ class _Task:
             try:
                 result = self.estimator.fit(table)
                 names, values = named_values(self.statistic(result))
-            except OutcomeError:
-                return nothing, "the outcome does not vary"
-            except SeparationError:
-                return nothing, "separation: no finite maximum"
             except (DisteconometricsError, np.linalg.LinAlgError) as error:
-                return nothing, _reason(error)
+                return nothing, _reason(type(error))
         for warning in told:
-            if issubclass(warning.category, SeparationWarning):
-                return nothing, "separation: no finite maximum"
-            if issubclass(warning.category, ConvergenceWarning):
-                return nothing, "no convergence"
+            if issubclass(warning.category, (SeparationWarning, ConvergenceWarning)):
+                return nothing, _reason(warning.category)
         if names != self.names:
-            return nothing, "coefficients not identified"
-        return values, "" if np.isfinite(values).all() else "statistic not finite"
+            return nothing, UNIDENTIFIED
+        return values, _finite_or_not(values)
 
 
-def _reason(error: Exception) -> str:
-    known = {"CollinearityError": "coefficients not identified", "LevelError": "coefficients not identified"}
-    return known.get(type(error).__name__, type(error).__name__)
+def _finite_or_not(values: Array) -> str:
+    return "" if np.isfinite(values).all() else "statistic not finite"
+
+
+def _reason(kind: type[BaseException]) -> str:
+    """Why a replication failed, in words, from the class of an error or warning."""
+    return next((words for known, words in REASONS if issubclass(kind, known)), kind.__name__)
 
 
 def _results(
@@ -202,8 +193,7 @@ def _results(
             yield result
 
 
-def _scheme(kind: str, cluster: str | None, weights: str | None) -> str:
-    """Check the choices and return how weights are drawn."""
+def _check_kind(kind: str, cluster: Any) -> None:
     if kind not in KINDS:
         raise OptionError(f"kind={kind!r} is not known; use one of {', '.join(map(repr, KINDS))}.")
     if kind in ("cluster", "score") and cluster is None:
@@ -217,12 +207,18 @@ def _scheme(kind: str, cluster: str | None, weights: str | None) -> str:
         )
     if cluster is not None and not isinstance(cluster, str):
         raise OptionError(f"cluster is the name of a column, not {type(cluster).__name__}.")
+
+
+def _scheme(kind: str, weights: str | None) -> str:
+    """How weights are drawn."""
     allowed = SCHEMES.get(kind, ())
-    if weights is not None and weights not in allowed:
+    if weights is None:
+        return allowed[0] if allowed else "counts"
+    if weights not in allowed:
         raise OptionError(
             f"weights={weights!r} is not for kind={kind!r}; use {' or '.join(map(repr, allowed)) or 'None'}."
         )
-    return weights or (allowed[0] if allowed else "counts")
+    return weights
 
 
 def _check_reps(reps: Any) -> int:
@@ -240,7 +236,7 @@ def bootstrap(
     cluster: str | None = None,
     statistic: Callable[[Any], Any] | str | Sequence[str] | None = None,
     weights: str | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
     n_jobs: int | None = None,
 ) -> BootstrapResults:
     """Resample the data, fit again, and return the law of a statistic.
@@ -295,63 +291,58 @@ def bootstrap(
     >>> bool(((boot.bse / boot.result.bse - 1).abs() < 0.3).all())
     True
     """
-    reps, scheme = _check_reps(reps), _scheme(kind, cluster, weights)
-    texts = (
-        (statistic,)
-        if isinstance(statistic, str)
-        else None
-        if callable(statistic) or statistic is None
-        else tuple(statistic)
-    )
-    sequence = seed_sequence(seed)
+    reps = _check_reps(reps)
+    _check_kind(kind, cluster)
+    scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)
     offer = getattr(estimator, "resampling", None)
     engine: Resampling | None = None if offer is None else offer(result)
     call = _statistic(statistic, texts)
     names, estimate = named_values(call(result))
-    if not np.isfinite(estimate).all():
-        bad = ", ".join(n for n, v in zip(names, estimate, strict=True) if not np.isfinite(v))
-        raise WithheldError(
-            f"The estimate itself is not finite ({bad}), so there is nothing to resample around."
-        )
-    plan, positions = _plan(engine, data, sequence, scheme, kind, cluster)
+    _check_finite(names, estimate)
+    _check_offer(engine, kind)
+    plan, positions = _plan(engine, data, sequence, scheme, cluster)
     if kind == "score":
-        return _score(engine, result, plan, reps, names, estimate, statistic, str(cluster), sequence, seed)
-    fast = engine is not None and engine.direct and not callable(statistic)
-    if kind == "exchangeable" and not fast:
-        raise OptionError(
-            "kind='exchangeable' needs coefficients of an estimator that takes weights on its rows; use "
-            "kind='pairs'."
-        )
-    if not fast and "lag(" in str(getattr(estimator, "formula", "")):
-        raise OptionError(
-            "Resampled rows have no order, so a lag cannot be taken again; add it as a column of the data."
-        )
-    renamed = (
-        cluster if cluster is not None and cluster not in str(getattr(estimator, "formula", "")) else None
+        drawn = _perturbed(engine, result, plan, reps, estimate, statistic)
+    else:
+        fast = None if callable(statistic) or engine is None or not engine.direct else engine
+        _check_refits(estimator, kind, fast)
+        renamed = None if cluster is None or cluster in _formula(estimator) else cluster
+        weighted = (None, None) if engine is None else engine.weights
+        task = _Task(estimator, data, plan, call, names, texts, fast, positions, renamed, weighted)
+        drawn = _resampled(task, reps, n_jobs)
+    boot = BootstrapResults(
+        result=result,
+        kind=kind,
+        scheme=scheme,
+        names=names,
+        values=estimate,
+        draws=pd.DataFrame(drawn.values, columns=list(names)),
+        reasons=drawn.reasons,
+        cluster=cluster,
+        units=plan.units,
+        seed=reported_seed(sequence),
+        leave_out=drawn.leave_out,
+        score_tests=drawn.score_tests,
     )
-    row_weights = (None, None) if engine is None else engine.weights
-    task = _Task(
-        estimator, data, plan, call, names, texts, engine if fast else None, positions, renamed, row_weights
-    )
-    values, reasons, interrupted = _run(task, reps, n_jobs)
-    leave_out = _leave_out(task, engine, kind, plan, fast, n_jobs)
-    return _told(
-        BootstrapResults(
-            result=result,
-            kind=kind,
-            scheme=scheme,
-            names=names,
-            values=estimate,
-            draws=pd.DataFrame(values, columns=list(names)),
-            reasons=tuple(reasons),
-            cluster=cluster,
-            units=plan.units,
-            seed=_told_seed(seed, sequence),
-            leave_out=leave_out,
-        ),
-        reps if interrupted else None,
-    )
+    _warn_of_failures(boot, reps)
+    return boot
+
+
+class _Drawn(NamedTuple):
+    """Draws (R, q) of the statistic, why some failed (R,), and what limits need beyond them."""
+
+    values: Array
+    reasons: tuple[str, ...]
+    leave_out: LeaveOut | str
+    score_tests: ScoreTests | None = None
+
+
+def _texts(statistic: Any) -> tuple[str, ...] | None:
+    """The functions of the coefficients that are asked for, if any."""
+    if statistic is None or callable(statistic):
+        return None
+    return (statistic,) if isinstance(statistic, str) else tuple(statistic)
 
 
 def _statistic(statistic: Any, texts: tuple[str, ...] | None) -> Callable[[Any], Any]:
@@ -368,10 +359,38 @@ def _statistic(statistic: Any, texts: tuple[str, ...] | None) -> Callable[[Any],
     return functions
 
 
-def _told_seed(seed: Any, sequence: np.random.SeedSequence) -> Any:
-    return (
-        (sequence.entropy, sequence.spawn_key) if isinstance(seed, np.random.Generator) else sequence.entropy
-    )
+def _check_finite(names: Sequence[str], estimate: Array) -> None:
+    bad = [n for n, v in zip(names, estimate, strict=True) if not np.isfinite(v)]
+    if bad:
+        raise WithheldError(
+            f"The estimate itself is not finite ({', '.join(bad)}), so there is nothing to resample around."
+        )
+
+
+def _check_offer(engine: Resampling | None, kind: str) -> None:
+    if engine is None and kind in ("exchangeable", "score"):
+        raise OptionError(
+            f"kind={kind!r} needs an estimator that offers its scores; use 'pairs' or 'cluster'."
+        )
+
+
+def _formula(estimator: Any) -> str:
+    return str(getattr(estimator, "formula", ""))
+
+
+def _check_refits(estimator: Any, kind: str, fast: Resampling | None) -> None:
+    """Refuse what cannot be fitted draw by draw, unless draws are solved together."""
+    if fast is not None:
+        return
+    if kind == "exchangeable":
+        raise OptionError(
+            "kind='exchangeable' needs coefficients of an estimator that takes weights on its rows; use "
+            "kind='pairs'."
+        )
+    if "lag(" in _formula(estimator):
+        raise OptionError(
+            "Resampled rows have no order, so a lag cannot be taken again; add it as a column of the data."
+        )
 
 
 def _plan(
@@ -379,40 +398,42 @@ def _plan(
     data: Any,
     sequence: np.random.SeedSequence,
     scheme: str,
-    kind: str,
     cluster: str | None,
-) -> tuple[Plan, NDArray[np.intp]]:
+) -> tuple[Plan, Indices]:
     """What is drawn, and where the rows are in the table."""
-    if engine is None:
-        if kind in ("exchangeable", "score"):
-            raise OptionError(
-                f"kind={kind!r} needs an estimator that offers its scores; use 'pairs' or 'cluster'."
-            )
-        n = len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
-        codes, units = None, n
-        if cluster is not None:
-            column = pd.Series(np.asarray(data[cluster]))
-            if column.isna().any():
-                raise OptionError(
-                    f"The cluster column {cluster!r} has {int(column.isna().sum())} missing values; fill "
-                    f"them."
-                )
-            codes, levels = pd.factorize(column)
-            units = len(levels)
-        positions = np.arange(n)
-    else:
-        positions, (weight_type, w) = engine.positions, engine.weights
-        codes, units = (None, len(positions)) if cluster is None else engine.codes([cluster])
-        if codes is None and weight_type == "frequency":
-            return Plan(sequence, scheme, units, len(positions), None, w), positions
-    if cluster is not None and units < 2:
+    positions = np.arange(_row_count(data)) if engine is None else engine.positions
+    n = len(positions)
+    if cluster is None:
+        weight_type, w = (None, None) if engine is None else engine.weights
+        return Plan(sequence, scheme, n, n, None, w if weight_type == "frequency" else None), positions
+    codes, units = _cluster_codes(data, cluster) if engine is None else engine.codes([cluster])
+    if units < 2:
         raise OptionError(
             f"The cluster column {cluster!r} has a single value; at least two clusters are needed."
         )
-    return Plan(sequence, scheme, units, len(positions), codes), positions
+    return Plan(sequence, scheme, units, n, codes), positions
 
 
-def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str], bool]:
+def _row_count(data: Any) -> int:
+    return len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
+
+
+def _cluster_codes(data: Any, cluster: str) -> tuple[Indices, int]:
+    column = pd.Series(np.asarray(data[cluster]))
+    missing = int(column.isna().sum())
+    if missing:
+        raise OptionError(f"The cluster column {cluster!r} has {missing} missing values; fill them.")
+    codes, levels = pd.factorize(column)
+    return codes, len(levels)
+
+
+def _resampled(task: _Task, reps: int, n_jobs: int | None) -> _Drawn:
+    """Draws of rows, clusters or weights."""
+    values, reasons = _run(task, reps, n_jobs)
+    return _Drawn(values, tuple(reasons), _leave_out(task, n_jobs))
+
+
+def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str]]:
     """All replications, or those that were done when the user interrupted."""
     chunk = task.plan.chunk
     size = chunk if task.engine is not None else min(chunk, REFITS)
@@ -420,7 +441,6 @@ def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str], 
     parts = list(pairwise(edges))
     values: list[Array] = []
     reasons: list[str] = []
-    interrupted = False
     try:
         for v, r in _results(task.part, parts, n_jobs, [stop - start for start, stop in parts]):
             values.append(v)
@@ -428,41 +448,40 @@ def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str], 
     except KeyboardInterrupt:
         if not values:
             raise
-        interrupted = True
-    return np.concatenate(values), reasons, interrupted
+    return np.concatenate(values), reasons
 
 
-def _told(boot: BootstrapResults, wanted: int | None) -> BootstrapResults:
-    failed = sum(map(bool, boot.reasons))
-    if failed == len(boot.draws):
+def _warn_of_failures(boot: BootstrapResults, wanted: int) -> None:
+    """Say which replications failed or were not done, or refuse if none succeeded."""
+    failed, done = sum(map(bool, boot.reasons)), len(boot.draws)
+    if failed == done:
         raise WithheldError(f"All {failed} replications failed: {boot.failures.to_dict()}.")
-    if wanted is not None:
-        text = f"Interrupted: {len(boot.draws)} of {wanted} replications are done and kept."
-        warnings.warn(DisteconometricsWarning(text, hint="run again for the rest"), stacklevel=3)
+    if done < wanted:
+        text = f"Interrupted: {done} of {wanted} replications are done and kept."
+        warn_user(DisteconometricsWarning(text, hint="run again for the rest"))
     if failed:
         what = "; ".join(f"{reason}: {count}" for reason, count in boot.failures.items())
         text = (
-            f"{failed} of {len(boot.draws)} replications failed ({what}); standard errors and "
+            f"{failed} of {done} replications failed ({what}); standard errors and "
             f"intervals are from the others."
         )
-        hint = "use kind='exchangeable', whose weights leave no row out"
-        warnings.warn(DisteconometricsWarning(text, hint=hint), stacklevel=3)
-    return boot
+        warn_user(
+            DisteconometricsWarning(text, hint="use kind='exchangeable', whose weights leave no row out")
+        )
 
 
-def _leave_out(
-    task: _Task, engine: Resampling | None, kind: str, plan: Plan, fast: bool, n_jobs: int | None
-) -> LeaveOut | str:
+def _leave_out(task: _Task, n_jobs: int | None) -> LeaveOut | str:
     """How to get what every unit does to the statistic, for BCa limits; or why there is none."""
-    if kind == "exchangeable":
+    plan = task.plan
+    if plan.scheme in SCHEMES["exchangeable"]:
         return (
             "acceleration is a leave-one-out quantity of drawn units, and random weights leave none "
             "out; use 'percentile'"
         )
     if task.weights[0] == "sampling":
         return "no second-order theory without the sampling design of the weights; use 'percentile'"
-    if fast and engine is not None:
-        return _OneStep(engine, plan, task.texts)
+    if task.engine is not None:
+        return _OneStep(task.engine, plan, task.texts)
     if plan.copies is not None:
         return (
             "leaving out one of several identical rows needs coefficients as the statistic; use 'percentile'"
@@ -482,24 +501,27 @@ class _OneStep:
 
     def __call__(self) -> tuple[Array, Array]:
         """Changes (m, q) that a unit makes, and how often it counts (m,)."""
-        from disteconometrics.inference.covariance import _group_sums, _leave_one_out
-
         e, plan = self.engine.equation, self.plan
-        if plan.codes is not None:
-            sums, _ = _group_sums(e, plan.codes, plan.units)
-            deltas, copies = _leave_one_out(e, plan.codes, plan.units, sums), np.ones(plan.units)
+        if plan.codes is None:
+            deltas, copies = _without_rows(e)
         else:
-            parts, counts = [], []
-            for part in e.source():
-                h = np.square(part.roots @ e.inner).sum(axis=1)
-                parts.append(part.scores @ e.inner / np.maximum(1 - h, 1e-10)[:, None])
-                counts.append(np.ones(len(h)) if part.copies is None else part.copies)
-            deltas, copies = np.concatenate(parts), np.concatenate(counts)
+            sums, _ = group_sums(e, plan.codes, plan.units)
+            deltas, copies = leave_one_out(e, plan.codes, plan.units, sums), np.ones(plan.units)
         changes = deltas @ e.root.T
         if self.texts is not None:
             gradients = np.array([evaluate(t, self.engine.names, e.params).gradient for t in self.texts])
             changes = changes @ gradients.T
         return changes, copies
+
+
+def _without_rows(e: MEstimate) -> tuple[Array, Array]:
+    """Steps (n, k) when a row is left out, in identity-information coordinates, and the rows' copies (n,)."""
+    steps, copies = [], []
+    for part in e.source():
+        h = np.square(part.roots @ e.inner).sum(axis=1)
+        steps.append(part.scores @ e.inner / np.maximum(1 - h, 1e-10)[:, None])
+        copies.append(np.ones(len(h)) if part.copies is None else part.copies)
+    return np.concatenate(steps), np.concatenate(copies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -527,18 +549,10 @@ class _Refits:
         return values.mean(axis=0) - values, np.ones(units)
 
 
-def _score(
-    engine: Resampling | None,
-    result: Any,
-    plan: Plan,
-    reps: int,
-    names: tuple[str, ...],
-    estimate: Array,
-    statistic: Any,
-    cluster: str,
-    sequence: np.random.SeedSequence,
-    seed: Any,
-) -> BootstrapResults:
+def _perturbed(
+    engine: Resampling | None, result: Any, plan: Plan, reps: int, estimate: Array, statistic: Any
+) -> _Drawn:
+    """One-step estimates under multipliers on the scores of clusters."""
     if engine is None or statistic is not None or getattr(result.model, "penalty", None) is not None:
         raise OptionError(
             "kind='score' tests coefficients of an estimator by maximum likelihood; leave statistic= out."
@@ -551,17 +565,5 @@ def _score(
     multipliers = np.concatenate([plan.draw(i) for i in range(chunks)])[:reps]
     assert plan.codes is not None
     tests = ScoreTests(engine.restricted, plan.codes, multipliers, engine.equation, estimate)
-    return BootstrapResults(
-        result=result,
-        kind="score",
-        scheme=plan.scheme,
-        names=names,
-        values=estimate,
-        draws=pd.DataFrame(tests.perturbed(), columns=list(names)),
-        reasons=("",) * reps,
-        cluster=cluster,
-        units=plan.units,
-        seed=_told_seed(seed, sequence),
-        leave_out="scores are perturbed, nothing is left out; use method='score'",
-        score_tests=tests,
-    )
+    words = "scores are perturbed, nothing is left out; use method='score'"
+    return _Drawn(tests.perturbed(), ("",) * reps, words, tests)

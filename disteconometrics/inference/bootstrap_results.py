@@ -1,4 +1,4 @@
-"""The result of a bootstrap: draws as a table, standard errors, bias, intervals, failures by reason, a summary."""
+"""The result of a bootstrap: draws, standard errors, bias, intervals, failures by reason, a summary."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.score_bootstrap import ScoreTests
@@ -19,7 +19,6 @@ from disteconometrics.tables import Section, Summary, number, p_value
 
 __all__ = ["BootstrapResults", "LeaveOut"]
 
-Array = NDArray[np.float64]
 LeaveOut = Callable[[], tuple[Array, Array]]
 
 METHODS = ("percentile", "basic", "normal", "bca", "score")
@@ -37,7 +36,8 @@ class BootstrapResults:
     Examples
     --------
     >>> import disteconometrics as de
-    >>> boot = de.bootstrap(de.Logit("affair ~ age"), de.datasets.fair(), reps=199, seed=1, statistic="exp(age)")
+    >>> logit, fair = de.Logit("affair ~ age"), de.datasets.fair()
+    >>> boot = de.bootstrap(logit, fair, reps=199, seed=1, statistic="exp(age)")
     >>> boot.draws.columns.tolist(), boot.conf_int(method="basic").shape
     (['exp(age)'], (1, 2))
     """
@@ -98,7 +98,7 @@ class BootstrapResults:
 
     @cached_property
     def pvalues(self) -> pd.Series:
-        """p-values (q,) of zero coefficients by the score bootstrap; for other kinds, those of `estimates` (normal law)."""
+        """p-values (q,) of zero coefficients, by the score bootstrap or else of the normal law."""
         if self.score_tests is None:
             return self._series(self.estimates.p_value)
         return self._series(np.array([self.score_tests.p_value(j, 0.0) for j in range(len(self.names))]))

@@ -17,9 +17,11 @@ References
 ----------
 White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50, doi:10.2307/1912526.
 Zeileis (2006), Object-oriented computation of sandwich estimators, J. Statistical Software 16(9),
-doi:10.18637/jss.v016.i09. Cameron, Gelbach, Miller (2011), Robust inference with multiway clustering, JBES
-29, doi:10.1198/jbes.2010.07136. MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap
-methods for cluster-robust inference, J. Applied Econometrics 38, doi:10.1002/jae.2969.
+doi:10.18637/jss.v016.i09.
+Cameron, Gelbach, Miller (2011), Robust inference with multiway clustering, JBES 29,
+doi:10.1198/jbes.2010.07136.
+MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust
+inference, J. Applied Econometrics 38, doi:10.1002/jae.2969.
 Newey, West (1987), A simple positive semi-definite covariance matrix, Econometrica 55, doi:10.2307/1913610.
 """
 
@@ -28,31 +30,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import (
     CovarianceWarning,
     DataError,
     FewClustersWarning,
+    FileFormatError,
     OptionError,
     WithheldError,
     warn_user,
 )
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
 __all__ = ["COVARIANCES", "HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
 
-Array = NDArray[np.float64]
-Codes = tuple[NDArray[np.intp], int]
+Codes = tuple[Indices, int]
 
 COVARIANCES = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
+_AS_WRITTEN = {name.lower(): name for name in COVARIANCES}
 _CORRECTIONS = ("groups", "cr1", "none", "jackknife")
-FEW_CLUSTERS = (
-    40  # below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
-)
+# Below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
+FEW_CLUSTERS = 40
 UNEVEN_SHARE = 0.25  # of all information in one cluster
 
 
@@ -139,9 +142,8 @@ class HAC:
         if self.lags is not None:
             if isinstance(self.lags, bool) or not isinstance(self.lags, Integral) or self.lags < 0:
                 raise OptionError(f"lags={self.lags!r}: give a whole number of at least 0, or None.")
-            object.__setattr__(
-                self, "lags", int(self.lags)
-            )  # a numpy integer prints and compares as a plain one
+            # a numpy integer prints and compares as a plain one
+            object.__setattr__(self, "lags", int(self.lags))
         if self.kernel != "bartlett":
             raise OptionError(f"kernel={self.kernel!r} is not known; use 'bartlett'.")
 
@@ -151,7 +153,7 @@ CovarianceKind = str | Cluster | HAC
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """A covariance matrix (k, k) with the words that go under the table and the degrees of freedom of t, if any.
+    """A covariance matrix (k, k) with the words under the table and the degrees of freedom of t, if any.
 
     ``matrix`` = T·C·T' with ``basis`` T (k, r), None for the identity, and ``inner`` C (r, r) well
     conditioned: where columns are nearly collinear, g'Vg loses all digits and (g'T)·C·(T'g) none, so
@@ -168,11 +170,37 @@ class Covariance:
     kind: CovarianceKind | None = None  # what was asked for; None where a file gives the label alone
 
     def coordinates(self, G: Array) -> tuple[Array, Array]:
-        """Rows g' (q, k) as g'T (q, r), accurate to rounding, with the covariance (r, r) that belongs to them."""
+        """Rows g' (q, k) as g'T (q, r), accurate to rounding, and the covariance (r, r) of what they meet."""
         if self.basis is None or self.inner is None:
             return G, self.matrix
         largest = np.nan_to_num(np.abs(G)).max(axis=0, initial=0.0)
         return accurate_product(G, self.basis, power_of_two(largest)), self.inner
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a file keeps of it: words, and arrays by name."""
+        words = {name: getattr(self, name) for name in ("label", "note", "degrees_of_freedom", "robust")}
+        arrays = {"covariance": self.matrix, "basis": self.basis, "inner": self.inner}
+        return words, {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+
+    @classmethod
+    def from_file(cls, words: dict[str, Any], arrays: dict[str, Array]) -> Covariance:
+        """Rebuild from `to_file`; a clustered or HAC one knows its label, but not its columns.
+
+        Raises
+        ------
+        FileFormatError
+            If a word is missing or of another type.
+        """
+        label, note = words["label"], words["note"]
+        df, robust = words["degrees_of_freedom"], words["robust"]
+        if not (isinstance(label, str) and isinstance(note, str) and isinstance(robust, bool)):
+            raise FileFormatError("the words of the covariance are of another type")
+        if isinstance(df, bool) or not isinstance(df, (int, float)):
+            raise FileFormatError(f"degrees_of_freedom is {str(df)[:40]!r}, not of type float")
+        kind = label if label in COVARIANCES else None
+        return cls(
+            arrays["covariance"], label, note, df, robust, arrays.get("basis"), arrays.get("inner"), kind
+        )
 
 
 def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -190,13 +218,13 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
     """
     if cov is None:
         return "HC1" if weight_type == "sampling" else "nonrobust"
+    if isinstance(cov, HAC) and weight_type == "frequency":
+        raise OptionError(
+            "HAC needs one row per period; frequency weights stand for several rows. Expand the rows."
+        )
     if isinstance(cov, (Cluster, HAC)):
-        if isinstance(cov, HAC) and weight_type == "frequency":
-            raise OptionError(
-                "HAC needs one row per period; frequency weights stand for several rows. Expand the rows."
-            )
         return cov
-    name = {c.lower(): c for c in COVARIANCES}.get(cov.lower()) if isinstance(cov, str) else None
+    name = _AS_WRITTEN.get(cov.lower()) if isinstance(cov, str) else None
     if name is None:
         raise OptionError(
             f"cov={cov!r} is not known; use one of {', '.join(map(repr, COVARIANCES))}, "
@@ -215,7 +243,7 @@ def covariance(
     kind: CovarianceKind,
     *,
     codes: Callable[[Sequence[str]], Codes],
-    order: Callable[[str], NDArray[np.intp]],
+    order: Callable[[str], Indices],
 ) -> Covariance:
     """Compute one covariance of an estimate.
 
@@ -248,7 +276,7 @@ def _computed(
     estimate: MEstimate,
     kind: CovarianceKind,
     codes: Callable[[Sequence[str]], Codes],
-    order: Callable[[str], NDArray[np.intp]],
+    order: Callable[[str], Indices],
 ) -> Covariance:
     n, k = estimate.observations, len(estimate.inner)
     if isinstance(kind, Cluster):
@@ -316,8 +344,8 @@ def _meat(estimate: MEstimate, power: float) -> Array:
     return np.asarray(estimate.inner.T @ meat @ estimate.inner)
 
 
-def _group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tuple[Array, Array]:
-    """Score sums (G, k) in identity-information coordinates, and each group's leverage (G,), which sum to k."""
+def group_sums(estimate: MEstimate, codes: Indices, groups: int) -> tuple[Array, Array]:
+    """Score sums (G, k) in identity-information coordinates, and leverages (G,) of groups, which sum to k."""
     sums = np.zeros((groups, len(estimate.inner)))
     leverage = np.zeros(groups)
     start = 0
@@ -331,7 +359,7 @@ def _group_sums(estimate: MEstimate, codes: NDArray[np.intp], groups: int) -> tu
     return sums @ estimate.inner, leverage
 
 
-def _hac_meat(estimate: MEstimate, order: NDArray[np.intp], lags: int) -> Array:
+def _hac_meat(estimate: MEstimate, order: Indices, lags: int) -> Array:
     if lags >= len(order):
         raise DataError(f"HAC with {lags} lags needs more than {lags} rows; there are {len(order)}.")
     zero = np.zeros((1, len(estimate.inner)))  # the last row, which is position −1
@@ -354,11 +382,11 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
             raise DataError(
                 f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed."
             )
-        sums, leverage = _group_sums(estimate, c, G)
+        sums, leverage = group_sums(estimate, c, G)
         if len(subset) == 1:
             _warn_few(subset[0], G, float(leverage.max() / max(leverage.sum(), 1e-300)), kind)
         if kind.correction == "jackknife":
-            sums = _leave_one_out(estimate, c, G, sums)
+            sums = leave_one_out(estimate, c, G, sums)
         sign = -1.0 if len(subset) == 2 else 1.0
         inner += sign * _correction(kind.correction, G, n, k) * (sums.T @ sums)
         counts.append(G)
@@ -401,8 +429,14 @@ def _warn_few(column: str, G: int, share: float, kind: Cluster) -> None:
     )
 
 
-def _leave_one_out(estimate: MEstimate, codes: NDArray[np.intp], G: int, sums: Array) -> Array:
-    """δ_g = (I − H_g)⁻¹ s_g for every cluster, in identity-information coordinates."""
+def leave_one_out(estimate: MEstimate, codes: Indices, G: int, sums: Array) -> Array:
+    """δ_g = (I − H_g)⁻¹ s_g for every cluster, from `group_sums`, in identity-information coordinates.
+
+    Raises
+    ------
+    WithheldError
+        If the coefficients are not identified without one of the clusters.
+    """
     k = sums.shape[1]
     roots = [p.roots if p.copies is None else p.roots * np.sqrt(p.copies)[:, None] for p in estimate.source()]
     U = (np.concatenate(roots) @ estimate.inner)[np.argsort(codes, kind="stable")]

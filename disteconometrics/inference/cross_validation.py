@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.joint import JointLaw
@@ -40,7 +41,8 @@ class CrossValidation:
     Examples
     --------
     >>> import disteconometrics as de
-    >>> cv = de.cross_validate(de.NormalRegression("log(foodexp) ~ log(income)"), de.datasets.engel(), folds="row mod 10")
+    >>> line = de.NormalRegression("log(foodexp) ~ log(income)")
+    >>> cv = de.cross_validate(line, de.datasets.engel(), folds="row mod 10")
     >>> cv.table()["log_score"].round(4).tolist(), cv.uniformity("NormalRegression")
     ([0.5593], Uniformity(ks=0.065, cvm=0.209, n=235, p_value=0.271))
     """
@@ -48,16 +50,16 @@ class CrossValidation:
     log_scores: pd.DataFrame
     crps: pd.DataFrame
     transforms: pd.DataFrame
-    folds: NDArray[np.intp]
+    folds: Indices
     outcome: str
     seed: int | None
 
     def table(self) -> pd.DataFrame:
-        """Mean scores by estimator, best log score first: log_score, its error, the difference from the best and its error; crps
-        likewise, not of joint outcomes; n.
+        """Mean scores by estimator, best log score first.
 
-        Errors are those of means over rows (of differences, paired): the part that comes from refitting is
-        not in them.
+        Columns are log_score, its error, the difference from the best and its error; crps likewise, not of
+        joint outcomes; n.  Errors are those of means over rows (of differences, paired): the part that comes
+        from refitting is not in them.
         """
         joint = bool(self.crps.isna().all(axis=None))
         whole = self.log_scores.notna().all(axis=1) & (joint | self.crps.notna().all(axis=1))
@@ -81,7 +83,7 @@ class CrossValidation:
         return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})
 
     def uniformity(self, name: str) -> scores.Uniformity:
-        """Whether the held-out transforms of an estimator are uniform, with a p-value; see `scores.uniformity`."""
+        """Whether held-out transforms of an estimator are uniform, with a p-value (`scores.uniformity`)."""
         if name not in self.transforms:
             raise OptionError(
                 f"{name!r} is not among the estimators {', '.join(map(repr, self.transforms.columns))}."
@@ -99,34 +101,40 @@ class CrossValidation:
         )
 
 
-def _fold_of(
-    folds: Any, table: Table, seed: int | np.random.Generator | None
-) -> tuple[NDArray[np.intp], int | None]:
+def _fold_of(folds: Any, table: Table, seed: Seed) -> tuple[Indices, int | None]:
     """The fold (n,) of each row, and the seed where folds were drawn."""
     n = len(table)
     if isinstance(folds, str) and (found := _MODULO.fullmatch(folds.strip())):
         return _enough(np.arange(n) % max(int(found[1]), 1)), None
     if isinstance(folds, Integral) and not isinstance(folds, bool):
-        if not 2 <= int(folds) <= n:
-            raise OptionError(f"folds={folds!r}: give a number from 2 to the {n} rows.")
-        sequence = seed_sequence(seed)
-        order = np.random.default_rng(sequence).permutation(n)
-        entropy = sequence.entropy if isinstance(sequence.entropy, int) else None
-        return _enough(np.argsort(order, kind="stable") % int(folds)), entropy
-    if isinstance(folds, str):
-        labels = pd.Series(np.asarray(table.raw(folds, "folds")))
-    elif isinstance(folds, (list, tuple, np.ndarray, pd.Series)):
-        labels = pd.Series(np.asarray(folds))
-    else:
-        raise OptionError(
-            f"folds={folds!r}: give a number, the name of a column, labels of the rows, or 'row mod 10'."
-        )
+        return _drawn(folds, n, seed)
+    labels = pd.Series(_labels(folds, table))
     if labels.shape != (n,) or labels.isna().any():
         raise OptionError(f"folds needs one label, not missing, for each of the {n} rows; got {len(labels)}.")
     return _enough(pd.factorize(labels, sort=True)[0].astype(np.intp)), None
 
 
-def _enough(fold: NDArray[np.intp]) -> NDArray[np.intp]:
+def _drawn(folds: Integral, n: int, seed: Seed) -> tuple[Indices, int | None]:
+    """Folds of about one size, drawn."""
+    if not 2 <= int(folds) <= n:
+        raise OptionError(f"folds={folds!r}: give a number from 2 to the {n} rows.")
+    sequence = seed_sequence(seed)
+    order = np.random.default_rng(sequence).permutation(n)
+    entropy = sequence.entropy if isinstance(sequence.entropy, int) else None
+    return _enough(np.argsort(order, kind="stable") % int(folds)), entropy
+
+
+def _labels(folds: Any, table: Table) -> NDArray[Any]:
+    if isinstance(folds, str):
+        return np.asarray(table.raw(folds, "folds"))
+    if isinstance(folds, (list, tuple, np.ndarray, pd.Series)):
+        return np.asarray(folds)
+    raise OptionError(
+        f"folds={folds!r}: give a number, the name of a column, labels of the rows, or 'row mod 10'."
+    )
+
+
+def _enough(fold: Indices) -> Indices:
     if len(np.unique(fold)) < 2:
         raise OptionError("Cross-validation needs at least two folds with rows in them.")
     return fold
@@ -146,25 +154,25 @@ def _named(estimators: Any) -> dict[str, Any]:
     return {str(name): estimator for name, estimator in given.items()}
 
 
-def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, tuple[Any, Any, Any]]:
-    """The outcome's name; log scores, CRPS and transforms (m,) of the held-out rows."""
+def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
+    """The outcome's name; log scores, CRPS and transforms (3, m) of the held-out rows."""
     result = estimator.fit(train)
     law, y = result.distribution(test), result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)
-        return result.spec.outcome.name, (score, np.full(score.shape, np.nan), np.full(score.shape, np.nan))
-    return result.spec.outcome.name, (scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y))
+        values = [score, np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
+    else:
+        values = [scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y)]
+    return result.spec.outcome.name, np.stack(values)
 
 
-def cross_validate(
-    estimators: Any, data: Any, *, folds: Any = 10, seed: int | np.random.Generator | None = None
-) -> CrossValidation:
+def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None) -> CrossValidation:
     """Score the laws of outcomes that estimators have not seen, fold by fold.
 
     Parameters
     ----------
-    estimators : a specification such as ``de.NormalRegression("y ~ x")``, or a dict of names to
-        specifications All of them forecast the same left side, written the same way.
+    estimators : a specification such as ``de.NormalRegression("y ~ x")``, or a dict of names to these
+        All of them forecast the same left side, written the same way.
     data : pandas or polars DataFrame, or dict of arrays of one length.
     folds : int, str or (n,) labels
         A number of folds drawn at random, the name of a column, labels, or ``"row mod 10"``: the row's
@@ -196,47 +204,48 @@ def cross_validate(
     --------
     >>> import disteconometrics as de
     >>> pair = {"line": de.NormalRegression("foodexp ~ income"), "mean": de.NormalRegression("foodexp ~ 1")}
-    >>> cross_validate(pair, de.datasets.engel(), folds=5, seed=1).table()[["log_score", "crps", "n"]].round(2)
+    >>> cv = cross_validate(pair, de.datasets.engel(), folds=5, seed=1)
+    >>> cv.table()[["log_score", "crps", "n"]].round(2)
           log_score    crps    n
     line      -6.24   58.28  235
     mean      -7.05  146.39  235
     """
     given, table = _named(estimators), Table(data)
     fold, drawn = _fold_of(folds, table, seed)
-    n = len(fold)
-    found = {kind: np.full((n, len(given)), np.nan) for kind in ("log", "crps", "pit")}
+    numbers = np.unique(fold)
+    found = np.full((3, len(fold), len(given)), np.nan)  # log scores, CRPS and transforms
     outcomes: dict[str, str] = {}
     told: dict[tuple[str, type[Warning]], list[Any]] = {}
-    for f in np.unique(fold):
+    for f in numbers:
         inside = np.flatnonzero(fold == f)
         train, test = take_rows(data, np.flatnonzero(fold != f)), take_rows(data, inside)
         for j, (name, estimator) in enumerate(given.items()):
             with warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
                 try:
-                    outcomes[name], columns = _held_out(estimator, train, test)
+                    outcomes[name], found[:, inside, j] = _held_out(estimator, train, test)
                 except Exception as e:
                     e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
                     raise
             for category in {w.category for w in raised}:
-                told.setdefault((name, category), []).append(
-                    next(w.message for w in raised if w.category is category)
-                )
-            for kind, values in zip(found, columns, strict=True):
-                found[kind][inside, j] = values
-    for (name, category), messages in told.items():
-        text = f"{name}, in {len(messages)} of {len(np.unique(fold))} folds: {messages[0]}"
-        ours = category if issubclass(category, DisteconometricsWarning) else DisteconometricsWarning
-        warn_user(
-            ours(text, column=getattr(messages[0], "column", None), hint=getattr(messages[0], "hint", None))
-        )
+                first = next(w.message for w in raised if w.category is category)
+                told.setdefault((name, category), []).append(first)
+    _tell(told, len(numbers))
     sides = sorted(set(outcomes.values()))
     if len(sides) > 1:
         raise DataError(
             f"Scores of different outcomes cannot be compared: {', '.join(map(repr, sides))}; write one "
             f"left side."
         )
-    frames = {
-        kind: pd.DataFrame(values, index=table.index, columns=list(given)) for kind, values in found.items()
-    }
-    return CrossValidation(frames["log"], frames["crps"], frames["pit"], fold, sides[0], drawn)
+    log, crps, pit = (pd.DataFrame(values, index=table.index, columns=list(given)) for values in found)
+    return CrossValidation(log, crps, pit, fold, sides[0], drawn)
+
+
+def _tell(told: Mapping[tuple[str, type[Warning]], Sequence[Any]], folds: int) -> None:
+    """Warn once for each estimator and class of warning, with the first message."""
+    for (name, category), messages in told.items():
+        first, ours = messages[0], DisteconometricsWarning
+        if issubclass(category, DisteconometricsWarning):
+            ours = category
+        text = f"{name}, in {len(messages)} of {folds} folds: {first}"
+        warn_user(ours(text, column=getattr(first, "column", None), hint=getattr(first, "hint", None)))

@@ -1,4 +1,4 @@
-"""How well probabilities fit 0/1 outcomes: calibration, discrimination, and the rows that decide the estimates.
+"""How well probabilities fit 0/1 outcomes: calibration, discrimination, and rows that decide the estimates.
 
 Pure functions of outcomes y (n,), probabilities p (n,) and, where they have a meaning, counts or weights w
 (n,).
@@ -6,13 +6,15 @@ Pure functions of outcomes y (n,), probabilities p (n,) and, where they have a m
 References
 ----------
 Hosmer, Lemeshow (1980), Goodness of fit tests for the multiple logistic regression model, Communications in
-Statistics A9. Pregibon (1980), Goodness of link tests for generalized linear models, Applied Statistics 29,
-doi:10.2307/2346405. Pregibon (1981), Logistic regression diagnostics, Annals of Statistics 9,
-doi:10.1214/aos/1176345513. DeLong, DeLong, Clarke-Pearson (1988), Comparing the areas under two or more
-correlated ROC curves, Biometrics 44, doi:10.2307/2531595.
+Statistics A9.
+Pregibon (1980), Goodness of link tests for generalized linear models, Applied Statistics 29,
+doi:10.2307/2346405.
+Pregibon (1981), Logistic regression diagnostics, Annals of Statistics 9, doi:10.1214/aos/1176345513.
+DeLong, DeLong, Clarke-Pearson (1988), Comparing the areas under two or more correlated ROC curves,
+Biometrics 44, doi:10.2307/2531595.
 Cox (1958), Two further applications of a model for binary regression, Biometrika 45,
-doi:10.1093/biomet/45.3-4.562. Brier (1950), Verification of forecasts expressed in terms of probability,
-Monthly Weather Review 78.
+doi:10.1093/biomet/45.3-4.562.
+Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.newton import RankDeficient, maximise
@@ -47,9 +49,6 @@ __all__ = [
     "link_test",
     "roc",
 ]
-
-Array = NDArray[np.float64]
-
 
 # ---- goodness of fit ---------------------------------------------------------------------------------------
 
@@ -75,8 +74,8 @@ class HosmerLemeshow:
     __repr__ = __str__
 
 
-def _groups(p: Array, groups: int) -> NDArray[np.intp]:
-    """Group (n,) of every row: between quantiles of p (type 7), closed on the right; ties may leave fewer groups."""
+def _groups(p: Array, groups: int) -> Indices:
+    """Group (n,) of every row, between quantiles of p (type 7), closed on the right; ties may merge some."""
     if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 3:
         raise OptionError(f"groups={groups!r}: give a whole number of at least 3.")
     edges = np.unique(np.quantile(p, np.linspace(0, 1, int(groups) + 1)))
@@ -85,11 +84,11 @@ def _groups(p: Array, groups: int) -> NDArray[np.intp]:
 
 
 def hosmer_lemeshow(y: Array, p: Array, groups: int = 10) -> HosmerLemeshow:
-    """Compare observed with expected counts in groups of fitted probability: Σ (O − E)²/E over both outcomes, χ²(G − 2).
+    """Compare observed with expected counts in groups of fitted probability.
 
-    Groups lie between quantiles of p, closed on the right, as in R's ResourceSelection; where ties merge
-    groups, G counts those that are left.  The test depends on the number of groups and has little power
-    against a wrong link.
+    The statistic is Σ (O − E)²/E over both outcomes, χ²(G − 2).  Groups lie between quantiles of p, closed on
+    the right, as in R's ResourceSelection; where ties merge groups, G counts those that are left.  The test
+    depends on the number of groups and has little power against a wrong link.
 
     Parameters
     ----------
@@ -144,7 +143,7 @@ def hosmer_lemeshow(y: Array, p: Array, groups: int = 10) -> HosmerLemeshow:
 
 
 def link_test(kernel: Kernel, y: Array, eta: Array, weights: Array | None = None) -> Estimates:
-    """Fit the outcome on the index η and its square: if the link and the index are right, the square adds nothing.
+    """Fit the outcome on the index η and its square, which adds nothing if link and index are right.
 
     Parameters
     ----------
@@ -189,7 +188,7 @@ def link_test(kernel: Kernel, y: Array, eta: Array, weights: Array | None = None
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """Predictions p > threshold against outcomes: ``table`` (2, 2), outcomes down, predictions across, and ``measures``.
+    """Predictions p > threshold against outcomes: ``table`` (2, 2), outcomes down, and ``measures``.
 
     Examples
     --------
@@ -265,10 +264,10 @@ def classification(
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """The ROC curve: ``table`` (threshold, false_positive_rate, true_positive_rate), the area ``auc`` and its standard error.
+    """The ROC curve, the area ``auc`` under it and its standard error.
 
-    ``withheld`` says why there is no standard error, None where there is one (DeLong's; it takes the
-    probabilities as given).
+    ``table`` has threshold, false_positive_rate and true_positive_rate; ``withheld`` says why there is no
+    standard error, None where there is one (DeLong's; it takes the probabilities as given).
 
     Examples
     --------
@@ -302,7 +301,7 @@ class RocCurve:
 
 
 def roc(y: Array, p: Array, weights: Array | None = None, withheld: str | None = None) -> RocCurve:
-    """Trace true against false positive rates over all thresholds; a tie of outcomes counts one half in the area.
+    """Trace true against false positive rates over all thresholds; a tie counts one half in the area.
 
     Parameters
     ----------
@@ -467,7 +466,7 @@ def _last_of(y: Array, X: Array, weights: Array | None, offset: Array | None) ->
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """What leaving out one observation would do, by one Newton step: δ_i = H⁻¹s_i/(1 − h_i), h_i the leverage.
+    """What leaving out one observation would do, by one Newton step, H⁻¹s_i/(1 − h_i) with leverage h_i.
 
     ``leverage`` (n,); ``cooks_distance`` (n,) = δ_i'Hδ_i/k; ``dfbetas`` (n, k) = δ_i over the (nonrobust)
     standard errors: estimate with all rows less estimate without row i.
@@ -505,7 +504,7 @@ class Influence:
 
 
 def influence(equation: MEstimate, index: Sequence[Any] | pd.Index) -> Influence:
-    """Compute leverage, Cook's distance and dfbetas of every row (one observation of it under frequency weights).
+    """Compute leverage, Cook's distance and dfbetas of every row, or of one observation under counts.
 
     Parameters
     ----------

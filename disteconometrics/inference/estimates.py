@@ -7,26 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 
-__all__ = ["Estimated", "Estimates", "TestResult", "check_level"]
-
-Array = NDArray[np.float64]
-Profile: TypeAlias = Callable[
-    [float], tuple[Array, Array | None]
-]  # of a level: limits (k, 2), and signed roots (k,) or None
+__all__ = ["Estimated", "Estimates", "TestResult", "check_level", "critical_value"]
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
-    """Return a confidence level in (0, 1), or 1 − alpha if alpha is given; else raise OptionError (95 is not 0.95).
+    """Return a confidence level in (0, 1), or 1 − alpha if alpha is given; 95 is refused with OptionError.
 
     Examples
     --------
@@ -39,6 +34,18 @@ def check_level(level: Any, alpha: Any = None) -> float:
         what = "confidence level" if alpha is None else "significance level"
         raise OptionError(f"{name}={value!r}: give a {what} between 0 and 1, such as {example}.")
     return float(value) if alpha is None else 1 - float(value)
+
+
+def critical_value(level: float, df: float = np.inf) -> float:
+    """Two-sided critical value of the t law, of the normal where ``df`` is infinite, at a checked level.
+
+    Examples
+    --------
+    >>> round(critical_value(0.95), 3), round(critical_value(0.95, 10), 3)
+    (1.96, 2.228)
+    """
+    tail = 0.5 + level / 2
+    return float(special.ndtri(tail) if np.isinf(df) else special.stdtrit(df, tail))
 
 
 @dataclass(frozen=True)
@@ -97,16 +104,45 @@ def _numbers(given: Any, hypotheses: Any) -> Array:
     return values.astype(np.float64)
 
 
+def _are_texts(hypotheses: Any) -> bool:
+    listed = hypotheses if isinstance(hypotheses, (list, tuple)) else [hypotheses]
+    return all(isinstance(h, str) for h in listed)
+
+
+def _of_one_size(R: Array, r: Array, values: Array, V: Array, error: Array) -> tuple[Array, Array]:
+    """R·β − r (q,) and its covariance (q, q), in one standard error of every estimate and rows of one size.
+
+    So nothing overflows.
+    """
+    unit, largest = np.where(error == 0, 1.0, error), np.abs(R).max(axis=1)
+    with np.errstate(over="ignore", under="ignore"):
+        rows = R / largest[:, None] * unit
+        size = np.abs(rows).max(axis=1)
+        size = np.where(size == 0, 1.0, size)
+        rows = rows / size[:, None]
+        d = rows @ (values / unit) - r / largest / size
+        return d, rows @ (V / unit[:, None] / unit) @ rows.T
+
+
+def _wald_statistic(d: Array, V: Array, zero: Sequence[str]) -> float:
+    """d'V⁻¹d, unless a hypothesis has variance zero or repeats others; ``zero`` have standard error zero."""
+    scale = np.sqrt(np.maximum(np.diagonal(V), 0.0))
+    if np.any(scale == 0):
+        small = f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column"
+        raise WithheldError(f"No Wald test: a hypothesis has variance zero{small if zero else ''}.")
+    C = V / np.outer(scale, scale)
+    if np.linalg.cond(C) > 1e13:
+        raise WithheldError(
+            f"No Wald test: the covariance of the {len(d)} hypotheses is singular (more hypotheses than "
+            f"clusters or rows allow)."
+        )
+    return float(d / scale @ np.linalg.solve(C, d / scale))
+
+
 def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -> TestResult:
     """A test whose statistic is χ² with ``df`` degrees of freedom."""
-    return TestResult(
-        kind,
-        tuple(hypothesis),
-        float(statistic),
-        (df,),
-        float(special.chdtrc(df, max(statistic, 0.0))),
-        "chi2",
-    )
+    p = float(special.chdtrc(df, max(statistic, 0.0)))
+    return TestResult(kind, tuple(hypothesis), float(statistic), (df,), p, "chi2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +155,11 @@ class Estimates:
     values : (k,) float64 array.
     covariance : (k, k) float64 array; NaN rows where an estimate has no standard error.
     df : float, degrees of freedom for p-values and intervals.
-    profile : function of a level, or None
-        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood), and
-        signed roots (k,) of likelihood ratios in place of estimate over standard error, or None.
+    limits : function of a level, or None
+        Gives intervals (k, 2) that do not come from the standard errors (Fieller's, profile likelihood).
+    roots : function without arguments, or None
+        Gives what stands in place of estimate over standard error (k,): signed roots of likelihood ratios, or
+        NaN where there is no test.
     level : float, the level that the table is printed at.
 
     Examples
@@ -137,7 +175,8 @@ class Estimates:
     values: Array
     covariance: Array
     df: float = np.inf
-    profile: Profile | None = None
+    limits: Callable[[float], Array] | None = None
+    roots: Callable[[], Array] | None = None
     level: float = 0.95
 
     @property
@@ -148,35 +187,26 @@ class Estimates:
 
     @property
     def statistic(self) -> Array:
-        """Estimate over standard error (k,), or signed roots; NaN where the estimate is infinite or the error is missing."""
-        roots = None if self.profile is None else self.profile(self.level)[1]
-        if roots is not None:
-            return roots
+        """Estimate over standard error (k,), or signed roots; NaN where one of the two is not finite."""
+        if self.roots is not None:
+            return self.roots()
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(np.isfinite(self.values), self.values / self.std_error, np.nan))
 
     @property
     def p_value(self) -> Array:
         """Two-sided p-values (k,) of a zero estimate."""
-        return self._two_sided(self.statistic)
-
-    def _two_sided(self, statistic: Any) -> Array:
-        tail = (
-            special.ndtr(-np.abs(statistic))
-            if np.isinf(self.df)
-            else special.stdtr(self.df, -np.abs(statistic))
-        )
-        return np.asarray(2 * tail)
+        below = -np.abs(self.statistic)
+        return np.asarray(2 * (special.ndtr(below) if np.isinf(self.df) else special.stdtr(self.df, below)))
 
     def critical(self, level: float = 0.95) -> float:
         """Two-sided critical value of the normal or t law."""
-        tail = 0.5 + check_level(level) / 2
-        return float(special.ndtri(tail) if np.isinf(self.df) else special.stdtrit(self.df, tail))
+        return critical_value(check_level(level), self.df)
 
     def interval(self, level: float = 0.95) -> Array:
         """Confidence limits (k, 2)."""
-        if self.profile is not None:
-            return self.profile(check_level(level))[0]
+        if self.limits is not None:
+            return self.limits(check_level(level))
         half = self.critical(level) * self.std_error
         return np.column_stack([self.values - half, self.values + half])
 
@@ -202,53 +232,34 @@ class Estimates:
         return str(self.table(self.level)._repr_html_())
 
     def wald(self, hypotheses: Any) -> TestResult:
-        """Wald test of linear hypotheses: texts (see `linear_restrictions`), a matrix R (q, k), or a pair (R, r)."""
-        R, r, texts = self._restrictions(hypotheses)
+        """Wald test of linear hypotheses: texts, a matrix R (q, k), or a pair (R, r); see `restrictions`."""
+        R, r, texts = self.restrictions(hypotheses)
         used = np.any(R != 0, axis=0)
-        R, names, error = (
-            R[:, used],
-            [n for n, u in zip(self.names, used, strict=True) if u],
-            self.std_error[used],
-        )
-        if not np.all(np.isfinite(error)):
-            bad = [n for n, e in zip(names, error, strict=True) if not np.isfinite(e)]
+        names = [n for n, u in zip(self.names, used, strict=True) if u]
+        error = self.std_error[used]
+        bad = [n for n, e in zip(names, error, strict=True) if not np.isfinite(e)]
+        if bad:
             raise WithheldError(f"No Wald test: {', '.join(bad)} has no standard error (separation).")
-        unit = np.where(
-            error == 0, 1.0, error
-        )  # one standard error of every estimate, and rows of one size: no overflow
-        with np.errstate(over="ignore", under="ignore"):
-            rows = R / np.abs(R).max(axis=1, keepdims=True) * unit
-            size = np.abs(rows).max(axis=1)
-            rows = rows / np.where(size == 0, 1.0, size)[:, None]
-            V = rows @ (self.covariance[np.ix_(used, used)] / unit[:, None] / unit) @ rows.T
-            values = np.where(np.isfinite(self.values), self.values, 0.0)[used] / unit
-            d = rows @ values - r / np.abs(R).max(axis=1) / np.where(size == 0, 1.0, size)
-        q = len(r)
-        scale = np.sqrt(np.maximum(np.diagonal(V), 0.0))
-        if np.any(scale == 0):
-            zero = [n for n, e in zip(names, error, strict=True) if e == 0]
-            why = (
-                f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column"
-                if zero
-                else ""
-            )
-            raise WithheldError(f"No Wald test: a hypothesis has variance zero{why}.")
-        C = V / np.outer(scale, scale)
-        if np.linalg.cond(C) > 1e13:
-            raise WithheldError(
-                f"No Wald test: the covariance of the {q} hypotheses is singular (more hypotheses than "
-                f"clusters or rows allow)."
-            )
-        statistic = float(d / scale @ np.linalg.solve(C, d / scale))
+        values = np.where(np.isfinite(self.values), self.values, 0.0)[used]
+        d, V = _of_one_size(R[:, used], r, values, self.covariance[np.ix_(used, used)], error)
+        zero = [n for n, e in zip(names, error, strict=True) if e == 0]
+        statistic, q = _wald_statistic(d, V, zero), len(r)
         if np.isinf(self.df):
             return chi2_test("Wald", texts, statistic, q)
         p = float(special.fdtrc(q, self.df, statistic / q))
         return TestResult("Wald", tuple(texts), statistic / q, (q, self.df), p, "F")
 
-    def _restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
-        if isinstance(hypotheses, str) or (
-            isinstance(hypotheses, (list, tuple)) and all(isinstance(h, str) for h in hypotheses)
-        ):
+    def restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
+        """R (q, k), r (q,) and texts of hypotheses R·β = r.
+
+        They are texts (see `expressions.linear_restrictions`), a matrix R or a pair (R, r).
+
+        Raises
+        ------
+        OptionError
+            If they cannot be read, or repeat what the others say.
+        """
+        if _are_texts(hypotheses):
             return linear_restrictions(hypotheses, self.names)
         pair = isinstance(hypotheses, tuple) and len(hypotheses) == 2
         R = np.atleast_2d(_numbers(hypotheses[0] if pair else hypotheses, hypotheses))
@@ -267,7 +278,7 @@ class Estimates:
     def function(
         self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95
     ) -> Estimates:
-        """Functions of the estimates with delta-method standard errors, and Fieller's limits for ratios on request.
+        """Functions of the estimates with delta-method errors, and Fieller's limits for ratios on request.
 
         Parameters
         ----------
@@ -304,21 +315,15 @@ class Estimates:
         # involved
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
-        result = Estimates(
-            tuple(texts),
-            np.array([d.value for d in duals]),
-            self._propagated(G, involved),
-            self.df,
-            None,
-            level,
-        )
+        values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
+        result = Estimates(tuple(texts), values, V, self.df, level=level)
         if method == "delta":
             return result
-        profile = partial(_fieller_limits, self, tuple(texts))
-        profile(level)  # says so if an expression is no ratio
-        return replace(result, profile=profile)
+        limits = partial(_fieller_limits, self, tuple(texts))
+        limits(level)  # says so if an expression is no ratio
+        return replace(result, limits=limits)
 
-    def _propagated(self, G: Array, involved: NDArray[np.bool_]) -> Array:
+    def _propagated(self, G: Array, involved: Mask) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
         bad = ~np.isfinite(self.std_error)
         lost = np.any(involved[:, bad], axis=1)
@@ -327,8 +332,11 @@ class Estimates:
         return np.asarray(np.where(lost[:, None] | lost, np.nan, V))
 
     def linear(self, hypotheses: Any) -> Estimates:
-        """The combinations R·β − r of linear hypotheses, with standard errors; ±inf or NaN where an estimate is infinite."""
-        R, r, texts = self._restrictions(hypotheses)
+        """The combinations R·β − r of linear hypotheses, with standard errors.
+
+        They are ±inf or NaN where an estimate is infinite.
+        """
+        R, r, texts = self.restrictions(hypotheses)
         with np.errstate(invalid="ignore"):
             values = np.array([row[row != 0] @ self.values[row != 0] for row in R]) - r
         return Estimates(tuple(texts), values, self._propagated(R, R != 0), self.df)
@@ -356,22 +364,12 @@ class Estimates:
         return (float((half_linear - spread) / quadratic), float((half_linear + spread) / quadratic))
 
 
-def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) -> tuple[Array, None]:
-    return np.array([estimates._fieller(text, level) for text in texts]), None
-
-
-def _named_model(model: Any, outcome: str, terms: Sequence[str]) -> Any:
-    """Return a copy of a specification that knows, as statsmodels' tables ask, ``endog_names`` and ``exog_names`` of its fit.
-
-    They are no fields: the copy equals and hashes like the original.
-    """
-    copy = object.__new__(type(model))
-    copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))
-    return copy
+def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) -> Array:
+    return np.array([estimates._fieller(text, level) for text in texts])
 
 
 class Estimated(ABC):
-    """A result with a table of estimates, read in statsmodels' words; a result adds what it knows beyond the table.
+    """A result with a table of estimates, read in statsmodels' words; it adds what it knows beyond the table.
 
     Examples
     --------
@@ -386,15 +384,6 @@ class Estimated(ABC):
     def estimates(self) -> Estimates:
         """The table of estimates with standard errors, tests and intervals."""
 
-    def __post_init__(self) -> None:
-        """Let the model know the names that statsmodels' tables read off it."""
-        if "model" in self.__dict__:
-            object.__setattr__(self, "model", _named_model(self.__dict__["model"], *self._table_names()))
-
-    def _table_names(self) -> tuple[str, Sequence[str]]:
-        """The outcome, and the names of the estimates, which are known before these are computed."""
-        return "", self.estimates.names
-
     def summary(self, level: float = 0.95) -> Any:
         """What prints: of a result that says no more, its table."""
         return self.estimates.table(level)
@@ -407,9 +396,8 @@ class Estimated(ABC):
         return str(shown.as_html() if hasattr(shown, "as_html") else shown.to_html())
 
     def _series(self, values: Array) -> pd.Series:
-        return pd.Series(
-            values.copy(), index=pd.Index(self.estimates.names)
-        )  # pandas 2 would hand out our own array
+        # a copy, since pandas 2 would hand out our own array
+        return pd.Series(values.copy(), index=pd.Index(self.estimates.names))
 
     @property
     def params(self) -> pd.Series:
@@ -474,5 +462,5 @@ class Estimated(ABC):
     def nlcom(
         self, expressions: str | Sequence[str], *, method: str = "delta", level: float = 0.95
     ) -> Estimates:
-        """Functions of the estimates with standard errors: ``"educ / age"``, ``"exp(educ)"``; see `Estimates.function`."""
+        """Functions of the estimates with errors, as ``"educ / age"``; see `Estimates.function`."""
         return self.estimates.function(expressions, method=method, level=level)

@@ -1,4 +1,4 @@
-"""Read what users write about coefficients: linear hypotheses such as ``"a = b"`` and smooth functions such as ``"a / b"``.
+"""Read what users write about coefficients: hypotheses such as ``"a = b"``, functions such as ``"a / b"``.
 
 Coefficient names hold brackets, colons and spaces, so they are found first (longest first, as written before
 spaces are ignored, interactions in any order, any name in backticks, plain numbers only there) and replaced
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,13 +17,11 @@ from itertools import pairwise, permutations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
 
 __all__ = ["Dual", "evaluate", "independent", "linear_restrictions", "ratio_parts"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class _Names(NamedTuple):
-    """Names as written, their spellings without blanks (each with all coefficients it may mean), and what finds both."""
+    """Names as written, spellings without blanks with all coefficients each may mean, and what finds both."""
 
     exact: dict[str, int]
     squeezed: dict[str, tuple[int, ...]]
@@ -64,15 +62,29 @@ def _index(names: tuple[str, ...]) -> _Names:
         exact.setdefault(name.replace('"', "'"), i)
         whole = _squeeze(name)
         squeezed[whole] = (*squeezed.get(whole, ()), i)
-        parts = re.split(r":(?![^\[\(]*[\]\)])", whole)
-        for order in permutations(parts) if 1 < len(parts) <= 3 else ():
-            turned.setdefault(":".join(order), (i,))
+        for order in _orders(whole):
+            turned.setdefault(order, (i,))
     squeezed = turned | squeezed
-    plain = [n for n in exact if n and n == n.strip() and not _NUMBER.fullmatch(_squeeze(n))]
-    found = [(len(_squeeze(n)), 1, re.escape(n)) for n in plain]
-    found += [(len(n), 0, r"\s*".join(map(re.escape, n))) for n in squeezed if n and not _NUMBER.fullmatch(n)]
-    pattern = "|".join(p for *_, p in sorted(found, reverse=True)) or "(?!)"
-    return _Names(exact, squeezed, re.compile(rf"`[^`]*`|(?<![\w.:\]])(?:{pattern})(?!\w)(?!\s*[:\[\(])"))
+    return _Names(exact, squeezed, _pattern(exact, squeezed))
+
+
+def _orders(name: str) -> list[str]:
+    """An interaction of two or three in every order."""
+    parts = re.split(r":(?![^\[\(]*[\]\)])", name)
+    return [":".join(order) for order in permutations(parts)] if 1 < len(parts) <= 3 else []
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name may stand without backticks."""
+    return bool(name) and not _NUMBER.fullmatch(name)
+
+
+def _pattern(exact: Iterable[str], squeezed: Iterable[str]) -> re.Pattern[str]:
+    """What finds a name, the longest first, as written first; blanks and plain numbers only in backticks."""
+    found = [(len(_squeeze(n)), 1, re.escape(n)) for n in exact if n == n.strip() and _is_plain(_squeeze(n))]
+    found += [(len(n), 0, r"\s*".join(map(re.escape, n))) for n in squeezed if _is_plain(n)]
+    names = "|".join(p for *_, p in sorted(found, reverse=True)) or "(?!)"
+    return re.compile(rf"`[^`]*`|(?<![\w.:\]])(?:{names})(?!\w)(?!\s*[:\[\(])")
 
 
 def _symbols(text: str, names: Sequence[str]) -> tuple[str, dict[str, int]]:
@@ -135,14 +147,15 @@ def _binary(op: ast.operator, a: Dual, b: Dual) -> Dual:
     raise OptionError(f"The operator {type(op).__name__} is not known; use + - * / **.")
 
 
+def _number(node: ast.expr) -> float | None:
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
 def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
-    zero = np.zeros(len(params))
-    if (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, (int, float))
-        and not isinstance(node.value, bool)
-    ):
-        return Dual(np.float64(node.value), zero)
+    number = _number(node)
+    if number is not None:
+        return Dual(np.float64(number), np.zeros(len(params)))
     if isinstance(node, ast.Name) and node.id in symbols:
         i = symbols[node.id]
         return Dual(np.float64(params[i]), np.eye(len(params))[i])
@@ -151,16 +164,19 @@ def _walk(node: ast.expr, symbols: dict[str, int], params: Array) -> Dual:
         return Dual(-a.value, -a.gradient) if isinstance(node.op, ast.USub) else a
     if isinstance(node, ast.BinOp):
         return _binary(node.op, _walk(node.left, symbols, params), _walk(node.right, symbols, params))
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in _FUNCTIONS
-        and len(node.args) == 1
-    ):
-        f, derivative = _FUNCTIONS[node.func.id]
-        a = _walk(node.args[0], symbols, params)
-        return Dual(f(a.value), a.gradient * derivative(a.value) if np.any(a.gradient) else a.gradient)
+    if isinstance(node, ast.Call):
+        return _call(node, symbols, params)
     raise _Unknown(ast.unparse(node))
+
+
+def _call(node: ast.Call, symbols: dict[str, int], params: Array) -> Dual:
+    """A known function of one argument."""
+    functions = _FUNCTIONS.get(node.func.id) if isinstance(node.func, ast.Name) else None
+    if functions is None or len(node.args) != 1:
+        raise _Unknown(ast.unparse(node))
+    f, derivative = functions
+    a = _walk(node.args[0], symbols, params)
+    return Dual(f(a.value), a.gradient * derivative(a.value) if np.any(a.gradient) else a.gradient)
 
 
 class _Unknown(Exception):
@@ -190,7 +206,7 @@ def _dual(
     names: Sequence[str],
     strict: bool = True,
 ) -> Dual:
-    """Value and gradient in float64; if ``strict``, what is not a number is an error unless an estimate is infinite."""
+    """Value and gradient in float64; NaN is an error if ``strict``, unless an estimate is infinite."""
     strict = strict and bool(np.all(np.isfinite(params[list(symbols.values())])))
     invalid: Literal["raise", "ignore"] = "raise" if strict else "ignore"
     try:
@@ -283,9 +299,9 @@ def independent(R: Array) -> bool:
 def linear_restrictions(
     hypotheses: str | Sequence[str], names: Sequence[str]
 ) -> tuple[Array, Array, list[str]]:
-    """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list; a bare name means ``= 0``.
+    """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list.
 
-    A name may stand in backticks, and must where it is a plain number.
+    A bare name means ``= 0``.  A name may stand in backticks, and must where it is a plain number.
 
     Raises
     ------
@@ -301,9 +317,8 @@ def linear_restrictions(
     items = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
     rows, values, texts = [], [], []
     for item in items:
-        replaced, symbols = _symbols(
-            _check_text(item), names
-        )  # before cutting, since names hold commas and equals signs
+        # before cutting, since names hold commas and equals signs
+        replaced, symbols = _symbols(_check_text(item), names)
         for part in filter(str.strip, replaced.split(",")):
             text = _named("".join(part.split()), names)
             for left, right in pairwise(part.split("=") if "=" in part else [part, "0"]):
@@ -322,7 +337,7 @@ def linear_restrictions(
 
 
 def _linear(difference: str, symbols: dict[str, int], text: str, names: Sequence[str]) -> tuple[Array, float]:
-    """Row R and value r of ``difference = 0``, or an error if its gradient is not the same everywhere (two points tell)."""
+    """Row R and value r of ``difference = 0``, or an error if two points differ in the gradient."""
     node = _tree(difference, text, names)
     bent = OptionError(f"{text!r} is not linear in the coefficients; use nlcom for functions of them.")
     try:

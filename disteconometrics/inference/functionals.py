@@ -17,18 +17,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, parse
-from disteconometrics.distributions.law import floats
+from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
 
 __all__ = ["sample_functionals"]
 
-Array = NDArray[np.float64]
 Influence = Callable[..., Array]
 
 
@@ -114,13 +113,25 @@ def _influence(law: Empirical, y: Array, name: str, n: float) -> Array:
     if head in _RATIOS:
         top, bottom = _RATIOS[head]
         ratio = evaluate(law, head)
-        parts = _quantile(law, y, top, n) / law.quantile(top) - _quantile(law, y, bottom, n) / law.quantile(
-            bottom
-        )
-        return np.asarray(ratio * parts)
+        above, below = (_quantile(law, y, tau, n) / law.quantile(tau) for tau in (top, bottom))
+        return np.asarray(ratio * (above - below))
     raise OptionError(
         f"{name!r} has no standard error in a sample's law; use de.bootstrap of an estimator of it."
     )
+
+
+def _sample(values: Any, weights: Any, weight_type: Any) -> tuple[Array, Array]:
+    """Values and weights (n,) of the rows that have both."""
+    if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
+        raise OptionError(
+            "Give weights with weight_type 'frequency' (counts of identical rows) or 'sampling', or neither."
+        )
+    y = floats(values, "Values")
+    w = np.ones(y.shape) if weights is None else floats(weights, "Weights")
+    if y.ndim != 1 or w.shape != y.shape:
+        raise OptionError(f"Values {y.shape} and weights {w.shape} must be of one dimension and one length.")
+    kept = ~(np.isnan(y) | np.isnan(w)) & (w != 0)
+    return y[kept], w[kept]
 
 
 def sample_functionals(
@@ -161,16 +172,7 @@ def sample_functionals(
     """
     if isinstance(names, str):
         raise OptionError(f"names is a list, as in sample_functionals(values, [{names!r}]).")
-    if (weights is None) != (weight_type is None) or weight_type not in (None, "frequency", "sampling"):
-        raise OptionError(
-            "Give weights with weight_type 'frequency' (counts of identical rows) or 'sampling', or neither."
-        )
-    y = floats(values, "Values")
-    w = np.ones(y.shape) if weights is None else floats(weights, "Weights")
-    if y.ndim != 1 or w.shape != y.shape:
-        raise OptionError(f"Values {y.shape} and weights {w.shape} must be of one dimension and one length.")
-    kept = ~(np.isnan(y) | np.isnan(w)) & (w != 0)
-    y, w = y[kept], w[kept]
+    y, w = _sample(values, weights, weight_type)
     law = Empirical(y, w)
     n = float(w.sum()) if weight_type == "frequency" else float(w.sum() ** 2 / (w**2).sum())
     values_of = np.array([float(evaluate(law, name)) for name in names])

@@ -1,4 +1,4 @@
-"""Average marginal effects on P(y = 1 | x) = p(η), η = x'β + offset: one pass over the rows, delta-method errors.
+"""Average marginal effects on P(y = 1 | x) = p(η), η = x'β + offset, in one pass, with delta-method errors.
 
 A row's effect of a raw variable v that reaches η through the formula, with D = ∂x/∂v (k,) and dη = D'β, is
 
@@ -27,15 +27,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.scenario import Part, Scenario
 from disteconometrics.errors import WithheldError
 from disteconometrics.likelihoods.binary import Kernel
 
 __all__ = ["KINDS", "Question", "average_margins", "margins_at_means"]
 
-Array = NDArray[np.float64]
 Terms = tuple[Array, Array, Array]  # level, first and second derivative in η
 
 KINDS = ("dydx", "eyex", "dyex", "eydx")
@@ -51,7 +50,9 @@ class Index(Protocol):
 
 @dataclass(frozen=True)
 class Question:
-    """One margin to compute: the derivative in ``variable``, or a contrast of ``pair`` (base, value), with columns ``fixed``.
+    """A margin to compute: the derivative in ``variable``, or a contrast of ``pair`` (base, value).
+
+    Columns in ``fixed`` are held at its values.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class Question:
 
 
 class Averages(NamedTuple):
-    """Margins θ (q,), their gradients (q, k) in the coefficients and the variance (q, q) of averaging over drawn rows."""
+    """Margins θ (q,), gradients (q, k) in the coefficients, and variance (q, q) of averaging drawn rows."""
 
     values: Array
     gradients: Array
@@ -122,7 +123,7 @@ def _cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:
 
 
 class _Coded(NamedTuple):
-    """Rows under a scenario: their design, index (0 where infinite), its terms, and 1.0 where it is finite."""
+    """Rows under a scenario: design, index (0 where infinite), its terms, and 1.0 where it is finite."""
 
     rows: Part
     eta: Array
@@ -136,16 +137,10 @@ class _Part:
     def __init__(
         self, kernel: Kernel, kind: str, rows: Scenario, cut: slice, weights: Array, index: Index
     ) -> None:
-        self._kernel, self._kind, self._rows, self._cut, self._index, self.weights = (
-            kernel,
-            kind,
-            rows,
-            cut,
-            index,
-            weights,
-        )
+        self._kernel, self._kind, self._rows = kernel, kind, rows
+        self._cut, self._index, self.weights = cut, index, weights
         self._coded: dict[Any, _Coded] = {}
-        self._rest: dict[Any, tuple[NDArray[np.intp], Array, Array]] = {}
+        self._rest: dict[Any, tuple[Indices, Array, Array]] = {}
         self._base: dict[Any, tuple[Array, Array]] = {}
         self._offset = None if rows.offset is None else rows.offset[cut]
 
@@ -177,7 +172,7 @@ class _Part:
         return row.effect * at.inside, gradient
 
     def _level(self, key: Any, at: _Coded, variable: str, value: Any, beta: Array) -> tuple[Array, Array]:
-        """p (or log p) of the rows (r,) with a variable at a value, and Σ w ∂p/∂β (k,); other columns stay as they are."""
+        """p or log p of the rows (r,) with a variable at a value, others as they are, and Σ w ∂p/∂β."""
         columns, block = at.rows.replaced(variable, value)
         if (key, variable) not in self._rest:
             others = np.setdiff1d(np.arange(len(beta)), columns)
@@ -189,6 +184,35 @@ class _Part:
         gradient[others] = w @ X
         gradient[columns] = w.sum() * block[0] if len(block) == 1 else w @ block
         return level * at.inside, gradient
+
+
+class _Moments:
+    """Sums over rows for the variance of averages, about a guess of the mean, so that no digits cancel."""
+
+    def __init__(self, q: int, frequency: bool) -> None:
+        self.frequency = frequency
+        self.centre: Array | None = None
+        self.first, self.second = np.zeros(q), np.zeros((q, q))
+        self.squares = self.size = 0.0
+
+    def add(self, M: Array, w: Array) -> None:
+        """Take effects M (r, q) of rows, which it overwrites, and their weights (r,)."""
+        if self.centre is None:
+            self.centre = M.mean(axis=0)
+        M -= self.centre
+        square = w if self.frequency else w * w
+        self.first, self.second = self.first + square @ M, self.second + (M.T * square) @ M
+        self.squares += float(square.sum())
+        self.size += float(w.sum()) if self.frequency else len(w)
+
+    def variance(self, means: Array, total: float) -> Array:
+        """Variance (q, q) of the means (q,) over rows of so much weight in all."""
+        if self.centre is None:
+            return np.zeros(self.second.shape)
+        d, first = means - self.centre, self.first
+        V = self.second - np.outer(first, d) - np.outer(d, first) + self.squares * np.outer(d, d)
+        V *= self.size / (max(self.size - 1, 1.0) * total**2)
+        return V
 
 
 def average_margins(
@@ -233,10 +257,8 @@ def average_margins(
     array([0.3989])
     """
     q, k = len(questions), len(beta)
-    sums, gradients = np.zeros(q), np.zeros((q, k))
-    total, squares, centre = 0.0, 0.0, None
-    first, second, size = np.zeros(q), np.zeros((q, q)), 0.0
-    frequency = rows.spec.weight_type == "frequency"
+    sums, gradients, total = np.zeros(q), np.zeros((q, k)), 0.0
+    moments = _Moments(q, rows.spec.weight_type == "frequency") if spread else None
     for cut, w in _cuts(rows, k):
         part = _Part(kernel, kind, rows, cut, w, index)
         M = np.empty((len(w), q if spread else 1))
@@ -246,25 +268,17 @@ def average_margins(
             gradients[j] += gradient
             M[:, j if spread else 0] = effect
         total += float(w.sum())
-        if spread:  # moments about a first guess of the mean, so that no digits cancel
-            centre = M.mean(axis=0) if centre is None else centre
-            M -= centre
-            square = w if frequency else w * w
-            first, second = first + square @ M, second + (M.T * square) @ M
-            squares, size = squares + float(square.sum()), size + (float(w.sum()) if frequency else len(w))
+        if moments is not None:
+            moments.add(M, w)
     values = sums / total
-    sampling = np.zeros((q, q))
-    if spread and centre is not None:
-        d = values - centre
-        sampling = second - np.outer(first, d) - np.outer(d, first) + squares * np.outer(d, d)
-        sampling *= size / (max(size - 1, 1.0) * total**2)
+    sampling = np.zeros((q, q)) if moments is None else moments.variance(values, total)
     return Averages(values, gradients / total, sampling)
 
 
 def margins_at_means(
     kernel: Kernel, rows: Scenario, index: Index, beta: Array, questions: Sequence[Question], kind: str
 ) -> Averages:
-    """Effects at the average row: numbers at their means go through the formula, factors enter with their shares.
+    """Effects at the average row: numbers at their means go through the formula, factors have their shares.
 
     Parameters
     ----------

@@ -23,12 +23,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-__all__ = ["Bounds", "Match", "Matched", "match"]
+from disteconometrics.arrays import Array, Mask
 
-Array = NDArray[np.float64]
+__all__ = ["Bounds", "Match", "Matched", "match"]
 
 STEP = 1e-5  # of numerical derivatives, relative
 FAR = 1e8  # stands for outcomes that are not finite, in units of the data's spread
@@ -39,18 +38,22 @@ SINGULAR = 1e-10  # smallest over largest eigenvalue of the scaled information
 
 
 class Bounds(NamedTuple):
-    """Lower and upper ends (k,), infinite where there are none; parameters are free on the scale of `to_free`."""
+    """Lower and upper ends (k,), infinite where there are none; parameters are free under `to_free`."""
 
     low: Array
     high: Array
 
+    def _ends(self) -> tuple[Mask, Mask, Mask]:
+        """Which parameters (k,) have both ends, a lower one alone, an upper one alone."""
+        low, high = np.isfinite(self.low), np.isfinite(self.high)
+        return low & high, low & ~high, high & ~low
+
     def to_free(self, theta: Array) -> Array:
         """Logs and logits of parameters with one and with two ends."""
-        low, high = np.isfinite(self.low), np.isfinite(self.high)
         out = theta.astype(np.float64)
-        if not (low | high).any():
+        both, one, other = self._ends()
+        if not (both | one | other).any():
             return out
-        both, one, other = low & high, low & ~high, high & ~low
         share = (theta[both] - self.low[both]) / (self.high[both] - self.low[both])
         out[both] = np.log(share / (1 - share))
         out[one], out[other] = np.log(theta[one] - self.low[one]), -np.log(self.high[other] - theta[other])
@@ -58,11 +61,10 @@ class Bounds(NamedTuple):
 
     def to_theta(self, free: Array) -> Array:
         """The way back."""
-        low, high = np.isfinite(self.low), np.isfinite(self.high)
         out = free.astype(np.float64)
-        if not (low | high).any():
+        both, one, other = self._ends()
+        if not (both | one | other).any():
             return out
-        both, one, other = low & high, low & ~high, high & ~low
         with np.errstate(over="ignore"):
             out[both] = self.low[both] + (self.high[both] - self.low[both]) / (1 + np.exp(-free[both]))
             out[one], out[other] = self.low[one] + np.exp(free[one]), self.high[other] - np.exp(-free[other])
@@ -71,9 +73,11 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """The problem: outcomes (n,), covariates (n, K) or None, ``simulate`` from parameters to outcomes (S·n,), S copies of the
-    rows one below the other, share of ``trim`` left out at both ends, directions (L, 1 + K), whether the
-    random numbers are a grid of quantiles (and cost no variance)."""
+    """Outcomes (n,), covariates (n, K) or None, and ``simulate`` from parameters to outcomes (S·n,).
+
+    These are S copies of the rows one below the other.  Besides: share of ``trim`` left out at both ends,
+    directions (L, 1 + K), whether the random numbers are a grid of quantiles (and cost no variance).
+    """
 
     y: Array
     X: Array | None
@@ -85,17 +89,17 @@ class Match:
 
     @cached_property
     def spread(self) -> float:
-        """Interquartile range of the outcome over that of a normal law; the standard deviation where it is zero."""
+        """Interquartile range of the outcome over that of a normal law, else the standard deviation."""
         low, high = np.quantile(self.y, [0.25, 0.75])
         return float((high - low) / 1.349 if high > low else self.y.std())
 
-    def kept(self) -> NDArray[np.bool_]:
+    def kept(self) -> Mask:
         """Order statistics (n,) that count."""
         u = (np.arange(len(self.y)) + 0.5) / len(self.y)
         return np.asarray((u >= self.trim) & (u <= 1 - self.trim))
 
     def projected(self, y: Array) -> Array:
-        """Projections (L, n) or (L, S·n) of outcomes, in units of the data's spread, and covariates in standard deviations."""
+        """Projections (L, n) or (L, S·n) of outcomes and covariates, in units of the data's spread."""
         base: Array = np.outer(self.directions[:, 0] / self.spread, y)
         return base if self.X is None else base + np.tile(self._covariates, len(y) // len(self.y))
 
@@ -114,7 +118,7 @@ class Match:
         return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, FAR * self.spread)
 
     def curves(self, theta: Array, copies: slice = slice(None)) -> Array:
-        """Order statistics (L, n) of some of the simulated copies: means of as many neighbours as there are copies."""
+        """Order statistics (L, n) of some of the copies: means of as many neighbours as there are copies."""
         y = self.outcomes(theta).reshape(self.copies, -1)[copies]
         v = self.projected(y.ravel())
         v.sort(axis=1)
@@ -187,7 +191,7 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
     return Matched(theta, V, min(costs), bool(best.status > 0), tuple(costs), singular)
 
 
-def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) -> tuple[Array, bool]:
+def _covariance(m: Match, theta: Array, target: Array, kept: Mask) -> tuple[Array, bool]:
     """Sandwich covariance: influences are integrals of the derivatives over the quantile function.
 
     Where the random numbers are no grid there is chance in the derivatives, which would make their squares
@@ -196,44 +200,57 @@ def _covariance(m: Match, theta: Array, target: Array, kept: NDArray[np.bool_]) 
     difference counts.
     """
     n, k = len(m.y), len(theta)
+    nothing = np.full((k, k), np.nan)
     if not m.exact and m.copies < 2:
-        return np.full((k, k), np.nan), False
-    if m.exact:
-        J = other = _jacobian(m, theta) * kept[:, None]
-    else:
-        halves = (_jacobian(m, theta, slice(first, None, 2)) for first in (0, 1))
-        smooth = (ndimage.uniform_filter1d(half, round(n**0.5), axis=1, mode="nearest") for half in halves)
-        J, other = (half * kept[:, None] for half in smooth)
+        return nothing, False
+    J, other = _two_jacobians(m, theta, kept)
     H = np.tensordot(J, other, axes=((0, 1), (0, 1))) / n
     H = (H + H.T) / 2
-    size = np.sqrt(np.diagonal(H))
-    if not np.isfinite(H).all() or not (size > 0).all():
-        return np.full((k, k), np.nan), True
-    values = np.linalg.eigvalsh(H / np.outer(size, size))
-    if values[0] < SINGULAR * values[-1]:
-        return np.full((k, k), np.nan), True
     chance, J = (J - other) / 2, (J + other) / 2
-    if (
-        np.linalg.eigvals(
-            np.linalg.solve(H, np.tensordot(chance, chance, axes=((0, 1), (0, 1))) / n)
-        ).real.max()
-        > NOISY
-    ):
-        return np.full((k, k), np.nan), True
+    if _is_singular(H) or _is_noisy(H, np.tensordot(chance, chance, axes=((0, 1), (0, 1))) / n):
+        return nothing, True
     influence = np.zeros((*target.shape, k))  # at the order statistics of the data
     np.cumsum((J[:, 1:] + J[:, :-1]) / 2 * np.diff(target)[:, :, None], axis=1, out=influence[:, 1:])
-
-    def of_rows(values: Array) -> Array:
-        """Influences (n, k) from projections (L, n) of the rows, summed over these, or (L, S·n) of copies, averaged over them."""
-        parts = [
-            [np.interp(v, knots, f) for f in curve.T]
-            for v, knots, curve in zip(values, target, influence, strict=True)
-        ]
-        return np.asarray(np.sum(parts, axis=0).reshape(k, -1, n).mean(axis=1).T)
-
-    psi = of_rows(m.projected(m.y))
+    psi = _of_rows(m.projected(m.y), target, influence)
     if not m.exact:
-        psi -= of_rows(m.projected(m.outcomes(theta)))
+        psi -= _of_rows(m.projected(m.outcomes(theta)), target, influence)
     psi -= psi.mean(axis=0)
     inverse = np.linalg.inv(H)
     return inverse @ (psi.T @ psi / n) @ inverse / n, False
+
+
+def _two_jacobians(m: Match, theta: Array, kept: Mask) -> tuple[Array, Array]:
+    """Derivatives (L, n, k) of the kept order statistics by either half of the copies, the same if exact."""
+    if m.exact:
+        J = _jacobian(m, theta) * kept[:, None]
+        return J, J
+    halves = (_jacobian(m, theta, slice(first, None, 2)) for first in (0, 1))
+    wide = round(len(m.y) ** 0.5)
+    first, second = (ndimage.uniform_filter1d(half, wide, axis=1, mode="nearest") for half in halves)
+    return first * kept[:, None], second * kept[:, None]
+
+
+def _is_singular(H: Array) -> bool:
+    size = np.sqrt(np.diagonal(H))
+    if not np.isfinite(H).all() or not (size > 0).all():
+        return True
+    values = np.linalg.eigvalsh(H / np.outer(size, size))
+    return bool(values[0] < SINGULAR * values[-1])
+
+
+def _is_noisy(H: Array, chance: Array) -> bool:
+    """Whether errors would be chance themselves, from the information and what chance adds to it."""
+    return bool(np.linalg.eigvals(np.linalg.solve(H, chance)).real.max() > NOISY)
+
+
+def _of_rows(projections: Array, target: Array, influence: Array) -> Array:
+    """Influences (n, k) from projections (L, n) of the rows, summed over these.
+
+    Of copies (L, S·n) they are averaged.  ``influence`` (L, n, k) is theirs at ``target`` (L, n).
+    """
+    n, k = influence.shape[1:]
+    parts = [
+        [np.interp(v, knots, f) for f in curve.T]
+        for v, knots, curve in zip(projections, target, influence, strict=True)
+    ]
+    return np.asarray(np.sum(parts, axis=0).reshape(k, -1, n).mean(axis=1).T)

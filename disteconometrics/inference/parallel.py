@@ -1,4 +1,4 @@
-"""Running many tasks: one thread for each, and joblib without naming a backend, so that a cluster can carry them."""
+"""Running many tasks: one thread each, and joblib without naming a backend, so that a cluster can do it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _controller() -> Any:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Hold BLAS, OpenMP and torch to one thread, so that numbers do not depend on the machine and workers do not compete.
+    """Hold BLAS, OpenMP and torch to one thread.
 
-    A library that is loaded meanwhile finds one thread in its environment; what was set before comes back at
-    the end.
+    So numbers do not depend on the machine and workers do not compete.  A library that is loaded meanwhile
+    finds one thread in its environment; what was set before comes back at the end.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def results(
     *,
     ordered: bool = True,
 ) -> Iterator[Any]:
-    """Yield the results of calls, computed here or by joblib's workers; ``arguments`` are taken when a worker is free.
+    """Yield results of calls, computed here or by joblib's workers, which take arguments when they are free.
 
     Examples
     --------

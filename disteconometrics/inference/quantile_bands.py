@@ -1,18 +1,19 @@
-"""Limits and uniform bands of quantiles and their differences, by inverting those of distribution functions: atoms do no harm.
+"""Limits and uniform bands of quantiles and their differences, from those of distribution functions.
 
-A score interval for F at the unknown quantile of level τ asks |Fₙ − τ| ≤ c·√(τ(1 − τ)/n), so the limits of
-the quantile are sample quantiles at shifted levels.  With c the quantile of the largest standardised
-deviation over a range of levels, simulated for the size at hand, they hold for all those levels at once;
-where values tie they hold with more.  With masses or clusters the error of Fₙ is that of a weighted or
-clustered share (Woodruff 1952), and the largest deviation is that of a normal process with the covariance of
-the sample.
+They are inverted, so that atoms do no harm.  A score interval for F at the unknown quantile of level τ asks
+|Fₙ − τ| ≤ c·√(τ(1 − τ)/n), so the limits of the quantile are sample quantiles at shifted levels.  With c the
+quantile of the largest standardised deviation over a range of levels, simulated for the size at hand, they
+hold for all those levels at once; where values tie they hold with more.  With masses or clusters the error of
+Fₙ is that of a weighted or clustered share (Woodruff 1952), and the largest deviation is that of a normal
+process with the covariance of the sample.
 
 References
 ----------
 Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), Generic inference on quantile and quantile effect
 functions for discrete outcomes, Journal of the American Statistical Association 115,
-doi:10.1080/01621459.2019.1611581. Francisco, Fuller (1991), Quantile estimation with a complex survey design,
-Annals of Statistics 19, doi:10.1214/aos/1176347993.
+doi:10.1080/01621459.2019.1611581.
+Francisco, Fuller (1991), Quantile estimation with a complex survey design, Annals of Statistics 19,
+doi:10.1214/aos/1176347993.
 Woodruff (1952), Confidence intervals for medians and other position measures, Journal of the American
 Statistical Association 47, doi:10.1080/01621459.1952.10483443.
 Zou, Donner (2008), Construction of confidence limits about effect measures, Statistics in Medicine 27,
@@ -24,14 +25,13 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.inference.estimates import critical_value
 from disteconometrics.inference.two_samples import Sample
 
-__all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse", "normal_critical"]
-
-Array = NDArray[np.float64]
+__all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse"]
 
 SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
@@ -58,7 +58,7 @@ def left_inverse(ordered: Array, levels: Array) -> Array:
 
 
 def critical_deviation(n: int, low: float, high: float, level: float) -> float:
-    """Quantile of sup |Fₙ − F|·√n/√(F(1 − F)) where F runs from ``low`` to ``high``, for n draws from a continuous law.
+    """Quantile of sup |Fₙ − F|·√n/√(F(1 − F)), F from ``low`` to ``high``, for n draws of a continuous law.
 
     It is simulated with a fixed seed, 4,000 draws, at most 2,000 values each; beyond 100 values n is rounded
     to two digits, which moves it by less than the simulation does, so that studies find most of it in memory.
@@ -105,10 +105,12 @@ class Ranks:
     Examples
     --------
     >>> y = np.arange(1.0, 101.0)[:, None]
-    >>> even, pairs = Ranks(Sample(y)), Ranks(Sample(np.repeat(y, 2, axis=0), None, np.repeat(np.arange(100), 2)))
+    >>> even = Ranks(Sample(y))
+    >>> pairs = Ranks(Sample(np.repeat(y, 2, axis=0), None, np.repeat(np.arange(100), 2)))
     >>> even.quantile(np.array([0.3])).tolist(), even.error(np.array([0.5])).tolist()
     ([30.0], [0.05])
-    >>> bool(np.isclose(pairs.error(np.array([0.5]))[0], 0.05 * np.sqrt(100 / 99)))  # the second of each pair adds nothing
+    >>> # the second of each pair adds nothing
+    >>> bool(np.isclose(pairs.error(np.array([0.5]))[0], 0.05 * np.sqrt(100 / 99)))
     True
     >>> [end.tolist() for end in even.limits(np.array([0.5]), 1.96 * even.error(np.array([0.5])))]
     [[41.0], [60.0]]
@@ -133,7 +135,7 @@ class Ranks:
         mass = self._shares[first + count] - self._shares[first]
         return values[count > 1], mass[count > 1]
 
-    def heaped(self, low: Array, high: Array, half: Array) -> NDArray[np.bool_]:
+    def heaped(self, low: Array, high: Array, half: Array) -> Mask:
         """Whether limits (k,) reach a value whose mass is not small beside their half-widths (k,) in Fₙ."""
         values, mass = self.heaps
         reach = zip(np.searchsorted(values, low), np.searchsorted(values, high, side="right"), strict=True)
@@ -165,11 +167,11 @@ class Ranks:
 
     # ---- errors of Fₙ at quantiles: ``until`` (k,) counts the values up to each, F (k,) is their mass
 
-    def _until(self, levels: Array) -> tuple[NDArray[np.intp], Array]:
+    def _until(self, levels: Array) -> tuple[Indices, Array]:
         until = np.searchsorted(self.ordered, self.quantile(np.clip(levels, 1e-9, 1.0)), side="right")
         return until, self._shares[until]
 
-    def _sums(self, until: NDArray[np.intp], F: Array) -> Array:
+    def _sums(self, until: Indices, F: Array) -> Array:
         """Deviations (k, G) of Fₙ by cluster, for counts in order."""
         codes, mass = self._clusters, np.diff(self._shares)
         assert codes is not None
@@ -223,10 +225,8 @@ class Ranks:
     # ---- limits
 
     def critical(self, level: float) -> float:
-        """Two-sided critical value of a single quantile: normal, or t with G − 1 degrees of freedom where there are clusters."""
-        if self._clusters is None:
-            return normal_critical(level)
-        return float(special.stdtrit(float(self._clusters.max()), 0.5 + level / 2))
+        """Two-sided critical value of a single quantile: normal, or t with G − 1 degrees of freedom."""
+        return critical_value(level, np.inf if self._clusters is None else float(self._clusters.max()))
 
     def uniform_critical(self, low: float, high: float, level: float) -> float:
         """Critical value for all levels from ``low`` to ``high`` at once."""
@@ -244,7 +244,7 @@ class Ranks:
         return self.critical(2 * float(special.ndtr(normal)) - 1)  # as far out in the tail of t
 
     def limits(self, levels: Array, half: Array) -> tuple[Array, Array]:
-        """Limits (k,) of the quantiles at ``levels`` from half-widths of those of Fₙ; infinite where the sample has no bound."""
+        """Limits (k,) of quantiles at ``levels`` from half-widths of those of Fₙ, or infinite."""
         return self.quantile(levels - half), self.quantile(np.where(levels + half > 1, 2.0, levels + half))
 
 
@@ -258,7 +258,7 @@ def difference_limits(
 
     Examples
     --------
-    >>> one, zero = (np.array([5.0]), np.array([2.0]), np.array([8.0])), (np.array([1.0]), np.array([-3.0]), np.array([5.0]))
+    >>> one, zero = ([np.array([v]) for v in values] for values in [(5.0, 2.0, 8.0), (1.0, -3.0, 5.0)])
     >>> [limits.tolist() for limits in difference_limits(one, zero, joint=False)]
     [[-1.0], [9.0]]
     """
@@ -266,14 +266,3 @@ def difference_limits(
     if joint:
         return a_low - b_high, a_high - b_low
     return a - b - np.hypot(a - a_low, b_high - b), a - b + np.hypot(a_high - a, b - b_low)
-
-
-def normal_critical(level: float) -> float:
-    """Two-sided critical value of the normal law.
-
-    Examples
-    --------
-    >>> round(normal_critical(0.95), 3)
-    1.96
-    """
-    return float(special.ndtri(0.5 + level / 2))

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.inference.m_estimate import MEstimate
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.inference.protocols import MEstimate
 
 __all__ = ["ScoreTests"]
-
-Array = NDArray[np.float64]
 
 TIE = 1e-9  # relative: a draw that repeats the sample up to sign is as large as it
 EXPANSIONS = 12  # doublings of the search for a limit
@@ -26,7 +24,7 @@ BISECTIONS = 14
 
 @dataclass(frozen=True, eq=False)
 class ScoreTests:
-    """Tests of coefficients by multipliers (B, G) on the scores of clusters; ``codes`` (n,) say whose a row is.
+    """Tests of coefficients by multipliers (B, G) on scores of clusters; ``codes`` (n,) say whose a row is.
 
     Examples
     --------
@@ -37,7 +35,7 @@ class ScoreTests:
     """
 
     restricted: Callable[[int, float], tuple[Array, Array] | None]
-    codes: NDArray[np.intp]
+    codes: Indices
     multipliers: Array
     equation: MEstimate
     estimate: Array
@@ -56,7 +54,7 @@ class ScoreTests:
         return float((1 + np.sum(drawn >= seen * (1 - TIE))) / (1 + len(drawn)))
 
     def p_value(self, j: int, value: float) -> float:
-        """p-value of the hypothesis that coefficient j is ``value``; zero where the rest then has no maximum."""
+        """p-value of the hypothesis that coefficient j is ``value``; zero if the rest then has no maximum."""
         found = self.restricted(j, value)
         if found is None:
             return 0.0
@@ -81,7 +79,7 @@ class ScoreTests:
         return np.asarray(self.estimate + self.multipliers @ self._sums())
 
     def interval(self, j: int, alpha: float) -> tuple[float, float]:
-        """All values that a test at level alpha does not reject: limits by doubling and bisection, ±inf if none is found."""
+        """Ends of the values that a test at level alpha does not reject, by bisection, or ±inf."""
         se = float(np.sqrt(np.square(self._sums()[:, j]).sum()))
 
         def limit(sign: float) -> float:

@@ -1,4 +1,6 @@
-"""Inference on the distance of two samples: permutation tests, standard errors from Kantorovich potentials, and their domain.
+"""Inference on the distance of two samples: permutation tests, standard errors, and their domain.
+
+Standard errors come from Kantorovich potentials.
 
 References
 ----------
@@ -18,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sliced import directions
 
@@ -35,18 +37,15 @@ __all__ = [
     "variance_of",
 ]
 
-Array = NDArray[np.float64]
-Codes = NDArray[np.intp]
+Codes = Indices
 
 ENTRIES = 2_000_000  # of a batch of permutations
 SPLITS = 20  # random halves
 # share of the pooled law within two standard errors of F = G beyond which W1 is taken to have no normal limit
 NEAR = 0.37
 TAILS = 0.02  # of the pooled law that are always near
-GAP, SIDE = (
-    0.25,
-    0.05,
-)  # of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
+# Of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
+GAP, SIDE = 0.25, 0.05
 SLICES = 50  # directions of the permutation test between rows
 
 
@@ -107,10 +106,10 @@ def halves(sample: Sample, p: float, rng: np.random.Generator) -> float:
 
 
 def bias_of(x: Sample, y: Sample, p: float, rng: np.random.Generator) -> float:
-    """How much W2² of two samples on the line exceeds that of their laws: a quarter of the cost between halves of each.
+    """How much W2² of two samples on the line exceeds that of their laws.
 
-    A sample of n misses its law by E W2²(Pₙ, P) = b, halves of it differ by about 4·b.  W1 has no bias of
-    that order.
+    It is a quarter of the cost between halves of each.  A sample of n misses its law by E W2²(Pₙ, P) = b,
+    halves of it differ by about 4·b.  W1 has no bias of that order.
     """
     if p != 2 or min(x.size, y.size) < 4:
         return 0.0
@@ -134,7 +133,7 @@ def shares(x: Sample, y: Sample) -> tuple[Array, Array, Array]:
 
 
 def mean_difference(x: Sample, y: Sample) -> tuple[float, float, float, float]:
-    """Difference of means of the first column, unequal-variance standard error, Welch's degrees of freedom, p-value."""
+    """Difference of means of the first column, its standard error, Welch's degrees of freedom, p-value."""
     means, variances, degrees = np.zeros(2), np.zeros(2), np.zeros(2)
     for i, s in enumerate((x, y)):
         means[i] = s.weights @ s.rows[:, 0]
@@ -152,7 +151,7 @@ def mean_difference(x: Sample, y: Sample) -> tuple[float, float, float, float]:
 
 
 def _near_equal(x: Sample, y: Sample) -> float:
-    """Share of the pooled law, its tails apart, where F and G are within two standard errors of each other."""
+    """Share of the pooled law, its tails apart, where F and G are within two standard errors."""
     values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
     order = np.argsort(values, kind="stable")
     mass = (
@@ -221,9 +220,7 @@ class Permutation(NamedTuple):
     draws: int
 
 
-def _labels(
-    first: NDArray[np.bool_], units: Codes | None, count: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def _labels(first: Mask, units: Codes | None, count: int, rng: np.random.Generator) -> Mask:
     """Labels (count, N) of permuted rows, or of permuted clusters ``units`` (N,)."""
     if units is None:
         return rng.permuted(np.broadcast_to(first, (count, len(first))), axis=1)
@@ -241,7 +238,7 @@ class _Line:
         self.steps = np.diff(self.z)
         self.ends = np.append(self.steps > 0, True)
 
-    def __call__(self, labels: NDArray[np.bool_]) -> dict[str, Array]:
+    def __call__(self, labels: Mask) -> dict[str, Array]:
         L = labels[:, self.order]
         ones = np.cumsum(L, axis=1, dtype=np.float64)
         n = ones[:, -1:]
@@ -272,7 +269,7 @@ class _Rows:
         self.order = np.argsort(projected, axis=1, kind="stable")
         self.steps = np.diff(np.take_along_axis(projected, self.order, axis=1), axis=1)
 
-    def __call__(self, labels: NDArray[np.bool_]) -> dict[str, Array]:
+    def __call__(self, labels: Mask) -> dict[str, Array]:
         N, W, E = labels.shape[1], np.zeros(len(labels)), np.zeros(len(labels))
         for order, steps in zip(self.order, self.steps, strict=True):
             ones = np.cumsum(labels[:, order], axis=1, dtype=np.float64)

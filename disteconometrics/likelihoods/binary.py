@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from disteconometrics.arrays import Array
 
 __all__ = ["LOGISTIC", "Kernel", "RowTerms", "inverse_logit", "logistic", "logistic_score"]
 
@@ -19,24 +20,27 @@ _HALF_INDEX_LIMIT = 350.0  # exp(2 · 350) is the last power that float64 can sq
 
 
 class RowTerms(NamedTuple):
-    """Per row (m,) float64: log-likelihood, its derivative in η, and the square root of minus its second derivative."""
+    """Per row (m,) float64: log-likelihood, its derivative in η, the root of minus its second derivative."""
 
-    loglik: NDArray[np.float64]
-    score: NDArray[np.float64]
-    root_weight: NDArray[np.float64]
+    loglik: Array
+    score: Array
+    root_weight: Array
 
 
 class Kernel(NamedTuple):
-    """A binary law: the three terms of a row and its score alone, of (y, η); P(y = 1) and its derivative, of η; η in words."""
+    """A binary law: the three terms of a row and its score alone, of (y, η).
 
-    terms: Callable[[NDArray[np.float64], NDArray[np.float64]], RowTerms]
-    score: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-    probability: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    density: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    P(y = 1) and its derivative, of η; η in words.
+    """
+
+    terms: Callable[[Array, Array], RowTerms]
+    score: Callable[[Array, Array], Array]
+    probability: Callable[[Array], Array]
+    density: Callable[[Array], Array]
     scale: str = "log-odds"
 
 
-def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
+def logistic(y: Array, eta: Array) -> RowTerms:
     """Log-likelihood terms of the logit, P(y = 1) = 1/(1 + exp(−η)).
 
     Parameters
@@ -58,9 +62,8 @@ def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
     half = 0.5 - y
     u = half * eta
     excess = None
-    if (
-        u.size and u.max() > _HALF_INDEX_LIMIT
-    ):  # beyond it the log-likelihood is linear in η to the last digit
+    # beyond it the log-likelihood is linear in η to the last digit
+    if u.size and u.max() > _HALF_INDEX_LIMIT:
         excess = 2.0 * np.maximum(u - _HALF_INDEX_LIMIT, 0.0)
         np.minimum(u, _HALF_INDEX_LIMIT, out=u)
     np.exp(u, out=u)
@@ -77,7 +80,7 @@ def logistic(y: NDArray[np.float64], eta: NDArray[np.float64]) -> RowTerms:
     return RowTerms(loglik, v, u)
 
 
-def logistic_score(y: NDArray[np.float64], eta: NDArray[np.float64]) -> NDArray[np.float64]:
+def logistic_score(y: Array, eta: Array) -> Array:
     """y − 1/(1 + exp(−η)), accurate to rounding of one, in five operations."""
     u = np.negative(eta)
     np.exp(u, out=u)
@@ -86,13 +89,13 @@ def logistic_score(y: NDArray[np.float64], eta: NDArray[np.float64]) -> NDArray[
     return np.subtract(y, u, out=u)
 
 
-def inverse_logit(eta: NDArray[np.float64]) -> NDArray[np.float64]:
+def inverse_logit(eta: Array) -> Array:
     """Probability 1/(1 + exp(−η)) for an index of any sign and size, accurate in both tails."""
     u = np.exp(-np.abs(eta))
     return np.where(eta >= 0, 1.0 / (1.0 + u), u / (1.0 + u))
 
 
-def logistic_density(eta: NDArray[np.float64]) -> NDArray[np.float64]:
+def logistic_density(eta: Array) -> Array:
     """Derivative p(1 − p) of the probability in η."""
     u = np.exp(-np.abs(eta))
     return np.asarray(u / (1.0 + u) ** 2)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
@@ -26,24 +26,26 @@ SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
 
 
 class Pass(NamedTuple):
-    """Sums over rows at one β: log-likelihood, score (k,), information (k, k), and the least root weight of a row."""
+    """Sums over rows at one β: log-likelihood, score (k,), information (k, k); the least root weight."""
 
     loglik: float
-    score: NDArray[np.float64]
-    information: NDArray[np.float64]
+    score: Array
+    information: Array
     smallest_root: float
 
 
 class ScoreRows(NamedTuple):
-    """Rows of an estimate: ``scores`` (m, k); ``roots`` (m, k), whose product roots'roots is their information; ``copies`` (m,).
+    """Rows of an estimate: ``scores`` (m, k).
+
+    ``roots`` (m, k), whose product roots'roots is their information; ``copies`` (m,).
 
     ``copies`` says how many identical observations a row stands for (frequency weights), None for one each;
     scores and roots are those of one observation.
     """
 
-    scores: NDArray[np.float64]
-    roots: NDArray[np.float64]
-    copies: NDArray[np.float64] | None
+    scores: Array
+    roots: Array
+    copies: Array | None
 
 
 def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
@@ -73,7 +75,7 @@ def _chunk_rows(k: int) -> int:
     return ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k))
 
 
-def _gram(X: Any, root: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gram(X: Any, root: Array) -> Array:
     """X'WX with W = root², as one symmetric product; with few columns a plain one is the quicker."""
     if isinstance(X, FactorMatrix):
         return X.gram(root * root)
@@ -83,7 +85,7 @@ def _gram(X: Any, root: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(B.T @ B)
 
 
-def index(block: Block, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+def index(block: Block, beta: Array) -> Array:
     """η = X·β + offset of a block's rows."""
     eta = block.X @ beta
     if block.offset is not None:
@@ -91,8 +93,8 @@ def index(block: Block, beta: NDArray[np.float64]) -> NDArray[np.float64]:
     return eta
 
 
-def row_terms(kernel: Kernel, block: Block, beta: NDArray[np.float64]) -> RowTerms:
-    """Evaluate the kernel on a block with its offset, and multiply by its weights (root of them for the root)."""
+def row_terms(kernel: Kernel, block: Block, beta: Array) -> RowTerms:
+    """Evaluate the kernel on a block with its offset, and multiply by its weights, the root by their root."""
     terms = kernel.terms(block.y, index(block, beta))
     if block.weights is None:
         return terms
@@ -101,8 +103,11 @@ def row_terms(kernel: Kernel, block: Block, beta: NDArray[np.float64]) -> RowTer
     )
 
 
-def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Multiply the rows of X (m, k) by ``factor`` (m,); flat for row-major X, since short inner loops are slow."""
+def scale_rows(X: Array, factor: Array) -> Array:
+    """Multiply the rows of X (m, k) by ``factor`` (m,).
+
+    It works flat for row-major X, since short inner loops are slow.
+    """
     if X.flags.c_contiguous:
         scaled = np.repeat(factor, X.shape[1]).reshape(X.shape)
         scaled *= X
@@ -110,7 +115,7 @@ def scale_rows(X: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[n
     return np.asarray((X.T * factor).T)
 
 
-def _runs(part: Any, run: int, chosen: NDArray[np.intp]) -> Any:
+def _runs(part: Any, run: int, chosen: Indices) -> Any:
     """Copy whole runs of consecutive rows."""
     if isinstance(part, FactorMatrix):
         other = np.array([_runs(column, run, chosen) for column in part.other.T])
@@ -119,8 +124,11 @@ def _runs(part: Any, run: int, chosen: NDArray[np.intp]) -> Any:
     return part[: runs * run].reshape(runs, run, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
 
 
-def _column_max(X: Any, fold: int = 64) -> NDArray[np.float64]:
-    """Column maxima of |X| (m, k); row-major rows are folded side by side first, since short inner loops are slow."""
+def _column_max(X: Any, fold: int = 64) -> Array:
+    """Column maxima of |X| (m, k).
+
+    Row-major rows are folded side by side first, since short inner loops are slow.
+    """
     if isinstance(X, FactorMatrix):
         own = np.abs(X.coding[np.unique(X.codes)]).max(axis=0, initial=0.0)
         return np.asarray(np.insert(np.abs(X.other).max(axis=0), X.at, own))
@@ -133,7 +141,7 @@ def _column_max(X: Any, fold: int = 64) -> NDArray[np.float64]:
     return np.asarray(np.concatenate([wide, X[whole:]]).max(axis=0))
 
 
-def _total(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _total(parts: list[Array]) -> Array:
     if len(parts) == 1:
         return parts[0]
     return np.asarray(np.sum(np.asarray(parts), axis=0, dtype=np.longdouble), dtype=np.float64)
@@ -154,13 +162,13 @@ class IndexModel:
         self.blocks = blocks
         self.rows = sum(len(block.y) for block in blocks) if rows is None else rows
 
-    def evaluate(self, beta: NDArray[np.float64]) -> Pass:
+    def evaluate(self, beta: Array) -> Pass:
         """Log-likelihood, score and information at β in one pass.
 
         Chunk sums are added in extended precision, so the result does not drift with the number of rows.
         """
         logliks: list[float] = []
-        scores: list[NDArray[np.float64]] = []
+        scores: list[Array] = []
         k, smallest = len(beta), np.inf
         information = np.zeros((k, k))
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -175,7 +183,7 @@ class IndexModel:
             float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest
         )
 
-    def score(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def score(self, beta: Array) -> Array:
         """Score at β alone: about a third of the cost of a full pass."""
         scores = []
         with np.errstate(over="ignore", invalid="ignore"):
@@ -184,7 +192,7 @@ class IndexModel:
                 scores.append((rows if block.weights is None else rows * block.weights) @ block.X)
         return _total(scores)
 
-    def exact_score(self, beta: NDArray[np.float64], rest: NDArray[np.float64]) -> NDArray[np.float64]:
+    def exact_score(self, beta: Array, rest: Array) -> Array:
         """Score at β + rest with indices and sums to twice the digits: slow, for few rows."""
         total = np.zeros(len(beta))
         for block in self.blocks:
@@ -198,7 +206,7 @@ class IndexModel:
         return total
 
     def score_rows(
-        self, beta: NDArray[np.float64], *, frequency: bool = False, rows: int | None = None
+        self, beta: Array, *, frequency: bool = False, rows: int | None = None
     ) -> Iterator[ScoreRows]:
         """Scores of the rows at β, in chunks; with ``frequency`` the weights are counts of identical rows."""
         for block in chunks(self.blocks, rows):
@@ -206,19 +214,19 @@ class IndexModel:
             terms = row_terms(self.kernel, block if copies is None else block._replace(weights=None), beta)
             yield ScoreRows(scale_rows(block.X, terms.score), scale_rows(block.X, terms.root_weight), copies)
 
-    def column_maxima(self) -> NDArray[np.float64]:
+    def column_maxima(self) -> Array:
         """Largest absolute value of every column (k,)."""
         return np.asarray(np.max([_column_max(block.X) for block in chunks(self.blocks)], axis=0))
 
-    def largest_change(self, step: NDArray[np.float64]) -> float:
+    def largest_change(self, step: Array) -> float:
         """Largest |x'step| over the rows: how far any index moves."""
         return max(float(np.abs(block.X @ step).max(initial=0.0)) for block in chunks(self.blocks))
 
     def subsample(self, rows: int, run: int = 128) -> IndexModel:
-        """Copy about ``rows`` rows as randomly placed runs of consecutive ones (robust to sorted data, quick to read).
+        """Copy about ``rows`` rows as randomly placed runs of consecutive ones.
 
-        The draw has a fixed seed of its own: the same data give the same rows, and no global state is
-        touched.
+        This is robust to sorted data and quick to read.  The draw has a fixed seed of its own: the same data
+        give the same rows, and no global state is touched.
         """
         rng = np.random.default_rng(20240501)
         picked = []

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from scipy import special
 from scipy.linalg import blas
 
+from disteconometrics.arrays import Array
+
 __all__ = ["BASES", "BaseLaw", "Rows", "evaluate", "left_out"]
 
-Array = NDArray[np.float64]
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 CHUNK = 1024  # rows whose products stay in cache
@@ -33,7 +34,10 @@ CHUNK = 1024  # rows whose products stay in cache
 
 @dataclass(frozen=True)
 class BaseLaw:
-    """A law on the line, by functions of arrays: log density, its first and second derivatives with sign −, cdf, quantile."""
+    """A law on the line, by functions of arrays.
+
+    Log density, its first and second derivatives with sign −, cdf, quantile.
+    """
 
     name: str
     logpdf: Callable[[Array], Array]
@@ -90,7 +94,7 @@ class Rows:
 
     @cached_property
     def moments(self) -> Array:
-        """Σ w·aa' (p, p): what z contributes to the information under a normal base, whatever the coefficients."""
+        """Σ w·aa' (p, p), what z adds to the information under a normal base whatever the coefficients."""
         return _products([(self.A, np.ones(len(self.A)) if self.weights is None else np.sqrt(self.weights))])
 
 
@@ -111,7 +115,7 @@ def loglik(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> float:
 
 
 def _products(parts: Sequence[tuple[NDArray[np.floating], Array]]) -> Array:
-    """Sum of M'M over matrices M (n, p) with rows scaled by (n,), chunk by chunk in the precision of the matrices."""
+    """Sum of M'M over matrices M (n, p) with rows scaled by (n,), by chunks, in the matrices' precision."""
     n, p = parts[0][0].shape
     dtype = parts[0][0].dtype
     H, M = np.zeros((p, p)), np.empty((len(parts) * min(n, CHUNK), p), dtype)
@@ -155,7 +159,7 @@ def evaluate(
 
 
 def left_out(rows: Rows, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
-    """Log density of every row (n,) under the coefficients without it, by one exact Newton step from the optimum.
+    """Log density of every row (n,) under the coefficients without it, by one exact step from the optimum.
 
     ``root`` (p, p) is R⁻¹, upper triangular, with R'R the penalised information.  The step solves with the
     information less the row's own share, of rank two.  Where the step would make the slope negative it is

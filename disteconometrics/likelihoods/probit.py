@@ -1,4 +1,6 @@
-"""The probit, P(y = 1) = Φ(η): log-likelihood, score and observed information of every row, accurate in both tails.
+"""The probit, P(y = 1) = Φ(η).
+
+Log-likelihood, score and observed information of every row, accurate in both tails.
 
 With q = sη, s = 2y − 1, and the inverse Mills ratio λ(q) = φ(q)/Φ(q) the terms are log Φ(q), s·λ and λ(λ +
 q). λ comes from the scaled complementary error function, so nothing under- or overflows before the term
@@ -14,14 +16,13 @@ Johnson (2012), Faddeeva package, http://ab-initio.mit.edu/Faddeeva (erfcx).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
 
 __all__ = ["PROBIT", "normal", "normal_score"]
 
-Array = NDArray[np.float64]
 
 _ROOT_HALF = float(np.sqrt(0.5))
 _ROOT_2_OVER_PI = float(np.sqrt(2.0 / np.pi))

@@ -1,4 +1,4 @@
-"""Spline bases as arrays: slopes of a monotone function with constant tails, and smooth functions of a covariate.
+"""Spline bases as arrays: slopes of a monotone function with constant tails, functions of a covariate.
 
 A monotone function with linear tails is h(t) = b + Σ_j c_j I_j(t), where the I_j are integrals of quadratic
 B-splines B_j that sum to one and stay constant outside the knots: h' = Σ_j c_j B_j is positive wherever all
@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+
+from disteconometrics.arrays import Array, Indices
 
 __all__ = ["SlopeBasis", "b_splines", "difference"]
-
-Array = NDArray[np.float64]
 
 
 def b_splines(t: Array, knots: Array, degree: int) -> Array:
@@ -97,7 +96,7 @@ class SlopeBasis:
 
     @cached_property
     def table(self) -> tuple[Array, Array]:
-        """Polynomials of the slopes, (K − 1, 3, J) by interval, power and function, and integrals (K, J) at the knots."""
+        """Slope polynomials (K − 1, 3, J) by interval, power and function; integrals (K, J) at the knots."""
         k = self.knots
         width = np.diff(k)
         merge = np.zeros((len(k) + 1, self.size))
@@ -133,8 +132,8 @@ class SlopeBasis:
         return area, B
 
     @cached_property
-    def _alive(self) -> tuple[NDArray[np.intp], tuple[Array, Array, Array]]:
-        """The functions (K − 1, m) that are not zero on each interval, with distinct numbers, and their polynomials."""
+    def _alive(self) -> tuple[Indices, tuple[Array, Array, Array]]:
+        """The functions (K − 1, m) that are not zero on each interval, each once, and their polynomials."""
         poly = self.table[0]
         order = np.argsort(-np.abs(poly).max(axis=1), axis=1, kind="stable")[:, : min(3, self.size)]
         first, second, third = (np.take_along_axis(poly[:, i], order, axis=1) for i in range(3))

@@ -25,13 +25,12 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines, difference
 
 __all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
 
-Array = NDArray[np.float64]
 
 KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")
 SLOPES = KINDS[3:]  # those that reach ∂h/∂r
@@ -39,7 +38,10 @@ MOST_PATTERNS = 50  # of the columns of one formula term, beyond which they are 
 
 
 class Penalty(NamedTuple):
-    """½ λ θ'Sθ on the coefficients ``at``: ``S`` (m, m) and its eigenvalues (m,) in a basis common to the penalties there."""
+    """½ λ θ'Sθ on the coefficients ``at``.
+
+    ``S`` (m, m) and its eigenvalues (m,) in a basis common to the penalties there.
+    """
 
     name: str
     at: slice
@@ -55,7 +57,7 @@ def _penalty(name: str, at: slice, S: Array, null: int = 0) -> Penalty:
 
 @dataclass(frozen=True)
 class Term:
-    """A term: one of `KINDS`, and the covariate (position of the design column) it belongs to, −1 for the baseline."""
+    """A term: one of `KINDS`, and the position of its covariate's design column, −1 for the baseline."""
 
     kind: str
     covariate: int = -1
@@ -66,10 +68,10 @@ Part: TypeAlias = "list[tuple[Term, slice, Array]]"
 
 @dataclass(frozen=True, eq=False)
 class Covariate:
-    """A design column: mean, standard deviation, the values between which scale and shape move with it, knots if it may bend.
+    """A design column: its moments, and knots if it may bend.
 
-    ``seen`` are its smallest and largest value; ``centre`` are the means of the smooth features over the rows
-    of the fit, so that every feature is centred.
+    Scale and shape move with it between ``low`` and ``high``.  ``seen`` are its smallest and largest value;
+    ``centre`` are the means of the smooth features over the rows of the fit, by which each is centred.
     """
 
     mean: float
@@ -82,14 +84,17 @@ class Covariate:
 
     @cached_property
     def bending(self) -> Array:
-        """Coefficients (M, M − 2) of quadratic B-splines orthogonal to constant and line, scaled to unit rows."""
+        """Coefficients (M, M − 2) of quadratic B-splines orthogonal to constant and line, of unit length."""
         assert self.knots is not None
         lines = np.column_stack([np.ones(len(self.at_coefficients)), self.at_coefficients])
         return complement(lines)
 
     @cached_property
     def at_coefficients(self) -> Array:
-        """The linear feature at the B-spline coefficients (M,): Greville's points, whose combination is the line."""
+        """The linear feature at the B-spline coefficients (M,).
+
+        Greville's points, whose combination is the line.
+        """
         if self.knots is None:
             return (np.array([self.low, self.high]) - self.mean) / self.sd
         k = self.knots
@@ -108,7 +113,7 @@ class Covariate:
 
     @cached_property
     def roughness(self) -> Array:
-        """Second differences of the B-spline coefficients as a quadratic form, scaled to mean eigenvalue one."""
+        """Second differences of the B-spline coefficients as a quadratic form of mean eigenvalue one."""
         assert self.knots is not None
         d = difference(len(self.at_coefficients), 2) @ self.bending
         S = d.T @ d
@@ -116,10 +121,18 @@ class Covariate:
 
 
 def complement(columns: Array) -> Array:
-    """An orthonormal basis (M, M − c) of what is orthogonal to columns (M, c); the same on every machine up to rounding."""
+    """An orthonormal basis (M, M − c) of what is orthogonal to columns (M, c).
+
+    The same on every machine up to rounding.
+    """
     M, c = columns.shape
     q, r = np.linalg.qr(np.column_stack([columns, np.eye(M)[:, : M - c]]))
     return np.asarray(q[:, c:] * np.sign(np.diagonal(r)[c:]))
+
+
+def _pairs(u: Array, S: Array) -> Array:
+    """Products of every column of u (n, a) with every column of S (n, b), (n, a·b)."""
+    return (u[:, :, None] * S[:, None, :]).reshape(len(u), u.shape[1] * S.shape[1])
 
 
 def smooth_covariate(
@@ -128,7 +141,10 @@ def smooth_covariate(
     weights: Array | None = None,
     edges: tuple[float, float] = (-np.inf, np.inf),
 ) -> Covariate:
-    """Measure a column (n,), with knots the centre of its smooth features; scale and shape move with it between the edges."""
+    """Measure a column (n,), with knots the centre of its smooth features.
+
+    Scale and shape move with it between the edges.
+    """
     seen = float(x.min()), float(x.max())
     x = np.clip(x, *edges)
     mean = float(np.average(x, weights=weights))
@@ -171,6 +187,11 @@ class Structure:
         T = np.linalg.lstsq(fine, few, rcond=None)[0]  # exact: the knots are nested
         return np.asarray(T @ complement(np.ones((coarse.size, 1))))
 
+    @cached_property
+    def bends(self) -> bool:
+        """Whether some term moves the shape."""
+        return any(t.kind.startswith("shape") for t in self.terms)
+
     @property
     def baseline(self) -> Array:
         """Baseline functions as slope coefficients (J, J), or (J, 1) for a line."""
@@ -202,11 +223,7 @@ class Structure:
         """The linear forms of h and ∂h/∂r: A and D (n, p)."""
         area, B = self.basis.evaluate(r)
         line = r - self.origin
-        shapes = (
-            (area @ self.bend, B @ self.bend)
-            if any(t.kind.startswith("shape") for t in self.terms)
-            else (area, B)
-        )
+        shapes = (area @ self.bend, B @ self.bend) if self.bends else (area, B)
         A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind == "baseline":
@@ -217,29 +234,20 @@ class Structure:
             if term.kind == "linear":
                 A[:, at.start] = c.linear(x, clamp=False)
                 continue
-            u = (
-                c.smooth(x)
-                if term.kind in ("shift", "scale_smooth", "shape_smooth")
-                else c.linear(x)[:, None]
-            )
+            u = self._features(c, term, x)
             if term.kind == "shift":
                 A[:, at] = u
             elif term.kind.startswith("scale"):
                 A[:, at], D[:, at] = u * line[:, None], u
             else:
-                for M, S in ((A, shapes[0]), (D, shapes[1])):
-                    M[:, at] = (u[:, :, None] * S[:, None, :]).reshape(len(r), at.stop - at.start)
+                A[:, at], D[:, at] = _pairs(u, shapes[0]), _pairs(u, shapes[1])
         return A, D
 
     def integrals(self, P: Array, r: Array, X: Array) -> Array:
         """Σ_q P_iq A(r_q, x_i) for weights P (n, Q) on points r (Q,) common to the rows: (n, p)."""
         area, _ = self.basis.evaluate(r)
         line, total = P @ (r - self.origin), P.sum(axis=1)
-        shape = (
-            P @ (area @ self.bend)
-            if any(t.kind.startswith("shape") for t in self.terms)
-            else np.zeros((len(P), 0))
-        )
+        shape = P @ (area @ self.bend) if self.bends else np.zeros((len(P), 0))
         out = np.zeros((len(P), self.size))
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind == "baseline":
@@ -249,13 +257,14 @@ class Structure:
             c, x = self.covariates[term.covariate], X[:, term.covariate]
             if term.kind == "linear":
                 out[:, at.start] = c.linear(x, clamp=False) * total
-            elif term.kind == "shift":
-                out[:, at] = c.smooth(x) * total[:, None]
+                continue
+            u = self._features(c, term, x)
+            if term.kind == "shift":
+                out[:, at] = u * total[:, None]
             elif term.kind.startswith("scale"):
-                out[:, at] = self._features(c, term, x) * line[:, None]
+                out[:, at] = u * line[:, None]
             else:
-                u = self._features(c, term, x)
-                out[:, at] = (u[:, :, None] * shape[:, None, :]).reshape(len(P), at.stop - at.start)
+                out[:, at] = _pairs(u, shape)
         return out
 
     def coefficients(self, theta: Array, X: Array) -> tuple[Array, Array]:
@@ -283,7 +292,8 @@ class Structure:
         return means
 
     def _features(self, c: Covariate, term: Term, x: Array) -> Array:
-        return c.smooth(x) if term.kind.endswith("smooth") else c.linear(x)[:, None]
+        smooth = term.kind in ("shift", "scale_smooth", "shape_smooth")
+        return c.smooth(x) if smooth else c.linear(x)[:, None]
 
     def _moves(self, term: Term, theta: Array) -> Array:
         """What the features of a term add to the slope coefficients, (features, J)."""
@@ -292,7 +302,10 @@ class Structure:
         return np.asarray(theta.reshape(-1, self.bend.shape[1]) @ self.bend.T)
 
     def penalties(self, order: int) -> tuple[Penalty, ...]:
-        """One penalty per term that bends, two for smooth shapes: differences of coefficients in y and in x."""
+        """One penalty per term that bends, two for smooth shapes.
+
+        Differences of coefficients in y and in x.
+        """
         out = []
         for term, at in zip(self.terms, self.slices, strict=True):
             name = f"{term.kind}{'' if term.covariate < 0 else term.covariate}"
@@ -349,23 +362,23 @@ class Structure:
             parts.extend(self._part(c, patterns) for c in together)
         return [p for p in parts if p]
 
-    def lowest(self, theta: Array) -> tuple[Array, list[NDArray[np.intp]]]:
-        """The smallest slope coefficients (J,) over the box, and for every part the corner (J,) where it is."""
+    def lowest(self, theta: Array) -> tuple[Array, list[Indices]]:
+        """The smallest slope coefficients (J,) over the box, and the corner (J,) of each part where it is."""
         low = self.baseline @ theta[1 : self.slices[0].stop]
-        where: list[NDArray[np.intp]] = []
+        where: list[Indices] = []
         for part in self.corners:
             values = np.sum([u @ self._moves(term, theta[at]) for term, at, u in part], axis=0)
             where.append(np.argmin(values, axis=0))
             low = low + values.min(axis=0)
         return low, where
 
-    def constraint_rows(self, where: list[NDArray[np.intp]], which: NDArray[np.intp]) -> Array:
-        """Rows (len(which), p) g with g'θ the slope coefficient j at the corners given, for j in ``which``."""
+    def constraint_rows(self, where: list[Indices], which: Indices) -> Array:
+        """Rows g (len(which), p), g'θ the slope coefficient j at the corners given, for j in ``which``."""
         G = np.zeros((len(which), self.size))
         G[:, 1 : self.slices[0].stop] = self.baseline[which]
         for part, corner in zip(self.corners, where, strict=True):
             for term, at, u in part:
                 chosen = u[corner[which]]
                 S = np.ones((len(which), 1)) if term.kind.startswith("scale") else self.bend[which]
-                G[:, at] = (chosen[:, :, None] * S[:, None, :]).reshape(len(which), at.stop - at.start)
+                G[:, at] = _pairs(chosen, S)
         return G

@@ -1,4 +1,6 @@
-"""Sums of products to twice the digits of float64, alike on every machine: each rounding error is kept and added at the end.
+"""Sums of products to twice the digits of float64, alike on every machine.
+
+Each rounding error is kept and added at the end.
 
 References
 ----------
@@ -13,11 +15,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+
+from disteconometrics.arrays import Array
 
 __all__ = ["column_sums", "dot", "two_sum"]
 
-Array = NDArray[np.float64]
 
 SPLIT = 2.0**27 + 1
 

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
 
 __all__ = [
@@ -38,11 +39,9 @@ __all__ = [
     "unpacking",
 ]
 
-Array = NDArray[np.float64]
 Single = NDArray[np.float32]
-Evaluate = Callable[
-    [Single, NDArray[np.intp] | None], tuple[Any, Any]
-]  # of points (r, k) of some or all problems
+# of points (r, k) of some or all problems
+Evaluate = Callable[[Single, Indices | None], tuple[Any, Any]]
 
 PASSES = 6
 FEW_COLUMNS = 5  # up to which products of pairs of columns beat a product of small matrices
@@ -69,21 +68,22 @@ class Near(NamedTuple):
     beta: Array
     inverse: Array
     contraction: Array
-    good: NDArray[np.bool_]
+    good: Mask
 
 
-def batched_inverses(H: Array) -> tuple[Array, NDArray[np.bool_], Array]:
-    """Inverses (r, k, k), which (r,) could be computed, and bounds (r,) on the condition of the scaled matrices.
+def batched_inverses(H: Array) -> tuple[Array, Mask, Array]:
+    """Inverses (r, k, k), which (r,) could be computed, and bounds (r,) on the condition when scaled.
 
     Examples
     --------
-    >>> inverse, good, condition = batched_inverses(np.array([[[4.0, 0.0], [0.0, 100.0]], [[1.0, 1.0], [1.0, 1.0]]]))
+    >>> H = np.array([[[4.0, 0.0], [0.0, 100.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    >>> inverse, good, condition = batched_inverses(H)
     >>> inverse[0].tolist(), good.tolist(), float(condition[0])
     ([[0.25, 0.0], [0.0, 0.01]], [True, False], 4.0)
     """
     k = H.shape[1]
     d = np.sqrt(np.diagonal(H, axis1=1, axis2=2))
-    good: NDArray[np.bool_] = np.asarray(np.isfinite(H).all(axis=(1, 2)) & (d > 1e-150).all(axis=1))
+    good: Mask = np.asarray(np.isfinite(H).all(axis=(1, 2)) & (d > 1e-150).all(axis=1))
     if not good.all():
         H, d = np.where(good[:, None, None], H, np.eye(k)), np.where(good[:, None], d, 1.0)
     scale = d[:, :, None] * d[:, None, :]
@@ -100,7 +100,7 @@ def batched_inverses(H: Array) -> tuple[Array, NDArray[np.bool_], Array]:
     return inverse, good, np.asarray(k * trace)
 
 
-def _nonsingular(C: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _nonsingular(C: Array) -> tuple[Array, Mask]:
     fine = np.linalg.eigvalsh(C)[:, 0] > 1e-14
     return np.where(fine[:, None, None], C, np.eye(C.shape[1])), fine
 
@@ -119,7 +119,10 @@ def batched_solve(H: Array, score: Array) -> Array:
 
 
 def batched_gram(columns: Any, weights: Any, scaled: Any) -> Any:
-    """Σ w·x·x' of every problem (R, k, k), from columns (R, k, n) and weights (R, n); ``scaled`` (R, k, n) is overwritten."""
+    """Σ w·x·x' of every problem (R, k, k), from columns (R, k, n) and weights (R, n).
+
+    ``scaled`` (R, k, n) is overwritten.
+    """
     np.multiply(columns, weights[:, None, :], out=scaled)
     k = columns.shape[1]
     if k > FEW_COLUMNS:
@@ -131,7 +134,7 @@ def batched_gram(columns: Any, weights: Any, scaled: Any) -> Any:
 
 
 def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: Array, enough: float) -> Near:
-    """Newton steps from ``start`` (R, k), where score and information are ``first``, until decrements are ``enough``."""
+    """Newton steps from ``start`` (R, k), score and information ``first``, to decrements of ``enough``."""
     R, k = start.shape
     beta, kept, moved = start.copy(), np.zeros((R, k, k)), np.full(R, np.inf)
     previous, take = np.full(R, 1e300), np.arange(R)  # those under way
@@ -163,7 +166,9 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
 
 
 def room(name: str, *shape: int, dtype: Any = np.float64) -> Any:
-    """An array of this thread to work in, with whatever was in it; the last one of that name and type is lost.
+    """An array of this thread to work in, with whatever was in it.
+
+    The last one of that name and type is lost.
 
     Fresh memory would cost more than the arithmetic.
 
@@ -183,16 +188,19 @@ def room(name: str, *shape: int, dtype: Any = np.float64) -> Any:
 
 
 class Exact(NamedTuple):
-    """After the exact step: ``beta`` (R, k), ``inverse`` information (R, k, k), ``loglik`` (R,) or None, ``done`` (R,)."""
+    """After the exact step: ``beta`` (R, k), ``inverse`` information, ``loglik`` or None, ``done`` (R,)."""
 
     beta: Array
     inverse: Array
     loglik: Array | None
-    done: NDArray[np.bool_]
+    done: Mask
 
 
 def _unlikely(eta: Any, info: Any, weights: Any) -> Any:
-    """Probabilities r of the outcome not seen in the place of c'β, with their informations in ``info``; both weighted."""
+    """Probabilities r of the outcome not seen in the place of c'β, with their informations in ``info``.
+
+    Both weighted.
+    """
     np.exp(eta, out=eta)
     np.add(eta, 1, out=info)
     eta /= info
@@ -229,7 +237,7 @@ def products_of_columns(columns: Any, out: Any) -> Any:
 
 
 @lru_cache(64)
-def unpacking(k: int) -> NDArray[np.intp]:
+def unpacking(k: int) -> Indices:
     """Where the entries of a (k, k) matrix are in its upper triangle (k*k,).
 
     Examples
@@ -244,7 +252,10 @@ def unpacking(k: int) -> NDArray[np.intp]:
 
 
 class OwnDesigns:
-    """A chunk of logits with data of their own: X (R, n, k), y (R, n) of 0 and 1, weights and offset (R, n) or None."""
+    """A chunk of logits with data of their own.
+
+    X (R, n, k), y (R, n) of 0 and 1, weights and offset (R, n) or None.
+    """
 
     def __init__(self, X: Array, y: Array, weights: Array | None, offset: Array | None) -> None:
         R, n, k = X.shape
@@ -272,7 +283,7 @@ class OwnDesigns:
             return batched_gram(columns, info, room("scaled", r, k, n, dtype=np.float32))
         return np.vecdot(products, info[:, None, :])[:, self.spread].reshape(r, k, k)
 
-    def _evaluate(self, beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+    def _evaluate(self, beta: Single, take: Indices | None) -> tuple[Any, Any]:
         """Scores (r, k) and informations (r, k, k) at ``beta`` (r, k), in single precision."""
         rows = (self.products, self.narrow_weights, self.narrow_offset)
         products, weights, offset = (a if take is None or a is None else a[take] for a in rows)
@@ -341,7 +352,9 @@ class OwnDesigns:
 
 
 class WeightedDesign:
-    """Logits whose rows carry weights that differ from problem to problem: X (n, k), y (n,) of 0 and 1, offset (n,) or None.
+    """Logits whose rows carry weights that differ from problem to problem.
+
+    X (n, k), y (n,) of 0 and 1, offset (n,) or None.
 
     ``products`` (n, k(k+1)/2) are those of the columns of X.
     """
@@ -371,7 +384,7 @@ class WeightedDesign:
         narrow = room("weights", R, n, dtype=np.float32)
         np.copyto(narrow, weights, casting="same_kind")
 
-        def evaluate(beta: Single, take: NDArray[np.intp] | None) -> tuple[Any, Any]:
+        def evaluate(beta: Single, take: Indices | None) -> tuple[Any, Any]:
             r, info = (room(name, len(beta), n, dtype=np.float32) for name in ("eta", "info"))
             self._index(beta, self.narrow, self.narrow_offset, r)
             _unlikely(r, info, narrow if take is None else narrow[take])

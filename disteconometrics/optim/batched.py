@@ -16,11 +16,13 @@ engine, so results equal single fits, and a problem without a maximum is flagged
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
@@ -53,7 +55,6 @@ __all__ = [
     "solve_shared",
 ]
 
-Array = NDArray[np.float64]
 Slopes = Callable[[Array, Array, Array | None], Array]
 
 CONVERGED, SEPARATED, RANK_DEFICIENT, NOT_CONVERGED, OUT_OF_RANGE = range(5)
@@ -91,7 +92,7 @@ class Batch:
     loglik: Array | None
     status: NDArray[np.int8]
     passes: NDArray[np.int32]
-    single: NDArray[np.bool_]
+    single: Mask
 
     @property
     def std_error(self) -> Array:
@@ -102,7 +103,7 @@ class Batch:
 
 
 def _logistic_slopes(y: Array, eta: Array, info: Array | None) -> Array:
-    """Scores of the logit per row (r, n), in the place of ``eta``, and its information written into ``info``."""
+    """Scores of the logit per row (r, n), in the place of ``eta``, with its information in ``info``."""
     np.negative(eta, out=eta)
     np.exp(eta, out=eta)
     eta += 1.0
@@ -141,7 +142,7 @@ class _Problems:
 
     size: int
 
-    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
         """Scores (r, k), and informations (r, k, k) when ``full``."""
         raise NotImplementedError
 
@@ -153,7 +154,7 @@ class _Problems:
         """Log-likelihoods (R,)."""
         raise NotImplementedError
 
-    def column_max(self, take: NDArray[np.intp]) -> Array:
+    def column_max(self, take: Indices) -> Array:
         """Largest absolute values (r, k) or (1, k) of the columns."""
         raise NotImplementedError
 
@@ -182,15 +183,20 @@ class _Many(_Problems):
             eta += offset
         return eta
 
-    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
-        whole = len(take) == self.size
-        if not whole and 2 * len(take) > self.size:  # copying rows costs more than evaluating some in vain
+    def _rows(self, take: Indices) -> tuple[Array, Array, Array | None, Array | None]:
+        """Columns, outcomes, weights and offset of some problems."""
+        if len(take) == self.size:
+            return self.columns, self.y, self.weights, self.offset
+        weights, offset = (None if a is None else a[take] for a in (self.weights, self.offset))
+        return self.columns[take], self.y[take], weights, offset
+
+    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
+        if self.size / 2 < len(take) < self.size:  # copying rows costs more than evaluating some in vain
             everyone = np.zeros((self.size, beta.shape[1]))
             everyone[take] = beta
             scores, H = self.slopes(np.arange(self.size), everyone, full)
             return scores[take], None if H is None else H[take]
-        columns, y = (a if whole else a[take] for a in (self.columns, self.y))
-        weights, offset = (a if whole or a is None else a[take] for a in (self.weights, self.offset))
+        columns, y, weights, offset = self._rows(take)
         info = room("info", *y.shape) if full else None
         score = self.row_slopes(y, self._index(columns, beta, offset), info)
         if weights is not None:
@@ -206,7 +212,7 @@ class _Many(_Problems):
         rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
         return np.asarray((rows if self.weights is None else rows * self.weights).sum(axis=1))
 
-    def column_max(self, take: NDArray[np.intp]) -> Array:
+    def column_max(self, take: Indices) -> Array:
         return np.asarray(self.largest[take])
 
     def problem(self, i: int) -> Block:
@@ -216,14 +222,17 @@ class _Many(_Problems):
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """A design that problems share: X (n, k), its transpose, rowwise outer products (n, k(k+1)/2) and where these go."""
+    """A design that problems share.
+
+    X (n, k), its transpose, rowwise outer products (n, k(k+1)/2) and where these go.
+    """
 
     kernel: Kernel
     X: Array
     y: Array  # (n,), or (R, n)
     offset: Array | None
     products: Array
-    spread: NDArray[np.intp]  # (k*k,) positions in a row of products
+    spread: Indices  # (k*k,) positions in a row of products
     column_max: Array  # (1, k)
     single: WeightedDesign | None  # in single precision, where problems may start so
 
@@ -242,10 +251,10 @@ class _Weighted(_Problems):
             eta += self.shared.offset
         return eta
 
-    def _outcomes(self, take: NDArray[np.intp]) -> Array:
+    def _outcomes(self, take: Indices) -> Array:
         return self.y if self.y.ndim == 1 or len(take) == self.size else self.y[take]
 
-    def slopes(self, take: NDArray[np.intp], beta: Array, full: bool) -> tuple[Array, Array | None]:
+    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
         weights = self.weights if len(take) == self.size else self.weights[take]
         info = room("info", len(take), len(self.shared.X)) if full else None
         score = self.row_slopes(self._outcomes(take), self._index(beta), info)
@@ -274,7 +283,7 @@ class _Weighted(_Problems):
         rows = _loglik(self.shared.kernel, self.y, self._index(beta))
         return np.asarray((rows * self.weights).sum(axis=1))
 
-    def column_max(self, take: NDArray[np.intp]) -> Array:
+    def column_max(self, take: Indices) -> Array:
         return self.shared.column_max
 
     def problem(self, i: int) -> Block:
@@ -290,59 +299,69 @@ class _Solved:
 
     beta: Array
     inverse: Array
-    done: NDArray[np.bool_]
+    done: Mask
     passes: NDArray[np.int32]
+
+    @classmethod
+    def begin(cls, R: int, start: Array) -> _Solved:
+        """R problems at a common start (k,), nothing done yet."""
+        inverse = np.zeros((R, len(start), len(start)))
+        return cls(np.tile(start, (R, 1)), inverse, np.zeros(R, dtype=bool), np.zeros(R, dtype=np.int32))
 
 
 def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
     """Newton steps of all problems of a chunk from a common ``start`` (k,)."""
-    R, k = problems.size, len(start)
-    s = _Solved(
-        np.tile(start, (R, 1)), np.zeros((R, k, k)), np.zeros(R, dtype=bool), np.zeros(R, dtype=np.int32)
-    )
-    open_, previous = np.arange(R), np.full(R, np.inf)
+    s = _Solved.begin(problems.size, start)
+    open_, previous = np.arange(problems.size), np.full(problems.size, np.inf)
     kept: Array | None = None
     for i in range(PASSES):
         score, H = problems.slopes(open_, s.beta[open_], kept is None) if i else problems.at_one_point(start)
         s.passes[open_] += 1
-        good = np.ones(len(open_), dtype=bool)
-        if H is None:
-            assert kept is not None
-            inverse = kept
-        else:
-            inverse, good, condition = batched_inverses(H)
-            good &= condition <= CONDITION**2
+        inverse, good = _inverses(H, kept)
         step = (inverse @ score[:, :, None])[:, :, 0]
         decrement = np.asarray((score * step).sum(axis=1))
         before = previous[open_]
-        good &= np.isfinite(step).all(axis=1) & ~(
-            decrement > 0.9 * before
-        )  # not contracting: the single engine halves steps
-        good |= decrement <= 1e-21
-        near = decrement <= (DECREMENT if H is not None else KEPT_DECREMENT)
+        good = (good & _contracting(step, decrement, before)) | (decrement <= 1e-21)
+        near = good & (decrement <= (KEPT_DECREMENT if H is None else DECREMENT))
         if information:
             near &= (decrement <= CLOSE * before) | (before <= CLOSE)
-        near &= good
         s.beta[open_[good]] += step[good]
         s.inverse[open_] = inverse
         previous[open_] = decrement
         if near.any():
             settled = open_[near]
-            s.done[settled] = (np.abs(step[near]) * problems.column_max(settled)).sum(
-                axis=1
-            ) <= INDEX_MOVE  # of any index
+            moved = (np.abs(step[near]) * problems.column_max(settled)).sum(axis=1)  # of any index, at most
+            s.done[settled] = moved <= INDEX_MOVE
         left = good & ~near
         open_ = open_[left]
         if not len(open_):
             break
         slow = H is None and bool((decrement > 1e-2 * before).any())
-        lag = not information and not slow and bool((decrement[left] <= KEEP).all())
-        kept = inverse[left] if lag else None
+        kept = None if information or slow else _kept(inverse[left], decrement[left])
     return s
 
 
+def _inverses(H: Array | None, kept: Array | None) -> tuple[Array, Mask]:
+    """Inverse informations of open problems, those kept where there are none, and which can be trusted."""
+    if H is None:
+        assert kept is not None
+        return kept, np.ones(len(kept), dtype=bool)
+    inverse, good, condition = batched_inverses(H)
+    return inverse, good & (condition <= CONDITION**2)
+
+
+def _contracting(step: Array, decrement: Array, before: Array) -> Mask:
+    """Which steps are finite and shrink; for the others the single engine halves steps."""
+    return np.asarray(np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before))
+
+
+def _kept(inverse: Array, decrement: Array) -> Array | None:
+    """The inverse informations, if they take the estimates of all open problems there."""
+    return inverse if bool((decrement <= KEEP).all()) else None
+
+
 def _one(kernel: Kernel, block: Block) -> tuple[int, Array, Array, float, int]:
-    """Status, parameters, inverse information, log-likelihood and passes of one problem by the single engine."""
+    """Status, parameters, inverse information, log-likelihood and passes of one problem solved alone."""
     k = block.X.shape[1]
     nothing = np.full(k, np.nan), np.full((k, k), np.nan), np.nan, 0
     try:
@@ -371,37 +390,27 @@ def _settle(kernel: Kernel, problems: _Problems, s: _Solved, information: bool) 
 def _quickly(s: Exact) -> Batch:
     """The batch of a chunk as if all of it were done."""
     R = len(s.beta)
-    inverse = (
-        None if s.loglik is None else s.inverse
-    )  # without log-likelihoods nobody asks for more than estimates
+    # without log-likelihoods nobody asks for more than estimates
+    inverse = None if s.loglik is None else s.inverse
     return Batch(
         s.beta, inverse, s.loglik, np.zeros(R, dtype=np.int8), np.full(R, 2, dtype=np.int32), ~s.done
     )
 
 
-def _replaced(batch: Batch, at: NDArray[np.intp], others: Batch) -> Batch:
+def _replaced(batch: Batch, at: Indices, others: Batch) -> Batch:
     """The batch with some of its problems solved again."""
-    for name in ("params", "inverse", "loglik", "status", "passes", "single"):
-        values = getattr(batch, name)
+    for part in fields(Batch):
+        values = getattr(batch, part.name)
         if values is not None:
-            values[at] = getattr(others, name)
+            values[at] = getattr(others, part.name)
     return batch
 
 
 def _joined(parts: list[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
-    first = parts[0]
-    return Batch(
-        np.concatenate([p.params for p in parts]),
-        None
-        if first.inverse is None
-        else np.concatenate([p.inverse for p in parts if p.inverse is not None]),
-        None if first.loglik is None else np.concatenate([p.loglik for p in parts if p.loglik is not None]),
-        np.concatenate([p.status for p in parts]),
-        np.concatenate([p.passes for p in parts]),
-        np.concatenate([p.single for p in parts]),
-    )
+    columns: list[list[Any]] = [[getattr(p, part.name) for p in parts] for part in fields(Batch)]
+    return Batch(*(None if c[0] is None else np.concatenate(c) for c in columns))  # type: ignore[arg-type]
 
 
 def chunk_size(rows: int) -> int:
@@ -410,7 +419,10 @@ def chunk_size(rows: int) -> int:
 
 
 def _own_chunk(kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None) -> Batch:
-    """A chunk of problems with data of their own; what the quick way leaves is iterated in double precision."""
+    """A chunk of problems with data of their own.
+
+    What the quick way leaves is iterated in double precision.
+    """
     R, k = len(X), X.shape[2]
     batch: Batch | None = None
     rest = np.arange(R)
@@ -523,32 +535,27 @@ def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
 
 def solve_shared(shared: Shared, weights: Array, start: Array, information: bool) -> Batch:
     """`maximise_weighted` on a prepared design."""
-    R, (n, k) = len(weights), shared.X.shape
-    size, parts, y = chunk_size(n), [], shared.y
+    R, size, y = len(weights), chunk_size(len(shared.X)), shared.y
+    parts = []
     with np.errstate(all="ignore"):
         for i in range(0, max(R, 1), size):
-            problems = _Weighted(shared, weights[i : i + size], y if y.ndim == 1 else y[i : i + size])
-            r = problems.size
-            if not shared.products.size:  # so large that one by one is as quick: nothing is done yet
-                s = _Solved(
-                    np.tile(start, (r, 1)),
-                    np.zeros((r, k, k)),
-                    np.zeros(r, dtype=bool),
-                    np.zeros(r, dtype=np.int32),
-                )
-                parts.append(_settle(shared.kernel, problems, s, information))
-                continue
-            if shared.single is None or information:
-                parts.append(
-                    _settle(shared.kernel, problems, _iterate(problems, start, information), information)
-                )
-                continue
-            quick = shared.single.solve(problems.weights, start)
-            batch, rest = _quickly(quick), np.flatnonzero(~quick.done)
-            if len(rest):
-                others = _Weighted(shared, problems.weights[rest], y)
-                batch = _replaced(
-                    batch, rest, _settle(shared.kernel, others, _iterate(others, start, False), False)
-                )
-            parts.append(batch)
+            part = slice(i, i + size)
+            parts.append(
+                _shared_chunk(shared, weights[part], y if y.ndim == 1 else y[part], start, information)
+            )
     return _joined(parts)
+
+
+def _shared_chunk(shared: Shared, weights: Array, y: Array, start: Array, information: bool) -> Batch:
+    """A chunk of problems that share a design; what the quick way leaves is iterated in double precision."""
+    kernel, problems = shared.kernel, _Weighted(shared, weights, y)
+    if not shared.products.size:  # so large that one by one is as quick
+        return _settle(kernel, problems, _Solved.begin(problems.size, start), information)
+    if shared.single is None or information:
+        return _settle(kernel, problems, _iterate(problems, start, information), information)
+    quick = shared.single.solve(weights, start)
+    batch, rest = _quickly(quick), np.flatnonzero(~quick.done)
+    if not len(rest):
+        return batch
+    others = _Weighted(shared, weights[rest], y)
+    return _replaced(batch, rest, _settle(kernel, others, _iterate(others, start, False), False))

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, densified
 from disteconometrics.optim.separation import Separation
 
 __all__ = ["extreme_directions"]
 
-Array = NDArray[np.float64]
 
 MOST_ROWS = 20_000  # distinct ones, beyond which the programs would take longer than the fit
 MOST_COEFFICIENTS = 60
@@ -26,7 +25,9 @@ SIMPLE = 1e8  # condition of a cone whose edges are computed
 
 
 def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array:
-    """Directions of separation (k, q) that go furthest, or all edges of their cone; none when there is only one direction.
+    """Directions of separation (k, q) that go furthest, or all edges of their cone.
+
+    There are none when there is only one direction.
 
     Parameters
     ----------
@@ -43,9 +44,8 @@ def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array
     if null.shape[1] < 2:
         return np.zeros((len(null), 0))
     rows = _distinct(blocks, separation)
-    if (
-        len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE
-    ):  # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
+    # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
+    if len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE:
         return np.asarray(null @ np.linalg.inv(rows))
     if len(rows) > MOST_ROWS or len(free) > MOST_COEFFICIENTS:
         signs = np.zeros((len(null), 2 * len(free)))

@@ -1,4 +1,4 @@
-"""Firth's logit: maximise the log-likelihood plus half the log-determinant of the information (Jeffreys' penalty).
+"""Firth's logit: maximise the log-likelihood with Jeffreys' penalty, ½ log|information|.
 
 With p the fitted probabilities, w = p(1 − p), I = X'WX and leverages h_i = w_i x_i'I⁻¹x_i, the maximum of
 l*(β) = l(β) + ½ log|I(β)| solves the modified score Σ x_i {y_i − p_i + h_i(½ − p_i)} = 0 and is finite
@@ -29,8 +29,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -40,7 +40,6 @@ from disteconometrics.optim.whiten import against_offset, whitened
 
 __all__ = ["FirthMaximum", "Profile", "against_constant", "balance", "firth", "profile", "restricted"]
 
-Array = NDArray[np.float64]
 
 DECREMENT = 1e-20  # λ² of the fit: the last step, then taken too, is 1e-10 standard errors long
 PROFILE_DECREMENT = 1e-12  # of a point of a profile, whose value is then right to 1e-12
@@ -57,7 +56,7 @@ ENDS = 60  # points of a profile tried per end
 
 
 class _Point(NamedTuple):
-    """A batch of m points: l* (m,), l (m,), modified score (m, k), information and curvature of −l* (m, k, k)."""
+    """m points: l* (m,), l (m,), modified score (m, k), information and curvature of −l* (m, k, k)."""
 
     penalised: Array
     loglik: Array
@@ -72,7 +71,7 @@ class _Solved(NamedTuple):
     c: Array
     point: _Point
     decrement: Array
-    converged: NDArray[np.bool_]
+    converged: Mask
     passes: int
 
 
@@ -114,7 +113,7 @@ def _terms(block: Block, c: Array) -> tuple[Array, Array, Array, Array]:
     return loglik, score, block.y - 0.5 - score, root * root
 
 
-def _cholesky(information: Array) -> tuple[Array, NDArray[np.bool_]]:
+def _cholesky(information: Array) -> tuple[Array, Mask]:
     """Lower factors (m, k, k) and which are positive definite; the identity for the others."""
     try:
         every = np.asarray(np.linalg.cholesky(information), dtype=np.float64)
@@ -122,10 +121,8 @@ def _cholesky(information: Array) -> tuple[Array, NDArray[np.bool_]]:
             return every, np.ones(information.shape[:1], dtype=np.bool_)
     except np.linalg.LinAlgError:
         pass
-    L, good = (
-        np.broadcast_to(np.eye(information.shape[-1]), information.shape).copy(),
-        np.zeros(len(information), dtype=bool),
-    )
+    L = np.broadcast_to(np.eye(information.shape[-1]), information.shape).copy()
+    good = np.zeros(len(information), dtype=bool)
     for i, H in enumerate(information):
         if np.all(np.isfinite(H)):
             try:
@@ -175,12 +172,15 @@ def _gram(X: Array, w: Array) -> Array:
 
 
 def _weighted(X: Array, w: Array) -> Array:
-    """(m·k, r): the transposed rows times the weights of every problem, so that one product serves them all."""
+    """The transposed rows times the weights of every problem (m·k, r): one product serves them all."""
     return np.asarray(w[:, None, :] * X.T).reshape(-1, len(X))
 
 
 def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
-    """Newton steps (m, k) along N, and λ² (m,); the information replaces a curvature that is not positive definite."""
+    """Newton steps (m, k) along N, and λ² (m,).
+
+    The information replaces a curvature that is not positive definite.
+    """
     Nt = np.swapaxes(N, 1, 2)
     g = (Nt @ point.score[:, :, None])[:, :, 0]
     H = Nt @ point.curvature @ N
@@ -267,8 +267,8 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
     Examples
     --------
     >>> from disteconometrics.likelihoods.binary import LOGISTIC
-    >>> y, X = np.array([1.0, 1.0, 1.0]), np.ones((3, 1))
-    >>> firth(IndexModel(LOGISTIC, [Block(y, X)])).maximum.params.round(6)  # log(3.5/0.5): half a success, half a failure
+    >>> model = IndexModel(LOGISTIC, [Block(np.array([1.0, 1.0, 1.0]), np.ones((3, 1)))])
+    >>> firth(model).maximum.params.round(6)  # log(3.5/0.5): half a success more, half a failure
     array([1.94591])
     """
     with np.errstate(all="ignore"):
@@ -300,7 +300,7 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
 
 
 def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> tuple[float, bool]:
-    """Likelihood-ratio statistic of R·β = r with the full penalty, 2(l* − l* under the restrictions), and whether it converged.
+    """Likelihood-ratio statistic 2(l* − l* under R·β = r) with the full penalty, and whether it converged.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> 
 
 
 def against_constant(fit: FirthMaximum, *, maxiter: int = 100) -> tuple[float, bool]:
-    """The same for the hypothesis that x'β is constant, where some combination of the columns is one in every row."""
+    """The same for a constant x'β, where some combination of the columns is one in every row."""
     gram, total = np.zeros_like(fit.basis), np.zeros(len(fit.basis))
     for block in fit.blocks:
         gram += block.X.T @ block.X
@@ -331,9 +331,8 @@ def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, 
     N = np.linalg.qr(A.T, mode="complete")[0][None, :, q:]
     c = fit.maximum.coordinates
     inverse = fit.maximum.inner @ fit.maximum.inner.T
-    toward = (
-        -inverse @ A.T @ np.linalg.solve(A @ inverse @ A.T, A @ c - b)
-    )  # the quadratic model's restricted maximum
+    # to the quadratic model's restricted maximum
+    toward = -inverse @ A.T @ np.linalg.solve(A @ inverse @ A.T, A @ c - b)
     starts = np.stack([c + toward, np.linalg.lstsq(A, b, rcond=None)[0]])
     with np.errstate(all="ignore"):
         exact = _affordable(fit.rows, len(fit.basis), 1)
@@ -349,7 +348,7 @@ def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, 
 
 
 def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool, maxiter: int) -> _Solved:
-    """The restricted maximum by way of restrictions ever farther from the estimate, each started where the last one ended."""
+    """The restricted maximum, by restrictions ever farther from the estimate, one after the other."""
     share, stride, c = 0.0, 0.25, fit.maximum.coordinates[None, :]
     s = _solve(fit.blocks, c, N[:, :, :0], exact, DECREMENT, maxiter)
     last = s._replace(converged=np.zeros(1, dtype=bool))
@@ -373,7 +372,7 @@ def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool, maxiter:
 
 @dataclass(frozen=True, eq=False)
 class _Lines:
-    """Problems of a profile: fixed directions t (m, k) of unit length, their null spaces N (m, k, k−1), path tangents (m, k)."""
+    """Problems of a profile: unit directions t (m, k), null spaces N (m, k, k−1), path tangents (m, k)."""
 
     t: Array
     N: Array
@@ -384,7 +383,10 @@ class _Lines:
 
 
 def _tangent(point: _Point, t: Array, N: Array) -> Array:
-    """How the profile's coordinates move as t'c grows by one (m, k): −l*'s curvature metric, else the information's."""
+    """How the profile's coordinates move as t'c grows by one (m, k).
+
+    −l*'s curvature metric, else the information's.
+    """
     if not N.shape[2]:
         return t
     Nt = np.swapaxes(N, 1, 2)
@@ -401,7 +403,9 @@ def _tangent(point: _Point, t: Array, N: Array) -> Array:
 
 
 class Profile(NamedTuple):
-    """Intervals, signed roots, and whether a profile rose above the estimate: the penalised likelihood then has several maxima.
+    """Intervals, signed roots, and whether a profile rose above the estimate.
+
+    If it did, the penalised likelihood has several maxima.
 
     ``bounds`` (k, 2) are ends b with 2{l* − max l*(β_j = b)} = quantile, NaN where none was found; ``roots``
     (k,) are sign(β_j)·√(2{l* − max l*(β_j = 0)}), NaN where the restricted maximum was not reached;
@@ -410,11 +414,11 @@ class Profile(NamedTuple):
 
     bounds: Array
     roots: Array
-    higher: NDArray[np.bool_]
+    higher: Mask
 
 
 def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> Profile:
-    """Profile-penalised-likelihood intervals, and the signed roots of the likelihood ratios of zero coefficients.
+    """Profile-penalised-likelihood intervals, and signed roots of the likelihood ratios of zero coefficients.
 
     Parameters
     ----------
@@ -475,18 +479,15 @@ def _ends(
     quantile: float,
     exact: bool,
     maxiter: int,
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, Mask]:
     """Ends (m,) of profile intervals in units of t'c, and whether l* rose above the estimate on the way.
 
     Newton on the signed root of the likelihood ratio, inside a bracket.
     """
     target, m = np.sqrt(quantile), len(here)
     c = np.tile(fit.maximum.coordinates, (m, 1))
-    at, tangent, answer = (
-        np.zeros(m),
-        lines.tangent.copy(),
-        np.full(m, np.nan),
-    )  # ``at``: distance from the estimate
+    tangent, answer = lines.tangent.copy(), np.full(m, np.nan)
+    at = np.zeros(m)  # distance from the estimate
     low, high, x = np.zeros(m), np.full(m, np.inf), target * spread
     active, higher = np.isfinite(x), np.zeros(m, dtype=bool)
     for i in range(ENDS):
@@ -521,7 +522,9 @@ def _ends(
 
 
 def balance(index: Array, y: Array, counts: Array | None) -> float:
-    """The constant δ with which the fitted probabilities average to the outcome: Σ a_i {y_i − 1/(1 + exp(−η_i − δ))} = 0.
+    """The constant δ with which the fitted probabilities average to the outcome.
+
+    It solves Σ a_i {y_i − 1/(1 + exp(−η_i − δ))} = 0.
 
     Parameters
     ----------

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import qr
 
+from disteconometrics.arrays import Indices, Mask
 from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.newton import Maximum, maximise
@@ -35,8 +35,8 @@ class Limit:
     ``blocks`` those rows and columns; ``maximum`` their maximum, None when nothing stays.
     """
 
-    overlapped: NDArray[np.intp]
-    columns: NDArray[np.intp]
+    overlapped: Indices
+    columns: Indices
     blocks: tuple[Block, ...]
     maximum: Maximum | None
 
@@ -67,7 +67,7 @@ def limit_of(model: IndexModel, separation: Separation, *, maxiter: int) -> Limi
     return Limit(overlapped, columns, blocks, maximise(IndexModel(model.kernel, blocks), maxiter=maxiter))
 
 
-def _rows(blocks: Sequence[Block], inside: NDArray[np.bool_], columns: NDArray[np.intp]) -> tuple[Block, ...]:
+def _rows(blocks: Sequence[Block], inside: Mask, columns: Indices) -> tuple[Block, ...]:
     parts, start = [], 0
     for block in densified(blocks):
         keep = np.flatnonzero(inside[start : start + len(block.y)])

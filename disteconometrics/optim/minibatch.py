@@ -1,4 +1,6 @@
-"""Training by stochastic gradients: what to do is a frozen value, `Adam`, `AdamW` or `LBFGS`, and `train` does it.
+"""Training by stochastic gradients.
+
+What to do is a frozen value, `Adam`, `AdamW` or `LBFGS`, and `train` does it.
 
 A step whose loss is not a number is left out; many in a row, or an interrupt, end the training with the
 parameters so far.
@@ -11,16 +13,27 @@ import time
 from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from disteconometrics.checks import is_real, is_whole, whole
 from disteconometrics.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["LBFGS", "Adam", "AdamW", "Trained", "Trainer", "batches", "hold_out", "train"]
+__all__ = [
+    "LBFGS",
+    "Adam",
+    "AdamW",
+    "Trained",
+    "Trainer",
+    "batches",
+    "dtype_of",
+    "hold_out",
+    "judge_on",
+    "train",
+]
 
 LOST = 25  # steps without a finite loss, one after the other, that end a training
 KEEP = 25  # steps between copies of the parameters that a lost training goes back to
@@ -28,20 +41,26 @@ SHOWN = 20  # steps between figures on the progress bar
 SETTLED = 1e-9  # largest gradient at which L-BFGS has converged
 WARM = 0.3  # share of the steps of a one-cycle in which the rate rises
 
+HISTORY = ("step", "loss", "validation", "lr", "seconds")
+
 Callback = Callable[[int], "float | None"]
 
 
 def _number(value: Any, name: str, low: float, high: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) < high:
+    if not is_real(value) or not low <= float(value) < high:
         raise OptionError(
             f"{name}={value!r}: give a number of at least "
             f"{low:g}{'' if high == math.inf else f' below {high:g}'}."
         )
 
 
-def _count(value: Any, name: str, low: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
-        raise OptionError(f"{name}={value!r}: give a whole number of at least {low}.")
+def _snapshots(given: Any, steps: int) -> tuple[int, ...]:
+    """The steps to keep, in order and each once."""
+    if not isinstance(given, (tuple, list)) or not all(map(is_whole, given)):
+        raise OptionError(f"snapshots={given!r}: give the steps to keep, such as (100, 500).")
+    if any(not 0 <= s <= steps for s in given):
+        raise OptionError(f"snapshots={tuple(given)}: steps lie between 0 and {steps}.")
+    return tuple(sorted({int(s) for s in given}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +83,22 @@ class Trainer(ABC):  # noqa: B024 - its final subclasses differ in defaults
 
     def __post_init__(self) -> None:
         _number(self.lr, "lr", 1e-12)
-        _count(self.steps, "steps")
+        whole(self.steps, "steps", 1)
         _number(self.weight_decay, "weight_decay", 0)
         _number(self.validation, "validation", 0, 0.9)
         for name in ("batch", "patience"):
             if getattr(self, name) is not None:
-                _count(getattr(self, name), name)
+                whole(getattr(self, name), name, 1)
         if self.clip is not None:
             _number(self.clip, "clip", 1e-12)
+        self._check_kinds()
+        object.__setattr__(self, "snapshots", _snapshots(self.snapshots, self.steps))
+        if not isinstance(self.device, str):
+            raise OptionError(
+                f"device={self.device!r}: give the name of a torch device, such as 'cpu' or 'cuda'."
+            )
+
+    def _check_kinds(self) -> None:
         if self.schedule not in ("constant", "one-cycle"):
             raise OptionError(f"schedule={self.schedule!r}: give 'constant' or 'one-cycle'.")
         if self.patience is not None and not self.validation:
@@ -83,18 +110,6 @@ class Trainer(ABC):  # noqa: B024 - its final subclasses differ in defaults
             raise OptionError(
                 "callback is a function of the step that returns None or a factor of the step's loss."
             )
-        given = self.snapshots
-        if not isinstance(given, (tuple, list)) or any(
-            isinstance(s, bool) or not isinstance(s, Integral) for s in given
-        ):
-            raise OptionError(f"snapshots={given!r}: give the steps to keep, such as (100, 500).")
-        if any(not 0 <= s <= self.steps for s in given):
-            raise OptionError(f"snapshots={tuple(given)}: steps lie between 0 and {self.steps}.")
-        if not isinstance(self.device, str):
-            raise OptionError(
-                f"device={self.device!r}: give the name of a torch device, such as 'cpu' or 'cuda'."
-            )
-        object.__setattr__(self, "snapshots", tuple(sorted({int(s) for s in given})))
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -180,7 +195,9 @@ class AdamW(Trainer):
 @final
 @dataclass(frozen=True, kw_only=True)
 class LBFGS(Trainer):
-    """Train with L-BFGS and a strong Wolfe line search, on all rows and in double precision: for flows with few parameters.
+    """Train with L-BFGS and a strong Wolfe line search, on all rows and in double precision.
+
+    For flows with few parameters.
 
     Parameters
     ----------
@@ -212,12 +229,7 @@ class LBFGS(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (
-            self.batch is not None
-            or self.weight_decay
-            or self.schedule != "constant"
-            or self.clip is not None
-        ):
+        if (self.batch, self.weight_decay, self.schedule, self.clip) != (None, 0, "constant", None):
             raise OptionError(
                 "L-BFGS takes all rows at a constant rate: no batch, weight_decay, schedule or clip."
             )
@@ -225,7 +237,7 @@ class LBFGS(Trainer):
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """How a training went: its history, the states kept, the step whose parameters are returned, and why it ended."""
+    """How a training went: history, states kept, the step whose parameters are returned, why it ended."""
 
     history: dict[str, list[float]]
     kept: dict[int, list[Tensor]]
@@ -238,7 +250,9 @@ class Trained:
 def batches(
     tensors: Sequence[Tensor], size: int | None, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Endless batches of rows, without replacement epoch by epoch; all rows at every step where size is None or too large.
+    """Endless batches of rows, without replacement epoch by epoch.
+
+    All rows at every step where size is None or too large.
 
     Examples
     --------
@@ -280,6 +294,37 @@ def hold_out(
     return [t[place[:held]] for t in tensors], [t[place[held:]] for t in tensors]
 
 
+def judge_on(rows: Sequence[Tensor], loss: Callable[..., Tensor]) -> Callable[[], float]:
+    """The loss on rows held out, without gradients, as a function to call.
+
+    Examples
+    --------
+    >>> import torch
+    >>> judge_on([torch.ones(3)], lambda y: y.sum())()
+    3.0
+    """
+    import torch
+
+    def judge() -> float:
+        with torch.no_grad():
+            return float(loss(*rows))
+
+    return judge
+
+
+def dtype_of(how: Trainer) -> torch.dtype:
+    """The type of number that a trainer computes with.
+
+    Examples
+    --------
+    >>> dtype_of(LBFGS())
+    torch.float64
+    """
+    import torch
+
+    return torch.float64 if how.precision == "double" else torch.float32
+
+
 def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
     import torch
 
@@ -298,7 +343,10 @@ def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
 
 
 def _joined(parameters: Sequence[Tensor]) -> Tensor:
-    """One vector whose parts, with their gradients, the parameters are from now on: an optimiser's step is a few calls then."""
+    """One vector whose parts, with their gradients, the parameters are from now on.
+
+    An optimiser's step is a few calls then.
+    """
     import torch
 
     flat = torch.cat([p.detach().reshape(-1) for p in parameters]).requires_grad_()
@@ -387,20 +435,9 @@ class _Run:
         optimiser: Any,
         judge: Callable[[], float] | None,
     ) -> None:
-        self.parameters, self.flat, self.how, self.optimiser, self.judge = (
-            parameters,
-            flat,
-            how,
-            optimiser,
-            judge,
-        )
-        self.history: dict[str, list[float]] = {
-            "step": [],
-            "loss": [],
-            "validation": [],
-            "lr": [],
-            "seconds": [],
-        }
+        self.parameters, self.flat, self.how = parameters, flat, how
+        self.optimiser, self.judge = optimiser, judge
+        self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
         self.kept: dict[int, list[Tensor]] = {}
         self.skipped: list[int] = []
         self.good, self.good_step = self._copy(), 0
@@ -450,49 +487,41 @@ class _Run:
                 if how.clip is not None:
                     torch.nn.utils.clip_grad_norm_(self.flat, how.clip)
                 self.optimiser.step()
-        for name, value in (
-            ("step", step),
-            ("loss", found),
-            ("validation", math.nan),
-            ("lr", rate),
-            ("seconds", seconds),
-        ):
+        for name, value in zip(HISTORY, (step, found, math.nan, rate, seconds), strict=True):
             self.history[name].append(value)
         return found
 
     def verdict(self, step: int) -> str:
         """Why training ends after this step, or nothing; the states to go back to are kept here."""
-        found = self.history["loss"][-1]
-        if not math.isfinite(found):
+        if not math.isfinite(self.history["loss"][-1]):
             self.skipped.append(step)
             self.row += 1
             return "lost" if self.row >= LOST else ""
         self.row = 0
         if step % KEEP == 0:
             self.good, self.good_step = self._copy(), step
-        if self.judge is not None and (
-            step % self._every() == self._every() - 1 or step == self.how.steps - 1
-        ):
-            value = self.judge()
-            self.history["validation"][-1] = value
-            if value < self.best_value:
-                self.best, self.best_step, self.best_value = self._copy(), step + 1, value
-            if self.how.patience is not None and step + 1 - self.best_step >= self.how.patience:
-                return "patience"
-        if isinstance(self.how, LBFGS):
-            losses = self.history["loss"]
-            self.still = (
-                self.still + 1
-                if len(losses) > 1 and losses[-2] - losses[-1] <= 1e-15 * abs(losses[-1])
-                else 0
-            )
-            assert self.flat.grad is not None
-            if self.still >= 3 or float(self.flat.grad.abs().max()) <= SETTLED:
-                return "converged"
-        return ""
+        if self.judge is not None and self._out_of_patience(step, self.judge):
+            return "patience"
+        return "converged" if isinstance(self.how, LBFGS) and self._settled() else ""
 
-    def _every(self) -> int:
-        return max(1, self.how.steps // 100)
+    def _out_of_patience(self, step: int, judge: Callable[[], float]) -> bool:
+        """At every hundredth of the way: judge by the rows held out, and say whether patience is over."""
+        every = max(1, self.how.steps // 100)
+        if step % every != every - 1 and step != self.how.steps - 1:
+            return False
+        value = judge()
+        self.history["validation"][-1] = value
+        if value < self.best_value:
+            self.best, self.best_step, self.best_value = self._copy(), step + 1, value
+        return self.how.patience is not None and step + 1 - self.best_step >= self.how.patience
+
+    def _settled(self) -> bool:
+        """Whether the loss has stood still for three steps, or the gradient has vanished."""
+        losses = self.history["loss"]
+        stands = len(losses) > 1 and losses[-2] - losses[-1] <= 1e-15 * abs(losses[-1])
+        self.still = self.still + 1 if stands else 0
+        assert self.flat.grad is not None
+        return self.still >= 3 or float(self.flat.grad.abs().max()) <= SETTLED
 
     def _put(self, values: list[Tensor]) -> None:
         for p, v in zip(self.parameters, values, strict=True):

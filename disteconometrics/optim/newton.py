@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.twofold import dot, two_sum
@@ -75,18 +75,18 @@ class Maximum:
     ``separation`` is set, and nothing else can be trusted, when no maximum exists.
     """
 
-    params: NDArray[np.float64]
-    coordinates: NDArray[np.float64]
+    params: Array
+    coordinates: Array
     loglik: float
-    basis: NDArray[np.float64] | None
-    inner: NDArray[np.float64]
-    root: NDArray[np.float64]
+    basis: Array | None
+    inner: Array
+    root: Array
     converged: bool
     passes: int
     decrement: float
     condition: float
     path: str
-    column_max: NDArray[np.float64] | None = None
+    column_max: Array | None = None
     separation: Separation | None = None
 
     def whitened_blocks(self, blocks: Sequence[Block]) -> Sequence[Block]:
@@ -96,30 +96,65 @@ class Maximum:
         return white_blocks(blocks, self.basis, self.column_max)
 
 
-@dataclass
-class _State:
-    """Where an iteration stands; ``seen`` is the last point at which a log-likelihood was accepted, ``c`` may be a step ahead."""
-
-    c: NDArray[np.float64]
-    seen: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    loglik: float = -np.inf
-    information: NDArray[np.float64] | None = None
-    factor: NDArray[np.float64] | None = None
-    step: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    decrement: float = np.inf
-    smallest_root: float = 0.0
-    passes: int = 0
-    status: str = "maxiter"
-
-
 class _Kept(NamedTuple):
     """Upper factor (k, k) of an approximate information, and about the largest values (k,) of the columns."""
 
-    factor: NDArray[np.float64]
-    column_max: NDArray[np.float64]
+    factor: Array
+    column_max: Array
 
 
-def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
+class _Rules(NamedTuple):
+    """How an iteration goes.
+
+    ``kept`` is an approximate information that the first steps re-use; ``settle`` demands that no index moves
+    at the end; ``suspicious`` stops for a look at separation when one keeps moving; ``lag`` re-uses an
+    information while it contracts; ``climb`` goes along the score where the information has underflowed,
+    instead of giving up.
+    """
+
+    maxiter: int
+    tolerance: float = DECREMENT
+    kept: _Kept | None = None
+    settle: bool = True
+    suspicious: bool = True
+    lag: bool = False
+    climb: bool = False
+
+
+@dataclass(slots=True)
+class _State:
+    """Where an iteration stands: ``c`` is a step of ``shrink`` times ``step`` ahead of ``anchor``.
+
+    ``seen`` is the last point at which a log-likelihood was accepted; ``inverse`` is what makes steps out of
+    scores, ``full`` says whether the next pass makes it anew, ``previous`` is the decrement before.
+    """
+
+    c: Array
+    anchor: Array
+    inverse: Array | None
+    full: bool
+    seen: Array = field(default_factory=lambda: np.zeros(0))
+    loglik: float = -np.inf
+    information: Array | None = None
+    factor: Array | None = None
+    score: Array | None = None
+    step: Array = field(default_factory=lambda: np.zeros(0))
+    shrink: float = 1.0
+    decrement: float = np.inf
+    previous: float = np.inf
+    smallest_root: float = 0.0
+    passes: int = 0
+    full_passes: int = 0
+    status: str = "maxiter"
+
+    @classmethod
+    def begin(cls, start: Array, kept: _Kept | None = None) -> _State:
+        """At a point, with an approximate information or none."""
+        c = start.copy()
+        return cls(c, c, None if kept is None else _inverse_information(kept.factor), kept is None)
+
+
+def _factorise(H: Array) -> Array | None:
     """Upper Cholesky factor, or None when H is not positive definite to rounding."""
     d = np.sqrt(np.diagonal(H))
     if not np.all(np.isfinite(H)) or np.any(d < TINY):
@@ -131,8 +166,10 @@ def _factorise(H: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return np.asarray(R * s)
 
 
-def _condition(H: NDArray[np.float64]) -> float:
-    """Condition number of the columns at unit norm, from their weighted Gram matrix; 1e8 where that has no digits left.
+def _condition(H: Array) -> float:
+    """Condition number of the columns at unit norm, from their weighted Gram matrix.
+
+    It is 1e8 where that has no digits left.
 
     Infinite where a column is zero, or so small or large that its squares are not held.
     """
@@ -147,84 +184,106 @@ def _condition(H: NDArray[np.float64]) -> float:
     return float(np.sqrt(values[-1] / max(values[0], 1e-16 * values[-1])))
 
 
-def _solve(R: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64]:
+def _solve(R: Array, g: Array) -> Array:
     x, _ = lapack.dpotrs(R, g, lower=0)
     return np.asarray(x)
 
 
-def _iterate(
-    model: IndexModel,
-    start: NDArray[np.float64],
-    *,
-    maxiter: int,
-    tolerance: float = DECREMENT,
-    kept: _Kept | None = None,
-    settle: bool = True,
-    suspicious: bool = True,
-    lag: bool = False,
-    climb: bool = False,
-) -> _State:
-    """Newton steps from ``start``; ``kept`` is an approximate information that the first steps re-use.
-
-    ``settle`` demands that no index moves at the end; ``suspicious`` stops for a look at separation when one
-    keeps moving; ``climb`` goes along the score where the information has underflowed, instead of giving up.
-    """
-    s = _State(start.copy())
-    inverse = None if kept is None else _inverse_information(kept.factor)
-    score, anchor, shrink, full_steps, previous = None, s.c, 1.0, 0, np.inf
-    full = inverse is None
-    while s.passes < maxiter:
+def _iterate(model: IndexModel, start: Array, how: _Rules) -> _State:
+    """Newton steps from ``start`` until one of the rules ends them."""
+    s = _State.begin(start, how.kept)
+    while s.status == "maxiter" and s.passes < how.maxiter:
         s.passes += 1
-        if full or inverse is None:
-            p = model.evaluate(s.c)
-            if not p.loglik >= s.loglik - 1e-11 * (1.0 + abs(s.loglik)) and np.isfinite(s.loglik):
-                # the step was too long: go back along it, at once to where no index moves far
-                shrink = min(shrink, FAR / max(model.largest_change(s.step), FAR)) / 2.0
-                if shrink * model.largest_change(s.step) < LEAST_MOVE:
-                    s.c, s.status = anchor, "stalled"
-                    return s
-                s.c = anchor + shrink * s.step
-                continue
-            s.loglik, s.information, s.smallest_root, s.seen = p.loglik, p.information, p.smallest_root, s.c
-            s.factor = _factorise(p.information)
-            full_steps += 1
-            if s.factor is None and not climb:
-                s.status = "singular"
-                return s
-            score = p.score
-            inverse = _uphill(model, score) if s.factor is None else _inverse_information(s.factor)
-        else:
-            new = model.score(s.c)
-            inverse = inverse if score is None else _secant(inverse, s.step, score - new)
-            score = new
-        s.step = inverse @ score
-        s.decrement = float(score @ s.step)
-        anchor, shrink = s.c, 1.0
-        s.c = s.c + s.step
-        done = s.decrement <= tolerance or _near(s, kept)
-        if full and done and s.factor is not None and (not settle or _settled(model, s)):
-            s.status = "converged"
-            return s
-        if suspicious and full and full_steps >= SUSPECT_AFTER and model.largest_change(s.step) > 0.3:
-            s.status = "suspicious"
-            return s
-        full, previous = _next_is_full(s, previous, tolerance, lag, full, kept), s.decrement
-    if s.step.size and settle:  # report the last point reached, if it is better than the last one seen
-        p = model.evaluate(s.c)
-        if p.loglik >= s.loglik:
-            s.loglik, s.information, s.factor = p.loglik, p.information, _factorise(p.information)
-        else:
-            s.c = anchor
+        if not s.full:
+            _take_score(model, s)
+        elif not _take_information(model, s, how.climb):
+            continue
+        _step(s)
+        _terminate(model, s, how)
+    if s.status == "maxiter" and s.step.size and how.settle:
+        _take_last(model, s)
     return s
 
 
-def _uphill(model: IndexModel, score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The multiple of the identity that makes a step along the score, in orthonormal coordinates, as long as is safe to try."""
+def _take_information(model: IndexModel, s: _State, climb: bool) -> bool:
+    """A full pass at c; False where the step to it was too long, or there is nowhere to go on to."""
+    p = model.evaluate(s.c)
+    if not p.loglik >= s.loglik - 1e-11 * (1.0 + abs(s.loglik)) and np.isfinite(s.loglik):
+        _go_back(model, s)
+        return False
+    s.loglik, s.information, s.smallest_root, s.seen = p.loglik, p.information, p.smallest_root, s.c
+    s.factor = _factorise(p.information)
+    s.full_passes += 1
+    if s.factor is None and not climb:
+        s.status = "singular"
+        return False
+    s.score = p.score
+    s.inverse = _uphill(model, p.score) if s.factor is None else _inverse_information(s.factor)
+    return True
+
+
+def _go_back(model: IndexModel, s: _State) -> None:
+    """Shorten the last step, at once to where no index moves far."""
+    s.shrink = min(s.shrink, FAR / max(model.largest_change(s.step), FAR)) / 2.0
+    if s.shrink * model.largest_change(s.step) < LEAST_MOVE:
+        s.c, s.status = s.anchor, "stalled"
+    else:
+        s.c = s.anchor + s.shrink * s.step
+
+
+def _take_score(model: IndexModel, s: _State) -> None:
+    """A pass for the score alone; how it fell corrects the inverse information."""
+    new = model.score(s.c)
+    if s.score is not None and s.inverse is not None:
+        s.inverse = _secant(s.inverse, s.step, s.score - new)
+    s.score = new
+
+
+def _step(s: _State) -> None:
+    assert s.inverse is not None
+    assert s.score is not None
+    s.step = s.inverse @ s.score
+    s.decrement = float(s.score @ s.step)
+    s.anchor, s.shrink = s.c, 1.0
+    s.c = s.c + s.step
+
+
+def _terminate(model: IndexModel, s: _State, how: _Rules) -> None:
+    """Say how the iteration ends, or what the next pass has to give."""
+    if s.full and _converged(model, s, how):
+        s.status = "converged"
+    elif _suspicious(model, s, how):
+        s.status = "suspicious"
+    else:
+        s.full, s.previous = _next_is_full(s, how), s.decrement
+
+
+def _converged(model: IndexModel, s: _State, how: _Rules) -> bool:
+    small = s.decrement <= how.tolerance or _near(s, how.kept)
+    return small and s.factor is not None and (not how.settle or _settled(model, s))
+
+
+def _suspicious(model: IndexModel, s: _State, how: _Rules) -> bool:
+    late = how.suspicious and s.full and s.full_passes >= SUSPECT_AFTER
+    return late and model.largest_change(s.step) > 0.3
+
+
+def _take_last(model: IndexModel, s: _State) -> None:
+    """The last point reached, if it is better than the last one seen."""
+    p = model.evaluate(s.c)
+    if p.loglik >= s.loglik:
+        s.loglik, s.information, s.factor = p.loglik, p.information, _factorise(p.information)
+    else:
+        s.c = s.anchor
+
+
+def _uphill(model: IndexModel, score: Array) -> Array:
+    """The multiple of the identity that makes a step along the score as long as is safe to try."""
     return np.eye(len(score)) * (FAR / max(model.largest_change(score), 1e-300))
 
 
 def _near(s: _State, kept: _Kept | None, ratio: float = 1.0) -> bool:
-    """Whether a step, or one √ratio as long, moves neither the estimate nor its information by what anybody could see."""
+    """Whether a step, or one √ratio as long, moves estimate and information by nothing to be seen."""
     if kept is None or not s.decrement * ratio <= LAG_DECREMENT:
         return False
     return bool(np.max(kept.column_max * np.abs(s.step)) * np.sqrt(max(ratio, 0.0)) <= LAG_MOVE)
@@ -236,14 +295,12 @@ def _settled(model: IndexModel, s: _State) -> bool:
     return bool(moved <= INDEX_MOVE) or model.largest_change(s.step) <= INDEX_MOVE
 
 
-def _inverse_information(R: NDArray[np.float64]) -> NDArray[np.float64]:
+def _inverse_information(R: Array) -> Array:
     root = triangle_inverse(R)
     return np.asarray(root @ root.T)
 
 
-def _secant(
-    inverse: NDArray[np.float64], step: NDArray[np.float64], fall: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _secant(inverse: Array, step: Array, fall: Array) -> Array:
     """Make a kept inverse information map the last fall of the score to the step that caused it (BFGS)."""
     curvature = float(step @ fall)
     if curvature <= 0:
@@ -256,19 +313,18 @@ def _secant(
     )
 
 
-def _next_is_full(
-    s: _State, previous: float, tolerance: float, lag: bool, was_full: bool, kept: _Kept | None
-) -> bool:
+def _next_is_full(s: _State, how: _Rules) -> bool:
     """Whether the next pass needs the information: to finish, or because the kept one no longer contracts."""
-    if not lag:
+    if not how.lag:
         return True
-    if was_full:  # quadratic from here: λ² → about λ⁴
-        return s.decrement > 1e-2 or s.decrement**2 <= tolerance
-    ratio = s.decrement / previous if np.isfinite(previous) else 1e-2
-    return not 0 <= ratio <= 0.1 or s.decrement * ratio <= tolerance or _near(s, kept, 4 * ratio)
+    if s.full:  # quadratic from here: λ² → about λ⁴
+        return s.decrement > 1e-2 or s.decrement**2 <= how.tolerance
+    ratio = s.decrement / s.previous if np.isfinite(s.previous) else 1e-2
+    ends = s.decrement * ratio <= how.tolerance or _near(s, how.kept, 4 * ratio)
+    return ends or not 0 <= ratio <= 0.1
 
 
-def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None]:
+def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     """A point near the maximum and the information there, from a sample of the rows."""
     n, zero = model.rows, np.zeros(k)
     rows = int(min(max(n // 10, 50 * k, 1_000), 50_000))
@@ -276,37 +332,23 @@ def _start(model: IndexModel, k: int) -> tuple[NDArray[np.float64], _Kept | None
         return zero, None
     sample = model.subsample(rows)
     inner, kept = _start(sample, k)
-    s = _iterate(
-        sample,
-        inner,
-        maxiter=12,
-        tolerance=max(1.0, k / 4),
-        kept=kept,
-        settle=False,
-        suspicious=False,
-        lag=True,
-    )
+    rough = _Rules(12, max(1.0, k / 4), kept, settle=False, suspicious=False, lag=True)
+    s = _iterate(sample, inner, rough)
     if s.status != "converged" or s.factor is None:
         return zero, None
     return s.c, _Kept(s.factor * np.sqrt(n / sample.rows), sample.column_maxima())
 
 
 def _decided(
-    model: IndexModel,
-    s: _State,
-    maxiter: int,
-    lag: bool,
-    blocks: Sequence[Block],
-    T: NDArray[np.float64] | None,
+    model: IndexModel, s: _State, maxiter: int, blocks: Sequence[Block], T: Array | None
 ) -> tuple[_State, Separation | None]:
     """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
     candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
     separation = find_separation(densified(blocks), candidates)
     if separation is not None:
         return s, separation
-    again = _iterate(
-        model, s.seen, maxiter=maxiter - s.passes, suspicious=False, lag=lag, climb=T is not None
-    )
+    how = _Rules(maxiter - s.passes, suspicious=False, lag=T is None, climb=T is not None)
+    again = _iterate(model, s.seen, how)
     again.passes += s.passes
     return again, None
 
@@ -343,44 +385,56 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
 def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     k = model.blocks[0].X.shape[1]
     require_rows(model.rows, k)
-    if model.rows * k <= SMALL:
+    if model.rows * k <= SMALL or (k >= MANY and decided_columns(model.blocks)):
         return _maximise_whitened(model, maxiter)
-    if k >= MANY and decided_columns(model.blocks):
-        return _maximise_whitened(model, maxiter)
-    start, kept = _start(model, k)
-    s = _iterate(model, start, maxiter=min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
-    if s.status == "stalled" and kept is not None:
-        s = _iterate(model, np.zeros(k), maxiter=min(maxiter, PLAIN_PASSES), lag=True)
-    separation = None
-    if s.status == "suspicious":
-        s, separation = _decided(model, s, maxiter, True, model.blocks, None)
+    s, separation = _iterate_plain(model, k, maxiter)
     if separation is None and s.information is not None:
         condition = _condition(s.information)
-        spent = s.passes >= maxiter and s.factor is not None
-        if spent or (s.status == "converged" and condition <= CONDITION):
+        if _trusted(s, condition, maxiter):
             return _maximum(s, None, condition, "Newton", None, None)
     warm = s.c if s.status in ("converged", "maxiter") else None
     return _maximise_whitened(model, maxiter, warm, separation, s.passes)
 
 
+def _trusted(s: _State, condition: float, maxiter: int) -> bool:
+    """Whether what an iteration in the columns' own coordinates found is the last word."""
+    if s.passes >= maxiter and s.factor is not None:
+        return True
+    return s.status == "converged" and condition <= CONDITION
+
+
+def _iterate_plain(model: IndexModel, k: int, maxiter: int) -> tuple[_State, Separation | None]:
+    """Newton in the columns' own coordinates, and the separation that it ran into."""
+    start, kept = _start(model, k)
+    how = _Rules(min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
+    s = _iterate(model, start, how)
+    if s.status == "stalled" and kept is not None:
+        s = _iterate(model, np.zeros(k), how._replace(kept=None))
+    if s.status == "suspicious":
+        return _decided(model, s, maxiter, model.blocks, None)
+    return s, None
+
+
 def _maximise_whitened(
     model: IndexModel,
     maxiter: int,
-    start: NDArray[np.float64] | None = None,
+    start: Array | None = None,
     separation: Separation | None = None,
     used: int = 0,
 ) -> Maximum:
-    """The same in coordinates in which the design is orthonormal over the rows, after ``used`` passes in the columns' own."""
+    """The same in coordinates with an orthonormal design, after ``used`` passes in the columns' own."""
     white, T, column_max, condition = whitened(model)
     k = len(T)
     if separation is None and k >= MANY and decided_columns(model.blocks):
         separation = find_separation(densified(model.blocks))
         if separation is not None:  # with many columns that runs away in vain for a long time
-            return _maximum(_State(np.zeros(k)), None, condition, "columns decided", column_max, separation)
+            return _maximum(
+                _State.begin(np.zeros(k)), None, condition, "columns decided", column_max, separation
+            )
     c = against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
-    s = _iterate(white, c, maxiter=max(1, maxiter - used))
+    s = _iterate(white, c, _Rules(max(1, maxiter - used)))
     if separation is None and s.status in ("suspicious", "singular"):
-        s, separation = _decided(white, s, maxiter, False, model.blocks, T)
+        s, separation = _decided(white, s, maxiter, model.blocks, T)
     rest = np.zeros(k)
     if s.status == "converged":
         rest = _polish(white, s)
@@ -388,8 +442,8 @@ def _maximise_whitened(
     return _maximum(s, T, condition, "whitened Newton", column_max, separation, rest)
 
 
-def _polish(white: IndexModel, s: _State) -> NDArray[np.float64]:
-    """Information at the solution itself and, on few rows, a last step from a score summed to twice the digits.
+def _polish(white: IndexModel, s: _State) -> Array:
+    """Information at the solution and, on few rows, a last step from a score summed to twice the digits.
 
     A coefficient far below its standard error is the small difference of large coordinates, so of c what is
     left of it after rounding is returned.
@@ -408,12 +462,12 @@ def _polish(white: IndexModel, s: _State) -> NDArray[np.float64]:
 
 def _maximum(
     s: _State,
-    T: NDArray[np.float64] | None,
+    T: Array | None,
     condition: float,
     path: str,
-    column_max: NDArray[np.float64] | None,
+    column_max: Array | None,
     separation: Separation | None,
-    rest: NDArray[np.float64] | float = 0.0,
+    rest: Array | float = 0.0,
 ) -> Maximum:
     k = len(s.c)
     root = np.full((k, k), np.nan) if s.factor is None else triangle_inverse(s.factor)

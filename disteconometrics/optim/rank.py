@@ -14,27 +14,20 @@ as R and Stata do, and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from disteconometrics.blocks import Block
-
-    Float = NDArray[np.float64]
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.blocks import Block
 
 __all__ = [
     "Rank",
     "check_rank",
     "column_scale",
-    "describe_collinearity",
     "rank_of_triangle",
     "rank_tolerance",
     "stack_r",
@@ -46,7 +39,6 @@ CHUNK_BYTES = 1 << 20  # a chunk and its Householder work stay in the second-lev
 SAFE_PIVOT = 1e-10  # Gram pivots (squares!) above it carry ≥ 5 digits, whatever n: full rank is certain
 CLEAR_PART = 1e-5  # a column whose share of a null vector is smaller is never the one expressed by the others
 SUPPORTS = (1e-3, 1e-6, 1e-9)  # contributions below are tried as zero, the sparsest first
-SIMPLE = 1e-8  # coefficients this close to a small fraction are printed as it
 
 
 @dataclass(frozen=True)
@@ -74,12 +66,14 @@ class Rank:
     rank: int
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
-    combinations: tuple[Float, ...]
+    combinations: tuple[Array, ...]
     condition: float
 
 
 def rank_tolerance(n: int, k: int) -> float:
-    """Relative size of a pivot of R below which a column is a combination of others: rounding of n rows and k columns.
+    """Relative size of a pivot of R below which a column is a combination of others.
+
+    It allows for the rounding of n rows and k columns.
 
     Parameters
     ----------
@@ -99,7 +93,7 @@ def rank_tolerance(n: int, k: int) -> float:
     return EPS * (256.0 + 16.0 * k + float(np.sqrt(n)))
 
 
-def column_scale(column_max: Float) -> Float:
+def column_scale(column_max: Array) -> Array:
     """Powers of two that bring columns to size one, so that scaling never rounds.
 
     Parameters
@@ -119,11 +113,11 @@ def column_scale(column_max: Float) -> Float:
     [4.0, 1.0, 0.5]
     """
     _, exponent = np.frexp(column_max)
-    scale: Float = np.ldexp(1.0, np.clip(np.where(column_max > 0, exponent, 0), -1000, 1000))
+    scale: Array = np.ldexp(1.0, np.clip(np.where(column_max > 0, exponent, 0), -1000, 1000))
     return scale
 
 
-def stack_r(chunks: Iterable[Float], k: int) -> Float:
+def stack_r(chunks: Iterable[Array], k: int) -> Array:
     """R factor of rows that arrive a chunk at a time (sequential TSQR).
 
     Parameters
@@ -160,9 +154,9 @@ def stack_r(chunks: Iterable[Float], k: int) -> Float:
     return R
 
 
-def _gathered(chunks: Iterable[Float], least: int) -> Iterator[Float]:
-    """The same rows in pieces of at least so many (but for the last), since each costs a factorisation with R on top."""
-    parts: list[Float] = []
+def _gathered(chunks: Iterable[Array], least: int) -> Iterator[Array]:
+    """The same rows in pieces of at least so many, but for the last, since each costs a factorisation."""
+    parts: list[Array] = []
     for rows in chunks:
         parts.append(rows)
         if sum(map(len, parts)) >= least:
@@ -174,9 +168,9 @@ def _gathered(chunks: Iterable[Float], least: int) -> Iterator[Float]:
 
 def tsqr(
     blocks: Sequence[Block],
-    scale: Float | None = None,
-    row_multiplier: Callable[[Block], Float] | None = None,
-) -> Float:
+    scale: Array | None = None,
+    row_multiplier: Callable[[Block], Array] | None = None,
+) -> Array:
     """R factor of diag(m) X diag(1/scale) over blocks of rows, in k × k memory.
 
     Parameters
@@ -206,7 +200,7 @@ def tsqr(
     k = blocks[0].X.shape[1]
     size = max(CHUNK_BYTES // (8 * max(k, 1)), 4 * k, 64)
 
-    def rows() -> Iterable[Float]:
+    def rows() -> Iterable[Array]:
         for block in blocks:
             for a in range(0, len(block.y), size):
                 part = _slice(block, a, a + size)
@@ -216,7 +210,7 @@ def tsqr(
     return stack_r(rows(), k)
 
 
-def rank_of_triangle(R: Float, n: int) -> Rank:
+def rank_of_triangle(R: Array, n: int) -> Rank:
     """Rank from the R factor of the rows, at the accuracy of the rows.
 
     Parameters
@@ -249,7 +243,7 @@ def rank_of_triangle(R: Float, n: int) -> Rank:
     return _resolve(unit, norm, np.asarray(order, dtype=np.intp), pivoted, rank, tolerance)
 
 
-def check_rank(blocks: Sequence[Block], gram: Float | None = None, *, scale: Float | None = None) -> Rank:
+def check_rank(blocks: Sequence[Block], gram: Array | None = None, *, scale: Array | None = None) -> Rank:
     """Rank of the design: from the Gram when that is beyond doubt, else from the rows.
 
     Parameters
@@ -291,60 +285,6 @@ def check_rank(blocks: Sequence[Block], gram: Float | None = None, *, scale: Flo
     return Rank(found_rank.rank, found_rank.kept, found_rank.dropped, combos, found_rank.condition)
 
 
-def describe_collinearity(rank: Rank, names: Sequence[str], n: int | None = None) -> str:
-    """Words for a rank deficiency: each dependence as an equation, and what to do.
-
-    Parameters
-    ----------
-    rank : Rank
-        With at least one dropped column.
-    names : sequence of str, length k
-        Column names.
-    n : int, optional
-        Rows; fewer rows than columns is then said first.
-
-    Returns
-    -------
-    str
-        One to four sentences; at most six dependences are written out.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = Rank(2, (0, 1), (2,), (np.array([1.0, 1.0, 0.0]),), 3.0)
-    >>> describe_collinearity(found, ["x1", "x2", "x3"])
-    'The columns are linearly dependent: x3 = x1 + x2. Drop one of the columns x1, x2, x3.'
-    """
-    k = len(names)
-    if n is not None and n < k:
-        return (
-            f"{n} observation{'s' * (n != 1)} for {k} coefficients: fewer rows than coefficients, so the "
-            f"columns are "
-            f"collinear whatever they hold. Use at most {n} coefficient{'s' * (n != 1)} or more rows."
-        )
-    zeros, constants, equations = [], [], []
-    involved: set[int] = set()
-    for j, c in zip(rank.dropped, rank.combinations, strict=True):
-        support = np.flatnonzero(c)
-        if not len(support):
-            zeros.append(f"{names[j]} is zero in every row")
-            continue
-        equation = f"{names[j]} = {_sum_of(c, names)}"
-        if len(support) == 1 and names[support[0]] == "Intercept":
-            constants.append(f"{names[j]} is constant: {equation}")
-            continue
-        equations.append(equation)
-        involved |= {j, *support.tolist()}
-    parts = [_shorten(found, "; ") + "." for found in (zeros, constants) if found]
-    if zeros or constants:
-        parts.append("Drop " + ("it." if len(zeros) + len(constants) == 1 else "them."))
-    if equations:
-        parts.append(f"The columns are linearly dependent: {_shorten(equations, '; ')}.")
-        one = "one of the columns" if len(equations) == 1 else f"{len(equations)} of the columns"
-        parts.append(f"Drop {one} {_shorten([names[j] for j in sorted(involved)], ', ', 12)}.")
-    return " ".join(parts)
-
-
 def _slice(block: Block, a: int, b: int) -> Block:
     """Rows a to b of a block, as views."""
     weights = None if block.weights is None else block.weights[a:b]
@@ -352,9 +292,7 @@ def _slice(block: Block, a: int, b: int) -> Block:
     return block._replace(y=block.y[a:b], X=block.X[a:b], weights=weights, offset=offset)
 
 
-def _resolve(
-    unit: Float, norm: Float, order: NDArray[np.intp], pivoted: Float, rank: int, tolerance: float
-) -> Rank:
+def _resolve(unit: Array, norm: Array, order: Indices, pivoted: Array, rank: int, tolerance: float) -> Rank:
     """Rank value from a pivoted factor: choose which columns go, and express them."""
     k = len(norm)
     if rank == k:
@@ -370,16 +308,16 @@ def _resolve(
     return Rank(rank, tuple(kept), tuple(dropped), combos, _condition(unit[:, kept]))
 
 
-def _last_columns(null: Float, norm: Float) -> list[int]:
-    """Columns to drop: the last one with a clear part in each null vector, by elimination from the end; zero columns first."""
+def _last_columns(null: Array, norm: Array) -> list[int]:
+    """Columns to drop: the last one with a clear part in each null vector, by elimination from the end.
+
+    Zero columns go first.
+    """
     null = null.copy()
     dropped: list[int] = []
     free = list(range(null.shape[1]))
     candidates = sorted(range(len(norm)), key=lambda j: (norm[j] > 0, -j))
-    for part in (
-        CLEAR_PART,
-        0.0,
-    ):  # the second round only if sizes were so uneven that the first found too few
+    for part in (CLEAR_PART, 0.0):  # again only if sizes were so uneven that the first round found too few
         for j in candidates:
             if not free or j in dropped:
                 continue
@@ -394,8 +332,8 @@ def _last_columns(null: Float, norm: Float) -> list[int]:
     return sorted(dropped)
 
 
-def _express(unit: Float, norm: Float, j: int, kept: list[int], tolerance: float) -> Float:
-    """Coefficients of column j on the kept columns, in original units, with as few columns as the residual allows."""
+def _express(unit: Array, norm: Array, j: int, kept: list[int], tolerance: float) -> Array:
+    """Coefficients of column j on as few kept columns as the residual allows, in original units."""
     full = np.zeros(len(norm))
     if norm[j] == 0 or not kept:
         return full
@@ -412,38 +350,16 @@ def _express(unit: Float, norm: Float, j: int, kept: list[int], tolerance: float
             break
     else:
         full[kept] = coef
-    scaled: Float = full * norm[j] / np.where(norm > 0, norm, 1.0)
+    scaled: Array = full * norm[j] / np.where(norm > 0, norm, 1.0)
     return scaled
 
 
-def _condition(R: Float) -> float:
-    """2-norm condition number of a factor with columns of unit norm; k is small beside n, so exact singular values are cheap."""
+def _condition(R: Array) -> float:
+    """2-norm condition number of a factor with columns of unit norm.
+
+    k is small beside n, so exact singular values are cheap.
+    """
     if R.shape[1] == 0:
         return 1.0
     values: Any = np.linalg.svd(R, compute_uv=False)
     return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")
-
-
-def _number(value: float) -> str:
-    """A coefficient as people write it: 3, 0.5, 1/3, else six digits."""
-    simple = Fraction(value).limit_denominator(12)
-    if simple and abs(value - simple) <= SIMPLE * abs(value):
-        terminating = simple.denominator in (1, 2, 4, 5, 8, 10)
-        return f"{float(simple):.12g}" if terminating else str(simple)
-    return f"{value:.6g}"
-
-
-def _sum_of(c: Float, names: Sequence[str]) -> str:
-    """``2 · x1 − x2``."""
-    text = ""
-    for j in np.flatnonzero(c).tolist():
-        number = _number(abs(float(c[j])))
-        term = names[j] if number == "1" else f"{number} · {names[j]}"
-        sign = "−" if c[j] < 0 else "+"
-        text += f" {sign} {term}" if text else (f"−{term}" if c[j] < 0 else term)
-    return text
-
-
-def _shorten(items: Sequence[str], separator: str, most: int = 6) -> str:
-    """The first items, and … for the rest."""
-    return separator.join(items[:most]) + (f"{separator}…" if len(items) > most else "")

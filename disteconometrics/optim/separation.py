@@ -7,45 +7,41 @@ exists (overlap), or a d ≠ 0 in C separates.  By Stiemke's lemma the alternati
 p_i|.
 
 1. **Candidates.**  Newton's step δ tends to a_i'δ ≈ 1 on separated rows and 0 on the others.  Rows with a
-small a_i'δ (below
-   a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over the rows checks
-   signs up to rounding of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that passes counts.
-   Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a level with one
-   outcome alone: the sum of their ±e_j separates.
+   small a_i'δ (below a gap) are taken as the overlapped set Z, δ is projected on null(X_Z), and a pass over
+   the rows checks signs up to rounding of the products, |a_i'd| ≤ tol Σ_j |x_ij d_j|.  Only a direction that
+   passes counts.  Cheaper still are single columns whose signed entries s_i x_ij never change sign, as a
+   level with one outcome alone: the sum of their ±e_j separates.
 2. **Quick overlap.**  With Newton's step δ of a logit at any b, u_i = |y_i − p_i|(1 − π_i a_i'δ), π_i the
-probability of the
-   outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the maximum exists.
+   probability of the outcome that occurred, are weights with Σ u_i a_i = 0: positive ones prove that the
+   maximum exists.
 3. **Decision.**  Otherwise c = Σ g_i a_i/‖a_i‖ (any g > 0; in orthonormal columns Q = XR⁻¹) is projected on C
-by an active-set
-   method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active rows, is the overlap
-   certificate u = g + v; else the residual lies in C.  Rows enter by generation: a working set, and passes
-   that add violated rows. A linear program would decide the same to its feasibility tolerance of 1e-7 …
-   1e-10; this decides to rounding.
+   by an active-set method on its dual, min_v≥0 ‖c + Σ v_i a_i‖.  Residual zero, with k independent active
+   rows, is the overlap certificate u = g + v; else the residual lies in C.  Rows enter by generation: a
+   working set, and passes that add violated rows.
 4. **Maximality** (facial reduction).  Given d, rows with a_i'd > 0 are done; the rest, in a set of columns
-independent there,
-   is the same problem with a smaller k.  Directions are added until the rest overlaps.
+   independent there, is the same problem with a smaller k.  Directions are added until the rest overlaps.
+
+Why no linear program: it decides to its feasibility tolerance of 1e-7 … 1e-10, this to rounding.  Measured,
+it calls 198 overlapped rows separated at a hair of 1e-9, fails on 2 of 300 designs, and takes .38 s against
+.008 here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+__all__ = ["Separation", "decided_columns", "find_separation"]
 
-    from numpy.typing import NDArray
-
-    Float = NDArray[np.float64]
-    Bool = NDArray[np.bool_]
-
-__all__ = ["Separation", "decided_columns", "describe", "find_separation"]
+Bool = Mask
 
 EPS = float(np.finfo(np.float64).eps)
 CHUNK_BYTES = 1 << 20
@@ -66,7 +62,7 @@ GAP = 3.0  # smallest ratio between the values of separated and overlapped rows 
 
 @dataclass(frozen=True)
 class Separation:
-    """A verified direction along which the likelihood grows for ever, with all the rows that any such direction separates.
+    """A verified direction along which the likelihood grows for ever, with all rows that any such separates.
 
     Attributes
     ----------
@@ -93,13 +89,15 @@ class Separation:
     """
 
     kind: str
-    direction: Float
-    rows: NDArray[np.intp]
-    null: Float
+    direction: Array
+    rows: Indices
+    null: Array
 
 
-def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -> Separation | None:
-    """Prove separation and return its maximal set of rows, or return None: overlap, or no direction could be confirmed.
+def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -> Separation | None:
+    """Prove separation and return its maximal set of rows, or return None.
+
+    None says that rows overlap, or that no direction could be confirmed.
 
     Parameters
     ----------
@@ -144,18 +142,7 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -
     direction = _search(whole) if first is None else first
     if direction is None:
         return None
-    strict = _strict(whole, direction)
-    assert strict is not None  # every direction that reaches this line has been verified
-    face = _Face.of(whole, ~strict)
-    while len(face.kept):  # facial reduction: the rows not yet separated, in columns independent there
-        rest = _Problem(blocks, whole.scale, face.kept, ~strict, int(np.sum(~strict)))
-        more = _search(rest)
-        if more is None:
-            break
-        extra = np.zeros(k)
-        extra[face.kept] = more
-        strict, direction = _combine(whole, strict, direction, rest, more, extra)
-        face = _Face.of(whole, ~strict)
+    strict, direction, face = _maximal(whole, direction)
     direction, null = _tidy(whole, direction, face, strict)
     direction = direction / np.max(np.abs(direction)) / whole.scale + 0.0  # no negative zeros
     kind = "complete" if bool(strict.all()) else "quasi"
@@ -163,7 +150,9 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Float] = ()) -
 
 
 def decided_columns(blocks: Sequence[Block]) -> bool:
-    """Whether some column separates by itself, as a level of a factor with one outcome alone: quick, and no for a doubt.
+    """Whether some column separates by itself, as a level of a factor with one outcome alone.
+
+    It is quick, and a doubt counts as no.
 
     Parameters
     ----------
@@ -183,11 +172,8 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     True
     """
     k = blocks[0].X.shape[1]
-    left, low, high = (
-        np.arange(k),
-        np.zeros(k),
-        np.zeros(k),
-    )  # columns without a change of sign so far: soon few, or none
+    low, high = np.zeros(k), np.zeros(k)
+    left = np.arange(k)  # columns without a change of sign so far: soon few, or none
     for block in blocks:
         X: Any = block.X
         signs: Any = 2.0 * block.y - 1.0
@@ -212,86 +198,27 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     return bool(np.any((low[left] < 0) | (high[left] > 0)))
 
 
-def describe(separation: Separation, names: Sequence[str], n: int, predicted: str) -> str:
-    """Words for a separation: which columns predict what for which rows, and what happens to the coefficients.
-
-    Parameters
-    ----------
-    separation : Separation
-        What ``find_separation`` returned.
-    names : sequence of str, length k
-        Column names.
-    n : int
-        Rows in all.
-    predicted : str
-        What the separated rows have in words, ``"card = 1"``; the outcome's name where they have both values.
-
-    Returns
-    -------
-    str
-        Three sentences; at most six columns are named.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = Separation("quasi", np.array([0.0, 1.0]), np.array([0, 2, 5, 7]), np.array([[0.0], [1.0]]))
-    >>> print(describe(found, ["Intercept", "expenditure"], 9, "card = 1"))
-    Quasi-complete separation: expenditure predicts card = 1 perfectly for 4 of 9 rows (first rows 0, 2, 5). \
-The likelihood keeps growing along +expenditure; coefficients reported as +inf: expenditure.
-    """
-    d = separation.direction
-    involved = np.flatnonzero(d).tolist()
-    # the direction is written per unit of its leading column: the last one that is not the intercept, by
-    # largest component
-    leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
-    unit = d / abs(d[leading])
-    if len(involved) == 1:
-        predictor, along = names[involved[0]], ("+" if d[involved[0]] > 0 else "−") + names[involved[0]]
-    else:
-        along = " ".join(
-            f"{'+' if unit[j] > 0 else '−'}{_times(abs(float(unit[j])), names[j])}" for j in involved[:6]
-        )
-        along += " …" if len(involved) > 6 else ""
-        predictor = f"a combination of {_listed([names[j] for j in involved])}"
-    rows = separation.rows
-    count = f"all {n} rows" if separation.kind == "complete" else f"{len(rows)} of {n} rows"
-    first = ", ".join(str(int(i)) for i in rows[:3])
-    shown = "" if separation.kind == "complete" else f" (first row{'s' * (len(rows) > 1)} {first})"
-    infinite = [
-        f"{sign}inf: {_listed([names[j] for j in involved if side * d[j] > 0])}"
-        for sign, side in (("+", 1), ("−", -1))
-        if np.any(side * d[involved] > 0)
-    ]
-    kind = "Complete" if separation.kind == "complete" else "Quasi-complete"
-    return (
-        f"{kind} separation: {predictor} predicts {predicted} perfectly for {count}{shown}. "
-        f"The likelihood keeps growing along {along}; coefficients reported as {'; '.join(infinite)}."
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
-
-
-def _times(value: float, name: str) -> str:
-    return name if abs(value - 1.0) < 5e-4 else f"{value:.3g} · {name}"
-
-
 # ---------------------------------------------------------------------------------------------- rows
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """Some rows and columns of the blocks; directions of a problem are (len(cols),) in scaled columns, e_j = d_j scale_j."""
+    """Some rows and columns of the blocks.
+
+    Directions of a problem are (len(cols),) in scaled columns, e_j = d_j scale_j.
+    """
 
     blocks: Sequence[Block]
-    scale: Float  # (k,) powers of two, of all columns
-    cols: NDArray[np.intp]
+    scale: Array  # (k,) powers of two, of all columns
+    cols: Indices
     keep: Bool | None  # (N,) over all rows of the blocks
     n: int  # rows kept
 
-    def chunks(self) -> Iterator[tuple[Float, Float]]:
-        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time, or half as many rows as columns."""
+    def chunks(self) -> Iterator[tuple[Array, Array]]:
+        """Signs (m,) and scaled rows (m, len(cols)), a chunk that fits the cache at a time.
+
+        It has at least half as many rows as columns.
+        """
         size = max(CHUNK_BYTES // (8 * max(len(self.scale), 1)), 64, len(self.cols) // 2)
         every = len(self.cols) == len(self.scale)
         scale = self.scale[self.cols]
@@ -307,9 +234,9 @@ class _Problem:
                 yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
             start += len(block.y)
 
-    def take(self, positions: NDArray[np.intp]) -> Float:
+    def take(self, positions: Indices) -> Array:
         """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
-        parts, start = [], 0
+        parts, start = [np.zeros((0, len(self.cols)))], 0
         for s, X in self.chunks():
             a, b = np.searchsorted(positions, [start, start + len(s)])
             if b > a:
@@ -319,13 +246,12 @@ class _Problem:
         return np.concatenate(parts)
 
 
-def _strict(problem: _Problem, e: Float) -> Bool | None:
-    """The proof: rows (n,) with a_i'e > 0 if no row has a_i'e < 0 up to rounding and one is clearly positive, else None."""
+def _strict(problem: _Problem, e: Array) -> Bool | None:
+    """The proof: rows (n,) with a_i'e > 0, or None if one is < 0 beyond rounding or none clearly positive."""
     support = np.flatnonzero(e)
     size, some = np.abs(e[support]), len(support) < len(e)
-    unit = (
-        2.0 * (len(support) + 2) * EPS
-    )  # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
+    # each product and sum rounds, and so did e: (k + 2) eps, with a margin of two
+    unit = 2.0 * (len(support) + 2) * EPS
     parts, clear = [], False
     for s, X in problem.chunks():
         rows = X[:, support] if some else X
@@ -341,7 +267,7 @@ def _strict(problem: _Problem, e: Float) -> Bool | None:
     return np.concatenate(parts) if clear else None
 
 
-def _values(problem: _Problem, e: Float) -> Float:
+def _values(problem: _Problem, e: Array) -> Array:
     """a_i'e for all rows, (n,)."""
     return np.concatenate([(X @ e) * s for s, X in problem.chunks()])
 
@@ -353,16 +279,19 @@ def _values(problem: _Problem, e: Float) -> Float:
 class _Face:
     """What the rows of an overlapped set leave free: null(X_Z) and a set of columns independent on Z."""
 
-    null: Float  # (p, m), orthonormal in scaled columns (times ``size``, if one was given)
-    kept: NDArray[np.intp]  # columns, as positions in the problem
+    null: Array  # (p, m), orthonormal in scaled columns (times ``size``, if one was given)
+    kept: Indices  # columns, as positions in the problem
 
     @classmethod
-    def of(cls, problem: _Problem, overlapped: Bool, size: Float | None = None) -> _Face:
-        """Face of the rows ``overlapped`` (n,); ``size`` (p,) multiplies columns and then each row is brought to size one."""
+    def of(cls, problem: _Problem, overlapped: Bool, size: Array | None = None) -> _Face:
+        """Face of the rows ``overlapped`` (n,).
+
+        ``size`` (p,) multiplies columns and then each row is brought to size one.
+        """
         p, start = len(problem.cols), 0
         factor = np.ones(p) if size is None else size
 
-        def rows() -> Iterator[Float]:
+        def rows() -> Iterator[Array]:
             nonlocal start
             for s, X in problem.chunks():
                 part = X[overlapped[start : start + len(s)]] * factor
@@ -381,15 +310,14 @@ class _Face:
         inner = cls._of_triangle(
             stack_r((part[:, seen] for part in rows()), len(seen)), int(np.sum(overlapped))
         )
-        null = np.zeros(
-            (p, len(unseen) + inner.null.shape[1])
-        )  # columns that are zero on these rows are free by themselves
+        # columns that are zero on these rows are free by themselves
+        null = np.zeros((p, len(unseen) + inner.null.shape[1]))
         null[unseen, np.arange(len(unseen))] = 1.0
         null[seen, len(unseen) :] = inner.null
         return cls(null, seen[inner.kept].astype(np.intp))
 
     @classmethod
-    def _of_triangle(cls, R: Float, n: int) -> _Face:
+    def _of_triangle(cls, R: Array, n: int) -> _Face:
         """Face of n rows with the factor R (p, p)."""
         p = len(R)
         if not p:
@@ -398,9 +326,8 @@ class _Face:
         unit = R / np.where(norm > 0, norm, 1.0)
         tolerance = rank_tolerance(n, p)
         inverse, singular = lapack.dtrtri(unit, lower=0)
-        if (
-            not singular and np.linalg.norm(inverse) * tolerance < 0.1
-        ):  # a bound of the smallest singular value: none is free
+        # a bound of the smallest singular value: none is free
+        if not singular and np.linalg.norm(inverse) * tolerance < 0.1:
             return cls(np.zeros((p, 0)), np.arange(p, dtype=np.intp))
         _, values, right = np.linalg.svd(unit)
         free = values <= tolerance
@@ -413,8 +340,11 @@ class _Face:
         return cls(null, kept.astype(np.intp))
 
 
-def _clean(problem: _Problem, e: Float) -> Float | None:
-    """A verified direction near e, or None: rows below a gap of a_i'e are taken as overlapped, e is projected on their null."""
+def _clean(problem: _Problem, e: Array) -> Array | None:
+    """A verified direction near e, or None.
+
+    Rows below a gap of a_i'e are taken as overlapped, e is projected on their null.
+    """
     value = _values(problem, e)
     for threshold in _thresholds(value):
         overlapped = value <= threshold
@@ -424,15 +354,18 @@ def _clean(problem: _Problem, e: Float) -> Float | None:
     return None
 
 
-def _sharpen(problem: _Problem, e: Float) -> Float:
-    """A verified direction, with the rows that are nearly zero made zero if there is a verified direction that does so."""
+def _sharpen(problem: _Problem, e: Array) -> Array:
+    """A verified direction, with nearly zero rows made zero if there is a verified direction that does so."""
     near = np.concatenate([(X @ e) * s <= DOUBT * (np.abs(X) @ np.abs(e)) for s, X in problem.chunks()])
     found = _project_on_face(problem, e, near) if np.any(near) else None
     return e if found is None else found
 
 
-def _thresholds(value: Float) -> list[float]:
-    """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it; the widest and the lowest."""
+def _thresholds(value: Array) -> list[float]:
+    """Cuts between overlapped and separated rows: no row below −cut, a wide gap above it.
+
+    Of several, the widest and the lowest.
+    """
     top, floor = float(np.max(value)), float(-np.min(value))
     if not np.isfinite(top - floor) or top <= GAP * max(floor, 0.0):
         return []
@@ -446,7 +379,7 @@ def _thresholds(value: Float) -> list[float]:
     return [float(np.sqrt(above[j] * above[j + 1])) for j in chosen]
 
 
-def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | None:
+def _project_on_face(problem: _Problem, e: Array, overlapped: Bool) -> Array | None:
     face = _Face.of(problem, overlapped)
     if not face.null.shape[1]:
         return None
@@ -463,30 +396,30 @@ def _project_on_face(problem: _Problem, e: Float, overlapped: Bool) -> Float | N
     return _confirm(problem, sharper, e, size) if sharper.null.shape[1] else None
 
 
-def _confirm(problem: _Problem, face: _Face, e: Float, size: Float) -> Float | None:
-    """The projection of e on a face, with tiny components as exact zeros where possible, if the rows confirm it."""
+def _confirm(problem: _Problem, face: _Face, e: Array, size: Array) -> Array | None:
+    """The projection of e on a face, tiny components exact zeros where possible, if the rows confirm it."""
     inside = face.null @ (face.null.T @ (e / size))
     found = inside * size
     return _accept(problem, found) if np.linalg.norm(found) > 1e-8 * np.linalg.norm(e) else None
 
 
-def _with_zeros(null: Float) -> list[Float]:
+def _with_zeros(null: Array) -> list[Array]:
     """A basis (p, m) with negligible rows set to zero, and as it was."""
     part = np.max(np.abs(null), axis=1)
     tiny = part <= TINY_PART * np.max(part)
     return [np.where(tiny[:, None], 0.0, null), null] if np.any(part[tiny]) else [null]
 
 
-def _accept(problem: _Problem, e: Float) -> Float | None:
+def _accept(problem: _Problem, e: Array) -> Array | None:
     """e, with negligible components as exact zeros if possible, when the rows confirm it."""
     for d in _with_zeros(e[:, None]):
         if _strict(problem, d[:, 0]) is not None:
-            accepted: Float = d[:, 0] / np.max(np.abs(d))
+            accepted: Array = d[:, 0] / np.max(np.abs(d))
             return accepted
     return None
 
 
-def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | None:
+def _from_candidates(problem: _Problem, candidates: Sequence[Array]) -> Array | None:
     """The first candidate that separates, as it is or cleaned; the later ones (the step) first."""
     scaled = [np.asarray(d, dtype=np.float64) * problem.scale[problem.cols] for d in candidates]
     usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
@@ -508,16 +441,19 @@ def _from_candidates(problem: _Problem, candidates: Sequence[Float]) -> Float | 
 class _Active:
     """State of the projection of c on {r : W r ≥ 0}: r = c + W_P'v with v > 0 on the active rows P."""
 
-    c: Float  # (p,)
-    A: Float  # (m, p) signed rows in scaled columns
-    W: Float  # (m, p) the same rows in orthonormal columns, at unit norm
+    c: Array  # (p,)
+    A: Array  # (m, p) signed rows in scaled columns
+    W: Array  # (m, p) the same rows in orthonormal columns, at unit norm
     rounding: float  # relative error of the entries of W
     active: list[int] = field(default_factory=list)
-    v: Float = field(default_factory=lambda: np.zeros(0))
-    r: Float = field(default_factory=lambda: np.zeros(0))
+    v: Array = field(default_factory=lambda: np.zeros(0))
+    r: Array = field(default_factory=lambda: np.zeros(0))
 
     def solve(self, tolerance: float) -> bool:
-        """Move to the optimum over the rows of W; True when k active rows give residual zero, the certificate of overlap."""
+        """Move to the optimum over the rows of W.
+
+        It is true when k active rows give residual zero, the certificate of overlap.
+        """
         p = len(self.c)
         self._residual()
         refused: set[int] = set()
@@ -539,14 +475,14 @@ class _Active:
                 refused.add(worst)
         return False
 
-    def add(self, rows: Float, T: Float) -> None:
+    def add(self, rows: Array, T: Array) -> None:
         """Further rows (m, p), none of them zero."""
         unit = rows @ T
         unit /= np.sqrt(np.sum(unit * unit, axis=1))[:, None]
         self.A, self.W = np.concatenate([self.A, rows]), np.concatenate([self.W, unit])
 
-    def refine(self, e: Float, T: Float) -> Float:
-        """e (p,) in scaled columns with a_i'e = 0 on active rows to rounding, which the condition of T had blurred."""
+    def refine(self, e: Array, T: Array) -> Array:
+        """e (p,) in scaled columns with a_i'e = 0 on active rows, sharper than T's condition had let it."""
         if not self.active:
             return e
         rows = self.A[self.active]
@@ -556,7 +492,10 @@ class _Active:
         return e
 
     def _enter(self, row: int) -> bool:
-        """Let a row in and drop those whose multiplier would turn negative; False if the row itself would (rounding)."""
+        """Let a row in and drop those whose multiplier would turn negative.
+
+        False if the row itself would (rounding).
+        """
         active, v = [*self.active, row], np.append(self.v, 0.0)
         z = self._multipliers(active)
         if z[-1] <= 0:
@@ -573,7 +512,7 @@ class _Active:
         self._residual()
         return True
 
-    def _multipliers(self, active: list[int]) -> Float:
+    def _multipliers(self, active: list[int]) -> Array:
         if not active:
             return np.zeros(0)
         Q, R = np.linalg.qr(self.W[active].T)
@@ -582,7 +521,7 @@ class _Active:
         # parallel the diagonal of R overstates independence, and singular values tell
         if np.min(diagonal) <= LOOSE and np.linalg.svd(R, compute_uv=False)[-1] <= self.rounding:
             return np.append(np.ones(len(active) - 1), -1.0)
-        z: Float = solve_triangular(R, Q.T @ -self.c)
+        z: Array = solve_triangular(R, Q.T @ -self.c)
         return z
 
     def _residual(self) -> None:
@@ -593,41 +532,50 @@ class _Active:
                 self.r = self.r - Q @ (Q.T @ self.r)
 
 
-def _search(problem: _Problem) -> Float | None:
+def _search(problem: _Problem) -> Array | None:
     """A verified direction for a problem with independent columns, in scaled columns, or None."""
     single = _single_columns(problem)
     if single is not None:
         return single
-    if len(problem.cols) >= MANY:
-        with np.errstate(all="ignore"):  # an iteration that runs away overflows
-            overlap, steps = _newton(problem)
-        found = (
-            None if overlap else _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps])
-        )
-        if overlap or found is not None:
-            return found
-    if problem.n > 4 * SUBSET:
-        # overlap of a subset with independent columns is overlap of all: a direction is ≥ 0 on it, so 0 on
-        # it, so 0
-        chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
-        rows = problem.take(chosen.astype(np.intp))
-        if rank_of_triangle(stack_r([rows], rows.shape[1]), SUBSET).rank == rows.shape[1]:
-            quick = _Problem(
-                [Block(np.ones(len(rows)), rows)],
-                np.ones(rows.shape[1]),
-                np.arange(rows.shape[1]),
-                None,
-                SUBSET,
-            )
-            direction, overlap = _decide(quick)
-            if overlap:
-                return None
-            if direction is not None and _strict(problem, direction) is not None:
-                return direction
+    for decide in (_decide_by_newton, _decide_by_subset):
+        direction, overlap = decide(problem)
+        if overlap or direction is not None:
+            return direction
     return _decide(problem)[0]
 
 
-def _single_columns(problem: _Problem) -> Float | None:
+def _decide_by_newton(problem: _Problem) -> tuple[Array | None, bool]:
+    """As `_decide`, by Newton's iteration where there are many columns; it may leave the question open."""
+    if len(problem.cols) < MANY:
+        return None, False
+    with np.errstate(all="ignore"):  # an iteration that runs away overflows
+        overlap, steps = _newton(problem)
+    if overlap:
+        return None, True
+    return _from_candidates(problem, [e / problem.scale[problem.cols] for e in steps]), False
+
+
+def _decide_by_subset(problem: _Problem) -> tuple[Array | None, bool]:
+    """As `_decide`, on some of many rows, if these have independent columns.
+
+    A direction is ≥ 0 on them, so where they overlap it is 0 on them, and so 0.
+    """
+    if problem.n <= 4 * SUBSET:
+        return None, False
+    chosen = np.sort(np.random.default_rng(0).choice(problem.n, SUBSET, replace=False))
+    rows = problem.take(chosen.astype(np.intp))
+    k = rows.shape[1]
+    if rank_of_triangle(stack_r([rows], k), SUBSET).rank < k:
+        return None, False
+    direction, overlap = _decide(
+        _Problem([Block(np.ones(len(rows)), rows)], np.ones(k), np.arange(k), None, SUBSET)
+    )
+    if direction is not None and _strict(problem, direction) is None:
+        return None, False
+    return direction, overlap
+
+
+def _single_columns(problem: _Problem) -> Array | None:
     """The sum of ±e_j over the columns whose signed entries never change sign, or None if there are none."""
     low = np.min([np.min(X * s[:, None], axis=0) for s, X in problem.chunks()], axis=0)
     high = np.max([np.max(X * s[:, None], axis=0) for s, X in problem.chunks()], axis=0)
@@ -635,8 +583,8 @@ def _single_columns(problem: _Problem) -> Float | None:
     return _accept(problem, e) if np.any(e) else None
 
 
-def _newton(problem: _Problem) -> tuple[bool, list[Float]]:
-    """Whether Newton's iteration for a logit proves overlap, and its coefficients and last step, which may separate."""
+def _newton(problem: _Problem) -> tuple[bool, list[Array]]:
+    """Whether Newton's iteration for a logit proves overlap; its estimate and last step may separate."""
     p = len(problem.cols)
     b, step = np.zeros(p), np.zeros(p)
     for _ in range(PROOF_STEPS):
@@ -658,15 +606,15 @@ def _newton(problem: _Problem) -> tuple[bool, list[Float]]:
     return False, [b, step]
 
 
-def _ill(H: Float) -> bool:
-    """Whether columns with this Gram matrix are so near to dependent that rounding may decide what a direction separates."""
+def _ill(H: Array) -> bool:
+    """Whether columns with this Gram matrix are so near to dependent that rounding may decide."""
     size = np.sqrt(np.diagonal(H))
     unit = H / size / size[:, None]
     R, singular = lapack.dpotrf(unit, lower=0)
     return bool(singular) or lapack.dpocon(R, np.linalg.norm(unit, 1))[0] < WELL
 
 
-def _proves_overlap(problem: _Problem, b: Float, step: Float, R: Float, score: Float) -> bool:
+def _proves_overlap(problem: _Problem, b: Array, step: Array, R: Array, score: Array) -> bool:
     """Whether the weights |y − p|(1 − π_i a_i'δ) are clearly positive, also with the error of δ."""
     residual = score.copy()
     for s, X in problem.chunks():
@@ -679,21 +627,31 @@ def _proves_overlap(problem: _Problem, b: Float, step: Float, R: Float, score: F
     return max(float(np.max(np.abs(X @ error))) for _, X in problem.chunks()) < ERROR
 
 
-def _decide(problem: _Problem) -> tuple[Float | None, bool]:
+def _decide(problem: _Problem) -> tuple[Array | None, bool]:
     """(verified direction or None, whether overlap was certified)."""
-    p, n = len(problem.cols), problem.n
+    p = len(problem.cols)
     R = stack_r((X for _, X in problem.chunks()), p)
     if np.min(np.abs(np.diag(R))) == 0:
         return None, False
     T = solve_triangular(R, np.eye(p))
     condition = float(np.linalg.norm(R, 2) * np.linalg.norm(T, 2))
-    loose = min(1e-2, max(LOOSE, 1e3 * EPS * condition))
     c, size = _centre(problem, T)
     if not np.any(size):
         return None, False
+    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)), min(1e-9, 2.0 * p * EPS * condition))
+    return _project(problem, state, T, size, min(1e-2, max(LOOSE, 1e3 * EPS * condition)))
+
+
+def _project(
+    problem: _Problem, state: _Active, T: Array, size: Array, loose: float
+) -> tuple[Array | None, bool]:
+    """As `_decide`, by generation of rows.
+
+    ``size`` (n,) are their norms, violations beyond ``loose`` are real.
+    """
+    p, n = len(problem.cols), problem.n
     working = np.sort(np.random.default_rng(1).choice(n, min(n, SUBSET), replace=False)).astype(np.intp)
     working = working[size[working] > 0]
-    state = _Active(c, np.zeros((0, p)), np.zeros((0, p)), min(1e-9, 2.0 * p * EPS * condition))
     state.add(problem.take(working), T)
     tolerance = loose
     for _ in range(MAX_PASSES):
@@ -703,28 +661,32 @@ def _decide(problem: _Problem) -> tuple[Float | None, bool]:
         e = state.refine(T @ state.r, T)
         slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
         add = _most_violated(np.where(_positions(working, n), 0.0, slack), tolerance, 20 * p + 50)
-        stalled = not len(add) and tolerance == TIGHT and before == state.active
-        if np.min(slack) >= -loose or stalled:
-            found = _accept(problem, e)
-            found = _clean(problem, e) if found is None else _sharpen(problem, found)
-            if found is not None or stalled:
-                return found, False
-            tolerance = TIGHT
-        elif not len(add):  # what is violated is in the working set, where a larger tolerance had hidden it
-            tolerance = TIGHT
-        if len(add):
-            state.add(problem.take(add), T)
-            working = np.concatenate([working, add])
+        if not len(add) and tolerance == TIGHT and before == state.active:
+            return _confirmed(problem, e), False
+        near = np.min(slack) >= -loose
+        found = _confirmed(problem, e) if near else None
+        if found is not None:
+            return found, False
+        state.add(problem.take(add), T)
+        working = np.concatenate([working, add])
+        # without rows to add, what is violated is in the working set, where a larger tolerance had hidden it
+        tolerance = tolerance if len(add) and not near else TIGHT
     return None, False
 
 
-def _positions(rows: NDArray[np.intp], n: int) -> Bool:
+def _confirmed(problem: _Problem, e: Array) -> Array | None:
+    """The direction e, sharpened or cleaned, if the rows confirm it."""
+    found = _accept(problem, e)
+    return _clean(problem, e) if found is None else _sharpen(problem, found)
+
+
+def _positions(rows: Indices, n: int) -> Bool:
     inside = np.zeros(n, dtype=np.bool_)
     inside[rows] = True
     return inside
 
 
-def _most_violated(slack: Float, tolerance: float, most: int) -> NDArray[np.intp]:
+def _most_violated(slack: Array, tolerance: float, most: int) -> Indices:
     """Positions, increasing, of at most so many rows with the smallest slack below −tolerance."""
     violated = np.flatnonzero(slack < -tolerance)
     if len(violated) > most:
@@ -732,11 +694,10 @@ def _most_violated(slack: Float, tolerance: float, most: int) -> NDArray[np.intp
     return np.sort(violated)
 
 
-def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
-    """c, a positive combination of all rows at unit norm, and the norms (n,) of the rows, both in orthonormal columns."""
-    rng = np.random.default_rng(
-        2
-    )  # generic weights, so that zero residual needs k active rows even in balanced designs
+def _centre(problem: _Problem, T: Array) -> tuple[Array, Array]:
+    """c, a positive combination of all rows at unit norm, and their norms (n,), in orthonormal columns."""
+    # generic weights, so that zero residual needs k active rows even in balanced designs
+    rng = np.random.default_rng(2)
     c, sizes = np.zeros(len(T)), []
     for s, X in problem.chunks():
         Q = X @ T
@@ -749,10 +710,27 @@ def _centre(problem: _Problem, T: Float) -> tuple[Float, Float]:
 # ---------------------------------------------------------------------------------------------- assembling
 
 
+def _maximal(whole: _Problem, direction: Array) -> tuple[Bool, Array, _Face]:
+    """All rows that can be separated, a direction that does it, and the face of the others."""
+    strict = _strict(whole, direction)
+    assert strict is not None  # every direction that reaches this line has been verified
+    face = _Face.of(whole, ~strict)
+    while len(face.kept):  # facial reduction: the rows not yet separated, in columns independent there
+        rest = _Problem(whole.blocks, whole.scale, face.kept, ~strict, int(np.sum(~strict)))
+        more = _search(rest)
+        if more is None:
+            break
+        extra = np.zeros(len(whole.scale))
+        extra[face.kept] = more
+        strict, direction = _combine(whole, strict, direction, rest, more, extra)
+        face = _Face.of(whole, ~strict)
+    return strict, direction, face
+
+
 def _combine(
-    whole: _Problem, strict: Bool, direction: Float, rest: _Problem, more: Float, extra: Float
-) -> tuple[Bool, Float]:
-    """Add a direction that separates further rows, short enough to leave the rows separated so far on their side."""
+    whole: _Problem, strict: Bool, direction: Array, rest: _Problem, more: Array, extra: Array
+) -> tuple[Bool, Array]:
+    """Add a direction that separates further rows, short enough to leave the others on their side."""
     won = _strict(rest, more)
     assert won is not None
     first, second = _values(whole, direction), _values(whole, extra)
@@ -763,8 +741,8 @@ def _combine(
     return united, direction + step * extra
 
 
-def _tidy(whole: _Problem, direction: Float, face: _Face, strict: Bool) -> tuple[Float, Float]:
-    """The direction on the final face with exact zeros, if the rows still agree, and the basis of the face."""
+def _tidy(whole: _Problem, direction: Array, face: _Face, strict: Bool) -> tuple[Array, Array]:
+    """The direction on the final face with exact zeros, if the rows still agree, and the face's basis."""
     k = len(direction)
     bases = [np.eye(k)] if bool(strict.all()) else _with_zeros(face.null)
     for null in bases:

@@ -4,15 +4,13 @@ The problem is min f(θ) = Σ w·(ρ(a'θ) − log d'θ) + ½ Σ_k λ_k θ'S_kθ
 loops run at once:
 
 1. Newton's method with a logarithmic barrier for Gθ > 0 whose weight falls to that of a small part of one
-observation; far from
-   the optimum its steps are primal-dual with Mehrotra's corrector, for the barrier and for the logarithms of
-   the slopes alike;
+   observation; far from the optimum its steps are primal-dual with Mehrotra's corrector, for the barrier and
+   for the logarithms of the slopes alike;
 2. Fellner and Schall's update of the λ, whose fixed point maximises the Laplace approximation of the marginal
-likelihood (the
-   penalty read as a normal prior), sped up by a secant step per λ; a λ at its ceiling has dropped its term;
+   likelihood (the penalty read as a normal prior), sped up by a secant step per λ; a λ at its ceiling has
+   dropped its term;
 3. cutting planes: an oracle names rows g with g'θ ≤ 0, which join G.  The iterate is first drawn towards a
-point that satisfies
-   every row the oracle can name.
+   point that satisfies every row the oracle can name.
 
 References
 ----------
@@ -26,20 +24,19 @@ doi:10.1137/0802028.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError
 from disteconometrics.likelihoods.monotone import BaseLaw, Pass, Rows, evaluate, left_out, loglik
 from disteconometrics.likelihoods.structure import Penalty
 
 __all__ = ["DROPPED", "LAST", "Problem", "Smooth", "solve"]
 
-Array = NDArray[np.float64]
 
 SMALLEST, DROPPED = 1e-7, 1e8  # range of the λ
 BARRIER = 0.1  # weight of the barrier per slope function at the end, in observations
@@ -48,10 +45,8 @@ DECREMENT = 1e-10  # squared Newton decrement per observation from which on the 
 LAST = 1e-17  # … and at convergence, which is a step or two later
 NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
 FASTEST = 4.0  # secant step over plain step at most, at first
-CYCLING, SETTLED = (
-    15,
-    1e-4,
-)  # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
+# updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
+CYCLING, SETTLED = 15, 1e-4
 SURE = 1e-6  # decrement from which on Newton's steps converge whatever the objective seems to be
 MOST = 0.95  # share of the way to the border of the domain
 RIDGE = 1e-11  # of the mean information, so that the factor exists
@@ -87,9 +82,11 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Smooth:
-    """The solution: θ (p,), λ, log-likelihood, information (p, p) without penalty, Σ λS, R⁻¹ with R'R = information + penalty
-    (+ barrier), rows of G that were needed, h and slope of the rows, effective parameters by coefficient
-    (p,), steps."""
+    """The solution: θ (p,), λ, log-likelihood, information (p, p) without penalty, Σ λS.
+
+    ``root`` is R⁻¹ with R'R = information + penalty (+ barrier), ``G`` are the rows that were needed, ``z``
+    and ``slope`` h and ∂h of the rows, ``effective`` (p,) the effective parameters by coefficient.
+    """
 
     theta: Array
     lam: Array
@@ -114,7 +111,7 @@ Forms: TypeAlias = "tuple[Array, Array, Array]"
 
 @dataclass(eq=False)
 class _Iterate:
-    """Where the iterations are: coefficients and the three linear forms that must stay positive or be known."""
+    """Where the iterations are: coefficients, and the linear forms that must be known or stay positive."""
 
     theta: Array
     z: Array
@@ -163,11 +160,11 @@ def solve(
     theta = problem.start if theta is None else theta
     G = np.zeros((0, len(theta))) if G is None else G
     lam = np.array(lam, dtype=np.float64)
-    steps, state = 0, None
+    steps, secant = 0, _Secant(len(lam))
     while True:
-        theta = _inside(theta, problem.start, G)
-        found, state = _newton(
-            problem, lam, theta, G, steady if select else None, last, maxiter - steps, state
+        rules = _Rules(steady if select else None, last, maxiter - steps)
+        found = _newton(
+            problem, _begin(problem, lam, _inside(theta, problem.start, G), G, select), rules, secant
         )
         steps += found.steps
         rows = problem.cuts(found.theta)
@@ -175,7 +172,7 @@ def solve(
             break
         G = np.concatenate([G, rows])
         theta, lam = found.theta, found.lam
-    return Smooth(**{**found.__dict__, "steps": steps, "converged": found.converged and not len(rows)})
+    return replace(found, steps=steps, converged=found.converged and not len(rows))
 
 
 def _inside(theta: Array, start: Array, G: Array) -> Array:
@@ -188,141 +185,208 @@ def _inside(theta: Array, start: Array, G: Array) -> Array:
     return theta if share == 1.0 else start + share * (theta - start)
 
 
-def _newton(
-    problem: Problem,
-    lam: Array,
-    theta: Array,
-    G: Array,
-    tolerance: float | None,
-    last: float,
-    maxiter: int,
-    state: _Secant | None,
-) -> tuple[Smooth, _Secant]:
-    rows, base, n = problem.rows, problem.base, problem.observations
-    at = _Iterate(theta, rows.A @ theta, rows.D @ theta, G @ theta)
-    state = _Secant(len(lam)) if state is None else state
-    S, steady, converged = problem.penalty(lam), tolerance is None, False
-    least = BARRIER * problem.functions / max(len(G), 1)
-    mu = (
-        max(least, 0.01 * n / len(G))
-        if tolerance is not None and theta is problem.start and len(G)
-        else least
-    )
-    steps, extra, waited, near, exact, duals = 0, 0, 0, False, False, _duals(at, mu)
+class _Rules(NamedTuple):
+    """When to end: change of the log λ (None: they stay), decrement per observation, steps at most."""
+
+    tolerance: float | None
+    last: float
+    maxiter: int
+
+
+@dataclass(eq=False)
+class _State:
+    """Where Newton's method stands.
+
+    ``least`` is the last weight ``mu`` of the barrier; ``value`` the log-likelihood at the iterate where it
+    is known; ``near`` says that steps are Newton's own, ``exact`` that products are summed in double
+    precision, ``steady`` that the λ have settled; ``extra`` counts steps after convergence, ``waited`` those
+    since the last update of the λ.
+    """
+
+    at: _Iterate
+    G: Array
+    lam: Array
+    S: Array
+    least: float
+    mu: float
+    duals: tuple[Array, Array]
+    steady: bool
     value: float | None = None
-    for _ in range(max(maxiter, 1)):
-        steps += 1
-        exact = exact or near
-        p = evaluate(rows, base, at.z, at.slope, duals[0], exact=exact, value=value)
-        try:
-            L, gradient = _system(p, S, at, G, mu, duals[1], exact)
-        except np.linalg.LinAlgError:  # single precision does not do here
-            exact = True
-            p = evaluate(rows, base, at.z, at.slope, duals[0], value=value)
-            L, gradient = _system(p, S, at, G, mu, duals[1], exact)
-        half = _solved(L, gradient)
+    near: bool = False
+    exact: bool = False
+    converged: bool = False
+    steps: int = 0
+    extra: int = 0
+    waited: int = 0
+
+
+class _System(NamedTuple):
+    """The pass over the rows, the Cholesky factor L of the Hessian and the gradient, at an iterate."""
+
+    p: Pass
+    L: Array
+    gradient: Array
+
+
+class _Step(NamedTuple):
+    """A change of the coefficients, of the linear forms, and what it adds to the products in second order."""
+
+    delta: Array
+    forms: Forms
+    second: tuple[Array, Array]
+
+
+def _begin(problem: Problem, lam: Array, theta: Array, G: Array, select: bool) -> _State:
+    rows = problem.rows
+    at = _Iterate(theta, rows.A @ theta, rows.D @ theta, G @ theta)
+    least = mu = BARRIER * problem.functions / max(len(G), 1)
+    if select and theta is problem.start and len(G):
+        mu = max(least, 0.01 * problem.observations / len(G))
+    return _State(at, G, lam, problem.penalty(lam), least, mu, _duals(at, mu), not select)
+
+
+def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth:
+    n = problem.observations
+    for _ in range(max(how.maxiter, 1)):
+        s.steps += 1
+        system = _linearised(problem, s)
+        half = _solved(system.L, system.gradient)
         decrement = float(half @ half)
-        converged = converged or (near and mu == least and steady and decrement < max(DECREMENT, last) * n)
-        if converged and (decrement < last * n or extra == 3):
+        if _terminate(s, decrement, n, how.last):
             break
-        extra += converged
-        delta = -_solved(L, half, transposed=True)
-        forms = (rows.A @ delta, rows.D @ delta, G @ delta)
-        delta, forms, second = _corrected(problem, at, G, mu, duals, L, gradient, delta, forms)
-        new, t, value = _search(problem, S, at, delta, forms, mu, float(-gradient @ delta), p.loglik)
-        near = decrement < NEAR * n
-        duals = _duals(new, mu) if near else _moved(duals, at, mu, forms, second)
-        at = new
-        mu = max(0.1 * mu, least) if t > 0.5 else mu
-        waited += 1
-        early = state.updates < CYCLING and decrement < 1 + 0.1 * np.sqrt(n)
-        if tolerance is not None and not steady and (early or (decrement < SETTLED and waited > 1)):
-            waited = 0
-            lam, change = state.update(problem.penalties, lam, at.theta, L)
-            steady = change < tolerance and decrement < 0.01 * tolerance
-            S = problem.penalty(lam)
+        _take_step(problem, s, system, half, decrement < NEAR * n)
+        if how.tolerance is not None and not s.steady and _ready(s, decrement, n, secant.updates):
+            s.waited = 0
+            s.lam, change = secant.update(problem.penalties, s.lam, s.at.theta, system.L)
+            s.steady = change < how.tolerance and decrement < 0.01 * how.tolerance
+            s.S = problem.penalty(s.lam)
     else:  # not converged: what is returned belongs to the last iterate all the same
-        p = evaluate(rows, base, at.z, at.slope)
-        L, _ = _system(p, S, at, G, mu, mu / at.c, True)
-    root = _solved(L, np.eye(len(theta)), transposed=True)
+        s.exact, s.value, s.duals = True, None, _duals(s.at, s.mu)
+        system = _system_at(problem, s, None)
+    return _solution(s, system)
+
+
+def _linearised(problem: Problem, s: _State) -> _System:
+    try:
+        return _system_at(problem, s, s.duals[0])
+    except np.linalg.LinAlgError:  # single precision does not do here
+        s.exact = True
+        return _system_at(problem, s, s.duals[0])
+
+
+def _system_at(problem: Problem, s: _State, dual: Array | None) -> _System:
+    """The system of Newton's or, with the slopes' dual variables, a primal-dual step."""
+    at = s.at
+    p = evaluate(problem.rows, problem.base, at.z, at.slope, dual, exact=s.exact, value=s.value)
+    return _System(p, *_system(p, s))
+
+
+def _terminate(s: _State, decrement: float, n: float, last: float) -> bool:
+    """Whether the iterate is the last one: converged, and a step or two after that."""
+    if s.near and s.mu == s.least and s.steady and decrement < max(DECREMENT, last) * n:
+        s.converged = True
+    if s.converged and (decrement < last * n or s.extra == 3):
+        return True
+    s.extra += s.converged
+    return False
+
+
+def _take_step(problem: Problem, s: _State, system: _System, half: Array, near: bool) -> None:
+    rows, delta = problem.rows, -_solved(system.L, half, transposed=True)
+    forms = (rows.A @ delta, rows.D @ delta, s.G @ delta)
+    step = _corrected(problem, s, system, delta, forms)
+    new, t, s.value = _search(problem, s, step, float(-system.gradient @ step.delta), system.p.loglik)
+    s.duals = _duals(new, s.mu) if near else _moved(s, step)
+    s.at, s.near, s.exact = new, near, s.exact or near
+    s.mu = max(0.1 * s.mu, s.least) if t > 0.5 else s.mu
+    s.waited += 1
+
+
+def _ready(s: _State, decrement: float, n: float, updates: int) -> bool:
+    """Whether θ is near enough to its optimum for an update of the λ."""
+    if updates < CYCLING and decrement < 1 + 0.1 * np.sqrt(n):
+        return True
+    return decrement < SETTLED and s.waited > 1
+
+
+def _solution(s: _State, system: _System) -> Smooth:
+    at, p = s.at, system.p
+    root = _solved(system.L, np.eye(len(at.theta)), transposed=True)
     effective = np.einsum("ij,ij->i", root @ root.T, p.information)
-    out = Smooth(
-        at.theta, lam, p.loglik, p.information, S, root, G, at.z, at.slope, effective, steps, converged
+    return Smooth(
+        at.theta,
+        s.lam,
+        p.loglik,
+        p.information,
+        s.S,
+        root,
+        s.G,
+        at.z,
+        at.slope,
+        effective,
+        s.steps,
+        s.converged,
     )
-    return out, state
 
 
 def _duals(at: _Iterate, mu: float) -> tuple[Array, Array]:
-    """Dual variables of the slopes and of the constraints where each product with its own is exactly 1 and μ."""
+    """Dual variables of slopes and constraints where the product of each with its own is exactly 1 and μ."""
     return 1 / at.slope, mu / at.c
 
 
-def _changes(
-    duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]
-) -> list[Array]:
-    """Changes of the duals that, with the step, bring the products to 1 and μ, less what the step itself adds in second order."""
-    pairs = zip(duals, (at.slope, at.c), (1.0, mu), forms[1:], second, strict=True)
-    return [(target - more) / s - v - v * ds / s for v, s, target, ds, more in pairs]
+def _changes(s: _State, forms: Forms, second: tuple[Array, Array]) -> list[Array]:
+    """Changes of the duals that bring the products to 1 and μ, less what the step adds in second order."""
+    pairs = zip(s.duals, (s.at.slope, s.at.c), (1.0, s.mu), forms[1:], second, strict=True)
+    return [(target - more) / c - v - v * dc / c for v, c, target, dc, more in pairs]
 
 
-def _moved(
-    duals: tuple[Array, Array], at: _Iterate, mu: float, forms: Forms, second: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _moved(s: _State, step: _Step) -> tuple[Array, Array]:
     """The duals after a step, as far as they stay positive."""
     out = []
-    for v, dv in zip(duals, _changes(duals, at, mu, forms, second), strict=True):
+    for v, dv in zip(s.duals, _changes(s, step.forms, step.second), strict=True):
         worst = np.min(dv / v, initial=0.0)
         out.append(v + (1.0 if worst > -MOST else -MOST / worst) * dv)
     return out[0], out[1]
 
 
-def _corrected(
-    problem: Problem,
-    at: _Iterate,
-    G: Array,
-    mu: float,
-    duals: tuple[Array, Array],
-    L: Array,
-    gradient: Array,
-    delta: Array,
-    forms: Forms,
-) -> tuple[Array, Forms, tuple[Array, Array]]:
-    """A step cut short by the border, corrected for the products of its own changes if it then reaches further downhill."""
-    rows, room, none = problem.rows, at.room(forms), (np.zeros_like(at.slope), np.zeros_like(at.c))
+def _corrected(problem: Problem, s: _State, system: _System, delta: Array, forms: Forms) -> _Step:
+    """A step, corrected for its second order if the border cuts it short and it then reaches further down."""
+    rows, at, gradient, room = problem.rows, s.at, system.gradient, s.at.room(forms)
+    none = (np.zeros_like(at.slope), np.zeros_like(at.c))
     if room == 1.0:
-        return delta, forms, none
-    slope, c = (
-        room * ds * dv for ds, dv in zip(forms[1:], _changes(duals, at, mu, forms, none), strict=True)
-    )
+        return _Step(delta, forms, none)
+    slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(s, forms, none), strict=True))
     w = slope if rows.weights is None else rows.weights * slope
-    other = -_solved(L, _solved(L, gradient + (w / at.slope) @ rows.D + (c / at.c) @ G), transposed=True)
-    reached = (rows.A @ other, rows.D @ other, G @ other)
+    target = gradient + (w / at.slope) @ rows.D + (c / at.c) @ s.G
+    other = -_solved(system.L, _solved(system.L, target), transposed=True)
+    reached = (rows.A @ other, rows.D @ other, s.G @ other)
     if at.room(reached) > room and other @ gradient < 0.1 * (delta @ gradient):
-        return other, reached, (slope, c)
-    return delta, forms, none
+        return _Step(other, reached, (slope, c))
+    return _Step(delta, forms, none)
 
 
 def _solved(L: Array, b: Array, transposed: bool = False) -> Array:
-    """L⁻¹b or L'⁻¹b for lower triangular L; scipy's wrapper takes longer than the solution where L is small."""
+    """L⁻¹b or L'⁻¹b for lower triangular L.
+
+    Scipy's wrapper takes longer than the solution where L is small.
+    """
     return np.asarray(lapack.dtrtrs(L, b, lower=1, trans=int(transposed))[0]).reshape(b.shape)
 
 
-def _system(
-    p: Pass, S: Array, at: _Iterate, G: Array, mu: float, dual: Array, exact: bool
-) -> tuple[Array, Array]:
+def _system(p: Pass, s: _State) -> tuple[Array, Array]:
     """Cholesky factor of the Hessian and the gradient."""
-    barrier = np.empty(G.shape, np.float64 if exact else np.float32)
-    np.multiply(G, np.sqrt(dual / at.c)[:, None], out=barrier, casting="same_kind")
+    G, at, S = s.G, s.at, s.S
+    barrier = np.empty(G.shape, np.float64 if s.exact else np.float32)
+    np.multiply(G, np.sqrt(s.duals[1] / at.c)[:, None], out=barrier, casting="same_kind")
     H = p.information + S + barrier.T @ barrier
-    size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (mu / at.c)
+    size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (s.mu / at.c)
     for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
         H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
-        L, failed = lapack.dpotrf(
-            H.T, lower=1
-        )  # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
+        # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
+        L, failed = lapack.dpotrf(H.T, lower=1)
         if not failed:
             return L, gradient
-        if not exact:
+        if not s.exact:
             raise np.linalg.LinAlgError
     raise DataError(
         "The information matrix of the flow is singular beyond repair; use fewer terms or rescale the "
@@ -331,27 +395,20 @@ def _system(
 
 
 def _search(
-    problem: Problem,
-    S: Array,
-    at: _Iterate,
-    delta: Array,
-    forms: Forms,
-    mu: float,
-    decrement: float,
-    value: float,
+    problem: Problem, s: _State, step: _Step, decrement: float, value: float
 ) -> tuple[_Iterate, float, float | None]:
-    """The longest of 1, ½, … steps inside the domain that decreases enough, and the log-likelihood there if it was needed.
+    """The longest of 1, ½, … steps that decreases enough, and the log-likelihood there if it was needed.
 
     A Newton step of a small decrement is taken whole: the rounding of a large λ may hide what it gains.
     """
 
     def objective(a: _Iterate, likelihood: float) -> float:
-        return float(-likelihood + 0.5 * a.theta @ S @ a.theta - mu * np.log(a.c).sum())
+        return float(-likelihood + 0.5 * a.theta @ s.S @ a.theta - s.mu * np.log(a.c).sum())
 
-    now = objective(at, value)
-    t = at.room(forms)
+    now = objective(s.at, value)
+    t = s.at.room(step.forms)
     for _ in range(40):
-        new, reached = at.moved(t, delta, forms), None
+        new, reached = s.at.moved(t, step.delta, step.forms), None
         if decrement < SURE:
             break
         reached = loglik(problem.rows, problem.base, new.z, new.slope)
@@ -365,12 +422,8 @@ class _Secant:
     """Fellner and Schall's update of log λ with a secant step for each λ."""
 
     def __init__(self, count: int) -> None:
-        self.step, self.plain, self.pace, self.updates = (
-            np.zeros(count),
-            np.zeros(count),
-            np.full(count, FASTEST),
-            0,
-        )
+        self.step, self.plain = np.zeros(count), np.zeros(count)
+        self.pace, self.updates = np.full(count, FASTEST), 0
 
     def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, float]:
         """New λ, and the largest change of a log λ, weighted with its effective parameters."""

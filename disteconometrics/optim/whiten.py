@@ -19,9 +19,9 @@ from math import ceil, log2
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block, LazyBlocks, dense_block, densified
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -45,22 +45,20 @@ KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pa
 LARGEST = 1e151  # value of a column whose squares still sum in float64
 
 
-def power_of_two(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def power_of_two(x: Array) -> Array:
     """Smallest powers of two that are at least |x|, one for zeros: dividing by them is exact."""
     mantissa, exponent = np.frexp(np.abs(x))
     exponent = np.where(mantissa == 0.5, exponent - 1, exponent)
     return np.where(x == 0, 1.0, np.ldexp(1.0, exponent))
 
 
-def _leading_bits(x: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
+def _leading_bits(x: Array, bits: int) -> Array:
     """Round |x| ≤ 1 to multiples of 2^-bits (adding and subtracting a large constant does it)."""
     sigma = 1.5 * 2.0 ** (52 - bits)
     return (x + sigma) - sigma
 
 
-def accurate_product(
-    X: NDArray[np.float64], T: NDArray[np.float64], scale: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def accurate_product(X: Array, T: Array, scale: Array) -> Array:
     """X·T to about 75 bits before the final rounding.
 
     Parameters
@@ -109,7 +107,7 @@ class OutOfRange(DataError):
 
 
 def require_rows(n: int, k: int) -> None:
-    """Fewer rows than columns are dependent whatever they hold: say so before any of the work that grows with k³."""
+    """Refuse fewer rows than columns, which are dependent, before any work that grows with k³."""
     if n < k:
         raise RankDeficient(Rank(n, tuple(range(n)), tuple(range(n, k)), (), np.inf))
 
@@ -122,8 +120,8 @@ class Whitened(NamedTuple):
     """
 
     model: IndexModel
-    basis: NDArray[np.float64]
-    column_max: NDArray[np.float64]
+    basis: Array
+    column_max: Array
     condition: float
 
 
@@ -167,9 +165,7 @@ def whitened(model: IndexModel) -> Whitened:
     return Whitened(white, T, column_max, rank.condition)
 
 
-def white_blocks(
-    blocks: Sequence[Block], T: NDArray[np.float64], column_max: NDArray[np.float64]
-) -> LazyBlocks:
+def white_blocks(blocks: Sequence[Block], T: Array, column_max: Array) -> LazyBlocks:
     """Blocks of Z = X·T, made a chunk at a time when iterated, or kept when they are small.
 
     Parameters
@@ -187,13 +183,11 @@ def white_blocks(
     return LazyBlocks(parts, make, keep=sum(part.X.size for part in parts) <= KEEP)
 
 
-def _white_block(T: NDArray[np.float64], scale: NDArray[np.float64], part: Block) -> Block:
+def _white_block(T: Array, scale: Array, part: Block) -> Block:
     return part._replace(X=accurate_product(dense_block(part).X, T, scale))
 
 
-def _basis(
-    model: IndexModel, gram: NDArray[np.float64], rank: Rank, column_max: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _basis(model: IndexModel, gram: Array, rank: Rank, column_max: Array) -> Array:
     """T with (X·T)'(X·T)/n near the identity."""
     if rank.condition < CONDITION_QR:
         s = power_of_two(np.sqrt(np.diagonal(gram)))
@@ -204,15 +198,18 @@ def _basis(
     return np.asarray(triangle_inverse(np.triu(tsqr(model.blocks, s))) / s[:, None] * np.sqrt(model.rows))
 
 
-def against_offset(white: IndexModel) -> NDArray[np.float64]:
-    """The start −Z'o/n, which takes out of the offset what the columns can: indices start as small as they can be."""
+def against_offset(white: IndexModel) -> Array:
+    """The start −Z'o/n, which takes out of the offset what the columns can.
+
+    Indices start as small as they can be.
+    """
     parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
     if not parts:
         return np.zeros(white.blocks[0].X.shape[1])
     return np.asarray(-np.sum(parts, axis=0) / white.rows, dtype=np.float64)
 
 
-def triangle_inverse(R: NDArray[np.float64]) -> NDArray[np.float64]:
+def triangle_inverse(R: Array) -> Array:
     """R⁻¹ of an upper triangular R (k, k)."""
     x, info = lapack.dtrtri(R, lower=0)
     assert info == 0

@@ -1,4 +1,10 @@
-"""Pictures of estimates and laws; matplotlib loads with the first of them."""
+"""Pictures of estimates, laws and studies; matplotlib loads with the first of them.
+
+No picture knows an estimator or a study.  It takes a law, or anything that has what it draws: ``estimates``,
+``distribution(new)``, ``band(...)``, ``history``, ``table()`` of measures, or the answer it is named after.
+Words on its axes come from ``labels()``, and rows, where it shows them, from ``data_rows()``.  A new picture
+is a function in a file of this folder, a name in `_NAMES`, and one in ``pictures`` of results that have it.
+"""
 
 from __future__ import annotations
 
@@ -6,65 +12,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from disteconometrics.plots.densities import (
-        conditional_densities,
-        density,
-        pit_histogram,
-        quantile_effects,
-        quantile_fan,
-    )
-    from disteconometrics.plots.diagnostics import calibration, influence, roc
-    from disteconometrics.plots.estimates import coefficients, effect
-    from disteconometrics.plots.flows import contours, deformation, epochs, loss, marginals, samples, trained
-    from disteconometrics.plots.studies import lollipop, nested_loop, standard_errors, zipper
-    from disteconometrics.plots.transport import cdf_area, kl_integrand, qq
+    from disteconometrics.plots.densities import *  # noqa: F403
+    from disteconometrics.plots.diagnostics import *  # noqa: F403
+    from disteconometrics.plots.estimates import *  # noqa: F403
+    from disteconometrics.plots.flows import *  # noqa: F403
+    from disteconometrics.plots.studies import *  # noqa: F403
+    from disteconometrics.plots.transport import *  # noqa: F403
 
-__all__ = [
-    "calibration",
-    "cdf_area",
-    "coefficients",
-    "conditional_densities",
-    "contours",
-    "deformation",
-    "density",
-    "effect",
-    "epochs",
-    "influence",
-    "kl_integrand",
-    "lollipop",
-    "loss",
-    "marginals",
-    "nested_loop",
-    "pit_histogram",
-    "qq",
-    "quantile_effects",
-    "quantile_fan",
-    "roc",
-    "samples",
-    "standard_errors",
-    "trained",
-    "zipper",
-]
-
-_HOME = {
-    "calibration": "disteconometrics.plots.diagnostics",
-    "influence": "disteconometrics.plots.diagnostics",
-    "roc": "disteconometrics.plots.diagnostics",
-    "coefficients": "disteconometrics.plots.estimates",
-    "effect": "disteconometrics.plots.estimates",
-    **dict.fromkeys(
-        ("conditional_densities", "density", "pit_histogram", "quantile_effects", "quantile_fan"),
-        "disteconometrics.plots.densities",
-    ),
-    **dict.fromkeys(
-        ("contours", "deformation", "epochs", "loss", "marginals", "samples", "trained"),
-        "disteconometrics.plots.flows",
-    ),
-    **dict.fromkeys(
-        ("lollipop", "nested_loop", "standard_errors", "zipper"), "disteconometrics.plots.studies"
-    ),
-    **dict.fromkeys(("cdf_area", "kl_integrand", "qq"), "disteconometrics.plots.transport"),
+_NAMES = {
+    "densities": "conditional_densities density pit_histogram quantile_effects quantile_fan",
+    "diagnostics": "calibration influence roc",
+    "estimates": "coefficients effect",
+    "flows": "contours deformation epochs learned loss marginals samples trained",
+    "studies": "lollipop nested_loop standard_errors zipper",
+    "transport": "cdf_area group_cdfs group_quantiles kl_integrand qq simulated transport_effects "
+    "transport_map",
 }
+_HOME = {name: f"{__name__}.{room}" for room, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
@@ -77,4 +43,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

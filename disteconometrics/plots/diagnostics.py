@@ -5,14 +5,26 @@ Each function returns matplotlib Axes that carry the numbers behind the picture 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.binary import BinaryResults
 from disteconometrics.inference.diagnostics import Calibration, Influence, RocCurve
-from disteconometrics.plots.estimates import ACCENT, DARK, MIDDLE, WIDTH, _axes, _small
+from disteconometrics.plots.style import (
+    ACCENT,
+    CURVE,
+    DARK,
+    FLAT,
+    MIDDLE,
+    WIDTH,
+    check_count,
+    draw_intervals,
+    finish,
+    prepare,
+    small,
+    write,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["calibration", "influence", "roc"]
 
 
-def _square(ax: Any, x: str, y: str) -> None:
-    """Both axes from 0 to 1 with the diagonal; one unit is equally long on both."""
+SQUARE = 0.95 * WIDTH  # height of a picture with equal axes
+
+
+def _square(ax: Any, words: str) -> None:
+    """Both axes from 0 to 1, equally long, with the diagonal, and words below it."""
     ax.plot([0, 1], [0, 1], color=MIDDLE, linewidth=0.8, zorder=0)
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.02, 1.02)
@@ -29,17 +44,16 @@ def _square(ax: Any, x: str, y: str) -> None:
     ticks = [0, 0.25, 0.5, 0.75, 1]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=small(ax))
 
 
 def _of(result: Any, kind: type, method: str, data: Any, **options: Any) -> Any:
-    """The diagnostic itself, or that of a result."""
+    """The diagnostic itself, or that of a result with such a ``method``."""
     if isinstance(result, kind):
         if data is not None:
             raise OptionError(f"data= goes with a result; this {kind.__name__} has its rows already.")
         return result
-    if not isinstance(result, BinaryResults):
+    if not hasattr(result, method):
         raise OptionError(
             f"{type(result).__name__}: give the result of a binary-outcome model, or what its "
             f".{method}() returns."
@@ -47,12 +61,12 @@ def _of(result: Any, kind: type, method: str, data: Any, **options: Any) -> Any:
     return getattr(result, method)(**options, **({} if data is None else {"data": data}))
 
 
-def roc(result: BinaryResults | RocCurve, *, ax: Axes | None = None, data: Any = None) -> Axes:
+def roc(result: Any, *, ax: Axes | None = None, data: Any = None) -> Axes:
     """Draw true against false positive rates over all thresholds, with the area under the curve.
 
     Parameters
     ----------
-    result : BinaryResults, or RocCurve as ``res.roc()`` returns it.
+    result : the result of a binary outcome, or RocCurve as ``res.roc()`` returns it.
     ax : matplotlib Axes or None for a new figure.
     data : table of other rows to judge the result on, None for the rows of the fit.
 
@@ -75,27 +89,22 @@ def roc(result: BinaryResults | RocCurve, *, ax: Axes | None = None, data: Any =
     >>> plt.close(ax.figure)
     """
     curve = _of(result, RocCurve, "roc", data)
-    axes: Any = _axes(ax, 0.95 * WIDTH)
-    _square(axes, "False positive rate", "True positive rate")
-    axes.plot(
-        curve.table["false_positive_rate"], curve.table["true_positive_rate"], color=ACCENT, linewidth=1.7
-    )
     words = f"Area {curve.auc:.3f}"
     if curve.withheld is None:
         words += f" (s.e. {curve.std_error:.3f})"
-    axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=_small(axes))
-    axes.data = curve.table.copy()
-    return cast("Axes", axes)
+    table = curve.table.copy()
+    axes: Any = prepare(ax, SQUARE)
+    _square(axes, words)
+    axes.plot(table["false_positive_rate"], table["true_positive_rate"], color=ACCENT, linewidth=CURVE)
+    return finish(axes, "False positive rate", "True positive rate", table)
 
 
-def calibration(
-    result: BinaryResults | Calibration, *, ax: Axes | None = None, groups: int = 10, data: Any = None
-) -> Axes:
-    """Draw how often the outcome came against how often it was predicted, by groups of probability, with 95 % limits.
+def calibration(result: Any, *, ax: Axes | None = None, groups: int = 10, data: Any = None) -> Axes:
+    """Draw how often the outcome came against how often it was predicted, by groups, with 95 % limits.
 
     Parameters
     ----------
-    result : BinaryResults, or Calibration as ``res.calibration()`` returns it.
+    result : the result of a binary outcome, or Calibration as ``res.calibration()`` returns it.
     ax : matplotlib Axes or None for a new figure.
     groups : int, groups between quantiles of the probabilities.
     data : table of other rows to judge the result on, None for the rows of the fit.
@@ -119,30 +128,23 @@ def calibration(
     >>> plt.close(ax.figure)
     """
     found = _of(result, Calibration, "calibration", data, groups=groups)
-    table = found.table
-    axes: Any = _axes(ax, 0.95 * WIDTH)
-    _square(axes, "Predicted probability", "Observed share")
-    axes.vlines(
-        table["predicted"], table["conf_low"], table["conf_high"], color=ACCENT, linewidth=1.4, alpha=0.55
-    )
-    axes.plot(table["predicted"], table["observed"], "o", color=ACCENT, markersize=5)
+    table = found.table.copy()
     words = f"Brier {found.brier:.3f}"
     if np.isfinite(found.slope):
-        words = (
-            f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
-            + words
-        )
-    axes.text(0.98, 0.04, words, ha="right", color=DARK, fontsize=_small(axes))
-    axes.data = table.copy()
-    return cast("Axes", axes)
+        line = f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
+        words = line + words
+    axes: Any = prepare(ax, SQUARE)
+    _square(axes, words)
+    draw_intervals(axes, table["predicted"], table["observed"], table["conf_low"], table["conf_high"])
+    return finish(axes, "Predicted probability", "Observed share", table)
 
 
-def influence(result: BinaryResults | Influence, *, ax: Axes | None = None, label: int = 3) -> Axes:
+def influence(result: Any, *, ax: Axes | None = None, label: int = 3) -> Axes:
     """Draw Cook's distance of every row against its leverage, and name the rows that matter most.
 
     Parameters
     ----------
-    result : BinaryResults, or Influence as ``res.influence()`` returns it.
+    result : the result of a binary outcome, or Influence as ``res.influence()`` returns it.
     ax : matplotlib Axes or None for a new figure.
     label : int, how many rows to name by their index.
 
@@ -166,37 +168,17 @@ def influence(result: BinaryResults | Influence, *, ax: Axes | None = None, labe
     23     0.100           0.182
     >>> plt.close(ax.figure)
     """
-    if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
-        raise OptionError(f"label={label!r}: give a whole number of at least 0.")
+    label = check_count("label", label, 0)
     table = _of(result, Influence, "influence", None).table()[["leverage", "cooks_distance"]]
-    axes: Any = _axes(ax, 0.72 * WIDTH)
-    axes.plot(
-        table["leverage"],
-        table["cooks_distance"],
-        "o",
-        color=ACCENT,
-        markersize=4,
-        alpha=0.55,
-        markeredgewidth=0,
-    )
+    axes: Any = prepare(ax, FLAT)
+    look = {"color": ACCENT, "markersize": 4, "alpha": 0.55, "markeredgewidth": 0}
+    axes.plot(table["leverage"], table["cooks_distance"], "o", **look)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08, y=0.08)
-    axes.set_xlabel("Leverage")
-    axes.set_ylabel("Cook's distance")
     axes.locator_params(nbins=6)
     middle = float(np.mean(axes.get_xlim()))
-    for name, row in table.nlargest(int(label), "cooks_distance").iterrows():
-        right = row["leverage"] > middle
-        axes.annotate(
-            str(name),
-            (row["leverage"], row["cooks_distance"]),
-            xytext=(-5 if right else 5, 0),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            va="center",
-            color=DARK,
-            fontsize=_small(axes),
-        )
-    axes.data = table
-    return cast("Axes", axes)
+    for name, row in table.nlargest(label, "cooks_distance").iterrows():
+        shift, side = (-5, "right") if row["leverage"] > middle else (5, "left")
+        write(axes, str(name), (row["leverage"], row["cooks_distance"]), (shift, 0), ha=side, va="center")
+    return finish(axes, "Leverage", "Cook's distance", table)

@@ -1,4 +1,7 @@
-"""Pictures of trained and joint densities: contours, marginals, draws over data, epochs, the grid bent to data, loss."""
+"""Pictures of trained and joint densities: contours, marginals, draws over data, epochs, a bent grid, loss.
+
+A law may be given by the result that has it, as ``result.distribution()``.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
-from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import (
+from disteconometrics.errors import OptionError
+from disteconometrics.plots.style import (
     ACCENT,
+    CURVE,
     DARK,
+    FLAT,
     LIGHT,
     MIDDLE,
     MOST_DOTS,
     SECOND,
     WIDTH,
-    _axes,
-    _small,
+    draw_histogram,
+    finish,
+    legend_above,
+    prepare,
+    small,
 )
 from disteconometrics.plots.transport import qq
 
@@ -31,16 +40,17 @@ if TYPE_CHECKING:
 
 __all__ = ["contours", "deformation", "epochs", "learned", "loss", "marginals", "samples", "trained"]
 
-Array = NDArray[np.float64]
 Density = JointLaw | Callable[[Array], Array]
 
+PLANE = 0.85 * WIDTH  # height of a picture of two outcomes
 SIDE = 120  # points of a grid in each direction
 LEVELS = 12
 DRAWS = 4_000  # by which the frame of a picture is chosen
 
 
 def _joint(law: Any, count: int | None = None) -> JointLaw:
-    """One joint law, of two outcomes where ``count`` asks for them."""
+    """One joint law, given or that of a result, of two outcomes where ``count`` asks for them."""
+    law = law.distribution() if hasattr(law, "distribution") else law
     if not isinstance(law, JointLaw) or (count is not None and len(law.outcomes) != count):
         of = "" if count is None else " of two outcomes"
         raise OptionError(f"{type(law).__name__}: this picture is of a joint law{of}, res.distribution().")
@@ -50,10 +60,6 @@ def _joint(law: Any, count: int | None = None) -> JointLaw:
             f"single row."
         )
     return law
-
-
-def _two(law: Any) -> JointLaw:
-    return _joint(law, 2)
 
 
 def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **options: Any) -> NDArray[Any]:
@@ -70,17 +76,12 @@ def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **opt
 
 def _points(data: Any, names: Sequence[str]) -> Array:
     """Outcomes (n, d) of a table or an array."""
-    try:
-        values = (
-            np.column_stack([np.asarray(data[n], dtype=np.float64) for n in names])
-            if hasattr(data, "keys")
-            else data
-        )
-        points = np.asarray(values, dtype=np.float64)
-    except KeyError as e:
-        raise OptionError(
-            f"data has no column {e.args[0]!r}; give a table with {' and '.join(names)}."
-        ) from None
+    if hasattr(data, "keys"):
+        missing = [name for name in names if name not in data]
+        if missing:
+            raise OptionError(f"data has no column {missing[0]!r}; give a table with {' and '.join(names)}.")
+        data = np.column_stack([np.asarray(data[name], dtype=np.float64) for name in names])
+    points = np.asarray(data, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != len(names):
         wanted = f"a table with {' and '.join(names)}, or an array (n, {len(names)})"
         raise OptionError(f"data has shape {points.shape}; give {wanted}.")
@@ -88,12 +89,13 @@ def _points(data: Any, names: Sequence[str]) -> Array:
 
 
 def _frame(law: JointLaw, points: Array | None) -> tuple[Array, Array]:
+    """The grids of both outcomes, over the central 99.6 % of the points, or of draws, and a little beyond."""
     seen = law.sample(DRAWS, seed=0) if points is None else points
     low, high = np.nanquantile(seen, 0.002, axis=0), np.nanquantile(seen, 0.998, axis=0)
     pad = 0.08 * (high - low)
-    return np.linspace(low[0] - pad[0], high[0] + pad[0], SIDE), np.linspace(
-        low[1] - pad[1], high[1] + pad[1], SIDE
-    )
+    ends = zip(low - pad, high + pad, strict=True)
+    first, second = (np.linspace(*end, SIDE) for end in ends)
+    return first, second
 
 
 def _few(points: Array) -> Array:
@@ -105,7 +107,7 @@ def _density(of: Density, points: Array) -> Array:
 
 
 def contours(
-    law: JointLaw,
+    law: Any,
     data: Any = None,
     *,
     minus: Density | None = None,
@@ -116,7 +118,7 @@ def contours(
 
     Parameters
     ----------
-    law : JointLaw of two outcomes, without rows.
+    law : JointLaw of two outcomes, without rows, or a result with one.
     data : table with the two columns, array (n, 2), or None; drawn as dots.
     minus : JointLaw or function (m, 2) → (m,) densities, taken off the density; None draws the density
         itself.
@@ -142,42 +144,43 @@ def contours(
     ('income', ['income', 'foodexp', 'density'])
     >>> plt.close(ax.figure)
     """
-    law = _two(law)
+    law = _joint(law, 2)
     points = None if data is None else _points(data, law.outcomes)
     first, second = _frame(law, points) if frame is None else (np.asarray(f, dtype=np.float64) for f in frame)
     A, B = np.meshgrid(first, second)
     grid = np.column_stack([A.ravel(), B.ravel()])
     values = _density(law, grid)
-    name = "density"
-    if minus is not None:
-        values, name = values - _density(minus, grid), "difference"
-    Z = values.reshape(A.shape)
-    axes: Any = _axes(ax, 0.85 * WIDTH)
+    axes: Any = prepare(ax, PLANE)
     if minus is None:
+        name, Z = "density", values.reshape(A.shape)
         axes.contourf(A, B, np.where(0.01 * Z.max() < Z, Z, np.nan), levels=LEVELS, cmap="Blues")
     else:
-        edge = float(np.abs(Z).max()) or 1.0
-        shades = axes.contourf(A, B, Z, levels=np.linspace(-edge, edge, 2 * LEVELS + 1), cmap="RdBu_r")
-        axes.figure.colorbar(
-            shades, ax=axes, label="fit less truth", ticks=np.linspace(-edge, edge, 5), format="%.2g"
-        )
+        values = values - _density(minus, grid)
+        name, Z = "difference", values.reshape(A.shape)
+        _draw_difference(axes, A, B, Z)
     if points is not None:
         few = _few(points)
         axes.plot(few[:, 0], few[:, 1], ".", color=DARK, markersize=1.5, alpha=0.5)
     axes.set_xlim(first[0], first[-1])
     axes.set_ylim(second[0], second[-1])
-    axes.set_xlabel(law.outcomes[0])
-    axes.set_ylabel(law.outcomes[1])
-    axes.data = pd.DataFrame({law.outcomes[0]: grid[:, 0], law.outcomes[1]: grid[:, 1], name: values})
-    return cast("Axes", axes)
+    x, y = law.outcomes
+    return finish(axes, x, y, pd.DataFrame({x: grid[:, 0], y: grid[:, 1], name: values}))
 
 
-def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | None = None) -> Axes:
+def _draw_difference(ax: Any, A: Array, B: Array, Z: Array) -> None:
+    """Contours of a difference in two colours that meet at zero, with a bar that says how much."""
+    edge = float(np.abs(Z).max()) or 1.0
+    shades = ax.contourf(A, B, Z, levels=np.linspace(-edge, edge, 2 * LEVELS + 1), cmap="RdBu_r")
+    ticks = np.linspace(-edge, edge, 5)
+    ax.figure.colorbar(shades, ax=ax, label="fit less truth", ticks=ticks, format="%.2g")
+
+
+def samples(law: Any, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | None = None) -> Axes:
     """Draw simulated outcomes over the data.
 
     Parameters
     ----------
-    law : JointLaw of two outcomes, without rows.
+    law : JointLaw of two outcomes, without rows, or a result with one.
     data : table with the two columns, or array (n, 2).
     m : int, draws.
     seed : of the draws.
@@ -202,35 +205,26 @@ def samples(law: JointLaw, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes 
     (100, 2)
     >>> plt.close(ax.figure)
     """
-    law = _two(law)
+    law = _joint(law, 2)
     points = _points(data, law.outcomes)
     draws = law.sample(m, seed=seed)
-    axes: Any = _axes(ax, 0.85 * WIDTH)
+    axes: Any = prepare(ax, PLANE)
     few = _few(points)
     axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
     axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
-    axes.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=2,
-        frameon=False,
-        fontsize=_small(axes),
-        markerscale=3,
-    )
-    axes.set_xlabel(law.outcomes[0])
-    axes.set_ylabel(law.outcomes[1])
-    axes.data = pd.DataFrame(draws, columns=list(law.outcomes))
-    return cast("Axes", axes)
+    legend_above(axes, ncols=2, markerscale=3)
+    x, y = law.outcomes
+    return finish(axes, x, y, pd.DataFrame(draws, columns=[x, y]))
 
 
 def marginals(
-    law: JointLaw, data: Any, *, m: int = 10_000, bins: int = 50, seed: Any = 0, axes: Any = None
+    law: Any, data: Any, *, m: int = 10_000, bins: int = 50, seed: Any = 0, axes: Any = None
 ) -> NDArray[Any]:
     """Draw the histogram of every outcome, and over it that of the law's draws.
 
     Parameters
     ----------
-    law : JointLaw without rows.
+    law : JointLaw without rows, or a result with one.
     data : table with the columns of its outcomes, or array (n, d).
     m : int, draws.
     bins : int, bars, over the range of the central 99.8 % of data and of draws.
@@ -269,14 +263,9 @@ def marginals(
         ax.stairs(heights[0], edges, fill=True, color=LIGHT, label="data")
         ax.stairs(heights[1], edges, color=ACCENT, linewidth=1.2, label="draws of the fit")
         ax.margins(x=0)
-        ax.set_xlabel(name)
-        ax.set_ylabel("density" if j == 0 else "")
-        ax.data = pd.DataFrame(
-            {"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]}
-        )
-    axes[0].legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, frameon=False, fontsize=_small(axes[0])
-    )
+        bars = {"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]}
+        finish(ax, name, "density" if j == 0 else "", pd.DataFrame(bars))
+    legend_above(axes[0], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return cast("NDArray[Any]", axes)
 
 
@@ -287,7 +276,7 @@ def epochs(
 
     Parameters
     ----------
-    result : TrainedFlowResults of two outcomes with ``snapshots``.
+    result : a trained density of two outcomes with ``snapshots``.
     steps : steps to draw, or None for all that were kept.
     data : table or array (n, 2) drawn as dots, or None.
     axes : as many matplotlib Axes, or None for a new figure.
@@ -305,7 +294,8 @@ def epochs(
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
     >>> how = de.Adam(lr=0.01, steps=30, snapshots=(0, 10))
-    >>> res = de.FlowDensity("income + foodexp ~ 1", flow=de.Planar(2), train=how).fit(de.datasets.engel(), seed=0)
+    >>> model = de.FlowDensity("income + foodexp ~ 1", flow=de.Planar(2), train=how)
+    >>> res = model.fit(de.datasets.engel(), seed=0)
     >>> [ax.get_title() for ax in epochs(res)]
     ['step 0', 'step 10', 'step 30']
     >>> plt.close("all")
@@ -313,21 +303,21 @@ def epochs(
     chosen = list(result.kept) if steps is None else list(steps)
     stages = [(f"step {s}", result.at_step(s)) for s in chosen] + [(f"step {result.facts.best}", result)]
     axes = _in_a_row(axes, len(stages), "steps", (min(2.2 * len(stages), 9.0), 2.5), sharex=True, sharey=True)
-    law = _two(result.distribution())
+    law = _joint(result, 2)
     frame = _frame(law, None if data is None else _points(data, law.outcomes))
     for ax, (title, stage) in zip(axes, stages, strict=True):
         contours(stage.distribution(), data, frame=frame, ax=ax)
-        ax.set_title(title, fontsize=_small(ax))
+        ax.set_title(title, fontsize=small(ax))
         ax.label_outer()
     return cast("NDArray[Any]", axes)
 
 
-def deformation(law: FlowJointLaw, *, lines: int = 21, reach: float = 2.5, ax: Axes | None = None) -> Axes:
+def deformation(law: Any, *, lines: int = 21, reach: float = 2.5, ax: Axes | None = None) -> Axes:
     """Draw what the flow does to a square grid of the noise: where its lines lie among the outcomes.
 
     Parameters
     ----------
-    law : the law of a trained flow of two outcomes.
+    law : the law of a trained flow of two outcomes, or the result.
     lines : int, lines in either direction.
     reach : float, the grid covers ± so many units of the noise.
     ax : matplotlib Axes or None for a new figure.
@@ -351,14 +341,15 @@ def deformation(law: FlowJointLaw, *, lines: int = 21, reach: float = 2.5, ax: A
     10
     >>> plt.close(ax.figure)
     """
+    law = law.distribution() if hasattr(law, "distribution") else law
     if not isinstance(law, FlowJointLaw):
         raise OptionError(
             f"{type(law).__name__}: only a flow by name bends a grid; fit one with flow=de.Planar(8) or "
             f"the like."
         )
-    _two(law)
+    _joint(law, 2)
     along, across = np.linspace(-reach, reach, 101), np.linspace(-reach, reach, lines)
-    axes: Any = _axes(ax, 0.85 * WIDTH)
+    axes: Any = prepare(ax, PLANE)
     parts = []
     for direction in (0, 1):
         for i, level in enumerate(across):
@@ -369,10 +360,7 @@ def deformation(law: FlowJointLaw, *, lines: int = 21, reach: float = 2.5, ax: A
             axes.plot(y[:, 0], y[:, 1], color=color, linewidth=0.8)
             columns = {"line": direction * lines + i, "z1": z[:, 0], "z2": z[:, 1]}
             parts.append(pd.DataFrame(columns | {law.outcomes[0]: y[:, 0], law.outcomes[1]: y[:, 1]}))
-    axes.set_xlabel(law.outcomes[0])
-    axes.set_ylabel(law.outcomes[1])
-    axes.data = pd.concat(parts, ignore_index=True)
-    return cast("Axes", axes)
+    return finish(axes, law.outcomes[0], law.outcomes[1], pd.concat(parts, ignore_index=True))
 
 
 def loss(result: Any, *, ax: Axes | None = None) -> Axes:
@@ -380,7 +368,7 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    result : TrainedFlowResults or TransportDensityResults.
+    result : anything trained: ``history`` is the table of its losses, ``loss_label`` what they are.
     ax : matplotlib Axes or None for a new figure.
 
     Returns
@@ -406,26 +394,17 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     table = result.history
     if not len(table):
         raise OptionError("Nothing was trained, so there is no loss to draw.")
-    axes: Any = _axes(ax, 0.6 * WIDTH)
+    axes: Any = prepare(ax, 0.6 * WIDTH)
     axes.plot(table.index, table["loss"], color=ACCENT, linewidth=1.0)
     low, high = np.nanquantile(table["loss"], [0.0, 0.98])
     axes.set_ylim(low - 0.08 * (high - low), high + 0.15 * (high - low))
     held = table["validation"].dropna() if "validation" in table else table["loss"].iloc[:0]
     if len(held):
         axes.plot(held.index, held, color=SECOND, linewidth=1.4)
-        axes.annotate(
-            "held out",
-            (held.index[-1], held.iloc[-1]),
-            (-4, 6),
-            textcoords="offset points",
-            color=SECOND,
-            ha="right",
-        )
+        end = held.index[-1], held.iloc[-1]
+        axes.annotate("held out", end, (-4, 6), textcoords="offset points", color=SECOND, ha="right")
     axes.margins(x=0)
-    axes.set_xlabel("step")
-    axes.set_ylabel(result.loss_label)
-    axes.data = table
-    return cast("Axes", axes)
+    return finish(axes, "step", result.loss_label, table)
 
 
 def _at_most_two(Y: Array) -> None:
@@ -437,11 +416,11 @@ def _at_most_two(Y: Array) -> None:
 
 
 def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
-    """Draw a trained flow: the density over the histogram of one outcome, the contours of two over the data.
+    """Draw a trained flow: the density over a histogram of one outcome, contours of two over the data.
 
     Parameters
     ----------
-    result : TrainedFlowResults with its rows.
+    result : a trained density with its rows.
     bins : int, bars of the histogram of one outcome.
     ax : matplotlib Axes or None for a new figure.
 
@@ -464,39 +443,30 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     ['y', 'density']
     >>> plt.close(ax.figure)
     """
-    if result.rows is None:
-        raise NeedsData(
-            "This result was loaded from a file, which holds no rows: draw contours(res.distribution(), "
-            "data)."
-        )
-    Y = result.rows.Y
+    Y = result.data_rows().Y
     if Y.shape[1] == 2:
-        return contours(result.distribution(), Y, ax=ax)
+        return contours(result, Y, ax=ax)
     _at_most_two(Y)
     y = Y[:, 0]
-    law = result._whole_law()
+    law = result.average_law()
     low, high = law.quantile([0.001, 0.999])
     low, high = min(low, float(np.quantile(y, 0.002))), max(high, float(np.quantile(y, 0.998)))
     grid = np.linspace(low, high, 300)
-    axes: Any = _axes(ax, 0.72 * WIDTH)
-    inside = (y >= low) & (y <= high)
-    heights, edges = np.histogram(y[inside], bins=bins, density=True)
-    axes.stairs(heights * inside.mean(), edges, fill=True, color=LIGHT)
-    axes.plot(grid, law.pdf(grid), color=ACCENT, linewidth=1.7)
+    table = pd.DataFrame({"y": grid, "density": law.pdf(grid)})
+    axes: Any = prepare(ax, FLAT)
+    draw_histogram(axes, y, low, high, bins)
+    axes.plot(table["y"], table["density"], color=ACCENT, linewidth=CURVE)
     axes.margins(x=0)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(result.facts.outcomes[0])
-    axes.set_ylabel("density")
-    axes.data = pd.DataFrame({"y": grid, "density": law.pdf(grid)})
-    return cast("Axes", axes)
+    return finish(axes, result.labels()[0], "density", table)
 
 
 def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
-    """Draw a law by transport against its data: quantiles against quantiles of one outcome, draws over rows of two.
+    """Draw a law against its data: quantiles against quantiles of one outcome, draws over rows of two.
 
     Parameters
     ----------
-    result : TransportDensityResults with its rows.
+    result : a result with a law and its rows.
     ax : matplotlib Axes or None for a new figure.
     options : passed to `qq` or `samples`.
 
@@ -515,18 +485,9 @@ def learned(result: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
     >>> ax = learned(de.TransportDensity("foodexp ~ 1").fit(de.datasets.engel()))
     >>> plt.close(ax.figure)
     """
-    if result.rows is None:
-        raise NeedsData(
-            "This result was loaded from a file, which holds no rows: draw plots.qq or plots.samples "
-            "with the data."
-        )
-    Y = result.rows.Y
-    if Y.shape[1] == 1:
-        return qq(
-            Empirical(Y[:, 0], result.rows.weights),
-            result.distribution(),
-            ax=ax,
-            **{"labels": ("data", "fit"), "xlabel": result.facts.outcomes[0], **options},
-        )
-    _at_most_two(Y)
-    return samples(result.distribution(), Y, ax=ax, **options)
+    rows, law = result.data_rows(), result.distribution()
+    if rows.Y.shape[1] == 1:
+        words = {"labels": ("data", "fit"), "xlabel": result.labels()[0]}
+        return qq(Empirical(rows.Y[:, 0], rows.weights), law, ax=ax, **words | options)
+    _at_most_two(rows.Y)
+    return samples(law, rows.Y, ax=ax, **options)

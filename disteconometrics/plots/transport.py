@@ -1,30 +1,52 @@
-"""Pictures of two laws: the area between distribution functions, the integrand of Kullback and Leibler, quantiles matched.
+"""Pictures of two laws: the area between distribution functions, the integrand of KL, quantiles matched.
 
-Each takes any two laws without rows: ours, scipy's frozen ones, or samples (n,).
+Each takes any two laws without rows: ours, scipy's frozen ones, or samples (n,); the last ones take results
+that compare groups or match a simulator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.scipy_law import Scipy
-from disteconometrics.errors import NeedsData, OptionError
-from disteconometrics.plots.estimates import ACCENT, DARK, LIGHT, SECOND, WIDTH, _axes, _small
+from disteconometrics.errors import OptionError
+from disteconometrics.plots.style import (
+    ACCENT,
+    CURVE,
+    DARK,
+    FLAT,
+    LIGHT,
+    SECOND,
+    WIDTH,
+    finish,
+    heading,
+    prepare,
+    shade,
+    write,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["cdf_area", "kl_integrand", "plot_groups", "plot_map", "plot_simulated", "qq"]
+__all__ = [
+    "cdf_area",
+    "group_cdfs",
+    "group_quantiles",
+    "kl_integrand",
+    "qq",
+    "simulated",
+    "transport_effects",
+    "transport_map",
+]
 
-Array = NDArray[np.float64]
-
+PAIR = (("first", ACCENT), ("second", SECOND))  # columns of two laws, and their colours
 POINTS = 2_001  # of a curve
 TAIL = 1e-4  # probability that a picture leaves out at either end
 
@@ -48,9 +70,9 @@ def _law(given: Any) -> Law:
     return law
 
 
-def _names(labels: Sequence[str] | None) -> tuple[str, str]:
+def _names(labels: Sequence[str] | None, unnamed: str = "FG") -> tuple[str, str]:
     if labels is None:
-        return "F", "G"
+        return unnamed[0], unnamed[1]
     if isinstance(labels, str) or len(labels) != 2:
         raise OptionError(f"labels={labels!r}: give two names.")
     return str(labels[0]), str(labels[1])
@@ -96,44 +118,30 @@ def cdf_area(
     2.0
     >>> plt.close(ax.figure)
     """
-    first, second = _law(f), _law(g)
-    a, b = _names(labels)
+    first, second, names = _law(f), _law(g), _names(labels)
     y = _grid(first, second)
     data = pd.DataFrame({"y": y, "first": first.cdf(y), "second": second.cdf(y)})
     data["gap"] = data["first"] - data["second"]
-    axes: Any = _axes(ax, 0.72 * WIDTH)
-    axes.fill_between(y, data["first"], data["second"], color=LIGHT, linewidth=0)
-    for values, color in ((data["first"], ACCENT), (data["second"], SECOND)):
-        axes.plot(y, values, color=color, linewidth=1.6)
-    _direct(axes, data, (a, b))
+    axes: Any = prepare(ax, FLAT)
+    shade(axes, y, data["first"], data["second"], None, color=LIGHT)
+    for column, color in PAIR:
+        axes.plot(y, data[column], color=color, linewidth=1.6)
+    _name_beside(axes, data, names)
     area = float(np.trapezoid(np.abs(data["gap"]), y))
-    axes.set_title(f"area between = W1 = {area:.4g}", loc="left", fontsize=_small(axes))
+    heading(axes, f"area between = W1 = {area:.4g}")
     axes.set_ylim(0, 1.02)
     axes.margins(x=0)
-    axes.set_xlabel("y" if xlabel is None else xlabel)
-    axes.set_ylabel("probability")
-    axes.data = data
-    return cast("Axes", axes)
+    return finish(axes, "y" if xlabel is None else xlabel, "probability", data)
 
 
-def _direct(axes: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
+def _name_beside(ax: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
     """Names beside the curves, the one further left on its left side."""
-    at = [float(np.interp(0.5, data[c], data["y"])) for c in ("first", "second")]
+    at = [float(np.interp(0.5, data[c], data["y"])) for c, _ in PAIR]
     left = int(at[1] < at[0])
-    for i, (name, color, column) in enumerate(zip(names, (ACCENT, SECOND), ("first", "second"), strict=True)):
-        level = 0.8 if i == left else 0.3
+    for i, (name, (column, color)) in enumerate(zip(names, PAIR, strict=True)):
+        level, side, shift = (0.8, "right", -6) if i == left else (0.3, "left", 6)
         x = float(np.interp(level, data[column], data["y"]))
-        side, shift = ("right", -6) if i == left else ("left", 6)
-        axes.annotate(
-            name,
-            (x, level),
-            (shift, 0),
-            textcoords="offset points",
-            ha=side,
-            va="center",
-            color=color,
-            fontsize=_small(axes),
-        )
+        write(ax, name, (x, level), (shift, 0), ha=side, va="center", color=color)
 
 
 def kl_integrand(
@@ -144,7 +152,7 @@ def kl_integrand(
     xlabel: str | None = None,
     ax: Sequence[Axes] | None = None,
 ) -> tuple[Axes, Axes]:
-    """Draw two densities, and below them f·log(f/g) with its area by sign, whose sum is the divergence KL(f ‖ g).
+    """Draw two densities, and below them f·log(f/g), whose areas by sign add up to KL(f ‖ g).
 
     Parameters
     ----------
@@ -156,7 +164,7 @@ def kl_integrand(
     Returns
     -------
     pair of matplotlib Axes
-        The lower one's ``.data`` has y, first, second (densities) and integrand.
+        Their ``.data`` has y, first, second (densities) and integrand.
 
     Raises
     ------
@@ -179,54 +187,57 @@ def kl_integrand(
                 "KL needs two densities, and a sample or a discrete law has none; estimate one: "
                 "de.FlowDensity('y ~ 1')."
             )
-    a, b = ("f", "g") if labels is None else _names(labels)
+    names = _names(labels, "fg")
     y = _grid(first, second)
     data = pd.DataFrame({"y": y, "first": first.pdf(y), "second": second.pdf(y)})
     with np.errstate(divide="ignore", invalid="ignore"):
         data["integrand"] = np.where(
             data["first"] > 0, data["first"] * (first.logpdf(y) - second.logpdf(y)), 0.0
         )
+    upper, lower = (prepare(one, WIDTH) for one in _pair(ax))
+    _draw_densities(upper, data, names)
+    _draw_integrand(lower, data)
+    finish(upper, "", "density", data)
+    finish(lower, "y" if xlabel is None else xlabel, f"{names[0]} · log({names[0]} / {names[1]})", data)
+    return upper, lower
+
+
+def _pair(ax: Any) -> Sequence[Any]:
+    """The two Axes given, or those of a new figure, one above the other."""
     if ax is None:
         from matplotlib import pyplot as plt
 
-        pair = plt.subplots(2, 1, sharex=True, figsize=(WIDTH, 1.1 * WIDTH), layout="constrained")[1]
-    else:
-        pair = list(ax)
-        if len(pair) != 2:
-            raise OptionError(
-                f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1]."
-            )
-    upper, lower = (_axes(one, WIDTH) for one in pair)
-    for column, name, color in (("first", a, ACCENT), ("second", b, SECOND)):
-        upper.plot(y, data[column], color=color, linewidth=1.6)
-        top = int(data[column].to_numpy().argmax())
-        upper.annotate(
-            name,
-            (y[top], data[column].iloc[top]),
-            (0, 3),
-            textcoords="offset points",
-            ha="center",
-            color=color,
-            fontsize=_small(upper),
-        )
-    upper.margins(x=0, y=0.12)
-    upper.set_ylim(bottom=0)
-    upper.set_ylabel("density")
-    values = data["integrand"]
-    lower.fill_between(y, 0, values, where=values >= 0, color=ACCENT, alpha=0.35, linewidth=0)
-    lower.fill_between(y, 0, values, where=values <= 0, color=SECOND, alpha=0.35, linewidth=0)
-    lower.plot(y, values, color=DARK, linewidth=1.0)
-    lower.axhline(0, color=DARK, linewidth=0.6)
+        new: Sequence[Any] = plt.subplots(
+            2, 1, sharex=True, figsize=(WIDTH, 1.1 * WIDTH), layout="constrained"
+        )[1]
+        return new
+    pair = list(ax)
+    if len(pair) != 2:
+        raise OptionError(f"ax has {len(pair)} Axes; the picture needs two, such as plt.subplots(2, 1)[1].")
+    return pair
+
+
+def _draw_densities(ax: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
+    for name, (column, color) in zip(names, PAIR, strict=True):
+        ax.plot(data["y"], data[column], color=color, linewidth=1.6)
+        top = data.loc[int(data[column].to_numpy().argmax())]
+        write(ax, name, (top["y"], top[column]), (0, 3), ha="center", color=color)
+    ax.margins(x=0, y=0.12)
+    ax.set_ylim(bottom=0)
+
+
+def _draw_integrand(ax: Any, data: pd.DataFrame) -> None:
+    y, values = data["y"], data["integrand"]
+    shade(ax, y, 0, values, 0.35, where=values >= 0)
+    shade(ax, y, 0, values, 0.35, where=values <= 0, color=SECOND)
+    ax.plot(y, values, color=DARK, linewidth=1.0)
+    ax.axhline(0, color=DARK, linewidth=0.6)
     positive, negative = (
         float(np.trapezoid(part, y)) for part in (np.maximum(values, 0), np.minimum(values, 0))
     )
-    text = f"KL = {positive:.4g} − {-negative:.4g} = {positive + negative:.4g}"
-    lower.set_title(text, loc="left", fontsize=_small(lower))
-    lower.margins(x=0)
-    lower.set_xlabel("y" if xlabel is None else xlabel)
-    lower.set_ylabel(f"{a} · log({a} / {b})")
-    lower.data = data
-    return cast("Axes", upper), cast("Axes", lower)
+    words = f"KL = {positive:.4g} − {-negative:.4g} = {positive + negative:.4g}"
+    heading(ax, words)
+    ax.margins(x=0)
 
 
 def qq(
@@ -260,42 +271,55 @@ def qq(
     True
     >>> plt.close(ax.figure)
     """
-    first, second = _law(f), _law(g)
-    a, b = _names(labels)
+    first, second, names = _law(f), _law(g), _names(labels)
     levels = np.linspace(0.005, 0.995, 199)
     data = pd.DataFrame({"level": levels, "first": first.quantile(levels), "second": second.quantile(levels)})
-    axes: Any = _axes(ax, WIDTH)
-    ends = (
-        float(data[["first", "second"]].to_numpy().min()),
-        float(data[["first", "second"]].to_numpy().max()),
-    )
+    axes: Any = prepare(ax, WIDTH)
+    both = data[["first", "second"]].to_numpy()
+    ends = float(both.min()), float(both.max())
     axes.plot(ends, ends, color=LIGHT, linewidth=1.2)
-    axes.annotate(
-        "equal",
-        (ends[1], ends[1]),
-        (-4, -10),
-        textcoords="offset points",
-        ha="right",
-        color=DARK,
-        fontsize=_small(axes),
-    )
-    axes.plot(data["first"], data["second"], color=ACCENT, linewidth=1.7)
+    write(axes, "equal", (ends[1], ends[1]), (-4, -10), ha="right")
+    axes.plot(data["first"], data["second"], color=ACCENT, linewidth=CURVE)
     for level in (0.1, 0.5, 0.9):
         at = int(np.abs(levels - level).argmin())
         x, y = data["first"].iloc[at], data["second"].iloc[at]
         axes.plot(x, y, "o", color=ACCENT, markersize=4)
-        axes.annotate(
-            f"{level:g}", (x, y), (5, -9), textcoords="offset points", color=ACCENT, fontsize=_small(axes)
+        write(axes, f"{level:g}", (x, y), (5, -9), color=ACCENT)
+    what = "quantile" if xlabel is None else f"quantile of {xlabel}"
+    return finish(axes, f"{what}, {names[0]}", f"{what}, {names[1]}", data)
+
+
+# ---- results -----------------------------------------------------------------------------------------------
+
+
+def _groups(result: Any) -> tuple[list[Empirical], dict[str, Any]]:
+    """The laws of the samples of two groups with one outcome, and the words for a picture of them."""
+    groups = result.data_rows()
+    if len(groups.samples) != 2 or len(groups.outcomes) != 1:
+        raise OptionError(
+            "The picture is of two groups and one outcome; draw others with de.plots.cdf_area(x, y)."
         )
-    name = "quantile" if xlabel is None else f"quantile of {xlabel}"
-    axes.set_xlabel(f"{name}, {a}")
-    axes.set_ylabel(f"{name}, {b}")
-    axes.data = data
-    return cast("Axes", axes)
+    laws = [Empirical(s.rows[:, 0], s.mass) for s in groups.samples]
+    return laws, {"labels": _names_of(groups), "xlabel": groups.outcomes[0]}
 
 
-def plot_groups(result: Any, kind: str, *, ax: Axes | None = None) -> Axes:
-    """Draw the samples of a comparison of two groups; see `WassersteinResults.plot`.
+def _names_of(groups: Any) -> list[str]:
+    """Groups in words, such as ``union = 1``."""
+    return [f"{groups.group} = {label}" for label in groups.labels]
+
+
+def group_cdfs(result: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw the distribution functions of two groups and shade the area between them, which is W1.
+
+    Parameters
+    ----------
+    result : a result of two groups with its rows.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is that of `cdf_area`.
 
     Raises
     ------
@@ -305,31 +329,60 @@ def plot_groups(result: Any, kind: str, *, ax: Axes | None = None) -> Axes:
     --------
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
-    >>> res = de.WassersteinDistance("wage ~ union").fit({"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}, seed=1)
-    >>> ax = res.plot("qq")
+    >>> wages = {"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}
+    >>> ax = group_cdfs(de.WassersteinDistance("wage ~ union").fit(wages, seed=1))
+    >>> ax.get_xlabel()
+    'wage'
+    >>> plt.close(ax.figure)
+    """
+    laws, words = _groups(result)
+    return cdf_area(*laws, **words, ax=ax)
+
+
+def group_quantiles(result: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw the quantiles of one group against those of another.
+
+    Parameters
+    ----------
+    result : a result of two groups with its rows.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is that of `qq`.
+
+    Raises
+    ------
+    NeedsData, OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> wages = {"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}
+    >>> ax = group_quantiles(de.WassersteinDistance("wage ~ union").fit(wages, seed=1))
     >>> ax.get_xlabel()
     'quantile of wage, union = 0'
     >>> plt.close(ax.figure)
     """
-    if result.rows is None:
-        raise NeedsData(
-            "This result was loaded from a file, which holds no rows: fit again to draw its samples."
-        )
-    samples, facts = result.rows.samples, result.facts
-    if len(samples) != 2 or samples[0].rows.shape[1] != 1:
-        raise OptionError(
-            "The picture is of two groups and one outcome; draw others with de.plots.cdf_area(x, y)."
-        )
-    known = {"cdf": cdf_area, "qq": qq}
-    if kind not in known:
-        raise OptionError(f"kind={kind!r} is not known; use {' or '.join(map(repr, known))}.")
-    laws = [Empirical(s.rows[:, 0], s.mass) for s in samples]
-    labels = [f"{facts['group']} = {label}" for label in result.rows.labels]
-    return known[kind](*laws, labels=labels, xlabel=facts["outcomes"][0], ax=ax)
+    laws, words = _groups(result)
+    return qq(*laws, **words, ax=ax)
 
 
-def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
-    """Draw quantile effects or the map between two groups with the uniform band; see `TransportMapResults.plot`.
+def transport_effects(result: Any, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
+    """Draw the effects on quantiles between two groups with their uniform band.
+
+    Parameters
+    ----------
+    result : a map between two groups, with its rows.
+    level : float, probability that the band holds all effects.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` has level and the columns of ``result.qte()``.
 
     Raises
     ------
@@ -339,44 +392,81 @@ def plot_map(result: Any, kind: str, *, level: float = 0.95, ax: Axes | None = N
     --------
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
-    >>> rng = np.random.default_rng(1)
-    >>> res = de.TransportMap("y ~ g").fit({"y": rng.normal(size=80) + np.repeat([0, 1], 40), "g": np.repeat([0, 1], 40)})
-    >>> ax = res.plot()
+    >>> g = np.repeat([0, 1], 40)
+    >>> res = de.TransportMap("y ~ g").fit({"y": np.random.default_rng(1).normal(size=80) + g, "g": g})
+    >>> ax = transport_effects(res)
     >>> ax.get_ylabel(), ax.data.columns.tolist()[-2:]
     ('effect on the quantile of y', ['band_low', 'band_high'])
     >>> plt.close(ax.figure)
     """
-    if kind not in ("qte", "map"):
-        raise OptionError(f"kind={kind!r} is not known; use 'qte' or 'map'.")
-    outcome, group, labels = result.facts["outcomes"][0], result.facts["group"], result.facts["labels"]
-    if kind == "qte":
-        low, high = result.model.index_set
-        data = result.qte(np.linspace(low, high, 181), level=level).reset_index()
-        x, names = data["level"], ("level of the quantile", f"effect on the quantile of {outcome}")
-    else:
-        data = result.map(level=level)
-        x, names = data["y"], (f"{outcome}, {group} = {labels[0]}", f"{outcome}, {group} = {labels[1]}")
-    axes: Any = _axes(ax, 0.72 * WIDTH if kind == "qte" else WIDTH)
-    finite = data.replace([np.inf, -np.inf], np.nan)
-    ends = finite[["estimate", "band_low", "band_high"]].to_numpy()
-    floor, ceiling = float(np.nanmin(ends)), float(np.nanmax(ends))
-    low_edge, high_edge = (finite[c].fillna(v) for c, v in (("band_low", floor), ("band_high", ceiling)))
-    axes.fill_between(x, low_edge, high_edge, step="post", color=ACCENT, alpha=0.2, linewidth=0)
-    if kind == "qte":
-        axes.axhline(0, color=DARK, linewidth=0.7)
-    else:
-        line = [float(x.min()), float(x.max())]
-        axes.plot(line, line, color=DARK, linewidth=0.7)
-    axes.step(x, data["estimate"], where="post", color=ACCENT, linewidth=1.6)
-    axes.margins(x=0)
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
-    axes.data = data
-    return cast("Axes", axes)
+    low, high = result.model.index_set
+    data = result.qte(np.linspace(low, high, 181), level=level).reset_index()
+    axes: Any = prepare(ax, FLAT)
+    axes.axhline(0, color=DARK, linewidth=0.7)
+    _draw_steps(axes, data["level"], data)
+    return finish(axes, "level of the quantile", f"effect on the quantile of {result.labels()[0]}", data)
 
 
-def plot_simulated(result: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw quantiles of the data against those of a simulator at its estimate; see `MinimumWassersteinResults.plot`.
+def transport_map(result: Any, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
+    """Draw the map from the outcomes of one group to those of another with its uniform band.
+
+    Parameters
+    ----------
+    result : a map between two groups, with its rows.
+    level : float, probability that the band holds the whole map.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` has y, estimate, band_low, band_high.
+
+    Raises
+    ------
+    NeedsData, OptionError, WithheldError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> g = np.repeat([0, 1], 40)
+    >>> res = de.TransportMap("y ~ g").fit({"y": np.random.default_rng(1).normal(size=80) + g, "g": g})
+    >>> ax = transport_map(res)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('y, g = 0', 'y, g = 1')
+    >>> plt.close(ax.figure)
+    """
+    data, names = result.map(level=level), _names_of(result.data_rows())
+    axes: Any = prepare(ax, WIDTH)
+    line = [float(data["y"].min()), float(data["y"].max())]
+    axes.plot(line, line, color=DARK, linewidth=0.7)
+    _draw_steps(axes, data["y"], data)
+    outcome = result.labels()[0]
+    return finish(axes, f"{outcome}, {names[0]}", f"{outcome}, {names[1]}", data)
+
+
+def _draw_steps(ax: Any, x: pd.Series, data: pd.DataFrame) -> None:
+    """A step function with its band, which ends at the highest and the lowest of its finite values."""
+    finite = data[["estimate", "band_low", "band_high"]].replace([np.inf, -np.inf], np.nan)
+    low = finite["band_low"].fillna(float(np.nanmin(finite)))
+    high = finite["band_high"].fillna(float(np.nanmax(finite)))
+    shade(ax, x, low, high, 0.2, step="post")
+    ax.step(x, data["estimate"], where="post", color=ACCENT, linewidth=1.6)
+    ax.margins(x=0)
+
+
+def simulated(result: Any, *, ax: Axes | None = None) -> Axes:
+    """Draw quantiles of the data against those of a simulator at its estimate.
+
+    Parameters
+    ----------
+    result : a matched simulator with its rows: ``distribution()`` is the law of what it simulates.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is that of `qq`.
 
     Raises
     ------
@@ -387,10 +477,10 @@ def plot_simulated(result: Any, *, ax: Axes | None = None) -> Axes:
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
     >>> model = de.MinimumWasserstein("y ~ 1", lambda theta, x, z: theta[0] + theta[1] * z, start=[0.0, 1.0])
-    >>> ax = model.fit({"y": np.random.default_rng(1).normal(size=100)}, seed=1).plot()
+    >>> ax = simulated(model.fit({"y": np.random.default_rng(1).normal(size=100)}, seed=1))
     >>> ax.get_ylabel()
     'quantile of y, data'
     >>> plt.close(ax.figure)
     """
-    law, outcome = result.distribution(), result.facts["outcome"]
-    return qq(law, Empirical(result.problem.y), labels=("simulated", "data"), xlabel=outcome, ax=ax)
+    law, data = result.distribution(), Empirical(result.data_rows().y)
+    return qq(law, data, labels=("simulated", "data"), xlabel=result.labels()[0], ax=ax)

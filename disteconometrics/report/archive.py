@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import FileFormatError
 
 __all__ = ["read_archive", "write_archive"]
 
-FORMAT = 1
+FORMAT = 2  # that is written; 1 is that of 0.1.0
+READABLE = (1, 2)
 _MAGIC = "disteconometrics"
 
 
@@ -50,7 +51,7 @@ def write_archive(
 
 def read_archive(
     path: str | os.PathLike[str] | IO[bytes],
-) -> tuple[str, dict[str, Any], dict[str, NDArray[np.float64]]]:
+) -> tuple[str, dict[str, Any], dict[str, Array]]:
     """Read what `write_archive` wrote: kind, header, arrays.
 
     Raises
@@ -79,8 +80,9 @@ def read_archive(
         raise FileFormatError(
             f"{path} is not a valid disteconometrics file: it is damaged, truncated or of another kind."
         ) from e
-    if magic != _MAGIC or form != FORMAT or not isinstance(content, dict):
+    if magic != _MAGIC or form not in READABLE or not isinstance(content, dict):
         raise FileFormatError(
-            f"{path} has format {form!r} of {magic!r}; this version reads format {FORMAT} of {_MAGIC!r}."
+            f"{path} has format {form!r} of {magic!r}; this version reads formats up to {FORMAT} of "
+            f"{_MAGIC!r}."
         )
     return kind, content, arrays

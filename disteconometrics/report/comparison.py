@@ -1,4 +1,4 @@
-"""Estimates of several results side by side: a row for every term, a column for every result, statistics below."""
+"""Estimates of several results side by side: a row for a term, a column for a result, statistics below."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class Comparison:
     --------
     >>> import disteconometrics as de
     >>> spector = de.datasets.spector()
-    >>> small, large = de.Logit("GRADE ~ PSI").fit(spector), de.Logit("GRADE ~ PSI + GPA").fit(spector, cov="HC1")
+    >>> small = de.Logit("GRADE ~ PSI").fit(spector)
+    >>> large = de.Logit("GRADE ~ PSI + GPA").fit(spector, cov="HC1")
     >>> print(de.compare([small, large]))
                           (1)        (2)
     ------------------------------------
@@ -74,9 +75,9 @@ class Comparison:
     numbers: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the numbers: rows (term, estimate | std_error | p_value) and (statistic, value), a column for each result.
+        """Return the numbers: rows (term, estimate | std_error | p_value) and (statistic, value).
 
-        ``attrs["covariance"]`` lists the covariances.
+        Each result has a column.  ``attrs["covariance"]`` lists the covariances.
         """
         return self.numbers.copy()
 
@@ -181,29 +182,65 @@ def compare(
                  p_value     0.023   0.018
     Observations value      32.000  32.000
     """
+    results, names = _listed(results, names)
+    _check_results(results)
+    _check_names(names, len(results))
+    statistics = _chosen(statistics, results)
+    columns = [_read(name, result) for name, result in zip(names, results, strict=True)]
+    terms = tuple(dict.fromkeys(t for c in columns for t in c.estimates.names))
+    body = tuple(row for term in terms for row in _rows(columns, term, stars))
+    foot = [("Model", *(c.model_label for c in columns))]
+    foot += [(LABELS.get(s, s), *(_statistic(c, s) for c in columns)) for s in statistics]
+    return Comparison(names, body, tuple(foot), _notes(columns, stars), _numbers(columns, terms, statistics))
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """What the table takes from a result; estimates by themselves have no model, penalty or weights."""
+
+    name: str
+    result: Any
+    estimates: Estimates
+    table: pd.DataFrame
+    model: str
+    penalty: Any
+    weight_type: str | None
+
+    @property
+    def model_label(self) -> str:
+        """Name of the estimator, with its penalty."""
+        return self.model + (f" ({str(self.penalty).capitalize()})" if self.penalty else "")
+
+    def statistic(self, name: str) -> Any:
+        """A statistic, None for one that the result does not have."""
+        return getattr(self.result, name, None)
+
+
+def _read(name: str, result: Any) -> _Column:
+    estimates = result if isinstance(result, Estimates) else result.estimates
+    model, facts = getattr(result, "model", None), getattr(result, "facts", None)
+    return _Column(
+        name,
+        result,
+        estimates,
+        estimates.table(estimates.level),
+        "" if model is None else type(model).__name__,
+        getattr(facts, "penalty", None),
+        getattr(model, "weight_type", None),
+    )
+
+
+def _listed(results: Any, names: Sequence[str] | None) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Results and the names of their columns, from a list or a dict."""
     if isinstance(results, Mapping):
         names, results = tuple(results) if names is None else names, tuple(results.values())
     elif isinstance(results, (str, Estimates)) or hasattr(results, "estimates"):
         raise OptionError("compare takes a list of results, as in de.compare([first, second]).")
     results = tuple(results)
-    names = tuple(f"({i})" for i in range(1, len(results) + 1)) if names is None else tuple(names)
-    if statistics is None:
-        statistics = [s for s in DEFAULT if any(hasattr(r, s) for r in results)]
-    _check(results, names, statistics)
-    estimates = [_estimates_of(r) for r in results]
-    terms = tuple(dict.fromkeys(t for e in estimates for t in e.names))
-    tables = [e.table(e.level) for e in estimates]
-    body: list[Row] = []
-    for term in terms:
-        cells = [_cells(table, term, stars) for table in tables]
-        body += [(term, *(c[0] for c in cells)), ("", *(c[1] for c in cells))]
-    foot = [("Model", *map(_model, results))]
-    foot += [(LABELS.get(s, s), *(_statistic(r, s) for r in results)) for s in statistics]
-    frame = _numbers(results, names, terms, tables, statistics)
-    return Comparison(names, tuple(body), tuple(foot), _notes(results, names, stars), frame)
+    return results, tuple(f"({i})" for i in range(1, len(results) + 1)) if names is None else tuple(names)
 
 
-def _check(results: tuple[Any, ...], names: tuple[str, ...], statistics: Sequence[str]) -> None:
+def _check_results(results: tuple[Any, ...]) -> None:
     if not results:
         raise OptionError("compare needs at least one result.")
     for i, result in enumerate(results):
@@ -213,21 +250,27 @@ def _check(results: tuple[Any, ...], names: tuple[str, ...], statistics: Sequenc
             raise OptionError(
                 f"Result {i + 1} is a {type(result).__name__}, which has no .estimates; give results of fit."
             )
-    if (
-        len(names) != len(results)
-        or len(set(names)) < len(names)
-        or not all(isinstance(n, str) for n in names)
-    ):
-        raise OptionError(f"names={list(names)!r}: give {len(results)} different names, one for each result.")
+
+
+def _check_names(names: tuple[str, ...], count: int) -> None:
+    if len(names) != count or len(set(names)) < count or not all(isinstance(n, str) for n in names):
+        raise OptionError(f"names={list(names)!r}: give {count} different names, one for each result.")
+
+
+def _chosen(statistics: Sequence[str] | None, results: tuple[Any, ...]) -> Sequence[str]:
+    """The statistics to print: of the usual ones those that there are."""
+    if statistics is None:
+        return [s for s in DEFAULT if any(hasattr(r, s) for r in results)]
     if isinstance(statistics, str):
         raise OptionError(f"statistics={statistics!r}: give a list, as in statistics=[{statistics!r}].")
     for s in statistics:
         if not any(hasattr(r, s) for r in results):
             raise OptionError(f"No result has the statistic {s!r}; known are {', '.join(LABELS)}.")
+    return statistics
 
 
 def _aligned(body: Sequence[Row]) -> list[Row]:
-    """Rows padded on the right so that the last digits of a column stand below each other, whatever marks follow."""
+    """Rows padded on the right so that the last digits of a column stand below each other, before marks."""
     if not body:
         return []
     marks = [
@@ -247,16 +290,10 @@ def _aligned(body: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _model(result: Any) -> str:
-    """Name of the estimator, with its penalty."""
-    if not hasattr(result, "model"):
-        return ""
-    penalty = getattr(getattr(result, "facts", None), "penalty", None)
-    return type(result.model).__name__ + (f" ({str(penalty).capitalize()})" if penalty else "")
-
-
-def _estimates_of(result: Any) -> Estimates:
-    return result if isinstance(result, Estimates) else result.estimates
+def _rows(columns: list[_Column], term: str, stars: bool) -> tuple[Row, Row]:
+    """The two rows of a term: estimates, and their standard errors."""
+    cells = [_cells(c.table, term, stars) for c in columns]
+    return (term, *(estimate for estimate, _ in cells)), ("", *(error for _, error in cells))
 
 
 def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
@@ -267,8 +304,8 @@ def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
     return number(row["estimate"]) + mark, f"({number(row['std_error'])})"
 
 
-def _statistic(result: Any, name: str) -> str:
-    value = getattr(result, name, None)
+def _statistic(column: _Column, name: str) -> str:
+    value = column.statistic(name)
     if name == "covariance":
         return str(getattr(value, "label", ""))
     if value is None:
@@ -278,50 +315,33 @@ def _statistic(result: Any, name: str) -> str:
     return "withheld" if np.isnan(value) else number(float(value))
 
 
-def _numbers(
-    results: tuple[Any, ...],
-    names: tuple[str, ...],
-    terms: tuple[str, ...],
-    tables: list[pd.DataFrame],
-    statistics: Sequence[str],
-) -> pd.DataFrame:
+def _numbers(columns: list[_Column], terms: tuple[str, ...], statistics: Sequence[str]) -> pd.DataFrame:
     kinds = ["estimate", "std_error", "p_value"]
-    values = [table[kinds].reindex(list(terms)).to_numpy().ravel() for table in tables]
-    rows = [(t, k) for t in terms for k in kinds]
     chosen = [s for s in statistics if s != "covariance"]
-    rows += [(LABELS.get(s, s), "value") for s in chosen]
-    below = [[float(getattr(r, s, np.nan)) for s in chosen] for r in results]
-    columns = np.array([np.concatenate([v, b]) for v, b in zip(values, below, strict=True)]).T
-    frame = pd.DataFrame(
-        columns, index=pd.MultiIndex.from_tuples(rows, names=["term", "kind"]), columns=list(names)
-    )
-    frame.attrs["covariance"] = [_statistic(r, "covariance") for r in results]
+    rows = [(t, k) for t in terms for k in kinds] + [(LABELS.get(s, s), "value") for s in chosen]
+    values = {}
+    for c in columns:
+        below = [np.nan if c.statistic(s) is None else float(c.statistic(s)) for s in chosen]
+        values[c.name] = np.concatenate([c.table[kinds].reindex(list(terms)).to_numpy().ravel(), below])
+    frame = pd.DataFrame(values, index=pd.MultiIndex.from_tuples(rows, names=["term", "kind"]))
+    frame.attrs["covariance"] = [_statistic(c, "covariance") for c in columns]
     return frame
 
 
-def _notes(results: tuple[Any, ...], names: tuple[str, ...], stars: bool) -> tuple[str, ...]:
+def _notes(columns: list[_Column], stars: bool) -> tuple[str, ...]:
     notes = ["Standard errors in parentheses."]
     if stars:
         notes.append("* p < 0.1, ** p < 0.05, *** p < 0.01.")
-    if len({r.nobs for r in results if hasattr(r, "nobs")}) > 1:
+    if len({c.statistic("nobs") for c in columns} - {None}) > 1:
         notes.append("The columns rest on different numbers of observations.")
-    infinite = [n for n, r in zip(names, results, strict=True) if np.isinf(_estimates_of(r).values).any()]
-    if infinite:
-        notes.append(f"{', '.join(infinite)}: some coefficients are infinite (separation).")
-    penalised = [
-        n for n, r in zip(names, results, strict=True) if getattr(getattr(r, "facts", None), "penalty", None)
-    ]
-    if penalised:
-        notes.append(
-            f"{', '.join(penalised)}: penalised estimates; the log-likelihood is without the penalty."
-        )
-    pseudo = [
-        n
-        for n, r in zip(names, results, strict=True)
-        if getattr(getattr(r, "model", None), "weight_type", None) == "sampling"
-    ]
-    if pseudo:
-        notes.append(
-            f"{', '.join(pseudo)}: sampling weights, so the log-likelihood is a pseudo-log-likelihood."
-        )
+    infinite = [c.name for c in columns if np.isinf(c.estimates.values).any()]
+    notes += _note(infinite, "some coefficients are infinite (separation).")
+    penalised = [c.name for c in columns if c.penalty]
+    notes += _note(penalised, "penalised estimates; the log-likelihood is without the penalty.")
+    pseudo = [c.name for c in columns if c.weight_type == "sampling"]
+    notes += _note(pseudo, "sampling weights, so the log-likelihood is a pseudo-log-likelihood.")
     return tuple(notes)
+
+
+def _note(names: list[str], text: str) -> list[str]:
+    return [f"{', '.join(names)}: {text}"] if names else []

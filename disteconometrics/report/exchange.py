@@ -6,6 +6,7 @@ std_resid, hat, cooksd.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,19 @@ import pandas as pd
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.diagnostics import Influence
-from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.estimates import Estimated, TestResult
 
-__all__ = ["MAKETABLES_LABELS", "augment", "augment_new", "glance", "maketables_stat", "maketables_table"]
+__all__ = ["OtherPackagesNames", "augment", "augment_new", "glance", "with_statsmodels_names"]
 
-MAKETABLES_LABELS = {"N": "Observations", "ll": "Log-likelihood", "pseudo_r2": "Pseudo R²"}
+_COLUMNS = {
+    "estimate": "b",
+    "std_error": "se",
+    "statistic": "t",
+    "p_value": "p",
+    "conf_low": "ci95l",
+    "conf_high": "ci95u",
+}
+_LABELS = {"N": "Observations", "ll": "Log-likelihood", "pseudo_r2": "Pseudo R²"}
 _STATISTICS = {
     "N": "nobs",
     "ll": "llf",
@@ -68,22 +77,61 @@ def augment_new(frame: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     return _with(frame, columns)
 
 
-def maketables_table(estimates: Estimates) -> pd.DataFrame:
-    """Coefficients as maketables reads them: b, se, t, p, ci95l, ci95u."""
-    names = {
-        "estimate": "b",
-        "std_error": "se",
-        "statistic": "t",
-        "p_value": "p",
-        "conf_low": "ci95l",
-        "conf_high": "ci95u",
-    }
-    return estimates.table().rename(columns=names).rename_axis("Coefficient")
+def with_statsmodels_names(model: Any, outcome: str, terms: Sequence[str]) -> Any:
+    """Return a copy of a specification that knows the names that statsmodels' tables ask of a fit's model.
+
+    ``endog_names`` and ``exog_names`` are no fields: the copy equals and hashes like the original.
+    """
+    copy = object.__new__(type(model))
+    copy.__dict__.update(model.__dict__, endog_names=outcome, exog_names=list(terms))
+    return copy
 
 
-def maketables_stat(result: Any, key: str) -> Any:
-    """A statistic under maketables' name, None for one that a result does not have."""
-    if key == "se_type":
-        return result.covariance.label
-    value = getattr(result, _STATISTICS.get(key, ""), None)
-    return int(value) if key == "N" and value is not None and float(value).is_integer() else value
+class OtherPackagesNames(Estimated):
+    """Names under which statsmodels' users and maketables find what a regression result has.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
+    >>> isinstance(res, OtherPackagesNames), res.wald_test("GPA = PSI") == res.test("GPA = PSI")
+    (True, True)
+    """
+
+    spec: Any
+    covariance: Any
+
+    def wald_test(self, hypotheses: Any) -> TestResult:
+        """statsmodels' name of `test`."""
+        return self.test(hypotheses)
+
+    def t_test(self, hypotheses: Any) -> pd.DataFrame:
+        """statsmodels' t_test: each linear combination R·β − r with its standard error and interval."""
+        return self.estimates.linear(hypotheses).table()
+
+    @property
+    def __maketables_coef_table__(self) -> pd.DataFrame:
+        return self.estimates.table().rename(columns=_COLUMNS).rename_axis("Coefficient")
+
+    @property
+    def __maketables_depvar__(self) -> str:
+        return str(self.spec.outcome.name)
+
+    @property
+    def __maketables_vcov_info__(self) -> dict[str, Any]:
+        return {"vcov_type": self.covariance.label, "clustervar": None}
+
+    @property
+    def __maketables_default_stat_keys__(self) -> list[str]:
+        return list(_LABELS)
+
+    @property
+    def __maketables_stat_labels__(self) -> dict[str, str]:
+        return dict(_LABELS)
+
+    def __maketables_stat__(self, key: str) -> Any:
+        """A statistic under maketables' name, None for one that a result does not have."""
+        if key == "se_type":
+            return self.covariance.label
+        value = getattr(self, _STATISTICS.get(key, ""), None)
+        return int(value) if key == "N" and value is not None and float(value).is_integer() else value

@@ -1,4 +1,4 @@
-"""A result as the ``marginaleffects`` package takes a model, with new data coded through the stored specification.
+"""A result as the ``marginaleffects`` package takes a model, new data coded through its specification.
 
 That package asks a model for its rows, its coefficients and their covariance, a design for new rows, and
 predictions at any coefficients; it takes derivatives by differences.  Its own reading of formulas is left
@@ -11,16 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.data.design import Design
-from disteconometrics.data.formula import variables_of
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import WithheldError
 
 __all__ = ["marginaleffects_model"]
-
-Array = NDArray[np.float64]
 
 
 def marginaleffects_model(
@@ -84,7 +81,10 @@ def marginaleffects_model(
         df_resid = float(df)
 
         def validation(self) -> None:
-            """Say the kinds of the variables; all else is right by construction, and the package's checks fail under polars 2."""
+            """Say the kinds of the variables; all else is right by construction.
+
+            The package's own checks fail under polars 2.
+            """
             self.coef, self.response_name = coefficients, spec.outcome.name
             self.vault.variables_type = {name: kind for name, (_, kind) in columns.items()}
 
@@ -107,7 +107,7 @@ def marginaleffects_model(
     used = (
         spec.variables if spec.offset is None else (*spec.variables, spec.offset)
     )  # missing there: the row is left out
-    left = variables_of(spec.parsed.left.node)
+    left = spec.parsed.left.variables
     frame = pl.DataFrame([column for column, _ in columns.values()])
     for name in dict.fromkeys((*left, spec.weights, spec.offset)):
         if name is not None and name not in frame.columns:
@@ -124,7 +124,7 @@ def marginaleffects_model(
 
 
 def _column(pl: Any, rows: Scenario, name: str) -> tuple[Any, str]:
-    """A column of the rows of the fit, and what marginaleffects calls its kind; text levels are an Enum, base first."""
+    """A column of the fit, and what marginaleffects calls its kind; text levels are an Enum, base first."""
     values, (kind, known), levels = rows.values(name), rows.spec.columns[name], rows.levels(name)
     if kind == "bool":
         return pl.Series(name, values.astype(bool)), "boolean"

@@ -1,4 +1,4 @@
-"""The table of estimates that every result prints, and the frame around it (`tables`)."""
+"""The table of estimates that every result prints, and what the foot of a summary says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.tables import Section, Summary, number, p_value
+from disteconometrics.tables import Section, number, p_value
 
-__all__ = ["Section", "Summary", "estimates_section", "number", "p_value", "rows_dropped"]
+__all__ = ["estimates_section", "observations_text", "rows_dropped", "weights_notes"]
 
 
 def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | None = None) -> Section:
@@ -61,3 +61,34 @@ def rows_dropped(given: int, used: int, missing: Mapping[str, int], zero_weight:
     causes = [f"NaN in {column} ({n})" for column, n in missing.items() if n]
     causes += [f"weight zero ({zero_weight})"] if zero_weight else []
     return (f"{given - used} rows dropped: {', '.join(causes)}.",)
+
+
+def observations_text(given: int, rows: int, observations: float, weight_type: str | None) -> str:
+    """How many observations there are and how many rows were dropped, for the head of a summary.
+
+    Examples
+    --------
+    >>> observations_text(12, 10, 10.0, None), observations_text(12, 10, 30.0, "frequency")
+    ('10 (2 dropped)', '30 (10 weighted rows, 2 dropped)')
+    """
+    dropped = f"{given - rows} dropped"
+    if weight_type == "frequency":
+        return f"{observations:.0f} ({rows} weighted rows, {dropped})"
+    return f"{rows} ({dropped})"
+
+
+def weights_notes(weights: str | None, weight_type: str | None) -> list[str]:
+    """What the foot of a summary says of weights; nothing where there are none.
+
+    Examples
+    --------
+    >>> weights_notes("w", "frequency")
+    ['Weights: w (counts of identical rows).']
+    """
+    if weights is None:
+        return []
+    meaning = {
+        "frequency": "counts of identical rows",
+        "sampling": "inverse selection probabilities, scaled to mean one",
+    }
+    return [f"Weights: {weights} ({meaning[str(weight_type)]})."]

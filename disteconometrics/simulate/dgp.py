@@ -1,4 +1,4 @@
-"""Data-generating processes: a draw of covariates and a law of the outcome given them, so that the truth is known.
+"""Data-generating processes: a draw of covariates and a law of the outcome, so that the truth is known.
 
 A process is a value: frozen, printable, called with a random generator.  Its truth comes from the law that it
 draws from: in closed form where the process declares one, and else as an average over many draws whose error
@@ -15,8 +15,8 @@ from numbers import Integral
 from typing import Any, Self, final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.law import Law
@@ -24,7 +24,6 @@ from disteconometrics.errors import OptionError
 
 __all__ = ["DGP", "Process", "Table", "Truth", "pseudo_true"]
 
-Array = NDArray[np.float64]
 Table = dict[str, Array]
 
 SEED = 20250101  # of every truth that is an integral
@@ -53,10 +52,10 @@ class Truth:
 
 
 class Process(ABC):
-    """A data-generating process: subclasses are frozen dataclasses that say how covariates are drawn and the law of the outcome.
+    """A data-generating process; subclasses say how covariates are drawn and the law of the outcome.
 
-    ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other keywords change fields of the
-    process for this call, so a grid of a Monte Carlo study may vary them.
+    They are frozen dataclasses.  ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other
+    keywords change fields of the process for this call, so a grid of a Monte Carlo study may vary them.
 
     Examples
     --------
@@ -97,15 +96,14 @@ class Process(ABC):
         return {}
 
     def marginal(self) -> Law | None:
-        """The law of the outcome in the population, batch shape (), where it is known; None where covariates must be averaged."""
+        """The outcome's law in the population, batch shape (); None where covariates must be averaged."""
         alone = self.law(self.covariates(np.random.default_rng(SEED), 2))
         return None if alone.batch_shape else alone
 
     def outcomes(self, rng: np.random.Generator, table: Table, n: int) -> Array:
         """Outcomes (n,) given covariates, in the population."""
         law = self.law(table)
-        draws: Array = law._draw(rng, 1)[:, 0] if law.batch_shape else law._draw(rng, n)
-        return draws
+        return law.draw_with(rng, 1)[:, 0] if law.batch_shape else law.draw_with(rng, n)
 
     def population(self, rng: np.random.Generator, n: int) -> Table:
         """n rows of the population."""
@@ -202,9 +200,8 @@ class _Truths:
         return self._rows
 
     def _functional(self, name: Any) -> Truth:
-        head = name.partition("[")[0].strip() if isinstance(name, str) else ""
         marginal = self.process.marginal()
-        few = marginal or self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
+        few = marginal or self._two_rows()
         try:
             value = evaluate(few, name)  # an unknown name is refused before anything is drawn
         except OptionError as e:
@@ -212,8 +209,16 @@ class _Truths:
             raise OptionError(f"{e} Parameters of this process: {known}.") from None
         if marginal is not None:
             return Truth(float(value))
-        if head in _AVERAGES and (head != "mean" or type(few)._mean is not Law._mean):
+        head = name.partition("[")[0].strip() if isinstance(name, str) else ""
+        if head in _AVERAGES and not (head == "mean" and few.integrates_mean):
             return _mean(evaluate(self.rows()[1], name))
+        return self._of_draws(name)
+
+    def _two_rows(self) -> Law:
+        return self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
+
+    def _of_draws(self, name: Any) -> Truth:
+        """A functional of many draws, whose error comes from the spread between batches."""
         if self._draws is None:
             rng = np.random.default_rng(SEED + 1)
             self._draws = self.process.population(rng, DRAWS)[self.process.outcome]
@@ -222,8 +227,7 @@ class _Truths:
         return Truth(whole, float(np.std(parts, ddof=1) / np.sqrt(BATCHES)))
 
     def _effect(self, column: str, old: str | None, new: str | None) -> Truth:
-        few = self.process.law(self.process.covariates(np.random.default_rng(SEED), 2))
-        table, law = self.rows(ROWS if type(few)._mean is not Law._mean else FEW_ROWS)
+        table, law = self.rows(FEW_ROWS if self._two_rows().integrates_mean else ROWS)
         if column not in table:
             raise OptionError(
                 f"The process has no covariate {column!r}; it has {', '.join(table) or 'none'}."
@@ -272,7 +276,8 @@ class DGP(Process):
 
     Examples
     --------
-    >>> dgp = DGP(lambda t: de.Normal(1 + 2 * t["x"], 1), lambda rng, n: {"x": rng.random(n)}, parameters={"x": 2.0})
+    >>> normal = lambda t: de.Normal(1 + 2 * t["x"], 1)
+    >>> dgp = DGP(normal, lambda rng, n: {"x": rng.random(n)}, parameters={"x": 2.0})
     >>> sorted(dgp(np.random.default_rng(1), n=4)), dgp.truth(["x", "ame[x:0->1]"])["ame[x:0->1]"]
     (['x', 'y'], Truth(value=2.0, error=0.0))
     >>> DGP(de.Normal(1, 2)).truth(["q[0.5]", "std"])
@@ -302,12 +307,8 @@ class DGP(Process):
                 "A law with rows belongs to those rows; give a function of covariates, DGP(lambda t: …, "
                 "covariates)."
             )
-        for name, value in {
-            "given": law,
-            "x": covariates,
-            "outcome": outcome,
-            "true": dict(parameters or {}),
-        }.items():
+        true = dict(parameters or {})
+        for name, value in {"given": law, "x": covariates, "outcome": outcome, "true": true}.items():
             object.__setattr__(self, name, value)
 
     def covariates(self, rng: np.random.Generator, n: int) -> Table:
@@ -345,7 +346,7 @@ def pseudo_true(
     fit: Mapping[str, Any] | None = None,
     **cell: Any,
 ) -> dict[str, Truth]:
-    """What an estimator aims at under a process, right or not: its estimates from one large sample of fixed seed.
+    """What an estimator aims at under a process: its estimates from one large sample of fixed seed.
 
     Parameters
     ----------

@@ -1,22 +1,20 @@
 """Ready data-generating processes, each a frozen value with a known truth.
 
-=======================
-==================================================================================================
-`RandomUtilityLogit`     a choice between two utilities with Gumbel noise: exactly a logit `ClusteredLogit`
-     a logit whose errors are dependent within clusters `WeightedLogit`          a logit sampled with
-     probabilities that depend on the outcome, with weights
-`HeteroskedasticLogit`   a logit whose scale moves with x: the plain logit is wrong
-`QuadraticLogit`         a logit with x², for specifications that leave it out
-`Bimodal`                a mixture of two normals
-`SkewedMixture`          a normal and a shifted log-normal
-`GAndK`                  Tukey's g-and-k law, known by its quantiles
-`UniformNormal`          b given a normal with mean and variance a, a uniform
-`TwoCircles`             two noisy circles, standardised
-`NoisySine`              a sine with normal noise
-`LocationScale`          mean and spread linear and log-linear in x
-`Roy`                    selection into the better of two sectors
-=======================
-==================================================================================================
+======================  ======================================================================================
+`RandomUtilityLogit`    a choice between two utilities with Gumbel noise: exactly a logit
+`ClusteredLogit`        a logit whose errors are dependent within clusters
+`WeightedLogit`         a logit sampled with probabilities that depend on the outcome, with weights
+`HeteroskedasticLogit`  a logit whose scale moves with x: the plain logit is wrong
+`QuadraticLogit`        a logit with x², for specifications that leave it out
+`Bimodal`               a mixture of two normals
+`SkewedMixture`         a normal and a shifted log-normal
+`GAndK`                 Tukey's g-and-k law, known by its quantiles
+`UniformNormal`         b given a normal with mean and variance a, a uniform
+`TwoCircles`            two noisy circles, standardised
+`NoisySine`             a sine with normal noise
+`LocationScale`         mean and spread linear and log-linear in x
+`Roy`                   selection into the better of two sectors
+======================  ======================================================================================
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Normal
 from disteconometrics.distributions.law import Law
@@ -54,8 +52,6 @@ __all__ = [
     "WeightedLogit",
 ]
 
-Array = NDArray[np.float64]
-
 
 def __dir__() -> list[str]:
     return sorted(__all__)
@@ -79,10 +75,33 @@ def _logit(eta: Array) -> Bernoulli:
 # ---- logits ------------------------------------------------------------------------------------------------
 
 
+class _NormalX(Process):
+    """A process whose x is standard normal in the population."""
+
+    def covariates(self, rng: np.random.Generator, n: int) -> Table:
+        """x, standard normal."""
+        return {"x": rng.standard_normal(n)}
+
+
+class _Logit(_NormalX):
+    """A process whose rows are Bernoulli with probability Λ(intercept + slope·x), each by itself."""
+
+    intercept: float
+    slope: float
+
+    def law(self, table: Mapping[str, Any]) -> Law:
+        """Bernoulli with logistic probability."""
+        return _logit(self.intercept + self.slope * _column(table, "x"))
+
+    def parameters(self) -> dict[str, float]:
+        """Intercept and x."""
+        return {"Intercept": self.intercept, "x": self.slope}
+
+
 @final
 @dataclass(frozen=True)
-class RandomUtilityLogit(Process):
-    """y = 1{v₁ > v₀}, v₀ = e₀, v₁ = intercept + slope·x + e₁, e Gumbel, x standard normal: P(y = 1 | x) = Λ(intercept + slope·x).
+class RandomUtilityLogit(_Logit):
+    """y = 1{intercept + slope·x + e₁ > e₀}, e Gumbel, x normal: P(y = 1 | x) = Λ(intercept + slope·x).
 
     Parameters
     ----------
@@ -104,10 +123,6 @@ class RandomUtilityLogit(Process):
     intercept: float = 1.0
     slope: float = 2.0
 
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal."""
-        return {"x": rng.standard_normal(n)}
-
     def outcomes(self, rng: np.random.Generator, table: Table, n: int) -> Array:
         """1 where the second utility is larger."""
         first, second = rng.gumbel(size=n), rng.gumbel(size=n)
@@ -116,19 +131,11 @@ class RandomUtilityLogit(Process):
         chosen: Array = np.greater(second, first).astype(np.float64)
         return chosen
 
-    def law(self, table: Mapping[str, Any]) -> Law:
-        """Bernoulli with logistic probability."""
-        return _logit(self.intercept + self.slope * _column(table, "x"))
-
-    def parameters(self) -> dict[str, float]:
-        """Intercept and x."""
-        return {"Intercept": self.intercept, "x": self.slope}
-
 
 @final
 @dataclass(frozen=True)
-class ClusteredLogit(Process):
-    """A logit whose errors share a normal factor within clusters, and whose x does too; the marginal law is exactly logistic.
+class ClusteredLogit(_Logit):
+    """A logit whose errors, and whose x, share a normal factor within clusters; its marginal law is logistic.
 
     The latent error of a row is Λ⁻¹(Φ(√ρ·a_g + √(1−ρ)·e_i)), so the pooled logit is right and only its
     standard errors are not. n is rounded up to whole clusters when clusters are drawn, and rows beyond n are
@@ -183,19 +190,11 @@ class ClusteredLogit(Process):
         error = self._shared(rng, table["cluster"])
         return np.asarray(special.ndtr(error) < 1 / (1 + np.exp(-eta)), dtype=np.float64)
 
-    def law(self, table: Mapping[str, Any]) -> Law:
-        """The marginal law of a row: Bernoulli with logistic probability."""
-        return _logit(self.intercept + self.slope * _column(table, "x"))
-
-    def parameters(self) -> dict[str, float]:
-        """Intercept and x."""
-        return {"Intercept": self.intercept, "x": self.slope}
-
 
 @final
 @dataclass(frozen=True)
-class WeightedLogit(Process):
-    """A logit in the population, sampled with a probability that depends on outcome and x; weights are its inverse.
+class WeightedLogit(_Logit):
+    """A logit in the population, sampled with probabilities that depend on y and x; weights are the inverse.
 
     A row with y = 1{x > 0} is kept with probability ``agree``, another with ``differ``: without weights every
     coefficient is off.
@@ -231,14 +230,6 @@ class WeightedLogit(Process):
         if not (0 < self.agree <= 1 and 0 < self.differ <= 1):
             raise OptionError("agree and differ are probabilities in (0, 1].")
 
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal in the population."""
-        return {"x": rng.standard_normal(n)}
-
-    def law(self, table: Mapping[str, Any]) -> Law:
-        """Bernoulli with logistic probability, in the population."""
-        return _logit(self.intercept + self.slope * _column(table, "x"))
-
     def draw(self, rng: np.random.Generator, n: int) -> Table:
         """n selected rows with their weights."""
         parts: list[Table] = []
@@ -251,17 +242,14 @@ class WeightedLogit(Process):
             found += int(kept.sum())
         return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]}
 
-    def parameters(self) -> dict[str, float]:
-        """Intercept and x, in the population."""
-        return {"Intercept": self.intercept, "x": self.slope}
-
 
 @final
 @dataclass(frozen=True)
-class HeteroskedasticLogit(Process):
-    """P(y = 1 | x) = Λ((intercept + slope·x)·exp(−spread·x)), x standard normal: the latent error's scale is exp(spread·x).
+class HeteroskedasticLogit(_NormalX):
+    """P(y = 1 | x) = Λ((intercept + slope·x)·exp(−spread·x)), x standard normal.
 
-    A plain logit is misspecified; `pseudo_true` says what it estimates.
+    The latent error's scale is exp(spread·x).  A plain logit is misspecified; `pseudo_true` says what it
+    estimates.
 
     Parameters
     ----------
@@ -277,10 +265,6 @@ class HeteroskedasticLogit(Process):
     slope: float = 2.0
     spread: float = 0.5
 
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal."""
-        return {"x": rng.standard_normal(n)}
-
     def law(self, table: Mapping[str, Any]) -> Law:
         """Bernoulli."""
         x = _column(table, "x")
@@ -289,8 +273,8 @@ class HeteroskedasticLogit(Process):
 
 @final
 @dataclass(frozen=True)
-class QuadraticLogit(Process):
-    """P(y = 1 | x) = Λ(intercept + slope·x + curve·x²), x standard normal, for specifications that leave x² out.
+class QuadraticLogit(_NormalX):
+    """P(y = 1 | x) = Λ(intercept + slope·x + curve·x²), x standard normal, for models that leave x² out.
 
     No parameter is declared true: which one is depends on the specification, so ask `pseudo_true`.
 
@@ -308,10 +292,6 @@ class QuadraticLogit(Process):
     intercept: float = -0.5
     slope: float = 1.0
     curve: float = 0.5
-
-    def covariates(self, rng: np.random.Generator, n: int) -> Table:
-        """x, standard normal."""
-        return {"x": rng.standard_normal(n)}
 
     def law(self, table: Mapping[str, Any]) -> Law:
         """Bernoulli."""
@@ -369,7 +349,7 @@ class Bimodal(_Alone):
 @final
 @dataclass(frozen=True)
 class SkewedMixture(_Alone):
-    """y ~ (1 − share)·N(0, 1) + share·(shift + exp(spread·N(0, 1))): a bulk and a skewed part with a long right tail.
+    """y ~ (1 − share)·N(0, 1) + share·(shift + exp(spread·N(0, 1))): a bulk, and a part with a long tail.
 
     Parameters
     ----------
@@ -499,7 +479,8 @@ class TwoCircles(Process):
     --------
     >>> process = TwoCircles()
     >>> table = process(np.random.default_rng(0), n=1000)
-    >>> list(table), bool(abs(table["x1"].std() - 1) < 0.1), process.joint_logpdf({"x1": [0.0], "x2": [0.0]}).round(1)
+    >>> spread = table["x1"].std()
+    >>> list(table), bool(abs(spread - 1) < 0.1), process.joint_logpdf({"x1": [0.0], "x2": [0.0]}).round(1)
     (['x2', 'x1'], True, array([-47.7]))
     """
 
@@ -536,7 +517,7 @@ class TwoCircles(Process):
         return draws
 
     def _angles(self) -> tuple[Array, Array]:
-        """Radii and angles of so many points that normals around them blend into circles to the last digit."""
+        """Radii and angles of points, so many that normals around them blend into circles."""
         count = 2 * int(np.ceil(max(32, 2 * np.pi * max(self.radii) / self.noise)))
         angle = (np.arange(count) + 0.5) * 2 * np.pi / count
         return np.repeat(self.radii, count), np.tile(angle, 2)
@@ -607,7 +588,7 @@ class NoisySine(Process):
 @final
 @dataclass(frozen=True)
 class LocationScale(Process):
-    """y = intercept + slope·x + exp(log_scale + log_slope·x)·e, x ~ U(0, 1), e standard normal: mean linear, spread not constant.
+    """y = intercept + slope·x + exp(log_scale + log_slope·x)·e, x ~ U(0, 1), e standard normal.
 
     Parameters
     ----------
@@ -658,7 +639,7 @@ def _both_below(h: Array, k: Array, rho: float) -> Array:
 @final
 @dataclass(frozen=True, eq=False)
 class _Selected(Law):
-    """Outcome W_d of the sector d that pays better: sectors are normal, and chosen by an index correlated with both."""
+    """Outcome W_d of the sector d that pays better: both normal, chosen by an index that goes with them."""
 
     means: tuple[float, float]
     stds: tuple[float, float]
@@ -676,7 +657,7 @@ class _Selected(Law):
         return missing - np.inf, missing + np.inf
 
     def _sectors(self, y: Array) -> list[tuple[Array, float, float, Array]]:
-        """For each sector: standardised outcome, its scale, its correlation with the index, mean of the index."""
+        """For each sector: standardised outcome, its scale, correlation with the index, mean of the index."""
         signs = (-1.0, 1.0)
         parts = zip(self.means, self.stds, self.rhos, signs, strict=True)
         return [((y - m) / s, s, rho, sign * self.index[:, None]) for m, s, rho, sign in parts]
@@ -703,7 +684,7 @@ class _Selected(Law):
 @final
 @dataclass(frozen=True)
 class Roy(Process):
-    """Two sectors with normal outcomes w₀, w₁; d = 1 where w₁ − w₀ > cost + push·z; y is the outcome of the sector chosen.
+    """Two sectors with normal outcomes w₀, w₁; d = 1 where w₁ − w₀ > cost + push·z; y is that of sector d.
 
     z, standard normal, moves the choice and not the outcomes.  The law is that of y given z.
 
@@ -772,7 +753,7 @@ class Roy(Process):
         return _Selected(self.means, self.stds, to_gain, index)
 
     def parameters(self) -> dict[str, float]:
-        """Average effect of sector 1 on all (ate), on those in it (att), on the others (atu), and the share in it."""
+        """Average effect of sector 1 on all, on those in it and on the others, and the share in it."""
         mean, spread, _ = self._gain()
         total = float(np.hypot(spread, self.push))
         a = (mean - self.cost) / total

@@ -1,26 +1,24 @@
-"""What a Monte Carlo study is judged by, each with its own Monte Carlo standard error: pure functions of arrays.
+"""What a Monte Carlo study is judged by, each with its Monte Carlo standard error: functions of arrays.
 
 With estimates θ̂ᵢ and standard errors sᵢ of n replications, θ the truth, s̄² = mean sᵢ², S² the variance of
 θ̂ (divisor n − 1):
 
-====================  =======================================
-================================================== measure               value
-   Monte Carlo standard error
-====================  =======================================
-================================================== bias                  mean θ̂ − θ
-    S/√n relative_bias         bias/θ                                   S/(|θ|√n)
-empirical_se          S                                        S/√(2(n − 1))
-mse                   mean (θ̂ − θ)²                            √(Σ((θ̂ − θ)² − mse)²/(n(n − 1)))
-rmse                  √mse                                     its mcse / (2·rmse)
-model_se              √s̄²                                      √(var(s²)/(4n·s̄²))
-relative_error        100(√s̄²/S − 1), percent                  100(√s̄²/S)·√(var(s²)/(4n·s̄⁴) + 1/(2(n − 1)))
-coverage              share of intervals that hold θ           √(p(1 − p)/n)
-be_coverage           share that hold mean θ̂                   √(p(1 − p)/n)
-width                 mean width of the intervals              sd/√n
-rejection             share that reject θ = null               √(p(1 − p)/n)
-relative_precision    100((S_reference/S)² − 1), percent       200(S_reference/S)²·√((1 − ρ²)/(n − 1))
-====================  =======================================
-==================================================
+==================  ===================================  ====================================================
+measure             value                                Monte Carlo standard error
+==================  ===================================  ====================================================
+bias                mean θ̂ − θ                           S/√n
+relative_bias       bias/θ                               S/(|θ|√n)
+empirical_se        S                                    S/√(2(n − 1))
+mse                 mean (θ̂ − θ)²                        √(Σ((θ̂ − θ)² − mse)²/(n(n − 1)))
+rmse                √mse                                 its mcse / (2·rmse)
+model_se            √s̄²                                  √(var(s²)/(4n·s̄²))
+relative_error      100(√s̄²/S − 1), percent              100(√s̄²/S)·√(var(s²)/(4n·s̄⁴) + 1/(2(n − 1)))
+coverage            share of intervals that hold θ       √(p(1 − p)/n)
+be_coverage         share that hold mean θ̂               √(p(1 − p)/n)
+width               mean width of the intervals          sd/√n
+rejection           share that reject θ = null           √(p(1 − p)/n)
+relative_precision  100((S_ref/S)² − 1), percent         200(S_ref/S)²·√((1 − ρ²)/(n − 1))
+==================  ===================================  ====================================================
 
 These are the conventions of Morris, White and Crowther and of R's rsimsum; a replication counts if its
 estimate is a number and, where there are standard errors, its standard error too.  ``variants`` adds those of
@@ -39,20 +37,19 @@ performance criteria and MCSE".
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import special
 
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError
-from disteconometrics.inference.estimates import check_level
+from disteconometrics.inference.estimates import check_level, critical_value
 
-__all__ = ["MEASURES", "VARIANTS", "measured", "n_sim", "performance"]
+__all__ = ["MEASURES", "VARIANTS", "Replications", "measured", "n_sim", "performance"]
 
-Array = NDArray[np.float64]
 Pairs = dict[str, tuple[float, float]]
 
 MEASURES = (
@@ -80,7 +77,7 @@ VARIANTS = ("variance", "mse_moments", "rmse_jackknife", "empirical_se_jackknife
 NAN = float("nan")
 
 
-def _share(hits: NDArray[np.bool_]) -> tuple[float, float]:
+def _share(hits: Mask) -> tuple[float, float]:
     """A share and its standard error."""
     p = float(hits.mean())
     return p, math.sqrt(p * (1 - p) / len(hits))
@@ -144,12 +141,17 @@ def _of_intervals(low: Array, high: Array, mean: float, truth: float) -> Pairs:
 
 
 def _of_variants(b: Array, se: Array | None, truth: float) -> Pairs:
-    """simhelpers' Monte Carlo standard errors; its RMSE without a replication uses the unbiased variance, its RMSE does not."""
+    """simhelpers' Monte Carlo standard errors.
+
+    Its RMSE without a replication uses the unbiased variance, its RMSE does not.
+    """
     n, mean = len(b), float(b.mean())
     if n < 3:
         return {}
     e = b - mean
     var = float(e @ e) / (n - 1)
+    if var == 0:
+        return {}
     spread = math.sqrt(var)
     kurtosis, skewness = float(np.mean(e**4)) / var**2, float(np.mean(e**3)) / spread**3
     left_out = ((n - 1) * var - e**2 * n / (n - 1)) / (n - 2)  # variance without a replication
@@ -184,63 +186,100 @@ def _relative_precision(b: Array, reference: Array) -> Pairs:
     }
 
 
-def measured(
-    estimate: Any,
-    std_error: Any = None,
-    truth: float = NAN,
-    *,
-    conf_low: Any = None,
-    conf_high: Any = None,
-    p_value: Any = None,
-    reference: Any = None,
-    level: float = 0.95,
-    null: float = 0.0,
-    variants: bool = False,
-) -> Pairs:
-    """`performance` as a dict from measures to (value, mcse).
+@dataclass(frozen=True, eq=False)
+class Replications:
+    """Numbers (n,) of one estimator of one parameter, and what they are judged against; see `performance`.
 
     Examples
     --------
-    >>> measured([1.0, 3.0], truth=1.5)["bias"]
+    >>> measured(Replications([1.0, 3.0], truth=1.5))["bias"]
     (0.5, 1.0)
     """
-    level, b = check_level(level), _floats(estimate, "estimate")
-    n = len(b)
-    se = np.full(n, NAN) if std_error is None else _floats(std_error, "std_error", n)
-    p = np.full(n, NAN) if p_value is None else _floats(p_value, "p_value", n)
-    half = float(special.ndtri(0.5 + level / 2)) * se
-    low = b - half if conf_low is None else _floats(conf_low, "conf_low", n)
-    high = b + half if conf_high is None else _floats(conf_high, "conf_high", n)
-    truth = float(truth)
 
-    got = np.isfinite(b)
-    with_errors = bool(np.isfinite(se[got]).any())
-    valid = got & np.isfinite(se) if with_errors else got
+    estimate: Any
+    std_error: Any = None
+    truth: float = NAN
+    conf_low: Any = None
+    conf_high: Any = None
+    p_value: Any = None
+    reference: Any = None
+    level: float = 0.95
+    null: float = 0.0
+
+    def complete(self) -> Replications:
+        """The same with checked arrays (n,), NaN where nothing was given; ``reference`` is left as it is."""
+        level, b = check_level(self.level), _floats(self.estimate, "estimate")
+
+        def floats(what: str, missing: Array) -> Array:
+            given = getattr(self, what)
+            return missing if given is None else _floats(given, what, len(b))
+
+        se = floats("std_error", np.full(len(b), NAN))
+        p = floats("p_value", np.full(len(b), NAN))
+        half = critical_value(level) * se
+        low, high = floats("conf_low", b - half), floats("conf_high", b + half)
+        truth = float(self.truth)
+        return replace(
+            self,
+            estimate=b,
+            std_error=se,
+            truth=truth,
+            conf_low=low,
+            conf_high=high,
+            p_value=p,
+            level=level,
+        )
+
+
+def measured(replications: Replications, *, variants: bool = False) -> Pairs:
+    """`performance` as a dict from measures to (value, mcse).
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> measured(Replications([1.0, 3.0], truth=1.5))["n_sim"][0]
+    2.0
+    """
+    r = replications.complete()
+    got = np.isfinite(r.estimate)
+    with_errors = bool(np.isfinite(r.std_error[got]).any())
+    valid = got & np.isfinite(r.std_error) if with_errors else got
     found: Pairs = {
         "n_sim": (float(valid.sum()), NAN),
         "n_se_nan": (float((got & ~valid).sum()), NAN),
-        "truth": (truth, NAN),
+        "truth": (r.truth, NAN),
     }
     if valid.any():
-        v = b[valid]
-        found |= _of_estimates(v, truth)
-        if with_errors:
-            found |= _of_errors(se[valid], found["empirical_se"][0])
-        bounded = valid & ~np.isnan(low) & ~np.isnan(high)
-        if bounded.any():
-            found |= _of_intervals(low[bounded], high[bounded], found["mean"][0], truth)
-            if np.isnan(p).all():
-                found["rejection"] = _share((null <= low[bounded]) | (null >= high[bounded]))
-        if reference is not None:
-            found |= _relative_precision(np.where(valid, b, NAN), _floats(reference, "reference", n))
+        se = r.std_error[valid] if with_errors else None
+        found |= _of_valid(r, valid, se)
         if variants:
-            found |= _of_variants(v, se[valid] if with_errors else None, truth)
-    tested = ~np.isnan(p) & (valid | ~got)  # a test alone has no estimate
+            found |= _of_variants(r.estimate[valid], se, r.truth)
+    tested = ~np.isnan(r.p_value) & (valid | ~got)  # a test alone has no estimate
     if tested.any():
-        found["rejection"] = _share(p[tested] <= 1 - level)
+        found["rejection"] = _share(r.p_value[tested] <= 1 - r.level)
         if not valid.any():
             found["n_sim"] = (float(tested.sum()), NAN)
     return {name: found.get(name, (NAN, NAN)) for name in (*MEASURES, *(VARIANTS if variants else ()))}
+
+
+def _of_valid(r: Replications, valid: Mask, se: Array | None) -> Pairs:
+    """Measures of replications that count; ``se`` are their standard errors, if there are any."""
+    found = _of_estimates(r.estimate[valid], r.truth)
+    if se is not None:
+        found |= _of_errors(se, found["empirical_se"][0])
+    bounded = valid & ~np.isnan(r.conf_low) & ~np.isnan(r.conf_high)
+    if bounded.any():
+        low, high = r.conf_low[bounded], r.conf_high[bounded]
+        found |= _of_intervals(low, high, found["mean"][0], r.truth)
+        if np.isnan(r.p_value).all():
+            found["rejection"] = _share((r.null <= low) | (r.null >= high))
+    if r.reference is not None:
+        reference = _floats(r.reference, "reference", len(valid))
+        found |= _relative_precision(np.where(valid, r.estimate, NAN), reference)
+    return found
 
 
 def performance(
@@ -299,18 +338,10 @@ def performance(
     bias     -0.0271  0.0156
     coverage  0.9500  0.0069
     """
-    found = measured(
-        estimate,
-        std_error,
-        truth,
-        conf_low=conf_low,
-        conf_high=conf_high,
-        p_value=p_value,
-        reference=reference,
-        level=level,
-        null=null,
-        variants=variants,
+    given = Replications(
+        estimate, std_error, truth, conf_low, conf_high, p_value, reference, level=level, null=null
     )
+    found = measured(given, variants=variants)
     return pd.DataFrame(
         list(found.values()), index=pd.Index(list(found)), columns=pd.Index(["value", "mcse"])
     )
@@ -358,14 +389,18 @@ def n_sim(
             "n_sim needs one of probability= (coverage, power), variance= (bias) and empirical_se=."
         )
     ((name, value),) = chosen.items()
-    top = 1.0 if name == "probability" else math.inf
-    for what, number, most in (("mcse", mcse, math.inf), (name, value, top)):
-        if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < most:
-            raise OptionError(
-                f"{what}={number!r}: give a number above 0{' and below 1' if most == 1 else ''}."
-            )
+    _check_positive("mcse", mcse, math.inf)
+    _check_positive(name, value, 1.0 if name == "probability" else math.inf)
     if name == "probability":
         n = value * (1 - value) / mcse**2
+    elif name == "variance":
+        n = value / mcse**2
     else:
-        n = value / mcse**2 if name == "variance" else 1 + value**2 / (2 * mcse**2)
+        n = 1 + value**2 / (2 * mcse**2)
     return max(2, math.ceil(n * (1 - 1e-12)))  # rounding must not cost a replication
+
+
+def _check_positive(what: str, number: Any, top: float) -> None:
+    if isinstance(number, bool) or not isinstance(number, Real) or not 0 < float(number) < top:
+        below = " and below 1" if top == 1 else ""
+        raise OptionError(f"{what}={number!r}: give a number above 0{below}.")

@@ -1,4 +1,4 @@
-"""What a worker does: draw the table of a replication, give it to every estimator, and keep the numbers or the reason why not.
+"""What a worker does: draw a table, give it to every estimator, and keep the numbers or the reason why not.
 
 The random numbers of a replication come from the seed, the content of its cell and its number alone, so a
 draw is the same whoever computes it, in whatever order, and a longer run begins with the shorter one.
@@ -15,16 +15,17 @@ import time
 import traceback
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
+from disteconometrics.arrays import Array
 from disteconometrics.errors import (
     CollinearityError,
     DisteconometricsError,
@@ -33,8 +34,9 @@ from disteconometrics.errors import (
     SeparationError,
     SeparationWarning,
 )
-from disteconometrics.inference.estimates import Estimates, TestResult
+from disteconometrics.inference.estimates import Estimates, TestResult, critical_value
 from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.protocols import Collector, Replicated, Replicating
 
 __all__ = [
     "FIELDS",
@@ -43,14 +45,11 @@ __all__ = [
     "Estimator",
     "Failure",
     "Replicated",
-    "Replicating",
     "Task",
     "cells_of",
     "digest",
     "read_estimates",
 ]
-
-Array = NDArray[np.float64]
 
 FIELDS = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
 BATCH = 128  # tables that an engine gets at once, if they have no more rows than …
@@ -61,38 +60,6 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
     (OutcomeError, "the outcome does not vary"),
     (CollinearityError, "coefficients not identified"),
 )
-
-
-class Replicated(NamedTuple):
-    """Numbers of several tables: names (q,), values (R, q, 5) as in `FIELDS`, and which tables (R,) they are final for."""
-
-    names: tuple[str, ...]
-    values: Array
-    settled: NDArray[np.bool_]
-
-
-class Collector(Protocol):
-    """Takes tables one by one and estimates them together."""
-
-    def take(self, table: Any) -> bool:
-        """Copy what is needed of a table; False if it has to be fitted on its own."""
-        ...
-
-    def solve(self, level: float) -> Replicated | None:
-        """Numbers of the tables taken since the last call, in their order; None if there are none.
-
-        They equal those of single fits (relative 1e-10) and do not depend on what else was taken, to the last
-        bit.
-        """
-        ...
-
-
-class Replicating(Protocol):
-    """What a specification may return from ``replications(**options)`` to have many tables estimated at once."""
-
-    def collect(self, tables: int) -> Collector:
-        """Room for so many tables."""
-        ...
 
 
 class Failure(NamedTuple):
@@ -107,7 +74,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of the grid: ``label`` as printed, ``values`` for the DGP, ``shown`` what stands for them in tables.
+    """One combination of the grid: ``values`` for the DGP, ``shown`` what stands for them in tables.
 
     Examples
     --------
@@ -184,7 +151,7 @@ def _number(value: Any, name: str) -> float:
 
 
 def _from_pair(name: str, value: Any, critical: float) -> tuple[float, ...]:
-    """The five fields of one entry of a dict: a number, (estimate, se), (estimate, se, low, high), or a test."""
+    """The five fields of a number, (estimate, se), (estimate, se, low, high), or a test."""
     if hasattr(value, "p_value") and not isinstance(value, (tuple, list)):
         return (np.nan, np.nan, np.nan, np.nan, _number(value.p_value, name))
     if not isinstance(value, (tuple, list, np.ndarray)) or np.ndim(value) == 0:
@@ -229,7 +196,7 @@ def read_estimates(result: Any, level: float) -> tuple[tuple[str, ...], Array]:
     if isinstance(table, pd.Series):
         table = table.to_dict()
     if isinstance(table, Mapping) and table:
-        critical = float(special.ndtri(0.5 + level / 2))
+        critical = critical_value(level)
         rows = [_from_pair(str(name), value, critical) for name, value in table.items()]
         return tuple(map(str, table)), np.array(rows, dtype=np.float64)
     raise OptionError(
@@ -308,13 +275,19 @@ class Block:
         kept[0].extend(reps)
         kept[1].extend(values)
 
-    def count(self, estimator: str, told: list[warnings.WarningMessage]) -> None:
-        """Count the classes of warnings that one replication raised."""
-        for category in {w.category for w in told}:
+    def of(self, estimator: str) -> list[tuple[tuple[str, ...], list[int], list[Array]]]:
+        """Names of parameters, replications and their values (q, 5) of an estimator."""
+        return [(names, *kept) for (e, names), kept in self.parts.items() if e == estimator and kept[0]]
+
+    def count(self, estimator: str, told: list[warnings.WarningMessage], start: int) -> None:
+        """Count the classes of warnings that one replication raised from ``start`` on, and forget them."""
+        raised = told[start:]
+        for category in {w.category for w in raised}:
             key = (estimator, category.__name__)
-            first = next(str(w.message) for w in told if w.category is category)
+            first = next(str(w.message) for w in raised if w.category is category)
             n, message = self.warned.get(key, (0, first))
             self.warned[key] = (n + 1, message)
+        del told[start:]
 
     def keep(self, done: set[int]) -> None:
         """Forget replications that were not finished."""
@@ -359,14 +332,14 @@ class Task:
 
     @cached_property
     def _words(self) -> list[NDArray[np.uint32]]:
-        """The entropy of each cell as numpy's SeedSequence assembles it, with room for the number of the replication."""
+        """The entropy of each cell as numpy's SeedSequence assembles it, with room for the replication."""
         seed = _to_words(self.entropy)
         seed += [0] * (4 - len(seed))  # the size of its pool
         key = [word for number in self.spawn_key for word in _to_words(number)]
         return [np.array([*seed, *key, *cell.words, 0], dtype=np.uint32) for cell in self.cells]
 
     def generator(self, c: int, rep: int, *more: int) -> np.random.Generator:
-        """The random numbers of a replication of cell c: those of the seed with spawn key (cell's four words, replication)."""
+        """Random numbers of a replication of cell c, by spawn key (the cell's four words, replication)."""
         words = self._words[c].copy()
         words[-1] = rep
         if more:
@@ -423,7 +396,7 @@ class Task:
         return block
 
     def _check_reproducible(self, block: Block, c: int, rep: int) -> None:
-        """Somebody moved numpy's global state: refuse a process that does not draw the same again, else note the estimators."""
+        """numpy's global state has moved: refuse a process that draws something else, or note estimators."""
         try:
             same = digest(self.draw(c, rep)) == digest(self.draw(c, rep))
         except Exception:
@@ -440,55 +413,72 @@ class Task:
         self, block: Block, c: int, rep: int, open_: _Open, told: list[warnings.WarningMessage]
     ) -> None:
         """Draw a table, collect it for the engines and give it to the other estimators."""
-        mark = len(told)
-        try:
-            table = self.draw(c, rep)
-        except Exception as error:
-            self._fail(block, rep, DGP, error)
+        table = self._drawn(block, c, rep, told)
+        if table is None:
             block.done.append(rep)
             return
-        finally:
-            if len(told) > mark:
-                block.count(DGP, told[mark:])
-                del told[mark:]
         if rep == 0:
             block.digest = digest(table)
         taken = {name for name, engine in open_.engines.items() if engine.take(table)}
         left = [e for e in self.estimators if e.name not in taken]
-        for e in left:
-            self._one(block, c, rep, e, table if e.is_specification or e is left[-1] else _copy(table), told)
+        self._fit(block, c, rep, left, table, told)
         if taken:
             open_.add(rep, taken, _rows(table))
         else:
             block.done.append(rep)
 
+    def _drawn(self, block: Block, c: int, rep: int, told: list[warnings.WarningMessage]) -> Any:
+        """The table of a replication, None if the process failed; its warnings are counted."""
+        mark, table = len(told), None
+        try:
+            table = self.draw(c, rep)
+        except Exception as error:
+            self._fail(block, rep, DGP, error)
+        finally:
+            block.count(DGP, told, mark)
+        return table
+
+    def _fit(
+        self,
+        block: Block,
+        c: int,
+        rep: int,
+        estimators: Sequence[Estimator],
+        table: Any,
+        told: list[warnings.WarningMessage],
+    ) -> None:
+        """Estimators on one table; a callable gets a copy, which it may change, unless it is the last."""
+        for e in estimators:
+            own = table if e.is_specification or e is estimators[-1] else _copy(table)
+            self._one(block, c, rep, e, own, told)
+
     def _settle(self, block: Block, c: int, open_: _Open, told: list[warnings.WarningMessage]) -> None:
         """Solve what was collected; what an engine leaves is drawn again and fitted on its own."""
-        if not open_.reps:
-            return
         tables: dict[int, Any] = {}
         for e in self.estimators:
-            reps = [rep for rep, taken in open_.reps.items() if e.name in taken]
-            if not reps:
-                continue
-            mark = len(told)
-            solved = open_.engines[e.name].solve(self.level)
-            del told[mark:]  # of tables put together; those that are fitted alone tell on their own
-            settled = np.zeros(len(reps), dtype=bool) if solved is None else solved.settled
-            if solved is not None and settled.any():
-                names, values = self._chosen(solved.names, solved.values, axis=1)
-                block.add(
-                    e.name,
-                    names,
-                    [rep for rep, fine in zip(reps, settled, strict=True) if fine],
-                    list(values[settled]),
-                )
-            for rep in (rep for rep, fine in zip(reps, settled, strict=True) if not fine):
+            for rep in self._unsolved(block, e, open_, told):
                 if rep not in tables:
                     tables[rep] = self.draw(c, rep)
                 self._one(block, c, rep, e, tables[rep], told)
         block.done.extend(open_.reps)
         open_.clear()
+
+    def _unsolved(
+        self, block: Block, e: Estimator, open_: _Open, told: list[warnings.WarningMessage]
+    ) -> list[int]:
+        """Keep what an estimator's engine solves of its tables, and return the other replications."""
+        reps = [rep for rep, taken in open_.reps.items() if e.name in taken]
+        if not reps:
+            return []
+        mark = len(told)
+        solved = open_.engines[e.name].solve(self.level)
+        del told[mark:]  # of tables put together; those that are fitted alone tell on their own
+        if solved is None or not solved.settled.any():
+            return reps
+        names, values = self._chosen(solved.names, solved.values, axis=1)
+        pairs = list(zip(reps, solved.settled, strict=True))
+        block.add(e.name, names, [rep for rep, fine in pairs if fine], list(values[solved.settled]))
+        return [rep for rep, fine in pairs if not fine]
 
     def _chosen(self, names: tuple[str, ...], values: Array, axis: int) -> tuple[tuple[str, ...], Array]:
         """The targets among the parameters."""
@@ -514,9 +504,7 @@ class Task:
                 block.failures.append(Failure(rep, e.name, *reason, ""))
             else:
                 block.add(e.name, names, [rep], [values])
-        if len(told) > mark:
-            block.count(e.name, told[mark:])
-            del told[mark:]
+        block.count(e.name, told, mark)
 
     def _fail(self, block: Block, rep: int, name: str, error: Exception) -> None:
         words = next((text for kind, text in WORDS if isinstance(error, kind)), type(error).__name__)
@@ -562,41 +550,52 @@ def cells_of(grid: Any) -> tuple[Cell, ...]:
     if grid is None:
         return (Cell({}, {}),)
     tables = grid if isinstance(grid, (list, tuple)) else [grid]
-    cells: list[Cell] = []
-    for table in tables:
-        if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
-            raise OptionError(
-                "grid is a dict from names to lists of values, such as {'n': [250, 1000]}, or a list of "
-                "such dicts."
-            )
-        axes = [
-            [(name, label, value) for label, value in _axis(name, given)] for name, given in table.items()
-        ]
-        chosen = itertools.product(*axes)
-        cells += [
-            Cell({n: value for n, _, value in one}, {n: label for n, label, _ in one}) for one in chosen
-        ]
-    labels = [cell.label for cell in cells]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if not cells or twice:
-        raise OptionError(f"grid names a cell twice: {'; '.join(twice)}." if twice else "grid has no cells.")
-    return tuple(cells)
+    cells = tuple(cell for table in tables for cell in _combined(table))
+    counts = Counter(cell.label for cell in cells)
+    twice = sorted(label for label, count in counts.items() if count > 1)
+    if twice:
+        raise OptionError(f"grid names a cell twice: {'; '.join(twice)}.")
+    if not cells:
+        raise OptionError("grid has no cells.")
+    return cells
+
+
+def _combined(table: Any) -> list[Cell]:
+    """All combinations of the values in one dict."""
+    if not isinstance(table, Mapping) or not all(isinstance(name, str) for name in table):
+        raise OptionError(
+            "grid is a dict from names to lists of values, such as {'n': [250, 1000]}, or a list of "
+            "such dicts."
+        )
+    axes = [_axis(name, given) for name, given in table.items()]
+    cells = []
+    for chosen in itertools.product(*axes):
+        shown = {name: label for name, (label, _) in zip(table, chosen, strict=True)}
+        cells.append(Cell({name: value for name, (_, value) in zip(table, chosen, strict=True)}, shown))
+    return cells
 
 
 def _axis(name: str, given: Any) -> list[tuple[Any, Any]]:
     """Labels and values of one entry of a grid."""
     if isinstance(given, Mapping):
         return [(str(label), value) for label, value in given.items()]
-    listed = given.tolist() if isinstance(given, np.ndarray) else given
-    if isinstance(listed, (str, int, float, bool)) or listed is None:
-        listed = [listed]
-    values = [v.item() if isinstance(v, np.generic) else v for v in listed]
+    values = [v.item() if isinstance(v, np.generic) else v for v in _listed(given)]
     for value in values:
-        parts = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(part, (str, int, float, bool, type(None))) for part in parts):
+        if not _is_content(value):
             raise OptionError(
                 f"grid[{name!r}] holds {type(value).__name__} objects, by which no seed can be derived; "
                 f"label them: "
                 f"grid={{{name!r}: {{'label': object, ...}}}}."
             )
     return [(value, value) for value in values]
+
+
+def _listed(given: Any) -> Any:
+    listed = given.tolist() if isinstance(given, np.ndarray) else given
+    return [listed] if listed is None or isinstance(listed, (str, int, float, bool)) else listed
+
+
+def _is_content(value: Any) -> bool:
+    """Whether a value says all about itself, so that a seed can be derived from it."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(part is None or isinstance(part, (str, int, float, bool)) for part in parts)

@@ -1,4 +1,4 @@
-"""What a Monte Carlo study found: replications, measures with Monte Carlo standard errors, failures, and the printed table."""
+"""What a Monte Carlo study found: replications, measures with errors, failures, and the printed table."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from disteconometrics import plots
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
-from disteconometrics.simulate.measures import measured
+from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
 from disteconometrics.tables import Section, Summary
 
-__all__ = ["MonteCarloResults", "Replay", "check_names", "hopeless"]
-
-Array = NDArray[np.float64]
+__all__ = ["MonteCarloResults", "Replay", "all_failed", "check_names"]
 
 BEYOND = 2.0  # Monte Carlo standard errors beyond which a figure is flagged
 OTHER = "other parameters"
@@ -35,7 +34,7 @@ class Replay(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """Of one estimator in one cell: names (q,) of the parameters and values (R, q, 5), NaN where a replication failed."""
+    """Of one estimator in one cell: names (q,) and values (R, q, 5), NaN where a replication failed."""
 
     names: tuple[str, ...]
     values: Array
@@ -44,12 +43,9 @@ class Numbers(NamedTuple):
 def check_names(study: Any, c: int, names: Sequence[str]) -> None:
     """Refuse targets and true values of parameters that no estimator gives."""
     truths = study.truths(study.cells[c], names) if study.truth is not None else {}
-    for what, wanted in (("targets", study.targets or ()), ("truth", truths)):
-        unknown = [
-            name
-            for name in wanted
-            if name not in names and (what == "targets" or study.targets is None or name in study.targets)
-        ]
+    kept = truths if study.targets is None else [name for name in truths if name in study.targets]
+    for what, wanted in (("targets", study.targets or ()), ("truth", kept)):
+        unknown = [name for name in wanted if name not in names]
         if unknown:
             raise OptionError(
                 f"{what} names {', '.join(map(repr, unknown))}, which no estimator gives; it gives "
@@ -57,7 +53,7 @@ def check_names(study: Any, c: int, names: Sequence[str]) -> None:
             )
 
 
-def hopeless(task: Task, blocks: Sequence[Block]) -> StudyError:
+def all_failed(task: Task, blocks: Sequence[Block]) -> StudyError:
     """The error of a study in which nothing succeeded."""
     found = [(b.cell, f) for b in blocks for f in b.failures]
     c, first = min(found, key=lambda pair: (pair[0], pair[1].replication))
@@ -71,30 +67,22 @@ def hopeless(task: Task, blocks: Sequence[Block]) -> StudyError:
     )
 
 
-def _assemble(
-    blocks: Sequence[Block], c: int, name: str, done: NDArray[np.intp]
-) -> tuple[Numbers, list[Failure]]:
+def _assemble(blocks: Sequence[Block], c: int, name: str, done: Indices) -> tuple[Numbers, list[Failure]]:
     """Numbers of an estimator by replication; those under other names than the first ones are failures."""
-    parts = [
-        (reps, names, values)
-        for b in blocks
-        if b.cell == c
-        for (e, names), (reps, values) in b.parts.items()
-        if e == name and reps
-    ]
+    parts = [(names, reps, rows) for b in blocks if b.cell == c for names, reps, rows in b.of(name)]
     if not parts:
         return Numbers((), np.zeros((len(done), 0, len(FIELDS)))), []
-    names = min(parts, key=lambda part: min(part[0]))[1]
+    names = min(parts, key=lambda part: min(part[1]))[0]
     values = np.full((len(done), len(names), len(FIELDS)), np.nan)
     failures = []
-    for reps, these, rows in parts:
+    for these, reps, rows in parts:
         if these == names:
             at = np.searchsorted(done, reps)
             inside = (at < len(done)) & (done[np.minimum(at, len(done) - 1)] == reps)
             values[at[inside]] = np.asarray(rows)[inside]
-            continue
-        text = _difference(names, these)
-        failures += [Failure(rep, name, OTHER, text, "") for rep in reps if rep in done]
+        else:
+            text = _difference(names, these)
+            failures += [Failure(rep, name, OTHER, text, "") for rep in reps if rep in done]
     return Numbers(names, values), failures
 
 
@@ -115,7 +103,8 @@ class MonteCarloResults:
     --------
     >>> import disteconometrics as de
     >>> mean = lambda d: {"mu": (d.mean(), d.std(ddof=1) / len(d) ** 0.5)}
-    >>> mc = de.MonteCarlo(lambda rng: rng.normal(1.0, 1.0, 40), {"mean": mean}, truth={"mu": 1.0}).run(reps=500, seed=1)
+    >>> study = de.MonteCarlo(lambda rng: rng.normal(1.0, 1.0, 40), {"mean": mean}, truth={"mu": 1.0})
+    >>> mc = study.run(reps=500, seed=1)
     >>> print(mc.summary())  # doctest: +NORMALIZE_WHITESPACE
                                   Monte Carlo study
     ==============================================================================
@@ -136,6 +125,13 @@ class MonteCarloResults:
     reps: int
     store: Any = None
 
+    pictures: ClassVar[dict[str, str]] = {  # kinds, and the functions of `plots` that draw them
+        "lollipop": "lollipop",
+        "zip": "zipper",
+        "nested_loop": "nested_loop",
+        "standard_errors": "standard_errors",
+    }
+
     # ---- replications --------------------------------------------------------------------------------------
 
     @property
@@ -154,7 +150,7 @@ class MonteCarloResults:
         return tuple(e.name for e in self.task.estimators)
 
     @cached_property
-    def done(self) -> tuple[NDArray[np.intp], ...]:
+    def done(self) -> tuple[Indices, ...]:
         """Numbers of the replications that are there, by cell: 0 … reps − 1 unless interrupted."""
         by_cell = [
             sorted({r for b in self.blocks if b.cell == c for r in b.done if r < self.reps})
@@ -173,11 +169,11 @@ class MonteCarloResults:
         return numbers, sorted(failures, key=lambda pair: (pair[0], pair[1].replication, pair[1].estimator))
 
     def numbers(self, cell: Any = None, estimator: str | None = None) -> Numbers:
-        """Parameter names (q,) and values (R, q, 5) of an estimator in a cell; see `FIELDS` for the last axis."""
+        """Parameter names (q,) and values (R, q, 5), as in `FIELDS`, of an estimator in a cell."""
         name = self.estimators[0] if estimator is None else estimator
         if name not in self.estimators:
             raise OptionError(f"{estimator!r} is not among the estimators {', '.join(self.estimators)}.")
-        return self._assembled[0][self._place(cell), name]
+        return self._assembled[0][self.place(cell), name]
 
     @cached_property
     def replications(self) -> pd.DataFrame:
@@ -194,14 +190,14 @@ class MonteCarloResults:
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """A row for each failure: cell, replication, estimator (or "dgp"), reason, message, traceback and seed."""
+        """A row for each failure: cell, replication, estimator or "dgp", reason, message, traceback, seed."""
         columns = ["cell", *Failure._fields, "seed"]
         rows = [(self.cells[c].label, *f, self.seed) for c, f in self._assembled[1]]
         return pd.DataFrame(rows, columns=columns)
 
     @cached_property
     def warnings(self) -> pd.DataFrame:
-        """Replications that warned, by cell, estimator (or "dgp") and class of warning, with the first message."""
+        """Replications that warned, by cell, estimator or "dgp" and class, with the first message."""
         counts: Counter[tuple[int, str, str]] = Counter()
         first: dict[tuple[int, str, str], str] = {}
         for b in self.blocks:
@@ -213,10 +209,14 @@ class MonteCarloResults:
 
     def failed(self, cell: Any = None, estimator: str | None = None) -> int:
         """How many replications of an estimator (None: the first) in a cell have no numbers."""
-        c, name = self._place(cell), self.estimators[0] if estimator is None else estimator
-        return sum(1 for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
+        c, name = self.place(cell), self.estimators[0] if estimator is None else estimator
+        return len(self._failures_of(name, c))
 
-    def _place(self, cell: Any) -> int:
+    def _failures_of(self, estimator: str, cell: int | None = None) -> list[Failure]:
+        """Failures that cost an estimator its numbers, in a cell or in all."""
+        return [f for c, f in self._assembled[1] if cell in (None, c) and f.estimator in (estimator, DGP)]
+
+    def place(self, cell: Any = None) -> int:
         """Which cell is meant: a label, a dict of values, or None where there is only one."""
         if cell is None and len(self.cells) == 1:
             return 0
@@ -290,49 +290,27 @@ class MonteCarloResults:
         found = []
         for (c, name), (names, values) in self._assembled[0].items():
             base = self._assembled[0][c, reference]
+            n_failed = (float(failed[c, name] + failed[c, DGP]), np.nan)
             for j, parameter in enumerate(names):
                 shared = name != reference and parameter in base.names
-                one = self._one(
-                    c,
-                    parameter,
-                    values[:, j],
-                    null,
-                    variants,
-                    base.values[:, base.names.index(parameter), 0] if shared else None,
-                )
-                found.append(
-                    (
-                        c,
-                        name,
-                        parameter,
-                        {"n_failed": (float(failed[c, name] + failed[c, DGP]), np.nan), **one},
-                    )
-                )
+                other = base.values[:, base.names.index(parameter), 0] if shared else None
+                one = self._one(c, parameter, values[:, j], other, null, variants)
+                found.append((c, name, parameter, {"n_failed": n_failed, **one}))
         return found
 
     def _one(
-        self, c: int, parameter: str, values: Array, null: float, variants: bool, reference: Array | None
+        self, c: int, parameter: str, values: Array, reference: Array | None, null: float, variants: bool
     ) -> dict[str, tuple[float, float]]:
         truth, error = self.truths[c].get(parameter, (np.nan, np.nan))
         b, se, low, high, p = values.T
-        found = measured(
-            b,
-            se,
-            truth,
-            conf_low=low,
-            conf_high=high,
-            p_value=p if null == 0 else None,  # they are p-values of zero
-            reference=reference,
-            level=self.task.level,
-            null=null,
-            variants=variants,
-        )
-        return {**found, "truth": (truth, error)}
+        tested = p if null == 0 else None  # they are p-values of zero
+        one = Replications(b, se, truth, low, high, tested, reference, self.task.level, null)
+        return {**measured(one, variants=variants), "truth": (truth, error)}
 
     def table(
         self, *, reference: str | None = None, null: float = 0.0, variants: bool = False
     ) -> pd.DataFrame:
-        """The measures in wide form: rows (cell, estimator, parameter), for each a column and one ending in ``_mcse``.
+        """The measures in wide form, rows (cell, estimator, parameter), with errors in columns ``…_mcse``.
 
         Options are those of `measures`.
         """
@@ -369,21 +347,22 @@ class MonteCarloResults:
         Examples
         --------
         >>> import disteconometrics as de
-        >>> mc = de.MonteCarlo(lambda rng: rng.normal(size=5), lambda d: {"mu": d.mean()}).run(reps=10, seed=1)
+        >>> study = de.MonteCarlo(lambda rng: rng.normal(size=5), lambda d: {"mu": d.mean()})
+        >>> mc = study.run(reps=10, seed=1)
         >>> again = mc.replay(3)
         >>> bool(again.results["lambda"]["mu"] == mc.replications.estimate[3])
         True
         """
         if replication is None:
             cell, replication = None, cell
-        c = self._place(cell)
+        c = self.place(cell)
         if isinstance(replication, bool) or not isinstance(replication, (int, np.integer)) or replication < 0:
             raise OptionError(f"replication={replication!r}: give its number, 0 or more.")
         table, results, errors = self.task.again(c, int(replication))
         return Replay(table, results, errors)
 
     def extend(self, reps: int, *, n_jobs: int | None = None) -> MonteCarloResults:
-        """Return results with ``reps`` more replications in every cell, the same as if they had been run at once.
+        """Return results with ``reps`` more replications in every cell, as if they had been run at once.
 
         Raises
         ------
@@ -398,29 +377,15 @@ class MonteCarloResults:
         """Raise where there is nothing to report, or where truth or targets name what nobody estimates."""
         numbers = self._assembled[0]
         if not any(v.names and np.isfinite(v.values).any() for v in numbers.values()):
-            raise hopeless(self.task, self.blocks)
+            raise all_failed(self.task, self.blocks)
         names = list(dict.fromkeys(n for v in numbers.values() for n in v.names))
         check_names(self.study, 0, names)
 
-    def tell(self, max_fail: float) -> None:
-        """Warn of failures: more than a share, or parameters that come and go, and of random numbers without a seed."""
-        for c, cell in enumerate(self.cells):
+    def warn(self, max_fail: float) -> None:
+        """Warn of failures, beyond a share or where parameters come and go, and of draws without a seed."""
+        for c in range(len(self.cells)):
             for name in self.estimators:
-                reasons = Counter(
-                    f.reason for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP)
-                )
-                failed, R = sum(reasons.values()), len(self.done[c])
-                if failed <= max_fail * R and OTHER not in reasons:
-                    continue
-                first = next(f for k, f in self._assembled[1] if k == c and f.estimator in (name, DGP))
-                words = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
-                where = f" in {cell.label}" if cell.label else ""
-                text = (
-                    f"{failed:,} of {R:,} replications of {name!r} failed{where} ({words}); measures "
-                    f"are over the others."
-                )
-                text += f" The first, replication {first.replication}: {first.message or first.reason}"
-                warn_user(FailedReplicationsWarning(text, column=name, hint=self._replay_line(c, first)))
+                self._warn_of_failures(c, name, max_fail)
         random = sorted({name for b in self.blocks for name in b.random})
         if random:
             text = (
@@ -429,6 +394,20 @@ class MonteCarloResults:
             )
             hint = "give the callable an argument rng and draw from it"
             warn_user(FailedReplicationsWarning(f"{text} {hint.capitalize()}.", hint=hint))
+
+    def _warn_of_failures(self, c: int, name: str, max_fail: float) -> None:
+        failures, R, label = self._failures_of(name, c), len(self.done[c]), self.cells[c].label
+        reasons = Counter(f.reason for f in failures)
+        if len(failures) <= max_fail * R and OTHER not in reasons:
+            return
+        words = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        first, where = failures[0], f" in {label}" if label else ""
+        text = (
+            f"{len(failures):,} of {R:,} replications of {name!r} failed{where} ({words}); measures "
+            f"are over the others. "
+            f"The first, replication {first.replication}: {first.message or first.reason}"
+        )
+        warn_user(FailedReplicationsWarning(text, column=name, hint=self._replay_line(c, first)))
 
     def _replay_line(self, c: int, failure: Failure) -> str:
         label = self.cells[c].label
@@ -442,9 +421,8 @@ class MonteCarloResults:
         """The table of bias, standard errors, coverage, width and rejection, with flags and what failed."""
         wide = self.table()
         sections = [self._section(wide, c) for c in range(len(self.cells))]
-        reps = f"{min(map(len, self.done)):,}" + (
-            "" if min(map(len, self.done)) == self.reps else f" of {self.reps:,}"
-        )
+        least = min(map(len, self.done))
+        reps = f"{least:,}" if least == self.reps else f"{least:,} of {self.reps:,}"
         left = (("Replications", reps), ("Cells", f"{len(self.cells):,}"))
         right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
         return Summary("Monte Carlo study", (left, right), tuple(sections), tuple(self._notes(wide)))
@@ -477,9 +455,10 @@ class MonteCarloResults:
         >>> mc.plot("zip").get_xlabel()
         '95% intervals of mu (line: truth)'
         """
-        from disteconometrics.plots.studies import plot_study
-
-        return plot_study(self, kind, **options)
+        if kind not in self.pictures:
+            known = ", ".join(map(repr, self.pictures))
+            raise OptionError(f"kind={kind!r} is not known; choose {known}.")
+        return getattr(plots, self.pictures[kind])(self, **options)
 
     def __str__(self) -> str:
         return str(self.summary())
@@ -503,47 +482,44 @@ class MonteCarloResults:
         return Section(columns, tuple(stubs), tuple(cells), f"cell {label}" if label else None)
 
     def _notes(self, wide: pd.DataFrame) -> list[str]:
-        flags = {flag for _, row in wide.iterrows() for flag in _flags(row.to_dict(), self.task.level)}
-        words = {
-            "*": f"* |bias| > {BEYOND:g} MC SE.",
-            "c": f"c coverage is off {self.task.level:g} by > {BEYOND:g} MC SE.",
-        }
-        notes = [" ".join(words[flag] for flag in sorted(flags))] if flags else []
-        notes.append(f"reject: share that reject zero at {1 - self.task.level:.3g}.")
-        unknown = list(
-            dict.fromkeys(
-                wide.index[wide["truth"].isna() & wide["mean"].notna()].get_level_values("parameter")
-            )
-        )
+        level = self.task.level
+        notes = [*_flag_notes(wide, level), f"reject: share that reject zero at {1 - level:.3g}."]
+        rows = wide.index[wide["truth"].isna() & wide["mean"].notna()]
+        unknown = dict.fromkeys(rows.get_level_values("parameter"))
         if unknown:
             notes.append(f"No truth, so no bias or coverage: {', '.join(unknown)}.")
-        failed = self._assembled[1]
-        said = []
-        for name in self.estimators:
-            reasons = Counter(f.reason for _, f in failed if f.estimator in (name, DGP))
-            total = sum(len(d) for d in self.done)
-            words_ = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
-            said.append(
-                f"{name} {sum(reasons.values()):,}" + (f" of {total:,} ({words_})" if reasons else "")
-            )
-        line = f"Failures: {', '.join(said)}."
-        if failed:
-            line += f" See {self._replay_line(*failed[0])}."
-        notes.append(line)
+        notes.append(self._failures_note())
         missing = wide["n_se_nan"][wide["n_se_nan"] > 0] if "n_se_nan" in wide else wide.iloc[:0, 0]
-        notes += [
-            f"{e} {p}: {int(n):,} replications without a standard error, left "
-            f"out{f' ({cell})' if cell else ''}."
-            for (cell, e, p), n in missing.items()
-        ]
+        for (cell, e, p), n in missing.items():
+            where = f" ({cell})" if cell else ""
+            notes.append(f"{e} {p}: {int(n):,} replications without a standard error, left out{where}.")
         told = self.warnings.groupby(["estimator", "warning"], sort=False)["count"].sum()
         if len(told):
-            notes.append(
-                "Warnings: "
-                + ", ".join(f"{e} {w} in {n:,}" for (e, w), n in told.items())
-                + "; see .warnings."
-            )
+            kinds = ", ".join(f"{e} {w} in {n:,}" for (e, w), n in told.items())
+            notes.append(f"Warnings: {kinds}; see .warnings.")
         return notes
+
+    def _failures_note(self) -> str:
+        """How many replications of each estimator failed, and why."""
+        said, total = [], sum(map(len, self.done))
+        for name in self.estimators:
+            reasons = Counter(f.reason for f in self._failures_of(name))
+            words = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+            why = f" of {total:,} ({words})" if reasons else ""
+            said.append(f"{name} {reasons.total():,}{why}")
+        failed = self._assembled[1]
+        see = f" See {self._replay_line(*failed[0])}." if failed else ""
+        return f"Failures: {', '.join(said)}.{see}"
+
+
+def _flag_notes(wide: pd.DataFrame, level: float) -> list[str]:
+    """What the flags beside the rows mean, in one line."""
+    flags = {flag for _, row in wide.iterrows() for flag in _flags(row.to_dict(), level)}
+    words = {
+        "*": f"* |bias| > {BEYOND:g} MC SE.",
+        "c": f"c coverage is off {level:g} by > {BEYOND:g} MC SE.",
+    }
+    return [" ".join(words[flag] for flag in sorted(flags))] if flags else []
 
 
 def _flags(row: Mapping[str, float], level: float) -> str:
@@ -552,9 +528,8 @@ def _flags(row: Mapping[str, float], level: float) -> str:
     bias = abs(row.get("bias", nan)) > BEYOND * np.hypot(
         row.get("bias_mcse", nan), row.get("truth_mcse", 0.0) or 0.0
     )
-    nominal = np.sqrt(
-        level * (1 - level) / max(row.get("n_sim", 1.0), 1.0)
-    )  # of a coverage of exactly one, whose own is zero
+    # of a coverage of exactly one, whose own is zero
+    nominal = np.sqrt(level * (1 - level) / max(row.get("n_sim", 1.0), 1.0))
     off = abs(row.get("coverage", nan) - level) > BEYOND * max(row.get("coverage_mcse", nan), nominal)
     return "*" * bool(bias) + "c" * bool(off)
 
@@ -568,9 +543,8 @@ def _cells(row: Mapping[str, float], level: float) -> tuple[str, ...]:
         value, error = row.get(name, np.nan), row.get(f"{name}_mcse", np.nan)
         if np.isnan(value):
             return ""
-        digits = (
-            3 if not 0 < error < 1e-3 else min(1 - math.floor(math.log10(error)), 9)
-        )  # two digits of the error
+        # two digits of the error
+        digits = 3 if not 0 < error < 1e-3 else min(1 - math.floor(math.log10(error)), 9)
         return f"{value:{sign}.{digits}f} ({error:.{digits}f})"
 
     figures = (

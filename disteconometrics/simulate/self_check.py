@@ -1,4 +1,4 @@
-"""`res.monte_carlo()`: a result checked by simulation, with its own fitted law, or its own rows, as the truth.
+"""`res.monte_carlo()`: a result checked by simulation, with its own fitted law or rows as the truth.
 
 The estimator that made the result is run again on data whose truth is known: outcomes drawn from the fitted
 law at the sample's own covariates, or rows or clusters drawn from the sample, for which the sample is the
@@ -15,63 +15,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import special
 
+from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import OptionError
+from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.simulate.dgp import pseudo_true
 from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number
 
-__all__ = ["Refitting", "SelfCheck", "SelfChecking", "self_check"]
-
-Array = NDArray[np.float64]
+__all__ = ["SelfCheck", "SelfChecking", "self_check"]
 
 DESIGNS = ("fitted", "pairs", "cluster")
 BIG = 400_000  # rows of the fit that finds what the estimator aims at under another law
 MOST_COPIES = 2_000
 CHANCE = 0.01  # that anything is called trouble by Monte Carlo error alone
-BIAS, RATIO, COVERAGE = (
-    0.2,
-    0.05,
-    0.01,
-)  # of an empirical standard error; of the ratio from one; of a coverage: what matters
+# What matters: of an empirical standard error, of the ratio from one, of a coverage
+BIAS, RATIO, COVERAGE = 0.2, 0.05, 0.01
 NAME = "refit"
-
-
-@dataclass(frozen=True, eq=False)
-class Refitting:
-    """What a result says of itself so that it can be made again from other data.
-
-    ``estimator`` with ``options`` of its fit; ``table`` holds the columns of the rows used (n,), ``outcome``
-    among them; ``law`` is the fitted law of the outcome, row by row, and ``labels`` what its 0 and 1 stand
-    for (None: its draws are the outcome); ``truth`` the parameters of the law, ``clusters`` the columns that
-    the covariance clusters by, ``fitted_only`` why rows cannot be drawn, if so; ``robust`` are options whose
-    standard errors hold where the model is wrong.
-    """
-
-    estimator: Any
-    options: Mapping[str, Any]
-    table: Mapping[str, Any]
-    outcome: str
-    law: Any
-    labels: NDArray[Any] | None
-    truth: Mapping[str, float]
-    clusters: tuple[str, ...] = ()
-    fitted_only: str = ""
-    robust: Mapping[str, Any] | None = None
-
-    @property
-    def rows(self) -> int:
-        """Rows of the sample."""
-        return len(self.table[self.outcome])
-
-    def with_outcome(self, y: Array) -> dict[str, Any]:
-        """The table with other outcomes (n,)."""
-        values = y if self.labels is None else self.labels[y.astype(np.intp)]
-        return {**self.table, self.outcome: values}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +63,7 @@ class _Clusters:
     """Whole clusters of the sample, drawn with replacement; two copies of one are different clusters."""
 
     of: Refitting
-    members: tuple[NDArray[np.intp], ...]
+    members: tuple[Indices, ...]
 
     def __call__(self, rng: np.random.Generator) -> Any:
         picked = rng.integers(len(self.members), size=len(self.members))
@@ -159,7 +122,7 @@ class _Copies:
 
 
 class SelfChecking:
-    """A result that is checked by simulation with its own fit as the truth; `_refitting` says how it is made again.
+    """A result checked by simulation with its own fit as the truth; `_refitting` says how it is made again.
 
     Examples
     --------
@@ -173,24 +136,24 @@ class SelfChecking:
 
     def monte_carlo(
         self,
-        reps: int = 500,
+        reps: int | None = None,
         *,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         design: str | None = None,
         law: Any = None,
         n_jobs: int | None = None,
         progress: bool | None = None,
     ) -> SelfCheck:
-        """Check the estimates by simulation: fit again to data whose truth is this fit, and see bias, errors, coverage and size.
+        """Check the estimates by simulation, as bias, errors, coverage and size where this fit is the truth.
 
         Parameters
         ----------
-        reps : int, replications.
+        reps : int, replications, or None for 500, and for fewer of what takes long.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept).
         design : {"fitted", "pairs", "cluster"} or None
             Outcomes from the fitted law at the sample's covariates; rows drawn with their outcomes; clusters
             drawn whole, which keeps the dependence within them.  None is "cluster" where the covariance is
-            clustered, else "fitted".
+            clustered, else "fitted"; groups that are compared are drawn as "pairs" or "cluster" only.
         law : law, or result with a ``distribution()``, or None
             Another law of the outcome for every row; the truth is then what this estimator aims at under it.
         n_jobs, progress : as in `MonteCarlo.run`.
@@ -210,16 +173,50 @@ class SelfChecking:
         >>> res.monte_carlo(200, seed=1).verdict[:61]
         'If the fitted model is right, nothing is wrong that 200 repli'
         """
-        return self_check(
-            self._refitting(), reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress
+        of = self._refitting()
+        reps = of.reps if reps is None else reps
+        return self_check(of, reps, seed=seed, design=design, law=law, n_jobs=n_jobs, progress=progress)
+
+
+def _chosen_design(of: Refitting, design: str | None, law: Any) -> str:
+    """How data are drawn: what was asked for where the result allows it, or the default."""
+    if of.only_design is None:
+        if design is None:
+            design = "cluster" if of.clusters and law is None else "fitted"
+        _check_design(of, design, law)
+        return design
+    if design not in (None, of.only_design) or law is not None:
+        raise OptionError(
+            f"{type(of.estimator).__name__} is checked with design={of.only_design!r} and its own law only: "
+            "leave design= and law= out."
+        )
+    return of.only_design
+
+
+def _check_design(of: Refitting, design: str, law: Any) -> None:
+    if design not in DESIGNS:
+        raise OptionError(f"design={design!r} is not known; use one of {', '.join(map(repr, DESIGNS))}.")
+    if design == "fitted":
+        return
+    if law is not None:
+        raise OptionError(
+            f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out."
+        )
+    if of.fitted_only:
+        raise OptionError(f"design={design!r}: {of.fitted_only}; use design='fitted'.")
+    if design == "cluster" and len(of.clusters) != 1:
+        raise OptionError(
+            "design='cluster' draws the clusters of a one-way covariance: ask for one with "
+            "res.with_cov(de.Cluster('column')), "
+            "or use design='fitted' or 'pairs'."
         )
 
 
 def self_check(
     of: Refitting,
-    reps: int,
+    reps: int | None,
     *,
-    seed: int | np.random.Generator | None,
+    seed: Seed,
     design: str | None,
     law: Any,
     n_jobs: int | None,
@@ -232,43 +229,34 @@ def self_check(
     >>> from disteconometrics import Bernoulli
     >>> class Mean:
     ...     def fit(self, d):
-    ...         return type("Result", (), {"estimates": {"p": (d["y"].mean(), d["y"].std() / len(d["y"]) ** 0.5)}})
+    ...         p = d["y"].mean(), d["y"].std() / len(d["y"]) ** 0.5
+    ...         return type("Result", (), {"estimates": {"p": p}})
     >>> law = Bernoulli(np.full(200, 0.4))
     >>> of = Refitting(Mean(), {}, {"y": np.zeros(200)}, "y", law, np.array([0, 1]), {"p": 0.4})
     >>> check = self_check(of, 500, seed=1, design=None, law=None, n_jobs=None)
     >>> check.verdict[:60]
     'If the fitted model is right, nothing is wrong that 500 repl'
     """
-    if design is None:
-        design = "cluster" if of.clusters and law is None else "fitted"
-    if design not in DESIGNS:
-        raise OptionError(f"design={design!r} is not known; use one of {', '.join(map(repr, DESIGNS))}.")
-    if law is not None and design != "fitted":
-        raise OptionError(
-            f"design={design!r} draws outcomes with their rows, so law= has no use; leave one of them out."
-        )
-    if design != "fitted" and of.fitted_only:
-        raise OptionError(f"design={design!r}: {of.fitted_only}; use design='fitted'.")
-    if design == "cluster" and len(of.clusters) != 1:
-        raise OptionError(
-            "design='cluster' draws the clusters of a one-way covariance: ask for one with "
-            "res.with_cov(de.Cluster('column')), "
-            "or use design='fitted' or 'pairs'."
-        )
-    truth: dict[str, Any] = dict(of.truth)
-    dgp: Any = _Pairs(of)
-    if design == "cluster":
-        codes, labels = pd.factorize(pd.Series(of.table[of.clusters[0]]))
-        order = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-        dgp = _Clusters(of, tuple(order[: len(labels)]))
-    elif design == "fitted":
-        dgp = _Fitted(of, of.law if law is None else law)
-        if law is not None:
-            truth = dict(pseudo_true(of.estimator, _Copies(of, law), n=BIG, fit=of.robust or of.options))
+    design = _chosen_design(of, design, law)
+    truth: Mapping[str, Any] = of.truth
+    if law is not None:
+        truth = pseudo_true(of.estimator, _Copies(of, law), n=BIG, fit=of.robust or of.options)
+    dgp = _process(of, design, law)
     study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, truth=truth)
-    found = study.run(reps, seed=seed, n_jobs=n_jobs, progress=progress)
-    units = len(dgp.members) if design == "cluster" else of.rows
-    return SelfCheck(found, design, law is not None, units, of.clusters if design == "cluster" else ())
+    found = study.run(of.reps if reps is None else reps, seed=seed, n_jobs=n_jobs, progress=progress)
+    units, clusters = (len(dgp.members), of.clusters) if isinstance(dgp, _Clusters) else (of.rows, ())
+    return SelfCheck(found, design, law is not None, units, clusters)
+
+
+def _process(of: Refitting, design: str, law: Any) -> _Fitted | _Pairs | _Clusters:
+    """What draws data."""
+    if design == "fitted":
+        return _Fitted(of, of.law if law is None else law)
+    if design == "pairs":
+        return _Pairs(of)
+    codes, labels = pd.factorize(pd.Series(of.table[of.clusters[0]]))
+    order = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    return _Clusters(of, tuple(order[: len(labels)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +282,10 @@ class SelfCheck:
     clusters: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
-        """Truth, bias, ratio of model to empirical standard error, coverage and size (rejections of the truth), with MC SEs."""
+        """Truth, bias, model over empirical standard error, coverage and size, with Monte Carlo errors.
+
+        Size is the share of replications that reject the truth.
+        """
         wide = self.study.table().droplevel(["cell", "estimator"])
         nan = pd.Series(np.nan, index=wide.index)
         found = {"truth": wide["truth"], "bias": wide["bias"], "bias_mcse": wide["bias_mcse"]}

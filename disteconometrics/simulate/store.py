@@ -1,8 +1,8 @@
-"""Finished replications on disk: an append-only file of records, JSON and float64, that outlives the process that writes it.
+"""Finished replications on disk: an append-only file of records, JSON and float64.
 
-A record is written with one call as soon as its replications are done, so an interruption or a killed process
-loses what was being computed and nothing else; half a record at the end of the file is cut off.  Reading
-never runs code.
+It outlives the process that writes it.  A record is written with one call as soon as its replications are
+done, so an interruption or a killed process loses what was being computed and nothing else; half a record at
+the end of the file is cut off.  Reading never runs code.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Store:
             raise OptionError(f"{self.path} is in use by another process.") from None
 
     def seed(self, entropy: Any, spawn_key: tuple[int, ...], *, drawn: bool) -> tuple[Any, tuple[int, ...]]:
-        """The seed of the store: the stored one, which must be the given one unless that was drawn; a new file keeps it."""
+        """The stored seed, which must be the given one unless that was drawn; a new file keeps that."""
         if self.header is None:
             self.header = {"magic": "disteconometrics Monte Carlo", "format": FORMAT, "study": self.study}
             self.header["seed"] = [str(entropy), list(spawn_key)]

@@ -10,19 +10,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from disteconometrics.arrays import Seed
 from disteconometrics.errors import DisteconometricsError, DisteconometricsWarning, OptionError, warn_user
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.parallel import results
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.simulate.measures import MEASURES, n_sim
 from disteconometrics.simulate.replications import BATCH, DGP, Block, Cell, Estimator, Task, cells_of, digest
-from disteconometrics.simulate.results import MonteCarloResults, check_names, hopeless
+from disteconometrics.simulate.results import MonteCarloResults, all_failed, check_names
 from disteconometrics.simulate.store import Store
 
 __all__ = ["MonteCarlo"]
@@ -31,7 +31,7 @@ FIRST = 8  # replications in the first chunk of a cell, by which the others are 
 SECONDS = 0.2  # that a chunk should take
 PILOT = 400  # replications before a Monte Carlo standard error says how many it takes
 MOST = 1_000_000  # that mcse= may ask for
-HOPELESS = 50  # replications that all fail in the same words: the rest would too
+SAME_FAILURES = 50  # replications that all fail in the same words: the rest would too
 
 
 @dataclass(frozen=True, init=False)
@@ -74,7 +74,8 @@ class MonteCarlo:
     >>> def dgp(rng, n):
     ...     x = rng.normal(size=n)
     ...     return {"x": x, "y": (1 + 2 * x + rng.logistic(size=n) > 0).astype(float)}
-    >>> study = de.MonteCarlo(dgp, {"mle": de.Logit("y ~ x")}, truth={"Intercept": 1, "x": 2}, grid={"n": [200, 800]})
+    >>> truth = {"Intercept": 1, "x": 2}
+    >>> study = de.MonteCarlo(dgp, {"mle": de.Logit("y ~ x")}, truth=truth, grid={"n": [200, 800]})
     >>> mc = study.run(reps=200, seed=1)
     >>> mc.table().loc[("n=800", "mle", "x"), ["bias", "bias_mcse", "coverage"]].round(3).tolist()
     [0.021, 0.011, 0.95]
@@ -101,10 +102,7 @@ class MonteCarlo:
             raise OptionError(
                 f"dgp is a callable dgp(rng, **cell) that draws a table, not {type(dgp).__name__}."
             )
-        if targets is not None:
-            targets = (targets,) if isinstance(targets, str) else tuple(targets)
-            if not targets or not all(isinstance(t, str) for t in targets):
-                raise OptionError("targets is a list of parameter names, or None for all.")
+        kept = _targets(targets)
         if not (truth is None or callable(truth) or isinstance(truth, Mapping)):
             raise OptionError(
                 f"truth is a dict of values by name, or a callable of the cell, not {type(truth).__name__}."
@@ -113,7 +111,7 @@ class MonteCarlo:
         fields = {
             "dgp": dgp,
             "estimators": _named(estimators),
-            "targets": targets,
+            "targets": kept,
             "truth": dict(truth) if isinstance(truth, Mapping) else truth,
             "grid": grid,
             "level": check_level(level),
@@ -127,7 +125,7 @@ class MonteCarlo:
         return cells_of(self.grid)
 
     def truths(self, cell: Cell, names: Sequence[str]) -> dict[str, tuple[float, float]]:
-        """True values of parameters in a cell, each with the error of its computation, for those that are known."""
+        """True values, with the errors of their computation, of the parameters where they are known."""
         given: Any = self.truth
         if given is None:
             given = _asked(self.dgp, cell, names)
@@ -146,7 +144,7 @@ class MonteCarlo:
         reps: int | None = None,
         *,
         mcse: Mapping[str, float] | None = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Seed = None,
         n_jobs: int | None = None,
         store: Any = None,
         resume: bool = True,
@@ -190,7 +188,7 @@ class MonteCarlo:
         FailedReplicationsWarning
             If more than ``max_fail`` of an estimator's replications failed, or some gave other parameters.
         """
-        most = _checked(reps, mcse, max_fail)
+        most = _most_replications(reps, mcse, max_fail)
         sequence = seed_sequence(seed)
         origin: tuple[Any, tuple[int, ...]] = (sequence.entropy, tuple(sequence.spawn_key))
         kept = None if store is None else Store(store, self._words(), resume=resume)
@@ -205,7 +203,7 @@ class MonteCarlo:
         finally:
             if kept is not None:
                 kept.close()
-        found.tell(max_fail)
+        found.warn(max_fail)
         return found
 
     def _precise(self, session: _Session, mcse: Mapping[str, float], most: int) -> MonteCarloResults:
@@ -231,7 +229,7 @@ class MonteCarlo:
         self, found: MonteCarloResults, reps: int, n_jobs: int | None, max_fail: float = 0.05
     ) -> MonteCarloResults:
         """Results with ``reps`` more replications in every cell; see `MonteCarloResults.extend`."""
-        reps = _checked(reps, None, max_fail)
+        reps = _most_replications(reps, None, max_fail)
         kept = None if found.store is None else Store(found.store, self._words(), resume=True)
         try:
             if kept is not None:
@@ -241,7 +239,7 @@ class MonteCarlo:
         finally:
             if kept is not None:
                 kept.close()
-        more.tell(max_fail)
+        more.warn(max_fail)
         return more
 
     def _task(self, origin: tuple[Any, tuple[int, ...]]) -> Task:
@@ -270,31 +268,45 @@ def _word(value: Any) -> str:
     return type(value).__name__ if " at 0x" in text else text
 
 
+def _targets(given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    targets = (given,) if isinstance(given, str) else tuple(given)
+    if not targets or not all(isinstance(t, str) for t in targets):
+        raise OptionError("targets is a list of parameter names, or None for all.")
+    return targets
+
+
 def _named(estimators: Any) -> tuple[tuple[str, Any, tuple[tuple[str, Any], ...]], ...]:
     """Check estimators: names, targets and arguments of fit."""
     if not isinstance(estimators, Mapping):
         target = estimators[0] if isinstance(estimators, tuple) and estimators else estimators
         estimators = {getattr(target, "__name__", type(target).__name__).strip("<>").lower(): estimators}
-    found = []
-    for name, given in estimators.items():
-        pair = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping)
-        target, options = given if pair else (given, {})
-        usable = callable(target) or callable(getattr(target, "fit", None))
-        if not isinstance(name, str) or name == DGP or isinstance(target, type) or not usable:
-            raise OptionError(
-                f"estimators[{name!r}] is {given!r}; an estimator is a specification such as de.Logit('y "
-                f"~ x'), a pair of it and "
-                "arguments of its fit, or a callable from a table to a dict of (estimate, se), under a "
-                "name of text (not 'dgp')."
-            )
-        if options and not hasattr(target, "fit"):
-            raise OptionError(
-                f"estimators[{name!r}]: a callable takes the table alone; put {dict(options)!r} into it."
-            )
-        found.append((name, target, tuple(options.items())))
-    if not found:
+    if not estimators:
         raise OptionError("estimators is empty; give at least one, such as {'mle': de.Logit('y ~ x')}.")
-    return tuple(found)
+    return tuple(_estimator(name, given) for name, given in estimators.items())
+
+
+def _estimator(name: Any, given: Any) -> tuple[str, Any, tuple[tuple[str, Any], ...]]:
+    pair = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping)
+    target, options = given if pair else (given, {})
+    if not isinstance(name, str) or name == DGP or not _can_estimate(target):
+        raise OptionError(
+            f"estimators[{name!r}] is {given!r}; an estimator is a specification such as de.Logit('y "
+            f"~ x'), a pair of it and "
+            "arguments of its fit, or a callable from a table to a dict of (estimate, se), under a "
+            "name of text (not 'dgp')."
+        )
+    if options and not hasattr(target, "fit"):
+        raise OptionError(
+            f"estimators[{name!r}]: a callable takes the table alone; put {dict(options)!r} into it."
+        )
+    return name, target, tuple(options.items())
+
+
+def _can_estimate(target: Any) -> bool:
+    usable = callable(target) or callable(getattr(target, "fit", None))
+    return usable and not isinstance(target, type)
 
 
 def _asked(dgp: Any, cell: Cell, names: Sequence[str]) -> dict[str, Any]:
@@ -314,28 +326,33 @@ def _asked(dgp: Any, cell: Cell, names: Sequence[str]) -> dict[str, Any]:
         return found
 
 
-def _checked(reps: Any, mcse: Any, max_fail: Any) -> int:
+def _most_replications(reps: Any, mcse: Any, max_fail: Any) -> int:
     """Check the size of a study and return the most replications of a cell."""
     if reps is None and mcse is None:
         raise OptionError(
             "Give reps=, the number of replications, or mcse=, the Monte Carlo standard errors to reach."
         )
-    if reps is not None and (isinstance(reps, bool) or not isinstance(reps, (int, np.integer)) or reps < 1):
+    most = MOST if reps is None else reps
+    if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 1:
         raise OptionError(f"reps={reps!r}: give a whole number of at least 1 replication, such as 1000.")
-    if mcse is not None:
-        good = (
-            isinstance(mcse, Mapping)
-            and mcse
-            and all(isinstance(v, Real) and float(v) > 0 for v in mcse.values())
+    if mcse is not None and not _are_goals(mcse):
+        raise OptionError(
+            f"mcse={mcse!r}: give a dict such as {{'coverage': 0.005}}; measures are {', '.join(MEASURES)}."
         )
-        if not good or not set(mcse) <= set(MEASURES):
-            raise OptionError(
-                f"mcse={mcse!r}: give a dict such as {{'coverage': 0.005}}; measures are "
-                f"{', '.join(MEASURES)}."
-            )
-    if isinstance(max_fail, bool) or not isinstance(max_fail, Real) or not 0 <= float(max_fail) <= 1:
-        raise OptionError(f"max_fail={max_fail!r}: give a share between 0 and 1.")
-    return MOST if reps is None else int(reps)
+    _check_share("max_fail", max_fail)
+    return int(most)
+
+
+def _check_share(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise OptionError(f"{name}={value!r}: give a share between 0 and 1.")
+
+
+def _are_goals(mcse: Any) -> bool:
+    """Whether it is a dict from measures to positive numbers."""
+    if not isinstance(mcse, Mapping) or not mcse or not set(mcse) <= set(MEASURES):
+        return False
+    return all(isinstance(v, Real) and float(v) > 0 for v in mcse.values())
 
 
 def _check_same_draws(task: Task, blocks: Sequence[Block], kept: Store | None) -> None:
@@ -361,14 +378,8 @@ class _Session:
         n_jobs: int | None,
         progress: bool | None,
     ) -> None:
-        self.study, self.task, self.blocks, self.kept, self.n_jobs, self.progress = (
-            study,
-            task,
-            blocks,
-            kept,
-            n_jobs,
-            progress,
-        )
+        self.study, self.task, self.blocks = study, task, blocks
+        self.kept, self.n_jobs, self.progress = kept, n_jobs, progress
         self.interrupted = False
         self.pace: dict[int, float] = {}  # seconds a replication, by cell
         self.checked = False
@@ -378,40 +389,17 @@ class _Session:
 
     def upto(self, reps: int) -> MonteCarloResults:
         """Results of replications 0 … reps − 1 of every cell."""
-        import joblib
-        from tqdm.auto import tqdm
-
         for block in self.blocks:
             self._check_names(block)
         missing = {c: self._missing(c, reps) for c in range(len(self.task.cells))}
-        todo = sum(stop - start for ranges in missing.values() for start, stop in ranges)
-        jobs = joblib.effective_n_jobs(self.n_jobs)
-        bar = tqdm(
-            total=todo,
-            desc="Monte Carlo",
-            disable=None if self.progress is None else not self.progress,
-            leave=False,
-        )
-        failed = sum(len(b.failures) for b in self.blocks)
-        with bar:
-            try:
-                for block in results(
-                    self.task.chunk, self._chunks(missing, jobs), self.n_jobs, ordered=False
-                ):
-                    self._take(block)
-                    failed += len(block.failures)
-                    bar.update(len(block.done))
-                    if not bar.disable:
-                        bar.set_postfix(self._running(block, failed), refresh=False)
-                    if block.interrupted:
-                        raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                self.interrupted = True
-                if not any(b.done for b in self.blocks):
-                    raise
-        done = MonteCarloResults(
-            self.study, self.task, tuple(self.blocks), reps, None if self.kept is None else self.kept.path
-        )
+        try:
+            self._compute(missing)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            if not any(b.done for b in self.blocks):
+                raise
+        path = None if self.kept is None else self.kept.path
+        done = MonteCarloResults(self.study, self.task, tuple(self.blocks), reps, path)
         done.check()
         if self.interrupted:
             count = sum(map(len, done.done))
@@ -421,15 +409,31 @@ class _Session:
             warn_user(DisteconometricsWarning(text, hint="run again with store= to go on, or .extend(reps)"))
         return done
 
+    def _compute(self, missing: dict[int, list[tuple[int, int]]]) -> None:
+        """Take the replications of the given ranges, with a bar beside them."""
+        import joblib
+        from tqdm.auto import tqdm
+
+        todo = sum(stop - start for ranges in missing.values() for start, stop in ranges)
+        chunks = self._chunks(missing, joblib.effective_n_jobs(self.n_jobs))
+        disable = None if self.progress is None else not self.progress
+        failed = sum(len(b.failures) for b in self.blocks)
+        with tqdm(total=todo, desc="Monte Carlo", disable=disable, leave=False) as bar:
+            for block in results(self.task.chunk, chunks, self.n_jobs, ordered=False):
+                self._take(block)
+                failed += len(block.failures)
+                bar.update(len(block.done))
+                if not bar.disable:
+                    bar.set_postfix(self._running(block, failed), refresh=False)
+                if block.interrupted:
+                    raise KeyboardInterrupt
+
     def _missing(self, c: int, reps: int) -> list[tuple[int, int]]:
         """Ranges of replications of cell c that are still to be computed."""
-        done = {rep for block in self.blocks if block.cell == c for rep in block.done}
-        if not done:
-            return [(0, reps)]
-        left = [rep for rep in range(reps) if rep not in done]
-        edges = [i for i in range(1, len(left)) if left[i] != left[i - 1] + 1]
-        bounds = [0, *edges, len(left)]
-        return [(left[i], left[j - 1] + 1) for i, j in pairwise(bounds) if j > i]
+        done = [rep for block in self.blocks if block.cell == c for rep in block.done]
+        left = np.setdiff1d(np.arange(reps), np.array(done, dtype=np.intp))
+        ranges = np.split(left, np.flatnonzero(np.diff(left) > 1) + 1)
+        return [(int(r[0]), int(r[-1]) + 1) for r in ranges if len(r)]
 
     def _chunks(self, missing: dict[int, list[tuple[int, int]]], jobs: int) -> Iterator[tuple[int, int, int]]:
         """Chunks that take about as long as one should, as known when a worker asks for the next."""
@@ -457,10 +461,10 @@ class _Session:
             if self.kept is not None:
                 self.kept.append(block, self.task.cells[block.cell])
         self._check_names(block)
-        self._check_hope()
+        self._check_any_success()
 
     def _check_names(self, block: Block) -> None:
-        """As soon as everybody has estimated something: do truth and targets name parameters that there are?"""
+        """Once all have estimated something, see that truth and targets name parameters that there are."""
         if self.checked:
             return
         seen = {estimator for b in (*self.blocks, block) for estimator, _ in b.parts}
@@ -469,15 +473,15 @@ class _Session:
             names = list(dict.fromkeys(n for b in (*self.blocks, block) for _, ns in b.parts for n in ns))
             check_names(self.study, block.cell, names)
 
-    def _check_hope(self) -> None:
+    def _check_any_success(self) -> None:
         done = sum(len(b.done) for b in self.blocks)
-        if done < HOPELESS or any(b.parts for b in self.blocks):
+        if done < SAME_FAILURES or any(b.parts for b in self.blocks):
             return
         if len({(f.reason, f.message) for b in self.blocks for f in b.failures}) == 1:
-            raise hopeless(self.task, self.blocks)
+            raise all_failed(self.task, self.blocks)
 
     def _running(self, block: Block, failed: int) -> dict[str, Any]:
-        """Figures beside the bar: the cell, failures, and the coverage so far that is furthest from the nominal one."""
+        """Figures beside the bar: the cell, failures, and the coverage furthest from the nominal one."""
         cell = self.task.cells[block.cell]
         figures: dict[str, Any] = {"cell": cell.label} if cell.label else {}
         figures |= {"failed": failed} if failed else {}

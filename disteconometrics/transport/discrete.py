@@ -1,4 +1,6 @@
-"""Exact optimal transport between samples of rows: an assignment for equal sizes and masses, else a linear program.
+"""Exact optimal transport between samples of rows.
+
+An assignment for equal sizes and masses, else a linear program.
 
 References
 ----------
@@ -15,26 +17,23 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, sparse
 from scipy.spatial.distance import cdist
 
-from disteconometrics.errors import DataError, OptionError, WithheldError
+from disteconometrics.arrays import Array
+from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.transport.one_dim import Coupling
-from disteconometrics.transport.samples import check_order, masses, points
+from disteconometrics.transport.samples import every_mass, finite_order, masses, pair_of_points, power_above
 
 __all__ = ["Discrete", "wasserstein"]
 
-Array = NDArray[np.float64]
 
 FEW_PAIRS = 20_000  # of which the linear program takes less time than the import of POT
 MOST_PAIRS = 250_000  # of the linear program without POT, some seconds
 WARM = 200  # rows of an assignment from which on near prices are worth their time
-ENTROPIES, SCALINGS, SMALLEST = (
-    (0.1, 0.03, 0.01, 0.003),
-    15,
-    1e-200,
-)  # ε over the median cost; the least sum divided by
+ENTROPIES = (0.1, 0.03, 0.01, 0.003)  # ε over the median cost
+SCALINGS = 15
+SMALLEST = 1e-200  # sum divided by
 LONG = 1_000  # rows of an assignment from which on POT's simplex is quicker
 MOST_ASSIGNED = 6_000  # rows that scipy assigns, in minutes
 MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in minutes
@@ -80,19 +79,12 @@ class Discrete:
 
     @cached_property
     def marginal_error(self) -> float:
-        """Σ of absolute differences between the masses given and those that the coupling moves, the larger of both sides."""
-        errors = []
-        for at, w, n in (
-            (self.coupling.source, self.wx, len(self.x)),
-            (self.coupling.target, self.wy, len(self.y)),
-        ):
-            moved = np.bincount(at, weights=self.coupling.mass, minlength=n)
-            errors.append(float(np.abs(moved - (1 / n if w is None else w)).sum()))
-        return max(errors)
+        """Σ|masses moved by the coupling − masses given|, the larger of both sides."""
+        return self.coupling.misplaced(self.wx, self.wy, len(self.x), len(self.y))
 
     @property
     def converged(self) -> bool:
-        """Whether the masses moved are those given and no pair is cheaper than its potentials allow, to 1e-7."""
+        """Whether masses moved are those given and no pair is cheaper than its potentials allow, to 1e-7."""
         f, g = self.potentials
         i, j, mass = self.coupling
         gap = abs(float(mass @ (f[i] + g[j])) - self.cost)
@@ -101,13 +93,7 @@ class Discrete:
     @cached_property
     def map(self) -> Array:
         """Where each row of x goes on average (n, d): the barycentric map."""
-        i, j, mass = self.coupling
-        n = len(self.x)
-        total = np.bincount(i, weights=mass, minlength=n)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.column_stack(
-                [np.bincount(i, weights=mass * c, minlength=n) / total for c in self.y[j].T]
-            )
+        return np.column_stack([self.coupling.averages(column, len(self.x)) for column in self.y.T])
 
 
 def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) -> Discrete:
@@ -139,32 +125,21 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     >>> wasserstein([[0.0, 0.0]], [[3.0, 4.0], [0.0, 0.0]], p=1).distance
     2.5
     """
-    p = check_order(p)
-    if np.isinf(p):
-        raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
-    x, y = points(x, "x"), points(y, "y")
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
-        )
+    p = finite_order(p)
+    x, y = pair_of_points(x, y)
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
     n, m = len(x), len(y)
     if n * m > MOST_ENTRIES:
         raise OptionError(
             f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance."
         )
-    size = max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max()))
-    scale = (
-        2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
-    )  # a power of two: nothing is rounded, and p-th powers are safe
-    C = cdist(x / scale, y / scale)
-    C = C * C if p == 2 else C if p == 1 else C**p
-    if a is None and b is None and n == m and (n <= LONG or _pot() is None):
+    scale = power_above(max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max())))
+    C = _costs(x / scale, y / scale, p)
+    equal = a is None and b is None and n == m
+    if equal and (n <= LONG or _pot() is None):
         coupling, f, g = _assignment(C)
     else:
-        coupling, f, g = _program(
-            C, np.full(n, 1 / n) if a is None else a, np.full(m, 1 / m) if b is None else b
-        )
+        coupling, f, g = _program(C, every_mass(a, n), every_mass(b, m))
     i, j, mass = coupling
     cost = float(mass @ C[i, j])
     centre = float(f.mean() if a is None else a @ f)
@@ -172,6 +147,14 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     return Discrete(
         x, y, p, a, b, cost ** (1 / p) * scale, coupling, ((f - centre) * unit, (g + centre) * unit)
     )
+
+
+def _costs(x: Array, y: Array, p: float) -> Array:
+    """|x − y|^p of all pairs (n, m)."""
+    C: Array = cdist(x, y)
+    if p == 2:
+        return C * C
+    return C if p == 1 else C**p
 
 
 def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
@@ -205,7 +188,10 @@ def _assignment(C: Array) -> tuple[Coupling, Array, Array]:
 
 
 def _near_prices(C: Array) -> tuple[Array, Array]:
-    """Prices of the entropic problem, roughly: few scalings of the kernel exp(−C/ε) for each of some falling ε."""
+    """Prices of the entropic problem, roughly.
+
+    Few scalings of the kernel exp(−C/ε) for each of some falling ε.
+    """
     f, g = np.zeros(len(C)), C.min(axis=0)
     unit = float(np.median(C[:: max(1, len(C) // 64)]))
     for share in ENTROPIES:
@@ -226,7 +212,10 @@ def _near_prices(C: Array) -> tuple[Array, Array]:
 
 
 def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
-    """The transport problem with masses: POT's network simplex where it is installed, else a linear program of scipy."""
+    """The transport problem with masses.
+
+    POT's network simplex where it is installed, else a linear program of scipy.
+    """
     n, m = C.shape
     ot = _pot() if n * m > FEW_PAIRS else None
     if ot is None:
@@ -240,7 +229,10 @@ def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
 
 
 def _pot() -> Any:
-    """POT, or None where it is not installed; its import draws from numpy's global random state, which is put back."""
+    """POT, or None where it is not installed.
+
+    Its import draws from numpy's global random state, which is put back.
+    """
     state = np.random.get_state()  # noqa: NPY002
     try:
         return importlib.import_module("ot")
@@ -262,9 +254,8 @@ def _linear_program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Arra
         [sparse.kron(sparse.eye(n), np.ones((1, m))), sparse.kron(np.ones((1, n)), sparse.eye(m))],
         format="csr",
     )
-    done = optimize.linprog(
-        C.ravel(), A_eq=A[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs"
-    )  # one row follows from the others
+    # one row follows from the others
+    done = optimize.linprog(C.ravel(), A_eq=A[:-1], b_eq=np.concatenate([a, b])[:-1], method="highs")
     if done.status != 0:
         raise WithheldError(f"The linear program of {n} × {m} pairs was not solved: {done.message}")
     plan = done.x.reshape(n, m)

@@ -11,14 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from disteconometrics.errors import DataError
 
 __all__ = ["gaussian_wasserstein"]
-
-Array = NDArray[np.float64]
 
 
 def gaussian_wasserstein(mean_x: Any, covariance_x: Any, mean_y: Any, covariance_y: Any) -> float:
@@ -56,9 +53,8 @@ def gaussian_wasserstein(mean_x: Any, covariance_x: Any, mean_y: Any, covariance
             f"Means have shapes {m.shape}, {k.shape} and covariances {A.shape}, {B.shape}; give (d,) and "
             f"(d, d)."
         )
-    if not all(np.isfinite(v).all() for v in (m, k, A, B)) or not (
-        np.allclose(A, A.T) and np.allclose(B, B.T)
-    ):
+    finite = all(np.isfinite(v).all() for v in (m, k, A, B))
+    if not (finite and np.allclose(A, A.T) and np.allclose(B, B.T)):
         raise DataError("Means and covariances must be finite, and covariances symmetric.")
     values, vectors = np.linalg.eigh(A)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

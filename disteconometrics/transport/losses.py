@@ -1,11 +1,14 @@
-"""What a map may be trained to make small: distances between its draws and the data, as frozen values; torch computes them."""
+"""What a map may be trained to make small: distances between its draws and the data, as frozen values.
+
+Torch computes them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import final
 
+from disteconometrics.checks import positive, whole
 from disteconometrics.errors import OptionError
 from disteconometrics.transport.samples import check_order
 
@@ -72,12 +75,7 @@ class Sliced(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (
-            isinstance(self.projections, bool)
-            or not isinstance(self.projections, Integral)
-            or self.projections < 1
-        ):
-            raise OptionError(f"projections={self.projections!r}: give a whole number of at least 1.")
+        whole(self.projections, "projections", 1)
 
 
 @final
@@ -114,6 +112,4 @@ class Sinkhorn(Loss):
         if self.p not in (1, 2):
             raise OptionError(f"p={self.p!r}: entropic transport knows the orders 1 and 2.")
         for name in ("blur", "tolerance"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < float("inf"):
-                raise OptionError(f"{name}={value!r}: give a positive number.")
+            positive(getattr(self, name), name)

@@ -1,4 +1,6 @@
-"""Exact optimal transport on the line: sorted values are matched by quantile, for every convex cost |x − y|^p at once.
+"""Exact optimal transport on the line.
+
+Sorted values are matched by quantile, for every convex cost |x − y|^p at once.
 
 The quantile functions of two samples are steps; merging their levels gives at most n + m − 1 pieces on which
 both are constant. Levels of equal masses are whole numbers, so unequal sizes cost no rounding; weights cost
@@ -19,27 +21,40 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import DataError
-from disteconometrics.transport.samples import check_order, masses, require_finite, values
+from disteconometrics.transport.samples import check_order, masses, power_above, require_finite, values
 from disteconometrics.transport.sorting import area, argsorted, in_order
 
 __all__ = ["Coupling", "OneDim", "pieces", "wasserstein"]
 
-Array = NDArray[np.float64]
-Places = NDArray[np.intp]
+Places = Indices
 
 SAFE = 2.0**500  # largest and, inverted, smallest value whose square is still a number
 SAME = 1e-9  # of the largest value: more than what rounding changes a distance by
 
 
 class Coupling(NamedTuple):
-    """Pieces of a coupling: ``mass`` (k,) moves from x[source] to y[target], (k,) positions in the samples as given."""
+    """Pieces of a coupling: ``mass`` (k,) moves from x[source] to y[target], positions as given (k,)."""
 
     source: Places
     target: Places
     mass: Array
+
+    def misplaced(self, wx: Array | None, wy: Array | None, n: int, m: int) -> float:
+        """Σ|masses moved − masses given|, the larger of both sides."""
+        errors = []
+        for at, w, size in ((self.source, wx, n), (self.target, wy, m)):
+            moved = np.bincount(at, weights=self.mass, minlength=size)
+            errors.append(float(np.abs(moved - (1 / size if w is None else w)).sum()))
+        return max(errors)
+
+    def averages(self, y: Array, n: int) -> Array:
+        """Where each of n sources goes on average (n,), for target values y (m,)."""
+        moved = np.bincount(self.source, weights=self.mass * y[self.target], minlength=n)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(moved / np.bincount(self.source, weights=self.mass, minlength=n))
 
 
 class _Sorted(NamedTuple):
@@ -119,29 +134,19 @@ class OneDim:
 
     @cached_property
     def marginal_error(self) -> float:
-        """Σ of absolute differences between the masses given and those that the coupling moves, the larger of both sides."""
-        source, target, mass = self.coupling
-        errors = []
-        for at, w, n in ((source, self.wx, len(self.x)), (target, self.wy, len(self.y))):
-            moved = np.bincount(at, weights=mass, minlength=n)
-            errors.append(float(np.abs(moved - (1 / n if w is None else w)).sum()))
-        return max(errors)
+        """Σ|masses moved by the coupling − masses given|, the larger of both sides."""
+        return self.coupling.misplaced(self.wx, self.wy, len(self.x), len(self.y))
 
     @cached_property
     def map(self) -> Array:
         """Where each x goes on average (n,); the optimal map itself where n = m without weights."""
-        source, target, mass = self.coupling
-        n = len(self.x)
-        moved, total = (
-            np.bincount(source, weights=mass * self.y[target], minlength=n),
-            np.bincount(source, weights=mass, minlength=n),
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(moved / total)
+        return self.coupling.averages(self.y, len(self.x))
 
     @cached_property
     def potentials(self) -> tuple[Array, Array]:
-        """Kantorovich potentials f (n,) and g (m,): f(x) + g(y) ≤ |x − y|^p, equal on the coupling; Σ wx·f = 0.
+        """Kantorovich potentials f (n,) and g (m,): f(x) + g(y) ≤ |x − y|^p, equal on the coupling.
+
+        Σ wx·f = 0.
 
         They are summed along the steps of the coupling, each of which changes one of both points.  Not
         defined for p = ∞.
@@ -284,15 +289,20 @@ def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
         gap = x[source]
         gap -= y[target]
     np.abs(gap, out=gap)
+    return _mean_of_order(gap, mass, p) * unit
+
+
+def _mean_of_order(gap: Array, mass: Array | None, p: float) -> float:
+    """(mean of gap^p)^(1/p) under the masses, None for equal ones; the gaps are overwritten."""
     if np.isinf(p):
-        return float(gap.max() if mass is None else gap[mass > 0].max()) * unit
-    if p == 1:
-        return float(gap.mean() if mass is None else mass @ gap) * unit
-    top = float(gap.max())
-    if top == 0:
-        return 0.0
-    scale = 2.0 ** float(np.frexp(top)[1])
-    gap /= scale
-    gap = np.multiply(gap, gap, out=gap) if p == 2 else gap**p
+        return float(gap.max() if mass is None else gap[mass > 0].max())
+    scale = 1.0
+    if p != 1:
+        top = float(gap.max())
+        if top == 0:
+            return 0.0
+        scale = power_above(top)
+        gap /= scale
+        gap = np.multiply(gap, gap, out=gap) if p == 2 else gap**p
     cost = float(gap.mean() if mass is None else mass @ gap)
-    return float(cost ** (1 / p) * scale * unit)
+    return float(cost ** (1 / p) * scale)

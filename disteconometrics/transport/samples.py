@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array
+from disteconometrics.checks import is_real
 from disteconometrics.errors import DataError, OptionError
 
-__all__ = ["check_order", "masses", "points", "require_finite", "values"]
-
-Array = NDArray[np.float64]
+__all__ = [
+    "check_order",
+    "every_mass",
+    "finite_order",
+    "masses",
+    "pair_of_points",
+    "points",
+    "power_above",
+    "require_finite",
+    "values",
+]
 
 
 def check_order(p: Any) -> float:
@@ -24,11 +34,38 @@ def check_order(p: Any) -> float:
     >>> check_order(2)
     2.0
     """
-    if isinstance(p, (bool, np.bool_)) or not isinstance(p, Real) or not float(p) >= 1:
+    if not is_real(p) or not float(p) >= 1:
         raise OptionError(
             f"p={p!r}: the order of a Wasserstein distance is a number of at least 1, or numpy.inf."
         )
     return float(p)
+
+
+def finite_order(p: Any) -> float:
+    """The order p of a distance between rows: a finite number of at least 1.
+
+    Examples
+    --------
+    >>> finite_order(2)
+    2.0
+    """
+    order = check_order(p)
+    if np.isinf(order):
+        raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
+    return order
+
+
+def power_above(size: float) -> float:
+    """The power of two above a size, one for zero.
+
+    To divide by it rounds nothing, and p-th powers are then safe.
+
+    Examples
+    --------
+    >>> power_above(3.0)
+    4.0
+    """
+    return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
 
 
 def _numbers(sample: Any, name: str) -> NDArray[Any]:
@@ -78,7 +115,7 @@ def points(sample: Any, name: str) -> Array:
 
     Examples
     --------
-    >>> points([[1, 2]], "X").shape
+    >>> points([[1, 2]], "x").shape
     (1, 2)
     """
     array = _numbers(sample, name)
@@ -91,6 +128,33 @@ def points(sample: Any, name: str) -> Array:
     array = array.astype(np.float64)
     require_finite(array, name)
     return array
+
+
+def pair_of_points(x: Any, y: Any) -> tuple[Array, Array]:
+    """Two samples of rows as finite float64, (n, d) and (m, d).
+
+    Examples
+    --------
+    >>> [v.shape for v in pair_of_points([[1, 2]], [[3, 4], [5, 6]])]
+    [(1, 2), (2, 2)]
+    """
+    x, y = points(x, "x"), points(y, "y")
+    if x.shape[1] != y.shape[1]:
+        raise DataError(
+            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
+        )
+    return x, y
+
+
+def every_mass(w: Array | None, n: int) -> Array:
+    """Masses (n,) written out where they are equal.
+
+    Examples
+    --------
+    >>> every_mass(None, 2)
+    array([0.5, 0.5])
+    """
+    return np.full(n, 1 / n) if w is None else w
 
 
 def masses(weights: Any, n: int, name: str) -> Array | None:

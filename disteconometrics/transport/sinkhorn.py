@@ -1,4 +1,6 @@
-"""Entropic transport between samples of rows: Sinkhorn's iterations on dual potentials, and the debiased divergence.
+"""Entropic transport between samples of rows.
+
+Sinkhorn's iterations on dual potentials, and the debiased divergence.
 
 Costs are Euclidean distances to the power p, the penalty is ε = p·blur^p times the relative entropy of the
 plan: `blur` is a length in units of the values.  Rows are worked through in chunks that fit the cache: a
@@ -19,18 +21,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.checks import positive, whole
 from disteconometrics.errors import ConvergenceWarning, DataError, OptionError, warn_user
-from disteconometrics.transport.samples import masses, points
+from disteconometrics.transport.samples import every_mass, masses, pair_of_points, power_above
 
 __all__ = ["Divergence", "Entropic", "sinkhorn", "sinkhorn_divergence"]
 
-Array = NDArray[np.float64]
 
 CHUNK = 100_000  # entries of the kernel at a time, which the cache holds
 SHRINK = 0.8  # of the blur from one stage to the next
@@ -93,7 +94,9 @@ class Entropic:
 
 @dataclass(frozen=True, eq=False)
 class Divergence:
-    """The debiased divergence S = OT(x, y) − ½OT(x, x) − ½OT(y, y): zero for equal samples, W_p^p as the blur vanishes.
+    """The debiased divergence S = OT(x, y) − ½OT(x, x) − ½OT(y, y).
+
+    Zero for equal samples, W_p^p as the blur vanishes.
 
     ``value`` is S in units of |x − y|^p, p times the number of the library geomloss; ``parts`` are the three
     problems.
@@ -101,7 +104,7 @@ class Divergence:
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(200, 2))
-    >>> round(sinkhorn_divergence(x, x + [3.0, 4.0], blur=0.5).distance, 3)  # a shift costs its length, whatever the blur
+    >>> round(sinkhorn_divergence(x, x + [3.0, 4.0], blur=0.5).distance, 3)  # a shift costs its length
     5.0
     """
 
@@ -183,7 +186,7 @@ class _Kernel:
             out[lost] = self._exact(lost, g)
         return np.asarray(out)
 
-    def _exact(self, rows: NDArray[np.intp], g: Array) -> Array:
+    def _exact(self, rows: Indices, g: Array) -> Array:
         out = np.empty(len(rows))
         column = g / self.epsilon + self.log_weight
         for k, i in enumerate(rows):
@@ -249,9 +252,8 @@ def _own(x: Array, p: int, blur: float, a: Array, tolerance: float, most: int) -
                 break
             f = 0.5 * (f + new)
             count += 1
-    dual = 2 * float(a @ f) - epsilon * float(
-        a @ np.expm1((f - new) / epsilon)
-    )  # the plan's mass is not exactly one
+    # the plan's mass is not exactly one
+    dual = 2 * float(a @ f) - epsilon * float(a @ np.expm1((f - new) / epsilon))
     return Entropic(x, x, p, blur, a, a, dual, (f, f), error, count, error <= tolerance)
 
 
@@ -262,7 +264,7 @@ def _diameter(x: Array, y: Array) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Samples that were checked, as given (n, d) and (m, d), and moved to their centre and divided by a power of two."""
+    """Samples that were checked, as given and moved to their centre and divided by a power of two."""
 
     given: tuple[Array, Array]
     x: Array
@@ -295,36 +297,25 @@ def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, i
             f"p={p!r}: entropic transport knows the orders 1 and 2; other orders are exact, "
             f"transport.discrete."
         )
-    x, y = points(x, "x"), points(y, "y")
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
-        )
-    for value, name in ((blur, "blur"), (tolerance, "tolerance")):
-        bad = isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < np.inf
-        if bad and not (value is None and name == "blur"):
-            raise OptionError(
-                f"{name}={value!r}: give a positive "
-                f"number{', a length in units of the values' * (name == 'blur')}."
-            )
-    if isinstance(iterations, bool) or not isinstance(iterations, Integral) or iterations < 1:
-        raise OptionError(f"iterations={iterations!r}: give a whole number of at least 1.")
-    given, (a, b) = (x, y), (_positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy"))
+    given = x, y = pair_of_points(x, y)
+    if blur is not None:
+        blur = positive(blur, "blur", ", a length in units of the values")
+    tolerance, most = positive(tolerance, "tolerance"), whole(iterations, "iterations", 1)
+    a, b = _positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy")
     centre = x.mean(axis=0)
-    size = max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max()))
-    scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
+    scale = power_above(max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max())))
     x, y = (x - centre) / scale, (y - centre) / scale
     if blur is None:
         spread = np.sqrt(np.mean(np.concatenate([np.var(x, axis=0), np.var(y, axis=0)])))
         blur = BLUR * (float(spread) or 1.0) * scale
-    return _Problem(given, x, y, a, b, int(p), float(blur) / scale, scale, float(tolerance), int(iterations))
+    return _Problem(given, x, y, a, b, int(p), blur / scale, scale, tolerance, most)
 
 
 def _positive_masses(weights: Any, n: int, name: str) -> Array:
     w = masses(weights, n, name)
     if w is not None and (w <= 0).any():
         raise DataError(f"{name} has {int((w <= 0).sum())} weights of zero; drop these rows first.")
-    return np.full(n, 1 / n) if w is None else w
+    return every_mass(w, n)
 
 
 def _warn(error: float, tolerance: float, iterations: int) -> None:
@@ -439,7 +430,6 @@ def sinkhorn_divergence(
     )
     if not all(part.converged for part in parts):
         _warn(max(part.marginal_error for part in parts), q.tolerance, q.most)
-    value = (
-        max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p
-    )  # below zero by rounding alone
+    # below zero by rounding alone
+    value = max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p
     return Divergence(value, (q.restored(both, 0, 1), q.restored(parts[1], 0, 0), q.restored(parts[2], 1, 1)))

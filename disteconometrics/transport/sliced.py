@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.errors import DataError, OptionError
+from disteconometrics.arrays import Array, Seed
+from disteconometrics.errors import OptionError
 from disteconometrics.transport.one_dim import pieces
-from disteconometrics.transport.samples import check_order, masses, points
+from disteconometrics.transport.samples import finite_order, masses, pair_of_points, points, power_above
 
 __all__ = ["Sliced", "directions", "sliced_wasserstein"]
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """``distance`` = (mean of W_p^p over directions)^(1/p), ``by_direction`` (L,) the W_p^p, ``directions`` (L, d)."""
+    """``distance`` = (mean of W_p^p over ``directions`` (L, d))^(1/p), ``by_direction`` (L,) the W_p^p."""
 
     p: float
     distance: float
@@ -50,7 +48,7 @@ class Sliced:
         return self.distance
 
 
-def directions(count: int, dimension: int, seed: int | np.random.Generator | None) -> Array:
+def directions(count: int, dimension: int, seed: Seed) -> Array:
     """Directions (count, dimension) uniform on the sphere.
 
     Examples
@@ -71,7 +69,7 @@ def sliced_wasserstein(
     wy: Any = None,
     *,
     projections: int | Array = 100,
-    seed: int | np.random.Generator | None = None,
+    seed: Seed = None,
 ) -> Sliced:
     """Sliced Wasserstein distance of order p between two samples of rows.
 
@@ -100,43 +98,45 @@ def sliced_wasserstein(
     >>> sliced_wasserstein([[0.0, 0.0]], [[3.0, 4.0]], projections=np.eye(2)).cost  # the mean of 9 and 16
     12.5
     """
-    p = check_order(p)
-    if np.isinf(p):
-        raise OptionError("p = ∞ is only for samples on the line; give a finite order.")
-    x, y = points(x, "x"), points(y, "y")
-    if x.shape[1] != y.shape[1]:
-        raise DataError(
-            f"x has {x.shape[1]} columns and y has {y.shape[1]}; both samples need the same dimension."
-        )
+    p = finite_order(p)
+    x, y = pair_of_points(x, y)
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
-    if isinstance(projections, (int, np.integer)):
-        if isinstance(projections, bool) or projections < 1:
-            raise OptionError(
-                f"projections={projections!r}: give a whole number of at least 1, or an array of "
-                f"directions (L, d)."
-            )
-        D = directions(int(projections), x.shape[1], seed)
-    else:
-        D = points(projections, "projections")
-        if D.shape[1] != x.shape[1] or not np.allclose(np.linalg.norm(D, axis=1), 1, atol=1e-8):
-            raise OptionError(
-                f"projections must be directions of length one, (L, {x.shape[1]}); got shape {D.shape}."
-            )
-    size = max(float(np.abs(x).max()), float(np.abs(y).max()))
-    scale = 2.0 ** float(np.frexp(size)[1]) if size > 0 else 1.0
+    D = _projections(projections, x.shape[1], seed)
+    scale = power_above(max(float(np.abs(x).max()), float(np.abs(y).max())))
     u, v = D @ (x / scale).T, D @ (y / scale).T
     if a is None and b is None:
-        u.sort(axis=1)
-        v.sort(axis=1)
-        if len(x) != len(y):
-            source, target, mass = pieces(None, None, len(x), len(y))
-            cost = np.abs(u[:, source] - v[:, target]) ** p @ mass
-        else:
-            u -= v
-            cost = np.vecdot(u, u) / len(x) if p == 2 else (np.abs(u) ** p).mean(axis=1)
+        cost = _unweighted(u, v, p)
     else:
         cost = np.array([_weighted(r, s, a, b, p) for r, s in zip(u, v, strict=True)])
     return Sliced(p, float(cost.mean() ** (1 / p)) * scale, cost * scale**p, D)
+
+
+def _projections(given: int | Array, dimension: int, seed: Seed) -> Array:
+    """Directions (L, d): so many drawn, or those given."""
+    if isinstance(given, (int, np.integer)):
+        if isinstance(given, bool) or given < 1:
+            raise OptionError(
+                f"projections={given!r}: give a whole number of at least 1, or an array of directions (L, d)."
+            )
+        return directions(int(given), dimension, seed)
+    D = points(given, "projections")
+    if D.shape[1] != dimension or not np.allclose(np.linalg.norm(D, axis=1), 1, atol=1e-8):
+        raise OptionError(
+            f"projections must be directions of length one, (L, {dimension}); got shape {D.shape}."
+        )
+    return D
+
+
+def _unweighted(u: Array, v: Array, p: float) -> Array:
+    """W_p^p (L,) of rows (L, n) and (L, m), which are overwritten."""
+    u.sort(axis=1)
+    v.sort(axis=1)
+    n, m = u.shape[1], v.shape[1]
+    if n != m:
+        source, target, mass = pieces(None, None, n, m)
+        return np.asarray(np.abs(u[:, source] - v[:, target]) ** p @ mass)
+    u -= v
+    return np.asarray(np.vecdot(u, u) / n if p == 2 else (np.abs(u) ** p).mean(axis=1))
 
 
 def _weighted(u: Array, v: Array, a: Array | None, b: Array | None, p: float) -> float:

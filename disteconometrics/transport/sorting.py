@@ -1,4 +1,4 @@
-"""Large samples on the line: sorted by bins first, and the area between two distribution functions, almost without sorting.
+"""Large samples on the line: sorted by bins first; areas between distribution functions, hardly sorted.
 
 Bins are even in u/(1 + |u|) of the values u, centred at the median and scaled by the interquartile range of a
 few of them, so that heavy tails leave most bins in use.  A sort by sixteen-bit bins followed by a merge sort
@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from disteconometrics.arrays import Array, Indices, Mask
+
 __all__ = ["area", "argsorted", "in_order"]
 
-Array = NDArray[np.float64]
-Places = NDArray[np.intp]
+Places = Indices
 
 LARGE = 20_000  # values from which on bins pay
 FEW = 512  # values that centre and scale are taken from
@@ -38,7 +39,10 @@ MOST_SORTED = 0.25  # share of the values in bins that need sorting beyond which
 
 @cache
 def _by_vectors(sort: Callable[[Array], Any]) -> bool:
-    """Whether a sort of numpy's runs on the processor's vectors, timed at the first large sample: what is found is the same."""
+    """Whether a sort of numpy's runs on the processor's vectors, timed at the first large sample.
+
+    What is found is the same.
+    """
     v = np.random.default_rng(0).random(LARGE)
     seconds = []
     for _ in range(3):
@@ -55,11 +59,13 @@ class _Bins(NamedTuple):
     scale: float
 
     def places(self, v: Array, count: int) -> Iterator[tuple[slice, Array]]:
-        """The bins of the values, from 0 to ``count``, not rounded down, chunk by chunk; anything for infinite values."""
+        """The bins of the values, from 0 to ``count``, not rounded down, chunk by chunk.
+
+        Anything for infinite values.
+        """
         own, work = np.empty(min(CHUNK, len(v))), np.empty(min(CHUNK, len(v)))
-        for i in range(
-            0, len(v), CHUNK
-        ):  # arrays of all values would cost more time than what is done with them
+        # arrays of all values would cost more time than what is done with them
+        for i in range(0, len(v), CHUNK):
             at = slice(i, min(i + CHUNK, len(v)))
             u, size = own[: at.stop - i], work[: at.stop - i]
             np.subtract(v[at], self.centre, out=u)
@@ -106,7 +112,10 @@ def _by_bins(v: Array) -> Places | None:
 
 
 class _Kept(threading.local):
-    """Memory that a thread keeps for its sorts: to fetch it from the system takes longer than a sort by vectors."""
+    """Memory that a thread keeps for its sorts.
+
+    To fetch it from the system takes longer than a sort by vectors.
+    """
 
     def __init__(self) -> None:
         self.arrays: dict[int, Array] = {}
@@ -123,7 +132,9 @@ _KEPT = _Kept()
 
 
 def in_order(v: Array, which: int = 0) -> Array:
-    """The values (n,) sorted, NaN last, in memory that the next call of the same thread with the same ``which`` overwrites.
+    """The values (n,) sorted, NaN last.
+
+    The next call of the same thread with the same ``which`` overwrites them.
 
     Examples
     --------
@@ -157,7 +168,7 @@ def argsorted(v: Array) -> Places:
 
 
 def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None:
-    """The area between the distribution functions of two samples, or None where sorting is quicker or values are not finite.
+    """The area between two distribution functions, or None where sorting is quicker or values not finite.
 
     Parameters
     ----------
@@ -185,17 +196,15 @@ def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -
     if not np.isfinite(x.min() + x.max() + y.min() + y.max()):
         return None
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    edges = np.concatenate(
-        [[low], np.clip(bins.edges(BINS), low, high), [high]]
-    )  # empty bins beyond would add rounding
+    # empty bins beyond the values would add rounding
+    edges = np.concatenate([[low], np.clip(bins.edges(BINS), low, high), [high]])
     whole = wx is None and wy is None  # then masses are whole numbers, m of each x and n of each y
     sides = [
         _Side.of(x, wx, len(y) if whole else 1 / len(x), bins, edges),
         _Side.of(y, wy, len(x) if whole else 1 / len(y), bins, edges),
     ]
-    steps = (
-        sides[0].mass - sides[1].mass
-    )  # their sums from the nearer end: what rounding leaves of them lies in no long tail
+    # steps are summed from the nearer end: what rounding leaves of them lies in no long tail
+    steps = sides[0].mass - sides[1].mass
     before = np.concatenate([[0.0], np.cumsum(steps)[:-1]])
     upper = slice(int(np.searchsorted(np.cumsum(sides[0].mass), sides[0].mass.sum() / 2)), None)
     before[upper] = -np.cumsum(steps[::-1])[::-1][upper]
@@ -210,7 +219,7 @@ def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -
 
 
 class _Side(NamedTuple):
-    """One sample in bins: bin of each value, its masses, their sums by bin, and ∫ of each bin's distribution function over it."""
+    """One sample in bins: bin of each value, masses, their sums by bin, ∫ of each bin's cdf over it."""
 
     bin: NDArray[np.uint16]
     weights: Array | None
@@ -239,15 +248,18 @@ class _Side(NamedTuple):
             else _Side(number, None, each, mass * each, rest * each)
         )
 
-    def masses(self, kept: NDArray[np.bool_]) -> Array:
+    def masses(self, kept: Mask) -> Array:
         """Masses of some of the values."""
         return np.full(int(kept.sum()), float(self.each)) if self.weights is None else self.weights[kept]
 
 
 def _crossing(
-    sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: NDArray[np.bool_]
+    sides: list[_Side], samples: tuple[Array, Array], before: Array, edges: Array, asked: Mask
 ) -> float:
-    """The area in bins where the difference may change sign: a step at the start of each, then its values in order."""
+    """The area in bins where the difference may change sign.
+
+    A step at the start of each, then its values in order.
+    """
     found, kept = np.flatnonzero(asked), [asked[s.bin] for s in sides]
     at = np.concatenate([found, *(s.bin[k] for s, k in zip(sides, kept, strict=True))])
     v = np.concatenate([edges[found], *(v[k] for v, k in zip(samples, kept, strict=True))])

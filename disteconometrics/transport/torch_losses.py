@@ -61,7 +61,9 @@ def sliced_loss(x: Tensor, y: Tensor, p: float, projections: int, rng: torch.Gen
 
 
 def sinkhorn_loss(x: Tensor, y: Tensor, p: int = 2, blur: float = 0.05, tolerance: float = 0.02) -> Tensor:
-    """Debiased Sinkhorn divergence of draws x (n, d) and data y (m, d); its gradient is that of the costs under fixed plans.
+    """Debiased Sinkhorn divergence of draws x (n, d) and data y (m, d).
+
+    Its gradient is that of the costs under fixed plans.
 
     Examples
     --------

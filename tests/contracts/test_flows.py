@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import disteconometrics as de
-from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, OutcomeError
+from disteconometrics.errors import ConvergenceWarning, DataError, NeedsData, OptionError, OutcomeError
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import chain_of, recipe_from, recipe_to
+from disteconometrics.report.archive import write_archive
 
 FLOWS = {
     "affine": de.AffineMap(),
@@ -248,8 +249,35 @@ def test_snapshots_files_and_what_they_refuse() -> None:
     )
     with pytest.raises(NeedsData):
         back.plot()
+    again = back.attach(df)
+    assert again.model == res.model
+    assert again.at_step(30).llf == res.at_step(30).llf
+    assert again.bootstrap(2, "mean[x1]", seed=1).draws.equals(res.bootstrap(2, "mean[x1]", seed=1).draws)
+    with pytest.raises(DataError, match="rows of the fit"):
+        back.attach({name: values[1:] for name, values in df.items()})
     with pytest.raises(OptionError, match="marginal"):
         res.distribution().cdf(points)
+
+
+def test_a_file_of_a_trainer_that_is_not_known_trains_nothing_anew() -> None:
+    res = de.FlowDensity("foodexp ~ 1", flow=de.RQS(4), train=de.Adam(steps=5)).fit(
+        de.datasets.engel(), seed=0
+    )
+    header, arrays = res.whole_file()
+    header.pop("train")  # as 0.1.0 wrote it
+    file = io.BytesIO()
+    write_archive(file, "TrainedFlow", header, arrays)
+    back = de.load(io.BytesIO(file.getvalue())).attach(de.datasets.engel())
+    assert back.llf == res.llf
+    with pytest.raises(OptionError, match="did not keep the trainer"):
+        back.diagnose(2)
+
+
+def test_fresh_rows_are_not_given_back() -> None:
+    how = de.Adam(steps=3, batch=16)
+    res = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(1), train=how).fit(de.dgps.TwoCircles(), seed=0)
+    with pytest.raises(NeedsData, match="sampler"):
+        res.attach(de.dgps.TwoCircles()(np.random.default_rng(0), n=50))
 
 
 @pytest.mark.parametrize("bad", [{60}, set(range(60, 400))])

@@ -14,6 +14,7 @@ from scipy import integrate, stats
 import disteconometrics as de
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import DataError, FormulaError, NeedsData, OptionError, OutcomeError
+from disteconometrics.report.archive import read_archive, write_archive
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sinkhorn import sinkhorn_divergence
 from disteconometrics.transport.torch_losses import loss_of, sinkhorn_loss, sorted_loss
@@ -95,8 +96,8 @@ def test_joint_outcomes_come_near_rows_held_out_and_do_not_repeat_the_data() -> 
     Y = centre + rng.normal(size=(1_000, 2)) @ np.array([[1.0, 0.5], [0.0, 1.0]])
     table = {"a": Y[:, 0], "b": 1_000 * Y[:, 1]}
     res = de.TransportDensity("a + b ~ 1", train=de.AdamW(lr=3e-3, steps=600, batch=256)).fit(table, seed=0)
-    assert res.facts.distance < 1.6 * res.facts.floor
-    assert res.facts.nearest > 0.5
+    assert res.facts.w2_of_draws < 1.6 * res.facts.w2_of_training
+    assert res.facts.nearest_ratio > 0.5
     draws = res.distribution().sample(800, seed=1)
     unit = Y.std(axis=0) * [1, 1_000]
     assert (
@@ -174,6 +175,35 @@ def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
         de.TransportDensity("y ~ 1", train=de.Adam(validation=0.2), weights="w", weight_type="sampling")
 
 
+OLD_NAMES = {
+    "y ~ x": {"crps": "distance", "crps_without_covariates": "floor"},
+    "y ~ 1": {"w2_of_draws": "distance", "w2_of_training": "floor", "nearest_ratio": "nearest"},
+}
+
+
+@pytest.mark.parametrize("formula", OLD_NAMES)
+def test_files_of_the_first_version_name_distances_and_scores_alike(formula: str) -> None:
+    rng = np.random.default_rng(0)
+    table = {"x": rng.normal(size=200), "y": rng.normal(size=200)}
+    model = de.TransportDensity(formula, map=de.MLP(4), train=de.Adam(steps=5, batch=50))
+    res, file = model.fit(table, seed=0), io.BytesIO()
+    res.save(file)
+    kind, header, arrays = read_archive(io.BytesIO(file.getvalue()))
+    old = OLD_NAMES[formula]
+    facts = {old.get(name, name): value for name, value in header["facts"].items()}
+    for name in ("loglik", "fingerprint", "crps", "w2_of_draws", "w2_of_training", "nearest_ratio"):
+        facts.pop(name, None)
+    facts.pop("crps_without_covariates", None)
+    header["facts"] = {**facts, "functionals": {"mean": 1.0}}
+    write_archive(written := io.BytesIO(), kind, header, arrays)
+    loaded = de.load(io.BytesIO(written.getvalue()))
+    assert str(loaded) == str(res)
+    assert loaded.params.equals(res.params)
+    assert loaded.attach(table).rows is not None  # without a fingerprint the functionals tell
+    with pytest.raises(DataError, match="does not hold the rows"):
+        loaded.attach({name: values + 1 for name, values in table.items()})
+
+
 def test_laws_by_straight_quantile_functions() -> None:
     """Distribution function and quantiles invert each other; mean and score are those of numeric integrals; draws follow it."""
     rng = np.random.default_rng(0)
@@ -214,7 +244,7 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     truth = 1 + 2 * grid[:, None] + (1 + 0.4 * grid[:, None]) * stats.norm.ppf([0.1, 0.5, 0.9])
     np.testing.assert_allclose(q, truth, atol=0.5)
     assert (np.diff(res.distribution().quantile(np.linspace(0, 1, 101)), axis=1) > 0).all()
-    assert res.facts.distance < 0.5 * res.facts.floor
+    assert res.facts.crps < 0.5 * res.facts.crps_without_covariates
     assert "CRPS of the net" in str(res.summary())
     assert res.params["mean"] == pytest.approx(table["y"].mean(), abs=0.15)
     res.save(tmp_path / "law.npz")
@@ -233,6 +263,6 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     )
     halves = {**table, "w": np.where(x > 0, 1.0, 1e-9)}  # the law without covariates is weighed as well
     far = de.TransportDensity("y ~ x", train=short, weights="w", weight_type="sampling").fit(halves, seed=1)
-    assert far.facts.floor < 0.75 * plain.facts.floor
+    assert far.facts.crps_without_covariates < 0.75 * plain.facts.crps_without_covariates
     with pytest.raises(OptionError, match="sampler"):
         model.fit(lambda rng, n: {"x": rng.normal(size=n), "y": rng.normal(size=n)})

@@ -12,7 +12,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from disteconometrics.data.design import Design, DesignSpec, build_design
+from disteconometrics.data.design import Design, build_design
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     DataError,
     FileFormatError,

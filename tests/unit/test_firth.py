@@ -353,7 +353,7 @@ def test_profiles_cost_nothing_until_asked(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("disteconometrics.estimators.binary_firth.profile", refuse)
+    monkeypatch.setattr("disteconometrics.estimators.binary.firth.profile", refuse)
     res = firth("y ~ x", draw(20))
     res.params, res.bse, res.predict(), res.test("x = 0"), res.nlcom("exp(x)")
 

@@ -9,15 +9,8 @@ import pytest
 import torch
 from scipy import optimize, stats
 
-from disteconometrics.estimators.flow_fit import (
-    Fitted,
-    Plan,
-    Sample,
-    centre_of,
-    fit_flow,
-    order_statistics,
-    rougher,
-)
+from disteconometrics.estimators.flow.spline_fit import Fitted, Plan, fit_flow, rougher
+from disteconometrics.estimators.flow.spline_sample import Sample, centre_of, order_statistics
 from disteconometrics.likelihoods.monotone import BASES, evaluate
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,13 +45,13 @@ GK = de.MinimumWasserstein(
 def test_a_location_scale_law_is_least_squares_on_order_statistics() -> None:
     y = 2 + 3 * np.random.default_rng(1).gamma(2.0, size=301)
     res = de.MinimumWasserstein("y ~ 1", line, start=[0.0, 1.0], trim=0, starts=1).fit({"y": y}, seed=1)
-    assert res.problem is not None
+    problem = res.data_rows().problem
     n = len(y)
-    z = np.sort(res.problem.simulate(np.array([0.0, 1.0])))
+    z = np.sort(problem.simulate(np.array([0.0, 1.0])))
     slope = z @ np.sort(y) / (z @ z)
     np.testing.assert_allclose(res.params, [y.mean(), slope], rtol=1e-6)
     assert res.bse.iloc[0] == pytest.approx(y.std() / np.sqrt(n), rel=1e-3)
-    distance = one_dim.wasserstein(y, res.problem.simulate(res.params.to_numpy()), 2).distance
+    distance = one_dim.wasserstein(y, problem.simulate(res.params.to_numpy()), 2).distance
     assert res.distance == pytest.approx(distance, rel=1e-9)
 
 
@@ -158,7 +159,7 @@ def test_the_fit_test_and_files() -> None:
     file.seek(0)
     loaded = de.load(file)
     assert str(loaded.summary()) == str(res.summary())
-    for call in (loaded.fit_test, loaded.plot, loaded.distribution):
+    for call in (loaded.fit_test, loaded.plot, loaded.distribution, lambda: loaded.attach({"y": [1.0]})):
         with pytest.raises(NeedsData):
             call()
 
@@ -219,6 +220,9 @@ def test_a_fit_checks_itself_by_simulation() -> None:
         "y ~ 1", lambda theta, x, z: theta[0] + theta[1] * z, start=[0.0, 1.0], bounds={"theta[1]": (0, None)}
     )
     res = model.fit({"y": y}, seed=1)
+    assert replace(model, formula="y ~ 1") == model
+    with pytest.raises(OptionError, match="design='fitted'"):
+        res.monte_carlo(2, design="pairs")
     check = res.monte_carlo(200, seed=2, progress=False)
     table = check.table()
     np.testing.assert_allclose(table["truth"], res.params)

@@ -10,10 +10,10 @@ from disteconometrics.optim.rank import (
     Rank,
     check_rank,
     column_scale,
-    describe_collinearity,
     rank_of_triangle,
     tsqr,
 )
+from disteconometrics.optim.wording import describe_collinearity
 
 RNG = np.random.default_rng(20240)
 N = 300

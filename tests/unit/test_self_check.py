@@ -12,7 +12,6 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.estimators.binary_refit import refitting
 
 FORMULA = "affair ~ rate_marriage + age + yrs_married"
 RIGHT = "If the fitted model is right"
@@ -104,7 +103,7 @@ def test_clusters_keep_their_dependence() -> None:
     res = de.Logit("y ~ x").fit(data, cov=de.Cluster("town"))
     check = res.monte_carlo(400, seed=1)
     assert not check.troubles
-    of = replace(refitting(res), options={"cov": "nonrobust", "use_t": False})
+    of = replace(res._refitting(), options={"cov": "nonrobust", "use_t": False})
     from disteconometrics.simulate.self_check import self_check
 
     plain = self_check(of, 400, seed=1, design="cluster", law=None, n_jobs=None)
@@ -154,7 +153,7 @@ def test_what_is_refitted_is_what_was_fitted(
         data = data[["affair", "age", "religious"]]
     data.loc[3, "age"] = np.nan
     res = de.Logit(formula, **specification).fit(data, **options)
-    of = refitting(res)
+    of = res._refitting()
     again = of.estimator.fit(of.table, **of.options)
     np.testing.assert_allclose(again.params, res.params, rtol=1e-9)
     np.testing.assert_allclose(again.bse, res.bse, rtol=1e-9)

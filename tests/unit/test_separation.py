@@ -10,7 +10,8 @@ from scipy.optimize import linprog
 
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.optim import separation
-from disteconometrics.optim.separation import Separation, decided_columns, describe, find_separation
+from disteconometrics.optim.separation import Separation, decided_columns, find_separation
+from disteconometrics.optim.wording import describe_separation
 
 RNG = np.random.default_rng(11)
 N = 200
@@ -286,17 +287,19 @@ def test_words():
     y = np.maximum(HALF, RARE)
     rows = np.flatnonzero(RARE)
     names = ["Intercept", "x", "rare"]
-    assert describe(find(X, y), names, N, "card = 1") == (
+    assert describe_separation(find(X, y), names, N, "card = 1") == (
         f"Quasi-complete separation: rare predicts card = 1 perfectly for {len(rows)} of {N} rows "
         f"(first rows {rows[0]}, {rows[1]}, {rows[2]}). "
         "The likelihood keeps growing along +rare; coefficients reported as +inf: rare."
     )
     tied = np.round(2 * X1) / 2
-    text = describe(find(np.c_[ONE, tied], np.where(tied == -0.5, HALF, tied < -0.5)), names[:2], N, "y = 1")
+    text = describe_separation(
+        find(np.c_[ONE, tied], np.where(tied == -0.5, HALF, tied < -0.5)), names[:2], N, "y = 1"
+    )
     assert "a combination of Intercept, x predicts y = 1 perfectly" in text
     assert "along −0.5 · Intercept −x; coefficients reported as −inf: Intercept, x." in text
     many = Separation("complete", np.linspace(-1, 1, 10), np.arange(N), np.eye(10))
-    text = describe(many, list("abcdefghij"), N, "y = 1")
+    text = describe_separation(many, list("abcdefghij"), N, "y = 1")
     assert text.startswith(
         "Complete separation: a combination of a, b, c, d, e, f, … predicts y = 1 perfectly for all 200 rows."
     )

@@ -73,6 +73,11 @@ def test_the_map_of_a_shift_and_the_counterfactual() -> None:
     with pytest.raises(WithheldError):
         joint.qte()
     assert "z" in str(joint.summary())
+    file = io.BytesIO()
+    joint.save(file)
+    d["z"] = np.concatenate([x**2, x**2])
+    loaded = de.load(io.BytesIO(file.getvalue()))
+    pd.testing.assert_frame_equal(loaded.attach(d).counterfactual(), joint.counterfactual())
 
 
 def test_weights_files_tables_and_pictures() -> None:
@@ -90,6 +95,9 @@ def test_weights_files_tables_and_pictures() -> None:
     for call in (loaded.counterfactual, loaded.qte, lambda: loaded.conf_int(level=0.8)):
         with pytest.raises(NeedsData):
             call()
+    pd.testing.assert_frame_equal(loaded.attach(d).qte([0.25], level=0.8), res.qte([0.25], level=0.8))
+    with pytest.raises(DataError, match="does not hold the rows"):
+        loaded.attach(table(seed=1))
     for form in (str(res.summary()), res.summary().as_html(), res.summary().as_latex()):
         assert "0.5" in form
         assert "Difference of means" in form

@@ -169,6 +169,11 @@ def test_files_tables_and_pictures() -> None:
     assert loaded.table().equals(res.table())
     with pytest.raises(NeedsData):
         loaded.plot()
+    attached = loaded.attach(table())
+    assert attached.pvalue == res.pvalue
+    plt.close(attached.plot().figure)
+    with pytest.raises(DataError, match="does not hold the rows"):
+        loaded.attach(table(seed=1))
     for form in (str(res.summary()), res.summary().as_html(), res.summary().as_latex()):
         assert all(word in form for word in ("W2", "location share", "Kolmogorov-Smirnov"))
     for kind in ("cdf", "qq"):
@@ -216,6 +221,7 @@ def test_bad_choices() -> None:
             de.WassersteinDistance("y ~ g", **wrong)
     with pytest.raises(OptionError, match="permutations"):
         model(-1)
+    assert not hasattr(MODEL, "offset")
     with pytest.raises(OptionError, match="lie in several groups"):
         MODEL.fit({**table(), "firm": np.arange(120) // 4}, cluster="firm")
     with pytest.raises(OptionError, match="single outcome"):
@@ -253,7 +259,13 @@ def test_results_are_checked_in_samples_of_their_rows(cluster: str | None) -> No
     if cluster is None:
         effects = de.TransportMap("y ~ g").fit(rows).monte_carlo(40, seed=1, progress=False).table()
         assert (effects["coverage"] >= 0.85).all()
+    for other in ({"design": "fitted"}, {"law": de.Normal(0, 1)}):
+        with pytest.raises(OptionError, match="leave design= and law= out"):
+            res.monte_carlo(10, **other)
     out = io.BytesIO()
     res.save(out)
+    loaded = de.load(io.BytesIO(out.getvalue()))
     with pytest.raises(de.errors.NeedsData, match="rows"):
-        de.load(io.BytesIO(out.getvalue())).monte_carlo(10)
+        loaded.monte_carlo(10)
+    again = loaded.attach(rows).monte_carlo(10, seed=1, progress=False)
+    assert again.table()["bias"].equals(res.monte_carlo(10, seed=1, progress=False).table()["bias"])

@@ -1,0 +1,117 @@
+"""What estimators of a binary outcome do: an estimator adds its arguments and its law."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from disteconometrics.errors import OptionError
+from disteconometrics.estimators.binary.batch import (
+    BinaryReplications,
+    BinaryResampling,
+    replications,
+    resampling,
+)
+from disteconometrics.estimators.binary.results import BinaryResults, fit_binary
+from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
+from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.likelihoods.binary import Kernel
+
+__all__ = ["BinaryEstimator"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryEstimator(Specification):
+    """A specification of a binary outcome, which `fit` estimates on a table; `Logit` and `Probit` are such.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> isinstance(de.Logit("y ~ x"), BinaryEstimator)
+    True
+    """
+
+    weights: str | None = None
+    weight_type: str | None = None
+    offset: str | None = None
+    separation: str = "warn"
+
+    @property
+    @abstractmethod
+    def kernel(self) -> Kernel:
+        """The law of the outcome given the index."""
+
+    @property
+    def likelihood_penalty(self) -> str | None:
+        """Penalty of the likelihood by name; None for maximum likelihood."""
+        return None
+
+    @property
+    def separation_choices(self) -> tuple[str, ...]:
+        """What may be done about outcomes that are predicted perfectly."""
+        return ("warn", "raise")
+
+    def checked(self) -> dict[str, Any]:
+        """Check what estimators of a binary outcome share.
+
+        Raises
+        ------
+        OptionError
+        """
+        if self.separation not in self.separation_choices:
+            known = " or ".join(map(repr, self.separation_choices))
+            raise OptionError(f"separation={self.separation!r} is not known; use {known}.")
+        check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
+        return {}
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        cov: CovarianceKind | None = None,
+        use_t: bool = False,
+        maxiter: int = 100,
+        cov_type: str | None = None,
+        cov_kwds: dict[str, Any] | None = None,
+    ) -> BinaryResults:
+        """Estimate the model on a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
+            Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty:
+            nonrobust only.
+        use_t : bool
+            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom instead of the
+            normal.
+        maxiter : int
+            Passes over the rows at most.
+        cov_type, cov_kwds : statsmodels' spelling of ``cov``.
+
+        Returns
+        -------
+        BinaryResults
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
+
+        Warns
+        -----
+        SeparationWarning, ConvergenceWarning, ConditioningWarning, MissingValuesWarning, FewClustersWarning
+        """
+        cov = statsmodels_cov(cov, cov_type, cov_kwds)
+        return fit_binary(self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter)
+
+    def resampling(self, result: BinaryResults) -> BinaryResampling:
+        """What `bootstrap` uses to fit many resamples of a result's rows at once."""
+        return resampling(self, self.kernel, result.data_rows())
+
+    def replications(self, **options: Any) -> BinaryReplications | None:
+        """What `MonteCarlo` uses to fit many tables at once, with arguments of `fit`.
+
+        None where it fits them one by one.
+        """
+        return replications(self, self.kernel, **options)

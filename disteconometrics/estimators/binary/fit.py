@@ -1,0 +1,330 @@
+"""Fitting a binary-outcome model.
+
+From specification and table to estimates, their estimating equation and the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.errors import (
+    CollinearityError,
+    ConditioningWarning,
+    ConvergenceWarning,
+    DataError,
+    OptionError,
+    SeparationError,
+    SeparationWarning,
+    warn_user,
+)
+from disteconometrics.estimators.binary.firth import penalised_facts
+from disteconometrics.estimators.binary.fitted_index import Infinite
+from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.inference.protocols import MEstimate
+from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
+from disteconometrics.optim.cone import extreme_directions
+from disteconometrics.optim.firth import FirthMaximum, firth
+from disteconometrics.optim.limit import Limit, limit_of
+from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.wording import describe_collinearity, describe_separation
+
+__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
+
+NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryFacts(FitFacts):
+    """Numbers of a fit that need no rows.
+
+    ``loglik`` and ``null_loglik`` are sums of natural logs over observations; ``nested_null`` says whether
+    the constant-only model is a special case. Under a ``penalty``, ``loglik`` is still the unpenalised one at
+    the estimate; ``penalised_loglik`` is what was maximised, ``penalised_lr`` its ratio against the constant
+    alone, ``flic`` what predictions add to x'β.
+    """
+
+    null_loglik: float
+    successes: float
+    converged: bool
+    passes: int
+    decrement: float
+    condition: float
+    path: str
+    nested_null: bool
+    separation: str | None = None
+    penalty: str | None = None
+    penalised_loglik: float = float("nan")
+    penalised_lr: float = float("nan")
+    flic: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BinaryRows(FitRows):
+    """The rows behind a result with the solved estimating equation.
+
+    ``counted`` are those that overlap under separation.
+    """
+
+    equation: MEstimate
+    penalised: FirthMaximum | None = None
+    maximum: Maximum | None = None
+
+    def evaluate(self, kernel: Kernel, beta: Array) -> Pass:
+        """Log-likelihood, score and information at any β, the last two in the coordinates of the solution."""
+        assert self.maximum is not None
+        blocks = [b._replace(offset=index(b, beta)) for b in self.blocks()]
+        model = IndexModel(kernel, self.maximum.whitened_blocks(blocks), self.size)
+        return model.evaluate(np.zeros(len(beta)))
+
+
+def _successes(blocks: Sequence[Block]) -> float:
+    """Outcomes that are 1, weighted."""
+    return sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+
+
+def _loglik(m: Maximum, limit: Limit | None) -> float:
+    """Log-likelihood at the maximum, or its supremum under separation."""
+    if limit is None:
+        return m.loglik
+    return 0.0 if limit.maximum is None else limit.maximum.loglik
+
+
+def _null_loglik(model: IndexModel) -> float:
+    """Log-likelihood with a constant (and the offset) alone."""
+    blocks = [b._replace(X=np.ones((len(b.y), 1))) for b in model.blocks]
+    if all(b.offset is None for b in blocks):
+        total = sum(len(b.y) if b.weights is None else float(b.weights.sum()) for b in blocks)
+        ones = _successes(blocks)
+        return float(special.xlogy(ones, ones / total) + special.xlogy(total - ones, 1 - ones / total))
+    return maximise(IndexModel(model.kernel, blocks)).loglik
+
+
+def _spans_constant(rows: FitRows) -> bool:
+    """Whether some combination of the columns is one in every row (as with all levels of a factor)."""
+    if rows.spec.has_intercept:
+        return True
+    X = rows.matrix
+    if isinstance(X, FactorMatrix):
+        if _solves_one(X.coding):
+            return True
+        X = X.dense()
+    return _solves_one(X)
+
+
+def _solves_one(X: Array) -> bool:
+    """Whether X·b = 1 has a solution; through X'X where X is large."""
+    scale = np.maximum(np.abs(X).max(axis=0), 1e-300)
+    A, b = (
+        (X / scale, np.ones(len(X)))
+        if X.size <= 1_000_000
+        else (X.T @ X / np.outer(scale, scale), X.sum(axis=0) / scale)
+    )
+    beta = np.linalg.lstsq(A, b, rcond=None)[0] / scale
+    return bool(np.abs(X @ beta - 1).max() < 1e-8)
+
+
+def _maximum(
+    model: IndexModel, names: Sequence[str], maxiter: int, penalty: str | None
+) -> tuple[Maximum, FirthMaximum | None]:
+    try:
+        if penalty is None:
+            return maximise(model, maxiter=maxiter), None
+        penalised = firth(model, maxiter=maxiter)
+        return penalised.maximum, penalised
+    except RankDeficient as e:
+        raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
+    except OutOfRange as e:
+        which = ", ".join(names[j] for j in e.columns)
+        raise DataError(
+            f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
+        ) from None
+
+
+def _equation(
+    kernel: Kernel, rows: FitRows, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
+) -> MEstimate:
+    """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
+    names = rows.names
+    model = IndexModel(kernel, m.whitened_blocks(blocks), rows.size)
+    params, root = np.zeros(len(names)), np.zeros((len(names), len(m.params)))
+    params[columns], root[columns] = m.params, m.root
+
+    basis = None
+    if m.basis is not None or not isinstance(columns, slice):
+        basis = np.zeros(root.shape)
+        basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
+    kind = rows.spec.weight_type
+    source = _Source(model, m.coordinates, kind == "frequency")
+    return MEstimate(names, params, m.inner, root, observations, rows.size, source, kind, basis)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Gives the score rows of a fit again and again; a class, so that results can be pickled."""
+
+    model: IndexModel | None
+    coordinates: Array
+    frequency: bool
+
+    def __call__(self, rows: int | None = None) -> Any:
+        if self.model is None:  # nothing overlaps
+            return iter(())
+        return self.model.score_rows(self.coordinates, frequency=self.frequency, rows=rows)
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryFit:
+    """A fit before any covariance.
+
+    The design's recipe, the facts, where coefficients run off to, and the rows.
+    """
+
+    spec: DesignSpec
+    facts: BinaryFacts
+    infinite: Infinite | None
+    rows: BinaryRows
+
+
+def estimate(model: Any, kernel: Kernel, data: Any, *, maxiter: int) -> BinaryFit:
+    """Fit a specification to a table.
+
+    Parameters
+    ----------
+    model : the specification.
+    kernel : Kernel, its law.
+    data : pandas or polars DataFrame, or dict of arrays.
+    maxiter : int, passes over the rows at most.
+
+    Returns
+    -------
+    BinaryFit
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
+    """
+    if isinstance(maxiter, bool) or not isinstance(maxiter, Integral) or maxiter < 1:
+        raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
+    read = FitRows.read(model, data)
+    names, blocks = read.names, read.blocks()
+    objective = IndexModel(kernel, blocks)
+    m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
+    infinite, limit, words = None, None, None
+    if m.separation is not None:
+        infinite = Infinite(
+            m.separation.direction, m.separation.null, extreme_directions(blocks, m.separation)
+        )
+        words = _report_separation(model, m.separation, infinite, read, objective.column_maxima())
+        if model.separation == "firth":
+            (m, penalised), infinite = _maximum(objective, names, maxiter, "firth"), None
+        else:
+            limit = limit_of(objective, m.separation, maxiter=maxiter)
+    rows = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
+    facts = BinaryFacts(
+        **read.facts(),
+        observations=read.observations,
+        loglik=_loglik(m, limit),
+        null_loglik=_null_loglik(objective),
+        successes=_successes(blocks),
+        converged=m.converged,
+        passes=m.passes,
+        decrement=m.decrement,
+        condition=m.condition,
+        path=m.path,
+        nested_null=_spans_constant(read),
+        separation=words,
+    )
+    if penalised is not None:
+        facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
+    _warn(facts)
+    return BinaryFit(read.spec, facts, infinite, rows)
+
+
+def _solved_rows(
+    kernel: Kernel, read: FitRows, blocks: Sequence[Block], m: Maximum, limit: Limit | None
+) -> BinaryRows:
+    if limit is None:
+        equation = _equation(kernel, read, m, blocks, read.observations, slice(None))
+        return BinaryRows(read.design, equation=equation, maximum=m)
+    if limit.maximum is None:  # nothing overlaps: no coefficient is identified
+        k = len(read.names)
+        empty = np.zeros((k, 0))
+        nothing = _Source(None, np.zeros(0), False)
+        equation = MEstimate(read.names, np.zeros(k), np.zeros((0, 0)), empty, read.observations, 0, nothing)
+        return BinaryRows(read.design, limit.overlapped, equation=equation)
+    weights = read.weights if read.frequency else None
+    inside = float(len(limit.overlapped)) if weights is None else float(weights[limit.overlapped].sum())
+    equation = _equation(kernel, read, limit.maximum, limit.blocks, inside, limit.columns)
+    return BinaryRows(read.design, limit.overlapped, equation=equation)
+
+
+def _report_separation(
+    model: Any, separation: Separation, infinite: Infinite, read: FitRows, column_max: Array
+) -> str:
+    """Raise, or warn of a separation as the specification asks; what is said goes under the table too."""
+    torn = np.isnan(infinite.limits()) & infinite.masked()
+    if not torn.all() and (separation.direction[~torn] != 0).any():
+        separation = replace(separation, direction=np.where(torn, 0.0, separation.direction))
+    words = _separation_words(separation, torn, read)
+    if model.separation == "raise":
+        raise SeparationError(words)
+    others = read.size - len(separation.rows)
+    if others and model.separation == "warn":
+        words += (
+            f" Standard errors of finite coefficients rest on the other {others} rows and count the "
+            f"clusters among these."
+        )
+    if model.separation == "firth":
+        words = (
+            words.split("; coefficients reported")[0]
+            + "; estimated with Firth's penalty instead, which keeps the estimates finite."
+        )
+    hint = "leave the column out, merge levels, or report the bound"
+    column = read.names[int(np.argmax(np.abs(separation.direction) * column_max))]
+    warn_user(SeparationWarning(words, column=column, hint=hint))
+    return words
+
+
+def _separation_words(separation: Separation, torn: Mask, read: FitRows) -> str:
+    """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
+    outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
+    predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
+    words = describe_separation(separation, read.names, read.size, predicted)
+    if torn.any():
+        names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
+        words += f" The data do not determine the sign of {names}: NaN."
+    return words
+
+
+def _warn(facts: BinaryFacts) -> None:
+    if not facts.converged and (facts.separation is None or facts.penalty is not None):
+        text = (
+            f"The maximum was not reached in {facts.passes} passes (Newton decrement "
+            f"{facts.decrement:.1e}): did not converge."
+        )
+        warn_user(ConvergenceWarning(text + " Raise maxiter.", hint="raise maxiter"))
+    if facts.condition > NEARLY_DEPENDENT:
+        text = (
+            f"The columns are nearly collinear (condition number {facts.condition:.1e} after scaling): "
+            f"changes in the "
+            f"{16 - int(np.log10(facts.condition))}th digit of the data change the estimates. Centre the "
+            f"columns or drop one."
+        )
+        warn_user(ConditioningWarning(text, hint="centre the columns or drop one"))
+
+
+def success_of(spec: DesignSpec) -> str:
+    """Words for the outcome that counts as 1, such as ``inlf = 1``."""
+    return f"{spec.outcome.name} = {spec.outcome.success}"

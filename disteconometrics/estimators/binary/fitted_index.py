@@ -1,0 +1,108 @@
+"""The fitted index x'β of a binary outcome.
+
+Its values, errors and probabilities for any rows, limits under separation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.blocks import Block
+from disteconometrics.inference.covariance import Covariance
+from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.index_model import index
+
+__all__ = ["FittedIndex", "Infinite"]
+
+DISAGREE = 1e-6  # share beyond which a direction found by a linear program points the other way
+ON_FACE = 1e-9  # share of |x_ij d_j| below which a row does not move along a direction
+
+
+@dataclass(frozen=True, eq=False)
+class Infinite:
+    """Where coefficients go without a maximum.
+
+    ``direction`` (k,) is one direction of separation, ``null`` (k, m) spans all that the overlapped rows
+    cannot see, and ``extremes`` (k, q) are the directions that go furthest: only signs that all of them share
+    are determined.
+    """
+
+    direction: Array
+    null: Array
+    extremes: Array
+
+    def masked(self) -> Mask:
+        """Coefficients that the overlapped rows do not identify (k,)."""
+        return np.asarray(np.any(self.null != 0, axis=1))
+
+    def limits(self) -> Array:
+        """Limits of these coefficients (k,): ±inf, or NaN where directions of separation disagree."""
+        scale = np.abs(self.extremes).max(axis=0, initial=1e-300)
+        reach = np.column_stack([self.extremes / scale, np.zeros(len(self.null))])
+        torn = (reach.max(axis=1) > DISAGREE) & (reach.min(axis=1) < -DISAGREE)
+        with np.errstate(invalid="ignore"):
+            return np.where(torn | (self.direction == 0), np.nan, np.sign(self.direction) * np.inf)
+
+    def along(self, X: Array) -> tuple[Array, Mask]:
+        """x'd for every row, zero where only rounding is left or directions disagree.
+
+        And whether the row moves at all.
+        """
+        parts = [self._along(X[i : i + 4096]) for i in range(0, len(X), 4096)]
+        return np.concatenate([np.zeros(0), *(m for m, _ in parts)]), np.concatenate(
+            [np.zeros(0, bool), *(v for _, v in parts)]
+        )
+
+    def _along(self, X: Array) -> tuple[Array, Mask]:
+        def product(D: Array, share: float = ON_FACE) -> Array:
+            move = X @ D
+            return np.where(np.abs(move) <= share * (np.abs(X) @ np.abs(D)), 0.0, move)
+
+        move = product(self.direction[:, None])[:, 0]
+        against = np.any(product(self.extremes, DISAGREE) * move[:, None] < 0, axis=1)
+        return np.where(against, 0.0, move), np.any(product(self.null) != 0, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedIndex:
+    """The index of a fit with its law: coefficients (k,), their covariance, degrees of freedom of t (∞.
+
+    Normal).
+
+    ``constant`` is what FLIC adds to x'β under a penalty, ``infinite`` where separation decides.
+    """
+
+    kernel: Kernel
+    coefficients: Array
+    covariance: Covariance
+    df: float
+    infinite: Infinite | None
+    constant: float
+
+    def value(self, X: Array, offset: Array | None) -> Array:
+        """x'β + offset (+ the constant) of rows (m, k).
+
+        ±inf where separation decides, NaN where nobody knows.
+        """
+        eta = index(Block(np.empty(0), X, None, offset), self.coefficients) + self.constant
+        if self.infinite is None:
+            return eta
+        d, moves = self.infinite.along(X)
+        with np.errstate(invalid="ignore"):
+            return np.where(moves, np.where(d == 0, np.nan, np.sign(d) * np.inf), eta)
+
+    def error(self, X: Array) -> Array:
+        """Standard error of x'β (m,); NaN where separation decides.
+
+        The limit is certain of these rows only.
+        """
+        parts = (self.covariance.coordinates(X[i : i + 8192]) for i in range(0, len(X), 8192))
+        se = np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
+        return se if self.infinite is None else np.where(self.infinite.along(X)[1], np.nan, se)
+
+    def probability(self, X: Array, offset: Array | None) -> Array:
+        """P(y = 1 | x) of rows (m,)."""
+        return self.kernel.probability(self.value(X, offset))

@@ -1,0 +1,102 @@
+"""Likelihood-ratio and score tests of a binary outcome.
+
+The restricted maximum, and when a model is nested in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from disteconometrics.arrays import Array
+from disteconometrics.blocks import Block
+from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.index_model import IndexModel, index
+from disteconometrics.optim.newton import maximise
+
+__all__ = ["NESTED", "RestrictedMaximum", "check_same_rows", "restricted_maximum"]
+
+NESTED = "lr_test takes a smaller model of the same outcome on the same rows"
+IN_SPAN = 1e-8  # share of a column that may be left when it is written as a combination of others
+
+
+@dataclass(frozen=True)
+class RestrictedMaximum:
+    """Coefficients (k,) under R·β = r that maximise the log-likelihood, and its value there."""
+
+    coefficients: Array
+    loglik: float
+
+
+def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Array) -> RestrictedMaximum:
+    """The maximum under R·β = r, found in the free directions N: β = β₀ + N·γ.
+
+    Parameters
+    ----------
+    kernel : law of the outcome given the index.
+    blocks : rows.
+    R, r : (q, k) and (q,) float64 arrays, restrictions that do not depend on each other.
+
+    Raises
+    ------
+    WithheldError
+        If there is no finite maximum.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> rows = de.Logit("GRADE ~ GPA").fit(de.datasets.spector()).data_rows()
+    >>> found = restricted_maximum(LOGISTIC, rows.blocks(), np.array([[0.0, 1.0]]), np.zeros(1))
+    >>> found.coefficients.round(3).tolist()
+    [-0.647, 0.0]
+    """
+    fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
+    free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
+    untouched = [j for j in range(R.shape[1]) if not R[:, j].any()]
+    if len(untouched) == free.shape[1]:  # these columns stay as they are, exactly
+        free = np.eye(R.shape[1])[:, untouched]
+    if not free.shape[1]:
+        return RestrictedMaximum(fixed, IndexModel(kernel, blocks).evaluate(fixed).loglik)
+    moved = fixed.any()
+    m = maximise(
+        IndexModel(
+            kernel,
+            [b._replace(X=b.X @ free, offset=index(b, fixed) if moved else b.offset) for b in blocks],
+        )
+    )
+    if m.separation is not None:
+        raise WithheldError("The restricted model has no finite maximum (separation); use test (Wald).")
+    return RestrictedMaximum(fixed + free @ m.params, m.loglik)
+
+
+def check_same_rows(large: FitRows, small: FitRows) -> None:
+    """Refuse a model on other rows, or whose columns and offset are no combinations of the larger one's.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> large, small = (de.Logit(f).fit(de.datasets.spector()) for f in ("GRADE ~ GPA + PSI", "GRADE ~ PSI"))
+    >>> check_same_rows(large.data_rows(), small.data_rows())
+    """
+    zero = np.zeros(large.size)
+    w_large, w_small = (zero if rows.weights is None else rows.weights for rows in (large, small))
+    if not (np.array_equal(large.y, small.y) and np.array_equal(w_large, w_small)):
+        raise OptionError(f"{NESTED}: its outcomes or weights are others.")
+    o_large, o_small = (zero if rows.offset is None else rows.offset for rows in (large, small))
+    columns = {**dict(zip(small.names, small.X.T, strict=True)), "the offset": o_small - o_large}
+    X = large.X / np.abs(large.X).max(axis=0)
+    solution = np.linalg.lstsq(X, np.column_stack(list(columns.values())), rcond=None)[0]
+    for (name, column), c in zip(columns.items(), solution.T, strict=True):
+        if np.abs(X @ c - column).max() > IN_SPAN * np.abs(column).max():
+            raise OptionError(
+                f"{NESTED}: {name} is no combination of the larger model's columns, so it is not nested."
+            )

@@ -1,0 +1,473 @@
+"""Marginal effects of a binary-outcome result: reading what was asked, and the table that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics import plots
+from disteconometrics.arrays import Mask
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.table import list_names
+from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
+from disteconometrics.estimators.binary.fit import success_of
+from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
+from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
+from disteconometrics.report.summary import estimates_section
+from disteconometrics.tables import Summary
+
+__all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
+
+_MEANING = {
+    "dydx": "dP/dv (differences for levels)",
+    "eydx": "d log P/dv (log ratios for levels)",
+    "dyex": "dP/d log v",
+    "eyex": "d log P/d log v (elasticity)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class MarginsResults(Estimated):
+    """Marginal effects with standard errors: a table, tests of contrasts, a summary, a picture.
+
+    ``effects`` are the `estimates`; ``kind``, ``at`` and ``target`` repeat what was asked; ``notes`` are the
+    foot of the table.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> m = de.Logit("GRADE ~ GPA + TUCE + PSI").fit(de.datasets.spector()).margins()
+    >>> m.estimates.table()[["estimate", "std_error"]].round(4)
+                estimate  std_error
+    GPA           0.3626     0.1094
+    TUCE          0.0122     0.0178
+    PSI: 1 - 0    0.3575     0.1420
+    >>> print(m.test("GPA = PSI: 1 - 0"))
+    Wald test of GPA = PSI: 1 - 0
+      chi2(1) = 0.0006, p = 0.9810
+    """
+
+    effects: Estimates
+    kind: str
+    at: str
+    target: str
+    outcome: str
+    formula: str
+    covariance: str
+    rows: int
+    notes: tuple[str, ...]
+
+    @property
+    def estimates(self) -> Estimates:
+        """The effects with standard errors, tests and intervals."""
+        return self.effects
+
+    @property
+    def model(self) -> Any:
+        """Names that statsmodels' tables read."""
+        return SimpleNamespace(endog_names=self.outcome, exog_names=list(self.effects.names))
+
+    def summary(self, level: float | None = None) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        left = (("Outcome", self.outcome), ("Formula", self.formula), ("Effect", _MEANING[self.kind]))
+        target = "these rows" if self.target == "sample" else "the population"
+        right = (
+            ("Observations", f"{self.rows}"),
+            ("Evaluated at", self.at),
+            ("Target", target),
+            ("Covariance", self.covariance),
+        )
+        section = estimates_section(
+            self.estimates, self.estimates.level if level is None else check_level(level)
+        )
+        return Summary("Marginal Effects", (left, right), (section,), self.notes)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the effects with their intervals; see `plots.coefficients`."""
+        return plots.coefficients(self, **{"level": self.estimates.level, **options})
+
+    __repr__ = Estimated.__str__
+
+
+def margins(
+    fitted: FittedIndex,
+    rows: Scenario,
+    variables: Any = None,
+    *,
+    at: Any = "overall",
+    kind: str = "dydx",
+    target: str = "sample",
+    level: float = 0.95,
+) -> MarginsResults:
+    """Marginal effects of raw variables on P(y = 1), through the formula, with delta-method standard errors.
+
+    Parameters
+    ----------
+    fitted : FittedIndex.
+    rows : Scenario, rows to average over.
+    variables : str, list of str, dict or None
+        None takes every variable of the right side.  Numbers get the derivative, exact and through
+        ``I(x**2)``, ``x:z``, ``bs(x)``, ``log(x)``; text, categories, true/false, ``C(x)`` and 0–1 columns
+        the difference of each level from the first.  A dict chooses: ``{"kids": (0, 1)}`` contrasts the
+        values, base first; ``{"d": "derivative"}`` takes the derivative of a 0–1 column; None is as above.
+    at : "overall", "mean" or dict
+        Average over the rows, with the model's weights; or the effect at the average row (the mean of each
+        number goes through the formula, factors enter with their shares); or the average over the rows with
+        some variables fixed: a value, or a list of values for one row of the table each, named ``educ | age =
+        30``.
+    kind : {"dydx", "eyex", "dyex", "eydx"}
+        "ey" is the change of log P, "ex" that of log v; levels have "dydx" and "eydx" only, and 0–1 columns
+        their derivative.
+    target : {"sample", "population"}
+        Whether the rows are all there is, or drawn: "population" adds the variance of the average over rows,
+        Σ w²(m − θ)²/(Σ w)² · n/(n − 1), which supposes independent rows and the right model for the mean.
+    level : float, confidence level of the table.
+
+    Returns
+    -------
+    MarginsResults
+
+    Raises
+    ------
+    OptionError, MissingColumnError, LevelError, DataError, NeedsData
+    WithheldError
+        If separation involves the variable or leaves probabilities open; if clusters are asked for the
+        population's variance.
+
+    References
+    ----------
+    Bartus (2005), Estimation of marginal effects using margeff, Stata Journal 5(3).
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("affair ~ age + yrs_married + I(yrs_married**2)").fit(de.datasets.fair(), cov="HC1")
+    >>> found = margins(res.fitted_index, res.rows.scenario(), "yrs_married", at={"age": [25, 40]})
+    >>> found.params.round(4).to_dict()
+    {'yrs_married | age = 25': 0.0262, 'yrs_married | age = 40': 0.0165}
+    """
+    level = check_level(level)
+    _check_choices(fitted, at, kind, target)
+    asked, skipped = _asked(rows, variables, kind)
+    asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
+    questions, where = _questions(rows, asked, at)
+    beta, kernel = fitted.coefficients, fitted.kernel
+    if at == "mean":
+        found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
+    else:
+        spread = target == "population"
+        found = average_margins(kernel, rows, fitted.value, beta, questions, kind, spread=spread)
+    G, V = fitted.covariance.coordinates(found.gradients)
+    covariance = G @ V @ G.T + found.sampling
+    names = tuple(q.name for q in questions)
+    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, level=level)
+    return MarginsResults(
+        estimates,
+        kind,
+        where,
+        target,
+        success_of(rows.spec),
+        rows.spec.formula,
+        fitted.covariance.label,
+        rows.size,
+        _notes(fitted, rows, skipped + separated, target, at),
+    )
+
+
+def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None:
+    """Refuse unknown choices, and those that have no meaning for this fit."""
+    _check(kind, "kind", KINDS)
+    _check(target, "target", ("sample", "population"))
+    if isinstance(at, str) or not isinstance(at, Mapping):
+        _check(at, "at", ("overall", "mean"), " or a dict such as {'age': 40}")
+    if target == "population" and at == "mean":
+        raise OptionError(
+            "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
+        )
+    if target == "population" and fitted.covariance.label.startswith(("clustered", "HAC")):
+        raise WithheldError(
+            "target='population' supposes independent rows; under clusters or HAC use target='sample'."
+        )
+    if fitted.infinite is not None and at == "mean":
+        raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
+
+
+def _check(value: Any, name: str, allowed: Sequence[str], more: str = "") -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise OptionError(f"{name}={value!r} is not known; use one of {', '.join(map(repr, allowed))}{more}.")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A variable and the values to contrast, base first; None for a derivative."""
+
+    variable: str
+    values: tuple[Any, ...] | None
+
+
+def _asked(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], list[str]]:
+    """What to compute for each variable, and notes on variables left out of the default."""
+    if variables is None:
+        found, notes = [], []
+        for name in rows.spec.variables:
+            try:
+                found.append(_one(rows, name, None, kind))
+            except OptionError as e:
+                notes.append(f"Left out: {e}")
+        if not found:
+            raise OptionError(
+                f"No variable of {rows.spec.formula!r} has a marginal effect. {' '.join(notes)}".rstrip()
+            )
+        return found, notes
+    chosen: Any = {variables: None} if isinstance(variables, str) else variables
+    if not isinstance(chosen, Mapping):
+        if not isinstance(chosen, (list, tuple, set, frozenset, pd.Index)):
+            raise OptionError(
+                f"variables={variables!r}: give a name, a list of names, or a dict such as {{'kids': (0, "
+                f"1)}}."
+            )
+        chosen = dict.fromkeys(chosen)
+    if not chosen:
+        raise OptionError("variables is empty; leave it out for all variables.")
+    return [_one(rows, name, how, kind) for name, how in chosen.items()], []
+
+
+def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
+    """What to compute for one variable: its derivative, or a contrast of values."""
+    name = rows.check_variable(name)
+    levels = rows.levels(name)
+    log_v = kind in ("eyex", "dyex")
+    if how is None:
+        how = _default(rows, name, levels, log_v)
+    if isinstance(how, str) and how == "derivative":
+        if levels is not None:
+            raise OptionError(
+                f"{name!r} has levels ({list_names(levels, 6)}), so no derivative; leave the choice out."
+            )
+        rows.part(0, 1, {}).derivative(name)  # says so if there is none
+        return _Asked(name, None)
+    if log_v:
+        raise OptionError(
+            f"kind={kind!r} divides by the logarithm of {name!r}, which has levels; use 'dydx' or 'eydx'."
+        )
+    return _Asked(name, _contrasted(rows, name, how))
+
+
+def _default(rows: Scenario, name: str, levels: Any, log_v: bool) -> Any:
+    """All levels where there are some, both values of a 0–1 column, else the derivative."""
+    if levels is not None:
+        return levels
+    zero_one = not log_v and np.isin(rows.values(name), (0.0, 1.0)).all()
+    return (0, 1) if zero_one else "derivative"
+
+
+def _contrasted(rows: Scenario, name: str, how: Any) -> tuple[Any, ...]:
+    """The values of a contrast, base first, each of which the formula takes."""
+    values = tuple(how) if isinstance(how, (list, tuple, range, np.ndarray)) else ()
+    if len(values) < 2:
+        raise OptionError(
+            f"{name!r}: {how!r} is no choice; give 'derivative', or at least two values, base first, as "
+            f"in (0, 1)."
+        )
+    if len({repr(v) for v in values}) < len(values):
+        raise OptionError(f"{name!r}: the values {values!r} repeat.")
+    for value in values:
+        rows.part(0, 1, {name: value})
+    return values
+
+
+def _identified(
+    infinite: Infinite | None, rows: Scenario, asked: list[_Asked], *, explicit: bool
+) -> tuple[list[_Asked], list[str]]:
+    """Variables that separation does not touch: none of their columns runs to infinity."""
+    if infinite is None:
+        return asked, []
+    masked = infinite.masked()
+    touched = [a.variable for a in asked if masked[_columns(rows, a)].any()]
+    left = [a for a in asked if a.variable not in touched]
+    if not touched:
+        return left, []
+    if explicit or not left:
+        terms = [n for n, m in zip(rows.spec.names, masked, strict=True) if m]
+        raise WithheldError(
+            f"No marginal effect of {', '.join(touched)}: this fit is separated, and {', '.join(terms)} "
+            f"has no finite value."
+        )
+    return left, [f"Left out for separation: {', '.join(touched)}."]
+
+
+def _columns(rows: Scenario, a: _Asked) -> Any:
+    """Columns of the design that a margin moves."""
+    return rows.part(0, 1, {}).derivative(a.variable)[0] if a.values is None else _moved(rows, a)
+
+
+def _moved(rows: Scenario, a: _Asked) -> Mask:
+    """Columns that differ between the values of a contrast in any of the rows."""
+    moved = np.zeros(len(rows.spec.names), dtype=bool)
+    for start in range(0, rows.size, 65536):
+        stop = min(start + 65536, rows.size)
+        base = rows.part(start, stop, {a.variable: (a.values or ())[0]}).X
+        for value in (a.values or ())[1:]:
+            moved |= np.any(base != rows.part(start, stop, {a.variable: value}).X, axis=0)
+    return moved
+
+
+def _questions(rows: Scenario, asked: list[_Asked], at: Any) -> tuple[list[Question], str]:
+    """Every margin with its name, in the order of the table, and words for where it is evaluated."""
+    if isinstance(at, str):
+        points: list[tuple[str, dict[str, Any]]] = [("", _means(rows) if at == "mean" else {})]
+        where = "the means" if at == "mean" else "the rows (average)"
+    else:
+        points, where = _points(rows, asked, at)
+    out = []
+    for a, (suffix, fixed) in product(asked, points):
+        if a.values is None:
+            out.append(Question(f"{a.variable}{suffix}", a.variable, None, fixed))
+            continue
+        base = a.values[0]
+        out += [
+            Question(f"{a.variable}: {_word(v)} - {_word(base)}{suffix}", a.variable, (base, v), fixed)
+            for v in a.values[1:]
+        ]
+    return sorted(
+        out, key=lambda q: tuple(n.variable for n in asked).index(q.variable) if len(points) == 1 else 0
+    ), where
+
+
+def _word(value: Any) -> str:
+    return (
+        f"{value:g}"
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        else str(value)
+    )
+
+
+def _means(rows: Scenario) -> dict[str, float]:
+    """Weighted means of the variables that are numbers and no levels."""
+    return {
+        name: float(np.average(rows.values(name), weights=rows.weights))
+        for name in rows.spec.variables
+        if rows.levels(name) is None
+    }
+
+
+def _points(
+    rows: Scenario, asked: list[_Asked], at: Mapping[str, Any]
+) -> tuple[list[tuple[str, dict[str, Any]]], str]:
+    """The grid of a dict: suffixes of names and fixed values; only lists of values show in the names."""
+    if not at:
+        raise OptionError("at={} fixes nothing; use at='overall'.")
+    contrasted = {a.variable for a in asked if a.values is not None}
+    lists = {rows.check_variable(key): _values_of(value) for key, value in at.items()}
+    for name, values in lists.items():
+        _check_point(rows, name, values, contrasted)
+    named = [n for n, v in lists.items() if len(v) > 1 or not np.isscalar(at[n])]
+    grid = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+    points = [(_suffix(fixed, named), fixed) for fixed in grid]
+    single = [f"{n} = {_word(v[0])}" for n, v in lists.items() if n not in named]
+    return points, ", ".join(single) or f"values of {', '.join(named)}"
+
+
+def _suffix(fixed: Mapping[str, Any], named: Sequence[str]) -> str:
+    """What a name says of the values at which some variables are fixed."""
+    shown = ", ".join(f"{n} = {_word(fixed[n])}" for n in named)
+    return f" | {shown}" if shown else ""
+
+
+def _values_of(value: Any) -> list[Any]:
+    listed = isinstance(value, (list, tuple, range, np.ndarray, pd.Series, pd.Index))
+    return list(value) if listed else [value]
+
+
+def _check_point(rows: Scenario, name: str, values: list[Any], contrasted: set[str]) -> None:
+    """Refuse to fix what is contrasted, an empty list, and values that the formula does not take."""
+    if name in contrasted:
+        raise OptionError(
+            f"at= fixes {name!r}, whose values are what is contrasted; leave it out of one of them."
+        )
+    if not values:
+        raise OptionError(f"at={{{name!r}: []}} has no value.")
+    for value in values:
+        rows.part(0, 1, {name: value})
+
+
+def _notes(fitted: FittedIndex, rows: Scenario, skipped: list[str], target: str, at: Any) -> tuple[str, ...]:
+    spec = rows.spec
+    notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
+    if isinstance(at, str) and at == "mean":
+        notes.append("Numbers at their means go through the formula; factors enter with their shares.")
+    if spec.weights is not None:
+        notes.append(f"Averaged with the weights {spec.weights} ({spec.weight_type}).")
+    if target == "population":
+        notes.append(
+            "The sampling variance of the average over rows is included; it supposes independent rows."
+        )
+    if fitted.infinite is not None:
+        notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
+    return (*notes, *skipped)
+
+
+def margins_as_statsmodels(
+    fitted: FittedIndex,
+    rows: Scenario,
+    at: Any,
+    method: str,
+    dummy: bool,
+    level: float,
+    unknown: Mapping[str, Any],
+) -> MarginsResults:
+    """statsmodels' ``get_margeff``.
+
+    0–1 columns get derivatives unless ``dummy``, everything else as `margins`.
+
+    Parameters
+    ----------
+    fitted : FittedIndex.
+    rows : Scenario, rows to average over.
+    at : "overall" or "mean".
+    method : "dydx", "eyex", "dyex" or "eydx".
+    dummy : bool, contrasts for 0–1 columns.
+    level : float.
+    unknown : options of statsmodels that have no meaning here; any of them is an error.
+
+    Returns
+    -------
+    MarginsResults
+
+    Raises
+    ------
+    OptionError
+        With the line to write instead.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
+    >>> rows = res.rows.scenario()
+    >>> found = margins_as_statsmodels(res.fitted_index, rows, "overall", "dydx", False, 0.95, {})
+    >>> found.params.round(3).to_dict()
+    {'GPA': 0.399, 'PSI': 0.304}
+    """
+    if unknown:
+        line = "res.margins(at={'age': 40})" if "atexog" in unknown else "res.margins({'kids': (0, 1)})"
+        raise OptionError(f"get_margeff does not take {list_names(unknown)}; write {line}.")
+    if at not in ("overall", "mean"):
+        raise OptionError(
+            f"get_margeff(at={at!r}): fix values by name instead, as in res.margins(at={{'age': 40}})."
+        )
+    if dummy:
+        return margins(fitted, rows, None, at=at, kind=method, level=level)
+    chosen: dict[str, Any] = {}
+    for name in rows.spec.variables:
+        try:
+            chosen[name] = "derivative" if rows.levels(rows.check_variable(name)) is None else None
+        except (OptionError, MissingColumnError):
+            continue
+    return margins(fitted, rows, chosen, at=at, kind=method, level=level)

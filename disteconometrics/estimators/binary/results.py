@@ -1,0 +1,815 @@
+"""The result that estimators of a binary outcome share.
+
+Estimates, fit, residuals, predictions, tests, tables, files.
+
+An estimator is a kernel (the law of y given the index) and a specification; nothing here knows which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from disteconometrics.arrays import Array
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.table import Table
+from disteconometrics.distributions.bernoulli import Bernoulli
+from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
+from disteconometrics.estimators.binary import diagnostics as diagnose
+from disteconometrics.estimators.binary.firth import (
+    LEVEL,
+    ProfileLimits,
+    check_options,
+    penalised_test,
+    smaller,
+)
+from disteconometrics.estimators.binary.fit import (
+    BinaryFacts,
+    BinaryRows,
+    estimate,
+)
+from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
+from disteconometrics.estimators.binary.likelihood_tests import (
+    NESTED,
+    RestrictedMaximum,
+    check_same_rows,
+    restricted_maximum,
+)
+from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
+from disteconometrics.estimators.binary.report import summary_of
+from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.results import (
+    FittedResult,
+    LikelihoodCriteria,
+    SavedResult,
+    true_or_false,
+)
+from disteconometrics.inference.covariance import (
+    Covariance,
+    CovarianceKind,
+    covariance,
+    resolve_kind,
+)
+from disteconometrics.inference.diagnostics import (
+    Calibration,
+    Classification,
+    HosmerLemeshow,
+    Influence,
+    RocCurve,
+    calibration,
+    classification,
+    influence,
+    link_test,
+    roc,
+)
+from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.index_model import index
+from disteconometrics.report import exchange
+from disteconometrics.report.exchange import OtherPackagesNames
+from disteconometrics.report.marginaleffects import marginaleffects_model
+from disteconometrics.tables import Summary
+
+__all__ = ["BinaryResults", "fit_binary"]
+
+PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's estimate is the truth"
+
+
+def fit_binary(
+    model: Any, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
+) -> BinaryResults:
+    """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
+    kind = resolve_kind(cov, model.weight_type)
+    fit = estimate(model, kernel, data, maxiter=maxiter)
+    rows = fit.rows
+    if rows.penalised is not None:
+        check_options(kind, use_t)
+    return BinaryResults(
+        model=model,
+        spec=fit.spec,
+        facts=fit.facts,
+        rows=rows,
+        coefficients=rows.equation.params,
+        covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
+        use_t=bool(use_t),
+        infinite=fit.infinite,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
+    """A fitted binary-outcome model: estimates, fit, tests, predictions.
+
+    It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
+    later; do not change the data in place meanwhile.  A result loaded from a file holds no rows; `attach`
+    gives them back.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
+    >>> res.bse.round(4).to_dict()
+    {'Intercept': 4.213, 'GPA': 1.2229, 'PSI': 1.0408}
+    """
+
+    facts: BinaryFacts
+    rows: BinaryRows | None = field(default=None, repr=False)
+    coefficients: Array
+    covariance: Covariance
+    use_t: bool
+    infinite: Infinite | None = None
+    profile: Array | None = None  # of a saved penalised fit: (k, 3), its 95 % limits and signed roots
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "effect")
+
+    @property
+    def kernel(self) -> Kernel:
+        """The law of the outcome given the index."""
+        kernel: Kernel = self.model.kernel
+        return kernel
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome and the terms."""
+        return self.spec.outcome.name, self.spec.names
+
+    # ---- estimates -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Estimates with standard errors, tests and intervals; ±inf and NaN for separated coefficients."""
+        values, V = self.coefficients, self.covariance.matrix
+        if self.infinite is not None:
+            mask = self.infinite.masked()
+            values = np.where(mask, self.infinite.limits(), values)
+            V = np.where(mask[:, None] | mask[None, :], np.nan, V)
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        plain = Estimates(self.spec.names, values, V, df)
+        if self.facts.penalty is None:
+            return plain
+        fit = None if self.rows is None else self.rows.penalised
+        profile = ProfileLimits(self.spec.names, fit, self.profile)
+        return replace(plain, limits=profile.limits, roots=profile.roots)
+
+    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> BinaryResults:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        use_t : bool or None, None keeps the choice of the fit.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        BinaryResults
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        rows = self.data_rows(data)
+        if self.facts.penalty is not None:
+            check_options(resolve_kind(cov, self.model.weight_type), bool(use_t))
+        V = covariance(
+            rows.equation, resolve_kind(cov, self.model.weight_type), codes=rows.codes, order=rows.order
+        )
+        return replace(self, covariance=V, use_t=self.use_t if use_t is None else bool(use_t))
+
+    # ---- fit -----------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> float:
+        """Coefficients."""
+        return float(len(self.spec.names))
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, summed over observations (its supremum under separation.
+
+        Pseudo under sampling weights).
+
+        Under Firth's penalty, the unpenalised one at the estimate; `llf_penalised` is the one maximised.
+        """
+        return self.facts.loglik
+
+    @property
+    def llf_penalised(self) -> float:
+        """Log-likelihood plus ½ log|information| at the estimate; NaN without Firth's penalty."""
+        return self.facts.penalised_loglik
+
+    @property
+    def llnull(self) -> float:
+        """Log-likelihood with a constant alone."""
+        return self.facts.null_loglik
+
+    @property
+    def llr(self) -> float:
+        """Likelihood-ratio statistic against the constant alone.
+
+        NaN under sampling weights or without a constant.
+
+        Under Firth's penalty it is the penalised one, both maxima with the penalty of all coefficients.
+        """
+        if not self.has_likelihood or not self.facts.nested_null:
+            return float("nan")
+        return 2 * (self.llf - self.llnull) if self.facts.penalty is None else self.facts.penalised_lr
+
+    @property
+    def llr_pvalue(self) -> float:
+        """p-value of `llr` from χ² with `df_model` degrees of freedom."""
+        return (
+            float(special.chdtrc(self.df_model, max(self.llr, 0.0)))
+            if self.df_model and self.llr == self.llr
+            else float("nan")
+        )
+
+    @property
+    def prsquared(self) -> float:
+        """McFadden's pseudo R², 1 − llf/llnull."""
+        return 1 - self.llf / self.llnull
+
+    def fit_again(self, data: Any) -> BinaryResults:
+        """The result of the same specification on ``data``, by which `attach` knows the rows again."""
+        return fit_binary(self.model, self.kernel, data, cov=None, use_t=False, maxiter=1000)
+
+    def solution(self) -> Array:
+        """The coefficients (k,) before those that are infinite are told."""
+        return self.coefficients
+
+    # ---- rows ----------------------------------------------------------------------------------------------
+
+    def _fitted(self) -> tuple[BinaryRows, Array]:
+        rows = self.data_rows()
+        return rows, self.fitted_index.probability(self._matrix(rows), rows.offset)
+
+    def _matrix(self, rows: BinaryRows) -> Any:
+        """The design as it is kept, or with all columns where separation asks for them."""
+        return rows.matrix if self.infinite is None else rows.X
+
+    def _by_row(self, rows: BinaryRows, values: Array) -> pd.Series:
+        return pd.Series(values, index=rows.index)
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """Fitted probabilities P(y = 1) of the rows used (n,).
+
+        For x'β, statsmodels' meaning, use ``predict(linear=True)``.
+        """
+        rows, p = self._fitted()
+        return self._by_row(rows, p)
+
+    @property
+    def resid_response(self) -> pd.Series:
+        """y − p (n,)."""
+        rows, p = self._fitted()
+        return self._by_row(rows, rows.y - p)
+
+    @property
+    def resid_pearson(self) -> pd.Series:
+        """(y − p)/√(p(1 − p)) (n,), times the root of frequency weights' unit.
+
+        One observation of each row.
+        """
+        rows, p = self._fitted()
+        q = self.kernel.probability(-self.fitted_index.value(self._matrix(rows), rows.offset))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(rows.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
+        return self._by_row(rows, ratio)
+
+    @property
+    def resid_deviance(self) -> pd.Series:
+        """±√(−2·log-likelihood of the row), with the sign of y − p (n,)."""
+        rows = self.data_rows()
+        loglik = self.kernel.terms(rows.y, self.fitted_index.value(self._matrix(rows), rows.offset)).loglik
+        return self._by_row(rows, (2 * rows.y - 1) * np.sqrt(-2 * loglik))
+
+    resid_dev = resid_deviance
+
+    @property
+    def leverage(self) -> pd.Series:
+        """Leverage h (n,) of the weighted design: its sum is the number of coefficients.
+
+        Zero on separated rows.
+        """
+        rows = self.data_rows()
+        values = [
+            np.square(p.roots @ rows.equation.inner).sum(axis=1) * (1.0 if p.copies is None else p.copies)
+            for p in rows.equation.source()
+        ]
+        out = np.zeros(len(rows.y))
+        out[slice(None) if rows.counted is None else rows.counted] = np.concatenate([np.zeros(0), *values])
+        return self._by_row(rows, out)
+
+    # ---- prediction ----------------------------------------------------------------------------------------
+
+    @property
+    def fitted_index(self) -> FittedIndex:
+        """The index x'β of any rows, with errors and probabilities; ±inf where separation decides."""
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        return FittedIndex(
+            self.kernel, self.coefficients, self.covariance, df, self.infinite, self.facts.flic
+        )
+
+    def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
+        if new is None:
+            own = self.data_rows()
+            return own.X, own.offset, own.index
+        rows = self.spec.matrix(new)
+        return rows.X, rows.offset, rows.index
+
+    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95, linear: bool = False) -> Any:
+        """P(y = 1 | x) for new rows, with intervals on request.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        ci : bool
+            Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
+            of x'β, carried through the law, so they lie in [0, 1].
+        level : float, confidence level.
+        linear : bool, the index x'β (log-odds in a logit) instead of the probability.
+
+        Returns
+        -------
+        pandas Series (m,), or DataFrame (m, 4) with ``ci``; rows with a missing value give NaN.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData
+        """
+        level = check_level(level)
+        X, offset, rows = self._new_rows(new)
+        eta = self.fitted_index.value(X, offset)
+        p = eta if linear else self.kernel.probability(eta)
+        if not ci:
+            return pd.Series(p, index=rows)
+        se = self.fitted_index.error(X)
+        half = self.estimates.critical(level) * se
+        low, high = eta - half, eta + half
+        if not linear:
+            se, low, high = (
+                se * self.kernel.density(eta),
+                self.kernel.probability(low),
+                self.kernel.probability(high),
+            )
+        return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
+
+    def distribution(self, new: Any = None) -> Bernoulli:
+        """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
+        X, offset, _ = self._new_rows(new)
+        eta = self.fitted_index.value(X, offset)
+        return Bernoulli(
+            self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta)
+        )
+
+    def probability_curve(
+        self, variable: str, *, at: Any = None, level: float = 0.95, data: Any = None, rows: int = 10_000
+    ) -> ProbabilityCurve:
+        """Average predicted probability along a variable, the others as observed; `plots.effect` draws it.
+
+        Parameters
+        ----------
+        variable, at, level, data, rows : as in `plots.effect`.
+
+        Returns
+        -------
+        ProbabilityCurve
+
+        Raises
+        ------
+        MissingColumnError, NeedsData, OptionError, LevelError, DataError
+        """
+        if data is None and self.rows is None:
+            raise NeedsData(
+                "This result was loaded from a file, which holds no rows: pass data= with the table to "
+                "average over."
+            )
+        curve = probability_curve(
+            self.data_rows().design.table if data is None else Table(data),
+            self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data),
+            variable,
+            at=at,
+            most=rows,
+            kernel=self.kernel,
+            index=self.fitted_index.value,
+            coordinates=self.covariance.coordinates,
+            critical=self.estimates.critical(check_level(level)),
+        )
+        if self.infinite is not None:
+            curve.table.attrs["note"] = "Separated fit: band of the finite part"
+        return curve
+
+    # ---- marginal effects ----------------------------------------------------------------------------------
+
+    def margins(
+        self,
+        variables: Any = None,
+        *,
+        at: Any = "overall",
+        kind: str = "dydx",
+        target: str = "sample",
+        data: Any = None,
+        level: float = 0.95,
+    ) -> MarginsResults:
+        """Average marginal effects on P(y = 1) through the formula, with delta-method errors.
+
+        See `estimators.binary.margins`.
+
+        Parameters
+        ----------
+        variables : name, list of names, or dict such as ``{"kids": (0, 1), "d": "derivative"}``; None for
+            all.
+        at : "overall", "mean", or a dict of values or lists of values that some variables are fixed at.
+        kind : {"dydx", "eyex", "dyex", "eydx"}, derivatives and (semi-)elasticities.
+        target : {"sample", "population"}, whether the sampling of the rows adds to the error.
+        data : table to average over, None for the rows of the fit.
+        level : float, confidence level of the table.
+
+        Returns
+        -------
+        MarginsResults
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.Logit("affair ~ age + yrs_married + I(yrs_married**2)").fit(de.datasets.fair())
+        >>> res.margins().estimates.table()[["estimate", "std_error"]].round(4)
+                     estimate  std_error
+        age           -0.0116     0.0019
+        yrs_married    0.0266     0.0017
+        """
+        rows = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
+        return margins(self.fitted_index, rows, variables, at=at, kind=kind, target=target, level=level)
+
+    def get_margeff(
+        self,
+        at: str = "overall",
+        method: str = "dydx",
+        *,
+        dummy: bool = False,
+        level: float = 0.95,
+        **unknown: Any,
+    ) -> MarginsResults:
+        """statsmodels' name of `margins`; 0–1 columns get derivatives unless ``dummy``, as there."""
+        rows = self.data_rows().scenario()
+        return margins_as_statsmodels(self.fitted_index, rows, at, method, dummy, level, unknown)
+
+    # ---- tests ---------------------------------------------------------------------------------------------
+
+    def _penalised_test(self, hypotheses: Any) -> TestResult:
+        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result."""
+        if isinstance(hypotheses, BinaryResults):
+            if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
+                raise OptionError(
+                    "lr_test under Firth's penalty takes hypotheses, or a penalised result with the same "
+                    "offset."
+                )
+            self._check_nested(hypotheses)
+            hypotheses = smaller(self.spec.names, hypotheses.spec.names)
+        fit = self.data_rows().penalised
+        assert fit is not None
+        return penalised_test(fit, *self.estimates.restrictions(hypotheses))
+
+    def _restricted(self, hypotheses: Any) -> tuple[RestrictedMaximum, list[str]]:
+        """The maximum under hypotheses, and these in words."""
+        rows = self.data_rows()
+        if self.facts.penalty is not None:
+            raise WithheldError(
+                "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
+            )
+        self._check_finite()
+        if not self.has_likelihood:
+            raise WithheldError(
+                "Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald)."
+            )
+        R, r, texts = self.estimates.restrictions(hypotheses)
+        return restricted_maximum(self.kernel, rows.blocks(), R, r), texts
+
+    def _check_finite(self) -> None:
+        if self.infinite is not None:
+            raise WithheldError(
+                "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
+            )
+
+    def _check_nested(self, small: BinaryResults) -> None:
+        """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
+        if self.rows is not None and small.rows is not None:
+            check_same_rows(self.rows, small.rows)
+            return
+        ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))
+        if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
+            raise OptionError(f"{NESTED}: its terms, outcomes, weights and offset must be ours.")
+
+    def _lr_against(self, small: BinaryResults) -> TestResult:
+        """Likelihood-ratio test against a smaller result, neither of them penalised."""
+        if small.facts.penalty is not None:
+            raise OptionError(
+                "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
+            )
+        q = len(self.spec.names) - len(small.spec.names)
+        same = small.nobs == self.nobs and small.spec.outcome.name == self.spec.outcome.name
+        if q <= 0 or not same:
+            raise OptionError(f"{NESTED}; call it on the larger one.")
+        self._check_finite()
+        if not (self.has_likelihood and small.has_likelihood):
+            raise WithheldError(
+                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald)."
+            )
+        if small.llf > self.llf + 1e-6:
+            raise OptionError(
+                "The smaller model has the larger log-likelihood, so it is not nested in this one."
+            )
+        self._check_nested(small)
+        return chi2_test("Likelihood-ratio", [small.spec.formula], 2 * (self.llf - small.llf), q)
+
+    def lr_test(self, restricted: Any) -> TestResult:
+        """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
+
+        Parameters
+        ----------
+        restricted : hypotheses as in `test`, or a result of a nested model on the same rows.
+
+        Returns
+        -------
+        TestResult
+            χ² with as many degrees of freedom as restrictions.
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        if self.facts.penalty is not None:
+            return self._penalised_test(restricted)
+        if isinstance(restricted, BinaryResults):
+            return self._lr_against(restricted)
+        found, texts = self._restricted(restricted)
+        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - found.loglik), len(texts))
+
+    def score_test(self, hypotheses: Any) -> TestResult:
+        """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
+
+        Parameters
+        ----------
+        hypotheses : as in `test`.
+
+        Returns
+        -------
+        TestResult
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        found, texts = self._restricted(hypotheses)
+        p = self.data_rows().evaluate(self.kernel, found.coefficients)
+        scale = np.sqrt(np.diagonal(p.information))
+        u = p.score / scale
+        statistic = float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u))
+        return chi2_test("Score", texts, statistic, len(texts))
+
+    # ---- tables --------------------------------------------------------------------------------------------
+
+    def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
+        """exp(β) of a logit with delta-method errors, z and p of β = 0, and limits exp(limits of β)."""
+        if self.kernel.scale != "log-odds":
+            raise OptionError(
+                f"exp(β) is an odds ratio in a logit only; the index of this model is the "
+                f"{self.kernel.scale}."
+            )
+        e = self.estimates
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratio = np.exp(e.values)
+            low, high = np.exp(e.interval(level)).T
+            return e.table(level).assign(
+                estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high
+            )
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        return summary_of(
+            self.model, self.spec, self.facts, self.covariance, self.estimates, self.llr_pvalue, level
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = "
+            f"{self.llf:.3f}>"
+        )
+
+    def plot_effect(self, variable: str, **options: Any) -> Any:
+        """Draw the average predicted probability along a variable with its band; see `plots.effect`."""
+        return self.plot("effect", variable, **options)
+
+    # ---- simulation ----------------------------------------------------------------------------------------
+
+    def _refitting(self) -> Refitting:
+        if self.infinite is not None:
+            raise WithheldError(
+                "Some estimates are infinite (separation), so there is no fitted law to draw from; use "
+                "penalty='firth'."
+            )
+        rows, kind, penalised = self.data_rows(), self.covariance.kind, self.facts.penalty is not None
+        (block,) = rows.design.blocks()
+        eta = index(block, self.coefficients)
+        labels = np.array([0.0, 1.0])
+        if isinstance(self.spec.outcome.levels[1], str):
+            labels = pd.array(list(self.spec.outcome.levels)).to_numpy()
+        return refitting(
+            self.model,
+            rows,
+            kind,
+            outcome=labels[rows.y.astype(np.intp)],
+            law=Bernoulli(
+                self.kernel.probability(eta),
+                str(self.spec.outcome.success),
+                self.kernel.probability(-eta),
+            ),
+            truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
+            options={"cov": kind, "use_t": self.use_t},
+            labels=labels,
+            fitted_only=PENALISED_SAMPLE if penalised else "",
+            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") and not penalised else None,
+        )
+
+    # ---- files ---------------------------------------------------------------------------------------------
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, covariance, coefficients, directions of separation, 95 % profile under a penalty."""
+        words, arrays = self.covariance.to_file()
+        arrays["params"] = self.coefficients
+        if self.infinite is not None:
+            arrays |= asdict(self.infinite)
+        if self.facts.penalty is not None:
+            e = self.estimates
+            arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
+        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> BinaryResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header, arrays = saved.header, saved.arrays
+        spec = DesignSpec.from_dict(header["spec"])
+        _check_arrays(saved, len(spec.names))
+        infinite = None
+        if "direction" in arrays:
+            infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"])
+        return cls(
+            model=saved.specification(**header["estimator"]),
+            spec=spec,
+            facts=BinaryFacts.from_file(header["facts"]),
+            coefficients=arrays["params"],
+            covariance=Covariance.from_file(header["covariance"], arrays),
+            use_t=true_or_false(header["use_t"], "use_t"),
+            infinite=infinite,
+            profile=arrays.get("profile"),
+        )
+
+    # ---- diagnostics ---------------------------------------------------------------------------------------
+
+    def _observed(self, data: Any) -> diagnose.Observed:
+        """Outcomes, probabilities and weights of the rows of the fit, or of complete rows of ``data``."""
+        if data is None:
+            rows = self.data_rows()
+            return diagnose.Observed(rows.y, self.fittedvalues.to_numpy(), rows.weights)
+        outcomes = self.spec.outcome_values(data)
+        return diagnose.complete(outcomes, self.predict(data).to_numpy(), data, self.model.weights)
+
+    @property
+    def _dependence(self) -> str | None:
+        return diagnose.dependence(self.model.weight_type, self.covariance.label)
+
+    def _check_independent(self, what: str, remedy: str) -> None:
+        if self.infinite is not None:
+            raise WithheldError(f"{what} needs a finite maximum; this fit is separated.")
+        diagnose.check_independent(what, remedy, self._dependence)
+
+    def hosmer_lemeshow(self, groups: int = 10) -> HosmerLemeshow:
+        """Test whether outcomes come as often as fitted, by groups of probability.
+
+        See `diagnostics.hosmer_lemeshow`.
+        """
+        self._check_independent("The Hosmer-Lemeshow test", "Use calibration(), which needs no law.")
+        return diagnose.hosmer_lemeshow(self._observed(None), groups)
+
+    def link_test(self) -> Estimates:
+        """Test link and index: the p-value of ``index_squared`` is small if they are wrong.
+
+        See `diagnostics.link_test`.
+        """
+        remedy = "Add squares or interactions to the formula and test them with test()."
+        self._check_independent("The link test", remedy)
+        rows = self.data_rows()
+        return link_test(self.kernel, rows.y, self.predict(linear=True).to_numpy(), rows.weights)
+
+    def classification(self, threshold: float = 0.5, *, data: Any = None) -> Classification:
+        """Predictions p > threshold against outcomes, with measures; ``data`` takes other rows.
+
+        See `diagnostics`.
+        """
+        seen = self._observed(data)
+        return classification(seen.y, seen.p, threshold, seen.weights)
+
+    def roc(self, *, data: Any = None) -> RocCurve:
+        """ROC curve and the area under it, with DeLong's standard error; ``data`` takes other rows.
+
+        See `diagnostics.roc`.
+        """
+        withheld = diagnose.without_error("the area", self._dependence)
+        return roc(*self._observed(data), withheld=withheld)
+
+    def calibration(self, groups: int = 10, *, data: Any = None) -> Calibration:
+        """Calibration intercept, slope, groups and Brier score; ``data`` takes other rows.
+
+        See `diagnostics.calibration`.
+        """
+        seen = self._observed(data)
+        withheld = diagnose.without_error("calibration", self._dependence)
+        return calibration(seen.y, seen.p, groups, seen.weights, withheld)
+
+    def influence(self) -> Influence:
+        """Leverage, Cook's distance and dfbetas of the rows; see `diagnostics.influence`."""
+        if self.infinite is not None:
+            raise WithheldError("Influence needs a finite maximum; this fit is separated.")
+        rows = self.data_rows()
+        return influence(rows.equation, rows.index)
+
+    # ---- other packages' words -----------------------------------------------------------------------------
+
+    def glance(self) -> pd.DataFrame:
+        """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""
+        return exchange.glance(self)
+
+    def augment(self, data: Any = None) -> pd.DataFrame:
+        """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd.
+
+        Rows of ``data`` with fitted and se_fit.
+        """
+        if data is not None:
+            return exchange.augment_new(diagnose.frame_of(data), self.predict(data, ci=True))
+        frame = diagnose.formula_columns(self.data_rows())
+        return exchange.augment(frame, self.fittedvalues, self.resid_deviance, self.influence())
+
+    def to_marginaleffects(self) -> Any:
+        """The fit as a model that ``marginaleffects.avg_slopes``, ``predictions`` and ``comparisons`` take.
+
+        See `report`.
+
+        Its ``vcov=`` takes what ``cov=`` does.  Averages count every row once; pass ``wts=`` for the model's
+        weights.
+
+        Raises
+        ------
+        ImportError, NeedsData, WithheldError
+        """
+        if self.infinite is not None:
+            raise WithheldError(
+                "This fit is separated, and differences of infinite coefficients are none; use margins()."
+            )
+
+        def predict(beta: Array, X: Array, offset: Array) -> Array:
+            return self.kernel.probability(X @ beta + offset + self.facts.flic)
+
+        def matrix(cov: Any) -> Array:
+            return (self if cov is True else self.with_cov(cov)).covariance.matrix
+
+        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        return marginaleffects_model(self.data_rows().design, self.coefficients, predict, matrix, df)
+
+    # ---- statsmodels' names --------------------------------------------------------------------------------
+
+    def get_prediction(self, new: Any = None, *, level: float = 0.95) -> pd.DataFrame:
+        """statsmodels' name of ``predict(new, ci=True)``."""
+        frame: pd.DataFrame = self.predict(new, ci=True, level=level)
+        return frame
+
+    def pred_table(self, threshold: float = 0.5) -> Array:
+        """Counts of rows (2, 2): outcome 0, 1 down, prediction 0, 1 (p > threshold) across."""
+        rows, p = self._fitted()
+        weights = rows.weights if rows.frequency else None
+        cell = (2 * rows.y + (p > threshold)).astype(np.intp)
+        return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
+
+
+def _check_arrays(saved: SavedResult, k: int) -> None:
+    """Refuse arrays that are not as long as there are coefficients."""
+    shapes: dict[str, tuple[int, ...]] = {"params": (k,), "covariance": (k, k)}
+    optional: dict[str, tuple[int, ...]] = {"direction": (k,), "profile": (k, 3)}
+    shapes |= {name: shape for name, shape in optional.items() if name in saved.arrays}
+    saved.check_shapes(f"{k} coefficients", **shapes)
+    for name in ("null", "extremes", "basis"):
+        a = saved.arrays.get(name)
+        if a is not None and (a.ndim != 2 or len(a) != k):
+            raise FileFormatError(f"{name} has shape {a.shape} for {k} coefficients")

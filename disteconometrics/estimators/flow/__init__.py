@@ -1,0 +1,1 @@
+"""Densities by normalizing flows."""

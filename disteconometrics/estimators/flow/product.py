@@ -1,0 +1,150 @@
+"""Products of splines for joint outcomes: every order is fitted, and the products are pooled."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from disteconometrics.arrays import Array
+from disteconometrics.data.joint_design import read_outcomes
+from disteconometrics.errors import OptionError
+from disteconometrics.estimators.flow.auto import rival_of
+from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
+from disteconometrics.estimators.joint import JointSides, Product, joint_law, joint_results
+from disteconometrics.estimators.rows import JointFitRows
+from disteconometrics.inference.resample import take_rows
+
+__all__ = ["fit_product", "stacking_weights"]
+
+MOST_OUTCOMES = 4  # whose orders are all fitted
+EM_STEPS = 500
+SMALLEST = 0.02  # weight of an order that is kept
+
+
+class _Orders(NamedTuple):
+    """The splines of every order, and leave-one-out log densities (orders, n) of their products."""
+
+    orders: list[tuple[str, ...]]
+    parts: list[tuple[FlowResults, ...]]
+    left_out: Array
+
+    def trials(self, weights: Array, mass: Array | None) -> pd.DataFrame:
+        """The table of the orders, the one of largest weight first; ``mass`` (n,) weighs rows."""
+        ranked = np.argsort(-weights, kind="stable")
+        columns = {
+            "order": [", then ".join(self.orders[k]) for k in ranked],
+            "leave_one_out": [float(np.average(self.left_out[k], weights=mass)) for k in ranked],
+            "weight": weights[ranked],
+        }
+        return pd.DataFrame(columns)
+
+    def products(self, weights: Array) -> tuple[Product, ...]:
+        """The products that have weight, in the same order."""
+        ranked = np.argsort(-weights, kind="stable")
+        return tuple(Product(self.parts[k], float(weights[k])) for k in ranked if weights[k] > 0)
+
+
+def _formula(outcome: str, before: Sequence[str], right: str) -> str:
+    terms = [*before, *([right] if right != "1" else [])]
+    return f"{outcome} ~ {' + '.join(terms) or '1'}"
+
+
+def _fit_orders(model: Any, data: Any, cov: Any) -> _Orders:
+    """Fit each outcome once given each set of others."""
+    outcomes, right = read_outcomes(model.formula)
+    found: dict[tuple[str, frozenset[str]], FlowResults] = {}
+
+    def part(outcome: str, before: tuple[str, ...]) -> FlowResults:
+        key = (outcome, frozenset(before))
+        if key not in found:
+            formula = _formula(outcome, [y for y in outcomes if y in before], right)
+            found[key] = fit_spline(replace(model, formula=formula), data, cov)
+        return found[key]
+
+    orders = list(itertools.permutations(outcomes))
+    parts = [tuple(part(y, order[:i]) for i, y in enumerate(order)) for order in orders]
+    left_out = np.stack([np.sum([p.data_rows().left_out for p in each], axis=0) for each in parts])
+    return _Orders(orders, parts, left_out)
+
+
+def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
+    """Products of monotone splines in every order, pooled by leave-one-out, or what beats the pool.
+
+    Parameters
+    ----------
+    model : FlowDensity of several outcomes, which are columns as they are.
+    data : table.
+    cov, seed : as in its ``fit``.
+
+    Returns
+    -------
+    JointResults, or TrainedFlowResults of the flow that "auto" tries beside them
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+    """
+    outcomes, _ = read_outcomes(model.formula)
+    if len(outcomes) > MOST_OUTCOMES:
+        raise OptionError(
+            f"{len(outcomes)} outcomes have too many orders to compare; name a flow, such as "
+            f"flow=de.Autoregressive(de.RQS()), "
+            "or write the factors with de.joint(…)."
+        )
+    read = JointFitRows.read(model, data)
+    count = read.design.rows
+    if count.used < count.given:
+        data = take_rows(data, read.kept)
+    fits = _fit_orders(model, data, cov)
+    mass = read.scaled_weights
+    weights = stacking_weights(fits.left_out, mass)
+    pooled = np.asarray(special.logsumexp(fits.left_out, axis=0, b=weights[:, None]))
+    rival = rival_of(model, data, None, pooled, mass, seed) if cov is None else None
+    if rival is not None and rival.wins:
+        return rival.fitted(data, seed)
+    products = fits.products(weights)
+    law = joint_law(products, JointSides.of(outcomes, products[0].parts), data)
+    contributions = law.logpdf(read.Y)
+    return joint_results(
+        model,
+        products,
+        count,
+        loglik=float(contributions @ (np.ones(read.size) if mass is None else mass)),
+        trials=fits.trials(weights, mass),
+        rival="" if rival is None else rival.words,
+    )
+
+
+def stacking_weights(left_out: Array, rows: Array | None = None) -> Array:
+    """Weights (k,) of a pool of laws that maximise its leave-one-out log density, by the EM algorithm.
+
+    Small ones become zero.
+
+    Parameters
+    ----------
+    left_out : (k, n) float64 array, leave-one-out log densities of each law.
+    rows : (n,) float64 array or None, weights of the rows.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson, Gelman (2018), Using stacking to average Bayesian predictive distributions,
+    Bayesian Analysis 13, doi:10.1214/17-BA1091.
+
+    Examples
+    --------
+    >>> stacking_weights(np.log([[0.9, 0.1], [0.1, 0.9], [0.05, 0.05]])).round(2).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    density = np.exp(left_out - left_out.max(axis=0))
+    w = np.full(len(density), 1 / len(density))
+    for _ in range(EM_STEPS):
+        share = w[:, None] * density
+        w = np.average(share / share.sum(axis=0), axis=1, weights=rows)
+    w = np.where(w < SMALLEST, 0.0, w)
+    return np.asarray(w / w.sum())

@@ -1,0 +1,231 @@
+"""What can be wrong with the rows of a density: too few, no variation, outside the support, shared values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.blocks import Block
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import (
+    CollinearityError,
+    DataError,
+    DiscreteOutcomeWarning,
+    ExtrapolationWarning,
+    FormulaError,
+    InfiniteMomentWarning,
+    LeverageWarning,
+    OutcomeError,
+    SmallSampleWarning,
+    warn_user,
+)
+from disteconometrics.optim.rank import check_rank
+from disteconometrics.optim.wording import describe_collinearity
+
+__all__ = [
+    "Ties",
+    "check_columns",
+    "check_moments",
+    "check_residual",
+    "check_rows",
+    "check_support",
+    "check_widths",
+    "ties",
+    "warn_outside",
+    "warn_ties",
+]
+
+ATOM = 0.05  # share of one value that no density has
+HEAPED = 0.25  # share of all heaps together
+TALL = 5.0  # times the median count of the values around, from which on a value is a heap
+FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
+# times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
+WIDE = 20.0
+LEAST_COUNT = 6.0  # rows on a value before it is looked at
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Values that many rows share: discrete or heaped, their share of the rows, the most frequent ones."""
+
+    kind: str
+    share: float
+    values: tuple[float, ...]
+    distinct: int
+
+    def words(self, name: str, rows: float) -> str:
+        """The sentence of the warning and of the summary."""
+        shown = ", ".join(f"{v:g}" for v in self.values[:5]) + (", …" if len(self.values) > 5 else "")
+        if self.kind == "discrete":
+            return (
+                f"{name!r} is discrete: {self.distinct} distinct values in {rows:g} rows, "
+                f"{self.share:.0%} of which share the "
+                f"values {shown}. A density depends on how finely these are told apart."
+            )
+        return (
+            f"{self.share:.0%} of the rows of {name!r} share the tied values {shown} (duplicates far "
+            f"more frequent than the "
+            "values around them: atoms or rounding). The density smooths over them."
+        )
+
+
+def ties(y: Array, weights: Array | None) -> Ties | None:
+    """Find values that too many rows share for a density."""
+    values, code = np.unique(y, return_inverse=True)
+    counts = np.bincount(code, weights).astype(np.float64)
+    total = counts.sum()
+    order = np.argsort(-counts, kind="stable")
+    if len(values) <= max(FEW_VALUES * total, 2) and total >= 20:
+        top = tuple(float(values[i]) for i in order[:8])
+        return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values))
+    heap = _heaps(counts)
+    if not heap.any():
+        return None
+    share = float(counts[heap].sum() / total)
+    if counts[heap].max() < ATOM * total and share < HEAPED:
+        return None
+    found = [i for i in order if heap[i]]
+    return Ties("heaped", share, tuple(float(values[i]) for i in found[:8]), len(values))
+
+
+def _heaps(counts: Array) -> Mask:
+    """Which values are far more frequent than those around them."""
+    if counts.max() < LEAST_COUNT:
+        return np.zeros(len(counts), dtype=bool)
+    window = np.lib.stride_tricks.sliding_window_view(
+        np.pad(counts, 10, mode="reflect" if len(counts) > 10 else "edge"), 21
+    )
+    around = np.median(window, axis=1)
+    return np.asarray((counts >= LEAST_COUNT) & (counts >= TALL * around))
+
+
+def warn_ties(found: Ties, name: str, rows: float) -> None:
+    """Warn of shared values."""
+    hint = "a law with atoms, a binary or ordered model, or the finer values before rounding"
+    warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
+
+
+def check_rows(y: Array, columns: int, name: str) -> bool:
+    """Whether the rows carry a flexible shape; a linear one is fitted, with a warning, where they do not.
+
+    Raises
+    ------
+    DataError, OutcomeError
+    """
+    n, distinct = len(y), len(np.unique(y))
+    if n < columns + 3:
+        raise DataError(
+            f"{n} row{'s' * (n != 1)} for a density with {columns} covariate "
+            f"column{'s' * (columns != 1)}: at least "
+            f"{columns + 3} observations are needed; use more rows or fewer terms."
+        )
+    if distinct < 3:
+        raise OutcomeError(
+            f"The outcome {name!r} has {distinct} distinct value{'s' * (distinct != 1)} in {n} rows: it "
+            f"has no density."
+        )
+    enough = 15 + 5 * columns
+    if n < enough:
+        text = (
+            f"{n} observations are too few for a flexible shape (from {enough} on): the linear model "
+            f"with its base law is fitted."
+        )
+        warn_user(SmallSampleWarning(text, hint="use more rows"))
+    return n >= enough
+
+
+def check_support(y: Array, support: Support, name: str) -> None:
+    """Refuse rows on or beyond the bounds.
+
+    Raises
+    ------
+    DataError
+    """
+    bad = (y <= support.low) | (y >= support.high)
+    if bad.any():
+        shown = ", ".join(f"{v:g}" for v in np.unique(y[bad])[:5])
+        raise DataError(
+            f"The outcome {name!r} has {int(bad.sum())} rows outside the declared support {support}, "
+            f"with values {shown}; "
+            "declare a wider support, or model the values on the bound apart."
+        )
+
+
+def check_residual(scale: float, y: Array, name: str) -> None:
+    """Refuse an outcome that the covariates determine.
+
+    Raises
+    ------
+    OutcomeError
+    """
+    if scale <= 1e-10 * float(np.std(y - y[0])):
+        raise OutcomeError(
+            f"The covariates determine the outcome {name!r} (residuals are {scale:.1e} of its units): it "
+            f"has no density given "
+            "them. Is a covariate made from the outcome?"
+        )
+
+
+def check_widths(slopes: Array, X: Array, names: tuple[str, ...]) -> None:
+    """Warn of a row whose law is many times as wide as that of most.
+
+    Mean ``slopes`` (n,) of z in y are the widths inverted; ``names`` are those of the columns, and of a
+    constant that X lacks.
+    """
+    times, i = float(np.median(slopes) / slopes.min()), int(slopes.argmin())
+    if times > WIDE:
+        given = ", ".join(
+            f"{name} = {value:.4g}"
+            for name, value in zip((n for n in names if n != "Intercept"), X[i], strict=True)
+        )
+        text = (
+            f"The law given {given} is {times:.0f} times as wide as that of the median row: so far out "
+            f"few rows tell the "
+            "spread, and means and standard deviations averaged over the rows follow it."
+        )
+        hint = "quantiles, the logarithm of the outcome or of the covariate, or a fit without such rows"
+        warn_user(LeverageWarning(text, hint=hint))
+
+
+def check_columns(X: Array, y: Array, names: tuple[str, ...], has_intercept: bool) -> None:
+    """Refuse collinear columns and formulas without a constant.
+
+    Raises
+    ------
+    CollinearityError, FormulaError
+    """
+    if not has_intercept:
+        raise FormulaError("A flow always has a free location: leave out '0 +' or '- 1'.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = X.T @ X
+    rank = check_rank((Block(y, X),), gram)
+    if rank.dropped:
+        raise CollinearityError(describe_collinearity(rank, names, len(y)))
+
+
+def check_moments(names: Sequence[str], values: Array) -> None:
+    """Warn of functionals (q,) that the tail of a law is too heavy to have."""
+    without = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
+    if without:
+        text = f"The fitted tail is too heavy for a finite {' or '.join(without)}"
+        hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
+        warn_user(InfiniteMomentWarning(f"{text}: {hint}", hint=hint))
+
+
+def warn_outside(outside: Mask, names: Sequence[str]) -> None:
+    """Warn of new rows whose covariates (m, K) lie ``outside`` those of the fit."""
+    if not outside.any():
+        return
+    columns = [n for n in names if n != "Intercept"]
+    counts = outside.sum(axis=0)
+    told = ", ".join(f"{columns[j]} ({int(counts[j])})" for j in np.flatnonzero(counts))
+    text = (
+        f"{int(outside.any(axis=1).sum())} of {len(outside)} rows lie outside the covariates of the fit: "
+        f"{told}. Their location "
+        "follows the regression line; scale and shape are those at the edge."
+    )
+    column = columns[int(np.argmax(counts > 0))]
+    warn_user(ExtrapolationWarning(text, column=column, hint="predict inside the fitted range"))

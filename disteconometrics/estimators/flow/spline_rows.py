@@ -1,0 +1,208 @@
+"""From rows to a fitted spline: checks of the rows, the fit, and what it leaves for other questions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.support import Support
+from disteconometrics.estimators.flow import row_checks as checks
+from disteconometrics.estimators.flow.spline_fit import (
+    Fitted,
+    Plan,
+    fit_flow,
+    prepared_again,
+    problem_of,
+    rougher,
+)
+from disteconometrics.estimators.flow.spline_flow import Flow, Solution
+from disteconometrics.estimators.flow.spline_inference import coefficient_covariance
+from disteconometrics.estimators.flow.spline_sample import Sample
+from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.flows.monotone_spline import MonotoneSpline
+from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.optim.smoothing import Smooth
+
+__all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of"]
+
+UNDERSMOOTHING = (0.4, 0.25, 0.03)  # factor on λ for inference: with no, one and more covariates
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowFacts(FitFacts):
+    """Numbers of a fit that need no rows.
+
+    ``loglik`` and ``leave_one_out`` are sums over observations, in the outcome's units.
+    """
+
+    leave_one_out: float
+    effective: dict[str, float]
+    trials: list[list[Any]]  # structure, base, leave-one-out, score
+    gain: float
+    gain_error: float
+    converged: bool
+    steps: int
+    constraints: int
+    outcome: str
+    shared: str | None = None
+    cov_label: str = "sandwich"
+    cov_note: str = ""
+    rival: str | None = None
+
+    @property
+    def edf(self) -> float:
+        """Effective parameters."""
+        return float(sum(self.effective.values()))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlowRows(FitRows):
+    """The rows behind a result: as the fit takes them, in the outcome's units, with what it solved on them.
+
+    ``left_out`` (n,) are their leave-one-out log densities, in the outcome's units.
+    """
+
+    sample: Sample
+    smooth: Smooth
+    left_out: Array
+
+    def solution(
+        self, flow: Flow, kind: CovarianceKind, smooth: Smooth | None = None
+    ) -> tuple[Solution, str, str]:
+        """Coefficients with their covariance, its label and the note under a table.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, WithheldError
+        """
+        f = self.smooth if smooth is None else smooth
+        solution = Solution(f.theta, np.zeros((0, 0)), f.root, f.penalty, float(f.effective.sum()))
+        V, label, note = coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
+        return replace(solution, covariance=V), label, note
+
+    def undersmoothed(self, flow: Flow, kind: CovarianceKind) -> Solution:
+        """The flow with smaller penalties, from which intervals at rows, effects and bands come."""
+        sample = self.on_line(flow.support)
+        problem = problem_of(prepared_again(sample, flow.centre, flow.structure), flow.base)
+        fitted = Fitted(flow.centre, flow.name, flow.structure, flow.base, self.smooth, problem, sample)
+        factor = UNDERSMOOTHING[min(len(flow.structure.covariates), 2)]
+        return self.solution(flow, kind, rougher(fitted, factor).smooth)[0]
+
+    def on_line(self, support: Support) -> Sample:
+        """The sample with its outcomes brought to the line."""
+        return replace(self.sample, y=support.to_line(self.sample.y))
+
+    def columns_without(self, variable: Any) -> list[int]:
+        """Positions of the covariate columns that do not read a variable.
+
+        Raises
+        ------
+        MissingColumnError, OptionError
+        """
+        scenario = self.scenario()
+        name = scenario.check_variable(variable)
+        value = self.column(name, "the formula").iloc[0]
+        moved, _ = scenario.part(0, 1, {}).replaced(
+            name, value.item() if isinstance(value, np.generic) else value
+        )
+        gone = {self.names[j] for j in moved}
+        return [j for j, n in enumerate(n for n in self.names if n != "Intercept") if n not in gone]
+
+
+class SplineFit(NamedTuple):
+    """A fitted spline: the flow, its coefficients, facts and rows."""
+
+    flow: Flow
+    main: Solution
+    facts: FlowFacts
+    rows: FlowRows
+
+
+def plan_of(model: Any, enough: bool = True) -> Plan:
+    """What a specification asks of a fit; a linear structure where rows are not ``enough`` for more."""
+    flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
+    return Plan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness)
+
+
+def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
+    """Fit the spline of a specification to rows.
+
+    Raises
+    ------
+    DataError, FormulaError, OutcomeError, CollinearityError, OptionError, WithheldError
+
+    Warns
+    -----
+    DiscreteOutcomeWarning, SmallSampleWarning, LeverageWarning
+    """
+    spec, y, support = read.spec, read.y, model.domain
+    outcome, X = spec.outcome.name, spec.without_constant(read.X)
+    enough = checks.check_rows(y, X.shape[1], outcome)
+    checks.check_support(y, support, outcome)
+    checks.check_columns(read.X, y, spec.names, spec.has_intercept)
+    shared = checks.ties(y, read.weights if read.frequency else None)
+    sample = Sample(support.to_line(y), X, _groups(spec.names), read.scaled_weights, read.frequency)
+    if shared is not None:
+        checks.warn_ties(shared, outcome, sample.observations)
+    if X.shape[1]:
+        checks.check_residual(sample.centre.scale, sample.y, outcome)
+    fitted = fit_flow(sample, plan_of(model, enough))
+    flow = Flow.of(fitted, support)
+    checks.check_widths(flow.structure.mean_slopes(fitted.smooth.theta, X), X, spec.names)
+    rows = FlowRows(
+        read.design,
+        sample=replace(sample, y=y),
+        smooth=fitted.smooth,
+        left_out=fitted.loo + support.log_slope(y),
+    )
+    main, label, note = rows.solution(flow, kind)
+    words = None if shared is None else shared.words(outcome, sample.observations)
+    facts = replace(_facts(fitted, rows, support), shared=words, cov_label=label, cov_note=note)
+    return SplineFit(flow, main, facts, rows)
+
+
+def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Positions of the columns of each formula term, the constant left out."""
+    found: dict[str, list[int]] = {}
+    for j, name in enumerate(n for n in names if n != "Intercept"):
+        found.setdefault(re.sub(r"\[[^\[\]]*\]", "", name), []).append(j)
+    return tuple(tuple(g) for g in found.values())
+
+
+def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
+    s, f = fitted.sample, fitted.smooth
+    slope = support.log_slope(rows.y)  # so that criteria are in units of the outcome, whatever its support
+    w = np.ones(len(s.y)) if s.weights is None else s.weights
+    shift = float(w @ slope)
+    gain, error = _gain(fitted, w)
+    return FlowFacts(
+        **rows.facts(),
+        observations=rows.observations,
+        loglik=fitted.loglik + shift,
+        leave_one_out=float(w @ fitted.loo) + shift,
+        effective={k: float(v) for k, v in fitted.effective().items()},
+        trials=[[t.name, t.base, float(t.loo.mean()), float(t.score)] for t in fitted.trials],
+        gain=gain,
+        gain_error=error,
+        converged=f.converged,
+        steps=f.steps,
+        constraints=len(f.G),
+        outcome=rows.spec.outcome.name,
+    )
+
+
+def _gain(fitted: Fitted, w: Array) -> tuple[float, float]:
+    """Leave-one-out log density per row over the normal linear model, with its error; NaN without one."""
+    linear = [t for t in fitted.trials if t.name == "linear" and t.base == "normal"]
+    if not linear or len(linear[0].loo) != len(fitted.loo):
+        return float("nan"), float("nan")
+    d = fitted.loo - linear[0].loo
+    gain = float(np.average(d, weights=w))
+    error = float(np.sqrt(np.average(np.square(d - gain), weights=w) / fitted.sample.observations))
+    return gain, error

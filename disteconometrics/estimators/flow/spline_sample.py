@@ -1,0 +1,218 @@
+"""Rows as a monotone-spline flow is fitted to them: standardised outcomes, knots, measured covariates.
+
+The outcome is centred on its own linear regression and scaled by the interquartile range of the residuals, so
+that nothing depends on units.
+
+Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from
+either end.  1/scale is linear in it and positive everywhere, so that a row far out would hold it up, at the
+cost of the others, and have a law without any hold itself: on Engel's data without logs of the outcome this
+gains .07 nats a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import special
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
+
+__all__ = [
+    "Centre",
+    "Sample",
+    "centre_of",
+    "covariates_of",
+    "knots_of",
+    "order_statistics",
+    "patterns_of",
+    "quantiles",
+]
+
+ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
+FEW_OUTSIDE = 3.0  # values of a covariate beyond which scale and shape stay
+NEXT = 0.25  # standard deviations that they move on beyond these
+DISTINCT = 6  # values from which on a covariate may bend
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows: ``y`` (n,), ``X`` (n, K) without constant, its columns by formula term, weights (n,) or None.
+
+    ``counts`` says whether the weights count rows.
+    """
+
+    y: Array
+    X: Array
+    groups: tuple[tuple[int, ...], ...]
+    weights: Array | None = None
+    counts: bool = False
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of their weights."""
+        return float(len(self.y) if self.weights is None else self.weights.sum())
+
+    @property
+    def copies(self) -> Array | None:
+        """Weights that count rows, None for others: quantiles see them."""
+        return self.weights if self.counts else None
+
+    @cached_property
+    def centre(self) -> Centre:
+        """Where the outcome is centred and in what it is measured."""
+        return centre_of(self)
+
+    @cached_property
+    def residuals(self) -> Array:
+        """The standardised outcome (n,)."""
+        return (self.y - self.centre.location(self.X)) / self.centre.scale
+
+    @cached_property
+    def measured(self) -> dict[int, tuple[Covariate, ...]]:
+        """Covariates by the most knots they may have, as they are asked for."""
+        return {}
+
+    def take(self, rows: Indices) -> Sample:
+        """Some of the rows."""
+        w = None if self.weights is None else self.weights[rows]
+        return replace(self, y=self.y[rows], X=self.X[rows], weights=w)
+
+
+def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array:
+    """Values at fractional ranks 0 … N − 1 of the sorted sample, interpolated; N is n or the sum of copies.
+
+    Parameters
+    ----------
+    values : (n,) float64 array.
+    copies : (n,) counts of the rows, or None.
+    ranks : float64 array.
+
+    Examples
+    --------
+    >>> order_statistics(np.array([3.0, 1.0]), np.array([1.0, 2.0]), np.array([0.5, 1.5, 2.0]))
+    array([1., 2., 3.])
+    """
+    order = np.argsort(values, kind="stable")
+    if copies is None:
+        return np.interp(ranks, np.arange(len(values)), values[order])
+    last = np.cumsum(copies[order]) - 1
+    first = np.concatenate([[0.0], last[:-1] + 1])
+    return np.interp(ranks, np.column_stack([first, last]).ravel(), np.repeat(values[order], 2))
+
+
+def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Array:
+    """Sample quantiles at levels, weights that count rows taken into account."""
+    N = len(values) if s.copies is None else s.observations
+    return order_statistics(values, s.copies, np.asarray(levels) * (N - 1))
+
+
+def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
+    """Knots at quantiles evenly spread in normal scores, and at both ends of wide gaps.
+
+    The outer knots leave a number of observations outside on either side: what happens beyond is a straight
+    line.
+    """
+    N = len(r) if s.copies is None else s.observations
+    outside = min(outside, (N + 1) / 8)
+    z = np.linspace(-1, 1, count) * special.ndtri(1 - outside / (N + 1))
+    k = np.unique(order_statistics(r, s.copies, special.ndtr(z) * (N + 1) - 1))
+    if len(k) < 2:
+        k = np.array([r.min(), r.max()])
+    distinct = np.unique(r)
+    at = np.clip(np.searchsorted(k, distinct[:-1], side="right") - 1, 0, len(k) - 2)
+    wide = np.diff(distinct) > 0.5 * np.diff(k)[at]
+    i = np.flatnonzero(wide & (distinct[:-1] > k[at]) & (distinct[1:] < k[at + 1]))
+    k = np.unique(np.concatenate([k, distinct[i], distinct[i + 1]]))
+    return k if len(k) >= 5 else np.linspace(k[0], k[-1], 5)
+
+
+@dataclass(frozen=True, eq=False)
+class Centre:
+    """Standardisation r = (y − origin − (x − means)'β)/scale."""
+
+    origin: float
+    means: Array
+    beta: Array
+    scale: float
+
+    def location(self, X: Array) -> Array:
+        """Where r is zero, (n,)."""
+        return np.asarray(self.origin + (X - self.means) @ self.beta)
+
+
+def _least_absolute(Z: Array, e: Array, root: Array) -> Array:
+    """Least absolute deviations by reweighted least squares, near enough for a centre."""
+    b = np.zeros(Z.shape[1])
+    for _ in range(30):
+        size = np.abs(e - Z @ b)
+        w = root / np.sqrt(np.maximum(size, 1e-3 * np.median(size) + 1e-300))
+        b = np.linalg.lstsq(Z * w[:, None], e * w, rcond=None)[0]
+    return b
+
+
+def centre_of(s: Sample) -> Centre:
+    """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal.
+
+    Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its
+    place.
+    """
+    origin = float(quantiles(s, s.y, [0.5])[0])
+    e = s.y - origin  # first, so that a location far from zero costs no digits
+    K = s.X.shape[1]
+    means, beta = np.zeros(K), np.zeros(K)
+    if K:
+        means = np.average(s.X, axis=0, weights=s.weights)
+        sd = np.sqrt(np.average(np.square(s.X - means), axis=0, weights=s.weights))
+        sd[sd == 0] = 1.0
+        Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
+        root = np.ones(len(e)) if s.weights is None else np.sqrt(s.weights)
+        b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
+        low, high = quantiles(s, e - Z @ b, [0.25, 0.75])
+        if np.abs(e - Z @ b).max() > ABSURD * float(high - low):
+            b = _least_absolute(Z, e, root)
+        origin, beta, e = origin + float(b[0]), b[1:] / sd, e - Z @ b
+    low, high = quantiles(s, e, [0.25, 0.75])
+    scale = float(high - low) / 1.349
+    if scale <= 1e-9 * np.abs(e).max():  # more than half the rows share a value
+        scale = float(np.sqrt(np.average(np.square(e), weights=s.weights)))
+    return Centre(origin, means, beta, scale)
+
+
+def patterns_of(X: Array, columns: tuple[int, ...]) -> Array:
+    """Distinct rows of the columns of one term; none where there are too many, or a single column."""
+    found = np.unique(X[:, columns], axis=0) if len(columns) > 1 else np.zeros((0, 1))
+    return found if len(found) <= MOST_PATTERNS else np.zeros((0, len(columns)))
+
+
+def _edges(s: Sample, x: Array) -> tuple[float, float]:
+    """Between which values of a covariate scale and shape move."""
+    N = len(x) if s.copies is None else s.observations
+    few = min(FEW_OUTSIDE, (N - 1) / 8)
+    low, a, b, high = order_statistics(
+        x, s.copies, np.array([few, 0.25 * (N - 1), 0.75 * (N - 1), N - 1 - few])
+    )
+    reach = NEXT * (b - a) / 1.349
+    return float(low - reach), float(high + reach)
+
+
+def covariates_of(s: Sample, most: int) -> tuple[Covariate, ...]:
+    """Measure the columns; those that are a term of their own and take enough values may bend."""
+    if most in s.measured:
+        return s.measured[most]
+    alone = {g[0] for g in s.groups if len(g) == 1}
+    out = []
+    for j, x in enumerate(s.X.T):
+        distinct = np.unique(x) if j in alone else x[:0]
+        knots, edges = None, (-np.inf, np.inf)
+        if len(distinct) >= DISTINCT:
+            edges = _edges(s, x)
+            x, distinct = np.clip(x, *edges), np.unique(np.clip(distinct, *edges))
+            k = np.unique(quantiles(s, x, np.linspace(0, 1, min(most, len(distinct) - 1) - 1)))
+            knots = k if len(k) >= 3 else None
+        out.append(smooth_covariate(s.X[:, j], knots, s.weights, edges))
+    s.measured[most] = tuple(out)
+    return s.measured[most]

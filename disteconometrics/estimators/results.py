@@ -1,0 +1,388 @@
+"""What every fitted result shares: rows and their return, facts, criteria, files, pictures by name.
+
+A result is a final frozen class on `FittedResult`: it holds its specification (``model``), how new rows are
+coded (``spec``), numbers of the fit that need no rows (``facts``) and the rows themselves (``rows``, None
+after loading).  It adds its own ``estimates`` and answers, and obeys `tests/contracts/test_results.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import IO, Any, ClassVar, Self
+
+import numpy as np
+
+from disteconometrics import plots
+from disteconometrics.arrays import Array
+from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError
+from disteconometrics.inference.estimates import Estimated
+from disteconometrics.report.archive import write_archive
+from disteconometrics.report.exchange import with_statsmodels_names
+from disteconometrics.simulate.self_check import SelfChecking
+from disteconometrics.tables import Summary
+
+__all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult", "true_or_false"]
+
+SAME_LOGLIK = 1e-8  # share by which a log-likelihood may differ on the rows of the fit
+SAME_SOLUTION = 1e-6  # the same of a number of the solution, with an absolute SMALL beside it
+SMALL = 1e-8
+
+JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "float": (float, int),
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
+    "dict[str, int]": (dict,),
+    "dict[str, float]": (dict,),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitFacts:
+    """Numbers of a fit that need no rows.
+
+    Rows ``given`` and used, those dropped by column or term, observations.
+
+    ``observations`` is the number of rows or the sum of frequency weights, ``loglik`` the log-likelihood
+    summed over observations (NaN where there is none), ``fingerprint`` a digest of outcomes and weights.
+    """
+
+    rows: int
+    given: int
+    dropped: dict[str, int]
+    zero_weight: int
+    observations: float
+    loglik: float = float("nan")
+    fingerprint: str = ""
+
+    renamed: ClassVar[dict[str, str]] = {"missing": "dropped", "used": "observations"}  # in files of 0.1.0
+
+    @classmethod
+    def from_file(cls, header: dict[str, Any]) -> Self:
+        """Rebuild from the header of a file, every field checked to be of the type that was written.
+
+        Raises
+        ------
+        FileFormatError
+            If a field is of another type, missing or unknown.
+        """
+        given = {cls.renamed.get(name, name): value for name, value in header.items()}
+        for f in fields(cls):
+            if f.name in given and not _is_json(given[f.name], str(f.type)):
+                raise FileFormatError(f"{f.name} is {str(given[f.name])[:40]!r}, not of type {f.type}")
+        listed = {f.name for f in fields(cls) if str(f.type).startswith("tuple")}
+        values: Any = {name: tuple(v) if name in listed else v for name, v in given.items()}
+        return cls(**values)
+
+
+def _is_json(value: Any, annotation: str) -> bool:
+    allowed = JSON_TYPES.get(annotation, (list, tuple) if annotation.startswith(("tuple", "list")) else ())
+    if not allowed:
+        return True
+    if isinstance(value, bool) and bool not in allowed:
+        return False
+    if annotation.startswith("dict"):
+        inner = annotation.removesuffix("]").rpartition(", ")[2]
+        return isinstance(value, dict) and all(_is_json(v, inner) for v in value.values())
+    return isinstance(value, allowed)
+
+
+def true_or_false(value: Any, name: str) -> bool:
+    """A value of a file's header that is true or false.
+
+    Raises
+    ------
+    FileFormatError
+        If it is something else.
+
+    Examples
+    --------
+    >>> true_or_false(True, "use_t")
+    True
+    """
+    if not isinstance(value, bool):
+        raise FileFormatError(f"{name} is not true or false")
+    return value
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """What a file holds of a result: its ``kind``, header and arrays, and the class of its specification.
+
+    ``restore`` rebuilds a part of the same form, as a joint result has them.
+    """
+
+    kind: str
+    header: dict[str, Any]
+    arrays: dict[str, Array]
+    specification: Any
+    restore: Callable[[str, dict[str, Any], dict[str, Array]], Any]
+
+    def check_shapes(self, what: str, **shapes: tuple[int, ...]) -> None:
+        """Refuse arrays that are missing, hold no numbers or have other shapes than named.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        for name, shape in shapes.items():
+            if name not in self.arrays:
+                raise FileFormatError(f"{name} is missing")
+            if self.arrays[name].shape != shape:
+                raise FileFormatError(f"{name} has shape {self.arrays[name].shape} for {what}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FittedResult(Estimated, SelfChecking):
+    """A fitted model: specification, coding of new rows, facts, rows; it refers to the rows and copies none.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> isinstance(res, FittedResult), res.nobs, res.data_rows().names
+    (True, 235.0, ('Intercept', 'income'))
+    """
+
+    model: Any
+    spec: Any
+    facts: Any
+    rows: Any = field(default=None, repr=False)
+
+    pictures: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[Mapping[str, str]] = {}  # shorter words for pictures
+    lost_rows: ClassVar[str] = (
+        "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table."
+    )
+
+    def __post_init__(self) -> None:
+        """Let the model know the names that statsmodels' tables read off it."""
+        object.__setattr__(self, "model", with_statsmodels_names(self.model, *self.labels()))
+
+    @abstractmethod
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome, and the names of the estimates, which are known before these are computed."""
+
+    # ---- the fit -------------------------------------------------------------------------------------------
+
+    @property
+    def nobs(self) -> float:
+        """Observations: rows used, or the sum of frequency weights."""
+        observations: float = self.facts.observations
+        return observations
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum was reached; True of a closed form."""
+        return bool(getattr(self.facts, "converged", True))
+
+    # ---- rows ----------------------------------------------------------------------------------------------
+
+    def data_rows(self, data: Any = None) -> Any:
+        """The rows of the fit, or the same read from ``data``, the table of the fit of a loaded result.
+
+        Parameters
+        ----------
+        data : the table of the fit, or None for the rows that the result holds.
+
+        Raises
+        ------
+        NeedsData
+            If the result was loaded from a file and no table is given.
+        DataError
+            If the estimates on the rows of ``data`` are others.
+        """
+        if data is not None:
+            return self.attach(data).rows
+        if self.rows is None:
+            raise NeedsData(self.lost_rows)
+        return self.rows
+
+    def attach(self, data: Any) -> Self:
+        """Return a loaded result together with the rows of its fit, checked to be the same.
+
+        Parameters
+        ----------
+        data : the table of the fit.
+
+        Returns
+        -------
+        The same result, with rows.
+
+        Raises
+        ------
+        DataError
+            If the estimates on these rows are others.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again = self.fit_again(data)
+        if not self._is_same_fit(again):
+            raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
+        return self.with_rows(again)
+
+    def fit_again(self, data: Any) -> Any:
+        """The result of the same specification on ``data``, by which `attach` knows the rows again."""
+        return self.model.fit(data)
+
+    def with_rows(self, again: Any) -> Self:
+        """This result with the rows of an equal one."""
+        return replace(self, rows=again.rows)
+
+    def solution(self) -> Array:
+        """Numbers (k,) by which a fit is known again: the coefficients, or what stands for them."""
+        return self.estimates.values
+
+    def fingerprint(self) -> str:
+        """A digest of outcomes and weights, by which saved results on the same rows know one another."""
+        return str(self.facts.fingerprint if self.rows is None else self.rows.fingerprint())
+
+    def _is_same_fit(self, again: Any) -> bool:
+        ours, theirs = self.solution(), again.solution()
+        if ours.shape != theirs.shape or list(self.labels()[1]) != list(again.labels()[1]):
+            return False
+        a, b = self.facts.loglik, again.facts.loglik
+        if abs(a - b) > SAME_LOGLIK * (1 + abs(a)):
+            return False
+        if not np.allclose(theirs, ours, rtol=SAME_SOLUTION, atol=SMALL, equal_nan=True):
+            return False
+        return self.fingerprint() in ("", again.fingerprint())
+
+    # ---- files ---------------------------------------------------------------------------------------------
+
+    @property
+    def file_kind(self) -> str:
+        """The kind that the file of this result is of, a row of the table in `loading`."""
+        return type(self.model).__name__
+
+    @abstractmethod
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a file keeps beyond specification, coding and facts: JSON values, and arrays by name."""
+
+    @classmethod
+    @abstractmethod
+    def from_file(cls, saved: SavedResult) -> Self:
+        """Rebuild a result without rows from what a file holds.
+
+        Raises
+        ------
+        FileFormatError, KeyError, TypeError, ValueError
+        """
+
+    def whole_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The whole header and the arrays of the file."""
+        own, arrays = self.to_file()
+        facts = asdict(replace(self.facts, fingerprint=self.fingerprint()))
+        spec = {} if self.spec is None else {"spec": self.spec.to_dict()}
+        return {**spec, "facts": facts, **own}, arrays
+
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it.
+
+        Parameters
+        ----------
+        path : file name or binary file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        write_archive(path, self.file_kind, *self.whole_file())
+
+    # ---- tables and pictures -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+
+    def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
+        """Draw a picture of the result by its name in `disteconometrics.plots`.
+
+        None is the first of ``pictures``.
+
+        Parameters
+        ----------
+        kind : one of ``pictures``, or a word for one in ``kinds``.
+        args, options : of that picture, such as ``ax=``.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        OptionError
+            If the result has no such picture.
+        """
+        chosen = self.pictures[0] if kind is None and self.pictures else self.kinds.get(str(kind), kind)
+        if chosen not in self.pictures:
+            known = ", ".join(map(repr, (*self.pictures, *self.kinds))) or "none"
+            raise OptionError(f"kind={kind!r} is no picture of this result; it has {known}.")
+        return getattr(plots, str(chosen))(self, *args, **options)
+
+
+class LikelihoodCriteria:
+    """Criteria of results of maximum likelihood: they follow from ``facts`` and ``parameters``.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> round(res.aic - 2 * (2 - res.llf), 8)
+    0.0
+    """
+
+    model: Any
+    facts: Any
+
+    @property
+    def parameters(self) -> float:
+        """Parameters that the criteria count."""
+        raise NotImplementedError
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the log-likelihood is one of observations.
+
+        Under sampling weights it is a pseudo-likelihood.
+        """
+        return bool(self.model.weight_type != "sampling")
+
+    @property
+    def has_criteria(self) -> bool:
+        """Whether criteria have a meaning: with a likelihood, maximised without a penalty."""
+        return self.has_likelihood and getattr(self.facts, "penalty", None) is None
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood at the estimate, summed over observations (pseudo under sampling weights)."""
+        return float(self.facts.loglik)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2k − 2·llf; NaN under sampling weights or a penalty."""
+        return 2 * (self.parameters - self.llf) if self.has_criteria else float("nan")
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, k·log n − 2·llf; NaN under sampling weights or a penalty."""
+        if not self.has_criteria:
+            return float("nan")
+        return float(self.parameters * np.log(self.facts.observations) - 2 * self.llf)
+
+    @property
+    def df_model(self) -> float:
+        """Parameters beyond the constant."""
+        return float(self.parameters - self.facts.nested_null)
+
+    @property
+    def df_resid(self) -> float:
+        """Observations less parameters."""
+        return float(self.facts.observations - self.parameters)

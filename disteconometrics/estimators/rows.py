@@ -1,0 +1,270 @@
+"""The rows of a fit: the one object through which estimators read their data, whatever holds it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.data.design import Design, RowCount, build_design
+from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.errors import DataError
+
+__all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
+
+
+def fingerprint(*arrays: Array | None) -> str:
+    """A digest of arrays of outcomes and weights, by which results on the same rows know one another.
+
+    Examples
+    --------
+    >>> fingerprint(np.array([0.0, 1.0]), None) == fingerprint(np.array([0.0, 1.0]))
+    True
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for a in arrays:
+        if a is not None:
+            digest.update(np.ascontiguousarray(a).tobytes())
+    return digest.hexdigest()
+
+
+def row_facts(count: RowCount) -> dict[str, Any]:
+    """What a fit's facts say of its rows: used, given, dropped by column or term, and of weight zero.
+
+    Examples
+    --------
+    >>> row_facts(RowCount(5, 3, missing={"x": 2}))
+    {'rows': 3, 'given': 5, 'dropped': {'x': 2}, 'zero_weight': 0}
+    """
+    return {
+        "rows": count.used,
+        "given": count.given,
+        "dropped": count.dropped,
+        "zero_weight": count.zero_weight,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class CountedRows:
+    """What rows of one outcome and of several say alike: weights, how many they are, what was left out."""
+
+    design: Any
+
+    @property
+    def weights(self) -> Array | None:
+        """Weights (n,) as given, or None."""
+        weights: Array | None = self.design.weights
+        return weights
+
+    @property
+    def frequency(self) -> bool:
+        """Whether weights count identical rows."""
+        return self.weights is not None and self.design.spec.weight_type == "frequency"
+
+    @cached_property
+    def scaled_weights(self) -> Array | None:
+        """Weights (n,) of a likelihood.
+
+        Sampling weights have mean one, so that their unit does not matter.
+        """
+        w = self.weights
+        return w if w is None or self.frequency else w / w.mean()
+
+    @property
+    def size(self) -> int:
+        """Rows used."""
+        used: int = self.design.rows.used
+        return used
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of frequency weights."""
+        return float(self.weights.sum()) if self.frequency and self.weights is not None else float(self.size)
+
+    def facts(self) -> dict[str, Any]:
+        """What a fit's facts say of the rows, see `row_facts`."""
+        return row_facts(self.design.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class FitRows(CountedRows):
+    """Outcomes, design, weights and offset of the rows that a fit uses.
+
+    A family's own rows add what it solved on them.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> rows = FitRows.read(de.NormalRegression("foodexp ~ income"), de.datasets.engel(), outcome="numeric")
+    >>> rows.size, rows.observations, rows.names
+    (235, 235.0, ('Intercept', 'income'))
+    """
+
+    design: Design
+    counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
+
+    @classmethod
+    def read(cls, model: Any, data: Any, **options: Any) -> FitRows:
+        """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError
+        """
+        if hasattr(model, "offset"):
+            options["offset"] = model.offset
+        options |= {"weights": model.weights, "weight_type": model.weight_type}
+        return FitRows(build_design(model.formula, data, **options))
+
+    @property
+    def spec(self) -> DesignSpec:
+        """How new rows are coded."""
+        return self.design.spec
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of the design (k)."""
+        return self.design.spec.names
+
+    @property
+    def y(self) -> Array:
+        """Outcomes (n,)."""
+        return self.design.y
+
+    @property
+    def X(self) -> Array:  # noqa: N802 - the field's name
+        """The design (n, k) with all its columns."""
+        return self.design.X
+
+    @property
+    def matrix(self) -> Array | FactorMatrix:
+        """The design as it is kept, a factor as codes."""
+        return self.design.matrix
+
+    @property
+    def offset(self) -> Array | None:
+        """Offset (n,), or None."""
+        return self.design.offset
+
+    @property
+    def index(self) -> Any:
+        """The pandas Index (n,) of the rows."""
+        return self.design.index
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The rows as engines consume them, with weights of a likelihood."""
+        return tuple(
+            b if b.weights is None else b._replace(weights=self.scaled_weights) for b in self.design.blocks()
+        )
+
+    def fingerprint(self) -> str:
+        """A digest of the outcomes and weights."""
+        return fingerprint(self.y, self.weights)
+
+    def scenario(self) -> Scenario:
+        """The rows with the right to change their variables, as effects do."""
+        return Scenario.of_design(self.design)
+
+    def column(self, name: str, role: str) -> Any:
+        """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
+        return self.design.column(name, role)
+
+    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]:
+        """Cluster codes (m,) of the rows that count, and the number of clusters.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError
+        """
+        codes, groups = self.design.codes(columns, role="cluster")
+        if self.counted is None:
+            return codes, groups
+        inside, codes = np.unique(codes[self.counted], return_inverse=True)
+        return codes.astype(np.intp), len(inside)
+
+    def order(self, time: str) -> Indices:
+        """Positions (n,) of the rows that count in the order of a time column.
+
+        −1 for others, which keep their period.
+
+        Raises
+        ------
+        MissingColumnError, DataError
+            DataError also if the column repeats values.
+        """
+        times = self.design.times(time)
+        if len(np.unique(times)) < len(times):
+            raise DataError(
+                f"The time column {time!r} repeats values, so the rows have no order in time; for panels "
+                "use de.Cluster."
+            )
+        order = np.argsort(times, kind="stable")
+        if self.counted is None:
+            return order
+        position = np.full(len(times), -1, dtype=np.intp)
+        position[self.counted] = np.arange(len(self.counted))
+        return position[order]
+
+
+@dataclass(frozen=True, eq=False)
+class JointFitRows(CountedRows):
+    """Outcomes, right side and weights of the rows that a fit of one outcome or several uses.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> rows = JointFitRows.read(de.TransportDensity("income + foodexp ~ 1"), de.datasets.engel())
+    >>> rows.Y.shape, rows.size, rows.observations
+    ((235, 2), 235, 235.0)
+    """
+
+    design: JointDesign
+
+    @classmethod
+    def read(cls, model: Any, data: Any) -> JointFitRows:
+        """Read a table by a specification's ``formula``, ``weights`` and ``weight_type``.
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError
+        """
+        return JointFitRows(
+            build_joint(model.formula, data, weights=model.weights, weight_type=model.weight_type)
+        )
+
+    @property
+    def spec(self) -> JointSpec:
+        """How new rows are coded."""
+        return self.design.spec
+
+    @property
+    def Y(self) -> Array:  # noqa: N802 - the field's name
+        """Outcomes (n, d)."""
+        return self.design.Y
+
+    @property
+    def X(self) -> Array:  # noqa: N802 - the field's name
+        """The right side (n, k) with its constant."""
+        return self.design.X
+
+    @property
+    def covariates(self) -> Array:
+        """The right side (n, c) without the constant."""
+        return self.design.covariates
+
+    @property
+    def kept(self) -> Indices:
+        """Positions (n,) of the rows in the table."""
+        return self.design.kept
+
+    def fingerprint(self) -> str:
+        """A digest of the outcomes and weights."""
+        return fingerprint(self.Y, self.weights)

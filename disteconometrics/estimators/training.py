@@ -1,0 +1,95 @@
+"""What results say of a training, and its history in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array
+from disteconometrics.errors import ConvergenceWarning, warn_user
+from disteconometrics.optim.minibatch import Trained, Trainer
+
+__all__ = [
+    "ENDED",
+    "history_from_file",
+    "history_table",
+    "history_to_file",
+    "trainer_words",
+    "warn_of_training",
+]
+
+ENDED = {
+    "finished": "all steps done",
+    "converged": "gradient vanished",
+    "patience": "validation no longer improved",
+    "interrupted": "INTERRUPTED",
+    "lost": "DIVERGED, earlier state kept",
+    "snapshot": "a state on the way",
+}
+
+
+def trainer_words(how: Trainer) -> str:
+    """A trainer in a few words.
+
+    Examples
+    --------
+    >>> from disteconometrics import Adam
+    >>> trainer_words(Adam(lr=0.01, batch=64))
+    'Adam, batches of 64, lr 0.01'
+    """
+    rows = "all rows" if how.batch is None else f"batches of {how.batch}"
+    kind = {"LBFGS": "L-BFGS"}.get(type(how).__name__, type(how).__name__)
+    return f"{kind}, {rows}, lr {how.lr:g}{', one-cycle' if how.schedule == 'one-cycle' else ''}"
+
+
+def warn_of_training(trained: Trained, how: Trainer) -> None:
+    """Warn of a training that was interrupted, lost, or had steps without a finite loss."""
+    if trained.ended == "interrupted":
+        text = (
+            f"Training was interrupted at step {trained.steps} of {how.steps}: the parameters of step "
+            f"{trained.best} are kept."
+        )
+        warn_user(ConvergenceWarning(text, hint="fit again for all steps"))
+    elif trained.ended == "lost":
+        text = (
+            f"The loss was not finite (NaN or infinite) from step "
+            f"{trained.skipped[-1] - len(trained.skipped) + 1} on: training "
+            f"diverged, and the parameters of step {trained.best} are kept."
+        )
+        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
+    elif trained.skipped:
+        shown = ", ".join(map(str, trained.skipped[:5])) + (", …" if len(trained.skipped) > 5 else "")
+        count = f"{len(trained.skipped)} of {trained.steps} steps"
+        text = f"The loss was not finite (NaN or infinite) at {count} ({shown}); they were left out."
+        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
+
+
+def history_table(trained: Trained) -> pd.DataFrame:
+    """The history of a training: a row a step."""
+    return pd.DataFrame(trained.history).set_index("step")
+
+
+def history_to_file(history: pd.DataFrame) -> Array:
+    """Steps and columns of a history (steps, columns + 1), as a file keeps them.
+
+    Examples
+    --------
+    >>> history_to_file(pd.DataFrame({"loss": [0.5]}, index=[1]))
+    array([[1. , 0.5]])
+    """
+    return np.column_stack([history.index, history]).astype(np.float64)
+
+
+def history_from_file(columns: Sequence[str], values: Array) -> pd.DataFrame:
+    """The history that a file holds.
+
+    Examples
+    --------
+    >>> history_from_file(["loss"], np.array([[1.0, 0.5]])).index.name
+    'step'
+    """
+    table = pd.DataFrame(values[:, 1:], columns=list(columns))
+    table.index = pd.Index(values[:, 0].astype(int), name="step")
+    return table

@@ -1,0 +1,1 @@
+"""Estimators that rest on Wasserstein distances."""

@@ -1,0 +1,325 @@
+"""How a law by transport is known: the quantiles of a sample, a net of noise, or quantiles of rows by a net.
+
+Each knows its law, what a summary says of it, and its part of a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from disteconometrics.arrays import Array
+from disteconometrics.distributions.empirical import Empirical
+from disteconometrics.distributions.joint import DRAWS, JointLaw
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw, PushedRows
+from disteconometrics.errors import FileFormatError
+from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.rows import JointFitRows
+from disteconometrics.flows.recipes import MLP
+from disteconometrics.tables import Section, number
+
+if TYPE_CHECKING:
+    from disteconometrics.flows.pushforward import Pushforward
+    from disteconometrics.flows.quantile_net import QuantileNet
+
+__all__ = [
+    "ConditionalQuantiles",
+    "DensityMap",
+    "NoiseMap",
+    "SampleQuantiles",
+    "TransportFacts",
+    "map_from_file",
+    "moments_of",
+]
+
+Parts: TypeAlias = tuple[dict[str, Any], dict[str, Array]]
+
+SEEN = 20250101  # seed of the draws behind a law's quantiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportFacts(FitFacts):
+    """Numbers of a fit that need no rows: besides those of every fit its seed, and of a net its training.
+
+    On rows held out, NaN where there are none: ``w2_of_draws`` and ``w2_of_training`` are distances to draws
+    and to training rows, of joint outcomes after standardising, ``nearest_ratio`` compares how near draws and
+    rows held out come to training rows; given covariates ``crps`` is the mean score of the net and
+    ``crps_without_covariates`` that of the training rows.
+    """
+
+    outcomes: tuple[str, ...]
+    seed: int | None
+    loss: str = ""
+    trainer: str = ""
+    ended: str = ""
+    steps: int = 0
+    best: int = 0
+    seconds: float = 0.0
+    parameters: int = 0
+    fresh: int = 0
+    w2_of_draws: float = float("nan")
+    w2_of_training: float = float("nan")
+    nearest_ratio: float = float("nan")
+    crps: float = float("nan")
+    crps_without_covariates: float = float("nan")
+
+    @property
+    def trained(self) -> bool:
+        """Whether a net was trained."""
+        return bool(self.ended)
+
+    @property
+    def converged(self) -> bool:
+        """Whether training ended as it was told to; True where none was needed."""
+        return self.ended not in ("interrupted", "lost")
+
+
+def moments_of(Y: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Mean and standard deviation (d,) of outcomes (n, d), by which a net standardises them.
+
+    Examples
+    --------
+    >>> moments_of(np.array([[1.0], [3.0]]), None)
+    (array([2.]), array([1.]))
+    """
+    location = np.average(Y, axis=0, weights=weights)
+    scale = np.sqrt(np.average(np.square(Y - location), axis=0, weights=weights))
+    return np.asarray(location), np.asarray(scale)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleQuantiles:
+    """The quantile function of outcomes (n,) with weights (n,) or None, the optimal map from any noise.
+
+    Examples
+    --------
+    >>> float(SampleQuantiles(np.array([1.0, 2.0, 4.0]), None).law(("y",)).quantile(0.5))
+    2.0
+    """
+
+    values: Array
+    weights: Array | None
+
+    words = "quantile function of the sample"
+    weighting = ""
+
+    def law(self, outcomes: tuple[str, ...]) -> Law:
+        """The law of the sample."""
+        return PushedLaw(Empirical(self.values, self.weights)).named(outcomes[0])
+
+    def on(self, rows: JointFitRows) -> SampleQuantiles:
+        """The quantile function of other rows."""
+        return SampleQuantiles(rows.Y[:, 0], rows.weights)
+
+    def sections(self, facts: TransportFacts) -> tuple[Section, ...]:
+        """No section: no row is held out."""
+        return ()
+
+    def notes(self, facts: TransportFacts) -> tuple[str, ...]:
+        """That nothing was trained."""
+        return ("No net was trained: on the line the optimal map from any noise is the quantile function.",)
+
+    def to_file(self) -> Parts:
+        """The sample, with its weights in a second column."""
+        columns = (self.values,) if self.weights is None else (self.values, self.weights)
+        return {}, {"sample": np.column_stack(columns)}
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseMap:
+    """Normal noise pushed to outcomes by a net.
+
+    Examples
+    --------
+    >>> from disteconometrics.flows.pushforward import Pushforward
+    >>> found = NoiseMap(Pushforward.begin(MLP(4), np.zeros(2), np.ones(2), seed=0))
+    >>> found.words, found.law(("a", "b")).sample(3, seed=1).shape
+    ('perceptron (4,)', (3, 2))
+    """
+
+    net: Pushforward
+
+    weighting = " Rows were drawn in proportion at every step, so none was held out."
+
+    @property
+    def words(self) -> str:
+        """The net in a few words."""
+        return f"perceptron {self.net.recipe.hidden}"
+
+    def law(self, outcomes: tuple[str, ...]) -> Law | JointLaw:
+        """The law of the draws; quantiles of one outcome are those of draws of a fixed seed."""
+
+        def draw(rng: np.random.Generator, m: int) -> Array:
+            return np.asarray(self.net.push(rng.normal(size=(m, self.net.noise))))
+
+        if len(outcomes) > 1:
+            return PushedJointLaw(outcomes, draw)
+        seen = Empirical(draw(np.random.default_rng(SEEN), DRAWS)[:, 0])
+        return PushedLaw(seen, lambda rng, m: draw(rng, m)[:, 0]).named(outcomes[0])
+
+    def on(self, rows: JointFitRows) -> NoiseMap:
+        """The net standardised by other rows, which changes nothing if these are the rows of the fit."""
+        location, scale = moments_of(rows.Y, rows.weights)
+        return NoiseMap(replace(self.net, location=location, scale=scale))
+
+    def sections(self, facts: TransportFacts) -> tuple[Section, ...]:
+        """Distances to rows held out."""
+        if not np.isfinite(facts.w2_of_draws):
+            return ()
+        labels = (
+            "W2, draws to held-out rows",
+            "W2, training to held-out rows",
+            "nearest training row, ratio",
+        )
+        return (_held_out(labels, (facts.w2_of_draws, facts.w2_of_training, facts.nearest_ratio)),)
+
+    def notes(self, facts: TransportFacts) -> tuple[str, ...]:
+        """What distances are, and that functionals are those of draws."""
+        drawn = f"Functionals are those of {DRAWS:,} draws."
+        if not np.isfinite(facts.w2_of_draws):
+            return (drawn,)
+        unit = "" if len(facts.outcomes) == 1 else ", of standardised outcomes"
+        exact = (
+            f"Distances are exact{unit}; the second is the floor. The ratio is of median "
+            f"distances to the nearest row of "
+            "the training, draws over held-out rows: far below one, the map repeats its data."
+        )
+        return exact, drawn
+
+    def to_file(self) -> Parts:
+        """Recipe and parameters."""
+        return _net_parts(self.net, ("location", "scale"))
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalQuantiles:
+    """A net from covariates to quantiles, with those of the rows of the fit and their weights (n·64,).
+
+    Examples
+    --------
+    >>> from disteconometrics.flows.quantile_net import QuantileNet
+    >>> x, y = np.zeros((2, 1)), np.array([1.0, 3.0])
+    >>> found = ConditionalQuantiles.of_rows(QuantileNet.begin(MLP(4), y, x, seed=0), x, None)
+    >>> found.words, found.given(x, "y").batch_shape, round(float(found.law(("y",)).mean()), 1)
+    ('quantiles by perceptron (4,)', (2,), 2.0)
+    """
+
+    net: QuantileNet
+    values: Array
+    weights: Array
+
+    weighting = ""
+
+    @classmethod
+    def of_rows(cls, net: QuantileNet, X: Array, weights: Array | None) -> ConditionalQuantiles:
+        """The net with the quantiles of rows with covariates (n, c) and weights (n,)."""
+        q = net.quantiles(X)
+        mass = np.ones(len(X)) if weights is None else weights
+        return cls(net, q.ravel(), np.repeat(mass, q.shape[1]))
+
+    @property
+    def words(self) -> str:
+        """The net in a few words."""
+        return f"quantiles by perceptron {self.net.recipe.hidden}"
+
+    def law(self, outcomes: tuple[str, ...]) -> Law:
+        """The law averaged over the rows."""
+        return PushedLaw(Empirical(self.values, self.weights)).named(outcomes[0])
+
+    def given(self, X: Array, outcome: str) -> Law:
+        """The laws of rows with covariates (n, c)."""
+        return PushedRows(*self.net.curve(X)).named(outcome)
+
+    def on(self, rows: JointFitRows) -> ConditionalQuantiles:
+        """The net with the quantiles of other rows."""
+        return ConditionalQuantiles.of_rows(self.net, rows.covariates, rows.weights)
+
+    def sections(self, facts: TransportFacts) -> tuple[Section, ...]:
+        """Scores on rows held out."""
+        labels = ("CRPS of the net", "CRPS without covariates")
+        return (_held_out(labels, (facts.crps, facts.crps_without_covariates)),)
+
+    def notes(self, facts: TransportFacts) -> tuple[str, ...]:
+        """What the quantiles and the table of functionals are."""
+        return ("Quantiles of every row increase in the noise; the law above is averaged over the rows.",)
+
+    def to_file(self) -> Parts:
+        """Recipe and parameters, and the quantiles of the rows with their weights in a second column."""
+        header, arrays = _net_parts(self.net, ("location", "scale", "x_location", "x_scale"))
+        return header, {"sample": np.column_stack([self.values, self.weights]), **arrays}
+
+
+DensityMap: TypeAlias = SampleQuantiles | NoiseMap | ConditionalQuantiles
+
+
+def _held_out(labels: tuple[str, ...], values: tuple[float, ...]) -> Section:
+    return Section(("value",), labels, tuple((number(v),) for v in values), "On rows held out")
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+
+def _net_parts(net: Pushforward | QuantileNet, standard: tuple[str, ...]) -> Parts:
+    r = net.recipe
+    arrays = {name: np.asarray(getattr(net, name)) for name in standard}
+    arrays |= {f"parameter{i}": v for i, v in enumerate(net.parameters)}
+    return {"net": {"hidden": list(r.hidden), "activation": r.activation, "noise": r.noise}}, arrays
+
+
+def map_from_file(header: dict[str, Any], arrays: dict[str, Array]) -> DensityMap:
+    """The map that a file holds.
+
+    Raises
+    ------
+    FileFormatError, KeyError, TypeError, ValueError
+
+    Examples
+    --------
+    >>> map_from_file(*SampleQuantiles(np.array([1.0, 2.0]), None).to_file()).words
+    'quantile function of the sample'
+    """
+    sample = arrays.get("sample")
+    if sample is not None and (sample.ndim != 2 or sample.shape[1] not in (1, 2)):
+        raise FileFormatError(f"the sample has shape {sample.shape}")
+    if "net" not in header:
+        if sample is None:
+            raise FileFormatError("the file has neither a net nor a sample")
+        return SampleQuantiles(sample[:, 0], sample[:, 1] if sample.shape[1] > 1 else None)
+    recipe = MLP(
+        *header["net"]["hidden"], activation=header["net"]["activation"], noise=header["net"]["noise"]
+    )
+    values = tuple(arrays[f"parameter{i}"] for i in range(2 * len(recipe.hidden) + 2))
+    if sample is None:
+        return NoiseMap(_saved_pushforward(recipe, values, arrays))
+    return ConditionalQuantiles(_saved_quantile_net(recipe, values, arrays), sample[:, 0], sample[:, 1])
+
+
+def _saved_pushforward(recipe: MLP, values: tuple[Array, ...], arrays: dict[str, Array]) -> Pushforward:
+    from disteconometrics.flows.pushforward import Pushforward
+
+    begun = Pushforward.begin(recipe, arrays["location"], arrays["scale"], 0)
+    _check_parameters(values, begun.parameters)
+    return replace(begun, parameters=values)
+
+
+def _saved_quantile_net(recipe: MLP, values: tuple[Array, ...], arrays: dict[str, Array]) -> QuantileNet:
+    from disteconometrics.flows.quantile_net import QuantileNet
+
+    begun = QuantileNet.begin(recipe, np.arange(2.0), np.zeros((2, len(arrays["x_location"]))), 0)
+    _check_parameters(values, begun.parameters)
+    return QuantileNet(
+        recipe=recipe,
+        parameters=values,
+        location=float(arrays["location"]),
+        scale=float(arrays["scale"]),
+        x_location=arrays["x_location"],
+        x_scale=arrays["x_scale"],
+    )
+
+
+def _check_parameters(values: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
+    if [v.shape for v in values] != [v.shape for v in expected]:
+        raise FileFormatError("the parameters are not those of the net")

@@ -1,0 +1,265 @@
+"""Samples of an outcome by group, as estimators that compare groups read them from a formula and a table."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.data.design import Design, RowCount
+from disteconometrics.data.formula import parse_formula
+from disteconometrics.data.joint_design import build_joint, read_outcomes
+from disteconometrics.errors import (
+    DataError,
+    FewClustersWarning,
+    FormulaError,
+    OptionError,
+    OutcomeError,
+    warn_user,
+)
+from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.rows import fingerprint, row_facts
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.two_samples import Sample
+
+__all__ = ["GroupFacts", "Groups", "check_squares", "read_groups", "refit_groups"]
+
+LARGEST = 1e150  # of an outcome
+FEW_CLUSTERS = 10  # in a group, below which a warning says so; coverage was measured down to 15
+MOST_ROWS = 5_000_000  # after frequency weights are written out
+REPS = 200  # samples in which a comparison is checked, where none are asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupFacts(FitFacts):
+    """Numbers of a comparison that need no rows: besides those of every fit, the names of columns."""
+
+    group: str
+    outcomes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Samples and labels by group, names of the outcomes and of the column of groups, count of rows."""
+
+    samples: tuple[Sample, ...]
+    labels: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    group: str
+    count: RowCount
+
+    def facts(self) -> dict[str, Any]:
+        """What the facts of a comparison say of its rows; frequency weights are counted as observations."""
+        observations = sum(s.size for s in self.samples)
+        names = {"group": self.group, "outcomes": self.outcomes}
+        return {**row_facts(self.count), "observations": observations, **names}
+
+    def fingerprint(self) -> str:
+        """A digest of the samples and their masses."""
+        return fingerprint(*(a for s in self.samples for a in (s.rows, s.mass)))
+
+
+def _parts(formula: str) -> tuple[tuple[str, ...], str]:
+    """Outcomes on the left side, and the column of groups on the right."""
+    if not isinstance(formula, str) or formula.count("~") != 1:
+        raise FormulaError(
+            f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken "
+            f"jointly."
+        )
+    outcomes, right = read_outcomes(formula)
+    parsed = parse_formula(f"{outcomes[0]} ~ {right}")
+    group = parsed.factors[0].node if len(parsed.factors) == 1 else None
+    if isinstance(group, ast.Call) and getattr(group.func, "id", "") == "C" and len(group.args) == 1:
+        group = group.args[0]
+    if not isinstance(group, ast.Name) or parsed.has_dot or len(parsed.terms) > 2:
+        raise FormulaError(f"{formula!r}: the right side must be one column of groups, as in 'y ~ group'.")
+    return tuple(outcomes), group.id
+
+
+def check_squares(column: Array, name: str) -> None:
+    """Refuse an outcome whose squares leave the range of numbers.
+
+    Raises
+    ------
+    DataError
+
+    Examples
+    --------
+    >>> check_squares(np.array([1.0, -2.0]), "y")
+    """
+    largest = float(np.abs(column).max(initial=0.0))
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        raise DataError(
+            f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column."
+        )
+
+
+def read_groups(
+    formula: str,
+    data: Any,
+    *,
+    weights: str | None = None,
+    weight_type: str | None = None,
+    cluster: str | None = None,
+    standardise: bool = False,
+) -> Groups:
+    """Read the samples of an outcome, or of several, by group.
+
+    Parameters
+    ----------
+    formula : str, outcomes on the left side, one column of groups on the right.
+    data : pandas or polars DataFrame, or dict of arrays of one length.
+    weights, weight_type : column of weights, and what they are; frequency weights are written out.
+    cluster : column of clusters, each within one group, or None.
+    standardise : bool, divide each outcome by its standard deviation in all rows.
+
+    Raises
+    ------
+    DataError, FormulaError, MissingColumnError, OptionError, OutcomeError
+
+    Examples
+    --------
+    >>> groups = read_groups("y ~ g", {"y": [1.0, 2.0, 3.0, 4.0], "g": ["b", "a", "b", "a"]})
+    >>> groups.labels, groups.samples[0].rows.ravel().tolist()
+    (('a', 'b'), [2.0, 4.0])
+    """
+    outcomes, group = _parts(formula)
+    quoted = f"`{group}`" if not group.isidentifier() else group
+    joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=weights, weight_type=weight_type)
+    for name, column in zip(outcomes, joint.Y.T, strict=True):
+        check_squares(column, name)
+    Y = joint.Y / _pooled(joint.Y, outcomes) if standardise else joint.Y
+    codes, labels = _levels(joint.first.column(group, "group").iloc[joint.at], group)
+    clusters = None if cluster is None else _clusters(joint.first, cluster, joint.at, codes, labels)
+    samples = []
+    for g, label in enumerate(labels):
+        mine = codes == g
+        w, c = (None if v is None else v[mine] for v in (joint.weights, clusters))
+        samples.append(_sample(Y[mine], w, c, weight_type == "frequency", f"{group} = {label}"))
+    return Groups(tuple(samples), labels, outcomes, group, joint.rows)
+
+
+def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, group: str) -> Sample:
+    """The rows of a group with masses and clusters; rows that frequency weights count are written out."""
+    if clusters is not None:
+        clusters = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+    if weights is not None and frequency:
+        if weights.sum() > MOST_ROWS:
+            raise OptionError(
+                f"Frequency weights stand for {weights.sum():.0f} rows; at most {MOST_ROWS:,} are compared."
+            )
+        copies = np.rint(weights).astype(np.intp)
+        rows, weights = np.repeat(rows, copies, axis=0), None
+        clusters = None if clusters is None else np.repeat(clusters, copies)
+    if len(rows) < 2:
+        raise DataError(f"Group {group} has {len(rows)} row; a law needs at least two.")
+    return Sample(rows, None if weights is None else weights / weights.sum(), clusters)
+
+
+def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
+    sd = Y.std(axis=0, ddof=1)
+    for name, value in zip(outcomes, sd, strict=True):
+        if not value > 0:
+            raise OutcomeError(
+                f"The outcome {name!r} has no variation, so it has no standard deviation to divide by."
+            )
+    return np.asarray(sd)
+
+
+def _levels(column: pd.Series, group: str) -> tuple[Indices, tuple[str, ...]]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        codes, levels = column.cat.codes.to_numpy(), list(column.cat.categories)
+    else:
+        codes, found = pd.factorize(column, sort=True)
+        levels = list(found)
+    if len(levels) < 2:
+        raise DataError(
+            f"The group column {group!r} has the single value {levels[0]!r} among the rows used; two are "
+            f"compared."
+        )
+    if len(levels) > 12:
+        raise DataError(
+            f"The group column {group!r} has {len(levels)} values; name at most 12 groups, or cut a "
+            f"number into classes."
+        )
+    labels = tuple(f"{v:g}" if isinstance(v, (float, np.floating)) else str(v) for v in levels)
+    return np.asarray(codes, dtype=np.intp), labels
+
+
+def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels: tuple[str, ...]) -> Any:
+    codes = design.codes([cluster], role="cluster")[0][at]
+    pairs = np.unique(np.column_stack([codes, groups]), axis=0)
+    if len(pairs) > len(np.unique(codes)):
+        raise OptionError(f"Clusters of {cluster!r} lie in several groups; each must lie within one.")
+    counts = np.bincount(pairs[:, 1])
+    least, label = int(counts.min()), labels[int(counts.argmin())]
+    if least < 2:
+        raise OptionError(
+            f"Group {label} has a single cluster of {cluster!r}; each group needs at least two."
+        )
+    if least < FEW_CLUSTERS:
+        text = f"Group {label} has {least} clusters of {cluster!r}: errors rest on few numbers."
+        hint = "the permutation test of de.WassersteinDistance, which holds with few clusters"
+        warn_user(FewClustersWarning(text, column=cluster, hint=hint))
+    return codes
+
+
+def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refitting:
+    """How a comparison is made again from a table of its samples, whose own estimates are the truth.
+
+    Parameters
+    ----------
+    model : specification with ``formula``, ``weights`` and ``weight_type``.
+    samples : by group.
+    clustered : bool, whether errors sum over clusters, which are then drawn whole.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> samples = [Sample(np.array([[1.0], [2.0]])), Sample(np.array([[4.0], [5.0]]))]
+    >>> of = refit_groups(de.WassersteinDistance("wage ~ union", p=1, permutations=0), samples, False)
+    >>> of.estimator.formula, of.truth, of.only_design
+    ('y0 ~ group', {'W1': 3.0}, 'pairs')
+    """
+    table = _table_of(samples, clustered)
+    names = [name for name in table if name.startswith("y")]
+    weighted = "weight" in table
+    estimator = replace(
+        model,
+        formula=f"{' + '.join(names)} ~ group",
+        weights="weight" if weighted else None,
+        weight_type="sampling" if weighted else None,
+    )
+    options = {"cluster": "cluster"} if clustered else {}
+    return Refitting(
+        estimator,
+        options,
+        table,
+        names[0],
+        law=None,
+        labels=None,
+        truth=estimator.fit(table, **options).params.to_dict(),
+        clusters=("cluster",) if clustered else (),
+        only_design="cluster" if clustered else "pairs",
+        reps=REPS,
+    )
+
+
+def _table_of(samples: Sequence[Sample], clustered: bool) -> dict[str, Any]:
+    """Samples as columns: outcomes y0, y1, …, group, weight if there are masses, and cluster if asked for."""
+    outcomes = np.concatenate([s.rows for s in samples]).T
+    table: dict[str, Any] = {f"y{j}": column for j, column in enumerate(outcomes)}
+    table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
+    if samples[0].mass is not None:
+        table["weight"] = np.concatenate([s.weights for s in samples])
+    if clustered:  # codes of one sample begin where those of the one before end
+        codes = [np.asarray(s.clusters) for s in samples]
+        first = np.cumsum([0, *(c.max() + 1 for c in codes)])
+        table["cluster"] = np.concatenate([c + k for c, k in zip(codes, first[:-1], strict=True)])
+    return table

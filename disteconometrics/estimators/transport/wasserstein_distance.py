@@ -1,0 +1,572 @@
+"""Wasserstein distances between groups: a permutation test, then the distance and its error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Seed
+from disteconometrics.errors import OptionError
+from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.specification import Specification, check_columns
+from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
+from disteconometrics.inference import two_samples as two
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level, critical_value
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.resample import reported_seed, seed_sequence
+from disteconometrics.report.summary import rows_dropped
+from disteconometrics.tables import Section, Summary, number, p_value
+from disteconometrics.transport.samples import check_order
+
+__all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
+
+MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
+
+
+@dataclass(frozen=True, kw_only=True)
+class WassersteinDistance(Specification):
+    """Distance between the laws of an outcome in groups, in units of the outcome.
+
+    First a permutation test of equal laws, which holds in every sample; then the distance W_p and its power
+    W_p^p with standard errors from the Kantorovich potentials.  Those, and the intervals, hold where the laws
+    differ: they are withheld, with the reason, where the samples are compatible with equal laws, where F = G
+    on a stretch (p = 1), where a support has a gap (p > 1) and in four dimensions or more.  W2² on the line
+    is corrected for its bias and split into location, scale and shape. With normal samples of 400 that differ
+    in mean and scale, 95 % intervals of W1 and W2² covered .94 to .95.
+
+    Parameters
+    ----------
+    formula : str
+        ``"wage ~ union"``: a numeric outcome and a column of groups; ``"y1 + y2 ~ group"`` for outcomes taken
+        jointly.
+    p : float of at least 1
+        Order of the distance; costs between rows are Euclidean distances to the power p.
+    scale : None or "std"
+        Divide each outcome by its pooled standard deviation first; joint outcomes of different units need it.
+    weights : str or None
+        Name of the weight column.
+    weight_type : {"frequency", "sampling"} or None
+        Frequency weights count identical rows; sampling weights enter the laws and errors, and there is no
+        permutation test.
+    permutations : int or None
+        Draws of the test; None is 9,999 up to 2,000 rows and 999 beyond; 0 leaves the test out, as a
+        bootstrap or a study may.
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of the above.
+
+    References
+    ----------
+    del Barrio, Giné, Matrán (1999), doi:10.1214/aop/1022677394.  del Barrio, Loubes (2019),
+    doi:10.1214/18-AOP1275. Irpino, Verde (2015), Basic statistics for distributional symbolic variables,
+    Advances in Data Analysis and Classification 9, doi:10.1007/s11634-014-0176-4 (the split).  Panaretos,
+    Zemel (2019), doi:10.1146/annurev-statistics-030718-104938.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> cps = {"wage": [5.0, 6.0, 7.0, 9.0, 8.0, 10.0, 12.0, 13.0], "union": list("nnnnyyyy")}
+    >>> res = de.WassersteinDistance("wage ~ union", p=1).fit(cps, seed=1)
+    >>> float(res.params["W1"]), round(res.pvalue, 2)
+    (4.0, 0.06)
+    """
+
+    p: float = 2
+    scale: str | None = None
+    weights: str | None = None
+    weight_type: str | None = None
+    permutations: int | None = None
+
+    def checked(self) -> dict[str, Any]:
+        """Check the choices; the order is kept as a number.
+
+        Raises
+        ------
+        OptionError
+        """
+        draws = self.permutations
+        if draws is not None and (
+            isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 0
+        ):
+            raise OptionError(f"permutations={draws!r}: give a whole number, such as 9999, or 0 for no test.")
+        if self.weight_type == "sampling" and draws:
+            raise OptionError(
+                "Rows with sampling weights cannot change groups, so there is no permutation test; leave "
+                "it out."
+            )
+        if self.scale not in (None, "std"):
+            raise OptionError(
+                f"scale={self.scale!r} is not known; use 'std', or None for the units of the outcome."
+            )
+        order = check_order(self.p)
+        check_columns(weights=self.weights, weight_type=self.weight_type)
+        return {"p": order}
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        cluster: str | None = None,
+        seed: Seed = None,
+    ) -> WassersteinResults:
+        """Compare the groups of a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cluster : str or None
+            Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum
+            over them.
+        seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
+
+        Returns
+        -------
+        WassersteinResults
+
+        Raises
+        ------
+        DataError, FormulaError, MissingColumnError, OptionError, OutcomeError
+
+        Warns
+        -----
+        MissingValuesWarning, FewClustersWarning
+        """
+        rows = read_groups(
+            self.formula,
+            data,
+            weights=self.weights,
+            weight_type=self.weight_type,
+            cluster=cluster,
+            standardise=self.scale is not None,
+        )
+        sequence = seed_sequence(seed)
+        pairs = tuple(combinations(range(len(rows.samples)), 2))
+        found = []
+        for (i, j), stream in zip(pairs, sequence.spawn(len(pairs)), strict=True):
+            x, y, names = rows.samples[j], rows.samples[i], (rows.labels[j], rows.labels[i])
+            draws = self._draws(x.size + y.size)
+            found.append(_compare(x, y, names, self.p, draws, np.random.default_rng(stream)))
+        return WassersteinResults(
+            model=self,
+            spec=None,
+            facts=GroupFacts(**rows.facts()),
+            rows=rows,
+            pairs=tuple(found),
+            cluster=cluster,
+            seed=reported_seed(sequence),
+        )
+
+    def _draws(self, rows: int) -> int:
+        """Permutations of two groups of so many rows."""
+        if self.weight_type == "sampling":
+            return 0
+        default = MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
+        return default if self.permutations is None else int(self.permutations)
+
+
+# ---- one pair ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class GroupPair:
+    """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates.
+
+    Besides: the bias of W_p^p, the distance between halves, p-values and statistics of the permutation test,
+    the mean difference, and why errors are withheld.
+    """
+
+    groups: tuple[str, str]
+    sizes: tuple[int, int]
+    names: tuple[str, ...]
+    values: Array
+    covariance: Array
+    p: float
+    bias: float
+    halves: float
+    p_values: dict[str, float]
+    statistics: dict[str, float]
+    draws: int
+    mean_difference: tuple[float, float, float, float]
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def estimates(self) -> Estimates:
+        """W_p, W_p^p and shares, with limits from W_p^p less its bias, and no normal test against zero."""
+        at = 1 if len(self.names) > 1 else 0
+        power, p = float(self.values[at]), self.p
+        se = np.sqrt(np.diagonal(self.covariance))
+
+        def limits(level: float) -> Array:
+            z = critical_value(level)
+            low, high = np.maximum([power - self.bias - z * se[at], power - self.bias + z * se[at]], 0.0)
+            rows = [(low ** (1 / p), high ** (1 / p)), (low, high)][1 - at :]
+            rows += [(v - z * s, v + z * s) for v, s in zip(self.values[at + 1 :], se[at + 1 :], strict=True)]
+            return np.array(rows)
+
+        def no_test() -> Array:
+            return np.full(len(self.names), np.nan)
+
+        return Estimates(self.names, self.values, self.covariance, limits=limits, roots=no_test)
+
+
+def _names(p: float, dimension: int) -> tuple[str, ...]:
+    if p == 1 or np.isinf(p):
+        return ("W1" if p == 1 else "Winf",)
+    power = "W2_squared" if p == 2 else f"W{p:g}^{p:g}"
+    split = ("location share", "scale share", "shape share") if p == 2 and dimension == 1 else ()
+    return (f"W{p:g}", power, *split)
+
+
+def _compare(
+    x: two.Sample, y: two.Sample, groups: tuple[str, str], p: float, draws: int, rng: np.random.Generator
+) -> GroupPair:
+    if x.rows.shape[1] > 1 and np.isinf(p):
+        raise OptionError("p = ∞ is only for a single outcome; give a finite order.")
+    found = two.transport(x, y, p)
+    d = x.rows.shape[1]
+    names, test = _names(p, d), _permuted(x, y, p, draws, rng)
+    equality = test.p_values.get("W", np.nan)
+    withheld = two.domain_flags(x, y, p, equality)
+    if found.distance == 0:
+        withheld = ("the samples are identical",)
+    values, covariance = _with_covariance(x, y, found, p, names)
+    if np.isinf(p):
+        withheld = ("a largest distance has no normal limit",)
+    if withheld:
+        covariance = np.full_like(covariance, np.nan)
+    bias = two.bias_of(x, y, p, rng) if d == 1 and not withheld else 0.0
+    half = np.mean([two.halves(s, p, rng) for s in (x, y)])
+    return GroupPair(
+        groups,
+        (x.size, y.size),
+        names,
+        values,
+        covariance,
+        p,
+        bias,
+        float(half if np.isinf(p) else half ** (1 / p)),
+        test.p_values,
+        test.statistics,
+        test.draws,
+        two.mean_difference(x, y),
+        withheld,
+    )
+
+
+def _permuted(
+    x: two.Sample, y: two.Sample, p: float, draws: int, rng: np.random.Generator
+) -> two.Permutation:
+    if not draws:
+        return two.Permutation({}, {}, 0)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=draws, desc="permutations", disable=None, leave=False) as bar:
+        return two.permute(x, y, p, draws, rng, bar.update)
+
+
+def _with_covariance(
+    x: two.Sample, y: two.Sample, found: Any, p: float, names: tuple[str, ...]
+) -> tuple[Array, Array]:
+    """Estimates by name and their covariance, by the delta method from influences of W_p^p and its parts."""
+    if np.isinf(p):
+        return np.array([found.distance]), np.full((1, 1), np.nan)
+    f, g = found.potentials
+    if len(names) < 5:
+        V = two.variance_of(f[:, None], x) + two.variance_of(g[:, None], y)
+        theta, J = np.array([found.cost]), np.ones((1, 1))
+    else:
+        parts, at_x, at_y = two.shares(x, y)
+        V = two.variance_of(np.column_stack([f, at_x]), x) + two.variance_of(np.column_stack([g, at_y]), y)
+        theta, J = np.array([found.cost, *parts]), np.eye(3)
+    cost = theta[0]
+    if len(names) == 1:
+        return np.array([found.distance]), V
+    values, rows = [found.distance, cost], [J[0] * (found.distance / (p * cost) if cost > 0 else 0.0), J[0]]
+    if len(theta) == 3:
+        location, scale = (theta[1:] / cost) if cost > 0 else (np.nan, np.nan)
+        values += [location, scale, 1 - location - scale]
+        by_location, by_scale = (
+            (J[1] - location * J[0]) / max(cost, 1e-300),
+            (J[2] - scale * J[0]) / max(cost, 1e-300),
+        )
+        rows += [by_location, by_scale, -by_location - by_scale]
+    jacobian = np.array(rows)
+    return np.array(values), jacobian @ V @ jacobian.T
+
+
+# ---- result ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WassersteinResults(FittedResult):
+    """Groups compared two by two: distances with errors, permutation tests, the table of pairs.
+
+    ``pairs`` holds every comparison; estimates and p-value are those of the only pair of two groups.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> wages = {"wage": [5.0, 6.0, 7.0, 9.0], "union": [0, 0, 1, 1]}
+    >>> res = de.WassersteinDistance("wage ~ union").fit(wages, seed=1)
+    >>> res.pairs[0].groups, res.params.round(3).to_dict()["W2"]
+    (('1', '0'), 2.55)
+    >>> rng = np.random.default_rng(1)
+    >>> d = {"y": np.concatenate([rng.normal(size=90), 2 + rng.normal(size=90)]), "g": np.repeat([0, 1], 90)}
+    >>> check = de.WassersteinDistance("y ~ g", p=1, permutations=0).fit(d).monte_carlo(100, seed=1)
+    >>> bool(check.table().loc["W1", "coverage"] > 0.85)
+    True
+    """
+
+    model: WassersteinDistance
+    facts: GroupFacts
+    rows: Groups | None = field(default=None, repr=False)
+    pairs: tuple[GroupPair, ...]
+    cluster: str | None
+    seed: Any
+
+    pictures: ClassVar[tuple[str, ...]] = ("group_cdfs", "group_quantiles")
+    kinds: ClassVar[dict[str, str]] = {"cdf": "group_cdfs", "qq": "group_quantiles"}
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcomes, and the names of the estimates."""
+        return " + ".join(self.facts.outcomes), self.estimates.names
+
+    def fit_again(self, data: Any) -> WassersteinResults:
+        """The comparison of ``data`` without its permutation test, which needs random numbers."""
+        return replace(self.model, permutations=0).fit(data, cluster=self.cluster, seed=0)
+
+    def _refitting(self) -> Refitting:
+        model = replace(self.model, permutations=0, scale=None)
+        return refit_groups(model, self.data_rows().samples, self.cluster is not None)
+
+    @property
+    def estimates(self) -> Estimates:
+        """Estimates of the only pair; with more groups those of all pairs, named ``W2[b - a]``."""
+        if len(self.pairs) == 1:
+            return self.pairs[0].estimates
+        parts = [q.estimates for q in self.pairs]
+        names = [f"{name}[{q.groups[0]} - {q.groups[1]}]" for q in self.pairs for name in q.names]
+        V = np.full((len(names),) * 2, np.nan)  # pairs share rows: covariances between them are not computed
+        start = 0
+        for e in parts:
+            stop = start + len(e.names)
+            V[start:stop, start:stop] = e.covariance
+            start = stop
+
+        def limits(level: float) -> Array:
+            return np.concatenate([e.interval(level) for e in parts])
+
+        values = np.concatenate([e.values for e in parts])
+        return Estimates(tuple(names), values, V, limits=limits, roots=lambda: np.full(len(names), np.nan))
+
+    @property
+    def pvalue(self) -> float:
+        """p-value of the permutation test; with more groups the least, adjusted by Holm; NaN without."""
+        return float(self.table()["p_adjusted"].min())
+
+    def test(self, hypotheses: Any) -> TestResult:
+        """Wald test of hypotheses on the shares, as texts; `pvalue` is that of equal laws.
+
+        Raises
+        ------
+        OptionError
+            If the hypotheses are no texts, or name a distance: its normal limit does not hold at zero.
+        """
+        texts = [hypotheses] if isinstance(hypotheses, str) else hypotheses
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(t, str) for t in texts):
+            raise OptionError("Hypotheses on shares are texts, such as 'location share = 0.5'.")
+        if any(name in t for t in texts for name in self.estimates.names if name.startswith("W")):
+            raise OptionError(
+                "The normal limit of a distance does not hold at zero: equal laws are tested by .pvalue; "
+                "see conf_int()."
+            )
+        return super().test(hypotheses)
+
+    def table(self) -> pd.DataFrame:
+        """One row a pair: distance, error, limits, halves, p-values of permutation, by Holm, and of t."""
+        name, rows = self.pairs[0].names[0], []
+        raw = np.array([q.p_values.get("W", np.nan) for q in self.pairs])
+        for q, adjusted in zip(self.pairs, _holm(raw), strict=True):
+            e = q.estimates
+            low, high = e.interval()[0]
+            other = {f"p_{k}": q.p_values.get(k, np.nan) for k in ("KS", "energy")}
+            rows.append(
+                {
+                    "groups": f"{q.groups[0]} - {q.groups[1]}",
+                    name: e.values[0],
+                    "std_error": e.std_error[0],
+                    "conf_low": low,
+                    "conf_high": high,
+                    "halves": q.halves,
+                    "p_permutation": q.p_values.get("W", np.nan),
+                    "p_adjusted": adjusted,
+                    **other,
+                    "mean_difference": q.mean_difference[0],
+                    "p_t": q.mean_difference[3],
+                }
+            )
+        return pd.DataFrame(rows).set_index("groups")
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        return _summary(self, check_level(level))
+
+    def __repr__(self) -> str:
+        n = f"{len(self.pairs)} pairs, n = {self.facts.observations:.0f}"
+        return f"<WassersteinDistance results: {self.model.formula}, {n}>"
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, pairs, clusters and seed; values and covariances of the pairs as arrays."""
+        arrays: dict[str, Array] = {}
+        pairs = []
+        for i, q in enumerate(self.pairs):
+            pairs.append({k: v for k, v in asdict(q).items() if k not in ("values", "covariance")})
+            arrays |= {f"values{i}": q.values, f"covariance{i}": q.covariance}
+        named = {"estimator": asdict(self.model), "pairs": pairs, "cluster": self.cluster, "seed": self.seed}
+        return named, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> WassersteinResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header = saved.header
+        return cls(
+            model=saved.specification(**header["estimator"]),
+            spec=None,
+            facts=GroupFacts.from_file(header["facts"]),
+            pairs=tuple(_saved_pair(saved, i, pair) for i, pair in enumerate(header["pairs"])),
+            cluster=header["cluster"],
+            seed=header["seed"],
+        )
+
+
+def _saved_pair(saved: SavedResult, i: int, pair: dict[str, Any]) -> GroupPair:
+    k = len(pair["names"])
+    saved.check_shapes(f"{k} estimates", **{f"values{i}": (k,), f"covariance{i}": (k, k)})
+    tuples = ("names", "groups", "sizes", "mean_difference", "withheld")
+    arrays = {"values": saved.arrays[f"values{i}"], "covariance": saved.arrays[f"covariance{i}"]}
+    return GroupPair(**{**pair, **{name: tuple(pair[name]) for name in tuples}, **arrays})
+
+
+# ---- summary -----------------------------------------------------------------------------------------------
+
+
+def _holm(p: Array) -> Array:
+    """Holm's adjusted p-values; NaN stays."""
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known])]
+    out = np.full(len(p), np.nan)
+    out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return out
+
+
+def _distances(e: Estimates, level: float) -> Section:
+    """Estimates, errors and limits; a normal test against zero would be wrong, so there is none."""
+    numbers = (e.values, e.std_error, *e.interval(level).T)
+    columns = ("estimate", "std_error", f"[{100 * level:g}% conf.", "interval]")
+    return Section(columns, e.names, tuple(tuple(map(number, row)) for row in zip(*numbers, strict=True)))
+
+
+def _tests(q: GroupPair, dimension: int) -> Section:
+    """Other tests of the same pair."""
+    rows: dict[str, tuple[str, ...]] = {}
+    label = {
+        "W": f"{'' if dimension == 1 else 'sliced '}Wasserstein",
+        "KS": "Kolmogorov-Smirnov",
+        "energy": "energy distance",
+    }
+    for key in (k for k in label if k in q.p_values):
+        value, p = q.statistics[key], q.p_values[key]
+        if key == "W" and dimension == 1 and np.isfinite(q.p):
+            value = float(q.values[0])
+        rows[label[key]] = (number(value), "permutation", p_value(p))
+    if dimension == 1:
+        rows["difference of means"] = (
+            number(q.mean_difference[0]),
+            f"t({q.mean_difference[2]:.1f})",
+            p_value(q.mean_difference[3]),
+        )
+    return Section(("statistic", "law", "p"), tuple(rows), tuple(rows.values()), "Tests of equal laws")
+
+
+def _summary(r: WassersteinResults, level: float) -> Summary:
+    f = r.facts
+    left = (
+        ("Outcome", ", ".join(f.outcomes)),
+        ("Formula", r.model.formula),
+        ("Order", f"p = {r.model.p:g}"),
+    )
+    first = ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)")
+    if len(r.pairs) == 1:
+        right, sections = _pair_parts(r.pairs[0], f, level)
+        notes = _pair_notes(r.pairs[0], "clusters" if r.cluster else "rows")
+    else:
+        right, sections = (("Groups", f"{f.group}, {len(r.pairs)} pairs"),), (_pairs_section(r.table()),)
+        notes = _pairs_notes(r.pairs)
+    notes += _data_notes(r.model, len(f.outcomes), r.cluster)
+    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
+
+
+def _pair_parts(
+    q: GroupPair, f: GroupFacts, level: float
+) -> tuple[tuple[tuple[str, str], ...], tuple[Section, ...]]:
+    """The groups with the p-value of their test, and the sections of the only pair."""
+    (a, b), (n, m) = q.groups, q.sizes
+    p, d = q.p_values.get("W", np.nan), len(f.outcomes)
+    tested = f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"
+    right = (("Groups", f"{f.group} = {a} ({n}) against {b} ({m})"), ("Permutation test", tested))
+    return right, (_distances(q.estimates, level), _tests(q, d))
+
+
+def _pair_notes(q: GroupPair, units: str) -> list[str]:
+    notes = [f"For scale: two halves of a group are {number(q.halves)} apart on average."]
+    if q.draws:
+        notes.insert(0, f"Equal laws are tested by {q.draws:,} permutations, exact for i.i.d. {units}.")
+    if q.bias:
+        notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
+    if q.withheld:
+        notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
+    return notes
+
+
+def _pairs_section(table: pd.DataFrame) -> Section:
+    shown = (table.columns[0], "std_error", "conf_low", "conf_high", "p_permutation", "p_adjusted")
+    cells = tuple(
+        tuple(p_value(v) if c.startswith("p_") else number(v) for c, v in row.items())
+        for _, row in table[list(shown)].iterrows()
+    )
+    return Section(shown, tuple(map(str, table.index)), cells)
+
+
+def _pairs_notes(pairs: Sequence[GroupPair]) -> list[str]:
+    withheld = [
+        f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}."
+        for q in pairs
+        if q.withheld
+    ]
+    return [f"p_adjusted is Holm's over {len(pairs)} pairs; {pairs[0].draws:,} permutations each.", *withheld]
+
+
+def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None) -> list[str]:
+    """What the numbers mean where there are several outcomes, a scale, weights or clusters."""
+    notes = []
+    if dimension > 1:
+        notes.append(
+            "Between rows the permutation test takes the sliced W1 of standardised outcomes, and limits "
+            "are about the mean of "
+            "the distance in samples of this size."
+        )
+    if model.scale:
+        notes.append("Outcomes are divided by their pooled standard deviations.")
+    if model.weight_type == "sampling":
+        notes.append(f"Sampling weights: {model.weights}; no permutation test.")
+    if cluster:
+        notes.append(f"Clusters of {cluster} are permuted as a whole, and errors sum over them.")
+    return notes
