@@ -116,7 +116,7 @@ def hosmer_lemeshow(seen: Observed, groups: int) -> diagnostics.HosmerLemeshow:
     Examples
     --------
     >>> seen = Observed(np.tile([0.0, 1.0], 50), np.linspace(0.3, 0.7, 100), None)
-    >>> 0 < hosmer_lemeshow(seen, 5).p_value < 1
+    >>> 0 < hosmer_lemeshow(seen, 5).test.p_value < 1
     True
     """
     y, p, w = seen
