@@ -1,4 +1,5 @@
-"""The house rules, read off the source: who may import whom, which room may know which library, how long a file may be.
+"""The house rules, read off the source: who may import whom, which room may know which library,
+how long a file may be.
 
 Nothing of the package is run here except in the last part, which starts fresh interpreters to see what an
 import costs and loads.
@@ -93,7 +94,9 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, as written at ``line``; ``function`` is the dotted place of the function around it, if any."""
+    """One imported module, as written at ``line``; ``function`` is the dotted place of the function around
+    it, if any.
+    """
 
     module: str
     line: int
@@ -174,7 +177,9 @@ def is_typing_guard(node: ast.AST) -> bool:
 
 
 def dynamic_module(call: ast.Call) -> str | None:
-    """The module that ``import_module("…")`` or ``__import__("…")`` names, "?" when it is computed; None for another call."""
+    """The module that ``import_module("…")`` or ``__import__("…")`` names, "?" when it is computed;
+    None for another call.
+    """
     name = (
         call.func.attr
         if isinstance(call.func, ast.Attribute)
@@ -378,8 +383,8 @@ def test_no_file_imports_itself_in_a_circle() -> None:
     assert not wrong, "\n".join(sorted(wrong, key=len)[:10])
 
 
-# What estimators share does not know the families, but for the table of files; and a family knows no other, but
-# for densities of several outcomes, which are products of others.
+# What estimators share does not know the families, but for the table of files; and a family knows no other,
+# but for densities of several outcomes, which are products of others.
 SHARED = ("loading", "refit", "results", "rows", "specification")
 
 
@@ -613,7 +618,9 @@ def is_protocol(node: ast.AST) -> bool:
 
 
 def public_objects(source: Source) -> Iterator[tuple[str, ast.ClassDef | Function]]:
-    """Public functions and classes of a file with their public methods; what a Protocol lists is described by the Protocol."""
+    """Public functions and classes of a file with their public methods;
+    what a Protocol lists is described by the Protocol.
+    """
     if not source.is_public and source.path != "__main__.py":
         return
     for node in source.tree.body:

@@ -112,7 +112,7 @@ def ours(config: Any, X: Array, y: Array, seed: int) -> tuple[LogDensity, float]
 
 
 def theirs(config: Any, X: Array, y: Array, seed: int, seconds: float) -> tuple[LogDensity, float]:
-    """zuko's neural spline flow, Adam for a given time, the state that is best on the last fifth of the rows."""
+    """zuko's neural spline flow, Adam for a given time, the state best on the last fifth of the rows."""
     import torch
     import zuko
 
@@ -197,7 +197,9 @@ def compare(n: int, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
 
 
 def steps() -> None:
-    """Seconds a step, both sides one spline of eight bins behind a net (64, 64), batches of 512: medians of five turns."""
+    """Seconds a step, both sides one spline of eight bins behind a net (64, 64), batches of 512:
+    medians of five turns.
+    """
     import torch
     import zuko
 

@@ -1,4 +1,5 @@
-"""Speed and fit of flow densities against Python's normalizing-flow libraries, by the protocol of their own tutorials.
+"""Speed and fit of flow densities against Python's normalizing-flow libraries,
+by the protocol of their own tutorials.
 
     python tests/benchmarks/bench_flow.py            # everything, figures in flow_figures.json
     python tests/benchmarks/bench_flow.py ours       # ours alone, in seconds
@@ -171,7 +172,9 @@ def many_rows(n: int, K: int) -> dict[str, np.ndarray]:
 
 
 def growth() -> int:
-    """Bars: 100,000 rows and 5 covariates in 20 s and 1 GB in all; twice the rows 2.3x; 6 covariates for 3, 4.5x."""
+    """Bars: 100,000 rows and 5 covariates in 20 s and 1 GB in all; twice the rows 2.3x,
+    6 for 3 covariates 4.5x.
+    """
     one_thread()
     took: dict[tuple[int, int], float] = {}
     for n, K in ((2_000, 3), (50_000, 5), (100_000, 5), (100_000, 3), (100_000, 6)):

@@ -61,7 +61,9 @@ OVERRIDES = ("OPENBLAS_", "GOTO_", "MKL_", "OMP_", "BLIS_", "NVPL_", "VECLIB_", 
 
 @dataclass(frozen=True)
 class Row:
-    """A problem with its bars: at most ``gram`` times a bare X'X, at least ``peer`` times faster than statsmodels."""
+    """A problem with its bars: at most ``gram`` times a bare X'X,
+    at least ``peer`` times faster than statsmodels.
+    """
 
     name: str
     kind: str  # array, formula, summary, process
@@ -98,7 +100,9 @@ QUICK = (
 
 
 def arrays(n: int, k: int) -> tuple[Any, Any]:
-    """Outcome y (n,) and design X (n, k), float64 and row-major, made in chunks so that no peak of memory is left behind."""
+    """Outcome y (n,) and design X (n, k), float64 and row-major, made in chunks so that no peak of memory is
+    left behind.
+    """
     import numpy as np
 
     rng = np.random.default_rng(SEED + k)

@@ -1,4 +1,5 @@
-"""Maps trained by transport, against geomloss in the lecture's task and against a Wasserstein GAN with gradient penalty.
+"""Maps trained by transport, against geomloss in the lecture's task and against a Wasserstein GAN with
+gradient penalty.
 
     python tests/benchmarks/bench_pushforward.py             # the lecture's task, five seeds
     python tests/benchmarks/bench_pushforward.py divergence  # Sinkhorn divergences: value, error and time

@@ -1,4 +1,5 @@
-"""What a flow density costs where a normal law would do, and gains where not: ten-fold log scores on textbook data.
+"""What a flow density costs where a normal law would do, and gains where not:
+ten-fold log scores on textbook data.
 
     python tests/benchmarks/bench_real_data.py            # about two minutes
 

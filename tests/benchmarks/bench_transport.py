@@ -1,4 +1,5 @@
-"""How fast exact transport is, against scipy and POT, with a bar for every row, and how efficient a simulator is fitted.
+"""How fast exact transport is, against scipy and POT, with a bar for every row,
+and how efficient a simulator is fitted.
 
     python tests/benchmarks/bench_transport.py
 

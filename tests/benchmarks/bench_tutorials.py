@@ -1,4 +1,5 @@
-"""Every flow that the tutorials of nflows, normflows, Pyro and a planar flow from scratch train: ours and theirs, in one run.
+"""Every flow that the tutorials of nflows, normflows, Pyro and a planar flow from scratch train:
+ours and theirs, in one run.
 
     python tests/benchmarks/bench_tutorials.py              # everything, about half an hour
     python tests/benchmarks/bench_tutorials.py planar       # one task
@@ -85,7 +86,9 @@ def nflows_spline(table: Table, names: tuple[str, ...], seed: int) -> LogDensity
 
 
 def normflows_couplings(table: Table, names: tuple[str, ...], seed: int) -> LogDensity:
-    """16 affine couplings (1-64-64-2, last layer zero) and LU mixing, fresh batches of 512, Adam 1e-3, weight decay 1e-5."""
+    """16 affine couplings (1-64-64-2, last layer zero) and LU mixing, fresh batches of 512, Adam 1e-3,
+    weight decay 1e-5.
+    """
     import normflows as nf
     import torch
 
@@ -298,7 +301,9 @@ def truth(process: Any, table: Table) -> np.ndarray:
 def measure(
     process: Any, names: tuple[str, ...], n: int, fit: Fit, seeds: tuple[int, ...] = SEEDS
 ) -> tuple[Any, ...]:
-    """Median seconds, mean excess, its least and most, and the mean of the training rows' negative log density less truth's."""
+    """Median seconds, mean excess, its least and most, and the mean of the training rows' negative log
+    density less truth's.
+    """
     seconds, excess, inside = [], [], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
@@ -334,7 +339,9 @@ PRINTED: dict[
 
 
 def histories(task: str, names: tuple[str, ...], table: Table, seed: int) -> dict[str, np.ndarray]:
-    """Losses along the steps of peer and ours at the tutorial's settings: rows, rate, steps, full batch, the last step kept."""
+    """Losses along the steps of peer and ours at the tutorial's settings: rows, rate, steps, full batch,
+    the last step kept.
+    """
     joint, normal = f"{' + '.join(names)} ~ 1", np.log(2 * np.pi)
 
     def along(flow: Any, lr: float, steps: int, formula: str = joint, start: int = seed) -> np.ndarray:

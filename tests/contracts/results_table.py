@@ -17,7 +17,9 @@ __all__ = ["RESULTS", "Case", "fitted", "table"]
 
 @dataclass(frozen=True)
 class Case:
-    """A specification, the name of its data, options of its fit, and what it cannot do, each with the reason."""
+    """A specification, the name of its data, options of its fit, and what it cannot do,
+    each with the reason.
+    """
 
     model: Callable[[], Any]
     data: str = "engel"

@@ -44,7 +44,9 @@ def test_a_process_is_a_value(process: Process) -> None:
 
 
 def test_draws_follow_the_law(process: Process) -> None:
-    """Outcomes' distribution transforms are uniform (KS at 1e-5), or 0/1 residuals have mean zero beside 1, x and x²."""
+    """Outcomes' distribution transforms are uniform (KS at 1e-5), or 0/1 residuals have mean zero
+    beside 1, x and x².
+    """
     rows = process.population(np.random.default_rng(5), LAW_ROWS)
     law, y = process.law(rows), rows[process.outcome]
     if law.discrete:
@@ -136,7 +138,9 @@ def test_average_effects() -> None:
 
 
 def test_entropies_of_the_joint_laws() -> None:
-    """Minus the mean log density of draws, against entropies from elsewhere; the circles' density also integrates to one."""
+    """Minus the mean log density of draws, against entropies from elsewhere;
+    the circles' density also integrates to one.
+    """
     for name, entropy in {"UniformNormal": 1.6121, "NoisySine": 0.9081}.items():
         table = PROCESSES[name](np.random.default_rng(7), n=200_000)
         log_density = PROCESSES[name].joint_logpdf(table)

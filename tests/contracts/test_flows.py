@@ -1,4 +1,6 @@
-"""One table of laws over every flow: inverse, log-determinant, total mass, draws; training, files and collapses."""
+"""One table of laws over every flow: inverse, log-determinant, total mass, draws; training,
+files and collapses.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def test_inverse_and_log_determinant(name: str, d: int, c: int) -> None:
 
 @pytest.mark.parametrize("lead", [(6, 2), (1, 2), (2,), ()])
 def test_gradients_of_the_spline(lead: tuple[int, ...]) -> None:
-    """By hand against finite differences, alone and under vmap, with parameters that are shared by rows and that are not."""
+    """By hand against finite differences, alone and under vmap, with parameters that are shared by rows and
+    that are not.
+    """
     from disteconometrics.flows.rational_quadratic import Spline
 
     rng = torch.Generator().manual_seed(4)

@@ -1,4 +1,6 @@
-"""One table of laws, one contract: shapes, mass one, quantiles invert, densities are slopes, draws follow, tails hold."""
+"""One table of laws, one contract: shapes, mass one, quantiles invert, densities are slopes, draws follow,
+tails hold.
+"""
 
 from __future__ import annotations
 
@@ -250,7 +252,9 @@ def test_moments_agree_with_quadrature(continuous: Law) -> None:
 
 
 def test_draws_follow_the_law(law: Law) -> None:
-    """Kolmogorov-Smirnov at 1e-4 per row (fixed seed): 4,000 draws, so a shift of .04 standard deviations is seen."""
+    """Kolmogorov-Smirnov at 1e-4 per row (fixed seed): 4,000 draws,
+    so a shift of .04 standard deviations is seen.
+    """
     draws = np.atleast_2d(law.sample(4_000, seed=3))
     for row, x in enumerate(draws):
         points = np.unique(x)

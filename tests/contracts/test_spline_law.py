@@ -1,4 +1,6 @@
-"""What spline laws add to the contract of `test_laws`, whose table holds them: moments to many digits, tails, missing rows."""
+"""What spline laws add to the contract of `test_laws`, whose table holds them: moments to many digits, tails,
+missing rows.
+"""
 
 from __future__ import annotations
 

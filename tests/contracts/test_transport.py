@@ -1,4 +1,6 @@
-"""Laws of optimal transport, checked on every solver: marginals, duality, symmetry, scale, and a library as an oracle."""
+"""Laws of optimal transport, checked on every solver: marginals, duality, symmetry, scale,
+and a library as an oracle.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ LARGE = {
 @pytest.mark.parametrize("vectors", [False, True], ids=["by bins", "by numpy"])
 @pytest.mark.parametrize("law", LARGE)
 def test_large_samples_on_the_line(law: str, vectors: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Binned samples are sorted as numpy sorts them, and areas are those of sorted samples, in more digits."""
+    """Binned samples are sorted as numpy sorts them, and areas are those of sorted samples,
+    in more digits.
+    """
     monkeypatch.setattr(sorting, "_by_vectors", lambda sort: vectors)
     rng = np.random.default_rng(5)
     x, y = LARGE[law](rng, 30_000)

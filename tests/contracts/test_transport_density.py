@@ -77,7 +77,9 @@ def test_on_the_line_the_map_is_the_quantile_function() -> None:
     [(de.Sorted(), 300, 512), (de.Sliced(projections=1), 300, 512), (de.Sinkhorn(blur=0.1), 120, 128)],
 )
 def test_a_net_learns_two_modes(loss: object, steps: int, batch: int) -> None:
-    """W2² of the lecture's net to the population's quantile function, trained for less than its 500 steps; it begins above .5."""
+    """W2² of the lecture's net to the population's quantile function, trained for less than its 500 steps;
+    it begins above .5.
+    """
     how = de.Adam(lr=1e-3 if batch == 512 else 5e-3, steps=steps, batch=batch)
     model = de.TransportDensity("y ~ 1", map=de.MLP(32, 32), loss=loss, train=how)
     res = model.fit(de.dgps.Bimodal(), seed=1)
@@ -145,7 +147,7 @@ def test_refusals(formula: str, options: dict[str, object], error: type[Exceptio
 
 
 def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
-    """Frequency weights are repeated rows to the last bit; a net meets rows in proportion to their weights."""
+    """Frequency weights are repeated rows to the last bit; a net meets rows by their weights."""
     engel = de.datasets.engel()
     w = (engel["income"] < 900) * 2 + 1
     res = de.TransportDensity("foodexp ~ 1", weights="w", weight_type="frequency").fit(engel.assign(w=w))
@@ -205,7 +207,9 @@ def test_files_of_the_first_version_name_distances_and_scores_alike(formula: str
 
 
 def test_laws_by_straight_quantile_functions() -> None:
-    """Distribution function and quantiles invert each other; mean and score are those of numeric integrals; draws follow it."""
+    """Distribution function and quantiles invert each other; mean and score are those of numeric integrals;
+    draws follow it.
+    """
     rng = np.random.default_rng(0)
     levels = np.concatenate([[0.0], np.sort(rng.random(9)), [1.0]])
     law = PushedRows(levels, np.cumsum(rng.gamma(1, size=(3, 11)), axis=1))
@@ -233,7 +237,9 @@ def test_laws_by_straight_quantile_functions() -> None:
 
 
 def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
-    """Location and scale that move with x are learned; the score beats the law without covariates; files and weights."""
+    """Location and scale that move with x are learned; the score beats the law without covariates;
+    files and weights.
+    """
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, 2_000)
     table = {"x": x, "y": 1 + 2 * x + (1 + 0.4 * x) * rng.normal(size=2_000), "w": np.ones(2_000)}

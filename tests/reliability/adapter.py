@@ -28,7 +28,9 @@ __all__ = ["Adapter"]
 
 
 def attach(data: Any, loose: dict[str, Any]) -> Any:
-    """Return the table with the arrays that are not None under the given names; the same object when there are none."""
+    """Return the table with the arrays that are not None under the given names;
+    the same object when there are none.
+    """
     loose = {name: values for name, values in loose.items() if values is not None}
     if not loose:
         return data
@@ -61,7 +63,9 @@ class Adapter(catalogue.Adapter):
         cov: str | None = None,
         maxiter: int | None = None,
     ) -> SimpleNamespace:
-        """Fit a logit; whole weights count rows, others are sampling weights (the catalogue compares their estimates alone)."""
+        """Fit a logit; whole weights count rows, others are sampling weights (the catalogue compares their
+        estimates alone).
+        """
         table = attach(data, {"weights": weights, "cluster": cluster, "offset": offset})
         model = de.Logit(
             formula,
@@ -132,7 +136,7 @@ class Adapter(catalogue.Adapter):
         return {f"x{j}": x[:, j] for j in range(count)}
 
     def density(self, res: Any, count: int) -> SimpleNamespace:
-        """The names under which the catalogue looks at a density; outcomes and levels are matched with rows of x."""
+        """The names under which the catalogue looks at a density; outcomes and levels go with rows of x."""
 
         def matched(method: str, values: Any, x: Any) -> np.ndarray:
             if x is None:

@@ -1,4 +1,5 @@
-"""Bad and hard inputs, in tables: what must be refused and in which words, what must warn, what must simply be right.
+"""Bad and hard inputs, in tables: what must be refused and in which words, what must warn,
+what must simply be right.
 
 A made-up set of mortgage applications; the reference is a Newton iteration written out below.  Two rules run
 through every table: no wrong number comes back in silence, and a message names the column, the rows or the
@@ -52,7 +53,9 @@ NEWTON = 1e-7  # against the reference below, which stops at a step of 1e-11
 
 
 def loans(rows: int = ROWS, seed: int = 4711) -> Frame:
-    """Applications: income and debt (standardised), age (years), region (three), bank (24), units (1 to 4), share (0.3 to 2)."""
+    """Applications: income and debt (standardised), age (years), region (three), bank (24), units (1 to 4),
+    share (0.3 to 2).
+    """
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {

@@ -1,4 +1,5 @@
-"""Run the declared studies at full size and write what they found: bias, standard errors, coverage with width, size.
+"""Run the declared studies at full size and write what they found: bias, standard errors,
+coverage with width, size.
 
 ::
 

@@ -1,4 +1,5 @@
-"""The Monte Carlo studies that back what the package claims, each with its bands, which were stated before the first run.
+"""The Monte Carlo studies that back what the package claims, each with its bands,
+which were stated before the first run.
 
 A band holds if the figure, give or take three of its Monte Carlo standard errors, can lie inside: about one
 correct figure in 370 falls outside, and seeds are fixed.  `test_studies.py` runs every study; ``python
@@ -47,7 +48,9 @@ class Band:
     parameters: tuple[str, ...]
 
     def holds(self, value: float, mcse: float, n: float) -> bool:
-        """Whether a figure can lie in the band; a share's error is that of the edge, so that a share of one has one too."""
+        """Whether a figure can lie in the band; a share's error is that of the edge,
+        so that a share of one has one too.
+        """
 
         def error(edge: float) -> float:
             share = self.measure in ("coverage", "rejection")
@@ -155,7 +158,8 @@ def hump(rng: np.random.Generator) -> Table:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Rows of a cluster share a normal shock through a copula, so that every row is a logit with slope 0.8 on ``x``.
+    """Rows of a cluster share a normal shock through a copula, so that every row is a logit with
+    slope 0.8 on ``x``.
 
     ``x`` varies half between and half within clusters, or is 1 in the first ``treated`` clusters.
     """
@@ -176,7 +180,9 @@ class Clusters:
 
 
 def shared_shock(rng: np.random.Generator) -> Table:
-    """80 firms of five rows, one x a firm; 70 % of the rows share their firm's uniform, so the margin stays an exact logit."""
+    """80 firms of five rows, one x a firm; 70 % of the rows share their firm's uniform,
+    so the margin stays an exact logit.
+    """
     firm = np.repeat(np.arange(80), 5)
     x = rng.normal(size=80)[firm]
     u = np.where(rng.random(400) < 0.7, rng.random(80)[firm], rng.random(400))

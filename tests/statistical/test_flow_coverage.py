@@ -45,7 +45,9 @@ DENSITY = 0.5 * N.pdf(GRID, -1, 0.5) + 0.5 * N.pdf(GRID, 1, 0.75)
 def inside(
     low: np.ndarray | float, high: np.ndarray | float, truth: np.ndarray | float
 ) -> tuple[bool, float]:
-    """Whether limits hold the truth, all of it where they are curves, and how wide they are (a curve: its median)."""
+    """Whether limits hold the truth, all of it where they are curves, and how wide they are
+    (a curve: its median).
+    """
     low, high, truth = (np.asarray(v) for v in (low, high, truth))
     return bool(np.all((low <= truth) & (truth <= high))), float(np.median(high - low))
 
@@ -177,7 +179,9 @@ def test_coverage_in_full(
 
 @pytest.mark.slow
 def test_excess_falls_with_the_sample() -> None:
-    """On the bimodal law: slope of log excess on log n at most −.7 over 50 … 3,200, and a mean of at most .003 at 3,200."""
+    """On the bimodal law: slope of log excess on log n at most −.7 over 50 … 3,200,
+    and a mean of at most .003 at 3,200.
+    """
     sizes, means = (50, 100, 200, 400, 800, 1600, 3200), []
     for n in sizes:
         excess = []

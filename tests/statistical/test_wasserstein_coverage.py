@@ -1,4 +1,5 @@
-"""What the intervals of Wasserstein distances cover where they are given, and the size of the permutation test.
+"""What the intervals of Wasserstein distances cover where they are given,
+and the size of the permutation test.
 
 Bands, stated first: coverage of W1 and W2² in [.93, .97] with 2,000 replications (marker slow); the default
 run draws fewer and widens them by three Monte Carlo standard errors.  Size of the permutation test at 5 %: at

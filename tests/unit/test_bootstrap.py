@@ -1,4 +1,6 @@
-"""`bootstrap`: the same draws by any route, whole clusters, counted failures, intervals as defined, seeds that hold."""
+"""`bootstrap`: the same draws by any route, whole clusters, counted failures, intervals as defined,
+seeds that hold.
+"""
 
 from __future__ import annotations
 

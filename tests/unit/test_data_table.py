@@ -1,4 +1,6 @@
-"""Tables in, columns out: every dtype that means the same gives the same X; everything else is refused by name."""
+"""Tables in, columns out: every dtype that means the same gives the same X;
+everything else is refused by name.
+"""
 
 from __future__ import annotations
 

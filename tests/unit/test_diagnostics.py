@@ -1,4 +1,6 @@
-"""Diagnostics against hand formulas, refits and brute force, on the logit and the probit, with and without weights."""
+"""Diagnostics against hand formulas, refits and brute force, on the logit and the probit,
+with and without weights.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def replicate(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_hosmer_lemeshow_by_hand(data: pd.DataFrame) -> None:
-    """The convention of R's ResourceSelection: cut(p, unique(quantile(p, 0:g/g)), include.lowest=TRUE), g − 2 degrees."""
+    """The convention of R's ResourceSelection: cut(p, unique(quantile(p, 0:g/g)), include.lowest=TRUE),
+    g − 2 degrees.
+    """
     res = de.Logit("y ~ x + z").fit(data)
     p, y = res.predict(data), data["y"]
     cut = pd.cut(p, np.unique(np.quantile(p, np.linspace(0, 1, 11))), include_lowest=True)

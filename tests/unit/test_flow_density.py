@@ -1,4 +1,6 @@
-"""`FlowDensity` as its users meet it: fits, functionals, effects, bands, files, and what it refuses or warns of."""
+"""`FlowDensity` as its users meet it: fits, functionals, effects, bands, files,
+and what it refuses or warns of.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,9 @@ def test_gradients_by_influence_are_those_of_differences(name: str, base: str, s
 
 
 def test_effects_on_the_scale_under_a_logarithm() -> None:
-    """With a normal linear law of log y, every functional of y is known, and so is how it moves with the coefficients."""
+    """With a normal linear law of log y, every functional of y is known,
+    and so is how it moves with the coefficients.
+    """
     rng = np.random.default_rng(2)
     d = pd.DataFrame({"x": rng.normal(size=400), "d": rng.integers(0, 2, 400).astype(float)})
     d["y"] = np.exp(1 + 0.2 * d.x + 0.3 * d.d + 0.4 * rng.normal(size=400))
@@ -589,7 +593,9 @@ def test_pictures_carry_their_numbers(one: Any, many: Any) -> None:
 
 
 def test_any_functional_has_errors_given_covariates() -> None:
-    """Differences along the axes of V give the errors of derivatives; other functionals and scales by the same way."""
+    """Differences along the axes of V give the errors of derivatives;
+    other functionals and scales by the same way.
+    """
     engel = de.datasets.engel()
     res = de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)
     exact = res.at(engel.head(3), ["mean", "std", "q[0.75]"])["std_error"].to_numpy()
@@ -619,7 +625,9 @@ def test_any_functional_has_errors_given_covariates() -> None:
 
 
 def test_a_row_far_out_does_not_spoil_the_averages() -> None:
-    """One household of Engel's has twice the income of the next; its spread is that of the others at the edge."""
+    """One household of Engel's has twice the income of the next; its spread is that of the others
+    at the edge.
+    """
     engel = de.datasets.engel()
     res = de.FlowDensity("foodexp ~ log(income)").fit(engel)
     law = res.distribution(engel)

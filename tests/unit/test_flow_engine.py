@@ -1,4 +1,6 @@
-"""The monotone-spline engine as arrays: derivatives, bases, constraints, smoothing, leave-one-out, collapses."""
+"""The monotone-spline engine as arrays: derivatives, bases, constraints, smoothing,
+leave-one-out, collapses.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Standard errors of a sample's functionals: influence functions against perturbed weights, and simulation."""
+"""Standard errors of a sample's functionals: influence functions against perturbed weights,
+and simulation.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_influence_is_the_derivative_in_the_weights(name: str) -> None:
 
 
 def test_errors_are_those_of_repeated_samples() -> None:
-    """Over 400 samples of 400 the mean standard error is the spread of estimates within 15 % (4 Monte Carlo errors)."""
+    """Over 400 samples of 400 the mean standard error is the spread of estimates within 15 %
+    (4 Monte Carlo errors).
+    """
     names = ["mean", "gini", "q[0.9]", "median", "iqr", "p90p10", "theil"]
     law, rng = de.law("normal", [de.Affine(0, 0.5), de.Exp()]), np.random.default_rng(9)
     found = [de.sample_functionals(law.sample(400, seed=rng), names) for _ in range(400)]

@@ -1,4 +1,6 @@
-"""Tests and functions of coefficients: against direct formulas, refits, numerical derivatives; and every way to spell them."""
+"""Tests and functions of coefficients: against direct formulas, refits, numerical derivatives;
+and every way to spell them.
+"""
 
 from __future__ import annotations
 
@@ -562,8 +564,9 @@ BELOW = Estimates(("a", "b", "c", "d"), np.array([-2.0, 0.3, 0.0, np.inf]), np.d
 
 @pytest.mark.parametrize(
     "text",
-    ["a**0.5", "a**b", "log(a)", "sqrt(a)", "(-b)**b", "sqrt(c)", "log(c)", "1/c", "c**-1", "c**0.5", "c**b", "c / c",
-     "b / log(1 + c)", "exp(1e4 * b)", "1 / (1 + exp(1e4 * b))", "b + 1e400", "b + (-2)**0.5", "b / 0"],
+    ["a**0.5", "a**b", "log(a)", "sqrt(a)", "(-b)**b", "sqrt(c)", "log(c)", "1/c", "c**-1", "c**0.5", "c**b",
+     "c / c", "b / log(1 + c)", "exp(1e4 * b)", "1 / (1 + exp(1e4 * b))", "b + 1e400", "b + (-2)**0.5",
+     "b / 0"],
 )  # fmt: skip
 def test_what_cannot_be_computed_at_the_estimates(text: str) -> None:
     with pytest.raises(OptionError, match="cannot be computed at the estimates"):

@@ -16,7 +16,9 @@ RNG = np.random.default_rng(4)
 
 
 def test_signs_on_which_directions_disagree_are_missing() -> None:
-    """y = 1{x > 0} with a gap around zero: x decides, noise and constant do not, nor does any prediction inside the gap."""
+    """y = 1{x > 0} with a gap around zero: x decides, noise and constant do not,
+    nor does any prediction inside the gap.
+    """
     x = np.concatenate([RNG.uniform(0.5, 2, 50), -RNG.uniform(0.5, 2, 50)])
     data = pd.DataFrame({"x": x, "h": RNG.normal(size=100), "y": (x > 0).astype(int)})
     with pytest.warns(SeparationWarning, match="do not determine the sign of Intercept, h"):
@@ -119,7 +121,9 @@ def test_many_decided_levels_keep_their_signs() -> None:
 
 
 def test_hac_keeps_the_periods_of_separated_rows() -> None:
-    """The same errors as a fit whose offset pushes the separated rows to the limit; the warning says what they rest on."""
+    """The same errors as a fit whose offset pushes the separated rows to the limit;
+    the warning says what they rest on.
+    """
     rng = np.random.default_rng(8)
     x, d, t = rng.normal(size=120), np.arange(120) % 5 == 2, rng.permutation(120)
     y = np.where(d, 1, x + rng.logistic(size=120) > 0).astype(int)

@@ -1,4 +1,6 @@
-"""Hand-written likelihood terms against automatic differentiation and exact decimals; sums that no chunking changes."""
+"""Hand-written likelihood terms against automatic differentiation and exact decimals;
+sums that no chunking changes.
+"""
 
 from __future__ import annotations
 

@@ -418,7 +418,9 @@ def test_quasi_separation(option: str) -> None:
 
 @pytest.mark.parametrize("cov", ["HC1", "HC3", de.Cluster("firm")])
 def test_quasi_separation_with_robust_errors(cov: Any) -> None:
-    """Standard errors come from the overlapped rows; only `HAC` keeps the others, for their place in time (`test_infinite`)."""
+    """Standard errors come from the overlapped rows; only `HAC` keeps the others,
+    for their place in time (`test_infinite`).
+    """
     res = silently(de.Logit("y ~ x + z + d"), QUASI, cov=cov)
     rest = de.Logit("y ~ x + z").fit(QUASI[QUASI.d == 0], cov=cov)
     assert np.allclose(res.bse.drop("d"), rest.bse, rtol=1e-8)

@@ -1,4 +1,6 @@
-"""Marginal effects: exact derivatives against brute force, statsmodels as oracle, weights, separation, memory."""
+"""Marginal effects: exact derivatives against brute force, statsmodels as oracle, weights,
+separation, memory.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,9 @@ def test_derivatives_go_through_the_formula(terms: str) -> None:
     ],
 )
 def test_splines_are_differentiated_between_their_knots(term: str) -> None:
-    """Inside the range and away from knots a difference may look to both sides; there the two agree row by row."""
+    """Inside the range and away from knots a difference may look to both sides;
+    there the two agree row by row.
+    """
     df = sample()
     res = de.Logit(f"y ~ d + {term}").fit(df)
     inner = df[(df.x > df.x.quantile(0.02)) & (df.x < df.x.quantile(0.98))]
@@ -421,7 +425,9 @@ def test_get_margeff_shows_the_right_line(options: dict[str, Any], line: str) ->
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
-    """Margins hold a part of the rows at a time: at n = 200,000 well below the 12.8 MB of the design itself, beyond a base."""
+    """Margins hold a part of the rows at a time: at n = 200,000 well below the 12.8 MB of the design itself,
+    beyond a base.
+    """
     peaks = []
     for n in (50_000, 200_000):
         rng = np.random.default_rng(RNG_SEED)

@@ -1,4 +1,6 @@
-"""`MinimumWasserstein`: closed forms, coverage on the g-and-k law, fit test, files, what is refused and told."""
+"""`MinimumWasserstein`: closed forms, coverage on the g-and-k law, fit test, files,
+what is refused and told.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Monte Carlo studies: the same numbers whoever computes them, failures kept with their cause, nothing lost or run twice."""
+"""Monte Carlo studies: the same numbers whoever computes them, failures kept with their cause,
+nothing lost or run twice.
+"""
 
 from __future__ import annotations
 

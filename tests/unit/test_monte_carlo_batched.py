@@ -41,7 +41,9 @@ def small(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def holes(rng: np.random.Generator) -> dict[str, Any]:
-    """A missing value in every other table, and a negative one where the formula takes a log in every tenth."""
+    """A missing value in every other table, and a negative one where the formula takes a log
+    in every tenth.
+    """
     table = plain(rng)
     x, z = table["x"].copy(), table["z"].copy()
     u = rng.random()

@@ -1,4 +1,6 @@
-"""The optimiser's laws: all paths meet in one maximum, wherever they start, however the data are scaled, sorted or stored."""
+"""The optimiser's laws: all paths meet in one maximum, wherever they start, however the data are scaled,
+sorted or stored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Pictures: the numbers behind them against averages written out by hand, and what a plot must leave alone."""
+"""Pictures: the numbers behind them against averages written out by hand,
+and what a plot must leave alone.
+"""
 
 from __future__ import annotations
 

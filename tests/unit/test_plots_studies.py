@@ -1,4 +1,6 @@
-"""Pictures of studies: the numbers behind them, one figure each, and clear words where there is nothing to draw."""
+"""Pictures of studies: the numbers behind them, one figure each,
+and clear words where there is nothing to draw.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The probit: terms against many digits and automatic derivatives, fits against statsmodels, and what it refuses."""
+"""The probit: terms against many digits and automatic derivatives, fits against statsmodels,
+and what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,9 @@ def test_separation_is_seen() -> None:
 
 
 def test_a_fit_survives_outcomes_that_are_surprises() -> None:
-    """Rows forty standard deviations on the wrong side of the start: the iterations still find the maximum."""
+    """Rows forty standard deviations on the wrong side of the start:
+    the iterations still find the maximum.
+    """
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=300), [60.0, -60.0]])
     y = np.concatenate([(x[:300] + rng.normal(size=300) > 0), [False, True]]).astype(int)

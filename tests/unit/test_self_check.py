@@ -1,4 +1,6 @@
-"""`res.monte_carlo()`: finds planted bugs, finds nothing where there is nothing, and refits exactly what was fitted."""
+"""`res.monte_carlo()`: finds planted bugs, finds nothing where there is nothing,
+and refits exactly what was fitted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Existence of the maximum: agreement with a linear program, scales and shifts, near separation, large samples, words."""
+"""Existence of the maximum: agreement with a linear program, scales and shifts, near separation,
+large samples, words.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,9 @@ def test_scales_and_shifts_change_nothing(factor, shift):
     [(1e-3, 0.0), (1e-6, 0.0), (1e-9, 0.0), (1e-11, 0.0), (1e-3, 1e4), (1e-6, 1e4), (1e-9, 1e4)],
 )
 def test_a_hair_decides(hair, shift):
-    """One row over the line by a hair: the maximum exists, however far; the same hair as a gap: it does not."""
+    """One row over the line by a hair: the maximum exists, however far; the same hair as a gap: it
+    does not.
+    """
     above = int(np.flatnonzero(X1 > 0)[0])
     x = X1.copy()
     x[above - 1 : above + 1] = 0, hair
@@ -168,7 +172,9 @@ def test_a_hair_decides(hair, shift):
 
 
 def exact_rows(signed: np.ndarray) -> list[int]:
-    """All separated rows of an integer design with two or three columns, by its extreme rays in integer arithmetic."""
+    """All separated rows of an integer design with two or three columns,
+    by its extreme rays in integer arithmetic.
+    """
     rows = [[int(v) for v in row] for row in signed]
     if len(rows[0]) == 2:
         rays = [[-b, a] for a, b in rows]
@@ -189,7 +195,9 @@ def exact_rows(signed: np.ndarray) -> list[int]:
 
 @pytest.mark.parametrize("many", [0, 30])
 def test_agrees_with_integer_arithmetic_near_degeneracy(many, monkeypatch):
-    """Rows within 1 of a plane at distances up to 1e6 from the origin: a linear program in floating point cannot decide."""
+    """Rows within 1 of a plane at distances up to 1e6 from the origin:
+    a linear program in floating point cannot decide.
+    """
     monkeypatch.setattr(separation, "MANY", many)
     rng = np.random.default_rng(6)
     kinds = {"none": 0, "quasi": 0, "complete": 0}

@@ -1,4 +1,6 @@
-"""`TransportMap`: quantile effects, their limits and bands, the map, counterfactual outcomes, files, bad input."""
+"""`TransportMap`: quantile effects, their limits and bands, the map, counterfactual outcomes, files,
+bad input.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,9 @@ def test_bad_input() -> None:
 
 
 def clustered(rng: np.random.Generator, groups: int, size: int) -> dict[str, np.ndarray]:
-    """Two groups of ``groups`` villages with a shock of their own: half of the variance; the second group is higher by one."""
+    """Two groups of ``groups`` villages with a shock of their own: half of the variance;
+    the second group is higher by one.
+    """
     village = np.repeat(np.arange(2 * groups), size)
     g = (village >= groups).astype(int)
     y = g + np.sqrt(0.5) * (rng.normal(size=2 * groups)[village] + rng.normal(size=len(village)))
@@ -200,7 +204,9 @@ def draw(rng: np.random.Generator, n: int, heaped: bool) -> tuple[np.ndarray, np
     ("groups", "reps"), [(30, 150)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)]
 )
 def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
-    """Bands, stated first: uniform 95 % bands cover .94 of the samples at least, pointwise limits .925 at each level."""
+    """Bands, stated first: uniform 95 % bands cover .94 of the samples at least,
+    pointwise limits .925 at each level.
+    """
     levels = np.linspace(0.05, 0.95, 91)
     whole, points = 0, np.zeros(len(levels))
     for r in range(reps):
@@ -220,7 +226,9 @@ def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
     [(False, 400), (True, 400)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)],
 )
 def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
-    """Bands, stated first: uniform 95 % bands cover at least .95 (less three Monte Carlo errors), pointwise limits .925."""
+    """Bands, stated first: uniform 95 % bands cover at least .95 (less three Monte Carlo errors),
+    pointwise limits .925.
+    """
     levels = np.linspace(0.05, 0.95, 91)
     u = stats.norm.ppf(levels)
     truth = (np.ceil(2 * (1 + 1.5 * u) - 0.5) - np.ceil(2 * u - 0.5)) / 2 if heaped else 1 + 0.5 * u

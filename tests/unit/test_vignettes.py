@@ -1,4 +1,6 @@
-"""Every vignette runs without a warning; its committed page has the text, the code and, nearly, the numbers of a fresh one."""
+"""Every vignette runs without a warning; its committed page has the text, the code and, nearly,
+the numbers of a fresh one.
+"""
 
 from __future__ import annotations
 

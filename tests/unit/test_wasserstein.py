@@ -1,4 +1,6 @@
-"""`WassersteinDistance`: permutation p-values, errors and their domain, groups, weights, clusters, files, bad input."""
+"""`WassersteinDistance`: permutation p-values, errors and their domain, groups, weights, clusters, files,
+bad input.
+"""
 
 from __future__ import annotations
 
@@ -241,7 +243,9 @@ def test_lost_rows_are_told() -> None:
 
 @pytest.mark.parametrize("cluster", [None, "village"])
 def test_results_are_checked_in_samples_of_their_rows(cluster: str | None) -> None:
-    """The sample is the population: a distance between laws far apart has little bias, right errors and nearly right limits."""
+    """The sample is the population: a distance between laws far apart has little bias,
+    right errors and nearly right limits.
+    """
     rng = np.random.default_rng(2)
     shock = rng.normal(size=60) if cluster else np.zeros(60)
     village = np.repeat(np.arange(60), 5)
