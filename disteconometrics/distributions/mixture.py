@@ -237,7 +237,7 @@ class Average(_Blend):
         if not most:
             return np.zeros(m)
         draws = self.law._draw(rng, most)[np.arange(most) < counts[:, None]]
-        return np.asarray(rng.permutation(draws))
+        return rng.permutation(draws)
 
 
 def average(law: Law, weights: Any = None) -> Law:

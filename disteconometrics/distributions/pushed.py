@@ -131,14 +131,12 @@ class PushedRows(Law):
             at += y >= self.values[:, [k]]
         below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
         share = np.clip((y - below) / np.maximum(above - below, 5e-324), 0, 1)
-        return np.asarray(self.levels[at] + share * (self.levels[at + 1] - self.levels[at]))
+        return self.levels[at] + share * (self.levels[at + 1] - self.levels[at])
 
     def _quantile(self, tau: Array) -> Array:
         at = np.clip(np.searchsorted(self.levels, tau, side="right") - 1, 0, len(self.levels) - 2)
         below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
-        return np.asarray(
-            below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at])
-        )
+        return below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at])
 
     def _isf(self, tau: Array) -> Array:
         return self._quantile(1 - tau)
@@ -149,7 +147,7 @@ class PushedRows(Law):
         rise = np.diff(self.values, axis=1)
         points = self.values[:, :-1, None] + rise[..., None] * (nodes + 1) / 2
         found = function(points.reshape(len(self.values), -1)).reshape(points.shape)
-        return np.asarray((found @ weights / 2) @ width)
+        return (found @ weights / 2) @ width
 
     def _integrate(self, function: Function) -> Array:
         return self._expect(function)

@@ -69,7 +69,7 @@ class Transformed(Law):
     @staticmethod
     def _through(m: Map, x: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(m.forward(np.asarray(x))[0])
+            return m.forward(np.asarray(x))[0]
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ class Transformed(Law):
 
     def _logpdf(self, y: Array) -> Array:
         if self.discrete:
-            return np.asarray(np.log(self._pdf(y)))
+            return np.log(self._pdf(y))
         x, slope = self._inverse(y)
         out = self.base._extended("_logpdf", x)
         low, high = self._ends()
@@ -114,7 +114,7 @@ class Transformed(Law):
 
     def _pdf(self, y: Array) -> Array:
         if not self.discrete:
-            return np.asarray(np.exp(self._logpdf(y)))
+            return np.exp(self._logpdf(y))
         x, slope = self._inverse(y)
         slack = self._slack(x, y, slope)
         below, above = (

@@ -98,7 +98,7 @@ def inverse_logit(eta: Array) -> Array:
 def logistic_density(eta: Array) -> Array:
     """Derivative p(1 − p) of the probability in η."""
     u = np.exp(-np.abs(eta))
-    return np.asarray(u / (1.0 + u) ** 2)
+    return u / (1.0 + u) ** 2
 
 
 LOGISTIC = Kernel(logistic, logistic_score, inverse_logit, logistic_density)

@@ -82,7 +82,7 @@ def _gram(X: Any, root: Array) -> Array:
     if X.shape[1] <= FEW_COLUMNS:
         return np.asarray(scale_rows(X, root * root).T @ X)
     B = scale_rows(X, root)
-    return np.asarray(B.T @ B)
+    return B.T @ B
 
 
 def index(block: Block, beta: Array) -> Array:
@@ -112,7 +112,7 @@ def scale_rows(X: Array, factor: Array) -> Array:
         scaled = np.repeat(factor, X.shape[1]).reshape(X.shape)
         scaled *= X
         return scaled
-    return np.asarray((X.T * factor).T)
+    return (X.T * factor).T
 
 
 def _runs(part: Any, run: int, chosen: Indices) -> Any:
@@ -131,7 +131,7 @@ def _column_max(X: Any, fold: int = 64) -> Array:
     """
     if isinstance(X, FactorMatrix):
         own = np.abs(X.coding[np.unique(X.codes)]).max(axis=0, initial=0.0)
-        return np.asarray(np.insert(np.abs(X.other).max(axis=0), X.at, own))
+        return np.insert(np.abs(X.other).max(axis=0), X.at, own)
     X = np.abs(X)
     m, k = X.shape
     if not X.flags.c_contiguous or m < 2 * fold:
@@ -179,9 +179,7 @@ class IndexModel:
                 smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
                 information += _gram(block.X, terms.root_weight)
         information = (information + information.T) / 2
-        return Pass(
-            float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest
-        )
+        return Pass(float(np.sum(logliks, dtype=np.longdouble)), _total(scores), information, smallest)
 
     def score(self, beta: Array) -> Array:
         """Score at β alone: about a third of the cost of a full pass."""
@@ -196,7 +194,7 @@ class IndexModel:
         """Score at β + rest with indices and sums to twice the digits: slow, for few rows."""
         total = np.zeros(len(beta))
         for block in self.blocks:
-            X = np.asarray(block.X)
+            X = block.X
             eta, left = dot(X, beta, rest)
             if block.offset is not None:
                 eta, more = two_sum(eta, block.offset)

@@ -65,7 +65,7 @@ def b_splines(t: Array, knots: Array, degree: int) -> Array:
 
 def difference(size: int, order: int) -> Array:
     """The matrix (size − order, size) of differences of an order."""
-    return np.asarray(np.diff(np.eye(size), order, axis=0))
+    return np.diff(np.eye(size), order, axis=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,13 +103,13 @@ class Covariate:
 
     def linear(self, x: Array, *, clamp: bool = True) -> Array:
         """The standardised column (n,)."""
-        return np.asarray((np.clip(x, self.low, self.high) if clamp else x) - self.mean) / self.sd
+        return ((np.clip(x, self.low, self.high) if clamp else x) - self.mean) / self.sd
 
     def smooth(self, x: Array) -> Array:
         """The centred smooth features (n, M − 2)."""
         assert self.knots is not None
         assert self.centre is not None
-        return np.asarray(b_splines(x, self.knots, 2) @ self.bending - self.centre)
+        return b_splines(x, self.knots, 2) @ self.bending - self.centre
 
     @cached_property
     def roughness(self) -> Array:
@@ -185,7 +185,7 @@ class Structure:
         _, fine = self.basis.evaluate(points)
         _, few = coarse.evaluate(points)
         T = np.linalg.lstsq(fine, few, rcond=None)[0]  # exact: the knots are nested
-        return np.asarray(T @ complement(np.ones((coarse.size, 1))))
+        return T @ complement(np.ones((coarse.size, 1)))
 
     @cached_property
     def bends(self) -> bool:
@@ -299,7 +299,7 @@ class Structure:
         """What the features of a term add to the slope coefficients, (features, J)."""
         if term.kind.startswith("scale"):
             return np.outer(theta, np.ones(self.basis.size))
-        return np.asarray(theta.reshape(-1, self.bend.shape[1]) @ self.bend.T)
+        return theta.reshape(-1, self.bend.shape[1]) @ self.bend.T
 
     def penalties(self, order: int) -> tuple[Penalty, ...]:
         """One penalty per term that bends, two for smooth shapes.

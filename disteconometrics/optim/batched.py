@@ -99,7 +99,7 @@ class Batch:
         """Standard errors (R, k) from the inverse information; NaN without one."""
         if self.inverse is None:
             return np.full(self.params.shape, np.nan)
-        return np.asarray(np.sqrt(np.diagonal(self.inverse, axis1=1, axis2=2)))
+        return np.sqrt(np.diagonal(self.inverse, axis1=1, axis2=2))
 
 
 def _logistic_slopes(y: Array, eta: Array, info: Array | None) -> Array:
@@ -319,7 +319,7 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
         s.passes[open_] += 1
         inverse, good = _inverses(H, kept)
         step = (inverse @ score[:, :, None])[:, :, 0]
-        decrement = np.asarray((score * step).sum(axis=1))
+        decrement = (score * step).sum(axis=1)
         before = previous[open_]
         good = (good & _contracting(step, decrement, before)) | (decrement <= 1e-21)
         near = good & (decrement <= (KEPT_DECREMENT if H is None else DECREMENT))
@@ -352,7 +352,7 @@ def _inverses(H: Array | None, kept: Array | None) -> tuple[Array, Mask]:
 
 def _contracting(step: Array, decrement: Array, before: Array) -> Mask:
     """Which steps are finite and shrink; for the others the single engine halves steps."""
-    return np.asarray(np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before))
+    return np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before)
 
 
 def _kept(inverse: Array, decrement: Array) -> Array | None:
@@ -466,13 +466,13 @@ def maximise_many(
     >>> batch.params.round(6).tolist(), batch.status.tolist()
     ([[0.405465], [nan]], [0, 1])
     """
-    X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    X, y = np.ascontiguousarray(X, dtype=np.float64), y
     R, n, _ = X.shape
     size, parts = chunk_size(n), []
     with np.errstate(all="ignore"):  # an index may overflow on the way: its problem is then settled alone
         for i in range(0, max(R, 1), size):
             part = slice(i, i + size)
-            w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
+            w, o = (None if a is None else a[part] for a in (weights, offset))
             parts.append(_own_chunk(kernel, X[part], y[part], w, o))
     return _joined(parts)
 
@@ -517,7 +517,7 @@ def maximise_weighted(
 
 def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
     """Prepare a design (n, k) for `solve_shared`, which may then be called with weights again and again."""
-    X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    X, y = np.ascontiguousarray(X, dtype=np.float64), y
     n, k = X.shape
     small = n * k * (k + 1) // 2 <= PRODUCTS
     products = (

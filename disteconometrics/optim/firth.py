@@ -168,12 +168,12 @@ def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
 
 def _gram(X: Array, w: Array) -> Array:
     """X' diag(w) X (m, k, k) for weights w (m, r)."""
-    return np.asarray((_weighted(X, w) @ X).reshape(len(w), X.shape[1], X.shape[1]))
+    return (_weighted(X, w) @ X).reshape(len(w), X.shape[1], X.shape[1])
 
 
 def _weighted(X: Array, w: Array) -> Array:
     """The transposed rows times the weights of every problem (m·k, r): one product serves them all."""
-    return np.asarray(w[:, None, :] * X.T).reshape(-1, len(X))
+    return (w[:, None, :] * X.T).reshape(-1, len(X))
 
 
 def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
@@ -397,7 +397,7 @@ def _tangent(point: _Point, t: Array, N: Array) -> Array:
     A[bad] = plain[bad]
     H = np.where(bad[:, None, None], point.information, point.curvature)
     try:
-        return np.asarray(t - (N @ np.linalg.solve(A, Nt @ (H @ t[:, :, None])))[:, :, 0])
+        return t - (N @ np.linalg.solve(A, Nt @ (H @ t[:, :, None])))[:, :, 0]
     except np.linalg.LinAlgError:  # no path to be seen: any start will do
         return t
 
@@ -467,7 +467,7 @@ def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxi
     start = np.where((values[0] >= values[1])[:, None], near, 0.0)
     s = _solve(fit.blocks, start, lines.N, exact, PROFILE_DECREMENT, maxiter)
     gap = np.sqrt(np.maximum(2 * (fit.inner_penalised - s.point.penalised), 0.0))
-    return np.asarray(np.where(s.converged, np.sign(here) * gap, np.nan))
+    return np.where(s.converged, np.sign(here) * gap, np.nan)
 
 
 def _ends(

@@ -297,7 +297,7 @@ def _settled(model: IndexModel, s: _State) -> bool:
 
 def _inverse_information(R: Array) -> Array:
     root = triangle_inverse(R)
-    return np.asarray(root @ root.T)
+    return root @ root.T
 
 
 def _secant(inverse: Array, step: Array, fall: Array) -> Array:

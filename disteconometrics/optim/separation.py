@@ -421,7 +421,7 @@ def _accept(problem: _Problem, e: Array) -> Array | None:
 
 def _from_candidates(problem: _Problem, candidates: Sequence[Array]) -> Array | None:
     """The first candidate that separates, as it is or cleaned; the later ones (the step) first."""
-    scaled = [np.asarray(d, dtype=np.float64) * problem.scale[problem.cols] for d in candidates]
+    scaled = [d * problem.scale[problem.cols] for d in candidates]
     usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
     for e in usable:
         found = _accept(problem, e)
