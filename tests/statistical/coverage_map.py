@@ -77,7 +77,7 @@ def main() -> None:
         help="folder that finished replications are kept in",
     )
     parser.add_argument(
-        "--only", default="", help="studies whose name holds this text; nothing is written then"
+        "--only", default="", help="studies whose name holds this text: their rows are printed, not written"
     )
     options = parser.parse_args()
     options.store.mkdir(exist_ok=True)
@@ -97,6 +97,7 @@ def main() -> None:
                 quoted.append(lines[-1])
         print(name, flush=True)
     if options.only:
+        print(*lines, sep="\n")
         return
     rule = "|:--|:--|:--|" + "--:|" * 5
     about = (
