@@ -21,10 +21,10 @@ from coverage_map import END, HERE, QUOTED, START
 from studies import DRIFT, SLACK, STUDIES, Band, run
 
 pytestmark = pytest.mark.statistical
-FULL = 10_000
+SHORT, FULL = 400, 10_000  # by default, whose Monte Carlo errors widen the bands; and behind `slow`
 
 
-CASES = [(name, declared.reps) for name, declared in STUDIES.items()]
+CASES = [(name, SHORT) for name in STUDIES]
 CASES += [pytest.param(name, FULL, marks=pytest.mark.slow) for name in STUDIES]
 
 
@@ -68,14 +68,14 @@ def test_a_band_is_widened_by_monte_carlo_error_alone() -> None:
 
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.5])
 def test_tests_have_their_size_at_other_levels(level: float) -> None:
-    names, values = run("regular", STUDIES["regular"].reps).numbers(None, "tests")
+    names, values = run("regular", SHORT).numbers(None, "tests")
     sizes = (values[:, :, 4] <= level).mean(axis=0)
     slack = SLACK * math.sqrt(level * (1 - level) / len(values)) + DRIFT
     assert (np.abs(sizes - level) <= slack).all(), dict(zip(names, sizes, strict=True))
 
 
 def test_p_values_are_uniform() -> None:
-    names, values = run("regular", STUDIES["regular"].reps).numbers(None, "tests")
+    names, values = run("regular", SHORT).numbers(None, "tests")
     for name, p in zip(names, values[:, :, 4].T, strict=True):
         distance = stats.kstest(p, "uniform").statistic
         assert distance <= 1.95 / math.sqrt(len(p)) + DRIFT, (name, distance)  # the 0.1 % point

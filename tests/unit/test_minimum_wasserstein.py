@@ -113,7 +113,7 @@ def two_shocks(theta: np.ndarray, x: None, z: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("reps", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reps", [8, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("simulator", "truth", "q", "n"),
     [
