@@ -520,8 +520,8 @@ def test_held_out_transforms_are_uniform_where_the_model_is_right() -> None:
     check = de.FlowDensity("y ~ x").fit({"y": x + rng.normal(size=400), "x": x}).diagnose(4, seed=1)
     assert check.pit.min() >= 0
     assert check.pit.max() <= 1
-    assert check.ks_p > 0.01
-    assert abs(check.coverage - 0.9) < 0.06
+    assert check.ks < 0.06  # 10 seeds: .030 ± .006
+    assert abs(check.coverage - 0.9) < 0.06  # .009 ± .005
     assert "Held-out rows (4-fold)" in str(check)
     with pytest.raises(errors.OptionError, match="folds"):
         de.FlowDensity("y ~ 1").fit({"y": x}).diagnose(1)
@@ -531,11 +531,18 @@ def test_bootstrap_tests_tell_right_from_wrong() -> None:
     rng = np.random.default_rng(5)
     x, z = rng.normal(size=(2, 150))
     plain = de.FlowDensity("y ~ x + z").fit({"y": x + rng.normal(size=150), "x": x, "z": z})
-    assert plain.test_linear_normal(39, seed=1).p_value > 0.05
-    assert plain.test_no_effect("z", 19, seed=1).p_value > 0.05
-    assert plain.test_no_effect("x", 19, seed=1).p_value == pytest.approx(1 / 20)
+    # a p-value under the null has no margin, likelihood ratios have; 10 seeds: 0 ± 0 and 128 ± 29, 1.4 ± 1.7
+    # and 107 ± 15
+    linear = plain.test_linear_normal(39, seed=1)
+    none, effect = (plain.test_no_effect(name, 19, seed=1) for name in ("z", "x"))
+    assert linear.statistic < 10
+    assert none.statistic < 10 < effect.statistic
+    assert effect.p_value == pytest.approx(1 / 20)
+    for p, draws in ((linear.p_value, 39), (none.p_value, 19)):
+        assert p * (draws + 1) == pytest.approx(round(p * (draws + 1)))
     skewed = de.FlowDensity("y ~ 1").fit({"y": rng.exponential(size=150)})
     found = skewed.test_linear_normal(39, seed=1)
+    assert found.statistic > 10
     assert found.p_value == pytest.approx(1 / 40)
     assert "a normal linear model" in str(found)
     assert skewed.test_linear_normal(39, seed=1).p_value == found.p_value
