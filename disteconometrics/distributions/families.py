@@ -36,8 +36,7 @@ class _LocationScale(Law):
         loc, scale = batch_of(loc=self.loc, scale=self.scale)
         if np.any(scale <= 0) or np.any(np.isinf(loc) | np.isinf(scale)):
             raise OptionError("scale must be positive and finite, loc finite.")
-        object.__setattr__(self, "loc", loc)
-        object.__setattr__(self, "scale", scale)
+        self.__dict__.update(loc=loc, scale=scale)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -169,8 +168,7 @@ class Uniform(Law):
         low, high = batch_of(low=self.low, high=self.high)
         if np.any(low >= high) or np.any(np.isinf(high - low)):
             raise OptionError("low and high must be finite, low below high.")
-        object.__setattr__(self, "low", low)
-        object.__setattr__(self, "high", high)
+        self.__dict__.update(low=low, high=high)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

@@ -51,19 +51,13 @@ class PushedLaw(Law):
     seen: Empirical
     draw: Draw | None = None
 
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """()."""
-        return ()
+    batch_shape = ()
 
     def support(self) -> tuple[Array, Array]:
         """Smallest and largest draw."""
         return self.seen.support()
 
     def _logpdf(self, y: Array) -> Array:
-        raise _no_density()
-
-    def _pdf(self, y: Array) -> Array:
         raise _no_density()
 
     def _cdf(self, y: Array) -> Array:
@@ -77,9 +71,6 @@ class PushedLaw(Law):
 
     def _isf(self, tau: Array) -> Array:
         return self.seen._isf(tau)
-
-    def _expect(self, function: Function) -> Array:
-        return self.seen._expect(function)
 
     def _integrate(self, function: Function) -> Array:
         return self.seen._expect(function)
@@ -122,9 +113,6 @@ class PushedRows(Law):
     def _logpdf(self, y: Array) -> Array:
         raise _no_density()
 
-    def _pdf(self, y: Array) -> Array:
-        raise _no_density()
-
     def _cdf(self, y: Array) -> Array:
         at = np.zeros(y.shape, dtype=np.intp)
         for k in range(1, len(self.levels) - 1):
@@ -141,16 +129,13 @@ class PushedRows(Law):
     def _isf(self, tau: Array) -> Array:
         return self._quantile(1 - tau)
 
-    def _expect(self, function: Function) -> Array:
+    def _integrate(self, function: Function) -> Array:
         nodes, weights = np.polynomial.legendre.leggauss(8)
         width = np.diff(self.levels)
         rise = np.diff(self.values, axis=1)
         points = self.values[:, :-1, None] + rise[..., None] * (nodes + 1) / 2
         found = function(points.reshape(len(self.values), -1)).reshape(points.shape)
         return (found @ weights / 2) @ width
-
-    def _integrate(self, function: Function) -> Array:
-        return self._expect(function)
 
 
 @final
@@ -173,10 +158,7 @@ class PushedJointLaw(JointLaw):
     names: tuple[str, ...]
     draw: Draw
 
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """()."""
-        return ()
+    batch_shape = ()
 
     @property
     def outcomes(self) -> tuple[str, ...]:

@@ -51,8 +51,6 @@ class Transformed(Law):
         maps = tuple(maps) if isinstance(maps, Sequence) else (None,)
         if not all(isinstance(m, Map) for m in maps):
             raise OptionError("maps are monotone maps such as de.Affine(3, 0.5) and de.Exp(), in a list.")
-        object.__setattr__(self, "maps", maps)
-        object.__setattr__(self, "discrete", self.base.discrete)
         ends = self.base.support()
         for m in maps:
             low, high = np.minimum(*ends), np.maximum(*ends)
@@ -62,7 +60,8 @@ class Transformed(Law):
                     f"[{np.nanmin(low):g}, {np.nanmax(high):g}]."
                 )
             ends = self._through(m, ends[0]), self._through(m, ends[1])
-        object.__setattr__(self, "_limits", (np.minimum(*ends), np.maximum(*ends)))
+        limits = np.minimum(*ends), np.maximum(*ends)
+        self.__dict__.update(maps=maps, discrete=self.base.discrete, _limits=limits)
 
     _limits: tuple[Array, Array] = None  # type: ignore[assignment]
 

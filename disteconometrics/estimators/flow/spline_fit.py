@@ -201,7 +201,7 @@ def problem_of(p: Prepared, base: str) -> Problem:
     return Problem(
         p.rows,
         BASES[base],
-        structure.penalties(2),
+        structure.penalties(),
         start,
         cuts,
         0 if structure.affine else structure.basis.size,
