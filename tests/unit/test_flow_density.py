@@ -85,13 +85,15 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
     V = np.random.default_rng(0).normal(size=(3, len(theta)))
     for v in V:
         h = 1e-5 * v
-        averaged = inference.averages(res.flow, theta, X, None, [f])
-        up, down = (inference.averages(res.flow, theta + s * h, X, None, [f]).values[0] for s in (1, -1))
-        assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
-        each = inference.by_row(res.flow, res.main, X, f)
-        up, down = (
-            inference.by_row(res.flow, replace(res.main, theta=theta + s * h), X, f).values for s in (1, -1)
+        laws = inference.RowLaws(res.flow, res.main, X)
+        above, below = (
+            inference.RowLaws(res.flow, replace(res.main, theta=theta + s * h), X) for s in (1, -1)
         )
+        averaged = laws.averages([f])
+        up, down = (moved.averages([f]).values[0] for moved in (above, below))
+        assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
+        each = laws.by_row(f)
+        up, down = (moved.by_row(f).values for moved in (above, below))
         np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
 
 
@@ -110,7 +112,7 @@ def test_gradients_by_influence_are_those_of_differences(name: str, base: str, s
     }
     res = de.FlowDensity("y ~ x", support=support, flow=de.MonotoneSpline("scale", knots=9), base=base).fit(d)
     X, theta, f = res.rows.sample.X[:8], res.main.theta, (name, ())
-    each = inference.by_row(res.flow, res.main, X, f)
+    each = inference.RowLaws(res.flow, res.main, X).by_row(f)
     for v in np.random.default_rng(0).normal(size=(3, len(theta))):
         up, down = (np.asarray(res.flow.law(theta + s * 1e-5 * v, X).functional(name)) for s in (1, -1))
         np.testing.assert_allclose(each.gradients @ v, (up - down) / 2e-5, rtol=2e-5, atol=1e-8)
