@@ -138,6 +138,7 @@ def diagnose(
         None if columns[0] is None else np.concatenate(columns)[back] for columns in zip(*parts, strict=True)
     )
     assert pit is not None
+    assert log_score is not None
     d = pit.shape[1]
     worst = max((scores.uniformity(u, held_out=True) for u in pit.T), key=lambda found: found.ks)
     reach = np.square(special.ndtri(pit)).sum(axis=1)

@@ -168,9 +168,9 @@ class TrainedFlowResults(FittedResult):
         return self._law(self.flow, self.spec.without_constant(self.spec.matrix(new).X))
 
     def _law(self, flow: FittedFlow, X: Array | None = None) -> Law | JointLaw:
-        """Laws of rows with covariates X (n, c) under a flow of this shape; a single one without them."""
-        single = X is None or not flow.covariates
-        X = np.zeros((1, 0)) if X is None or single else X
+        """Laws of rows with covariates X (n, c) under a flow of this shape; None: a single one."""
+        single = X is None
+        X = np.zeros((1, 0)) if X is None else X
         if flow.outcomes > 1:
             return FlowJointLaw(flow, self.facts.outcomes, X, single)
         return _scalar_law(flow, X, self.model.domain, single).named(self.facts.outcomes[0])
@@ -327,7 +327,7 @@ class TrainedFlowResults(FittedResult):
 
         def held_out(train: Indices, test: Indices, seed: int) -> HeldOut:
             flow, Y = training.refitted(rows, train, seed), rows.Y[test]
-            law = self._law(flow, rows.covariates[test])
+            law = self._law(flow, rows.covariates[test] if flow.covariates else None)
             if isinstance(law, FlowJointLaw):
                 return HeldOut(BASES[flow.base].cdf(law.noise(Y)), law.logpdf(Y), None)
             assert isinstance(law, Law)
