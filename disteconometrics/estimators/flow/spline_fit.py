@@ -130,7 +130,7 @@ class Fitted:
 
     def trial(self) -> Trial:
         """What the comparison needs to know."""
-        used = sum(self.smooth.effective[k.at].sum() > IN_USE for k in self.problem.penalties)
+        used = sum(float(self.smooth.effective[k.at].sum()) > IN_USE for k in self.problem.penalties)
         return Trial(self.name, self.base, self.loo, self.total - PRICE * used)
 
 

@@ -141,7 +141,7 @@ class Flow:
             If a part is missing or of another kind.
         """
         try:
-            flow = _rebuilt(cls, d, arrays)
+            flow = _rebuilt(d, arrays)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FileFormatError(
                 f"the flow has a field that is missing or of another type ({error})"
@@ -151,7 +151,7 @@ class Flow:
         return flow
 
 
-def _rebuilt(cls: type[Flow], d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
+def _rebuilt(d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
     low, high = d["support"]
     covariates = []
     for j, numbers in enumerate(d["covariates"]):
@@ -167,7 +167,7 @@ def _rebuilt(cls: type[Flow], d: dict[str, Any], arrays: dict[str, Array]) -> Fl
         bool(d["affine"]),
     )
     centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
-    return cls(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+    return Flow(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
 
 
 def _is_sound(flow: Flow) -> bool:

@@ -132,7 +132,7 @@ def coefficient_covariance(
     names = tuple(f"theta{i}" for i in range(p))
     source = partial(_scores, flow, solution.theta, sample)
     weight_type = None if sample.weights is None else "frequency" if sample.counts else "sampling"
-    n = sample.observations if sample.counts else float(len(sample.y))
+    n = sample.size
     equation = MEstimate(
         names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type
     )

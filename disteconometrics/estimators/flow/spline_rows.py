@@ -186,7 +186,7 @@ def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
         observations=rows.observations,
         loglik=fitted.loglik + shift,
         leave_one_out=float(w @ fitted.loo) + shift,
-        effective={k: float(v) for k, v in fitted.effective().items()},
+        effective=fitted.effective(),
         trials=[[t.name, t.base, float(t.loo.mean()), float(t.score)] for t in fitted.trials],
         gain=gain,
         gain_error=error,
