@@ -181,7 +181,7 @@ def _prepare(
     structure = _structure(s, name, plan, fine)
     if terms is not None:
         structure = replace(structure, terms=terms)
-    return Prepared(s.centre, structure, Rows(*structure.arrays(s.residuals, s.X), s.weights))
+    return prepared_again(s, s.centre, structure)
 
 
 def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:

@@ -18,7 +18,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
 
-__all__ = ["Flow", "Solution"]
+__all__ = ["Flow", "Solution", "quadrature"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,13 @@ class Solution:
     root: Array
     penalty: Array
     effective: float
+
+
+def quadrature(knots: Array) -> tuple[Array, Array, Array]:
+    """Points between knots with their weights, and the points with two beyond each end, where A is linear."""
+    points, weights = panels(knots)
+    low, high = knots[0], knots[-1]
+    return points, weights, np.concatenate([points, [low, low - 1, high, high + 1]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +92,9 @@ class Flow:
         are enough.
         """
         k, s, base = self.structure.basis.knots, self.centre.scale, BASES[self.base]
-        points, weights = panels(k)
+        points, weights, nodes = quadrature(k)
         law = self.law(theta, X)
         mean = np.asarray((law.mean() - law.location) / s)
-        nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
         d_mean, d_second = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
         for rows in chunks(len(X), 6 * len(nodes) + len(theta)):
             p = pieces(self.structure.basis, law.intercept[rows], law.slopes[rows])

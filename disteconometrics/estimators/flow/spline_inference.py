@@ -443,7 +443,7 @@ class RowLaws:
         point = float(special.ndtri(0.5 + level / 2))
         if inverted:
             pairs = [[self.quantile_limits(float(t), c) for t in points] for c in (point, sup)]
-            limits = [column for p in pairs for column in np.array(p).T]
+            limits = list(np.array(pairs).transpose(0, 2, 1).reshape(4, -1))
             columns = {"tau": points, "estimate": values}
         else:
             se = moved.errors(V)
