@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from scipy import linalg
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.design import RowCount, build_design
@@ -322,6 +323,11 @@ class JointResults(FittedResult):
         """Results of the factors, of the order that has the largest weight."""
         return self.products[0].parts
 
+    @property
+    def _distinct(self) -> list[Any]:
+        """Results of the factors of all orders, each once."""
+        return list({id(p): p for product in self.products for p in product.parts}.values())
+
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcomes, and every factor's estimates under its outcome's name."""
         pairs = [(p.spec.outcome.name, p.labels()[1]) for p in self.parts]
@@ -338,7 +344,7 @@ class JointResults(FittedResult):
     def fit_again(self, data: Any) -> JointResults:
         """The factors with the rows of ``data``, each checked to be its own."""
         complete, _ = complete_rows([p.model for p in self.parts], data)
-        attached = {id(p): p.attach(complete) for product in self.products for p in product.parts}
+        attached = {id(p): p.attach(complete) for p in self._distinct}
         products = tuple(
             replace(product, parts=tuple(attached[id(p)] for p in product.parts)) for product in self.products
         )
@@ -385,12 +391,7 @@ class JointResults(FittedResult):
         """Every factor's estimates under its outcome's name; between factors covariances are zero."""
         found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
         names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
-        V = np.zeros((len(names), len(names)))
-        at = 0
-        for _, e in found:
-            k = len(e.names)
-            V[at : at + k, at : at + k] = e.covariance
-            at += k
+        V = linalg.block_diag(*(e.covariance for _, e in found))
         return Estimates(names, np.concatenate([e.values for _, e in found]), V)
 
     def _refitting(self) -> Refitting:
@@ -424,7 +425,7 @@ class JointResults(FittedResult):
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The factors, each as in a file of its own, and the orders in which they are multiplied."""
-        parts = list({id(p): p for product in self.products for p in product.parts}.values())
+        parts = self._distinct
         place = {id(p): i for i, p in enumerate(parts)}
         headers, arrays = [], dict[str, Array]()
         for i, p in enumerate(parts):

@@ -46,24 +46,26 @@ def trainer_words(how: Trainer) -> str:
 
 def warn_of_training(trained: Trained, how: Trainer) -> None:
     """Warn of a training that was interrupted, lost, or had steps without a finite loss."""
+    hint = "a smaller lr, or clip=1.0"
     if trained.ended == "interrupted":
+        hint = "fit again for all steps"
         text = (
             f"Training was interrupted at step {trained.steps} of {how.steps}: the parameters of step "
             f"{trained.best} are kept."
         )
-        warn_user(ConvergenceWarning(text, hint="fit again for all steps"))
     elif trained.ended == "lost":
         text = (
             f"The loss was not finite (NaN or infinite) from step "
             f"{trained.skipped[-1] - len(trained.skipped) + 1} on: training "
             f"diverged, and the parameters of step {trained.best} are kept."
         )
-        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
     elif trained.skipped:
         shown = ", ".join(map(str, trained.skipped[:5])) + (", …" if len(trained.skipped) > 5 else "")
         count = f"{len(trained.skipped)} of {trained.steps} steps"
         text = f"The loss was not finite (NaN or infinite) at {count} ({shown}); they were left out."
-        warn_user(ConvergenceWarning(text, hint="a smaller lr, or clip=1.0"))
+    else:
+        return
+    warn_user(ConvergenceWarning(text, hint=hint))
 
 
 def history_table(trained: Trained) -> pd.DataFrame:

@@ -144,7 +144,13 @@ def diagnose(
     reach = np.square(special.ndtri(pit)).sum(axis=1)
     inside = float(np.mean(reach <= special.chdtri(d, 0.1)))
     return FlowDiagnosis(
-        pit[:, 0] if d == 1 else pit, log_score, crps, folds, worst.ks, min(1.0, d * worst.p_value), inside
+        pit[:, 0] if d == 1 else pit,
+        log_score,
+        crps,
+        folds,
+        worst.ks,
+        min(1.0, d * worst.p_value),
+        inside,
     )
 
 
@@ -180,10 +186,10 @@ class Hypothesis(NamedTuple):
     @classmethod
     def without(cls, sample: Sample, plan: Plan, keep: list[int], words: str) -> Hypothesis:
         """The model that lacks covariates other than those in ``keep``."""
-        small = replace(
-            sample, X=np.ascontiguousarray(sample.X[:, keep]), groups=_renumbered(sample.groups, keep)
-        )
-        return cls(small, plan, words)
+        place = {old: new for new, old in enumerate(keep)}
+        groups = (tuple(place[j] for j in g if j in place) for g in sample.groups)
+        X = np.ascontiguousarray(sample.X[:, keep])
+        return cls(replace(sample, X=X, groups=tuple(filter(None, groups))), plan, words)
 
 
 def bootstrap_test(
@@ -230,8 +236,3 @@ def bootstrap_test(
         (1 + above) / (1 + done),
         "LR",
     )
-
-
-def _renumbered(groups: tuple[tuple[int, ...], ...], keep: list[int]) -> tuple[tuple[int, ...], ...]:
-    place = {old: new for new, old in enumerate(keep)}
-    return tuple(filter(None, (tuple(place[j] for j in g if j in place) for g in groups)))

@@ -33,6 +33,7 @@ __all__ = [
     "check_rows",
     "check_support",
     "check_widths",
+    "covariate_names",
     "ties",
     "warn_outside",
     "warn_ties",
@@ -169,6 +170,11 @@ def check_residual(scale: float, y: Array, name: str) -> None:
         )
 
 
+def covariate_names(names: Sequence[str]) -> list[str]:
+    """The columns of a design that are no constant."""
+    return [n for n in names if n != "Intercept"]
+
+
 def check_widths(slopes: Array, X: Array, names: tuple[str, ...]) -> None:
     """Warn of a row whose law is many times as wide as that of most.
 
@@ -178,8 +184,7 @@ def check_widths(slopes: Array, X: Array, names: tuple[str, ...]) -> None:
     times, i = float(np.median(slopes) / slopes.min()), int(slopes.argmin())
     if times > WIDE:
         given = ", ".join(
-            f"{name} = {value:.4g}"
-            for name, value in zip((n for n in names if n != "Intercept"), X[i], strict=True)
+            f"{name} = {value:.4g}" for name, value in zip(covariate_names(names), X[i], strict=True)
         )
         text = (
             f"The law given {given} is {times:.0f} times as wide as that of the median row: so far out "
@@ -219,7 +224,7 @@ def warn_outside(outside: Mask, names: Sequence[str]) -> None:
     """Warn of new rows whose covariates (m, K) lie ``outside`` those of the fit."""
     if not outside.any():
         return
-    columns = [n for n in names if n != "Intercept"]
+    columns = covariate_names(names)
     counts = outside.sum(axis=0)
     told = ", ".join(f"{columns[j]} ({int(counts[j])})" for j in np.flatnonzero(counts))
     text = (

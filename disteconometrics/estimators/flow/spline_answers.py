@@ -97,22 +97,18 @@ def averaged(laws: inference.RowLaws, outcome: str, names: Any, on: Any) -> Esti
     given, flow, V = listed(names), laws.flow, laws.solution.covariance
     there, scale = _on(flow, laws.solution.theta, outcome, on)
     laws = replace(laws, flow=there)
-    if (on is not None and there is flow) or not all(map(inference.is_analytic, given)):
-        if flow.structure.covariates:
-            raise OptionError(
-                "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged "
-                "law, also of a logged "
-                "outcome undone, have standard errors here; for others use de.bootstrap(estimator, "
-                "data, statistic=...)."
-            )
-        moved = laws.by_difference(scale, given)
-        return Estimates(
-            tuple(functional_name(n) for n in given), moved.values, moved.gradients @ V @ moved.gradients.T
+    if (on is None or there is not flow) and all(map(inference.is_analytic, given)):
+        parsed = [inference.parse_functional(t) for t in given]
+        plain = laws.averages(parsed).estimates(given, V)
+        return replace(plain, limits=partial(_limits, laws, parsed, plain))
+    if flow.structure.covariates:
+        raise OptionError(
+            "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged "
+            "law, also of a logged "
+            "outcome undone, have standard errors here; for others use de.bootstrap(estimator, "
+            "data, statistic=...)."
         )
-    parsed = [inference.parse_functional(t) for t in given]
-    moved = laws.averages(parsed)
-    plain = Estimates(tuple(given), moved.values, moved.gradients @ V @ moved.gradients.T)
-    return replace(plain, limits=partial(_limits, laws, parsed, plain))
+    return laws.by_difference(scale, given).estimates(given, V)
 
 
 def _limits(
@@ -152,7 +148,7 @@ def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: floa
     parts = []
     for name, functional in zip(of.names, of.functionals, strict=True):
         m = laws.by_row(functional)
-        se = inference.standard_errors(m.gradients, solution.covariance)
+        se = m.errors(solution.covariance)
         low, high = m.values - critical * se, m.values + critical * se
         if functional[0] == "q" and len(X):
             tau = functional[1][0]
@@ -193,7 +189,6 @@ def contrast(
     """
     a, b = (inference.RowLaws(of.flow, solution, X, weights).average_by_row(of.functionals) for X in ends)
     check_moments(of.names, a.values + b.values)
-    G = (b.gradients - a.gradients) / unit
     with np.errstate(invalid="ignore"):
-        values = (b.values - a.values) / unit
-    return Estimates(tuple(of.names), values, G @ solution.covariance @ G.T)
+        moved = inference.Moved(*((after - before) / unit for before, after in zip(a, b, strict=True)))
+    return moved.estimates(of.names, solution.covariance)

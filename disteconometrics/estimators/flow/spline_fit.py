@@ -130,7 +130,7 @@ class Fitted:
 
     def trial(self) -> Trial:
         """What the comparison needs to know."""
-        used = sum(self.smooth.effective[k.at].sum() > IN_USE for k in self.problem.penalties)
+        used = sum(float(self.smooth.effective[k.at].sum()) > IN_USE for k in self.problem.penalties)
         return Trial(self.name, self.base, self.loo, self.total - PRICE * used)
 
 
@@ -181,7 +181,7 @@ def _prepare(
     structure = _structure(s, name, plan, fine)
     if terms is not None:
         structure = replace(structure, terms=terms)
-    return Prepared(s.centre, structure, Rows(*structure.arrays(s.residuals, s.X), s.weights))
+    return prepared_again(s, s.centre, structure)
 
 
 def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:

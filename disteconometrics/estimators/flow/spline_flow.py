@@ -18,7 +18,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
 
-__all__ = ["Flow", "Solution"]
+__all__ = ["Flow", "Solution", "quadrature"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,13 @@ class Solution:
     root: Array
     penalty: Array
     effective: float
+
+
+def quadrature(knots: Array) -> tuple[Array, Array, Array]:
+    """Points between knots with their weights, and the points with two beyond each end, where A is linear."""
+    points, weights = panels(knots)
+    low, high = knots[0], knots[-1]
+    return points, weights, np.concatenate([points, [low, low - 1, high, high + 1]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +92,9 @@ class Flow:
         are enough.
         """
         k, s, base = self.structure.basis.knots, self.centre.scale, BASES[self.base]
-        points, weights = panels(k)
+        points, weights, nodes = quadrature(k)
         law = self.law(theta, X)
         mean = np.asarray((law.mean() - law.location) / s)
-        nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
         d_mean, d_second = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
         for rows in chunks(len(X), 6 * len(nodes) + len(theta)):
             p = pieces(self.structure.basis, law.intercept[rows], law.slopes[rows])
@@ -141,7 +147,7 @@ class Flow:
             If a part is missing or of another kind.
         """
         try:
-            flow = _rebuilt(cls, d, arrays)
+            flow = _rebuilt(d, arrays)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FileFormatError(
                 f"the flow has a field that is missing or of another type ({error})"
@@ -151,7 +157,7 @@ class Flow:
         return flow
 
 
-def _rebuilt(cls: type[Flow], d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
+def _rebuilt(d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
     low, high = d["support"]
     covariates = []
     for j, numbers in enumerate(d["covariates"]):
@@ -167,7 +173,7 @@ def _rebuilt(cls: type[Flow], d: dict[str, Any], arrays: dict[str, Array]) -> Fl
         bool(d["affine"]),
     )
     centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
-    return cls(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+    return Flow(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
 
 
 def _is_sound(flow: Flow) -> bool:

@@ -18,7 +18,7 @@ doi:10.1002/jae.2656.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -29,6 +29,7 @@ import pandas as pd
 from scipy import special
 
 from disteconometrics.arrays import Array
+from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
@@ -37,6 +38,7 @@ from disteconometrics.estimators.flow.spline_flow import Flow, Solution
 from disteconometrics.estimators.flow.spline_influence import SLOPES, gradients
 from disteconometrics.estimators.flow.spline_sample import Sample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
+from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
 
@@ -48,7 +50,6 @@ __all__ = [
     "coefficient_covariance",
     "functional_on",
     "parse_functional",
-    "standard_errors",
 ]
 
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
@@ -66,6 +67,15 @@ class Moved(NamedTuple):
 
     values: Array
     gradients: Array
+
+    def errors(self, V: Array) -> Array:
+        """Standard errors (q,) where V (p, p) is the covariance of θ."""
+        return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", self.gradients, V, self.gradients)))
+
+    def estimates(self, names: Iterable[Any], V: Array) -> Estimates:
+        """The values as estimates of functionals, with their covariance."""
+        covariance = self.gradients @ V @ self.gradients.T
+        return Estimates(tuple(map(functional_name, names)), self.values, covariance)
 
 
 # ---- covariance of the coefficients ------------------------------------------------------------------------
@@ -122,7 +132,7 @@ def coefficient_covariance(
     names = tuple(f"theta{i}" for i in range(p))
     source = partial(_scores, flow, solution.theta, sample)
     weight_type = None if sample.weights is None else "frequency" if sample.counts else "sampling"
-    n = sample.observations if sample.counts else float(len(sample.y))
+    n = sample.size
     equation = MEstimate(
         names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type
     )
@@ -131,9 +141,8 @@ def coefficient_covariance(
         return V.matrix, "nonrobust", "nonrobust = inverse penalised information."
     W = solution.root @ (solution.root.T @ _half(solution.penalty))
     matrix = _for_few_rows(V.matrix, kind, solution.effective, n) + W @ W.T
-    if kind == "HC1":
-        return (matrix + matrix.T) / 2, "sandwich", SANDWICH
-    return (matrix + matrix.T) / 2, V.label, f"{V.note} The penalty is added as a prior."
+    words = V.label, f"{V.note} The penalty is added as a prior."
+    return (matrix + matrix.T) / 2, *(("sandwich", SANDWICH) if kind == "HC1" else words)
 
 
 def _for_few_rows(matrix: Array, kind: CovarianceKind, effective: float, n: float) -> Array:
@@ -434,10 +443,10 @@ class RowLaws:
         point = float(special.ndtri(0.5 + level / 2))
         if inverted:
             pairs = [[self.quantile_limits(float(t), c) for t in points] for c in (point, sup)]
-            limits = [column for p in pairs for column in np.array(p).T]
+            limits = list(np.array(pairs).transpose(0, 2, 1).reshape(4, -1))
             columns = {"tau": points, "estimate": values}
         else:
-            se = standard_errors(moved.gradients, V)
+            se = moved.errors(V)
             back = BASES[self.flow.base].cdf if kind == "cdf" else np.exp
             limits = [back(moved.values + c * se) for c in (-point, point, -sup, sup)]
             columns = {"y": points, "estimate": back(moved.values)}
@@ -461,11 +470,6 @@ class RowLaws:
         if kind == "quantile" and (points.min() <= 0 or points.max() >= 1):
             raise OptionError("The grid of a quantile curve holds levels between 0 and 1.")
         return points
-
-
-def standard_errors(G: Array, V: Array) -> Array:
-    """Standard errors (q,) of what moves with the coefficients by G (q, p)."""
-    return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", G, V, G)))
 
 
 def _crossing(g: Callable[[float], float], start: float, step: float) -> float:

@@ -23,11 +23,10 @@ from disteconometrics.distributions.spline import (
     WEIGHTS,
     chunks,
     invert,
-    panels,
     pieces,
     transform,
 )
-from disteconometrics.estimators.flow.spline_flow import Flow
+from disteconometrics.estimators.flow.spline_flow import Flow, quadrature
 from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["SLOPES", "gradients"]
@@ -72,9 +71,7 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
         (SLOPES[name], _column(value), _column(law.expect(np.log) if name == "var_log" else mean))
         for name, value in values.items()
     ]
-    inner, weights = panels(k)
-    # A is linear beyond the knots: two points are enough
-    nodes = np.concatenate([inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
+    inner, weights, nodes = quadrature(k)
     out = [np.empty((len(X), len(theta))) for _ in slopes]
     for rows in chunks(len(X), 8 * len(nodes) + len(theta)):
         p = pieces(flow.structure.basis, law.intercept[rows], law.slopes[rows])

@@ -112,7 +112,7 @@ class FlowRows(FitRows):
             name, value.item() if isinstance(value, np.generic) else value
         )
         gone = {self.names[j] for j in moved}
-        return [j for j, n in enumerate(n for n in self.names if n != "Intercept") if n not in gone]
+        return [j for j, n in enumerate(checks.covariate_names(self.names)) if n not in gone]
 
 
 class SplineFit(NamedTuple):
@@ -170,7 +170,7 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
 def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Positions of the columns of each formula term, the constant left out."""
     found: dict[str, list[int]] = {}
-    for j, name in enumerate(n for n in names if n != "Intercept"):
+    for j, name in enumerate(checks.covariate_names(names)):
         found.setdefault(re.sub(r"\[[^\[\]]*\]", "", name), []).append(j)
     return tuple(tuple(g) for g in found.values())
 
@@ -186,7 +186,7 @@ def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
         observations=rows.observations,
         loglik=fitted.loglik + shift,
         leave_one_out=float(w @ fitted.loo) + shift,
-        effective={k: float(v) for k, v in fitted.effective().items()},
+        effective=fitted.effective(),
         trials=[[t.name, t.base, float(t.loo.mean()), float(t.score)] for t in fitted.trials],
         gain=gain,
         gain_error=error,

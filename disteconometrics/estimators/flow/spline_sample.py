@@ -57,6 +57,11 @@ class Sample:
         return float(len(self.y) if self.weights is None else self.weights.sum())
 
     @property
+    def size(self) -> float:
+        """Rows, or the sum of weights that count them."""
+        return self.observations if self.counts else float(len(self.y))
+
+    @property
     def copies(self) -> Array | None:
         """Weights that count rows, None for others: quantiles see them."""
         return self.weights if self.counts else None
@@ -106,8 +111,7 @@ def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array
 
 def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Array:
     """Sample quantiles at levels, weights that count rows taken into account."""
-    N = len(values) if s.copies is None else s.observations
-    return order_statistics(values, s.copies, np.asarray(levels) * (N - 1))
+    return order_statistics(values, s.copies, np.asarray(levels) * (s.size - 1))
 
 
 def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
@@ -116,7 +120,7 @@ def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
     The outer knots leave a number of observations outside on either side: what happens beyond is a straight
     line.
     """
-    N = len(r) if s.copies is None else s.observations
+    N = s.size
     outside = min(outside, (N + 1) / 8)
     z = np.linspace(-1, 1, count) * special.ndtri(1 - outside / (N + 1))
     k = np.unique(order_statistics(r, s.copies, special.ndtr(z) * (N + 1) - 1))
@@ -190,7 +194,7 @@ def patterns_of(X: Array, columns: tuple[int, ...]) -> Array:
 
 def _edges(s: Sample, x: Array) -> tuple[float, float]:
     """Between which values of a covariate scale and shape move."""
-    N = len(x) if s.copies is None else s.observations
+    N = s.size
     few = min(FEW_OUTSIDE, (N - 1) / 8)
     low, a, b, high = order_statistics(
         x, s.copies, np.array([few, 0.25 * (N - 1), 0.75 * (N - 1), N - 1 - few])

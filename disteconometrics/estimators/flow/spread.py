@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.checks import whole
-from disteconometrics.errors import OptionError
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.training import Rows, train_many
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
 
-__all__ = ["DRAWS", "ResamplingSpread", "check_draws", "resampling_spread"]
+__all__ = ["DRAWS", "ResamplingSpread", "resampling_spread"]
 
 SHARE = 4  # a draw is trained for one in so many of the fit's steps, from the fit's parameters
 LEAST = 50  # steps
@@ -64,20 +62,6 @@ class ResamplingSpread:
 
     def _repr_html_(self) -> str:
         return str(self.table()._repr_html_())
-
-
-def check_draws(reps: int, counts: bool) -> None:
-    """Refuse a number of draws that is none, and rows that ``counts`` of copies stand for.
-
-    Raises
-    ------
-    OptionError
-    """
-    whole(reps, "reps", 2)
-    if counts:
-        raise OptionError(
-            "Frequency weights stand for several rows, each drawn apart: repeat the rows first."
-        )
 
 
 def resampling_spread(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.checks import whole
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.flow_law import FlowJointLaw, FlowLaw
@@ -289,7 +290,11 @@ class TrainedFlowResults(FittedResult):
         OptionError, NeedsData
         """
         given = standard_functionals(self.facts.outcomes) if names is None else listed(names)
-        spread.check_draws(reps, self.model.weight_type == "frequency")
+        whole(reps, "reps", 2)
+        if self.model.weight_type == "frequency":
+            raise OptionError(
+                "Frequency weights stand for several rows, each drawn apart: repeat the rows first."
+            )
         rows, training = self.data_rows(), self.training
         how = training.how(rows.size, self.flow.outcomes, self.flow.covariates)
 

@@ -40,7 +40,7 @@ from disteconometrics.flows.recipes import (
 )
 from disteconometrics.flows.training import Rows, train_flow
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import LBFGS, AdamW, Trained, Trainer
+from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
 
 __all__ = ["TrainedFacts", "TrainedFit", "Training", "train_on_rows"]
 
@@ -245,7 +245,11 @@ def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
     warn_of_training(trained, how)
     facts = TrainedFacts(
         **read.facts(),
-        **_course(how, trained),
+        trainer=trainer_words(how),
+        ended=trained.ended,
+        best=trained.best,
+        steps=trained.steps,
+        skipped=len(trained.skipped),
         outcomes=read.spec.outcomes,
         observations=read.observations,
         loglik=training.loglik(found, read),
@@ -257,14 +261,3 @@ def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
         shared=told,
     )
     return TrainedFit(found, facts, history, kept, read)
-
-
-def _course(how: Trainer, trained: Trained) -> dict[str, Any]:
-    """What facts say of the course of a training."""
-    return {
-        "trainer": trainer_words(how),
-        "ended": trained.ended,
-        "best": trained.best,
-        "steps": trained.steps,
-        "skipped": len(trained.skipped),
-    }
