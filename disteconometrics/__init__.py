@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.distributions.maps import LogitMap as LogitMap
     from disteconometrics.distributions.maps import Standardize as Standardize
     from disteconometrics.distributions.mixture import Mixture as Mixture
+    from disteconometrics.estimators.binary.cloglog import CLogLog as CLogLog
     from disteconometrics.estimators.binary.logit import Logit as Logit
     from disteconometrics.estimators.binary.probit import Probit as Probit
     from disteconometrics.estimators.flow.flow_density import FlowDensity as FlowDensity
@@ -86,6 +87,7 @@ _NAMES = {
         "Standardize",
     ),
     "distributions.mixture": ("Mixture",),
+    "estimators.binary.cloglog": ("CLogLog",),
     "estimators.binary.logit": ("Logit",),
     "estimators.binary.probit": ("Probit",),
     "estimators.flow.flow_density": ("FlowDensity",),

@@ -99,6 +99,11 @@ class Block(NamedTuple):
     weights: Array | None = None
     offset: Array | None = None
 
+    def rows(self, at: Any) -> Block:
+        """Some rows: views of a slice, copies of a mask or positions."""
+        weights, offset = (None if a is None else a[at] for a in (self.weights, self.offset))
+        return Block(self.y[at], self.X[at], weights, offset)
+
 
 class LazyBlocks(Sequence[Block]):
     """Blocks made from parts when iterated, or once and kept.
@@ -135,13 +140,8 @@ def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
     if not any(isinstance(cast(Any, b.X), FactorMatrix) for b in blocks):
         return blocks
     return LazyBlocks(
-        [_cut(b, i, i + rows) for b in blocks for i in range(0, max(len(b.y), 1), rows)], dense_block
+        [b.rows(slice(i, i + rows)) for b in blocks for i in range(0, max(len(b.y), 1), rows)], dense_block
     )
-
-
-def _cut(block: Block, i: int, j: int) -> Block:
-    weights = None if block.weights is None else block.weights[i:j]
-    return Block(block.y[i:j], block.X[i:j], weights, None if block.offset is None else block.offset[i:j])
 
 
 def dense_block(block: Block) -> Block:

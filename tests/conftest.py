@@ -5,11 +5,52 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+# Files of the quick subset, from tests/: what most edits touch, in under a minute.
+QUICK = (
+    "contracts/test_bernoulli.py",
+    "contracts/test_laws.py",
+    "contracts/test_results.py",
+    "contracts/test_spline_law.py",
+    "reference/test_logit_firth.py",
+    "reference/test_logit_margins.py",
+    "reference/test_logit_targets.py",
+    "reference/test_transport_targets.py",
+    "test_architecture.py",
+    "unit/test_compare.py",
+    "unit/test_covariance.py",
+    "unit/test_data_design.py",
+    "unit/test_data_formula.py",
+    "unit/test_data_table.py",
+    "unit/test_exchange.py",
+    "unit/test_functionals.py",
+    "unit/test_inference.py",
+    "unit/test_infinite.py",
+    "unit/test_likelihood.py",
+    "unit/test_loading.py",
+    "unit/test_logit.py",
+    "unit/test_newton.py",
+    "unit/test_normal.py",
+    "unit/test_old_files.py",
+    "unit/test_probit.py",
+    "unit/test_rank.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the quick subset."""
+    folder = Path(__file__).parent
+    for item in items:
+        inside = item.path.is_relative_to(folder) and item.path.relative_to(folder).as_posix() in QUICK
+        if inside and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.quick)
 
 
 def _states() -> dict[str, bytes]:

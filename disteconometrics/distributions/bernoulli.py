@@ -77,7 +77,7 @@ class Bernoulli(Law):
         return np.where(y == 1, p, np.where(y == 0, q, 0.0))
 
     def _logpdf(self, y: Array) -> Array:
-        return np.asarray(np.log(self._pdf(y)))
+        return np.log(self._pdf(y))
 
     def _cdf(self, y: Array) -> Array:
         return np.where(y < 1, self._failure()[:, None], 1.0)
@@ -94,7 +94,7 @@ class Bernoulli(Law):
     def _expect(self, function: Callable[[Array], Array]) -> Array:
         at = function(np.tile([0.0, 1.0], (len(self.probability), 1)))
         p, q = self.probability, self._failure()
-        return np.asarray(np.where(q > 0, q * at[:, 0], 0.0) + np.where(p > 0, p * at[:, 1], 0.0) + 0 * p)
+        return np.where(q > 0, q * at[:, 0], 0.0) + np.where(p > 0, p * at[:, 1], 0.0) + 0 * p
 
     def _mean(self) -> Array:
         return self.probability

@@ -51,6 +51,7 @@ class Empirical(Law):
     values: Array
     weights: Array | None = None
 
+    batch_shape = ()
     discrete = True
 
     def __post_init__(self) -> None:
@@ -75,18 +76,15 @@ class Empirical(Law):
         points, where = np.unique(values, return_inverse=True)
         masses = np.bincount(where, weights, minlength=len(points))
         total = np.cumsum(masses)
-        object.__setattr__(self, "values", points)
-        object.__setattr__(self, "weights", masses / total[-1])
-        object.__setattr__(self, "_below", np.concatenate([[0.0], total / total[-1]]))
-        object.__setattr__(self, "_above", np.concatenate([np.cumsum(masses[::-1])[::-1], [0.0]]) / total[-1])
+        self.__dict__.update(
+            values=points,
+            weights=masses / total[-1],
+            _below=np.concatenate([[0.0], total / total[-1]]),
+            _above=np.concatenate([np.cumsum(masses[::-1])[::-1], [0.0]]) / total[-1],
+        )
 
     _below: Array = None  # type: ignore[assignment]  # (points + 1,) mass of the first j points
     _above: Array = None  # type: ignore[assignment]
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """()."""
-        return ()
 
     def support(self) -> tuple[Array, Array]:
         """Smallest and largest value."""

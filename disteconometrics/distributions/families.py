@@ -21,7 +21,7 @@ LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 
 def _column(parameter: Any) -> Array:
     """A parameter of batch shape beside outcomes of batch + (m,)."""
-    column: Array = np.asarray(parameter, dtype=np.float64)[..., None]
+    column: Array = parameter[..., None]
     return column
 
 
@@ -36,8 +36,7 @@ class _LocationScale(Law):
         loc, scale = batch_of(loc=self.loc, scale=self.scale)
         if np.any(scale <= 0) or np.any(np.isinf(loc) | np.isinf(scale)):
             raise OptionError("scale must be positive and finite, loc finite.")
-        object.__setattr__(self, "loc", loc)
-        object.__setattr__(self, "scale", scale)
+        self.__dict__.update(loc=loc, scale=scale)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -46,7 +45,7 @@ class _LocationScale(Law):
 
     def support(self) -> tuple[Array, Array]:
         """The line, NaN where a parameter is missing."""
-        missing = np.isnan(self.loc + np.asarray(self.scale))
+        missing = np.isnan(self.loc + self.scale)
         return np.where(missing, np.nan, -np.inf), np.where(missing, np.nan, np.inf)
 
     def _z(self, y: Array) -> Array:
@@ -169,8 +168,7 @@ class Uniform(Law):
         low, high = batch_of(low=self.low, high=self.high)
         if np.any(low >= high) or np.any(np.isinf(high - low)):
             raise OptionError("low and high must be finite, low below high.")
-        object.__setattr__(self, "low", low)
-        object.__setattr__(self, "high", high)
+        self.__dict__.update(low=low, high=high)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -179,7 +177,7 @@ class Uniform(Law):
 
     def support(self) -> tuple[Array, Array]:
         """low and high."""
-        missing = np.isnan(self.high - np.asarray(self.low))
+        missing = np.isnan(self.high - self.low)
         return np.where(missing, np.nan, self.low), np.where(missing, np.nan, self.high)
 
     def _width(self) -> Array:
@@ -201,7 +199,7 @@ class Uniform(Law):
         return _column(self.high) - _column(self._width()) * tau
 
     def _mean(self) -> Array:
-        return np.asarray(self.low) + self._width() / 2
+        return self.low + self._width() / 2
 
     def _var(self) -> Array:
         return self._width() ** 2 / 12

@@ -69,10 +69,10 @@ class FlowLaw(Law):
         )
 
     def _cdf(self, y: Array) -> Array:
-        return np.asarray(BASES[self.flow.base].cdf(self._noise(y)))
+        return BASES[self.flow.base].cdf(self._noise(y))
 
     def _sf(self, y: Array) -> Array:
-        return np.asarray(BASES[self.flow.base].cdf(-self._noise(y)))
+        return BASES[self.flow.base].cdf(-self._noise(y))
 
     def _outcome(self, z: Array) -> Array:
         values, x = self._rows(z)

@@ -53,9 +53,7 @@ def _gini(law: Law) -> Array:
         return y * ((law._cdf(y) - law._sf(y)) - (law._pdf(y) if law.discrete else 0.0))
 
     with np.errstate(all="ignore"):
-        return (
-            np.asarray((law._expect if law.discrete else law._integrate)(_matched(law, ranked))) / law.mean()
-        )
+        return (law._expect if law.discrete else law._integrate)(_matched(law, ranked)) / law.mean()
 
 
 def _matched(law: Law, function: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -66,7 +64,7 @@ def _matched(law: Law, function: Callable[[Array], Array]) -> Callable[[Array], 
 
 
 def _theil(law: Law) -> Array:
-    mean = np.asarray(law.mean())
+    mean = law.mean()
     return law.expect(lambda y: np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)), 0.0)) / mean - np.log(
         mean
     )
@@ -74,12 +72,12 @@ def _theil(law: Law) -> Array:
 
 def _mld(law: Law) -> Array:
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.log(law.mean()) - law.expect(_log(law)))
+        return np.log(law.mean()) - law.expect(_log(law))
 
 
 def _lorenz(law: Law, share: float) -> Array:
     """Part of the total that the poorest share holds."""
-    q = np.asarray(law.quantile(share))
+    q = law.quantile(share)
     below = law.expect(lambda y: np.where(y < q[..., None], y, 0.0))
     at = q * (share - law.cdf(q) + (law.pdf(q) if law.discrete else 0.0))
     return (below + at) / law.mean()
@@ -92,7 +90,7 @@ def _log(law: Law) -> Callable[[Array], Array]:
 
 def _var_log(law: Law) -> Array:
     log = _log(law)
-    mean = np.asarray(law.expect(log))
+    mean = law.expect(log)
     return law.expect(lambda y: (log(y) - mean[..., None]) ** 2)
 
 

@@ -103,11 +103,11 @@ class JointLaw(ABC):
         y = self._match(y)
         with np.errstate(all="ignore"):
             out = np.where(np.isnan(y).any(axis=-1), np.nan, self._logpdf(y))
-        return np.asarray(out)[()]
+        return out[()]
 
     def pdf(self, y: Any) -> Array:
         """Joint density."""
-        return np.asarray(np.exp(self.logpdf(y)))[()]
+        return np.exp(self.logpdf(y))[()]
 
     def sample(self, m: int, *, seed: Seed = None, return_logpdf: bool = False) -> Any:
         """m draws for every row, batch + (m, d), and their log densities batch + (m,) on request.
@@ -192,7 +192,7 @@ class JointLaw(ABC):
         if not self.batch_shape:
             return np.asarray(self.sample(draws, seed=seed), dtype=np.float64)
         each = max(1, int(np.ceil(draws / max(self.batch_shape[0], 1))))
-        found = np.asarray(self.sample(each, seed=seed)).reshape(-1, d)
+        found = self.sample(each, seed=seed).reshape(-1, d)
         return np.asarray(found[~np.isnan(found).any(axis=1)])
 
     def mean(self) -> Array:

@@ -91,7 +91,7 @@ class Law(ABC):
         """P(Y ≤ y)."""
 
     def _pdf(self, y: Array) -> Array:
-        return np.asarray(np.exp(self._logpdf(y)))
+        return np.exp(self._logpdf(y))
 
     def _sf(self, y: Array) -> Array:
         return 1 - self._cdf(y)

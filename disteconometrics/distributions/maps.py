@@ -67,8 +67,7 @@ class Inverse(Map):
     of: Map
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "domain", self.of.range)
-        object.__setattr__(self, "range", self.of.domain)
+        self.__dict__.update(domain=self.of.range, range=self.of.domain)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         """T⁻¹(x) and the logarithm of its slope."""
@@ -237,8 +236,7 @@ class Standardize(Map):
             raise OptionError(
                 f"mean={self.mean!r}, std={self.std!r}: Standardize needs finite numbers, std positive."
             )
-        object.__setattr__(self, "mean", float(mean))
-        object.__setattr__(self, "std", float(std))
+        self.__dict__.update(mean=float(mean), std=float(std))
 
     @classmethod
     def of(cls, values: Any) -> Standardize:

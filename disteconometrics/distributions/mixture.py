@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 
@@ -28,11 +28,8 @@ class _Blend(Law):
         """Weighted mean of a hook over the components."""
 
     @abstractmethod
-    def _log_blend(self, y: Array) -> Array:
-        """Logarithm of the weighted mean of densities, from log densities."""
-
-    def _logpdf(self, y: Array) -> Array:
-        return self._log_blend(y)
+    def _mixed(self, of: Callable[[Law], Array]) -> Array:
+        """Weighted mean over the components of a number of each row, batch shape."""
 
     def _pdf(self, y: Array) -> Array:
         return self._blend("_pdf", y)
@@ -42,6 +39,16 @@ class _Blend(Law):
 
     def _sf(self, y: Array) -> Array:
         return self._blend("_sf", y)
+
+    def _expect(self, function: Function) -> Array:
+        return self._mixed(lambda law: law._expect(function))
+
+    def _mean(self) -> Array:
+        return self._mixed(lambda law: law._mean())
+
+    def _var(self) -> Array:
+        mean = self._mean()
+        return self._mixed(lambda law: law._var() + (law._mean() - mean) ** 2)
 
 
 def _shares(weights: Any, shape: tuple[int, ...], what: str) -> Array:
@@ -99,10 +106,8 @@ class Mixture(_Blend):
         w = np.ones(len(laws)) if self.weights is None else floats(self.weights, "Weights of a mixture")
         if w.ndim == 2 and not batch:
             batch = w.shape[:1]
-        object.__setattr__(self, "laws", laws)
-        object.__setattr__(self, "weights", _shares(w, (*batch, len(laws)), "Weights of a mixture"))
-        object.__setattr__(self, "_batch", batch)
-        object.__setattr__(self, "discrete", laws[0].discrete)
+        weights = _shares(w, (*batch, len(laws)), "Weights of a mixture")
+        self.__dict__.update(laws=laws, weights=weights, _batch=batch, discrete=laws[0].discrete)
 
     _batch: tuple[int, ...] = ()
 
@@ -125,22 +130,12 @@ class Mixture(_Blend):
     def _blend(self, hook: str, y: Array) -> Array:
         return np.asarray(sum(self._weight(k) * law._extended(hook, y) for k, law in enumerate(self.laws)))
 
-    def _log_blend(self, y: Array) -> Array:
+    def _logpdf(self, y: Array) -> Array:
         parts = [np.log(self._weight(k)) + law._extended("_logpdf", y) for k, law in enumerate(self.laws)]
         return np.asarray(np.logaddexp.reduce(np.stack(np.broadcast_arrays(*parts)), axis=0))
 
-    def _expect(self, function: Callable[[Array], Array]) -> Array:
-        return np.asarray(
-            sum(self._weight(k)[..., 0] * law._expect(function) for k, law in enumerate(self.laws))
-        )
-
-    def _var(self) -> Array:
-        mean, weights = self._mean(), [self._weight(k)[..., 0] for k in range(len(self.laws))]
-        parts = zip(weights, self.laws, strict=True)
-        return np.asarray(sum(w * (law._var() + (law._mean() - mean) ** 2) for w, law in parts))
-
-    def _mean(self) -> Array:
-        return np.asarray(sum(self._weight(k)[..., 0] * law._mean() for k, law in enumerate(self.laws)))
+    def _mixed(self, of: Callable[[Law], Array]) -> Array:
+        return np.asarray(sum(self._weight(k)[..., 0] * of(law) for k, law in enumerate(self.laws)))
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         which = (
@@ -189,47 +184,32 @@ class Average(_Blend):
         if not n or not n[0]:
             raise OptionError("Average needs a law of at least one row.")
         w = np.ones(n) if self.weights is None else self.weights
-        object.__setattr__(self, "weights", _shares(w, n, "Weights of the rows"))
-        object.__setattr__(self, "discrete", self.law.discrete)
-        object.__setattr__(self, "outcome", self.law.outcome)
+        weights = _shares(w, n, "Weights of the rows")
+        self.__dict__.update(weights=weights, discrete=self.law.discrete, outcome=self.law.outcome)
 
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """()."""
-        return ()
+    batch_shape = ()
 
     def support(self) -> tuple[Array, Array]:
         """From the lowest to the highest end of the rows."""
         low, high = self.law.support()
         return np.asarray(np.min(low)), np.asarray(np.max(high))
 
-    def _chunks(self, y: Array) -> list[Array]:
-        return np.array_split(y, max(1, len(np.asarray(self.weights)) * y.size // CELLS))
+    def _chunks(self, hook: str, y: Array) -> Iterator[Array]:
+        """A hook of all rows' laws (n, part of m) at outcomes (m,), by parts of these."""
+        n = self.law.batch_shape
+        for part in np.array_split(y, max(1, n[0] * y.size // CELLS)):
+            yield self.law._extended(hook, np.broadcast_to(part, (*n, len(part))))
 
     def _blend(self, hook: str, y: Array) -> Array:
-        w, n = np.asarray(self.weights), self.law.batch_shape
-        parts = [
-            w @ self.law._extended(hook, np.broadcast_to(part, (*n, len(part)))) for part in self._chunks(y)
-        ]
-        return np.concatenate(parts)
+        w = np.asarray(self.weights)
+        return np.concatenate([w @ part for part in self._chunks(hook, y)])
 
-    def _log_blend(self, y: Array) -> Array:
-        w, n = np.log(np.asarray(self.weights))[:, None], self.law.batch_shape
-        parts = [
-            w + self.law._extended("_logpdf", np.broadcast_to(part, (*n, len(part))))
-            for part in self._chunks(y)
-        ]
-        return np.concatenate([np.logaddexp.reduce(part, axis=0) for part in parts])
+    def _logpdf(self, y: Array) -> Array:
+        w = np.log(np.asarray(self.weights))[:, None]
+        return np.concatenate([np.logaddexp.reduce(w + part, axis=0) for part in self._chunks("_logpdf", y)])
 
-    def _expect(self, function: Callable[[Array], Array]) -> Array:
-        return np.asarray(np.asarray(self.weights) @ self.law._expect(function))
-
-    def _mean(self) -> Array:
-        return np.asarray(np.asarray(self.weights) @ self.law._mean())
-
-    def _var(self) -> Array:
-        mean = self._mean()
-        return np.asarray(np.asarray(self.weights) @ (self.law._var() + (self.law._mean() - mean) ** 2))
+    def _mixed(self, of: Callable[[Law], Array]) -> Array:
+        return np.asarray(np.asarray(self.weights) @ of(self.law))
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         counts = rng.multinomial(m, np.asarray(self.weights))
@@ -237,7 +217,7 @@ class Average(_Blend):
         if not most:
             return np.zeros(m)
         draws = self.law._draw(rng, most)[np.arange(most) < counts[:, None]]
-        return np.asarray(rng.permutation(draws))
+        return rng.permutation(draws)
 
 
 def average(law: Law, weights: Any = None) -> Law:

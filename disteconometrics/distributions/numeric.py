@@ -298,7 +298,7 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
     for end in ends:
         total = total + np.where(np.abs(end) > DIVERGES * scale, np.sign(end) * np.inf, 0.0)
     if not np.isfinite(total).any():
-        return np.asarray(total)[()]
+        return total[()]
     most = min(MOST_PANELS, max(PANELS, MOST_CELLS // (2 * NODES * max(1, total.size))))
     for depth in range(DEPTH):
         mid = (a + b) / 2
@@ -319,4 +319,4 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
             break
         a, b = np.concatenate([a[again], mid[again]]), np.concatenate([mid[again], b[again]])
         whole = np.concatenate([left[..., again], right[..., again]], axis=-1)
-    return np.asarray(total)[()]
+    return total[()]

@@ -51,19 +51,13 @@ class PushedLaw(Law):
     seen: Empirical
     draw: Draw | None = None
 
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """()."""
-        return ()
+    batch_shape = ()
 
     def support(self) -> tuple[Array, Array]:
         """Smallest and largest draw."""
         return self.seen.support()
 
     def _logpdf(self, y: Array) -> Array:
-        raise _no_density()
-
-    def _pdf(self, y: Array) -> Array:
         raise _no_density()
 
     def _cdf(self, y: Array) -> Array:
@@ -77,9 +71,6 @@ class PushedLaw(Law):
 
     def _isf(self, tau: Array) -> Array:
         return self.seen._isf(tau)
-
-    def _expect(self, function: Function) -> Array:
-        return self.seen._expect(function)
 
     def _integrate(self, function: Function) -> Array:
         return self.seen._expect(function)
@@ -122,37 +113,29 @@ class PushedRows(Law):
     def _logpdf(self, y: Array) -> Array:
         raise _no_density()
 
-    def _pdf(self, y: Array) -> Array:
-        raise _no_density()
-
     def _cdf(self, y: Array) -> Array:
         at = np.zeros(y.shape, dtype=np.intp)
         for k in range(1, len(self.levels) - 1):
             at += y >= self.values[:, [k]]
         below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
         share = np.clip((y - below) / np.maximum(above - below, 5e-324), 0, 1)
-        return np.asarray(self.levels[at] + share * (self.levels[at + 1] - self.levels[at]))
+        return self.levels[at] + share * (self.levels[at + 1] - self.levels[at])
 
     def _quantile(self, tau: Array) -> Array:
         at = np.clip(np.searchsorted(self.levels, tau, side="right") - 1, 0, len(self.levels) - 2)
         below, above = (np.take_along_axis(self.values, at + i, axis=1) for i in (0, 1))
-        return np.asarray(
-            below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at])
-        )
+        return below + (above - below) * (tau - self.levels[at]) / (self.levels[at + 1] - self.levels[at])
 
     def _isf(self, tau: Array) -> Array:
         return self._quantile(1 - tau)
 
-    def _expect(self, function: Function) -> Array:
+    def _integrate(self, function: Function) -> Array:
         nodes, weights = np.polynomial.legendre.leggauss(8)
         width = np.diff(self.levels)
         rise = np.diff(self.values, axis=1)
         points = self.values[:, :-1, None] + rise[..., None] * (nodes + 1) / 2
         found = function(points.reshape(len(self.values), -1)).reshape(points.shape)
-        return np.asarray((found @ weights / 2) @ width)
-
-    def _integrate(self, function: Function) -> Array:
-        return self._expect(function)
+        return (found @ weights / 2) @ width
 
 
 @final
@@ -175,10 +158,7 @@ class PushedJointLaw(JointLaw):
     names: tuple[str, ...]
     draw: Draw
 
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """()."""
-        return ()
+    batch_shape = ()
 
     @property
     def outcomes(self) -> tuple[str, ...]:

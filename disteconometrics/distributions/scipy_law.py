@@ -59,9 +59,11 @@ class Scipy(Law):
         if dist is None or not hasattr(self.frozen, "ppf") or not hasattr(self.frozen, "support"):
             raise OptionError("Give a frozen univariate law of scipy.stats, such as scipy.stats.norm(0, 1).")
         law, parameters = _in_columns(self.frozen)
-        object.__setattr__(self, "_law", law)
-        object.__setattr__(self, "_batch", parameters[0].shape if parameters else ())
-        object.__setattr__(self, "discrete", hasattr(law, "pmf") and not hasattr(law, "pdf"))
+        self.__dict__.update(
+            _law=law,
+            _batch=parameters[0].shape if parameters else (),
+            discrete=hasattr(law, "pmf") and not hasattr(law, "pdf"),
+        )
         missing = np.any([np.isnan(p) for p in parameters], axis=0)
         if np.any(np.isnan(self.support()[0]) & ~missing):
             raise OptionError(f"A parameter of scipy.stats.{dist.name} is outside its range.")

@@ -157,7 +157,7 @@ def _crps_straight(law: PushedRows, y: Array) -> Array:
 def _crps_bernoulli(law: Bernoulli, y: Array) -> Array:
     """Brier's score where y is 0 or 1."""
     p, q, inside = law.pdf(1), law.pdf(0), np.clip(y, 0.0, 1.0)
-    return np.asarray(inside * q**2 + (1 - inside) * p**2 + np.abs(y - inside))
+    return inside * q**2 + (1 - inside) * p**2 + np.abs(y - inside)
 
 
 def _crps_discrete(law: Law, y: Array) -> Array:
@@ -176,7 +176,7 @@ def _half_difference(law: Law) -> Array:
 
     def ranked(t: Array) -> Array:
         flat = t if law.batch_shape else np.ravel(t)
-        return np.asarray(t * (law._cdf(flat) - law._sf(flat) - law._pdf(flat)).reshape(np.shape(t)))
+        return t * (law._cdf(flat) - law._sf(flat) - law._pdf(flat)).reshape(np.shape(t))
 
     return law.expect(ranked)
 
@@ -197,7 +197,7 @@ def _crps_integral(law: Law, y: Array) -> Array:
         return level_integral(at, y.shape)
 
     with np.errstate(all="ignore"):
-        return np.asarray(piece(law._quantile, law.cdf(y), 1.0) + piece(law._isf, law.sf(y), -1.0))
+        return piece(law._quantile, law.cdf(y), 1.0) + piece(law._isf, law.sf(y), -1.0)
 
 
 def crps(law: Law, y: Any) -> Array:

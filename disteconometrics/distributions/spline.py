@@ -128,7 +128,7 @@ def invert(p: Pieces, z: Array) -> Array:
         tail = np.where(
             below < 0, below / p.ends[0][:, None], np.where(above > 0, above / p.ends[1][:, None], 0.0)
         )
-    return np.asarray(k[where] + u + tail)
+    return k[where] + u + tail
 
 
 def chunks(rows: int, cells: int) -> Iterator[slice]:
@@ -204,7 +204,7 @@ def _exponential_tail(
         q = P[:, None] * s**4
         flat = P * (((q / (1 - q)) ** low[:, None] * 4 * s**3) @ (WEIGHTS / 2))
         value = np.where(b >= 0.9, steep, np.where(b <= -0.9, flat, beta))
-        return np.asarray(np.where(b < 1, at * value, np.inf))
+        return np.where(b < 1, at * value, np.inf)
 
 
 def supported_moments(

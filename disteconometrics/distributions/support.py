@@ -47,9 +47,9 @@ class Support:
         """The image u of y; ±inf at and beyond the bounds."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind == "above":
-                return np.asarray(np.where(y <= self.low, -np.inf, np.log(y - self.low)))
+                return np.where(y <= self.low, -np.inf, np.log(y - self.low))
             if self.kind == "below":
-                return np.asarray(np.where(y >= self.high, np.inf, -np.log(self.high - y)))
+                return np.where(y >= self.high, np.inf, -np.log(self.high - y))
             if self.kind == "between":
                 return np.asarray(special.logit(np.clip((y - self.low) / (self.high - self.low), 0, 1)))
         return y
@@ -58,9 +58,9 @@ class Support:
         """The y with image u."""
         with np.errstate(over="ignore"):
             if self.kind == "above":
-                return np.asarray(self.low + np.exp(u))
+                return self.low + np.exp(u)
             if self.kind == "below":
-                return np.asarray(self.high - np.exp(-u))
+                return self.high - np.exp(-u)
             if self.kind == "between":
                 return np.asarray(self.low + (self.high - self.low) * special.expit(u))
         return u
@@ -69,13 +69,13 @@ class Support:
         """log du/dy, −inf outside."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind == "above":
-                return np.asarray(np.where(y > self.low, -np.log(y - self.low), -np.inf))
+                return np.where(y > self.low, -np.log(y - self.low), -np.inf)
             if self.kind == "below":
-                return np.asarray(np.where(y < self.high, -np.log(self.high - y), -np.inf))
+                return np.where(y < self.high, -np.log(self.high - y), -np.inf)
             if self.kind == "between":
                 value = np.log(self.high - self.low) - np.log(y - self.low) - np.log(self.high - y)
-                return np.asarray(
-                    np.where((y > self.low) & (y < self.high), value, np.where(np.isnan(y), np.nan, -np.inf))
+                return np.where(
+                    (y > self.low) & (y < self.high), value, np.where(np.isnan(y), np.nan, -np.inf)
                 )
         return np.zeros(np.shape(y))
 

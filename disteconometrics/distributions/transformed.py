@@ -51,8 +51,6 @@ class Transformed(Law):
         maps = tuple(maps) if isinstance(maps, Sequence) else (None,)
         if not all(isinstance(m, Map) for m in maps):
             raise OptionError("maps are monotone maps such as de.Affine(3, 0.5) and de.Exp(), in a list.")
-        object.__setattr__(self, "maps", maps)
-        object.__setattr__(self, "discrete", self.base.discrete)
         ends = self.base.support()
         for m in maps:
             low, high = np.minimum(*ends), np.maximum(*ends)
@@ -62,14 +60,15 @@ class Transformed(Law):
                     f"[{np.nanmin(low):g}, {np.nanmax(high):g}]."
                 )
             ends = self._through(m, ends[0]), self._through(m, ends[1])
-        object.__setattr__(self, "_limits", (np.minimum(*ends), np.maximum(*ends)))
+        limits = np.minimum(*ends), np.maximum(*ends)
+        self.__dict__.update(maps=maps, discrete=self.base.discrete, _limits=limits)
 
     _limits: tuple[Array, Array] = None  # type: ignore[assignment]
 
     @staticmethod
     def _through(m: Map, x: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(m.forward(np.asarray(x))[0])
+            return m.forward(np.asarray(x))[0]
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -104,7 +103,7 @@ class Transformed(Law):
 
     def _logpdf(self, y: Array) -> Array:
         if self.discrete:
-            return np.asarray(np.log(self._pdf(y)))
+            return np.log(self._pdf(y))
         x, slope = self._inverse(y)
         out = self.base._extended("_logpdf", x)
         low, high = self._ends()
@@ -114,7 +113,7 @@ class Transformed(Law):
 
     def _pdf(self, y: Array) -> Array:
         if not self.discrete:
-            return np.asarray(np.exp(self._logpdf(y)))
+            return np.exp(self._logpdf(y))
         x, slope = self._inverse(y)
         slack = self._slack(x, y, slope)
         below, above = (

@@ -17,6 +17,7 @@ __all__ = ["KINDS", "load"]
 
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
 KINDS: dict[str, tuple[str, str]] = {
+    "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
     "FlowDensity": ("flow.flow_density.FlowDensity", "flow.spline_results.FlowResults"),
     "JointDensity": ("joint.JointDensity", "joint.JointResults"),
     "Logit": ("binary.logit.Logit", "binary.results.BinaryResults"),

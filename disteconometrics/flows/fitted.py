@@ -155,7 +155,7 @@ class FittedFlow:
         return tuple(np.concatenate(p) for p in zip(*parts, strict=True))
 
     def _standard(self, x: Array) -> Array:
-        return np.asarray((x - self.x_location) / self.x_scale, dtype=np.float64)
+        return (x - self.x_location) / self.x_scale
 
     def to_noise(self, y: Array, x: Array) -> tuple[Array, Array]:
         """Noise z (n, …, d) and log|det ∂z/∂y| (n, …) of outcomes (n, …, d), x (n or 1, …, c)."""
@@ -170,7 +170,7 @@ class FittedFlow:
     def to_data(self, z: Array, x: Array) -> Array:
         """Outcomes (n, …, d) with noise z (n, …, d) given covariates (n, …, c)."""
         (y,) = self._chunked(z, self._standard(x), lambda zs, xs: (self.module.to_data(zs, xs),))
-        return np.asarray(self.location + self.scale * y)
+        return self.location + self.scale * y
 
     def logpdf(self, y: Array, x: Array) -> Array:
         """Log densities (n, …), per unit of the outcomes."""

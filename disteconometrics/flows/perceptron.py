@@ -64,9 +64,7 @@ def first_weights(widths: Sequence[int], rng: torch.Generator) -> list[Array]:
     [(5, 2), (5,), (1, 5), (1,)]
     """
     return [
-        np.asarray(uniform(shape, 1 / math.sqrt(a), rng).numpy())
-        for a, b in pairwise(widths)
-        for shape in ((b, a), (b,))
+        uniform(shape, 1 / math.sqrt(a), rng).numpy() for a, b in pairwise(widths) for shape in ((b, a), (b,))
     ]
 
 

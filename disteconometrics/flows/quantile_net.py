@@ -46,7 +46,7 @@ def levels() -> Array:
     >>> levels()[[0, -1]].tolist()
     [0.0078125, 0.9921875]
     """
-    return np.asarray((np.arange(LEVELS) + 0.5) / LEVELS)
+    return (np.arange(LEVELS) + 0.5) / LEVELS
 
 
 def _quantiles(parameters: list[Tensor], activation: str, x: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class QuantileNet(Perceptron):
         with one_thread(), torch.no_grad():
             x = torch.from_numpy(np.ascontiguousarray((X - self.x_location) / self.x_scale))
             q = _quantiles(self.tensors, self.recipe.activation, x).numpy()
-        return np.asarray(self.location + self.scale * q)
+        return self.location + self.scale * q
 
     def curve(self, X: Array) -> tuple[Array, Array]:
         """Levels (k,) from 0 to 1 and quantiles (n, k).

@@ -30,12 +30,14 @@ class RowTerms(NamedTuple):
 class Kernel(NamedTuple):
     """A binary law: the three terms of a row and its score alone, of (y, η).
 
-    P(y = 1) and its derivative, of η; η in words.
+    P(y = 1), P(y = 0) with its own digits where P(y = 1) rounds to one, and the derivative of P(y = 1), of η;
+    η in words.  A law need not be symmetric, so P(y = 0) is not P(y = 1) at −η.
     """
 
     terms: Callable[[Array, Array], RowTerms]
     score: Callable[[Array, Array], Array]
     probability: Callable[[Array], Array]
+    complement: Callable[[Array], Array]
     density: Callable[[Array], Array]
     scale: str = "log-odds"
 
@@ -95,10 +97,15 @@ def inverse_logit(eta: Array) -> Array:
     return np.where(eta >= 0, 1.0 / (1.0 + u), u / (1.0 + u))
 
 
+def logistic_complement(eta: Array) -> Array:
+    """Probability 1/(1 + exp(η)) of the other outcome."""
+    return inverse_logit(-eta)
+
+
 def logistic_density(eta: Array) -> Array:
     """Derivative p(1 − p) of the probability in η."""
     u = np.exp(-np.abs(eta))
-    return np.asarray(u / (1.0 + u) ** 2)
+    return u / (1.0 + u) ** 2
 
 
-LOGISTIC = Kernel(logistic, logistic_score, inverse_logit, logistic_density)
+LOGISTIC = Kernel(logistic, logistic_score, inverse_logit, logistic_complement, logistic_density)

@@ -21,6 +21,8 @@ __all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows
 
 CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
 ROWS = 32_768  # a chunk where the columns are few: vectors of a row length then decide, and they fit too
+RUN = 128  # consecutive rows that a subsample takes together
+FOLD = 64  # rows laid side by side for column maxima
 FEW_COLUMNS = 16  # up to which BLAS multiplies small matrices faster than it packs a symmetric product …
 SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
 
@@ -57,13 +59,7 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
             yield block
             continue
         for i in range(0, n, m):
-            j = min(n, i + m)
-            yield Block(
-                block.y[i:j],
-                block.X[i:j],
-                None if block.weights is None else block.weights[i:j],
-                None if block.offset is None else block.offset[i:j],
-            )
+            yield block.rows(slice(i, i + m))
 
 
 def _width(X: Any) -> int:
@@ -82,7 +78,7 @@ def _gram(X: Any, root: Array) -> Array:
     if X.shape[1] <= FEW_COLUMNS:
         return np.asarray(scale_rows(X, root * root).T @ X)
     B = scale_rows(X, root)
-    return np.asarray(B.T @ B)
+    return B.T @ B
 
 
 def index(block: Block, beta: Array) -> Array:
@@ -112,32 +108,32 @@ def scale_rows(X: Array, factor: Array) -> Array:
         scaled = np.repeat(factor, X.shape[1]).reshape(X.shape)
         scaled *= X
         return scaled
-    return np.asarray((X.T * factor).T)
+    return (X.T * factor).T
 
 
-def _runs(part: Any, run: int, chosen: Indices) -> Any:
+def _runs(part: Any, chosen: Indices) -> Any:
     """Copy whole runs of consecutive rows."""
     if isinstance(part, FactorMatrix):
-        other = np.array([_runs(column, run, chosen) for column in part.other.T])
-        return FactorMatrix(other.T, _runs(part.codes, run, chosen), part.coding, part.at)
-    runs = len(part) // run
-    return part[: runs * run].reshape(runs, run, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
+        other = np.array([_runs(column, chosen) for column in part.other.T])
+        return FactorMatrix(other.T, _runs(part.codes, chosen), part.coding, part.at)
+    runs = len(part) // RUN
+    return part[: runs * RUN].reshape(runs, RUN, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
 
 
-def _column_max(X: Any, fold: int = 64) -> Array:
+def _column_max(X: Any) -> Array:
     """Column maxima of |X| (m, k).
 
     Row-major rows are folded side by side first, since short inner loops are slow.
     """
     if isinstance(X, FactorMatrix):
         own = np.abs(X.coding[np.unique(X.codes)]).max(axis=0, initial=0.0)
-        return np.asarray(np.insert(np.abs(X.other).max(axis=0), X.at, own))
+        return np.insert(np.abs(X.other).max(axis=0), X.at, own)
     X = np.abs(X)
     m, k = X.shape
-    if not X.flags.c_contiguous or m < 2 * fold:
+    if not X.flags.c_contiguous or m < 2 * FOLD:
         return np.asarray(X.max(axis=0))
-    whole = m // fold * fold
-    wide = X[:whole].reshape(-1, fold * k).max(axis=0).reshape(fold, k)
+    whole = m // FOLD * FOLD
+    wide = X[:whole].reshape(-1, FOLD * k).max(axis=0).reshape(FOLD, k)
     return np.asarray(np.concatenate([wide, X[whole:]]).max(axis=0))
 
 
@@ -179,9 +175,7 @@ class IndexModel:
                 smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
                 information += _gram(block.X, terms.root_weight)
         information = (information + information.T) / 2
-        return Pass(
-            float(np.sum(np.asarray(logliks), dtype=np.longdouble)), _total(scores), information, smallest
-        )
+        return Pass(float(np.sum(logliks, dtype=np.longdouble)), _total(scores), information, smallest)
 
     def score(self, beta: Array) -> Array:
         """Score at β alone: about a third of the cost of a full pass."""
@@ -196,13 +190,12 @@ class IndexModel:
         """Score at β + rest with indices and sums to twice the digits: slow, for few rows."""
         total = np.zeros(len(beta))
         for block in self.blocks:
-            X = np.asarray(block.X)
-            eta, left = dot(X, beta, rest)
+            eta, left = dot(block.X, beta, rest)
             if block.offset is not None:
                 eta, more = two_sum(eta, block.offset)
                 eta = eta + (left + more)
             score = self.kernel.terms(block.y, eta).score
-            total += column_sums(X, score if block.weights is None else score * block.weights)
+            total += column_sums(block.X, score if block.weights is None else score * block.weights)
         return total
 
     def score_rows(
@@ -222,7 +215,7 @@ class IndexModel:
         """Largest |x'step| over the rows: how far any index moves."""
         return max(float(np.abs(block.X @ step).max(initial=0.0)) for block in chunks(self.blocks))
 
-    def subsample(self, rows: int, run: int = 128) -> IndexModel:
+    def subsample(self, rows: int) -> IndexModel:
         """Copy about ``rows`` rows as randomly placed runs of consecutive ones.
 
         This is robust to sorted data and quick to read.  The draw has a fixed seed of its own: the same data
@@ -231,9 +224,8 @@ class IndexModel:
         rng = np.random.default_rng(20240501)
         picked = []
         for block in self.blocks:
-            runs = len(block.y) // run
-            chosen = np.sort(rng.permutation(runs)[: max(1, round(rows * len(block.y) / self.rows / run))])
-            weights = None if block.weights is None else _runs(block.weights, run, chosen)
-            offset = None if block.offset is None else _runs(block.offset, run, chosen)
-            picked.append(Block(_runs(block.y, run, chosen), _runs(block.X, run, chosen), weights, offset))
+            share = rows * len(block.y) / self.rows
+            chosen = np.sort(rng.permutation(len(block.y) // RUN)[: max(1, round(share / RUN))])
+            parts: Any = [None if part is None else _runs(part, chosen) for part in block]
+            picked.append(Block(*parts))
         return IndexModel(self.kernel, picked)

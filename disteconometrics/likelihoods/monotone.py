@@ -55,7 +55,7 @@ def _log_logistic(z: Array) -> Array:
 
 def _logistic_second(z: Array) -> Array:
     t = np.tanh(z / 2)
-    return np.asarray((1 - t * t) / 2)
+    return (1 - t * t) / 2
 
 
 BASES = {
@@ -71,7 +71,7 @@ BASES = {
     "logistic": BaseLaw(
         "logistic",
         _log_logistic,
-        lambda z: np.asarray(np.tanh(z / 2)),
+        lambda z: np.tanh(z / 2),
         _logistic_second,
         special.expit,
         special.logit,

@@ -82,13 +82,18 @@ def normal(y: Array, eta: Array) -> RowTerms:
 def normal_score(y: Array, eta: Array) -> Array:
     """Derivative s·φ(η)/Φ(sη) of the log-likelihood of a row in η."""
     sign = 2.0 * y - 1.0
-    return np.asarray(sign * _inverse_mills(sign * eta))
+    return sign * _inverse_mills(sign * eta)
+
+
+def normal_complement(eta: Array) -> Array:
+    """Probability Φ(−η) of the other outcome."""
+    return np.asarray(special.ndtr(-eta))
 
 
 def normal_density(eta: Array) -> Array:
     """Derivative φ(η) of the probability in η."""
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(np.exp(-0.5 * np.square(eta)) * (0.5 * _ROOT_2_OVER_PI))
+        return np.exp(-0.5 * np.square(eta)) * (0.5 * _ROOT_2_OVER_PI)
 
 
-PROBIT = Kernel(normal, normal_score, special.ndtr, normal_density, "probit index")
+PROBIT = Kernel(normal, normal_score, special.ndtr, normal_complement, normal_density, "probit index")

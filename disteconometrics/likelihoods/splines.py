@@ -36,6 +36,10 @@ def b_splines(t: Array, knots: Array, degree: int) -> Array:
     >>> b_splines(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0]), 2).tolist()
     [[1.0, 0.0, 0.0], [0.25, 0.5, 0.25], [0.0, 0.0, 1.0]]
     """
+
+    def share(part: Array, gap: Array) -> Array:
+        return np.where(gap > 0, part / np.where(gap > 0, gap, 1.0), 0.0)
+
     t = np.clip(t, knots[0], knots[-1])
     full = np.concatenate([np.repeat(knots[0], degree), knots, np.repeat(knots[-1], degree)])
     at = np.clip(np.searchsorted(knots, t, side="right") - 1, 0, len(knots) - 2)
@@ -44,19 +48,10 @@ def b_splines(t: Array, knots: Array, degree: int) -> Array:
     for d in range(1, degree + 1):  # Cox-de Boor, on the d + 1 splines that live at t
         for i in range(degree - d, degree + 1):
             left = full[at + i]
-            gap = full[at + i + d] - left
-            value = (
-                np.where(gap > 0, (t - left) / np.where(gap > 0, gap, 1.0), 0.0) * local[:, i]
-                if i > degree - d
-                else 0.0
-            )
+            value = share(t - left, full[at + i + d] - left) * local[:, i] if i > degree - d else 0.0
             if i < degree:
                 right = full[at + i + d + 1]
-                gap = right - full[at + i + 1]
-                value = (
-                    value
-                    + np.where(gap > 0, (right - t) / np.where(gap > 0, gap, 1.0), 0.0) * local[:, i + 1]
-                )
+                value = value + share(right - t, right - full[at + i + 1]) * local[:, i + 1]
             local[:, i] = value
     out = np.zeros((len(t), len(knots) + degree - 1))
     np.put_along_axis(out, at[:, None] + np.arange(degree + 1), local, axis=1)
@@ -65,7 +60,7 @@ def b_splines(t: Array, knots: Array, degree: int) -> Array:
 
 def difference(size: int, order: int) -> Array:
     """The matrix (size − order, size) of differences of an order."""
-    return np.asarray(np.diff(np.eye(size), order, axis=0))
+    return np.diff(np.eye(size), order, axis=0)
 
 
 @dataclass(frozen=True, eq=False)

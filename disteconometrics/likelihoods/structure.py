@@ -20,6 +20,7 @@ doi:10.1111/rssb.12017.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -33,7 +34,8 @@ __all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covaria
 
 
 KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")
-SLOPES = KINDS[3:]  # those that reach ∂h/∂r
+SHIFTS, SLOPES = KINDS[1:3], KINDS[3:]  # the latter reach ∂h/∂r
+SMOOTH = ("shift", "scale_smooth", "shape_smooth")  # those that bend in x
 MOST_PATTERNS = 50  # of the columns of one formula term, beyond which they are bounded column by column
 
 
@@ -63,7 +65,7 @@ class Term:
     covariate: int = -1
 
 
-Part: TypeAlias = "list[tuple[Term, slice, Array]]"
+Part: TypeAlias = "list[tuple[str, slice, Array]]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +105,13 @@ class Covariate:
 
     def linear(self, x: Array, *, clamp: bool = True) -> Array:
         """The standardised column (n,)."""
-        return np.asarray((np.clip(x, self.low, self.high) if clamp else x) - self.mean) / self.sd
+        return ((np.clip(x, self.low, self.high) if clamp else x) - self.mean) / self.sd
 
     def smooth(self, x: Array) -> Array:
         """The centred smooth features (n, M − 2)."""
         assert self.knots is not None
         assert self.centre is not None
-        return np.asarray(b_splines(x, self.knots, 2) @ self.bending - self.centre)
+        return b_splines(x, self.knots, 2) @ self.bending - self.centre
 
     @cached_property
     def roughness(self) -> Array:
@@ -185,7 +187,14 @@ class Structure:
         _, fine = self.basis.evaluate(points)
         _, few = coarse.evaluate(points)
         T = np.linalg.lstsq(fine, few, rcond=None)[0]  # exact: the knots are nested
-        return np.asarray(T @ complement(np.ones((coarse.size, 1))))
+        return T @ complement(np.ones((coarse.size, 1)))
+
+    @property
+    def roughness(self) -> Array:
+        """Squared differences of the coarse slope coefficients as a quadratic form of shape coefficients."""
+        size = len(self.coarse) - 1
+        d = difference(size, 1) @ complement(np.ones((size, 1)))
+        return d.T @ d
 
     @cached_property
     def bends(self) -> bool:
@@ -199,7 +208,7 @@ class Structure:
 
     def _width(self, term: Term) -> int:
         m = self.bend.shape[1] if term.kind.startswith("shape") else 1
-        if term.kind in ("shift", "scale_smooth", "shape_smooth"):
+        if term.kind in SMOOTH:
             return int(m * self.covariates[term.covariate].bending.shape[1])
         return 1 + self.baseline.shape[1] if term.kind == "baseline" else m
 
@@ -222,23 +231,17 @@ class Structure:
     def arrays(self, r: Array, X: Array) -> tuple[Array, Array]:
         """The linear forms of h and ∂h/∂r: A and D (n, p)."""
         area, B = self.basis.evaluate(r)
-        line = r - self.origin
+        line = r[:, None] - self.origin
         shapes = (area @ self.bend, B @ self.bend) if self.bends else (area, B)
         A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
-        for term, at in zip(self.terms, self.slices, strict=True):
-            if term.kind == "baseline":
-                A[:, 0] = 1.0
-                A[:, 1 : at.stop], D[:, 1 : at.stop] = (line[:, None], 1.0) if self.affine else (area, B)
-                continue
-            c, x = self.covariates[term.covariate], X[:, term.covariate]
-            if term.kind == "linear":
-                A[:, at.start] = c.linear(x, clamp=False)
-                continue
-            u = self._features(c, term, x)
-            if term.kind == "shift":
+        own = slice(1, self.slices[0].stop)
+        A[:, 0] = 1.0
+        A[:, own], D[:, own] = (line, 1.0) if self.affine else (area, B)
+        for kind, at, u in self._features(X):
+            if kind in SHIFTS:
                 A[:, at] = u
-            elif term.kind.startswith("scale"):
-                A[:, at], D[:, at] = u * line[:, None], u
+            elif kind.startswith("scale"):
+                A[:, at], D[:, at] = u * line, u
             else:
                 A[:, at], D[:, at] = _pairs(u, shapes[0]), _pairs(u, shapes[1])
         return A, D
@@ -246,25 +249,16 @@ class Structure:
     def integrals(self, P: Array, r: Array, X: Array) -> Array:
         """Σ_q P_iq A(r_q, x_i) for weights P (n, Q) on points r (Q,) common to the rows: (n, p)."""
         area, _ = self.basis.evaluate(r)
-        line, total = P @ (r - self.origin), P.sum(axis=1)
+        line, total = (P @ (r - self.origin))[:, None], P.sum(axis=1, keepdims=True)
         shape = P @ (area @ self.bend) if self.bends else np.zeros((len(P), 0))
         out = np.zeros((len(P), self.size))
-        for term, at in zip(self.terms, self.slices, strict=True):
-            if term.kind == "baseline":
-                out[:, 0] = total
-                out[:, 1 : at.stop] = line[:, None] if self.affine else P @ area
-                continue
-            c, x = self.covariates[term.covariate], X[:, term.covariate]
-            if term.kind == "linear":
-                out[:, at.start] = c.linear(x, clamp=False) * total
-                continue
-            u = self._features(c, term, x)
-            if term.kind == "shift":
-                out[:, at] = u * total[:, None]
-            elif term.kind.startswith("scale"):
-                out[:, at] = u * line[:, None]
+        out[:, :1] = total
+        out[:, 1 : self.slices[0].stop] = line if self.affine else P @ area
+        for kind, at, u in self._features(X):
+            if kind in SHIFTS:
+                out[:, at] = u * total
             else:
-                out[:, at] = _pairs(u, shape)
+                out[:, at] = u * line if kind.startswith("scale") else _pairs(u, shape)
         return out
 
     def coefficients(self, theta: Array, X: Array) -> tuple[Array, Array]:
@@ -272,36 +266,41 @@ class Structure:
         n = len(X)
         intercept = np.full(n, theta[0])
         slopes = np.tile(self.baseline @ theta[1 : self.slices[0].stop], (n, 1))
-        for term, at in zip(self.terms[1:], self.slices[1:], strict=True):
-            c, x = self.covariates[term.covariate], X[:, term.covariate]
-            if term.kind == "linear":
-                intercept += c.linear(x, clamp=False) * theta[at.start]
-            elif term.kind == "shift":
-                intercept += c.smooth(x) @ theta[at]
+        for kind, at, u in self._features(X):
+            if kind == "linear":
+                intercept += u[:, 0] * theta[at.start]
+            elif kind == "shift":
+                intercept += u @ theta[at]
             else:
-                slopes += self._features(c, term, x) @ self._moves(term, theta[at])
+                slopes += u @ self._moves(kind, theta[at])
         return intercept, slopes
 
     def mean_slopes(self, theta: Array, X: Array) -> Array:
         """Means (n,) of the slope coefficients of the rows' transformations, without writing these out."""
         means = np.full(len(X), (self.baseline @ theta[1 : self.slices[0].stop]).mean())
-        for term, at in zip(self.terms, self.slices, strict=True):
-            if term.kind in SLOPES:
-                c, x = self.covariates[term.covariate], X[:, term.covariate]
-                means += self._features(c, term, x) @ self._moves(term, theta[at]).mean(axis=1)
+        for kind, at, u in self._features(X, SLOPES):
+            means += u @ self._moves(kind, theta[at]).mean(axis=1)
         return means
 
-    def _features(self, c: Covariate, term: Term, x: Array) -> Array:
-        smooth = term.kind in ("shift", "scale_smooth", "shape_smooth")
-        return c.smooth(x) if smooth else c.linear(x)[:, None]
+    def _features(self, X: Array, kinds: Sequence[str] = KINDS[1:]) -> Iterator[tuple[str, slice, Array]]:
+        """The terms of some kinds: each one's kind, where its coefficients are, and its features (n, f)."""
+        for term, at in zip(self.terms, self.slices, strict=True):
+            if term.kind in kinds:
+                c, x = self.covariates[term.covariate], X[:, term.covariate]
+                smooth = term.kind in SMOOTH
+                yield (
+                    term.kind,
+                    at,
+                    c.smooth(x) if smooth else c.linear(x, clamp=term.kind != "linear")[:, None],
+                )
 
-    def _moves(self, term: Term, theta: Array) -> Array:
+    def _moves(self, kind: str, theta: Array) -> Array:
         """What the features of a term add to the slope coefficients, (features, J)."""
-        if term.kind.startswith("scale"):
+        if kind.startswith("scale"):
             return np.outer(theta, np.ones(self.basis.size))
-        return np.asarray(theta.reshape(-1, self.bend.shape[1]) @ self.bend.T)
+        return theta.reshape(-1, self.bend.shape[1]) @ self.bend.T
 
-    def penalties(self, order: int) -> tuple[Penalty, ...]:
+    def penalties(self) -> tuple[Penalty, ...]:
         """One penalty per term that bends, two for smooth shapes.
 
         Differences of coefficients in y and in x.
@@ -311,27 +310,20 @@ class Structure:
             name = f"{term.kind}{'' if term.covariate < 0 else term.covariate}"
             if term.kind == "baseline":
                 if not self.affine:
-                    d = difference(self.basis.size, order)
-                    out.append(_penalty(name, slice(1, at.stop), d.T @ d, order))
-                continue
-            if term.kind == "linear":
-                continue
-            if term.kind == "scale":
+                    d = difference(self.basis.size, 2)
+                    out.append(_penalty(name, slice(1, at.stop), d.T @ d, null=2))
+            elif term.kind == "scale":
                 out.append(_penalty(name, at, np.eye(1)))
-                continue
-            d = difference(len(self.coarse) - 1, 1) @ complement(np.ones((len(self.coarse) - 1, 1)))
-            rough = d.T @ d
-            if term.kind == "shape":
-                out.append(_penalty(name, at, rough))
-                continue
-            S = self.covariates[term.covariate].roughness
-            if term.kind == "shape_smooth":
+            elif term.kind == "shape":
+                out.append(_penalty(name, at, self.roughness))
+            elif term.kind == "shape_smooth":
+                S, rough = self.covariates[term.covariate].roughness, self.roughness
                 k, m = len(S), len(rough)
                 values = np.repeat(np.linalg.eigvalsh(S), m), np.tile(np.linalg.eigvalsh(rough), k)
                 out.append(Penalty(name, at, np.asarray(np.kron(S, np.eye(m))), values[0]))
                 out.append(Penalty(name + "_y", at, np.asarray(np.kron(np.eye(k), rough)), values[1]))
-            else:
-                out.append(_penalty(name, at, S))
+            elif term.kind != "linear":
+                out.append(_penalty(name, at, self.covariates[term.covariate].roughness))
         return tuple(out)
 
     # ---- monotonicity over the box -------------------------------------------------------------------------
@@ -350,7 +342,7 @@ class Structure:
                 u = c.bending - c.centre
             else:
                 u = c.at_coefficients[:, None]
-            part.append((term, at, u))
+            part.append((term.kind, at, u))
         return part
 
     @cached_property
@@ -367,7 +359,7 @@ class Structure:
         low = self.baseline @ theta[1 : self.slices[0].stop]
         where: list[Indices] = []
         for part in self.corners:
-            values = np.sum([u @ self._moves(term, theta[at]) for term, at, u in part], axis=0)
+            values = np.sum([u @ self._moves(kind, theta[at]) for kind, at, u in part], axis=0)
             where.append(np.argmin(values, axis=0))
             low = low + values.min(axis=0)
         return low, where
@@ -377,8 +369,7 @@ class Structure:
         G = np.zeros((len(which), self.size))
         G[:, 1 : self.slices[0].stop] = self.baseline[which]
         for part, corner in zip(self.corners, where, strict=True):
-            for term, at, u in part:
+            for kind, at, u in part:
                 chosen = u[corner[which]]
-                S = np.ones((len(which), 1)) if term.kind.startswith("scale") else self.bend[which]
-                G[:, at] = _pairs(chosen, S)
+                G[:, at] = chosen if kind.startswith("scale") else _pairs(chosen, self.bend[which])
         return G

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class Batch:
         """Standard errors (R, k) from the inverse information; NaN without one."""
         if self.inverse is None:
             return np.full(self.params.shape, np.nan)
-        return np.asarray(np.sqrt(np.diagonal(self.inverse, axis1=1, axis2=2)))
+        return np.sqrt(np.diagonal(self.inverse, axis1=1, axis2=2))
 
 
 def _logistic_slopes(y: Array, eta: Array, info: Array | None) -> Array:
@@ -137,34 +137,8 @@ def _loglik(kernel: Kernel, y: Array, eta: Array) -> Array:
     return np.subtract(eta, rows, out=rows)
 
 
-class _Problems:
-    """A chunk of problems; ``take`` (r,) are positions in it that are still open."""
-
-    size: int
-
-    def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
-        """Scores (r, k), and informations (r, k, k) when ``full``."""
-        raise NotImplementedError
-
-    def at_one_point(self, beta: Array) -> tuple[Array, Array | None]:
-        """`slopes` of all problems at the same ``beta`` (k,)."""
-        return self.slopes(np.arange(self.size), np.tile(beta, (self.size, 1)), True)
-
-    def loglik(self, beta: Array) -> Array:
-        """Log-likelihoods (R,)."""
-        raise NotImplementedError
-
-    def column_max(self, take: Indices) -> Array:
-        """Largest absolute values (r, k) or (1, k) of the columns."""
-        raise NotImplementedError
-
-    def problem(self, i: int) -> Block:
-        """Problem i for the single engine."""
-        raise NotImplementedError
-
-
-class _Many(_Problems):
-    """Different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
+class _Many:
+    """A chunk of problems with different data: X (R, n, k), y (R, n), weights and offset (R, n) or None."""
 
     def __init__(
         self, kernel: Kernel, X: Array, y: Array, weights: Array | None, offset: Array | None
@@ -191,6 +165,7 @@ class _Many(_Problems):
         return self.columns[take], self.y[take], weights, offset
 
     def slopes(self, take: Indices, beta: Array, full: bool) -> tuple[Array, Array | None]:
+        """Scores (r, k) of the problems ``take`` (r,), and informations (r, k, k) when ``full``."""
         if self.size / 2 < len(take) < self.size:  # copying rows costs more than evaluating some in vain
             everyone = np.zeros((self.size, beta.shape[1]))
             everyone[take] = beta
@@ -208,14 +183,21 @@ class _Many(_Problems):
             info *= weights
         return scores, batched_gram(columns, info, room("scaled", *columns.shape))
 
+    def at_one_point(self, beta: Array) -> tuple[Array, Array | None]:
+        """`slopes` of all problems at the same ``beta`` (k,)."""
+        return self.slopes(np.arange(self.size), np.tile(beta, (self.size, 1)), True)
+
     def loglik(self, beta: Array) -> Array:
+        """Log-likelihoods (R,)."""
         rows = _loglik(self.kernel, self.y, self._index(self.columns, beta, self.offset))
         return np.asarray((rows if self.weights is None else rows * self.weights).sum(axis=1))
 
     def column_max(self, take: Indices) -> Array:
+        """Largest absolute values (r, k) of the columns."""
         return np.asarray(self.largest[take])
 
     def problem(self, i: int) -> Block:
+        """Problem i for the single engine."""
         weights, offset = (None if a is None else a[i] for a in (self.weights, self.offset))
         return Block(self.y[i], self.X[i], weights, offset)
 
@@ -237,8 +219,8 @@ class Shared:
     single: WeightedDesign | None  # in single precision, where problems may start so
 
 
-class _Weighted(_Problems):
-    """A shared design under weights (R, n)."""
+class _Weighted:
+    """A chunk of problems with a shared design under weights (R, n); its methods are those of `_Many`."""
 
     def __init__(self, shared: Shared, weights: Array, y: Array) -> None:
         self.shared, self.weights, self.y = shared, weights, y
@@ -287,10 +269,11 @@ class _Weighted(_Problems):
         return self.shared.column_max
 
     def problem(self, i: int) -> Block:
-        kept = self.weights[i] > 0
-        y = self.y if self.y.ndim == 1 else self.y[i]
-        offset = None if self.shared.offset is None else self.shared.offset[kept]
-        return Block(y[kept], self.shared.X[kept], self.weights[i][kept], offset)
+        weights, y = self.weights[i], self.y if self.y.ndim == 1 else self.y[i]
+        return Block(y, self.shared.X, weights, self.shared.offset).rows(weights > 0)
+
+
+_Problems: TypeAlias = "_Many | _Weighted"
 
 
 @dataclass(eq=False)
@@ -319,9 +302,10 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
         s.passes[open_] += 1
         inverse, good = _inverses(H, kept)
         step = (inverse @ score[:, :, None])[:, :, 0]
-        decrement = np.asarray((score * step).sum(axis=1))
+        decrement = (score * step).sum(axis=1)
         before = previous[open_]
-        good = (good & _contracting(step, decrement, before)) | (decrement <= 1e-21)
+        # steps that are not finite or do not shrink are left to the single engine, which halves them
+        good = good & np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before) | (decrement <= 1e-21)
         near = good & (decrement <= (KEPT_DECREMENT if H is None else DECREMENT))
         if information:
             near &= (decrement <= CLOSE * before) | (before <= CLOSE)
@@ -336,7 +320,7 @@ def _iterate(problems: _Problems, start: Array, information: bool) -> _Solved:
         open_ = open_[left]
         if not len(open_):
             break
-        slow = H is None and bool((decrement > 1e-2 * before).any())
+        slow = H is None and (decrement > 1e-2 * before).any()
         kept = None if information or slow else _kept(inverse[left], decrement[left])
     return s
 
@@ -350,14 +334,9 @@ def _inverses(H: Array | None, kept: Array | None) -> tuple[Array, Mask]:
     return inverse, good & (condition <= CONDITION**2)
 
 
-def _contracting(step: Array, decrement: Array, before: Array) -> Mask:
-    """Which steps are finite and shrink; for the others the single engine halves steps."""
-    return np.asarray(np.isfinite(step).all(axis=1) & ~(decrement > 0.9 * before))
-
-
 def _kept(inverse: Array, decrement: Array) -> Array | None:
     """The inverse informations, if they take the estimates of all open problems there."""
-    return inverse if bool((decrement <= KEEP).all()) else None
+    return inverse if (decrement <= KEEP).all() else None
 
 
 def _one(kernel: Kernel, block: Block) -> tuple[int, Array, Array, float, int]:
@@ -466,13 +445,13 @@ def maximise_many(
     >>> batch.params.round(6).tolist(), batch.status.tolist()
     ([[0.405465], [nan]], [0, 1])
     """
-    X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    X = np.ascontiguousarray(X)
     R, n, _ = X.shape
     size, parts = chunk_size(n), []
     with np.errstate(all="ignore"):  # an index may overflow on the way: its problem is then settled alone
         for i in range(0, max(R, 1), size):
             part = slice(i, i + size)
-            w, o = (None if a is None else np.asarray(a, dtype=np.float64)[part] for a in (weights, offset))
+            w, o = (None if a is None else a[part] for a in (weights, offset))
             parts.append(_own_chunk(kernel, X[part], y[part], w, o))
     return _joined(parts)
 
@@ -517,7 +496,7 @@ def maximise_weighted(
 
 def share(kernel: Kernel, X: Array, y: Array, offset: Array | None) -> Shared:
     """Prepare a design (n, k) for `solve_shared`, which may then be called with weights again and again."""
-    X, y = np.ascontiguousarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    X = np.ascontiguousarray(X)
     n, k = X.shape
     small = n * k * (k + 1) // 2 <= PRODUCTS
     products = (

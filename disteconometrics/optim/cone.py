@@ -46,7 +46,7 @@ def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array
     rows = _distinct(blocks, separation)
     # {c : M·c ≥ 0} has the columns of M⁻¹ as its edges
     if len(rows) == null.shape[1] and np.linalg.cond(rows) < SIMPLE:
-        return np.asarray(null @ np.linalg.inv(rows))
+        return null @ np.linalg.inv(rows)
     if len(rows) > MOST_ROWS or len(free) > MOST_COEFFICIENTS:
         signs = np.zeros((len(null), 2 * len(free)))
         signs[free, np.arange(len(free))] = 1.0

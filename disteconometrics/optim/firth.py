@@ -25,7 +25,7 @@ Medicine 21, doi:10.1002/sim.1047.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +46,7 @@ PROFILE_DECREMENT = 1e-12  # of a point of a profile, whose value is then right 
 EARLY = 1e-3  # of the first two points on the way to an interval's end; what is left is counted as λ²/2
 STALLED = 1e-15  # λ² at which rounding may be all that is left
 NEAR = 1e-6  # λ² below which a step is taken without asking whether l* rises, which rounding would decide
+MAXITER = 100  # passes over the rows at most
 CHUNK = 400_000  # entries of the largest array of a chunk
 EXACT = 3e7  # multiplications in a pass up to which the Hessian of the penalty is formed
 MOST_COLUMNS = 40  # … and columns
@@ -97,20 +98,20 @@ class FirthMaximum:
         return self.maximum.basis
 
 
-def _pieces(blocks: Any, problems: int, exact: bool) -> Iterator[Block]:
-    """Chunks small enough for (m, rows, k) and, for the exact Hessian, (rows, k²)."""
-    for block in blocks:
-        k = block.X.shape[1]
-        yield from chunks([block], max(128, CHUNK // (k * max(problems, k if exact else 1))))
+def _terms(blocks: Any, c: Array, exact: bool) -> Iterator[tuple[Array, ...]]:
+    """By chunks of rows: X, counts (r,), and of every problem and row (m, r) l, y − p, p − ½ and w.
 
-
-def _terms(block: Block, c: Array) -> tuple[Array, Array, Array, Array]:
-    """Of every problem and row (m, r), one observation each: l, y − p, p − ½ and w."""
-    eta = c @ block.X.T
-    if block.offset is not None:
-        eta += block.offset
-    loglik, score, root = logistic(np.broadcast_to(block.y, eta.shape), eta)
-    return loglik, score, block.y - 0.5 - score, root * root
+    Chunks are small enough for (m, rows, k) and, for the exact Hessian, (rows, k²); the terms are those of
+    one observation each.
+    """
+    m, k = c.shape
+    for block in chunks(blocks, max(128, CHUNK // (k * max(m, k if exact else 1)))):
+        eta = c @ block.X.T
+        if block.offset is not None:
+            eta += block.offset
+        loglik, score, root = logistic(np.broadcast_to(block.y, eta.shape), eta)
+        counts = np.ones(1) if block.weights is None else block.weights
+        yield block.X, counts, loglik, score, block.y - 0.5 - score, root * root
 
 
 def _cholesky(information: Array) -> tuple[Array, Mask]:
@@ -137,24 +138,20 @@ def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
     """l*, its score and curvature at a batch of points c (m, k): two passes over the rows."""
     m, k = c.shape
     loglik, information = np.zeros(m), np.zeros((m, k, k))
-    for block in _pieces(blocks, m, exact):
-        ll, _, _, w = _terms(block, c)
-        a = np.ones(1) if block.weights is None else block.weights
+    for X, a, ll, _, _, w in _terms(blocks, c, exact):
         loglik += np.sum(ll * a, axis=1)
-        information += _gram(block.X, w * a)
+        information += _gram(X, w * a)
     L, good = _cholesky(information)
     J = np.swapaxes(np.linalg.inv(L), 1, 2)  # J·J' = I⁻¹
     wide = J.transpose(1, 0, 2).reshape(k, m * k)
     score, half, cubic = np.zeros((m, k)), np.zeros((m, k, k)), np.zeros((m, k, k * k))
-    for block in _pieces(blocks, m, exact):
-        _, r, p, w = _terms(block, c)
-        q = np.square(block.X @ wide).reshape(-1, m, k).sum(axis=2).T  # x'I⁻¹x
-        a = np.ones(1) if block.weights is None else block.weights
-        score += ((r - w * q * p) * a) @ block.X
+    for X, a, _, r, p, w in _terms(blocks, c, exact):
+        q = np.square(X @ wide).reshape(-1, m, k).sum(axis=2).T  # x'I⁻¹x
+        score += ((r - w * q * p) * a) @ X
         if exact:
-            half += _gram(block.X, w * (1 - 6 * w) * q * a)
-            pairs = (block.X[:, :, None] * block.X[:, None, :]).reshape(-1, k * k)
-            cubic += (_weighted(block.X, -2 * w * p * a) @ pairs).reshape(m, k, k * k)
+            half += _gram(X, w * (1 - 6 * w) * q * a)
+            pairs = (X[:, :, None] * X[:, None, :]).reshape(-1, k * k)
+            cubic += (_weighted(X, -2 * w * p * a) @ pairs).reshape(m, k, k * k)
     curvature = information
     if exact:
         M = np.swapaxes(J, 1, 2)[:, None] @ cubic.reshape(m, k, k, k) @ J[:, None]
@@ -168,12 +165,12 @@ def _evaluate(blocks: Any, c: Array, exact: bool) -> _Point:
 
 def _gram(X: Array, w: Array) -> Array:
     """X' diag(w) X (m, k, k) for weights w (m, r)."""
-    return np.asarray((_weighted(X, w) @ X).reshape(len(w), X.shape[1], X.shape[1]))
+    return (_weighted(X, w) @ X).reshape(len(w), X.shape[1], X.shape[1])
 
 
 def _weighted(X: Array, w: Array) -> Array:
     """The transposed rows times the weights of every problem (m·k, r): one product serves them all."""
-    return np.asarray(w[:, None, :] * X.T).reshape(-1, len(X))
+    return (w[:, None, :] * X.T).reshape(-1, len(X))
 
 
 def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
@@ -200,11 +197,9 @@ def _steps(point: _Point, N: Array) -> tuple[Array, Array]:
     return (N @ gamma[:, :, None])[:, :, 0], np.maximum(np.sum(gamma * g, axis=1), 0.0)
 
 
-def _take(point: _Point, rows: Any) -> _Point:
-    return _Point(*(part[rows] for part in point))
-
-
-def _solve(blocks: Any, start: Array, N: Array, exact: bool, tolerance: float, maxiter: int) -> _Solved:
+def _solve(
+    blocks: Any, start: Array, N: Array, exact: bool, tolerance: float = DECREMENT, maxiter: int = MAXITER
+) -> _Solved:
     """Maximise l* over c = start + N·γ for a batch: start (m, k), N (m, k, q)."""
     c, point, passes = start.copy(), _evaluate(blocks, start, exact), 1
     m = len(c)
@@ -215,7 +210,7 @@ def _solve(blocks: Any, start: Array, N: Array, exact: bool, tolerance: float, m
     fresh = active.copy()  # problems whose step is to be computed
     while active.any():
         if fresh.any():
-            step[fresh], decrement[fresh] = _steps(_take(point, fresh), N[fresh])
+            step[fresh], decrement[fresh] = _steps(_Point(*(part[fresh] for part in point)), N[fresh])
             scale[fresh] = 1.0
             done = fresh & (decrement <= tolerance)
             c[done] += step[done]
@@ -248,7 +243,7 @@ def _affordable(rows: int, k: int, problems: int) -> bool:
     return k <= MOST_COLUMNS and rows * k**3 * float(problems) <= EXACT
 
 
-def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
+def firth(model: IndexModel, *, maxiter: int = MAXITER) -> FirthMaximum:
     """Maximise a logit's likelihood with Jeffreys' penalty.
 
     Parameters
@@ -299,7 +294,7 @@ def firth(model: IndexModel, *, maxiter: int = 100) -> FirthMaximum:
     return FirthMaximum(m, inside - float(np.linalg.slogdet(T)[1]), blocks, model.rows, inside)
 
 
-def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> tuple[float, bool]:
+def restricted(fit: FirthMaximum, R: Array, r: Array) -> tuple[float, bool]:
     """Likelihood-ratio statistic 2(l* − l* under R·β = r) with the full penalty, and whether it converged.
 
     Parameters
@@ -309,10 +304,10 @@ def restricted(fit: FirthMaximum, R: Array, r: Array, *, maxiter: int = 100) -> 
     """
     A = R @ fit.basis
     size = np.linalg.norm(A, axis=1, keepdims=True)
-    return _ratio(fit, A / size, r / size[:, 0], maxiter)
+    return _ratio(fit, A / size, r / size[:, 0])
 
 
-def against_constant(fit: FirthMaximum, *, maxiter: int = 100) -> tuple[float, bool]:
+def against_constant(fit: FirthMaximum) -> tuple[float, bool]:
     """The same for a constant x'β, where some combination of the columns is one in every row."""
     gram, total = np.zeros_like(fit.basis), np.zeros(len(fit.basis))
     for block in fit.blocks:
@@ -320,10 +315,10 @@ def against_constant(fit: FirthMaximum, *, maxiter: int = 100) -> tuple[float, b
         total += block.X.sum(axis=0)
     constant = np.linalg.solve(gram, total)  # Z·c = 1
     A = np.linalg.qr(constant[:, None], mode="complete")[0][:, 1:].T
-    return _ratio(fit, A, np.zeros(len(A)), maxiter)
+    return _ratio(fit, A, np.zeros(len(A)))
 
 
-def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, bool]:
+def _ratio(fit: FirthMaximum, A: Array, b: Array) -> tuple[float, bool]:
     """Likelihood ratio of A·c = b, rows of A independent and of unit length."""
     q = len(A)
     if not q:
@@ -337,31 +332,23 @@ def _ratio(fit: FirthMaximum, A: Array, b: Array, maxiter: int) -> tuple[float, 
     with np.errstate(all="ignore"):
         exact = _affordable(fit.rows, len(fit.basis), 1)
         values = np.nan_to_num(_evaluate(fit.blocks, starts, False).penalised, nan=-np.inf)
-        order = np.argsort(-values)
-        for i in order:
-            s = _solve(fit.blocks, starts[i : i + 1], N, exact, DECREMENT, maxiter)
+        for i in np.argsort(-values):
+            s = _solve(fit.blocks, starts[i : i + 1], N, exact)
             if s.converged[0]:
                 break
         else:
-            s = _continued(fit, toward, N, exact, maxiter)
+            s = _continued(fit, toward, N, exact)
     return 2 * (fit.inner_penalised - float(s.point.penalised[0])), bool(s.converged[0])
 
 
-def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool, maxiter: int) -> _Solved:
+def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool) -> _Solved:
     """The restricted maximum, by restrictions ever farther from the estimate, one after the other."""
     share, stride, c = 0.0, 0.25, fit.maximum.coordinates[None, :]
-    s = _solve(fit.blocks, c, N[:, :, :0], exact, DECREMENT, maxiter)
-    last = s._replace(converged=np.zeros(1, dtype=bool))
+    last = _solve(fit.blocks, c, N[:, :, :0], exact)
     while share < 1 and stride > 1e-4:
         stride = min(stride, 1 - share)
-        s = _solve(
-            fit.blocks,
-            c + stride * toward,
-            N,
-            exact,
-            DECREMENT if share + stride == 1 else PROFILE_DECREMENT,
-            maxiter,
-        )
+        tolerance = DECREMENT if share + stride == 1 else PROFILE_DECREMENT
+        s = _solve(fit.blocks, c + stride * toward, N, exact, tolerance)
         if s.converged[0]:
             share, c, last = share + stride, s.c, s
             stride *= 2
@@ -370,16 +357,12 @@ def _continued(fit: FirthMaximum, toward: Array, N: Array, exact: bool, maxiter:
     return last if share >= 1 else last._replace(converged=np.zeros(1, dtype=bool))
 
 
-@dataclass(frozen=True, eq=False)
-class _Lines:
+class _Lines(NamedTuple):
     """Problems of a profile: unit directions t (m, k), null spaces N (m, k, k−1), path tangents (m, k)."""
 
     t: Array
     N: Array
     tangent: Array
-
-    def take(self, rows: Any) -> _Lines:
-        return replace(self, t=self.t[rows], N=self.N[rows], tangent=self.tangent[rows])
 
 
 def _tangent(point: _Point, t: Array, N: Array) -> Array:
@@ -397,7 +380,7 @@ def _tangent(point: _Point, t: Array, N: Array) -> Array:
     A[bad] = plain[bad]
     H = np.where(bad[:, None, None], point.information, point.curvature)
     try:
-        return np.asarray(t - (N @ np.linalg.solve(A, Nt @ (H @ t[:, :, None])))[:, :, 0])
+        return t - (N @ np.linalg.solve(A, Nt @ (H @ t[:, :, None])))[:, :, 0]
     except np.linalg.LinAlgError:  # no path to be seen: any start will do
         return t
 
@@ -417,7 +400,7 @@ class Profile(NamedTuple):
     higher: Mask
 
 
-def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> Profile:
+def profile(fit: FirthMaximum, quantile: float) -> Profile:
     """Profile-penalised-likelihood intervals, and signed roots of the likelihood ratios of zero coefficients.
 
     Parameters
@@ -430,10 +413,10 @@ def profile(fit: FirthMaximum, quantile: float, *, maxiter: int = 100) -> Profil
     Profile
     """
     with np.errstate(all="ignore"):
-        return _profile(fit, quantile, maxiter)
+        return _profile(fit, quantile)
 
 
-def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> Profile:
+def _profile(fit: FirthMaximum, quantile: float) -> Profile:
     T, c0 = fit.basis, fit.maximum.coordinates
     k = len(c0)
     size = np.linalg.norm(T, axis=1)
@@ -445,29 +428,22 @@ def _profile(fit: FirthMaximum, quantile: float, maxiter: int) -> Profile:
     v = _tangent(tops, t, N)
     spread = 1 / np.sqrt(np.maximum(np.sum((v[:, None, :] @ tops.information)[:, 0] * v, axis=1), 1e-300))
     here = t @ c0
-    roots = _zero_roots(fit, _Lines(t, N, v), here, exact, maxiter)
+    roots = _zero_roots(fit, N, v, here, exact)
     twice = np.tile(np.arange(k), 2)
     sign = np.repeat([-1.0, 1.0], k)
-    ends, higher = _ends(
-        fit, _Lines(t, N, v).take(twice), here[twice], sign, spread[twice], quantile, exact, maxiter
-    )
+    lines = _Lines(t[twice], N[twice], v[twice])
+    ends, higher = _ends(fit, lines, here[twice], sign, spread[twice], quantile, exact)
     bounds = ends.reshape(2, k).T * size[:, None]
     return Profile(bounds, roots, higher[:k] | higher[k:])
 
 
-def _zero_roots(fit: FirthMaximum, lines: _Lines, here: Array, exact: bool, maxiter: int) -> Array:
-    c = fit.maximum.coordinates
-    near = c - here[:, None] * lines.tangent
-    values = np.stack(
-        [
-            _evaluate(fit.blocks, near, False).penalised,
-            _evaluate(fit.blocks, np.zeros_like(near), False).penalised,
-        ]
-    )
-    start = np.where((values[0] >= values[1])[:, None], near, 0.0)
-    s = _solve(fit.blocks, start, lines.N, exact, PROFILE_DECREMENT, maxiter)
+def _zero_roots(fit: FirthMaximum, N: Array, tangent: Array, here: Array, exact: bool) -> Array:
+    near = fit.maximum.coordinates - here[:, None] * tangent
+    values, at_zero = (_evaluate(fit.blocks, c, False).penalised for c in (near, np.zeros_like(near)))
+    start = np.where((values >= at_zero)[:, None], near, 0.0)
+    s = _solve(fit.blocks, start, N, exact, PROFILE_DECREMENT)
     gap = np.sqrt(np.maximum(2 * (fit.inner_penalised - s.point.penalised), 0.0))
-    return np.asarray(np.where(s.converged, np.sign(here) * gap, np.nan))
+    return np.where(s.converged, np.sign(here) * gap, np.nan)
 
 
 def _ends(
@@ -478,7 +454,6 @@ def _ends(
     spread: Array,
     quantile: float,
     exact: bool,
-    maxiter: int,
 ) -> tuple[Array, Mask]:
     """Ends (m,) of profile intervals in units of t'c, and whether l* rose above the estimate on the way.
 
@@ -496,13 +471,13 @@ def _ends(
             break
         move = (sign * (x - at))[on, None] * tangent[on]
         tolerance = EARLY if i < 2 else PROFILE_DECREMENT
-        s = _solve(fit.blocks, c[on] + move, lines.N[on], exact, tolerance, maxiter)
+        s = _solve(fit.blocks, c[on] + move, lines.N[on], exact, tolerance)
         ok = s.converged & np.isfinite(s.point.penalised)
         x[on[~ok]] = (at + (x - at) / 4)[on[~ok]]  # too far for the tangent: come closer
         good = on[ok]
         if not len(good):
             continue
-        point = _take(s.point, ok)
+        point = _Point(*(part[ok] for part in s.point))
         v = _tangent(point, lines.t[good], lines.N[good])
         z = np.sqrt(np.maximum(2 * (fit.inner_penalised - point.penalised - s.decrement[ok] / 2), 0.0))
         slope = -sign[good] * np.sum(point.score * v, axis=1) / z  # dz/dx

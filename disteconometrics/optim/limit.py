@@ -70,9 +70,7 @@ def limit_of(model: IndexModel, separation: Separation, *, maxiter: int) -> Limi
 def _rows(blocks: Sequence[Block], inside: Mask, columns: Indices) -> tuple[Block, ...]:
     parts, start = [], 0
     for block in densified(blocks):
-        keep = np.flatnonzero(inside[start : start + len(block.y)])
+        part = block.rows(inside[start : start + len(block.y)])
         start += len(block.y)
-        X = np.ascontiguousarray(block.X[np.ix_(keep, columns)])
-        weights = None if block.weights is None else block.weights[keep]
-        parts.append(Block(block.y[keep], X, weights, None if block.offset is None else block.offset[keep]))
+        parts.append(part._replace(X=np.ascontiguousarray(part.X[:, columns])))
     return tuple(parts)

@@ -218,7 +218,10 @@ def _take_information(model: IndexModel, s: _State, climb: bool) -> bool:
         s.status = "singular"
         return False
     s.score = p.score
-    s.inverse = _uphill(model, p.score) if s.factor is None else _inverse_information(s.factor)
+    if s.factor is None:  # go along the score, as far as is safe to try
+        s.inverse = np.eye(len(p.score)) * (FAR / max(model.largest_change(p.score), 1e-300))
+    else:
+        s.inverse = _inverse_information(s.factor)
     return True
 
 
@@ -277,11 +280,6 @@ def _take_last(model: IndexModel, s: _State) -> None:
         s.c = s.anchor
 
 
-def _uphill(model: IndexModel, score: Array) -> Array:
-    """The multiple of the identity that makes a step along the score as long as is safe to try."""
-    return np.eye(len(score)) * (FAR / max(model.largest_change(score), 1e-300))
-
-
 def _near(s: _State, kept: _Kept | None, ratio: float = 1.0) -> bool:
     """Whether a step, or one √ratio as long, moves estimate and information by nothing to be seen."""
     if kept is None or not s.decrement * ratio <= LAG_DECREMENT:
@@ -297,7 +295,7 @@ def _settled(model: IndexModel, s: _State) -> bool:
 
 def _inverse_information(R: Array) -> Array:
     root = triangle_inverse(R)
-    return np.asarray(root @ root.T)
+    return root @ root.T
 
 
 def _secant(inverse: Array, step: Array, fall: Array) -> Array:

@@ -14,15 +14,16 @@ as R and Stata do, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
+from disteconometrics.likelihoods.index_model import chunks
 
 __all__ = [
     "Rank",
@@ -117,12 +118,12 @@ def column_scale(column_max: Array) -> Array:
     return scale
 
 
-def stack_r(chunks: Iterable[Array], k: int) -> Array:
+def stack_r(pieces: Iterable[Array], k: int) -> Array:
     """R factor of rows that arrive a chunk at a time (sequential TSQR).
 
     Parameters
     ----------
-    chunks : iterable of ndarray (m, k), float64
+    pieces : iterable of ndarray (m, k), float64
         Rows, already scaled; not changed.
     k : int
         Columns.
@@ -145,7 +146,7 @@ def stack_r(chunks: Iterable[Array], k: int) -> Array:
     [[25.0, 4.0], [4.0, 1.0]]
     """
     R = np.zeros((k, k))
-    for rows in _gathered(chunks, 2 * k):
+    for rows in _gathered(pieces, 2 * k):
         stacked = np.empty((k + len(rows), k), order="F")
         stacked[:k] = R
         stacked[k:] = rows
@@ -154,10 +155,10 @@ def stack_r(chunks: Iterable[Array], k: int) -> Array:
     return R
 
 
-def _gathered(chunks: Iterable[Array], least: int) -> Iterator[Array]:
+def _gathered(pieces: Iterable[Array], least: int) -> Iterator[Array]:
     """The same rows in pieces of at least so many, but for the last, since each costs a factorisation."""
     parts: list[Array] = []
-    for rows in chunks:
+    for rows in pieces:
         parts.append(rows)
         if sum(map(len, parts)) >= least:
             yield parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -166,12 +167,8 @@ def _gathered(chunks: Iterable[Array], least: int) -> Iterator[Array]:
         yield np.concatenate(parts)
 
 
-def tsqr(
-    blocks: Sequence[Block],
-    scale: Array | None = None,
-    row_multiplier: Callable[[Block], Array] | None = None,
-) -> Array:
-    """R factor of diag(m) X diag(1/scale) over blocks of rows, in k × k memory.
+def tsqr(blocks: Sequence[Block], scale: Array | None = None) -> Array:
+    """R factor of X diag(1/scale) over blocks of rows, in k × k memory.
 
     Parameters
     ----------
@@ -179,9 +176,6 @@ def tsqr(
         Rows; only ``X`` (m, k) is used here.
     scale : ndarray (k,), float64, optional
         Divided out of the columns; powers of two keep it exact.
-    row_multiplier : callable, optional
-        Takes a block of a few thousand rows and returns (m,) multipliers, say the square roots of Newton
-        weights.
 
     Returns
     -------
@@ -199,15 +193,7 @@ def tsqr(
     """
     k = blocks[0].X.shape[1]
     size = max(CHUNK_BYTES // (8 * max(k, 1)), 4 * k, 64)
-
-    def rows() -> Iterable[Array]:
-        for block in blocks:
-            for a in range(0, len(block.y), size):
-                part = _slice(block, a, a + size)
-                X = part.X if scale is None else part.X / scale
-                yield X if row_multiplier is None else X * row_multiplier(part)[:, None]
-
-    return stack_r(rows(), k)
+    return stack_r((part.X if scale is None else part.X / scale for part in chunks(blocks, size)), k)
 
 
 def rank_of_triangle(R: Array, n: int) -> Rank:
@@ -240,10 +226,21 @@ def rank_of_triangle(R: Array, n: int) -> Rank:
     pivoted, order = qr(unit, mode="r", pivoting=True)
     tolerance = rank_tolerance(n, R.shape[1])
     rank = int(np.sum(np.abs(np.diag(pivoted)) > tolerance))
-    return _resolve(unit, norm, np.asarray(order, dtype=np.intp), pivoted, rank, tolerance)
+    k = len(norm)
+    if rank == k:
+        return Rank(k, tuple(range(k)), (), (), _condition(pivoted))
+    # null vectors in unit columns: the trailing pivoted columns by the leading ones
+    null = np.zeros((k, k - rank))
+    if rank:
+        null[order[:rank]] = -solve_triangular(pivoted[:rank, :rank], pivoted[:rank, rank:])
+    null[order[rank:], np.arange(k - rank)] = 1.0
+    dropped = _last_columns(null, norm)
+    kept = [j for j in range(k) if j not in dropped]
+    combos = tuple(_express(unit, norm, j, kept, tolerance) for j in dropped)
+    return Rank(rank, tuple(kept), tuple(dropped), combos, _condition(unit[:, kept]))
 
 
-def check_rank(blocks: Sequence[Block], gram: Array | None = None, *, scale: Array | None = None) -> Rank:
+def check_rank(blocks: Sequence[Block], gram: Array | None = None) -> Rank:
     """Rank of the design: from the Gram when that is beyond doubt, else from the rows.
 
     Parameters
@@ -252,8 +249,6 @@ def check_rank(blocks: Sequence[Block], gram: Array | None = None, *, scale: Arr
         Rows; read only when the Gram leaves doubt.
     gram : ndarray (k, k), float64, optional
         Any X'WX with positive weights, of columns in any scale.
-    scale : ndarray (k,), float64, optional
-        Powers of two near the size of the columns; wanted only when columns differ by more than 1e100.
 
     Returns
     -------
@@ -269,43 +264,13 @@ def check_rank(blocks: Sequence[Block], gram: Array | None = None, *, scale: Arr
     >>> found.dropped, found.combinations[0].round(12).tolist()
     ((1,), [3.0, 0.0, 0.0])
     """
-    n = sum(len(block.y) for block in blocks)
     k = blocks[0].X.shape[1]
     if gram is not None and np.all(np.isfinite(gram)) and np.all(np.diag(gram) > 0):
         root = np.sqrt(np.diag(gram))
         factor, _order, found, _ = lapack.dpstrf(gram / root / root[:, None], tol=0.0, lower=0)
         if found == k and k and factor[k - 1, k - 1] ** 2 > SAFE_PIVOT:
             return Rank(k, tuple(range(k)), (), (), _condition(np.triu(factor)))
-    size = np.ones(k) if scale is None else scale
-    found_rank = rank_of_triangle(tsqr(blocks, size), n)
-    # x_j / s_j = Σ c_l x_l / s_l
-    combos = tuple(
-        c * size[j] / size for j, c in zip(found_rank.dropped, found_rank.combinations, strict=True)
-    )
-    return Rank(found_rank.rank, found_rank.kept, found_rank.dropped, combos, found_rank.condition)
-
-
-def _slice(block: Block, a: int, b: int) -> Block:
-    """Rows a to b of a block, as views."""
-    weights = None if block.weights is None else block.weights[a:b]
-    offset = None if block.offset is None else block.offset[a:b]
-    return block._replace(y=block.y[a:b], X=block.X[a:b], weights=weights, offset=offset)
-
-
-def _resolve(unit: Array, norm: Array, order: Indices, pivoted: Array, rank: int, tolerance: float) -> Rank:
-    """Rank value from a pivoted factor: choose which columns go, and express them."""
-    k = len(norm)
-    if rank == k:
-        return Rank(k, tuple(range(k)), (), (), _condition(pivoted))
-    # null vectors in unit columns: the trailing pivoted columns by the leading ones
-    null = np.zeros((k, k - rank))
-    if rank:
-        null[order[:rank]] = -solve_triangular(pivoted[:rank, :rank], pivoted[:rank, rank:])
-    null[order[rank:], np.arange(k - rank)] = 1.0
-    dropped = _last_columns(null, norm)
-    kept = [j for j in range(k) if j not in dropped]
-    combos = tuple(_express(unit, norm, j, kept, tolerance) for j in dropped)
-    return Rank(rank, tuple(kept), tuple(dropped), combos, _condition(unit[:, kept]))
+    return rank_of_triangle(tsqr(blocks), sum(len(block.y) for block in blocks))
 
 
 def _last_columns(null: Array, norm: Array) -> list[int]:

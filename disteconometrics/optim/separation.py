@@ -37,11 +37,10 @@ from scipy.linalg import lapack, qr, solve_triangular
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.likelihoods.index_model import chunks
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 
 __all__ = ["Separation", "decided_columns", "find_separation"]
-
-Bool = Mask
 
 EPS = float(np.finfo(np.float64).eps)
 CHUNK_BYTES = 1 << 20
@@ -145,7 +144,7 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -
     strict, direction, face = _maximal(whole, direction)
     direction, null = _tidy(whole, direction, face, strict)
     direction = direction / np.max(np.abs(direction)) / whole.scale + 0.0  # no negative zeros
-    kind = "complete" if bool(strict.all()) else "quasi"
+    kind = "complete" if strict.all() else "quasi"
     return Separation(kind, direction, np.flatnonzero(strict), null / whole.scale[:, None] + 0.0)
 
 
@@ -211,7 +210,7 @@ class _Problem:
     blocks: Sequence[Block]
     scale: Array  # (k,) powers of two, of all columns
     cols: Indices
-    keep: Bool | None  # (N,) over all rows of the blocks
+    keep: Mask | None  # (N,) over all rows of the blocks
     n: int  # rows kept
 
     def chunks(self) -> Iterator[tuple[Array, Array]]:
@@ -223,16 +222,15 @@ class _Problem:
         every = len(self.cols) == len(self.scale)
         scale = self.scale[self.cols]
         start = 0
-        for block in self.blocks:
-            for a in range(0, len(block.y), size):
-                y, X = block.y[a : a + size], block.X[a : a + size]
-                if self.keep is not None:
-                    inside = self.keep[start + a : start + a + len(y)]
-                    if not inside.any():
-                        continue
-                    y, X = y[inside], X[inside]
-                yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
-            start += len(block.y)
+        for block in chunks(self.blocks, size):
+            y, X = block.y, block.X
+            if self.keep is not None:
+                inside = self.keep[start : start + len(y)]
+                start += len(y)
+                if not inside.any():
+                    continue
+                y, X = y[inside], X[inside]
+            yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
 
     def take(self, positions: Indices) -> Array:
         """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
@@ -246,7 +244,7 @@ class _Problem:
         return np.concatenate(parts)
 
 
-def _strict(problem: _Problem, e: Array) -> Bool | None:
+def _strict(problem: _Problem, e: Array) -> Mask | None:
     """The proof: rows (n,) with a_i'e > 0, or None if one is < 0 beyond rounding or none clearly positive."""
     support = np.flatnonzero(e)
     size, some = np.abs(e[support]), len(support) < len(e)
@@ -283,7 +281,7 @@ class _Face:
     kept: Indices  # columns, as positions in the problem
 
     @classmethod
-    def of(cls, problem: _Problem, overlapped: Bool, size: Array | None = None) -> _Face:
+    def of(cls, problem: _Problem, overlapped: Mask, size: Array | None = None) -> _Face:
         """Face of the rows ``overlapped`` (n,).
 
         ``size`` (p,) multiplies columns and then each row is brought to size one.
@@ -347,8 +345,7 @@ def _clean(problem: _Problem, e: Array) -> Array | None:
     """
     value = _values(problem, e)
     for threshold in _thresholds(value):
-        overlapped = value <= threshold
-        found = _project_on_face(problem, e, overlapped)
+        found = _project_on_face(problem, e, value <= threshold)
         if found is not None:
             return found
     return None
@@ -379,7 +376,7 @@ def _thresholds(value: Array) -> list[float]:
     return [float(np.sqrt(above[j] * above[j + 1])) for j in chosen]
 
 
-def _project_on_face(problem: _Problem, e: Array, overlapped: Bool) -> Array | None:
+def _project_on_face(problem: _Problem, e: Array, overlapped: Mask) -> Array | None:
     face = _Face.of(problem, overlapped)
     if not face.null.shape[1]:
         return None
@@ -398,8 +395,7 @@ def _project_on_face(problem: _Problem, e: Array, overlapped: Bool) -> Array | N
 
 def _confirm(problem: _Problem, face: _Face, e: Array, size: Array) -> Array | None:
     """The projection of e on a face, tiny components exact zeros where possible, if the rows confirm it."""
-    inside = face.null @ (face.null.T @ (e / size))
-    found = inside * size
+    found = face.null @ (face.null.T @ (e / size)) * size
     return _accept(problem, found) if np.linalg.norm(found) > 1e-8 * np.linalg.norm(e) else None
 
 
@@ -414,14 +410,13 @@ def _accept(problem: _Problem, e: Array) -> Array | None:
     """e, with negligible components as exact zeros if possible, when the rows confirm it."""
     for d in _with_zeros(e[:, None]):
         if _strict(problem, d[:, 0]) is not None:
-            accepted: Array = d[:, 0] / np.max(np.abs(d))
-            return accepted
+            return np.asarray(d[:, 0] / np.max(np.abs(d)))
     return None
 
 
 def _from_candidates(problem: _Problem, candidates: Sequence[Array]) -> Array | None:
     """The first candidate that separates, as it is or cleaned; the later ones (the step) first."""
-    scaled = [np.asarray(d, dtype=np.float64) * problem.scale[problem.cols] for d in candidates]
+    scaled = [d * problem.scale[problem.cols] for d in candidates]
     usable = [e / np.max(np.abs(e)) for e in scaled if np.all(np.isfinite(e)) and np.any(e)]
     for e in usable:
         found = _accept(problem, e)
@@ -660,7 +655,9 @@ def _project(
             return None, True
         e = state.refine(T @ state.r, T)
         slack = _values(problem, e) / np.where(size > 0, size, 1.0) / np.linalg.norm(state.r)
-        add = _most_violated(np.where(_positions(working, n), 0.0, slack), tolerance, 20 * p + 50)
+        others = slack.copy()
+        others[working] = 0.0
+        add = _most_violated(others, tolerance, 20 * p + 50)
         if not len(add) and tolerance == TIGHT and before == state.active:
             return _confirmed(problem, e), False
         near = np.min(slack) >= -loose
@@ -678,12 +675,6 @@ def _confirmed(problem: _Problem, e: Array) -> Array | None:
     """The direction e, sharpened or cleaned, if the rows confirm it."""
     found = _accept(problem, e)
     return _clean(problem, e) if found is None else _sharpen(problem, found)
-
-
-def _positions(rows: Indices, n: int) -> Bool:
-    inside = np.zeros(n, dtype=np.bool_)
-    inside[rows] = True
-    return inside
 
 
 def _most_violated(slack: Array, tolerance: float, most: int) -> Indices:
@@ -710,7 +701,7 @@ def _centre(problem: _Problem, T: Array) -> tuple[Array, Array]:
 # ---------------------------------------------------------------------------------------------- assembling
 
 
-def _maximal(whole: _Problem, direction: Array) -> tuple[Bool, Array, _Face]:
+def _maximal(whole: _Problem, direction: Array) -> tuple[Mask, Array, _Face]:
     """All rows that can be separated, a direction that does it, and the face of the others."""
     strict = _strict(whole, direction)
     assert strict is not None  # every direction that reaches this line has been verified
@@ -728,8 +719,8 @@ def _maximal(whole: _Problem, direction: Array) -> tuple[Bool, Array, _Face]:
 
 
 def _combine(
-    whole: _Problem, strict: Bool, direction: Array, rest: _Problem, more: Array, extra: Array
-) -> tuple[Bool, Array]:
+    whole: _Problem, strict: Mask, direction: Array, rest: _Problem, more: Array, extra: Array
+) -> tuple[Mask, Array]:
     """Add a direction that separates further rows, short enough to leave the others on their side."""
     won = _strict(rest, more)
     assert won is not None
@@ -741,10 +732,10 @@ def _combine(
     return united, direction + step * extra
 
 
-def _tidy(whole: _Problem, direction: Array, face: _Face, strict: Bool) -> tuple[Array, Array]:
+def _tidy(whole: _Problem, direction: Array, face: _Face, strict: Mask) -> tuple[Array, Array]:
     """The direction on the final face with exact zeros, if the rows still agree, and the face's basis."""
     k = len(direction)
-    bases = [np.eye(k)] if bool(strict.all()) else _with_zeros(face.null)
+    bases = [np.eye(k)] if strict.all() else _with_zeros(face.null)
     for null in bases:
         for on_face in _with_zeros((null @ (null.T @ direction))[:, None]):
             found = _strict(whole, on_face[:, 0])

@@ -109,6 +109,11 @@ class Smooth:
 Forms: TypeAlias = "tuple[Array, Array, Array]"
 
 
+def _forms(rows: Rows, G: Array, theta: Array) -> Forms:
+    """The linear forms of coefficients or of a step: z, slopes and constraints."""
+    return rows.A @ theta, rows.D @ theta, G @ theta
+
+
 @dataclass(eq=False)
 class _Iterate:
     """Where the iterations are: coefficients, and the linear forms that must be known or stay positive."""
@@ -237,8 +242,7 @@ class _Step(NamedTuple):
 
 
 def _begin(problem: Problem, lam: Array, theta: Array, G: Array, select: bool) -> _State:
-    rows = problem.rows
-    at = _Iterate(theta, rows.A @ theta, rows.D @ theta, G @ theta)
+    at = _Iterate(theta, *_forms(problem.rows, G, theta))
     least = mu = BARRIER * problem.functions / max(len(G), 1)
     if select and theta is problem.start and len(G):
         mu = max(least, 0.01 * problem.observations / len(G))
@@ -249,7 +253,7 @@ def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth
     n = problem.observations
     for _ in range(max(how.maxiter, 1)):
         s.steps += 1
-        system = _linearised(problem, s)
+        system = _system(problem, s, s.duals[0])
         half = _solved(system.L, system.gradient)
         decrement = float(half @ half)
         if _terminate(s, decrement, n, how.last):
@@ -262,23 +266,31 @@ def _newton(problem: Problem, s: _State, how: _Rules, secant: _Secant) -> Smooth
             s.S = problem.penalty(s.lam)
     else:  # not converged: what is returned belongs to the last iterate all the same
         s.exact, s.value, s.duals = True, None, _duals(s.at, s.mu)
-        system = _system_at(problem, s, None)
+        system = _system(problem, s, None)
     return _solution(s, system)
 
 
-def _linearised(problem: Problem, s: _State) -> _System:
-    try:
-        return _system_at(problem, s, s.duals[0])
-    except np.linalg.LinAlgError:  # single precision does not do here
-        s.exact = True
-        return _system_at(problem, s, s.duals[0])
-
-
-def _system_at(problem: Problem, s: _State, dual: Array | None) -> _System:
+def _system(problem: Problem, s: _State, dual: Array | None) -> _System:
     """The system of Newton's or, with the slopes' dual variables, a primal-dual step."""
-    at = s.at
+    at, G = s.at, s.G
     p = evaluate(problem.rows, problem.base, at.z, at.slope, dual, exact=s.exact, value=s.value)
-    return _System(p, *_system(p, s))
+    barrier = np.empty(G.shape, np.float64 if s.exact else np.float32)
+    np.multiply(G, np.sqrt(s.duals[1] / at.c)[:, None], out=barrier, casting="same_kind")
+    H = p.information + s.S + barrier.T @ barrier
+    size, gradient = np.diagonal(H).copy(), s.S @ at.theta - p.score - G.T @ (s.mu / at.c)
+    for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
+        H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
+        # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
+        L, failed = lapack.dpotrf(H.T, lower=1)
+        if not failed:
+            return _System(p, L, gradient)
+        if not s.exact:  # single precision does not do here
+            s.exact = True
+            return _system(problem, s, dual)
+    raise DataError(
+        "The information matrix of the flow is singular beyond repair; use fewer terms or rescale the "
+        "covariates."
+    )
 
 
 def _terminate(s: _State, decrement: float, n: float, last: float) -> bool:
@@ -292,9 +304,8 @@ def _terminate(s: _State, decrement: float, n: float, last: float) -> bool:
 
 
 def _take_step(problem: Problem, s: _State, system: _System, half: Array, near: bool) -> None:
-    rows, delta = problem.rows, -_solved(system.L, half, transposed=True)
-    forms = (rows.A @ delta, rows.D @ delta, s.G @ delta)
-    step = _corrected(problem, s, system, delta, forms)
+    delta = -_solved(system.L, half, transposed=True)
+    step = _corrected(problem, s, system, delta)
     new, t, s.value = _search(problem, s, step, float(-system.gradient @ step.delta), system.p.loglik)
     s.duals = _duals(new, s.mu) if near else _moved(s, step)
     s.at, s.near, s.exact = new, near, s.exact or near
@@ -349,17 +360,17 @@ def _moved(s: _State, step: _Step) -> tuple[Array, Array]:
     return out[0], out[1]
 
 
-def _corrected(problem: Problem, s: _State, system: _System, delta: Array, forms: Forms) -> _Step:
+def _corrected(problem: Problem, s: _State, system: _System, delta: Array) -> _Step:
     """A step, corrected for its second order if the border cuts it short and it then reaches further down."""
-    rows, at, gradient, room = problem.rows, s.at, system.gradient, s.at.room(forms)
-    none = (np.zeros_like(at.slope), np.zeros_like(at.c))
+    rows, at, gradient, forms = problem.rows, s.at, system.gradient, _forms(problem.rows, s.G, delta)
+    room, none = at.room(forms), (np.zeros_like(at.slope), np.zeros_like(at.c))
     if room == 1.0:
         return _Step(delta, forms, none)
     slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(s, forms, none), strict=True))
     w = slope if rows.weights is None else rows.weights * slope
     target = gradient + (w / at.slope) @ rows.D + (c / at.c) @ s.G
     other = -_solved(system.L, _solved(system.L, target), transposed=True)
-    reached = (rows.A @ other, rows.D @ other, s.G @ other)
+    reached = _forms(rows, s.G, other)
     if at.room(reached) > room and other @ gradient < 0.1 * (delta @ gradient):
         return _Step(other, reached, (slope, c))
     return _Step(delta, forms, none)
@@ -371,27 +382,6 @@ def _solved(L: Array, b: Array, transposed: bool = False) -> Array:
     Scipy's wrapper takes longer than the solution where L is small.
     """
     return np.asarray(lapack.dtrtrs(L, b, lower=1, trans=int(transposed))[0]).reshape(b.shape)
-
-
-def _system(p: Pass, s: _State) -> tuple[Array, Array]:
-    """Cholesky factor of the Hessian and the gradient."""
-    G, at, S = s.G, s.at, s.S
-    barrier = np.empty(G.shape, np.float64 if s.exact else np.float32)
-    np.multiply(G, np.sqrt(s.duals[1] / at.c)[:, None], out=barrier, casting="same_kind")
-    H = p.information + S + barrier.T @ barrier
-    size, gradient = np.diagonal(H).copy(), S @ at.theta - p.score - G.T @ (s.mu / at.c)
-    for ridge in (RIDGE, 1e-8, 1e-5, 1e-2):
-        H[np.diag_indices_from(H)] = size + ridge * (size.mean() + (size if ridge > RIDGE else 0.0))
-        # Fortran's order, as H is symmetric: copied once, and not at all by what uses L
-        L, failed = lapack.dpotrf(H.T, lower=1)
-        if not failed:
-            return L, gradient
-        if not s.exact:
-            raise np.linalg.LinAlgError
-    raise DataError(
-        "The information matrix of the flow is singular beyond repair; use fewer terms or rescale the "
-        "covariates."
-    )
 
 
 def _search(

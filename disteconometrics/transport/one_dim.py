@@ -54,7 +54,7 @@ class Coupling(NamedTuple):
         """Where each of n sources goes on average (n,), for target values y (m,)."""
         moved = np.bincount(self.source, weights=self.mass * y[self.target], minlength=n)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(moved / np.bincount(self.source, weights=self.mass, minlength=n))
+            return moved / np.bincount(self.source, weights=self.mass, minlength=n)
 
 
 class _Sorted(NamedTuple):

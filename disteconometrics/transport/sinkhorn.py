@@ -184,7 +184,7 @@ class _Kernel:
         out = f - self.epsilon * np.log(np.where(total > 0, total, 1.0))
         if len(lost):  # f was far from right: take the exponentials around the largest
             out[lost] = self._exact(lost, g)
-        return np.asarray(out)
+        return out
 
     def _exact(self, rows: Indices, g: Array) -> Array:
         out = np.empty(len(rows))

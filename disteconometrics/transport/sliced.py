@@ -134,7 +134,7 @@ def _unweighted(u: Array, v: Array, p: float) -> Array:
     n, m = u.shape[1], v.shape[1]
     if n != m:
         source, target, mass = pieces(None, None, n, m)
-        return np.asarray(np.abs(u[:, source] - v[:, target]) ** p @ mass)
+        return np.abs(u[:, source] - v[:, target]) ** p @ mass
     u -= v
     return np.asarray(np.vecdot(u, u) / n if p == 2 else (np.abs(u) ** p).mean(axis=1))
 

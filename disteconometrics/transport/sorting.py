@@ -164,7 +164,7 @@ def argsorted(v: Array) -> Places:
     places = _by_bins(v)
     if places is None:
         return np.argsort(v, kind="stable")
-    return np.asarray(places[np.argsort(v[places], kind="stable")])
+    return places[np.argsort(v[places], kind="stable")]
 
 
 def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None:

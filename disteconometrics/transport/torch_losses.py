@@ -84,7 +84,7 @@ def sinkhorn_loss(x: Tensor, y: Tensor, p: int = 2, blur: float = 0.05, toleranc
 
 
 def _plan(t: Entropic, like: Tensor) -> Tensor:
-    f, g = (np.asarray(v / t.penalty) for v in t.potentials)
+    f, g = (v / t.penalty for v in t.potentials)
     square = np.maximum(np.square(t.x).sum(1)[:, None] + np.square(t.y).sum(1) - 2 * t.x @ t.y.T, 0)
     reduced = f[:, None] + g - (square if t.p == 2 else np.sqrt(square)) / t.penalty
     return torch.from_numpy(t.wx[:, None] * t.wy * np.exp(reduced)).to(like)

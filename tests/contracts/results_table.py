@@ -52,6 +52,7 @@ RESULTS: dict[str, Case] = {
         lambda: de.Logit("GRADE ~ GPA", weights="TUCE", weight_type="sampling"), "spector", cov="HC0"
     ),
     "Probit": Case(lambda: de.Probit("GRADE ~ GPA + PSI"), "spector", cov=de.Cluster("PSI")),
+    "CLogLog": Case(lambda: de.CLogLog("GRADE ~ GPA + PSI"), "spector", cov="HC1"),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
     "FlowDensity": Case(lambda: de.FlowDensity("log(foodexp) ~ log(income)"), cov="HC0", shown=ROWS, reps=4),
     "FlowDensity, alone": Case(lambda: de.FlowDensity("foodexp ~ 1", support="positive"), cov="HC0"),

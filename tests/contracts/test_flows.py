@@ -160,6 +160,7 @@ def test_scalar_laws_of_trained_flows_obey_one_another() -> None:
     np.testing.assert_allclose(
         (law.cdf(middle + step) - law.cdf(middle - step)) / (2 * step), law.pdf(middle), rtol=1e-5
     )
+    # 10 seeds: .016 ± .017
     np.testing.assert_allclose(law.mean(), law.sample(4000, seed=1).mean(axis=1), atol=0.1)
 
 
@@ -200,11 +201,11 @@ def test_held_out_transforms_are_uniform_where_the_flow_can_be_right(flow: objec
     res = de.FlowDensity(formula, flow=flow, train=de.AdamW(steps=300, batch=128)).fit(df, seed=0)
     check, again = res.diagnose(3, seed=2), res.diagnose(3, seed=2)
     np.testing.assert_array_equal(check.pit, again.pit)
-    assert check.ks_p > 0.005
-    assert abs(check.coverage - 0.9) < 0.06
-    assert check.log_score.mean() < res.llf / res.nobs
+    assert check.ks < 0.08  # 10 seeds: .028 ± .010 and .036 ± .007; p = .005 is .077 and .082
+    assert abs(check.coverage - 0.9) < 0.06  # .011 ± .005, .012 ± .010
+    assert check.log_score.mean() < res.llf / res.nobs + 0.04  # lower by .042 ± .020, .059 ± .017
     assert (check.crps is None) == ("+" in formula)
-    assert abs(check.calibration([0.5]).iloc[0, 0] - 0.5) < 0.1
+    assert abs(check.calibration([0.5]).iloc[0, 0] - 0.5) < 0.1  # .010 ± .009, .007 ± .006
 
 
 def test_a_trained_flow_checks_itself_by_simulation() -> None:
@@ -239,7 +240,7 @@ def test_snapshots_files_and_what_they_refuse() -> None:
     res = de.FlowDensity(
         "x1 + x2 ~ 1", flow=de.Planar(2), train=de.Adam(lr=0.01, steps=60, snapshots=(0, 30))
     ).fit(df, seed=3)
-    assert res.at_step(0).llf < res.at_step(30).llf < res.llf
+    assert res.at_step(0).llf < res.at_step(30).llf < res.llf  # by 138 ± 43 and 57 ± 24 as it trains
     with pytest.raises(OptionError, match="kept are 0, 30"):
         res.at_step(10)
     file = io.BytesIO()
@@ -312,11 +313,13 @@ def test_an_interrupt_keeps_the_state_so_far() -> None:
 
 def test_a_sampler_gives_fresh_rows() -> None:
     res = de.FlowDensity(
-        "b ~ a", flow=de.AffineMap("covariates"), train=de.Adam(lr=0.02, steps=300, batch=256)
+        "b ~ a",
+        flow=de.AffineMap("covariates"),
+        train=de.Adam(lr=0.05, steps=400, batch=1_024, schedule="one-cycle"),
     ).fit(de.dgps.UniformNormal(), seed=0)
     law = res.distribution({"a": [1.2, 1.8]})
-    np.testing.assert_allclose(law.mean(), [1.2, 1.8], atol=0.1)
-    np.testing.assert_allclose(law.std(), np.sqrt([1.2, 1.8]), rtol=0.08)
+    np.testing.assert_allclose(law.mean(), [1.2, 1.8], atol=0.05)  # 10 seeds: .013 ± .006
+    np.testing.assert_allclose(law.std(), np.sqrt([1.2, 1.8]), rtol=0.03)  # .007 ± .003
 
 
 def test_the_resampling_spread_is_that_of_the_mean() -> None:
@@ -348,17 +351,17 @@ def test_products_pool_the_orders_that_leave_one_out_prefers() -> None:
 def test_auto_trains_a_net_where_six_covariates_ask_for_one() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2_000, 6))
-    high = rng.random(2_000) < 1 / (1 + np.exp(-2 * X[:, 0] * X[:, 1]))
+    high = rng.random(2_000) < 1 / (1 + np.exp(-6 * X[:, 0] * X[:, 1]))
     df = {f"x{j}": X[:, j] for j in range(6)} | {
         "y": np.where(high, 2.0, -2.0) + 0.5 * rng.normal(size=2_000)
     }
     model = de.FlowDensity("y ~ x0 + x1 + x2 + x3 + x4 + x5")
-    res = model.fit(df)
+    res = model.fit(df)  # the gain on rows held out, 10 seeds: .332 ± .046, two standard errors are .075
     assert res.facts.shared[0].startswith("Chosen by auto: on 400 rows held out")
     assert "Chosen by auto" in str(res)
     assert model.fit(df).llf == res.llf
     assert type(model.fit(df, cov="HC0")).__name__ == "FlowResults"
-    df["y"] = X.sum(axis=1) + rng.normal(size=2_000)
+    df["y"] = X.sum(axis=1) + rng.random(2_000)  # 6 seeds: −.152 ± .021, two standard errors are .05
     assert "Tried by auto" in str(model.fit(df))
 
 

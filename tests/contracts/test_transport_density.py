@@ -85,7 +85,7 @@ def test_a_net_learns_two_modes(loss: object, steps: int, batch: int) -> None:
     res = model.fit(de.dgps.Bimodal(), seed=1)
     u = (np.arange(20_000) + 0.5) / 20_000
     gap = res.distribution().quantile(u) - de.dgps.Bimodal().law({}).quantile(u)
-    assert np.mean(gap**2) < 0.04
+    assert np.mean(gap**2) < 0.04  # 9 seeds: .002 ± .002 (sorted, sliced), .010 ± .006 (Sinkhorn)
     assert res.history["loss"].min() >= 0
     assert res.facts.fresh == batch
     if isinstance(loss, de.Sorted):
@@ -98,13 +98,13 @@ def test_joint_outcomes_come_near_rows_held_out_and_do_not_repeat_the_data() -> 
     Y = centre + rng.normal(size=(1_000, 2)) @ np.array([[1.0, 0.5], [0.0, 1.0]])
     table = {"a": Y[:, 0], "b": 1_000 * Y[:, 1]}
     res = de.TransportDensity("a + b ~ 1", train=de.AdamW(lr=3e-3, steps=600, batch=256)).fit(table, seed=0)
-    assert res.facts.w2_of_draws < 1.6 * res.facts.w2_of_training
-    assert res.facts.nearest_ratio > 0.5
+    assert res.facts.w2_of_draws < 2.5 * res.facts.w2_of_training  # 10 seeds: 1.07 ± .30; few rows held out
+    assert res.facts.nearest_ratio > 0.5  # .99 ± .09
     draws = res.distribution().sample(800, seed=1)
     unit = Y.std(axis=0) * [1, 1_000]
     assert (
         discrete.wasserstein(draws / unit, np.column_stack([Y[:800, 0], 1_000 * Y[:800, 1]]) / unit).distance
-        < 0.5
+        < 0.26  # .151 ± .021
     )
     file = io.BytesIO()
     res.save(file)
@@ -166,11 +166,12 @@ def test_weights_are_rows_or_chances_of_rows(tmp_path) -> None:
     model = de.TransportDensity(
         "y ~ 1",
         map=de.MLP(16),
-        train=de.Adam(lr=0.01, steps=400, batch=256),
+        train=de.Adam(lr=0.01, steps=400, batch=256, schedule="one-cycle"),
         weights="w",
         weight_type="sampling",
     )
-    assert model.fit(two, seed=0).distribution().mean() == pytest.approx(0.25, abs=0.05)
+    # 10 seeds: .2465 ± .0039
+    assert model.fit(two, seed=0).distribution().mean() == pytest.approx(0.25, abs=0.025)
     with pytest.raises(OptionError, match="sampler"):
         model.fit(lambda rng, n: {"y": rng.normal(size=n)})
     with pytest.raises(OptionError, match="validation"):
@@ -243,16 +244,16 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, 2_000)
     table = {"x": x, "y": 1 + 2 * x + (1 + 0.4 * x) * rng.normal(size=2_000), "w": np.ones(2_000)}
-    model = de.TransportDensity("y ~ x", train=de.AdamW(lr=3e-3, steps=600, batch=256, validation=0.2))
+    model = de.TransportDensity("y ~ x", train=de.AdamW(lr=5e-3, steps=600, batch=512, validation=0.2))
     res = model.fit(table, seed=0)
     grid = np.array([-1.5, 0.0, 1.5])
     q = res.distribution({"x": grid}).quantile([0.1, 0.5, 0.9])
     truth = 1 + 2 * grid[:, None] + (1 + 0.4 * grid[:, None]) * stats.norm.ppf([0.1, 0.5, 0.9])
-    np.testing.assert_allclose(q, truth, atol=0.5)
+    np.testing.assert_allclose(q, truth, atol=0.5)  # 10 seeds, the largest of nine: .19 ± .05
     assert (np.diff(res.distribution().quantile(np.linspace(0, 1, 101)), axis=1) > 0).all()
-    assert res.facts.crps < 0.5 * res.facts.crps_without_covariates
+    assert res.facts.crps < 0.5 * res.facts.crps_without_covariates  # .392 ± .013
     assert "CRPS of the net" in str(res.summary())
-    assert res.params["mean"] == pytest.approx(table["y"].mean(), abs=0.15)
+    assert res.params["mean"] == pytest.approx(table["y"].mean(), abs=0.15)  # .027 ± .022
     res.save(tmp_path / "law.npz")
     again = de.load(tmp_path / "law.npz")
     np.testing.assert_array_equal(again.distribution({"x": grid}).quantile([0.1, 0.5, 0.9]), q)
@@ -269,6 +270,8 @@ def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     )
     halves = {**table, "w": np.where(x > 0, 1.0, 1e-9)}  # the law without covariates is weighed as well
     far = de.TransportDensity("y ~ x", train=short, weights="w", weight_type="sampling").fit(halves, seed=1)
-    assert far.facts.crps_without_covariates < 0.75 * plain.facts.crps_without_covariates
+    assert (
+        far.facts.crps_without_covariates < 0.85 * plain.facts.crps_without_covariates
+    )  # 9 seeds: .71 ± .03, 1 without weights
     with pytest.raises(OptionError, match="sampler"):
         model.fit(lambda rng, n: {"x": rng.normal(size=n), "y": rng.normal(size=n)})

@@ -1,9 +1,10 @@
-"""The flows that tutorials of other libraries train, in our words,
-at the fit those libraries reach or better.
+"""The flows that tutorials of other libraries train, in our words, at the fit those libraries reach or
+better.
 
 Bars are held-out excesses over the truth in nats (negative log density less that of the law the rows come
 from, on 20,000 fresh draws) which nflows, normflows and Pyro reach at the settings of their own tutorials;
-``tests/benchmarks/bench_tutorials.py`` trains both sides in one run, with times.
+``tests/benchmarks/bench_tutorials.py`` trains both sides in one run, with times.  Training carries rounding
+into the second digit, so beside every bar stand mean ± standard deviation of one fit over ten seeds.
 """
 
 from __future__ import annotations
@@ -34,36 +35,37 @@ def over(process: Any, law: Any, table: dict[str, Any], names: tuple[str, ...]) 
 
 
 def test_masked_spline_of_the_lecture() -> None:
-    """8 bins, hidden 8, bound 5, 1,001 full-batch Adam steps: below the truth on its own rows,
-    as nflows (−.0016 on the mean).
+    """8 bins, hidden 8, bound 5: nearer than the truth on its own rows, as nflows after 1,001 Adam steps
+    (−.0016).
     """
     process, inside = de.dgps.Bimodal(), []
     model = de.FlowDensity(
         "y ~ 1",
         flow=de.Autoregressive(de.RQS(8, tail_bound=5.0), hidden=(8,)),
-        train=de.Adam(lr=1e-3, steps=1_001),
+        train=de.LBFGS(steps=100),
     )
     for seed in range(6):
         table, _ = rows(process, 2_000, seed)
         res = model.fit(table, seed=seed)
         inside.append(over(process, res.distribution(), table, ("y",)))
-        assert res.history["loss"].iloc[-1] < res.history["loss"].iloc[0]
-    assert np.mean(inside) <= min(0.0, -0.0016 + 0.002)
+        assert res.history["loss"].iloc[-1] < res.history["loss"].iloc[0]  # falls by .109 ± .004
+    assert np.mean(inside) <= 0.0  # 10 seeds: −.0040 ± .0019, the mean of six ± .0008
 
 
 def test_sixteen_couplings_on_fresh_rows() -> None:
-    """16 affine couplings with LU mixing, fresh batches of 512: normflows reaches .041."""
+    """16 affine couplings with LU mixing, fresh batches of 512, a one-cycle rate: normflows reaches .041."""
     process = de.dgps.UniformNormal()
     flow = de.Coupling(de.AffineMap(), layers=16, hidden=(64, 64), mix="lu")
-    train = de.Adam(lr=1e-3, steps=1_000, batch=512, weight_decay=1e-5)
+    train = de.Adam(lr=3e-3, steps=800, batch=512, weight_decay=1e-5, schedule="one-cycle")
     res = de.FlowDensity("a + b ~ 1", flow=flow, train=train).fit(process, seed=0)
+    # 6 seeds: .0142 ± .0020; at a constant rate .0288 ± .0091
     assert over(process, res.distribution(), rows(process, 1, 7)[1], ("a", "b")) <= 0.041
     draws, logpdf = res.distribution().sample(1_000, seed=1, return_logpdf=True)
     np.testing.assert_allclose(logpdf, res.distribution().logpdf(draws), rtol=1e-6)
     ks = stats.kstest(
         res.distribution().marginal("a", draws=2_000).sample(2_000, seed=2), stats.uniform(1, 1).cdf
     )
-    assert ks.statistic < 0.08
+    assert ks.statistic < 0.08  # 6 seeds: .027 ± .006
 
 
 def excesses(model: Any, names: tuple[str, ...], process: Any, seeds: int) -> Iterator[tuple[Any, float]]:
@@ -77,32 +79,54 @@ def test_circles_by_an_elementwise_spline_learn_the_marginals_alone() -> None:
     """Pyro reaches .87; no product of marginals is below .777."""
     model = de.FlowDensity("x1 + x2 ~ 1", flow=de.RQS(16), train=de.Adam(lr=1e-2, steps=1_001))
     found = [e for _, e in excesses(model, ("x1", "x2"), de.dgps.TwoCircles(), 3)]
-    assert 0.76 <= np.mean(found) <= 0.87
+    assert 0.76 <= np.mean(found) <= 0.87  # 10 seeds: .797 ± .009, the mean of three ± .005
 
 
 def test_circles_by_a_spline_coupling() -> None:
     """Pyro reaches .28 with 5,001 steps and no rows held out."""
     train = de.Adam(lr=5e-3, steps=5_001, validation=0.2, patience=750)
     model = de.FlowDensity("x1 + x2 ~ 1", flow=de.Coupling(de.RQS(16), layers=2), train=train)
-    assert np.mean([e for _, e in excesses(model, ("x1", "x2"), de.dgps.TwoCircles(), 1)]) <= 0.28
+    found = [e for _, e in excesses(model, ("x1", "x2"), de.dgps.TwoCircles(), 1)]
+    assert np.mean(found) <= 0.28  # 10 seeds: .155 ± .023
 
 
-def test_circles_as_a_marginal_times_a_conditional_spline() -> None:
-    """Pyro reaches .21; a sample of x2 given x1 = 1 comes from the same fit."""
+def kernel_cdf(table: dict[str, Any], x1: Any, x2: Any, width: float) -> Any:
+    """F(x2 | x1) (len(x1), len(x2)) by shares of rows weighted with a normal kernel of x1."""
+    w = np.exp(-0.5 * ((table["x1"][:, None] - x1) / width) ** 2)
+    return (w / w.sum(axis=0)).T @ (table["x2"][:, None] <= x2)
+
+
+def test_circles_as_a_marginal_times_a_conditional_law() -> None:
+    """Pyro reaches .21 by a conditional spline; x2 given x1 comes nearer to the truth than the best kernel
+    estimate.
+
+    A spline behind the net, in place of the mixture, has .15 ± .045 of excess in x2 given x1 alone, where the
+    mixture has .072 ± .007, and lies .100 ± .020 from the truth.
+    """
+    process = de.dgps.TwoCircles()
+    x1, x2 = np.array([-1.4, -1.0, -0.5, 0.0, 0.5, 1.0, 1.4]), np.linspace(-2.2, 2.2, 401)
+    grid = np.broadcast_to(x2, (len(x1), len(x2)))
+    truth = process.law({"x1": x1}).cdf(grid)
     marginal = de.FlowDensity("x1 ~ 1", flow=de.RQS(16), train=de.Adam(lr=1e-2, steps=1_000))
-    given = de.FlowDensity("x2 ~ x1", flow=de.RQS(16, hidden=(64, 64)))
-    found = []
-    for res, excess in excesses(de.joint(marginal, given), ("x1", "x2"), de.dgps.TwoCircles(), 3):
+    given = de.FlowDensity("x2 ~ x1", flow=de.MixtureCDF(8, hidden=(64, 64)))
+    found, distances, kernels = [], [], []
+    for seed, (res, excess) in enumerate(excesses(de.joint(marginal, given), ("x1", "x2"), process, 3)):
         found.append(excess)
-        x2 = res.parts[1].distribution({"x1": [1.0]}).sample(2_000, seed=1)[0]
-        truth = de.dgps.TwoCircles().law({"x1": [1.0]}).sample(2_000, seed=2)[0]
-        assert stats.ks_2samp(x2, truth).statistic < 0.15
-    assert np.mean(found) <= 0.21
+        cdf = res.parts[1].distribution({"x1": x1}).cdf(grid)
+        distances.append(np.abs(cdf - truth).max(axis=1).mean())
+        table, _ = rows(process, 1_000, seed)
+        by_width = [
+            np.abs(kernel_cdf(table, x1, x2, h) - truth).max(axis=1).mean() for h in (0.08, 0.1, 0.12)
+        ]
+        kernels.append(min(by_width))
+    assert np.mean(found) <= 0.12  # 10 seeds: .085 ± .007, the mean of three ± .004
+    assert np.mean(distances) < 0.1  # Kolmogorov's, mean over x1; 10 seeds: .072 ± .010, of three ± .006
+    assert np.mean(distances) < np.mean(kernels)  # by .037 ± .012, of three ± .007
 
 
 def test_planar_layers_are_trained_one_way_and_sampled_the_other() -> None:
-    """Eight layers: excess at most .08, inverse to 1e-10, draws near the truth;
-    noise pushed through the trained map is not.
+    """Eight layers: excess at most .1, inverse to 1e-10, draws near the truth; noise pushed through the
+    trained map is not.
     """
     process, names, found, distances = de.dgps.NoisySine(), ("x1", "x2"), [], []
     truth = [
@@ -116,8 +140,9 @@ def test_planar_layers_are_trained_one_way_and_sampled_the_other() -> None:
         np.testing.assert_allclose(back, z, atol=1e-10)
         distances.append(energy(res.distribution().sample(4_000, seed=6), truth[0]))
     wrong_way = res.flow.to_noise(z[:4_000], np.zeros((1, 0)))[0]
-    assert np.mean(found) <= 0.08
-    assert np.mean(distances) <= 0.01 < 0.1 < energy(wrong_way, truth[0])
+    assert np.mean(found) <= 0.1  # 12 seeds: .052 ± .019, the mean of three ± .011
+    # .004 ± .003, the mean of three ± .002; wrong way 2.9, and log of it ± .37
+    assert np.mean(distances) <= 0.015 < 0.5 < energy(wrong_way, truth[0])
     assert energy(truth[1], truth[0]) < 0.005
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def main() -> None:
         help="folder that finished replications are kept in",
     )
     parser.add_argument(
-        "--only", default="", help="studies whose name holds this text; nothing is written then"
+        "--only", default="", help="studies whose name holds this text: their rows are printed, not written"
     )
     options = parser.parse_args()
     options.store.mkdir(exist_ok=True)
@@ -97,11 +98,12 @@ def main() -> None:
                 quoted.append(lines[-1])
         print(name, flush=True)
     if options.only:
+        print(*lines, sep="\n")
         return
     rule = "|:--|:--|:--|" + "--:|" * 5
     about = (
         f"{options.reps:,} replications a row, by `python tests/statistical/coverage_map.py`; "
-        f"designs and seeds: `studies.py`."
+        f"run on {datetime.now(UTC):%Y-%m-%d}; designs and seeds: `studies.py`."
     )
     (HERE / "coverage.md").write_text(
         "\n".join(["# What the intervals cover", "", about, "", HEAD, rule, *lines, ""]), encoding="utf-8"

@@ -136,8 +136,8 @@ def clusters(rng: np.random.Generator, n: int) -> Hits:
 
 
 CASES: list[tuple[Callable[[np.random.Generator, int], Hits], int, tuple[float, float], int]] = [
-    (one_density, 500, ONE, 80),
-    (curves, 500, CURVES, 20),
+    (one_density, 500, ONE, 30),
+    (curves, 500, CURVES, 8),
     (one_covariate, 500, (0.91, 0.975), 16),
     (effect, 500, (0.90, 0.975), 16),
     (clusters, 500, (0.92, 0.975), 60),

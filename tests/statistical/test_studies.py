@@ -1,8 +1,8 @@
 """Every declared study keeps its bands; see `studies.py`.
 
-By default in a short version, with four Monte Carlo standard errors of its own, and the table of the full size,
-`coverage.md`, is held to the bands; the usual and the full size run behind the marker ``slow``.  Each prints its
-figures (``pytest -rP``): coverage with the mean width of the intervals beside it.
+By default in a short version, with four Monte Carlo standard errors of its own, and the table of the full
+size, `coverage.md`, is held to the bands; the usual and the full size run behind the marker ``slow``.  Each
+prints its figures (``pytest -rP``): coverage with the mean width of the intervals beside it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ CASES += [
     for name, declared in STUDIES.items()
     for reps in (declared.reps, FULL)
 ]
-REGULAR_SIZES = [  # with the distance that a p-value's law keeps to the uniform one but once in 16,000 or 1,000
+REGULAR_SIZES = [  # with √n times the Kolmogorov distance that is passed once in 16,000, or in 1,000
     (SHORT, SHORT_SLACK, 2.28),
     pytest.param(STUDIES["regular"].reps, SLACK, 1.95, marks=pytest.mark.slow),
 ]
 
 
 def stored() -> pd.DataFrame:
-    """The table of `coverage.md`: measures by design, estimator and parameter, with errors where they stand."""
+    """The table of `coverage.md`: measures, with errors where they stand, by design, estimator, parameter."""
     lines = (HERE / "coverage.md").read_text(encoding="utf-8").splitlines()
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
 

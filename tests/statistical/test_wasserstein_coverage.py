@@ -46,7 +46,7 @@ def coverage(p: int, law: str, n: int, reps: int) -> tuple[float, float]:
     return float(row["coverage"]), float(row["width"])
 
 
-@pytest.mark.parametrize(("p", "law", "reps"), [(1, "normal", 400), (2, "gamma", 400)])
+@pytest.mark.parametrize(("p", "law", "reps"), [(1, "normal", 200), (2, "gamma", 200)])
 def test_coverage(p: int, law: str, reps: int) -> None:
     found, width = coverage(p, law, 400, reps)
     error = 3 * math.sqrt(LOW * (1 - LOW) / reps)

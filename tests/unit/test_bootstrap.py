@@ -4,6 +4,8 @@ seeds that hold.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,7 +47,8 @@ def test_many_at_once_equal_one_by_one(model, options) -> None:
     data = table()
     fast = de.bootstrap(model, data, reps=20, seed=3, **options)
     slow = de.bootstrap(model, data, reps=20, seed=3, statistic=coefficients, **options)
-    np.testing.assert_allclose(fast.draws, slow.draws, rtol=1e-10)
+    # an intercept of .002 differs by 1e-12, which is rounding
+    np.testing.assert_allclose(fast.draws, slow.draws, rtol=1e-10, atol=1e-11)
     by_text = de.bootstrap(model, data, reps=20, seed=3, statistic="exp(x)", **options)
     np.testing.assert_allclose(by_text.draws["exp(x)"], np.exp(fast.draws["x"]), rtol=1e-12)
 
@@ -153,15 +156,18 @@ def test_bca_of_any_statistic_agrees_with_scipy() -> None:
         def fit(self, data):
             return np.exp(data["x"]).mean()
 
-    boot = de.bootstrap(Mean(), data, reps=3999, seed=1, statistic=lambda r: r)
-    theirs = stats.bootstrap(
-        (np.exp(data["x"]),), np.mean, n_resamples=3999, method="BCa", rng=np.random.default_rng(1)
+    boot = de.bootstrap(Mean(), data, reps=999, seed=1, statistic=lambda r: r)
+    ours = SimpleNamespace(bootstrap_distribution=boot.draws["statistic"].to_numpy())
+    theirs = stats.bootstrap(  # of the same draws: those of two streams differ by a tenth of the spread
+        (np.exp(data["x"]),), np.mean, n_resamples=0, bootstrap_result=ours, method="BCa"
     )
     spread = boot.bse.iloc[0]
     np.testing.assert_allclose(
-        boot.conf_int(method="bca").loc["statistic"], theirs.confidence_interval, atol=0.15 * spread
+        boot.conf_int(method="bca").loc["statistic"],
+        theirs.confidence_interval,
+        atol=0.05 * spread,  # neighbours
     )
-    assert boot.bse.iloc[0] == pytest.approx(theirs.standard_error, rel=0.06)
+    assert boot.bse.iloc[0] == pytest.approx(theirs.standard_error, rel=1e-12)
 
 
 def test_exchangeable_weights_estimate_the_same_law() -> None:
@@ -171,7 +177,7 @@ def test_exchangeable_weights_estimate_the_same_law() -> None:
         for o in ({}, {"kind": "exchangeable"}, {"kind": "exchangeable", "weights": "multinomial"})
     ]
     for other in runs[1:]:
-        np.testing.assert_allclose(other, runs[0], rtol=0.15)
+        np.testing.assert_allclose(other, runs[0], rtol=0.15)  # each has an error of .022
     with pytest.raises(WithheldError, match="random weights"):
         de.bootstrap(MODEL, data, reps=20, kind="exchangeable").conf_int(method="bca")
     sampled = de.bootstrap(de.Logit("y ~ x", weights="w", weight_type="sampling"), data, reps=20)
@@ -186,8 +192,8 @@ def test_score_bootstrap() -> None:
     np.testing.assert_allclose(boot.bse, sandwich.bse, rtol=0.08)
     low, high = boot.conf_int().loc["x"]
     assert low < boot.params["x"] < high
-    for limit, outside in ((low, low - 0.01), (high, high + 0.01)):
-        assert boot.pvalue("x", limit) > 0.05 >= boot.pvalue("x", outside)
+    for limit, out in ((low, -1), (high, 1)):  # at the limit itself the statistic ties with a draw
+        assert boot.pvalue("x", limit - 1e-9 * out) > 0.05 >= boot.pvalue("x", limit + 0.01 * out)
     assert boot.pvalue("x", boot.params["x"]) == 1
     with pytest.raises(WithheldError, match="score"):
         boot.conf_int(method="percentile")

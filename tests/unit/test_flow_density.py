@@ -85,13 +85,15 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
     V = np.random.default_rng(0).normal(size=(3, len(theta)))
     for v in V:
         h = 1e-5 * v
-        averaged = inference.averages(res.flow, theta, X, None, [f])
-        up, down = (inference.averages(res.flow, theta + s * h, X, None, [f]).values[0] for s in (1, -1))
-        assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
-        each = inference.by_row(res.flow, res.main, X, f)
-        up, down = (
-            inference.by_row(res.flow, replace(res.main, theta=theta + s * h), X, f).values for s in (1, -1)
+        laws = inference.RowLaws(res.flow, res.main, X)
+        above, below = (
+            inference.RowLaws(res.flow, replace(res.main, theta=theta + s * h), X) for s in (1, -1)
         )
+        averaged = laws.averages([f])
+        up, down = (moved.averages([f]).values[0] for moved in (above, below))
+        assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
+        each = laws.by_row(f)
+        up, down = (moved.by_row(f).values for moved in (above, below))
         np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
 
 
@@ -110,7 +112,7 @@ def test_gradients_by_influence_are_those_of_differences(name: str, base: str, s
     }
     res = de.FlowDensity("y ~ x", support=support, flow=de.MonotoneSpline("scale", knots=9), base=base).fit(d)
     X, theta, f = res.rows.sample.X[:8], res.main.theta, (name, ())
-    each = inference.by_row(res.flow, res.main, X, f)
+    each = inference.RowLaws(res.flow, res.main, X).by_row(f)
     for v in np.random.default_rng(0).normal(size=(3, len(theta))):
         up, down = (np.asarray(res.flow.law(theta + s * 1e-5 * v, X).functional(name)) for s in (1, -1))
         np.testing.assert_allclose(each.gradients @ v, (up - down) / 2e-5, rtol=2e-5, atol=1e-8)
@@ -520,8 +522,8 @@ def test_held_out_transforms_are_uniform_where_the_model_is_right() -> None:
     check = de.FlowDensity("y ~ x").fit({"y": x + rng.normal(size=400), "x": x}).diagnose(4, seed=1)
     assert check.pit.min() >= 0
     assert check.pit.max() <= 1
-    assert check.ks_p > 0.01
-    assert abs(check.coverage - 0.9) < 0.06
+    assert check.ks < 0.06  # 10 seeds: .030 ± .006
+    assert abs(check.coverage - 0.9) < 0.06  # .009 ± .005
     assert "Held-out rows (4-fold)" in str(check)
     with pytest.raises(errors.OptionError, match="folds"):
         de.FlowDensity("y ~ 1").fit({"y": x}).diagnose(1)
@@ -531,11 +533,18 @@ def test_bootstrap_tests_tell_right_from_wrong() -> None:
     rng = np.random.default_rng(5)
     x, z = rng.normal(size=(2, 150))
     plain = de.FlowDensity("y ~ x + z").fit({"y": x + rng.normal(size=150), "x": x, "z": z})
-    assert plain.test_linear_normal(39, seed=1).p_value > 0.05
-    assert plain.test_no_effect("z", 19, seed=1).p_value > 0.05
-    assert plain.test_no_effect("x", 19, seed=1).p_value == pytest.approx(1 / 20)
+    # a p-value under the null has no margin, likelihood ratios have; 10 seeds: 0 ± 0 and 128 ± 29, 1.4 ± 1.7
+    # and 107 ± 15
+    linear = plain.test_linear_normal(39, seed=1)
+    none, effect = (plain.test_no_effect(name, 19, seed=1) for name in ("z", "x"))
+    assert linear.statistic < 10
+    assert none.statistic < 10 < effect.statistic
+    assert effect.p_value == pytest.approx(1 / 20)
+    for p, draws in ((linear.p_value, 39), (none.p_value, 19)):
+        assert p * (draws + 1) == pytest.approx(round(p * (draws + 1)))
     skewed = de.FlowDensity("y ~ 1").fit({"y": rng.exponential(size=150)})
     found = skewed.test_linear_normal(39, seed=1)
+    assert found.statistic > 10
     assert found.p_value == pytest.approx(1 / 40)
     assert "a normal linear model" in str(found)
     assert skewed.test_linear_normal(39, seed=1).p_value == found.p_value

@@ -201,7 +201,7 @@ def draw(rng: np.random.Generator, n: int, heaped: bool) -> tuple[np.ndarray, np
 
 @pytest.mark.statistical
 @pytest.mark.parametrize(
-    ("groups", "reps"), [(30, 150)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)]
+    ("groups", "reps"), [(30, 30)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)]
 )
 def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
     """Bands, stated first: uniform 95 % bands cover .94 of the samples at least,
@@ -223,7 +223,7 @@ def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
 @pytest.mark.statistical
 @pytest.mark.parametrize(
     ("heaped", "reps"),
-    [(False, 400), (True, 400)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)],
+    [(False, 150), (True, 150)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)],
 )
 def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
     """Bands, stated first: uniform 95 % bands cover at least .95 (less three Monte Carlo errors),

@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 FOLDER = Path(__file__).parents[2] / "vignettes"
 SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))
 LARGEST_PICTURE = 60_000  # bytes
+SHORT = ("01", "02", "07")  # run by default; the others take ten to twenty seconds each
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,18 @@ def output(page: str) -> tuple[list[str], list[float]]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=[s.stem for s in SCRIPTS])
+def test_a_page_has_the_text_and_the_code_of_its_script(script: Path) -> None:
+    cells = runpy.run_path(str(FOLDER / "render.py"))["cells"](script.read_text(encoding="utf-8"))
+    parts = [text if kind == "markdown" else f"```python\n{text}\n```" for kind, text, _ in cells]
+    page = without_output(script.with_suffix(".md").read_text(encoding="utf-8"))
+    page = re.sub(r"!\[\]\(.*?\)\n\n?", "", page)
+    assert page.strip() == "\n\n".join(parts).strip(), "run python vignettes/render.py"
+
+
+RUN = [pytest.param(s, id=s.stem, marks=() if s.stem[:2] in SHORT else pytest.mark.slow) for s in SCRIPTS]
+
+
+@pytest.mark.parametrize("script", RUN)
 def test_vignette_runs_and_its_page_is_current(script: Path, tmp_path: Path) -> None:
     page = runpy.run_path(str(FOLDER / "render.py"))["render"](script, tmp_path).read_text(encoding="utf-8")
     assert plt.get_fignums() == []

@@ -256,13 +256,15 @@ def test_results_are_checked_in_samples_of_their_rows(cluster: str | None) -> No
     assert found.design == ("cluster" if cluster else "pairs")
     row = found.table().loc["W1"]
     assert row["truth"] == pytest.approx(res.params["W1"], rel=1e-12)
-    assert abs(row["bias"]) < 0.2 * row["empirical_se"]
-    assert 0.85 < row["se_ratio"] < 1.15  # four errors of a spread over 300 samples
-    assert 0.9 < row["coverage"] <= 0.98
+    # 9 seeds, rows and villages: .10 ± .06, .07 ± .04; .98 ± .04, .99 ± .05; .935 ± .013, .946 ± .014
+    assert abs(row["bias"]) < 0.4 * row["empirical_se"]
+    assert abs(row["se_ratio"] - 1) < 5 / np.sqrt(2 * 300)  # errors of a spread over 300 samples
+    assert abs(row["coverage"] - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 300)
     assert found.verdict.startswith("If the sample's")
     if cluster is None:
         effects = de.TransportMap("y ~ g").fit(rows).monte_carlo(40, seed=1, progress=False).table()
-        assert (effects["coverage"] >= 0.85).all()
+        assert (effects["coverage"] >= 0.8).all()  # the least, 10 seeds: .915 ± .024
+        assert effects["coverage"].mean() >= 0.9  # .965 ± .008
     for other in ({"design": "fitted"}, {"law": de.Normal(0, 1)}):
         with pytest.raises(OptionError, match="leave design= and law= out"):
             res.monte_carlo(10, **other)

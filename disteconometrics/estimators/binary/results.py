@@ -280,7 +280,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         One observation of each row.
         """
         rows, p = self._fitted()
-        q = self.kernel.probability(-self.fitted_index.value(self._matrix(rows), rows.offset))
+        q = self.kernel.complement(self.fitted_index.value(self._matrix(rows), rows.offset))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(rows.y == 1, np.sqrt(q / p), -np.sqrt(p / q))
         return self._by_row(rows, ratio)
@@ -368,7 +368,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         X, offset, _ = self._new_rows(new)
         eta = self.fitted_index.value(X, offset)
         return Bernoulli(
-            self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.probability(-eta)
+            self.kernel.probability(eta), str(self.spec.outcome.success), self.kernel.complement(eta)
         )
 
     def probability_curve(
@@ -635,7 +635,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             law=Bernoulli(
                 self.kernel.probability(eta),
                 str(self.spec.outcome.success),
-                self.kernel.probability(-eta),
+                self.kernel.complement(eta),
             ),
             truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
             options={"cov": kind, "use_t": self.use_t},

@@ -90,15 +90,12 @@ class FlowDiagnosis:
 
     def __str__(self) -> str:
         crps = "" if self.crps is None else f", CRPS {self.crps.mean():.4g}"
+        region = "interval" if self.pit.ndim == 1 else "region"
         return (
             f"Held-out rows ({self.folds}-fold): log score {self.log_score.mean():.4f} per row{crps}, "
             f"PIT Kolmogorov-Smirnov "
-            f"{self.ks:.4f}, p {self.ks_p:.3f}; {self.coverage:.1%} inside the central 90 % {self._region}."
+            f"{self.ks:.4f}, p {self.ks_p:.3f}; {self.coverage:.1%} inside the central 90 % {region}."
         )
-
-    @property
-    def _region(self) -> str:
-        return "interval" if self.pit.ndim == 1 else "region"
 
     __repr__ = __str__
 
@@ -131,19 +128,16 @@ def diagnose(
         raise OptionError(f"folds={folds!r}: give a whole number from 2 to the number of rows.")
     streams = seed_sequence(seed)
     fold = np.random.default_rng(streams).permutation(n) % folds
-    order = np.argsort(fold, kind="stable")
     seeds = streams.spawn(1)[0].generate_state(folds)
     parts = [
-        held_out(np.flatnonzero(fold != k), np.flatnonzero(fold == k), int(seeds[k])) for k in range(folds)
+        held_out(np.flatnonzero(fold != k), np.flatnonzero(fold == k), int(seed))
+        for k, seed in enumerate(seeds)
     ]
-    back = np.argsort(order)
-    pit, log_score = (np.concatenate([p[j] for p in parts])[back] for j in (0, 1))
-    crps = None if parts[0].crps is None else np.concatenate([p.crps for p in parts])[back]
-    return _diagnosis(pit, log_score, crps, folds)
-
-
-def _diagnosis(pit: Array, log_score: Array, crps: Array | None, folds: int) -> FlowDiagnosis:
-    """How uniform the transforms (n, d) are."""
+    back = np.argsort(np.argsort(fold, kind="stable"))
+    pit, log_score, crps = (
+        None if columns[0] is None else np.concatenate(columns)[back] for columns in zip(*parts, strict=True)
+    )
+    assert pit is not None
     d = pit.shape[1]
     worst = max((scores.uniformity(u, held_out=True) for u in pit.T), key=lambda found: found.ks)
     reach = np.square(special.ndtri(pit)).sum(axis=1)
@@ -239,5 +233,4 @@ def bootstrap_test(
 
 def _renumbered(groups: tuple[tuple[int, ...], ...], keep: list[int]) -> tuple[tuple[int, ...], ...]:
     place = {old: new for new, old in enumerate(keep)}
-    found = tuple(tuple(place[j] for j in g if j in place) for g in groups)
-    return tuple(g for g in found if g)
+    return tuple(filter(None, (tuple(place[j] for j in g if j in place) for g in groups)))

@@ -34,24 +34,23 @@ class _Orders(NamedTuple):
     parts: list[tuple[FlowResults, ...]]
     left_out: Array
 
-    def trials(self, weights: Array, mass: Array | None) -> pd.DataFrame:
-        """The table of the orders, the one of largest weight first; ``mass`` (n,) weighs rows."""
+    def ranked(self, weights: Array, mass: Array | None) -> tuple[pd.DataFrame, tuple[Product, ...]]:
+        """The table of the orders and the products that have weight, the one of largest weight first.
+
+        ``mass`` (n,) weighs rows.
+        """
         ranked = np.argsort(-weights, kind="stable")
         columns = {
             "order": [", then ".join(self.orders[k]) for k in ranked],
             "leave_one_out": [float(np.average(self.left_out[k], weights=mass)) for k in ranked],
             "weight": weights[ranked],
         }
-        return pd.DataFrame(columns)
-
-    def products(self, weights: Array) -> tuple[Product, ...]:
-        """The products that have weight, in the same order."""
-        ranked = np.argsort(-weights, kind="stable")
-        return tuple(Product(self.parts[k], float(weights[k])) for k in ranked if weights[k] > 0)
+        products = tuple(Product(self.parts[k], float(weights[k])) for k in ranked if weights[k] > 0)
+        return pd.DataFrame(columns), products
 
 
 def _formula(outcome: str, before: Sequence[str], right: str) -> str:
-    terms = [*before, *([right] if right != "1" else [])]
+    terms = before if right == "1" else [*before, right]
     return f"{outcome} ~ {' + '.join(terms) or '1'}"
 
 
@@ -108,7 +107,7 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
     rival = rival_of(model, data, None, pooled, mass, seed) if cov is None else None
     if rival is not None and rival.wins:
         return rival.fitted(data, seed)
-    products = fits.products(weights)
+    trials, products = fits.ranked(weights, mass)
     law = joint_law(products, JointSides.of(outcomes, products[0].parts), data)
     contributions = law.logpdf(read.Y)
     return joint_results(
@@ -116,7 +115,7 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
         products,
         count,
         loglik=float(contributions @ (np.ones(read.size) if mass is None else mass)),
-        trials=fits.trials(weights, mass),
+        trials=trials,
         rival="" if rival is None else rival.words,
     )
 

@@ -31,15 +31,13 @@ class Asked(NamedTuple):
     functionals: list[inference.Functional]
 
 
-def _named_law(outcome: str, scale: Any, law: SplineLaw) -> Law:
-    """The law of an outcome, on another scale if one is given."""
-    named = law.named(outcome)
-    return named if scale is None else named.on(scale)
-
-
 def _on(flow: Flow, theta: Array, outcome: str, on: Any) -> tuple[Flow, Callable[[SplineLaw], Law]]:
     """The flow of the outcome on another scale, if it is one there, and what brings its laws to it."""
-    scale = partial(_named_law, outcome, on)
+
+    def scale(law: SplineLaw) -> Law:
+        named = law.named(outcome)
+        return named if on is None else named.on(on)
+
     law = scale(flow.any_law(theta))
     if on is None or not isinstance(law, SplineLaw):
         return flow, scale
@@ -75,17 +73,13 @@ def asked(flow: Flow, theta: Array, outcome: str, names: Any, on: Any) -> Asked:
     return Asked(there, [functional_name(n) for n in given], functionals)
 
 
-def averaged(
-    flow: Flow, solution: Solution, outcome: str, X: Array, weights: Array | None, names: Any, on: Any
-) -> Estimates:
+def averaged(laws: inference.RowLaws, outcome: str, names: Any, on: Any) -> Estimates:
     """Functionals of the law averaged over rows, with standard errors given these rows.
 
     Parameters
     ----------
-    flow, solution : Flow and its coefficients.
+    laws : RowLaws; of one row where there are no covariates.
     outcome : str, its name.
-    X : (n, K) covariates of the rows; one row where there are none.
-    weights : (n,) or None.
     names, on : as in `asked`.
 
     Raises
@@ -96,11 +90,13 @@ def averaged(
     --------
     >>> import disteconometrics as de
     >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
-    >>> averaged(res.flow, res.main, "log(foodexp)", np.zeros((1, 0)), None, "mean", None).values.round(2)
+    >>> laws = inference.RowLaws(res.flow, res.main, np.zeros((1, 0)))
+    >>> averaged(laws, "log(foodexp)", "mean", None).values.round(2)
     array([6.35])
     """
-    given = listed(names)
-    there, scale = _on(flow, solution.theta, outcome, on)
+    given, flow, V = listed(names), laws.flow, laws.solution.covariance
+    there, scale = _on(flow, laws.solution.theta, outcome, on)
+    laws = replace(laws, flow=there)
     if (on is not None and there is flow) or not all(map(inference.is_analytic, given)):
         if flow.structure.covariates:
             raise OptionError(
@@ -109,28 +105,24 @@ def averaged(
                 "outcome undone, have standard errors here; for others use de.bootstrap(estimator, "
                 "data, statistic=...)."
             )
-        values, V = inference.by_difference(there, solution, X, scale, given)
-        return Estimates(tuple(functional_name(n) for n in given), values, V)
+        moved = laws.by_difference(scale, given)
+        return Estimates(
+            tuple(functional_name(n) for n in given), moved.values, moved.gradients @ V @ moved.gradients.T
+        )
     parsed = [inference.parse_functional(t) for t in given]
-    moved = inference.averages(there, solution.theta, X, weights, parsed)
-    plain = Estimates(tuple(given), moved.values, moved.gradients @ solution.covariance @ moved.gradients.T)
-    return replace(plain, limits=partial(_limits, there, solution, X, weights, parsed, plain))
+    moved = laws.averages(parsed)
+    plain = Estimates(tuple(given), moved.values, moved.gradients @ V @ moved.gradients.T)
+    return replace(plain, limits=partial(_limits, laws, parsed, plain))
 
 
 def _limits(
-    flow: Flow,
-    solution: Solution,
-    X: Array,
-    weights: Array | None,
-    functionals: Sequence[inference.Functional],
-    plain: Estimates,
-    level: float,
+    laws: inference.RowLaws, functionals: Sequence[inference.Functional], plain: Estimates, level: float
 ) -> Array:
     """Limits (k, 2): the inverted band for quantiles, estimate ± errors for others."""
     out, critical = plain.interval(level), plain.critical(level)
     for i, (kind, numbers) in enumerate(functionals):
         if kind == "q":
-            out[i] = inference.quantile_limits(flow, solution, X, weights, numbers[0], critical)
+            out[i] = laws.quantile_limits(numbers[0], critical)
     return out
 
 
@@ -156,15 +148,15 @@ def of_each_row(of: Asked, solution: Solution, X: Array, index: Any, level: floa
     >>> of_each_row(of, res.main, np.zeros((1, 0)), pd.RangeIndex(1), 0.95)["estimate"].round(2).tolist()
     [6.35]
     """
-    critical = critical_value(check_level(level))
+    critical, laws = critical_value(check_level(level)), inference.RowLaws(of.flow, solution, X)
     parts = []
     for name, functional in zip(of.names, of.functionals, strict=True):
-        m = inference.by_row(of.flow, solution, X, functional)
-        se = np.sqrt(np.einsum("ij,jk,ik->i", m.gradients, solution.covariance, m.gradients))
+        m = laws.by_row(functional)
+        se = inference.standard_errors(m.gradients, solution.covariance)
         low, high = m.values - critical * se, m.values + critical * se
         if functional[0] == "q" and len(X):
             tau = functional[1][0]
-            limits = [inference.quantile_limits(of.flow, solution, x[None], None, tau, critical) for x in X]
+            limits = [replace(laws, X=x[None]).quantile_limits(tau, critical) for x in X]
             low, high = np.array(limits).T
         rows = pd.MultiIndex.from_arrays([index, [name] * len(X)], names=["row", "functional"])
         columns = {"estimate": m.values, "std_error": se, "conf_low": low, "conf_high": high}
@@ -199,7 +191,7 @@ def contrast(
     >>> contrast(of, res.main, [x, x + np.log(2)], None, 1.0).values.round(1)
     array([0.6])
     """
-    a, b = (inference.average_by_row(of.flow, solution, X, weights, of.functionals) for X in ends)
+    a, b = (inference.RowLaws(of.flow, solution, X, weights).average_by_row(of.functionals) for X in ends)
     check_moments(of.names, a.values + b.values)
     G = (b.gradients - a.gradients) / unit
     with np.errstate(invalid="ignore"):

@@ -105,19 +105,33 @@ class Fitted:
         """Log-likelihood, summed over observations."""
         return self.smooth.loglik - self.sample.observations * float(np.log(self.centre.scale))
 
+    @cached_property
+    def total(self) -> float:
+        """Leave-one-out log density, summed over observations."""
+        w = self.sample.weights
+        return float(self.loo.sum() if w is None else w @ self.loo)
+
+    @property
+    def places(self) -> dict[Term, slice]:
+        """Where the coefficients of each term are."""
+        return dict(zip(self.structure.terms, self.structure.slices, strict=True))
+
+    @property
+    def penalties(self) -> dict[str, float]:
+        """The λ by name of the penalty."""
+        return {k.name: v for k, v in zip(self.problem.penalties, self.smooth.lam, strict=True)}
+
     def effective(self) -> dict[str, float]:
         """Effective parameters by kind of term."""
         out: dict[str, float] = {}
-        for term, at in zip(self.structure.terms, self.structure.slices, strict=True):
+        for term, at in self.places.items():
             out[term.kind] = out.get(term.kind, 0.0) + float(self.smooth.effective[at].sum())
         return out
 
     def trial(self) -> Trial:
         """What the comparison needs to know."""
-        w, e = self.sample.weights, self.smooth.effective
-        used = sum(float(e[k.at].sum()) > IN_USE for k in self.problem.penalties)
-        total = float(self.loo.sum() if w is None else w @ self.loo)
-        return Trial(self.name, self.base, self.loo, total - PRICE * used)
+        used = sum(self.smooth.effective[k.at].sum() > IN_USE for k in self.problem.penalties)
+        return Trial(self.name, self.base, self.loo, self.total - PRICE * used)
 
 
 def _most_bends(s: Sample, tensor: bool, fine: bool) -> int:
@@ -134,18 +148,12 @@ def _most_coarse(s: Sample, tensor: bool, fine: bool) -> int:
     return 26 if fine and s.X.shape[1] == 1 and len(s.y) <= 20_000 else 9
 
 
-def _rows_outside(s: Sample, tensor: bool, plan: Plan) -> float:
-    """Observations beyond an outer knot."""
-    if tensor:
-        return plan.outside
-    return OUTSIDE if s.X.shape[1] else OUTSIDE_ALONE
-
-
 def _structure(s: Sample, name: str, plan: Plan, fine: bool) -> Structure:
     tensor = name == "tensor"
     count = plan.knots or round(4 * s.observations**0.265)
     covariates = covariates_of(s, _most_bends(s, tensor, fine))
-    knots = knots_of(s, s.residuals, count, _rows_outside(s, tensor, plan))
+    usual = OUTSIDE if covariates else OUTSIDE_ALONE
+    knots = knots_of(s, s.residuals, count, plan.outside if tensor else usual)
     few = min(len(knots), _most_coarse(s, tensor, fine))
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
     terms = [Term("baseline")]
@@ -201,7 +209,7 @@ def problem_of(p: Prepared, base: str) -> Problem:
     return Problem(
         p.rows,
         BASES[base],
-        structure.penalties(2),
+        structure.penalties(),
         start,
         cuts,
         0 if structure.affine else structure.basis.size,
@@ -231,10 +239,10 @@ def _fit(
     """Fit one structure with one base, from scratch or from what another fit has in common with it."""
     centre, structure, _ = prepared
     problem = problem_of(prepared, base)
-    lam, theta = np.ones(len(problem.penalties)), None
-    if near is not None:
-        lam = _carried_penalties(near, problem, name)
-        theta = _carried(near, structure, problem.start)
+    if near is None:
+        lam, theta = np.ones(len(problem.penalties)), None
+    else:
+        lam, theta = _carried_penalties(near, problem, name), _carried(near, structure, problem.start)
     G = _first_rows(structure, problem.start)
     steady, steps = (TENSOR_STEADY, TENSOR_STEPS) if name == "tensor" else (TRIAL_STEADY, 200)
     smooth = solve(problem, lam, theta=theta, G=G, steady=steady, last=TRIAL, maxiter=steps)
@@ -242,9 +250,7 @@ def _fit(
         # stopped before it was monotone everywhere: too good to compare
         smooth = solve(problem, smooth.lam, theta=smooth.theta, G=smooth.G, select=False, last=TRIAL)
     fitted = Fitted(centre, name, structure, base, smooth, problem, s)
-    if name == "tensor" and fine:
-        fitted = _polished(fitted)
-    return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
+    return _as_rough(_polished(fitted) if name == "tensor" and fine else fitted, plan)
 
 
 def _promise(near: Fitted, wide: Prepared) -> float:
@@ -275,13 +281,12 @@ def _settled(fitted: Fitted, plan: Plan) -> Fitted:
     if fitted.name == "tensor":
         return fitted
     f = fitted.smooth
-    fitted = replace(fitted, smooth=solve(fitted.problem, f.lam, theta=f.theta, G=f.G))
-    return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
+    return _as_rough(replace(fitted, smooth=solve(fitted.problem, f.lam, theta=f.theta, G=f.G)), plan)
 
 
 def _carried_penalties(near: Fitted, problem: Problem, name: str) -> Array:
     """The λ of another fit for the penalties that both have, and what others begin with."""
-    known = {k.name: value for k, value in zip(near.problem.penalties, near.smooth.lam, strict=True)}
+    known = near.penalties
     straight = WARMEST if name == "tensor" else 1.0  # terms of a tensor that promised nothing before it
     begin = [known.get(k.name, 1.0 if "smooth" in k.name else straight) for k in problem.penalties]
     return np.array([min(value, WARMEST) for value in begin])
@@ -291,7 +296,7 @@ def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
     """Coefficients of another fit for the terms that both have, in one width; None where baselines differ."""
     if len(near.structure.baseline.T) != len(structure.baseline.T):
         return None
-    theta, have = start.copy(), dict(zip(near.structure.terms, near.structure.slices, strict=True))
+    theta, have = start.copy(), near.places
     for term, at in zip(structure.terms, structure.slices, strict=True):
         if term in have and have[term].stop - have[term].start == at.stop - at.start:
             theta[at] = near.smooth.theta[have[term]]
@@ -313,33 +318,33 @@ def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, l
     return replace(fitted, smooth=solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False, last=last))
 
 
+def _as_rough(fitted: Fitted, plan: Plan) -> Fitted:
+    """The flow with the factor on its λ that was asked for."""
+    return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
+
+
 def _polished(fitted: Fitted) -> Fitted:
     """Lower all λ, then those of the tensor one by one, as long as that raises the leave-one-out score."""
-
-    def score(f: Fitted) -> float:
-        w = f.sample.weights
-        return float(f.loo.sum() if w is None else w @ f.loo)
-
-    best, now = fitted, score(fitted)
+    best = fitted
     of_tensor = [[i] for i, k in enumerate(fitted.problem.penalties) if k.name.startswith("shape_smooth")]
     for which in (None, *of_tensor):
         for _ in range(MOST_POLISH):
             other = rougher(best, POLISH, which, TRIAL)
-            new = score(other)
-            if new <= now:
+            if other.total <= best.total:
                 break
-            best, now = other, new
+            best = other
     return rougher(best, 1.0)
 
 
 def _kept_terms(fitted: Fitted) -> tuple[Term, ...]:
     """The terms that their penalties have not dropped; all where nothing else is left."""
-    e, structure = fitted.smooth.effective, fitted.structure
-    pairs = list(zip(structure.terms, structure.slices, strict=True))
+    e = fitted.smooth.effective
     kept = tuple(
-        t for t, at in pairs if t.kind in ("baseline", "linear") or not float(e[at].sum()) < IN_USE / 2
+        t
+        for t, at in fitted.places.items()
+        if t.kind in ("baseline", "linear") or not e[at].sum() < IN_USE / 2
     )
-    return kept or structure.terms
+    return kept or fitted.structure.terms
 
 
 def _name_of(structure: Structure) -> str:
@@ -356,12 +361,16 @@ def _pruned(fitted: Fitted) -> Fitted:
         return fitted
     narrow = _narrowed(Prepared(fitted.centre, old, fitted.problem.rows), terms)
     structure, problem = narrow.structure, problem_of(narrow, fitted.base)
-    known = {k.name: v for k, v in zip(fitted.problem.penalties, fitted.smooth.lam, strict=True)}
+    known, start = fitted.penalties, problem.start
     lam = np.array([known[k.name] for k in problem.penalties])
-    G = _first_rows(structure, problem.start)
-    theta = _carried(fitted, structure, problem.start)
-    smooth = solve(problem, lam, theta=theta, G=G, select=False)
+    theta = _carried(fitted, structure, start)
+    smooth = solve(problem, lam, theta=theta, G=_first_rows(structure, start), select=False)
     return replace(fitted, name=_name_of(structure), structure=structure, smooth=smooth, problem=problem)
+
+
+def _bends(s: Sample) -> bool:
+    """Whether some covariate may bend."""
+    return any(c.knots is not None for c in covariates_of(s, 8))
 
 
 def _names(s: Sample, plan: Plan) -> list[str]:
@@ -370,8 +379,7 @@ def _names(s: Sample, plan: Plan) -> list[str]:
         return [plan.structure]
     if not s.X.shape[1]:
         return ["linear", "baseline"]
-    bends = any(c.knots is not None for c in covariates_of(s, 8))
-    return ["linear", "baseline", "scale", *(["shift"] if bends else []), "shape"]
+    return ["linear", "baseline", "scale", *(["shift"] if _bends(s) else []), "shape"]
 
 
 def _chosen(trials: Sequence[Trial], s: Sample) -> Trial:
@@ -379,10 +387,8 @@ def _chosen(trials: Sequence[Trial], s: Sample) -> Trial:
     best = max(trials, key=lambda t: t.score)
     for name in STRUCTURES:
         mine = [t for t in trials if t.name == name]
-        if not mine:
-            continue
-        t = max(mine, key=lambda t: t.score)
-        if best.score - t.score <= TOLERATED * _error(best, t, s):
+        t = max(mine, key=lambda t: t.score, default=None)
+        if t is not None and best.score - t.score <= TOLERATED * _error(best, t, s):
             return t
     return best
 
@@ -408,13 +414,13 @@ class _Search:
     def prepare(self, name: str) -> Prepared:
         """The forms of a structure, those of the widest if that is among the names."""
         if name not in self.prepared:
-            wide = self.prepared.get("shape") if name in ("baseline", "scale", "shift") else None
-            kinds = ("baseline", *STRUCTURES[name])
-            self.prepared[name] = (
-                _prepare(self.sample, name, self.plan)
-                if wide is None
-                else _narrowed(wide, tuple(t for t in wide.structure.terms if t.kind in kinds))
-            )
+            wide = self.prepared.get("shape")
+            if wide is None or name in ("linear", "tensor"):
+                self.prepared[name] = _prepare(self.sample, name, self.plan)
+            else:
+                kinds = ("baseline", *STRUCTURES[name])
+                terms = tuple(t for t in wide.structure.terms if t.kind in kinds)
+                self.prepared[name] = _narrowed(wide, terms)
         return self.prepared[name]
 
     def add(self, name: str, base: str, fitted: Fitted) -> None:
@@ -467,8 +473,7 @@ class _Search:
             other = replace(plan, outside=outside, roughness=1.0)
             tried.append((_fit(s, *key, other, _prepare(s, "tensor", other), near, fine=False), outside))
         found, outside = max(tried, key=lambda t: t[0].trial().score)
-        found = _polished(found)
-        self.add(*key, rougher(found, plan.roughness) if plan.roughness != 1.0 else found)
+        self.add(*key, _as_rough(_polished(found), plan))
         return replace(plan, outside=outside)
 
 
@@ -476,11 +481,7 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
     """Fit the structures and bases that are asked for, and take one."""
     search = _Search(s, plan)
     search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
-    if (
-        plan.structure == "auto"
-        and 0 < s.X.shape[1] <= 2
-        and any(c.knots is not None for c in covariates_of(s, 8))
-    ):
+    if plan.structure == "auto" and s.X.shape[1] <= 2 and _bends(s):
         plan = search.tensor()
     best = search.best()
     return _settled(search.fits[best.name, best.base], plan), tuple(search.trials.values()), plan
@@ -502,8 +503,7 @@ def fit_flow(s: Sample, plan: Plan) -> Fitted:
         fitted, trials, _ = _search(s, plan)
         return replace(_pruned(fitted), trials=trials)
     rows = np.sort(np.random.default_rng(0).permutation(len(s.y))[:MOST_ROWS])
-    part = s.take(rows)
-    found, trials, plan = _search(part, plan)
+    found, trials, plan = _search(s.take(rows), plan)
     found = _pruned(found)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
     fitted = _settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan)

@@ -64,8 +64,9 @@ class Flow:
         """The law of one row, whichever: for what it can do, not for its values."""
         return self.law(theta, np.zeros((1, len(self.centre.means))))
 
-    def forms(self, y: Array, X: Array) -> tuple[Array, Array, Array]:
+    def forms(self, y: Array | float, X: Array) -> tuple[Array, Array, Array]:
         """A(y, x) and D(y, x) (n, p), and log of dr/dy (n,): z = Aθ, ∂z/∂r = Dθ."""
+        y = np.broadcast_to(y, len(X))
         r = (self.support.to_line(y) - self.centre.location(X)) / self.centre.scale
         return *self.structure.arrays(r, X), self.support.log_slope(y) - np.log(self.centre.scale)
 

@@ -21,7 +21,6 @@ from disteconometrics.arrays import Array
 from disteconometrics.distributions.spline import (
     NODES,
     WEIGHTS,
-    SplineLaw,
     chunks,
     invert,
     panels,
@@ -33,52 +32,28 @@ from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["SLOPES", "gradients"]
 
-Slope = Callable[[Array, Array, slice], Array]  # of outcomes (m, Q), F there, and which rows they belong to
+Slope = Callable[
+    [Array, Array, Array, Array], Array
+]  # of outcomes (m, Q), F there, T and m (m, 1) of the rows
 
 SHARE = (NODES + 1) / 2
 POWER = 8  # a tail's points crowd at probabilities near zero
 
 
+# Slopes of influence functions at outcomes y with probabilities F, where the functional is T and the mean m;
+# of the variance of logarithms m is the mean of these.
+SLOPES: dict[str, Slope] = {
+    "mean": lambda y, F, T, m: np.ones_like(y),
+    "second moment": lambda y, F, T, m: 2 * y,
+    "gini": lambda y, F, T, m: (2 * F - 1 - T) / m,
+    "theil": lambda y, F, T, m: (np.log(y) - T - np.log(m)) / m,
+    "mld": lambda y, F, T, m: 1 / m - 1 / y,
+    "var_log": lambda y, F, T, m: 2 * (np.log(y) - m) / y,
+}
+
+
 def _column(values: Array) -> Array:
     return np.asarray(values).reshape(-1, 1)
-
-
-def _mean(law: SplineLaw, value: Array) -> Slope:
-    return lambda y, F, rows: np.ones_like(y)
-
-
-def _second(law: SplineLaw, value: Array) -> Slope:
-    return lambda y, F, rows: 2 * y
-
-
-def _gini(law: SplineLaw, value: Array) -> Slope:
-    G, mean = _column(value), _column(law.mean())
-    return lambda y, F, rows: (2 * F - 1 - G[rows]) / mean[rows]
-
-
-def _theil(law: SplineLaw, value: Array) -> Slope:
-    T, mean = _column(value), _column(law.mean())
-    return lambda y, F, rows: (np.log(y) - T[rows] - np.log(mean[rows])) / mean[rows]
-
-
-def _mld(law: SplineLaw, value: Array) -> Slope:
-    mean = _column(law.mean())
-    return lambda y, F, rows: 1 / mean[rows] - 1 / y
-
-
-def _var_log(law: SplineLaw, value: Array) -> Slope:
-    centre = _column(law.expect(np.log))
-    return lambda y, F, rows: 2 * (np.log(y) - centre[rows]) / y
-
-
-SLOPES: dict[str, Callable[[SplineLaw, Array], Slope]] = {
-    "mean": _mean,
-    "second moment": _second,
-    "gini": _gini,
-    "theil": _theil,
-    "mld": _mld,
-    "var_log": _var_log,
-}
 
 
 def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -> list[Array]:
@@ -92,7 +67,11 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
     values : functionals by name, each (n,) under θ.
     """
     law, base, k = flow.law(theta, X), BASES[flow.base], flow.structure.basis.knots
-    slopes = [SLOPES[name](law, value) for name, value in values.items()]
+    mean = law.mean()
+    slopes = [
+        (SLOPES[name], _column(value), _column(law.expect(np.log) if name == "var_log" else mean))
+        for name, value in values.items()
+    ]
     inner, weights = panels(k)
     # A is linear beyond the knots: two points are enough
     nodes = np.concatenate([inner, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
@@ -108,7 +87,8 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
             y = flow.support.from_line(location + flow.centre.scale * r)
             with np.errstate(all="ignore"):
                 lift = flow.centre.scale * np.exp(-flow.support.log_slope(y)) * mass
-                return [np.where(lift > 0, slope(y, base.cdf(z), rows) * lift, 0.0) for slope in slopes]
+                F = base.cdf(z)
+                return [np.where(lift > 0, of(y, F, T[rows], m[rows]) * lift, 0.0) for of, T, m in slopes]
 
         r = np.broadcast_to(inner, (len(location), len(inner)))
         z, _ = transform(p, r)
@@ -127,5 +107,5 @@ def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -
                     part.append(np.column_stack([c.sum(axis=1) - beyond, beyond]))
         for o, part in zip(out, parts, strict=True):
             o[rows] = -flow.structure.integrals(np.concatenate(part, axis=1), nodes, X[rows])
-    known = np.isfinite(law.mean()).reshape(-1)
-    return [np.where(known[:, None], o, np.nan) for o in out]
+    known = np.isfinite(_column(mean))
+    return [np.where(known, o, np.nan) for o in out]

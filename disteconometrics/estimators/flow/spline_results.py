@@ -23,7 +23,7 @@ from disteconometrics.estimators.flow.report import MOST_ROWS, summary_of
 from disteconometrics.estimators.flow.row_checks import warn_outside
 from disteconometrics.estimators.flow.spline_fit import Plan
 from disteconometrics.estimators.flow.spline_flow import Flow, Solution
-from disteconometrics.estimators.flow.spline_inference import band_table, check_kind
+from disteconometrics.estimators.flow.spline_inference import RowLaws, check_kind
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.refit import AVERAGED, refitting
@@ -69,15 +69,7 @@ def fit_spline(model: Any, data: Any, cov: CovarianceKind | None = None) -> Flow
     """
     kind = _kind(cov, model.weight_type)
     fit = fit_rows(model, FitRows.read(model, data, outcome="numeric"), kind)
-    return FlowResults(
-        model=model,
-        spec=fit.rows.spec,
-        facts=fit.facts,
-        rows=fit.rows,
-        flow=fit.flow,
-        main=fit.main,
-        kind=kind,
-    )
+    return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
 
 
 def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -217,12 +209,12 @@ class FlowResults(FittedResult):
 
     # ---- functionals ---------------------------------------------------------------------------------------
 
-    def _average_rows(self) -> tuple[Array, Array | None]:
-        """Covariates and weights to average over; one row is enough without covariates."""
+    def _laws(self, solution: Solution) -> RowLaws:
+        """The laws to average; one is enough without covariates."""
         if not self.flow.structure.covariates:
-            return np.zeros((1, 0)), None
+            return RowLaws(self.flow, solution, np.zeros((1, 0)))
         s = self.data_rows().sample
-        return s.X, s.weights
+        return RowLaws(self.flow, solution, s.X, s.weights)
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -257,7 +249,7 @@ class FlowResults(FittedResult):
         >>> res.functionals(["gini", "mean"], on="foodexp").values.round(2).tolist()
         [0.22, 622.22]
         """
-        return answers.averaged(self.flow, self.main, self.facts.outcome, *self._average_rows(), names, on)
+        return answers.averaged(self._laws(self.main), self.facts.outcome, names, on)
 
     def _asked(self, names: Any, on: Any) -> answers.Asked:
         return answers.asked(self.flow, self.main.theta, self.facts.outcome, names, on)
@@ -328,8 +320,7 @@ class FlowResults(FittedResult):
         """
         scenario = self.data_rows().scenario()
         scenario.check_variable(variable)
-        n = scenario.size
-        ends = [self.spec.without_constant(scenario.part(0, n, {variable: v}).X) for v in (low, high)]
+        ends = [scenario.part(0, scenario.size, {variable: v}).X for v in (low, high)]
         return self._contrast(names, on, ends, 1.0)
 
     def derivative(self, variable: str, names: Any = OF_EFFECTS, *, on: Any = None) -> Estimates:
@@ -362,12 +353,14 @@ class FlowResults(FittedResult):
         move[:, columns] = D
         spread = float(np.std(part.numbers(variable)))
         step = 1e-4 * (spread if spread > 0 else 1.0)
-        ends = [self.spec.without_constant(part.X + sign * step * move) for sign in (-1.0, 1.0)]
+        ends = [part.X + sign * step * move for sign in (-1.0, 1.0)]
         return self._contrast(names, on, ends, 2 * step)
 
     def _contrast(self, names: Any, on: Any, ends: Sequence[Array], unit: float) -> Estimates:
         of, weights = self._asked(names, on), self.data_rows().sample.weights
-        return answers.contrast(of, self.undersmoothed, ends, weights, unit)
+        return answers.contrast(
+            of, self.undersmoothed, [self.spec.without_constant(X) for X in ends], weights, unit
+        )
 
     def effects(self, names: str | Sequence[str] = OF_EFFECTS) -> dict[str, Estimates]:
         """Average effects: derivatives of numeric variables, contrasts with the first level of others."""
@@ -414,9 +407,11 @@ class FlowResults(FittedResult):
         ------
         OptionError, NeedsData
         """
-        over = self._average_rows() if new is None else (self._covariates(new)[0], None)
-        level, streams = check_level(level), seed_sequence(seed)
-        return band_table(self.flow, self.undersmoothed, *over, kind, grid, level, streams)
+        if new is None:
+            laws = self._laws(self.undersmoothed)
+        else:
+            laws = RowLaws(self.flow, self.undersmoothed, self._covariates(new)[0])
+        return laws.band(kind, grid, check_level(level), seed_sequence(seed))
 
     # ---- checks and pictures -------------------------------------------------------------------------------
 

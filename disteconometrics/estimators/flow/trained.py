@@ -75,18 +75,10 @@ def fit_trained(model: Any, data: Any, seed: Seed) -> TrainedFlowResults:
     235.0
     """
     fit = train_on_rows(model, data, seed)
-    return TrainedFlowResults(
-        model=model,
-        spec=fit.rows.spec,
-        facts=fit.facts,
-        rows=fit.rows,
-        flow=fit.flow,
-        history=fit.history,
-        kept=fit.kept,
-    )
+    return TrainedFlowResults(model=model, spec=fit.rows.spec, **fit._asdict())
 
 
-def _scalar_law(flow: FittedFlow, X: Array, domain: Support, single: bool = False) -> Law:
+def _scalar_law(flow: FittedFlow, X: Array, domain: Support, single: bool) -> Law:
     """The law of one outcome; where the flow is one, a mixture of normals, whose moments are exact."""
     parts = flow.normal_parts(X) if domain.kind == "line" and not np.isnan(X).any() else None
     if parts is None:
@@ -170,13 +162,15 @@ class TrainedFlowResults(FittedResult):
         MissingColumnError, LevelError, DataError, NeedsData
         """
         if not self.flow.covariates:
-            return self._law(self.flow, np.zeros((1, 0)), single=True)
+            return self._law(self.flow)
         if new is None:
             return self._law(self.flow, self.data_rows().covariates)
         return self._law(self.flow, self.spec.without_constant(self.spec.matrix(new).X))
 
-    def _law(self, flow: FittedFlow, X: Array, single: bool = False) -> Law | JointLaw:
-        """Laws of rows with covariates X (n, c) under a flow of this shape."""
+    def _law(self, flow: FittedFlow, X: Array | None = None) -> Law | JointLaw:
+        """Laws of rows with covariates X (n, c) under a flow of this shape; a single one without them."""
+        single = X is None or not flow.covariates
+        X = np.zeros((1, 0)) if X is None or single else X
         if flow.outcomes > 1:
             return FlowJointLaw(flow, self.facts.outcomes, X, single)
         return _scalar_law(flow, X, self.model.domain, single).named(self.facts.outcomes[0])
@@ -194,7 +188,7 @@ class TrainedFlowResults(FittedResult):
         """
         flow = self.flow if flow is None else flow
         if not flow.covariates:
-            return self._law(flow, np.zeros((1, 0)), single=True)
+            return self._law(flow)
         rows = self.data_rows()
         step = -(-rows.size // MOST_ROWS)
         law, w = self._law(flow, rows.covariates[::step]), rows.weights
@@ -333,8 +327,7 @@ class TrainedFlowResults(FittedResult):
 
         def held_out(train: Indices, test: Indices, seed: int) -> HeldOut:
             flow, Y = training.refitted(rows, train, seed), rows.Y[test]
-            single = not flow.covariates
-            law = self._law(flow, np.zeros((1, 0)) if single else rows.covariates[test], single)
+            law = self._law(flow, rows.covariates[test])
             if isinstance(law, FlowJointLaw):
                 return HeldOut(BASES[flow.base].cdf(law.noise(Y)), law.logpdf(Y), None)
             assert isinstance(law, Law)
