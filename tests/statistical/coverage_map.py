@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def main() -> None:
     rule = "|:--|:--|:--|" + "--:|" * 5
     about = (
         f"{options.reps:,} replications a row, by `python tests/statistical/coverage_map.py`; "
-        f"designs and seeds: `studies.py`."
+        f"run on {datetime.now(UTC):%Y-%m-%d}; designs and seeds: `studies.py`."
     )
     (HERE / "coverage.md").write_text(
         "\n".join(["# What the intervals cover", "", about, "", HEAD, rule, *lines, ""]), encoding="utf-8"
