@@ -393,7 +393,7 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
     q = law.quantile(tau)
     used = ~np.isnan(y)
     below = (y[:, None] <= np.broadcast_to(q, (len(y), len(tau))))[used]
-    n = int(used.sum())
+    n = used.sum()
     table = {
         "share": below.mean(axis=0),
         "std_error": np.sqrt(tau * (1 - tau) / n),
@@ -441,7 +441,7 @@ def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.Data
     rows = {}
     for label, rows_in in groups:
         used = rows_in & ~np.isnan(y) & ~np.isnan(width)
-        n = int(used.sum())
+        n = used.sum()
         share, wide = (float(v[used].mean()) if n else math.nan for v in (inside, width))
         rows[label] = (share, float(np.sqrt(share * (1 - share) / n)) if n else math.nan, wide, n)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["coverage", "std_error", "width", "n"])

@@ -119,7 +119,7 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
         raise OptionError(
             f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance."
         )
-    scale = power_above(max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max())))
+    scale = power_above(max(np.abs(x - x[0]).max(), np.abs(y - x[0]).max()))
     C = _costs(x / scale, y / scale, p)
     equal = a is None and b is None and n == m
     if equal and (n <= LONG or _pot() is None):

@@ -303,7 +303,7 @@ def _mean_of_order(gap: Array, mass: Array | None, p: float) -> float:
         return float(gap.max() if mass is None else gap[mass > 0].max())
     scale = 1.0
     if p != 1:
-        top = float(gap.max())
+        top = gap.max()
         if top == 0:
             return 0.0
         scale = power_above(top)

@@ -306,7 +306,7 @@ def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, i
     tolerance, most = positive(tolerance, "tolerance"), whole(iterations, "iterations", 1)
     a, b = _positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy")
     centre = x.mean(axis=0)
-    scale = power_above(max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max())))
+    scale = power_above(max(np.abs(x - centre).max(), np.abs(y - centre).max()))
     x, y = (x - centre) / scale, (y - centre) / scale
     if blur is None:
         spread = np.sqrt(np.mean(np.concatenate([np.var(x, axis=0), np.var(y, axis=0)])))
