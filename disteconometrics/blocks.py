@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, Mask
 
-__all__ = ["Block", "FactorMatrix", "LazyBlocks", "dense_block", "densified"]
+__all__ = ["Block", "FactorMatrix", "LazyBlocks", "chosen_rows", "dense_block", "densified"]
 
 
 class FactorMatrix:
@@ -142,6 +142,14 @@ def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
     return LazyBlocks(
         [b.rows(slice(i, i + rows)) for b in blocks for i in range(0, max(len(b.y), 1), rows)], dense_block
     )
+
+
+def chosen_rows(blocks: Sequence[Block], rows: Mask) -> Iterator[Block]:
+    """Some of the rows over all blocks, of each block in turn, with all their columns."""
+    start = 0
+    for block in densified(blocks):
+        yield block.rows(rows[start : start + len(block.y)])
+        start += len(block.y)
 
 
 def dense_block(block: Block) -> Block:

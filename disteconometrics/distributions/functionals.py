@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.law import Function, Law
 from disteconometrics.errors import OptionError
 
-__all__ = ["FUNCTIONALS", "evaluate", "functional_name", "listed", "parse"]
+__all__ = ["FUNCTIONALS", "evaluate", "functional_name", "listed", "matched", "parse", "ranked"]
 
 Functional = Callable[..., Any]
 
@@ -47,17 +47,33 @@ def _quantile_ratio(law: Law, above: float, below: float) -> Array:
 
 
 def _gini(law: Law) -> Array:
-    """E[Y·(2F(Y) − 1)]/E Y, F at the middle of its jumps."""
-
-    def ranked(y: Array) -> Array:
-        return y * ((law._cdf(y) - law._sf(y)) - (law._pdf(y) if law.discrete else 0.0))
-
+    """E[Y·(2F(Y) − 1)]/E Y."""
     with np.errstate(all="ignore"):
-        return (law._expect if law.discrete else law._integrate)(_matched(law, ranked)) / law.mean()
+        return (law._expect if law.discrete else law._integrate)(ranked(law)) / law.mean()
 
 
-def _matched(law: Law, function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """A function of outcomes batch + (m,), made to take any shape where the law has no rows."""
+def ranked(law: Law) -> Function:
+    """The function y·(2F(y) − 1) of outcomes, F at the middle of its jumps.
+
+    Examples
+    --------
+    >>> from disteconometrics import Uniform
+    >>> ranked(Uniform(0, 1))(np.array([0.25, 0.5]))
+    array([-0.125,  0.   ])
+    """
+    return matched(law, lambda y: y * ((law._cdf(y) - law._sf(y)) - (law._pdf(y) if law.discrete else 0.0)))
+
+
+def matched(law: Law, function: Function) -> Function:
+    """A function of outcomes batch + (m,), made to take any shape where the law has no rows.
+
+    Examples
+    --------
+    >>> from disteconometrics import Uniform
+    >>> law = Uniform(0, 2)
+    >>> matched(law, law._cdf)(np.array([[1.0], [2.0]])).tolist()
+    [[0.5], [1.0]]
+    """
     if law.batch_shape:
         return function
     return lambda y: function(np.ravel(y)).reshape(np.shape(y))
@@ -83,7 +99,7 @@ def _lorenz(law: Law, share: float) -> Array:
     return (below + at) / law.mean()
 
 
-def _log(law: Law) -> Callable[[Array], Array]:
+def _log(law: Law) -> Function:
     """The logarithm; of a continuous law's quantiles that round to zero, of the smallest number instead."""
     return np.log if law.discrete else lambda y: np.log(np.maximum(y, 5e-324))
 

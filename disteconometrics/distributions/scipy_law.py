@@ -111,7 +111,7 @@ class Scipy(Law):
     def _expect(self, function: Callable[[Array], Array]) -> Array:
         if not self.discrete:
             return self._integrate(function)
-        low, high = float(np.nanmin(self._law.ppf(NEGLIGIBLE))), float(np.nanmax(self._law.ppf(1 - 1e-15)))
+        low, high = np.nanmin(self._law.ppf(NEGLIGIBLE)), np.nanmax(self._law.ppf(1 - 1e-15))
         while high - low < MOST_POINTS and np.nanmax(self._law.sf(high)) > NEGLIGIBLE:
             high += 1 + (high - low) // 4
         if not high - low < MOST_POINTS:

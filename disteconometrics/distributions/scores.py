@@ -6,7 +6,7 @@ better).  Laws have one row per outcome, or batch shape () for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from disteconometrics.arrays import Array, Mask, Seed
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Logistic, Normal
-from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.functionals import matched, ranked
+from disteconometrics.distributions.law import Function, Law
 from disteconometrics.distributions.mixture import Average, Mixture
 from disteconometrics.distributions.numeric import floats, generator, level_array, level_integral
 from disteconometrics.distributions.pushed import PushedRows
@@ -162,36 +163,26 @@ def _crps_bernoulli(law: Bernoulli, y: Array) -> Array:
 
 def _crps_discrete(law: Law, y: Array) -> Array:
     """E|Y − y| − ½E|Y − Y'|, by sums over the law's points."""
+    half = law.expect(ranked(law))
     if not law.batch_shape:
-        return np.array([law.expect(partial(_distance, v)) for v in y]) - _half_difference(law)
-    return law.expect(partial(_distance, y[:, None])) - _half_difference(law)
+        return np.array([law.expect(partial(_distance, v)) for v in y]) - half
+    return law.expect(partial(_distance, y[:, None])) - half
 
 
 def _distance(y: Array, t: Array) -> Array:
     return np.abs(t - y)
 
 
-def _half_difference(law: Law) -> Array:
-    """½E|Y − Y'| of a discrete law."""
-
-    def ranked(t: Array) -> Array:
-        flat = t if law.batch_shape else np.ravel(t)
-        return t * (law._cdf(flat) - law._sf(flat) - law._pdf(flat)).reshape(np.shape(t))
-
-    return law.expect(ranked)
-
-
 def _crps_integral(law: Law, y: Array) -> Array:
     """2∫(1{y ≤ q(τ)} − τ)(q(τ) − y) dτ, its two smooth pieces apart."""
 
-    def quantiles(hook: Callable[[Array], Array], tau: Array) -> Array:
-        return hook(tau) if law.batch_shape else hook(np.ravel(tau)).reshape(tau.shape)
+    def piece(hook: Function, mass: Array, sign: float) -> Array:
+        quantiles = matched(law, hook)
 
-    def piece(hook: Callable[[Array], Array], mass: Array, sign: float) -> Array:
         def at(u: Array, upper: bool) -> Array:
             share = (1 - u) if upper else u
             # negative by rounding alone
-            beyond = sign * (y[:, None] - quantiles(hook, mass[:, None] * share))
+            beyond = sign * (y[:, None] - quantiles(mass[:, None] * share))
             return 2 * mass[:, None] ** 2 * share * np.maximum(beyond, 0.0)
 
         return level_integral(at, y.shape)
@@ -371,7 +362,7 @@ def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
     above, below = np.arange(1, n + 1) / n, np.arange(n) / n
     ks = float(max((above - values).max(), (values - below).max()))
     cvm = float(1 / (12 * n) + ((values - (above + below) / 2) ** 2).sum())
-    return Uniformity(ks, cvm, n, float(special.kolmogorov(np.sqrt(n) * ks)) if held_out else float("nan"))
+    return Uniformity(ks, cvm, n, float(special.kolmogorov(np.sqrt(n) * ks)) if held_out else math.nan)
 
 
 def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
@@ -402,7 +393,7 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
     q = law.quantile(tau)
     used = ~np.isnan(y)
     below = (y[:, None] <= np.broadcast_to(q, (len(y), len(tau))))[used]
-    n = int(used.sum())
+    n = used.sum()
     table = {
         "share": below.mean(axis=0),
         "std_error": np.sqrt(tau * (1 - tau) / n),
@@ -450,8 +441,7 @@ def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.Data
     rows = {}
     for label, rows_in in groups:
         used = rows_in & ~np.isnan(y) & ~np.isnan(width)
-        n = int(used.sum())
-        share = float(inside[used].mean()) if n else float("nan")
-        error = float(np.sqrt(share * (1 - share) / n)) if n else float("nan")
-        rows[label] = (share, error, float(width[used].mean()) if n else float("nan"), n)
+        n = used.sum()
+        share, wide = (float(v[used].mean()) if n else math.nan for v in (inside, width))
+        rows[label] = (share, float(np.sqrt(share * (1 - share) / n)) if n else math.nan, wide, n)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["coverage", "std_error", "width", "n"])

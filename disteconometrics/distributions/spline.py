@@ -183,7 +183,7 @@ def moments(p: Pieces, base: str) -> tuple[Array, Array]:
 
 
 def _exponential_tail(
-    height: Array, end: Array, edge: Array, lift: Array, base: str, power: int, side: float
+    height: Array, end: Array, edge: Array, lift: float, base: str, power: int, side: float
 ) -> Array:
     """∫ exp(power·u) dΛ(z) over the lower (side −1) or upper tail, where u = edge + lift·(z − height)/end."""
     b = power * lift / end
@@ -239,7 +239,7 @@ def supported_moments(
                 p.heights[:, i],
                 p.ends[j],
                 sign * edges[j],
-                np.full(len(location), sign * scale),
+                sign * scale,
                 base,
                 power,
                 side,
@@ -323,7 +323,7 @@ class SplineLaw(Law):
         return out.reshape(values.shape)
 
     def _logpdf(self, y: Array) -> Array:
-        law, shift = BASES[self.base], float(np.log(self.scale))
+        law, shift = BASES[self.base], np.log(self.scale)
         return self._evaluate(
             y, lambda y, z, slope: law.logpdf(z) + np.log(slope) - shift + self.domain.log_slope(y)
         )

@@ -19,6 +19,7 @@ from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_
 
 __all__ = ["FittedFlow", "one_thread"]
 
+STANDARD = ("location", "scale", "x_location", "x_scale")  # what outcomes and covariates are standardised by
 MOST_CELLS = 4_000_000  # of a temporary array
 
 
@@ -85,15 +86,8 @@ class FittedFlow:
         """The flow as training begins, its first parameters drawn with a seed."""
         rng = torch.Generator().manual_seed(seed)
         module = build(chain, len(location), len(x_location), base, rng)
-        return cls(
-            chain,
-            base,
-            location,
-            scale,
-            x_location,
-            x_scale,
-            {k: _numbers(v) for k, v in module.named_parameters()},
-        )
+        parameters = {k: _numbers(v) for k, v in module.named_parameters()}
+        return cls(chain, base, location, scale, x_location, x_scale, parameters)
 
     @cached_property
     def module(self) -> Flow:
@@ -185,11 +179,8 @@ class FittedFlow:
         is logistic; else None.
         """
         *before, last = self.module.order
-        if (
-            self.outcomes > 1
-            or self.base != "logistic"
-            or not all(isinstance(layer, FullAffine) for layer in before)
-        ):
+        affine = all(isinstance(layer, FullAffine) for layer in before)
+        if self.outcomes > 1 or self.base != "logistic" or not affine:
             return None
         if not isinstance(last, Heads) or not isinstance(last.head, MixtureHead):
             return None
@@ -212,12 +203,7 @@ class FittedFlow:
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """A plain header and arrays, for a file."""
-        arrays = {
-            "location": self.location,
-            "scale": self.scale,
-            "x_location": self.x_location,
-            "x_scale": self.x_scale,
-        }
+        arrays = {k: getattr(self, k) for k in STANDARD}
         named = {f"parameter_{k}": v for k, v in self.parameters.items()}
         return {"chain": recipe_to(self.chain), "base": self.base}, arrays | named
 
@@ -225,10 +211,8 @@ class FittedFlow:
     def from_parts(cls, header: dict[str, Any], arrays: dict[str, Array]) -> FittedFlow:
         """The flow that was written; raises ValueError if the arrays do not belong to the recipe."""
         named = {k.removeprefix("parameter_"): v for k, v in arrays.items() if k.startswith("parameter_")}
-        location, scale, x_location, x_scale = (
-            arrays[k] for k in ("location", "scale", "x_location", "x_scale")
-        )
         chain = chain_of(recipe_from(header["chain"]))
+        location, scale, x_location, x_scale = (arrays[k] for k in STANDARD)
         made = cls(chain, str(header["base"]), location, scale, x_location, x_scale, named)
         made.fresh()
         return made

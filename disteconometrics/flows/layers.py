@@ -85,7 +85,7 @@ class Net(nn.Module):
             self.weights.append(nn.Parameter(uniform((b, a), reach, rng)))
             self.biases.append(nn.Parameter(uniform((b,), reach, rng)))
         if widths:
-            self.weights.append(nn.Parameter(torch.zeros(len(start), widths[-1], dtype=torch.float64)))
+            self.weights.append(nn.Parameter(_zeros(len(start), widths[-1])))
         self.biases.append(nn.Parameter(start.clone()))
         self.masked = degrees is not None
         if degrees is not None:
@@ -104,6 +104,10 @@ class Net(nn.Module):
             x = functional.linear(x, weight * getattr(self, f"mask{i}") if self.masked else weight, bias)
             x = functional.silu(x) if i < last else x
         return x
+
+
+def _zeros(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float64)
 
 
 def _starts(head: Head, outcomes: int) -> Tensor:
@@ -162,10 +166,10 @@ class FullAffine(Layer):
     def __init__(self, recipe: AffineMap, outcomes: int, covariates: int, rng: torch.Generator) -> None:
         super().__init__()
         self.outcomes = outcomes
-        self.mean = Net(covariates, recipe.hidden, torch.zeros(outcomes, dtype=torch.float64), rng)
+        self.mean = Net(covariates, recipe.hidden, _zeros(outcomes), rng)
         moving = covariates if recipe.scale == "covariates" else 0
-        self.log_scale = Net(moving, recipe.hidden, torch.zeros(outcomes, dtype=torch.float64), rng)
-        self.lower = nn.Parameter(torch.zeros(outcomes, outcomes, dtype=torch.float64))
+        self.log_scale = Net(moving, recipe.hidden, _zeros(outcomes), rng)
+        self.lower = nn.Parameter(_zeros(outcomes, outcomes))
 
     def to_noise(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Residuals, made uncorrelated and scaled."""
@@ -294,9 +298,9 @@ class Mixing(Layer):
         super().__init__()
         self.learned = learned
         if learned:
-            self.lower = nn.Parameter(torch.zeros(outcomes, outcomes, dtype=torch.float64))
-            self.upper = nn.Parameter(torch.zeros(outcomes, outcomes, dtype=torch.float64))
-            self.log_diagonal = nn.Parameter(torch.zeros(outcomes, dtype=torch.float64))
+            self.lower = nn.Parameter(_zeros(outcomes, outcomes))
+            self.upper = nn.Parameter(_zeros(outcomes, outcomes))
+            self.log_diagonal = nn.Parameter(_zeros(outcomes))
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         return _unit_lower(self.lower), self.upper.triu(1) + torch.diag(torch.exp(self.log_diagonal))

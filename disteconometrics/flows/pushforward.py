@@ -83,7 +83,6 @@ def train_pushforward(
     unit: float | Array = 1.0,
     blocks: Iterator[Array] | None = None,
     size: int = 512,
-    progress: bool | None = None,
 ) -> tuple[Pushforward, Trained, float]:
     """Train a net so that its draws come near to rows.
 
@@ -97,7 +96,6 @@ def train_pushforward(
     unit : float or (d,) float64 array, what outcomes are divided by before the loss.
     blocks : iterator of fresh rows, used in place of ``Y``, or None.
     size : int, draws of noise in a step.
-    progress : bool or None, whether a bar is shown; None for a terminal only.
 
     Returns
     -------
@@ -111,7 +109,7 @@ def train_pushforward(
     >>> rows = np.random.default_rng(0).normal(3, 1, size=(200, 1))
     >>> start = Pushforward.begin(MLP(4), np.zeros(1), np.ones(1), seed=0)
     >>> square = lambda rng: lambda x, y: (x.mean() - y.mean()) ** 2
-    >>> net, done, _ = train_pushforward(start, rows, Adam(lr=0.1, steps=100), square, 0, progress=False)
+    >>> net, done, _ = train_pushforward(start, rows, Adam(lr=0.1, steps=100), square, 0)
     >>> bool(abs(net.push(np.random.default_rng(1).normal(size=(500, 1))).mean() - rows.mean()) < 0.3)
     True
     """
@@ -150,5 +148,5 @@ def train_pushforward(
                         return float(judging(draws(fixed), apart))
 
             source = batches([rows], how.batch, rng)
-        trained = train(parameters, cost, source, how, judge=judge, progress=progress, title="map")
+        trained = train(parameters, cost, source, how, judge=judge, title="map")
     return net.trained(parameters), trained, time.perf_counter() - started

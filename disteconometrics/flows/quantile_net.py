@@ -125,7 +125,6 @@ def train_quantiles(
     weights: Array | None,
     how: Trainer,
     seed: int,
-    progress: bool | None = None,
 ) -> tuple[QuantileNet, Trained, float]:
     """Train by the continuous ranked probability score, as twice the mean pinball loss over the levels.
 
@@ -135,7 +134,6 @@ def train_quantiles(
     y, X, weights : (n,), (n, c) float64 arrays, and (n,) or None.
     how : Trainer.
     seed : int, of batches and of rows held out.
-    progress : bool or None, whether a bar is shown; None for a terminal only.
 
     Returns
     -------
@@ -150,7 +148,7 @@ def train_quantiles(
     >>> x = rng.normal(size=(400, 1))
     >>> y = 3 * x[:, 0] + rng.normal(size=400)
     >>> net = QuantileNet.begin(MLP(16), y, x, seed=0)
-    >>> net = train_quantiles(net, y, x, None, Adam(lr=0.01, steps=300), 0, progress=False)[0]
+    >>> net = train_quantiles(net, y, x, None, Adam(lr=0.01, steps=300), 0)[0]
     >>> bool(np.abs(net.curve(np.array([[-1.0], [1.0]]))[1][:, LEVELS // 2] - [-3, 3]).max() < 0.5)
     True
     """
@@ -174,13 +172,6 @@ def train_quantiles(
         if how.validation:
             apart, tensors = hold_out(tensors, how.validation, rng)
             judge = judge_on(apart, loss)
-        trained = train(
-            parameters,
-            loss,
-            batches(tensors, how.batch, rng),
-            how,
-            judge=judge,
-            progress=progress,
-            title="quantiles",
-        )
+        rows = batches(tensors, how.batch, rng)
+        trained = train(parameters, loss, rows, how, judge=judge, title="quantiles")
     return net.trained(parameters), trained, time.perf_counter() - started

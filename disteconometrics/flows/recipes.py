@@ -126,8 +126,7 @@ class RQS(Recipe):
     def __post_init__(self) -> None:
         whole(self.bins, "bins", 2, 512)
         bound = positive(self.tail_bound, "tail_bound", ", in standard deviations of the outcome")
-        object.__setattr__(self, "tail_bound", bound)
-        object.__setattr__(self, "hidden", _widths(self.hidden))
+        self.__dict__.update(tail_bound=bound, hidden=_widths(self.hidden))
 
 
 @final
@@ -455,6 +454,4 @@ class MLP:
             raise OptionError(f"activation={activation!r}: give 'relu', 'silu' or 'tanh'.")
         if noise is not None:
             whole(noise, "noise", 1)
-        fields = {"hidden": tuple(map(int, hidden)), "activation": activation, "noise": noise}
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        self.__dict__.update(hidden=tuple(map(int, hidden)), activation=activation, noise=noise)

@@ -113,9 +113,7 @@ def train_flow(
     return flow.trained(list(module.parameters())), trained, kept, time.perf_counter() - started
 
 
-def train_many(
-    flow: FittedFlow, rows: Rows, weights: Array, how: Trainer, seed: int, progress: bool | None = None
-) -> list[FittedFlow]:
+def train_many(flow: FittedFlow, rows: Rows, weights: Array, how: Trainer, seed: int) -> list[FittedFlow]:
     """Train copies of a flow side by side, from its parameters, each with its own weights of the rows.
 
     Parameters
@@ -125,7 +123,6 @@ def train_many(
     weights : (R, n) float64 array.
     how : Trainer, without held-out rows.
     seed : int, of batches.
-    progress : bool or None, whether a bar is shown; None for a terminal only.
 
     Returns
     -------
@@ -138,7 +135,7 @@ def train_many(
     >>> y, none = np.array([[1.0], [2.0], [6.0]]), np.zeros(0)
     >>> start = FittedFlow.begin(chain_of(AffineMap()), "normal", np.ones(1), np.ones(1), none, none, seed=0)
     >>> weights, how = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]), Adam(lr=0.1, steps=400)
-    >>> many = train_many(start, Rows(y, np.zeros((3, 0))), weights, how, seed=0, progress=False)
+    >>> many = train_many(start, Rows(y, np.zeros((3, 0))), weights, how, seed=0)
     >>> [round(f.to_data(np.zeros((1, 1)), np.zeros((1, 0))).item(), 2) for f in many]
     [3.0, 1.5]
     """
@@ -163,5 +160,5 @@ def train_many(
         y, x = _tensors(flow, replace(rows, weights=None), how)
         w = torch.from_numpy(np.ascontiguousarray(weights.T)).to(device=how.device, dtype=dtype_of(how))
         source = batches([y, x, w], how.batch, torch.Generator().manual_seed(seed))
-        train(stacked, loss, source, how, progress=progress, title="bootstrap")
+        train(stacked, loss, source, how, title="bootstrap")
         return [flow.trained([p[i] for p in stacked]) for i in range(len(weights))]

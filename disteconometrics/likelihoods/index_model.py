@@ -54,7 +54,8 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
     """Cut blocks into consecutive blocks of views of about one megabyte."""
     for block in blocks:
         n = len(block.y)
-        m = rows or _chunk_rows(_width(block.X))
+        k = _width(block.X)
+        m = rows or (ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k)))
         if n <= m:
             yield block
             continue
@@ -65,10 +66,6 @@ def chunks(blocks: Iterable[Block], rows: int | None = None) -> Iterator[Block]:
 def _width(X: Any) -> int:
     """Columns that a pass has to multiply."""
     return int((X.other if isinstance(X, FactorMatrix) else X).shape[1])
-
-
-def _chunk_rows(k: int) -> int:
-    return ROWS if k <= FEW_COLUMNS else max(256, CHUNK_BYTES // (8 * k))
 
 
 def _gram(X: Any, root: Array) -> Array:
@@ -170,9 +167,9 @@ class IndexModel:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for block in chunks(self.blocks, SMALL_PRODUCT // k**2 if 5 < k <= FEW_COLUMNS else None):
                 terms = row_terms(self.kernel, block, beta)
-                logliks.append(float(terms.loglik.sum()))
+                logliks.append(terms.loglik.sum())
                 scores.append(terms.score @ block.X)
-                smallest = min(smallest, float(terms.root_weight.min(initial=np.inf)))
+                smallest = min(smallest, terms.root_weight.min(initial=np.inf))
                 information += _gram(block.X, terms.root_weight)
         information = (information + information.T) / 2
         return Pass(float(np.sum(logliks, dtype=np.longdouble)), _total(scores), information, smallest)

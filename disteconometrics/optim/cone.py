@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.blocks import Block, densified
+from disteconometrics.blocks import Block, chosen_rows
 from disteconometrics.optim.separation import Separation
 
 __all__ = ["extreme_directions"]
@@ -66,13 +66,11 @@ def extreme_directions(blocks: Sequence[Block], separation: Separation) -> Array
 
 def _distinct(blocks: Sequence[Block], separation: Separation) -> Array:
     """Distinct rows s_i·x_i'N of the separated rows, each at unit length (u, m)."""
-    parts, start = [], 0
+    parts = []
     separated = np.zeros(sum(len(b.y) for b in blocks), dtype=bool)
     separated[separation.rows] = True
-    for block in densified(blocks):
-        inside = separated[start : start + len(block.y)]
-        start += len(block.y)
-        M = (block.X[inside] @ separation.null) * (2 * block.y[inside, None] - 1)
+    for block in chosen_rows(blocks, separated):
+        M = (block.X @ separation.null) * (2 * block.y[:, None] - 1)
         M /= np.maximum(np.abs(M).max(axis=1, keepdims=True, initial=0.0), 1e-300)
         parts.append(np.unique(np.round(M, 9), axis=0))
     return np.unique(np.concatenate(parts), axis=0)

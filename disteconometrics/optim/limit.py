@@ -11,14 +11,13 @@ Electronic Journal of Statistics 3, doi:10.1214/08-EJS349.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import qr
 
-from disteconometrics.arrays import Indices, Mask
-from disteconometrics.blocks import Block, densified
+from disteconometrics.arrays import Indices
+from disteconometrics.blocks import Block, chosen_rows
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.optim.newton import Maximum, maximise
 from disteconometrics.optim.separation import Separation
@@ -63,14 +62,8 @@ def limit_of(model: IndexModel, separation: Separation, *, maxiter: int) -> Limi
     overlapped = np.flatnonzero(inside)
     if not len(overlapped) or not len(columns):
         return Limit(overlapped, columns, (), None)
-    blocks = _rows(model.blocks, inside, columns)
+    blocks = tuple(
+        part._replace(X=np.ascontiguousarray(part.X[:, columns]))
+        for part in chosen_rows(model.blocks, inside)
+    )
     return Limit(overlapped, columns, blocks, maximise(IndexModel(model.kernel, blocks), maxiter=maxiter))
-
-
-def _rows(blocks: Sequence[Block], inside: Mask, columns: Indices) -> tuple[Block, ...]:
-    parts, start = [], 0
-    for block in densified(blocks):
-        part = block.rows(inside[start : start + len(block.y)])
-        start += len(block.y)
-        parts.append(part._replace(X=np.ascontiguousarray(part.X[:, columns])))
-    return tuple(parts)

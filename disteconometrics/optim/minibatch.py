@@ -396,8 +396,7 @@ def train(
     import torch
     from tqdm.auto import tqdm
 
-    flat = _joined(parameters)
-    run = _Run(list(parameters), flat, how, _optimiser(how, [flat]), judge)
+    run = _Run(parameters, how, judge)
     started = time.perf_counter()
     bar = tqdm(total=how.steps, desc=title, disable=None if progress is None else not progress, leave=False)
     ended = "finished"
@@ -427,16 +426,10 @@ def train(
 class _Run:
     """The state of a training."""
 
-    def __init__(
-        self,
-        parameters: list[Tensor],
-        flat: Tensor,
-        how: Trainer,
-        optimiser: Any,
-        judge: Callable[[], float] | None,
-    ) -> None:
-        self.parameters, self.flat, self.how = parameters, flat, how
-        self.optimiser, self.judge = optimiser, judge
+    def __init__(self, parameters: Sequence[Tensor], how: Trainer, judge: Callable[[], float] | None) -> None:
+        self.parameters, self.how, self.judge = parameters, how, judge
+        self.flat = _joined(parameters)
+        self.optimiser = _optimiser(how, [self.flat])
         self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
         self.kept: dict[int, list[Tensor]] = {}
         self.skipped: list[int] = []

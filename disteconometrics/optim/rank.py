@@ -308,9 +308,7 @@ def _express(unit: Array, norm: Array, j: int, kept: list[int], tolerance: float
         support = [m for m in range(len(kept)) if abs(coef[m]) > part * np.max(np.abs(coef))]
         columns = [kept[m] for m in support]
         short = np.linalg.lstsq(unit[:, columns], target, rcond=None)[0]
-        if np.linalg.norm(unit[:, columns] @ short - target) <= tolerance * max(
-            1.0, float(np.max(np.abs(short)))
-        ):
+        if np.linalg.norm(unit[:, columns] @ short - target) <= tolerance * max(1.0, np.max(np.abs(short))):
             full[columns] = short
             break
     else:

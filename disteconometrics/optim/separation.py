@@ -29,7 +29,7 @@ it calls 198 overlapped rows separated at a hair of 1e-9, fails on 2 of 300 desi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -232,6 +232,21 @@ class _Problem:
                 y, X = y[inside], X[inside]
             yield 2.0 * y - 1.0, (X if every else X[:, self.cols]) / scale
 
+    def only(self, rows: Mask) -> _Problem:
+        """The problem of some of the rows kept (n,)."""
+        keep = rows
+        if self.keep is not None:
+            keep = self.keep.copy()
+            keep[self.keep] = rows
+        return replace(self, keep=keep, n=int(rows.sum()))
+
+    def sized(self, size: Array) -> Iterator[Array]:
+        """Rows with columns multiplied by ``size``, each then brought to size one."""
+        for _, X in self.chunks():
+            part = X * size
+            largest = np.max(np.abs(part), axis=1, initial=0.0)
+            yield part / np.where(largest > 0, largest, 1.0)[:, None]
+
     def take(self, positions: Indices) -> Array:
         """Signed scaled rows a_i at increasing positions among the rows kept, (m, len(cols))."""
         parts, start = [np.zeros((0, len(self.cols)))], 0
@@ -259,7 +274,7 @@ def _strict(problem: _Problem, e: Array) -> Mask | None:
         if np.any(value < -rounding):
             return None
         # a strict row must also exceed what an absolute error of eps in the components of e would give it
-        rounding = rounding + unit * float(np.max(size, initial=0.0)) * np.sum(entries, axis=1)
+        rounding = rounding + unit * np.max(size, initial=0.0) * np.sum(entries, axis=1)
         clear = clear or bool(np.any(value > 8.0 * rounding))
         parts.append(value > rounding)
     return np.concatenate(parts) if clear else None
@@ -286,28 +301,12 @@ class _Face:
 
         ``size`` (p,) multiplies columns and then each row is brought to size one.
         """
-        p, start = len(problem.cols), 0
-        factor = np.ones(p) if size is None else size
-
-        def rows() -> Iterator[Array]:
-            nonlocal start
-            for s, X in problem.chunks():
-                part = X[overlapped[start : start + len(s)]] * factor
-                start += len(s)
-                if not len(part):
-                    continue
-                if size is not None:
-                    largest = np.max(np.abs(part), axis=1, initial=0.0)
-                    part = part / np.where(largest > 0, largest, 1.0)[:, None]
-                yield part
-
+        p, part = len(problem.cols), problem.only(overlapped)
         if size is not None:
-            return cls._of_triangle(stack_r(rows(), p), int(np.sum(overlapped)))
-        largest = np.max([np.zeros(p), *(np.max(np.abs(part), axis=0) for part in rows())], axis=0)
-        seen, unseen, start = np.flatnonzero(largest), np.flatnonzero(largest == 0), 0
-        inner = cls._of_triangle(
-            stack_r((part[:, seen] for part in rows()), len(seen)), int(np.sum(overlapped))
-        )
+            return cls._of_triangle(stack_r(part.sized(size), p), part.n)
+        largest = np.max([np.zeros(p), *(np.max(np.abs(X), axis=0) for _, X in part.chunks())], axis=0)
+        seen, unseen = np.flatnonzero(largest), np.flatnonzero(largest == 0)
+        inner = cls._of_triangle(stack_r((X[:, seen] for _, X in part.chunks()), len(seen)), part.n)
         # columns that are zero on these rows are free by themselves
         null = np.zeros((p, len(unseen) + inner.null.shape[1]))
         null[unseen, np.arange(len(unseen))] = 1.0
@@ -329,7 +328,7 @@ class _Face:
             return cls(np.zeros((p, 0)), np.arange(p, dtype=np.intp))
         _, values, right = np.linalg.svd(unit)
         free = values <= tolerance
-        free[p - int(np.sum(norm == 0)) :] = True
+        free[p - np.sum(norm == 0) :] = True
         null = right[free].T / np.where(norm > 0, norm, 1.0)[:, None]
         if null.shape[1]:
             null = null / np.max(np.abs(null), axis=0)
@@ -372,7 +371,7 @@ def _thresholds(value: Array) -> list[float]:
     wide = np.flatnonzero(ratio >= GAP)
     if not len(wide):
         return []
-    chosen = dict.fromkeys([int(wide[np.argmax(ratio[wide])]), int(wide[0]), int(wide[-1])])
+    chosen = dict.fromkeys([wide[np.argmax(ratio[wide])], wide[0], wide[-1]])
     return [float(np.sqrt(above[j] * above[j + 1])) for j in chosen]
 
 
@@ -707,7 +706,7 @@ def _maximal(whole: _Problem, direction: Array) -> tuple[Mask, Array, _Face]:
     assert strict is not None  # every direction that reaches this line has been verified
     face = _Face.of(whole, ~strict)
     while len(face.kept):  # facial reduction: the rows not yet separated, in columns independent there
-        rest = _Problem(whole.blocks, whole.scale, face.kept, ~strict, int(np.sum(~strict)))
+        rest = replace(whole.only(~strict), cols=face.kept)
         more = _search(rest)
         if more is None:
             break

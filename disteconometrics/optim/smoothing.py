@@ -424,7 +424,7 @@ class _Secant:
             b = theta[k.at]
             part = lower[k.at, k.at]
             used = 2 * np.einsum("ij,ij->", part, k.S) - np.einsum("ii,ii->", part, k.S)
-            gain = max(traces[i] - float(used), 1e-14)
+            gain = max(traces[i] - used, 1e-14)
             plain[i] = np.log(gain) - np.log(max(float(b @ k.S @ b), 1e-280))
             effective[i] = gain * lam[i]
         moved = plain - self.plain

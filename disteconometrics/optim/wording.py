@@ -113,7 +113,7 @@ The likelihood keeps growing along +expenditure; coefficients reported as +inf: 
         kind, where = "Complete", f"all {n} rows"
     else:
         rows = separation.rows
-        first = ", ".join(str(int(i)) for i in rows[:3])
+        first = ", ".join(map(str, rows[:3].tolist()))
         kind = "Quasi-complete"
         where = f"{len(rows)} of {n} rows (first row{'s' * (len(rows) > 1)} {first})"
     infinite = [
@@ -135,7 +135,7 @@ def _along(d: Array, names: Sequence[str]) -> str:
     involved = np.flatnonzero(d).tolist()
     leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
     unit = d / abs(d[leading])
-    terms = [f"{'+' if unit[j] > 0 else '−'}{_times(abs(float(unit[j])), names[j])}" for j in involved]
+    terms = [f"{'+' if unit[j] > 0 else '−'}{_times(abs(unit[j]), names[j])}" for j in involved]
     return _shorten(terms, " ")
 
 

@@ -22,7 +22,7 @@ from scipy.spatial.distance import cdist
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.transport.one_dim import Coupling
+from disteconometrics.transport.one_dim import Coupling, Exact
 from disteconometrics.transport.samples import every_mass, finite_order, masses, pair_of_points, power_above
 
 __all__ = ["Discrete", "wasserstein"]
@@ -40,7 +40,7 @@ MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in 
 
 
 @dataclass(frozen=True, eq=False)
-class Discrete:
+class Discrete(Exact):
     """The optimal transport of two samples of rows, with the problem it solves.
 
     Parameters
@@ -60,22 +60,8 @@ class Discrete:
     (1.0, [1, 0], [[0.0, 1.0], [1.0, 1.0]])
     """
 
-    x: Array
-    y: Array
-    p: float
-    wx: Array | None
-    wy: Array | None
-    distance: float
     coupling: Coupling
     potentials: tuple[Array, Array]
-
-    @property
-    def cost(self) -> float:
-        """W_p^p."""
-        return float(np.float64(self.distance) ** self.p)
-
-    def __float__(self) -> float:
-        return self.distance
 
     @cached_property
     def marginal_error(self) -> float:
@@ -133,7 +119,7 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
         raise OptionError(
             f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance."
         )
-    scale = power_above(max(float(np.abs(x - x[0]).max()), float(np.abs(y - x[0]).max())))
+    scale = power_above(max(np.abs(x - x[0]).max(), np.abs(y - x[0]).max()))
     C = _costs(x / scale, y / scale, p)
     equal = a is None and b is None and n == m
     if equal and (n <= LONG or _pot() is None):
@@ -141,12 +127,9 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     else:
         coupling, f, g = _program(C, every_mass(a, n), every_mass(b, m))
     i, j, mass = coupling
-    cost = float(mass @ C[i, j])
-    centre = float(f.mean() if a is None else a @ f)
-    unit = scale**p
-    return Discrete(
-        x, y, p, a, b, cost ** (1 / p) * scale, coupling, ((f - centre) * unit, (g + centre) * unit)
-    )
+    distance = float(mass @ C[i, j]) ** (1 / p) * scale
+    centre, unit = f.mean() if a is None else a @ f, scale**p
+    return Discrete(x, y, p, a, b, distance, coupling, ((f - centre) * unit, (g + centre) * unit))
 
 
 def _costs(x: Array, y: Array, p: float) -> Array:

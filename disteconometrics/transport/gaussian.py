@@ -59,4 +59,4 @@ def gaussian_wasserstein(mean_x: Any, covariance_x: Any, mean_y: Any, covariance
     values, vectors = np.linalg.eigh(A)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     cross = np.sqrt(np.maximum(linalg.eigvalsh(root @ B @ root), 0)).sum()
-    return float(np.sqrt(max(float((m - k) @ (m - k) + np.trace(A) + np.trace(B) - 2 * cross), 0.0)))
+    return float(np.sqrt(max((m - k) @ (m - k) + np.trace(A) + np.trace(B) - 2 * cross, 0.0)))

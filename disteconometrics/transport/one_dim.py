@@ -27,7 +27,7 @@ from disteconometrics.errors import DataError
 from disteconometrics.transport.samples import check_order, masses, power_above, require_finite, values
 from disteconometrics.transport.sorting import area, argsorted, in_order
 
-__all__ = ["Coupling", "OneDim", "pieces", "wasserstein"]
+__all__ = ["Coupling", "Exact", "OneDim", "pieces", "wasserstein"]
 
 Places = Indices
 
@@ -65,7 +65,27 @@ class _Sorted(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class OneDim:
+class Exact:
+    """Two samples, an order, masses and a distance: what exact transports of any dimension have in common."""
+
+    x: Array
+    y: Array
+    p: float
+    wx: Array | None
+    wy: Array | None
+    distance: float
+
+    @property
+    def cost(self) -> float:
+        """W_p^p; for p = ∞ the distance itself."""
+        return self.distance if np.isinf(self.p) else float(np.float64(self.distance) ** self.p)
+
+    def __float__(self) -> float:
+        return self.distance
+
+
+@dataclass(frozen=True, eq=False)
+class OneDim(Exact):
     """The optimal transport of two samples on the line, with the problem it solves.
 
     Parameters
@@ -85,25 +105,10 @@ class OneDim:
     (array([0.333, 0.167, 0.167, 0.333]), array([5. , 5.5, 6. ]))
     """
 
-    x: Array
-    y: Array
-    p: float
-    wx: Array | None
-    wy: Array | None
-    distance: float
-
     @property
     def converged(self) -> bool:
         """True: sorting is exact."""
         return True
-
-    @property
-    def cost(self) -> float:
-        """W_p^p; for p = ∞ the distance itself."""
-        return self.distance if np.isinf(self.p) else float(np.float64(self.distance) ** self.p)
-
-    def __float__(self) -> float:
-        return self.distance
 
     @cached_property
     def _order(self) -> tuple[Places, Places, Places, Places, Array]:
@@ -162,10 +167,10 @@ class OneDim:
         f, g = np.empty(len(x)), np.empty(len(y))
         f[source] = np.concatenate([[0.0], np.cumsum(after - corner)])
         g[target] = np.abs(x[0] - y[0]) ** self.p + np.concatenate([[0.0], np.cumsum(corner - before)])
-        out = np.empty(len(x)), np.empty(len(y))
-        out[0][i], out[1][j] = f, g
-        centre = float(np.mean(f) if self.wx is None else self.wx @ out[0])
-        return out[0] - centre, out[1] + centre
+        own, other = np.empty(len(x)), np.empty(len(y))
+        own[i], other[j] = f, g
+        centre = f.mean() if self.wx is None else self.wx @ own
+        return own - centre, other + centre
 
 
 def _sample(sample: Any, weights: Any, names: tuple[str, str]) -> tuple[Array, Array | None]:
@@ -298,7 +303,7 @@ def _mean_of_order(gap: Array, mass: Array | None, p: float) -> float:
         return float(gap.max() if mass is None else gap[mass > 0].max())
     scale = 1.0
     if p != 1:
-        top = float(gap.max())
+        top = gap.max()
         if top == 0:
             return 0.0
         scale = power_above(top)

@@ -19,7 +19,7 @@ transport, Algorithms 14, doi:10.3390/a14050143.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -203,25 +203,27 @@ def _stages(diameter: float, blur: float) -> list[float]:
     return [blur * SHRINK**-k for k in range(count, 0, -1)]
 
 
-def _solve(
-    x: Array, y: Array, p: int, blur: float, a: Array, b: Array, tolerance: float, most: int
-) -> Entropic:
+def _solve(q: _Problem) -> Entropic:
+    (x, y), (a, b), p = q.moved, q.masses, q.p
     log_a, log_b = np.log(a), np.log(b)
+
+    def kernels(epsilon: float, tolerance: float) -> tuple[_Kernel, _Kernel]:
+        return _Kernel(x, y, p, epsilon, log_b, tolerance), _Kernel(y, x, p, epsilon, log_a, tolerance)
+
     f, g = np.zeros(len(x)), np.zeros(len(y))
     count = 0
-    for stage in _stages(_diameter(x, y), blur):
-        epsilon = p * stage**p
-        to_x, to_y = _Kernel(x, y, p, epsilon, log_b, ROUGH), _Kernel(y, x, p, epsilon, log_a, ROUGH)
+    for stage in _stages(_diameter(x, y), q.blur):
+        to_x, to_y = kernels(p * stage**p, ROUGH)
         f = to_x.softmin(f, g)
         g = to_y.softmin(g, f)
         count += 1
-    epsilon = p * blur**p
-    to_x, to_y = _Kernel(x, y, p, epsilon, log_b, tolerance), _Kernel(y, x, p, epsilon, log_a, tolerance)
-    error, last = np.inf, np.inf
-    for _ in range(most):
+    epsilon = p * q.blur**p
+    to_x, to_y = kernels(epsilon, q.tolerance)
+    last = np.inf
+    for _ in range(q.most):
         new = to_x.softmin(f, g)
         error = _misplaced(a, f - new, epsilon)
-        if error <= tolerance:
+        if error <= q.tolerance:
             break
         relaxed = RELAXED if error < last else 1.0
         last = error
@@ -230,7 +232,7 @@ def _solve(
         count += 1
     g = to_y.softmin(g, f)  # so that the masses of y are right
     error = _misplaced(a, f - to_x.softmin(f, g), epsilon)
-    return Entropic(x, y, p, blur, a, b, float(a @ f + b @ g), (f, g), error, count, error <= 2 * tolerance)
+    return q.solution(0, 1, float(a @ f + b @ g), (f, g), error, count, error <= 2 * q.tolerance)
 
 
 def _misplaced(a: Array, gap: Array, epsilon: float) -> float:
@@ -238,23 +240,23 @@ def _misplaced(a: Array, gap: Array, epsilon: float) -> float:
     return float(a @ np.abs(np.expm1(np.clip(gap / epsilon, -50, 50))))
 
 
-def _own(x: Array, p: int, blur: float, a: Array, tolerance: float, most: int) -> Entropic:
+def _own(q: _Problem, side: int) -> Entropic:
     """A sample against itself: one potential, whose iterations are averaged and settle quickly."""
+    x, a, p = q.moved[side], q.masses[side], q.p
     log_a, f, count = np.log(a), np.zeros(len(x)), 0
-    for stage in [*_stages(_diameter(x, x), blur), blur]:
+    for stage in [*_stages(_diameter(x, x), q.blur), q.blur]:
         epsilon = p * stage**p
-        kernel = _Kernel(x, x, p, epsilon, log_a, tolerance)
-        error = np.inf
-        for _ in range(1 if stage > blur else most):
+        kernel = _Kernel(x, x, p, epsilon, log_a, q.tolerance)
+        for _ in range(1 if stage > q.blur else q.most):
             new = kernel.softmin(f, f)
             error = _misplaced(a, f - new, epsilon)
-            if error <= tolerance:
+            if error <= q.tolerance:
                 break
             f = 0.5 * (f + new)
             count += 1
     # the plan's mass is not exactly one
     dual = 2 * float(a @ f) - epsilon * float(a @ np.expm1((f - new) / epsilon))
-    return Entropic(x, x, p, blur, a, a, dual, (f, f), error, count, error <= tolerance)
+    return q.solution(side, side, dual, (f, f), error, count, error <= q.tolerance)
 
 
 def _diameter(x: Array, y: Array) -> float:
@@ -267,28 +269,29 @@ class _Problem:
     """Samples that were checked, as given and moved to their centre and divided by a power of two."""
 
     given: tuple[Array, Array]
-    x: Array
-    y: Array
-    a: Array
-    b: Array
+    moved: tuple[Array, Array]
+    masses: tuple[Array, Array]
     p: int
     blur: float
     scale: float
     tolerance: float
     most: int
 
-    def restored(self, t: Entropic, first: int, second: int) -> Entropic:
+    def solution(
+        self,
+        first: int,
+        second: int,
+        dual: float,
+        potentials: tuple[Array, Array],
+        error: float,
+        count: int,
+        converged: bool,
+    ) -> Entropic:
         """A solution in units of the values, of the samples at these places of those given."""
-        unit = self.scale**self.p
-        f, g = t.potentials
-        return replace(
-            t,
-            x=self.given[first],
-            y=self.given[second],
-            blur=t.blur * self.scale,
-            cost=t.cost * unit,
-            potentials=(f * unit, g * unit),
-        )
+        (x, y), (a, b) = ((pair[first], pair[second]) for pair in (self.given, self.masses))
+        unit, blur = self.scale**self.p, self.blur * self.scale
+        f, g = (v * unit for v in potentials)
+        return Entropic(x, y, self.p, blur, a, b, dual * unit, (f, g), error, count, converged)
 
 
 def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, iterations: Any) -> _Problem:
@@ -303,12 +306,12 @@ def _read(x: Any, y: Any, p: Any, wx: Any, wy: Any, blur: Any, tolerance: Any, i
     tolerance, most = positive(tolerance, "tolerance"), whole(iterations, "iterations", 1)
     a, b = _positive_masses(wx, len(x), "wx"), _positive_masses(wy, len(y), "wy")
     centre = x.mean(axis=0)
-    scale = power_above(max(float(np.abs(x - centre).max()), float(np.abs(y - centre).max())))
+    scale = power_above(max(np.abs(x - centre).max(), np.abs(y - centre).max()))
     x, y = (x - centre) / scale, (y - centre) / scale
     if blur is None:
         spread = np.sqrt(np.mean(np.concatenate([np.var(x, axis=0), np.var(y, axis=0)])))
         blur = BLUR * (float(spread) or 1.0) * scale
-    return _Problem(given, x, y, a, b, int(p), blur / scale, scale, tolerance, most)
+    return _Problem(given, (x, y), (a, b), int(p), blur / scale, scale, tolerance, most)
 
 
 def _positive_masses(weights: Any, n: int, name: str) -> Array:
@@ -318,12 +321,15 @@ def _positive_masses(weights: Any, n: int, name: str) -> Array:
     return every_mass(w, n)
 
 
-def _warn(error: float, tolerance: float, iterations: int) -> None:
-    text = (
-        f"Sinkhorn's iterations stopped after {iterations} with a marginal error of {error:.1e}, "
-        f"above {tolerance:g}."
-    )
-    warn_user(ConvergenceWarning(text, hint="a larger blur, or more iterations"))
+def _warn(q: _Problem, *parts: Entropic) -> None:
+    """Say so if a problem was not solved to the tolerance."""
+    if not all(part.converged for part in parts):
+        error = max(part.marginal_error for part in parts)
+        text = (
+            f"Sinkhorn's iterations stopped after {q.most} with a marginal error of {error:.1e}, "
+            f"above {q.tolerance:g}."
+        )
+        warn_user(ConvergenceWarning(text, hint="a larger blur, or more iterations"))
 
 
 def sinkhorn(
@@ -376,10 +382,9 @@ def sinkhorn(
     (True, True)
     """
     q = _read(x, y, p, wx, wy, blur, tolerance, iterations)
-    t = _solve(q.x, q.y, q.p, q.blur, q.a, q.b, q.tolerance, q.most)
-    if not t.converged:
-        _warn(t.marginal_error, q.tolerance, q.most)
-    return q.restored(t, 0, 1)
+    t = _solve(q)
+    _warn(q, t)
+    return t
 
 
 def sinkhorn_divergence(
@@ -422,14 +427,8 @@ def sinkhorn_divergence(
     4.0
     """
     q = _read(x, y, p, wx, wy, blur, tolerance, iterations)
-    both = _solve(q.x, q.y, q.p, q.blur, q.a, q.b, q.tolerance, q.most)
-    parts = (
-        both,
-        _own(q.x, q.p, q.blur, q.a, q.tolerance, q.most),
-        _own(q.y, q.p, q.blur, q.b, q.tolerance, q.most),
-    )
-    if not all(part.converged for part in parts):
-        _warn(max(part.marginal_error for part in parts), q.tolerance, q.most)
+    both, own_x, own_y = _solve(q), _own(q, 0), _own(q, 1)
+    _warn(q, both, own_x, own_y)
     # below zero by rounding alone
-    value = max(0.0, both.cost - parts[1].cost / 2 - parts[2].cost / 2) * q.scale**q.p
-    return Divergence(value, (q.restored(both, 0, 1), q.restored(parts[1], 0, 0), q.restored(parts[2], 1, 1)))
+    value = max(0.0, both.cost - own_x.cost / 2 - own_y.cost / 2)
+    return Divergence(value, (both, own_x, own_y))

@@ -102,7 +102,7 @@ def sliced_wasserstein(
     x, y = pair_of_points(x, y)
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
     D = _projections(projections, x.shape[1], seed)
-    scale = power_above(max(float(np.abs(x).max()), float(np.abs(y).max())))
+    scale = power_above(max(np.abs(x).max(), np.abs(y).max()))
     u, v = D @ (x / scale).T, D @ (y / scale).T
     if a is None and b is None:
         cost = _unweighted(u, v, p)

@@ -99,7 +99,7 @@ def _bins(v: Array) -> _Bins | None:
     scale = high / 2 - low / 2
     if not (0 < scale < np.inf):
         return None
-    bins = _Bins(float(centre), float(scale))
+    bins = _Bins(centre, scale)
     used = np.unique(bins.numbers(few[np.isfinite(few)], BINS))
     return bins if len(used) > len(few) / 4 else None
 
@@ -209,7 +209,7 @@ def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -
     upper = slice(int(np.searchsorted(np.cumsum(sides[0].mass), sides[0].mass.sum() / 2)), None)
     before[upper] = -np.cumsum(steps[::-1])[::-1][upper]
     settled = np.where(before >= 0, before >= sides[1].mass, -before >= sides[0].mass)
-    if sum(float(s.mass[~settled].sum() / s.mass.sum()) for s in sides) > 2 * MOST_SORTED:
+    if sum(s.mass[~settled].sum() / s.mass.sum() for s in sides) > 2 * MOST_SORTED:
         return None
     inside = before * np.diff(edges) + sides[0].rest - sides[1].rest
     total = float(np.abs(inside[settled]).sum())
@@ -242,11 +242,8 @@ class _Side(NamedTuple):
                 until *= w[at]
             mass += np.bincount(place, None if w is None else w[at], BINS)
             rest += np.bincount(place, until, BINS)
-        return (
-            _Side(number, w, each, mass, rest)
-            if w is not None
-            else _Side(number, None, each, mass * each, rest * each)
-        )
+        unit = each if w is None else 1.0
+        return _Side(number, w, each, mass * unit, rest * unit)
 
     def masses(self, kept: Mask) -> Array:
         """Masses of some of the values."""
