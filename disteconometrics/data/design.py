@@ -121,7 +121,7 @@ class Design:
             missing = missing | np.ma.getmaskarray(values)
         if missing.any():
             raise DataError(
-                f"The {role} column {name!r} has {int(missing.sum())} missing values among the "
+                f"The {role} column {name!r} has {missing.sum()} missing values among the "
                 f"{len(series)} rows used; fill them, or drop these rows before the fit"
             )
         return series
@@ -218,10 +218,10 @@ def build_design(
     _check_weights(w, weight_type)
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
     counts = w.numbers if w is not None and weight_type == "frequency" else None
-    fit = _learn(parsed, columns, kept, len(table), counts)
-    coded, y = code_outcome(parsed.left.name, fit.left, outcome, _is_comparison(parsed.left, columns))
-    structure = scope(parsed, tuple(map(_span, fit.values)))
-    groups = code_groups(structure, parsed.factors, fit.values)
+    (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
+    coded, y = code_outcome(parsed.left.name, left, outcome, _is_comparison(parsed.left, columns))
+    structure = scope(parsed, tuple(map(_span, values)))
+    groups = code_groups(structure, parsed.factors, values)
     names = column_names(groups)
     X = matrix(structure, groups, len(y))
     _check_products(X, names, structure)
@@ -233,13 +233,13 @@ def build_design(
         weight_type,
         offset,
         others if parsed.has_dot else (),
-        {name: _fitted_kind(column, fit.kept) for name, column in columns.items()},
+        {name: _fitted_kind(column, kept) for name, column in columns.items()},
         structure,
-        {i: v.levels for i, v in enumerate(fit.values) if isinstance(v, Levels)},
-        fit.states,
+        {i: v.levels for i, v in enumerate(values) if isinstance(v, Levels)},
+        states,
     )
-    rows = RowCount(len(table), len(y), missing, fit.transformed, zeros)
-    return Design(spec, y, X, _numbers(w, fit.kept), _numbers(o, fit.kept), fit.kept, rows, table)
+    rows = RowCount(len(table), len(y), missing, transformed, zeros)
+    return Design(spec, y, X, _numbers(w, kept), _numbers(o, kept), kept, rows, table)
 
 
 def _check_name(name: Any, role: str) -> None:
@@ -383,26 +383,16 @@ def _numbers(column: Column | None, kept: Indices | None) -> Array | None:
     return column.numbers.copy() if kept is None else column.numbers[kept]
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """What the rows taught: values of the left side and of all factors, transform states, and which rows."""
-
-    left: Any
-    values: list[Any]
-    states: dict[str, Any]
-    kept: Indices | None
-    transformed: dict[str, int]
-
-
 def _learn(
     parsed: Formula,
     columns: dict[str, Column],
     kept: Indices | None,
     n: int,
     counts: Array | None,
-) -> _Fit:
+) -> tuple[list[Any], dict[str, Any], Indices | None, dict[str, int]]:
     """Evaluate all factors at the rows where every term has a value, and keep the levels that occur there.
 
+    Returns values of the left side and of all factors, transform states, which rows, and what was lost.
     ``counts`` (n,) are frequency weights: transforms then learn from every row as often as it counts.
     """
     evaluator, values, kept, transformed = _settled(parsed, columns, kept, n)
@@ -412,7 +402,7 @@ def _learn(
         evaluator.fitted = True
         values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
     pruned = [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)]
-    return _Fit(values[0], pruned, evaluator.states, kept, transformed)
+    return [values[0], *pruned], evaluator.states, kept, transformed
 
 
 def _settled(

@@ -388,7 +388,7 @@ class Evaluator:
             raise LostRows(self.term, lost)
         if np.isinf(value).any():
             raise DataError(
-                f"The term {self.term!r} makes inf inside {key!r} in {int(np.isinf(value).sum())} rows; "
+                f"The term {self.term!r} makes inf inside {key!r} in {np.isinf(value).sum()} rows; "
                 f"log(0) and 1/0 do"
             )
         if self.fitted and key not in self.states:

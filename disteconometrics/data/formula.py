@@ -127,7 +127,7 @@ def _parse(formula: str, others: tuple[str, ...]) -> Formula:
 
 def _read(formula: str, others: tuple[str, ...]) -> Formula:
     text, aliases = _alias(formula, others)
-    left, right = _split(text, formula)
+    left, right = split_sides(text, formula)
     outcome = _left_side(left, aliases)
     if not right.strip():
         raise FormulaError(f"The formula {formula!r} has no right side; write 'y ~ 1' for a constant only")
@@ -220,20 +220,16 @@ def split_top_level(text: str, symbol: str) -> list[str]:
     return [text[a + 1 : b] for a, b in pairwise(cuts)]
 
 
-def split_sides(formula: str) -> tuple[str, str]:
-    """The left and the right side of a formula, as written.
+def split_sides(text: str, formula: str) -> tuple[str, str]:
+    """The left and the right side of a text, as written; messages show the formula that it stands for.
 
     Raises: FormulaError.
 
     Example
     -------
-    >>> split_sides("y ~ x")
+    >>> split_sides("y ~ x", "y ~ x")
     ('y ', ' x')
     """
-    return _split(formula, formula)
-
-
-def _split(text: str, formula: str) -> tuple[str, str]:
     if _STATA.search(_mask(text)):
         raise FormulaError(
             f"Stata's # in the formula {formula!r}: write a:b for a#b, a*b for a##b, C(g) for i.g and "

@@ -33,7 +33,7 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
     """
     if not isinstance(formula, str):
         raise OptionError(f"formula must be a string such as 'y1 + y2 ~ x', not {type(formula).__name__}")
-    left, right = split_sides(formula)
+    left, right = split_sides(formula, formula)
     outcomes = tuple(part.strip() for part in split_top_level(left, "+"))
     if len(outcomes) > 1 and not all(outcomes):
         raise FormulaError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from disteconometrics.arrays import Array
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Outcome", "code_outcome", "recode_outcome"]
 

@@ -101,7 +101,10 @@ class Scenario:
         coded = self._categorical(name)
         if coded is not None:
             i, call = coded
-            return _base_first(self.spec.levels[i], self._base(call))
+            levels, base = self.spec.levels[i], self._base(call)
+            if isinstance(base, (str, bool, int, float)) and base in levels:
+                return (base, *(v for v in levels if v != base))
+            return levels
         kind, levels = self.spec.columns[name]
         return {"level": levels, "bool": (False, True)}.get(kind)
 
@@ -203,7 +206,7 @@ class Part:
         if not np.isfinite(D).all():
             raise DataError(
                 f"The formula has no finite derivative in {name!r} in "
-                f"{int((~np.isfinite(D)).any(axis=1).sum())} rows."
+                f"{(~np.isfinite(D)).any(axis=1).sum()} rows."
             )
         return where, D
 
@@ -231,12 +234,6 @@ def _is_of_column(call: ast.Call, name: str) -> bool:
     if not call.args or variables_of(call.args[0]) != (name,):
         return False
     return isinstance(call.args[0], ast.Name) or ast.unparse(call.args[0]).startswith(("Q(", "I("))
-
-
-def _base_first(levels: tuple[Any, ...], base: Any) -> tuple[Any, ...]:
-    if isinstance(base, (str, bool, int, float)) and base in levels:
-        return (base, *(v for v in levels if v != base))
-    return levels
 
 
 def _read(spec: DesignSpec, table: Table) -> tuple[dict[str, Column], dict[str, Any]]:

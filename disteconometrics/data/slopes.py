@@ -9,6 +9,7 @@ zero; ``lag()`` looks at other rows, and is held.
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,8 +162,7 @@ def _several(function: str, v: list[Any], d: list[Any]) -> Any:
 
 def _chain(outer: Any, inner: Any) -> Any:
     if isinstance(outer, Basis):
-        columns = {f: c * inner for f, c in outer.columns.items()}
-        return Basis(columns, outer.spelling, outer.spans_intercept, outer.drop_field)
+        return replace(outer, columns={f: c * inner for f, c in outer.columns.items()})
     return outer * inner
 
 
@@ -176,8 +176,7 @@ def _stateful(e: Evaluator, node: ast.Call, function: str) -> Any:
     fields = value.columns if isinstance(value, Basis) else {0: value}
     made = _poly(u, state, len(fields)) if function == "poly" else _spline(e, node, state, u, function)
     if isinstance(value, Basis):
-        columns = dict(zip(fields, made.T, strict=True))
-        return Basis(columns, value.spelling, value.spans_intercept, value.drop_field)
+        return replace(value, columns=dict(zip(fields, made.T, strict=True)))
     return made[:, 0]
 
 

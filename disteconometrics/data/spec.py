@@ -180,7 +180,21 @@ class DesignSpec:
         Returns: DesignSpec.  Raises: FileFormatError for unknown keys or types; FormulaError for a formula
         that is not allowed.
         """
-        return _rebuild(d)
+        if not isinstance(d, dict) or set(d) != _KEYS:
+            extra = sorted(map(str, set(d) ^ _KEYS)) if isinstance(d, dict) else type(d).__name__
+            raise FileFormatError(f"The saved design has unknown or missing entries: {extra}")
+        _check_texts(d)
+        parsed = parse_formula(d["formula"], tuple(d["dot"]))
+        try:
+            parts = _rebuilt_parts(d, len(parsed.factors))
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise FileFormatError(f"The saved design is damaged: {error}") from None
+        spec = cls(**{**d, "names": tuple(d["names"]), "dot": tuple(d["dot"]), **parts})
+        if not _belongs(spec, parsed):
+            raise FileFormatError(
+                "The saved design is damaged: its columns, states or levels do not belong to its formula"
+            )
+        return spec
 
 
 def numeric_column(table: Table, name: str, role: str) -> Column:
@@ -269,24 +283,6 @@ def _adapt(column: Column, kind: str, levels: tuple[Any, ...]) -> Column:
 _KEYS = {f.name for f in fields(DesignSpec)}
 
 
-def _rebuild(d: Mapping[str, Any]) -> DesignSpec:
-    if not isinstance(d, dict) or set(d) != _KEYS:
-        extra = sorted(map(str, set(d) ^ _KEYS)) if isinstance(d, dict) else type(d).__name__
-        raise FileFormatError(f"The saved design has unknown or missing entries: {extra}")
-    _check_texts(d)
-    parsed = parse_formula(d["formula"], tuple(d["dot"]))
-    try:
-        parts = _rebuilt_parts(d, len(parsed.factors))
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise FileFormatError(f"The saved design is damaged: {error}") from None
-    spec = DesignSpec(**{**d, "names": tuple(d["names"]), "dot": tuple(d["dot"]), **parts})
-    if not _belongs(spec, parsed):
-        raise FileFormatError(
-            "The saved design is damaged: its columns, states or levels do not belong to its formula"
-        )
-    return spec
-
-
 def _check_texts(d: dict[str, Any]) -> None:
     """Refuse an entry that is not text where text is expected."""
     lists = [d["names"], d["dot"]]
@@ -322,11 +318,10 @@ def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
 
 
 def _outcome(saved: Any) -> Outcome:
-    if set(saved) != {"name", "kind", "levels"} or saved["kind"] not in ("binary", "numeric"):
+    found = Outcome(**{**saved, "levels": _levels(saved["levels"])})
+    if found.kind not in ("binary", "numeric") or not isinstance(found.name, str):
         raise ValueError("outcome")
-    if not isinstance(saved["name"], str):
-        raise ValueError("outcome")
-    return Outcome(saved["name"], saved["kind"], _levels(saved["levels"]))
+    return found
 
 
 def _group(scale: Any, places: Any, factors: int) -> Group:

@@ -460,7 +460,33 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        return _summary(self, check_level(level))
+        level = check_level(level)
+        f = self.facts
+        left = (
+            ("Outcome", self.spec.outcome.name),
+            ("Formula", self.spec.formula),
+            ("Estimator", "least squares, normal ML" if self.has_likelihood else "weighted least squares"),
+            ("Covariance", self.covariance.label),
+        )
+        right = (
+            ("Observations", observations_text(f.given, f.rows, f.observations, self.model.weight_type)),
+            (f"Log-{'' if self.has_likelihood else 'pseudo'}likelihood", number(self.llf, 4)),
+            ("R² (adjusted)", f"{self.rsquared:.4f} ({self.rsquared_adj:.4f})"),
+            ("Sigma (error)", f"{number(self.sigma)} ({number(self.sigma_estimates.std_error[0])})"),
+        )
+        sections = (estimates_section(self.estimates, level),)
+        notes = [
+            self.covariance.note
+            + (f" t with {self.covariance.degrees_of_freedom:g} degrees of freedom." if self.use_t else "")
+        ]
+        notes.append(
+            f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(self.scale):.4g}."
+        )
+        notes += weights_notes(self.model.weights, self.model.weight_type)
+        if self.model.offset is not None:
+            notes.append(f"Offset: {self.model.offset}, with coefficient one.")
+        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:
         return f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
@@ -490,30 +516,3 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             scale_covariance=Covariance.from_file(header["covariance"], {"covariance": arrays["scale"]}),
             use_t=true_or_false(header["use_t"], "use_t"),
         )
-
-
-def _summary(r: NormalResults, level: float) -> Summary:
-    f = r.facts
-    left = (
-        ("Outcome", r.spec.outcome.name),
-        ("Formula", r.spec.formula),
-        ("Estimator", "least squares, normal ML" if r.has_likelihood else "weighted least squares"),
-        ("Covariance", r.covariance.label),
-    )
-    right = (
-        ("Observations", observations_text(f.given, f.rows, f.observations, r.model.weight_type)),
-        (f"Log-{'' if r.has_likelihood else 'pseudo'}likelihood", number(r.llf, 4)),
-        ("R² (adjusted)", f"{r.rsquared:.4f} ({r.rsquared_adj:.4f})"),
-        ("Sigma (error)", f"{number(r.sigma)} ({number(r.sigma_estimates.std_error[0])})"),
-    )
-    sections = (estimates_section(r.estimates, level),)
-    notes = [
-        r.covariance.note
-        + (f" t with {r.covariance.degrees_of_freedom:g} degrees of freedom." if r.use_t else "")
-    ]
-    notes.append(f"Sigma is the maximum-likelihood one, of the law; with n - k it is {np.sqrt(r.scale):.4g}.")
-    notes += weights_notes(r.model.weights, r.model.weight_type)
-    if r.model.offset is not None:
-        notes.append(f"Offset: {r.model.offset}, with coefficient one.")
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
-    return Summary("Normal Regression Results", (left, right), sections, tuple(notes))

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from disteconometrics.arrays import Array
+from disteconometrics.checks import whole
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError
 from disteconometrics.inference.estimates import check_level
@@ -26,7 +27,6 @@ from disteconometrics.plots.style import (
     MIDDLE,
     MOST_DOTS,
     OKABE_ITO,
-    check_count,
     draw_histogram,
     finish,
     heading,
@@ -78,7 +78,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     ['y', 'estimate', 'conf_low', 'conf_high', 'band_low', 'band_high']
     >>> plt.close(ax.figure)
     """
-    rows, bins = result.data_rows(), check_count("bins", bins, 1)
+    rows, bins = result.data_rows(), whole(bins, "bins", 1)
     y, weights = rows.y, rows.scaled_weights
     law = result.distribution()
     low, high = (law.average() if law.batch_shape else law).quantile([0.001, 0.999])
@@ -87,7 +87,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
         min(high, float(y.max()) + 0.05 * (high - low)),
     )
     table = result.band("pdf", grid=np.linspace(low, high, POINTS), level=check_level(level))
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     highest = draw_histogram(axes, y, low, high, bins, weights)
     shade(axes, table.y, table.band_low, np.minimum(table.band_high, 3 * table.estimate.max()), 0.22)
     axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE)
@@ -139,7 +139,7 @@ def conditional_densities(
     ends = np.asarray(law.quantile([0.002, 0.998])).reshape(n, 2)
     y = np.linspace(ends[:, 0].min(), ends[:, 1].max(), POINTS)
     f = np.asarray(law.pdf(y[None])).reshape(n, POINTS)
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     for i in range(n):
         axes.plot(y, f[i], color=OKABE_ITO[i], linewidth=CURVE, label=names[i])
     _name_curves(axes, y, f, names)
@@ -150,17 +150,13 @@ def conditional_densities(
 
 def _name_curves(ax: Any, y: Array, f: Array, names: Sequence[str]) -> None:
     """Names above the peaks of the curves (n, points), or in a legend where they would cover one another."""
-    if max(map(len, names)) * len(names) > 40 or not _apart(f, y):
+    tops = np.argmax(f, axis=1)
+    near = np.diff(np.sort(y[tops])) <= 0.22 * (y[-1] - y[0])
+    if max(map(len, names)) * len(names) > 40 or near.any():
         legend_above(ax)
         return
-    for i, top in enumerate(np.argmax(f, axis=1)):
+    for i, top in enumerate(tops):
         write(ax, names[i], (y[top], f[i, top]), (0, 3), color=OKABE_ITO[i], ha="center", va="bottom")
-
-
-def _apart(f: Array, y: Array) -> bool:
-    """Whether the peaks are far enough from one another for labels above them."""
-    peaks = np.sort(y[np.argmax(f, axis=1)])
-    return bool(np.all(np.diff(peaks) > 0.22 * (y[-1] - y[0])))
 
 
 def _row_labels(new: Any, variables: Sequence[str], n: int) -> list[str]:
@@ -239,7 +235,7 @@ def quantile_fan(
     tau = sorted(float(t) for t in levels)
     others = {name: [value] * len(grid) for name, value in row.items()}
     q = np.asarray(result.distribution({variable: grid, **others}).quantile(tau))
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     if points:
         _draw_rows(axes, x.to_numpy(), rows.y)
     _draw_fan(axes, grid, q, tau)
@@ -336,7 +332,7 @@ def quantile_effects(
         index=pd.Index(tau, name="level"),
     )
     table.attrs = {"mean": float(e.values[-1]), "mean_std_error": float(e.std_error[-1])}
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     axes.axhline(0, color=MIDDLE, linewidth=0.8)
     axes.axhline(e.values[-1], color=DARK, linewidth=0.9, linestyle=(0, (4, 3)))
     shade(axes, tau, table.conf_low, table.conf_high, 0.22)
@@ -379,7 +375,7 @@ def pit_histogram(pit: Any, *, bins: int = 20, ax: Axes | None = None) -> Axes:
     if not len(values) or values.min() < 0 or values.max() > 1:
         raise OptionError("pit holds values between 0 and 1, at least one of them.")
     counts, edges = np.histogram(values, bins=int(bins), range=(0, 1))
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     expected = len(values) / bins
     half = 1.96 * np.sqrt(expected * (1 - 1 / bins))
     axes.axhspan(expected - half, expected + half, color=ACCENT, alpha=0.18, linewidth=0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.checks import whole
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.diagnostics import Calibration, Influence, RocCurve
 from disteconometrics.plots.style import (
@@ -18,7 +19,6 @@ from disteconometrics.plots.style import (
     FLAT,
     MIDDLE,
     WIDTH,
-    check_count,
     draw_intervals,
     finish,
     prepare,
@@ -93,7 +93,7 @@ def roc(result: Any, *, ax: Axes | None = None, data: Any = None) -> Axes:
     if curve.withheld is None:
         words += f" (s.e. {curve.std_error:.3f})"
     table = curve.table.copy()
-    axes: Any = prepare(ax, SQUARE)
+    axes = prepare(ax, SQUARE)
     _square(axes, words)
     axes.plot(table["false_positive_rate"], table["true_positive_rate"], color=ACCENT, linewidth=CURVE)
     return finish(axes, "False positive rate", "True positive rate", table)
@@ -133,7 +133,7 @@ def calibration(result: Any, *, ax: Axes | None = None, groups: int = 10, data: 
     if np.isfinite(found.slope):
         line = f"Slope {found.slope:.2f}, intercept {found.intercept + 0.0:.2f}\n".replace("-0.00", "0.00")
         words = line + words
-    axes: Any = prepare(ax, SQUARE)
+    axes = prepare(ax, SQUARE)
     _square(axes, words)
     draw_intervals(axes, table["predicted"], table["observed"], table["conf_low"], table["conf_high"])
     return finish(axes, "Predicted probability", "Observed share", table)
@@ -168,9 +168,9 @@ def influence(result: Any, *, ax: Axes | None = None, label: int = 3) -> Axes:
     23     0.100           0.182
     >>> plt.close(ax.figure)
     """
-    label = check_count("label", label, 0)
+    label = whole(label, "label", 0)
     table = _of(result, Influence, "influence", None).table()[["leverage", "cooks_distance"]]
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     look = {"color": ACCENT, "markersize": 4, "alpha": 0.55, "markeredgewidth": 0}
     axes.plot(table["leverage"], table["cooks_distance"], "o", **look)
     axes.set_xlim(left=0)

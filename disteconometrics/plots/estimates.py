@@ -113,7 +113,7 @@ def coefficients(
         if scale != "log-odds":
             raise OptionError("odds_ratios=True needs the result of a logit.")
         table = _exponential(table)
-    axes: Any = prepare(ax, 0.9 + 0.3 * len(table))
+    axes = prepare(ax, 0.9 + 0.3 * len(table))
     _draw_whiskers(axes, table, 1.0 if odds_ratios else 0.0)
     axes.set_yticks(range(len(table)), [(names or {}).get(name, name) for name in table.index])
     axes.set_ylim(len(table) - 0.4, -0.6)
@@ -274,7 +274,7 @@ def effect(
     curve = result.probability_curve(variable, at=at, level=level, data=data, rows=rows)
     table = curve.table
     table.attrs["level"] = level
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     alone = not axes.has_data()
     if curve.discrete:
         _draw_levels(axes, table)

@@ -150,7 +150,7 @@ def contours(
     A, B = np.meshgrid(first, second)
     grid = np.column_stack([A.ravel(), B.ravel()])
     values = _density(law, grid)
-    axes: Any = prepare(ax, PLANE)
+    axes = prepare(ax, PLANE)
     if minus is None:
         name, Z = "density", values.reshape(A.shape)
         axes.contourf(A, B, np.where(0.01 * Z.max() < Z, Z, np.nan), levels=LEVELS, cmap="Blues")
@@ -208,7 +208,7 @@ def samples(law: Any, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | Non
     law = _joint(law, 2)
     points = _points(data, law.outcomes)
     draws = law.sample(m, seed=seed)
-    axes: Any = prepare(ax, PLANE)
+    axes = prepare(ax, PLANE)
     few = _few(points)
     axes.plot(few[:, 0], few[:, 1], ".", color=MIDDLE, markersize=3, label="data")
     axes.plot(draws[:, 0], draws[:, 1], ".", color=ACCENT, markersize=2, alpha=0.7, label="draws of the fit")
@@ -349,7 +349,7 @@ def deformation(law: Any, *, lines: int = 21, reach: float = 2.5, ax: Axes | Non
         )
     _joint(law, 2)
     along, across = np.linspace(-reach, reach, 101), np.linspace(-reach, reach, lines)
-    axes: Any = prepare(ax, PLANE)
+    axes = prepare(ax, PLANE)
     parts = []
     for direction in (0, 1):
         for i, level in enumerate(across):
@@ -394,7 +394,7 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     table = result.history
     if not len(table):
         raise OptionError("Nothing was trained, so there is no loss to draw.")
-    axes: Any = prepare(ax, 0.6 * WIDTH)
+    axes = prepare(ax, 0.6 * WIDTH)
     axes.plot(table.index, table["loss"], color=ACCENT, linewidth=1.0)
     low, high = np.nanquantile(table["loss"], [0.0, 0.98])
     axes.set_ylim(low - 0.08 * (high - low), high + 0.15 * (high - low))
@@ -453,7 +453,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     low, high = min(low, float(np.quantile(y, 0.002))), max(high, float(np.quantile(y, 0.998)))
     grid = np.linspace(low, high, 300)
     table = pd.DataFrame({"y": grid, "density": law.pdf(grid)})
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     draw_histogram(axes, y, low, high, bins)
     axes.plot(table["y"], table["density"], color=ACCENT, linewidth=CURVE)
     axes.margins(x=0)

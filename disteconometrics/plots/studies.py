@@ -175,7 +175,7 @@ def zipper(
     order = np.argsort(np.nan_to_num(far, nan=np.inf), kind="stable")
     data = table.iloc[order][["conf_low", "conf_high", "covers"]].reset_index(drop=True)
     data.insert(0, "centile", 100 * (np.arange(len(data)) + 0.5) / len(data))
-    axes: Any = prepare(ax, WIDTH)
+    axes = prepare(ax, WIDTH)
     shown = _some(data)
     for hit, colour, width in ((True, MIDDLE, 0.5), (False, ACCENT, 0.9)):
         part = shown[shown["covers"] == hit]
@@ -247,7 +247,7 @@ def lollipop(mc: Any, measure: str = "bias", parameter: str | None = None, *, ax
     parameter, data = _measure(mc, measure, parameter)
     aim = _aim(mc, measure)
     rows = len(data)
-    axes: Any = prepare(ax, 0.9 + 0.26 * rows + 0.22 * len(mc.cells))
+    axes = prepare(ax, 0.9 + 0.26 * rows + 0.22 * len(mc.cells))
     several = len(mc.estimators) > 1
     place, y, labels, at = [], 0.0, [], None
     for cell, estimator in zip(data["cell"], data["estimator"], strict=True):
@@ -310,7 +310,7 @@ def nested_loop(
         raise OptionError(
             "A nested loop needs a grid of at least two cells with the same names; use lollipop."
         )
-    axes: Any = prepare(ax, 3.4)
+    axes = prepare(ax, 3.4)
     edges = np.arange(len(mc.cells) + 1)
     labels = [cell.label for cell in mc.cells]
     for i, estimator in enumerate(mc.estimators):
@@ -393,7 +393,7 @@ def standard_errors(
     found = _replications(mc, parameter, estimator, cell)
     table = found.with_coverage(np.isfinite(found.table["std_error"]), "standard errors")
     data = table[["estimate", "std_error", "covers"]].reset_index(drop=True)
-    axes: Any = prepare(ax, 0.8 * WIDTH)
+    axes = prepare(ax, 0.8 * WIDTH)
     shown = _some(data)
     for hit, colour in ((True, MIDDLE), (False, ACCENT)):
         part = shown[shown["covers"] == hit]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "check_count",
     "draw_histogram",
     "draw_intervals",
     "finish",
@@ -198,21 +197,3 @@ def draw_histogram(
     )
     ax.stairs(heights * share, edges, fill=True, color=LIGHT)
     return float((heights * share).max())
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return a whole number that is at least so large.
-
-    Raises
-    ------
-    OptionError
-        If it is none, or smaller.
-
-    Examples
-    --------
-    >>> check_count("bins", 50, 1)
-    50
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise OptionError(f"{name}={value!r}: give a whole number of at least {least}.")
-    return int(value)

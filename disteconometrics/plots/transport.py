@@ -122,7 +122,7 @@ def cdf_area(
     y = _grid(first, second)
     data = pd.DataFrame({"y": y, "first": first.cdf(y), "second": second.cdf(y)})
     data["gap"] = data["first"] - data["second"]
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     shade(axes, y, data["first"], data["second"], None, color=LIGHT)
     for column, color in PAIR:
         axes.plot(y, data[column], color=color, linewidth=1.6)
@@ -274,7 +274,7 @@ def qq(
     first, second, names = _law(f), _law(g), _names(labels)
     levels = np.linspace(0.005, 0.995, 199)
     data = pd.DataFrame({"level": levels, "first": first.quantile(levels), "second": second.quantile(levels)})
-    axes: Any = prepare(ax, WIDTH)
+    axes = prepare(ax, WIDTH)
     both = data[["first", "second"]].to_numpy()
     ends = float(both.min()), float(both.max())
     axes.plot(ends, ends, color=LIGHT, linewidth=1.2)
@@ -401,7 +401,7 @@ def transport_effects(result: Any, *, level: float = 0.95, ax: Axes | None = Non
     """
     low, high = result.model.index_set
     data = result.qte(np.linspace(low, high, 181), level=level).reset_index()
-    axes: Any = prepare(ax, FLAT)
+    axes = prepare(ax, FLAT)
     axes.axhline(0, color=DARK, linewidth=0.7)
     _draw_steps(axes, data["level"], data)
     return finish(axes, "level of the quantile", f"effect on the quantile of {result.labels()[0]}", data)
@@ -437,7 +437,7 @@ def transport_map(result: Any, *, level: float = 0.95, ax: Axes | None = None) -
     >>> plt.close(ax.figure)
     """
     data, names = result.map(level=level), _names_of(result.data_rows())
-    axes: Any = prepare(ax, WIDTH)
+    axes = prepare(ax, WIDTH)
     line = [float(data["y"].min()), float(data["y"].max())]
     axes.plot(line, line, color=DARK, linewidth=0.7)
     _draw_steps(axes, data["y"], data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -118,22 +119,11 @@ class Comparison:
         """A markdown (pipe) table."""
 
         def line(row: Row) -> str:
-            cells = (
-                cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
-                for cell in row
-            )
-            return "| " + " | ".join(cells) + " |"
+            return "| " + " | ".join(re.sub(r"([\\|*_])", r"\\\1", cell) for cell in row) + " |"
 
         head = [line(("", *self.names)), "|:--|" + "--:|" * len(self.names)]
-        return "\n".join(
-            [
-                *head,
-                *map(line, self.body),
-                *map(line, self.foot),
-                "",
-                *(n.replace("*", "\\*") for n in self.notes),
-            ]
-        )
+        notes = (n.replace("*", "\\*") for n in self.notes)
+        return "\n".join([*head, *map(line, self.body + self.foot), "", *notes])
 
 
 def compare(
@@ -273,21 +263,12 @@ def _aligned(body: Sequence[Row]) -> list[Row]:
     """Rows padded on the right so that the last digits of a column stand below each other, before marks."""
     if not body:
         return []
-    marks = [
-        [len(cell) - len(cell.rstrip("*)")) for cell in column]
-        for column in list(zip(*body, strict=True))[1:]
-    ]
-    most = [max(column) for column in marks]
-    return [
-        (
-            row[0],
-            *(
-                cell + " " * (m - own[i]) if cell else ""
-                for cell, m, own in zip(row[1:], most, marks, strict=True)
-            ),
-        )
-        for i, row in enumerate(body)
-    ]
+    columns = list(zip(*body, strict=True))
+    for j, column in enumerate(columns[1:], 1):
+        marks = [len(cell) - len(cell.rstrip("*)")) for cell in column]
+        most = max(marks)
+        columns[j] = tuple(c + " " * (most - own) if c else "" for c, own in zip(column, marks, strict=True))
+    return list(zip(*columns, strict=True))
 
 
 def _rows(columns: list[_Column], term: str, stars: bool) -> tuple[Row, Row]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -25,27 +24,16 @@ def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | 
         f"[{percent} conf.",
         "interval]",
     )
-    rows: list[tuple[str, ...]] = []
-    numbers: Sequence[Any] = (
-        estimates.values,
-        estimates.std_error,
-        estimates.statistic,
-        estimates.p_value,
-        low,
-        high,
+    cells = zip(
+        map(number, estimates.values),
+        map(number, estimates.std_error),
+        (f"{z:.3f}" if np.isfinite(z) else "nan" for z in estimates.statistic),
+        map(p_value, estimates.p_value),
+        map(number, low),
+        map(number, high),
+        strict=True,
     )
-    for b, se, z, p, lo, hi in zip(*numbers, strict=True):
-        rows.append(
-            (
-                number(b),
-                number(se),
-                f"{z:.3f}" if np.isfinite(z) else "nan",
-                p_value(p),
-                number(lo),
-                number(hi),
-            )
-        )
-    return Section(columns, estimates.names, tuple(rows), heading)
+    return Section(columns, estimates.names, tuple(cells), heading)
 
 
 def rows_dropped(given: int, used: int, missing: Mapping[str, int], zero_weight: int = 0) -> tuple[str, ...]:

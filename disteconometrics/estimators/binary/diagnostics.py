@@ -98,7 +98,7 @@ def complete(y: Array, p: Array, data: Any, weights: str | None) -> Observed:
     >>> complete(np.array([1.0, np.nan]), np.array([0.5, 0.5]), {"y": [1, None]}, None).y.tolist()
     [1.0]
     """
-    w = None if weights is None else np.asarray(numeric_column(Table(data), weights, "weights").numbers)
+    w = None if weights is None else numeric_column(Table(data), weights, "weights").numbers
     good = ~(np.isnan(y) | np.isnan(p)) & (True if w is None else w > 0)
     if not good.any():
         raise DataError("data= has no complete row with an outcome.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.checks import whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
     ConvergenceWarning,
     DataError,
-    OptionError,
     SeparationError,
     SeparationWarning,
     warn_user,
@@ -40,7 +39,7 @@ from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, ma
 from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 
-__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryFit", "BinaryRows", "estimate", "success_of"]
+__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "estimate", "success_of"]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
@@ -184,20 +183,9 @@ class _Source:
         return self.model.score_rows(self.coordinates, frequency=self.frequency, rows=rows)
 
 
-@dataclass(frozen=True, eq=False)
-class BinaryFit:
-    """A fit before any covariance.
-
-    The design's recipe, the facts, where coefficients run off to, and the rows.
-    """
-
-    spec: DesignSpec
-    facts: BinaryFacts
-    infinite: Infinite | None
-    rows: BinaryRows
-
-
-def estimate(model: Any, kernel: Kernel, data: Any, *, maxiter: int) -> BinaryFit:
+def estimate(
+    model: Any, kernel: Kernel, data: Any, *, maxiter: int
+) -> tuple[BinaryRows, BinaryFacts, Infinite | None]:
     """Fit a specification to a table.
 
     Parameters
@@ -209,28 +197,27 @@ def estimate(model: Any, kernel: Kernel, data: Any, *, maxiter: int) -> BinaryFi
 
     Returns
     -------
-    BinaryFit
+    BinaryRows, BinaryFacts, Infinite or None
+        The rows with their equation, the facts, and where coefficients run off to.
 
     Raises
     ------
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
     """
-    if isinstance(maxiter, bool) or not isinstance(maxiter, Integral) or maxiter < 1:
-        raise OptionError(f"maxiter={maxiter!r}: give a whole number of at least 1.")
+    maxiter = whole(maxiter, "maxiter", 1)
     read = FitRows.read(model, data)
     names, blocks = read.names, read.blocks()
     objective = IndexModel(kernel, blocks)
     m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
     infinite, limit, words = None, None, None
-    if m.separation is not None:
-        infinite = Infinite(
-            m.separation.direction, m.separation.null, extreme_directions(blocks, m.separation)
-        )
-        words = _report_separation(model, m.separation, infinite, read, objective.column_maxima())
+    separation = m.separation
+    if separation is not None:
+        infinite = Infinite(separation.direction, separation.null, extreme_directions(blocks, separation))
+        words = _report_separation(model, separation, infinite, read, objective.column_maxima())
         if model.separation == "firth":
             (m, penalised), infinite = _maximum(objective, names, maxiter, "firth"), None
         else:
-            limit = limit_of(objective, m.separation, maxiter=maxiter)
+            limit = limit_of(objective, separation, maxiter=maxiter)
     rows = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
     facts = BinaryFacts(
         **read.facts(),
@@ -249,7 +236,7 @@ def estimate(model: Any, kernel: Kernel, data: Any, *, maxiter: int) -> BinaryFi
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
     _warn(facts)
-    return BinaryFit(read.spec, facts, infinite, rows)
+    return rows, facts, infinite
 
 
 def _solved_rows(

@@ -56,7 +56,7 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     [-0.647, 0.0]
     """
     fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
-    free: Array = np.asarray(np.linalg.svd(R)[2][len(R) :].T, dtype=np.float64)
+    free: Array = np.linalg.svd(R)[2][len(R) :].T
     untouched = [j for j in range(R.shape[1]) if not R[:, j].any()]
     if len(untouched) == free.shape[1]:  # these columns stay as they are, exactly
         free = np.eye(R.shape[1])[:, untouched]

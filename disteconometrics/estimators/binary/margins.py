@@ -336,9 +336,7 @@ def _questions(rows: Scenario, asked: list[_Asked], at: Any) -> tuple[list[Quest
             Question(f"{a.variable}: {_word(v)} - {_word(base)}{suffix}", a.variable, (base, v), fixed)
             for v in a.values[1:]
         ]
-    return sorted(
-        out, key=lambda q: tuple(n.variable for n in asked).index(q.variable) if len(points) == 1 else 0
-    ), where
+    return out, where
 
 
 def _word(value: Any) -> str:

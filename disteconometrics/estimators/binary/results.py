@@ -89,19 +89,18 @@ def fit_binary(
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind = resolve_kind(cov, model.weight_type)
-    fit = estimate(model, kernel, data, maxiter=maxiter)
-    rows = fit.rows
+    rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter)
     if rows.penalised is not None:
         check_options(kind, use_t)
     return BinaryResults(
         model=model,
-        spec=fit.spec,
-        facts=fit.facts,
+        spec=rows.spec,
+        facts=facts,
         rows=rows,
         coefficients=rows.equation.params,
         covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
         use_t=bool(use_t),
-        infinite=fit.infinite,
+        infinite=infinite,
     )
 
 
@@ -314,9 +313,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     @property
     def fitted_index(self) -> FittedIndex:
         """The index x'β of any rows, with errors and probabilities; ±inf where separation decides."""
-        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        e = self.estimates
         return FittedIndex(
-            self.kernel, self.coefficients, self.covariance, df, self.infinite, self.facts.flic
+            self.kernel, self.coefficients, self.covariance, e.df, self.infinite, self.facts.flic
         )
 
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
@@ -785,8 +784,8 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         def matrix(cov: Any) -> Array:
             return (self if cov is True else self.with_cov(cov)).covariance.matrix
 
-        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        return marginaleffects_model(self.data_rows().design, self.coefficients, predict, matrix, df)
+        design, df = self.data_rows().design, self.estimates.df
+        return marginaleffects_model(design, self.coefficients, predict, matrix, df)
 
     # ---- statsmodels' names --------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ def moments_of(Y: Array, weights: Array | None) -> tuple[Array, Array]:
     """
     location = np.average(Y, axis=0, weights=weights)
     scale = np.sqrt(np.average(np.square(Y - location), axis=0, weights=weights))
-    return np.asarray(location), np.asarray(scale)
+    return location, scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ class NoiseMap:
         """The law of the draws; quantiles of one outcome are those of draws of a fixed seed."""
 
         def draw(rng: np.random.Generator, m: int) -> Array:
-            return np.asarray(self.net.push(rng.normal(size=(m, self.net.noise))))
+            return self.net.push(rng.normal(size=(m, self.net.noise)))
 
         if len(outcomes) > 1:
             return PushedJointLaw(outcomes, draw)

@@ -210,7 +210,7 @@ def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels
     return codes
 
 
-def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refitting:
+def refit_groups(model: Any, samples: Sequence[Sample]) -> Refitting:
     """How a comparison is made again from a table of its samples, whose own estimates are the truth.
 
     Parameters
@@ -227,9 +227,9 @@ def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refi
     >>> of.estimator.formula, of.truth, of.only_design
     ('y0 ~ group', {'W1': 3.0}, 'pairs')
     """
-    table = _table_of(samples, clustered)
+    table = _table_of(samples)
     names = [name for name in table if name.startswith("y")]
-    weighted = "weight" in table
+    weighted, clustered = "weight" in table, "cluster" in table
     estimator = replace(
         model,
         formula=f"{' + '.join(names)} ~ group",
@@ -251,15 +251,15 @@ def refit_groups(model: Any, samples: Sequence[Sample], clustered: bool) -> Refi
     )
 
 
-def _table_of(samples: Sequence[Sample], clustered: bool) -> dict[str, Any]:
+def _table_of(samples: Sequence[Sample]) -> dict[str, Any]:
     """Samples as columns: outcomes y0, y1, …, group, weight if there are masses, and cluster if asked for."""
     outcomes = np.concatenate([s.rows for s in samples]).T
     table: dict[str, Any] = {f"y{j}": column for j, column in enumerate(outcomes)}
     table["group"] = np.repeat(np.arange(len(samples)), [s.size for s in samples])
     if samples[0].mass is not None:
         table["weight"] = np.concatenate([s.weights for s in samples])
-    if clustered:  # codes of one sample begin where those of the one before end
-        codes = [np.asarray(s.clusters) for s in samples]
+    codes = [s.clusters for s in samples if s.clusters is not None]
+    if codes:  # codes of one sample begin where those of the one before end
         first = np.cumsum([0, *(c.max() + 1 for c in codes)])
         table["cluster"] = np.concatenate([c + k for c, k in zip(codes, first[:-1], strict=True)])
     return table

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from itertools import starmap
+from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, Seed
+from disteconometrics.checks import is_real, whole
 from disteconometrics.data.design import build_design
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.errors import (
@@ -123,9 +124,9 @@ class MinimumWasserstein:
         if self.noise not in NOISE:
             raise OptionError(f"noise={self.noise!r} is not known; use {' or '.join(map(repr, NOISE))}.")
         counts = {"noise_dim": self.noise_dim, "starts": self.starts, "copies": self.copies}
-        counts = {name: _count(name, value) for name, value in counts.items() if value is not None}
+        counts = {name: whole(value, name, 1) for name, value in counts.items() if value is not None}
         trim: Any = self.trim
-        if isinstance(trim, bool) or not isinstance(trim, (int, float)) or not 0 <= trim < 0.25:
+        if not is_real(trim) or not 0 <= trim < 0.25:
             raise OptionError(
                 f"trim={trim!r}: give the share to leave out at either end, from 0 to below 0.25."
             )
@@ -188,16 +189,10 @@ class MinimumWasserstein:
         )
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise OptionError(f"{name}={value!r}: give a whole number of at least 1.")
-    return int(value)
-
-
 def _start(start: Any) -> tuple[tuple[str, float], ...]:
     """Names and numbers where the search begins, of a dict, a list of numbers, or the form that is kept."""
     try:
-        pairs = start.items() if isinstance(start, Mapping) else starmap(_named, enumerate(start))
+        pairs = start.items() if isinstance(start, Mapping) else map(_named, count(), start)
         begin = tuple((str(name), float(value)) for name, value in pairs)
     except (TypeError, ValueError):
         begin = ()
@@ -316,12 +311,12 @@ def _check_simulator(simulate: Callable[[Array], Array], start: Array, rows: int
         )
     if not np.isfinite(found).all():
         raise OptionError(
-            f"At the start {int((~np.isfinite(found)).sum())} simulated outcomes are not finite; begin "
-            f"elsewhere."
+            f"At the start {(~np.isfinite(found)).sum()} simulated outcomes are not finite; begin elsewhere."
         )
-    if len(np.unique(found)) < DISTINCT * rows:
+    values = len(np.unique(found))
+    if values < DISTINCT * rows:
         raise OptionError(
-            f"The simulator gives {len(np.unique(found))} distinct outcomes in {rows} rows: a "
+            f"The simulator gives {values} distinct outcomes in {rows} rows: a "
             f"discrete outcome does not "
             "change smoothly with the parameters; use its likelihood, or simulate the latent outcome."
         )
@@ -474,11 +469,10 @@ class MinimumWassersteinResults(FittedResult):
         ------
         OptionError, NeedsData
         """
-        if isinstance(reps, bool) or not isinstance(reps, (int, np.integer)) or reps < 19:
-            raise OptionError(f"reps={reps!r}: give a whole number of at least 19.")
+        reps = whole(reps, "reps", 19)
         problem, model, theta = self.data_rows().problem, self.model, self.found.theta
         above = 0
-        for stream in seed_sequence(seed).spawn(int(reps)):
+        for stream in seed_sequence(seed).spawn(reps):
             rng = np.random.default_rng(stream)
             noise = _numbers(model, len(problem.y), 1, "free", rng)
             y = np.asarray(model.simulator(theta, problem.X, noise), dtype=np.float64)

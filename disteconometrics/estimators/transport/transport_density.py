@@ -241,15 +241,11 @@ def _check_conditional(model: TransportDensity, outcomes: int, fresh: bool) -> N
 def _blocks(rows: JointFitRows, sampler: Any, rng: np.random.Generator, size: int) -> Iterator[Array] | None:
     """Fresh rows of a sampler, or rows drawn in proportion to their weights; None where there is neither."""
     if sampler is not None:
-        return (_drawn(rows.spec, sampler(rng, n=size), size) for _ in repeat(None))
+        return (rows.spec.outcome_values(sampler(rng, n=size)).reshape(size, -1) for _ in repeat(None))
     if rows.weights is None:
         return None
     shares = rows.weights / rows.weights.sum()
     return (rows.Y[rng.choice(rows.size, size=size, p=shares)] for _ in repeat(None))
-
-
-def _drawn(spec: JointSpec, table: Any, size: int) -> Array:
-    return np.asarray(spec.outcome_values(table), dtype=np.float64).reshape(size, -1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -364,11 +360,13 @@ class TransportDensityResults(FittedResult):
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         f, found, names = self.facts, self.map, ", ".join(self.facts.outcomes)
-        left, right, trained = _training_words(f)
         count = f"{f.fresh} fresh a step" if f.fresh else f"{f.observations:.0f} ({f.given - f.rows} dropped)"
-        left = [("Outcome" if len(f.outcomes) == 1 else "Outcomes", names), ("Map", found.words), *left]
-        right = [("Observations", count), *right]
-        notes = [*trained, *found.notes(f)]
+        left = [("Outcome" if len(f.outcomes) == 1 else "Outcomes", names), ("Map", found.words)]
+        right, notes = [("Observations", count), ("Seed", "no random numbers")], [*found.notes(f)]
+        if f.trained:
+            left.append(("Loss", f.loss))
+            right[1:] = ("Seed", "spawned" if f.seed is None else str(f.seed)), ("Steps", f"{f.steps}")
+            notes.insert(0, f"Trained by {f.trainer}: {ENDED[f.ended]}. {f.parameters} parameters.")
         notes.append("No standard errors. The law has no density: use de.FlowDensity for one.")
         if self.model.weights is not None:
             notes.append(f"Weights: {self.model.weights} ({self.model.weight_type}).{found.weighting}")
@@ -410,17 +408,6 @@ class TransportDensityResults(FittedResult):
             map=found,
             history=history_from_file(header["history"], arrays["history"]),
         )
-
-
-def _training_words(
-    f: TransportFacts,
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]], list[str]]:
-    """What a summary says of a training on its left and its right side, and in its notes."""
-    if not f.trained:
-        return [], [("Seed", "no random numbers")], []
-    note = f"Trained by {f.trainer}: {ENDED[f.ended]}. {f.parameters} parameters."
-    seed = "spawned" if f.seed is None else str(f.seed)
-    return [("Loss", f.loss)], [("Seed", seed), ("Steps", f"{f.steps}")], [note]
 
 
 def _current_facts(facts: dict[str, Any], found: DensityMap) -> dict[str, Any]:

@@ -248,7 +248,7 @@ class TransportMapResults(FittedResult):
         return np.concatenate([effects, *self.facts.differences])
 
     def _refitting(self) -> Refitting:
-        return refit_groups(self.model, self.data_rows().samples, self.cluster is not None)
+        return refit_groups(self.model, self.data_rows().samples)
 
     @cached_property
     def _ranks(self) -> list[Ranks]:
@@ -281,9 +281,7 @@ class TransportMapResults(FittedResult):
     def mean_difference(self) -> pd.Series:
         """Difference of means (origin subtracted) with its error, Welch's degrees of freedom and p-value."""
         columns = ["estimate", "std_error", "df", "p_value"]
-        return pd.DataFrame(
-            list(self.facts.differences), columns=columns, index=list(self.facts.outcomes)
-        ).iloc[0]
+        return pd.Series(self.facts.differences[0], columns, dtype=np.float64, name=self.facts.outcomes[0])
 
     def qte(self, levels: Sequence[float] | float | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Quantile treatment effects.
@@ -305,9 +303,7 @@ class TransportMapResults(FittedResult):
         """
         self._check_single()
         level = check_level(level)
-        chosen = (
-            _default_levels(self.model.index_set) if levels is None else np.atleast_1d(np.asarray(levels))
-        )
+        chosen = _default_levels(self.model.index_set) if levels is None else np.atleast_1d(levels)
         numeric = chosen.dtype.kind in "fiu" and chosen.ndim == 1 and len(chosen) > 0
         if not numeric or not ((chosen > 0) & (chosen < 1)).all():
             raise OptionError(
@@ -387,7 +383,25 @@ class TransportMapResults(FittedResult):
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        return _summary(self, check_level(level))
+        level = check_level(level)
+        f = self.facts
+        (zero, one), (n, m), alone = f.labels, f.sizes, len(f.outcomes) == 1
+        left = (
+            ("Outcome", ", ".join(f.outcomes)),
+            ("Formula", self.model.formula),
+            ("Map", "quantiles matched" if alone else "exact plan"),
+        )
+        right = (
+            ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)"),
+            ("From", f"{f.group} = {zero} ({n})"),
+            ("To", f"{f.group} = {one} ({m})"),
+        )
+        sections: tuple[Section, ...] = (_means_section(f),)
+        notes = rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        if alone:
+            sections = (_effects_section(self._table(level), level), *sections)
+            notes = (*_effects_notes(f, self.model.index_set, self.cluster), *notes)
+        return Summary("Transport Map, two groups", (left, right), sections, notes)
 
     def __repr__(self) -> str:
         return f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>"
@@ -419,31 +433,10 @@ def _default_levels(index_set: tuple[float, float]) -> Array:
     """.05, .10, …, .95 as far as they lie in the index set."""
     low, high = index_set
     grid = np.round(np.arange(0.05, 0.951, 0.05), 2)
-    return np.asarray(grid[(grid >= low - 1e-12) & (grid <= high + 1e-12)])
+    return grid[(grid >= low - 1e-12) & (grid <= high + 1e-12)]
 
 
 # ---- summary -----------------------------------------------------------------------------------------------
-
-
-def _summary(r: TransportMapResults, level: float) -> Summary:
-    f = r.facts
-    (zero, one), (n, m), alone = f.labels, f.sizes, len(f.outcomes) == 1
-    left = (
-        ("Outcome", ", ".join(f.outcomes)),
-        ("Formula", r.model.formula),
-        ("Map", "quantiles matched" if alone else "exact plan"),
-    )
-    right = (
-        ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)"),
-        ("From", f"{f.group} = {zero} ({n})"),
-        ("To", f"{f.group} = {one} ({m})"),
-    )
-    sections: tuple[Section, ...] = (_means_section(f),)
-    notes = rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
-    if alone:
-        sections = (_effects_section(r._table(level), level), *sections)
-        notes = (*_effects_notes(f, r.model.index_set, r.cluster), *notes)
-    return Summary("Transport Map, two groups", (left, right), sections, notes)
 
 
 def _effects_section(effects: Array, level: float) -> Section:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
+from disteconometrics.checks import is_whole
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -92,9 +93,7 @@ class WassersteinDistance(Specification):
         OptionError
         """
         draws = self.permutations
-        if draws is not None and (
-            isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 0
-        ):
+        if draws is not None and not is_whole(draws, 0):
             raise OptionError(f"permutations={draws!r}: give a whole number, such as 9999, or 0 for no test.")
         if self.weight_type == "sampling" and draws:
             raise OptionError(
@@ -278,25 +277,20 @@ def _with_covariance(
     if np.isinf(p):
         return np.array([found.distance]), np.full((1, 1), np.nan)
     f, g = found.potentials
-    if len(names) < 5:
-        V = two.variance_of(f[:, None], x) + two.variance_of(g[:, None], y)
-        theta, J = np.array([found.cost]), np.ones((1, 1))
-    else:
-        parts, at_x, at_y = two.shares(x, y)
-        V = two.variance_of(np.column_stack([f, at_x]), x) + two.variance_of(np.column_stack([g, at_y]), y)
-        theta, J = np.array([found.cost, *parts]), np.eye(3)
-    cost = theta[0]
+    theta, at_x, at_y = np.array([found.cost]), f[:, None], g[:, None]
+    if len(names) == 5:
+        parts, by_x, by_y = two.shares(x, y)
+        theta, at_x, at_y = np.append(theta, parts), np.column_stack([f, by_x]), np.column_stack([g, by_y])
+    V = two.variance_of(at_x, x) + two.variance_of(at_y, y)
+    cost, J = theta[0], np.eye(len(theta))
     if len(names) == 1:
         return np.array([found.distance]), V
     values, rows = [found.distance, cost], [J[0] * (found.distance / (p * cost) if cost > 0 else 0.0), J[0]]
     if len(theta) == 3:
-        location, scale = (theta[1:] / cost) if cost > 0 else (np.nan, np.nan)
-        values += [location, scale, 1 - location - scale]
-        by_location, by_scale = (
-            (J[1] - location * J[0]) / max(cost, 1e-300),
-            (J[2] - scale * J[0]) / max(cost, 1e-300),
-        )
-        rows += [by_location, by_scale, -by_location - by_scale]
+        share = theta[1:] / cost if cost > 0 else np.full(2, np.nan)
+        values += [*share, 1 - share[0] - share[1]]
+        by = (J[1:] - np.outer(share, J[0])) / max(cost, 1e-300)
+        rows += [*by, -by[0] - by[1]]
     jacobian = np.array(rows)
     return np.array(values), jacobian @ V @ jacobian.T
 
@@ -344,7 +338,7 @@ class WassersteinResults(FittedResult):
 
     def _refitting(self) -> Refitting:
         model = replace(self.model, permutations=0, scale=None)
-        return refit_groups(model, self.data_rows().samples, self.cluster is not None)
+        return refit_groups(model, self.data_rows().samples)
 
     @property
     def estimates(self) -> Estimates:
@@ -416,7 +410,26 @@ class WassersteinResults(FittedResult):
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        return _summary(self, check_level(level))
+        level = check_level(level)
+        f = self.facts
+        left = (
+            ("Outcome", ", ".join(f.outcomes)),
+            ("Formula", self.model.formula),
+            ("Order", f"p = {self.model.p:g}"),
+        )
+        first = ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)")
+        if len(self.pairs) == 1:
+            right, sections = _pair_parts(self.pairs[0], f, level)
+            notes = _pair_notes(self.pairs[0], "clusters" if self.cluster else "rows")
+        else:
+            right, sections = (
+                (("Groups", f"{f.group}, {len(self.pairs)} pairs"),),
+                (_pairs_section(self.table()),),
+            )
+            notes = _pairs_notes(self.pairs)
+        notes += _data_notes(self.model, len(f.outcomes), self.cluster)
+        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
 
     def __repr__(self) -> str:
         n = f"{len(self.pairs)} pairs, n = {self.facts.observations:.0f}"
@@ -493,25 +506,6 @@ def _tests(q: GroupPair, dimension: int) -> Section:
             p_value(q.mean_difference[3]),
         )
     return Section(("statistic", "law", "p"), tuple(rows), tuple(rows.values()), "Tests of equal laws")
-
-
-def _summary(r: WassersteinResults, level: float) -> Summary:
-    f = r.facts
-    left = (
-        ("Outcome", ", ".join(f.outcomes)),
-        ("Formula", r.model.formula),
-        ("Order", f"p = {r.model.p:g}"),
-    )
-    first = ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)")
-    if len(r.pairs) == 1:
-        right, sections = _pair_parts(r.pairs[0], f, level)
-        notes = _pair_notes(r.pairs[0], "clusters" if r.cluster else "rows")
-    else:
-        right, sections = (("Groups", f"{f.group}, {len(r.pairs)} pairs"),), (_pairs_section(r.table()),)
-        notes = _pairs_notes(r.pairs)
-    notes += _data_notes(r.model, len(f.outcomes), r.cluster)
-    notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
-    return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
 
 
 def _pair_parts(
