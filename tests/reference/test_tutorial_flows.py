@@ -4,7 +4,9 @@ better.
 Bars are held-out excesses over the truth in nats (negative log density less that of the law the rows come
 from, on 20,000 fresh draws) which nflows, normflows and Pyro reach at the settings of their own tutorials;
 ``tests/benchmarks/bench_tutorials.py`` trains both sides in one run, with times.  Training carries rounding
-into the second digit, so beside every bar stand mean ± standard deviation of one fit over ten seeds.
+into the second digit, so beside every bar stand mean ± standard deviation of one fit over ten seeds, as
+measured on 2026-11-28.  The two that train longest run behind the marker ``slow``; by default couplings and
+planar layers are held to the laws of flows in `tests/contracts/test_flows.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
 
@@ -52,6 +55,7 @@ def test_masked_spline_of_the_lecture() -> None:
     assert np.mean(inside) <= 0.0  # 10 seeds: −.0040 ± .0019, the mean of six ± .0008
 
 
+@pytest.mark.slow
 def test_sixteen_couplings_on_fresh_rows() -> None:
     """16 affine couplings with LU mixing, fresh batches of 512, a one-cycle rate: normflows reaches .041."""
     process = de.dgps.UniformNormal()
@@ -124,6 +128,7 @@ def test_circles_as_a_marginal_times_a_conditional_law() -> None:
     assert np.mean(distances) < np.mean(kernels)  # by .037 ± .012, of three ± .007
 
 
+@pytest.mark.slow
 def test_planar_layers_are_trained_one_way_and_sampled_the_other() -> None:
     """Eight layers: excess at most .1, inverse to 1e-10, draws near the truth; noise pushed through the
     trained map is not.

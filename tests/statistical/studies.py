@@ -3,7 +3,7 @@ which were stated before the first run.
 
 A band holds if the figure, give or take three of its Monte Carlo standard errors, can lie inside: about one
 correct figure in 370 falls outside, and seeds are fixed.  ``pytest -m slow`` runs every study at its usual
-and at full size; ``python tests/statistical/coverage_map.py`` runs them at full size and writes `coverage.md`,
+and at full size; ``python tests/statistical/coverage_map.py`` runs the full size and writes `coverage.md`,
 which the README quotes and `test_studies.py` holds to the bands.  What runs by default is a short version, of
 `SHORT` replications with four standard errors: it checks that everything works and sees gross errors.
 

@@ -4,7 +4,7 @@ Bands are stated first.  2,000 replications (marker slow): one density, function
 and 2,000; one covariate, six functionals at a point in [.91, .975]; effect of a 0/1 covariate on quantiles
 among three regressors in [.90, .975] at 500 and [.92, .975] at 2,000; uniform 95 % bands in [.90, .985];
 clusters, 50 of them, in [.92, .975].  The default run draws few replications and widens the same bands by
-three Monte Carlo standard errors.
+four of their Monte Carlo standard errors, which gross errors alone pass.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def clusters(rng: np.random.Generator, n: int) -> Hits:
 CASES: list[tuple[Callable[[np.random.Generator, int], Hits], int, tuple[float, float], int]] = [
     (one_density, 500, ONE, 30),
     (curves, 500, CURVES, 8),
-    (one_covariate, 500, (0.91, 0.975), 16),
-    (effect, 500, (0.90, 0.975), 16),
-    (clusters, 500, (0.92, 0.975), 60),
+    (one_covariate, 500, (0.91, 0.975), 10),
+    (effect, 500, (0.90, 0.975), 10),
+    (clusters, 500, (0.92, 0.975), 30),
 ]
 LONG = [(design, n, band) for design, n, band, _ in CASES] + [
     (one_density, 2000, ONE),
@@ -161,7 +161,7 @@ def test_coverage(
     design: Callable[[np.random.Generator, int], Hits], n: int, band: tuple[float, float], reps: int
 ) -> None:
     found = coverage(design, n, reps).coverage
-    low = band[0] - 3 * math.sqrt(band[0] * (1 - band[0]) / reps)
+    low = band[0] - 4 * math.sqrt(band[0] * (1 - band[0]) / reps)
     assert found.min() >= low, found
 
 

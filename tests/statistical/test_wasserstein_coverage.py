@@ -2,8 +2,8 @@
 and the size of the permutation test.
 
 Bands, stated first: coverage of W1 and W2² in [.93, .97] with 2,000 replications (marker slow); the default
-run draws fewer and widens them by three Monte Carlo standard errors.  Size of the permutation test at 5 %: at
-most .05 and three of those errors.
+run draws fewer and widens them by four Monte Carlo standard errors.  Size of the permutation test at 5 %: at
+most .05 and three of those errors with 400 samples (marker slow), four of them with fewer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def coverage(p: int, law: str, n: int, reps: int) -> tuple[float, float]:
 @pytest.mark.parametrize(("p", "law", "reps"), [(1, "normal", 200), (2, "gamma", 200)])
 def test_coverage(p: int, law: str, reps: int) -> None:
     found, width = coverage(p, law, 400, reps)
-    error = 3 * math.sqrt(LOW * (1 - LOW) / reps)
+    error = 4 * math.sqrt(LOW * (1 - LOW) / reps)
     assert LOW - error <= found <= HIGH + error
     assert 0 < width < 2
 
@@ -64,11 +64,12 @@ def test_coverage_in_full(p: int, law: str, n: int) -> None:
     assert LOW <= found <= HIGH
 
 
+@pytest.mark.parametrize(("reps", "slack"), [(100, 4), pytest.param(400, 3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("p", [1, 2])
-def test_size_of_the_permutation_test(p: int) -> None:
-    reps, hits = 400, 0
+def test_size_of_the_permutation_test(p: int, reps: int, slack: float) -> None:
+    hits = 0
     for r in range(reps):
         rng = np.random.default_rng([3, p, r])
         table = {"y": rng.exponential(size=60), "g": np.repeat([0, 1], (20, 40))}
         hits += de.WassersteinDistance("y ~ g", p=p, permutations=99).fit(table, seed=r).pvalue <= 0.05
-    assert hits / reps <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / reps)
+    assert hits / reps <= 0.05 + slack * math.sqrt(0.05 * 0.95 / reps)

@@ -64,8 +64,8 @@ def test_bounds_go_there_and_back() -> None:
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("reps", [400, pytest.param(2000, marks=pytest.mark.slow)])
-def test_coverage_on_the_g_and_k_law(reps: int) -> None:
+@pytest.mark.parametrize(("reps", "slack"), [(100, 4), pytest.param(2000, 3, marks=pytest.mark.slow)])
+def test_coverage_on_the_g_and_k_law(reps: int, slack: float) -> None:
     """Band, stated first: coverage of each parameter in [.92, .975]; no fit is worse than the truth."""
     hits, widths = np.zeros(4), np.zeros(4)
     for r in range(reps):
@@ -79,7 +79,7 @@ def test_coverage_on_the_g_and_k_law(reps: int) -> None:
         hits += (low <= TRUE) & (high >= TRUE)
         widths += high - low
     print("g-and-k law, 500 rows: coverage", hits / reps, "mean width", widths / reps)
-    error = 3 * np.sqrt(0.92 * 0.08 / reps)
+    error = slack * np.sqrt(0.92 * 0.08 / reps)
     assert ((hits / reps >= 0.92 - error) & (hits / reps <= 0.975 + error)).all()
 
 
@@ -115,7 +115,9 @@ def two_shocks(theta: np.ndarray, x: None, z: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("reps", [8, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(  # with the bands' Monte Carlo errors: 4 of .90's, or 3.5 of .94's
+    ("reps", "error"), [(8, 4 * 0.3), pytest.param(1000, 3.5 * np.sqrt(0.06), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("simulator", "truth", "q", "n"),
     [
@@ -126,7 +128,7 @@ def two_shocks(theta: np.ndarray, x: None, z: np.ndarray) -> np.ndarray:
     ids=["scale moves with x", "three covariates", "two shocks"],
 )
 def test_coverage_where_random_numbers_are_no_grid(
-    simulator, truth: tuple[float, ...], q: int, n: int, reps: int
+    simulator, truth: tuple[float, ...], q: int, n: int, reps: int, error: float
 ) -> None:
     """Band, stated first: each parameter covered with probability in [.90, .985]."""
     K = {hetero: 1, many: 3, two_shocks: 0}[simulator]
@@ -147,7 +149,7 @@ def test_coverage_where_random_numbers_are_no_grid(
         hits += (low <= truth) & (high >= truth)
     if reps > 500:
         print(simulator.__name__, hits / reps)
-    error = 3.5 * np.sqrt(0.06 / reps)
+    error /= np.sqrt(reps)
     assert ((hits / reps >= 0.90 - error) & (hits / reps <= 0.985 + error)).all()
 
 

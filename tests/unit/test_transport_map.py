@@ -199,13 +199,18 @@ def draw(rng: np.random.Generator, n: int, heaped: bool) -> tuple[np.ndarray, np
     return (np.round(2 * x) / 2, np.round(2 * y) / 2) if heaped else (x, y)
 
 
+def error(reps: int, many: float, variance: float) -> float:
+    """That many Monte Carlo standard errors; in a short version 4.5."""
+    return float((many if reps >= 1000 else 4.5) * np.sqrt(variance / reps))
+
+
 @pytest.mark.statistical
 @pytest.mark.parametrize(
     ("groups", "reps"), [(30, 30)] + [pytest.param(g, 1000, marks=pytest.mark.slow) for g in (15, 30, 80)]
 )
 def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
     """Bands, stated first: uniform 95 % bands cover .94 of the samples at least,
-    pointwise limits .925 at each level.
+    pointwise limits .925 at each level; less Monte Carlo errors.
     """
     levels = np.linspace(0.05, 0.95, 91)
     whole, points = 0, np.zeros(len(levels))
@@ -216,8 +221,8 @@ def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
         points += (t.conf_low - 1e-9 <= 1) & (t.conf_high + 1e-9 >= 1)
     if reps > 500:
         print(groups, whole / reps, points.min() / reps, points.max() / reps)
-    assert whole / reps >= 0.94 - 3 * np.sqrt(0.05 * 0.95 / reps)
-    assert points.min() / reps >= 0.925 - 3.5 * np.sqrt(0.07 / reps)
+    assert whole / reps >= 0.94 - error(reps, 3, 0.05 * 0.95)
+    assert points.min() / reps >= 0.925 - error(reps, 3.5, 0.07)
 
 
 @pytest.mark.statistical
@@ -226,8 +231,8 @@ def test_bands_by_cluster_cover(groups: int, reps: int) -> None:
     [(False, 150), (True, 150)] + [pytest.param(h, 2000, marks=pytest.mark.slow) for h in (False, True)],
 )
 def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
-    """Bands, stated first: uniform 95 % bands cover at least .95 (less three Monte Carlo errors),
-    pointwise limits .925.
+    """Bands, stated first: uniform 95 % bands cover at least .95, pointwise limits .925; less Monte Carlo
+    errors.
     """
     levels = np.linspace(0.05, 0.95, 91)
     u = stats.norm.ppf(levels)
@@ -252,5 +257,5 @@ def test_bands_cover_whole_curves(heaped: bool, reps: int) -> None:
         "width",
         width / reps,
     )
-    assert whole / reps >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / reps)
-    assert points.min() / reps >= 0.925 - 3.5 * np.sqrt(0.07 / reps)
+    assert whole / reps >= 0.95 - error(reps, 3, 0.05 * 0.95)
+    assert points.min() / reps >= 0.925 - error(reps, 3.5, 0.07)
