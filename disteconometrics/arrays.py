@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Indices", "Mask", "Seed"]
+__all__ = ["AnyArray", "Array", "Indices", "Mask", "Seed", "as_floats"]
 
 Array = NDArray[np.float64]
+AnyArray = NDArray[Any]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 Seed = int | np.random.Generator | None
+
+
+def as_floats(values: Any) -> Array:
+    """Values as a float64 array, without a copy where they are one.
+
+    Examples
+    --------
+    >>> as_floats([1, True]).tolist()
+    [1.0, 1.0]
+    """
+    return np.asarray(values, dtype=np.float64)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from formulaic.utils.cast import as_columns
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
 from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import list_names, show_rows
 from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, TRANSFORMS, Transform
@@ -24,8 +24,6 @@ from disteconometrics.errors import DataError, FileFormatError, FormulaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
 
     from disteconometrics.data.formula import Formula
     from disteconometrics.data.table import Column
@@ -103,7 +101,7 @@ _COMPARE: dict[type, Callable[..., Any]] = {
 }
 
 
-def _shift(values: NDArray[Any], k: int, fill: Any) -> NDArray[Any]:
+def _shift(values: AnyArray, k: int, fill: Any) -> AnyArray:
     """``values`` (n,) moved down by ``k`` rows (up if negative), the gap filled."""
     out = np.full_like(values, fill)
     if abs(k) < len(values):
@@ -165,7 +163,7 @@ class Evaluator:
             raise FormulaError(
                 f"The term {term!r} is a constant; a term needs a column (write 1 for the intercept)"
             )
-        return np.asarray(value, dtype=np.float64)
+        return as_floats(value)
 
     def value(self, node: ast.expr) -> Any:
         """Return the value of any checked expression.  Raises: as `factor`."""
@@ -226,7 +224,7 @@ class Evaluator:
         if isinstance(value, (bool, np.bool_)) or (isinstance(value, np.ndarray) and value.dtype.kind == "b"):
             return value
         value = self.number(value, node)
-        if not (np.isin(value, (0, 1)) | np.isnan(np.asarray(value, dtype=np.float64))).all():
+        if not (np.isin(value, (0, 1)) | np.isnan(as_floats(value))).all():
             raise DataError(
                 f"The term {self.term!r} uses {spell(node)!r} with & | ^ ~, which need true and "
                 f"false (or 0 and 1)"
@@ -255,7 +253,7 @@ class Evaluator:
             return rough
         return self._whole(op, left, right, kinds, np.asarray(rough))
 
-    def _whole(self, op: type, left: Any, right: Any, kinds: list[Any], check: NDArray[Any]) -> Any:
+    def _whole(self, op: type, left: Any, right: Any, kinds: list[Any], check: AnyArray) -> Any:
         """Arithmetic of whole numbers: NaN or inf where float64 says so in ``check`` (a % 0), or refused."""
         if not np.isfinite(check).all():
             return check
@@ -357,7 +355,7 @@ class Evaluator:
             return Levels(_shift(value.codes, k, -1), value.levels)
         if np.ndim(value) == 0:
             raise FormulaError(f"{spell(node)!r} needs a column, not a constant")
-        return _shift(np.asarray(self.number(value, node.args[0]), dtype=np.float64), k, np.nan)
+        return _shift(as_floats(self.number(value, node.args[0])), k, np.nan)
 
     def _stateful(self, node: ast.Call, transform: Transform) -> Any:
         key = spell(node)
@@ -380,7 +378,7 @@ class Evaluator:
 
     def _argument(self, node: ast.Call, key: str) -> Array:
         """The argument (n,) of a stateful transform: finite, and without NaN where it learns."""
-        value = np.asarray(self.number(self.value(node.args[0]), node.args[0]), dtype=np.float64)
+        value = as_floats(self.number(self.value(node.args[0]), node.args[0]))
         if value.ndim == 0:
             raise FormulaError(f"{key!r} needs a column, not a constant")
         lost = np.isnan(value)
@@ -417,10 +415,10 @@ class Evaluator:
 
 def _float(value: Any) -> Any:
     """A number or an array as float64."""
-    return np.asarray(value, dtype=np.float64)[()]
+    return as_floats(value)[()]
 
 
-def _widened(value: NDArray[Any]) -> NDArray[Any]:
+def _widened(value: AnyArray) -> AnyArray:
     """True and false as float64, whole numbers as int64 where they fit, all else as it is."""
     if value.dtype.kind == "b":
         return value.astype(np.float64)
@@ -487,7 +485,7 @@ def _keep_missing(made: Any, *operands: Any) -> Any:
     return np.where(missing, np.nan, made) if np.any(missing) else made
 
 
-def levels_of(value: NDArray[Any]) -> Levels:
+def levels_of(value: AnyArray) -> Levels:
     """Return sorted distinct values of an array (n,) as levels; NaN is missing.
 
     Returns: Levels.  Raises: nothing.
@@ -506,7 +504,7 @@ def _basis(made: Any, rows: Mask | None) -> Any:
     columns = getattr(columns, "__wrapped__", columns)
 
     def full(values: Any) -> Array:
-        values = np.asarray(getattr(values, "__wrapped__", values), dtype=np.float64)
+        values = as_floats(getattr(values, "__wrapped__", values))
         if rows is None:
             return np.asarray(values)
         out = np.full(len(rows), np.nan)

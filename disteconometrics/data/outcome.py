@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
@@ -97,9 +97,9 @@ def recode_outcome(outcome: Outcome, value: Any) -> Array:
     if outcome.kind == "numeric":
         if isinstance(value, Levels):
             raise OutcomeError(f"The outcome {outcome.name!r} holds text; it was numeric in the fitted rows")
-        return np.asarray(value, dtype=np.float64)
+        return as_floats(value)
     if not isinstance(value, Levels):
-        values = np.asarray(value, dtype=np.float64)
+        values = as_floats(value)
         known, codes = np.unique(values[~np.isnan(values)], return_inverse=True)
         full = np.full(len(values), -1, dtype=np.intp)
         full[~np.isnan(values)] = codes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import AnyArray, Array, Indices
 from disteconometrics.data.evaluate import Evaluator, Levels, lag_values
 from disteconometrics.data.slopes import slope
 from disteconometrics.data.spec import DesignSpec, numeric_column
@@ -25,8 +25,6 @@ from disteconometrics.errors import DataError, LevelError, MissingColumnError, O
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
-
-    from numpy.typing import NDArray
 
     from disteconometrics.data.design import Design
 
@@ -91,7 +89,7 @@ class Scenario:
             )
         return str(name)
 
-    def values(self, name: str) -> NDArray[Any]:
+    def values(self, name: str) -> AnyArray:
         """Return the rows of a column (n,): numbers, or codes of levels.  Raises: nothing."""
         values = self.columns[name].values
         return values if self.kept is None else values[self.kept]

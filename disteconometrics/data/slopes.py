@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from disteconometrics.arrays import as_floats
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, options_of
 from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import Column
@@ -114,7 +115,7 @@ def _power(a: Any, b: Any, da: Any, db: Any) -> Any:
 
 
 def _value(e: Evaluator, node: ast.expr) -> Any:
-    return np.asarray(e.number(e.value(node), node), dtype=np.float64)[()]
+    return as_floats(e.number(e.value(node), node))[()]
 
 
 def _call(e: Evaluator, node: ast.Call, name: str) -> Any:

@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
 from disteconometrics.errors import DataError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from numpy.typing import NDArray
 
 __all__ = ["Column", "Table", "list_names", "show_rows", "used_levels"]
 
@@ -72,12 +71,12 @@ class Column:
     name: str
     kind: str
     numbers: Array | None = None
-    native: NDArray[Any] | None = None
+    native: AnyArray | None = None
     codes: Indices | None = None
     levels: tuple[Any, ...] = ()
 
     @property
-    def values(self) -> NDArray[Any]:
+    def values(self) -> AnyArray:
         """The array (n,) that holds the rows: numbers, or codes of levels.  Raises: nothing."""
         values = self.codes if self.numbers is None else self.numbers
         assert values is not None
@@ -301,13 +300,13 @@ def _classify(name: str, raw: Any, role: str) -> Column:
     return _from_extension(name, raw, role)
 
 
-def _unmask(raw: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+def _unmask(raw: np.ma.MaskedArray[Any, Any]) -> AnyArray:
     """Return a plain array in which masked means missing."""
     mask = np.ma.getmaskarray(raw)
     if not mask.any():
         return np.asarray(raw.data)
     if raw.dtype.kind in "f":
-        return np.where(mask, np.nan, np.asarray(raw.data, dtype=np.float64))
+        return np.where(mask, np.nan, as_floats(raw.data))
     out = np.asarray(raw.data).astype(object)
     out[mask] = None
     return out
@@ -325,13 +324,13 @@ def _from_extension(name: str, raw: Any, role: str) -> Column:
         if kind in "iu" and not missing.all():
             whole = raw.to_numpy(dtype=np.uint64 if kind == "u" else np.int64, na_value=0)
             return Column(name, "number", numbers, native=whole)
-        return Column(name, "number", np.asarray(numbers, dtype=np.float64))
+        return Column(name, "number", as_floats(numbers))
     if isinstance(raw.dtype, pd.StringDtype):
         return _from_text(name, raw)
     return _from_objects(name, np.asarray(raw.to_numpy(dtype=object)), role)
 
 
-def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
+def _from_numpy(name: str, raw: AnyArray, role: str) -> Column:
     if raw.ndim != 1:
         raise DataError(
             f"Column {name!r} ({role}) holds nested values of shape {raw.shape[1:]}; unpack them into columns"
@@ -339,7 +338,7 @@ def _from_numpy(name: str, raw: NDArray[Any], role: str) -> Column:
     kind = raw.dtype.kind
     if kind == "f":
         with np.errstate(over="ignore"):  # a longdouble beyond float64 becomes inf and is reported as such
-            return Column(name, "number", np.asarray(raw, dtype=np.float64))
+            return Column(name, "number", as_floats(raw))
     if kind in "iu":
         return Column(name, "number", raw.astype(np.float64), native=raw)
     if kind == "b":
@@ -366,7 +365,7 @@ def _dates(name: str, role: str, dtype: str) -> DataError:
     )
 
 
-def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
+def _from_objects(name: str, raw: AnyArray, role: str) -> Column:
     """Sort an object column by what it holds; None, NaN, NaT and pd.NA are missing."""
     missing = np.asarray(pd.isna(raw))
     what = pd.api.types.infer_dtype(raw[~missing], skipna=True)
@@ -388,7 +387,7 @@ def _from_objects(name: str, raw: NDArray[Any], role: str) -> Column:
     raise _refused_objects(name, role, what, raw[~missing])
 
 
-def _refused_objects(name: str, role: str, what: str, values: NDArray[Any]) -> DataError:
+def _refused_objects(name: str, role: str, what: str, values: AnyArray) -> DataError:
     """Why the values of an object column are no column of numbers or text."""
     if what == "complex":
         return _complex(name, role)
@@ -406,7 +405,7 @@ def _refused_objects(name: str, role: str, what: str, values: NDArray[Any]) -> D
     )
 
 
-def _whole(raw: NDArray[Any], numbers: Array, missing: Mask) -> NDArray[Any]:
+def _whole(raw: AnyArray, numbers: Array, missing: Mask) -> AnyArray:
     """Whole numbers of an object column, 0 where missing: int64, or Python's own where they need it."""
     if np.abs(numbers[~missing]).max(initial=0) < 2**53:
         return np.where(missing, 0, numbers).astype(np.int64)

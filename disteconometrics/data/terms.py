@@ -13,7 +13,7 @@ from formulaic.materializers.types import EvaluatedFactor, FactorValues, ScopedT
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.transforms.contrasts import TreatmentContrasts
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import FactorMatrix
 from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.errors import DataError, FormulaError
@@ -102,7 +102,7 @@ def _code_levels(name: str, value: Levels, reduced: bool) -> Coded:
             f"among the rows used; it has no variation: drop it"
         )
     try:
-        matrix = np.asarray(contrasts.get_coding_matrix(levels, reduced_rank=reduced), dtype=np.float64)
+        matrix = as_floats(contrasts.get_coding_matrix(levels, reduced_rank=reduced))
         fields = contrasts.get_coding_column_names(levels, reduced_rank=reduced)
     except Exception as error:
         raise FormulaError(

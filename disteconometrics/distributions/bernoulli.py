@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
@@ -103,6 +103,4 @@ class Bernoulli(Law):
         return self.probability * self._failure()
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
-        return np.asarray(
-            rng.random((len(self.probability), m)) < self.probability[:, None], dtype=np.float64
-        )
+        return as_floats(rng.random((len(self.probability), m)) < self.probability[:, None])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.errors import OptionError
 
@@ -222,7 +222,7 @@ def evaluate(law: Law, functional: str | Callable[[Law], Any]) -> Array:
         return np.asarray(function(law, *numbers))[()]
     if not callable(functional):
         raise OptionError(f"A functional is a name or a function of a law; got {functional!r}.")
-    value = np.asarray(functional(law), dtype=np.float64)
+    value = as_floats(functional(law))
     if value.shape not in ((), law.batch_shape):
         raise OptionError(
             f"{functional_name(functional)} gives shape {value.shape}; one number per row is needed."

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Seed
+from disteconometrics.arrays import Array, Seed, as_floats
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import draws_count, floats, generator
@@ -190,7 +190,7 @@ class JointLaw(ABC):
         """Draws (m, d) of a row taken at random."""
         d = len(self.outcomes)
         if not self.batch_shape:
-            return np.asarray(self.sample(draws, seed=seed), dtype=np.float64)
+            return as_floats(self.sample(draws, seed=seed))
         each = max(1, int(np.ceil(draws / max(self.batch_shape[0], 1))))
         found = self.sample(each, seed=seed).reshape(-1, d)
         return np.asarray(found[~np.isnan(found).any(axis=1)])

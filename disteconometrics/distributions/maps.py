@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.numeric import floats, root
 from disteconometrics.errors import OptionError
 
@@ -311,7 +311,7 @@ class GAndKMap(Map):
 
     def inverse(self, y: Array) -> tuple[Array, Array]:
         """z by Newton's steps in a bracket, to the last digits, and the log slope there."""
-        y = np.asarray(y, dtype=np.float64)
+        y = as_floats(y)
 
         def step(z: Array, _: bool) -> tuple[Array, Array]:
             value, slope = self.forward(z)

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import batch_of
 from disteconometrics.errors import OptionError, WithheldError
@@ -78,10 +78,7 @@ class Scipy(Law):
 
     def support(self) -> tuple[Array, Array]:
         """As scipy gives it."""
-        low, high = (
-            np.broadcast_to(np.asarray(e, dtype=np.float64), (*self._batch, 1))[..., 0]
-            for e in self._law.support()
-        )
+        low, high = (np.broadcast_to(as_floats(e), (*self._batch, 1))[..., 0] for e in self._law.support())
         return low, high
 
     def _logpdf(self, y: Array) -> Array:
@@ -125,4 +122,4 @@ class Scipy(Law):
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         if np.isnan(self.support()[0]).any():  # scipy refuses
             return super()._draw(rng, m)
-        return np.asarray(self._law.rvs(size=(*self._batch, m), random_state=rng), dtype=np.float64)
+        return as_floats(self._law.rvs(size=(*self._batch, m), random_state=rng))

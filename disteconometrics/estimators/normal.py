@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
@@ -189,7 +189,7 @@ def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], ou
     gram = weighted.T @ Z
     c = np.linalg.solve(gram, weighted.T @ y)
     c = c + np.linalg.solve(gram, weighted.T @ (y - Z @ c))
-    return _Squares(Z, T, np.asarray(c, dtype=np.float64), y - Z @ c, rank.condition)
+    return _Squares(Z, T, as_floats(c), y - Z @ c, rank.condition)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -275,9 +275,7 @@ def _equations(
     roots = fit.Z * (np.sqrt(own) / sigma)[:, None]
     source = ArrayScores(fit.Z * (own * z / sigma)[:, None], roots, copies)
     information = (fit.Z * mass[:, None]).T @ fit.Z / sigma**2
-    inner = triangle_inverse(
-        np.asarray(np.linalg.cholesky((information + information.T) / 2).T, dtype=np.float64)
-    )
+    inner = triangle_inverse(as_floats(np.linalg.cholesky((information + information.T) / 2).T))
     rows = len(z)
     beta = MEstimate(names, fit.T @ fit.c, inner, fit.T @ inner, n, rows, source, weight_type, fit.T)
     half = np.array([[sigma / np.sqrt(2 * n)]])

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.arrays import Array, Indices, Seed, as_floats
 from disteconometrics.errors import (
     CollinearityError,
     ConvergenceWarning,
@@ -78,13 +78,13 @@ def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
     """
     value = getattr(value, "estimates", value)
     if isinstance(value, Estimates):
-        return tuple(map(str, value.names)), np.asarray(value.values, dtype=np.float64)
+        return tuple(map(str, value.names)), as_floats(value.values)
     if isinstance(value, pd.Series):
         return tuple(map(str, value.index)), value.to_numpy(dtype=np.float64)
     if isinstance(value, dict):
         return tuple(map(str, value)), np.array(list(value.values()), dtype=np.float64)
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = as_floats(value)
     except (TypeError, ValueError):
         array = np.zeros((0, 0))
     if array.ndim > 1 or array.size == 0:

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.arrays import AnyArray, Array, Indices, Seed
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.joint import JointLaw
@@ -124,7 +123,7 @@ def _drawn(folds: Integral, n: int, seed: Seed) -> tuple[Indices, int | None]:
     return _enough(np.argsort(order, kind="stable") % int(folds)), entropy
 
 
-def _labels(folds: Any, table: Table) -> NDArray[Any]:
+def _labels(folds: Any, table: Table) -> AnyArray:
     if isinstance(folds, str):
         return np.asarray(table.raw(folds, "folds"))
     if isinstance(folds, (list, tuple, np.ndarray, pd.Series)):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, parse
 from disteconometrics.distributions.numeric import floats
@@ -105,7 +105,7 @@ _RATIOS = {"p90p10": (0.9, 0.1), "p90p50": (0.9, 0.5), "p50p10": (0.5, 0.1)}
 def _influence(law: Empirical, y: Array, name: str, n: float) -> Array:
     head, numbers = parse(name)
     if head in _SMOOTH:
-        return np.asarray(_SMOOTH[head](law, y, *numbers), dtype=np.float64)
+        return as_floats(_SMOOTH[head](law, y, *numbers))
     if head in ("q", "median"):
         return _quantile(law, y, numbers[0] if numbers else 0.5, n)
     if head == "iqr":

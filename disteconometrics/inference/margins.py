@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Part, Scenario
 from disteconometrics.errors import WithheldError
 from disteconometrics.likelihoods.binary import Kernel
@@ -111,7 +111,7 @@ def _finite(eta: Array, kind: str) -> Array:
         raise WithheldError(
             f"kind={kind!r} needs probabilities above zero; this fit is separated, so use kind='dydx'."
         )
-    return np.asarray(inside, dtype=np.float64)
+    return as_floats(inside)
 
 
 def _cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:

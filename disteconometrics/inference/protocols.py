@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import AnyArray, Array, Indices, Mask
 
 __all__ = [
     "REPLICATIONS",
@@ -191,7 +190,7 @@ class Refitting:
     table: Mapping[str, Any]
     outcome: str
     law: Any
-    labels: NDArray[Any] | None
+    labels: AnyArray | None
     truth: Mapping[str, float]
     clusters: tuple[str, ...] = ()
     fitted_only: str = ""

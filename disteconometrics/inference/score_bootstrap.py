@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.inference.protocols import MEstimate
 
 __all__ = ["ScoreTests"]
@@ -61,7 +61,7 @@ class ScoreTests:
         scores, information = found
         d = np.sqrt(np.diagonal(information))
         row = np.linalg.solve(information / np.outer(d, d), np.eye(len(d))[j]) / d / d[j]
-        z = np.asarray(np.bincount(self.codes, scores @ row, self.multipliers.shape[1]), dtype=np.float64)
+        z = as_floats(np.bincount(self.codes, scores @ row, self.multipliers.shape[1]))
         return self.p_of(z, self.multipliers)
 
     def _sums(self) -> Array:

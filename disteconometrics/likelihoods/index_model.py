@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.likelihoods.binary import Kernel, RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
@@ -137,7 +137,7 @@ def _column_max(X: Any) -> Array:
 def _total(parts: list[Array]) -> Array:
     if len(parts) == 1:
         return parts[0]
-    return np.asarray(np.sum(np.asarray(parts), axis=0, dtype=np.longdouble), dtype=np.float64)
+    return as_floats(np.sum(np.asarray(parts), axis=0, dtype=np.longdouble))
 
 
 class IndexModel:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.optim.newton import CONDITION, INDEX_MOVE
 
 __all__ = [
@@ -140,7 +140,7 @@ def _arrive(first: tuple[Any, Any], start: Array, evaluate: Evaluate, largest: A
     previous, take = np.full(R, 1e300), np.arange(R)  # those under way
     score, H = first
     for i in range(PASSES):
-        score, H = np.asarray(score, dtype=np.float64), np.asarray(H, dtype=np.float64)
+        score, H = as_floats(score), as_floats(H)
         step = batched_solve(H, score)
         decrement = (score * step).sum(axis=1)
         fine = (decrement >= 0) & (decrement <= 0.9 * previous)

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -117,7 +117,7 @@ def _terms(blocks: Any, c: Array, exact: bool) -> Iterator[tuple[Array, ...]]:
 def _cholesky(information: Array) -> tuple[Array, Mask]:
     """Lower factors (m, k, k) and which are positive definite; the identity for the others."""
     try:
-        every = np.asarray(np.linalg.cholesky(information), dtype=np.float64)
+        every = as_floats(np.linalg.cholesky(information))
         if np.all(np.isfinite(every)):
             return every, np.ones(information.shape[:1], dtype=np.bool_)
     except np.linalg.LinAlgError:

@@ -32,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block, densified
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.twofold import dot, two_sum
@@ -429,7 +429,7 @@ def _maximise_whitened(
             return _maximum(
                 _State.begin(np.zeros(k)), None, condition, "columns decided", column_max, separation
             )
-    c = against_offset(white) if start is None else np.asarray(np.linalg.solve(T, start), dtype=np.float64)
+    c = against_offset(white) if start is None else as_floats(np.linalg.solve(T, start))
     s = _iterate(white, c, _Rules(max(1, maxiter - used)))
     if separation is None and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, model.blocks, T)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block, LazyBlocks, dense_block, densified
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -206,7 +206,7 @@ def against_offset(white: IndexModel) -> Array:
     parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
     if not parts:
         return np.zeros(white.blocks[0].X.shape[1])
-    return np.asarray(-np.sum(parts, axis=0) / white.rows, dtype=np.float64)
+    return as_floats(-np.sum(parts, axis=0) / white.rows)
 
 
 def triangle_inverse(R: Array) -> Array:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import AnyArray, Array, as_floats
 from disteconometrics.checks import whole
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, OptionError
@@ -253,7 +252,7 @@ def _grid(x: pd.Series) -> Array:
     return np.linspace(low, high, 60)
 
 
-def _draw_rows(ax: Any, x: NDArray[Any], y: Array) -> None:
+def _draw_rows(ax: Any, x: AnyArray, y: Array) -> None:
     pick = np.linspace(0, len(x) - 1, min(len(x), MOST_DOTS)).round().astype(np.intp)
     ax.plot(x[pick], y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
 
@@ -318,7 +317,7 @@ def quantile_effects(
     """
     if (low is None) != (high is None):
         raise OptionError("Give both low and high, or neither for the derivative.")
-    tau = np.linspace(0.05, 0.95, 19) if levels is None else np.sort(np.asarray(levels, dtype=np.float64))
+    tau = np.linspace(0.05, 0.95, 19) if levels is None else np.sort(as_floats(levels))
     names = [*(f"q[{t:.6g}]" for t in tau), "mean"]
     e = result.derivative(variable, names) if low is None else result.effect(variable, low, high, names)
     limits = e.interval(check_level(level))
@@ -370,7 +369,7 @@ def pit_histogram(pit: Any, *, bins: int = 20, ax: Axes | None = None) -> Axes:
     [33, 33, 33]
     >>> plt.close(ax.figure)
     """
-    values = np.asarray(pit, dtype=np.float64).ravel()
+    values = as_floats(pit).ravel()
     values = values[~np.isnan(values)]
     if not len(values) or values.min() < 0 or values.max() > 1:
         raise OptionError("pit holds values between 0 and 1, at least one of them.")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import AnyArray, Array, as_floats
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.flow_law import FlowJointLaw
 from disteconometrics.distributions.joint import JointLaw
@@ -62,7 +61,7 @@ def _joint(law: Any, count: int | None = None) -> JointLaw:
     return law
 
 
-def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **options: Any) -> NDArray[Any]:
+def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **options: Any) -> AnyArray:
     """The axes given, ``count`` of them, or those of a new figure of a size in inches, side by side."""
     if axes is None:
         from matplotlib import pyplot as plt
@@ -71,7 +70,7 @@ def _in_a_row(axes: Any, count: int, what: str, size: tuple[float, float], **opt
     axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
     if len(axes) != count:
         raise OptionError(f"axes has {len(axes)} places for {count} {what}.")
-    return cast("NDArray[Any]", axes)
+    return cast("AnyArray", axes)
 
 
 def _points(data: Any, names: Sequence[str]) -> Array:
@@ -80,8 +79,8 @@ def _points(data: Any, names: Sequence[str]) -> Array:
         missing = [name for name in names if name not in data]
         if missing:
             raise OptionError(f"data has no column {missing[0]!r}; give a table with {' and '.join(names)}.")
-        data = np.column_stack([np.asarray(data[name], dtype=np.float64) for name in names])
-    points = np.asarray(data, dtype=np.float64)
+        data = np.column_stack([as_floats(data[name]) for name in names])
+    points = as_floats(data)
     if points.ndim != 2 or points.shape[1] != len(names):
         wanted = f"a table with {' and '.join(names)}, or an array (n, {len(names)})"
         raise OptionError(f"data has shape {points.shape}; give {wanted}.")
@@ -103,7 +102,7 @@ def _few(points: Array) -> Array:
 
 
 def _density(of: Density, points: Array) -> Array:
-    return np.asarray(of.pdf(points) if isinstance(of, JointLaw) else of(points), dtype=np.float64)
+    return as_floats(of.pdf(points) if isinstance(of, JointLaw) else of(points))
 
 
 def contours(
@@ -146,7 +145,7 @@ def contours(
     """
     law = _joint(law, 2)
     points = None if data is None else _points(data, law.outcomes)
-    first, second = _frame(law, points) if frame is None else (np.asarray(f, dtype=np.float64) for f in frame)
+    first, second = _frame(law, points) if frame is None else (as_floats(f) for f in frame)
     A, B = np.meshgrid(first, second)
     grid = np.column_stack([A.ravel(), B.ravel()])
     values = _density(law, grid)
@@ -219,7 +218,7 @@ def samples(law: Any, data: Any, *, m: int = 1000, seed: Any = 0, ax: Axes | Non
 
 def marginals(
     law: Any, data: Any, *, m: int = 10_000, bins: int = 50, seed: Any = 0, axes: Any = None
-) -> NDArray[Any]:
+) -> AnyArray:
     """Draw the histogram of every outcome, and over it that of the law's draws.
 
     Parameters
@@ -266,12 +265,12 @@ def marginals(
         bars = {"left": edges[:-1], "right": edges[1:], "data": heights[0], "fit": heights[1]}
         finish(ax, name, "density" if j == 0 else "", pd.DataFrame(bars))
     legend_above(axes[0], loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
-    return cast("NDArray[Any]", axes)
+    return cast("AnyArray", axes)
 
 
 def epochs(
     result: Any, steps: Sequence[int] | None = None, *, data: Any = None, axes: Any = None
-) -> NDArray[Any]:
+) -> AnyArray:
     """Draw the density of two outcomes after some of the steps that were kept, side by side.
 
     Parameters
@@ -309,7 +308,7 @@ def epochs(
         contours(stage.distribution(), data, frame=frame, ax=ax)
         ax.set_title(title, fontsize=small(ax))
         ax.label_outer()
-    return cast("NDArray[Any]", axes)
+    return cast("AnyArray", axes)
 
 
 def deformation(law: Any, *, lines: int = 21, reach: float = 2.5, ax: Axes | None = None) -> Axes:

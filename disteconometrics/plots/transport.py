@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.scipy_law import Scipy
@@ -57,7 +57,7 @@ def _law(given: Any) -> Law:
     elif hasattr(given, "ppf") and hasattr(given, "dist"):
         law = Scipy(given)
     elif np.ndim(given) == 1:
-        law = Empirical(np.asarray(given, dtype=np.float64))
+        law = Empirical(as_floats(given))
     else:
         raise OptionError(
             f"{type(given).__name__} is no law; give a law, a frozen law of scipy.stats, or a sample (n,)."

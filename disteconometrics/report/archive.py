@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.errors import FileFormatError
 
 __all__ = ["read_archive", "write_archive"]
@@ -40,7 +40,7 @@ def write_archive(
     text = np.frombuffer(json.dumps(document).encode(), dtype=np.uint8)
     parts: dict[str, Any] = {
         "header": text,
-        **{name: np.asarray(a, dtype=np.float64) for name, a in arrays.items()},
+        **{name: as_floats(a) for name, a in arrays.items()},
     }
     if isinstance(path, (str, os.PathLike)):
         with Path(path).open("wb") as file:  # numpy would add an ending to the name

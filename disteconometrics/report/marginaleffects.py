@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.data.design import Design
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import WithheldError
@@ -97,7 +97,7 @@ def marginaleffects_model(
 
         def get_predict(self, params: Any, newdata: Array) -> Any:
             """Predictions of rows from `get_exog`."""
-            p = predict(np.asarray(params, dtype=np.float64), newdata[:, :-1], newdata[:, -1])
+            p = predict(as_floats(params), newdata[:, :-1], newdata[:, -1])
             return pl.DataFrame({"rowid": np.arange(len(p), dtype=np.int32), "estimate": p})
 
         def get_vcov(self, vcov: Any = True) -> Array | None:

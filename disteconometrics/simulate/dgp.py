@@ -16,7 +16,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.law import Law
@@ -234,7 +234,7 @@ class _Truths:
             )
 
         def at(values: Any) -> Array:
-            moved = np.broadcast_to(np.asarray(values, dtype=np.float64), law.batch_shape)
+            moved = np.broadcast_to(as_floats(values), law.batch_shape)
             return self.process.law({**table, column: moved}).mean()
 
         if old is not None and new is not None:

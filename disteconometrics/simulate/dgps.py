@@ -26,7 +26,7 @@ from typing import Any, final
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import LOG_ROOT_2PI, Normal
 from disteconometrics.distributions.law import Law
@@ -59,7 +59,7 @@ def __dir__() -> list[str]:
 
 def _column(table: Mapping[str, Any], name: str) -> Array:
     try:
-        return np.asarray(table[name], dtype=np.float64)
+        return as_floats(table[name])
     except KeyError:
         raise OptionError(
             f"The law needs the column {name!r}; the table has {', '.join(map(str, table))}."
@@ -188,7 +188,7 @@ class ClusteredLogit(_Logit):
         """1 where the index exceeds the latent error."""
         eta = self.intercept + self.slope * table["x"]
         error = self._shared(rng, table["cluster"])
-        return np.asarray(special.ndtr(error) < 1 / (1 + np.exp(-eta)), dtype=np.float64)
+        return as_floats(special.ndtr(error) < 1 / (1 + np.exp(-eta)))
 
 
 @final

@@ -44,7 +44,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Mask, as_floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import check_level, critical_value
 
@@ -85,7 +85,7 @@ def _share(hits: Mask) -> tuple[float, float]:
 
 def _floats(given: Any, what: str, n: int | None = None) -> Array:
     try:
-        values = np.asarray(given, dtype=np.float64)
+        values = as_floats(given)
     except (TypeError, ValueError):
         raise OptionError(f"{what} must be numbers; got {type(given).__name__}.") from None
     if values.ndim != 1 or (n is not None and len(values) != n):

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.arrays import Array, Indices, Seed, as_floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
@@ -92,7 +92,7 @@ def draws(law: Any, m: int, rng: np.random.Generator, rows: int) -> Array:
             f"law is a law with sample(m, seed=), or a result that has a distribution(), not "
             f"{type(law).__name__}."
         )
-    sample = np.asarray(law.sample(m, seed=rng), dtype=np.float64)
+    sample = as_floats(law.sample(m, seed=rng))
     if sample.shape != (rows, m):
         raise OptionError(
             f"law has draws of shape {sample.shape}; it needs one law for each of the {rows} rows of the fit."

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
+from disteconometrics.arrays import as_floats
 from disteconometrics.errors import DataError
 
 __all__ = ["gaussian_wasserstein"]
@@ -45,8 +46,8 @@ def gaussian_wasserstein(mean_x: Any, covariance_x: Any, mean_y: Any, covariance
     >>> gaussian_wasserstein([0.0], [[1.0]], [3.0], [[25.0]])  # 3² + (5 − 1)²
     5.0
     """
-    m, k = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (mean_x, mean_y))
-    A, B = (np.atleast_2d(np.asarray(v, dtype=np.float64)) for v in (covariance_x, covariance_y))
+    m, k = (np.atleast_1d(as_floats(v)) for v in (mean_x, mean_y))
+    A, B = (np.atleast_2d(as_floats(v)) for v in (covariance_x, covariance_y))
     d = len(m)
     if m.shape != k.shape or A.shape != (d, d) or B.shape != (d, d):
         raise DataError(

@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import AnyArray, Array
 from disteconometrics.checks import is_real
 from disteconometrics.errors import DataError, OptionError
 
@@ -68,7 +67,7 @@ def power_above(size: float) -> float:
     return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
 
 
-def _numbers(sample: Any, name: str) -> NDArray[Any]:
+def _numbers(sample: Any, name: str) -> AnyArray:
     array = np.asarray(sample)
     if array.dtype.kind not in "fiub":
         with suppress(TypeError, ValueError):

@@ -11,10 +11,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import AnyArray, Array, Indices
 from disteconometrics.blocks import Block, dense_block
 from disteconometrics.data.design import build_design
 from disteconometrics.data.formula import parse_formula
@@ -274,7 +273,7 @@ class BinaryCollector:
         return [(at, part) for at, part in alone if part is not None]
 
 
-def _plain(columns: Sequence[NDArray[Any]]) -> bool:
+def _plain(columns: Sequence[AnyArray]) -> bool:
     """Whether columns are numbers of one length, which is not too large for a batch."""
     shape = columns[0].shape
     if len(shape) != 1 or not 0 < shape[0] <= MOST_ROWS:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.rows import FitRows
@@ -55,7 +55,7 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     >>> found.coefficients.round(3).tolist()
     [-0.647, 0.0]
     """
-    fixed: Array = np.asarray(np.linalg.lstsq(R, r, rcond=None)[0], dtype=np.float64)
+    fixed: Array = as_floats(np.linalg.lstsq(R, r, rcond=None)[0])
     free: Array = np.linalg.svd(R)[2][len(R) :].T
     untouched = [j for j in range(R.shape[1]) if not R[:, j].any()]
     if len(untouched) == free.shape[1]:  # these columns stay as they are, exactly

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import is_whole, whole
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
@@ -81,7 +81,7 @@ class FlowDiagnosis:
         levels : levels between 0 and 1; of joint outcomes, the columns are a share for each coordinate of the
             noise.
         """
-        tau = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        tau = np.atleast_1d(as_floats(levels))
         u = self.pit.reshape(len(self.pit), -1)
         shares = (u[:, None, :] <= tau[:, None]).mean(axis=0)
         names = ["share"] if u.shape[1] == 1 else [f"share_z{j + 1}" for j in range(u.shape[1])]

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import floats
@@ -272,7 +272,7 @@ class RowLaws:
             values = np.asarray(self.law.functional(kind)).reshape(len(X))
             return Moved(values, gradients(self.flow, theta, X, {kind: values})[0])
         if kind == "other":
-            return self._by_steps(lambda law: np.asarray(numbers[0](law), dtype=np.float64).reshape(len(X)))
+            return self._by_steps(lambda law: as_floats(numbers[0](law)).reshape(len(X)))
         if kind == "q":
             y = self.law.quantile(numbers[0]).reshape(len(X))
             A, D, log_slope = self.flow.forms(y, X)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Seed
+from disteconometrics.arrays import Array, Indices, Seed, as_floats
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import OptionError, OutcomeError
@@ -102,7 +102,7 @@ class Training:
         """Rows with their outcomes brought to the line, and the mean log slope of that map."""
         w = rows.scaled_weights
         slope = float(np.average(self.domain.log_slope(rows.Y).sum(axis=1), weights=w))
-        return Rows(np.asarray(self.domain.to_line(rows.Y), dtype=np.float64), rows.covariates, w), slope
+        return Rows(as_floats(self.domain.to_line(rows.Y)), rows.covariates, w), slope
 
     def begin(self, rows: Rows, seed: int) -> FittedFlow:
         """The flow before its training, with rows standardised."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Seed
+from disteconometrics.arrays import Array, Seed, as_floats
 from disteconometrics.checks import is_real, whole
 from disteconometrics.data.design import build_design
 from disteconometrics.distributions.empirical import Empirical
@@ -288,7 +288,7 @@ def _problem(model: MinimumWasserstein, y: Array, X: Array | None, sequence: np.
     D = np.ones((1, 1)) if X is None else _slices(1 + X.shape[1], rng)
 
     def simulate(theta: Array) -> Array:
-        return np.asarray(model.simulator(theta, rows, noise), dtype=np.float64)
+        return as_floats(model.simulator(theta, rows, noise))
 
     _check_simulator(simulate, _begin(model), len(y) * copies)
     values = len(np.unique(y))
@@ -393,7 +393,7 @@ class _SimulatorLaw:
         n, X = len(self.problem.y), self.problem.X
         noise = _numbers(self.model, n * m, 1, "free", seed)
         x = None if X is None else np.repeat(X, m, axis=0)
-        return np.asarray(self.model.simulator(self.theta, x, noise), dtype=np.float64).reshape(n, m)
+        return as_floats(self.model.simulator(self.theta, x, noise)).reshape(n, m)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -475,7 +475,7 @@ class MinimumWassersteinResults(FittedResult):
         for stream in seed_sequence(seed).spawn(reps):
             rng = np.random.default_rng(stream)
             noise = _numbers(model, len(problem.y), 1, "free", rng)
-            y = np.asarray(model.simulator(theta, problem.X, noise), dtype=np.float64)
+            y = as_floats(model.simulator(theta, problem.X, noise))
             above += match(replace(problem, y=y), theta, _range(model), 1, rng).cost >= self.found.cost
         hypothesis = ("the simulator made the data",)
         return TestResult("Fit", hypothesis, self.distance, (), (1 + above) / (1 + reps), "W2")

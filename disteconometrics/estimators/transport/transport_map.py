@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, as_floats
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -339,7 +339,7 @@ class TransportMapResults(FittedResult):
             share = zero.share(at)
             at = at[(share >= low) & (share <= high)]
         else:
-            at = np.atleast_1d(np.asarray(y, dtype=np.float64))
+            at = np.atleast_1d(as_floats(y))
             if at.ndim != 1 or isinstance(y, bool) or not np.isfinite(at).all():
                 raise OptionError(f"y={y!r}: give finite outcomes (k,).")
         F = zero.share(at)
