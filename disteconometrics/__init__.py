@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.inference.covariance import HAC as HAC
     from disteconometrics.inference.covariance import Cluster as Cluster
     from disteconometrics.inference.cross_validation import cross_validate as cross_validate
-    from disteconometrics.inference.functionals import sample_functionals as sample_functionals
+    from disteconometrics.inference.sample_functionals import sample_functionals as sample_functionals
     from disteconometrics.optim.minibatch import LBFGS as LBFGS
     from disteconometrics.optim.minibatch import Adam as Adam
     from disteconometrics.optim.minibatch import AdamW as AdamW
@@ -114,7 +114,7 @@ _NAMES = {
         "HAC",
     ),
     "inference.cross_validation": ("cross_validate",),
-    "inference.functionals": ("sample_functionals",),
+    "inference.sample_functionals": ("sample_functionals",),
     "optim.minibatch": (
         "Adam",
         "AdamW",

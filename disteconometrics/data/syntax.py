@@ -14,7 +14,7 @@ from types import NoneType
 from disteconometrics.data.transforms import (
     CONSTANTS,
     CONTRASTS,
-    ELSEWHERE,
+    OTHER_SPELLINGS,
     TRANSFORMS,
     Transform,
     known_functions,
@@ -41,7 +41,7 @@ def parse_expression(text: str, aliases: dict[str, str]) -> ast.expr:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
         called = _AS.match(text.strip())
-        if called is not None and called.group(1) in ELSEWHERE:
+        if called is not None and called.group(1) in OTHER_SPELLINGS:
             raise _elsewhere(called.group(1)) from None
         where = getattr(error, "offset", None)
         message = getattr(error, "msg", str(error))
@@ -134,14 +134,14 @@ def _check_operation(node: ast.BinOp | ast.UnaryOp | ast.Compare) -> None:
 
 
 def _elsewhere(name: str) -> FormulaError:
-    return FormulaError(f"There is no {name}() in a formula; {ELSEWHERE[name]}")
+    return FormulaError(f"There is no {name}() in a formula; {OTHER_SPELLINGS[name]}")
 
 
 def _check_call(node: ast.Call) -> None:
     name = function_name(node.func)
     transform = TRANSFORMS.get(name)
     if transform is None:
-        if name in ELSEWHERE:
+        if name in OTHER_SPELLINGS:
             raise _elsewhere(name)
         raise _unsafe(node, f"the function {ast.unparse(node.func)[:60]!r} is not a known transform")
     _check_arguments(node, name, transform)

@@ -20,7 +20,7 @@ from formulaic.transforms.patsy_compat import standardize
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CONSTANTS", "CONTRASTS", "ELSEWHERE", "TRANSFORMS", "Transform", "known_functions"]
+__all__ = ["CONSTANTS", "CONTRASTS", "OTHER_SPELLINGS", "TRANSFORMS", "Transform", "known_functions"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ CONTRASTS: dict[str, tuple[type, tuple[str, ...]]] = {
 _FACTOR, _SPLINES = "write C(x)", "write cr(x, df=4) or bs(x, df=4)"
 
 # what users of R and Stata write for things that are spelled otherwise here
-ELSEWHERE: dict[str, str] = {
+OTHER_SPELLINGS: dict[str, str] = {
     "offset": "name the column instead: offset='x'",
     "exposure": "name a column of logs instead: offset='log_x'",
     **dict.fromkeys(("factor", "as_factor", "as.factor"), _FACTOR),

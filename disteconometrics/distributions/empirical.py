@@ -16,7 +16,9 @@ from disteconometrics.errors import OptionError
 __all__ = ["Empirical"]
 
 
-FUZZ = 4 * np.finfo(float).eps  # relative; a level this close to a step counts as on it, as in R's type 1
+LEVEL_TOLERANCE = (
+    4 * np.finfo(float).eps
+)  # relative; a level this close to a step counts as on it, as in R's type 1
 
 
 @final
@@ -104,11 +106,11 @@ class Empirical(Law):
         return self._above[np.searchsorted(self.values, y, side="right")]
 
     def _quantile(self, tau: Array) -> Array:
-        at = np.searchsorted(self._below[1:], tau * (1 - FUZZ))
+        at = np.searchsorted(self._below[1:], tau * (1 - LEVEL_TOLERANCE))
         return self.values[np.minimum(at, len(self.values) - 1)]
 
     def _isf(self, tau: Array) -> Array:
-        at = np.searchsorted(-self._above[1:], -tau * (1 + FUZZ))
+        at = np.searchsorted(-self._above[1:], -tau * (1 + LEVEL_TOLERANCE))
         return self.values[np.minimum(at, len(self.values) - 1)]
 
     def _expect(self, function: Callable[[Array], Array]) -> Array:

@@ -17,7 +17,7 @@ __all__ = ["Transformed"]
 
 
 ROUNDING = 2e-15  # relative; points of a discrete law closer than that are one
-TIE = 1e-13  # relative difference of levels that counts as one level
+LEVEL_TOLERANCE = 1e-13  # relative difference of levels that counts as one level
 
 
 @final
@@ -145,7 +145,9 @@ class Transformed(Law):
             return self._forward(getattr(self.base, hook)(tau))
         # where a level is the mass of some points exactly, the other tail's inverse stops one point early
         return self._forward(
-            getattr(self.base, other)(np.minimum(tau * (1 + tie * TIE), 1.0) if self.discrete else tau)
+            getattr(self.base, other)(
+                np.minimum(tau * (1 + tie * LEVEL_TOLERANCE), 1.0) if self.discrete else tau
+            )
         )
 
     def _quantile(self, tau: Array) -> Array:

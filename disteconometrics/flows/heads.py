@@ -23,7 +23,7 @@ from disteconometrics.flows.recipes import RQS, AffineMap, MixtureCDF, Recipe
 
 __all__ = ["AffineHead", "Head", "MixtureHead", "SplineHead", "head_of", "increasing_root"]
 
-FLATTEST = 6.0  # log scales stay within ± this
+LARGEST_LOG_SCALE = 6.0  # log scales stay within ± this
 ROOT_HALF = math.sqrt(0.5)
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 STEPS = 200
@@ -46,7 +46,7 @@ class Head(ABC):
 
 def soft_limit(raw: Tensor) -> Tensor:
     """Log scales, kept inside ± `FLATTEST` so that no step overflows; nearly the identity around zero."""
-    return FLATTEST * torch.tanh(raw / FLATTEST)
+    return LARGEST_LOG_SCALE * torch.tanh(raw / LARGEST_LOG_SCALE)
 
 
 @final

@@ -17,11 +17,11 @@ from disteconometrics.arrays import Array
 from disteconometrics.flows.fitted import FittedFlow, one_thread
 from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, judge_on, train
 
-__all__ = ["Rows", "train_flow", "train_many"]
+__all__ = ["TrainingRows", "train_flow", "train_many"]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class TrainingRows:
     """Outcomes (n, d), covariates (n, c) and weights (n,) or None."""
 
     Y: Array
@@ -29,7 +29,7 @@ class Rows:
     weights: Array | None = None
 
 
-def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
+def _tensors(flow: FittedFlow, rows: TrainingRows, how: Trainer) -> list[Tensor]:
     """Standardised outcomes, covariates and weights, if any, on the device, in the trainer's precision."""
     arrays = [(rows.Y - flow.location) / flow.scale, (rows.X - flow.x_location) / flow.x_scale]
     arrays += [] if rows.weights is None else [rows.weights]
@@ -38,7 +38,9 @@ def _tensors(flow: FittedFlow, rows: Rows, how: Trainer) -> list[Tensor]:
     ]
 
 
-def _fresh(flow: FittedFlow, blocks: Iterator[Rows], size: int, how: Trainer) -> Iterator[tuple[Tensor, ...]]:
+def _fresh(
+    flow: FittedFlow, blocks: Iterator[TrainingRows], size: int, how: Trainer
+) -> Iterator[tuple[Tensor, ...]]:
     """Batches cut from blocks of new rows."""
     for block in blocks:
         tensors = _tensors(flow, block, how)
@@ -53,11 +55,11 @@ def _mean_loss(logpdf: Tensor, w: Tensor | None = None) -> Tensor:
 
 def train_flow(
     flow: FittedFlow,
-    rows: Rows,
+    rows: TrainingRows,
     how: Trainer,
     seed: int,
     *,
-    blocks: Iterator[Rows] | None = None,
+    blocks: Iterator[TrainingRows] | None = None,
     size: int = 512,
     progress: bool | None = None,
 ) -> tuple[FittedFlow, Trained, dict[int, FittedFlow], float]:
@@ -113,7 +115,9 @@ def train_flow(
     return flow.trained(list(module.parameters())), trained, kept, time.perf_counter() - started
 
 
-def train_many(flow: FittedFlow, rows: Rows, weights: Array, how: Trainer, seed: int) -> list[FittedFlow]:
+def train_many(
+    flow: FittedFlow, rows: TrainingRows, weights: Array, how: Trainer, seed: int
+) -> list[FittedFlow]:
     """Train copies of a flow side by side, from its parameters, each with its own weights of the rows.
 
     Parameters

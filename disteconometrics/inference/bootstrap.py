@@ -48,7 +48,7 @@ from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
 from disteconometrics.inference.parallel import one_thread, results
 from disteconometrics.inference.protocols import MEstimate, Resampling
-from disteconometrics.inference.resample import Plan, reported_seed, seed_sequence, take_rows
+from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
 
 __all__ = ["bootstrap"]
@@ -107,7 +107,7 @@ class _Task:
 
     estimator: Any
     data: Any
-    plan: Plan
+    plan: ResamplingPlan
     statistic: Callable[[Any], Any]
     names: tuple[str, ...]
     texts: tuple[str, ...] | None  # functions of the coefficients, when ``engine`` may be used
@@ -399,19 +399,21 @@ def _plan(
     sequence: np.random.SeedSequence,
     scheme: str,
     cluster: str | None,
-) -> tuple[Plan, Indices]:
+) -> tuple[ResamplingPlan, Indices]:
     """What is drawn, and where the rows are in the table."""
     positions = np.arange(_row_count(data)) if engine is None else engine.positions
     n = len(positions)
     if cluster is None:
         weight_type, w = (None, None) if engine is None else engine.weights
-        return Plan(sequence, scheme, n, n, None, w if weight_type == "frequency" else None), positions
+        return ResamplingPlan(
+            sequence, scheme, n, n, None, w if weight_type == "frequency" else None
+        ), positions
     codes, units = _cluster_codes(data, cluster) if engine is None else engine.codes([cluster])
     if units < 2:
         raise OptionError(
             f"The cluster column {cluster!r} has a single value; at least two clusters are needed."
         )
-    return Plan(sequence, scheme, units, n, codes), positions
+    return ResamplingPlan(sequence, scheme, units, n, codes), positions
 
 
 def _row_count(data: Any) -> int:
@@ -496,7 +498,7 @@ class _OneStep:
     """One Newton step from the estimate when a unit is left out, with its leverage."""
 
     engine: Resampling
-    plan: Plan
+    plan: ResamplingPlan
     texts: tuple[str, ...] | None
 
     def __call__(self) -> tuple[Array, Array]:
@@ -550,7 +552,7 @@ class _Refits:
 
 
 def _perturbed(
-    engine: Resampling | None, result: Any, plan: Plan, reps: int, estimate: Array, statistic: Any
+    engine: Resampling | None, result: Any, plan: ResamplingPlan, reps: int, estimate: Array, statistic: Any
 ) -> _Drawn:
     """One-step estimates under multipliers on the scores of clusters."""
     if engine is None or statistic is not None or getattr(result.model, "penalty", None) is not None:

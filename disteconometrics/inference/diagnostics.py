@@ -32,8 +32,8 @@ from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.inference.protocols import MEstimate
-from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.newton import RankDeficient, maximise
 
 __all__ = [

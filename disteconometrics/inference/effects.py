@@ -16,7 +16,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Column, Table, list_names
 from disteconometrics.errors import DataError, MissingColumnError, OptionError
-from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["AverageProbability", "ProbabilityCurve", "average_probability", "probability_curve"]
 
@@ -60,7 +60,7 @@ def average_probability(
 
     Examples
     --------
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> half = average_probability(LOGISTIC, np.zeros(2), np.ones((2, 1)), np.array([[0.16]]), critical=1.96)
     >>> np.round(half, 3).tolist()
     [0.5, 0.1, 0.313, 0.687]

@@ -29,14 +29,14 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.inference.estimates import critical_value
-from disteconometrics.inference.two_samples import Sample
+from disteconometrics.inference.two_samples import GroupSample
 
 __all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse"]
 
 SIMULATED = 2_000  # sizes above behave like this one
 DRAWS = 4_000
 GRID = 181  # levels at which the process with masses or clusters is drawn
-HEAP = 0.5  # mass of a value that is a heap, in half-widths of the limits of Fₙ
+HEAP_MASS = 0.5  # mass of a value that is a heap, in half-widths of the limits of Fₙ
 MOST_LEVELS = 1_000  # at which a design effect is computed, interpolated between
 ENTRIES = 2_000_000  # of levels by clusters, at once
 
@@ -116,7 +116,7 @@ class Ranks:
     [[41.0], [60.0]]
     """
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: GroupSample) -> None:
         order = np.argsort(sample.rows[:, 0], kind="stable")
         self.ordered = sample.rows[order, 0]
         self._mass = None if sample.mass is None else sample.mass[order]
@@ -140,7 +140,7 @@ class Ranks:
         values, mass = self.heaps
         reach = zip(np.searchsorted(values, low), np.searchsorted(values, high, side="right"), strict=True)
         largest = np.array([mass[a:b].max(initial=0.0) for a, b in reach])
-        return np.asarray(largest > HEAP * half)
+        return np.asarray(largest > HEAP_MASS * half)
 
     @cached_property
     def _shares(self) -> Array:

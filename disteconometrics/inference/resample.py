@@ -16,7 +16,7 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import OptionError
 
-__all__ = ["Plan", "reported_seed", "seed_sequence", "take_rows"]
+__all__ = ["ResamplingPlan", "reported_seed", "seed_sequence", "take_rows"]
 
 CHUNK_ENTRIES = 262_144  # rows times replications
 MOST_DRAWS = 256
@@ -62,7 +62,7 @@ def reported_seed(sequence: np.random.SeedSequence) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ResamplingPlan:
     """How units are drawn: ``codes`` (n,) give every row its unit of ``units`` (None: rows are units).
 
     ``copies`` (n,) are frequency weights of rows that are units; ``scheme`` is counts, exponential,

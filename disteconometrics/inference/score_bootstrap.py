@@ -17,7 +17,7 @@ from disteconometrics.inference.protocols import MEstimate
 
 __all__ = ["ScoreTests"]
 
-TIE = 1e-9  # relative: a draw that repeats the sample up to sign is as large as it
+TIE_TOLERANCE = 1e-9  # relative: a draw that repeats the sample up to sign is as large as it
 EXPANSIONS = 12  # doublings of the search for a limit
 BISECTIONS = 14
 
@@ -51,7 +51,7 @@ class ScoreTests:
         with np.errstate(over="ignore"):
             drawn = t(multipliers @ z, np.square(multipliers) @ z**2)
             seen = t(np.asarray(z.sum()), np.asarray(z @ z))
-        return float((1 + np.sum(drawn >= seen * (1 - TIE))) / (1 + len(drawn)))
+        return float((1 + np.sum(drawn >= seen * (1 - TIE_TOLERANCE))) / (1 + len(drawn)))
 
     def p_value(self, j: int, value: float) -> float:
         """p-value of the hypothesis that coefficient j is ``value``; zero if the rest then has no maximum."""

@@ -27,8 +27,8 @@ from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.sliced import directions
 
 __all__ = [
+    "GroupSample",
     "Permutation",
-    "Sample",
     "bias_of",
     "domain_flags",
     "mean_difference",
@@ -50,7 +50,7 @@ SLICES = 50  # directions of the permutation test between rows
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class GroupSample:
     """Rows (n, d), masses (n,) that sum to one or None, and cluster codes (n,) or None."""
 
     rows: Array
@@ -68,14 +68,14 @@ class Sample:
         return np.full(self.size, 1 / self.size) if self.mass is None else self.mass
 
 
-def transport(x: Sample, y: Sample, p: float) -> Any:
+def transport(x: GroupSample, y: GroupSample, p: float) -> Any:
     """The optimal transport of two samples, on the line or between rows."""
     if x.rows.shape[1] == 1:
         return one_dim.wasserstein(x.rows[:, 0], y.rows[:, 0], p, x.mass, y.mass)
     return discrete.wasserstein(x.rows, y.rows, p, x.mass, y.mass)
 
 
-def variance_of(influence: Array, sample: Sample) -> Array:
+def variance_of(influence: Array, sample: GroupSample) -> Array:
     """Variance (q, q) of Σ mass·influence, from influences (n, q), by cluster where there are some."""
     w = sample.weights
     centred = (influence - w @ influence) * w[:, None]
@@ -88,7 +88,7 @@ def variance_of(influence: Array, sample: Sample) -> Array:
     return np.asarray(sums.T @ sums * (G / max(G - 1, 1)))
 
 
-def halves(sample: Sample, p: float, rng: np.random.Generator) -> float:
+def halves(sample: GroupSample, p: float, rng: np.random.Generator) -> float:
     """Mean cost W_p^p between random halves of a sample, of its clusters where there are some."""
     found = []
     for _ in range(SPLITS if sample.rows.shape[1] == 1 else 3):
@@ -99,13 +99,13 @@ def halves(sample: Sample, p: float, rng: np.random.Generator) -> float:
             G = int(sample.clusters.max()) + 1
             first = np.isin(sample.clusters, rng.permutation(G)[: G // 2])
             parts = np.flatnonzero(first), np.flatnonzero(~first)
-        a, b = (Sample(sample.rows[i], None if sample.mass is None else sample.mass[i]) for i in parts)
+        a, b = (GroupSample(sample.rows[i], None if sample.mass is None else sample.mass[i]) for i in parts)
         if min(a.size, b.size) and min(a.weights.sum(), b.weights.sum()) > 0:
             found.append(transport(a, b, p).cost)
     return float(np.mean(found)) if found else np.nan
 
 
-def bias_of(x: Sample, y: Sample, p: float, rng: np.random.Generator) -> float:
+def bias_of(x: GroupSample, y: GroupSample, p: float, rng: np.random.Generator) -> float:
     """How much W2² of two samples on the line exceeds that of their laws.
 
     It is a quarter of the cost between halves of each.  A sample of n misses its law by E W2²(Pₙ, P) = b,
@@ -116,7 +116,7 @@ def bias_of(x: Sample, y: Sample, p: float, rng: np.random.Generator) -> float:
     return (halves(x, p, rng) + halves(y, p, rng)) / 4
 
 
-def shares(x: Sample, y: Sample) -> tuple[Array, Array, Array]:
+def shares(x: GroupSample, y: GroupSample) -> tuple[Array, Array, Array]:
     """(μx − μy)² and (σx − σy)² on the line, with their influences (n, 2) and (m, 2)."""
     out = []
     for s in (x, y):
@@ -132,7 +132,7 @@ def shares(x: Sample, y: Sample) -> tuple[Array, Array, Array]:
     return values, np.column_stack([2 * dm * ax, 2 * ds * bx]), np.column_stack([-2 * dm * ay, -2 * ds * by])
 
 
-def mean_difference(x: Sample, y: Sample) -> tuple[float, float, float, float]:
+def mean_difference(x: GroupSample, y: GroupSample) -> tuple[float, float, float, float]:
     """Difference of means of the first column, its standard error, Welch's degrees of freedom, p-value."""
     means, variances, degrees = np.zeros(2), np.zeros(2), np.zeros(2)
     for i, s in enumerate((x, y)):
@@ -150,7 +150,7 @@ def mean_difference(x: Sample, y: Sample) -> tuple[float, float, float, float]:
 # ---- where the normal limit holds --------------------------------------------------------------------------
 
 
-def _near_equal(x: Sample, y: Sample) -> float:
+def _near_equal(x: GroupSample, y: GroupSample) -> float:
     """Share of the pooled law, its tails apart, where F and G are within two standard errors."""
     values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
     order = np.argsort(values, kind="stable")
@@ -169,7 +169,7 @@ def _near_equal(x: Sample, y: Sample) -> float:
     return float(steps[counted].sum())
 
 
-def _gap(s: Sample) -> float:
+def _gap(s: GroupSample) -> float:
     """The largest empty stretch inside a sample on the line, as a share of the range of its middle 90 %."""
     order = np.argsort(s.rows[:, 0], kind="stable")
     v, F = s.rows[order, 0], np.cumsum(s.weights[order])
@@ -178,7 +178,7 @@ def _gap(s: Sample) -> float:
     return float(np.max(np.diff(v)[inside], initial=0.0) / (high - low)) if high > low else 0.0
 
 
-def domain_flags(x: Sample, y: Sample, p: float, equality: float) -> tuple[str, ...]:
+def domain_flags(x: GroupSample, y: GroupSample, p: float, equality: float) -> tuple[str, ...]:
     """Why the normal limit does not hold, in sentences; empty inside the declared domain.
 
     ``equality`` is the p-value of a test of equal laws, NaN where there is none.
@@ -281,7 +281,7 @@ class _Rows:
 
 
 def permute(
-    x: Sample, y: Sample, p: float, draws: int, rng: np.random.Generator, progress: Any = None
+    x: GroupSample, y: GroupSample, p: float, draws: int, rng: np.random.Generator, progress: Any = None
 ) -> Permutation:
     """Permutation tests of equal laws: rows change groups, or whole clusters that lie within groups.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.likelihoods.binary import Kernel, RowTerms
+from disteconometrics.likelihoods.logistic import Kernel, RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
 
 __all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]

@@ -25,7 +25,7 @@ from scipy.linalg import blas
 
 from disteconometrics.arrays import Array
 
-__all__ = ["BASES", "BaseLaw", "Rows", "evaluate", "left_out"]
+__all__ = ["BASES", "BaseLaw", "MonotoneRows", "evaluate", "left_out"]
 
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
@@ -80,7 +80,7 @@ BASES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class MonotoneRows:
     """Rows of the two linear forms: ``A`` and ``D`` (n, p), and weights (n,) or None, all float64."""
 
     A: Array
@@ -98,7 +98,7 @@ class Rows:
         return _products([(self.A, np.ones(len(self.A)) if self.weights is None else np.sqrt(self.weights))])
 
 
-class Pass(NamedTuple):
+class MonotonePass(NamedTuple):
     """What one pass over the rows gives: log-likelihood (sum), score (p,) and information (p, p)."""
 
     loglik: float
@@ -106,7 +106,7 @@ class Pass(NamedTuple):
     information: Array
 
 
-def loglik(rows: Rows, base: BaseLaw, z: Array, slope: Array) -> float:
+def loglik(rows: MonotoneRows, base: BaseLaw, z: Array, slope: Array) -> float:
     """Sum of log densities at given z (n,) and slopes (n,); −inf where a slope is not positive."""
     if slope.min(initial=1.0) <= 0:
         return -np.inf
@@ -130,7 +130,7 @@ def _products(parts: Sequence[tuple[NDArray[np.floating], Array]]) -> Array:
 
 
 def evaluate(
-    rows: Rows,
+    rows: MonotoneRows,
     base: BaseLaw,
     z: Array,
     slope: Array,
@@ -138,7 +138,7 @@ def evaluate(
     *,
     exact: bool = True,
     value: float | None = None,
-) -> Pass:
+) -> MonotonePass:
     """Log-likelihood, if its ``value`` is not known, score and information at z = Aθ and slope = Dθ.
 
     With ``dual`` (n,), near 1/slope, the information has dual/slope in place of 1/slope², for primal-dual
@@ -155,10 +155,10 @@ def evaluate(
     H = _products([(D, s)] if base.quadratic else [(A, u), (D, s)])
     if base.quadratic:
         H += rows.moments
-    return Pass(loglik(rows, base, z, slope) if value is None else value, score, H)
+    return MonotonePass(loglik(rows, base, z, slope) if value is None else value, score, H)
 
 
-def left_out(rows: Rows, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
+def left_out(rows: MonotoneRows, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
     """Log density of every row (n,) under the coefficients without it, by one exact step from the optimum.
 
     ``root`` (p, p) is R⁻¹, upper triangular, with R'R the penalised information.  The step solves with the

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.errors import DisteconometricsError
-from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.approach import (
     Exact,
     OwnDesigns,

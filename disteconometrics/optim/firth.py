@@ -32,8 +32,8 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Mask, as_floats
 from disteconometrics.blocks import Block
-from disteconometrics.likelihoods.binary import inverse_logit, logistic
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
+from disteconometrics.likelihoods.logistic import inverse_logit, logistic
 from disteconometrics.likelihoods.twofold import dot
 from disteconometrics.optim.newton import Maximum
 from disteconometrics.optim.whiten import against_offset, whitened
@@ -261,7 +261,7 @@ def firth(model: IndexModel, *, maxiter: int = MAXITER) -> FirthMaximum:
 
     Examples
     --------
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> model = IndexModel(LOGISTIC, [Block(np.array([1.0, 1.0, 1.0]), np.ones((3, 1)))])
     >>> firth(model).maximum.params.round(6)  # log(3.5/0.5): half a success more, half a failure
     array([1.94591])

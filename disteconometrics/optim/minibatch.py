@@ -35,11 +35,11 @@ __all__ = [
     "train",
 ]
 
-LOST = 25  # steps without a finite loss, one after the other, that end a training
-KEEP = 25  # steps between copies of the parameters that a lost training goes back to
+MOST_LOST_STEPS = 25  # steps without a finite loss, one after the other, that end a training
+STEPS_BETWEEN_COPIES = 25  # steps between copies of the parameters that a lost training goes back to
 SHOWN = 20  # steps between figures on the progress bar
 SETTLED = 1e-9  # largest gradient at which L-BFGS has converged
-WARM = 0.3  # share of the steps of a one-cycle in which the rate rises
+RISING_SHARE = 0.3  # share of the steps of a one-cycle in which the rate rises
 
 HISTORY = ("step", "loss", "validation", "lr", "seconds")
 
@@ -115,7 +115,7 @@ class Trainer(ABC):  # noqa: B024 - its final subclasses differ in defaults
         """Learning rate of a step, counted from 0."""
         if self.schedule == "constant":
             return self.lr
-        warm = max(WARM * self.steps, 1.0)
+        warm = max(RISING_SHARE * self.steps, 1.0)
         if step < warm:
             return self.lr * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / warm)))
         place = (step - warm) / max(self.steps - 1 - warm, 1)
@@ -489,9 +489,9 @@ class _Run:
         if not math.isfinite(self.history["loss"][-1]):
             self.skipped.append(step)
             self.row += 1
-            return "lost" if self.row >= LOST else ""
+            return "lost" if self.row >= MOST_LOST_STEPS else ""
         self.row = 0
-        if step % KEEP == 0:
+        if step % STEPS_BETWEEN_COPIES == 0:
             self.good, self.good_step = self._copy(), step
         if self.judge is not None and self._out_of_patience(step, self.judge):
             return "patience"

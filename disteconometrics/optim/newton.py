@@ -371,7 +371,7 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
 
     Examples
     --------
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> y, X = np.array([0.0, 1.0, 1.0, 0.0, 1.0]), np.ones((5, 1))
     >>> maximise(IndexModel(LOGISTIC, [Block(y, X)])).params.round(6)  # log(3/2)
     array([0.405465])

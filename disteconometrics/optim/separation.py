@@ -55,7 +55,7 @@ MANY = 30  # columns from which Newton's proof of overlap is the cheaper one
 PROOF_STEPS = 20  # of Newton's iteration towards a proof of overlap
 MARGIN = 0.5  # of the positive weights of that proof, with which the rounding of a step need not be counted …
 ERROR = 1e-3  # … as long as it moves no row's index by more
-WELL = 1e-8  # reciprocal condition of X'X down to which Newton's iteration is asked at all
+SAFE_CONDITION = 1e-8  # reciprocal condition of X'X down to which Newton's iteration is asked at all
 GAP = 3.0  # smallest ratio between the values of separated and overlapped rows that is worth a try
 
 
@@ -605,7 +605,7 @@ def _ill(H: Array) -> bool:
     size = np.sqrt(np.diagonal(H))
     unit = H / size / size[:, None]
     R, singular = lapack.dpotrf(unit, lower=0)
-    return bool(singular) or lapack.dpocon(R, np.linalg.norm(unit, 1))[0] < WELL
+    return bool(singular) or lapack.dpocon(R, np.linalg.norm(unit, 1))[0] < SAFE_CONDITION
 
 
 def _proves_overlap(problem: _Problem, b: Array, step: Array, R: Array, score: Array) -> bool:

@@ -32,7 +32,14 @@ from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError
-from disteconometrics.likelihoods.monotone import BaseLaw, Pass, Rows, evaluate, left_out, loglik
+from disteconometrics.likelihoods.monotone import (
+    BaseLaw,
+    MonotonePass,
+    MonotoneRows,
+    evaluate,
+    left_out,
+    loglik,
+)
 from disteconometrics.likelihoods.structure import Penalty
 
 __all__ = ["DROPPED", "LAST", "Problem", "Smooth", "solve"]
@@ -40,14 +47,14 @@ __all__ = ["DROPPED", "LAST", "Problem", "Smooth", "solve"]
 
 SMALLEST, DROPPED = 1e-7, 1e8  # range of the λ
 BARRIER = 0.1  # weight of the barrier per slope function at the end, in observations
-STEADY = 1e-5  # largest weighted change of a log λ at convergence
+PENALTY_TOLERANCE = 1e-5  # largest weighted change of a log λ at convergence
 DECREMENT = 1e-10  # squared Newton decrement per observation from which on the λ stay …
 LAST = 1e-17  # … and at convergence, which is a step or two later
 NEAR = 1e-4  # the same, from which on steps are Newton's own, in double precision
-FASTEST = 4.0  # secant step over plain step at most, at first
+MOST_ACCELERATION = 4.0  # secant step over plain step at most, at first
 # updates of λ after which they wait for θ and information: a λ that chases them may cycle for ever
 CYCLING, SETTLED = 15, 1e-4
-SURE = 1e-6  # decrement from which on Newton's steps converge whatever the objective seems to be
+SAFE_DECREMENT = 1e-6  # decrement from which on Newton's steps converge whatever the objective seems to be
 MOST = 0.95  # share of the way to the border of the domain
 RIDGE = 1e-11  # of the mean information, so that the factor exists
 
@@ -60,7 +67,7 @@ class Problem:
     tenth of an observation for each of the slope ``functions``, whatever the number of rows.
     """
 
-    rows: Rows
+    rows: MonotoneRows
     base: BaseLaw
     penalties: Sequence[Penalty]
     start: Array
@@ -109,7 +116,7 @@ class Smooth:
 Forms: TypeAlias = "tuple[Array, Array, Array]"
 
 
-def _forms(rows: Rows, G: Array, theta: Array) -> Forms:
+def _forms(rows: MonotoneRows, G: Array, theta: Array) -> Forms:
     """The linear forms of coefficients or of a step: z, slopes and constraints."""
     return rows.A @ theta, rows.D @ theta, G @ theta
 
@@ -141,7 +148,7 @@ def solve(
     theta: Array | None = None,
     G: Array | None = None,
     select: bool = True,
-    steady: float = STEADY,
+    steady: float = PENALTY_TOLERANCE,
     last: float = LAST,
     maxiter: int = 300,
 ) -> Smooth:
@@ -228,7 +235,7 @@ class _State:
 class _System(NamedTuple):
     """The pass over the rows, the Cholesky factor L of the Hessian and the gradient, at an iterate."""
 
-    p: Pass
+    p: MonotonePass
     L: Array
     gradient: Array
 
@@ -399,7 +406,7 @@ def _search(
     t = s.at.room(step.forms)
     for _ in range(40):
         new, reached = s.at.moved(t, step.delta, step.forms), None
-        if decrement < SURE:
+        if decrement < SAFE_DECREMENT:
             break
         reached = loglik(problem.rows, problem.base, new.z, new.slope)
         if objective(new, reached) <= now - 1e-4 * t * decrement + 1e-11 * abs(now):
@@ -413,7 +420,7 @@ class _Secant:
 
     def __init__(self, count: int) -> None:
         self.step, self.plain = np.zeros(count), np.zeros(count)
-        self.pace, self.updates = np.full(count, FASTEST), 0
+        self.pace, self.updates = np.full(count, MOST_ACCELERATION), 0
 
     def update(self, penalties: Sequence[Penalty], lam: Array, theta: Array, L: Array) -> tuple[Array, float]:
         """New λ, and the largest change of a log λ, weighted with its effective parameters."""
@@ -437,7 +444,7 @@ class _Secant:
         # one that creeps to its ceiling, where the slope of the marginal likelihood vanishes, would need
         # hundreds of updates
         on = usable & (np.abs(secant) >= most) & (plain * self.plain > 0) & (self.updates > CYCLING)
-        self.pace = np.where(on, 2 * self.pace, FASTEST)
+        self.pace = np.where(on, 2 * self.pace, MOST_ACCELERATION)
         step = np.clip(step, -4, 4)
         new = np.clip(lam * np.exp(step), SMALLEST, DROPPED)
         self.step, self.plain = np.log(new / lam), plain

@@ -142,7 +142,7 @@ def whitened(model: IndexModel) -> Whitened:
 
     Examples
     --------
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> X = np.array([[1.0, 0.0], [1.0, 1e-8], [1.0, 2e-8]])
     >>> Z = whitened(IndexModel(LOGISTIC, [Block(np.array([0.0, 1.0, 0.0]), X)])).model.blocks[0].X
     >>> np.allclose(Z.T @ Z / 3, np.eye(2), atol=1e-8)

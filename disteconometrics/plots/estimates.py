@@ -18,7 +18,7 @@ from disteconometrics.data.table import Column, list_names
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.effects import ProbabilityCurve
 from disteconometrics.inference.estimates import Estimates, check_level
-from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.plots.style import (
     ACCENT,
     CURVE,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["coefficients", "effect"]
 
 BINS = 30
-STRIP = 0.09  # height of the histogram at the foot, as a share of the picture
+HISTOGRAM_HEIGHT = 0.09  # height of the histogram at the foot, as a share of the picture
 
 
 class HasEstimates(Protocol):
@@ -323,7 +323,7 @@ def _set_limits(ax: Any, table: pd.DataFrame, alone: bool) -> None:
         shown = np.array([0.0, 1.0])
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     span = max(high - low, 0.02)
-    low, high = low - 1.8 * STRIP * span, high + 0.06 * span
+    low, high = low - 1.8 * HISTOGRAM_HEIGHT * span, high + 0.06 * span
     if not alone:
         low, high = min(low, ax.get_ylim()[0]), max(high, ax.get_ylim()[1])
     ax.set_ylim(low, high)
@@ -342,7 +342,7 @@ def _draw_strip(ax: Any, curve: ProbabilityCurve) -> None:
     else:
         left, width, counts = _bars(column.values, weights, min(values), max(values))
     if counts.max(initial=0) > 0:
-        heights = STRIP * counts / counts.max()
+        heights = HISTOGRAM_HEIGHT * counts / counts.max()
         ax.bar(left, heights, width, align="edge", color=LIGHT, transform=ax.get_xaxis_transform(), zorder=0)
 
 

@@ -40,11 +40,11 @@ from disteconometrics.inference.protocols import Collector, Replicated, Replicat
 
 __all__ = [
     "FIELDS",
-    "Block",
     "Cell",
     "Estimator",
     "Failure",
     "Replicated",
+    "ReplicationBlock",
     "Task",
     "cells_of",
     "digest",
@@ -251,7 +251,7 @@ def _global_state() -> tuple[bytes, int]:
 
 
 @dataclass(eq=False)
-class Block:
+class ReplicationBlock:
     """What a chunk of replications of one cell left.
 
     ``parts`` holds, by estimator and names of its parameters, replication numbers and their values (q, 5);
@@ -369,9 +369,9 @@ class Task:
         """Random numbers of an estimator's own."""
         return lambda: self.generator(c, rep, zlib.crc32(e.name.encode()))
 
-    def chunk(self, c: int, start: int, stop: int) -> Block:
+    def chunk(self, c: int, start: int, stop: int) -> ReplicationBlock:
         """Replications start … stop − 1 of cell c; an interruption keeps those that were finished."""
-        block, begun = Block(c), time.perf_counter()
+        block, begun = ReplicationBlock(c), time.perf_counter()
         state = _global_state()
         engines = {
             e.name: e.engine.collect(min(BATCH, stop - start))
@@ -395,7 +395,7 @@ class Task:
         block.seconds = time.perf_counter() - begun
         return block
 
-    def _check_reproducible(self, block: Block, c: int, rep: int) -> None:
+    def _check_reproducible(self, block: ReplicationBlock, c: int, rep: int) -> None:
         """numpy's global state has moved: refuse a process that draws something else, or note estimators."""
         try:
             same = digest(self.draw(c, rep)) == digest(self.draw(c, rep))
@@ -410,7 +410,7 @@ class Task:
         block.random = sorted({e.name for e in self.estimators if not e.is_specification})
 
     def _replicate(
-        self, block: Block, c: int, rep: int, open_: _Open, told: list[warnings.WarningMessage]
+        self, block: ReplicationBlock, c: int, rep: int, open_: _Open, told: list[warnings.WarningMessage]
     ) -> None:
         """Draw a table, collect it for the engines and give it to the other estimators."""
         table = self._drawn(block, c, rep, told)
@@ -427,7 +427,7 @@ class Task:
         else:
             block.done.append(rep)
 
-    def _drawn(self, block: Block, c: int, rep: int, told: list[warnings.WarningMessage]) -> Any:
+    def _drawn(self, block: ReplicationBlock, c: int, rep: int, told: list[warnings.WarningMessage]) -> Any:
         """The table of a replication, None if the process failed; its warnings are counted."""
         mark, table = len(told), None
         try:
@@ -440,7 +440,7 @@ class Task:
 
     def _fit(
         self,
-        block: Block,
+        block: ReplicationBlock,
         c: int,
         rep: int,
         estimators: Sequence[Estimator],
@@ -452,7 +452,9 @@ class Task:
             own = table if e.is_specification or e is estimators[-1] else _copy(table)
             self._one(block, c, rep, e, own, told)
 
-    def _settle(self, block: Block, c: int, open_: _Open, told: list[warnings.WarningMessage]) -> None:
+    def _settle(
+        self, block: ReplicationBlock, c: int, open_: _Open, told: list[warnings.WarningMessage]
+    ) -> None:
         """Solve what was collected; what an engine leaves is drawn again and fitted on its own."""
         tables: dict[int, Any] = {}
         for e in self.estimators:
@@ -464,7 +466,7 @@ class Task:
         open_.clear()
 
     def _unsolved(
-        self, block: Block, e: Estimator, open_: _Open, told: list[warnings.WarningMessage]
+        self, block: ReplicationBlock, e: Estimator, open_: _Open, told: list[warnings.WarningMessage]
     ) -> list[int]:
         """Keep what an estimator's engine solves of its tables, and return the other replications."""
         reps = [rep for rep, taken in open_.reps.items() if e.name in taken]
@@ -488,7 +490,13 @@ class Task:
         return tuple(names[j] for j in places), np.take(values, places, axis=axis)
 
     def _one(
-        self, block: Block, c: int, rep: int, e: Estimator, table: Any, told: list[warnings.WarningMessage]
+        self,
+        block: ReplicationBlock,
+        c: int,
+        rep: int,
+        e: Estimator,
+        table: Any,
+        told: list[warnings.WarningMessage],
     ) -> None:
         """One estimator on one table."""
         mark = len(told)
@@ -506,7 +514,7 @@ class Task:
                 block.add(e.name, names, [rep], [values])
         block.count(e.name, told, mark)
 
-    def _fail(self, block: Block, rep: int, name: str, error: Exception) -> None:
+    def _fail(self, block: ReplicationBlock, rep: int, name: str, error: Exception) -> None:
         words = next((text for kind, text in WORDS if isinstance(error, kind)), type(error).__name__)
         lines = traceback.format_exception(error)
         block.failures.append(Failure(rep, name, words, _cut(str(error)), "".join(lines)[-4000:]))

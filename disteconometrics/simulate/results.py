@@ -16,12 +16,12 @@ from disteconometrics import plots
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
 from disteconometrics.simulate.measures import Replications, measured
-from disteconometrics.simulate.replications import DGP, FIELDS, Block, Cell, Failure, Task
+from disteconometrics.simulate.replications import DGP, FIELDS, Cell, Failure, ReplicationBlock, Task
 from disteconometrics.tables import Section, Summary
 
 __all__ = ["MonteCarloResults", "Replay", "all_failed", "check_names"]
 
-BEYOND = 2.0  # Monte Carlo standard errors beyond which a figure is flagged
+FLAGGED_ERRORS = 2.0  # Monte Carlo standard errors beyond which a figure is flagged
 OTHER = "other parameters"
 
 
@@ -53,7 +53,7 @@ def check_names(study: Any, c: int, names: Sequence[str]) -> None:
             )
 
 
-def all_failed(task: Task, blocks: Sequence[Block]) -> StudyError:
+def all_failed(task: Task, blocks: Sequence[ReplicationBlock]) -> StudyError:
     """The error of a study in which nothing succeeded."""
     found = [(b.cell, f) for b in blocks for f in b.failures]
     c, first = min(found, key=lambda pair: (pair[0], pair[1].replication))
@@ -67,7 +67,9 @@ def all_failed(task: Task, blocks: Sequence[Block]) -> StudyError:
     )
 
 
-def _assemble(blocks: Sequence[Block], c: int, name: str, done: Indices) -> tuple[Numbers, list[Failure]]:
+def _assemble(
+    blocks: Sequence[ReplicationBlock], c: int, name: str, done: Indices
+) -> tuple[Numbers, list[Failure]]:
     """Numbers of an estimator by replication; those under other names than the first ones are failures."""
     parts = [(names, reps, rows) for b in blocks if b.cell == c for names, reps, rows in b.of(name)]
     if not parts:
@@ -121,7 +123,7 @@ class MonteCarloResults:
 
     study: Any
     task: Task
-    blocks: tuple[Block, ...]
+    blocks: tuple[ReplicationBlock, ...]
     reps: int
     store: Any = None
 
@@ -516,8 +518,8 @@ def _flag_notes(wide: pd.DataFrame, level: float) -> list[str]:
     """What the flags beside the rows mean, in one line."""
     flags = {flag for _, row in wide.iterrows() for flag in _flags(row.to_dict(), level)}
     words = {
-        "*": f"* |bias| > {BEYOND:g} MC SE.",
-        "c": f"c coverage is off {level:g} by > {BEYOND:g} MC SE.",
+        "*": f"* |bias| > {FLAGGED_ERRORS:g} MC SE.",
+        "c": f"c coverage is off {level:g} by > {FLAGGED_ERRORS:g} MC SE.",
     }
     return [" ".join(words[flag] for flag in sorted(flags))] if flags else []
 
@@ -525,12 +527,12 @@ def _flag_notes(wide: pd.DataFrame, level: float) -> list[str]:
 def _flags(row: Mapping[str, float], level: float) -> str:
     """Which figures are off by more than their Monte Carlo standard error explains."""
     nan = float("nan")
-    bias = abs(row.get("bias", nan)) > BEYOND * np.hypot(
+    bias = abs(row.get("bias", nan)) > FLAGGED_ERRORS * np.hypot(
         row.get("bias_mcse", nan), row.get("truth_mcse", 0.0) or 0.0
     )
     # of a coverage of exactly one, whose own is zero
     nominal = np.sqrt(level * (1 - level) / max(row.get("n_sim", 1.0), 1.0))
-    off = abs(row.get("coverage", nan) - level) > BEYOND * max(row.get("coverage_mcse", nan), nominal)
+    off = abs(row.get("coverage", nan) - level) > FLAGGED_ERRORS * max(row.get("coverage_mcse", nan), nominal)
     return "*" * bool(bias) + "c" * bool(off)
 
 

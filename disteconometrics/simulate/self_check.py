@@ -29,9 +29,9 @@ from disteconometrics.tables import Section, Summary, number
 __all__ = ["SelfCheck", "SelfChecking", "self_check"]
 
 DESIGNS = ("fitted", "pairs", "cluster")
-BIG = 400_000  # rows of the fit that finds what the estimator aims at under another law
+LARGE_SAMPLE = 400_000  # rows of the fit that finds what the estimator aims at under another law
 MOST_COPIES = 2_000
-CHANCE = 0.01  # that anything is called trouble by Monte Carlo error alone
+FALSE_ALARM_RATE = 0.01  # that anything is called trouble by Monte Carlo error alone
 # What matters: of an empirical standard error, of the ratio from one, of a coverage
 BIAS, RATIO, COVERAGE = 0.2, 0.05, 0.01
 NAME = "refit"
@@ -240,7 +240,7 @@ def self_check(
     design = _chosen_design(of, design, law)
     truth: Mapping[str, Any] = of.truth
     if law is not None:
-        truth = pseudo_true(of.estimator, _Copies(of, law), n=BIG, fit=of.robust or of.options)
+        truth = pseudo_true(of.estimator, _Copies(of, law), n=LARGE_SAMPLE, fit=of.robust or of.options)
     dgp = _process(of, design, law)
     study = MonteCarlo(dgp, {NAME: (of.estimator, dict(of.options))}, truth=truth)
     found = study.run(of.reps if reps is None else reps, seed=seed, n_jobs=n_jobs, progress=progress)
@@ -316,7 +316,7 @@ class SelfCheck:
     def troubles(self) -> list[str]:
         """What is off by more than Monte Carlo error, and by enough to matter."""
         table, level = self.table(), self.study.task.level
-        critical = -special.ndtri(CHANCE / (6 * max(len(table), 1)))
+        critical = -special.ndtri(FALSE_ALARM_RATE / (6 * max(len(table), 1)))
         found = []
         for name, row in table.iterrows():
             error = math.hypot(row["bias_mcse"], row.get("truth_error", 0.0))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.errors import FileFormatError, OptionError
-from disteconometrics.simulate.replications import FIELDS, Block, Cell, Failure
+from disteconometrics.simulate.replications import FIELDS, Cell, Failure, ReplicationBlock
 
 __all__ = ["Store"]
 
@@ -57,7 +57,7 @@ def _key(cell: Cell) -> str:
     return "-".join(f"{word:08x}" for word in cell.words)
 
 
-def _pack(block: Block, cell: Cell) -> bytes:
+def _pack(block: ReplicationBlock, cell: Cell) -> bytes:
     parts = [[estimator, names, reps] for (estimator, names), (reps, _) in block.parts.items()]
     document = {
         "cell": _key(cell),
@@ -75,8 +75,10 @@ def _pack(block: Block, cell: Cell) -> bytes:
     )
 
 
-def _unpack(document: dict[str, Any], numbers: bytes, c: int) -> Block:
-    block = Block(c, list(document["done"]), random=list(document["random"]), digest=document["digest"])
+def _unpack(document: dict[str, Any], numbers: bytes, c: int) -> ReplicationBlock:
+    block = ReplicationBlock(
+        c, list(document["done"]), random=list(document["random"]), digest=document["digest"]
+    )
     block.failures = [Failure(*f) for f in document["failures"]]
     block.warned = {(e, w): (n, text) for e, w, n, text in document["warned"]}
     values, at = np.frombuffer(numbers, dtype="<f8").astype(np.float64), 0
@@ -165,7 +167,7 @@ class Store:
             )
         return stored
 
-    def blocks(self, cells: tuple[Cell, ...]) -> list[Block]:
+    def blocks(self, cells: tuple[Cell, ...]) -> list[ReplicationBlock]:
         """Stored replications of the given cells."""
         places = {_key(cell): c for c, cell in enumerate(cells)}
         try:
@@ -175,7 +177,7 @@ class Store:
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f"{self.path} is damaged: {error}.") from None
 
-    def append(self, block: Block, cell: Cell) -> None:
+    def append(self, block: ReplicationBlock, cell: Cell) -> None:
         """Keep the replications of a block."""
         self._write(_pack(block, cell))
 

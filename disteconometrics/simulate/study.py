@@ -21,7 +21,16 @@ from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.parallel import results
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.simulate.measures import MEASURES, n_sim
-from disteconometrics.simulate.replications import BATCH, DGP, Block, Cell, Estimator, Task, cells_of, digest
+from disteconometrics.simulate.replications import (
+    BATCH,
+    DGP,
+    Cell,
+    Estimator,
+    ReplicationBlock,
+    Task,
+    cells_of,
+    digest,
+)
 from disteconometrics.simulate.results import MonteCarloResults, all_failed, check_names
 from disteconometrics.simulate.store import Store
 
@@ -29,7 +38,7 @@ __all__ = ["MonteCarlo"]
 
 FIRST = 8  # replications in the first chunk of a cell, by which the others are sized
 SECONDS = 0.2  # that a chunk should take
-PILOT = 400  # replications before a Monte Carlo standard error says how many it takes
+PILOT_REPLICATIONS = 400  # replications before a Monte Carlo standard error says how many it takes
 MOST = 1_000_000  # that mcse= may ask for
 SAME_FAILURES = 50  # replications that all fail in the same words: the rest would too
 
@@ -208,7 +217,7 @@ class MonteCarlo:
 
     def _precise(self, session: _Session, mcse: Mapping[str, float], most: int) -> MonteCarloResults:
         """Run until all Monte Carlo standard errors are small enough."""
-        pilot = n_sim(mcse["coverage"], probability=self.level) if "coverage" in mcse else PILOT
+        pilot = n_sim(mcse["coverage"], probability=self.level) if "coverage" in mcse else PILOT_REPLICATIONS
         found = session.upto(min(most, pilot))
         while not session.interrupted and found.reps < most:
             wide = found.measures()
@@ -355,7 +364,7 @@ def _are_goals(mcse: Any) -> bool:
     return all(isinstance(v, Real) and float(v) > 0 for v in mcse.values())
 
 
-def _check_same_draws(task: Task, blocks: Sequence[Block], kept: Store | None) -> None:
+def _check_same_draws(task: Task, blocks: Sequence[ReplicationBlock], kept: Store | None) -> None:
     """A store continues a study only if the process still draws the same first table."""
     for block in blocks:
         if kept is not None and block.digest is not None and digest(task.draw(block.cell, 0)) != block.digest:
@@ -373,7 +382,7 @@ class _Session:
         self,
         study: MonteCarlo,
         task: Task,
-        blocks: list[Block],
+        blocks: list[ReplicationBlock],
         kept: Store | None,
         n_jobs: int | None,
         progress: bool | None,
@@ -454,7 +463,7 @@ class _Session:
         size = max(1, int(SECONDS / max(seconds, 1e-6)))
         return -(-size // BATCH) * BATCH if self.fast else size
 
-    def _take(self, block: Block) -> None:
+    def _take(self, block: ReplicationBlock) -> None:
         if block.done:
             self.pace[block.cell] = block.seconds / len(block.done)
             self.blocks.append(block)
@@ -463,7 +472,7 @@ class _Session:
         self._check_names(block)
         self._check_any_success()
 
-    def _check_names(self, block: Block) -> None:
+    def _check_names(self, block: ReplicationBlock) -> None:
         """Once all have estimated something, see that truth and targets name parameters that there are."""
         if self.checked:
             return
@@ -480,7 +489,7 @@ class _Session:
         if len({(f.reason, f.message) for b in self.blocks for f in b.failures}) == 1:
             raise all_failed(self.task, self.blocks)
 
-    def _running(self, block: Block, failed: int) -> dict[str, Any]:
+    def _running(self, block: ReplicationBlock, failed: int) -> dict[str, Any]:
         """Figures beside the bar: the cell, failures, and the coverage furthest from the nominal one."""
         cell = self.task.cells[block.cell]
         figures: dict[str, Any] = {"cell": cell.label} if cell.label else {}

@@ -55,7 +55,7 @@ def fits(side: str) -> Callable[[], Any]:
     X[:, :, 0] = 1
     y = (X @ (rng.normal(size=3) / np.sqrt(3)) + rng.logistic(size=(PROBLEMS, 1_000)) > 0).astype(float)
     if side == "ours":
-        from disteconometrics.likelihoods.binary import LOGISTIC
+        from disteconometrics.likelihoods.logistic import LOGISTIC
         from disteconometrics.optim.batched import maximise_many
 
         return lambda: maximise_many(LOGISTIC, X, y).std_error
@@ -96,11 +96,11 @@ def bootstrap(side: str, row: str) -> Callable[[], Any]:
         import disteconometrics as de
 
         return lambda: de.bootstrap(de.Logit(formula), table, reps=PROBLEMS, seed=1).draws
-    from disteconometrics.inference.resample import Plan
-    from disteconometrics.likelihoods.binary import LOGISTIC
+    from disteconometrics.inference.resample import ResamplingPlan
+    from disteconometrics.likelihoods.logistic import LOGISTIC
     from disteconometrics.optim.batched import maximise_weighted, share, solve_shared
 
-    plan = Plan(np.random.SeedSequence(SEED), "counts", n, n)
+    plan = ResamplingPlan(np.random.SeedSequence(SEED), "counts", n, n)
 
     def run() -> Any:
         full = maximise_weighted(LOGISTIC, X, y, np.ones((1, n))).params[0]

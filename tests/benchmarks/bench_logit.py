@@ -130,8 +130,8 @@ def engine(y: Any, X: Any) -> tuple[Any, Any]:
     import numpy as np
 
     from disteconometrics.blocks import Block
-    from disteconometrics.likelihoods.binary import LOGISTIC
     from disteconometrics.likelihoods.index_model import IndexModel
+    from disteconometrics.likelihoods.logistic import LOGISTIC
     from disteconometrics.optim.newton import maximise
 
     m = maximise(IndexModel(LOGISTIC, [Block(y, X)]))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from disteconometrics.blocks import Block
-from disteconometrics.likelihoods.binary import LOGISTIC
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.optim.batched import (
     CONVERGED,
     RANK_DEFICIENT,

@@ -13,7 +13,7 @@ from scipy import special, stats
 
 import disteconometrics as de
 from disteconometrics.errors import DisteconometricsWarning, OptionError, SeparationWarning, WithheldError
-from disteconometrics.inference.resample import Plan
+from disteconometrics.inference.resample import ResamplingPlan
 
 MODEL = de.Logit("y ~ x + C(g)")
 
@@ -95,7 +95,7 @@ def test_tables_of_any_kind() -> None:
 
 def test_clusters_are_drawn_whole() -> None:
     codes = np.repeat(np.arange(6), [1, 2, 3, 4, 5, 6])
-    plan = Plan(np.random.SeedSequence(1), "counts", 6, len(codes), codes)
+    plan = ResamplingPlan(np.random.SeedSequence(1), "counts", 6, len(codes), codes)
     for counts in plan.draw(0)[:5]:
         rows, copies = plan.rows_of(counts)
         assert counts.sum() == 6

@@ -14,7 +14,7 @@ import torch
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError, SeparationError, SeparationWarning
-from disteconometrics.likelihoods.cloglog import CLOGLOG
+from disteconometrics.likelihoods.gumbel import CLOGLOG
 
 AGREE = 1e-8
 IRLS = 1e-7  # where statsmodels' reweighted least squares stop

@@ -14,8 +14,8 @@ from scipy import stats
 
 import disteconometrics as de
 from disteconometrics.blocks import Block
-from disteconometrics.likelihoods.binary import LOGISTIC
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.optim import firth as engine
 
 TIGHT = 1e-9  # relative; the engine stops at steps of 1e-10 standard errors
@@ -353,7 +353,7 @@ def test_profiles_cost_nothing_until_asked(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("disteconometrics.estimators.binary.firth.profile", refuse)
+    monkeypatch.setattr("disteconometrics.estimators.binary.penalty.profile", refuse)
     res = firth("y ~ x", draw(20))
     res.params, res.bse, res.predict(), res.test("x = 0"), res.nlcom("exp(x)")
 

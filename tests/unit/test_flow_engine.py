@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy import optimize, stats
 
-from disteconometrics.estimators.flow.spline_fit import Fitted, Plan, fit_flow, rougher
-from disteconometrics.estimators.flow.spline_sample import Sample, centre_of, order_statistics
+from disteconometrics.estimators.flow.spline_fit import Fitted, SplinePlan, fit_flow, rougher
+from disteconometrics.estimators.flow.spline_sample import SplineSample, centre_of, order_statistics
 from disteconometrics.likelihoods.monotone import BASES, evaluate
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines
 
@@ -21,14 +21,14 @@ AUTODIFF = 1e-9  # relative, float64 against float64
 COLLAPSE = 1e-8  # Newton's decrement ends far below it
 
 
-def sample(n: int = 300, seed: int = 0, columns: int = 2, dummy: bool = True) -> Sample:
+def sample(n: int = 300, seed: int = 0, columns: int = 2, dummy: bool = True) -> SplineSample:
     """A heteroskedastic, skewed outcome."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, columns))
     if dummy:
         X[:, -1] = rng.integers(0, 2, n)
     y = X @ np.linspace(0.5, 1.0, columns) + np.exp(0.3 * X[:, 0]) * rng.gumbel(size=n)
-    return Sample(y, X, tuple((j,) for j in range(columns)))
+    return SplineSample(y, X, tuple((j,) for j in range(columns)))
 
 
 def logpdf(f: Fitted, y: Array, X: Array) -> Array:
@@ -43,7 +43,7 @@ def logpdf(f: Fitted, y: Array, X: Array) -> Array:
 @pytest.mark.parametrize("base", ["normal", "logistic"])
 def test_score_and_information_are_the_derivatives(structure: str, base: str) -> None:
     s = sample(columns=1, dummy=False)
-    f = fit_flow(s, Plan(structure, base))
+    f = fit_flow(s, SplinePlan(structure, base))
     rows = f.problem.rows
     A, D = torch.tensor(rows.A), torch.tensor(rows.D)
 
@@ -88,7 +88,7 @@ def test_ranks_of_weighted_rows_are_those_of_repeated_rows() -> None:
 
 def test_linear_normal_is_least_squares() -> None:
     s = sample()
-    f = fit_flow(s, Plan("linear", "normal"))
+    f = fit_flow(s, SplinePlan("linear", "normal"))
     Z = np.column_stack([np.ones(len(s.y)), s.X])
     e = s.y - Z @ np.linalg.lstsq(Z, s.y, rcond=None)[0]
     expected = stats.norm.logpdf(e, scale=np.sqrt(np.mean(e**2)))
@@ -97,7 +97,7 @@ def test_linear_normal_is_least_squares() -> None:
 
 def test_linear_logistic_is_its_maximum_likelihood() -> None:
     s = sample(columns=1, dummy=False)
-    f = fit_flow(s, Plan("linear", "logistic"))
+    f = fit_flow(s, SplinePlan("linear", "logistic"))
 
     def negative(p: Array) -> float:
         return -float(stats.logistic.logpdf(s.y, p[0] + p[1] * s.X[:, 0], np.exp(p[2])).sum())
@@ -108,7 +108,7 @@ def test_linear_logistic_is_its_maximum_likelihood() -> None:
 
 def test_penalties_without_bound_give_the_linear_model() -> None:
     s = sample(columns=1, dummy=False)
-    linear, free = fit_flow(s, Plan("linear", "normal")), fit_flow(s, Plan("shape", "normal"))
+    linear, free = fit_flow(s, SplinePlan("linear", "normal")), fit_flow(s, SplinePlan("shape", "normal"))
     smoothest = replace(free.smooth, lam=np.full(len(free.smooth.lam), 1e7))
     stiff = rougher(replace(free, smooth=smoothest), 10.0)
     # the baseline's penalty leaves its slope a line in the knots' index; on knots that are normal scores that
@@ -120,9 +120,9 @@ def test_penalties_without_bound_give_the_linear_model() -> None:
 def test_weights_that_count_are_rows() -> None:
     s = sample(120)
     w = np.random.default_rng(3).integers(1, 4, 120)
-    weighted = fit_flow(replace(s, weights=w.astype(float), counts=True), Plan("scale", "logistic"))
+    weighted = fit_flow(replace(s, weights=w.astype(float), counts=True), SplinePlan("scale", "logistic"))
     repeated = fit_flow(
-        Sample(np.repeat(s.y, w), np.repeat(s.X, w, axis=0), s.groups), Plan("scale", "logistic")
+        SplineSample(np.repeat(s.y, w), np.repeat(s.X, w, axis=0), s.groups), SplinePlan("scale", "logistic")
     )
     np.testing.assert_allclose(
         logpdf(weighted, s.y, s.X), logpdf(repeated, s.y, s.X), atol=1e-6
@@ -131,7 +131,7 @@ def test_weights_that_count_are_rows() -> None:
 
 def test_leave_one_out_is_a_newton_step_without_the_row() -> None:
     s = sample(80, columns=1, dummy=False)
-    f = fit_flow(s, Plan("scale", "logistic"))
+    f = fit_flow(s, SplinePlan("scale", "logistic"))
     m, p = f.smooth, f.problem
     H = np.linalg.inv(m.root @ m.root.T)
     z, slope = p.rows.A @ m.theta, p.rows.D @ m.theta
@@ -147,7 +147,7 @@ def test_leave_one_out_is_a_newton_step_without_the_row() -> None:
 def test_units_do_not_matter() -> None:
     s = sample(200)
     moved = replace(s, y=1e6 + 1e3 * s.y, X=s.X * 1e5 - 7)
-    a, b = fit_flow(s, Plan()), fit_flow(moved, Plan())
+    a, b = fit_flow(s, SplinePlan()), fit_flow(moved, SplinePlan())
     assert (a.name, a.base) == (b.name, b.base)
     np.testing.assert_allclose(logpdf(a, s.y, s.X), logpdf(b, moved.y, moved.X) + np.log(1e3), atol=1e-4)
 
@@ -157,7 +157,7 @@ def test_no_slope_is_negative_anywhere_in_the_box(seed: int) -> None:
     rng = np.random.default_rng(seed)
     K = int(rng.integers(1, 5))
     s = sample(int(rng.integers(60, 500)), seed, K, dummy=K > 1)
-    f = fit_flow(s, Plan("tensor" if K == 1 else "shape", "auto"))
+    f = fit_flow(s, SplinePlan("tensor" if K == 1 else "shape", "auto"))
     assert f.smooth.converged
     m = 10_000
     low, high = s.X.min(axis=0), s.X.max(axis=0)
@@ -175,4 +175,4 @@ def test_a_centre_survives_one_absurd_row() -> None:
     rng = np.random.default_rng(5)
     y = rng.normal(size=500)
     y[0] = 1e6
-    assert centre_of(Sample(y, np.zeros((500, 0)), ())).scale == pytest.approx(1.0, abs=0.2)
+    assert centre_of(SplineSample(y, np.zeros((500, 0)), ())).scale == pytest.approx(1.0, abs=0.2)

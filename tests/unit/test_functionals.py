@@ -9,7 +9,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError
-from disteconometrics.inference.functionals import _influence
+from disteconometrics.inference.sample_functionals import _influence
 
 RNG = np.random.default_rng(8)
 Y = np.round(RNG.lognormal(1, 0.6, 70), 2)

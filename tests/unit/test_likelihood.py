@@ -11,14 +11,14 @@ import pytest
 
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods import index_model
-from disteconometrics.likelihoods.binary import (
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import (
     LOGISTIC,
     inverse_logit,
     logistic,
     logistic_density,
     logistic_score,
 )
-from disteconometrics.likelihoods.index_model import IndexModel
 
 AUTODIFF = 1e-13  # relative to the sum of absolute terms: two float64 computations of the same sum
 ROUNDING = 6 * np.finfo(float).eps  # a handful of operations, none of which cancels

@@ -13,8 +13,8 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.blocks import Block
-from disteconometrics.likelihoods.binary import LOGISTIC, inverse_logit
 from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import LOGISTIC, inverse_logit
 from disteconometrics.optim import newton, whiten
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 

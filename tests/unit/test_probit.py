@@ -17,8 +17,8 @@ from scipy import special
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError, SeparationError, SeparationWarning
-from disteconometrics.likelihoods.binary import LOGISTIC
-from disteconometrics.likelihoods.probit import PROBIT
+from disteconometrics.likelihoods.gaussian import PROBIT
+from disteconometrics.likelihoods.logistic import LOGISTIC
 
 DIGITS = 3e-13  # rounding q²/2 in φ(q) costs up to q²/4 units in the last place
 AGREE = 1e-8  # statsmodels stops its Newton steps there

@@ -15,7 +15,7 @@ from scipy import stats
 import disteconometrics as de
 from disteconometrics.errors import DataError, FewClustersWarning, NeedsData, OptionError, WithheldError
 from disteconometrics.inference.quantile_bands import Ranks, critical_deviation, left_inverse
-from disteconometrics.inference.two_samples import Sample, variance_of
+from disteconometrics.inference.two_samples import GroupSample, variance_of
 
 
 def table(n: int = 100, m: int = 150, seed: int = 0) -> dict[str, np.ndarray]:
@@ -40,7 +40,7 @@ def test_effects_are_differences_of_left_inverse_quantiles() -> None:
 
 def test_limits_of_a_quantile_are_those_of_the_score_test() -> None:
     ordered, level = np.arange(1.0, 201.0), 0.3
-    ranks, asked = Ranks(Sample(ordered[:, None])), np.array([level])
+    ranks, asked = Ranks(GroupSample(ordered[:, None])), np.array([level])
     low, high = ranks.limits(asked, 1.96 * ranks.error(asked))
     at = (ordered - 1, ordered)  # Fₙ before and at each value, in counts
     inside = [np.abs(k / 200 - level) <= 1.96 * np.sqrt(level * (1 - level) / 200) for k in at]
@@ -138,8 +138,11 @@ def clustered(rng: np.random.Generator, groups: int, size: int) -> dict[str, np.
 
 def test_errors_by_cluster_and_by_weight_collapse_to_those_of_rows() -> None:
     d = table()
-    rows, alone = Ranks(Sample(d["y"][:100, None])), Ranks(Sample(d["y"][:100, None], None, np.arange(100)))
-    weighted = Ranks(Sample(d["y"][:100, None], np.full(100, 0.01)))
+    rows, alone = (
+        Ranks(GroupSample(d["y"][:100, None])),
+        Ranks(GroupSample(d["y"][:100, None], None, np.arange(100))),
+    )
+    weighted = Ranks(GroupSample(d["y"][:100, None], np.full(100, 0.01)))
     levels = np.linspace(0.01, 0.99, 99)
     for other in (alone, weighted):
         np.testing.assert_array_equal(other.quantile(levels), rows.quantile(levels))
@@ -149,10 +152,10 @@ def test_errors_by_cluster_and_by_weight_collapse_to_those_of_rows() -> None:
         )
     rng = np.random.default_rng(3)
     y, w, c = rng.normal(size=60), rng.random(60), np.arange(60) % 7
-    mixed, at = Ranks(Sample(y[:, None], w / w.sum(), c)), np.array([0.2, 0.7])
+    mixed, at = Ranks(GroupSample(y[:, None], w / w.sum(), c)), np.array([0.2, 0.7])
     inside = (y[:, None] <= mixed.quantile(at)).astype(float)
     F = mixed.share(mixed.quantile(at))
-    expected = np.diagonal(variance_of(inside, Sample(y[:, None], w / w.sum(), c)))
+    expected = np.diagonal(variance_of(inside, GroupSample(y[:, None], w / w.sum(), c)))
     np.testing.assert_allclose(
         np.square(mixed.error(at)), expected * at * (1 - at) / (F * (1 - F)), rtol=1e-12
     )

@@ -78,7 +78,7 @@ def test_the_permutation_test_is_the_exact_one_when_all_are_drawn() -> None:
 def test_statistics_of_the_permutation_test() -> None:
     rng = np.random.default_rng(2)
     x, y = np.round(rng.normal(size=37), 1), np.round(rng.normal(size=50) + 0.3, 1)  # with ties
-    found = two.permute(two.Sample(x[:, None]), two.Sample(y[:, None]), 1, 9, rng).statistics
+    found = two.permute(two.GroupSample(x[:, None]), two.GroupSample(y[:, None]), 1, 9, rng).statistics
     assert found["W"] == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-12)
     assert found["energy"] == pytest.approx(stats.energy_distance(x, y) ** 2, rel=1e-12)
     assert found["KS"] == pytest.approx(stats.ks_2samp(x, y).statistic, rel=1e-12)

@@ -20,8 +20,8 @@ from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import DisteconometricsError
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.protocols import MEstimate, Replicated
-from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, row_terms, scale_rows
+from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.batched import CONVERGED, REASONS, Shared, maximise_many, share, solve_shared
 from disteconometrics.optim.newton import maximise
 

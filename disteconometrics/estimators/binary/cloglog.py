@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from disteconometrics.estimators.binary.estimator import BinaryEstimator
-from disteconometrics.likelihoods.binary import Kernel
-from disteconometrics.likelihoods.cloglog import CLOGLOG
+from disteconometrics.likelihoods.gumbel import CLOGLOG
+from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["CLogLog"]
 

@@ -16,7 +16,7 @@ from disteconometrics.estimators.binary.batch import (
 from disteconometrics.estimators.binary.results import BinaryResults, fit_binary
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
-from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["BinaryEstimator"]
 

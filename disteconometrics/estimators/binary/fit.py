@@ -25,13 +25,13 @@ from disteconometrics.errors import (
     SeparationWarning,
     warn_user,
 )
-from disteconometrics.estimators.binary.firth import penalised_facts
 from disteconometrics.estimators.binary.fitted_index import Infinite
+from disteconometrics.estimators.binary.penalty import penalised_facts
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.protocols import MEstimate
-from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
+from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.cone import extreme_directions
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of

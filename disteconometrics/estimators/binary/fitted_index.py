@@ -12,8 +12,8 @@ import numpy as np
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.inference.covariance import Covariance
-from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import index
+from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["FittedIndex", "Infinite"]
 

@@ -14,8 +14,8 @@ from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import IndexModel, index
+from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.newton import maximise
 
 __all__ = ["NESTED", "RestrictedMaximum", "check_same_rows", "restricted_maximum"]
@@ -49,7 +49,7 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     Examples
     --------
     >>> import disteconometrics as de
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> rows = de.Logit("GRADE ~ GPA").fit(de.datasets.spector()).data_rows()
     >>> found = restricted_maximum(LOGISTIC, rows.blocks(), np.array([[0.0, 1.0]]), np.zeros(1))
     >>> found.coefficients.round(3).tolist()

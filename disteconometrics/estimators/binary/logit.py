@@ -7,7 +7,7 @@ from typing import Any
 
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.binary.estimator import BinaryEstimator
-from disteconometrics.likelihoods.binary import LOGISTIC, Kernel
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 
 __all__ = ["Logit"]
 

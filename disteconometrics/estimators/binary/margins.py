@@ -19,7 +19,7 @@ from disteconometrics.errors import MissingColumnError, OptionError, WithheldErr
 from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
-from disteconometrics.inference.margins import KINDS, Question, average_margins, margins_at_means
+from disteconometrics.inference.marginal_effects import KINDS, Question, average_margins, margins_at_means
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from disteconometrics.estimators.binary.estimator import BinaryEstimator
-from disteconometrics.likelihoods.binary import Kernel
-from disteconometrics.likelihoods.probit import PROBIT
+from disteconometrics.likelihoods.gaussian import PROBIT
+from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["Probit"]
 

@@ -23,13 +23,6 @@ from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
-from disteconometrics.estimators.binary.firth import (
-    LEVEL,
-    ProfileLimits,
-    check_options,
-    penalised_test,
-    smaller,
-)
 from disteconometrics.estimators.binary.fit import (
     BinaryFacts,
     BinaryRows,
@@ -43,6 +36,13 @@ from disteconometrics.estimators.binary.likelihood_tests import (
     restricted_maximum,
 )
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
+from disteconometrics.estimators.binary.penalty import (
+    LEVEL,
+    ProfileLimits,
+    check_options,
+    penalised_test,
+    smaller,
+)
 from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
@@ -72,8 +72,8 @@ from disteconometrics.inference.diagnostics import (
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.inference.protocols import Refitting
-from disteconometrics.likelihoods.binary import Kernel
 from disteconometrics.likelihoods.index_model import index
+from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model

@@ -12,7 +12,7 @@ from disteconometrics.arrays import Seed
 from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.flow.auto import rival_of
+from disteconometrics.estimators.flow.alternative import trained_alternative
 from disteconometrics.estimators.flow.product import fit_product
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
 from disteconometrics.estimators.joint import JointResults
@@ -176,7 +176,7 @@ class FlowDensity(Specification):
         columns = rows.sample.X.shape[1]
         if not columns:
             return result
-        rival = rival_of(
+        rival = trained_alternative(
             self, data, rows.design.kept, rows.left_out, rows.sample.weights, seed, columns=columns
         )
         if rival is None:

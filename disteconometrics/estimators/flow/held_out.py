@@ -22,9 +22,9 @@ from disteconometrics.distributions import scores
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import DataError, OptionError, WithheldError
-from disteconometrics.estimators.flow.spline_fit import Plan, fit_flow
-from disteconometrics.estimators.flow.spline_flow import Flow
-from disteconometrics.estimators.flow.spline_sample import Sample
+from disteconometrics.estimators.flow.spline_fit import SplinePlan, fit_flow
+from disteconometrics.estimators.flow.spline_flow import SplineFlow
+from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.resample import seed_sequence
 
@@ -155,8 +155,8 @@ def diagnose(
 
 
 def spline_held_out(
-    sample: Sample,
-    plan: Plan,
+    sample: SplineSample,
+    plan: SplinePlan,
     support: Support,
     train: Indices,
     test: Indices,
@@ -172,19 +172,19 @@ def spline_held_out(
     seed : int.
     """
     fitted = fit_flow(replace(sample, y=support.to_line(sample.y)).take(train), plan)
-    law = Flow.of(fitted, support).law(fitted.smooth.theta, sample.X[test])
+    law = SplineFlow.of(fitted, support).law(fitted.smooth.theta, sample.X[test])
     return HeldOut.of(law, sample.y[test])
 
 
 class Hypothesis(NamedTuple):
     """A smaller model: the rows with its covariates, the plan of its fit, and what it says in words."""
 
-    sample: Sample
-    plan: Plan
+    sample: SplineSample
+    plan: SplinePlan
     words: str
 
     @classmethod
-    def without(cls, sample: Sample, plan: Plan, keep: list[int], words: str) -> Hypothesis:
+    def without(cls, sample: SplineSample, plan: SplinePlan, keep: list[int], words: str) -> Hypothesis:
         """The model that lacks covariates other than those in ``keep``."""
         place = {old: new for new, old in enumerate(keep)}
         groups = (tuple(place[j] for j in g if j in place) for g in sample.groups)
@@ -193,7 +193,7 @@ class Hypothesis(NamedTuple):
 
 
 def bootstrap_test(
-    sample: Sample, plan: Plan, null: Hypothesis, support: Support, reps: int, seed: Any
+    sample: SplineSample, plan: SplinePlan, null: Hypothesis, support: Support, reps: int, seed: Any
 ) -> TestResult:
     """Likelihood ratio of the flow against a smaller model, with its p-value by parametric bootstrap.
 
@@ -215,7 +215,7 @@ def bootstrap_test(
         )
     small, free = fit_flow(null.sample, null.plan), fit_flow(sample, plan)
     statistic = 2 * (free.loglik - small.loglik)
-    law = Flow.of(small, support).law(small.smooth.theta, null.sample.X)
+    law = SplineFlow.of(small, support).law(small.smooth.theta, null.sample.X)
     above, done = 0, 0
     for child in seed_sequence(seed).spawn(reps):
         y = support.to_line(law.sample(1, seed=np.random.default_rng(child))[:, 0])

@@ -14,7 +14,7 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.data.joint_design import read_outcomes
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.flow.auto import rival_of
+from disteconometrics.estimators.flow.alternative import trained_alternative
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
 from disteconometrics.estimators.joint import JointSides, Product, joint_law, joint_results
 from disteconometrics.estimators.rows import JointFitRows
@@ -104,7 +104,7 @@ def fit_product(model: Any, data: Any, cov: Any, seed: Any) -> Any:
     mass = read.scaled_weights
     weights = stacking_weights(fits.left_out, mass)
     pooled = np.asarray(special.logsumexp(fits.left_out, axis=0, b=weights[:, None]))
-    rival = rival_of(model, data, None, pooled, mass, seed) if cov is None else None
+    rival = trained_alternative(model, data, None, pooled, mass, seed) if cov is None else None
     if rival is not None and rival.wins:
         return rival.fitted(data, seed)
     trials, products = fits.ranked(weights, mass)

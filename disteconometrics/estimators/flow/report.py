@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.estimators.flow.spline_flow import Flow
+from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report.summary import estimates_section, rows_dropped, weights_notes
@@ -54,7 +54,7 @@ def _effective(effective: dict[str, float]) -> str:
 
 def summary_of(
     model: Any,
-    flow: Flow,
+    flow: SplineFlow,
     f: FlowFacts,
     estimates: Estimates,
     effects: dict[str, Estimates] | None,
@@ -102,7 +102,7 @@ def summary_of(
     return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
 
 
-def _on_fit(model: Any, flow: Flow, f: FlowFacts) -> Sequence[str]:
+def _on_fit(model: Any, flow: SplineFlow, f: FlowFacts) -> Sequence[str]:
     """Notes on what was fitted and why."""
     notes = [
         f"Flow: {WORDS[flow.name].format(base=flow.base)}. Effective parameters: {_effective(f.effective)}."
@@ -125,7 +125,7 @@ def _on_fit(model: Any, flow: Flow, f: FlowFacts) -> Sequence[str]:
     return notes
 
 
-def _on_numbers(model: Any, flow: Flow, f: FlowFacts, estimates: Estimates) -> Sequence[str]:
+def _on_numbers(model: Any, flow: SplineFlow, f: FlowFacts, estimates: Estimates) -> Sequence[str]:
     """Notes on how far the numbers carry."""
     notes = []
     if not np.isfinite(estimates.values).all():

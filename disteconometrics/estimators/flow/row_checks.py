@@ -41,7 +41,7 @@ __all__ = [
 
 ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
-TALL = 5.0  # times the median count of the values around, from which on a value is a heap
+HEAP_RATIO = 5.0  # times the median count of the values around, from which on a value is a heap
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
 # times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
 WIDE = 20.0
@@ -100,7 +100,7 @@ def _heaps(counts: Array) -> Mask:
         np.pad(counts, 10, mode="reflect" if len(counts) > 10 else "edge"), 21
     )
     around = np.median(window, axis=1)
-    return np.asarray((counts >= LEAST_COUNT) & (counts >= TALL * around))
+    return np.asarray((counts >= LEAST_COUNT) & (counts >= HEAP_RATIO * around))
 
 
 def warn_ties(found: Ties, name: str, rows: float) -> None:

@@ -17,7 +17,7 @@ from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow import spline_inference as inference
 from disteconometrics.estimators.flow.row_checks import check_moments
-from disteconometrics.estimators.flow.spline_flow import Flow, Solution
+from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 
 __all__ = ["Asked", "asked", "averaged", "contrast", "of_each_row"]
@@ -26,12 +26,14 @@ __all__ = ["Asked", "asked", "averaged", "contrast", "of_each_row"]
 class Asked(NamedTuple):
     """Functionals by name, read for a flow whose laws are on the scale that is meant."""
 
-    flow: Flow
+    flow: SplineFlow
     names: list[str]
     functionals: list[inference.Functional]
 
 
-def _on(flow: Flow, theta: Array, outcome: str, on: Any) -> tuple[Flow, Callable[[SplineLaw], Law]]:
+def _on(
+    flow: SplineFlow, theta: Array, outcome: str, on: Any
+) -> tuple[SplineFlow, Callable[[SplineLaw], Law]]:
     """The flow of the outcome on another scale, if it is one there, and what brings its laws to it."""
 
     def scale(law: SplineLaw) -> Law:
@@ -44,7 +46,7 @@ def _on(flow: Flow, theta: Array, outcome: str, on: Any) -> tuple[Flow, Callable
     return replace(flow, support=law.domain), lambda law, name=law.outcome: law.named(name)
 
 
-def asked(flow: Flow, theta: Array, outcome: str, names: Any, on: Any) -> Asked:
+def asked(flow: SplineFlow, theta: Array, outcome: str, names: Any, on: Any) -> Asked:
     """Read functionals of the laws of rows.
 
     Parameters

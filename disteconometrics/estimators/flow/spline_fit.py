@@ -25,30 +25,30 @@ from scipy import linalg
 from disteconometrics.arrays import Array
 from disteconometrics.estimators.flow.spline_sample import (
     Centre,
-    Sample,
+    SplineSample,
     covariates_of,
     knots_of,
     patterns_of,
 )
 from disteconometrics.flows.monotone_spline import STRUCTURES
-from disteconometrics.likelihoods.monotone import BASES, Rows, evaluate
+from disteconometrics.likelihoods.monotone import BASES, MonotoneRows, evaluate
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
 
-__all__ = ["Fitted", "Plan", "Prepared", "Trial", "fit_flow", "prepared_again", "problem_of", "rougher"]
+__all__ = ["Fitted", "Prepared", "SplinePlan", "Trial", "fit_flow", "prepared_again", "problem_of", "rougher"]
 
 CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth covariate
-PRICE = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
+PARAMETER_COST = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
-PROMISES = np.geomspace(1e-2, 1e5, 29)  # λ at which a wider structure is judged before it is fitted
-WORTH = 0.5  # log-likelihood that a structure must promise to be fitted; promises are low for few rows
-CLEAR = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
+JUDGED_PENALTIES = np.geomspace(1e-2, 1e5, 29)  # λ at which a wider structure is judged before it is fitted
+MIN_GAIN = 0.5  # log-likelihood that a structure must promise to be fitted; promises are low for few rows
+MIN_GAIN_ERRORS = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 OUTSIDE_ALONE = 3.0  # observations beyond an outer knot, which hold the slope of the tail: without covariates
 OUTSIDE, WIDE_OUTSIDE = 8.0, 20.0  # with covariates, and of a tensor a second choice
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
-WARMEST = 1e4  # λ with which a term that a simpler structure has dropped is tried again
+RETRIED_PENALTY = 1e4  # λ with which a term that a simpler structure has dropped is tried again
 TRIAL, TRIAL_STEADY = 1e-6, 1e-2  # decrement per observation and change of log λ that do for a comparison
 TENSOR_STEADY, TENSOR_STEPS = 0.1, 15  # of a tensor, with Newton steps: its λ are polished afterwards
 POLISH, MOST_POLISH = 0.3, 4  # factor on λ of a tensor, and how often it is tried
@@ -56,7 +56,7 @@ LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard norma
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplinePlan:
     """What is asked for: structure and base by name or "auto", knots or None, a factor on every λ.
 
     ``outside`` are rows beyond a tensor's outer knots.
@@ -92,7 +92,7 @@ class Fitted:
     base: str
     smooth: Smooth
     problem: Problem
-    sample: Sample
+    sample: SplineSample
     trials: tuple[Trial, ...] = ()
 
     @cached_property
@@ -131,24 +131,24 @@ class Fitted:
     def trial(self) -> Trial:
         """What the comparison needs to know."""
         used = sum(float(self.smooth.effective[k.at].sum()) > IN_USE for k in self.problem.penalties)
-        return Trial(self.name, self.base, self.loo, self.total - PRICE * used)
+        return Trial(self.name, self.base, self.loo, self.total - PARAMETER_COST * used)
 
 
-def _most_bends(s: Sample, tensor: bool, fine: bool) -> int:
+def _most_bends(s: SplineSample, tensor: bool, fine: bool) -> int:
     """Knots that a smooth covariate has at most."""
     if s.X.shape[1] > 1 or (tensor and not fine):
         return 8
     return min(24, 4 + int(s.observations**0.4)) if tensor else 12
 
 
-def _most_coarse(s: Sample, tensor: bool, fine: bool) -> int:
+def _most_coarse(s: SplineSample, tensor: bool, fine: bool) -> int:
     """Knots of the shapes that move with a covariate at most."""
     if not tensor:
         return 12
     return 26 if fine and s.X.shape[1] == 1 and len(s.y) <= 20_000 else 9
 
 
-def _structure(s: Sample, name: str, plan: Plan, fine: bool) -> Structure:
+def _structure(s: SplineSample, name: str, plan: SplinePlan, fine: bool) -> Structure:
     tensor = name == "tensor"
     count = plan.knots or round(4 * s.observations**0.265)
     covariates = covariates_of(s, _most_bends(s, tensor, fine))
@@ -172,11 +172,11 @@ class Prepared(NamedTuple):
 
     centre: Centre
     structure: Structure
-    rows: Rows
+    rows: MonotoneRows
 
 
 def _prepare(
-    s: Sample, name: str, plan: Plan, fine: bool = True, terms: tuple[Term, ...] | None = None
+    s: SplineSample, name: str, plan: SplinePlan, fine: bool = True, terms: tuple[Term, ...] | None = None
 ) -> Prepared:
     structure = _structure(s, name, plan, fine)
     if terms is not None:
@@ -228,10 +228,10 @@ def _first_rows(structure: Structure, theta: Array) -> Array:
 
 
 def _fit(
-    s: Sample,
+    s: SplineSample,
     name: str,
     base: str,
-    plan: Plan,
+    plan: SplinePlan,
     prepared: Prepared,
     near: Fitted | None = None,
     fine: bool = True,
@@ -270,13 +270,13 @@ def _promise(near: Fitted, wide: Prepared) -> float:
     best = 0.0
     for i in (*new, np.concatenate(new)) if len(new) > 1 else new:
         w, V = linalg.eigh(information[np.ix_(i, i)], S[np.ix_(i, i)])
-        share = 1 / (np.maximum(w, 0.0) + PROMISES[:, None])
+        share = 1 / (np.maximum(w, 0.0) + JUDGED_PENALTIES[:, None])
         used = w * share
         best = max(best, float(((V.T @ p.score[i]) ** 2 * share * (1 - used / 2) - used).sum(axis=1).max()))
     return best
 
 
-def _settled(fitted: Fitted, plan: Plan) -> Fitted:
+def _settled(fitted: Fitted, plan: SplinePlan) -> Fitted:
     """The flow with its λ at their fixed point; those of a tensor, found by leave-one-out, stay."""
     if fitted.name == "tensor":
         return fitted
@@ -287,9 +287,11 @@ def _settled(fitted: Fitted, plan: Plan) -> Fitted:
 def _carried_penalties(near: Fitted, problem: Problem, name: str) -> Array:
     """The λ of another fit for the penalties that both have, and what others begin with."""
     known = near.penalties
-    straight = WARMEST if name == "tensor" else 1.0  # terms of a tensor that promised nothing before it
+    straight = (
+        RETRIED_PENALTY if name == "tensor" else 1.0
+    )  # terms of a tensor that promised nothing before it
     begin = [known.get(k.name, 1.0 if "smooth" in k.name else straight) for k in problem.penalties]
-    return np.array([min(value, WARMEST) for value in begin])
+    return np.array([min(value, RETRIED_PENALTY) for value in begin])
 
 
 def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
@@ -303,10 +305,10 @@ def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
     return theta
 
 
-def prepared_again(s: Sample, centre: Centre, structure: Structure) -> Prepared:
+def prepared_again(s: SplineSample, centre: Centre, structure: Structure) -> Prepared:
     """The linear forms of rows under a known structure."""
     r = (s.y - centre.location(s.X)) / centre.scale
-    return Prepared(centre, structure, Rows(*structure.arrays(r, s.X), s.weights))
+    return Prepared(centre, structure, MonotoneRows(*structure.arrays(r, s.X), s.weights))
 
 
 def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, last: float = LAST) -> Fitted:
@@ -318,7 +320,7 @@ def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, l
     return replace(fitted, smooth=solve(fitted.problem, lam, theta=f.theta, G=f.G, select=False, last=last))
 
 
-def _as_rough(fitted: Fitted, plan: Plan) -> Fitted:
+def _as_rough(fitted: Fitted, plan: SplinePlan) -> Fitted:
     """The flow with the factor on its λ that was asked for."""
     return rougher(fitted, plan.roughness) if plan.roughness != 1.0 else fitted
 
@@ -368,12 +370,12 @@ def _pruned(fitted: Fitted) -> Fitted:
     return replace(fitted, name=_name_of(structure), structure=structure, smooth=smooth, problem=problem)
 
 
-def _bends(s: Sample) -> bool:
+def _bends(s: SplineSample) -> bool:
     """Whether some covariate may bend."""
     return any(c.knots is not None for c in covariates_of(s, 8))
 
 
-def _names(s: Sample, plan: Plan) -> list[str]:
+def _names(s: SplineSample, plan: SplinePlan) -> list[str]:
     """Structures to compare, simplest first: those that differ for these columns."""
     if plan.structure != "auto":
         return [plan.structure]
@@ -382,7 +384,7 @@ def _names(s: Sample, plan: Plan) -> list[str]:
     return ["linear", "baseline", "scale", *(["shift"] if _bends(s) else []), "shape"]
 
 
-def _chosen(trials: Sequence[Trial], s: Sample) -> Trial:
+def _chosen(trials: Sequence[Trial], s: SplineSample) -> Trial:
     """The simplest structure within half a standard error of the best."""
     best = max(trials, key=lambda t: t.score)
     for name in STRUCTURES:
@@ -393,7 +395,7 @@ def _chosen(trials: Sequence[Trial], s: Sample) -> Trial:
     return best
 
 
-def _error(a: Trial, b: Trial, s: Sample) -> float:
+def _error(a: Trial, b: Trial, s: SplineSample) -> float:
     """Standard error of the difference of two leave-one-out scores (sums over observations)."""
     d = a.loo - b.loo
     d = d - np.average(d, weights=s.weights)
@@ -403,7 +405,7 @@ def _error(a: Trial, b: Trial, s: Sample) -> float:
 class _Search:
     """What has been fitted to a sample so far, and the forms that the structures share."""
 
-    def __init__(self, s: Sample, plan: Plan) -> None:
+    def __init__(self, s: SplineSample, plan: SplinePlan) -> None:
         self.sample, self.plan = s, plan
         self.names = _names(s, plan)
         self.fits: dict[tuple[str, str], Fitted] = {}
@@ -446,13 +448,13 @@ class _Search:
                     self.run(name, base)
                 continue
             base = max(self.trials.values(), key=lambda t: t.score).base
-            if _promise(self.latest[base], self.prepare(name)) > WORTH:
+            if _promise(self.latest[base], self.prepare(name)) > MIN_GAIN:
                 self.run(name, base)
         chosen = self.best().name
         for base in bases:
             self.run(chosen, base)
 
-    def tensor(self) -> Plan:
+    def tensor(self) -> SplinePlan:
         """Try a tensor where it promises enough; the plan with which it was fitted.
 
         A fine one is fitted where a coarse one is clearly better, with two places of its outer knots: sharp
@@ -463,10 +465,10 @@ class _Search:
         near, key = self.fits[best.name, best.base], ("tensor", best.base)
         straight = next(self.fits[n, best.base] for n in ("scale", "baseline") if (n, best.base) in self.fits)
         few = _prepare(s, "tensor", plan, fine=False)
-        if _promise(straight, few) <= WORTH:
+        if _promise(straight, few) <= MIN_GAIN:
             return plan
         coarse = _fit(s, *key, plan, few, near, fine=False).trial()
-        if coarse.score - best.score <= CLEAR * _error(coarse, best, s):
+        if coarse.score - best.score <= MIN_GAIN_ERRORS * _error(coarse, best, s):
             return plan
         tried = []
         for outside in (OUTSIDE, WIDE_OUTSIDE):
@@ -477,7 +479,7 @@ class _Search:
         return replace(plan, outside=outside)
 
 
-def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
+def _search(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...], SplinePlan]:
     """Fit the structures and bases that are asked for, and take one."""
     search = _Search(s, plan)
     search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
@@ -487,7 +489,7 @@ def _search(s: Sample, plan: Plan) -> tuple[Fitted, tuple[Trial, ...], Plan]:
     return _settled(search.fits[best.name, best.base], plan), tuple(search.trials.values()), plan
 
 
-def fit_flow(s: Sample, plan: Plan) -> Fitted:
+def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
     """Choose and fit a flow.
 
     Parameters

@@ -18,7 +18,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
 
-__all__ = ["Flow", "Solution", "quadrature"]
+__all__ = ["Solution", "SplineFlow", "quadrature"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def quadrature(knots: Array) -> tuple[Array, Array, Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
+class SplineFlow:
     """y → u (support) → r = (u − location(x))/scale → z = h(r | x), a draw of the base law."""
 
     support: Support
@@ -54,7 +54,7 @@ class Flow:
     base: str
 
     @classmethod
-    def of(cls, fitted: Fitted, support: Support) -> Flow:
+    def of(cls, fitted: Fitted, support: Support) -> SplineFlow:
         """The flow of a fit."""
         return cls(support, fitted.centre, fitted.name, fitted.structure, fitted.base)
 
@@ -138,7 +138,7 @@ class Flow:
         return header, arrays
 
     @classmethod
-    def from_parts(cls, d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
+    def from_parts(cls, d: dict[str, Any], arrays: dict[str, Array]) -> SplineFlow:
         """Rebuild a flow.
 
         Raises
@@ -157,7 +157,7 @@ class Flow:
         return flow
 
 
-def _rebuilt(d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
+def _rebuilt(d: dict[str, Any], arrays: dict[str, Array]) -> SplineFlow:
     low, high = d["support"]
     covariates = []
     for j, numbers in enumerate(d["covariates"]):
@@ -173,10 +173,10 @@ def _rebuilt(d: dict[str, Any], arrays: dict[str, Array]) -> Flow:
         bool(d["affine"]),
     )
     centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
-    return Flow(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+    return SplineFlow(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
 
 
-def _is_sound(flow: Flow) -> bool:
+def _is_sound(flow: SplineFlow) -> bool:
     """Whether the parts of a file belong together."""
     structure, centre = flow.structure, flow.centre
     terms, knots, count = structure.terms, structure.basis.knots, len(structure.covariates)

@@ -34,9 +34,9 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.spline import SplineLaw, chunks
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.estimators.flow.spline_flow import Flow, Solution
+from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_influence import SLOPES, gradients
-from disteconometrics.estimators.flow.spline_sample import Sample
+from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
@@ -81,7 +81,9 @@ class Moved(NamedTuple):
 # ---- covariance of the coefficients ------------------------------------------------------------------------
 
 
-def _scores(flow: Flow, theta: Array, s: Sample, rows: int | None = None) -> Iterator[ArrayScores]:
+def _scores(
+    flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None
+) -> Iterator[ArrayScores]:
     """The score rows of a flow, part by part."""
     base = BASES[flow.base]
     for part in chunks(len(s.y), 6 * len(theta)):
@@ -115,9 +117,9 @@ def check_kind(kind: CovarianceKind) -> CovarianceKind:
 
 
 def coefficient_covariance(
-    flow: Flow,
+    flow: SplineFlow,
     solution: Solution,
-    sample: Sample,
+    sample: SplineSample,
     kind: CovarianceKind,
     codes: Callable[..., Any],
     order: Callable[..., Any],
@@ -226,7 +228,7 @@ def _spread(kind: str, var: Any, dvar: Array) -> tuple[Any, Array]:
 class RowLaws:
     """Laws of rows with covariates ``X`` (n, K) under a solution, and their average with weights (n,)."""
 
-    flow: Flow
+    flow: SplineFlow
     solution: Solution
     X: Array
     weights: Array | None = None

@@ -26,7 +26,7 @@ from disteconometrics.distributions.spline import (
     pieces,
     transform,
 )
-from disteconometrics.estimators.flow.spline_flow import Flow, quadrature
+from disteconometrics.estimators.flow.spline_flow import SplineFlow, quadrature
 from disteconometrics.likelihoods.monotone import BASES
 
 __all__ = ["SLOPES", "gradients"]
@@ -55,7 +55,7 @@ def _column(values: Array) -> Array:
     return np.asarray(values).reshape(-1, 1)
 
 
-def gradients(flow: Flow, theta: Array, X: Array, values: Mapping[str, Array]) -> list[Array]:
+def gradients(flow: SplineFlow, theta: Array, X: Array, values: Mapping[str, Array]) -> list[Array]:
     """Gradients (n, p) in θ of functionals in `SLOPES` of rows' laws; NaN in rows whose law has no mean.
 
     Parameters

@@ -21,8 +21,8 @@ from disteconometrics.estimators.flow import spline_answers as answers
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
 from disteconometrics.estimators.flow.report import MOST_ROWS, summary_of
 from disteconometrics.estimators.flow.row_checks import warn_outside
-from disteconometrics.estimators.flow.spline_fit import Plan
-from disteconometrics.estimators.flow.spline_flow import Flow, Solution
+from disteconometrics.estimators.flow.spline_fit import SplinePlan
+from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_inference import RowLaws, check_kind
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
 from disteconometrics.estimators.law_results import FUNCTIONALS
@@ -106,7 +106,7 @@ class FlowResults(FittedResult):
 
     facts: FlowFacts
     rows: FlowRows | None = field(default=None, repr=False)
-    flow: Flow
+    flow: SplineFlow
     main: Solution
     kind: CovarianceKind | None = None
     saved: SavedAnswers | None = None
@@ -452,7 +452,7 @@ class FlowResults(FittedResult):
         OptionError, WithheldError, NeedsData
         """
         sample = self.data_rows().on_line(self.flow.support)
-        null = Hypothesis(sample, Plan("linear", "normal"), "a normal linear model")
+        null = Hypothesis(sample, SplinePlan("linear", "normal"), "a normal linear model")
         return checking.bootstrap_test(sample, plan_of(self.model), null, self.flow.support, reps, seed)
 
     def test_no_effect(self, variable: str, reps: int = 199, *, seed: Seed = None) -> TestResult:
@@ -559,7 +559,7 @@ class FlowResults(FittedResult):
         given = dict(header["estimator"])
         if isinstance(given["flow"], dict):
             given["flow"] = MonotoneSpline(**given["flow"])
-        flow = Flow.from_parts(
+        flow = SplineFlow.from_parts(
             header["flow"], {k.removeprefix("flow_"): v for k, v in arrays.items() if k.startswith("flow_")}
         )
         names = tuple(map(str, header["functionals"]))

@@ -14,15 +14,15 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
-    Plan,
+    SplinePlan,
     fit_flow,
     prepared_again,
     problem_of,
     rougher,
 )
-from disteconometrics.estimators.flow.spline_flow import Flow, Solution
+from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_inference import coefficient_covariance
-from disteconometrics.estimators.flow.spline_sample import Sample
+from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
@@ -68,12 +68,12 @@ class FlowRows(FitRows):
     ``left_out`` (n,) are their leave-one-out log densities, in the outcome's units.
     """
 
-    sample: Sample
+    sample: SplineSample
     smooth: Smooth
     left_out: Array
 
     def solution(
-        self, flow: Flow, kind: CovarianceKind, smooth: Smooth | None = None
+        self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth | None = None
     ) -> tuple[Solution, str, str]:
         """Coefficients with their covariance, its label and the note under a table.
 
@@ -86,7 +86,7 @@ class FlowRows(FitRows):
         V, label, note = coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
         return replace(solution, covariance=V), label, note
 
-    def undersmoothed(self, flow: Flow, kind: CovarianceKind) -> Solution:
+    def undersmoothed(self, flow: SplineFlow, kind: CovarianceKind) -> Solution:
         """The flow with smaller penalties, from which intervals at rows, effects and bands come."""
         sample = self.on_line(flow.support)
         problem = problem_of(prepared_again(sample, flow.centre, flow.structure), flow.base)
@@ -94,7 +94,7 @@ class FlowRows(FitRows):
         factor = UNDERSMOOTHING[min(len(flow.structure.covariates), 2)]
         return self.solution(flow, kind, rougher(fitted, factor).smooth)[0]
 
-    def on_line(self, support: Support) -> Sample:
+    def on_line(self, support: Support) -> SplineSample:
         """The sample with its outcomes brought to the line."""
         return replace(self.sample, y=support.to_line(self.sample.y))
 
@@ -118,16 +118,16 @@ class FlowRows(FitRows):
 class SplineFit(NamedTuple):
     """A fitted spline: the flow, its coefficients, facts and rows."""
 
-    flow: Flow
+    flow: SplineFlow
     main: Solution
     facts: FlowFacts
     rows: FlowRows
 
 
-def plan_of(model: Any, enough: bool = True) -> Plan:
+def plan_of(model: Any, enough: bool = True) -> SplinePlan:
     """What a specification asks of a fit; a linear structure where rows are not ``enough`` for more."""
     flow = model.flow if isinstance(model.flow, MonotoneSpline) else MonotoneSpline()
-    return Plan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness)
+    return SplinePlan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness)
 
 
 def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
@@ -147,13 +147,13 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
     checks.check_support(y, support, outcome)
     checks.check_columns(read.X, y, spec.names, spec.has_intercept)
     shared = checks.ties(y, read.weights if read.frequency else None)
-    sample = Sample(support.to_line(y), X, _groups(spec.names), read.scaled_weights, read.frequency)
+    sample = SplineSample(support.to_line(y), X, _groups(spec.names), read.scaled_weights, read.frequency)
     if shared is not None:
         checks.warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:
         checks.check_residual(sample.centre.scale, sample.y, outcome)
     fitted = fit_flow(sample, plan_of(model, enough))
-    flow = Flow.of(fitted, support)
+    flow = SplineFlow.of(fitted, support)
     checks.check_widths(flow.structure.mean_slopes(fitted.smooth.theta, X), X, spec.names)
     rows = FlowRows(
         read.design,

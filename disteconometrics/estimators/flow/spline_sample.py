@@ -23,7 +23,7 @@ from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smo
 
 __all__ = [
     "Centre",
-    "Sample",
+    "SplineSample",
     "centre_of",
     "covariates_of",
     "knots_of",
@@ -32,14 +32,14 @@ __all__ = [
     "quantiles",
 ]
 
-ABSURD = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
+FAR_RESIDUALS = 50.0  # interquartile ranges of residuals beyond which one row is not let to turn the line
 FEW_OUTSIDE = 3.0  # values of a covariate beyond which scale and shape stay
 NEXT = 0.25  # standard deviations that they move on beyond these
 DISTINCT = 6  # values from which on a covariate may bend
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class SplineSample:
     """Rows: ``y`` (n,), ``X`` (n, K) without constant, its columns by formula term, weights (n,) or None.
 
     ``counts`` says whether the weights count rows.
@@ -81,7 +81,7 @@ class Sample:
         """Covariates by the most knots they may have, as they are asked for."""
         return {}
 
-    def take(self, rows: Indices) -> Sample:
+    def take(self, rows: Indices) -> SplineSample:
         """Some of the rows."""
         w = None if self.weights is None else self.weights[rows]
         return replace(self, y=self.y[rows], X=self.X[rows], weights=w)
@@ -109,12 +109,12 @@ def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array
     return np.interp(ranks, np.column_stack([first, last]).ravel(), np.repeat(values[order], 2))
 
 
-def quantiles(s: Sample, values: Array, levels: Sequence[float] | Array) -> Array:
+def quantiles(s: SplineSample, values: Array, levels: Sequence[float] | Array) -> Array:
     """Sample quantiles at levels, weights that count rows taken into account."""
     return order_statistics(values, s.copies, np.asarray(levels) * (s.size - 1))
 
 
-def knots_of(s: Sample, r: Array, count: int, outside: float) -> Array:
+def knots_of(s: SplineSample, r: Array, count: int, outside: float) -> Array:
     """Knots at quantiles evenly spread in normal scores, and at both ends of wide gaps.
 
     The outer knots leave a number of observations outside on either side: what happens beyond is a straight
@@ -158,7 +158,7 @@ def _least_absolute(Z: Array, e: Array, root: Array) -> Array:
     return b
 
 
-def centre_of(s: Sample) -> Centre:
+def centre_of(s: SplineSample) -> Centre:
     """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal.
 
     Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its
@@ -176,7 +176,7 @@ def centre_of(s: Sample) -> Centre:
         root = np.ones(len(e)) if s.weights is None else np.sqrt(s.weights)
         b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
         low, high = quantiles(s, e - Z @ b, [0.25, 0.75])
-        if np.abs(e - Z @ b).max() > ABSURD * float(high - low):
+        if np.abs(e - Z @ b).max() > FAR_RESIDUALS * float(high - low):
             b = _least_absolute(Z, e, root)
         origin, beta, e = origin + float(b[0]), b[1:] / sd, e - Z @ b
     low, high = quantiles(s, e, [0.25, 0.75])
@@ -192,7 +192,7 @@ def patterns_of(X: Array, columns: tuple[int, ...]) -> Array:
     return found if len(found) <= MOST_PATTERNS else np.zeros((0, len(columns)))
 
 
-def _edges(s: Sample, x: Array) -> tuple[float, float]:
+def _edges(s: SplineSample, x: Array) -> tuple[float, float]:
     """Between which values of a covariate scale and shape move."""
     N = s.size
     few = min(FEW_OUTSIDE, (N - 1) / 8)
@@ -203,7 +203,7 @@ def _edges(s: Sample, x: Array) -> tuple[float, float]:
     return float(low - reach), float(high + reach)
 
 
-def covariates_of(s: Sample, most: int) -> tuple[Covariate, ...]:
+def covariates_of(s: SplineSample, most: int) -> tuple[Covariate, ...]:
     """Measure the columns; those that are a term of their own and take enough values may bend."""
     if most in s.measured:
         return s.measured[most]

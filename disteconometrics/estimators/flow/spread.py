@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.flows.fitted import FittedFlow
-from disteconometrics.flows.training import Rows, train_many
+from disteconometrics.flows.training import TrainingRows, train_many
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
 
@@ -66,7 +66,7 @@ class ResamplingSpread:
 
 def resampling_spread(
     flow: FittedFlow,
-    rows: Rows,
+    rows: TrainingRows,
     how: Trainer,
     best: int,
     values: Callable[[FittedFlow], dict[str, float]],

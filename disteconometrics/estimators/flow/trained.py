@@ -34,7 +34,12 @@ from disteconometrics.estimators.law_results import (
 from disteconometrics.estimators.refit import AVERAGED, ONE_OUTCOME, refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows, JointFitRows
-from disteconometrics.estimators.training import ENDED, history_from_file, history_to_file, trainer_words
+from disteconometrics.estimators.training_report import (
+    ENDED,
+    describe_trainer,
+    history_from_file,
+    history_to_file,
+)
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, MixtureCDF, Planar
 from disteconometrics.inference.estimates import Estimates
@@ -238,7 +243,7 @@ class TrainedFlowResults(FittedResult):
         """
         read = Training.of(self.model)
         how = read.how(self.facts.rows, self.flow.outcomes, self.flow.covariates)
-        if trainer_words(how) != self.facts.trainer:
+        if describe_trainer(how) != self.facts.trainer:
             raise OptionError(
                 f"The file was written by 0.1.0, which did not keep the trainer ({self.facts.trainer}): fit "
                 "again to train anew."

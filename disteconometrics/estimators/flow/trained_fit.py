@@ -27,7 +27,7 @@ from disteconometrics.estimators.flow.row_checks import (
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import JointFitRows
-from disteconometrics.estimators.training import history_table, trainer_words, warn_of_training
+from disteconometrics.estimators.training_report import describe_trainer, history_table, warn_of_training
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
     AffineMap,
@@ -38,7 +38,7 @@ from disteconometrics.flows.recipes import (
     chain_of,
     is_mixture,
 )
-from disteconometrics.flows.training import Rows, train_flow
+from disteconometrics.flows.training import TrainingRows, train_flow
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
 
@@ -46,7 +46,7 @@ __all__ = ["TrainedFacts", "TrainedFit", "Training", "train_on_rows"]
 
 FRESH = 512  # rows in a step from a sampler
 FIRST = 10_000  # rows of a sampler by which outcomes are standardised and the fit is described
-AHEAD = 8_192  # rows of a sampler drawn at once
+SAMPLER_ROWS = 8_192  # rows of a sampler drawn at once
 MANY = 4_000  # rows above which "auto" trains in batches
 
 
@@ -98,13 +98,13 @@ class Training:
         steps, batch = (1_500, 256) if n <= MANY else (3_000, 512)
         return AdamW(lr=5e-3, steps=steps, batch=batch, validation=0.2, patience=600)
 
-    def on_line(self, rows: JointFitRows) -> tuple[Rows, float]:
+    def on_line(self, rows: JointFitRows) -> tuple[TrainingRows, float]:
         """Rows with their outcomes brought to the line, and the mean log slope of that map."""
         w = rows.scaled_weights
         slope = float(np.average(self.domain.log_slope(rows.Y).sum(axis=1), weights=w))
-        return Rows(as_floats(self.domain.to_line(rows.Y)), rows.covariates, w), slope
+        return TrainingRows(as_floats(self.domain.to_line(rows.Y)), rows.covariates, w), slope
 
-    def begin(self, rows: Rows, seed: int) -> FittedFlow:
+    def begin(self, rows: TrainingRows, seed: int) -> FittedFlow:
         """The flow before its training, with rows standardised."""
         covariates = _standard(rows.X, rows.weights) if rows.X.shape[1] else (np.zeros(0), np.ones(0))
         return FittedFlow.begin(self.chain, self.base, *_standard(rows.Y, rows.weights), *covariates, seed)
@@ -126,7 +126,7 @@ class Training:
         seed : int.
         """
         data, _ = self.on_line(rows)
-        own = Rows(data.Y[take], data.X[take], None if data.weights is None else data.weights[take])
+        own = TrainingRows(data.Y[take], data.X[take], None if data.weights is None else data.weights[take])
         how = self.how(rows.size, data.Y.shape[1], data.X.shape[1])
         how = replace(how, snapshots=(), callback=None)
         return train_flow(self.begin(own, seed), own, how, seed, progress=False)[0]
@@ -186,7 +186,7 @@ def _check_rows(rows: JointFitRows, domain: Support) -> tuple[str, ...]:
 
 def _blocks(
     domain: Support, spec: JointSpec, sampler: Any, rng: np.random.Generator, how: Trainer
-) -> Iterator[Rows]:
+) -> Iterator[TrainingRows]:
     """Endless blocks of new rows, a whole number of steps each."""
     if how.validation or isinstance(how, LBFGS):
         raise OptionError(
@@ -194,12 +194,12 @@ def _blocks(
             "on them."
         )
     size = how.batch or FRESH
-    many = size * max(1, AHEAD // size)
+    many = size * max(1, SAMPLER_ROWS // size)
 
-    def one() -> Rows:
+    def one() -> TrainingRows:
         table = sampler(rng, n=many)
         Y = spec.outcome_values(table).reshape(many, -1)
-        return Rows(domain.to_line(Y), spec.without_constant(spec.matrix(table).X))
+        return TrainingRows(domain.to_line(Y), spec.without_constant(spec.matrix(table).X))
 
     return iter(one, None)
 
@@ -245,7 +245,7 @@ def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
     warn_of_training(trained, how)
     facts = TrainedFacts(
         **read.facts(),
-        trainer=trainer_words(how),
+        trainer=describe_trainer(how),
         ended=trained.ended,
         best=trained.best,
         steps=trained.steps,

@@ -14,7 +14,7 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.training import history_table, trainer_words, warn_of_training
+from disteconometrics.estimators.training_report import describe_trainer, history_table, warn_of_training
 from disteconometrics.estimators.transport.density_maps import (
     ConditionalQuantiles,
     DensityMap,
@@ -29,15 +29,15 @@ from disteconometrics.transport.losses import Loss, Sinkhorn
 if TYPE_CHECKING:
     from disteconometrics.flows.pushforward import Pushforward
 
-__all__ = ["FRESH", "Found", "Plan", "fit_noise_map", "fit_quantile_net"]
+__all__ = ["FRESH", "Found", "TrainingPlan", "fit_noise_map", "fit_quantile_net"]
 
 FRESH = 512  # draws in a step where the trainer leaves it open
-HELD = 0.2  # share of the rows kept from the training of a net
+HELD_OUT_SHARE = 0.2  # share of the rows kept from the training of a net
 FEWEST = 20  # rows held out, below which no distance to them is reported
 COMPARED = 1_000  # rows in exact distances of joint outcomes
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """How a net is found: recipe, loss, trainer, seeds of first parameters and of the order of rows."""
 
     recipe: MLP
@@ -58,14 +58,14 @@ class Found(NamedTuple):
 def _split(n: int, seed: int) -> tuple[Indices, Indices]:
     """Rows held out, and the rest, in a random order."""
     place = np.random.default_rng(seed).permutation(n)
-    return place[: int(HELD * n)], place[int(HELD * n) :]
+    return place[: int(HELD_OUT_SHARE * n)], place[int(HELD_OUT_SHARE * n) :]
 
 
 def _training_facts(how: Trainer, trained: Trained, seconds: float, parameters: int) -> dict[str, Any]:
     """Warn of a training that did not end as it was told to; how it went."""
     warn_of_training(trained, how)
     return {
-        "trainer": trainer_words(how),
+        "trainer": describe_trainer(how),
         "ended": trained.ended,
         "steps": trained.steps,
         "best": trained.best,
@@ -74,7 +74,7 @@ def _training_facts(how: Trainer, trained: Trained, seconds: float, parameters: 
     }
 
 
-def fit_quantile_net(y: Array, X: Array, weights: Array | None, plan: Plan) -> Found:
+def fit_quantile_net(y: Array, X: Array, weights: Array | None, plan: TrainingPlan) -> Found:
     """Train a net from covariates to quantile functions, and score it on rows held out.
 
     Parameters
@@ -95,7 +95,9 @@ def fit_quantile_net(y: Array, X: Array, weights: Array | None, plan: Plan) -> F
     return Found(ConditionalQuantiles.of_rows(net, X, weights), facts, history_table(trained))
 
 
-def fit_noise_map(Y: Array, weights: Array | None, blocks: Iterator[Array] | None, plan: Plan) -> Found:
+def fit_noise_map(
+    Y: Array, weights: Array | None, blocks: Iterator[Array] | None, plan: TrainingPlan
+) -> Found:
     """Train a net from noise to outcomes, and compare its draws with rows held out.
 
     Parameters

@@ -37,7 +37,7 @@ __all__ = [
 
 Parts: TypeAlias = tuple[dict[str, Any], dict[str, Array]]
 
-SEEN = 20250101  # seed of the draws behind a law's quantiles
+DRAWS_SEED = 20250101  # seed of the draws behind a law's quantiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ class NoiseMap:
 
         if len(outcomes) > 1:
             return PushedJointLaw(outcomes, draw)
-        seen = Empirical(draw(np.random.default_rng(SEEN), DRAWS)[:, 0])
+        seen = Empirical(draw(np.random.default_rng(DRAWS_SEED), DRAWS)[:, 0])
         return PushedLaw(seen, lambda rng, m: draw(rng, m)[:, 0]).named(outcomes[0])
 
     def on(self, rows: JointFitRows) -> NoiseMap:

@@ -25,7 +25,7 @@ from disteconometrics.errors import (
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import fingerprint, row_facts
 from disteconometrics.inference.protocols import Refitting
-from disteconometrics.inference.two_samples import Sample
+from disteconometrics.inference.two_samples import GroupSample
 
 __all__ = ["GroupFacts", "Groups", "check_squares", "read_groups", "refit_groups"]
 
@@ -47,7 +47,7 @@ class GroupFacts(FitFacts):
 class Groups:
     """Samples and labels by group, names of the outcomes and of the column of groups, count of rows."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[GroupSample, ...]
     labels: tuple[str, ...]
     outcomes: tuple[str, ...]
     group: str
@@ -144,7 +144,7 @@ def read_groups(
     return Groups(tuple(samples), labels, outcomes, group, joint.rows)
 
 
-def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, group: str) -> Sample:
+def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, group: str) -> GroupSample:
     """The rows of a group with masses and clusters; rows that frequency weights count are written out."""
     if clusters is not None:
         clusters = np.unique(clusters, return_inverse=True)[1].reshape(-1)
@@ -158,7 +158,7 @@ def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, 
         clusters = None if clusters is None else np.repeat(clusters, copies)
     if len(rows) < 2:
         raise DataError(f"Group {group} has {len(rows)} row; a law needs at least two.")
-    return Sample(rows, None if weights is None else weights / weights.sum(), clusters)
+    return GroupSample(rows, None if weights is None else weights / weights.sum(), clusters)
 
 
 def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
@@ -210,7 +210,7 @@ def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels
     return codes
 
 
-def refit_groups(model: Any, samples: Sequence[Sample]) -> Refitting:
+def refit_groups(model: Any, samples: Sequence[GroupSample]) -> Refitting:
     """How a comparison is made again from a table of its samples, whose own estimates are the truth.
 
     Parameters
@@ -251,7 +251,7 @@ def refit_groups(model: Any, samples: Sequence[Sample]) -> Refitting:
     )
 
 
-def _table_of(samples: Sequence[Sample]) -> dict[str, Any]:
+def _table_of(samples: Sequence[GroupSample]) -> dict[str, Any]:
     """Samples as columns: outcomes y0, y1, …, group, weight if there are masses, and cluster if asked for."""
     outcomes = np.concatenate([s.rows for s in samples]).T
     table: dict[str, Any] = {f"y{j}": column for j, column in enumerate(outcomes)}

@@ -31,11 +31,11 @@ from disteconometrics.estimators.law_results import (
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import JointFitRows
 from disteconometrics.estimators.specification import Specification, check_columns
-from disteconometrics.estimators.training import ENDED, history_from_file, history_to_file
+from disteconometrics.estimators.training_report import ENDED, history_from_file, history_to_file
 from disteconometrics.estimators.transport.density_fit import (
     FRESH,
     Found,
-    Plan,
+    TrainingPlan,
     fit_noise_map,
     fit_quantile_net,
 )
@@ -185,7 +185,7 @@ class TransportDensity(Specification):
         blocks = _blocks(rows, sampler, rng, plan.trainer.batch or FRESH)
         return fit_noise_map(rows.Y, rows.weights, blocks, plan)
 
-    def _plan(self, default: Plan) -> Plan:
+    def _plan(self, default: TrainingPlan) -> TrainingPlan:
         """The choices made, and those of a plan where they are left open."""
         return default._replace(
             recipe=self.map if isinstance(self.map, MLP) else default.recipe,
@@ -194,15 +194,15 @@ class TransportDensity(Specification):
         )
 
 
-def _default_quantile_plan(n: int, start: int, order: int) -> Plan:
+def _default_quantile_plan(n: int, start: int, order: int) -> TrainingPlan:
     size = min(256, max(16, n // 4))
     how = AdamW(lr=2e-3, steps=1_000, batch=size, validation=0.2, patience=200)
-    return Plan(MLP(32, 32, activation="silu"), Sorted(), how, start, order)
+    return TrainingPlan(MLP(32, 32, activation="silu"), Sorted(), how, start, order)
 
 
-def _default_noise_plan(d: int, start: int, order: int) -> Plan:
+def _default_noise_plan(d: int, start: int, order: int) -> TrainingPlan:
     how = AdamW(lr=3e-3, steps=2_000, batch=FRESH, weight_decay=0.0)
-    return Plan(MLP(64, 64, 64), Sorted() if d == 1 else Sliced(), how, start, order)
+    return TrainingPlan(MLP(64, 64, 64), Sorted() if d == 1 else Sliced(), how, start, order)
 
 
 def _check(model: TransportDensity, rows: JointFitRows, fresh: bool) -> None:

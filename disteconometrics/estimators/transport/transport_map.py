@@ -165,7 +165,7 @@ def _facts(groups: Groups, tied: bool) -> MapFacts:
         sizes=(zero.size, one.size),
         labels=groups.labels,
         differences=tuple(
-            two.mean_difference(*(two.Sample(s.rows[:, [j]], s.mass, s.clusters) for s in (one, zero)))
+            two.mean_difference(*(two.GroupSample(s.rows[:, [j]], s.mass, s.clusters) for s in (one, zero)))
             for j in range(len(groups.outcomes))
         ),
         tied=tied,

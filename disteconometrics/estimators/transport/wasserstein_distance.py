@@ -224,7 +224,12 @@ def _names(p: float, dimension: int) -> tuple[str, ...]:
 
 
 def _compare(
-    x: two.Sample, y: two.Sample, groups: tuple[str, str], p: float, draws: int, rng: np.random.Generator
+    x: two.GroupSample,
+    y: two.GroupSample,
+    groups: tuple[str, str],
+    p: float,
+    draws: int,
+    rng: np.random.Generator,
 ) -> GroupPair:
     if x.rows.shape[1] > 1 and np.isinf(p):
         raise OptionError("p = ∞ is only for a single outcome; give a finite order.")
@@ -260,7 +265,7 @@ def _compare(
 
 
 def _permuted(
-    x: two.Sample, y: two.Sample, p: float, draws: int, rng: np.random.Generator
+    x: two.GroupSample, y: two.GroupSample, p: float, draws: int, rng: np.random.Generator
 ) -> two.Permutation:
     if not draws:
         return two.Permutation({}, {}, 0)
@@ -271,7 +276,7 @@ def _permuted(
 
 
 def _with_covariance(
-    x: two.Sample, y: two.Sample, found: Any, p: float, names: tuple[str, ...]
+    x: two.GroupSample, y: two.GroupSample, found: Any, p: float, names: tuple[str, ...]
 ) -> tuple[Array, Array]:
     """Estimates by name and their covariance, by the delta method from influences of W_p^p and its parts."""
     if np.isinf(p):

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array
-from disteconometrics.likelihoods.binary import Kernel, RowTerms
+from disteconometrics.likelihoods.logistic import Kernel, RowTerms
 
 __all__ = ["CLOGLOG", "extreme_value", "extreme_value_score"]
 

@@ -31,7 +31,7 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Part, Scenario
 from disteconometrics.errors import WithheldError
-from disteconometrics.likelihoods.binary import Kernel
+from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["KINDS", "Question", "average_margins", "margins_at_means"]
 
@@ -249,7 +249,7 @@ def average_margins(
     --------
     >>> import disteconometrics as de
     >>> from disteconometrics.data.scenario import Scenario
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
     >>> rows, b = Scenario.of_design(res.rows.design), res.params.to_numpy()
     >>> gpa = [Question("GPA", "GPA", None, {})]
@@ -297,7 +297,7 @@ def margins_at_means(
     --------
     >>> import disteconometrics as de
     >>> from disteconometrics.data.scenario import Scenario
-    >>> from disteconometrics.likelihoods.binary import LOGISTIC
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
     >>> df = de.datasets.spector()
     >>> res = de.Logit("GRADE ~ GPA").fit(df)
     >>> rows, b = Scenario.of_design(res.rows.design), res.params.to_numpy()

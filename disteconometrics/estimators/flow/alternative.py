@@ -18,7 +18,7 @@ from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.flows.recipes import AffineMap, Autoregressive, MixtureCDF
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
-__all__ = ["Rival", "rival_of"]
+__all__ = ["TrainedAlternative", "trained_alternative"]
 
 LEAST_ROWS = 2_000
 LEAST_COLUMNS = 6  # of covariates of one outcome; joint outcomes need none
@@ -27,7 +27,7 @@ SEED = 0  # where the user gives none, so that the same rows give the same choic
 
 
 @dataclass(frozen=True)
-class Rival:
+class TrainedAlternative:
     """A flow by name against splines on rows that it has not seen: gain in mean log density, its error, rows.
 
     Examples
@@ -65,9 +65,9 @@ class Rival:
         return f"Tried by auto: {told}; splines stay."
 
 
-def rival_of(
+def trained_alternative(
     model: Any, data: Any, kept: Any, left_out: Array, weights: Array | None, seed: Any, *, columns: int = 0
-) -> Rival | None:
+) -> TrainedAlternative | None:
     """Train the rival on four fifths of the rows and compare; None where it is not or cannot be tried.
 
     Parameters
@@ -108,4 +108,4 @@ def rival_of(
     gap, w = score - left_out[held], None if weights is None else weights[held]
     gain = float(np.average(gap, weights=w))
     error = float(np.sqrt(np.average(np.square(gap - gain), weights=w) / len(held)))
-    return Rival(challenger, gain, error, len(held))
+    return TrainedAlternative(challenger, gain, error, len(held))

@@ -13,10 +13,10 @@ from disteconometrics.optim.minibatch import Trained, Trainer
 
 __all__ = [
     "ENDED",
+    "describe_trainer",
     "history_from_file",
     "history_table",
     "history_to_file",
-    "trainer_words",
     "warn_of_training",
 ]
 
@@ -30,7 +30,7 @@ ENDED = {
 }
 
 
-def trainer_words(how: Trainer) -> str:
+def describe_trainer(how: Trainer) -> str:
     """A trainer in a few words.
 
     Examples

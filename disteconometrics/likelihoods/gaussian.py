@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array
-from disteconometrics.likelihoods.binary import Kernel, RowTerms
+from disteconometrics.likelihoods.logistic import Kernel, RowTerms
 
 __all__ = ["PROBIT", "normal", "normal_score"]
 
