@@ -36,7 +36,7 @@ def describe_trainer(how: Trainer) -> str:
     Examples
     --------
     >>> from disteconometrics import Adam
-    >>> trainer_words(Adam(lr=0.01, batch=64))
+    >>> describe_trainer(Adam(lr=0.01, batch=64))
     'Adam, batches of 64, lr 0.01'
     """
     rows = "all rows" if how.batch is None else f"batches of {how.batch}"

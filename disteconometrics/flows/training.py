@@ -88,7 +88,7 @@ def train_flow(
     >>> from disteconometrics.flows.recipes import chain_of
     >>> y, none = np.array([[1.0], [2.0], [6.0]]), np.zeros(0)
     >>> start = FittedFlow.begin(chain_of(AffineMap()), "normal", np.ones(1), np.ones(1), none, none, seed=0)
-    >>> flow = train_flow(start, Rows(y, np.zeros((3, 0))), LBFGS(), 0)[0]
+    >>> flow = train_flow(start, TrainingRows(y, np.zeros((3, 0))), LBFGS(), 0)[0]
     >>> z = np.array([[0.0], [1.0]])  # at the mean and the mean + std
     >>> flow.to_data(z, np.zeros((1, 0))).round(4).ravel().tolist()
     [3.0, 5.1602]
@@ -139,7 +139,7 @@ def train_many(
     >>> y, none = np.array([[1.0], [2.0], [6.0]]), np.zeros(0)
     >>> start = FittedFlow.begin(chain_of(AffineMap()), "normal", np.ones(1), np.ones(1), none, none, seed=0)
     >>> weights, how = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]), Adam(lr=0.1, steps=400)
-    >>> many = train_many(start, Rows(y, np.zeros((3, 0))), weights, how, seed=0)
+    >>> many = train_many(start, TrainingRows(y, np.zeros((3, 0))), weights, how, seed=0)
     >>> [round(f.to_data(np.zeros((1, 1)), np.zeros((1, 0))).item(), 2) for f in many]
     [3.0, 1.5]
     """

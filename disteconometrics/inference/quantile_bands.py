@@ -105,8 +105,8 @@ class Ranks:
     Examples
     --------
     >>> y = np.arange(1.0, 101.0)[:, None]
-    >>> even = Ranks(Sample(y))
-    >>> pairs = Ranks(Sample(np.repeat(y, 2, axis=0), None, np.repeat(np.arange(100), 2)))
+    >>> even = Ranks(GroupSample(y))
+    >>> pairs = Ranks(GroupSample(np.repeat(y, 2, axis=0), None, np.repeat(np.arange(100), 2)))
     >>> even.quantile(np.array([0.3])).tolist(), even.error(np.array([0.5])).tolist()
     ([30.0], [0.05])
     >>> # the second of each pair adds nothing

@@ -70,7 +70,7 @@ class ResamplingPlan:
 
     Examples
     --------
-    >>> counts = Plan(np.random.SeedSequence(1), "counts", units=3, rows=3).draw(0)
+    >>> counts = ResamplingPlan(np.random.SeedSequence(1), "counts", units=3, rows=3).draw(0)
     >>> counts.shape, np.unique(counts.sum(axis=1)).tolist()
     ((256, 3), [3.0])
     """

@@ -301,7 +301,7 @@ def permute(
     Examples
     --------
     >>> rng = np.random.default_rng(1)
-    >>> a, b = Sample(rng.normal(size=(30, 1))), Sample(rng.normal(size=(40, 1)) + 2)
+    >>> a, b = GroupSample(rng.normal(size=(30, 1))), GroupSample(rng.normal(size=(40, 1)) + 2)
     >>> permute(a, b, 2, 199, rng).p_values["W"]
     0.005
     """

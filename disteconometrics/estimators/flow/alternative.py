@@ -33,7 +33,7 @@ class TrainedAlternative:
     Examples
     --------
     >>> import disteconometrics as de
-    >>> Rival(de.FlowDensity("y ~ x"), gain=0.02, error=0.015, rows=400).wins
+    >>> TrainedAlternative(de.FlowDensity("y ~ x"), gain=0.02, error=0.015, rows=400).wins
     False
     """
 
@@ -84,7 +84,7 @@ def trained_alternative(
     --------
     >>> import disteconometrics as de
     >>> few = {"y": np.zeros(5)}
-    >>> rival_of(de.FlowDensity("y ~ 1"), few, None, np.zeros(5), None, None, columns=1) is None
+    >>> trained_alternative(de.FlowDensity("y ~ 1"), few, None, np.zeros(5), None, None, columns=1) is None
     True
     """
     n = len(left_out)

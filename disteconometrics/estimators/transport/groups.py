@@ -222,8 +222,8 @@ def refit_groups(model: Any, samples: Sequence[GroupSample]) -> Refitting:
     Examples
     --------
     >>> import disteconometrics as de
-    >>> samples = [Sample(np.array([[1.0], [2.0]])), Sample(np.array([[4.0], [5.0]]))]
-    >>> of = refit_groups(de.WassersteinDistance("wage ~ union", p=1, permutations=0), samples, False)
+    >>> samples = [GroupSample(np.array([[1.0], [2.0]])), GroupSample(np.array([[4.0], [5.0]]))]
+    >>> of = refit_groups(de.WassersteinDistance("wage ~ union", p=1, permutations=0), samples)
     >>> of.estimator.formula, of.truth, of.only_design
     ('y0 ~ group', {'W1': 3.0}, 'pairs')
     """
