@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # problems are small, and a second thread that waits for its turn costs a busy machine ten times the time
+    os.environ.setdefault(variable, "1")
 
+import numpy as np  # noqa: E402 (reads the variables)
 
 # Files of the quick subset, from tests/: what most edits touch, in under a minute.
 QUICK = (
@@ -24,6 +27,7 @@ QUICK = (
     "reference/test_logit_targets.py",
     "reference/test_transport_targets.py",
     "test_architecture.py",
+    "unit/test_cloglog.py",
     "unit/test_compare.py",
     "unit/test_covariance.py",
     "unit/test_data_design.py",
@@ -44,12 +48,21 @@ QUICK = (
 )
 
 
+def is_quick(path: Path) -> bool:
+    folder = Path(__file__).parent
+    return path.is_relative_to(folder) and path.relative_to(folder).as_posix() in QUICK
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave other files unread where the quick subset alone is asked for."""
+    others = collection_path.suffix == ".py" and not is_quick(collection_path)
+    return True if config.option.markexpr == "quick" and others else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the quick subset."""
-    folder = Path(__file__).parent
     for item in items:
-        inside = item.path.is_relative_to(folder) and item.path.relative_to(folder).as_posix() in QUICK
-        if inside and item.get_closest_marker("slow") is None:
+        if is_quick(item.path) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.quick)
 
 
