@@ -237,7 +237,7 @@ class Structure:
         own = slice(1, self.slices[0].stop)
         A[:, 0] = 1.0
         A[:, own], D[:, own] = (line, 1.0) if self.affine else (area, B)
-        for kind, at, u in self._features(X):
+        for kind, at, u in self.features(X):
             if kind in SHIFTS:
                 A[:, at] = u
             elif kind.startswith("scale"):
@@ -254,7 +254,7 @@ class Structure:
         out = np.zeros((len(P), self.size))
         out[:, :1] = total
         out[:, 1 : self.slices[0].stop] = line if self.affine else P @ area
-        for kind, at, u in self._features(X):
+        for kind, at, u in self.features(X):
             if kind in SHIFTS:
                 out[:, at] = u * total
             else:
@@ -266,7 +266,7 @@ class Structure:
         n = len(X)
         intercept = np.full(n, theta[0])
         slopes = np.tile(self.baseline @ theta[1 : self.slices[0].stop], (n, 1))
-        for kind, at, u in self._features(X):
+        for kind, at, u in self.features(X):
             if kind == "linear":
                 intercept += u[:, 0] * theta[at.start]
             elif kind == "shift":
@@ -278,11 +278,11 @@ class Structure:
     def mean_slopes(self, theta: Array, X: Array) -> Array:
         """Means (n,) of the slope coefficients of the rows' transformations, without writing these out."""
         means = np.full(len(X), (self.baseline @ theta[1 : self.slices[0].stop]).mean())
-        for kind, at, u in self._features(X, SLOPES):
+        for kind, at, u in self.features(X, SLOPES):
             means += u @ self._moves(kind, theta[at]).mean(axis=1)
         return means
 
-    def _features(self, X: Array, kinds: Sequence[str] = KINDS[1:]) -> Iterator[tuple[str, slice, Array]]:
+    def features(self, X: Array, kinds: Sequence[str] = KINDS[1:]) -> Iterator[tuple[str, slice, Array]]:
         """The terms of some kinds: each one's kind, where its coefficients are, and its features (n, f)."""
         for term, at in zip(self.terms, self.slices, strict=True):
             if term.kind in kinds:
