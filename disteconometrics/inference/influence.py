@@ -1,0 +1,271 @@
+"""Covariances of averages of what was estimated, from influence functions: one row for every observation.
+
+An answer θ = Σ w_i m(x_i; β)/Σ w at an estimate Σ s_i(β) = 0 with information H moves with row i by
+
+    ψ_i = w_i (m_i − θ)/Σ w + (∂θ/∂β)' H⁻¹ s_i
+
+the first part because row i is in the average (`averaging_rows`), the second because it is in the estimate
+(`estimation_rows`); the variance of θ is that of Σ ψ_i, with both parts and what they share.  Dependence is
+that of the fit: `influence_covariance` gives the rows as scores of an estimate whose information is the
+identity to `covariance`, so that sums in clusters, two-way clusters and lags are taken in one place.
+
+Finite samples, as the covariance of the fit has them:
+
+====================  ==========================  =======================================================
+kind                  averaging rows times        estimation rows times
+====================  ==========================  =======================================================
+HC0, HAC              √(n/(n−1))                  1
+HC1                   √(n/(n−1))                  √(n/(n−k))
+HC2, HC3              √(n/(n−1))                  1/√(1 − h_i), 1/(1 − h_i)
+`Cluster`: groups     1                           1; and sums in clusters √(G/(G−1))
+cr1                   1                           √((n−1)/(n−k)); and sums √(G/(G−1))
+none                  1                           1
+jackknife             1/(1 − share of Σ w in g)   in sums δ_g for s_g; and sums √((G−1)/G)
+====================  ==========================  =======================================================
+
+``"nonrobust"`` and ``"opg"`` believe the model: given the covariates its scores have mean zero, so that what
+the two parts share is zero, and the variance of the averaging rows is added to that of the estimation.
+
+References
+----------
+Newey and McFadden (1994), Large sample estimation and hypothesis testing, section 6, Handbook of Econometrics
+4, doi:10.1016/S1573-4412(05)80005-4.
+Hansen and Overgaard (2024), Variance estimation for average treatment effects estimated by g-computation,
+Metrika, doi:10.1007/s00184-024-00962-4.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.errors import FewClustersWarning, OptionError
+from disteconometrics.inference.covariance import (
+    Cluster,
+    Codes,
+    CovarianceKind,
+    covariance,
+    group_sums,
+    leave_one_out,
+)
+from disteconometrics.inference.protocols import ArrayScores, MEstimate
+from disteconometrics.optim.whiten import accurate_product, power_of_two
+
+__all__ = ["averaging_rows", "estimation_rows", "influence_covariance", "is_model_based"]
+
+
+def is_model_based(kind: CovarianceKind) -> bool:
+    """Whether a covariance holds only if the model is right.
+
+    Examples
+    --------
+    >>> is_model_based("nonrobust"), is_model_based("HC1")
+    (True, False)
+    """
+    return kind in ("nonrobust", "opg")
+
+
+def averaging_rows(
+    effects: Array,
+    values: Array,
+    weights: Array | None,
+    weight_type: str | None,
+    kind: CovarianceKind,
+    codes: Callable[[Sequence[str]], Codes],
+) -> Array:
+    """Rows w_i (m_i − θ)/Σ w of averages θ, with the factor of finite samples in the module's table.
+
+    Parameters
+    ----------
+    effects : (n, q) float64 array of m, one row for each row of the sample.
+    values : (q,) float64 array of averages θ.
+    weights : (n,) float64 array or None.
+    weight_type : {"frequency", "sampling"} or None
+        Under frequency weights a row is that of one of its copies.
+    kind : as in `influence_covariance`.
+    codes : columns → (codes (n,) of clusters, their number).
+
+    Returns
+    -------
+    (n, q) float64 array
+
+    Examples
+    --------
+    >>> averaging_rows(np.array([[1.0], [3.0]]), np.array([2.0]), None, None, "none", None).ravel().round(4)
+    array([-0.7071,  0.7071])
+    """
+    w = np.ones(len(effects)) if weights is None else weights
+    total, frequency = float(w.sum()), weight_type == "frequency"
+    rows = (effects - values) / total
+    if not frequency:
+        rows *= w[:, None]
+    if isinstance(kind, Cluster):
+        if kind.correction == "jackknife":
+            c, G = codes(kind.columns)
+            rows /= (1 - np.bincount(c, w, G) / total)[c][:, None]
+        return rows
+    n = total if frequency else float(len(effects))
+    rows *= np.sqrt(n / max(n - 1, 1.0))
+    return rows
+
+
+def estimation_rows(
+    equation: MEstimate, gradients: Array, kind: CovarianceKind, codes: Callable[[Sequence[str]], Codes]
+) -> Array:
+    """Rows (∂θ/∂β)' H⁻¹ s_i of answers θ, with the factor of finite samples in the module's table.
+
+    Parameters
+    ----------
+    equation : MEstimate with k coefficients and m rows of scores.
+    gradients : (q, k) float64 array, ∂θ/∂β.
+    kind : as in `influence_covariance`, none of the model-based ones.
+    codes : columns → (codes (m,) of clusters, their number).
+
+    Returns
+    -------
+    (m, q) float64 array; of one copy, under frequency weights.
+
+    Raises
+    ------
+    WithheldError
+        If the jackknife is asked for and a cluster cannot be left out.
+
+    Examples
+    --------
+    Their squares sum to the sandwich:
+
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector(), cov="HC0")
+    >>> rows = estimation_rows(res.rows.equation, np.eye(3), "HC0", res.rows.codes)
+    >>> np.allclose(rows.T @ rows, res.cov_params())
+    True
+    """
+    G = gradients if equation.basis is None else _in_coordinates(gradients, equation.basis)
+    G = G @ equation.inner
+    n, k = equation.observations, len(equation.inner)
+    power = {"HC2": 0.5, "HC3": 1.0}.get(kind if isinstance(kind, str) else "", 0.0)
+    parts = [np.zeros((0, len(G)))]
+    for part in equation.source():
+        rows = part.scores @ equation.inner @ G.T
+        if power:
+            rows /= ((1 - np.square(part.roots @ equation.inner).sum(axis=1)) ** power)[:, None]
+        parts.append(rows)
+    rows = np.concatenate(parts)
+    if kind == "HC1":
+        return np.asarray(rows * np.sqrt(n / (n - k)))
+    if isinstance(kind, Cluster) and kind.correction == "cr1":
+        return np.asarray(rows * np.sqrt((n - 1) / (n - k)))
+    if isinstance(kind, Cluster) and kind.correction == "jackknife":
+        c, groups = codes(kind.columns)
+        sums, _ = group_sums(equation, c, groups)
+        moved = (leave_one_out(equation, c, groups, sums) - sums) @ G.T
+        rows += (moved / np.bincount(c, _copies(equation), groups)[:, None])[c]
+    return rows
+
+
+def _in_coordinates(gradients: Array, basis: Array) -> Array:
+    """Rows g'T, accurate to rounding where columns are nearly collinear."""
+    return accurate_product(gradients, basis, power_of_two(np.abs(gradients).max(axis=0, initial=0.0)))
+
+
+def _copies(equation: MEstimate) -> Array | None:
+    """How many observations each row of scores stands for, None for one."""
+    parts = [part.copies for part in equation.source() if part.copies is not None]
+    return np.concatenate(parts) if parts else None
+
+
+def influence_covariance(
+    values: Array,
+    averaging: Array | None,
+    estimation: Array | None,
+    kind: CovarianceKind,
+    *,
+    codes: Callable[[Sequence[str]], Codes],
+    order: Callable[[str], Indices],
+    copies: Array | None = None,
+    weight_type: str | None = None,
+    modelled: Array | None = None,
+) -> Array:
+    """Covariance of answers from the rows of their influence function.
+
+    Parameters
+    ----------
+    values : (q,) float64 array of answers θ.
+    averaging : (n, q) float64 array or None
+        Rows of `averaging_rows`; None where the rows averaged over are all there is, or θ is no average.
+    estimation : (n, q) float64 array or None
+        Rows of `estimation_rows`, the same observations in the same order, zero where a row is not in the
+        estimate; None for an estimate from other data, whose covariance is ``modelled``.
+    kind : a value that `resolve_kind` has checked: the covariance of the fit.
+    codes : columns → (codes (n,) of clusters, their number), called for `Cluster`.
+    order : time column → positions of the rows in time order, called for `HAC`.
+    copies : (n,) float64 array of frequency weights, or None.
+    weight_type : {"frequency", "sampling"} or None.
+    modelled : (q, q) float64 array or None
+        Covariance from the estimation alone, where it shares nothing with the averaging rows: needed for
+        ``"nonrobust"`` and ``"opg"``, which do not look at ``estimation``.
+
+    Returns
+    -------
+    (q, q) float64 array
+
+    Raises
+    ------
+    OptionError
+        If there is nothing to compute from.
+    DataError
+        If there are too few clusters or rows.
+
+    Warns
+    -----
+    CovarianceWarning
+        If a two-way matrix had to be made positive semi-definite.
+
+    Examples
+    --------
+    The mean of a sample and its variance:
+
+    >>> y = np.array([1.0, 2.0, 4.0])
+    >>> mean = np.array([y.mean()])
+    >>> rows = averaging_rows(y[:, None], mean, None, None, "HC0", None)
+    >>> V = influence_covariance(mean, rows, None, "HC0", codes=None, order=None)
+    >>> bool(np.isclose(V[0, 0], y.var(ddof=1) / 3))
+    True
+    """
+    believed = is_model_based(kind)
+    if believed and modelled is None:
+        raise OptionError(f"cov={kind!r} rests on the model: its covariance of the answers is needed.")
+    parts = [rows for rows in (averaging, None if believed else estimation) if rows is not None]
+    V = np.zeros((len(values),) * 2) if modelled is None else modelled
+    if not parts:
+        return V
+    equation = _equation(values, sum(parts[1:], parts[0]), copies, weight_type)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
+        return V + covariance(equation, _rows_kind(kind), codes=codes, order=order).matrix
+
+
+def _rows_kind(kind: CovarianceKind) -> CovarianceKind:
+    """The covariance of rows that have their own factors."""
+    if isinstance(kind, str):
+        return "HC0"
+    if isinstance(kind, Cluster) and kind.correction == "cr1":
+        return Cluster(*kind.columns)
+    return kind
+
+
+def _equation(values: Array, psi: Array, copies: Array | None, weight_type: str | None) -> MEstimate:
+    """Rows as scores of an estimate with the identity as information, in units of each answer's spread.
+
+    Units keep answers of one table apart where a two-way matrix is repaired; roots of zero leave no row any
+    leverage, as rows have their own factors.
+    """
+    spread = np.sqrt(np.sum(np.square(psi) if copies is None else np.square(psi) * copies[:, None], axis=0))
+    unit = np.where(spread > 0, spread, 1.0)
+    n = float(len(psi)) if copies is None else float(copies.sum())
+    source = ArrayScores(psi, np.zeros(psi.shape), copies)
+    names = tuple(map(str, range(len(values))))
+    return MEstimate(names, values, np.diag(1 / unit), np.diag(unit), n, len(psi), source, weight_type)
