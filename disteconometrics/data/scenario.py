@@ -154,6 +154,10 @@ class Part:
         assert numbers is not None
         return numbers
 
+    def columns_reading(self, name: str) -> Indices:
+        """Return which columns (c,) of the design read a raw column in the same row.  Raises: nothing."""
+        return self._groups_with({i for i, f in enumerate(self._factors) if name in f.row_variables})[0]
+
     def replaced(self, name: str, value: Any) -> tuple[Indices, Array]:
         """Return which columns (c,) of the design read a raw column, and these with it set to a value.
 
@@ -240,8 +244,10 @@ def _read(spec: DesignSpec, table: Table) -> tuple[dict[str, Column], dict[str, 
 
 
 def _constant(column: Column, value: Any, m: int) -> Column:
-    """A column that holds one value in all rows."""
+    """A column that holds one value in all rows, or values (m,) of its own."""
     name = column.name
+    if isinstance(value, np.ndarray) and column.numbers is not None and value.shape == (m,):
+        return Column(name, column.kind, value)
     if column.numbers is None:
         if value not in column.levels:
             raise LevelError(f"{name} = {value!r} is not a level; levels are {list_names(column.levels)}.")

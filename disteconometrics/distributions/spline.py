@@ -35,6 +35,7 @@ __all__ = [
     "invert",
     "moments",
     "panels",
+    "panels_by_rise",
     "pieces",
     "tail_moments",
     "transform",
@@ -42,6 +43,7 @@ __all__ = [
 
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+RULES = ((0.3, 4), (0.8, 5), (1.5, 7), (3.0, 10))  # rises of h below which so many points are enough
 MOST_CELLS = 2_000_000  # of a temporary array
 
 
@@ -142,6 +144,20 @@ def panels(knots: Array) -> tuple[Array, Array]:
     """Gauss-Legendre points and weights over the intervals between knots (K,), each (16·(K − 1),)."""
     width = np.diff(knots)[:, None]
     return (knots[:-1, None] + width * (NODES + 1) / 2).ravel(), (width * WEIGHTS / 2).ravel()
+
+
+def panels_by_rise(knots: Array, rises: Array) -> tuple[Array, Array]:
+    """Gauss-Legendre points and weights over the intervals between knots (K,), more where h rises by more.
+
+    For integrals of φ(h) times a polynomial the error is below 1e-10 of the law's spread.
+    """
+    points, weights = [], []
+    for low, high, rise in zip(knots[:-1], knots[1:], rises, strict=True):
+        count = next((m for most, m in RULES if rise < most), len(NODES))
+        x, w = (NODES, WEIGHTS) if count == len(NODES) else np.polynomial.legendre.leggauss(count)
+        points.append(low + (high - low) * (x + 1) / 2)
+        weights.append((high - low) * w / 2)
+    return np.concatenate(points), np.concatenate(weights)
 
 
 def _normal_tail(a: Array) -> tuple[Array, Array, Array]:

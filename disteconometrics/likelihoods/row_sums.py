@@ -158,9 +158,7 @@ class RowTransform:
         t = p.inside[:, None]
         powers = (1.0, t, t * t) if slopes else (1.0, t, t * t / 2, t * t * t / 3)
         table = self._tables[:, :, 1:] if slopes else self._tables
-        out = sum(
-            (by_interval @ (stacked * power)).T @ table[:, :, q] for q, power in enumerate(powers)
-        )
+        out = sum((by_interval @ (stacked * power)).T @ table[:, :, q] for q, power in enumerate(powers))
         out = np.asarray(out)
         if not slopes:
             for side, j in ((p.beyond < 0, 0), (p.beyond > 0, -1)):
@@ -176,7 +174,9 @@ class RowTransform:
         area, B = self.basis.evaluate(points)
         line = F.lines @ lines
         U = np.column_stack([F.ones @ ones, line, F.splines])
-        heights = np.concatenate([np.ones((1, len(points))), [points - self.structure.origin], splines @ area.T])
+        heights = np.concatenate(
+            [np.ones((1, len(points))), [points - self.structure.origin], splines @ area.T]
+        )
         steep = np.concatenate([np.ones((1, len(points))), splines @ B.T])
         return U @ heights, U[:, 1:] @ steep
 
@@ -188,4 +188,6 @@ class RowTransform:
         m = U.shape[1]
         S = ((W[:, :, None] * U[:, None, :]).reshape(len(W), v * m).T @ P).reshape(v, m, len(points))
         a, b = F.ones.shape[1], F.ones.shape[1] + F.lines.shape[1]
-        return self.joined(S[:, :a].sum(axis=2), S[:, a:b] @ (points - self.structure.origin), S[:, b:] @ area)
+        return self.joined(
+            S[:, :a].sum(axis=2), S[:, a:b] @ (points - self.structure.origin), S[:, b:] @ area
+        )

@@ -9,11 +9,12 @@ import numpy as np
 
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
+from disteconometrics.estimators.law_answers import WHOSE, EffectsResults
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report.summary import estimates_section, rows_dropped, weights_notes
-from disteconometrics.tables import Section, Summary, number
+from disteconometrics.tables import Summary
 
-__all__ = ["MOST_ROWS", "effects_section", "summary_of"]
+__all__ = ["summary_of"]
 
 KINDS = {
     "baseline": "baseline",
@@ -32,17 +33,6 @@ WORDS = {
     "shape": "free baseline, smooth shift, scale and shape move",
     "tensor": "everything moves smoothly with the covariates (tensor product)",
 }
-MOST_ROWS = 20_000  # for average effects in a summary
-
-
-def effects_section(effects: dict[str, Estimates]) -> Section:
-    """Average effects with standard errors in brackets, a row per covariate."""
-    names = next(iter(effects.values())).names
-    cells = tuple(
-        tuple(f"{number(v)} ({number(se)})" for v, se in zip(e.values, e.std_error, strict=True))
-        for e in effects.values()
-    )
-    return Section(names, tuple(effects), cells, "Average effect of each covariate on")
 
 
 def _effective(effective: dict[str, float]) -> str:
@@ -57,7 +47,9 @@ def summary_of(
     flow: SplineFlow,
     f: FlowFacts,
     estimates: Estimates,
-    effects: dict[str, Estimates] | None,
+    effects: EffectsResults | None,
+    names: Sequence[str],
+    target: str,
     level: float,
 ) -> Summary:
     """Everything about the fit in one frame.
@@ -66,7 +58,9 @@ def summary_of(
     ----------
     model : FlowDensity; flow : Flow; f : its facts.
     estimates : functionals of the averaged law.
-    effects : average effects by covariate; None where they are left out.
+    effects : of every variable; None where there are none.
+    names : of the covariates.
+    target : whose errors the estimates have, "population" or "sample".
     level : float, confidence level.
     """
     sampling = model.weight_type == "sampling"
@@ -88,17 +82,17 @@ def summary_of(
         ("AIC", "withheld" if sampling else f"{2 * (f.edf - f.loglik):.2f}"),
         ("Converged", f"{f.steps} steps" if f.converged else f"no, {f.steps} steps"),
     )
-    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates)]
+    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates, target)]
     if not flow.structure.covariates:
         sections = [estimates_section(estimates, level, f"Law of {f.outcome}")]
         return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
-    sections = [estimates_section(estimates, level, f"Law of {f.outcome}, averaged over the sample")]
-    if effects:
-        sections.append(effects_section(effects))
+    sections = [estimates_section(estimates, level, f"Law of {f.outcome}, {WHOSE[target]}")]
+    notes[1:1] = [_moving(flow, names)]
     if effects is None:
-        notes.append(
-            "Average effects: call effects() with the rows attached; they are left out of a summary here."
-        )
+        notes.append("Effects: call effects() with the rows attached; this file holds none.")
+    else:
+        sections += effects.sections()
+        notes += effects.notes()
     return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
 
 
@@ -125,7 +119,21 @@ def _on_fit(model: Any, flow: SplineFlow, f: FlowFacts) -> Sequence[str]:
     return notes
 
 
-def _on_numbers(model: Any, flow: SplineFlow, f: FlowFacts, estimates: Estimates) -> Sequence[str]:
+def _moving(flow: SplineFlow, names: Sequence[str]) -> str:
+    """Which variables move location, scale and shape."""
+    kinds = {"Location": ("linear", "shift"), "Scale": ("scale",), "Shape": ("shape",)}
+    words = []
+    for word, starts in kinds.items():
+        moved = [t for t in flow.structure.terms if t.kind.startswith(starts)]
+        bent = {t.covariate for t in moved if t.kind == "shift" or t.kind.endswith("smooth")}
+        shown = [names[j] + (" (bends)" if j in bent else "") for j in sorted({t.covariate for t in moved})]
+        words.append(f"{word} moves with {', '.join(shown) or 'none'}.")
+    return " ".join(words)
+
+
+def _on_numbers(
+    model: Any, flow: SplineFlow, f: FlowFacts, estimates: Estimates, target: str
+) -> Sequence[str]:
     """Notes on how far the numbers carry."""
     notes = []
     if not np.isfinite(estimates.values).all():
@@ -136,9 +144,13 @@ def _on_numbers(model: Any, flow: SplineFlow, f: FlowFacts, estimates: Estimates
     if f.cov_note:
         notes.append(f.cov_note)
     if flow.structure.covariates:
+        whose = {
+            "population": "of the population that the rows are from; target='sample' takes the rows as given",
+            "sample": "given the rows",
+        }
         notes.append(
-            "Standard errors are given the covariates; effects come from a flow with smaller penalties, "
-            "so that bias is small."
+            f"Standard errors are {whose[target]}. Effects come from a flow with smaller penalties, so that "
+            "bias is small."
         )
     notes += weights_notes(model.weights, model.weight_type)
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)

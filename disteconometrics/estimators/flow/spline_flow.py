@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.distributions.spline import SplineLaw, chunks, panels, pieces, tail_moments, transform
+from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.flow.spline_fit import Fitted
@@ -18,7 +19,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
 
-__all__ = ["Solution", "SplineFlow", "quadrature"]
+__all__ = ["Solution", "SplineFlow"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +35,6 @@ class Solution:
     root: Array
     penalty: Array
     effective: float
-
-
-def quadrature(knots: Array) -> tuple[Array, Array, Array]:
-    """Points between knots with their weights, and the points with two beyond each end, where A is linear."""
-    points, weights = panels(knots)
-    low, high = knots[0], knots[-1]
-    return points, weights, np.concatenate([points, [low, low - 1, high, high + 1]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,33 +79,19 @@ class SplineFlow:
         slack = 1e-9 * (high - low)
         return np.asarray((low - slack > X) | (high + slack < X))
 
-    def mean_gradients(self, theta: Array, X: Array) -> tuple[Array, Array, Array]:
-        """Means of r (n,) and gradients in θ (n, p) of its first two moments about zero; for the line only.
-
-        dE[g(r)]/dθ = −∫ g'(r) φ(h) A(r) dr; in the tails A is linear in r, so that moments of the base law
-        are enough.
-        """
-        k, s, base = self.structure.basis.knots, self.centre.scale, BASES[self.base]
-        points, weights, nodes = quadrature(k)
-        law = self.law(theta, X)
-        mean = np.asarray((law.mean() - law.location) / s)
-        d_mean, d_second = np.empty((len(X), len(theta))), np.empty((len(X), len(theta)))
-        for rows in chunks(len(X), 6 * len(nodes) + len(theta)):
-            p = pieces(self.structure.basis, law.intercept[rows], law.slopes[rows])
-            z, _ = transform(p, np.broadcast_to(points, (len(p.heights), len(points))))
-            f = np.exp(base.logpdf(z)) * weights
-            # ∫ t^k φ dr, t the distance beyond the knot
-            tails = [tail_moments(self.base, p, end) for end in (0, 1)]
-            first = [np.column_stack([m[0] - m[1], m[1]]) for m in tails]
-            P = np.concatenate([f, *first], axis=1)
-            d_mean[rows] = -self.structure.integrals(P, nodes, X[rows])
-            both = []
-            for m, edge, sign in ((tails[0], k[0], -1.0), (tails[1], k[-1], 1.0)):
-                a, b = edge * m[0] + sign * m[1], edge * m[1] + sign * m[2]  # ∫ r φ, ∫ r t φ
-                both.append(np.column_stack([a - b, b]))
-            P = np.concatenate([f * points, *both], axis=1)
-            d_second[rows] = -2 * self.structure.integrals(P, nodes, X[rows])
-        return mean, d_mean, d_second
+    def bent(self, X: Array, names: Sequence[str], columns: Sequence[int]) -> Array:
+        """What the structure makes of some columns of a design (n, k): as they are, and bent where they bend."""
+        place, smooth = {}, {t.covariate for t in self.structure.terms if t.kind == "shift"}
+        for j, name in enumerate(names):
+            if name != "Intercept":
+                place[j] = len(place)
+        parts = [np.zeros((len(X), 0))]
+        for j in columns:
+            if j in place:
+                parts.append(X[:, [j]])
+                if place[j] in smooth:
+                    parts.append(self.structure.covariates[place[j]].smooth(X[:, j]))
+        return np.concatenate(parts, axis=1)
 
     # ---- files ---------------------------------------------------------------------------------------------
 

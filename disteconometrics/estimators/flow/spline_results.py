@@ -11,27 +11,39 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
-from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.syntax import variables_of
+from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.spline import SplineLaw
-from disteconometrics.errors import FileFormatError, NeedsData
+from disteconometrics.errors import FileFormatError, NeedsData, OptionError
 from disteconometrics.estimators.flow import held_out as checking
-from disteconometrics.estimators.flow import spline_answers as answers
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
-from disteconometrics.estimators.flow.report import MOST_ROWS, summary_of
-from disteconometrics.estimators.flow.row_checks import warn_outside
+from disteconometrics.estimators.flow.report import summary_of
+from disteconometrics.estimators.flow.row_checks import covariate_names, warn_outside
 from disteconometrics.estimators.flow.spline_fit import SplinePlan
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
-from disteconometrics.estimators.flow.spline_inference import RowLaws, check_kind
+from disteconometrics.estimators.flow.spline_inference import (
+    SplineEstimation,
+    check_kind,
+    functional_on,
+    is_analytic,
+)
+from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
-from disteconometrics.estimators.law_results import FUNCTIONALS
+from disteconometrics.estimators.law_answers import (
+    FUNCTIONALS,
+    Answering,
+    EffectsResults,
+    LawAnswers,
+    NewRows,
+    saved_effects,
+)
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.law_effects import Averaged, Functional, band, check_target
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.tables import Summary
@@ -40,7 +52,6 @@ __all__ = ["FlowResults", "fit_spline"]
 
 
 LEVEL = 0.95
-OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 KINDS = {
     "sandwich": "HC1",
     "HC0": "HC0",
@@ -84,11 +95,12 @@ class SavedAnswers(NamedTuple):
 
     undersmoothed: Solution
     estimates: Estimates
-    effects: dict[str, Estimates] | None  # None where the summary leaves them out
+    effects: EffectsResults | None  # None where the summary has none
+    target: str = "population"  # whose errors the estimates have
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FlowResults(FittedResult):
+class FlowResults(FittedResult, LawAnswers):
     """A fitted density: laws, functionals with standard errors, effects, bands, summary.
 
     It refers to the rows it was fitted on (no copy).  A result loaded from a file holds none: `attach` gives
@@ -207,185 +219,87 @@ class FlowResults(FittedResult):
         """
         return pd.DataFrame(self.facts.trials, columns=["structure", "base", "leave_one_out", "score"])
 
-    # ---- functionals ---------------------------------------------------------------------------------------
-
-    def _laws(self, solution: Solution) -> RowLaws:
-        """The laws to average; one is enough without covariates."""
-        if not self.flow.structure.covariates:
-            return RowLaws(self.flow, solution, np.zeros((1, 0)))
-        s = self.data_rows().sample
-        return RowLaws(self.flow, solution, s.X, s.weights)
+    # ---- answers -------------------------------------------------------------------------------------------
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Functionals of the law averaged over the rows; limits of quantiles invert the band of h."""
+        """Functionals of the law averaged over the rows, for the population; see `functionals`."""
         if self.saved is not None and self.rows is None:
             return self.saved.estimates
         return self.functionals(FUNCTIONALS)
 
-    def functionals(self, names: Any = FUNCTIONALS, *, on: Any = None) -> Estimates:
-        """Functionals of the law averaged over the rows of the fit, with standard errors given these rows.
+    def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
+        """Laws, gradients and estimation of the flow, with smaller penalties if ``near``.
 
-        Parameters
-        ----------
-        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are
-            differentiated exactly, also on the scale of a logged outcome; without covariates any other that
-            laws know (``gini``, ``p90p10``, …) or a function of a law, numerically.
-        on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the
-            outcome as written.
-
-        Returns
-        -------
-        Estimates
-
-        Raises
-        ------
-        OptionError, NeedsData
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.FlowDensity("log(foodexp) ~ 1").fit(de.datasets.engel())
-        >>> res.functionals(["gini", "mean"], on="foodexp").values.round(2).tolist()
-        [0.22, 622.22]
+        Numbers at rows, effects and bands come from penalties × 0.25 with one covariate, × 0.03 with more and
+        × 0.4 with none, so that bias is small beside the standard error.
         """
-        return answers.averaged(self._laws(self.main), self.facts.outcome, names, on)
-
-    def _asked(self, names: Any, on: Any) -> answers.Asked:
-        return answers.asked(self.flow, self.main.theta, self.facts.outcome, names, on)
-
-    def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
-        """Functionals of the law of each row of ``new``, with standard errors and limits.
-
-        Estimates and errors come from the flow with smaller penalties (× 0.25 with one covariate, × 0.03 with
-        more, × 0.4 with none), whose bias is small beside its standard error.
-
-        Parameters
-        ----------
-        new : table with the columns of the right side.
-        names : one or several functionals that laws know, or functions of a law; ``mean``, ``std``, ``var``,
-            ``median``, ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are
-            differentiated exactly, others numerically.
-        on : another scale, as in `functionals`.
-        level : float, confidence level.
-
-        Returns
-        -------
-        DataFrame
-            Index (row, functional); columns estimate, std_error, conf_low, conf_high.
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, DataError
-
-        Warns
-        -----
-        InfiniteMomentWarning
-            If the fitted tail is too heavy for a functional.
-        """
-        of, level = self._asked(names, on), check_level(level)
-        return answers.of_each_row(of, self.undersmoothed, *self._covariates(new), level)
-
-    def effect(
-        self, variable: str, low: Any, high: Any, names: Any = OF_EFFECTS, *, on: Any = None
-    ) -> Estimates:
-        """Average over the rows of each functional with a variable at ``high`` less that with it at ``low``.
-
-        Parameters
-        ----------
-        variable : a column of the right side.
-        low, high : values or levels of it.
-        names, on : as in `at`.
-
-        Returns
-        -------
-        Estimates
-            From the flow with smaller penalties (see `at`).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, LevelError, NeedsData
-
-        Warns
-        -----
-        InfiniteMomentWarning
-            If the fitted tail is too heavy for a functional.
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
-        >>> res.effect("income", 500.0, 1000.0, "mean").values.round(2)
-        array([0.6])
-        """
-        scenario = self.data_rows().scenario()
-        scenario.check_variable(variable)
-        ends = [scenario.part(0, scenario.size, {variable: v}).X for v in (low, high)]
-        return self._contrast(names, on, ends, 1.0)
-
-    def derivative(self, variable: str, names: Any = OF_EFFECTS, *, on: Any = None) -> Estimates:
-        """Average over the rows of the derivative of each functional in a numeric variable.
-
-        Parameters
-        ----------
-        variable : a numeric column of the right side.
-        names, on : as in `at`.
-
-        Returns
-        -------
-        Estimates
-            From the flow with smaller penalties (see `at`).
-
-        Raises
-        ------
-        OptionError, MissingColumnError, FormulaError, NeedsData
-
-        Warns
-        -----
-        InfiniteMomentWarning
-            If the fitted tail is too heavy for a functional.
-        """
-        scenario = self.data_rows().scenario()
-        scenario.check_variable(variable)
-        part = scenario.part(0, scenario.size, {})
-        columns, D = part.derivative(variable)
-        move = np.zeros_like(part.X)
-        move[:, columns] = D
-        spread = float(np.std(part.numbers(variable)))
-        step = 1e-4 * (spread if spread > 0 else 1.0)
-        ends = [part.X + sign * step * move for sign in (-1.0, 1.0)]
-        return self._contrast(names, on, ends, 2 * step)
-
-    def _contrast(self, names: Any, on: Any, ends: Sequence[Array], unit: float) -> Estimates:
-        of, weights = self._asked(names, on), self.data_rows().sample.weights
-        return answers.contrast(
-            of, self.undersmoothed, [self.spec.without_constant(X) for X in ends], weights, unit
+        rows: FlowRows = self.data_rows()
+        solution = self.undersmoothed if near else self.main
+        s = rows.on_line(self.flow.support)
+        estimation = SplineEstimation(self.flow, solution, self.kind, s, rows.codes, rows.order)
+        read = self._read(names, on, near)
+        bent = partial(self.flow.bent, rows.X, self.spec.names)
+        weights, scenario = rows.sample.weights, rows.scenario()
+        column = partial(rows.column, role="by=")
+        return Answering(
+            *read[:2],
+            partial(self._laws, read[2], solution),
+            estimation,
+            scenario,
+            rows.X,
+            weights,
+            column,
+            bent,
         )
 
-    def effects(self, names: str | Sequence[str] = OF_EFFECTS) -> dict[str, Estimates]:
-        """Average effects: derivatives of numeric variables, contrasts with the first level of others."""
-        if self.rows is None and self.saved is not None and self.saved.effects and names == OF_EFFECTS:
-            return self.saved.effects
-        scenario = self.data_rows().scenario()
-        moving = {v for f in self.spec.parsed.factors for v in variables_of(f.node, inside_lag=False)}
-        out = {}
-        for v in filter(moving.__contains__, self.spec.variables):
-            levels = _levels(scenario, v)
-            if levels is None:
-                out[v] = self.derivative(v, names)
-            else:
-                out |= {
-                    f"{v}: {level} - {levels[0]}": self.effect(v, levels[0], level, names)
-                    for level in levels[1:]
-                }
-        return out
+    def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional], SplineFlow]:
+        """Functionals by name, read, and the flow of the outcome on the scale meant."""
+        there, scale = flow_on(self.flow, self.main.theta, self.facts.outcome, on)
+        given, one, exact = (
+            listed(names),
+            there.any_law(self.main.theta),
+            on is None or there is not self.flow,
+        )
+        averaged = not near and bool(self.flow.structure.covariates)
+        if averaged and not (exact and all(map(is_analytic, given))):
+            raise OptionError(
+                "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, also "
+                "of a logged outcome undone, have standard errors here; for others use "
+                "de.bootstrap(estimator, data, statistic=...)."
+            )
+        functionals = [functional_on(n, scale, one, exact) for n in given]
+        return [functional_name(n) for n in given], functionals, there
+
+    def _laws(self, flow: SplineFlow, solution: Solution, X: Array) -> SplineRowLaws:
+        """The laws of rows with a design (n, k); a single one where there are no covariates."""
+        if not flow.structure.covariates:
+            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True)
+        return SplineRowLaws(flow, solution, self.spec.without_constant(X))
+
+    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        names_, functionals, flow = self._read(names, on, True)
+        X, index = self._covariates(new)
+        laws = SplineRowLaws(flow, self.undersmoothed, X)
+        return NewRows(names_, functionals, laws, SplineEstimation(self.flow, self.undersmoothed)), index
+
+    def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
+        """`predict` with errors and limits, by its older name."""
+        return self.predict(new, names, on=on, level=level)
 
     def band(
-        self, kind: str = "cdf", new: Any = None, *, grid: Any = None, level: float = LEVEL, seed: Seed = 0
+        self,
+        kind: str = "cdf",
+        new: Any = None,
+        *,
+        grid: Any = None,
+        level: float = LEVEL,
+        seed: Seed = 0,
+        target: str = "population",
     ) -> pd.DataFrame:
         """A curve of the law with pointwise limits and a uniform band over the grid (sup-t, by simulation).
 
-        Estimates and bands come from the flow with smaller penalties (see `at`), so a density looks rougher
+        Estimates and bands come from the flow with smaller penalties (see `answering`), so a density looks rougher
         than that of `distribution`.  In 600 samples of 500 rows of a bimodal law, 95 % bands held the whole
         curve in 95 % (cdf), 96 % (density) and 96 % (quantiles) of them.
 
@@ -396,6 +310,7 @@ class FlowResults(FittedResult):
         grid : outcomes (g,), or quantile levels; None for 60 between the .01 and .99 quantiles.
         level : float, confidence level.
         seed : of the simulation of the critical value.
+        target : {"population", "sample"}, as in `functionals`; rows of ``new`` are taken as given.
 
         Returns
         -------
@@ -407,11 +322,17 @@ class FlowResults(FittedResult):
         ------
         OptionError, NeedsData
         """
+        check_target(target)
+        level = check_level(level)
         if new is None:
-            laws = self._laws(self.undersmoothed)
+            a = self.answering("mean", None, near=True)
+            averaged = Averaged(a.laws(a.X), a.groups(None)[0][1] if a.conditional else np.ones(1))
+            whose, estimation = target if a.conditional else "sample", a.estimation
         else:
-            laws = RowLaws(self.flow, self.undersmoothed, self._covariates(new)[0])
-        return laws.band(kind, grid, check_level(level), seed_sequence(seed))
+            X = self._covariates(new)[0]
+            averaged = Averaged(SplineRowLaws(self.flow, self.undersmoothed, X), np.full(len(X), 1 / len(X)))
+            whose, estimation = "sample", SplineEstimation(self.flow, self.undersmoothed)
+        return band(averaged, kind, grid, level, seed_sequence(seed), estimation, whose)
 
     # ---- checks and pictures -------------------------------------------------------------------------------
 
@@ -525,15 +446,17 @@ class FlowResults(FittedResult):
 
     def summary(self, level: float = LEVEL) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        level, estimates, effects = check_level(level), self.estimates, self._few_effects
-        return summary_of(self.model, self.flow, self.facts, estimates, effects, level)
+        level, estimates, effects = check_level(level), self.estimates, self._summary_effects
+        target = "population" if self.saved is None or self.rows is not None else self.saved.target
+        names = covariate_names(self.spec.names)
+        return summary_of(self.model, self.flow, self.facts, estimates, effects, names, target, level)
 
     @cached_property
-    def _few_effects(self) -> dict[str, Estimates] | None:
-        """Average effects as a summary shows them; None where they would take long, or a file has none."""
+    def _summary_effects(self) -> EffectsResults | None:
+        """Effects as a summary shows them; None where there are no covariates, or a file has none."""
         if self.rows is None:
             return None if self.saved is None else self.saved.effects
-        return self.effects() if self.facts.rows <= MOST_ROWS and self.flow.structure.covariates else None
+        return self.effects() if self.flow.structure.covariates else None
 
     def __repr__(self) -> str:
         return f"<FlowDensity results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
@@ -541,16 +464,17 @@ class FlowResults(FittedResult):
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, flow, both solutions, and the functionals with their limits."""
         flow, own = self.flow.to_parts()
-        e, effects = self.estimates, self._few_effects or {}
+        e, effects = self.estimates, self._summary_effects
         arrays = {f"flow_{k}": v for k, v in own.items()}
-        for i, effect in enumerate(effects.values()):
-            arrays |= {f"effect{i}_values": effect.values, f"effect{i}_covariance": effect.covariance}
         arrays |= {"values": e.values, "covariance": e.covariance, "limits": e.interval(LEVEL)}
         for name, solution in (("main", self.main), ("under", self.undersmoothed)):
             arrays |= {f"{name}_{k}": np.asarray(v) for k, v in vars(solution).items()}
         estimator = {k: v for k, v in asdict(self.model).items() if k != "train"}
-        words = {"estimator": estimator, "flow": flow, "functionals": list(e.names)}
-        return words | {"effects": list(effects)}, arrays
+        words = {"estimator": estimator, "flow": flow, "functionals": list(e.names), "target": "population"}
+        if effects is not None:
+            more, numbers = effects.to_file()
+            words, arrays = words | {"effects": more}, arrays | numbers
+        return words, arrays
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> FlowResults:
@@ -577,17 +501,12 @@ class FlowResults(FittedResult):
             main=_saved_solution("main", saved, flow.structure.size),
             kind=KINDS.get(facts.cov_label),
             saved=SavedAnswers(
-                _saved_solution("under", saved, flow.structure.size), estimates, _saved_effects(saved)
+                _saved_solution("under", saved, flow.structure.size),
+                estimates,
+                saved_effects(saved),
+                check_target(header.get("target", "sample")),  # 0.1.0 took the rows as given
             ),
         )
-
-
-def _levels(scenario: Scenario, variable: str) -> tuple[Any, ...] | None:
-    """What a variable is compared between, its base first; None of numbers, which are differentiated."""
-    levels = scenario.levels(variable)
-    if levels is None and set(np.unique(scenario.values(variable))) <= {0.0, 1.0}:
-        return (0, 1)
-    return levels
 
 
 def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:
@@ -595,15 +514,6 @@ def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:
     if any(v.shape != ((p,) if k == "theta" else (p, p)) for k, v in parts.items()):
         raise FileFormatError(f"the coefficients are not the {p} that the flow has")
     return Solution(**parts, effective=float(saved.arrays[f"{name}_effective"]))
-
-
-def _saved_effects(saved: SavedResult) -> dict[str, Estimates] | None:
-    found, q = {}, len(OF_EFFECTS)
-    for i, name in enumerate(saved.header.get("effects", ())):
-        values, covariance = f"effect{i}_values", f"effect{i}_covariance"
-        saved.check_shapes(f"{q} functionals", **{values: (q,), covariance: (q, q)})
-        found[str(name)] = Estimates(OF_EFFECTS, saved.arrays[values], saved.arrays[covariance])
-    return found or None
 
 
 def _saved_limits(limits: Array, level: float) -> Array:

@@ -1,0 +1,340 @@
+"""Laws of rows under a fitted spline: functionals, and weighted sums over rows of their gradients in θ.
+
+A distribution function moves with the coefficients by φ(h)·a, a quantile by −a over the slope, a functional
+with influence function T' (its slope in y) by −∫ T'(y) φ(h) a dy.  The linear forms a of rows are never
+written out: their weighted sums come from `RowTransform`.
+
+References
+----------
+Hampel (1974), The influence curve and its role in robust estimation, JASA 69,
+doi:10.1080/01621459.1974.10482962. Cowell, Flachaire (2015), Statistical methods for distributional analysis,
+Handbook of Income Distribution 2A, ch. 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from disteconometrics.arrays import Array, as_floats
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.spline import (
+    NODES,
+    WEIGHTS,
+    Pieces,
+    SplineLaw,
+    panels_by_rise,
+    tail_moments,
+)
+from disteconometrics.distributions.support import Support
+from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
+from disteconometrics.inference.law_effects import AtOutcome, Functional, RowMoments, RowValues
+from disteconometrics.likelihoods.monotone import BASES, BaseLaw
+from disteconometrics.likelihoods.row_sums import RowTransform
+
+__all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
+
+SHARE = (NODES + 1) / 2
+POWER = 8  # a tail's points crowd at probabilities near zero
+CELLS = 400_000  # rows times points at once, which stay in cache
+FAR = 1e8  # standardised outcomes
+EACH = 256  # rows whose own gradients are taken at once
+
+
+# Slopes of influence functions at outcomes y with probabilities F, where the functional is T and the mean m;
+# of the variance of logarithms m is the mean of these.
+SLOPES: dict[str, Any] = {
+    "mean": lambda y, F, T, m: np.ones_like(y),
+    "second moment": lambda y, F, T, m: 2 * y,
+    "gini": lambda y, F, T, m: (2 * F - 1 - T) / m,
+    "theil": lambda y, F, T, m: (np.log(y) - T - np.log(m)) / m,
+    "mld": lambda y, F, T, m: 1 / m - 1 / y,
+    "var_log": lambda y, F, T, m: 2 * (np.log(y) - m) / y,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SplineRowLaws:
+    """The laws of rows with covariates ``X`` (n, K) under a solution; see `inference.law_effects.RowLaws`."""
+
+    flow: SplineFlow
+    solution: Solution
+    X: Array
+    single: bool = False  # whether the rows have one law, without covariates
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.X)
+
+    @property
+    def support(self) -> Support:
+        """Where the outcome lives."""
+        return self.flow.support
+
+    @property
+    def link(self) -> BaseLaw:
+        """The law whose quantiles make a distribution function straight."""
+        return BASES[self.flow.base]
+
+    @property
+    def origin(self) -> float:
+        """A number that second moments are taken about."""
+        return self.flow.centre.origin if self.support.kind == "line" else 0.0
+
+    @cached_property
+    def transform(self) -> RowTransform:
+        """The rows' transformations."""
+        return RowTransform(self.flow.structure, self.X)
+
+    @cached_property
+    def law(self) -> SplineLaw:
+        """The law of every row."""
+        return self.flow.law(self.solution.theta, self.X)
+
+    @cached_property
+    def location(self) -> Array:
+        """Where standardised outcomes are zero (n,)."""
+        return self.flow.centre.location(self.X)
+
+    def take(self, rows: Any) -> SplineRowLaws:
+        """The laws of some rows (positions or a slice)."""
+        return replace(self, X=self.X[rows])
+
+    def _standard(self, y: Array | float) -> Array:
+        r = (self.support.to_line(np.asarray(y)) - self.location) / self.flow.centre.scale
+        return np.clip(r, -FAR, FAR)  # at and beyond the ends of a support nothing is left to move
+
+    # ---- at an outcome -------------------------------------------------------------------------------------
+
+    def at(self, y: float) -> AtOutcome:
+        """Distribution function and density (n,) of the rows' laws at an outcome."""
+        z, slope = self.transform.values(self.solution.theta, self._standard(y))
+        f = np.exp(self.link.logpdf(z)) * slope * self._lift(y)
+        return AtOutcome(self.link.cdf(z), f)
+
+    def _lift(self, y: Array | float) -> Any:
+        """dr/dy at outcomes."""
+        return np.exp(self.support.log_slope(np.asarray(y, dtype=float))) / self.flow.centre.scale
+
+    def cdf_sums(self, y: float, W: Array) -> Array:
+        """Σ w ∂F(y | x)/∂θ (v, p)."""
+        r = self._standard(y)
+        z, _ = self.transform.values(self.solution.theta, r)
+        return self.transform.sums(W * np.exp(self.link.logpdf(z))[:, None], r)
+
+    def log_density_sums(self, y: float, W: Array) -> Array:
+        """Σ w ∂log f(y | x)/∂θ (v, p)."""
+        r = self._standard(y)
+        z, slope = self.transform.values(self.solution.theta, r)
+        on_slope = self.transform.sums(W / slope[:, None], r, slopes=True)
+        return on_slope - self.transform.sums(W * self.link.first(z)[:, None], r)
+
+    # ---- functionals of each row ---------------------------------------------------------------------------
+
+    def by_row(self, functional: Functional, W: Array) -> RowValues:
+        """A functional of every row's law (n,), and Σ w ∂T/∂θ (v, p) for weights W (n, v)."""
+        kind, numbers = functional
+        if kind == "q":
+            return self._quantiles(numbers[0], W)
+        if kind == "prob":
+            low, high = numbers
+            values = self.at(high).cdf - self.at(low).cdf
+            return RowValues(values, self.cdf_sums(high, W) - self.cdf_sums(low, W))
+        if kind == "other":
+            return self._by_steps(numbers[0], W)
+        if kind in ("mean", "var", "std"):
+            return self._moment(kind, W)
+        values = np.asarray(self.law.functional(kind)).reshape(len(self.X))
+        return RowValues(values, self._influence_sums(kind, values, W))
+
+    def _quantiles(self, tau: float, W: Array) -> RowValues:
+        y = np.asarray(self.law.quantile(tau)).reshape(len(self.X))
+        r = self._standard(y)
+        _, slope = self.transform.values(self.solution.theta, r)
+        return RowValues(y, -self.transform.sums(W / (slope * self._lift(y))[:, None], r))
+
+    def _moment(self, kind: str, W: Array) -> RowValues:
+        if kind == "mean":
+            return RowValues(*self.means(W))
+        moments = self.moments(np.zeros((len(W), 1)))
+        w = W / (2 * np.sqrt(moments.var))[:, None] if kind == "std" else W
+        of_mean = -2 * (moments.mean - self.origin)[:, None] * w
+        v, sums = W.shape[1], self.moments(np.concatenate([w, of_mean], axis=1))
+        return RowValues(
+            np.sqrt(moments.var) if kind == "std" else moments.var, sums.second[:v] + sums.first[v:]
+        )
+
+    def means(self, W: Array) -> tuple[Array, Array]:
+        """Means of the rows' laws (n,), and Σ w ∂mean/∂θ (v, p)."""
+        if self.support.kind == "line":
+            found = self._on_line(W, second=False)
+            return found.mean, found.first
+        mean = np.asarray(self.law.mean()).reshape(len(self.X))
+        return mean, self._influence_sums("mean", mean, W)
+
+    def moments(self, W: Array) -> RowMoments:
+        """Mean and variance (n,), and Σ w ∂/∂θ (v, p) of the first two moments about `origin`."""
+        if self.support.kind == "line":
+            return self._on_line(W, second=True)
+        mean, var = (np.asarray(v).reshape(len(self.X)) for v in (self.law.mean(), self.law.var()))
+        first, second = (self._influence_sums(kind, mean, W) for kind in ("mean", "second moment"))
+        return RowMoments(mean, var, first, second)
+
+    # ---- integrals between and beyond the knots ------------------------------------------------------------
+
+    def _parts(self, points: int) -> Iterator[tuple[slice, RowTransform]]:
+        """The rows in parts whose values at so many points stay in cache."""
+        step = max(1, CELLS // points)
+        for i in range(0, len(self.X), step):
+            yield slice(i, i + step), RowTransform(self.flow.structure, self.X[i : i + step])
+
+    @cached_property
+    def _panels(self) -> tuple[Array, Array]:
+        """Points between the knots and their weights, as many as the steepest row needs."""
+        knots, theta = self.flow.structure.basis.knots, self.solution.theta
+        rises = np.zeros(len(knots) - 1)
+        for _, transform in self._parts(len(knots)):
+            rises = np.fmax(rises, np.diff(transform.at_points(theta, knots)[0], axis=1).max(axis=0))
+        return panels_by_rise(knots, rises)
+
+    def _on_line(self, W: Array, *, second: bool) -> RowMoments:
+        """Means, variances and sums of gradients of an outcome on the line, beyond the knots in closed form."""
+        flow, theta = self.flow, self.solution.theta
+        k, s = flow.structure.basis.knots, flow.centre.scale
+        points, weights = self._panels
+        nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])  # A is linear beyond the knots
+        location = self.location - self.origin
+        mean, var = np.empty(len(self.X)), np.empty(len(self.X))
+        sums = np.zeros((2, W.shape[1], len(theta)))
+        for rows, transform in self._parts(len(points)):
+            z, slope = transform.at_points(theta, points)
+            f = np.exp(self.link.logpdf(z)) * weights
+            tails = self._tails(transform)
+            mean[rows], var[rows] = _standard_moments(f * slope, points, k, tails)
+            flat = [np.column_stack([t.m0 - t.m1, t.m1]) for t in tails]
+            P = np.concatenate([f, *flat], axis=1)
+            w, a = W[rows], location[rows, None]
+            sums[0] -= s * transform.point_sums(w, P, nodes)
+            if second:
+                steep = [np.column_stack(t.times_r(edge)) for t, edge in zip(tails, k[[0, -1]], strict=True)]
+                of_r = np.concatenate([f * points, *steep], axis=1)
+                sums[1] -= 2 * s * transform.point_sums(w, a * P + s * of_r, nodes)
+        return RowMoments(self.location + s * mean, s * s * var, sums[0], sums[1])
+
+    def _tails(self, transform: RowTransform) -> list[_Tail]:
+        """What lies beyond the knots: ∫ t^j φ dr for j = 0, 1, 2, t the distance, on either side."""
+        ends = self.flow.structure.basis.knots[[0, -1]]
+        z, slope = transform.at_points(self.solution.theta, ends)
+        p = Pieces(ends, z, np.empty((3, len(z), 1)), slope.T)
+        return [
+            _Tail(*tail_moments(self.flow.base, p, end), slope[:, end], sign)
+            for end, sign in ((0, -1.0), (1, 1.0))
+        ]
+
+    def _influence_sums(self, kind: str, values: Array, W: Array) -> Array:
+        """Σ w ∂T/∂θ (v, p) of a functional in `SLOPES` with values (n,); NaN if a row has no mean."""
+        flow, theta, law = self.flow, self.solution.theta, self.law
+        mean = np.asarray(law.expect(np.log) if kind == "var_log" else law.mean()).reshape(len(self.X))
+        if not np.isfinite(mean[np.any(W != 0, axis=1)]).all():
+            return np.full((W.shape[1], len(theta)), np.nan)
+        k, of = flow.structure.basis.knots, SLOPES[kind]
+        points, weights = self._panels
+        nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])
+        total = np.zeros((W.shape[1], len(theta)))
+        for rows, transform in self._parts(2 * len(points)):
+            T, m, location = values[rows, None], mean[rows, None], self.location[rows, None]
+
+            def change(r: Array, z: Array, mass: Array, T: Any = T, m: Any = m, a: Any = location) -> Array:
+                """T'(y)·dy/dr·mass at points r (m, Q)."""
+                y = flow.support.from_line(a + flow.centre.scale * r)
+                with np.errstate(all="ignore"):
+                    lift = flow.centre.scale * np.exp(-flow.support.log_slope(y)) * mass
+                    return np.where(lift > 0, of(y, self.link.cdf(z), T, m) * lift, 0.0)
+
+            z, _ = transform.at_points(theta, points)
+            parts = [change(points[None], z, np.exp(self.link.logpdf(z)) * weights)]
+            heights, steep = transform.at_points(theta, k[[0, -1]])
+            for end, side in ((0, -1.0), (1, 1.0)):
+                P = self.link.cdf(-side * heights[:, end])[:, None]  # of the tail
+                z = -side * self.link.quantile(P * SHARE**POWER)
+                beyond = (z - heights[:, end : end + 1]) / steep[:, end : end + 1]
+                mass = P * POWER * SHARE ** (POWER - 1) * WEIGHTS / 2 / steep[:, end : end + 1]  # φ(h) dr
+                c = change(k[-end] + beyond, z, mass)
+                with np.errstate(invalid="ignore"):  # infinite where there is no such moment
+                    far = (c * (side * beyond)).sum(axis=1)
+                    parts.append(np.column_stack([c.sum(axis=1) - far, far]))
+            with np.errstate(invalid="ignore"):
+                total -= transform.point_sums(W[rows], np.concatenate(parts, axis=1), nodes)
+        return total
+
+    # ---- anything else -------------------------------------------------------------------------------------
+
+    def _by_steps(self, of: Callable[[SplineLaw], Any], W: Array) -> RowValues:
+        """Values (n,) of a function of the laws, and sums of gradients by differences along the axes of V."""
+        theta, n = self.solution.theta, len(self.X)
+
+        def at(theta: Array) -> Array:
+            return as_floats(of(self.flow.law(theta, self.X, single=self.single))).reshape(n)
+
+        values, vectors = np.linalg.eigh(self.solution.covariance)
+        kept = values > 1e-12 * values[-1]
+        sizes, axes = np.sqrt(values[kept]), vectors[:, kept].T
+        step = 0.02  # standard errors: laws stay inside their domain, a difference loses four digits at most
+        moves = [step * s * a for s, a in zip(sizes, axes, strict=True)]
+        D = np.array([W.T @ (at(theta + m) - at(theta - m)) / (2 * step) for m in moves])  # (axes, v)
+        return RowValues(at(theta), (D / sizes[:, None]).T @ axes)
+
+    def each(self, functional: Functional) -> tuple[Array, Array]:
+        """A functional of every row's law (n,), and its gradient in each row (n, p)."""
+        parts = [self.take(slice(i, i + EACH)) for i in range(0, len(self.X), EACH)]
+        found = [part.by_row(functional, np.eye(len(part.X))) for part in parts]
+        none = np.zeros((0, len(self.solution.theta)))
+        return np.concatenate([none[:, 0], *(f.values for f in found)]), np.concatenate(
+            [none, *(f.sums for f in found)]
+        )
+
+
+class _Tail(NamedTuple):
+    """∫ t^j φ dr (n,) for j = 0, 1, 2 beyond an outer knot, the slope of h there, and on which side it is."""
+
+    m0: Array
+    m1: Array
+    m2: Array
+    slope: Array
+    sign: float
+
+    def times_r(self, edge: float) -> tuple[Array, Array]:
+        """∫ r φ less ∫ r t φ, and the latter."""
+        a, b = edge * self.m0 + self.sign * self.m1, edge * self.m1 + self.sign * self.m2
+        return a - b, b
+
+
+def _standard_moments(mass: Array, points: Array, k: Array, tails: list[_Tail]) -> tuple[Array, Array]:
+    """Mean and variance (n,) of r, from the mass (n, Q) at points and what lies beyond the knots."""
+    middle = k[len(k) // 2]
+    first, second = mass @ (points - middle), mass @ np.square(points - middle)
+    for t, knot in zip(tails, k[[0, -1]], strict=True):
+        edge = knot - middle
+        first += t.slope * (edge * t.m0 + t.sign * t.m1)  # dΛ = slope · φ dr
+        second += t.slope * (edge**2 * t.m0 + 2 * t.sign * edge * t.m1 + t.m2)
+    return first + middle, second - first**2
+
+
+def flow_on(
+    flow: SplineFlow, theta: Array, outcome: str, on: Any
+) -> tuple[SplineFlow, Callable[[SplineLaw], Law]]:
+    """The flow of the outcome on another scale, if it is one there, and what brings its laws to it."""
+
+    def scale(law: SplineLaw) -> Law:
+        named = law.named(outcome)
+        return named if on is None else named.on(on)
+
+    law = scale(flow.any_law(theta))
+    if on is None or not isinstance(law, SplineLaw):
+        return flow, scale
+    return replace(flow, support=law.domain), lambda law, name=law.outcome: law.named(name)

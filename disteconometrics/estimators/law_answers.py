@@ -1,0 +1,607 @@
+"""Answers that every result with a conditional law gives in the same words: functionals, effects, predictions.
+
+A result says in `LawAnswers.answering` what its laws, their gradients and its estimation are; everything else
+is here and in `inference.law_effects` and `inference.variable_effects`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.estimators.results import SavedResult
+from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
+from disteconometrics.inference.law_effects import (
+    Answer,
+    Averaged,
+    Estimation,
+    Functional,
+    RowLaws,
+    check_target,
+    error_of,
+    estimates_of,
+    with_quantile_limits,
+)
+from disteconometrics.inference.variable_effects import (
+    BEST_LINEAR,
+    CONTRAST,
+    SLOPE,
+    Effect,
+    VariableEffects,
+)
+from disteconometrics.tables import Section, Summary, number
+
+__all__ = [
+    "FUNCTIONALS",
+    "OF_EFFECTS",
+    "Answering",
+    "EffectsResults",
+    "LawAnswers",
+    "NewRows",
+    "saved_effects",
+]
+
+FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
+OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
+MOST_GROUPS = 50
+FAR_APART = 2.0  # standard errors of their difference, from which coefficient and slope are marked
+WHOSE = {"population": "population", "sample": "these rows"}
+
+
+@dataclass(frozen=True, eq=False)
+class Answering:
+    """What answers need of a result.
+
+    Parameters
+    ----------
+    names : of the functionals asked for, as they print.
+    functionals : the same, read.
+    laws : function of a design (n, k) that gives the laws of its rows.
+    estimation : Estimation of the coefficients of these laws.
+    scenario : Scenario of the rows of the fit.
+    X : (n, k) float64 array, their design.
+    weights : (n,) float64 array or None.
+    column : function of a name that gives a column of the table (n,), a Series.
+    bent : as in `VariableEffects`.
+    """
+
+    names: list[str]
+    functionals: list[Functional]
+    laws: Callable[[Array], RowLaws]
+    estimation: Estimation
+    scenario: Scenario
+    X: Array
+    weights: Array | None
+    column: Callable[[str], Any]
+    bent: Callable[[Sequence[int]], Array]
+
+    @property
+    def conditional(self) -> bool:
+        """Whether rows have laws of their own."""
+        return bool(self.scenario.spec.variables)
+
+    def groups(self, by: Any) -> list[tuple[str, Array]]:
+        """Groups of rows by the values of columns: what goes into names, and shares (n,) of sum one.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError
+        """
+        w = np.ones(len(self.X)) if self.weights is None else self.weights
+        if by is None:
+            return [("", w / w.sum())]
+        if not self.conditional:
+            raise OptionError(f"by={by!r}: without covariates all groups have the same law.")
+        names = [by] if isinstance(by, str) else list(by)
+        columns = [pd.Series(np.asarray(self.column(name))) for name in names]
+        for name, column in zip(names, columns, strict=True):
+            if column.isna().any():
+                raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
+        levels = [sorted(column.unique()) for column in columns]
+        cells = list(product(*levels))
+        if not 2 <= len(cells) <= MOST_GROUPS:
+            raise OptionError(f"by={by!r} makes {len(cells)} groups; give columns of 2 to {MOST_GROUPS}.")
+        out = []
+        for cell in cells:
+            inside = np.logical_and.reduce([c.to_numpy() == v for c, v in zip(columns, cell, strict=True)])
+            if inside.any():
+                words = ", ".join(f"{n} = {v}" for n, v in zip(names, cell, strict=True))
+                out.append((f" | {words}", np.where(inside, w, 0.0) / w[inside].sum()))
+        return out
+
+    def variables(self, shares: Array) -> VariableEffects:
+        """Effects of variables averaged over rows with shares (n,)."""
+        return VariableEffects(self.scenario, self.X, shares, self.laws, self.bent)
+
+
+class NewRows(NamedTuple):
+    """Functionals by name, the laws of new rows, and the estimation behind them."""
+
+    names: list[str]
+    functionals: list[Functional]
+    laws: RowLaws
+    estimation: Estimation
+
+
+def check_finite(names: Sequence[str], values: Array) -> None:
+    """Warn of functionals (q,) that the tail of a law is too heavy to have."""
+    without = dict.fromkeys(n for n, value in zip(names, values, strict=True) if not np.isfinite(value))
+    if without:
+        hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
+        text = f"The fitted tail is too heavy for a finite {' or '.join(without)}: {hint}"
+        warn_user(InfiniteMomentWarning(text, hint=hint))
+
+
+@dataclass(frozen=True, eq=False)
+class EffectsResults(Estimated):
+    """Effects of variables on functionals, with one covariance: a table, tests, a summary.
+
+    ``of`` names for each estimate its label, estimand and functional.  ``slopes`` are the average slopes
+    beside the best linear coefficients, NaN beside contrasts; ``apart`` says where the two differ by more
+    than two standard errors of their difference.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> effects = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel()).effects("mean")
+    >>> effects.table()[["estimand", "estimate"]].round(2).loc["log(income): mean"].tolist()
+    ['best linear coefficient', 0.85]
+    """
+
+    values: Estimates
+    slopes: Estimates
+    apart: tuple[bool, ...]
+    of: tuple[tuple[str, str, str], ...]
+    target: str
+
+    @property
+    def estimates(self) -> Estimates:
+        """Best linear coefficients and average contrasts."""
+        return self.values
+
+    def __iter__(self) -> Iterator[str]:
+        """The labels, each once."""
+        return iter(dict.fromkeys(label for label, _, _ in self.of))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, label: str) -> Estimates:
+        """The estimates of one label, named by functional."""
+        at = [i for i, (name, _, _) in enumerate(self.of) if name == label]
+        if not at:
+            raise KeyError(f"{label!r} is none of {', '.join(self)}.")
+        e = self.values
+        return Estimates(tuple(self.of[i][2] for i in at), e.values[at], e.covariance[np.ix_(at, at)], e.df)
+
+    def table(self, level: float = 0.95) -> pd.DataFrame:
+        """Estimand, estimate with the six columns, average slope with its error, and whether they differ."""
+        found = self.values.table(level)
+        found.insert(0, "estimand", [estimand for _, estimand, _ in self.of])
+        return found.assign(
+            average_slope=self.slopes.values, slope_error=self.slopes.std_error, differs=list(self.apart)
+        )
+
+    def sections(self) -> tuple[Section, ...]:
+        """The sections of a summary, a row for each label."""
+        columns = tuple(dict.fromkeys(functional for _, _, functional in self.of))
+        out = []
+        for estimand in (BEST_LINEAR, CONTRAST):
+            stubs, cells = [], []
+            for label in self:
+                at = [i for i, (name, kind, _) in enumerate(self.of) if (name, kind) == (label, estimand)]
+                if not at:
+                    continue
+                stubs.append(label)
+                cells.append(tuple(_cell(self.values, i) for i in at))
+                if estimand == BEST_LINEAR:
+                    stubs.append(f"  {SLOPE}")
+                    cells.append(tuple(_cell(self.slopes, i) + " *"[self.apart[i]] for i in at))
+            if stubs:
+                heading = f"{estimand.capitalize()}, {WHOSE[self.target]}, on"
+                out.append(Section(columns, tuple(stubs), tuple(cells), heading))
+        return tuple(out)
+
+    def notes(self) -> list[str]:
+        """What the foot of a summary says of the marks."""
+        if not any(self.apart):
+            return []
+        return [
+            "* The average slope is more than two standard errors of the difference from the best linear "
+            "coefficient: the relation bends, or the slope is read where rows are few."
+        ]
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper."""
+        check_level(level)
+        head = (("Effects of", f"{len(self)} variables or levels"),), (("Target", WHOSE[self.target]),)
+        return Summary("Effects on functionals of the law", head, self.sections(), tuple(self.notes()))
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a file keeps: words, and arrays by name."""
+        parts = {"effects": self.values, "slopes": self.slopes}
+        arrays = {f"{n}_{k}": getattr(e, k) for n, e in parts.items() for k in ("values", "covariance")}
+        return {
+            "of": [list(row) for row in self.of],
+            "apart": list(self.apart),
+            "target": self.target,
+        }, arrays
+
+    __repr__ = Estimated.__str__
+
+
+def saved_effects(saved: SavedResult) -> EffectsResults | None:
+    """The effects that a file holds; None where it has none, or those of files of 0.1.0, which were others.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    words = saved.header.get("effects")
+    if not isinstance(words, dict):
+        return None
+    of = tuple((str(label), str(kind), str(name)) for label, kind, name in words["of"])
+    q, apart = len(of), tuple(bool(v) for v in words["apart"])
+    shapes = {f"{n}_values": (q,) for n in ("effects", "slopes")}
+    square = {f"{n}_covariance": (q, q) for n in ("effects", "slopes")}
+    saved.check_shapes(f"{q} effects", **shapes, **square)
+    if len(apart) != q:
+        raise FileFormatError("the marks of the effects do not belong to them")
+    names, a = tuple(f"{label}: {name}" for label, _, name in of), saved.arrays
+    values, slopes = (Estimates(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes"))
+    return EffectsResults(values, slopes, apart, of, check_target(words["target"]))
+
+
+def _cell(e: Estimates, i: int) -> str:
+    return f"{number(e.values[i])} ({number(e.std_error[i])})"
+
+
+class LawAnswers:
+    """The answers of a result with a law for every row; it offers `answering`."""
+
+    @abstractmethod
+    def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
+        """What answers need.
+
+        ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
+        """
+
+    def functionals(
+        self, names: Any = FUNCTIONALS, *, on: Any = None, by: Any = None, target: str = "population"
+    ) -> Estimates:
+        """Functionals of the law averaged over the rows of the fit: T(Σ w_i F(· | x_i)).
+
+        Parameters
+        ----------
+        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are
+            differentiated exactly, also on the scale of a logged outcome; without covariates any other that
+            laws know (``gini``, ``p90p10``, …) or a function of a law, numerically.
+        on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the
+            outcome as written.
+        by : a column of the table or a list of them, whose groups (cells) are averaged apart, with one
+            covariance; None for all rows.  Contrasts are ``.linear("mean | d = 1 - mean | d = 0")``.
+        target : {"population", "sample"}
+            Whether errors are those of the population that the rows are from, or take the rows as given.
+
+        Returns
+        -------
+        Estimates
+            Limits of quantiles invert the band of the distribution function.
+
+        Raises
+        ------
+        OptionError, NeedsData, MissingColumnError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
+        >>> both = [res.functionals("mean", target=t).std_error[0] for t in ("population", "sample")]
+        >>> [round(float(se), 4) for se in both]
+        [0.0276, 0.009]
+        """
+        check_target(target)
+        a = self.answering(names, on, near=False)
+        groups, whose = a.groups(by), target if a.conditional else "sample"
+        laws = a.laws(a.X)
+        averages = [Averaged(laws, shares if a.conditional else np.ones(1)) for _, shares in groups]
+        parts = [(law, f) for f in a.functionals for law in averages]
+        answers = [law.functional(f) for law, f in parts]
+        labels = [f"{n}{words}" for n in a.names for words, _ in groups]
+        plain = estimates_of(labels, answers, a.estimation, whose)
+
+        return with_quantile_limits(plain, parts, error_of(a.estimation, whose))
+
+    def effect(
+        self,
+        variable: str,
+        low: Any,
+        high: Any,
+        names: Any = OF_EFFECTS,
+        *,
+        on: Any = None,
+        by: Any = None,
+        target: str = "population",
+    ) -> Estimates:
+        """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
+
+        Parameters
+        ----------
+        variable : a column of the right side.
+        low, high : values or levels of it.
+        names : one or several functionals m of the law of a row; ``mean``, ``std``, ``var``, ``median``,
+            ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly,
+            others, and functions of a law, numerically.
+        on, by, target : as in `functionals`.
+
+        Returns
+        -------
+        Estimates
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, NeedsData
+            OptionError also for values further outside those of the fit than these are wide.
+
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
+        ExtrapolationWarning
+            If rows leave the covariates of the fit; it says their share.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
+        >>> res.effect("income", 500.0, 1000.0, "mean").values.round(2)
+        array([0.6])
+        """
+
+        def of(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
+            return rows.contrast(rows.scenario.check_variable(variable), low, high, functionals)
+
+        return self._averaged(of, names, on, by, target)
+
+    def derivative(
+        self,
+        variable: str,
+        names: Any = OF_EFFECTS,
+        *,
+        on: Any = None,
+        by: Any = None,
+        target: str = "population",
+    ) -> Estimates:
+        """Average slope Σ w_i ∂m(x_i)/∂v of each functional in a numeric variable v.
+
+        A variable with at most 30 values, or with more than 5 % of the rows at one of them, has no slope that
+        data speak of; there it is Σ w_i [m(v⁺) − m(v⁻)]/(v⁺ − v⁻), v⁻ and v⁺ the observed values next to
+        that of row i.
+
+        Parameters
+        ----------
+        variable : a numeric column of the right side.
+        names : as in `effect`.
+        on, by, target : as in `functionals`.
+
+        Returns
+        -------
+        Estimates
+
+        Raises
+        ------
+        OptionError, MissingColumnError, FormulaError, NeedsData
+
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
+        >>> (1000 * res.derivative("income", "mean").values).round(1)
+        array([1.])
+        """
+
+        def of(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
+            return rows.slope(rows.scenario.check_variable(variable), functionals)
+
+        return self._averaged(of, names, on, by, target)
+
+    def _averaged(
+        self,
+        of: Callable[[VariableEffects, Sequence[Functional]], list[Answer]],
+        names: Any,
+        on: Any,
+        by: Any,
+        target: str,
+    ) -> Estimates:
+        """Answers in every group, functional by functional, with one covariance."""
+        check_target(target)
+        a = self.answering(names, on, near=True)
+        groups = a.groups(by)
+        found = [of(a.variables(shares), a.functionals) for _, shares in groups]
+        answers = [found[g][i] for i in range(len(a.names)) for g in range(len(groups))]
+        labels = [f"{n}{words}" for n in a.names for words, _ in groups]
+        check_finite([n for n in a.names for _ in groups], np.array([x.value for x in answers]))
+        return estimates_of(labels, answers, a.estimation, target)
+
+    def effects(
+        self, names: Any = OF_EFFECTS, *, on: Any = None, by: Any = None, target: str = "population"
+    ) -> EffectsResults:
+        """Effects of every variable: best linear coefficients of numbers, average contrasts of levels.
+
+        A number's row has Σ w_i ṽ_i m(x_i)/Σ w_i ṽ_i², ṽ the residual of the variable on what the fitted
+        structure makes of the others, and the average slope beside it; of the mean it is what least squares
+        estimates.  A variable in one numeric term, such as ``log(income)``, is that term; one in several, as
+        in a polynomial or an interaction, is itself, and all its columns are its own.  Columns of 0 and 1,
+        true/false and levels have the average contrast with the first level.  Of a quantile the coefficient
+        is the projection of q_τ(x), not the coefficient of a quantile regression.
+
+        Parameters
+        ----------
+        names : as in `effect`.
+        on, by, target : as in `functionals`.
+
+        Returns
+        -------
+        EffectsResults
+
+        Raises
+        ------
+        OptionError, NeedsData
+
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
+        """
+        check_target(target)
+        a = self.answering(names, on, near=True)
+        found: list[tuple[str, Effect, list[Answer] | None]] = []
+        for words, shares in a.groups(by):
+            found += [(words, *one) for one in _of_each_variable(a.variables(shares), a.functionals)]
+        return _effects_results(found, a, target)
+
+    def predict(
+        self,
+        new: Any = None,
+        names: Any = ("mean",),
+        *,
+        ci: bool = True,
+        on: Any = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Functionals of the law of each row of ``new``, with standard errors and limits given its x.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        names : as in `effect`.
+        ci : bool, whether to give errors and limits.
+        on : another scale, as in `functionals`.
+        level : float, confidence level.
+
+        Returns
+        -------
+        DataFrame
+            Index (row, functional); columns estimate, and with ``ci`` std_error, conf_low, conf_high.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, LevelError, DataError
+
+        Warns
+        -----
+        InfiniteMomentWarning
+            If the fitted tail is too heavy for a functional.
+        """
+        a, index = self._new_answering(names, on, new)
+        critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
+        parts = []
+        for name, functional in zip(a.names, a.functionals, strict=True):
+            rows = pd.MultiIndex.from_arrays([index, [name] * n], names=["row", "functional"])
+            if ci:
+                columns = _of_each_row(a.laws, functional, a.estimation.V, critical)
+            else:
+                columns = {"estimate": a.laws.by_row(functional, np.zeros((n, 1))).values}
+            values = columns["estimate"]
+            check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
+            parts.append(pd.DataFrame(columns).set_axis(rows))
+        order = [i + j * n for i in range(n) for j in range(len(a.names))]
+        return pd.concat(parts).iloc[order]
+
+    @abstractmethod
+    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need, and the rows' index."""
+
+
+def _of_each_row(laws: RowLaws, functional: Functional, V: Array, critical: float) -> dict[str, Array]:
+    """A functional of each row's law with its standard error and limits; those of quantiles invert the band."""
+    values, G = laws.each(functional)
+    se = np.sqrt(np.einsum("ij,jk,ik->i", G, V, G))
+    low, high = values - critical * se, values + critical * se
+    if functional[0] == "q":
+        for i in np.flatnonzero(np.isfinite(values)):
+            one = Averaged(laws.take(np.array([i])), np.ones(1))
+            error = partial(_error_given, V)
+            low[i], high[i] = one.quantile_limits(
+                functional[1][0], error, critical, float(values[i]), float(se[i])
+            )
+    return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
+
+
+def _error_given(V: Array, answer: Answer) -> float:
+    return float(np.sqrt(answer.gradient @ V @ answer.gradient))
+
+
+def _of_each_variable(
+    rows: VariableEffects, functionals: Sequence[Functional]
+) -> Iterator[tuple[Effect, list[Answer] | None]]:
+    """The effect of every variable with the average slopes beside it, contrasts with none."""
+    scenario = rows.scenario
+    moving = [v for v in scenario.spec.variables if len(rows.columns[v])]
+    levels = {v: levels_of(scenario, v) for v in moving}
+    linear = rows.best_linear([v for v in moving if levels[v] is None], functionals)
+    for v in moving:
+        of = levels[v]
+        if of is not None:
+            yield from ((e, None) for e in rows.contrasts(v, of, functionals))
+            continue
+        label, answers = linear[v]
+        own = rows.own_term(v)
+        slopes = rows.slope(v, functionals) if own is None else rows.term_slope(own, functionals)
+        yield Effect(label, BEST_LINEAR, answers), slopes
+
+
+def _effects_results(
+    found: Sequence[tuple[str, Effect, list[Answer] | None]], a: Answering, target: str
+) -> EffectsResults:
+    """All answers with one covariance, split into effects and the slopes beside them."""
+    of, answers, beside, at = [], [], [], []
+    for words, effect, slopes in found:
+        for i, name in enumerate(a.names):
+            if slopes is not None:
+                at.append(len(answers))
+                beside.append(slopes[i])
+            of.append((f"{effect.label}{words}", effect.estimand, name))
+            answers.append(effect.answers[i])
+    check_finite([name for _, _, name in of], np.array([x.value for x in answers]))
+    k = len(answers)
+    names = tuple(f"{label}: {name}" for label, _, name in of)
+    whole = estimates_of(map(str, range(k + len(beside))), [*answers, *beside], a.estimation, target)
+    V = whole.covariance
+    slopes_V, slopes_values, apart = np.full((k, k), np.nan), np.full(k, np.nan), np.zeros(k, dtype=bool)
+    j = k + np.arange(len(beside))
+    slopes_V[np.ix_(at, at)], slopes_values[at] = V[np.ix_(j, j)], whole.values[j]
+    with np.errstate(invalid="ignore"):
+        error = np.sqrt(V[at, at] + V[j, j] - 2 * V[at, j])
+        apart[at] = np.abs(whole.values[at] - whole.values[j]) > FAR_APART * error
+    df = whole.df
+    return EffectsResults(
+        Estimates(names, whole.values[:k], V[:k, :k], df),
+        Estimates(names, slopes_values, slopes_V, df),
+        tuple(map(bool, apart)),
+        tuple(of),
+        target,
+    )
+
+
+def levels_of(scenario: Scenario, variable: str) -> tuple[Any, ...] | None:
+    """What a variable is compared between, its base first; None of numbers."""
+    levels = scenario.levels(variable)
+    if levels is None and set(np.unique(scenario.values(variable))) <= {0.0, 1.0}:
+        return (0, 1)
+    return levels

@@ -1,0 +1,450 @@
+"""Answers of any conditional law: functionals averaged over rows or of rows, effects of variables, bands.
+
+A model offers laws for rows (`RowLaws`): values of functionals and weighted sums of their gradients in θ, and
+what its estimation says of θ (`Estimation`).  An answer θ̂ = T(Σ w_i F(· | x_i; θ)), or Σ w_i m(x_i; θ), moves
+with row i by
+
+    ψ_i = w_i (m_i − average) + G' H⁻¹ s_i,      G = Σ w_i ∂m_i/∂θ,
+
+m_i the influence of row i's law on T: of a mean its mean, of a quantile −(F(q | x_i) − τ)/f(q).  The variance
+of an answer is that of Σ ψ_i as the covariance of the fit sees rows: groups, lags, weights.  With the target
+"sample" the rows are all there is, and the second part stays alone.
+
+References
+----------
+Newey, McFadden (1994), Large sample estimation and hypothesis testing, Handbook of Econometrics 4, section 6,
+doi:10.1016/S1573-4412(05)80005-4.
+Chernozhukov, Fernández-Val, Melly (2013), Inference on counterfactual distributions, Econometrica 81,
+doi:10.3982/ECTA10582.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.distributions.functionals import functional_name
+from disteconometrics.distributions.numeric import floats
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import OptionError
+from disteconometrics.inference.estimates import Estimates, critical_value
+from disteconometrics.likelihoods.monotone import BaseLaw
+
+__all__ = [
+    "Answer",
+    "AtOutcome",
+    "Averaged",
+    "Estimation",
+    "Functional",
+    "RowLaws",
+    "RowMoments",
+    "RowValues",
+    "band",
+    "check_target",
+    "crossing",
+    "error_of",
+    "estimates_of",
+    "with_quantile_limits",
+]
+
+Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
+
+MOST_STEPS = 100  # of a search for a quantile
+GRID = 60  # points of a curve
+DRAWS = 4000  # of the Gaussian process behind a uniform band
+LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
+FEW = 400  # rows whose quantiles say where that of the average is
+
+
+# ---- what a model offers -----------------------------------------------------------------------------------
+
+
+class RowValues(NamedTuple):
+    """A functional of every row's law (n,), and weighted sums of its gradients in θ (v, p)."""
+
+    values: Array
+    sums: Array
+
+
+class AtOutcome(NamedTuple):
+    """Distribution function and density (n,) of every row's law at one outcome."""
+
+    cdf: Array
+    pdf: Array
+
+
+class RowMoments(NamedTuple):
+    """Mean and variance (n,) of rows; sums (v, p) of gradients of the first two moments about an origin."""
+
+    mean: Array
+    var: Array
+    first: Array
+    second: Array
+
+
+class RowLaws(Protocol):
+    """The laws of n rows under coefficients θ (p,).
+
+    ``link`` is a law whose quantiles make distribution functions nearly straight, ``support`` where outcomes
+    live, ``origin`` what second moments are taken about.
+    """
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def link(self) -> BaseLaw: ...
+    @property
+    def support(self) -> Support: ...
+    @property
+    def origin(self) -> float: ...
+    @property
+    def law(self) -> Any: ...
+    def take(self, rows: Any) -> Self: ...
+    def at(self, y: float) -> AtOutcome: ...
+    def cdf_sums(self, y: float, W: Array) -> Array: ...
+    def log_density_sums(self, y: float, W: Array) -> Array: ...
+    def moments(self, W: Array) -> RowMoments: ...
+    def by_row(self, functional: Functional, W: Array) -> RowValues: ...
+    def each(self, functional: Functional) -> tuple[Array, Array]: ...
+
+
+class Estimation(Protocol):
+    """What the estimation of θ says: its covariance V (p, p), and covariances of answers.
+
+    ``covariance`` takes gradients G (q, p) and averaging rows (n, q), None where rows are given, and gives
+    (q, q); ``df`` are degrees of freedom of t.
+    """
+
+    @property
+    def V(self) -> Array: ...  # noqa: N802 - the field's name
+    @property
+    def df(self) -> float: ...
+    def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array: ...
+
+
+class Answer(NamedTuple):
+    """A number, its gradient in θ (p,), and its averaging rows (n,), which sum to zero."""
+
+    value: float
+    gradient: Array
+    rows: Array
+
+
+def check_target(target: Any) -> str:
+    """Whom an average over rows speaks of: the "population" that they are from, or the "sample" itself.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> check_target("population")
+    'population'
+    """
+    if target not in ("population", "sample"):
+        raise OptionError(f"target={target!r} is not known; use 'population' or 'sample'.")
+    return str(target)
+
+
+def estimates_of(
+    names: Iterable[Any], answers: Sequence[Answer], estimation: Estimation, target: str
+) -> Estimates:
+    """Answers as estimates with one covariance.
+
+    Parameters
+    ----------
+    names : of the q answers.
+    answers : q of them, over the same n rows.
+    estimation : Estimation.
+    target : "population" or "sample".
+    """
+    values = np.array([a.value for a in answers])
+    G = np.array([a.gradient for a in answers])
+    rows = np.column_stack([a.rows for a in answers]) if target == "population" else None
+    return Estimates(
+        tuple(map(functional_name, names)), values, estimation.covariance(values, G, rows), estimation.df
+    )
+
+
+# ---- the law averaged over rows ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """The average of rows' laws with shares (n,) that sum to one; rows of no share are left out."""
+
+    laws: RowLaws
+    shares: Array
+
+    @cached_property
+    def kept(self) -> Mask:
+        """The rows that count (n,)."""
+        return self.shares > 0
+
+    @cached_property
+    def _own(self) -> tuple[RowLaws, Array]:
+        """The rows that count, with their shares."""
+        if self.kept.all():
+            return self.laws, self.shares
+        return self.laws.take(np.flatnonzero(self.kept)), self.shares[self.kept]
+
+    def _rows(self, influence: Array) -> Array:
+        """Averaging rows (n,) of an influence (of the rows that count)."""
+        out = np.zeros(len(self.shares))
+        own = self._own[1]
+        out[self.kept] = own * (influence - own @ influence)
+        return out
+
+    def at(self, y: float) -> tuple[float, float, Array]:
+        """Distribution function and density of the average at an outcome, and the former by row."""
+        laws, w = self._own
+        found = laws.at(y)
+        return float(w @ found.cdf), float(w @ found.pdf), found.cdf
+
+    def gradient(self, y: float) -> Array:
+        """∂F̄(y)/∂θ (p,)."""
+        laws, w = self._own
+        return laws.cdf_sums(y, w[:, None])[0]
+
+    def quantile(self, tau: float) -> float:
+        """The quantile of the average: Newton's method inside a bracket."""
+        laws, w = self._own
+        few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
+        own = np.atleast_1d(laws.take(few).law.quantile(tau))
+        if laws.size == 1:
+            return float(own.ravel()[0])
+        y = float(np.average(own, weights=w[few]))
+        low, high, step = -np.inf, np.inf, float(np.ptp(own)) or 1.0
+        for _ in range(MOST_STEPS):
+            F, f, _ = self.at(y)
+            low, high = (y, high) if tau > F else (low, y)
+            new = y - (F - tau) / f if f > 0 else np.nan
+            if not (low < new < high and abs(new - y) <= 4 * step):
+                inside = np.isfinite(low) and np.isfinite(high)
+                new = (low + high) / 2 if inside else y + np.sign(tau - F) * step
+            if abs(new - y) <= 1e-13 * (abs(y) + step) or high <= low:
+                return float(new)
+            y = float(new)
+        return y
+
+    def functional(self, functional: Functional) -> Answer:
+        """A functional of the average with its gradient and averaging rows."""
+        kind, numbers = functional
+        if kind == "q":
+            y = self.quantile(numbers[0])
+            _, f, cdf = self.at(y)
+            return Answer(y, -self.gradient(y) / f, self._rows(-cdf / f))
+        if kind == "prob":
+            low, high = (self.at(y) for y in numbers)
+            G = self.gradient(numbers[1]) - self.gradient(numbers[0])
+            return Answer(high[0] - low[0], G, self._rows(high[2] - low[2]))
+        return self._moments[kind]
+
+    @cached_property
+    def _moments(self) -> dict[str, Answer]:
+        """Mean, variance and standard deviation of the average."""
+        laws, w = self._own
+        found, origin = laws.moments(w[:, None]), laws.origin
+        m = found.mean - origin  # so that a variance far from zero keeps its digits
+        mean, squares = float(w @ m), found.var + m * m
+        var, d_var = float(w @ squares) - mean**2, found.second[0] - 2 * mean * found.first[0]
+        of_var = squares - 2 * mean * m
+        root = np.sqrt(var)
+        return {
+            "mean": Answer(mean + origin, found.first[0], self._rows(m)),
+            "var": Answer(var, d_var, self._rows(of_var)),
+            "std": Answer(float(root), d_var / (2 * root), self._rows(of_var) / (2 * root)),
+        }
+
+    # ---- limits and curves ---------------------------------------------------------------------------------
+
+    def on_link(self, y: float) -> Answer:
+        """z̄(y) = Λ⁻¹(F̄(y)) with its gradient and averaging rows, Λ the law of the link."""
+        link = self._own[0].link
+        F, _, cdf = self.at(y)
+        z = float(link.quantile(np.clip(np.array(F), 1e-300, 1 - 1e-16)))
+        d = float(np.exp(link.logpdf(np.array(z))))
+        return Answer(z, self.gradient(y) / d, self._rows(cdf / d))
+
+    def log_density(self, y: float) -> Answer:
+        """log f̄(y) with its gradient and averaging rows."""
+        laws, w = self._own
+        pdf = laws.at(y).pdf
+        f = float(w @ pdf)
+        G = laws.log_density_sums(y, (w * pdf)[:, None])[0] / f
+        return Answer(float(np.log(f)), G, self._rows(pdf / f))
+
+    def quantile_limits(
+        self, tau: float, error: Callable[[Answer], float], critical: float, y: float, se: float
+    ) -> tuple[float, float]:
+        """Limits of a quantile y with error se: where the band z̄ ± c·se of z̄ meets Λ⁻¹(τ), on the line."""
+        laws = self._own[0]
+        target, support = float(laws.link.quantile(np.array(tau))), laws.support
+
+        def band(u: float, sign: float) -> float:
+            a = self.on_link(float(support.from_line(np.array(u))))
+            return a.value + sign * critical * error(a) - target
+
+        at, lift = (float(of(np.array(y))) for of in (support.to_line, support.log_slope))
+        half = critical * se * np.exp(lift)
+        ends = [crossing(partial(band, sign=sign), at, -sign * half) for sign in (1.0, -1.0)]
+        low, high = support.from_line(np.array(ends))
+        return float(low), float(high)
+
+
+def crossing(g: Callable[[float], float], start: float, step: float) -> float:
+    """The root of g beyond ``start`` in the direction of ``step``; ±inf where the band stays on one side."""
+    if step == 0:
+        return start
+    a, fa, b, fb, step = _bracket(g, start, step)
+    if not np.isfinite(fb) or fa * fb > 0:
+        return float(np.sign(step) * np.inf)
+    enough = 1e-7 * abs(fa - fb)
+    for _ in range(60):  # Illinois
+        c = b - fb * (b - a) / (fb - fa) if fb != fa else (a + b) / 2
+        fc = g(c)
+        if fc * fb < 0:
+            a, fa = b, fb
+        else:
+            fa /= 2
+        b, fb = c, fc
+        if abs(fb) < enough or abs(b - a) < 1e-10 * (abs(a) + abs(step)):
+            break
+    return float(b)
+
+
+def _bracket(g: Callable[[float], float], a: float, step: float) -> tuple[float, float, float, float, float]:
+    """Two points, each with its value, between which g has a root if it has one near, and the last step."""
+    b = a + step
+    fa, fb = g(a), g(b)
+    for _ in range(8):
+        if not np.isfinite(fb) or fa * fb <= 0:
+            break
+        step *= 2
+        a, fa, b = b, fb, b + step
+        fb = g(b)
+    return a, fa, b, fb, step
+
+
+def with_quantile_limits(
+    plain: Estimates,
+    parts: Sequence[tuple[Averaged, Functional]],
+    error: Callable[[Answer], float],
+) -> Estimates:
+    """Estimates of functionals of averaged laws whose limits of quantiles invert the band of z̄.
+
+    Parameters
+    ----------
+    plain : Estimates.
+    parts : for each, the law and the functional.
+    error : of an answer, its standard error.
+    """
+
+    def limits(level: float) -> Array:
+        out, critical = plain.interval(level), plain.critical(level)
+        for i, (law, (kind, numbers)) in enumerate(parts):
+            if kind == "q":
+                args = (critical, float(plain.values[i]), float(plain.std_error[i]))
+                out[i] = law.quantile_limits(numbers[0], error, *args)
+        return out
+
+    return replace(plain, limits=limits)
+
+
+# ---- bands -------------------------------------------------------------------------------------------------
+
+
+def band(
+    law: Averaged,
+    kind: str,
+    grid: Any,
+    level: float,
+    seed: np.random.SeedSequence,
+    estimation: Estimation,
+    target: str,
+) -> pd.DataFrame:
+    """A curve of an averaged law with pointwise and uniform limits over a grid (sup-t, by simulation).
+
+    Those of quantiles are bands of the distribution function inverted, the uniform one over the outcomes
+    between the ends.
+
+    Parameters
+    ----------
+    law : Averaged.
+    kind : {"cdf", "pdf", "quantile"}
+    grid : outcomes (g,), or quantile levels; None for 60 between the .01 and .99 quantiles.
+    level : float, confidence level; seed : of the simulation.
+    estimation, target : as in `estimates_of`.
+
+    Raises
+    ------
+    OptionError
+    """
+    points = _band_points(law, kind, grid)
+    inverted = kind == "quantile"
+    at = np.array([law.quantile(t) for t in points]) if inverted else points
+    answers = [law.log_density(y) if kind == "pdf" else law.on_link(y) for y in at]
+    curve = estimates_of(map(str, range(len(at))), answers, estimation, target)
+    sup = critical_of_band(curve.covariance, level, seed)
+    point = critical_value(level)
+    if inverted:
+        densities = [law.at(y)[1] for y in at]
+        d = np.exp(law.laws.link.logpdf(curve.values))
+        error = error_of(estimation, target)
+        limits = [
+            law.quantile_limits(float(t), error, c, float(y), float(se * d_i / f))
+            for c in (point, sup)
+            for t, y, se, d_i, f in zip(points, at, curve.std_error, d, densities, strict=True)
+        ]
+        columns = {"tau": points, "estimate": at}
+        ends = list(np.array(limits).reshape(2, -1, 2).transpose(0, 2, 1).reshape(4, -1))
+    else:
+        back = np.exp if kind == "pdf" else law.laws.link.cdf
+        ends = [back(curve.values + c * curve.std_error) for c in (-point, point, -sup, sup)]
+        columns = {"y": points, "estimate": back(curve.values)}
+    return pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
+
+
+def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
+    """What gives the standard error of one answer."""
+
+    def error(answer: Answer) -> float:
+        rows = answer.rows[:, None] if target == "population" else None
+        V = estimation.covariance(np.array([answer.value]), answer.gradient[None], rows)
+        return float(np.sqrt(V[0, 0]))
+
+    return error
+
+
+def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
+    """The grid of a band, checked; None is levels from .01 to .99, or outcomes between these quantiles."""
+    if kind not in ("cdf", "pdf", "quantile"):
+        raise OptionError(f"kind={kind!r} is not known; use 'cdf', 'pdf' or 'quantile'.")
+    if grid is None:
+        low, high = 0.01, 0.99
+        if kind != "quantile":
+            low, high = law.quantile(low), law.quantile(high)
+        return np.linspace(low, high, GRID)
+    points = floats(grid, "The grid")
+    if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():
+        raise OptionError("The grid is a list of at least two finite numbers.")
+    if kind == "quantile" and (points.min() <= 0 or points.max() >= 1):
+        raise OptionError("The grid of a quantile curve holds levels between 0 and 1.")
+    return points
+
+
+def critical_of_band(V: Array, level: float, seed: np.random.SeedSequence) -> float:
+    """The level-quantile of the largest |ε_i|/se_i, ε ~ N(0, V), by draws."""
+    values, vectors = np.linalg.eigh(V)
+    half = vectors * np.sqrt(np.maximum(values, 0.0))
+    se = np.sqrt(np.square(half).sum(axis=1))
+    half = half[se > 0] / se[se > 0, None]
+    draws = np.random.default_rng(seed).standard_normal((half.shape[1], DRAWS))
+    return float(np.quantile(np.abs(half @ draws).max(axis=0), level))

@@ -1,0 +1,260 @@
+"""Effects of variables on functionals of a conditional law, averaged over rows.
+
+With m(x) a functional of the law given x, w_i shares of rows that sum to one, and v a variable:
+
+- **average contrast** Σ w_i [m(x_i with v = b) − m(x_i with v = a)];
+- **average slope** Σ w_i ∂m(x_i)/∂v; of a variable with few values or a heap Σ w_i [m(x_i with v = v⁺) −
+  m(x_i with v = v⁻)]/(v⁺ − v⁻), v⁻ and v⁺ the observed values next to v_i: between data a fitted curve may
+  do what it likes, and at a heap its derivative is no more than that;
+- **best linear coefficient** Σ w_i ṽ_i m(x_i)/Σ w_i ṽ_i², ṽ the residual of v on what the fitted structure
+  makes of the other variables: the coefficient of v in the least-squares projection of m on v and these.  Of
+  the mean it is what a linear regression estimates.  Of a quantile it is the projection of q_τ(x), not the
+  coefficient of Koenker and Bassett, whose loss is another.
+
+References
+----------
+Angrist, Pischke (2009), Mostly harmless econometrics, Princeton, section 3.1.
+Angrist, Chernozhukov, Fernández-Val (2006), Quantile regression under misspecification, Econometrica 74,
+doi:10.1111/j.1468-0262.2006.00671.x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.data.scenario import Scenario
+from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
+from disteconometrics.inference.law_effects import Answer, Functional, RowLaws
+
+__all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "VariableEffects"]
+
+CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
+FEW_VALUES, HEAP = 30, 0.05  # values, or the share of rows at one, from which slopes are between values
+STEP = 1e-4  # standard deviations of a numeric derivative
+
+
+class Effect(NamedTuple):
+    """One row of a table of effects: what moves, which estimand, and answers by functional."""
+
+    label: str
+    estimand: str
+    answers: list[Answer]
+
+
+@dataclass(frozen=True, eq=False)
+class VariableEffects:
+    """The rows that effects are averaged over, and the laws that a model gives them.
+
+    Parameters
+    ----------
+    scenario : Scenario of the n rows.
+    X : (n, k) float64 array, their design.
+    shares : (n,) float64 array, of sum one; zero for rows that are not averaged over.
+    laws : function of a design (n, k) that gives the rows' laws.
+    bent : function of columns (c,) of the design that gives what the fitted structure makes of them, (n, m).
+    """
+
+    scenario: Scenario
+    X: Array
+    shares: Array
+    laws: Callable[[Array], RowLaws]
+    bent: Callable[[Sequence[int]], Array]
+
+    # ---- contrasts -----------------------------------------------------------------------------------------
+
+    def contrast(self, variable: str, low: Any, high: Any, functionals: Sequence[Functional]) -> list[Answer]:
+        """Average contrasts between two values of a variable."""
+        values = (low, high)
+        self._check_range(variable, values)
+        ends = [self._with(variable, v) for v in values]
+        self._warn_outside(variable, ends)
+        return self._differences(ends, np.ones(len(self.X)), functionals)
+
+    def contrasts(
+        self, variable: str, levels: Sequence[Any], functionals: Sequence[Functional]
+    ) -> Iterator[Effect]:
+        """Average contrasts of every level with the first, whose laws are computed once."""
+        W = self.shares[:, None]
+        base = [self.laws(self._with(variable, levels[0])).by_row(f, W) for f in functionals]
+        for level in levels[1:]:
+            laws = self.laws(self._with(variable, level))
+            answers = []
+            for f, b in zip(functionals, base, strict=True):
+                a = laws.by_row(f, W)
+                answers.append(self._average(a.values - b.values, a.sums[0] - b.sums[0]))
+            yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
+
+    def _with(self, variable: str, value: Any) -> Array:
+        """The design with a variable at a value, or at one for each row (n,)."""
+        return self.scenario.part(0, self.scenario.size, {variable: value}).X
+
+    def _differences(
+        self, ends: Sequence[Array], unit: Array, functionals: Sequence[Functional]
+    ) -> list[Answer]:
+        """Averages of functionals at one design less those at another, per unit (n,)."""
+        W = (self.shares / unit)[:, None]
+        before, after = (self.laws(X) for X in ends)
+        answers = []
+        for f in functionals:
+            b, a = before.by_row(f, W), after.by_row(f, W)
+            with np.errstate(invalid="ignore"):
+                answers.append(self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0]))
+        return answers
+
+    def _average(self, values: Array, gradient: Array) -> Answer:
+        average = float(self.shares @ values)
+        with np.errstate(invalid="ignore"):
+            return Answer(average, gradient, self.shares * (values - average))
+
+    # ---- slopes --------------------------------------------------------------------------------------------
+
+    def slope(self, variable: str, functionals: Sequence[Functional]) -> list[Answer]:
+        """Average slopes in a numeric variable."""
+        x = self.scenario.part(0, self.scenario.size, {}).numbers(variable)
+        if has_heap(x, self.shares):
+            low, high = neighbours(x, self.shares)
+            return self._differences(
+                [self._with(variable, low), self._with(variable, high)], high - low, functionals
+            )
+        part = self.scenario.part(0, self.scenario.size, {})
+        columns, D = part.derivative(variable)
+        return self._derivative(columns, D, float(np.std(x)), functionals)
+
+    def _derivative(
+        self, columns: Indices, D: Array, spread: float, functionals: Sequence[Functional]
+    ) -> list[Answer]:
+        step = STEP * (spread if spread > 0 else 1.0)
+        move = np.zeros_like(self.X)
+        move[:, columns] = D
+        ends = [self.X + sign * step * move for sign in (-1.0, 1.0)]
+        return self._differences(ends, np.full(len(self.X), 2 * step), functionals)
+
+    def term_slope(self, column: int, functionals: Sequence[Functional]) -> list[Answer]:
+        """Average slopes in a column of the design that is a term by itself."""
+        x = self.X[:, column]
+        if has_heap(x, self.shares):
+            ends = [self.X.copy(), self.X.copy()]
+            low, high = neighbours(x, self.shares)
+            ends[0][:, column], ends[1][:, column] = low, high
+            return self._differences(ends, high - low, functionals)
+        return self._derivative(np.array([column]), np.ones((len(x), 1)), float(np.std(x)), functionals)
+
+    # ---- best linear coefficients --------------------------------------------------------------------------
+
+    @cached_property
+    def columns(self) -> dict[str, list[int]]:
+        """The columns of the design that read each variable of the right side."""
+        part = self.scenario.part(0, 1, {})
+        return {v: part.columns_reading(v).tolist() for v in self.scenario.spec.variables}
+
+    def own_term(self, variable: str) -> int | None:
+        """The column of a variable that is one numeric term and no more."""
+        own = self.columns.get(variable, [])
+        others = [v for v, where in self.columns.items() if v != variable and set(where) & set(own)]
+        return own[0] if len(own) == 1 and not others else None
+
+    def weights(self, variable: str) -> tuple[str, Array, Array]:
+        """The term that a variable stands for, its residual (n,), and the other columns as they enter."""
+        own = self.own_term(variable)
+        if own is None:
+            x, label = self.scenario.part(0, self.scenario.size, {}).numbers(variable), variable
+        else:
+            x, label = self.X[:, own], self.scenario.spec.names[own]
+        mine = set(self.columns.get(variable, []))
+        others = [j for j in range(self.X.shape[1]) if j not in mine]
+        Z = np.column_stack([np.ones(len(x)), self.bent(others)])
+        return label, residual(x, Z, self.shares), Z
+
+    def best_linear(
+        self, variables: Sequence[str], functionals: Sequence[Functional]
+    ) -> dict[str, tuple[str, list[Answer]]]:
+        """Best linear coefficients of several variables, with the term that each is of."""
+        parts = {v: self.weights(v) for v in variables}
+        W = np.zeros((len(self.X), len(parts)))
+        for j, (_, x, _) in enumerate(parts.values()):
+            W[:, j] = self.shares * x / (self.shares @ (x * x))
+        out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
+        laws = self.laws(self.X)
+        for f in functionals:
+            found = laws.by_row(f, W)
+            for j, (v, (_, x, Z)) in enumerate(parts.items()):
+                value = float(W[:, j] @ found.values)
+                left = residual(found.values - value * x, Z, self.shares)
+                out[v][1].append(Answer(value, found.sums[j], W[:, j] * left))
+        return out
+
+    # ---- outside of what was seen --------------------------------------------------------------------------
+
+    def _check_range(self, variable: str, values: Sequence[Any]) -> None:
+        """Refuse values beyond those seen by more than their width."""
+        if self.scenario.levels(variable) is not None:
+            return
+        x = self.scenario.values(variable)
+        low, high = float(np.min(x)), float(np.max(x))
+        for value in values:
+            if np.isscalar(value) and not isinstance(value, str):
+                beyond = max(low - float(value), float(value) - high)
+                if beyond > (high - low) * (1 + 1e-9):
+                    raise OptionError(
+                        f"{variable} = {value:g} lies {beyond:g} outside the values of the fit, [{low:g}, "
+                        f"{high:g}], more than their width: no law is known there. Compare values inside."
+                    )
+
+    def _warn_outside(self, variable: str, ends: Sequence[Array]) -> None:
+        """Warn of rows whose moved columns leave what the fit has seen."""
+        low, high = self.X.min(axis=0), self.X.max(axis=0)
+        slack = 1e-9 * (high - low)
+        outside = np.zeros(len(self.X), dtype=bool)
+        for X in ends:
+            moved = np.any(self.X != X, axis=0)
+            outside |= np.any(((low - slack > X) | (high + slack < X))[:, moved], axis=1)
+        share = float(outside.mean())
+        if share:
+            text = (
+                f"With {variable} changed, {share:.0%} of the rows lie outside the covariates of the fit: there "
+                f"the answer follows the shape of the model alone."
+            )
+            hint = "compare values inside the fitted range"
+            warn_user(ExtrapolationWarning(text, column=variable, hint=hint))
+
+
+def has_heap(x: Array, shares: Array) -> bool:
+    """Whether a variable (n,) has few values, or many rows at one.
+
+    Examples
+    --------
+    >>> has_heap(np.arange(100.0), np.full(100, 0.01)), has_heap(np.arange(100.0) // 5, np.full(100, 0.01))
+    (False, True)
+    """
+    values, where = np.unique(x, return_inverse=True)
+    return len(values) <= FEW_VALUES or float(np.bincount(where, shares).max()) > HEAP
+
+
+def neighbours(x: Array, shares: Array) -> tuple[Array, Array]:
+    """The values next below and above each of x (n,) among those of rows that count, its own at the ends.
+
+    Examples
+    --------
+    >>> neighbours(np.array([1.0, 2.0, 4.0]), np.full(3, 1 / 3))
+    (array([1., 1., 2.]), array([2., 4., 4.]))
+    """
+    values = np.unique(x[shares > 0])
+    at = np.clip(np.searchsorted(values, x), 0, len(values) - 1)
+    return values[np.maximum(at - 1, 0)], values[np.minimum(at + 1, len(values) - 1)]
+
+
+def residual(x: Array, Z: Array, shares: Array) -> Array:
+    """What weighted least squares on Z (n, m) leaves of x (n,)."""
+    root = np.sqrt(shares)
+    Q, R = np.linalg.qr(Z * root[:, None])
+    size = np.abs(np.diagonal(R))
+    Q = Q[:, size > 1e-10 * size.max()] if (size <= 1e-10 * size.max()).any() else Q
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = x * root - Q @ (Q.T @ (x * root))
+        return np.where(shares > 0, left / root, 0.0)
