@@ -1,4 +1,4 @@
-"""Answers that every result with a conditional law gives in the same words: functionals, effects, predictions.
+"""Answers of every result with a conditional law, in the same words: functionals, effects, predictions.
 
 A result says in `LawAnswers.answering` what its laws, their gradients and its estimation are; everything else
 is here and in `inference.law_effects` and `inference.variable_effects`.
@@ -19,6 +19,7 @@ import pandas as pd
 from disteconometrics.arrays import Array
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
 from disteconometrics.inference.law_effects import (
@@ -51,10 +52,10 @@ __all__ = [
     "saved_effects",
 ]
 
-FUNCTIONALS = ("mean", "std", "q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]")
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 MOST_GROUPS = 50
 FAR_APART = 2.0  # standard errors of their difference, from which coefficient and slope are marked
+ROUNDING = 1e-6  # share of a standard error that is no difference
 WHOSE = {"population": "population", "sample": "these rows"}
 
 
@@ -469,11 +470,18 @@ class LawAnswers:
             If the fitted tail is too heavy for a functional.
         """
         check_target(target)
+        known = self._known_effects(names, on, by, target)
+        if known is not None:
+            return known
         a = self.answering(names, on, near=True)
         found: list[tuple[str, Effect, list[Answer] | None]] = []
         for words, shares in a.groups(by):
             found += [(words, *one) for one in _of_each_variable(a.variables(shares), a.functionals)]
         return _effects_results(found, a, target)
+
+    def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
+        """Effects that are known without rows, as a file holds them."""
+        return None
 
     def predict(
         self,
@@ -529,7 +537,7 @@ class LawAnswers:
 
 
 def _of_each_row(laws: RowLaws, functional: Functional, V: Array, critical: float) -> dict[str, Array]:
-    """A functional of each row's law with its standard error and limits; those of quantiles invert the band."""
+    """A functional of each row's law with error and limits; those of quantiles invert the band."""
     values, G = laws.each(functional)
     se = np.sqrt(np.einsum("ij,jk,ik->i", G, V, G))
     low, high = values - critical * se, values + critical * se
@@ -570,7 +578,10 @@ def _effects_results(
     found: Sequence[tuple[str, Effect, list[Answer] | None]], a: Answering, target: str
 ) -> EffectsResults:
     """All answers with one covariance, split into effects and the slopes beside them."""
-    of, answers, beside, at = [], [], [], []
+    of: list[tuple[str, str, str]] = []
+    answers: list[Answer] = []
+    beside: list[Answer] = []
+    at: list[int] = []
     for words, effect, slopes in found:
         for i, name in enumerate(a.names):
             if slopes is not None:
@@ -588,7 +599,8 @@ def _effects_results(
     slopes_V[np.ix_(at, at)], slopes_values[at] = V[np.ix_(j, j)], whole.values[j]
     with np.errstate(invalid="ignore"):
         error = np.sqrt(V[at, at] + V[j, j] - 2 * V[at, j])
-        apart[at] = np.abs(whole.values[at] - whole.values[j]) > FAR_APART * error
+        distance = np.abs(whole.values[at] - whole.values[j])
+        apart[at] = (distance > FAR_APART * error) & (distance > ROUNDING * np.sqrt(V[at, at]))
     df = whole.df
     return EffectsResults(
         Estimates(names, whole.values[:k], V[:k, :k], df),

@@ -166,11 +166,16 @@ def estimates_of(
     target : "population" or "sample".
     """
     values = np.array([a.value for a in answers])
-    G = np.array([a.gradient for a in answers])
-    rows = np.column_stack([a.rows for a in answers]) if target == "population" else None
-    return Estimates(
-        tuple(map(functional_name, names)), values, estimation.covariance(values, G, rows), estimation.df
+    known = np.array(
+        [bool(np.isfinite(a.value + a.gradient.sum() + a.rows.sum())) for a in answers], dtype=bool
     )
+    V = np.full((len(answers),) * 2, np.nan)
+    if known.any():
+        of = [a for a, k in zip(answers, known, strict=True) if k]
+        rows = np.column_stack([a.rows for a in of]) if target == "population" else None
+        G = np.array([a.gradient for a in of])
+        V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows)
+    return Estimates(tuple(map(functional_name, names)), values, V, estimation.df)
 
 
 # ---- the law averaged over rows ----------------------------------------------------------------------------
@@ -199,8 +204,9 @@ class Averaged:
         """Averaging rows (n,) of an influence (of the rows that count)."""
         out = np.zeros(len(self.shares))
         own = self._own[1]
-        out[self.kept] = own * (influence - own @ influence)
-        return out
+        with np.errstate(invalid="ignore"):
+            out[self.kept] = own * (influence - own @ influence)
+        return np.asarray(out)
 
     def at(self, y: float) -> tuple[float, float, Array]:
         """Distribution function and density of the average at an outcome, and the former by row."""
@@ -245,7 +251,12 @@ class Averaged:
             low, high = (self.at(y) for y in numbers)
             G = self.gradient(numbers[1]) - self.gradient(numbers[0])
             return Answer(high[0] - low[0], G, self._rows(high[2] - low[2]))
-        return self._moments[kind]
+        if kind in ("mean", "var", "std"):
+            return self._moments[kind]
+        if len(self.shares) > 1:
+            raise OptionError("Of an average over rows such a functional has no error here.")
+        found = self.laws.by_row(functional, np.ones((1, 1)))
+        return Answer(float(found.values[0]), found.sums[0], np.zeros(1))
 
     @cached_property
     def _moments(self) -> dict[str, Answer]:
@@ -253,15 +264,16 @@ class Averaged:
         laws, w = self._own
         found, origin = laws.moments(w[:, None]), laws.origin
         m = found.mean - origin  # so that a variance far from zero keeps its digits
-        mean, squares = float(w @ m), found.var + m * m
-        var, d_var = float(w @ squares) - mean**2, found.second[0] - 2 * mean * found.first[0]
-        of_var = squares - 2 * mean * m
-        root = np.sqrt(var)
-        return {
-            "mean": Answer(mean + origin, found.first[0], self._rows(m)),
-            "var": Answer(var, d_var, self._rows(of_var)),
-            "std": Answer(float(root), d_var / (2 * root), self._rows(of_var) / (2 * root)),
-        }
+        with np.errstate(invalid="ignore"):
+            mean, squares = float(w @ m), found.var + m * m
+        with np.errstate(invalid="ignore", divide="ignore"):  # where there is no mean or no variance
+            var, d_var = float(w @ squares) - mean**2, found.second[0] - 2 * mean * found.first[0]
+            rows, root = self._rows(squares - 2 * mean * m), np.sqrt(var)
+            return {
+                "mean": Answer(mean + origin, found.first[0], self._rows(m)),
+                "var": Answer(var, d_var, rows),
+                "std": Answer(float(root), d_var / (2 * root), rows / (2 * root)),
+            }
 
     # ---- limits and curves ---------------------------------------------------------------------------------
 

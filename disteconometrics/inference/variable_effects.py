@@ -87,7 +87,8 @@ class VariableEffects:
             answers = []
             for f, b in zip(functionals, base, strict=True):
                 a = laws.by_row(f, W)
-                answers.append(self._average(a.values - b.values, a.sums[0] - b.sums[0]))
+                with np.errstate(invalid="ignore"):
+                    answers.append(self._average(a.values - b.values, a.sums[0] - b.sums[0]))
             yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
 
     def _with(self, variable: str, value: Any) -> Array:
@@ -108,8 +109,8 @@ class VariableEffects:
         return answers
 
     def _average(self, values: Array, gradient: Array) -> Answer:
-        average = float(self.shares @ values)
         with np.errstate(invalid="ignore"):
+            average = float(self.shares @ values)
             return Answer(average, gradient, self.shares * (values - average))
 
     # ---- slopes --------------------------------------------------------------------------------------------
@@ -184,9 +185,10 @@ class VariableEffects:
         for f in functionals:
             found = laws.by_row(f, W)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
-                value = float(W[:, j] @ found.values)
-                left = residual(found.values - value * x, Z, self.shares)
-                out[v][1].append(Answer(value, found.sums[j], W[:, j] * left))
+                with np.errstate(invalid="ignore"):  # where a row has no such moment
+                    value = float(W[:, j] @ found.values)
+                    left = residual(found.values - value * x, Z, self.shares)
+                    out[v][1].append(Answer(value, found.sums[j], W[:, j] * left))
         return out
 
     # ---- outside of what was seen --------------------------------------------------------------------------
@@ -198,11 +200,12 @@ class VariableEffects:
         x = self.scenario.values(variable)
         low, high = float(np.min(x)), float(np.max(x))
         for value in values:
-            if np.isscalar(value) and not isinstance(value, str):
-                beyond = max(low - float(value), float(value) - high)
+            if isinstance(value, (int, float, np.number)):
+                given = float(value)
+                beyond = max(low - given, given - high)
                 if beyond > (high - low) * (1 + 1e-9):
                     raise OptionError(
-                        f"{variable} = {value:g} lies {beyond:g} outside the values of the fit, [{low:g}, "
+                        f"{variable} = {given:g} lies {beyond:g} outside the values of the fit, [{low:g}, "
                         f"{high:g}], more than their width: no law is known there. Compare values inside."
                     )
 
@@ -217,8 +220,8 @@ class VariableEffects:
         share = float(outside.mean())
         if share:
             text = (
-                f"With {variable} changed, {share:.0%} of the rows lie outside the covariates of the fit: there "
-                f"the answer follows the shape of the model alone."
+                f"With {variable} changed, {share:.0%} of the rows lie outside the covariates of the fit: "
+                f"there the answer follows the shape of the model alone."
             )
             hint = "compare values inside the fitted range"
             warn_user(ExtrapolationWarning(text, column=variable, hint=hint))

@@ -16,14 +16,14 @@ import numpy as np
 from scipy import sparse
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.likelihoods.splines import SlopeBasis
+from disteconometrics.likelihoods.splines import SlopeBasis, cubic_root
 from disteconometrics.likelihoods.structure import SHIFTS, Structure
 
 __all__ = ["Features", "Places", "RowTransform"]
 
 
 class Places(NamedTuple):
-    """Where outcomes r (n,) lie: interval (n,), distance from its knot (n,), distance beyond the knots (n,)."""
+    """Where outcomes r (n,) lie: interval, distance from its knot, distance beyond the knots, each (n,)."""
 
     at: Indices
     inside: Array
@@ -80,7 +80,9 @@ class RowTransform:
         """Coefficients of ones (a,), of lines (b,), and of splines as slopes (c, J)."""
         st = self.structure
         own = theta[1 : st.slices[0].stop]
-        ones, lines, splines = [theta[:1]], [], []
+        ones: list[Array] = [theta[:1]]
+        lines: list[Array] = []
+        splines: list[Array] = []
         if st.affine:
             lines.append(own)
         else:
@@ -139,6 +141,26 @@ class RowTransform:
             slope = slope + own
         return z, slope
 
+    def inverse(self, theta: Array, z: float) -> Array:
+        """r (n,) with h(r) = z, to rounding."""
+        k = self.basis.knots
+        _, lines, splines = self.split(theta)
+        F, line = self.features, self.features.lines @ lines
+        heights = self.at_points(theta, k)[0]
+        at = np.clip((heights <= z).sum(axis=1) - 1, 0, len(k) - 2)
+        rows = np.arange(len(at))
+        rest, rise = z - heights[rows, at], heights[rows, at + 1] - heights[rows, at]
+        table = np.einsum("cj,kjq->kcq", splines, self._tables[:, :, 1:])
+        slopes = np.zeros((len(at), 3))
+        for j in range(len(splines)):
+            slopes += table[:, j][at] * F.splines[:, j : j + 1]
+        a, b, c = slopes.T
+        width = np.diff(k)[at]
+        inside = cubic_root([a + line, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
+        edge = np.where(rest > rise, a + line + width * (b + width * c), a + line)
+        beyond = np.where(rest < 0, rest, np.where(rest > rise, rest - rise, 0.0)) / edge
+        return np.asarray(k[at] + inside + beyond)
+
     def sums(self, W: Array, r: Array, *, slopes: bool = False, places: Places | None = None) -> Array:
         """Σ_i w_i A(r_i, x_i), or of D with ``slopes``, for weights W (n, v): (v, p)."""
         F, v = self.features, W.shape[1]
@@ -156,10 +178,12 @@ class RowTransform:
         edges = np.concatenate([[0], np.cumsum(np.bincount(p.at, minlength=K - 1))])
         by_interval = sparse.csr_matrix((np.ones(n), order, edges), shape=(K - 1, n))
         t = p.inside[:, None]
-        powers = (1.0, t, t * t) if slopes else (1.0, t, t * t / 2, t * t * t / 3)
+        one = np.ones_like(t)
+        powers = (one, t, t * t) if slopes else (one, t, t * t / 2, t * t * t / 3)
         table = self._tables[:, :, 1:] if slopes else self._tables
-        out = sum((by_interval @ (stacked * power)).T @ table[:, :, q] for q, power in enumerate(powers))
-        out = np.asarray(out)
+        out = np.zeros((stacked.shape[1], self.basis.size))
+        for q, power in enumerate(powers):
+            out += (by_interval @ (stacked * power)).T @ table[:, :, q]
         if not slopes:
             for side, j in ((p.beyond < 0, 0), (p.beyond > 0, -1)):
                 out[:, j] += p.beyond[side] @ stacked[side]

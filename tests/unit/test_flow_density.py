@@ -21,6 +21,8 @@ import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.estimators.flow.row_checks import check_widths
 from disteconometrics.estimators.flow.spline_inference import parse_functional
+from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
+from disteconometrics.inference.law_effects import Averaged
 
 Array = np.ndarray
 DELTA = 1e-5  # relative error of a central difference with the step taken
@@ -76,8 +78,6 @@ def test_the_fit_is_what_the_law_says(many: Any) -> None:
 @pytest.mark.parametrize("name", ["mean", "std", "var", "median", "q[0.1]", "q[0.9]", "prob[0,2]"])
 @pytest.mark.parametrize("support", [None, (-20, None)])
 def test_gradients_of_functionals(name: str, support: Any) -> None:
-    from disteconometrics.estimators.flow import spline_inference as inference
-
     res = de.FlowDensity("y ~ x + d", support=support, flow=de.MonotoneSpline("scale", knots=9)).fit(
         table(150)
     )
@@ -85,24 +85,21 @@ def test_gradients_of_functionals(name: str, support: Any) -> None:
     V = np.random.default_rng(0).normal(size=(3, len(theta)))
     for v in V:
         h = 1e-5 * v
-        laws = inference.RowLaws(res.flow, res.main, X)
-        above, below = (
-            inference.RowLaws(res.flow, replace(res.main, theta=theta + s * h), X) for s in (1, -1)
-        )
-        averaged = laws.averages([f])
-        up, down = (moved.averages([f]).values[0] for moved in (above, below))
-        assert averaged.gradients[0] @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
-        each = laws.by_row(f)
-        up, down = (moved.by_row(f).values for moved in (above, below))
-        np.testing.assert_allclose(each.gradients @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
+        laws = SplineRowLaws(res.flow, res.main, X)
+        above, below = (SplineRowLaws(res.flow, replace(res.main, theta=theta + s * h), X) for s in (1, -1))
+        shares = np.full(len(X), 1 / len(X))
+        averaged = Averaged(laws, shares).functional(f)
+        up, down = (Averaged(moved, shares).functional(f).value for moved in (above, below))
+        assert averaged.gradient @ h == pytest.approx((up - down) / 2, rel=DELTA, abs=1e-11)
+        _, each = laws.each(f)
+        up, down = (moved.each(f)[0] for moved in (above, below))
+        np.testing.assert_allclose(each @ h, (up - down) / 2, rtol=1e-4, atol=1e-10)
 
 
 @pytest.mark.parametrize("support", ["positive", (0.0, 40.0)])
 @pytest.mark.parametrize("base", ["normal", "logistic"])
 @pytest.mark.parametrize("name", ["mean", "var", "gini", "theil", "mld", "var_log"])
 def test_gradients_by_influence_are_those_of_differences(name: str, base: str, support: Any) -> None:
-    from disteconometrics.estimators.flow import spline_inference as inference
-
     rng = np.random.default_rng(5)
     d = {
         "y": np.minimum(
@@ -112,10 +109,10 @@ def test_gradients_by_influence_are_those_of_differences(name: str, base: str, s
     }
     res = de.FlowDensity("y ~ x", support=support, flow=de.MonotoneSpline("scale", knots=9), base=base).fit(d)
     X, theta, f = res.rows.sample.X[:8], res.main.theta, (name, ())
-    each = inference.RowLaws(res.flow, res.main, X).by_row(f)
+    _, each = SplineRowLaws(res.flow, res.main, X).each(f)
     for v in np.random.default_rng(0).normal(size=(3, len(theta))):
         up, down = (np.asarray(res.flow.law(theta + s * 1e-5 * v, X).functional(name)) for s in (1, -1))
-        np.testing.assert_allclose(each.gradients @ v, (up - down) / 2e-5, rtol=2e-5, atol=1e-8)
+        np.testing.assert_allclose(each @ v, (up - down) / 2e-5, rtol=2e-5, atol=1e-8)
 
 
 def test_effects_on_the_scale_under_a_logarithm() -> None:
@@ -149,10 +146,11 @@ def test_effects_on_the_scale_under_a_logarithm() -> None:
         G = np.array([of(theta + h) - of(theta - h) for h in 1e-5 * np.eye(len(theta))]) / 2e-5
         return float(np.sqrt(G @ V @ G))
 
-    found, at = res.effect("d", 0, 1, "mean", on="y"), res.at(d.iloc[:1], "gini", on="y").iloc[0]
+    found = res.effect("d", 0, 1, "mean", on="y", target="sample")
+    at = res.at(d.iloc[:1], "gini", on="y").iloc[0]
     assert (found.values[0], found.std_error[0]) == pytest.approx((effect(theta), error(effect)), rel=1e-6)
     assert (at.estimate, at.std_error) == pytest.approx((gini(theta), error(gini)), rel=1e-6)
-    whole = res.functionals("mean", on="y")
+    whole = res.functionals("mean", on="y", target="sample")
     assert (whole.values[0], whole.std_error[0]) == pytest.approx(
         (mean(theta).mean(), error(lambda t: float(mean(t).mean()))), rel=1e-6
     )
@@ -244,7 +242,8 @@ def test_covariances(many: Any) -> None:
     rows = de.FlowDensity("y ~ x").fit(
         table().assign(row=range(400)), cov=de.Cluster("row", correction="none")
     )
-    np.testing.assert_allclose(rows.bse, rows.with_cov("HC0").bse, rtol=1e-10)
+    one, other = (r.functionals(target="sample").std_error for r in (rows, rows.with_cov("HC0")))
+    np.testing.assert_allclose(one, other, rtol=1e-10)
     assert "clustered" in many.with_cov(de.Cluster("firm")).facts.cov_label
     for bad in (
         "HC3",
@@ -276,7 +275,9 @@ def test_a_saved_result_keeps_its_covariance(many: Any, tmp_path: Path) -> None:
         back = de.load(path)
         for one in (back, back.attach(table())):
             pd.testing.assert_frame_equal(one.at(new), res.at(new), check_exact=True)
-    np.testing.assert_array_equal(back.effects()["x"].std_error, res.effects()["x"].std_error)
+    kept, fitted = back.effects(), res.effects()
+    np.testing.assert_array_equal(kept.bse, fitted.bse)
+    assert str(kept) == str(fitted)
     with pytest.raises(errors.OptionError, match="does not name its covariance"):
         back.attach(table()).monte_carlo(2)
     again = back.with_cov(de.Cluster("firm"), data=table())
@@ -287,7 +288,7 @@ def test_effects_leave_out_what_enters_through_a_lag_only() -> None:
     with pytest.warns(errors.MissingValuesWarning):
         res = de.FlowDensity("y ~ lag(x) + d").fit(table(120))
     assert [name.split(":")[0] for name in res.effects()] == ["d"]
-    assert "Average effect" in str(res.summary())
+    assert "Average contrast, population, on" in str(res.summary())
 
 
 def test_files_keep_everything_but_the_rows(one: Any, many: Any, tmp_path: Path) -> None:
@@ -332,7 +333,7 @@ def test_the_summary_says_what_was_chosen(many: Any) -> None:
         "Flow Density Results",
         "(chosen)",
         "Leave-one-out",
-        "Average effect",
+        "Average contrast",
         "g: c - a",
         "Chosen because",
     ):

@@ -16,7 +16,6 @@ from disteconometrics.errors import (
     DiscreteOutcomeWarning,
     ExtrapolationWarning,
     FormulaError,
-    InfiniteMomentWarning,
     LeverageWarning,
     OutcomeError,
     SmallSampleWarning,
@@ -28,7 +27,6 @@ from disteconometrics.optim.wording import describe_collinearity
 __all__ = [
     "Ties",
     "check_columns",
-    "check_moments",
     "check_residual",
     "check_rows",
     "check_support",
@@ -209,15 +207,6 @@ def check_columns(X: Array, y: Array, names: tuple[str, ...], has_intercept: boo
     rank = check_rank((Block(y, X),), gram)
     if rank.dropped:
         raise CollinearityError(describe_collinearity(rank, names, len(y)))
-
-
-def check_moments(names: Sequence[str], values: Array) -> None:
-    """Warn of functionals (q,) that the tail of a law is too heavy to have."""
-    without = [name for name, value in zip(names, values, strict=True) if not np.isfinite(value)]
-    if without:
-        text = f"The fitted tail is too heavy for a finite {' or '.join(without)}"
-        hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
-        warn_user(InfiniteMomentWarning(f"{text}: {hint}", hint=hint))
 
 
 def warn_outside(outside: Mask, names: Sequence[str]) -> None:

@@ -80,8 +80,9 @@ class SplineFlow:
         return np.asarray((low - slack > X) | (high + slack < X))
 
     def bent(self, X: Array, names: Sequence[str], columns: Sequence[int]) -> Array:
-        """What the structure makes of some columns of a design (n, k): as they are, and bent where they bend."""
-        place, smooth = {}, {t.covariate for t in self.structure.terms if t.kind == "shift"}
+        """What the structure makes of some columns of a design (n, k): themselves, and what bends of them."""
+        place: dict[int, int] = {}
+        smooth = {t.covariate for t in self.structure.terms if t.kind == "shift"}
         for j, name in enumerate(names):
             if name != "Intercept":
                 place[j] = len(place)

@@ -151,7 +151,7 @@ class SplineEstimation:
         return self.solution.covariance
 
     def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array:
-        """Covariance (q, q) of answers with gradients G (q, p) and averaging rows (n, q), None for given rows.
+        """Covariance (q, q) of answers: gradients G (q, p), averaging rows (n, q), None for given rows.
 
         Estimation rows G H⁻¹s_i carry √(n/(n − e)), averaging rows √(n/(n − 1)), and the penalty is the prior
         that it is in V.

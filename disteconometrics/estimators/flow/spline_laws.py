@@ -153,8 +153,10 @@ class SplineRowLaws:
         return RowValues(values, self._influence_sums(kind, values, W))
 
     def _quantiles(self, tau: float, W: Array) -> RowValues:
-        y = np.asarray(self.law.quantile(tau)).reshape(len(self.X))
-        r = self._standard(y)
+        z, knots = float(self.link.quantile(np.array(tau))), self.flow.structure.basis.knots
+        parts = [t.inverse(self.solution.theta, z) for _, t in self._parts(len(knots))]
+        r = np.concatenate([np.zeros(0), *parts])
+        y = self.support.from_line(self.location + self.flow.centre.scale * r)
         _, slope = self.transform.values(self.solution.theta, r)
         return RowValues(y, -self.transform.sums(W / (slope * self._lift(y))[:, None], r))
 
@@ -203,7 +205,7 @@ class SplineRowLaws:
         return panels_by_rise(knots, rises)
 
     def _on_line(self, W: Array, *, second: bool) -> RowMoments:
-        """Means, variances and sums of gradients of an outcome on the line, beyond the knots in closed form."""
+        """Moments and sums of their gradients on the line; beyond the knots they are closed forms."""
         flow, theta = self.flow, self.solution.theta
         k, s = flow.structure.basis.knots, flow.centre.scale
         points, weights = self._panels

@@ -31,6 +31,7 @@ from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
+    OF_EFFECTS,
     Answering,
     EffectsResults,
     LawAnswers,
@@ -264,8 +265,8 @@ class FlowResults(FittedResult, LawAnswers):
         averaged = not near and bool(self.flow.structure.covariates)
         if averaged and not (exact and all(map(is_analytic, given))):
             raise OptionError(
-                "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, also "
-                "of a logged outcome undone, have standard errors here; for others use "
+                "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, "
+                "also of a logged outcome undone, have standard errors here; for others use "
                 "de.bootstrap(estimator, data, statistic=...)."
             )
         functionals = [functional_on(n, scale, one, exact) for n in given]
@@ -283,6 +284,12 @@ class FlowResults(FittedResult, LawAnswers):
         laws = SplineRowLaws(flow, self.undersmoothed, X)
         return NewRows(names_, functionals, laws, SplineEstimation(self.flow, self.undersmoothed)), index
 
+    def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
+        """The effects of the summary, which a file holds."""
+        plain = on is None and by is None and tuple(listed(names)) == OF_EFFECTS
+        known = self.saved.effects if self.saved is not None and self.rows is None else None
+        return known if plain and known is not None and known.target == target else None
+
     def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
         """`predict` with errors and limits, by its older name."""
         return self.predict(new, names, on=on, level=level)
@@ -299,9 +306,9 @@ class FlowResults(FittedResult, LawAnswers):
     ) -> pd.DataFrame:
         """A curve of the law with pointwise limits and a uniform band over the grid (sup-t, by simulation).
 
-        Estimates and bands come from the flow with smaller penalties (see `answering`), so a density looks rougher
-        than that of `distribution`.  In 600 samples of 500 rows of a bimodal law, 95 % bands held the whole
-        curve in 95 % (cdf), 96 % (density) and 96 % (quantiles) of them.
+        Estimates and bands come from the flow with smaller penalties (see `answering`), so a density looks
+        rougher than that of `distribution`.  In 600 samples of 500 rows of a bimodal law, 95 % bands held
+        the whole curve in 95 % (cdf), 96 % (density) and 96 % (quantiles) of them.
 
         Parameters
         ----------
