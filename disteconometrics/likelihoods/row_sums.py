@@ -59,7 +59,9 @@ class RowTransform:
     def features(self) -> Features:
         """The features of the rows, by what they multiply."""
         one = np.ones((len(self.X), 1))
-        ones, lines, splines = [one], [], []
+        ones: list[Array] = [one]
+        lines: list[Array] = []
+        splines: list[Array] = []
         (lines if self.structure.affine else splines).append(one)
         for kind, _, u in self.structure.features(self.X):
             (ones if kind in SHIFTS else lines if kind.startswith("scale") else splines).append(u)

