@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
@@ -32,8 +33,15 @@ from disteconometrics.estimators.results import (
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
+from disteconometrics.inference.covariance import (
+    Cluster,
+    Covariance,
+    CovarianceKind,
+    covariance,
+    resolve_kind,
+)
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
@@ -199,6 +207,36 @@ class NormalRows(FitRows):
     equation: MEstimate
     scale: MEstimate
 
+    @property
+    def equations(self) -> tuple[MEstimate, MEstimate]:
+        """Those of β and of σ, whose informations do not meet: as `influence.estimation_rows` takes them."""
+        return self.equation, self.scale
+
+    @cached_property
+    def stacked(self) -> MEstimate:
+        """Both as one equation of (β, σ), scores in this order.
+
+        A row's information has rank two; its root holds both parts, so that leverages, which are traces, are
+        their sums.  A covariance from `covariance` has n − k − 1 where that of the parts has n − k and n − 1.
+        """
+        beta, sigma = self.equation, self.scale
+        assert isinstance(beta.source, ArrayScores)
+        assert isinstance(sigma.source, ArrayScores)
+        assert beta.basis is not None
+        return replace(
+            beta,
+            names=(*beta.names, "sigma"),
+            params=np.concatenate([beta.params, sigma.params]),
+            inner=block_diag(beta.inner, sigma.inner),
+            root=block_diag(beta.root, sigma.root),
+            source=ArrayScores(
+                np.hstack([beta.source.scores, sigma.source.scores]),
+                np.hstack([beta.source.roots, sigma.source.roots]),
+                beta.source.copies,
+            ),
+            basis=block_diag(beta.basis, [[1.0]]),
+        )
+
     def covariances(self, kind: CovarianceKind) -> tuple[Covariance, Covariance]:
         """Covariances of the coefficients, with s² = RSS/(n − k) where it is nonrobust, and of σ."""
         V = covariance(self.equation, kind, codes=self.codes, order=self.order)
@@ -211,6 +249,48 @@ class NormalRows(FitRows):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is to say about clusters has been said
             return V, covariance(self.scale, kind, codes=self.codes, order=self.order)
+
+    def shared(self, V: Covariance, variance: float, kind: CovarianceKind) -> Array:
+        """Covariances (k,) of σ̂ with the coefficients, in the coordinates of ``V.inner``.
+
+        Those of the rows of both influence functions, each with the factor of its own ``variance``.
+        """
+        k = len(self.equation.inner)
+        assert V.inner is not None
+        parts = (replace(self.equation, basis=None), self.scale)
+        rows = estimation_rows(parts, np.eye(k + 1), kind, self.codes)
+        params = np.concatenate([e.params for e in self.equations])
+        copies = self.scaled_weights if self.frequency else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is to say about clusters has been said
+            joint = influence_covariance(
+                params, None, rows, kind, codes=self.codes, order=self.order, copies=copies
+            )
+        if not isinstance(kind, Cluster) or len(kind.columns) == 1:
+            return np.asarray(joint[:k, k])
+        return _within(joint[:k, k], V.inner, variance)
+
+
+def _within(cross: Array, inner: Array, variance: float) -> Array:
+    """The part of covariances that both variances allow: those of two-way clusters are repaired apart."""
+    weights = np.linalg.pinv(inner, hermitian=True) @ cross
+    explained = float(cross @ weights)
+    return np.asarray(inner @ weights * min(1.0, np.sqrt(max(variance, 0.0) / max(explained, 1e-300))))
+
+
+def _joint(V: Covariance, variance: float, cross: Array) -> Covariance:
+    """The covariance of (β, σ) from those of β and of σ, and what they share (k,), in β's coordinates."""
+    assert V.basis is not None
+    assert V.inner is not None
+    basis = block_diag(V.basis, [[1.0]])
+    corner = np.array([[variance]])
+    shared = (V.basis @ cross)[:, None]
+    return replace(
+        V,
+        matrix=np.block([[V.matrix, shared], [shared.T, corner]]),
+        inner=np.block([[V.inner, cross[:, None]], [cross[None], corner]]),
+        basis=basis,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +389,7 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     covariance: Covariance
     scale_covariance: Covariance
     use_t: bool
+    shared: Array | None = field(default=None, repr=False)  # of a saved fit: see `NormalRows.shared`
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 
@@ -357,8 +438,40 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         """
         V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
         return replace(
-            self, covariance=V, scale_covariance=scale, use_t=self.use_t if use_t is None else bool(use_t)
+            self,
+            covariance=V,
+            scale_covariance=scale,
+            shared=None,
+            use_t=self.use_t if use_t is None else bool(use_t),
         )
+
+    @cached_property
+    def joint_covariance(self) -> Covariance:
+        """Covariance (k + 1, k + 1) of the coefficients and σ, whose blocks are those of the tables.
+
+        The block between them is that of the sandwich of both equations, stacked; zero under
+        ``cov="nonrobust"`` and ``"opg"``, which believe the normal law, whose third moment is zero.  NaN
+        where a file does not have it (of 0.1.0): `attach` gives the rows, `with_cov` names clusters again.
+
+        Examples
+        --------
+        The standard error of the quantile x'β + 1.2816 σ at an income of 1000:
+
+        >>> import disteconometrics as de
+        >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel(), cov="HC1")
+        >>> z, V = res.joint_covariance.coordinates(np.array([[1.0, 1000.0, 1.2816]]))
+        >>> float(np.sqrt(z @ V @ z.T)[0, 0].round(2))
+        23.65
+        """
+        V, kind, shared = self.covariance, self.covariance.kind, self.shared
+        variance = float(self.scale_covariance.matrix[0, 0])
+        if not V.robust:
+            shared = np.zeros(len(self.coefficients))
+        elif shared is None and self.rows is not None and kind is not None:
+            shared = self.rows.shared(V, variance, kind)
+        elif shared is None:
+            shared = np.full(len(self.coefficients), np.nan)
+        return _joint(V, variance, shared)
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -490,9 +603,12 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Specification, covariances and coefficients."""
+        """Specification, coefficients and their covariance, that of σ and what both share."""
         words, arrays = self.covariance.to_file()
         arrays |= {"params": self.coefficients, "scale": self.scale_covariance.matrix}
+        inner = self.joint_covariance.inner
+        if inner is not None and not np.isnan(inner).any():
+            arrays["shared"] = inner[:-1, -1]
         return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
 
     @classmethod
@@ -505,6 +621,9 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         saved.check_shapes(
             f"{k} coefficients", params=(k,), covariance=square, basis=square, inner=square, scale=(1, 1)
         )
+        shared = arrays.get("shared")  # files of 0.1.0 do not have it
+        if shared is not None:
+            saved.check_shapes(f"{k} coefficients", shared=(k,))
         return cls(
             model=saved.specification(**header["estimator"]),
             spec=spec,
@@ -512,5 +631,6 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             coefficients=arrays["params"],
             covariance=Covariance.from_file(header["covariance"], arrays),
             scale_covariance=Covariance.from_file(header["covariance"], {"covariance": arrays["scale"]}),
+            shared=shared,
             use_t=true_or_false(header["use_t"], "use_t"),
         )

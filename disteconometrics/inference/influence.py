@@ -113,14 +113,19 @@ def averaging_rows(
 
 
 def estimation_rows(
-    equation: MEstimate, gradients: Array, kind: CovarianceKind, codes: Callable[[Sequence[str]], Codes]
+    equations: MEstimate | Sequence[MEstimate],
+    gradients: Array,
+    kind: CovarianceKind,
+    codes: Callable[[Sequence[str]], Codes],
 ) -> Array:
     """Rows (∂θ/∂β)' H⁻¹ s_i of answers θ, with the factor of finite samples in the module's table.
 
     Parameters
     ----------
-    equation : MEstimate with k coefficients and m rows of scores.
-    gradients : (q, k) float64 array, ∂θ/∂β.
+    equations : MEstimate with k coefficients and m rows of scores, or several on the same rows
+        Several have informations that do not meet (as location and scale of a normal law): their rows add up,
+        each with the factor of its own equation.
+    gradients : (q, k) float64 array, ∂θ/∂β; of several, their columns one after the other.
     kind : as in `influence_covariance`, none of the model-based ones.
     codes : columns → (codes (m,) of clusters, their number).
 
@@ -143,9 +148,19 @@ def estimation_rows(
     >>> np.allclose(rows.T @ rows, res.cov_params())
     True
     """
+    listed = [equations] if isinstance(equations, MEstimate) else list(equations)
+    ends = np.cumsum([len(e.params) for e in listed])[:-1]
+    pairs = zip(listed, np.split(gradients, ends, axis=1), strict=True)
+    rows, *others = (_rows_of(e, G, kind, codes) for e, G in pairs)
+    return sum(others, rows)
+
+
+def _rows_of(
+    equation: MEstimate, gradients: Array, kind: CovarianceKind, codes: Callable[[Sequence[str]], Codes]
+) -> Array:
+    """`estimation_rows` of one equation."""
     G = gradients if equation.basis is None else _in_coordinates(gradients, equation.basis)
     G = G @ equation.inner
-    n, k = equation.observations, len(equation.inner)
     power = {"HC2": 0.5, "HC3": 1.0}.get(kind if isinstance(kind, str) else "", 0.0)
     parts = [np.zeros((0, len(G)))]
     for part in equation.source():
@@ -154,21 +169,29 @@ def estimation_rows(
             rows /= ((1 - np.square(part.roots @ equation.inner).sum(axis=1)) ** power)[:, None]
         parts.append(rows)
     rows = np.concatenate(parts)
-    if kind == "HC1":
-        return np.asarray(rows * np.sqrt(n / (n - k)))
-    if isinstance(kind, Cluster) and kind.correction == "cr1":
-        return np.asarray(rows * np.sqrt((n - 1) / (n - k)))
     if isinstance(kind, Cluster) and kind.correction == "jackknife":
         c, groups = codes(kind.columns)
         sums, _ = group_sums(equation, c, groups)
         moved = (leave_one_out(equation, c, groups, sums) - sums) @ G.T
         rows += (moved / np.bincount(c, _copies(equation), groups)[:, None])[c]
+    rows *= _root_factor(equation, kind)
     return rows
+
+
+def _root_factor(equation: MEstimate, kind: CovarianceKind) -> float:
+    """The root of what the covariance of a fit multiplies by for its k coefficients."""
+    n, k = equation.observations, len(equation.inner)
+    if kind == "HC1":
+        return float(np.sqrt(n / (n - k)))
+    if isinstance(kind, Cluster) and kind.correction == "cr1":
+        return float(np.sqrt((n - 1) / (n - k)))
+    return 1.0
 
 
 def _in_coordinates(gradients: Array, basis: Array) -> Array:
     """Rows g'T, accurate to rounding where columns are nearly collinear."""
-    return accurate_product(gradients, basis, power_of_two(np.abs(gradients).max(axis=0, initial=0.0)))
+    largest = np.nan_to_num(np.abs(gradients)).max(axis=0, initial=0.0)
+    return accurate_product(gradients, basis, power_of_two(largest))
 
 
 def _copies(equation: MEstimate) -> Array | None:

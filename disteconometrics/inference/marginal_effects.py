@@ -12,9 +12,10 @@ eyex       v·(log p)'(η)·dη         none
 =========  =======================  ==================================================
 
 A margin is θ = Σ w·m(x; β)/Σ w with gradient G = ∂θ/∂β and variance G·V·G' for the rows as they are
-(``sample``).  For the population that the rows were drawn from, Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added
-(frequency weights count as rows): the first two terms of the variance of a two-step estimator, whose cross
-term vanishes when the model for the mean is right.
+(``sample``).  For the population that the rows were drawn from, a row moves θ through the average and through
+the estimate, ψ = w(m − θ)/Σ w + G·H⁻¹·s, see `influence`: here are m and G.  Where the model is believed
+(nonrobust) both parts share nothing, and Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added to G·V·G' (frequency
+weights count as rows).
 
 References: Bartus (2005), Estimation of marginal effects using margeff, Stata Journal 5; Dowd, Greene and
 Norton (2014), Computation of standard errors, Health Services Research 49, doi:10.1111/1475-6773.12122.
@@ -67,11 +68,15 @@ class Question:
 
 
 class Averages(NamedTuple):
-    """Margins θ (q,), gradients (q, k) in the coefficients, and variance (q, q) of averaging drawn rows."""
+    """Margins θ (q,), gradients (q, k) in the coefficients, and variance (q, q) of averaging drawn rows.
+
+    ``effects`` (n, q) are those of the rows, if they were kept.
+    """
 
     values: Array
     gradients: Array
     sampling: Array
+    effects: Array | None = None
 
 
 class _Row(NamedTuple):
@@ -223,7 +228,8 @@ def average_margins(
     questions: Sequence[Question],
     kind: str,
     *,
-    spread: bool,
+    spread: bool = False,
+    keep: bool = False,
 ) -> Averages:
     """Average effects over rows with their gradients, in one pass.
 
@@ -236,6 +242,7 @@ def average_margins(
     questions : q of them.
     kind : one of `KINDS`.
     spread : bool, whether the variance over rows is wanted.
+    keep : bool, whether the rows' own effects are wanted: the one thing here whose memory grows with them.
 
     Returns
     -------
@@ -253,26 +260,30 @@ def average_margins(
     >>> res = de.Logit("GRADE ~ GPA + PSI").fit(de.datasets.spector())
     >>> rows, b = Scenario.of_design(res.rows.design), res.params.to_numpy()
     >>> gpa = [Question("GPA", "GPA", None, {})]
-    >>> average_margins(LOGISTIC, rows, lambda X, o: X @ b, b, gpa, "dydx", spread=False).values.round(4)
+    >>> average_margins(LOGISTIC, rows, lambda X, o: X @ b, b, gpa, "dydx").values.round(4)
     array([0.3989])
     """
     q, k = len(questions), len(beta)
     sums, gradients, total = np.zeros(q), np.zeros((q, k)), 0.0
     moments = _Moments(q, rows.spec.weight_type == "frequency") if spread else None
+    kept = np.empty((rows.size, q)) if keep else None
     for cut, w in _cuts(rows, k):
         part = _Part(kernel, kind, rows, cut, w, index)
-        M = np.empty((len(w), q if spread else 1))
+        wide = spread or keep
+        M = np.empty((len(w), q if wide else 1))
         for j, question in enumerate(questions):
             effect, gradient = part.effect(question, beta)
             sums[j] += w @ effect
             gradients[j] += gradient
-            M[:, j if spread else 0] = effect
+            M[:, j if wide else 0] = effect
         total += float(w.sum())
+        if kept is not None:
+            kept[cut] = M
         if moments is not None:
             moments.add(M, w)
     values = sums / total
     sampling = np.zeros((q, q)) if moments is None else moments.variance(values, total)
-    return Averages(values, gradients / total, sampling)
+    return Averages(values, gradients / total, sampling, kept)
 
 
 def margins_at_means(

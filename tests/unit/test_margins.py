@@ -5,8 +5,8 @@ separation, memory.
 from __future__ import annotations
 
 import io
+import re
 import tracemalloc
-import warnings
 from functools import cache
 from typing import Any
 
@@ -394,13 +394,203 @@ def test_errors_say_what_to_write(options: dict[str, Any], error: type[Exception
         res.margins(**options)
 
 
-def test_clusters_have_no_population_variance() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        res = de.Logit("y ~ x").fit(sample(), cov=de.Cluster("k"))
-    with pytest.raises(WithheldError, match="independent"):
-        res.margins(target="population")
-    assert res.margins().bse["x"] > 0
+# ---- the population ----------------------------------------------------------------------------------------
+
+
+@cache
+def skewed(n: int = 300) -> pd.DataFrame:
+    """Rows whose logit in x, x² and d is wrong, with columns of clusters, time and weights."""
+    rng = np.random.default_rng(RNG_SEED)
+    x, d = rng.exponential(size=n), (rng.random(n) < 0.4).astype(float)
+    firm, year = rng.integers(0, 45, n), rng.integers(0, 41, n)
+    y = rng.random(n) < special.expit(np.sin(2 * x) + d * x - 1 + 0.8 * rng.normal(size=45)[firm])
+    w = rng.integers(1, 4, n).astype(float)
+    return pd.DataFrame(
+        {"y": y * 1.0, "x": x, "d": d, "firm": firm, "year": year, "t": rng.permutation(n), "w": w}
+    )
+
+
+def own_rows(df: pd.DataFrame, b: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Averaging rows, H⁻¹ and scores of one copy, gradients, and the design, by formulas of the logit."""
+    x, d, ones = df.x.to_numpy(), df.d.to_numpy(), np.ones(len(df))
+    X, D = np.column_stack([ones, x, x**2, d]), np.column_stack([0 * x, ones, 2 * x, 0 * x])
+    p = special.expit(X @ b)
+    v, move = p * (1 - p), D @ b
+    sides = [np.column_stack([X[:, :3], c * ones]) for c in (0, 1)]
+    levels = [special.expit(S @ b) for S in sides]
+    effects = np.column_stack([v * move, levels[1] - levels[0]])
+    slope = (v * (1 - 2 * p) * move)[:, None] * X + v[:, None] * D
+    jump = (levels[1] * (1 - levels[1]))[:, None] * sides[1] - (levels[0] * (1 - levels[0]))[:, None] * sides[
+        0
+    ]
+    G = np.array([w @ slope, w @ jump]) / w.sum()
+    theta = w @ effects / w.sum()
+    return (
+        (effects - theta) / w.sum(),
+        np.linalg.inv((X.T * (w * v)) @ X),
+        (df.y - p).to_numpy()[:, None] * X,
+        G,
+        X,
+    )
+
+
+def summed(psi: np.ndarray, code: np.ndarray) -> np.ndarray:
+    one = (np.arange(code.max() + 1)[:, None] == code).astype(float)
+    return one @ psi
+
+
+def own_covariance(df: pd.DataFrame, b: np.ndarray, kind: Any, weight_type: str | None) -> np.ndarray:
+    """The variance of the influence function, both parts with the factors that the docstring states."""
+    w = np.ones(len(df)) if weight_type is None else df.w.to_numpy()
+    scaled = w / w.mean() if weight_type == "sampling" else w
+    a, inverse, s, G, X = own_rows(df, b, scaled)
+    n, k = float(w.sum() if weight_type == "frequency" else len(df)), len(b)
+    own = scaled[:, None]  # every copy, or the weight of the row
+    e = s @ inverse @ G.T
+    correction = getattr(kind, "correction", "")
+    if isinstance(kind, de.Cluster):
+        if correction == "jackknife":
+            H, firm = np.linalg.inv(inverse), df.firm.to_numpy()
+            p = special.expit(X @ b)
+            v = scaled * p * (1 - p)
+            sums, shares = summed(s * own, firm), summed(scaled[:, None], firm) / scaled.sum()
+            left = [
+                np.linalg.solve(H - (X[firm == g].T * v[firm == g]) @ X[firm == g], sums[g])
+                for g in range(45)
+            ]
+            psi = summed(a * own, firm) / (1 - shares) + np.array(left) @ G.T
+            return np.asarray(44 / 45 * psi.T @ psi)
+        psi = own * (a + e * np.sqrt((n - 1) / (n - k) if correction == "cr1" else 1.0))
+        V = np.zeros((2, 2))
+        for columns, sign in ((["firm"], 1), (["year"], 1), (["firm", "year"], -1)):
+            if set(columns) <= set(kind.columns):
+                S = summed(psi, df.groupby(columns).ngroup().to_numpy())
+                V += sign * (1.0 if correction == "none" else len(S) / (len(S) - 1)) * S.T @ S
+        return V
+    if kind in ("HC1", "HC3"):
+        p = special.expit(X @ b)
+        h = scaled * p * (1 - p) * np.einsum("ij,jk,ik->i", X, inverse, X)
+        h = h / w if weight_type == "frequency" else h
+        e = e * np.sqrt(n / (n - k)) if kind == "HC1" else e / (1 - h)[:, None]
+    psi = a * np.sqrt(n / (n - 1)) + e
+    psi = psi * np.sqrt(own) if weight_type == "frequency" else psi * own
+    V = psi.T @ psi
+    if isinstance(kind, de.HAC):
+        psi = psi[np.argsort(df.t)]
+        V = V + sum((1 - j / 4) * (psi[j:].T @ psi[:-j] + psi[:-j].T @ psi[j:]) for j in (1, 2, 3))
+    return np.asarray(V)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight_type"),
+    [
+        *(
+            ("HC0", None),
+            ("HC1", "sampling"),
+            ("HC1", "frequency"),
+            ("HC3", None),
+            (de.HAC("t", lags=3), None),
+        ),
+        *((de.Cluster("firm"), w) for w in (None, "frequency", "sampling")),
+        *((de.Cluster("firm", correction=c), None) for c in ("cr1", "none", "jackknife")),
+        (de.Cluster("firm", "year"), None),
+    ],
+    ids=str,
+)
+def test_the_population_has_the_whole_influence_function(kind: Any, weight_type: str | None) -> None:
+    df, weights = skewed(), None if weight_type is None else "w"
+    res = de.Logit("y ~ x + I(x**2) + d", weights=weights, weight_type=weight_type).fit(df, cov=kind)
+    m = res.margins(target="population")
+    own = own_covariance(df, res.params.to_numpy(), kind, weight_type)
+    np.testing.assert_allclose(m.estimates.covariance, own, rtol=1e-9)
+    assert re.search("Target: +the population", str(m.summary()))
+    again = res.margins(target="population", data=df.copy())
+    np.testing.assert_array_equal(again.estimates.covariance, m.estimates.covariance)
+
+
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.FewClustersWarning")
+def test_the_population_needs_scores_and_clusters() -> None:
+    df, file = skewed(), io.BytesIO()
+    res = de.Logit("y ~ x + d").fit(df, cov=de.Cluster("firm"))
+    res.save(file)
+    loaded = de.load(io.BytesIO(file.getvalue()))
+    with pytest.raises(NeedsData, match=r"attach\(data\) .*with_cov"):
+        loaded.margins(target="population", data=df)
+    with pytest.raises(NeedsData, match="with_cov"):
+        loaded.attach(df).margins(target="population")
+    whole = loaded.with_cov(de.Cluster("firm"), data=df).attach(df)
+    table = whole.margins(target="population").estimates.table()
+    pd.testing.assert_frame_equal(table, res.margins(target="population").estimates.table())
+    with pytest.raises(WithheldError, match="may share"):
+        res.margins(target="population", data=df.head(100))
+
+
+def test_other_rows_are_drawn_apart_from_the_fit() -> None:
+    df = skewed()
+    res = de.Logit("y ~ x + d").fit(df, cov="HC1")
+    half = df.head(150)
+    effects = change(res, half, "x", 2e-3)
+    sample_, population = (res.margins("x", data=half, target=t) for t in ("sample", "population"))
+    added = population.bse["x"] ** 2 - sample_.bse["x"] ** 2
+    assert added == pytest.approx(effects.var(ddof=1) / 150, rel=1e-7)
+    assert any("drawn apart" in note for note in population.notes)
+
+
+def test_rows_that_separation_decides_are_in_the_average() -> None:
+    """Their effects are zero and they are not in the estimate: as a fit without them, times their share."""
+    df = skewed().assign(s=lambda f: ((f.y == 1) & (f.index % 3 == 0)).astype(int))
+    with pytest.warns(SeparationWarning):
+        res = de.Logit("y ~ x + d + s").fit(df, cov="HC0")
+    inside = (df.s == 0).to_numpy()
+    plain = de.Logit("y ~ x + d").fit(df[inside], cov="HC0")
+    a, _, s, G, X = own_rows(df[inside], np.insert(plain.params.to_numpy(), 2, 0.0), np.ones(inside.sum()))
+    keep, n, m = [0, 1, 3], len(df), int(inside.sum())
+    p = special.expit(X[:, keep] @ plain.params.to_numpy())
+    H = (X[:, keep].T * (p * (1 - p))) @ X[:, keep]
+    share = m / n
+    theta = plain.margins("x").params.to_numpy() * share
+    psi = np.zeros(n)
+    psi[inside] = (a[:, 0] + plain.margins("x").params.iloc[0] / m) * share
+    psi = (psi - theta / n) * np.sqrt(n / (n - 1))
+    psi[inside] += share * (s[:, keep] @ np.linalg.inv(H) @ G[0, keep])
+    assert res.margins("x", target="population").bse["x"] == pytest.approx(np.sqrt(psi @ psi), rel=1e-8)
+
+
+def test_clusters_of_the_population_are_covered() -> None:
+    """A hundred firms of ten rows, x and y shifted by the firm, and a logit that leaves the shift of y out.
+
+    The goal is the average effect of the same logit in 400,000 rows.  Over five seeds of 400 samples the 95 %
+    limits covered it in .945 to .965 (mean .956, Monte Carlo error .011, hence the bar of four); with V as if
+    rows were independent in .749, with clusters for the sample alone in .707.
+    """
+    whole, independent, sample_alone = covered(1, 400)
+    assert 0.912 < whole < 1
+    assert independent < 0.84
+    assert sample_alone < 0.8
+
+
+def drawn_firms(rng: np.random.Generator, firms: int) -> pd.DataFrame:
+    shock, level = rng.normal(size=(2, firms))
+    firm = np.repeat(np.arange(firms), 10)
+    x = level[firm] + 0.5 * rng.normal(size=10 * firms)
+    y = rng.random(10 * firms) < special.expit(-2 + 2 * x + 0.5 * shock[firm])
+    return pd.DataFrame({"y": y * 1.0, "x": x, "firm": firm})
+
+
+def covered(seed: int, reps: int) -> tuple[float, float, float]:
+    """Coverage of 95 % limits for the population: clustered, independent, and of the sample's own limits."""
+    rng = np.random.default_rng(seed)
+    model = de.Logit("y ~ x")
+    goal = model.fit(drawn_firms(np.random.default_rng(99), 40_000)).margins().params["x"]
+    hits = np.zeros(3)
+    for _ in range(reps):
+        fit = model.fit(drawn_firms(rng, 100), cov=de.Cluster("firm"))
+        for j, (res, target) in enumerate(
+            ((fit, "population"), (fit.with_cov("HC1"), "population"), (fit, "sample"))
+        ):
+            m = res.margins(target=target)
+            hits[j] += abs(m.params["x"] - goal) < 1.96 * m.bse["x"]
+    return float(hits[0] / reps), float(hits[1] / reps), float(hits[2] / reps)
 
 
 def test_the_default_leaves_out_what_has_no_effect() -> None:

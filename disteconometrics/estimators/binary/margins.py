@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -12,19 +12,27 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics import plots
-from disteconometrics.arrays import Mask
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
-from disteconometrics.errors import MissingColumnError, OptionError, WithheldError
-from disteconometrics.estimators.binary.fit import success_of
+from disteconometrics.errors import MissingColumnError, NeedsData, OptionError, WithheldError
+from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
-from disteconometrics.inference.marginal_effects import KINDS, Question, average_margins, margins_at_means
+from disteconometrics.inference.influence import averaging_rows, estimation_rows, influence_covariance
+from disteconometrics.inference.marginal_effects import (
+    KINDS,
+    Averages,
+    Question,
+    average_margins,
+    margins_at_means,
+)
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary
 
 __all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
 
+INCLUDED = "The sampling variance of the average over rows is included"
 _MEANING = {
     "dydx": "dP/dv (differences for levels)",
     "eydx": "d log P/dv (log ratios for levels)",
@@ -105,6 +113,7 @@ def margins(
     kind: str = "dydx",
     target: str = "sample",
     level: float = 0.95,
+    own: BinaryRows | None = None,
 ) -> MarginsResults:
     """Marginal effects of raw variables on P(y = 1), through the formula, with delta-method standard errors.
 
@@ -126,9 +135,19 @@ def margins(
         "ey" is the change of log P, "ex" that of log v; levels have "dydx" and "eydx" only, and 0–1 columns
         their derivative.
     target : {"sample", "population"}
-        Whether the rows are all there is, or drawn: "population" adds the variance of the average over rows,
-        Σ w²(m − θ)²/(Σ w)² · n/(n − 1), which supposes independent rows and the right model for the mean.
+        "sample", the default as in statsmodels and in Stata's ``margins``: the average over these very rows,
+        whose error is that of β̂ alone, G·V·G' with G = ∂θ/∂β.  "population": the average over all rows that
+        these were drawn from, as Stata's ``vce(unconditional)``.  A row then moves θ in two ways,
+
+            ψ_i = w_i (m_i − θ)/Σ w + G·H⁻¹·s_i
+
+        and the variance is that of Σ ψ_i as the fit's covariance has it: squares under HC0 … HC3, sums in
+        clusters, lags under `HAC` (factors of finite samples: `inference.influence`).  Under ``"nonrobust"``
+        and ``"opg"``, which believe the model, the two parts share nothing, and
+        Σ w²(m − θ)²/(Σ w)² · n/(n − 1) is added to G·V·G'.  Rows that are not those of the fit count as drawn
+        apart from these.
     level : float, confidence level of the table.
+    own : BinaryRows or None, the rows of the fit with its scores, where they are at hand.
 
     Returns
     -------
@@ -136,14 +155,18 @@ def margins(
 
     Raises
     ------
-    OptionError, MissingColumnError, LevelError, DataError, NeedsData
+    OptionError, MissingColumnError, LevelError, DataError
+    NeedsData
+        If the population's variance needs scores or clusters that a file does not hold.
     WithheldError
-        If separation involves the variable or leaves probabilities open; if clusters are asked for the
-        population's variance.
+        If separation involves the variable or leaves probabilities open; if clusters or lags are asked for
+        and the rows are not those of the fit.
 
     References
     ----------
     Bartus (2005), Estimation of marginal effects using margeff, Stata Journal 5(3).
+    Dowd, Greene and Norton (2014), Computation of standard errors, Health Services Research 49,
+    doi:10.1111/1475-6773.12122.
 
     Examples
     --------
@@ -158,14 +181,23 @@ def margins(
     asked, skipped = _asked(rows, variables, kind)
     asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
     questions, where = _questions(rows, asked, at)
-    beta, kernel = fitted.coefficients, fitted.kernel
+    beta, kernel, drawn = fitted.coefficients, fitted.kernel, target == "population"
     if at == "mean":
         found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
     else:
-        spread = target == "population"
-        found = average_margins(kernel, rows, fitted.value, beta, questions, kind, spread=spread)
-    G, V = fitted.covariance.coordinates(found.gradients)
-    covariance = G @ V @ G.T + found.sampling
+        robust = fitted.covariance.robust
+        found = average_margins(
+            kernel,
+            rows,
+            fitted.value,
+            beta,
+            questions,
+            kind,
+            spread=drawn and not robust,
+            keep=drawn and robust,
+        )
+    covariance, drawn_note = _covariance(fitted, rows, found, own)
+    notes = [drawn_note] if drawn else []
     names = tuple(q.name for q in questions)
     estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, level=level)
     return MarginsResults(
@@ -177,8 +209,66 @@ def margins(
         rows.spec.formula,
         fitted.covariance.label,
         rows.size,
-        _notes(fitted, rows, skipped + separated, target, at),
+        _notes(fitted, rows, notes, skipped + separated, at),
     )
+
+
+def _covariance(
+    fitted: FittedIndex, rows: Scenario, found: Averages, own: BinaryRows | None
+) -> tuple[Array, str]:
+    """The covariance of margins: that of the estimates, and of averaging where the rows are drawn.
+
+    And what is told of the latter.
+    """
+    G, V = fitted.covariance.coordinates(found.gradients)
+    estimated, kind = G @ V @ G.T, fitted.covariance.kind
+    if found.effects is None:
+        return estimated + found.sampling, f"{INCLUDED}; it supposes independent rows."
+    if own is None or kind is None:
+        remedy = "attach(data) gives the rows of the fit" + ("" if kind else ", with_cov() names the columns")
+        raise NeedsData(
+            f"target='population' under {fitted.covariance.label} needs what a file does not hold: {remedy}; "
+            f"or use target='sample'."
+        )
+    weight_type = rows.spec.weight_type
+    copies = rows.weights if weight_type == "frequency" else None
+    every = replace(own, counted=None)
+    same = _are_same(rows, own.scenario())
+    if not (same or isinstance(kind, str)):
+        raise WithheldError(
+            "target='population' under clusters or HAC is for the rows of the fit, as other rows may share "
+            "clusters or periods with these; leave data= out, or use target='sample'."
+        )
+    averaging = averaging_rows(found.effects, found.values, rows.weights, weight_type, kind, every.codes)
+    estimation = None
+    if same:
+        estimation = np.zeros(averaging.shape)
+        counted = slice(None) if own.counted is None else own.counted
+        estimation[counted] = estimation_rows(own.equation, found.gradients, kind, own.codes)
+    V = influence_covariance(
+        found.values,
+        averaging,
+        estimation,
+        kind,
+        codes=every.codes,
+        order=every.order,
+        copies=copies,
+        modelled=None if same else estimated,
+    )
+    shared = (
+        "with what it shares with that of the estimates" if same else "of rows drawn apart from the fit's"
+    )
+    return V, f"{INCLUDED}, {shared}."
+
+
+def _are_same(rows: Scenario, own: Scenario) -> bool:
+    """Whether rows hold the variables, weights and offset of the rows of the fit, in their order."""
+
+    def arrays(s: Scenario) -> list[Any]:
+        return [*(s.values(name) for name in s.spec.variables), s.weights, s.offset]
+
+    pairs = zip(arrays(rows), arrays(own), strict=True)
+    return rows.size == own.size and all(a is b or np.array_equal(a, b) for a, b in pairs)
 
 
 def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None:
@@ -190,10 +280,6 @@ def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None
     if target == "population" and at == "mean":
         raise OptionError(
             "target='population' is about averages over rows; at='mean' looks at one point: use at='overall'."
-        )
-    if target == "population" and fitted.covariance.label.startswith(("clustered", "HAC")):
-        raise WithheldError(
-            "target='population' supposes independent rows; under clusters or HAC use target='sample'."
         )
     if fitted.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
@@ -396,17 +482,16 @@ def _check_point(rows: Scenario, name: str, values: list[Any], contrasted: set[s
         rows.part(0, 1, {name: value})
 
 
-def _notes(fitted: FittedIndex, rows: Scenario, skipped: list[str], target: str, at: Any) -> tuple[str, ...]:
+def _notes(
+    fitted: FittedIndex, rows: Scenario, drawn: list[str], skipped: list[str], at: Any
+) -> tuple[str, ...]:
     spec = rows.spec
     notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
     if isinstance(at, str) and at == "mean":
         notes.append("Numbers at their means go through the formula; factors enter with their shares.")
     if spec.weights is not None:
         notes.append(f"Averaged with the weights {spec.weights} ({spec.weight_type}).")
-    if target == "population":
-        notes.append(
-            "The sampling variance of the average over rows is included; it supposes independent rows."
-        )
+    notes += drawn
     if fitted.infinite is not None:
         notes.append("Rows whose probability is 0 or 1 after separation count with effect zero.")
     return (*notes, *skipped)

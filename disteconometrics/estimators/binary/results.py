@@ -429,7 +429,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             all.
         at : "overall", "mean", or a dict of values or lists of values that some variables are fixed at.
         kind : {"dydx", "eyex", "dyex", "eydx"}, derivatives and (semi-)elasticities.
-        target : {"sample", "population"}, whether the sampling of the rows adds to the error.
+        target : {"sample", "population"}
+            Effects in these rows, as in statsmodels and Stata, or in the population that they were drawn
+            from: then the sampling of the rows adds to the error, with what it shares with the estimates.
         data : table to average over, None for the rows of the fit.
         level : float, confidence level of the table.
 
@@ -451,7 +453,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         yrs_married    0.0266     0.0017
         """
         rows = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
-        return margins(self.fitted_index, rows, variables, at=at, kind=kind, target=target, level=level)
+        return margins(
+            self.fitted_index, rows, variables, at=at, kind=kind, target=target, level=level, own=self.rows
+        )
 
     def get_margeff(
         self,
