@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -26,13 +25,13 @@ from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
     Estimation,
-    Functional,
     RowLaws,
     check_target,
     error_of,
     estimates_of,
     with_quantile_limits,
 )
+from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
     CONTRAST,
@@ -49,6 +48,7 @@ __all__ = [
     "EffectsResults",
     "LawAnswers",
     "NewRows",
+    "no_error_of_average",
     "saved_effects",
 ]
 
@@ -73,7 +73,8 @@ class Answering:
     X : (n, k) float64 array, their design.
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
-    bent : as in `VariableEffects`.
+    bent, exact : as in `VariableEffects`.
+    linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
     names: list[str]
@@ -85,6 +86,8 @@ class Answering:
     weights: Array | None
     column: Callable[[str], Any]
     bent: Callable[[Sequence[int]], Array]
+    exact: bool = False
+    linear: bool = True
 
     @property
     def conditional(self) -> bool:
@@ -122,7 +125,7 @@ class Answering:
 
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
-        return VariableEffects(self.scenario, self.X, shares, self.laws, self.bent)
+        return VariableEffects(self.scenario, self.X, shares, self.laws, self.bent, self.exact)
 
 
 class NewRows(NamedTuple):
@@ -132,6 +135,15 @@ class NewRows(NamedTuple):
     functionals: list[Functional]
     laws: RowLaws
     estimation: Estimation
+
+
+def no_error_of_average() -> OptionError:
+    """The error for functionals of an averaged law that are not differentiated."""
+    return OptionError(
+        "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, also of a "
+        "logged outcome undone, have standard errors here; for others use "
+        "de.bootstrap(estimator, data, statistic=...)."
+    )
 
 
 def check_finite(names: Sequence[str], values: Array) -> None:
@@ -197,7 +209,7 @@ class EffectsResults(Estimated):
         """The sections of a summary, a row for each label."""
         columns = tuple(dict.fromkeys(functional for _, _, functional in self.of))
         out = []
-        for estimand in (BEST_LINEAR, CONTRAST):
+        for estimand in (BEST_LINEAR, SLOPE, CONTRAST):
             stubs, cells = [], []
             for label in self:
                 at = [i for i, (name, kind, _) in enumerate(self.of) if (name, kind) == (label, estimand)]
@@ -476,7 +488,9 @@ class LawAnswers:
         a = self.answering(names, on, near=True)
         found: list[tuple[str, Effect, list[Answer] | None]] = []
         for words, shares in a.groups(by):
-            found += [(words, *one) for one in _of_each_variable(a.variables(shares), a.functionals)]
+            found += [
+                (words, *one) for one in _of_each_variable(a.variables(shares), a.functionals, a.linear)
+            ]
         return _effects_results(found, a, target)
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
@@ -488,10 +502,10 @@ class LawAnswers:
         new: Any = None,
         names: Any = ("mean",),
         *,
-        ci: bool = True,
+        ci: bool = False,
         on: Any = None,
         level: float = 0.95,
-    ) -> pd.DataFrame:
+    ) -> Any:
         """Functionals of the law of each row of ``new``, with standard errors and limits given its x.
 
         Parameters
@@ -522,7 +536,7 @@ class LawAnswers:
         for name, functional in zip(a.names, a.functionals, strict=True):
             rows = pd.MultiIndex.from_arrays([index, [name] * n], names=["row", "functional"])
             if ci:
-                columns = _of_each_row(a.laws, functional, a.estimation.V, critical)
+                columns = _of_each_row(a.laws, functional, a.estimation, critical)
             else:
                 columns = {"estimate": a.laws.by_row(functional, np.zeros((n, 1))).values}
             values = columns["estimate"]
@@ -536,37 +550,39 @@ class LawAnswers:
         """What predictions of new rows need, and the rows' index."""
 
 
-def _of_each_row(laws: RowLaws, functional: Functional, V: Array, critical: float) -> dict[str, Array]:
+def _of_each_row(
+    laws: RowLaws, functional: Functional, estimation: Estimation, critical: float
+) -> dict[str, Array]:
     """A functional of each row's law with error and limits; those of quantiles invert the band."""
     values, G = laws.each(functional)
-    se = np.sqrt(np.einsum("ij,jk,ik->i", G, V, G))
+    se = estimation.errors(G)
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":
         for i in np.flatnonzero(np.isfinite(values)):
             one = Averaged(laws.take(np.array([i])), np.ones(1))
-            error = partial(_error_given, V)
+            error = error_of(estimation, "sample")
             low[i], high[i] = one.quantile_limits(
                 functional[1][0], error, critical, float(values[i]), float(se[i])
             )
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
 
 
-def _error_given(V: Array, answer: Answer) -> float:
-    return float(np.sqrt(answer.gradient @ V @ answer.gradient))
-
-
 def _of_each_variable(
-    rows: VariableEffects, functionals: Sequence[Functional]
+    rows: VariableEffects, functionals: Sequence[Functional], linear_too: bool
 ) -> Iterator[tuple[Effect, list[Answer] | None]]:
     """The effect of every variable with the average slopes beside it, contrasts with none."""
     scenario = rows.scenario
     moving = [v for v in scenario.spec.variables if len(rows.columns[v])]
     levels = {v: levels_of(scenario, v) for v in moving}
-    linear = rows.best_linear([v for v in moving if levels[v] is None], functionals)
+    numbers = [v for v in moving if levels[v] is None]
+    linear = rows.best_linear(numbers, functionals) if linear_too else {}
     for v in moving:
         of = levels[v]
         if of is not None:
             yield from ((e, None) for e in rows.contrasts(v, of, functionals))
+            continue
+        if not linear_too:
+            yield Effect(v, SLOPE, rows.slope(v, functionals)), None
             continue
         label, answers = linear[v]
         own = rows.own_term(v)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
+from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
@@ -23,6 +24,8 @@ from disteconometrics.errors import (
     OutcomeError,
     warn_user,
 )
+from disteconometrics.estimators.index_laws import NormalRowLaws
+from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FitFacts,
@@ -42,6 +45,8 @@ from disteconometrics.inference.covariance import (
 )
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
+from disteconometrics.inference.law_effects import MEstimation
+from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
@@ -363,11 +368,15 @@ def _equations(
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 
+def _columns(X: Array, columns: Sequence[int]) -> Array:
+    return X[:, list(columns)]
+
+
 # ---- result ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesNames):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -509,32 +518,97 @@ class NormalResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         rows = self.data_rows()
         return pd.Series(rows.y, index=rows.index) - self.fittedvalues
 
+    def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
+        """The normal law of every row and the estimation of (β, σ); see `LawAnswers`."""
+        rows: NormalRows = self.data_rows()
+        read, functionals = self._read(names, on, near)
+        offset = 0.0 if rows.offset is None else rows.offset
+        laws = partial(self._laws, offset=offset)
+        scenario, column = rows.scenario(), partial(rows.column, role="by=")
+        estimation = replace(
+            self._estimation,
+            kind=self.covariance.kind,
+            equations=rows.equations,
+            weights=rows.weights,
+            weight_type=self.model.weight_type,
+            codes=rows.codes,
+            order=rows.order,
+        )
+        bent = partial(_columns, rows.X)
+        return Answering(
+            read, functionals, laws, estimation, scenario, rows.X, rows.weights, column, bent, exact=True
+        )
+
+    @property
+    def _estimation(self) -> MEstimation:
+        return MEstimation(self.joint_covariance, self.estimates.df)
+
+    def _laws(self, X: Array, offset: Any) -> NormalRowLaws:
+        return NormalRowLaws(X, X @ self.coefficients + offset, self.sigma, self.coefficients)
+
+    def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional]]:
+        """Functionals by name, read, those on another scale by differences."""
+        given, outcome = listed(names), self.spec.outcome.name
+        exact = on is None and all(map(is_analytic, given))
+        if not near and not exact:
+            raise no_error_of_average()
+
+        def other(name: Any) -> Functional:
+            def of(law: Normal) -> Any:
+                named = law.named(outcome)
+                return (named if on is None else named.on(on)).functional(name)
+
+            return "other", (of,)
+
+        functionals = [parse_functional(n) if on is None and is_analytic(n) else other(n) for n in given]
+        return [functional_name(n) for n in given], functionals
+
+    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        read, functionals = self._read(names, on, True)
+        X, mean, index = self._new_rows(new)
+        laws = NormalRowLaws(X, mean, self.sigma, self.coefficients)
+        return NewRows(read, functionals, laws, self._estimation), index
+
     def _new_rows(self, new: Any) -> tuple[Array, Array, pd.Index]:
         """Design (m, k), mean (m,) and index of new rows, or of the rows of the fit."""
         rows = self.data_rows() if new is None else self.spec.matrix(new)
         mean = rows.X @ self.coefficients
         return rows.X, mean if rows.offset is None else mean + rows.offset, rows.index
 
-    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> Any:
-        """E(y | x) for new rows, with intervals of the mean on request.
+    def predict(
+        self,
+        new: Any = None,
+        names: Any = None,
+        *,
+        ci: bool = False,
+        on: Any = None,
+        level: float = 0.95,
+    ) -> Any:
+        """E(y | x) for new rows, or functionals of their laws, with intervals on request.
 
         Intervals of outcomes are those of `distribution`.
 
         Parameters
         ----------
         new : table with the columns of the right side, or None for the rows of the fit.
+        names : functionals of the law of a row, such as ``["mean", "q[0.9]"]``; None is the mean, in a frame
+            of its own.
         ci : bool, whether to give estimate, std_error, conf_low and conf_high.
+        on : another scale, as in `functionals`.
         level : float, confidence level.
 
         Returns
         -------
         pandas Series (m,), or DataFrame (m, 4) with ``ci``; rows with a missing value give NaN.
+            With ``names`` a DataFrame by (row, functional).
 
         Raises
         ------
         MissingColumnError, LevelError, DataError, NeedsData
         """
         level = check_level(level)
+        if names is not None or on is not None:
+            return super().predict(new, "mean" if names is None else names, ci=ci, on=on, level=level)
         X, mean, index = self._new_rows(new)
         if not ci:
             return pd.Series(mean, index=index)

@@ -54,7 +54,13 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
-__all__ = ["averaging_rows", "estimation_rows", "influence_covariance", "is_model_based"]
+__all__ = [
+    "averaging_rows",
+    "estimation_rows",
+    "influence_covariance",
+    "is_model_based",
+    "scaled_averaging",
+]
 
 
 def is_model_based(kind: CovarianceKind) -> bool:
@@ -98,18 +104,43 @@ def averaging_rows(
     array([-0.7071,  0.7071])
     """
     w = np.ones(len(effects)) if weights is None else weights
-    total, frequency = float(w.sum()), weight_type == "frequency"
-    rows = (effects - values) / total
-    if not frequency:
-        rows *= w[:, None]
+    rows = (effects - values) * (w / w.sum())[:, None]
+    return scaled_averaging(rows, weights, weight_type, kind, codes)
+
+
+def scaled_averaging(
+    rows: Array,
+    weights: Array | None,
+    weight_type: str | None,
+    kind: CovarianceKind,
+    codes: Callable[[Sequence[str]], Codes],
+) -> Array:
+    """Averaging rows (n, q), as they sum to zero, with the factor in the module's table and of one copy each.
+
+    Parameters
+    ----------
+    rows : (n, q) float64 array, w_i (m_i − θ)/Σ w.
+    weights, weight_type, kind, codes : as in `averaging_rows`.
+
+    Returns
+    -------
+    (n, q) float64 array
+
+    Examples
+    --------
+    >>> scaled_averaging(np.array([[-0.5], [0.5]]), None, None, "HC0", None).ravel().round(4)
+    array([-0.7071,  0.7071])
+    """
+    w, frequency = np.ones(len(rows)) if weights is None else weights, weight_type == "frequency"
+    total = float(w.sum())
+    rows = rows / w[:, None] if frequency else rows
     if isinstance(kind, Cluster):
-        if kind.correction == "jackknife":
-            c, G = codes(kind.columns)
-            rows /= (1 - np.bincount(c, w, G) / total)[c][:, None]
-        return rows
-    n = total if frequency else float(len(effects))
-    rows *= np.sqrt(n / max(n - 1, 1.0))
-    return rows
+        if kind.correction != "jackknife":
+            return rows
+        c, G = codes(kind.columns)
+        return np.asarray(rows / (1 - np.bincount(c, w, G) / total)[c][:, None])
+    n = total if frequency else float(len(rows))
+    return np.asarray(rows * np.sqrt(n / max(n - 1, 1.0)))
 
 
 def estimation_rows(

@@ -28,12 +28,21 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Mask
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.distributions.functionals import functional_name
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.support import Support
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import NeedsData, OptionError
+from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.estimates import Estimates, critical_value
+from disteconometrics.inference.influence import (
+    estimation_rows,
+    influence_covariance,
+    is_model_based,
+    scaled_averaging,
+)
+from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.monotone import BaseLaw
 
 __all__ = [
@@ -41,7 +50,7 @@ __all__ = [
     "AtOutcome",
     "Averaged",
     "Estimation",
-    "Functional",
+    "MEstimation",
     "RowLaws",
     "RowMoments",
     "RowValues",
@@ -52,8 +61,6 @@ __all__ = [
     "estimates_of",
     "with_quantile_limits",
 ]
-
-Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 MOST_STEPS = 100  # of a search for a quantile
 GRID = 60  # points of a curve
@@ -115,17 +122,73 @@ class RowLaws(Protocol):
 
 
 class Estimation(Protocol):
-    """What the estimation of θ says: its covariance V (p, p), and covariances of answers.
+    """What the estimation of θ says of answers with gradients G (q, p).
 
-    ``covariance`` takes gradients G (q, p) and averaging rows (n, q), None where rows are given, and gives
-    (q, q); ``df`` are degrees of freedom of t.
+    ``errors`` (q,) are those given the rows; ``covariance`` (q, q) takes averaging rows (n, q) too, None
+    where the rows are given; ``df`` are degrees of freedom of t.
     """
 
     @property
-    def V(self) -> Array: ...  # noqa: N802 - the field's name
-    @property
     def df(self) -> float: ...
+    def errors(self, G: Array) -> Array: ...
     def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False)
+class MEstimation:
+    """The `Estimation` of an M-estimate: its equations, the covariance of their coefficients, and its rows.
+
+    ``equations`` are those of the coefficients, or of parts of them that do not meet in the information;
+    ``counted`` (m,) are the rows in them, None for all.  A result without rows has no equations, and knows
+    errors given the rows alone.
+    """
+
+    joint: Covariance
+    df: float
+    kind: CovarianceKind | None = None
+    equations: tuple[MEstimate, ...] = ()
+    weights: Array | None = None
+    weight_type: str | None = None
+    codes: Callable[..., Any] | None = None
+    own_codes: Callable[..., Any] | None = None
+    order: Callable[..., Any] | None = None
+    counted: Indices | None = None
+
+    def errors(self, G: Array) -> Array:
+        """Standard errors (q,) of numbers with gradients G (q, p), given the rows."""
+        Z, V = self.joint.coordinates(G)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.sqrt(np.sum((Z @ V) * Z, axis=1)))
+
+    def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array:
+        """Covariance (q, q) of answers; see `Estimation`."""
+        Z, V = self.joint.coordinates(G)
+        given = Z @ V @ Z.T
+        if averaging is None:
+            return np.asarray((given + given.T) / 2)
+        kind = self.kind
+        if kind is None or not self.equations or self.codes is None or self.order is None:
+            raise NeedsData(
+                "target='population' needs what a file does not hold: attach(data) gives the rows of the "
+                "fit, with_cov() names the columns of its covariance; or use target='sample'."
+            )
+        rows = scaled_averaging(averaging, self.weights, self.weight_type, kind, self.codes)
+        estimation = None
+        if not is_model_based(kind):
+            estimation = np.zeros(averaging.shape)
+            where = slice(None) if self.counted is None else self.counted
+            estimation[where] = estimation_rows(self.equations, G, kind, self.own_codes or self.codes)
+        found = influence_covariance(
+            values,
+            rows,
+            estimation,
+            kind,
+            codes=self.codes,
+            order=self.order,
+            copies=self.weights if self.weight_type == "frequency" else None,
+            modelled=given if estimation is None else None,
+        )
+        return np.asarray((found + found.T) / 2)
 
 
 class Answer(NamedTuple):
@@ -217,7 +280,7 @@ class Averaged:
     def gradient(self, y: float) -> Array:
         """∂F̄(y)/∂θ (p,)."""
         laws, w = self._own
-        return laws.cdf_sums(y, w[:, None])[0]
+        return np.asarray(laws.cdf_sums(y, w[:, None])[0])
 
     def quantile(self, tau: float) -> float:
         """The quantile of the average: Newton's method inside a bracket."""

@@ -30,7 +30,8 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
-from disteconometrics.inference.law_effects import Answer, Functional, RowLaws
+from disteconometrics.inference.law_effects import Answer, RowLaws
+from disteconometrics.inference.law_functionals import Functional
 
 __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "VariableEffects"]
 
@@ -58,6 +59,8 @@ class VariableEffects:
     shares : (n,) float64 array, of sum one; zero for rows that are not averaged over.
     laws : function of a design (n, k) that gives the rows' laws.
     bent : function of columns (c,) of the design that gives what the fitted structure makes of them, (n, m).
+    exact : bool, whether the laws know their slopes in closed form: those of a curve that is an assumption
+        mean something at heaps too.
     """
 
     scenario: Scenario
@@ -65,6 +68,7 @@ class VariableEffects:
     shares: Array
     laws: Callable[[Array], RowLaws]
     bent: Callable[[Sequence[int]], Array]
+    exact: bool = False
 
     # ---- contrasts -----------------------------------------------------------------------------------------
 
@@ -117,13 +121,15 @@ class VariableEffects:
 
     def slope(self, variable: str, functionals: Sequence[Functional]) -> list[Answer]:
         """Average slopes in a numeric variable."""
-        x = self.scenario.part(0, self.scenario.size, {}).numbers(variable)
+        part = self.scenario.part(0, self.scenario.size, {})
+        x = part.numbers(variable)
+        if self.exact:
+            return self._exact(*part.derivative(variable), functionals)
         if has_heap(x, self.shares):
             low, high = neighbours(x, self.shares)
             return self._differences(
                 [self._with(variable, low), self._with(variable, high)], high - low, functionals
             )
-        part = self.scenario.part(0, self.scenario.size, {})
         columns, D = part.derivative(variable)
         return self._derivative(columns, D, float(np.std(x)), functionals)
 
@@ -136,9 +142,16 @@ class VariableEffects:
         ends = [self.X + sign * step * move for sign in (-1.0, 1.0)]
         return self._differences(ends, np.full(len(self.X), 2 * step), functionals)
 
+    def _exact(self, columns: Indices, D: Array, functionals: Sequence[Functional]) -> list[Answer]:
+        laws: Any = self.laws(self.X)
+        found = [laws.slopes(f, columns, D, self.shares[:, None]) for f in functionals]
+        return [self._average(f.values, f.sums[0]) for f in found]
+
     def term_slope(self, column: int, functionals: Sequence[Functional]) -> list[Answer]:
         """Average slopes in a column of the design that is a term by itself."""
         x = self.X[:, column]
+        if self.exact:
+            return self._exact(np.array([column]), np.ones((len(x), 1)), functionals)
         if has_heap(x, self.shares):
             ends = [self.X.copy(), self.X.copy()]
             low, high = neighbours(x, self.shares)

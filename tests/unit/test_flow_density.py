@@ -20,9 +20,9 @@ from scipy import stats
 import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.estimators.flow.row_checks import check_widths
-from disteconometrics.estimators.flow.spline_inference import parse_functional
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
 from disteconometrics.inference.law_effects import Averaged
+from disteconometrics.inference.law_functionals import parse_functional
 
 Array = np.ndarray
 DELTA = 1e-5  # relative error of a central difference with the step taken

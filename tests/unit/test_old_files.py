@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 import disteconometrics as de
+from disteconometrics.report.summary import estimates_section
+from disteconometrics.tables import Summary
 
 FOLDER = Path(__file__).parents[1] / "reference" / "files_0_1_0"
 WRITE: dict[str, Any] = runpy.run_path(str(FOLDER / "write.py"))
@@ -43,9 +45,12 @@ def test_a_file_is_read_as_it_was(name: str) -> None:
 def test_a_file_meets_its_rows_again(name: str) -> None:
     if name in OTHER_AVERAGES:
         result = de.load(FOLDER / f"{name}.npz").attach(WRITE["ROWS"][name]).with_cov("HC0")
-        given = str(estimates_section(result.functionals(target="sample")))
+        section = estimates_section(result.functionals(target="sample"))
+        given = str(Summary("", ((), ()), (section,), ()))
         numbers = [[w for w in line.split() if w[-1].isdigit()] for line in given.splitlines()]
-        stored = [[w for w in line.split() if w[-1].isdigit()] for line in SAID[name]["attached"].splitlines()]
+        stored = [
+            [w for w in line.split() if w[-1].isdigit()] for line in SAID[name]["attached"].splitlines()
+        ]
         assert all(line in stored for line in numbers)
         return
     assert WRITE["attached"](name, de.load(FOLDER / f"{name}.npz")) == SAID[name]["attached"]

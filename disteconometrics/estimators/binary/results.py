@@ -23,6 +23,7 @@ from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
+from disteconometrics.estimators.binary.answers import BinaryAnswers
 from disteconometrics.estimators.binary.fit import (
     BinaryFacts,
     BinaryRows,
@@ -105,7 +106,7 @@ def fit_binary(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackagesNames):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -325,12 +326,22 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         rows = self.spec.matrix(new)
         return rows.X, rows.offset, rows.index
 
-    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95, linear: bool = False) -> Any:
+    def predict(
+        self,
+        new: Any = None,
+        names: Any = "mean",
+        *,
+        ci: bool = False,
+        on: Any = None,
+        level: float = 0.95,
+        linear: bool = False,
+    ) -> Any:
         """P(y = 1 | x) for new rows, with intervals on request.
 
         Parameters
         ----------
         new : table with the columns of the right side, or None for the rows of the fit.
+        names, on : as results of other outcomes take them; "mean" and None are all there is here.
         ci : bool
             Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
             of x'β, carried through the law, so they lie in [0, 1].
@@ -346,6 +357,7 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         MissingColumnError, LevelError, DataError, NeedsData
         """
         level = check_level(level)
+        self.read_names(names, on)
         X, offset, rows = self._new_rows(new)
         eta = self.fitted_index.value(X, offset)
         p = eta if linear else self.kernel.probability(eta)

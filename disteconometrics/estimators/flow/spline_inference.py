@@ -17,11 +17,9 @@ doi:10.1002/jae.2656.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,8 +32,8 @@ from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_laws import SLOPES
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
-from disteconometrics.inference.influence import influence_covariance
-from disteconometrics.inference.law_effects import Functional
+from disteconometrics.inference.influence import influence_covariance, scaled_averaging
+from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
@@ -45,7 +43,6 @@ __all__ = [
     "check_kind",
     "coefficient_covariance",
     "functional_on",
-    "parse_functional",
 ]
 
 SANDWICH = (
@@ -145,10 +142,9 @@ class SplineEstimation:
 
     df: ClassVar[float] = np.inf
 
-    @property
-    def V(self) -> Array:  # noqa: N802 - the field's name
-        """The covariance of θ (p, p)."""
-        return self.solution.covariance
+    def errors(self, G: Array) -> Array:
+        """Standard errors (q,) of numbers with gradients G (q, p), given the rows."""
+        return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", G, self.solution.covariance, G)))
 
     def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array:
         """Covariance (q, q) of answers: gradients G (q, p), averaging rows (n, q), None for given rows.
@@ -156,17 +152,16 @@ class SplineEstimation:
         Estimation rows G H⁻¹s_i carry √(n/(n − e)), averaging rows √(n/(n − 1)), and the penalty is the prior
         that it is in V.
         """
-        given = G @ self.V @ G.T
+        given = G @ self.solution.covariance @ G.T
         s, kind = self.sample, self.kind
         if averaging is None or s is None or kind is None:
             return np.asarray((given + given.T) / 2)
         n, prior = s.size, G @ self.solution.root
         penalty = prior @ (self.solution.root.T @ _half(self.solution.penalty))
-        rows = averaging if s.copies is None else averaging / s.copies[:, None]
-        clustered = isinstance(kind, Cluster)
+        weight_type = None if s.weights is None else "frequency" if s.counts else "sampling"
         V = influence_covariance(
             values,
-            rows if clustered else rows * np.sqrt(n / (n - 1)),
+            scaled_averaging(averaging, s.weights, weight_type, kind, self._codes),
             None
             if kind == "nonrobust"
             else self._rows(G) * np.sqrt(_few_rows(kind, self.solution.effective, n)),
@@ -174,7 +169,7 @@ class SplineEstimation:
             codes=self._codes,
             order=self._order,
             copies=s.copies,
-            weight_type=None if s.weights is None else "frequency" if s.counts else "sampling",
+            weight_type=weight_type,
             modelled=given if kind == "nonrobust" else penalty @ penalty.T,
         )
         return np.asarray((V + V.T) / 2)
@@ -225,47 +220,6 @@ def _few_rows(kind: CovarianceKind, effective: float, n: float) -> float:
 
 
 # ---- functionals -------------------------------------------------------------------------------------------
-
-NUMBERS = {"q": 1, "prob": 2}  # that a functional takes
-_CALL = re.compile(r"\s*(mean|std|var|median|q|prob)\s*(?:\[([^\]]*)\])?\s*")
-
-
-def is_analytic(name: Any) -> bool:
-    """Whether `parse_functional` reads a name."""
-    return isinstance(name, str) and _CALL.fullmatch(name) is not None
-
-
-def parse_functional(name: Any) -> Functional:
-    """Read ``mean``, ``std``, ``var``, ``median``, ``q[0.9]`` or ``prob[a,b]``.
-
-    Raises
-    ------
-    OptionError
-        If the text is none of these.
-
-    Examples
-    --------
-    >>> parse_functional("q[0.9]")
-    ('q', (0.9,))
-    """
-    found = _CALL.fullmatch(name) if isinstance(name, str) else None
-    kind, numbers = (found[1], _numbers(found[2])) if found else ("", (np.nan,))
-    increasing = (0.0, *numbers, 1.0) if kind == "q" else numbers
-    if len(numbers) != NUMBERS.get(kind, 0) or not all(a < b for a, b in pairwise(increasing)):
-        raise OptionError(
-            f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
-            f"'q[0.9]' (a level between 0 "
-            "and 1) or 'prob[a,b]' with a < b."
-        )
-    return ("q", (0.5,)) if kind == "median" else (kind, numbers)
-
-
-def _numbers(inside: str | None) -> tuple[float, ...]:
-    """The numbers in brackets; NaN where there is something else."""
-    try:
-        return () if inside is None else tuple(float(v) for v in inside.split(","))
-    except ValueError:
-        return (np.nan,)
 
 
 def functional_on(name: Any, scale: Callable[[SplineLaw], Law], one: SplineLaw, exact: bool) -> Functional:

@@ -32,7 +32,8 @@ from disteconometrics.distributions.spline import (
 )
 from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
-from disteconometrics.inference.law_effects import AtOutcome, Functional, RowMoments, RowValues
+from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
+from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
 from disteconometrics.likelihoods.row_sums import RowTransform
 

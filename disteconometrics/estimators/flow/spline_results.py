@@ -14,7 +14,7 @@ from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.distributions.spline import SplineLaw
-from disteconometrics.errors import FileFormatError, NeedsData, OptionError
+from disteconometrics.errors import FileFormatError, NeedsData
 from disteconometrics.estimators.flow import held_out as checking
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
 from disteconometrics.estimators.flow.report import summary_of
@@ -25,7 +25,6 @@ from disteconometrics.estimators.flow.spline_inference import (
     SplineEstimation,
     check_kind,
     functional_on,
-    is_analytic,
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
@@ -36,6 +35,7 @@ from disteconometrics.estimators.law_answers import (
     EffectsResults,
     LawAnswers,
     NewRows,
+    no_error_of_average,
     saved_effects,
 )
 from disteconometrics.estimators.refit import AVERAGED, refitting
@@ -44,7 +44,8 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
-from disteconometrics.inference.law_effects import Averaged, Functional, band, check_target
+from disteconometrics.inference.law_effects import Averaged, band, check_target
+from disteconometrics.inference.law_functionals import Functional, is_analytic
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.tables import Summary
@@ -262,13 +263,8 @@ class FlowResults(FittedResult, LawAnswers):
             there.any_law(self.main.theta),
             on is None or there is not self.flow,
         )
-        averaged = not near and bool(self.flow.structure.covariates)
-        if averaged and not (exact and all(map(is_analytic, given))):
-            raise OptionError(
-                "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, "
-                "also of a logged outcome undone, have standard errors here; for others use "
-                "de.bootstrap(estimator, data, statistic=...)."
-            )
+        if not near and self.flow.structure.covariates and not (exact and all(map(is_analytic, given))):
+            raise no_error_of_average()
         functionals = [functional_on(n, scale, one, exact) for n in given]
         return [functional_name(n) for n in given], functionals, there
 
@@ -292,7 +288,7 @@ class FlowResults(FittedResult, LawAnswers):
 
     def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
         """`predict` with errors and limits, by its older name."""
-        return self.predict(new, names, on=on, level=level)
+        return self.predict(new, names, ci=True, on=on, level=level)
 
     def band(
         self,

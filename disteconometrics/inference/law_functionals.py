@@ -1,0 +1,56 @@
+"""Names of functionals that laws of rows differentiate exactly, read to a kind and its numbers."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.errors import OptionError
+
+__all__ = ["Functional", "is_analytic", "parse_functional"]
+
+Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
+
+NUMBERS = {"q": 1, "prob": 2}  # that a functional takes
+_CALL = re.compile(r"\s*(mean|std|var|median|q|prob)\s*(?:\[([^\]]*)\])?\s*")
+
+
+def is_analytic(name: Any) -> bool:
+    """Whether `parse_functional` reads a name."""
+    return isinstance(name, str) and _CALL.fullmatch(name) is not None
+
+
+def parse_functional(name: Any) -> Functional:
+    """Read ``mean``, ``std``, ``var``, ``median``, ``q[0.9]`` or ``prob[a,b]``.
+
+    Raises
+    ------
+    OptionError
+        If the text is none of these.
+
+    Examples
+    --------
+    >>> parse_functional("q[0.9]")
+    ('q', (0.9,))
+    """
+    found = _CALL.fullmatch(name) if isinstance(name, str) else None
+    kind, numbers = (found[1], _numbers(found[2])) if found else ("", (np.nan,))
+    increasing = (0.0, *numbers, 1.0) if kind == "q" else numbers
+    if len(numbers) != NUMBERS.get(kind, 0) or not all(a < b for a, b in pairwise(increasing)):
+        raise OptionError(
+            f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
+            f"'q[0.9]' (a level between 0 "
+            "and 1) or 'prob[a,b]' with a < b."
+        )
+    return ("q", (0.5,)) if kind == "median" else (kind, numbers)
+
+
+def _numbers(inside: str | None) -> tuple[float, ...]:
+    """The numbers in brackets; NaN where there is something else."""
+    try:
+        return () if inside is None else tuple(float(v) for v in inside.split(","))
+    except ValueError:
+        return (np.nan,)
