@@ -23,11 +23,8 @@ from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
-from disteconometrics.estimators.binary.fit import (
-    BinaryFacts,
-    BinaryRows,
-    estimate,
-)
+from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges, warn_new
+from disteconometrics.estimators.binary.fit import BinaryFacts, BinaryRows, estimate
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.estimators.binary.likelihood_tests import (
     NESTED,
@@ -51,12 +48,7 @@ from disteconometrics.estimators.results import (
     SavedResult,
     true_or_false,
 )
-from disteconometrics.inference.covariance import (
-    Covariance,
-    CovarianceKind,
-    covariance,
-    resolve_kind,
-)
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.diagnostics import (
     Calibration,
     Classification,
@@ -318,6 +310,11 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             self.kernel, self.coefficients, self.covariance, e.df, self.infinite, self.facts.flic
         )
 
+    @cached_property
+    def _ranges(self) -> Ranges:
+        """The range of every number in the rows of the fit; nothing where these are not at hand."""
+        return {} if self.rows is None else seen_ranges(self.rows.scenario())
+
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
             own = self.data_rows()
@@ -344,9 +341,16 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         Raises
         ------
         MissingColumnError, LevelError, DataError, NeedsData
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If new rows lie outside the range of the rows of the fit, where these are at hand.
         """
         level = check_level(level)
         X, offset, rows = self._new_rows(new)
+        if new is not None:
+            warn_new(self._ranges, self.spec, new, X)
         eta = self.fitted_index.value(X, offset)
         p = eta if linear else self.kernel.probability(eta)
         if not ci:
@@ -443,6 +447,11 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         ------
         OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
 
+        Warns
+        -----
+        ExtrapolationWarning
+            If a variable is set outside the range that the rows of the fit have, where these are at hand.
+
         Examples
         --------
         >>> import disteconometrics as de
@@ -453,9 +462,8 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         yrs_married    0.0266     0.0017
         """
         rows = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
-        return margins(
-            self.fitted_index, rows, variables, at=at, kind=kind, target=target, level=level, own=self.rows
-        )
+        options: dict[str, Any] = {"at": at, "kind": kind, "target": target, "level": level}
+        return margins(self.fitted_index, rows, variables, **options, own=self.rows, ranges=self._ranges)
 
     def get_margeff(
         self,
@@ -687,8 +695,9 @@ class BinaryResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         if data is None:
             rows = self.data_rows()
             return diagnose.Observed(rows.y, self.fittedvalues.to_numpy(), rows.weights)
-        outcomes = self.spec.outcome_values(data)
-        return diagnose.complete(outcomes, self.predict(data).to_numpy(), data, self.model.weights)
+        X, offset, _ = self._new_rows(data)  # what is out of range is among what outcomes will show
+        p = self.fitted_index.probability(X, offset)
+        return diagnose.complete(self.spec.outcome_values(data), p, data, self.model.weights)
 
     @property
     def _dependence(self) -> str | None:
