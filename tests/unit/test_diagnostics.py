@@ -13,7 +13,13 @@ import statsmodels.api as sm
 from scipy import stats
 
 import disteconometrics as de
-from disteconometrics.errors import NeedsData, OptionError, SeparationWarning, WithheldError
+from disteconometrics.errors import (
+    ExtrapolationWarning,
+    NeedsData,
+    OptionError,
+    SeparationWarning,
+    WithheldError,
+)
 from disteconometrics.inference import diagnostics
 
 ROUNDING = 1e-9
@@ -117,7 +123,8 @@ def test_calibration_on_its_own_and_on_new_rows(data: pd.DataFrame) -> None:
     own, new = res.calibration(), res.calibration(data=data.iloc[200:], groups=5)
     assert own.intercept == pytest.approx(0, abs=1e-7)
     assert own.slope == pytest.approx(1, abs=1e-7)
-    y, p = data["y"].iloc[200:], res.predict(data.iloc[200:])
+    with pytest.warns(ExtrapolationWarning, match="8 of 200 rows"):
+        y, p = data["y"].iloc[200:], res.predict(data.iloc[200:])
     eta = np.log(p / (1 - p))
     slope = sm.Logit(y, sm.add_constant(eta)).fit(disp=0, tol=1e-12)
     level = sm.GLM(y, np.ones(200), sm.families.Binomial(), offset=eta).fit(tol=1e-14)

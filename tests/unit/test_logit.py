@@ -17,6 +17,7 @@ from scipy import special, stats
 import disteconometrics as de
 from disteconometrics.errors import (
     DataError,
+    ExtrapolationWarning,
     FileFormatError,
     LevelError,
     MissingColumnError,
@@ -294,6 +295,7 @@ def test_residuals_far_out_keep_their_digits() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("use_t", [False, True])
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.ExtrapolationWarning")  # x goes far out
 def test_prediction_intervals(option: str, use_t: bool) -> None:
     res = de.Logit(FORMULA, **OPTIONS[option]).fit(DATA, cov="HC1", use_t=use_t)
     new = DATA.iloc[:50].assign(x=np.linspace(-40, 40, 50))
@@ -453,7 +455,8 @@ def test_complete_separation(sign: int) -> None:
     assert np.array_equal(res.predict(), data.y)
     assert np.isnan(res.bse).all()
     assert not res.converged
-    new = res.predict(pd.DataFrame({"x": [-100.0, 100.0]}))
+    with pytest.warns(ExtrapolationWarning, match="2 of 2 rows"):
+        new = res.predict(pd.DataFrame({"x": [-100.0, 100.0]}))
     assert list(new) == ([0, 1] if sign > 0 else [1, 0])
     assert "perfectly" in str(res.summary()) or "separat" in str(res.summary())
 

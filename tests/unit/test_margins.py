@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import re
 import tracemalloc
+import warnings
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ import disteconometrics as de
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import (
     DataError,
+    ExtrapolationWarning,
     LevelError,
     MissingColumnError,
     MissingValuesWarning,
@@ -53,7 +55,9 @@ def change(res: Any, df: pd.DataFrame, name: str, h: float) -> np.ndarray:
     """Central difference of predicted probabilities with Richardson's correction, row by row."""
 
     def at(step: float) -> np.ndarray:
-        up, down = (res.predict(df.assign(**{name: df[name] + s})).to_numpy() for s in (step, -step))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExtrapolationWarning)  # a step beyond the last row
+            up, down = (res.predict(df.assign(**{name: df[name] + s})).to_numpy() for s in (step, -step))
         return np.asarray((up - down) / (2 * step))
 
     return (4 * at(h / 2) - at(h)) / 3
@@ -392,6 +396,43 @@ def test_errors_say_what_to_write(options: dict[str, Any], error: type[Exception
     res = de.Logit("y ~ x + z + g + I(k > 1)").fit(sample())
     with pytest.raises(error, match=words):
         res.margins(**options)
+
+
+# ---- outside the range of the fit --------------------------------------------------------------------------
+
+
+def test_what_is_set_outside_the_range_of_the_fit_is_told() -> None:
+    df = sample()
+    res = de.Logit("y ~ x + z + d + g + C(k)").fit(df)
+    low, high = df.x.min(), df.x.max()
+    res.margins({"x": (low, high), "z": (-1, 1), "d": None, "g": None, "k": None})  # tells nothing
+    with pytest.warns(
+        ExtrapolationWarning, match=r"All rows \(100 %\) are set .*: x = 15 \(0\.4151 to 9\.325"
+    ) as told:
+        found = res.margins("z", at={"x": [5, 15]})
+    assert told[0].message.column == "x"  # type: ignore[union-attr]
+    with pytest.warns(ExtrapolationWarning, match="d = 2"):
+        res.margins({"d": (0, 2)})
+    with pytest.warns(ExtrapolationWarning, match=r"x = 15 .*0\.4151"):
+        both = [res.margins({"x": (1, 15)}).params.iloc[0]]
+    with pytest.warns(ExtrapolationWarning, match="400 of 400 rows"):
+        both.append((res.predict(df.assign(x=15.0)) - res.predict(df.assign(x=1.0))).mean())
+    assert both[0] == pytest.approx(both[1], rel=1e-10)
+    with pytest.raises(OptionError, match=r"x = 20 is further .* from -8\.495 to 18\.24, or .*predict"):
+        res.margins({"x": (1, 20)})
+    with pytest.warns(
+        ExtrapolationWarning, match=r"40 of 400 rows \(10 %\) .*: x \(40; 0\.4151 to 9\.325 in"
+    ):
+        far = res.predict(df.assign(x=df.x.where(df.index >= 40, 100.0), z=df.z.where(df.index < 390)))
+    assert far.isna().sum() == 10
+    with pytest.warns(ExtrapolationWarning, match="x"):
+        res.margins("z", data=df.assign(x=df.x + 1))
+    file = io.BytesIO()
+    res.save(file)
+    loaded = de.load(io.BytesIO(file.getvalue()))  # knows no rows, hence no range
+    loaded.predict(df.assign(x=100.0))
+    loaded.margins({"x": (1, 20)}, data=df)
+    assert found.params.notna().all()
 
 
 # ---- the population ----------------------------------------------------------------------------------------

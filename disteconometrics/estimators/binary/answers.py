@@ -7,13 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pandas as pd
+
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
 from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.fitted_index import FittedIndex
 from disteconometrics.estimators.index_laws import ProbabilityRowLaws, check_mean
 from disteconometrics.estimators.law_answers import Answering, EffectsResults, LawAnswers, NewRows
-from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.law_effects import MEstimation
 
 __all__ = ["BinaryAnswers"]
@@ -25,6 +28,7 @@ class BinaryAnswers(LawAnswers):
     """`LawAnswers` of probabilities: ``mean`` is P(y = 1), average slopes are those of `margins`."""
 
     model: Any
+    spec: Any
 
     @property
     @abstractmethod
@@ -34,6 +38,15 @@ class BinaryAnswers(LawAnswers):
     def data_rows(self, data: Any = None) -> BinaryRows:
         """The rows of the fit."""
         raise NotImplementedError
+
+    @property
+    @abstractmethod
+    def seen(self) -> Ranges:
+        """Ranges of the variables in the rows of the fit; none of a result without rows."""
+
+    @abstractmethod
+    def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
+        """Design (m, k), offset (m,) and index of new rows, or of the rows of the fit."""
 
     def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
         """The probabilities of rows and the estimation of their coefficients; see `LawAnswers`."""
@@ -88,6 +101,62 @@ class BinaryAnswers(LawAnswers):
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
+
+    def predict(
+        self,
+        new: Any = None,
+        names: Any = "mean",
+        *,
+        ci: bool = False,
+        on: Any = None,
+        level: float = 0.95,
+        linear: bool = False,
+    ) -> Any:
+        """P(y = 1 | x) for new rows, with intervals on request.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        names, on : as results of other outcomes take them; "mean" and None are all there is here.
+        ci : bool
+            Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
+            of x'β, carried through the law, so they lie in [0, 1].
+        level : float, confidence level.
+        linear : bool, the index x'β (log-odds in a logit) instead of the probability.
+
+        Returns
+        -------
+        pandas Series (m,), or DataFrame (m, 4) with ``ci``; rows with a missing value give NaN.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If new rows lie outside the range of the rows of the fit, where these are at hand.
+        """
+        level = check_level(level)
+        self.read_names(names, on)
+        X, offset, rows = self._new_rows(new)
+        if new is not None:
+            warn_new(self.seen, self.spec, new, X)
+        eta = self.fitted_index.value(X, offset)
+        kernel = self.fitted_index.kernel
+        p = eta if linear else kernel.probability(eta)
+        if not ci:
+            return pd.Series(p, index=rows)
+        se = self.fitted_index.error(X)
+        half = critical_value(level, self.fitted_index.df) * se
+        low, high = eta - half, eta + half
+        if not linear:
+            se, low, high = (
+                se * kernel.density(eta),
+                kernel.probability(low),
+                kernel.probability(high),
+            )
+        return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
 
     def functionals(
         self, names: Any = MEAN, *, on: Any = None, by: Any = None, target: str = "population"

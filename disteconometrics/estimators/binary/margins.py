@@ -16,6 +16,12 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError, WithheldError
+from disteconometrics.estimators.binary.extrapolation import (
+    Ranges,
+    check_contrasts,
+    warn_rows,
+    warn_settings,
+)
 from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
@@ -114,6 +120,7 @@ def margins(
     target: str = "sample",
     level: float = 0.95,
     own: BinaryRows | None = None,
+    ranges: Ranges | None = None,
 ) -> MarginsResults:
     """Marginal effects of raw variables on P(y = 1), through the formula, with delta-method standard errors.
 
@@ -148,6 +155,7 @@ def margins(
         apart from these.
     level : float, confidence level of the table.
     own : BinaryRows or None, the rows of the fit with its scores, where they are at hand.
+    ranges : Ranges or None, the least and the largest value of each number in the fit, where they are known.
 
     Returns
     -------
@@ -156,11 +164,17 @@ def margins(
     Raises
     ------
     OptionError, MissingColumnError, LevelError, DataError
+        OptionError also for contrasts of values further from the range of the fit than this is wide.
     NeedsData
         If the population's variance needs scores or clusters that a file does not hold.
     WithheldError
         If separation involves the variable or leaves probabilities open; if clusters or lags are asked for
         and the rows are not those of the fit.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        If ``at`` or a contrast sets a variable outside the range of the fit, or rows lie outside.
 
     References
     ----------
@@ -181,6 +195,7 @@ def margins(
     asked, skipped = _asked(rows, variables, kind)
     asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
     questions, where = _questions(rows, asked, at)
+    _check_ranges(ranges, rows, asked, at)
     beta, kernel, drawn = fitted.coefficients, fitted.kernel, target == "population"
     if at == "mean":
         found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
@@ -283,6 +298,17 @@ def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None
         )
     if fitted.infinite is not None and at == "mean":
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
+
+
+def _check_ranges(ranges: Ranges | None, rows: Scenario, asked: list[_Asked], at: Any) -> None:
+    """Refuse contrasts far outside the range of the fit; warn of what else is set, or lies, outside."""
+    if not ranges:
+        return
+    contrasts = [(a.variable, a.values) for a in asked if a.values is not None]
+    check_contrasts(ranges, contrasts)
+    fixed = {} if isinstance(at, str) else {name: _values_of(value) for name, value in at.items()}
+    warn_settings(ranges, [*contrasts, *fixed.items()])
+    warn_rows({name: rows.values(name) for name in ranges if name not in fixed}, ranges)
 
 
 def _check(value: Any, name: str, allowed: Sequence[str], more: str = "") -> None:

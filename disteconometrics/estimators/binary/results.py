@@ -24,11 +24,8 @@ from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.answers import BinaryAnswers
-from disteconometrics.estimators.binary.fit import (
-    BinaryFacts,
-    BinaryRows,
-    estimate,
-)
+from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
+from disteconometrics.estimators.binary.fit import BinaryFacts, BinaryRows, estimate
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.estimators.binary.likelihood_tests import (
     NESTED,
@@ -52,12 +49,7 @@ from disteconometrics.estimators.results import (
     SavedResult,
     true_or_false,
 )
-from disteconometrics.inference.covariance import (
-    Covariance,
-    CovarianceKind,
-    covariance,
-    resolve_kind,
-)
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
 from disteconometrics.inference.diagnostics import (
     Calibration,
     Classification,
@@ -319,60 +311,17 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
             self.kernel, self.coefficients, self.covariance, e.df, self.infinite, self.facts.flic
         )
 
+    @cached_property
+    def seen(self) -> Ranges:
+        """The range of every number in the rows of the fit; nothing where these are not at hand."""
+        return {} if self.rows is None else seen_ranges(self.rows.scenario())
+
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
             own = self.data_rows()
             return own.X, own.offset, own.index
         rows = self.spec.matrix(new)
         return rows.X, rows.offset, rows.index
-
-    def predict(
-        self,
-        new: Any = None,
-        names: Any = "mean",
-        *,
-        ci: bool = False,
-        on: Any = None,
-        level: float = 0.95,
-        linear: bool = False,
-    ) -> Any:
-        """P(y = 1 | x) for new rows, with intervals on request.
-
-        Parameters
-        ----------
-        new : table with the columns of the right side, or None for the rows of the fit.
-        names, on : as results of other outcomes take them; "mean" and None are all there is here.
-        ci : bool
-            Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
-            of x'β, carried through the law, so they lie in [0, 1].
-        level : float, confidence level.
-        linear : bool, the index x'β (log-odds in a logit) instead of the probability.
-
-        Returns
-        -------
-        pandas Series (m,), or DataFrame (m, 4) with ``ci``; rows with a missing value give NaN.
-
-        Raises
-        ------
-        MissingColumnError, LevelError, DataError, NeedsData
-        """
-        level = check_level(level)
-        self.read_names(names, on)
-        X, offset, rows = self._new_rows(new)
-        eta = self.fitted_index.value(X, offset)
-        p = eta if linear else self.kernel.probability(eta)
-        if not ci:
-            return pd.Series(p, index=rows)
-        se = self.fitted_index.error(X)
-        half = self.estimates.critical(level) * se
-        low, high = eta - half, eta + half
-        if not linear:
-            se, low, high = (
-                se * self.kernel.density(eta),
-                self.kernel.probability(low),
-                self.kernel.probability(high),
-            )
-        return pd.DataFrame({"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}, index=rows)
 
     def distribution(self, new: Any = None) -> Bernoulli:
         """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
@@ -455,6 +404,11 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         ------
         OptionError, MissingColumnError, LevelError, DataError, NeedsData, WithheldError
 
+        Warns
+        -----
+        ExtrapolationWarning
+            If a variable is set outside the range that the rows of the fit have, where these are at hand.
+
         Examples
         --------
         >>> import disteconometrics as de
@@ -465,9 +419,8 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         yrs_married    0.0266     0.0017
         """
         rows = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
-        return margins(
-            self.fitted_index, rows, variables, at=at, kind=kind, target=target, level=level, own=self.rows
-        )
+        options: dict[str, Any] = {"at": at, "kind": kind, "target": target, "level": level}
+        return margins(self.fitted_index, rows, variables, **options, own=self.rows, ranges=self.seen)
 
     def get_margeff(
         self,
@@ -699,8 +652,9 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         if data is None:
             rows = self.data_rows()
             return diagnose.Observed(rows.y, self.fittedvalues.to_numpy(), rows.weights)
-        outcomes = self.spec.outcome_values(data)
-        return diagnose.complete(outcomes, self.predict(data).to_numpy(), data, self.model.weights)
+        X, offset, _ = self._new_rows(data)  # what is out of range is among what outcomes will show
+        p = self.fitted_index.probability(X, offset)
+        return diagnose.complete(self.spec.outcome_values(data), p, data, self.model.weights)
 
     @property
     def _dependence(self) -> str | None:
