@@ -114,8 +114,8 @@ class FlowResults(FittedResult, LawAnswers):
     >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
     >>> res.estimates.table()[["estimate", "std_error"]].round(3).loc[["mean", "q[0.5]"]]
             estimate  std_error
-    mean       6.354      0.009
-    q[0.5]     6.336      0.010
+    mean       6.354      0.026
+    q[0.5]     6.336      0.027
     """
 
     facts: FlowFacts
