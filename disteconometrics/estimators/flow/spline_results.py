@@ -115,7 +115,7 @@ class FlowResults(FittedResult, LawAnswers):
     >>> res.estimates.table()[["estimate", "std_error"]].round(3).loc[["mean", "q[0.5]"]]
             estimate  std_error
     mean       6.354      0.026
-    q[0.5]     6.336      0.027
+    q[0.5]     6.336      0.028
     """
 
     facts: FlowFacts
