@@ -125,6 +125,11 @@ class NormalRowLaws:
         values, of_mean, of_sigma = self._parts(functional)
         return values, np.column_stack([of_mean[:, None] * self.X, of_sigma])
 
+    def each_on_link(self, y: Array) -> tuple[Array, Array]:
+        """z = (y − η)/σ at an outcome of each row (n,), and its gradient (n, k + 1)."""
+        z = (y - self.eta) / self.sigma
+        return z, -np.column_stack([self.X, z]) / self.sigma
+
     def slopes(self, functional: Functional, columns: Indices, D: Array, W: Array) -> RowValues:
         """∂T/∂η·dη of rows (n,) whose columns move by D (n, c), and sums of gradients (v, k + 1)."""
         _, first, _ = self._parts(functional)

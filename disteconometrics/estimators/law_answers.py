@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -27,11 +28,13 @@ from disteconometrics.inference.law_effects import (
     Estimation,
     RowLaws,
     check_target,
+    crossings,
     error_of,
     estimates_of,
     with_quantile_limits,
 )
 from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.parallel import one_thread
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
     CONTRAST,
@@ -290,6 +293,7 @@ class LawAnswers:
         ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
         """
 
+    @one_thread()
     def functionals(
         self, names: Any = FUNCTIONALS, *, on: Any = None, by: Any = None, target: str = "population"
     ) -> Estimates:
@@ -434,6 +438,7 @@ class LawAnswers:
 
         return self._averaged(of, names, on, by, target)
 
+    @one_thread()
     def _averaged(
         self,
         of: Callable[[VariableEffects, Sequence[Functional]], list[Answer]],
@@ -452,6 +457,7 @@ class LawAnswers:
         check_finite([n for n in a.names for _ in groups], np.array([x.value for x in answers]))
         return estimates_of(labels, answers, a.estimation, target)
 
+    @one_thread()
     def effects(
         self, names: Any = OF_EFFECTS, *, on: Any = None, by: Any = None, target: str = "population"
     ) -> EffectsResults:
@@ -498,6 +504,7 @@ class LawAnswers:
         """Effects that are known without rows, as a file holds them."""
         return None
 
+    @one_thread()
     def predict(
         self,
         new: Any = None,
@@ -559,12 +566,19 @@ def _of_each_row(
     se = estimation.errors(G)
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":
-        for i in np.flatnonzero(np.isfinite(values)):
-            one = Averaged(laws.take(np.array([i])), np.ones(1))
-            error = error_of(estimation, "sample")
-            low[i], high[i] = one.quantile_limits(
-                functional[1][0], error, critical, float(values[i]), float(se[i])
-            )
+        known = np.flatnonzero(np.isfinite(values))
+        own, support = laws.take(known), laws.support
+        target = float(laws.link.quantile(np.array(functional[1][0])))
+
+        def band(u: Array, sign: float) -> Array:
+            z, G = own.each_on_link(support.from_line(u))
+            return np.asarray(z + sign * critical * estimation.errors(G) - target)
+
+        at, lift = support.to_line(values[known]), support.log_slope(values[known])
+        half = critical * se[known] * np.exp(lift)
+        low[known], high[known] = (
+            support.from_line(crossings(partial(band, sign=sign), at, -sign * half)) for sign in (1.0, -1.0)
+        )
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
 
 

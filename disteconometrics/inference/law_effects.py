@@ -42,6 +42,7 @@ from disteconometrics.inference.influence import (
     scaled_averaging,
 )
 from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.parallel import one_thread
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.monotone import BaseLaw
 
@@ -56,13 +57,14 @@ __all__ = [
     "RowValues",
     "band",
     "check_target",
-    "crossing",
+    "crossings",
     "error_of",
     "estimates_of",
     "with_quantile_limits",
 ]
 
 MOST_STEPS = 100  # of a search for a quantile
+NEAR = 1e-7  # share of the width within which a limit is found
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
@@ -99,7 +101,8 @@ class RowLaws(Protocol):
     """The laws of n rows under coefficients θ (p,).
 
     ``link`` is a law whose quantiles make distribution functions nearly straight, ``support`` where outcomes
-    live, ``origin`` what second moments are taken about.
+    live, ``origin`` what second moments are taken about.  ``each`` and ``each_on_link`` give numbers (n,) with
+    a gradient (n, p) for each row, the latter Λ⁻¹(F(y_i | x_i)).
     """
 
     @property
@@ -119,6 +122,7 @@ class RowLaws(Protocol):
     def moments(self, W: Array) -> RowMoments: ...
     def by_row(self, functional: Functional, W: Array) -> RowValues: ...
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
+    def each_on_link(self, y: Array) -> tuple[Array, Array]: ...
 
 
 class Estimation(Protocol):
@@ -363,49 +367,48 @@ class Averaged:
         laws = self._own[0]
         target, support = float(laws.link.quantile(np.array(tau))), laws.support
 
-        def band(u: float, sign: float) -> float:
-            a = self.on_link(float(support.from_line(np.array(u))))
-            return a.value + sign * critical * error(a) - target
+        def band(u: Array, sign: float) -> Array:
+            a = self.on_link(float(support.from_line(u)[0]))
+            return np.array([a.value + sign * critical * error(a) - target])
 
-        at, lift = (float(of(np.array(y))) for of in (support.to_line, support.log_slope))
+        at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
-        ends = [crossing(partial(band, sign=sign), at, -sign * half) for sign in (1.0, -1.0)]
-        low, high = support.from_line(np.array(ends))
+        ends = [crossings(partial(band, sign=sign), at, -sign * half) for sign in (1.0, -1.0)]
+        low, high = support.from_line(np.concatenate(ends))
         return float(low), float(high)
 
 
-def crossing(g: Callable[[float], float], start: float, step: float) -> float:
-    """The root of g beyond ``start`` in the direction of ``step``; ±inf where the band stays on one side."""
-    if step == 0:
-        return start
-    a, fa, b, fb, step = _bracket(g, start, step)
-    if not np.isfinite(fb) or fa * fb > 0:
-        return float(np.sign(step) * np.inf)
-    enough = 1e-7 * abs(fa - fb)
-    for _ in range(60):  # Illinois
-        c = b - fb * (b - a) / (fb - fa) if fb != fa else (a + b) / 2
-        fc = g(c)
-        if fc * fb < 0:
-            a, fa = b, fb
-        else:
-            fa /= 2
-        b, fb = c, fc
-        if abs(fb) < enough or abs(b - a) < 1e-10 * (abs(a) + abs(step)):
-            break
-    return float(b)
+def crossings(g: Callable[[Array], Array], start: Array, step: Array) -> Array:
+    """Roots (m,) of g beyond ``start`` in the direction of ``step``; ±inf where g stays on one side.
 
-
-def _bracket(g: Callable[[float], float], a: float, step: float) -> tuple[float, float, float, float, float]:
-    """Two points, each with its value, between which g has a root if it has one near, and the last step."""
-    b = a + step
+    Examples
+    --------
+    >>> crossings(lambda u: u * u - 2, np.array([0.0]), np.array([1.0])).round(6)
+    array([1.414214])
+    """
+    a, b = start, start + step
     fa, fb = g(a), g(b)
     for _ in range(8):
-        if not np.isfinite(fb) or fa * fb <= 0:
+        short = np.isfinite(fb) & (fa * fb > 0) & (step != 0)
+        if not short.any():
             break
-        step *= 2
-        a, fa, b = b, fb, b + step
-        fb = g(b)
-    return a, fa, b, fb, step
+        step = np.where(short, 2 * step, step)
+        a, fa, b = np.where(short, b, a), np.where(short, fb, fa), np.where(short, b + step, b)
+        fb = np.where(short, g(b), fb)
+    never, enough = ~np.isfinite(fb) | (fa * fb > 0), NEAR * np.abs(fa - fb)
+    going = ~never & (step != 0)
+    for _ in range(60):  # Illinois
+        if not going.any():
+            break
+        with np.errstate(divide="ignore", invalid="ignore"):
+            c = np.where(fb != fa, b - fb * (b - a) / (fb - fa), (a + b) / 2)
+        c = np.where(going, c, b)
+        fc = g(c)
+        other = fc * fb < 0
+        a, fa = np.where(going & other, b, a), np.where(going, np.where(other, fb, fa / 2), fa)
+        b, fb = c, np.where(going, fc, fb)
+        going &= (np.abs(fb) >= enough) & (np.abs(b - a) >= 1e-10 * (np.abs(a) + np.abs(step)))
+    return np.where(step == 0, start, np.where(never, np.sign(step) * np.inf, b))
 
 
 def with_quantile_limits(
@@ -422,6 +425,7 @@ def with_quantile_limits(
     error : of an answer, its standard error.
     """
 
+    @one_thread()
     def limits(level: float) -> Array:
         out, critical = plain.interval(level), plain.critical(level)
         for i, (law, (kind, numbers)) in enumerate(parts):
@@ -436,6 +440,7 @@ def with_quantile_limits(
 # ---- bands -------------------------------------------------------------------------------------------------
 
 
+@one_thread()
 def band(
     law: Averaged,
     kind: str,

@@ -301,6 +301,11 @@ class SplineRowLaws:
             [none, *(f.sums for f in found)]
         )
 
+    def each_on_link(self, y: Array) -> tuple[Array, Array]:
+        """h at an outcome of each row (n,), and its gradient (n, p), which is A."""
+        A, _, _ = self.flow.forms(y, self.X)
+        return A @ self.solution.theta, A
+
 
 class _Tail(NamedTuple):
     """∫ t^j φ dr (n,) for j = 0, 1, 2 beyond an outer knot, the slope of h there, and on which side it is."""
