@@ -34,7 +34,7 @@ from disteconometrics.inference.law_effects import (
     with_quantile_limits,
 )
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
     CONTRAST,
@@ -293,7 +293,7 @@ class LawAnswers:
         ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
         """
 
-    @one_thread()
+    @on_one_thread
     def functionals(
         self, names: Any = FUNCTIONALS, *, on: Any = None, by: Any = None, target: str = "population"
     ) -> Estimates:
@@ -438,7 +438,7 @@ class LawAnswers:
 
         return self._averaged(of, names, on, by, target)
 
-    @one_thread()
+    @on_one_thread
     def _averaged(
         self,
         of: Callable[[VariableEffects, Sequence[Functional]], list[Answer]],
@@ -457,7 +457,7 @@ class LawAnswers:
         check_finite([n for n in a.names for _ in groups], np.array([x.value for x in answers]))
         return estimates_of(labels, answers, a.estimation, target)
 
-    @one_thread()
+    @on_one_thread
     def effects(
         self, names: Any = OF_EFFECTS, *, on: Any = None, by: Any = None, target: str = "population"
     ) -> EffectsResults:
@@ -504,7 +504,7 @@ class LawAnswers:
         """Effects that are known without rows, as a file holds them."""
         return None
 
-    @one_thread()
+    @on_one_thread
     def predict(
         self,
         new: Any = None,

@@ -42,7 +42,7 @@ from disteconometrics.inference.influence import (
     scaled_averaging,
 )
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.monotone import BaseLaw
 
@@ -101,8 +101,8 @@ class RowLaws(Protocol):
     """The laws of n rows under coefficients θ (p,).
 
     ``link`` is a law whose quantiles make distribution functions nearly straight, ``support`` where outcomes
-    live, ``origin`` what second moments are taken about.  ``each`` and ``each_on_link`` give numbers (n,) with
-    a gradient (n, p) for each row, the latter Λ⁻¹(F(y_i | x_i)).
+    live, ``origin`` what second moments are taken about.  ``each`` and ``each_on_link`` give numbers (n,)
+    with a gradient (n, p) for each row, the latter Λ⁻¹(F(y_i | x_i)).
     """
 
     @property
@@ -425,7 +425,7 @@ def with_quantile_limits(
     error : of an answer, its standard error.
     """
 
-    @one_thread()
+    @on_one_thread
     def limits(level: float) -> Array:
         out, critical = plain.interval(level), plain.critical(level)
         for i, (law, (kind, numbers)) in enumerate(parts):
@@ -440,7 +440,7 @@ def with_quantile_limits(
 # ---- bands -------------------------------------------------------------------------------------------------
 
 
-@one_thread()
+@on_one_thread
 def band(
     law: Averaged,
     kind: str,

@@ -6,10 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["one_thread", "results"]
+__all__ = ["on_one_thread", "one_thread", "results"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -56,6 +59,23 @@ def one_thread() -> Iterator[None]:
 
             loaded: Any = sys.modules["torch"]
             loaded.set_num_threads(int(kept["OMP_NUM_THREADS"] or joblib.cpu_count(only_physical_cores=True)))
+
+
+def on_one_thread(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that runs inside `one_thread`: two threads of BLAS wait for each other over small products.
+
+    Examples
+    --------
+    >>> on_one_thread(lambda: os.environ["OMP_NUM_THREADS"])()
+    '1'
+    """
+
+    @wraps(function)
+    def held(*args: P.args, **options: P.kwargs) -> T:
+        with one_thread():
+            return function(*args, **options)
+
+    return held
 
 
 def results(

@@ -26,7 +26,7 @@ from disteconometrics.estimators.flow.spline_fit import SplinePlan, fit_flow
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.estimates import TestResult
-from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.inference.resample import seed_sequence
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
@@ -101,7 +101,7 @@ class FlowDiagnosis:
     __repr__ = __str__
 
 
-@one_thread()
+@on_one_thread
 def diagnose(
     n: int,
     counts: bool,
@@ -194,7 +194,7 @@ class Hypothesis(NamedTuple):
         return cls(replace(sample, X=X, groups=tuple(filter(None, groups))), plan, words)
 
 
-@one_thread()
+@on_one_thread
 def bootstrap_test(
     sample: SplineSample, plan: SplinePlan, null: Hypothesis, support: Support, reps: int, seed: Any
 ) -> TestResult:

@@ -27,7 +27,7 @@ from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind
-from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.optim.smoothing import Smooth
 
 __all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of"]
@@ -87,7 +87,7 @@ class FlowRows(FitRows):
         V, label, note = coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
         return replace(solution, covariance=V), label, note
 
-    @one_thread()
+    @on_one_thread
     def undersmoothed(self, flow: SplineFlow, kind: CovarianceKind) -> Solution:
         """The flow with smaller penalties, from which intervals at rows, effects and bands come."""
         sample = self.on_line(flow.support)
@@ -132,7 +132,7 @@ def plan_of(model: Any, enough: bool = True) -> SplinePlan:
     return SplinePlan(flow.structure if enough else "linear", model.base, flow.knots, flow.roughness)
 
 
-@one_thread()
+@on_one_thread
 def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
     """Fit the spline of a specification to rows.
 
