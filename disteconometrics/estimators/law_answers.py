@@ -34,7 +34,7 @@ from disteconometrics.inference.law_effects import (
     with_quantile_limits,
 )
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.parallel import on_one_thread
+from disteconometrics.inference.parallel import on_one_thread, progress
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
     CONTRAST,
@@ -591,7 +591,7 @@ def _of_each_variable(
     levels = {v: levels_of(scenario, v) for v in moving}
     numbers = [v for v in moving if levels[v] is None]
     linear = rows.best_linear(numbers, functionals) if linear_too else {}
-    for v in moving:
+    for v in progress(moving, "effects"):
         of = levels[v]
         if of is not None:
             yield from ((e, None) for e in rows.contrasts(v, of, functionals))

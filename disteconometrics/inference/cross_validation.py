@@ -22,6 +22,7 @@ from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.errors import DataError, DisteconometricsWarning, OptionError, warn_user
+from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -215,7 +216,7 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
     found = np.full((3, len(fold), len(given)), np.nan)  # log scores, CRPS and transforms
     outcomes: dict[str, str] = {}
     told: dict[tuple[str, type[Warning]], list[Any]] = {}
-    for f in numbers:
+    for f in progress(list(numbers), "folds"):
         inside = np.flatnonzero(fold == f)
         train, test = take_rows(data, np.flatnonzero(fold != f)), take_rows(data, inside)
         for j, (name, estimator) in enumerate(given.items()):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["on_one_thread", "one_thread", "results"]
+__all__ = ["on_one_thread", "one_thread", "progress", "results"]
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -76,6 +77,19 @@ def on_one_thread(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **options)
 
     return held
+
+
+def progress(items: Sequence[S], title: str) -> Iterator[S]:
+    """The items one by one, with a bar where there is a terminal.
+
+    Examples
+    --------
+    >>> list(progress([1, 2], "folds"))
+    [1, 2]
+    """
+    from tqdm.auto import tqdm
+
+    yield from tqdm(items, desc=title, disable=None, leave=False)
 
 
 def results(

@@ -26,7 +26,7 @@ from disteconometrics.estimators.flow.spline_fit import SplinePlan, fit_flow
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.estimates import TestResult
-from disteconometrics.inference.parallel import on_one_thread
+from disteconometrics.inference.parallel import on_one_thread, progress
 from disteconometrics.inference.resample import seed_sequence
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
@@ -101,7 +101,6 @@ class FlowDiagnosis:
     __repr__ = __str__
 
 
-@on_one_thread
 def diagnose(
     n: int,
     counts: bool,
@@ -133,7 +132,7 @@ def diagnose(
     seeds = streams.spawn(1)[0].generate_state(folds)
     parts = [
         held_out(np.flatnonzero(fold != k), np.flatnonzero(fold == k), int(seed))
-        for k, seed in enumerate(seeds)
+        for k, seed in progress(list(enumerate(seeds)), "folds")
     ]
     back = np.argsort(np.argsort(fold, kind="stable"))
     pit, log_score, crps = (
@@ -156,6 +155,7 @@ def diagnose(
     )
 
 
+@on_one_thread
 def spline_held_out(
     sample: SplineSample,
     plan: SplinePlan,
@@ -220,7 +220,7 @@ def bootstrap_test(
     statistic = 2 * (free.loglik - small.loglik)
     law = SplineFlow.of(small, support).law(small.smooth.theta, null.sample.X)
     above, done = 0, 0
-    for child in seed_sequence(seed).spawn(reps):
+    for child in progress(seed_sequence(seed).spawn(reps), "bootstrap test"):
         y = support.to_line(law.sample(1, seed=np.random.default_rng(child))[:, 0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

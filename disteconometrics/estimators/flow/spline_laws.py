@@ -35,7 +35,7 @@ from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
-from disteconometrics.likelihoods.row_sums import RowTransform
+from disteconometrics.likelihoods.row_sums import Places, RowTransform
 
 __all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
 
@@ -56,6 +56,15 @@ SLOPES: dict[str, Any] = {
     "mld": lambda y, F, T, m: 1 / m - 1 / y,
     "var_log": lambda y, F, T, m: 2 * (np.log(y) - m) / y,
 }
+
+
+class _AtPoint(NamedTuple):
+    """Rows at an outcome, each (n,): standardised outcomes and their places, h and ∂h/∂r."""
+
+    r: Array
+    places: Places
+    z: Array
+    slope: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +121,24 @@ class SplineRowLaws:
 
     # ---- at an outcome -------------------------------------------------------------------------------------
 
+    @cached_property
+    def _last(self) -> dict[float, _AtPoint]:
+        """Where the rows were evaluated last: values and gradients ask for the same outcome in turn."""
+        return {}
+
+    def _at(self, y: float) -> _AtPoint:
+        if y not in self._last:
+            r = self._standard(y)
+            places = Places.of(r, self.flow.structure.basis.knots)
+            found = _AtPoint(r, places, *self.transform.values(self.solution.theta, r, places))
+            self._last.clear()
+            self._last[y] = found
+        return self._last[y]
+
     def at(self, y: float) -> AtOutcome:
         """Distribution function and density (n,) of the rows' laws at an outcome."""
-        z, slope = self.transform.values(self.solution.theta, self._standard(y))
-        f = np.exp(self.link.logpdf(z)) * slope * self._lift(y)
-        return AtOutcome(self.link.cdf(z), f)
+        p = self._at(y)
+        return AtOutcome(self.link.cdf(p.z), np.exp(self.link.logpdf(p.z)) * p.slope * self._lift(y))
 
     def _lift(self, y: Array | float) -> Any:
         """dr/dy at outcomes."""
@@ -124,16 +146,14 @@ class SplineRowLaws:
 
     def cdf_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂F(y | x)/∂θ (v, p)."""
-        r = self._standard(y)
-        z, _ = self.transform.values(self.solution.theta, r)
-        return self.transform.sums(W * np.exp(self.link.logpdf(z))[:, None], r)
+        p = self._at(y)
+        return self.transform.sums(W * np.exp(self.link.logpdf(p.z))[:, None], p.r, places=p.places)
 
     def log_density_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂log f(y | x)/∂θ (v, p)."""
-        r = self._standard(y)
-        z, slope = self.transform.values(self.solution.theta, r)
-        on_slope = self.transform.sums(W / slope[:, None], r, slopes=True)
-        return on_slope - self.transform.sums(W * self.link.first(z)[:, None], r)
+        p = self._at(y)
+        on_slope = self.transform.sums(W / p.slope[:, None], p.r, slopes=True, places=p.places)
+        return on_slope - self.transform.sums(W * self.link.first(p.z)[:, None], p.r, places=p.places)
 
     # ---- functionals of each row ---------------------------------------------------------------------------
 
