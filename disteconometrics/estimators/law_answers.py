@@ -31,6 +31,8 @@ from disteconometrics.inference.law_effects import (
     crossings,
     error_of,
     estimates_of,
+    row_gradients,
+    row_values,
     with_quantile_limits,
 )
 from disteconometrics.inference.law_functionals import Functional
@@ -546,7 +548,7 @@ class LawAnswers:
             if ci:
                 columns = _of_each_row(a.laws, functional, a.estimation, critical)
             else:
-                columns = {"estimate": a.laws.by_row(functional, np.zeros((n, 1))).values}
+                columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
             values = columns["estimate"]
             check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
             parts.append(pd.DataFrame(columns).set_axis(rows))
@@ -562,7 +564,7 @@ def _of_each_row(
     laws: RowLaws, functional: Functional, estimation: Estimation, critical: float
 ) -> dict[str, Array]:
     """A functional of each row's law with error and limits; those of quantiles invert the band."""
-    values, G = laws.each(functional)
+    values, G = row_gradients(laws, functional)
     se = estimation.errors(G)
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":

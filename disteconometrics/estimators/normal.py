@@ -46,7 +46,7 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.law_effects import MEstimation
-from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
+from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
@@ -368,6 +368,11 @@ def _equations(
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 
+def on_the_line(name: Any) -> bool:
+    """Whether a functional of a normal law is differentiated exactly: ratios of quantiles are of others."""
+    return is_analytic(name) and OF_QUANTILES.get(name, ("", ()))[0] != "ratio"
+
+
 def _columns(X: Array, columns: Sequence[int]) -> Array:
     return X[:, list(columns)]
 
@@ -549,7 +554,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional]]:
         """Functionals by name, read, those on another scale by differences."""
         given, outcome = listed(names), self.spec.outcome.name
-        exact = on is None and all(map(is_analytic, given))
+        exact = on is None and all(map(on_the_line, given))
         if not near and not exact:
             raise no_error_of_average()
 
@@ -560,7 +565,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
 
             return "other", (of,)
 
-        functionals = [parse_functional(n) if on is None and is_analytic(n) else other(n) for n in given]
+        functionals = [parse_functional(n) if on is None and on_the_line(n) else other(n) for n in given]
         return [functional_name(n) for n in given], functionals
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:

@@ -60,6 +60,8 @@ __all__ = [
     "crossings",
     "error_of",
     "estimates_of",
+    "row_gradients",
+    "row_values",
     "with_quantile_limits",
 ]
 
@@ -123,6 +125,30 @@ class RowLaws(Protocol):
     def by_row(self, functional: Functional, W: Array) -> RowValues: ...
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
     def each_on_link(self, y: Array) -> tuple[Array, Array]: ...
+
+
+def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
+    """A functional of every row's law (n,), and weighted sums of gradients; also those of two quantiles."""
+    kind, levels = functional
+    if kind not in ("difference", "ratio"):
+        return laws.by_row(functional, W)
+    zero = np.zeros((len(W), 1))
+    a, b = (laws.by_row(("q", (t,)), zero).values for t in levels)
+    one = np.ones_like(a)
+    value, of_a, of_b = (a - b, one, -one) if kind == "difference" else (a / b, 1 / b, -a / b**2)
+    parts = [laws.by_row(("q", (t,)), W * d[:, None]).sums for t, d in zip(levels, (of_a, of_b), strict=True)]
+    return RowValues(value, parts[0] + parts[1])
+
+
+def row_gradients(laws: RowLaws, functional: Functional) -> tuple[Array, Array]:
+    """A functional of every row's law (n,), and its gradients (n, p); also those of two quantiles."""
+    kind, levels = functional
+    if kind not in ("difference", "ratio"):
+        return laws.each(functional)
+    (a, A), (b, B) = (laws.each(("q", (t,))) for t in levels)
+    if kind == "difference":
+        return a - b, A - B
+    return a / b, A / b[:, None] - B * (a / b**2)[:, None]
 
 
 class Estimation(Protocol):
@@ -320,10 +346,19 @@ class Averaged:
             return Answer(high[0] - low[0], G, self._rows(high[2] - low[2]))
         if kind in ("mean", "var", "std"):
             return self._moments[kind]
+        if kind in ("difference", "ratio"):
+            return self._of_quantiles(kind, numbers)
         if len(self.shares) > 1:
             raise OptionError("Of an average over rows such a functional has no error here.")
         found = self.laws.by_row(functional, np.ones((1, 1)))
         return Answer(float(found.values[0]), found.sums[0], np.zeros(1))
+
+    def _of_quantiles(self, kind: str, levels: tuple[float, ...]) -> Answer:
+        a, b = (self.functional(("q", (t,))) for t in levels)
+        if kind == "difference":
+            return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows)
+        ratio = a.value / b.value
+        return Answer(ratio, (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value)
 
     @cached_property
     def _moments(self) -> dict[str, Answer]:

@@ -15,7 +15,14 @@ __all__ = ["Functional", "is_analytic", "parse_functional"]
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
 NUMBERS = {"q": 1, "prob": 2}  # that a functional takes
-_CALL = re.compile(r"\s*(mean|std|var|median|q|prob)\s*(?:\[([^\]]*)\])?\s*")
+# functionals of two quantiles, at levels
+OF_QUANTILES: dict[str, Functional] = {
+    "iqr": ("difference", (0.75, 0.25)),
+    "p90p10": ("ratio", (0.9, 0.1)),
+    "p90p50": ("ratio", (0.9, 0.5)),
+    "p50p10": ("ratio", (0.5, 0.1)),
+}
+_CALL = re.compile(r"\s*(mean|std|var|median|iqr|p90p10|p90p50|p50p10|q|prob)\s*(?:\[([^\]]*)\])?\s*")
 
 
 def is_analytic(name: Any) -> bool:
@@ -24,7 +31,7 @@ def is_analytic(name: Any) -> bool:
 
 
 def parse_functional(name: Any) -> Functional:
-    """Read ``mean``, ``std``, ``var``, ``median``, ``q[0.9]`` or ``prob[a,b]``.
+    """Read ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, ``iqr``, or ``p90p10``.
 
     Raises
     ------
@@ -42,10 +49,9 @@ def parse_functional(name: Any) -> Functional:
     if len(numbers) != NUMBERS.get(kind, 0) or not all(a < b for a, b in pairwise(increasing)):
         raise OptionError(
             f"{name!r} is no functional with standard errors here; use 'mean', 'std', 'var', 'median', "
-            f"'q[0.9]' (a level between 0 "
-            "and 1) or 'prob[a,b]' with a < b."
+            "'iqr', 'q[0.9]' (a level between 0 and 1) or 'prob[a,b]' with a < b."
         )
-    return ("q", (0.5,)) if kind == "median" else (kind, numbers)
+    return ("q", (0.5,)) if kind == "median" else OF_QUANTILES.get(kind, (kind, numbers))
 
 
 def _numbers(inside: str | None) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
-from disteconometrics.inference.law_effects import Answer, RowLaws
+from disteconometrics.inference.law_effects import Answer, RowLaws, row_values
 from disteconometrics.inference.law_functionals import Functional
 
 __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "VariableEffects"]
@@ -85,12 +85,13 @@ class VariableEffects:
     ) -> Iterator[Effect]:
         """Average contrasts of every level with the first, whose laws are computed once."""
         W = self.shares[:, None]
-        base = [self.laws(self._with(variable, levels[0])).by_row(f, W) for f in functionals]
+        first = self.laws(self._with(variable, levels[0]))
+        base = [row_values(first, f, W) for f in functionals]
         for level in levels[1:]:
             laws = self.laws(self._with(variable, level))
             answers = []
             for f, b in zip(functionals, base, strict=True):
-                a = laws.by_row(f, W)
+                a = row_values(laws, f, W)
                 with np.errstate(invalid="ignore"):
                     answers.append(self._average(a.values - b.values, a.sums[0] - b.sums[0]))
             yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
@@ -107,7 +108,7 @@ class VariableEffects:
         before, after = (self.laws(X) for X in ends)
         answers = []
         for f in functionals:
-            b, a = before.by_row(f, W), after.by_row(f, W)
+            b, a = row_values(before, f, W), row_values(after, f, W)
             with np.errstate(invalid="ignore"):
                 answers.append(self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0]))
         return answers
@@ -196,7 +197,7 @@ class VariableEffects:
         out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
         laws = self.laws(self.X)
         for f in functionals:
-            found = laws.by_row(f, W)
+            found = row_values(laws, f, W)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 with np.errstate(invalid="ignore"):  # where a row has no such moment
                     value = float(W[:, j] @ found.values)

@@ -33,7 +33,7 @@ from disteconometrics.estimators.flow.spline_laws import SLOPES
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
 from disteconometrics.inference.influence import influence_covariance, scaled_averaging
-from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
+from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
@@ -228,6 +228,8 @@ def functional_on(name: Any, scale: Callable[[SplineLaw], Law], one: SplineLaw, 
     ``one`` shows whether laws have it, ``exact`` that the flow itself is on the scale.
     """
     if exact and is_analytic(name):
+        if name in OF_QUANTILES:
+            scale(one).functional(name)  # ratios are of positive outcomes
         return parse_functional(name)
     if exact and name in SLOPES:
         scale(one).functional(name)  # refuses a law that is not of positive outcomes
