@@ -44,9 +44,10 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
-from disteconometrics.inference.law_effects import Averaged, band, check_target
+from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic
 from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.tables import Summary
 
@@ -268,11 +269,11 @@ class FlowResults(FittedResult, LawAnswers):
         functionals = [functional_on(n, scale, one, exact) for n in given]
         return [functional_name(n) for n in given], functionals, there
 
-    def _laws(self, flow: SplineFlow, solution: Solution, X: Array) -> SplineRowLaws:
+    def _laws(self, flow: SplineFlow, solution: Solution, X: Array) -> RowLaws:
         """The laws of rows with a design (n, k); a single one where there are no covariates."""
         if not flow.structure.covariates:
             return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True)
-        return SplineRowLaws(flow, solution, self.spec.without_constant(X))
+        return distinct_laws(self.spec.without_constant(X), partial(SplineRowLaws, flow, solution))
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)

@@ -1,0 +1,113 @@
+"""Laws of rows that repeat: each distinct row is evaluated once, whatever is asked of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.distributions.support import Support
+from disteconometrics.inference.law_effects import AtOutcome, RowLaws, RowMoments, RowValues
+from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.likelihoods.monotone import BaseLaw
+
+__all__ = ["RepeatedRowLaws", "distinct_laws"]
+
+MOST = 0.5  # share of distinct rows up to which it pays to look for them
+
+
+def distinct_laws(X: Array, of: Callable[[Array], RowLaws]) -> RowLaws:
+    """The laws of rows with covariates X (n, k), which ``of`` makes, distinct rows once where many repeat."""
+    if len(X) < 2 or not np.isfinite(X).all():
+        return of(X)
+    key = X @ np.random.default_rng(0).standard_normal(X.shape[1])
+    _, first, where = np.unique(key, return_index=True, return_inverse=True)
+    if len(first) > MOST * len(X) or not np.array_equal(X[first][where], X):
+        return of(X)
+    return RepeatedRowLaws(of(X[first]), where.astype(np.intp))
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatedRowLaws:
+    """Laws (m,) of distinct rows, and which of them each row (n,) has; see `law_effects.RowLaws`.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.NormalRegression("GRADE ~ PSI").fit(de.datasets.spector())
+    >>> laws = res.answering("mean", None, near=True).laws(res.data_rows().X)
+    >>> both = RepeatedRowLaws(laws.take([0, 31]), np.array([0, 1, 1]))
+    >>> both.by_row(("mean", ()), np.ones((3, 1))).values.round(2)
+    array([0.17, 0.57, 0.57])
+    """
+
+    own: RowLaws
+    where: Indices
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.where)
+
+    @property
+    def link(self) -> BaseLaw:
+        """As of the distinct rows."""
+        return self.own.link
+
+    @property
+    def support(self) -> Support:
+        """As of the distinct rows."""
+        return self.own.support
+
+    @property
+    def origin(self) -> float:
+        """As of the distinct rows."""
+        return self.own.origin
+
+    @property
+    def law(self) -> Any:
+        """The law of every row."""
+        return self.own.take(self.where).law
+
+    def take(self, rows: Any) -> RowLaws:
+        """The laws of some rows."""
+        return self.own.take(self.where[rows])
+
+    def _sums(self, W: Array) -> Array:
+        """Weights (n, v) summed over the rows that are one (m, v)."""
+        m = self.own.size
+        return np.column_stack([np.bincount(self.where, w, m) for w in W.T])
+
+    def at(self, y: float) -> AtOutcome:
+        """See `RowLaws`."""
+        return AtOutcome(*(v[self.where] for v in self.own.at(y)))
+
+    def cdf_sums(self, y: float, W: Array) -> Array:
+        """See `RowLaws`."""
+        return self.own.cdf_sums(y, self._sums(W))
+
+    def log_density_sums(self, y: float, W: Array) -> Array:
+        """See `RowLaws`."""
+        return self.own.log_density_sums(y, self._sums(W))
+
+    def moments(self, W: Array) -> RowMoments:
+        """See `RowLaws`."""
+        found = self.own.moments(self._sums(W))
+        return found._replace(mean=found.mean[self.where], var=found.var[self.where])
+
+    def by_row(self, functional: Functional, W: Array) -> RowValues:
+        """See `RowLaws`."""
+        found = self.own.by_row(functional, self._sums(W))
+        return RowValues(found.values[self.where], found.sums)
+
+    def each(self, functional: Functional) -> tuple[Array, Array]:
+        """See `RowLaws`."""
+        values, G = self.own.each(functional)
+        return values[self.where], G[self.where]
+
+    def each_on_link(self, y: Array) -> tuple[Array, Array]:
+        """See `RowLaws`."""
+        return self.own.take(self.where).each_on_link(y)
