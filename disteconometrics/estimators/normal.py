@@ -405,7 +405,8 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     use_t: bool
     shared: Array | None = field(default=None, repr=False)  # of a saved fit: see `NormalRows.shared`
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "quantile_effects")
+    kinds: ClassVar[dict[str, str]] = {"effect": "quantile_effects"}
 
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome and the terms."""

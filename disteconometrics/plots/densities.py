@@ -7,6 +7,7 @@ and draws on ``ax=`` or on one new figure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -280,6 +281,7 @@ def quantile_effects(
     low: Any = None,
     high: Any = None,
     *,
+    by: Any = None,
     levels: Sequence[float] | None = None,
     level: float = 0.95,
     ax: Axes | None = None,
@@ -291,6 +293,7 @@ def quantile_effects(
     result : a density's result with its rows.
     variable : str, a column of the right side.
     low, high : two values or levels of it to compare, or None for the derivative in a numeric variable.
+    by : a column of the table, whose groups are drawn apart; None for all rows.
     levels : quantile levels, None for .05, .1, …, .95.
     level : float, confidence level.
     ax : matplotlib Axes or None for a new figure.
@@ -298,8 +301,8 @@ def quantile_effects(
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is a DataFrame by level: estimate, std_error, conf_low, conf_high; its attrs hold the
-        effect on the mean.
+        Its ``.data`` is a DataFrame by level (with ``by`` by group and level): estimate, std_error, conf_low,
+        conf_high; its attrs hold the effect on the mean.
 
     Raises
     ------
@@ -319,27 +322,59 @@ def quantile_effects(
         raise OptionError("Give both low and high, or neither for the derivative.")
     tau = np.linspace(0.05, 0.95, 19) if levels is None else np.sort(as_floats(levels))
     names = [*(f"q[{t:.6g}]" for t in tau), "mean"]
-    e = result.derivative(variable, names) if low is None else result.effect(variable, low, high, names)
-    limits = e.interval(check_level(level))
-    table = pd.DataFrame(
-        {
-            "estimate": e.values[:-1],
-            "std_error": e.std_error[:-1],
-            "conf_low": limits[:-1, 0],
-            "conf_high": limits[:-1, 1],
-        },
-        index=pd.Index(tau, name="level"),
+    given = {} if by is None else {"by": by}
+    e = (
+        result.derivative(variable, names, **given)
+        if low is None
+        else result.effect(variable, low, high, names, **given)
     )
-    table.attrs = {"mean": float(e.values[-1]), "mean_std_error": float(e.std_error[-1])}
+    table = _by_level(e, tau, check_level(level))
     axes = prepare(ax, FLAT)
     axes.axhline(0, color=MIDDLE, linewidth=0.8)
-    axes.axhline(e.values[-1], color=DARK, linewidth=0.9, linestyle=(0, (4, 3)))
-    shade(axes, tau, table.conf_low, table.conf_high, 0.22)
-    axes.plot(tau, table.estimate, color=ACCENT, linewidth=CURVE)
-    write(axes, "mean", (1, e.values[-1]), (2, 0), xycoords=FRACTION_BY_DATA, va="center")
+    if by is None:
+        _draw_levels(axes, table, ACCENT)
+        mean = table.attrs["mean"]
+        axes.axhline(mean, color=DARK, linewidth=0.9, linestyle=(0, (4, 3)))
+        write(axes, "mean", (1, mean), (2, 0), xycoords=FRACTION_BY_DATA, va="center")
+    else:
+        for (group, part), color in zip(table.groupby(level="group", sort=False), cycle(OKABE_ITO)):
+            _draw_levels(axes, part.droplevel("group"), color, label=str(group))
+        legend_above(axes)
     axes.margins(x=0)
     what = f"effect of {variable}" if low is None else f"effect of {variable}: {high} - {low}"
     return finish(axes, f"quantile level of {result.labels()[0]}", what, table)
+
+
+def _by_level(e: Any, tau: Array, level: float) -> pd.DataFrame:
+    """Effects on quantiles by level, those of groups one below the other; the last of each is of the mean."""
+    limits, m = e.interval(level), len(tau)
+    groups = len(e.names) // (m + 1)
+    words = [name.partition(" | ")[2] for name in e.names[:groups]]
+    columns = {
+        "estimate": e.values,
+        "std_error": e.std_error,
+        "conf_low": limits[:, 0],
+        "conf_high": limits[:, 1],
+    }
+    by_group = {k: v.reshape(m + 1, groups).T for k, v in columns.items()}
+    index = pd.MultiIndex.from_product([words, tau], names=["group", "level"])
+    table = pd.DataFrame({k: v[:, :m].ravel() for k, v in by_group.items()}, index=index)
+    mean, error = by_group["estimate"][:, m], by_group["std_error"][:, m]
+    if groups == 1:
+        table = table.droplevel("group")
+        table.attrs = {"mean": float(mean[0]), "mean_std_error": float(error[0])}
+    else:
+        table.attrs = {
+            "mean": dict(zip(words, mean.tolist(), strict=True)),
+            "mean_std_error": dict(zip(words, error.tolist(), strict=True)),
+        }
+    return table
+
+
+def _draw_levels(axes: Any, table: pd.DataFrame, color: str, **options: Any) -> None:
+    """A line along levels with its limits."""
+    shade(axes, table.index, table.conf_low, table.conf_high, 0.22, color=color)
+    axes.plot(table.index, table.estimate, color=color, linewidth=CURVE, **options)
 
 
 def pit_histogram(pit: Any, *, bins: int = 20, ax: Axes | None = None) -> Axes:

@@ -127,6 +127,7 @@ class FlowResults(FittedResult, LawAnswers):
     saved: SavedAnswers | None = None
 
     pictures: ClassVar[tuple[str, ...]] = ("density", "quantile_fan", "quantile_effects")
+    kinds: ClassVar[dict[str, str]] = {"effect": "quantile_effects"}
 
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome, and the functionals of the summary."""
