@@ -18,6 +18,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
@@ -111,12 +112,14 @@ class Answering:
             return [("", w / w.sum())]
         if not self.conditional:
             raise OptionError(f"by={by!r}: without covariates all groups have the same law.")
-        names = [by] if isinstance(by, str) else list(by)
+        names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
+        if not names:
+            raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
         columns = [pd.Series(np.asarray(self.column(name))) for name in names]
         for name, column in zip(names, columns, strict=True):
             if column.isna().any():
                 raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
-        levels = [sorted(column.unique()) for column in columns]
+        levels = [_sorted(column.unique()) for column in columns]
         cells = list(product(*levels))
         if not 2 <= len(cells) <= MOST_GROUPS:
             raise OptionError(f"by={by!r} makes {len(cells)} groups; give columns of 2 to {MOST_GROUPS}.")
@@ -131,6 +134,27 @@ class Answering:
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
         return VariableEffects(self.scenario, self.X, shares, self.laws, self.bent, self.exact)
+
+
+def _sorted(values: Any) -> list[Any]:
+    """Values in their order, or in that of their words where they are of several kinds."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=str)
+
+
+def some(names: Any) -> list[Any]:
+    """At least one functional.
+
+    Raises
+    ------
+    OptionError
+    """
+    given = listed(names)
+    if not given:
+        raise OptionError("Name at least one functional, such as 'mean' or 'q[0.9]'.")
+    return given
 
 
 class NewRows(NamedTuple):
@@ -331,7 +355,7 @@ class LawAnswers:
         [0.0262, 0.009]
         """
         check_target(target)
-        a = self.answering(names, on, near=False)
+        a = self.answering(some(names), on, near=False)
         groups, whose = a.groups(by), target if a.conditional else "sample"
         laws = a.laws(a.X)
         averages = [Averaged(laws, shares if a.conditional else np.ones(1)) for _, shares in groups]
@@ -451,7 +475,7 @@ class LawAnswers:
     ) -> Estimates:
         """Answers in every group, functional by functional, with one covariance."""
         check_target(target)
-        a = self.answering(names, on, near=True)
+        a = self.answering(some(names), on, near=True)
         groups = a.groups(by)
         found = [of(a.variables(shares), a.functionals) for _, shares in groups]
         answers = [found[g][i] for i in range(len(a.names)) for g in range(len(groups))]
@@ -494,7 +518,9 @@ class LawAnswers:
         known = self._known_effects(names, on, by, target)
         if known is not None:
             return known
-        a = self.answering(names, on, near=True)
+        a = self.answering(some(names), on, near=True)
+        if not a.conditional:
+            raise OptionError(f"{a.scenario.spec.formula!r} has no variables, so there are no effects.")
         found: list[tuple[str, Effect, list[Answer] | None]] = []
         for words, shares in a.groups(by):
             found += [
@@ -540,7 +566,7 @@ class LawAnswers:
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
         """
-        a, index = self._new_answering(names, on, new)
+        a, index = self._new_answering(some(names), on, new)
         critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
         parts = []
         for name, functional in zip(a.names, a.functionals, strict=True):

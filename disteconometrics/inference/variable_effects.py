@@ -122,6 +122,8 @@ class VariableEffects:
 
     def slope(self, variable: str, functionals: Sequence[Functional]) -> list[Answer]:
         """Average slopes in a numeric variable."""
+        if self.scenario.levels(variable) is not None and self.scenario.columns[variable].numbers is None:
+            raise OptionError(f"{variable!r} has levels, so no slope: compare two of them by effect().")
         part = self.scenario.part(0, self.scenario.size, {})
         x = part.numbers(variable)
         if self.exact:
