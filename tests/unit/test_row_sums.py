@@ -1,0 +1,109 @@
+"""Values, sums and inverses of rows' transformations, against the arrays that they never write out."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+from disteconometrics.flows.monotone_spline import STRUCTURES
+from disteconometrics.likelihoods.row_sums import Places, RowTransform
+
+SAME = 1e-10
+ROWS, POINTS = 400, 30
+
+
+@cache
+def fitted(structure: str) -> Any:
+    rng = np.random.default_rng(0)
+    d = pd.DataFrame({"x": rng.normal(size=ROWS), "g": rng.integers(0, 2, ROWS)})
+    d["y"] = np.sin(2 * d["x"]) + 0.3 * d["g"] + np.exp(0.3 * d["x"]) * rng.gumbel(size=ROWS)
+    return de.FlowDensity("y ~ x + g", flow=de.MonotoneSpline(structure)).fit(d)
+
+
+def transform(structure: str) -> tuple[RowTransform, np.ndarray, Any, np.ndarray]:
+    """Transformations of the rows of a fit, their coefficients, the dense structure and the covariates."""
+    res = fitted(structure)
+    X = res.rows.sample.X
+    return RowTransform(res.flow.structure, X), res.main.theta, res.flow.structure, X
+
+
+def outcomes(knots: np.ndarray) -> np.ndarray:
+    """Standardised outcomes inside, far beyond on either side, and on the knots themselves."""
+    r = np.random.default_rng(1).uniform(knots[0] - 3, knots[-1] + 3, ROWS)
+    r[: len(knots)] = knots
+    r[len(knots) : len(knots) + 4] = [knots[0] - 50, knots[-1] + 50, 0.0, -0.0]
+    return r
+
+
+def close(found: np.ndarray, want: np.ndarray) -> None:
+    """Equal to 1e-10 of the largest number, and of the same shape."""
+    assert found.shape == want.shape
+    np.testing.assert_allclose(found, want, rtol=SAME, atol=SAME * max(1.0, float(np.abs(want).max())))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_one_outcome_of_each_row(structure: str) -> None:
+    rows, theta, dense, X = transform(structure)
+    r = outcomes(dense.basis.knots)
+    A, D = dense.arrays(r, X)
+    W = np.random.default_rng(2).normal(size=(ROWS, 3))
+    for places in (None, Places.of(r, dense.basis.knots)):
+        for found, want in zip(rows.values(theta, r, places), (A @ theta, D @ theta), strict=True):
+            close(found, want)
+        close(rows.sums(W, r, places=places), W.T @ A)
+        close(rows.sums(W, r, slopes=True, places=places), W.T @ D)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_points_common_to_the_rows(structure: str) -> None:
+    rows, theta, dense, X = transform(structure)
+    knots = dense.basis.knots
+    points = np.concatenate([np.linspace(knots[0] - 2, knots[-1] + 2, POINTS), knots[[0, 1, -1]]])
+    forms = [dense.arrays(np.full(ROWS, p), X) for p in points]
+    z, slope = rows.at_points(theta, points)
+    close(z, np.column_stack([A @ theta for A, _ in forms]))
+    close(slope, np.column_stack([D @ theta for _, D in forms]))
+    rng = np.random.default_rng(3)
+    W, P = rng.normal(size=(ROWS, 3)), rng.normal(size=(ROWS, len(points)))
+    close(rows.point_sums(W, P, points), sum(W.T @ (P[:, [q]] * A) for q, (A, _) in enumerate(forms)))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("z", [-9.0, -4.0, -1.0, 0.0, 0.3, 2.0, 5.0, 9.0])
+def test_inverse(structure: str, z: float) -> None:
+    rows, theta, dense, X = transform(structure)
+    r = rows.inverse(theta, z)
+    close(rows.values(theta, r)[0], np.full(ROWS, z))
+    close(dense.arrays(r, X)[0] @ theta, np.full(ROWS, z))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_coefficients_take_their_places(structure: str) -> None:
+    """`joined` is the transpose of `split`, whose sums over rows a form is."""
+    rows, theta, dense, _ = transform(structure)
+    ones, lines, splines = rows.split(theta)
+    F = rows.features
+    assert [len(ones), len(lines), len(splines)] == [part.shape[1] for part in F]
+    other = np.random.default_rng(4)
+    parts = [other.normal(size=(2, *part.shape)) for part in (ones, lines, splines)]
+    back = rows.joined(*parts)
+    assert back.shape == (2, dense.size)
+    want = sum(
+        (p * part).reshape(2, -1).sum(axis=1) for p, part in zip(parts, (ones, lines, splines), strict=True)
+    )
+    close(back @ theta, np.asarray(want))
+
+
+def test_no_rows_and_one_row() -> None:
+    _, theta, dense, X = transform("tensor")
+    r = np.array([0.2])
+    one = RowTransform(dense, X[:1])
+    close(one.values(theta, r)[0], dense.arrays(r, X[:1])[0] @ theta)
+    none = RowTransform(dense, X[:0])
+    assert none.values(theta, r[:0])[0].shape == (0,)
+    assert none.sums(np.zeros((0, 2)), r[:0]).tolist() == np.zeros((2, dense.size)).tolist()
