@@ -26,7 +26,8 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
-from disteconometrics.distributions.spline import SplineLaw, chunks
+from disteconometrics.distributions.spline import SplineLaw
+from disteconometrics.distributions.spline_pieces import chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_laws import SLOPES
