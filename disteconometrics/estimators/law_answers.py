@@ -112,24 +112,28 @@ class Answering:
             return [("", w / w.sum())]
         if not self.conditional:
             raise OptionError(f"by={by!r}: without covariates all groups have the same law.")
-        names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
-        if not names:
-            raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
-        columns = [pd.Series(np.asarray(self.column(name))) for name in names]
-        for name, column in zip(names, columns, strict=True):
-            if column.isna().any():
-                raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
-        levels = [_sorted(column.unique()) for column in columns]
-        cells = list(product(*levels))
+        columns = self._columns(by)
+        cells = list(product(*(_sorted(c.unique()) for c in columns.values())))
         if not 2 <= len(cells) <= MOST_GROUPS:
             raise OptionError(f"by={by!r} makes {len(cells)} groups; give columns of 2 to {MOST_GROUPS}.")
         out = []
         for cell in cells:
-            inside = np.logical_and.reduce([c.to_numpy() == v for c, v in zip(columns, cell, strict=True)])
+            inside = np.logical_and.reduce([c == v for c, v in zip(columns.values(), cell, strict=True)])
             if inside.any():
-                words = ", ".join(f"{n} = {v}" for n, v in zip(names, cell, strict=True))
+                words = ", ".join(f"{n} = {v}" for n, v in zip(columns, cell, strict=True))
                 out.append((f" | {words}", np.where(inside, w, 0.0) / w[inside].sum()))
         return out
+
+    def _columns(self, by: Any) -> dict[str, pd.Series]:
+        """The columns whose values make groups, without gaps."""
+        names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
+        if not names:
+            raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
+        columns = {name: pd.Series(np.asarray(self.column(name))) for name in names}
+        for name, column in columns.items():
+            if column.isna().any():
+                raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
+        return columns
 
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
