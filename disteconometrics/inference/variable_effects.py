@@ -26,6 +26,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.scenario import Scenario
@@ -271,9 +272,9 @@ def neighbours(x: Array, shares: Array) -> tuple[Array, Array]:
 def residual(x: Array, Z: Array, shares: Array) -> Array:
     """What weighted least squares on Z (n, m) leaves of x (n,)."""
     root = np.sqrt(shares)
-    Q, R = np.linalg.qr(Z * root[:, None])
+    Q, R, _ = linalg.qr(Z * root[:, None], mode="economic", pivoting=True)
     size = np.abs(np.diagonal(R))
-    Q = Q[:, size > 1e-10 * size.max()] if (size <= 1e-10 * size.max()).any() else Q
+    Q = Q[:, size > 1e-10 * size.max(initial=0.0)]  # of columns that repeat others nothing is left
     with np.errstate(divide="ignore", invalid="ignore"):
         left = x * root - Q @ (Q.T @ (x * root))
         return np.where(shares > 0, left / root, 0.0)
