@@ -183,7 +183,11 @@ def answers(name: str, kind: str, rng: np.random.Generator) -> list[Seen]:
         *_seen("slope", e.slopes.names, e.slopes, slopes),
     ]
     right = design.normal
-    return [s for s in found if flow or s.name in right or s.name.rpartition(": ")[0] in right]
+    if flow:
+        return found
+    return [
+        s for s in found if s.kind != "slope" and (s.name in right or s.name.rpartition(": ")[0] in right)
+    ]
 
 
 def coverage(name: str, kind: str, reps: int) -> pd.DataFrame:
