@@ -79,7 +79,7 @@ class Answering:
     X : (n, k) float64 array, their design.
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
-    bent, exact : as in `VariableEffects`.
+    bent, exact, pit : as in `VariableEffects`.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
@@ -94,6 +94,7 @@ class Answering:
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
     linear: bool = True
+    pit: Array | None = None
 
     @property
     def conditional(self) -> bool:
@@ -137,7 +138,8 @@ class Answering:
 
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
-        return VariableEffects(self.scenario, self.X, shares, self.laws, self.bent, self.exact)
+        given = (self.scenario, self.X, shares, self.laws, self.bent, self.exact, self.pit)
+        return VariableEffects(*given)
 
 
 def _sorted(values: Any) -> list[Any]:
@@ -620,7 +622,7 @@ def _of_each_variable(
     """The effect of every variable with the average slopes beside it, contrasts with none."""
     scenario = rows.scenario
     moving = [v for v in scenario.spec.variables if len(rows.columns[v])]
-    levels = {v: levels_of(scenario, v) for v in moving}
+    levels = {v: rows.levels(v) for v in moving}
     numbers = [v for v in moving if levels[v] is None]
     linear = rows.best_linear(numbers, functionals) if linear_too else {}
     for v in progress(moving, "effects"):
@@ -672,11 +674,3 @@ def _effects_results(
         tuple(of),
         target,
     )
-
-
-def levels_of(scenario: Scenario, variable: str) -> tuple[Any, ...] | None:
-    """What a variable is compared between, its base first; None of numbers."""
-    levels = scenario.levels(variable)
-    if levels is None and set(np.unique(scenario.values(variable))) <= {0.0, 1.0}:
-        return (0, 1)
-    return levels

@@ -81,9 +81,11 @@ def wages(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def grouped(rng: np.random.Generator, n: int) -> pd.DataFrame:
-    firm = np.repeat(np.arange(50), n // 50)
-    x1 = 0.7 * rng.normal(size=50)[firm] + rng.normal(size=n)
-    y = 1 + 0.5 * x1 + 0.5 * rng.normal(size=50)[firm] + rng.gumbel(size=n)
+    """Clusters of ten rows."""
+    firm = np.repeat(np.arange(n // 10), 10)
+    own, shock = rng.normal(size=(2, n // 10))[:, firm]
+    x1 = 0.7 * own + rng.normal(size=n)
+    y = 1 + 0.5 * x1 + 0.5 * shock + rng.gumbel(size=n)
     return pd.DataFrame({"firm": firm, "x1": x1, "y": y})
 
 

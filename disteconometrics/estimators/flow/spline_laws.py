@@ -177,6 +177,13 @@ class SplineRowLaws:
         _, slope = self.transform.values(self.solution.theta, r)
         return RowValues(y, -self.transform.sums(W / (slope * self._lift(y))[:, None], r))
 
+    def quantile_density(self, tau: float) -> Array:
+        """Densities (n,) of rows' laws at their quantiles."""
+        y = np.asarray(self.by_row(("q", (tau,)), np.zeros((len(self.X), 1))).values)
+        _, slope = self.transform.values(self.solution.theta, self._standard(y))
+        z = self.link.quantile(np.array(tau))
+        return np.asarray(np.exp(self.link.logpdf(z)) * slope * self._lift(y))
+
     def _moment(self, kind: str, W: Array) -> RowValues:
         if kind == "mean":
             return RowValues(*self.means(W))
