@@ -49,7 +49,7 @@ def _quantile_ratio(law: Law, above: float, below: float) -> Array:
 def _gini(law: Law) -> Array:
     """E[Y·(2F(Y) − 1)]/E Y."""
     with np.errstate(all="ignore"):
-        return (law._expect if law.discrete else law._integrate)(ranked(law)) / law.mean()
+        return law._half_gap() / law.mean()
 
 
 def ranked(law: Law) -> Function:
@@ -79,22 +79,26 @@ def matched(law: Law, function: Function) -> Function:
     return lambda y: function(np.ravel(y)).reshape(np.shape(y))
 
 
+def _smooth(law: Law, function: Function) -> Array:
+    with np.errstate(all="ignore"):
+        return law._smooth(function)
+
+
 def _theil(law: Law) -> Array:
     mean = law.mean()
-    return law.expect(lambda y: np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)), 0.0)) / mean - np.log(
-        mean
-    )
+    return _smooth(law, lambda y: y * np.log(np.where(y > 0, y, 1.0))) / mean - np.log(mean)
 
 
 def _mld(law: Law) -> Array:
     with np.errstate(invalid="ignore"):
-        return np.log(law.mean()) - law.expect(_log(law))
+        return np.log(law.mean()) - _smooth(law, _log(law))
 
 
 def _lorenz(law: Law, share: float) -> Array:
     """Part of the total that the poorest share holds."""
     q = law.quantile(share)
-    below = law.expect(lambda y: np.where(y < q[..., None], y, 0.0))
+    with np.errstate(all="ignore"):
+        below = law._partial_mean(q)
     at = q * (share - law.cdf(q) + (law.pdf(q) if law.discrete else 0.0))
     return (below + at) / law.mean()
 
@@ -106,8 +110,8 @@ def _log(law: Law) -> Function:
 
 def _var_log(law: Law) -> Array:
     log = _log(law)
-    mean = law.expect(log)
-    return law.expect(lambda y: (log(y) - mean[..., None]) ** 2)
+    mean = _smooth(law, log)
+    return _smooth(law, lambda y: (log(y) - mean[..., None]) ** 2)
 
 
 # name: (how many numbers in brackets, whether the outcome must be positive, function of the law and those

@@ -106,6 +106,31 @@ class Law(ABC):
         """E f(Y), batch shape; f maps outcomes batch + (m,) elementwise."""
         return self._integrate(function)
 
+    def _smooth(self, function: Function) -> Array:
+        """E f(Y) for f that is smooth inside the support and of at most polynomial growth, batch shape."""
+        return self._expect(function)
+
+    def _half_gap(self) -> Array:
+        """½E|Y − Y'| of two draws, batch shape."""
+        from disteconometrics.distributions.functionals import ranked
+
+        return (self._expect if self.discrete else self._integrate)(ranked(self))
+
+    def _partial_mean(self, q: Array) -> Array:
+        """E[Y; Y < q] with one q a row, batch shape."""
+        if self.discrete or type(self)._integrate is not Law._integrate:
+            return self._expect(lambda y: np.where(y < q[..., None], y, 0.0))
+        share = self._extended("_cdf", q[..., None])
+
+        def below(tau: Array, upper: bool) -> Array:  # no jump inside, as there is in all levels
+            return self._quantile(share * ((1 - tau) if upper else tau))
+
+        return np.where(share[..., 0] > 0, share[..., 0] * level_integral(below, self.batch_shape), 0.0)
+
+    def _crps(self, y: Array) -> Array | None:
+        """Continuous ranked probability scores of outcomes (n,); None leaves the integral over levels."""
+        return None
+
     def _mean(self) -> Array:
         return self._expect(lambda y: y)
 

@@ -43,6 +43,12 @@ class _Blend(Law):
     def _expect(self, function: Function) -> Array:
         return self._mixed(lambda law: law._expect(function))
 
+    def _smooth(self, function: Function) -> Array:
+        return self._mixed(lambda law: law._smooth(function))
+
+    def _partial_mean(self, q: Array) -> Array:
+        return self._mixed(lambda law: law._partial_mean(np.broadcast_to(q, law.batch_shape)))
+
     def _mean(self) -> Array:
         return self._mixed(lambda law: law._mean())
 

@@ -16,7 +16,11 @@ from disteconometrics.checks import is_whole
 from disteconometrics.errors import ConvergenceWarning, OptionError, warn_user
 
 __all__ = [
+    "ROUNDED",
+    "SETTLED",
+    "TOLERANCE",
     "batch_of",
+    "divergence",
     "draws_count",
     "floats",
     "generator",
@@ -24,6 +28,7 @@ __all__ = [
     "level_array",
     "level_integral",
     "root",
+    "warn_unsettled",
 ]
 
 
@@ -248,6 +253,56 @@ def _outermost(integrand: Array) -> Array:
     return np.take_along_axis(integrand, first[..., None], axis=-1)[..., 0]
 
 
+def _by_levels(function: Callable[[Array, bool], Array], batch: tuple[int, ...]) -> Callable[[Array], Array]:
+    """The integrand in t, where levels are 1/(1 + exp(−π·sinh t)), batch + (m,) at points (m,)."""
+
+    def integrand(t: Array) -> Array:
+        s = np.pi * np.sinh(t)
+        level = 1 / (1 + np.exp(np.abs(s)))
+        scale = level * (1 - level) * np.pi * np.cosh(t)
+        out, upper = np.empty(batch + t.shape), s > 0
+        for side in (False, True):
+            at = upper == side
+            if at.any():
+                out[..., at] = function(level[at], side) * scale[at]
+        return np.where((level < ROUNDED) & ~np.isfinite(out), 0.0, out)
+
+    return integrand
+
+
+def divergence(function: Callable[[Array, bool], Array], batch: tuple[int, ...], scale: Array) -> Array:
+    """±inf where ∫ f(τ) dτ over (0, 1) is still growing at levels of 1e-298, zero elsewhere, batch shape.
+
+    NaN where both ends grow with different signs.
+
+    Parameters
+    ----------
+    function : f(τ, upper) at levels (m,) below 1e-100 from below or, if upper, from above → batch + (m,).
+    batch : () or (n,).
+    scale : the integral of |f|, batch shape.
+
+    Examples
+    --------
+    >>> divergence(lambda tau, upper: 1 / tau if upper else tau, (), np.ones(()))
+    np.float64(inf)
+    """
+    integrand, total = _by_levels(function, batch), np.zeros(batch)
+    far = np.linspace(REACH, np.arcsinh(-np.log(ROUNDED) / np.pi), 12)
+    for side in (-1, 1):
+        end = _outermost(integrand(side * far))
+        total = total + np.where(np.abs(end) > DIVERGES * scale, np.sign(end) * np.inf, 0.0)
+    return total[()]
+
+
+def warn_unsettled() -> None:
+    """Warn of an expectation with less than eight digits."""
+    warn_user(
+        ConvergenceWarning(
+            "An expectation of a law did not settle to eight digits.", hint="check it with draws"
+        )
+    )
+
+
 def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, ...]) -> Array:
     """∫ f(τ) dτ over (0, 1), adaptively, in a variable that reaches both ends down to levels of 1e-298.
 
@@ -272,16 +327,7 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
     """
     points, weights = np.polynomial.legendre.leggauss(NODES)
 
-    def integrand(t: Array) -> Array:
-        s = np.pi * np.sinh(t)
-        level = 1 / (1 + np.exp(np.abs(s)))
-        scale = level * (1 - level) * np.pi * np.cosh(t)
-        out, upper = np.empty(batch + t.shape), s > 0
-        for side in (False, True):
-            at = upper == side
-            if at.any():
-                out[..., at] = function(level[at], side) * scale[at]
-        return np.where((level < ROUNDED) & ~np.isfinite(out), 0.0, out)
+    integrand = _by_levels(function, batch)
 
     def panels(a: Array, b: Array) -> tuple[Array, Array]:
         """Integrals of f and |f| over panels, batch + (panels,)."""
@@ -289,14 +335,11 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
         f = integrand((mid[:, None] + half[:, None] * points).ravel()).reshape(*batch, len(a), NODES)
         return (f @ weights) * half, (np.abs(f) @ weights) * half
 
-    far = np.linspace(REACH, np.arcsinh(-np.log(ROUNDED) / np.pi), 12)
-    ends = [_outermost(integrand(side * far)) for side in (-1, 1)]
     edges = np.linspace(-REACH, REACH, PANELS + 1)
     a, b = edges[:-1], edges[1:]
     whole, size = panels(a, b)
-    total, scale = np.zeros(batch), np.maximum(np.nan_to_num(size.sum(axis=-1)), 1e-300)
-    for end in ends:
-        total = total + np.where(np.abs(end) > DIVERGES * scale, np.sign(end) * np.inf, 0.0)
+    scale = np.maximum(np.nan_to_num(size.sum(axis=-1)), 1e-300)
+    total = divergence(function, batch, scale)
     if not np.isfinite(total).any():
         return total[()]
     most = min(MOST_PANELS, max(PANELS, MOST_CELLS // (2 * NODES * max(1, total.size))))
@@ -308,11 +351,7 @@ def level_integral(function: Callable[[Array, bool], Array], batch: tuple[int, .
         again = (off > TOLERANCE * scale[..., None]).reshape(-1, len(a)).any(axis=0)
         if again.sum() > most or depth == DEPTH - 1:  # rounding of the quantiles, or too many kinks
             if np.nanmax(off.sum(axis=-1) / scale, initial=0.0) > SETTLED:
-                warn_user(
-                    ConvergenceWarning(
-                        "An expectation of a law did not settle to eight digits.", hint="check it with draws"
-                    )
-                )
+                warn_unsettled()
             again[:] = False
         total = total + (left + right)[..., ~again].sum(axis=-1)
         if not again.any():

@@ -65,6 +65,16 @@ class Support:
                 return np.asarray(self.low + (self.high - self.low) * special.expit(u))
         return u
 
+    def stretch(self, u: Array) -> Array:
+        """dy/du at the y with image u."""
+        if self.kind == "above":
+            return np.exp(u)
+        if self.kind == "below":
+            return np.exp(-u)
+        if self.kind == "between":
+            return np.asarray((self.high - self.low) * special.expit(u) * special.expit(-u))
+        return np.ones(np.shape(u))
+
     def log_slope(self, y: Array) -> Array:
         """log du/dy, −inf outside."""
         with np.errstate(divide="ignore", invalid="ignore"):

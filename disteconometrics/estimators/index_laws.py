@@ -125,6 +125,11 @@ class NormalRowLaws:
         values, of_mean, of_sigma = self._parts(functional)
         return values, np.column_stack([of_mean[:, None] * self.X, of_sigma])
 
+    def quantile_density(self, tau: float) -> Array:
+        """Densities (n,) of rows' laws at their quantiles."""
+        z = self.link.quantile(np.array(tau))
+        return np.full(len(self.eta), float(np.exp(self.link.logpdf(z))) / self.sigma)
+
     def each_on_link(self, y: Array) -> tuple[Array, Array]:
         """z = (y − η)/σ at an outcome of each row (n,), and its gradient (n, k + 1)."""
         z = (y - self.eta) / self.sigma

@@ -79,7 +79,7 @@ class Answering:
     X : (n, k) float64 array, their design.
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
-    bent, exact : as in `VariableEffects`.
+    bent, exact, pit : as in `VariableEffects`.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
@@ -94,6 +94,7 @@ class Answering:
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
     linear: bool = True
+    pit: Array | None = None
 
     @property
     def conditional(self) -> bool:
@@ -112,28 +113,33 @@ class Answering:
             return [("", w / w.sum())]
         if not self.conditional:
             raise OptionError(f"by={by!r}: without covariates all groups have the same law.")
-        names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
-        if not names:
-            raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
-        columns = [pd.Series(np.asarray(self.column(name))) for name in names]
-        for name, column in zip(names, columns, strict=True):
-            if column.isna().any():
-                raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
-        levels = [_sorted(column.unique()) for column in columns]
-        cells = list(product(*levels))
+        columns = self._columns(by)
+        cells = list(product(*(_sorted(c.unique()) for c in columns.values())))
         if not 2 <= len(cells) <= MOST_GROUPS:
             raise OptionError(f"by={by!r} makes {len(cells)} groups; give columns of 2 to {MOST_GROUPS}.")
         out = []
         for cell in cells:
-            inside = np.logical_and.reduce([c.to_numpy() == v for c, v in zip(columns, cell, strict=True)])
+            inside = np.logical_and.reduce([c == v for c, v in zip(columns.values(), cell, strict=True)])
             if inside.any():
-                words = ", ".join(f"{n} = {v}" for n, v in zip(names, cell, strict=True))
+                words = ", ".join(f"{n} = {v}" for n, v in zip(columns, cell, strict=True))
                 out.append((f" | {words}", np.where(inside, w, 0.0) / w[inside].sum()))
         return out
 
+    def _columns(self, by: Any) -> dict[str, pd.Series]:
+        """The columns whose values make groups, without gaps."""
+        names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
+        if not names:
+            raise OptionError(f"by={by!r}: give the name of a column, or a list of names.")
+        columns = {name: pd.Series(np.asarray(self.column(name))) for name in names}
+        for name, column in columns.items():
+            if column.isna().any():
+                raise DataError(f"by={name!r} is missing in {int(column.isna().sum())} of the rows used.")
+        return columns
+
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
-        return VariableEffects(self.scenario, self.X, shares, self.laws, self.bent, self.exact)
+        given = (self.scenario, self.X, shares, self.laws, self.bent, self.exact, self.pit)
+        return VariableEffects(*given)
 
 
 def _sorted(values: Any) -> list[Any]:
@@ -616,7 +622,7 @@ def _of_each_variable(
     """The effect of every variable with the average slopes beside it, contrasts with none."""
     scenario = rows.scenario
     moving = [v for v in scenario.spec.variables if len(rows.columns[v])]
-    levels = {v: levels_of(scenario, v) for v in moving}
+    levels = {v: rows.levels(v) for v in moving}
     numbers = [v for v in moving if levels[v] is None]
     linear = rows.best_linear(numbers, functionals) if linear_too else {}
     for v in progress(moving, "effects"):
@@ -668,11 +674,3 @@ def _effects_results(
         tuple(of),
         target,
     )
-
-
-def levels_of(scenario: Scenario, variable: str) -> tuple[Any, ...] | None:
-    """What a variable is compared between, its base first; None of numbers."""
-    levels = scenario.levels(variable)
-    if levels is None and set(np.unique(scenario.values(variable))) <= {0.0, 1.0}:
-        return (0, 1)
-    return levels

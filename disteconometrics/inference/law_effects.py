@@ -125,6 +125,7 @@ class RowLaws(Protocol):
     def by_row(self, functional: Functional, W: Array) -> RowValues: ...
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
     def each_on_link(self, y: Array) -> tuple[Array, Array]: ...
+    def quantile_density(self, tau: float) -> Array: ...
 
 
 def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
@@ -222,11 +223,20 @@ class MEstimation:
 
 
 class Answer(NamedTuple):
-    """A number, its gradient in θ (p,), and its averaging rows (n,), which sum to zero."""
+    """A number, its gradient in θ (p,), and its averaging rows (n,), which sum to zero.
+
+    ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none.
+    """
 
     value: float
     gradient: Array
     rows: Array
+    noise: Array | None = None
+
+    def of(self, target: str) -> Array:
+        """The rows (n,) that count for a target beside those of the gradient."""
+        noise = np.zeros_like(self.rows) if self.noise is None else self.noise
+        return self.rows + noise if target == "population" else noise
 
 
 def check_target(target: Any) -> str:
@@ -265,7 +275,8 @@ def estimates_of(
     V = np.full((len(answers),) * 2, np.nan)
     if known.any():
         of = [a for a, k in zip(answers, known, strict=True) if k]
-        rows = np.column_stack([a.rows for a in of]) if target == "population" else None
+        any_rows = target == "population" or any(a.noise is not None for a in of)
+        rows = np.column_stack([a.of(target) for a in of]) if any_rows else None
         G = np.array([a.gradient for a in of])
         V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows)
     return Estimates(tuple(map(functional_name, names)), values, V, estimation.df)

@@ -103,6 +103,10 @@ class RepeatedRowLaws:
         found = self.own.by_row(functional, self._sums(W))
         return RowValues(found.values[self.where], found.sums)
 
+    def quantile_density(self, tau: float) -> Array:
+        """See `RowLaws`."""
+        return np.asarray(self.own.quantile_density(tau)[self.where])
+
     def each(self, functional: Functional) -> tuple[Array, Array]:
         """See `RowLaws`."""
         values, G = self.own.each(functional)

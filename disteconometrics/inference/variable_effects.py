@@ -11,11 +11,19 @@ With m(x) a functional of the law given x, w_i shares of rows that sum to one, a
   the mean it is what a linear regression estimates.  Of a quantile it is the projection of q_τ(x), not the
   coefficient of Koenker and Bassett, whose loss is another.
 
+Effects on quantiles of a fitted structure inherit what it cannot bend to, and what chose it: a spread that
+moves as exp(x) while 1/spread is linear in x, a shape that was found not to move.  Coefficients and contrasts
+of levels are therefore moved by one step of the influence function, Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
+with α the weights of the coefficient (of the level among the others): to first order neither matters then,
+and the error is that of the data (Chernozhukov et al. 2018).
+
 References
 ----------
 Angrist, Pischke (2009), Mostly harmless econometrics, Princeton, section 3.1.
 Angrist, Chernozhukov, Fernández-Val (2006), Quantile regression under misspecification, Econometrica 74,
 doi:10.1111/j.1468-0262.2006.00671.x.
+Chernozhukov, Chetverikov, Demirer, Duflo, Hansen, Newey, Robins (2018), Double/debiased machine learning for
+treatment and structural parameters, Econometrics J. 21, doi:10.1111/ectj.12097.
 """
 
 from __future__ import annotations
@@ -26,8 +34,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import linalg
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.law_effects import Answer, RowLaws, row_values
@@ -48,6 +57,21 @@ class Effect(NamedTuple):
     answers: list[Answer]
 
 
+class _Step(NamedTuple):
+    """One step of the influence function: gradients (m, p) that it takes off, rows (n, m) that it adds."""
+
+    sums: Array | None
+    rows: Array | None = None
+
+    def applied(self, a: Answer, j: int) -> Answer:
+        """An answer after the step with weights j; as it is where there is none."""
+        if self.sums is None or self.rows is None:
+            return a
+        return Answer(
+            a.value + float(self.rows[:, j].sum()), a.gradient - self.sums[j], a.rows, self.rows[:, j]
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class VariableEffects:
     """The rows that effects are averaged over, and the laws that a model gives them.
@@ -61,6 +85,8 @@ class VariableEffects:
     bent : function of columns (c,) of the design that gives what the fitted structure makes of them, (n, m).
     exact : bool, whether the laws know their slopes in closed form: those of a curve that is an assumption
         mean something at heaps too.
+    pit : (n,) float64 array of F(y | x), with which effects on quantiles are corrected; None of laws that are
+        an assumption.
     """
 
     scenario: Scenario
@@ -69,6 +95,7 @@ class VariableEffects:
     laws: Callable[[Array], RowLaws]
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
+    pit: Array | None = None
 
     # ---- contrasts -----------------------------------------------------------------------------------------
 
@@ -78,7 +105,19 @@ class VariableEffects:
         self._check_range(variable, values)
         ends = [self._with(variable, v) for v in values]
         self._warn_outside(variable, ends)
-        return self._differences(ends, np.ones(len(self.X)), functionals)
+        answers = self._differences(ends, np.ones(len(self.X)), functionals)
+        levels = self.levels(variable)
+        if levels is None or low == high or not {low, high} <= set(levels):
+            return answers
+        steps = self._steps(functionals, self._level_weights(variable, levels, high, low)[:, None])
+        return [s.applied(a, 0) for a, s in zip(answers, steps, strict=True)]
+
+    def levels(self, variable: str) -> tuple[Any, ...] | None:
+        """What a variable is compared between, its base first; None of numbers."""
+        found = self.scenario.levels(variable)
+        if found is None and set(np.unique(self.scenario.values(variable))) <= {0.0, 1.0}:
+            return (0, 1)
+        return found
 
     def contrasts(
         self, variable: str, levels: Sequence[Any], functionals: Sequence[Functional]
@@ -87,14 +126,53 @@ class VariableEffects:
         W = self.shares[:, None]
         first = self.laws(self._with(variable, levels[0]))
         base = [row_values(first, f, W) for f in functionals]
-        for level in levels[1:]:
+        weights = [self._level_weights(variable, levels, v, levels[0]) for v in levels[1:]]
+        steps = self._steps(functionals, np.column_stack(weights)) if weights else []
+        for j, level in enumerate(levels[1:]):
             laws = self.laws(self._with(variable, level))
             answers = []
-            for f, b in zip(functionals, base, strict=True):
+            for f, b, step in zip(functionals, base, steps, strict=True):
                 a = row_values(laws, f, W)
                 with np.errstate(invalid="ignore"):
-                    answers.append(self._average(a.values - b.values, a.sums[0] - b.sums[0]))
+                    plain = self._average(a.values - b.values, a.sums[0] - b.sums[0])
+                answers.append(step.applied(plain, j))
             yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
+
+    def _is_level(self, variable: str, level: Any) -> Array:
+        """1.0 where a variable has a level (n,)."""
+        column = self.scenario.columns[variable]
+        known = column.levels.index(level) if column.numbers is None else float(level)
+        return as_floats(self.scenario.values(variable) == known)
+
+    def _level_weights(self, variable: str, levels: Sequence[Any], level: Any, base: Any) -> Array:
+        """Weights (n,) of the coefficient of a level among the others and what is made of other variables."""
+        if self.pit is None:
+            return np.zeros(len(self.X))
+        mine = set(self.columns[variable])
+        others = [j for j in range(self.X.shape[1]) if j not in mine]
+        rest = [self._is_level(variable, v) for v in levels if v not in (level, base)]
+        Z = np.column_stack([np.ones(len(self.X)), self.bent(others), *rest])
+        return self._alpha(residual(self._is_level(variable, level), Z, self.shares))
+
+    def _alpha(self, left: Array) -> Array:
+        """Weights (n,) of a coefficient from a residual; zero where nothing is left."""
+        size = float(self.shares @ (left * left))
+        return self.shares * left / size if size > 1e-20 else np.zeros(len(left))
+
+    def _steps(self, functionals: Sequence[Functional], A: Array) -> list[_Step]:
+        """The corrections of functionals with weights A (n, m)."""
+        if self.pit is None:
+            return [_Step(None)] * len(functionals)
+        laws: Any = self.laws(self.X)
+        out = []
+        for f in functionals:
+            if f[0] != "q":
+                out.append(_Step(None))
+                continue
+            tau = f[1][0]
+            influence = (tau - (self.pit <= tau)) / laws.quantile_density(tau)
+            out.append(_Step(row_values(laws, f, A).sums, A * influence[:, None]))
+        return out
 
     def _with(self, variable: str, value: Any) -> Array:
         """The design with a variable at a value, or at one for each row (n,)."""
@@ -193,18 +271,18 @@ class VariableEffects:
     ) -> dict[str, tuple[str, list[Answer]]]:
         """Best linear coefficients of several variables, with the term that each is of."""
         parts = {v: self.weights(v) for v in variables}
-        W = np.zeros((len(self.X), len(parts)))
-        for j, (_, x, _) in enumerate(parts.values()):
-            W[:, j] = self.shares * x / (self.shares @ (x * x))
+        W = np.column_stack([np.zeros((len(self.X), 0)), *(self._alpha(x) for _, x, _ in parts.values())])
+        steps = self._steps(functionals, W)
         out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
         laws = self.laws(self.X)
-        for f in functionals:
+        for f, step in zip(functionals, steps, strict=True):
             found = row_values(laws, f, W)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 with np.errstate(invalid="ignore"):  # where a row has no such moment
                     value = float(W[:, j] @ found.values)
                     left = residual(found.values - value * x, Z, self.shares)
-                    out[v][1].append(Answer(value, found.sums[j], W[:, j] * left))
+                    plain = Answer(value, found.sums[j], W[:, j] * left)
+                out[v][1].append(step.applied(plain, j))
         return out
 
     # ---- outside of what was seen --------------------------------------------------------------------------
@@ -271,9 +349,9 @@ def neighbours(x: Array, shares: Array) -> tuple[Array, Array]:
 def residual(x: Array, Z: Array, shares: Array) -> Array:
     """What weighted least squares on Z (n, m) leaves of x (n,)."""
     root = np.sqrt(shares)
-    Q, R = np.linalg.qr(Z * root[:, None])
+    Q, R, _ = linalg.qr(Z * root[:, None], mode="economic", pivoting=True)
     size = np.abs(np.diagonal(R))
-    Q = Q[:, size > 1e-10 * size.max()] if (size <= 1e-10 * size.max()).any() else Q
+    Q = Q[:, size > 1e-10 * size.max(initial=0.0)]  # of columns that repeat others nothing is left
     with np.errstate(divide="ignore", invalid="ignore"):
         left = x * root - Q @ (Q.T @ (x * root))
         return np.where(shares > 0, left / root, 0.0)

@@ -21,20 +21,49 @@ from disteconometrics.likelihoods.structure import SHIFTS, Structure
 
 __all__ = ["Features", "Places", "RowTransform"]
 
+MOST_GATHERED = 4  # features whose tables are read row by row; of more, interval by interval
 
-class Places(NamedTuple):
+
+@dataclass(frozen=True, eq=False)
+class Places:
     """Where outcomes r (n,) lie: interval, distance from its knot, distance beyond the knots, each (n,)."""
 
     at: Indices
     inside: Array
     beyond: Array
+    intervals: int
 
     @classmethod
     def of(cls, r: Array, knots: Array) -> Places:
         """Places of standardised outcomes among knots (K,)."""
         clipped = np.clip(r, knots[0], knots[-1])
         at = np.clip(np.searchsorted(knots, clipped, side="right") - 1, 0, len(knots) - 2)
-        return cls(at, clipped - knots[at], r - clipped)
+        return cls(at, clipped - knots[at], r - clipped, len(knots) - 1)
+
+    @cached_property
+    def order(self) -> Indices:
+        """The rows (n,) interval by interval."""
+        return np.argsort(self.at.astype(np.int16), kind="stable")  # few values sort fast
+
+    @cached_property
+    def edges(self) -> Indices:
+        """Where each interval begins in ``order``, and the end (K,)."""
+        return np.concatenate([[0], np.cumsum(np.bincount(self.at, minlength=self.intervals))])
+
+    def look_up(self, table: Array, features: Array) -> Array:
+        """Σ_j u_ij table_kj (n, q) at the interval k of each row: features (n, c), table (K − 1, c, q)."""
+        if features.shape[1] <= MOST_GATHERED:
+            found = table[:, 0][self.at] * features[:, :1]
+            for j in range(1, features.shape[1]):
+                found += table[:, j][self.at] * features[:, j : j + 1]
+            return np.asarray(found)
+        sorted_features, found = features[self.order], np.empty((len(features), table.shape[2]))
+        for k in np.flatnonzero(np.diff(self.edges)):
+            rows = slice(self.edges[k], self.edges[k + 1])
+            found[rows] = sorted_features[rows] @ table[k]
+        out = np.empty_like(found)
+        out[self.order] = found
+        return out
 
 
 class Features(NamedTuple):
@@ -134,10 +163,7 @@ class RowTransform:
         z = z + slope * (r - self.structure.origin)
         if len(splines):
             table = np.einsum("cj,kjq->kcq", splines, self._tables)
-            found = table[:, 0][p.at] * F.splines[:, :1]
-            for j in range(1, len(splines)):
-                found += table[:, j][p.at] * F.splines[:, j : j + 1]
-            height, a, b, c = found.T
+            height, a, b, c = p.look_up(table, F.splines).T
             own = a + p.inside * (b + p.inside * c)
             z = z + height + p.inside * (a + p.inside * (b / 2 + p.inside * (c / 3))) + p.beyond * own
             slope = slope + own
@@ -175,10 +201,8 @@ class RowTransform:
 
     def _spline_sums(self, stacked: Array, p: Places, slopes: bool) -> Array:
         """Σ_i s_i I(r_i), or of slopes, for stacked weights (n, m): (m, J)."""
-        K, n = len(self.basis.knots), len(stacked)
-        order = np.argsort(p.at, kind="stable")
-        edges = np.concatenate([[0], np.cumsum(np.bincount(p.at, minlength=K - 1))])
-        by_interval = sparse.csr_matrix((np.ones(n), order, edges), shape=(K - 1, n))
+        n = len(stacked)
+        by_interval = sparse.csr_matrix((np.ones(n), p.order, p.edges), shape=(p.intervals, n))
         t = p.inside[:, None]
         one = np.ones_like(t)
         powers = (one, t, t * t) if slopes else (one, t, t * t / 2, t * t * t / 3)

@@ -28,7 +28,7 @@ it calls 198 overlapped rows separated at a hair of 1e-9, fails on 2 of 300 desi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.likelihoods.index_model import chunks
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
+from disteconometrics.optim.whiten import accurate_product
 
 __all__ = ["Separation", "decided_columns", "find_separation"]
 
@@ -51,6 +52,8 @@ TINY_PART = 1e-10  # components this small in unit columns are tried as exact ze
 MAX_PASSES = 200
 # rows this close to zero, relative to their terms, may owe it to the error of an uncleaned direction
 DOUBT = 1e-10
+ROUGH = 1e-4  # smallest singular value of unit columns, times the spread of their norms, below which …
+# … the null vectors of a face are refined: they are wrong by eps over it
 MANY = 30  # columns from which Newton's proof of overlap is the cheaper one
 PROOF_STEPS = 20  # of Newton's iteration towards a proof of overlap
 MARGIN = 0.5  # of the positive weights of that proof, with which the rounding of a step need not be counted …
@@ -303,10 +306,10 @@ class _Face:
         """
         p, part = len(problem.cols), problem.only(overlapped)
         if size is not None:
-            return cls._of_triangle(stack_r(part.sized(size), p), part.n)
+            return cls._of_rows(lambda: part.sized(size), p, part.n)
         largest = np.max([np.zeros(p), *(np.max(np.abs(X), axis=0) for _, X in part.chunks())], axis=0)
         seen, unseen = np.flatnonzero(largest), np.flatnonzero(largest == 0)
-        inner = cls._of_triangle(stack_r((X[:, seen] for _, X in part.chunks()), len(seen)), part.n)
+        inner = cls._of_rows(lambda: (X[:, seen] for _, X in part.chunks()), len(seen), part.n)
         # columns that are zero on these rows are free by themselves
         null = np.zeros((p, len(unseen) + inner.null.shape[1]))
         null[unseen, np.arange(len(unseen))] = 1.0
@@ -314,11 +317,11 @@ class _Face:
         return cls(null, seen[inner.kept].astype(np.intp))
 
     @classmethod
-    def _of_triangle(cls, R: Array, n: int) -> _Face:
-        """Face of n rows with the factor R (p, p)."""
-        p = len(R)
+    def _of_rows(cls, pieces: Callable[[], Iterator[Array]], p: int, n: int) -> _Face:
+        """Face of n rows (m, p), which come in pieces, with entries of at most one."""
         if not p:
-            return cls(R, np.zeros(0, dtype=np.intp))
+            return cls(np.zeros((0, 0)), np.zeros(0, dtype=np.intp))
+        R = stack_r(pieces(), p)
         norm = np.sqrt(np.sum(R * R, axis=0))
         unit = R / np.where(norm > 0, norm, 1.0)
         tolerance = rank_tolerance(n, p)
@@ -326,15 +329,31 @@ class _Face:
         # a bound of the smallest singular value: none is free
         if not singular and np.linalg.norm(inverse) * tolerance < 0.1:
             return cls(np.zeros((p, 0)), np.arange(p, dtype=np.intp))
-        _, values, right = np.linalg.svd(unit)
+        left, values, right = np.linalg.svd(unit)
         free = values <= tolerance
         free[p - np.sum(norm == 0) :] = True
-        null = right[free].T / np.where(norm > 0, norm, 1.0)[:, None]
+        size = np.where(norm > 0, norm, 1.0)[:, None]
+        null = right[free].T / size
         if null.shape[1]:
-            null = null / np.max(np.abs(null), axis=0)
-            null = qr(null, mode="economic")[0]
+            null = _orthonormal(null)
+            if np.min(values[~free], initial=1.0) * np.min(size) < ROUGH * np.max(size):
+                back = (right[~free].T / size) @ (left[:, ~free] / values[~free]).T
+                null = _orthonormal(null - back @ _projected(pieces(), R, null))
         kept = np.sort(qr(unit, mode="r", pivoting=True)[1][: p - null.shape[1]])
         return cls(null, kept.astype(np.intp))
+
+
+def _orthonormal(vectors: Array) -> Array:
+    basis: Array = qr(vectors / np.max(np.abs(vectors), axis=0), mode="economic")[0]
+    return basis
+
+
+def _projected(pieces: Iterable[Array], R: Array, null: Array) -> Array:
+    """Q'X·null (p, m), to many digits where X·null is all cancellation, of rows X = QR with entries ≤ 1."""
+    p, m = null.shape
+    exact = (np.hstack([X, accurate_product(X, null, np.ones(p))]) for X in pieces)
+    both = stack_r(exact, p + m)
+    return both[:p, p:] * np.sign(np.diag(both)[:p] * np.diag(R))[:, None]  # the signs of rows are arbitrary
 
 
 def _clean(problem: _Problem, e: Array) -> Array | None:
@@ -510,10 +529,10 @@ class _Active:
         if not active:
             return np.zeros(0)
         Q, R = np.linalg.qr(self.W[active].T)
-        diagonal = np.abs(np.diag(R))
-        # a row that depends on the others up to the rounding of W is refused; when two of those are nearly
-        # parallel the diagonal of R overstates independence, and singular values tell
-        if np.min(diagonal) <= LOOSE and np.linalg.svd(R, compute_uv=False)[-1] <= self.rounding:
+        inverse, singular = lapack.dtrtri(R, lower=0)
+        # a row that depends on the others up to the rounding of W is refused: the multipliers would be noise;
+        # the diagonal of R overstates independence, its inverse does not
+        if singular or np.linalg.norm(inverse) * self.rounding >= 1.0:
             return np.append(np.ones(len(active) - 1), -1.0)
         z: Array = solve_triangular(R, Q.T @ -self.c)
         return z

@@ -367,6 +367,9 @@ def test_functionals() -> None:
     for name, value in closed.items():
         assert law.functional(name) == pytest.approx(value, rel=1e-9), name
     assert law.functional(lambda law: law.quantile(0.5) ** 2) == pytest.approx(np.exp(6))
+    for share in np.arange(0.01, 1, 0.01):  # also where the jump at the quantile is near the end of a panel
+        known = Phi(scipy.stats.norm.ppf(share) - s)
+        assert law.functional(f"lorenz[{share}]") == pytest.approx(known, rel=1e-9), share
     rows = de.law(de.Normal([3.0, 3.0], [s, 1.0]), [de.Exp()])
     assert rows.functional("gini") == pytest.approx([closed["gini"], 2 * Phi(1 / np.sqrt(2)) - 1], rel=1e-9)
     assert de.Normal().functional("prob[38,40]") == pytest.approx(scipy.stats.norm.sf(38), rel=1e-6)

@@ -978,7 +978,8 @@ def test_tails_have_digits() -> None:
     assert abs(res.tvalues["income"]) > 40
     assert 0 < res.pvalues["income"] < 1e-300 or res.pvalues["income"] == 0
     assert np.isfinite(res.pvalues).all()
-    p = res.predict(pd.DataFrame({"income": [1e3, -1e3, 1e6], "debt": 0.0}), ci=True)
+    with pytest.warns(de.errors.ExtrapolationWarning, match="3 of 3 rows"):
+        p = res.predict(pd.DataFrame({"income": [1e3, -1e3, 1e6], "debt": 0.0}), ci=True)
     assert p.to_numpy()[:, [0, 2, 3]].min() >= 0
     assert p.to_numpy()[:, [0, 2, 3]].max() <= 1
 

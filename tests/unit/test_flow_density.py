@@ -202,10 +202,23 @@ def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     d = table()
     sol = many.undersmoothed
     X = {v: many._covariates(d.assign(d=v))[0] for v in (0, 1)}
-    expected = np.mean(
-        many.flow.law(sol.theta, X[1]).quantile(0.9) - many.flow.law(sol.theta, X[0]).quantile(0.9)
+    one, zero = (many.flow.law(sol.theta, X[v]) for v in (1, 0))
+    assert many.effect("d", 0, 1, "mean").values[0] == pytest.approx(
+        np.mean(one.mean() - zero.mean()), rel=1e-9
     )
-    assert many.effect("d", 0, 1, "q[0.9]").values[0] == pytest.approx(expected, rel=1e-10)
+    # of a quantile, one step of its influence function on, with the weights of d's coefficient
+    law, own = many.flow.law(sol.theta, many._covariates(d)[0]), many.flow.structure.covariates[0]
+    bends = any(t.kind == "shift" and t.covariate == 0 for t in many.flow.structure.terms)
+    bent = own.smooth(d.x.to_numpy()) if bends else np.zeros((len(d), 0))
+    Z = np.column_stack([np.ones(len(d)), d.x, d.g == "b", d.g == "c", bent])
+    left = d.d - Z @ np.linalg.lstsq(Z, d.d, rcond=None)[0]
+    q = law.quantile(0.9)
+    step = left @ ((0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q)) / (left @ left)
+    plain = np.mean(one.quantile(0.9) - zero.quantile(0.9))
+    assert many.effect("d", 0, 1, "q[0.9]").values[0] == pytest.approx(plain + step, rel=1e-8)
+    ends = [many._covariates(d.assign(x=v), warn=False)[0] for v in (0.0, 1.0)]
+    moved = np.mean(np.subtract(*(many.flow.law(sol.theta, e).quantile(0.9) for e in ends[::-1])))
+    assert many.effect("x", 0, 1, "q[0.9]").values[0] == pytest.approx(moved, rel=1e-10)
     step = 1e-4
     ends = [many._covariates(d.assign(x=d.x + s * step), warn=False)[0] for s in (-1, 1)]
     slope = np.mean(np.subtract(*(many.flow.law(sol.theta, X).mean() for X in ends[::-1]))) / (2 * step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 import disteconometrics as de
+from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
 from disteconometrics.flows.monotone_spline import STRUCTURES
+from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
 
 SAME = 1e-10
@@ -107,3 +109,24 @@ def test_no_rows_and_one_row() -> None:
     none = RowTransform(dense, X[:0])
     assert none.values(theta, r[:0])[0].shape == (0,)
     assert none.sums(np.zeros((0, 2)), r[:0]).tolist() == np.zeros((2, dense.size)).tolist()
+
+
+def test_rows_that_repeat_are_evaluated_once() -> None:
+    """And give the same: values to the bit, sums to rounding."""
+    rng = np.random.default_rng(4)
+    d = pd.DataFrame({"x": rng.integers(0, 4, ROWS).astype(float), "g": rng.integers(0, 2, ROWS)})
+    d["y"] = 0.3 * d.x + d.g + rng.gumbel(size=ROWS)
+    res = de.FlowDensity("y ~ x + g", flow=de.MonotoneSpline("scale", knots=8)).fit(d)
+    X, of = res.rows.sample.X, partial(SplineRowLaws, res.flow, res.main)
+    every, once = of(X), distinct_laws(X, of)
+    assert once.own.size == 8
+    W = rng.normal(size=(ROWS, 2))
+    for functional in (("mean", ()), ("std", ()), ("q", (0.9,)), ("prob", (0.0, 1.0))):
+        one, other = once.by_row(functional, W), every.by_row(functional, W)
+        np.testing.assert_array_equal(one.values, other.values)
+        close(one.sums, other.sums)
+    np.testing.assert_array_equal(once.at(1.0).cdf, every.at(1.0).cdf)
+    close(once.cdf_sums(1.0, W), every.cdf_sums(1.0, W))
+    close(once.quantile_density(0.3), every.quantile_density(0.3))
+    some = np.arange(0, ROWS, 3)
+    close(once.take(some).moments(W[some]).first, every.take(some).moments(W[some]).first)

@@ -221,6 +221,75 @@ def test_agrees_with_integer_arithmetic_near_degeneracy(many, monkeypatch):
     assert min(kinds.values()) > 30
 
 
+NEARLY_DEGENERATE = [  # signed rows; rounding that is alike on one machine made each of them wrong on another
+    # two active rows that are opposite to eleven digits, and a third: no certificate of overlap
+    [
+        [100000, 100000, 400000],
+        [-299999, -300001, -500000],
+        [0, -1, 3],
+        [100000, 100000, 300000],
+        [1, -3, 2],
+        [-300000, -300000, 100000],
+        [-300000, -300000, -600001],
+        [-200000, -200000, -200000],
+        [200000, 200000, 400000],
+    ],
+    [
+        [300000, 299999, 199999],
+        [-2, -3, 3],
+        [3, 2, 2],
+        [2, 1, 2],
+        [-200001, -200001, -199999],
+        [0, 0, -500000],
+        [-199999, -200001, 100000],
+        [-2, -3, -2],
+        [0, -3, -2],
+        [200001, 200000, 0],
+        [300000, 300000, 300001],
+    ],
+    # two rows whose null vector is a million times less certain in one component
+    [
+        [0, 1, 3],
+        [0, -800000, 800000],
+        [800000, 1, -800001],
+        [800001, -799999, 0],
+        [1, 2, -2],
+        [-400000, 0, 400000],
+        [-200000, -400001, 600001],
+    ],
+    [
+        [-499999, 100001, 700000],
+        [0, -199999, 600001],
+        [1, 1, 2],
+        [1, -500001, 1500001],
+        [-900001, 400001, 600001],
+        [2, 1, -1],
+        [-1099999, 800001, -200000],
+        [-1199999, 500000, 900001],
+        [300001, -400000, 599999],
+        [0, 100000, -300000],
+        [-600000, 400000, 0],
+    ],
+]
+
+
+@pytest.mark.parametrize("signed", NEARLY_DEGENERATE)
+def test_the_order_of_sums_decides_nothing(signed):
+    """Every order of the columns, and both of the rows, rounds otherwise."""
+    signed = np.array(signed)
+    expected = exact_rows(signed)
+    assert expected
+    y = (np.arange(len(signed)) % 2).astype(float)
+    X = signed * (2 * y - 1)[:, None]
+    for columns in itertools.permutations(range(3)):
+        found = find(X[:, columns], y)
+        assert found is not None
+        assert found.rows.tolist() == expected
+        found = find(X[::-1, columns], y[::-1])
+        assert found is not None
+        assert sorted(len(y) - 1 - found.rows) == expected
+
+
 def test_large_sample_by_candidates_and_by_generation():
     rng = np.random.default_rng(4)
     n, k = 60_000, 6

@@ -26,7 +26,8 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
-from disteconometrics.distributions.spline import SplineLaw, chunks
+from disteconometrics.distributions.spline import SplineLaw
+from disteconometrics.distributions.spline_pieces import chunks
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_laws import SLOPES
@@ -45,6 +46,7 @@ __all__ = [
     "functional_on",
 ]
 
+MANY = 16  # directions from which on scores are written out
 SANDWICH = (
     "sandwich = H⁻¹(J·n/(n-e) + S)H⁻¹, J the scores' products, S the penalty, e the effective parameters."
 )
@@ -193,6 +195,8 @@ class SplineEstimation:
         s, base, theta = self.sample, BASES[self.flow.base], self.solution.theta
         assert s is not None
         directions = self.solution.root @ (self.solution.root.T @ G.T)
+        if len(G) > MANY:
+            return np.concatenate([part.scores @ directions for part in _scores(self.flow, theta, s)])
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)
         first, out = base.first(z), np.empty((len(r), len(G)))

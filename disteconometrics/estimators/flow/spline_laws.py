@@ -22,14 +22,9 @@ import numpy as np
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Law
-from disteconometrics.distributions.spline import (
-    NODES,
-    WEIGHTS,
-    Pieces,
-    SplineLaw,
-    panels_by_rise,
-    tail_moments,
-)
+from disteconometrics.distributions.spline import SplineLaw
+from disteconometrics.distributions.spline_pieces import NODES, WEIGHTS, Pieces, node_counts, panels
+from disteconometrics.distributions.spline_sums import tail_moments
 from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
@@ -41,6 +36,7 @@ __all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
 
 SHARE = (NODES + 1) / 2
 POWER = 8  # a tail's points crowd at probabilities near zero
+DIGITS = 9.0  # of integrals, relative to the spread of a law
 CELLS = 400_000  # rows times points at once, which stay in cache
 FAR = 1e8  # standardised outcomes
 EACH = 256  # rows whose own gradients are taken at once
@@ -181,6 +177,13 @@ class SplineRowLaws:
         _, slope = self.transform.values(self.solution.theta, r)
         return RowValues(y, -self.transform.sums(W / (slope * self._lift(y))[:, None], r))
 
+    def quantile_density(self, tau: float) -> Array:
+        """Densities (n,) of rows' laws at their quantiles."""
+        y = np.asarray(self.by_row(("q", (tau,)), np.zeros((len(self.X), 1))).values)
+        _, slope = self.transform.values(self.solution.theta, self._standard(y))
+        z = self.link.quantile(np.array(tau))
+        return np.asarray(np.exp(self.link.logpdf(z)) * slope * self._lift(y))
+
     def _moment(self, kind: str, W: Array) -> RowValues:
         if kind == "mean":
             return RowValues(*self.means(W))
@@ -223,7 +226,7 @@ class SplineRowLaws:
         rises = np.zeros(len(knots) - 1)
         for _, transform in self._parts(len(knots)):
             rises = np.fmax(rises, np.diff(transform.at_points(theta, knots)[0], axis=1).max(axis=0))
-        return panels_by_rise(knots, rises)
+        return panels(knots, node_counts(rises, DIGITS))
 
     def _on_line(self, W: Array, *, second: bool) -> RowMoments:
         """Moments and sums of their gradients on the line; beyond the knots they are closed forms."""

@@ -255,7 +255,15 @@ class FlowResults(FittedResult, LawAnswers):
             weights,
             column,
             bent,
+            pit=self._pit if near and self.flow.structure.covariates else None,
         )
+
+    @cached_property
+    def _pit(self) -> Array:
+        """F(y | x) of the rows (n,) under the flow with smaller penalties."""
+        rows: FlowRows = self.data_rows()
+        law = self.flow.law(self.undersmoothed.theta, rows.sample.X)
+        return np.asarray(law.cdf(rows.y))
 
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional], SplineFlow]:
         """Functionals by name, read, and the flow of the outcome on the scale meant."""
