@@ -25,6 +25,9 @@ WELL_PARAMS, WELL_ERRORS = (
     14.5,
     13.5,
 )  # a float64 holds 15.95 digits; sums over rows and one matrix product cost the rest
+# Of estimates also the condition number, beyond one of 30: collinear_1e-2 (180) has 14.24, 14.37, 14.88 and
+# 15.54 digits under OpenBLAS' kernels Nehalem, Sandybridge, Haswell and SkylakeX (mean 14.8, deviation .6)
+PLAIN_CONDITION = 30.0
 HARD_PARAMS_MEDIAN, HARD_PARAMS_LEAST, HARD_ERRORS_MEDIAN = (
     12.5,
     7.0,
@@ -114,7 +117,12 @@ def test_print_the_table(table: dict[str, Digits]) -> None:
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_well_posed_sets(table: dict[str, Digits], quantity: str) -> None:
     bar = WELL_PARAMS if quantity == "params" else WELL_ERRORS
-    low = {name: d for name, d in of_class(table, "well", quantity).items() if d < bar}
+    lost = {name: max(0.0, np.log10(d.condition / PLAIN_CONDITION)) for name, d in table.items()}
+    low = {
+        name: d
+        for name, d in of_class(table, "well", quantity).items()
+        if d < bar - (lost[name] if quantity == "params" else 0.0)
+    }
     assert not low, f"{quantity} below {bar} digits: {low}"
 
 

@@ -255,8 +255,14 @@ class FlowResults(FittedResult, LawAnswers):
             weights,
             column,
             bent,
-            pit=self._pit if near and self.flow.structure.covariates else None,
+            pit=self._pit if near and self._is_chosen else None,
         )
+
+    @property
+    def _is_chosen(self) -> bool:
+        """Whether the law given covariates was found, and is no line that the specification assumes."""
+        named = isinstance(self.model.flow, MonotoneSpline) and self.model.flow.structure == "linear"
+        return bool(self.flow.structure.covariates) and not named
 
     @cached_property
     def _pit(self) -> Array:
