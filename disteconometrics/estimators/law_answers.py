@@ -138,8 +138,10 @@ class Answering:
 
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
-        given = (self.scenario, self.X, shares, self.laws, self.bent, self.exact, self.pit)
-        return VariableEffects(*given)
+        every = self.groups(None)[0][1]
+        return VariableEffects(
+            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.pit
+        )
 
 
 def _sorted(values: Any) -> list[Any]:
@@ -654,7 +656,9 @@ def _effects_results(
                 beside.append(slopes[i])
             of.append((f"{effect.label}{words}", effect.estimand, name))
             answers.append(effect.answers[i])
-    check_finite([name for _, _, name in of], np.array([x.value for x in answers]))
+    varying = [x.varies for x in answers]
+    values = np.array([x.value for x in answers])
+    check_finite([n for (_, _, n), moves in zip(of, varying, strict=True) if moves], values[varying])
     k = len(answers)
     names = tuple(f"{label}: {name}" for label, _, name in of)
     whole = estimates_of(map(str, range(k + len(beside))), [*answers, *beside], a.estimation, target)
