@@ -117,7 +117,7 @@ class SplineLaw(Law):
     def _evaluate(self, values: Array, of: Callable[[Array, Array, Array], Array]) -> Array:
         y = self._table(values)
         out = np.empty(y.shape)
-        for rows in chunks(len(y), 4 * y.shape[1] + 4 * len(self.knots)):
+        for rows in chunks(len(y), 4 * y.shape[1] + 16 * len(self.knots)):
             r = (self.domain.to_line(y[rows]) - self.location[rows, None]) / self.scale
             out[rows] = of(y[rows], *transform(self._curves.pieces(rows), r))
         return out.reshape(values.shape)
@@ -144,7 +144,7 @@ class SplineLaw(Law):
         """Outcomes with h = z, for z of shape batch + (m,)."""
         z = self._table(given)
         out = np.empty(z.shape)
-        for rows in chunks(len(z), 12 * z.shape[1] + 4 * len(self.knots)):
+        for rows in chunks(len(z), 12 * z.shape[1] + 16 * len(self.knots)):
             out[rows] = self.location[rows, None] + self.scale * invert(self._curves.pieces(rows), z[rows])
         return self.domain.from_line(out).reshape(given.shape)
 

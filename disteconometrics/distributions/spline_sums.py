@@ -143,6 +143,10 @@ class Curves:
         """F and 1 − F of the base law, each to full relative accuracy."""
         return _CDF[self.base](z), _CDF[self.base](-z)
 
+    def nearer(self, z: Array) -> Array:
+        """The smaller of F and 1 − F of the base law."""
+        return _CDF[self.base](-np.abs(z))
+
     @cached_property
     def ends(self) -> tuple[Array, Array]:
         """h at the outer knots (2, n) and its slopes beyond them (2, n)."""
@@ -406,10 +410,10 @@ def half_gap(c: Curves) -> Array:
     out = np.zeros(len(c.intercept))
     for nodes in c.grid:
         for rows in chunks(len(out), 8 * len(nodes.points)):
-            F, S = c.both(c.heights(rows, nodes))
-            F *= S
-            F *= c.lift(rows, nodes)
-            out[rows] += F @ nodes.weights
+            near = c.nearer(c.heights(rows, nodes))
+            near *= 1 - near
+            near *= c.lift(rows, nodes)
+            out[rows] += near @ nodes.weights
     return out
 
 

@@ -412,6 +412,9 @@ class LawAnswers:
     ) -> Estimates:
         """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
 
+        Contrasts of levels, and of 0 with 1, on quantiles of a fitted flow go one step of their influence
+        function on, as in `effects`.
+
         Parameters
         ----------
         variable : a column of the right side.
@@ -527,7 +530,10 @@ class LawAnswers:
         estimates.  A variable in one numeric term, such as ``log(income)``, is that term; one in several, as
         in a polynomial or an interaction, is itself, and all its columns are its own.  Columns of 0 and 1,
         true/false and levels have the average contrast with the first level.  Of a quantile the coefficient
-        is the projection of q_τ(x), not the coefficient of a quantile regression.
+        is the projection of q_τ(x), not the coefficient of a quantile regression; coefficients and contrasts
+        of fitted flows on quantiles go one step of their influence function on (see
+        `inference.variable_effects`), average slopes do not.  Coverage: `tests/statistical/
+        coverage_of_answers.md`.
 
         Parameters
         ----------
