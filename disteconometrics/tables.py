@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Section", "Summary", "html_table", "latex_table", "latex_text", "number", "p_value"]
+__all__ = ["WIDTH", "Section", "Summary", "html_table", "latex_table", "latex_text", "number", "p_value"]
 
 WIDTH = 78
 SPREAD = 6  # spaces at most that a column of numbers gets beyond what it needs
@@ -38,14 +38,15 @@ class Section:
             for j, c in enumerate(self.columns)
         ]
 
-    def _natural_width(self) -> int:
+    def natural_width(self) -> int:
+        """Characters that it needs at least."""
         stub, cells = self._widths()
         return stub + sum(w + 1 for w in cells)
 
     def _lines(self, width: int) -> list[str]:
         """Text lines; numbers that belong together stay together, row names take the room that is left."""
         cells = self._widths()[1]
-        grow = min((width - self._natural_width()) // max(len(cells), 1), SPREAD)
+        grow = min((width - self.natural_width()) // max(len(cells), 1), SPREAD)
         first = width - sum(w + grow + 1 for w in cells)
 
         def line(row: Row) -> str:
@@ -104,7 +105,7 @@ class Summary:
 
     def as_text(self) -> str:
         """Plain text, 78 columns wide or as wide as its widest table."""
-        width = max([WIDTH, *(s._natural_width() for s in self.sections)])
+        width = max([WIDTH, *(s.natural_width() for s in self.sections)])
         half = (width - 1) // 2
         lines = [self.title.center(width).rstrip(), "=" * width]
         for a, b in self._pairs(width):

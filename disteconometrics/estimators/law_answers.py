@@ -45,7 +45,7 @@ from disteconometrics.inference.variable_effects import (
     Effect,
     VariableEffects,
 )
-from disteconometrics.tables import Section, Summary, number
+from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = [
     "FUNCTIONALS",
@@ -138,8 +138,10 @@ class Answering:
 
     def variables(self, shares: Array) -> VariableEffects:
         """Effects of variables averaged over rows with shares (n,)."""
-        given = (self.scenario, self.X, shares, self.laws, self.bent, self.exact, self.pit)
-        return VariableEffects(*given)
+        every = self.groups(None)[0][1]
+        return VariableEffects(
+            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.pit
+        )
 
 
 def _sorted(values: Any) -> list[Any]:
@@ -242,38 +244,53 @@ class EffectsResults(Estimated):
         )
 
     def sections(self) -> tuple[Section, ...]:
-        """The sections of a summary, a row for each label."""
+        """The sections of a summary, a row for each label; errors stand below where a page is too narrow."""
+        beside = self._sections(stacked=False)
+        return beside if all(s.natural_width() <= WIDTH for s in beside) else self._sections(stacked=True)
+
+    def _sections(self, stacked: bool) -> tuple[Section, ...]:
         columns = tuple(dict.fromkeys(functional for _, _, functional in self.of))
         out = []
         for estimand in (BEST_LINEAR, SLOPE, CONTRAST):
-            stubs, cells = [], []
+            rows: list[tuple[str, ...]] = []
             for label in self:
                 at = [i for i, (name, kind, _) in enumerate(self.of) if (name, kind) == (label, estimand)]
                 if not at:
                     continue
-                stubs.append(label)
-                cells.append(tuple(_cell(self.values, i) for i in at))
+                marks = [" "] * len(at) if stacked and any(self.apart) else [""] * len(at)
+                rows += _rows(label, self.values, at, marks, stacked)
                 if estimand == BEST_LINEAR:
-                    stubs.append(f"  {SLOPE}")
-                    cells.append(tuple(_cell(self.slopes, i) + " *"[self.apart[i]] for i in at))
-            if stubs:
+                    marks = [" *"[self.apart[i]] for i in at] if any(self.apart) else marks
+                    rows += _rows(f"  {SLOPE}", self.slopes, at, marks, stacked)
+            if rows:
                 heading = f"{estimand.capitalize()}, {WHOSE[self.target]}, on"
-                out.append(Section(columns, tuple(stubs), tuple(cells), heading))
+                stubs, cells = tuple(r[0] for r in rows), tuple(r[1:] for r in rows)
+                out.append(Section(columns, stubs, cells, heading))
         return tuple(out)
 
     def notes(self) -> list[str]:
         """What the foot of a summary says of the marks."""
-        if not any(self.apart):
-            return []
-        return [
-            "* The average slope is more than two standard errors of the difference from the best linear "
-            "coefficient: the relation bends, or the slope is read where rows are few."
-        ]
+        notes = []
+        if any(self.apart):
+            notes.append(
+                "* The average slope is more than two standard errors of the difference from the best linear "
+                "coefficient: the relation bends, or the slope is read where rows are few; or, on quantiles, "
+                "the step that the coefficient goes beyond the fitted structure is large."
+            )
+        known = np.isfinite(self.values.values).tolist()
+        if not all(k for k, (_, kind, _) in zip(known, self.of, strict=True) if kind == BEST_LINEAR):
+            notes.append(
+                "nan: the other variables, or the group, leave nothing of the variable, or the tail is too "
+                "heavy for a mean."
+            )
+        return notes
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper."""
         check_level(level)
-        head = (("Effects of", f"{len(self)} variables or levels"),), (("Target", WHOSE[self.target]),)
+        whole = len({label.split(" | ")[0] for label in self})
+        groups = (("Groups", f"{len(self) // whole}"),) if len(self) > whole else ()
+        head = (("Effects of", f"{whole} variables or levels"), *groups), (("Target", WHOSE[self.target]),)
         return Summary("Effects on functionals of the law", head, self.sections(), tuple(self.notes()))
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -311,8 +328,18 @@ def saved_effects(saved: SavedResult) -> EffectsResults | None:
     return EffectsResults(values, slopes, apart, of, check_target(words["target"]))
 
 
-def _cell(e: Estimates, i: int) -> str:
-    return f"{number(e.values[i])} ({number(e.std_error[i])})"
+def _rows(
+    stub: str, e: Estimates, at: Sequence[int], marks: Sequence[str], stacked: bool
+) -> list[tuple[str, ...]]:
+    """Some estimates with their errors as a row of texts, or as two."""
+    values, errors = [number(e.values[i]) for i in at], [f"({number(e.std_error[i])})" for i in at]
+    if not stacked:
+        return [(stub, *(f"{v} {se}{m}" for v, se, m in zip(values, errors, marks, strict=True)))]
+    first, second = (
+        [f"{v}{m}" for v, m in zip(values, marks, strict=True)],
+        [f"{se} " if marks[0] else se for se in errors],
+    )
+    return [(stub, *first), ("", *second)]
 
 
 class LawAnswers:
@@ -660,7 +687,9 @@ def _effects_results(
                 beside.append(slopes[i])
             of.append((f"{effect.label}{words}", effect.estimand, name))
             answers.append(effect.answers[i])
-    check_finite([name for _, _, name in of], np.array([x.value for x in answers]))
+    varying = [x.varies for x in answers]
+    values = np.array([x.value for x in answers])
+    check_finite([n for (_, _, n), moves in zip(of, varying, strict=True) if moves], values[varying])
     k = len(answers)
     names = tuple(f"{label}: {name}" for label, _, name in of)
     whole = estimates_of(map(str, range(k + len(beside))), [*answers, *beside], a.estimation, target)

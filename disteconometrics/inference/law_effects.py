@@ -233,6 +233,11 @@ class Answer(NamedTuple):
     rows: Array
     noise: Array | None = None
 
+    @property
+    def varies(self) -> bool:
+        """Whether rows differ in what it is about; else there is no number."""
+        return not np.isnan(self.value) or bool(self.gradient.any())
+
     def of(self, target: str) -> Array:
         """The rows (n,) that count for a target beside those of the gradient."""
         noise = np.zeros_like(self.rows) if self.noise is None else self.noise

@@ -46,6 +46,7 @@ __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "VariableEffects"]
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES, HEAP = 30, 0.05  # values, or the share of rows at one, from which slopes are between values
+NOTHING = 1e-10  # share of a column's length that is rounding
 STEP = 1e-4  # standard deviations of a numeric derivative
 
 
@@ -81,6 +82,8 @@ class VariableEffects:
     scenario : Scenario of the n rows.
     X : (n, k) float64 array, their design.
     shares : (n,) float64 array, of sum one; zero for rows that are not averaged over.
+    every : (n,) float64 array, shares of all rows, which say where a variable has heaps: a slope is then the
+        same in a group as in the whole.
     laws : function of a design (n, k) that gives the rows' laws.
     bent : function of columns (c,) of the design that gives what the fitted structure makes of them, (n, m).
     exact : bool, whether the laws know their slopes in closed form: those of a curve that is an assumption
@@ -92,6 +95,7 @@ class VariableEffects:
     scenario: Scenario
     X: Array
     shares: Array
+    every: Array
     laws: Callable[[Array], RowLaws]
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
@@ -157,7 +161,7 @@ class VariableEffects:
     def _alpha(self, left: Array) -> Array:
         """Weights (n,) of a coefficient from a residual; zero where nothing is left."""
         size = float(self.shares @ (left * left))
-        return self.shares * left / size if size > 1e-20 else np.zeros(len(left))
+        return self.shares * left / size if size > 0 else np.zeros(len(left))
 
     def _steps(self, functionals: Sequence[Functional], A: Array) -> list[_Step]:
         """The corrections of functionals with weights A (n, m)."""
@@ -206,8 +210,8 @@ class VariableEffects:
         x = part.numbers(variable)
         if self.exact:
             return self._exact(*part.derivative(variable), functionals)
-        if has_heap(x, self.shares):
-            low, high = neighbours(x, self.shares)
+        if has_heap(x, self.every):
+            low, high = neighbours(x)
             return self._differences(
                 [self._with(variable, low), self._with(variable, high)], high - low, functionals
             )
@@ -233,9 +237,9 @@ class VariableEffects:
         x = self.X[:, column]
         if self.exact:
             return self._exact(np.array([column]), np.ones((len(x), 1)), functionals)
-        if has_heap(x, self.shares):
+        if has_heap(x, self.every):
             ends = [self.X.copy(), self.X.copy()]
-            low, high = neighbours(x, self.shares)
+            low, high = neighbours(x)
             ends[0][:, column], ends[1][:, column] = low, high
             return self._differences(ends, high - low, functionals)
         return self._derivative(np.array([column]), np.ones((len(x), 1)), float(np.std(x)), functionals)
@@ -278,6 +282,9 @@ class VariableEffects:
         for f, step in zip(functionals, steps, strict=True):
             found = row_values(laws, f, W)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
+                if not W[:, j].any():
+                    out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))
+                    continue
                 with np.errstate(invalid="ignore"):  # where a row has no such moment
                     value = float(W[:, j] @ found.values)
                     left = residual(found.values - value * x, Z, self.shares)
@@ -333,25 +340,28 @@ def has_heap(x: Array, shares: Array) -> bool:
     return len(values) <= FEW_VALUES or float(np.bincount(where, shares).max()) > HEAP
 
 
-def neighbours(x: Array, shares: Array) -> tuple[Array, Array]:
-    """The values next below and above each of x (n,) among those of rows that count, its own at the ends.
+def neighbours(x: Array) -> tuple[Array, Array]:
+    """The values next below and above each of x (n,), its own at the ends.
 
     Examples
     --------
-    >>> neighbours(np.array([1.0, 2.0, 4.0]), np.full(3, 1 / 3))
+    >>> neighbours(np.array([1.0, 2.0, 4.0]))
     (array([1., 1., 2.]), array([2., 4., 4.]))
     """
-    values = np.unique(x[shares > 0])
-    at = np.clip(np.searchsorted(values, x), 0, len(values) - 1)
+    values, at = np.unique(x, return_inverse=True)
     return values[np.maximum(at - 1, 0)], values[np.minimum(at + 1, len(values) - 1)]
 
 
 def residual(x: Array, Z: Array, shares: Array) -> Array:
-    """What weighted least squares on Z (n, m) leaves of x (n,)."""
+    """What weighted least squares on Z (n, m) leaves of x (n,); zeros where that is rounding alone."""
     root = np.sqrt(shares)
-    Q, R, _ = linalg.qr(Z * root[:, None], mode="economic", pivoting=True)
-    size = np.abs(np.diagonal(R))
-    Q = Q[:, size > 1e-10 * size.max(initial=0.0)]  # of columns that repeat others nothing is left
+    columns = Z * root[:, None]
+    length = np.sqrt(np.square(columns).sum(axis=0))
+    columns = columns[:, length > 0] / length[length > 0]  # so that units do not say which repeat others
+    Q, R, _ = linalg.qr(columns, mode="economic", pivoting=True)
+    Q = Q[:, np.abs(np.diagonal(R)) > NOTHING]
     with np.errstate(divide="ignore", invalid="ignore"):
-        left = x * root - Q @ (Q.T @ (x * root))
-        return np.where(shares > 0, left / root, 0.0)
+        own = x * root
+        left = own - Q @ (Q.T @ own)
+        known = (shares > 0) & bool(np.linalg.norm(left) > NOTHING * np.linalg.norm(own))
+        return np.where(known, left / root, 0.0)

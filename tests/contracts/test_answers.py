@@ -362,3 +362,80 @@ def test_nothing_passed_in_changes(name: str) -> None:
     assert [asked, by] == before[2:]
     np.testing.assert_array_equal(res.solution(), theta)
     np.testing.assert_array_equal(res.data_rows().X, X)
+
+
+def test_errors_of_the_population_count_the_rows(name: str) -> None:
+    """Of a mean they are those given the rows and more; without covariates' help, sd/√n."""
+    res, y = fitted(name), table()[MODELS[name][0]]
+    population, sample = (res.functionals("mean", target=t).std_error[0] for t in TARGETS)
+    assert population > sample
+    assert population == pytest.approx(y.std() / np.sqrt(ROWS), rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["FlowDensity, linear", "NormalRegression"])
+def test_errors_of_best_linear_coefficients_are_those_of_least_squares(name: str) -> None:
+    d, effects = table(), quietly(lambda: fitted(name).effects("mean"))
+    X = np.column_stack([np.ones(ROWS), d["x"], d["z"], d["d"], d["g"] == "b"]).astype(float)
+    inverse = np.linalg.inv(X.T @ X)
+    scores = X * (d["y"] - X @ (inverse @ X.T @ d["y"])).to_numpy()[:, None]
+    want = np.sqrt(np.diagonal(inverse @ scores.T @ scores @ inverse))[1:]
+    np.testing.assert_allclose(effects.estimates.std_error, want, rtol=1e-5)
+    assert not any(effects.apart)
+
+
+@pytest.mark.parametrize("name", ["FlowDensity", "NormalRegression"])
+@pytest.mark.parametrize("unit", [1e-12, 1e9])
+def test_units_of_a_variable_are_those_of_its_coefficient(name: str, unit: float) -> None:
+    """Also where other columns are far longer, or far shorter, than its own."""
+    d = table().assign(x=table()["x"] * unit, z=table()["z"] / unit)
+    res = quietly(lambda: MODELS[name][1](f"y ~ {RIGHT}").fit(d, cov="HC0"))
+    found, want = (quietly(lambda r=r: r.effects("mean")) for r in (res, fitted(name)))
+    for v, own in (("x", unit), ("z", 1 / unit)):
+        assert found[v].values[0] * own == pytest.approx(want[v].values[0], rel=1e-5)
+        assert found[v].std_error[0] * own == pytest.approx(want[v].std_error[0], rel=1e-5)
+    assert found["d: 1 - 0"].values[0] == pytest.approx(want["d: 1 - 0"].values[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["FlowDensity", "NormalRegression"])
+def test_a_variable_that_does_not_vary_in_a_group(name: str) -> None:
+    """It has no coefficient there, which is said without a word on tails; slopes and other rows stay."""
+    d = table().assign(k=np.arange(ROWS) % 3)
+    res = quietly(lambda: MODELS[name][1]("y ~ x + k").fit(d, cov="HC0"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        effects = res.effects("mean", by="k")
+    t = effects.table()
+    own = t.index.str.startswith("k |")
+    assert own.sum() == 3
+    assert t.loc[own, ["estimate", "std_error"]].isna().all(axis=None)
+    assert np.isfinite(t.loc[own, "average_slope"]).all()
+    assert np.isfinite(t.loc[~own, ["estimate", "std_error"]]).all(axis=None)
+    assert "nan: the other variables, or the group" in str(effects.summary())
+
+
+def test_slopes_of_few_values_average_back_to_the_whole() -> None:
+    """In groups of few rows too, where every variable has few values: heaps are those of all rows."""
+    d = table().assign(k=np.arange(ROWS) % 7, small=np.arange(ROWS) % 12)
+    res = quietly(lambda: MODELS["FlowDensity"][1]("y ~ x + k").fit(d, cov="HC0"))
+    for v in ("x", "k"):
+        groups, whole = res.derivative(v, "mean", by="small"), res.derivative(v, "mean")
+        assert groups.values.mean() == pytest.approx(whole.values[0], rel=1e-10)
+
+
+def test_a_summary_is_no_wider_than_a_page(name: str) -> None:
+    res = fitted(name)
+    for by in (None, "d"):
+        effects = quietly(lambda by=by: res.effects(by=by))
+        text = str(effects.summary())
+        assert max(map(len, text.splitlines())) <= 78
+        assert ("Groups:" in text) == (by is not None)
+    assert max(map(len, str(quietly(res.summary)).splitlines())) <= 78
+
+
+def test_a_variable_that_enters_late_alone_has_no_effect_now(name: str) -> None:
+    outcome, model = MODELS[name]
+    res = quietly(lambda: model(f"{outcome} ~ x + lag(z)").fit(table(), cov="HC0"))
+    for ask in (lambda: res.effect("z", 0, 1, "mean"), lambda: res.derivative("z", "mean")):
+        with pytest.raises(OptionError, match="lag"):
+            ask()
+    assert [n.split(":")[0] for n in quietly(lambda: res.effects("mean"))] == ["x"]

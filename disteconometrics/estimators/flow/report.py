@@ -150,7 +150,8 @@ def _on_numbers(
         }
         notes.append(
             f"Standard errors are {whose[target]}. Effects come from a flow with smaller penalties, so that "
-            "bias is small."
+            "bias is small; coefficients and contrasts on quantiles go one step of their influence function "
+            "beyond it."
         )
     notes += weights_notes(model.weights, model.weight_type)
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
