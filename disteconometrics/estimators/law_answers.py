@@ -415,6 +415,10 @@ class LawAnswers:
         Contrasts of levels, and of 0 with 1, on quantiles of a fitted flow go one step of their influence
         function on, as in `effects`.
 
+        Those between two values of a number take no such step, and their intervals on outer quantiles of a
+        fitted flow are too short where errors are skewed or the spread moves: at .1 and .9 they covered .59
+        to .94 in seven designs of 500 rows, on the mean .94 to .95, and .87 where the number moves in steps.
+
         Parameters
         ----------
         variable : a column of the right side.
@@ -467,6 +471,9 @@ class LawAnswers:
         A variable with at most 30 values, or with more than 5 % of the rows at one of them, has no slope that
         data speak of; there it is Σ w_i [m(v⁺) − m(v⁻)]/(v⁺ − v⁻), v⁻ and v⁺ the observed values next to
         that of row i.
+
+        Intervals on outer quantiles of a fitted flow are too short where errors are skewed or the spread moves:
+        at .1 and .9 they covered .57 to .98 in seven designs of 500 rows, on the mean .93 to .97.
 
         Parameters
         ----------
