@@ -13,7 +13,10 @@ With m(x) a functional of the law given x, w_i shares of rows that sum to one, a
 
 Effects on quantiles of a fitted structure inherit what it cannot bend to and what it takes as known: a spread
 that moves as exp(x) while 1/spread is linear in x, the least-squares line that a flow is centred on.
-Coefficients and contrasts of levels are therefore moved by one step of the influence function, Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
+Coefficients and contrasts of levels are therefore moved by one step of the influence function,
+
+    Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
+
 with α the weights of the coefficient (of the level among the others): to first order neither matters then,
 and the error is that of the data (Chernozhukov et al. 2018).
 
