@@ -13,7 +13,7 @@ Davis, Rabinowitz (1984), Methods of numerical integration, Academic Press, ch. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -48,6 +48,7 @@ __all__ = [
     "shortfall",
     "supported_moments",
     "tail_moments",
+    "with_tails",
 ]
 
 
@@ -297,7 +298,11 @@ def _logistic_tail(a: Array) -> tuple[Array, Array, Array]:
     return P, a * P - soft, a * a * P - 2 * a * soft - 2 * special.spence(1 + np.exp(np.minimum(a, 700)))
 
 
-def _tail(base: str, height: Array, steep: Array) -> tuple[Array, Array, Array]:
+def tail_moments(base: str, height: Array, steep: Array) -> tuple[Array, Array, Array]:
+    """∫ t^k φ(h(r)) dr (n,) for k = 0, 1, 2 over a tail, t the distance beyond its knot.
+
+    ``height`` (n,) is h at the lower outer knot, or −h at the upper one, ``steep`` (n,) the slope of h there.
+    """
     P, m1, m2 = (_normal_tail if base == "normal" else _logistic_tail)(height)
     return (
         P / steep,
@@ -306,10 +311,20 @@ def _tail(base: str, height: Array, steep: Array) -> tuple[Array, Array, Array]:
     )
 
 
-def tail_moments(base: str, p: Pieces, end: int) -> tuple[Array, Array, Array]:
-    """∫ t^k φ(h(r)) dr (n,) for k = 0, 1, 2 over the lower (0) or upper (1) tail, t beyond the outer knot."""
-    height = p.heights[:, 0] if end == 0 else -p.heights[:, -1]  # the upper tail is the mirrored lower one
-    return _tail(base, height, p.ends[end])
+def with_tails(
+    first: Array, second: Array, knots: Array, tails: Sequence[tuple[Array, Array, Array, Array]]
+) -> tuple[Array, Array]:
+    """Moments (n,) about the middle knot: those between the knots, and of both tails.
+
+    A tail has the three of `tail_moments`, and the slope there.
+    """
+    middle = knots[len(knots) // 2]
+    for (*moments, steep), knot, sign in zip(tails, knots[[0, -1]], (-1.0, 1.0), strict=True):
+        M0, M1, M2 = (m * steep for m in moments)  # dΛ = slope · φ dr
+        edge = knot - middle
+        first = first + edge * M0 + sign * M1
+        second = second + edge**2 * M0 + 2 * sign * edge * M1 + M2
+    return first, second
 
 
 def moments(c: Curves) -> tuple[Array, Array]:
@@ -322,12 +337,9 @@ def moments(c: Curves) -> tuple[Array, Array]:
     sums = np.empty((n, 2))
     for rows in chunks(n, FEW * len(t)):
         sums[rows] = c.masses(rows, between) @ powers
-    first, second = sums.T
-    for end, edge, sign in ((0, k[0] - middle, -1.0), (1, k[-1] - middle, 1.0)):
-        # dΛ = end slope · φ dr
-        M0, M1, M2 = (m * steep[end] for m in _tail(c.base, -sign * heights[end], steep[end]))
-        first = first + edge * M0 + sign * M1
-        second = second + edge**2 * M0 + 2 * sign * edge * M1 + M2
+    sides = ((heights[0], steep[0]), (-heights[1], steep[1]))  # the upper tail is the mirrored lower one
+    tails = [(*tail_moments(c.base, height, slope), slope) for height, slope in sides]
+    first, second = with_tails(sums[:, 0], sums[:, 1], k, tails)
     return c.location + c.scale * (first + middle), c.scale**2 * (second - first**2)
 
 

@@ -177,8 +177,8 @@ class NewRows(NamedTuple):
 def no_error_of_average() -> OptionError:
     """The error for functionals of an averaged law that are not differentiated."""
     return OptionError(
-        "Given covariates, only mean, std, var, median, q[...] and prob[a,b] of the averaged law, also of a "
-        "logged outcome undone, have standard errors here; for others use "
+        "Given covariates, only mean, std, var, median, q[...], prob[a,b], iqr and ratios of quantiles of "
+        "the averaged law, also of a logged outcome undone, have standard errors here; for others use "
         "de.bootstrap(estimator, data, statistic=...)."
     )
 
@@ -360,9 +360,9 @@ class LawAnswers:
 
         Parameters
         ----------
-        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, which are
-            differentiated exactly, also on the scale of a logged outcome; without covariates any other that
-            laws know (``gini``, ``p90p10``, …) or a function of a law, numerically.
+        names : one or several of ``mean``, ``std``, ``var``, ``median``, ``q[0.9]``, ``prob[a,b]``, ``iqr``,
+            ``p90p10``, which are differentiated exactly, also on the scale of a logged outcome; without
+            covariates any other that laws know (``gini``, …) or a function of a law, numerically.
         on : another scale, as in a law's ``on``: ``"wage"`` for an outcome ``log(wage)``; None for the
             outcome as written.
         by : a column of the table or a list of them, whose groups (cells) are averaged apart, with one

@@ -55,6 +55,7 @@ from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
 __all__ = [
+    "answers_covariance",
     "averaging_rows",
     "estimation_rows",
     "influence_covariance",
@@ -240,7 +241,6 @@ def influence_covariance(
     codes: Callable[[Sequence[str]], Codes],
     order: Callable[[str], Indices],
     copies: Array | None = None,
-    weight_type: str | None = None,
     modelled: Array | None = None,
 ) -> Array:
     """Covariance of answers from the rows of their influence function.
@@ -257,7 +257,6 @@ def influence_covariance(
     codes : columns → (codes (n,) of clusters, their number), called for `Cluster`.
     order : time column → positions of the rows in time order, called for `HAC`.
     copies : (n,) float64 array of frequency weights, or None.
-    weight_type : {"frequency", "sampling"} or None.
     modelled : (q, q) float64 array or None
         Covariance from the estimation alone, where it shares nothing with the averaging rows: needed for
         ``"nonrobust"`` and ``"opg"``, which do not look at ``estimation``.
@@ -296,10 +295,55 @@ def influence_covariance(
     V = np.zeros((len(values),) * 2) if modelled is None else modelled
     if not parts:
         return V
-    equation = _equation(values, sum(parts[1:], parts[0]), copies, weight_type)
+    equation = _equation(values, sum(parts[1:], parts[0]), copies)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
         return V + covariance(equation, _rows_kind(kind), codes=codes, order=order).matrix
+
+
+def answers_covariance(
+    values: Array,
+    averaging: Array,
+    estimation: Array | None,
+    modelled: Array | None,
+    kind: CovarianceKind,
+    *,
+    weights: Array | None,
+    weight_type: str | None,
+    codes: Callable[[Sequence[str]], Codes],
+    order: Callable[[str], Indices],
+) -> Array:
+    """`influence_covariance` of averages over the rows of a fit, from averaging rows as they sum to zero.
+
+    Parameters
+    ----------
+    averaging : (n, q) float64 array, as `scaled_averaging` takes it.
+    values, estimation, modelled, kind, codes, order : as in `influence_covariance`.
+    weights, weight_type : as in `averaging_rows`.
+
+    Returns
+    -------
+    (q, q) float64 array
+
+    Examples
+    --------
+    >>> y = np.array([1.0, 2.0, 4.0])
+    >>> rows, plain = (y - y.mean())[:, None] / 3, dict.fromkeys(("weights", "weight_type", "codes", "order"))
+    >>> V = answers_covariance(np.array([y.mean()]), rows, None, None, "HC0", **plain)
+    >>> bool(np.isclose(V[0, 0], y.var(ddof=1) / 3))
+    True
+    """
+    V = influence_covariance(
+        values,
+        scaled_averaging(averaging, weights, weight_type, kind, codes),
+        estimation,
+        kind,
+        codes=codes,
+        order=order,
+        copies=weights if weight_type == "frequency" else None,
+        modelled=modelled,
+    )
+    return np.asarray((V + V.T) / 2)
 
 
 def _rows_kind(kind: CovarianceKind) -> CovarianceKind:
@@ -311,7 +355,7 @@ def _rows_kind(kind: CovarianceKind) -> CovarianceKind:
     return kind
 
 
-def _equation(values: Array, psi: Array, copies: Array | None, weight_type: str | None) -> MEstimate:
+def _equation(values: Array, psi: Array, copies: Array | None) -> MEstimate:
     """Rows as scores of an estimate with the identity as information, in units of each answer's spread.
 
     Units keep answers of one table apart where a two-way matrix is repaired; roots of zero leave no row any
@@ -322,4 +366,4 @@ def _equation(values: Array, psi: Array, copies: Array | None, weight_type: str 
     n = float(len(psi)) if copies is None else float(copies.sum())
     source = ArrayScores(psi, np.zeros(psi.shape), copies)
     names = tuple(map(str, range(len(values))))
-    return MEstimate(names, values, np.diag(1 / unit), np.diag(unit), n, len(psi), source, weight_type)
+    return MEstimate(names, values, np.diag(1 / unit), np.diag(unit), n, len(psi), source)

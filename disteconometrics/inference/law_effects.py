@@ -35,12 +35,7 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.estimates import Estimates, critical_value
-from disteconometrics.inference.influence import (
-    estimation_rows,
-    influence_covariance,
-    is_model_based,
-    scaled_averaging,
-)
+from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.inference.protocols import MEstimate
@@ -60,6 +55,7 @@ __all__ = [
     "crossings",
     "error_of",
     "estimates_of",
+    "half",
     "row_gradients",
     "row_values",
     "with_quantile_limits",
@@ -203,23 +199,22 @@ class MEstimation:
                 "target='population' needs what a file does not hold: attach(data) gives the rows of the "
                 "fit, with_cov() names the columns of its covariance; or use target='sample'."
             )
-        rows = scaled_averaging(averaging, self.weights, self.weight_type, kind, self.codes)
         estimation = None
         if not is_model_based(kind):
             estimation = np.zeros(averaging.shape)
             where = slice(None) if self.counted is None else self.counted
             estimation[where] = estimation_rows(self.equations, G, kind, self.own_codes or self.codes)
-        found = influence_covariance(
+        return answers_covariance(
             values,
-            rows,
+            averaging,
             estimation,
+            given if estimation is None else None,
             kind,
+            weights=self.weights,
+            weight_type=self.weight_type,
             codes=self.codes,
             order=self.order,
-            copies=self.weights if self.weight_type == "frequency" else None,
-            modelled=given if estimation is None else None,
         )
-        return np.asarray((found + found.T) / 2)
 
 
 class Answer(NamedTuple):
@@ -573,9 +568,21 @@ def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
 
 def critical_of_band(V: Array, level: float, seed: np.random.SeedSequence) -> float:
     """The level-quantile of the largest |ε_i|/se_i, ε ~ N(0, V), by draws."""
-    values, vectors = np.linalg.eigh(V)
-    half = vectors * np.sqrt(np.maximum(values, 0.0))
-    se = np.sqrt(np.square(half).sum(axis=1))
-    half = half[se > 0] / se[se > 0, None]
-    draws = np.random.default_rng(seed).standard_normal((half.shape[1], DRAWS))
-    return float(np.quantile(np.abs(half @ draws).max(axis=0), level))
+    root = half(V)
+    se = np.sqrt(np.square(root).sum(axis=1))
+    root = root[se > 0] / se[se > 0, None]
+    draws = np.random.default_rng(seed).standard_normal((root.shape[1], DRAWS))
+    return float(np.quantile(np.abs(root @ draws).max(axis=0), level))
+
+
+def half(S: Array) -> Array:
+    """L with L·L' = S for a positive semi-definite S.
+
+    Examples
+    --------
+    >>> L = half(np.array([[2.0, 1.0], [1.0, 2.0]]))
+    >>> (L @ L.T).round(12).tolist()
+    [[2.0, 1.0], [1.0, 2.0]]
+    """
+    values, vectors = np.linalg.eigh(S)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

@@ -116,8 +116,8 @@ class VariableEffects:
         levels = self.levels(variable)
         if levels is None or low == high or not {low, high} <= set(levels):
             return answers
-        steps = self._steps(functionals, self._level_weights(variable, levels, high, low)[:, None])
-        return [s.applied(a, 0) for a, s in zip(answers, steps, strict=True)]
+        A = self._level_weights(variable, levels, high, low)[:, None]
+        return [self._step(f, A).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
 
     def levels(self, variable: str) -> tuple[Any, ...] | None:
         """What a variable is compared between, its base first; None of numbers."""
@@ -133,8 +133,10 @@ class VariableEffects:
         W = self.shares[:, None]
         first = self.laws(self._with(variable, levels[0]))
         base = [row_values(first, f, W) for f in functionals]
-        weights = [self._level_weights(variable, levels, v, levels[0]) for v in levels[1:]]
-        steps = self._steps(functionals, np.column_stack(weights)) if weights else []
+        if len(levels) < 2:
+            return
+        A = np.column_stack([self._level_weights(variable, levels, v, levels[0]) for v in levels[1:]])
+        steps = [self._step(f, A) for f in functionals]
         for j, level in enumerate(levels[1:]):
             laws = self.laws(self._with(variable, level))
             answers = []
@@ -166,20 +168,20 @@ class VariableEffects:
         size = float(self.shares @ (left * left))
         return self.shares * left / size if size > 0 else np.zeros(len(left))
 
-    def _steps(self, functionals: Sequence[Functional], A: Array) -> list[_Step]:
-        """The corrections of functionals with weights A (n, m)."""
-        if self.pit is None:
-            return [_Step(None)] * len(functionals)
-        laws: Any = self.laws(self.X)
-        out = []
-        for f in functionals:
-            if f[0] != "q":
-                out.append(_Step(None))
-                continue
-            tau = f[1][0]
-            influence = (tau - (self.pit <= tau)) / laws.quantile_density(tau)
-            out.append(_Step(row_values(laws, f, A).sums, A * influence[:, None]))
-        return out
+    @cached_property
+    def _own(self) -> RowLaws:
+        """The laws of the rows as they are."""
+        return self.laws(self.X)
+
+    def _step(self, functional: Functional, A: Array, sums: Array | None = None) -> _Step:
+        """The correction of a functional with weights A (n, m), whose gradients sum to ``sums`` (m, p)."""
+        kind, numbers = functional
+        if self.pit is None or kind != "q":
+            return _Step(None)
+        tau = numbers[0]
+        sums = row_values(self._own, functional, A).sums if sums is None else sums
+        influence = (tau - (self.pit <= tau)) / self._own.quantile_density(tau)
+        return _Step(sums, A * influence[:, None])
 
     def _with(self, variable: str, value: Any) -> Array:
         """The design with a variable at a value, or at one for each row (n,)."""
@@ -231,7 +233,7 @@ class VariableEffects:
         return self._differences(ends, np.full(len(self.X), 2 * step), functionals)
 
     def _exact(self, columns: Indices, D: Array, functionals: Sequence[Functional]) -> list[Answer]:
-        laws: Any = self.laws(self.X)
+        laws: Any = self._own
         found = [laws.slopes(f, columns, D, self.shares[:, None]) for f in functionals]
         return [self._average(f.values, f.sums[0]) for f in found]
 
@@ -279,11 +281,10 @@ class VariableEffects:
         """Best linear coefficients of several variables, with the term that each is of."""
         parts = {v: self.weights(v) for v in variables}
         W = np.column_stack([np.zeros((len(self.X), 0)), *(self._alpha(x) for _, x, _ in parts.values())])
-        steps = self._steps(functionals, W)
         out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
-        laws = self.laws(self.X)
-        for f, step in zip(functionals, steps, strict=True):
-            found = row_values(laws, f, W)
+        for f in functionals:
+            found = row_values(self._own, f, W)
+            step = self._step(f, W, found.sums)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 if not W[:, j].any():
                     out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))

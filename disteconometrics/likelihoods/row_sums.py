@@ -174,7 +174,7 @@ class RowTransform:
         k = self.basis.knots
         _, lines, splines = self.split(theta)
         F, line = self.features, self.features.lines @ lines
-        heights = self.at_points(theta, k)[0]
+        heights = self.heights(theta, k)
         at = np.clip((heights <= z).sum(axis=1) - 1, 0, len(k) - 2)
         rows = np.arange(len(at))
         rest, rise = z - heights[rows, at], heights[rows, at + 1] - heights[rows, at]
@@ -217,18 +217,21 @@ class RowTransform:
 
     # ---- at points common to the rows ----------------------------------------------------------------------
 
+    def heights(self, theta: Array, points: Array) -> Array:
+        """h (n, Q) at points r (Q,)."""
+        ones, lines, splines = self.split(theta)
+        F, (area, _) = self.features, self.basis.evaluate(points)
+        U = np.column_stack([F.ones @ ones, F.lines @ lines, F.splines])
+        one = np.ones((1, len(points)))
+        return np.asarray(U @ np.concatenate([one, [points - self.structure.origin], splines @ area.T]))
+
     def at_points(self, theta: Array, points: Array) -> tuple[Array, Array]:
         """h and ∂h/∂r (n, Q) at points r (Q,)."""
-        ones, lines, splines = self.split(theta)
-        F = self.features
-        area, B = self.basis.evaluate(points)
-        line = F.lines @ lines
-        U = np.column_stack([F.ones @ ones, line, F.splines])
-        heights = np.concatenate(
-            [np.ones((1, len(points))), [points - self.structure.origin], splines @ area.T]
-        )
+        _, lines, splines = self.split(theta)
+        F, (_, B) = self.features, self.basis.evaluate(points)
+        U = np.column_stack([F.lines @ lines, F.splines])
         steep = np.concatenate([np.ones((1, len(points))), splines @ B.T])
-        return U @ heights, U[:, 1:] @ steep
+        return self.heights(theta, points), U @ steep
 
     def point_sums(self, W: Array, P: Array, points: Array) -> Array:
         """Σ_i w_i Σ_q P_iq A(points_q, x_i) for weights W (n, v) and P (n, Q): (v, p)."""

@@ -33,7 +33,8 @@ from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_laws import SLOPES
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
-from disteconometrics.inference.influence import influence_covariance, scaled_averaging
+from disteconometrics.inference.influence import answers_covariance
+from disteconometrics.inference.law_effects import half
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
@@ -107,24 +108,27 @@ def coefficient_covariance(
     p = len(solution.theta)
     names = tuple(f"theta{i}" for i in range(p))
     source = partial(_scores, flow, solution.theta, sample)
-    weight_type = None if sample.weights is None else "frequency" if sample.counts else "sampling"
     n = sample.size
     equation = MEstimate(
-        names, solution.theta, solution.root, solution.root, n, len(sample.y), source, weight_type
+        names, solution.theta, solution.root, solution.root, n, len(sample.y), source, _weight_type(sample)
     )
     V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
     if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
         return V.matrix, "nonrobust", "nonrobust = inverse penalised information."
-    W = solution.root @ (solution.root.T @ _half(solution.penalty))
+    W = _prior(solution)
     matrix = V.matrix * _few_rows(kind, solution.effective, n) + W @ W.T
     words = V.label, f"{V.note} The penalty is added as a prior."
     return (matrix + matrix.T) / 2, *(("sandwich", SANDWICH) if kind == "HC1" else words)
 
 
-def _half(S: Array) -> Array:
-    """L with L·L' = S for a positive semi-definite S."""
-    values, vectors = np.linalg.eigh(S)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+def _weight_type(sample: SplineSample) -> str | None:
+    """What the weights of rows are."""
+    return None if sample.weights is None else "frequency" if sample.counts else "sampling"
+
+
+def _prior(solution: Solution) -> Array:
+    """W (p, p) with WW' = H⁻¹SH⁻¹, S the penalty."""
+    return np.asarray(solution.root @ (solution.root.T @ half(solution.penalty)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,27 +158,32 @@ class SplineEstimation:
         Estimation rows G H⁻¹s_i carry √(n/(n − e)), averaging rows √(n/(n − 1)), and the penalty is the prior
         that it is in V.
         """
-        given = G @ self.solution.covariance @ G.T
         s, kind = self.sample, self.kind
         if averaging is None or s is None or kind is None:
+            given = G @ self.solution.covariance @ G.T
             return np.asarray((given + given.T) / 2)
-        n, prior = s.size, G @ self.solution.root
-        penalty = prior @ (self.solution.root.T @ _half(self.solution.penalty))
-        weight_type = None if s.weights is None else "frequency" if s.counts else "sampling"
-        V = influence_covariance(
+        if kind == "nonrobust":
+            estimation, modelled = None, G @ self.solution.covariance @ G.T
+        else:
+            estimation = self._rows(G) * np.sqrt(_few_rows(kind, self.solution.effective, s.size))
+            penalty = G @ self._prior
+            modelled = penalty @ penalty.T
+        return answers_covariance(
             values,
-            scaled_averaging(averaging, s.weights, weight_type, kind, self._codes),
-            None
-            if kind == "nonrobust"
-            else self._rows(G) * np.sqrt(_few_rows(kind, self.solution.effective, n)),
-            "HC0" if kind == "HC1" else kind,
+            averaging,
+            estimation,
+            modelled,
+            kind,
+            weights=s.weights,
+            weight_type=_weight_type(s),
             codes=self._codes,
             order=self._order,
-            copies=s.copies,
-            weight_type=weight_type,
-            modelled=given if kind == "nonrobust" else penalty @ penalty.T,
         )
-        return np.asarray((V + V.T) / 2)
+
+    @cached_property
+    def _prior(self) -> Array:
+        """W (p, p) with WW' = H⁻¹SH⁻¹, the penalty's part of V."""
+        return _prior(self.solution)
 
     def _codes(self, columns: Sequence[str]) -> Any:
         return self._known_codes(tuple(columns))

@@ -23,8 +23,8 @@ import numpy as np
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
-from disteconometrics.distributions.spline_pieces import NODES, WEIGHTS, Pieces, node_counts, panels
-from disteconometrics.distributions.spline_sums import tail_moments
+from disteconometrics.distributions.spline_pieces import NODES, WEIGHTS, node_counts, panels
+from disteconometrics.distributions.spline_sums import tail_moments, with_tails
 from disteconometrics.distributions.support import Support
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
@@ -169,20 +169,35 @@ class SplineRowLaws:
         values = np.asarray(self.law.functional(kind)).reshape(len(self.X))
         return RowValues(values, self._influence_sums(kind, values, W))
 
+    def _at_level(self, tau: float) -> _AtPoint:
+        """The rows at their quantiles, remembered as those at an outcome are."""
+        if tau not in self._last_level:
+            z, knots = float(self.link.quantile(np.array(tau))), self.flow.structure.basis.knots
+            parts = [t.inverse(self.solution.theta, z) for _, t in self._parts(len(knots))]
+            r = np.concatenate([np.zeros(0), *parts])
+            places = Places.of(r, knots)
+            found = _AtPoint(r, places, *self.transform.values(self.solution.theta, r, places))
+            self._last_level.clear()
+            self._last_level[tau] = found
+        return self._last_level[tau]
+
+    @cached_property
+    def _last_level(self) -> dict[float, _AtPoint]:
+        """The level whose quantiles were asked for last."""
+        return {}
+
     def _quantiles(self, tau: float, W: Array) -> RowValues:
-        z, knots = float(self.link.quantile(np.array(tau))), self.flow.structure.basis.knots
-        parts = [t.inverse(self.solution.theta, z) for _, t in self._parts(len(knots))]
-        r = np.concatenate([np.zeros(0), *parts])
-        y = self.support.from_line(self.location + self.flow.centre.scale * r)
-        _, slope = self.transform.values(self.solution.theta, r)
-        return RowValues(y, -self.transform.sums(W / (slope * self._lift(y))[:, None], r))
+        p = self._at_level(tau)
+        y = self.support.from_line(self.location + self.flow.centre.scale * p.r)
+        sums = self.transform.sums(W / (p.slope * self._lift(y))[:, None], p.r, places=p.places)
+        return RowValues(y, -sums)
 
     def quantile_density(self, tau: float) -> Array:
         """Densities (n,) of rows' laws at their quantiles."""
-        y = np.asarray(self.by_row(("q", (tau,)), np.zeros((len(self.X), 1))).values)
-        _, slope = self.transform.values(self.solution.theta, self._standard(y))
+        p = self._at_level(tau)
+        y = self.support.from_line(self.location + self.flow.centre.scale * p.r)
         z = self.link.quantile(np.array(tau))
-        return np.asarray(np.exp(self.link.logpdf(z)) * slope * self._lift(y))
+        return np.asarray(np.exp(self.link.logpdf(z)) * p.slope * self._lift(y))
 
     def _moment(self, kind: str, W: Array) -> RowValues:
         if kind == "mean":
@@ -225,7 +240,7 @@ class SplineRowLaws:
         knots, theta = self.flow.structure.basis.knots, self.solution.theta
         rises = np.zeros(len(knots) - 1)
         for _, transform in self._parts(len(knots)):
-            rises = np.fmax(rises, np.diff(transform.at_points(theta, knots)[0], axis=1).max(axis=0))
+            rises = np.fmax(rises, np.diff(transform.heights(theta, knots), axis=1).max(axis=0))
         return panels(knots, node_counts(rises, DIGITS))
 
     def _on_line(self, W: Array, *, second: bool) -> RowMoments:
@@ -256,9 +271,8 @@ class SplineRowLaws:
         """What lies beyond the knots: ∫ t^j φ dr for j = 0, 1, 2, t the distance, on either side."""
         ends = self.flow.structure.basis.knots[[0, -1]]
         z, slope = transform.at_points(self.solution.theta, ends)
-        p = Pieces(ends, z, np.empty((3, len(z), 1)), slope.T)
         return [
-            _Tail(*tail_moments(self.flow.base, p, end), slope[:, end], sign)
+            _Tail(*tail_moments(self.flow.base, -sign * z[:, end], slope[:, end]), slope[:, end], sign)
             for end, sign in ((0, -1.0), (1, 1.0))
         ]
 
@@ -282,7 +296,7 @@ class SplineRowLaws:
                     lift = flow.centre.scale * np.exp(-flow.support.log_slope(y)) * mass
                     return np.where(lift > 0, of(y, self.link.cdf(z), T, m) * lift, 0.0)
 
-            z, _ = transform.at_points(theta, points)
+            z = transform.heights(theta, points)
             parts = [change(points[None], z, np.exp(self.link.logpdf(z)) * weights)]
             heights, steep = transform.at_points(theta, k[[0, -1]])
             for end, side in ((0, -1.0), (1, 1.0)):
@@ -348,11 +362,8 @@ class _Tail(NamedTuple):
 def _standard_moments(mass: Array, points: Array, k: Array, tails: list[_Tail]) -> tuple[Array, Array]:
     """Mean and variance (n,) of r, from the mass (n, Q) at points and what lies beyond the knots."""
     middle = k[len(k) // 2]
-    first, second = mass @ (points - middle), mass @ np.square(points - middle)
-    for t, knot in zip(tails, k[[0, -1]], strict=True):
-        edge = knot - middle
-        first += t.slope * (edge * t.m0 + t.sign * t.m1)  # dΛ = slope · φ dr
-        second += t.slope * (edge**2 * t.m0 + 2 * t.sign * edge * t.m1 + t.m2)
+    sums = mass @ (points - middle), mass @ np.square(points - middle)
+    first, second = with_tails(*sums, k, [(t.m0, t.m1, t.m2, t.slope) for t in tails])
     return first + middle, second - first**2
 
 
