@@ -43,6 +43,7 @@ from disteconometrics.inference.variable_effects import (
     CONTRAST,
     SLOPE,
     Effect,
+    Seen,
     VariableEffects,
 )
 from disteconometrics.tables import WIDTH, Section, Summary, number
@@ -79,7 +80,7 @@ class Answering:
     X : (n, k) float64 array, their design.
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
-    bent, exact, pit : as in `VariableEffects`.
+    bent, exact, seen : as in `VariableEffects`.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
@@ -94,7 +95,7 @@ class Answering:
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
     linear: bool = True
-    pit: Array | None = None
+    seen: Seen | None = None
 
     @property
     def conditional(self) -> bool:
@@ -140,7 +141,7 @@ class Answering:
         """Effects of variables averaged over rows with shares (n,)."""
         every = self.groups(None)[0][1]
         return VariableEffects(
-            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.pit
+            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.seen
         )
 
 
@@ -274,8 +275,7 @@ class EffectsResults(Estimated):
         if any(self.apart):
             notes.append(
                 "* The average slope is more than two standard errors of the difference from the best linear "
-                "coefficient: the relation bends, or the slope is read where rows are few; or, on quantiles, "
-                "the step that the coefficient goes beyond the fitted structure is large."
+                "coefficient: the relation bends, or the slope is read where rows are few."
             )
         known = np.isfinite(self.values.values).tolist()
         if not all(k for k, (_, kind, _) in zip(known, self.of, strict=True) if kind == BEST_LINEAR):
@@ -412,12 +412,10 @@ class LawAnswers:
     ) -> Estimates:
         """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
 
-        Contrasts of levels, and of 0 with 1, on quantiles of a fitted flow go one step of their influence
-        function on, as in `effects`.
-
-        Those between two values of a number take no such step, and their intervals on outer quantiles of a
-        fitted flow are too short where errors are skewed or the spread moves.  In designs of 500 rows they
-        covered .59 to .96 at .1 and .9, .78 to .96 at the median, and .94 to .95 on the mean, .87 at a kink.
+        Contrasts of a fitted flow on quantiles, spreads and probabilities go one step of their influence
+        function on, as in `effects`; those of a number do so on the mean too.  In
+        designs of 500 rows their intervals covered .93 to .96, and .89 to .91 on quantiles whose spread moves
+        as exp(x) (`tests/statistical/coverage_of_answers.md`).
 
         Parameters
         ----------
@@ -449,7 +447,7 @@ class LawAnswers:
         >>> import disteconometrics as de
         >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(de.datasets.engel())
         >>> res.effect("income", 500.0, 1000.0, "mean").values.round(2)
-        array([0.6])
+        array([0.63])
         """
 
         def of(rows: VariableEffects, functionals: Sequence[Functional]) -> list[Answer]:
@@ -472,8 +470,8 @@ class LawAnswers:
         data speak of; there it is Σ w_i [m(v⁺) − m(v⁻)]/(v⁺ − v⁻), v⁻ and v⁺ the observed values next to
         that of row i.
 
-        Intervals on outer quantiles of a fitted flow are too short where errors are skewed or the spread
-        moves: in designs of 500 rows they covered .57 to .98 at .1 and .9, and .93 to .97 on the mean.
+        Slopes of a fitted flow on the mean, quantiles, spreads and probabilities go one step of their
+        influence function on, as in `effects`.
 
         Parameters
         ----------
@@ -533,14 +531,13 @@ class LawAnswers:
         """Effects of every variable: best linear coefficients of numbers, average contrasts of levels.
 
         A number's row has Σ w_i ṽ_i m(x_i)/Σ w_i ṽ_i², ṽ the residual of the variable on what the fitted
-        structure makes of the others, and the average slope beside it; of the mean it is what least squares
-        estimates.  A variable in one numeric term, such as ``log(income)``, is that term; one in several, as
-        in a polynomial or an interaction, is itself, and all its columns are its own.  Columns of 0 and 1,
-        true/false and levels have the average contrast with the first level.  Of a quantile the coefficient
-        is the projection of q_τ(x), not the coefficient of a quantile regression; coefficients and contrasts
-        of fitted flows on quantiles go one step of their influence function on (see
-        `inference.variable_effects`), average slopes do not.  Coverage: `tests/statistical/
-        coverage_of_answers.md`.
+        structure makes of the others, and the average slope beside it; of the mean of a fitted flow it is
+        least squares with the others as they bend there.  A variable in one numeric term, such as ``log(income)``, is
+        that term; one in several, as in a polynomial or an interaction, is itself, and all its columns are its
+        own.  Columns of 0 and 1, true/false and levels have the average contrast with the first level.  Of a quantile the coefficient
+        is the projection of q_τ(x), not the coefficient of a quantile regression.  Effects of fitted flows on
+        quantiles, spreads and probabilities, those of numbers on the mean too, go one step of their influence
+        function on (see `inference.variable_effects`).  Coverage: `tests/statistical/coverage_of_answers.md`.
 
         Parameters
         ----------

@@ -11,14 +11,18 @@ With m(x) a functional of the law given x, w_i shares of rows that sum to one, a
   the mean it is what a linear regression estimates.  Of a quantile it is the projection of q_τ(x), not the
   coefficient of Koenker and Bassett, whose loss is another.
 
-Effects on quantiles of a fitted structure inherit what it cannot bend to and what it takes as known: a spread
-that moves as exp(x) while 1/spread is linear in x, the least-squares line that a flow is centred on.
-Coefficients and contrasts of levels are therefore moved by one step of the influence function,
+Effects of a fitted structure inherit what it cannot bend to and what it takes as known: a spread that moves
+as exp(x) while 1/spread is linear in x, the least-squares line that a flow is centred on, a bend that was
+dropped.  Those on quantiles, probabilities and spreads are therefore moved by one step of the influence
+function, of a quantile
 
     Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
 
-with α the weights of the coefficient (of the level among the others): to first order neither matters then,
-and the error is that of the data (Chernozhukov et al. 2018).
+α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
+the span of `representers`: to first order neither matters then, and the error is that of the data
+(Chernozhukov et al. 2018).  Coefficients, slopes and contrasts of numbers do so on the mean too: the
+coefficient is then that of least squares with the other variables as they bend, and contrasts of few values go
+value by value.
 
 References
 ----------
@@ -37,19 +41,20 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
-from disteconometrics.inference.law_effects import Answer, RowLaws, row_values
+from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.representers import hat_knots, hats, representer, residual
 
-__all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "VariableEffects"]
+__all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffects"]
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES, HEAP = 30, 0.05  # values, or the share of rows at one, from which slopes are between values
-NOTHING = 1e-10  # share of a column's length that is rounding
+STEPPED = ("q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
+ROWS_A_VALUE = 20  # at least, on average, from which a contrast is corrected value by value
 STEP = 1e-4  # standard deviations of a numeric derivative
 
 
@@ -59,6 +64,14 @@ class Effect(NamedTuple):
     label: str
     estimand: str
     answers: list[Answer]
+
+
+class Seen(NamedTuple):
+    """Outcomes (n,) on the scale of the laws, their F(y | x) (n,), and the number of observations."""
+
+    outcome: Array
+    pit: Array
+    size: float
 
 
 class _Step(NamedTuple):
@@ -71,9 +84,9 @@ class _Step(NamedTuple):
         """An answer after the step with weights j; as it is where there is none."""
         if self.sums is None or self.rows is None:
             return a
-        return Answer(
-            a.value + float(self.rows[:, j].sum()), a.gradient - self.sums[j], a.rows, self.rows[:, j]
-        )
+        rows = self.rows[:, j]
+        with np.errstate(invalid="ignore"):  # where a row has no such moment
+            return Answer(a.value + float(rows.sum()), a.gradient - self.sums[j], a.rows, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +104,8 @@ class VariableEffects:
     bent : function of columns (c,) of the design that gives what the fitted structure makes of them, (n, m).
     exact : bool, whether the laws know their slopes in closed form: those of a curve that is an assumption
         mean something at heaps too.
-    pit : (n,) float64 array of F(y | x), with which effects on quantiles are corrected; None of laws that are
-        an assumption.
+    seen : the rows' outcomes and their F(y | x), with which effects are corrected; None of laws that are an
+        assumption.
     """
 
     scenario: Scenario
@@ -102,7 +115,7 @@ class VariableEffects:
     laws: Callable[[Array], RowLaws]
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
-    pit: Array | None = None
+    seen: Seen | None = None
 
     # ---- contrasts -----------------------------------------------------------------------------------------
 
@@ -114,7 +127,15 @@ class VariableEffects:
         self._warn_outside(variable, ends)
         answers = self._differences(ends, np.ones(len(self.X)), functionals)
         levels = self.levels(variable)
-        if levels is None or low == high or not {low, high} <= set(levels):
+        if levels is None:
+            x, columns = self._numbers(variable)
+            few = self.seen is not None and len(np.unique(x)) <= min(
+                FEW_VALUES, self.seen.size / ROWS_A_VALUE
+            )
+            knots = np.unique(x) if few else None
+            both = np.full(len(x), float(low)), np.full(len(x), float(high))
+            return self._stepped(answers, x, columns, knots, both, 1.0, functionals)
+        if low == high or not {low, high} <= set(levels):
             return answers
         A = self._level_weights(variable, levels, high, low)[:, None]
         return [self._step(f, A).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
@@ -155,12 +176,10 @@ class VariableEffects:
 
     def _level_weights(self, variable: str, levels: Sequence[Any], level: Any, base: Any) -> Array:
         """Weights (n,) of the coefficient of a level among the others and what is made of other variables."""
-        if self.pit is None:
+        if self.seen is None:
             return np.zeros(len(self.X))
-        mine = set(self.columns[variable])
-        others = [j for j in range(self.X.shape[1]) if j not in mine]
         rest = [self._is_level(variable, v) for v in levels if v not in (level, base)]
-        Z = np.column_stack([np.ones(len(self.X)), self.bent(others), *rest])
+        Z = np.column_stack([self._beside(self.columns[variable]), *rest])
         return self._alpha(residual(self._is_level(variable, level), Z, self.shares))
 
     def _alpha(self, left: Array) -> Array:
@@ -173,15 +192,74 @@ class VariableEffects:
         """The laws of the rows as they are."""
         return self.laws(self.X)
 
-    def _step(self, functional: Functional, A: Array, sums: Array | None = None) -> _Step:
-        """The correction of a functional with weights A (n, m), whose gradients sum to ``sums`` (m, p)."""
+    def _beside(self, columns: Sequence[int]) -> Array:
+        """What the fitted structure makes of the other columns of the design, and a constant."""
+        others = [j for j in range(self.X.shape[1]) if j not in set(columns)]
+        return np.column_stack([np.ones(len(self.X)), self.bent(others)])
+
+    def _influence(self, functional: Functional, values: Array) -> Array:
+        """The influence function (n,) at the rows' outcomes of a functional given x, with its values (n,)."""
+        assert self.seen is not None
         kind, numbers = functional
-        if self.pit is None or kind != "q":
+        y, pit = self.seen.outcome, self.seen.pit
+        if kind == "q":
+            return as_floats((numbers[0] - (pit <= numbers[0])) / self._own.quantile_density(numbers[0]))
+        if kind in ("difference", "ratio"):
+            return self._of_two_quantiles(kind, numbers)
+        if kind == "mean":
+            return y - values
+        if kind == "prob":
+            return as_floats((numbers[0] < y) & (y <= numbers[1])) - values
+        square = np.square(y - self._values(("mean", ())))
+        return (square - values**2) / (2 * values) if kind == "std" else square - values
+
+    def _values(self, functional: Functional) -> Array:
+        """A functional of the law of each row (n,)."""
+        return row_values(self._own, functional, np.zeros((len(self.X), 1))).values
+
+    def _of_two_quantiles(self, kind: str, levels: tuple[float, ...]) -> Array:
+        """The influence function (n,) of a difference or ratio of two quantiles."""
+        parts: list[Functional] = [("q", (t,)) for t in levels]
+        a, b = (self._values(f) for f in parts)
+        of_a, of_b = (self._influence(f, v) for f, v in zip(parts, (a, b), strict=True))
+        return of_a - of_b if kind == "difference" else (of_a - a / b * of_b) / b
+
+    def _step(
+        self, functional: Functional, A: Array, found: RowValues | None = None, *, mean: bool = False
+    ) -> _Step:
+        """The correction of a functional with weights A (n, m), with which rows were ``found`` if they were.
+
+        ``mean`` says whether means are corrected too.
+        """
+        if self.seen is None or functional[0] not in (*STEPPED, *("mean",) * mean):
             return _Step(None)
-        tau = numbers[0]
-        sums = row_values(self._own, functional, A).sums if sums is None else sums
-        influence = (tau - (self.pit <= tau)) / self._own.quantile_density(tau)
-        return _Step(sums, A * influence[:, None])
+        found = row_values(self._own, functional, A) if found is None else found
+        with np.errstate(invalid="ignore"):  # where a row has no such moment
+            return _Step(found.sums, A * self._influence(functional, found.values)[:, None])
+
+    def _stepped(
+        self,
+        answers: list[Answer],
+        x: Array,
+        columns: Sequence[int],
+        knots: Array | None,
+        ends: tuple[Array, Array],
+        unit: Array | float,
+        functionals: Sequence[Functional],
+    ) -> list[Answer]:
+        """Answers after a step: averages of what moves x (n,) between two ends, per unit, columns its own."""
+        if self.seen is None:
+            return answers
+        if knots is None:
+            inside = self.seen.size * float(self.every[self.shares > 0].sum())
+            knots = hat_knots(x, self.shares, inside)
+        moved = (self.shares / unit) @ (hats(ends[1], knots) - hats(ends[0], knots))
+        A = representer(hats(x, knots), moved, self._beside(columns), self.shares)[:, None]
+        return [self._step(f, A, mean=True).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
+
+    def _numbers(self, variable: str) -> tuple[Array, list[int]]:
+        """A variable's numbers (n,), and the columns of the design that read it."""
+        return self.scenario.part(0, self.scenario.size, {}).numbers(variable), self.columns[variable]
 
     def _with(self, variable: str, value: Any) -> Array:
         """The design with a variable at a value, or at one for each row (n,)."""
@@ -211,43 +289,52 @@ class VariableEffects:
         """Average slopes in a numeric variable."""
         if self.scenario.levels(variable) is not None and self.scenario.columns[variable].numbers is None:
             raise OptionError(f"{variable!r} has levels, so no slope: compare two of them by effect().")
-        part = self.scenario.part(0, self.scenario.size, {})
-        x = part.numbers(variable)
+        part, own = self.scenario.part(0, self.scenario.size, {}), self.columns[variable]
+
+        def moved(value: Array) -> Array:
+            return self._with(variable, value)
+
+        return self._slope(part.numbers(variable), own, moved, lambda: part.derivative(variable), functionals)
+
+    def term_slope(self, column: int, functionals: Sequence[Functional]) -> list[Answer]:
+        """Average slopes in a column of the design that is a term by itself."""
+
+        def moved(value: Array) -> Array:
+            X = self.X.copy()
+            X[:, column] = value
+            return X
+
+        one = np.array([column]), np.ones((len(self.X), 1))
+        return self._slope(self.X[:, column], [column], moved, lambda: one, functionals)
+
+    def _slope(
+        self,
+        x: Array,
+        own: Sequence[int],
+        moved: Callable[[Array], Array],
+        derivative: Callable[[], tuple[Indices, Array]],
+        functionals: Sequence[Functional],
+    ) -> list[Answer]:
+        """Average slopes in x (n,): its columns, the design with it elsewhere, and its derivative."""
         if self.exact:
-            return self._exact(*part.derivative(variable), functionals)
+            return self._exact(*derivative(), functionals)
         if has_heap(x, self.every):
             low, high = neighbours(x)
-            return self._differences(
-                [self._with(variable, low), self._with(variable, high)], high - low, functionals
-            )
-        columns, D = part.derivative(variable)
-        return self._derivative(columns, D, float(np.std(x)), functionals)
-
-    def _derivative(
-        self, columns: Indices, D: Array, spread: float, functionals: Sequence[Functional]
-    ) -> list[Answer]:
-        step = STEP * (spread if spread > 0 else 1.0)
-        move = np.zeros_like(self.X)
-        move[:, columns] = D
-        ends = [self.X + sign * step * move for sign in (-1.0, 1.0)]
-        return self._differences(ends, np.full(len(self.X), 2 * step), functionals)
+            unit, ends = high - low, (moved(low), moved(high))
+        else:
+            step = STEP * (float(np.std(x)) or 1.0)
+            columns, D = derivative()
+            move = np.zeros_like(self.X)
+            move[:, columns] = step * D
+            low, high, unit = x - step, x + step, np.full(len(x), 2 * step)
+            ends = self.X - move, self.X + move
+        answers = self._differences(ends, unit, functionals)
+        return self._stepped(answers, x, own, None, (low, high), unit, functionals)
 
     def _exact(self, columns: Indices, D: Array, functionals: Sequence[Functional]) -> list[Answer]:
         laws: Any = self._own
         found = [laws.slopes(f, columns, D, self.shares[:, None]) for f in functionals]
         return [self._average(f.values, f.sums[0]) for f in found]
-
-    def term_slope(self, column: int, functionals: Sequence[Functional]) -> list[Answer]:
-        """Average slopes in a column of the design that is a term by itself."""
-        x = self.X[:, column]
-        if self.exact:
-            return self._exact(np.array([column]), np.ones((len(x), 1)), functionals)
-        if has_heap(x, self.every):
-            ends = [self.X.copy(), self.X.copy()]
-            low, high = neighbours(x)
-            ends[0][:, column], ends[1][:, column] = low, high
-            return self._differences(ends, high - low, functionals)
-        return self._derivative(np.array([column]), np.ones((len(x), 1)), float(np.std(x)), functionals)
 
     # ---- best linear coefficients --------------------------------------------------------------------------
 
@@ -270,9 +357,7 @@ class VariableEffects:
             x, label = self.scenario.part(0, self.scenario.size, {}).numbers(variable), variable
         else:
             x, label = self.X[:, own], self.scenario.spec.names[own]
-        mine = set(self.columns.get(variable, []))
-        others = [j for j in range(self.X.shape[1]) if j not in mine]
-        Z = np.column_stack([np.ones(len(x)), self.bent(others)])
+        Z = self._beside(self.columns.get(variable, []))
         return label, residual(x, Z, self.shares), Z
 
     def best_linear(
@@ -284,7 +369,7 @@ class VariableEffects:
         out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
         for f in functionals:
             found = row_values(self._own, f, W)
-            step = self._step(f, W, found.sums)
+            step = self._step(f, W, found, mean=True)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 if not W[:, j].any():
                     out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))
@@ -354,18 +439,3 @@ def neighbours(x: Array) -> tuple[Array, Array]:
     """
     values, at = np.unique(x, return_inverse=True)
     return values[np.maximum(at - 1, 0)], values[np.minimum(at + 1, len(values) - 1)]
-
-
-def residual(x: Array, Z: Array, shares: Array) -> Array:
-    """What weighted least squares on Z (n, m) leaves of x (n,); zeros where that is rounding alone."""
-    root = np.sqrt(shares)
-    columns = Z * root[:, None]
-    length = np.sqrt(np.square(columns).sum(axis=0))
-    columns = columns[:, length > 0] / length[length > 0]  # so that units do not say which repeat others
-    Q, R, _ = linalg.qr(columns, mode="economic", pivoting=True)
-    Q = Q[:, np.abs(np.diagonal(R)) > NOTHING]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = x * root
-        left = own - Q @ (Q.T @ own)
-        known = (shares > 0) & bool(np.linalg.norm(left) > NOTHING * np.linalg.norm(own))
-        return np.where(known, left / root, 0.0)

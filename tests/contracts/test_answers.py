@@ -15,6 +15,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import ExtrapolationWarning, NeedsData, OptionError
+from disteconometrics.inference.representers import hat_knots, hats, representer
 
 SAME = 1e-8
 PENALISED = 1e-6  # smoothing parameters stop where the fit moves by 4e-8
@@ -180,11 +181,11 @@ def test_groups_average_back_to_the_whole(name: str, weights: str, by: Any) -> N
     res, d = fitted(name, weights), table()
     w = d[WEIGHTS[weights]["weights"]] if weights != "plain" else pd.Series(np.ones(ROWS))
     shares = (w.groupby([d[c] for c in ([by] if isinstance(by, str) else by)]).sum() / w.sum()).to_numpy()
-    for ask in (
-        lambda by: res.functionals("mean", by=by),
-        lambda by: res.effect("x", -0.5, 0.5, "mean", by=by),
-        lambda by: res.derivative("x", "mean", by=by),
-    ):
+    asks = [lambda by: res.functionals("mean", by=by)]
+    if name != "FlowDensity":  # whose steps look at the rows of a group alone
+        asks.append(lambda by: res.effect("x", -0.5, 0.5, "mean", by=by))
+        asks.append(lambda by: res.derivative("x", "mean", by=by))
+    for ask in asks:
         e, whole = quietly(lambda ask=ask: ask(by)), quietly(lambda ask=ask: ask(None))
         assert shares @ e.values == pytest.approx(whole.values[0], rel=1e-12)
 
@@ -237,16 +238,18 @@ def test_rows_of_effects(name: str, weights: str) -> None:
 
 
 def test_best_linear_is_a_projection_of_the_rows() -> None:
-    """Of a bent spline: least squares of the rows' means on it and the others as they bend."""
+    """On it and the others as they bend: of the mean least squares, without a step that of the rows' laws."""
     res = fitted("FlowDensity", "sampling")
-    effects, means = res.effects("mean"), res.predict(None, "mean")["estimate"].to_numpy()
+    lower = quietly(lambda: res.effects(lambda law: law.cdf(0.0)))
+    of_laws = np.asarray(res.flow.law(res.undersmoothed.theta, res.rows.sample.X).cdf(0.0))
     X, w = res.rows.X, np.sqrt(np.asarray(table()["inverse"]))
     names = list(res.spec.names)
     for v in ("x", "z"):
         others = [j for j, n in enumerate(names) if n != v]
         Z = np.column_stack([X[:, names.index(v)], np.ones(ROWS), res.flow.bent(X, names, others)])
-        b = np.linalg.lstsq(Z * w[:, None], means * w, rcond=None)[0]
-        assert effects[v].values[0] == pytest.approx(b[0], rel=1e-8)
+        for effects, values in ((res.effects("mean"), res.rows.y), (lower, of_laws)):
+            b = np.linalg.lstsq(Z * w[:, None], values * w, rcond=None)[0]
+            assert effects[v].values[0] == pytest.approx(b[0], rel=1e-8)
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -416,7 +419,7 @@ def test_a_variable_that_does_not_vary_in_a_group(name: str) -> None:
 def test_slopes_of_few_values_average_back_to_the_whole() -> None:
     """In groups of few rows too, where every variable has few values: heaps are those of all rows."""
     d = table().assign(k=np.arange(ROWS) % 7, small=np.arange(ROWS) % 12)
-    res = quietly(lambda: MODELS["FlowDensity"][1]("y ~ x + k").fit(d, cov="HC0"))
+    res = quietly(lambda: MODELS["FlowDensity, linear"][1]("y ~ x + k").fit(d, cov="HC0"))
     for v in ("x", "k"):
         groups, whole = res.derivative(v, "mean", by="small"), res.derivative(v, "mean")
         assert groups.values.mean() == pytest.approx(whole.values[0], rel=1e-10)
@@ -439,3 +442,28 @@ def test_a_variable_that_enters_late_alone_has_no_effect_now(name: str) -> None:
         with pytest.raises(OptionError, match="lag"):
             ask()
     assert [n.split(":")[0] for n in quietly(lambda: res.effects("mean"))] == ["x"]
+
+
+def test_a_contrast_of_few_values_is_that_of_their_means() -> None:
+    """Alone in the formula the span knows every value, whatever the flow has made of them."""
+    rng = np.random.default_rng(4)
+    k = rng.choice([0.0, 1.0, 2.0, 5.0], 400, p=[0.1, 0.4, 0.3, 0.2])
+    d = pd.DataFrame({"k": k, "y": (k == 2) + rng.gumbel(size=400), "w": rng.integers(1, 4, 400)})
+    for weights in (None, "w"):
+        model = de.FlowDensity("y ~ k", weights=weights, weight_type=weights and "frequency")
+        found = model.fit(d).effect("k", 1, 2, ["mean", "prob[-1,1]"])
+        w = np.ones(400) if weights is None else d.w.to_numpy()
+        for seen, value in zip((d.y, (d.y > -1) & (d.y <= 1)), found.values, strict=True):
+            means = [np.average(seen[k == v], weights=w[k == v]) for v in (1, 2)]
+            assert value == pytest.approx(means[1] - means[0], abs=1e-9)
+
+
+def test_representers_sum_to_effects_of_what_they_span() -> None:
+    rng = np.random.default_rng(5)
+    x, z, w = rng.gamma(2, size=300), rng.normal(size=300), rng.uniform(size=300)
+    shares, Z = w / w.sum(), np.column_stack([np.ones(300), z, z**2])
+    knots = hat_knots(x, shares, 4000)
+    assert len(knots) == 5
+    a = representer(hats(x, knots), np.array([-1.0, 0, 0, 1.0, 0]), Z, shares)
+    np.testing.assert_allclose(hats(x, knots).T @ a, [-1, 0, 0, 1, 0], atol=1e-10)
+    np.testing.assert_allclose(Z.T @ a, 0, atol=1e-12)

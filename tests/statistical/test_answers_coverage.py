@@ -105,39 +105,44 @@ def of_educ() -> tuple[float, float]:
 BEND = 1.5 * math.exp(-1.125)
 WIDTH = 0.3 * math.exp(0.045) * Z9
 COEFFICIENT, SLOPE = of_educ()
+OF_BENDS = everywhere("x1", BEND)
+OF_BENDS |= {"x2: mean": 0.0, "x2: q[0.1]": -WIDTH, "x2: q[0.5]": 0.0, "x2: q[0.9]": WIDTH}
 DESIGNS = {
     "linear normal": Design(
         "y ~ x1 + x2 + d",
         linear_normal,
         everywhere("x1", 0.5) | everywhere("x2", -0.3) | everywhere("d: 1 - 0", 0.4),
-        {"x1": 0.5, "x2": -0.3},
+        everywhere("x1", 0.5) | everywhere("x2", -0.3),
         (*NAMES, "x1", "x2", "d: 1 - 0"),
     ),
     "skewed errors": Design(
         "y ~ x1 + d",
         skewed,
         everywhere("x1", 0.5) | everywhere("d: 1 - 0", 0.3),
-        {"x1": 0.5},
+        everywhere("x1", 0.5),
         ("mean", "std", "x1", "d: 1 - 0"),
     ),
     "bends, spread moves": Design(
         "y ~ x1 + x2 + d",
         bends,
-        everywhere("x1", BEND)
-        | {"x2: mean": 0.0, "x2: q[0.1]": -WIDTH, "x2: q[0.5]": 0.0, "x2: q[0.9]": WIDTH}
-        | everywhere("d: 1 - 0", 0.3),
-        {"x1": BEND, "x2": 0.0},
+        OF_BENDS | everywhere("d: 1 - 0", 0.3),
+        OF_BENDS,
         ("mean", "x1: mean", "x2: mean", "d: 1 - 0: mean"),
     ),
     "wages": Design(
         "y ~ educ + exper + d",
         wages,
         everywhere("educ", COEFFICIENT) | everywhere("d: 1 - 0", -0.3),
-        {"educ": SLOPE},
+        everywhere("educ", SLOPE),
         ("mean", "educ: mean", "d: 1 - 0: mean"),
     ),
     "50 clusters": Design(
-        "y ~ x1", grouped, everywhere("x1", 0.5), {"x1": 0.5}, ("mean", "x1: mean"), cluster="firm"
+        "y ~ x1",
+        grouped,
+        everywhere("x1", 0.5),
+        everywhere("x1", 0.5),
+        ("mean", "x1: mean"),
+        cluster="firm",
     ),
 }
 
@@ -178,11 +183,10 @@ def answers(name: str, kind: str, rng: np.random.Generator) -> list[Seen]:
     else:
         res = de.NormalRegression(design.formula).fit(d, cov=cov or "HC1")
     e = res.effects()
-    slopes = {f"{label}: mean": value for label, value in design.slopes.items()}
     found = [
         *_seen("law", NAMES, res.functionals(NAMES), laws(name)),
         *_seen("effect", e.estimates.names, e.estimates, design.effects),
-        *_seen("slope", e.slopes.names, e.slopes, slopes),
+        *_seen("slope", e.slopes.names, e.slopes, design.slopes),
     ]
     right = design.normal
     if flow:

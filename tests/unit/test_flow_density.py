@@ -23,6 +23,7 @@ from disteconometrics.estimators.flow.row_checks import check_widths
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
 from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.inference.law_functionals import parse_functional
+from disteconometrics.inference.representers import hat_knots, hats
 
 Array = np.ndarray
 DELTA = 1e-5  # relative error of a central difference with the step taken
@@ -216,12 +217,23 @@ def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     step = left @ ((0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q)) / (left @ left)
     plain = np.mean(one.quantile(0.9) - zero.quantile(0.9))
     assert many.effect("d", 0, 1, "q[0.9]").values[0] == pytest.approx(plain + step, rel=1e-8)
+    # of a number, with the weights that know hat functions of it beside the others
+    x = d.x.to_numpy()
+    knots = hat_knots(x, np.full(len(x), 1 / len(x)), len(x))
+    B = np.column_stack([d.d, d.g == "b", d.g == "c", hats(x, knots)])
+
+    def step_of(low: Any, high: Any, influence: Any, unit: float = 1.0) -> float:
+        moved = np.mean(hats(high, knots) - hats(low, knots), axis=0) / unit
+        return float(B @ np.linalg.lstsq(B.T @ B, np.r_[0, 0, 0, moved], rcond=None)[0] @ influence)
+
     ends = [many._covariates(d.assign(x=v), warn=False)[0] for v in (0.0, 1.0)]
     moved = np.mean(np.subtract(*(many.flow.law(sol.theta, e).quantile(0.9) for e in ends[::-1])))
-    assert many.effect("x", 0, 1, "q[0.9]").values[0] == pytest.approx(moved, rel=1e-10)
+    moved += step_of(0 * x, 0 * x + 1, (0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q))
+    assert many.effect("x", 0, 1, "q[0.9]").values[0] == pytest.approx(moved, rel=1e-8)
     step = 1e-4
     ends = [many._covariates(d.assign(x=d.x + s * step), warn=False)[0] for s in (-1, 1)]
     slope = np.mean(np.subtract(*(many.flow.law(sol.theta, X).mean() for X in ends[::-1]))) / (2 * step)
+    slope += step_of(x - step, x + step, d.y - law.mean(), 2 * step)
     assert many.derivative("x", "mean").values[0] == pytest.approx(slope, rel=1e-5)
     effects = many.effects(["mean"])
     assert list(effects) == ["x", "d: 1 - 0", "g: b - a", "g: c - a"]
@@ -626,8 +638,9 @@ def test_any_functional_has_errors_given_covariates() -> None:
         engel.head(3), [lambda law: law.mean(), lambda law: law.std(), lambda law: law.quantile(0.75)]
     )
     np.testing.assert_allclose(numeric["std_error"], exact, rtol=2e-3)
-    effect, again = (
-        res.effect("income", 500.0, 1000.0, f) for f in ("q[0.9]", lambda law: law.quantile(0.9))
+    effect, again = (  # of what goes no step
+        res.effect("income", 500.0, 1000.0, f, on="foodexp")
+        for f in ("gini", lambda law: law.functional("gini"))
     )
     assert again.std_error == pytest.approx(effect.std_error, rel=2e-3)
     units = res.at(engel.head(2), ["gini", "p90p10", "median"], on="foodexp")

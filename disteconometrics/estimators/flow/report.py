@@ -150,7 +150,7 @@ def _on_numbers(
         }
         notes.append(
             f"Standard errors are {whose[target]}. Effects come from a flow with smaller penalties, so that "
-            "bias is small; coefficients and contrasts on quantiles go one step of their influence function "
+            "bias is small; those on quantiles, and of numbers, go one step of their influence function "
             "beyond it."
         )
     notes += weights_notes(model.weights, model.weight_type)

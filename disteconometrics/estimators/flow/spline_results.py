@@ -49,6 +49,7 @@ from disteconometrics.inference.law_functionals import Functional, is_analytic
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.tables import Summary
 
 __all__ = ["FlowResults", "fit_spline"]
@@ -255,7 +256,7 @@ class FlowResults(FittedResult, LawAnswers):
             weights,
             column,
             bent,
-            pit=self._pit if near and self._is_chosen else None,
+            seen=self._seen(read[2]) if near and self._is_chosen else None,
         )
 
     @property
@@ -263,6 +264,14 @@ class FlowResults(FittedResult, LawAnswers):
         """Whether the law given covariates was found, and is no line that the specification assumes."""
         named = isinstance(self.model.flow, MonotoneSpline) and self.model.flow.structure == "linear"
         return bool(self.flow.structure.covariates) and not named
+
+    def _seen(self, flow: SplineFlow) -> Seen:
+        """Outcomes on the scale of a flow, with their F(y | x)."""
+        rows: FlowRows = self.data_rows()
+        y = rows.y
+        if flow is not self.flow:
+            y = flow.support.from_line(self.flow.support.to_line(y))
+        return Seen(y, self._pit, rows.sample.size)
 
     @cached_property
     def _pit(self) -> Array:

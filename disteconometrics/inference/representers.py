@@ -1,0 +1,93 @@
+"""Weights α (n,) of rows by which a function of a variable, added to functions of others, sums to an effect.
+
+An effect is linear in the functional of the rows' laws: Λ(m), a contrast, a slope or a coefficient.  With
+
+    Σ α_i g(x_i) = Λ(g)  for every g in a span, α in the span itself,
+
+α is Λ's Riesz representer there, and Σ α_i ψ_i, ψ the influence function of the functional given x_i, takes
+off the error of a fitted m that the span knows, to first order (Chernozhukov, Newey, Singh 2022).  The span
+is that of the other variables' columns as they enter the fit, and of hat functions of the variable, with
+knots at each of its values or at a few of its quantiles, the more the more observations there are.
+
+References
+----------
+Chernozhukov, Newey, Singh (2022), Automatic debiased machine learning of causal and structural effects,
+Econometrica 90, doi:10.3982/ECTA18515.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import linalg
+
+from disteconometrics.arrays import Array
+
+__all__ = ["hat_knots", "hats", "representer", "residual"]
+
+NOTHING = 1e-10  # share of a column's length that is rounding
+PIECES, AT_SIZE = 2, 500  # between quantiles that are knots, at so many observations
+
+
+def residual(x: Array, Z: Array, shares: Array) -> Array:
+    """What weighted least squares on Z (n, m) leaves of x (n,) or (n, v); zeros where it is rounding alone.
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 1.0, 2.0, 4.0])
+    >>> residual(x, np.ones((4, 1)), np.full(4, 0.25))
+    array([-1.75, -0.75,  0.25,  2.25])
+    """
+    root = np.sqrt(shares)
+    columns = Z * root[:, None]
+    length = np.sqrt(np.square(columns).sum(axis=0))
+    columns = columns[:, length > 0] / length[length > 0]  # so that units do not say which repeat others
+    Q, R, _ = linalg.qr(columns, mode="economic", pivoting=True)
+    Q = Q[:, np.abs(np.diagonal(R)) > NOTHING]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = (x.T * root).T
+        left = own - Q @ (Q.T @ own)
+        known = np.linalg.norm(left, axis=0) > NOTHING * np.linalg.norm(own, axis=0)
+        return np.where(known & (shares > 0 if x.ndim == 1 else shares[:, None] > 0), (left.T / root).T, 0.0)
+
+
+def hat_knots(x: Array, shares: Array, size: float) -> Array:
+    """Knots (m,) of hat functions of x (n,) with shares of ``size`` observations: quantiles, more for more.
+
+    Examples
+    --------
+    >>> hat_knots(np.arange(501.0), np.full(501, 1 / 501), 501)
+    array([  0., 250., 500.])
+    """
+    pieces = max(1, round(PIECES * float(np.cbrt(size / AT_SIZE))))
+    order = np.argsort(x, kind="stable")
+    order = order[shares[order] > 0]
+    below = np.cumsum(shares[order])
+    levels = np.linspace(0, 1, pieces + 1) * below[-1] * (1 - NOTHING)
+    return np.unique(x[order][np.searchsorted(below, levels)])
+
+
+def hats(x: Array, knots: Array) -> Array:
+    """Hat functions (n, m) of x (n,): piecewise linear, one at a knot and zero at the others; sums are one.
+
+    Examples
+    --------
+    >>> hats(np.array([1.0, 1.5, 3.0]), np.array([1.0, 2.0]))
+    array([[1. , 0. ],
+           [0.5, 0.5],
+           [0. , 1. ]])
+    """
+    return np.column_stack([np.interp(x, knots, one) for one in np.eye(len(knots))])
+
+
+def representer(B: Array, effect: Array, Z: Array, shares: Array) -> Array:
+    """α (n,) with Σ α_i B_i = ``effect`` (m,) for functions B (n, m), and Σ α_i Z_i = 0; else the nearest.
+
+    Examples
+    --------
+    >>> B = np.eye(2)[[0, 0, 1, 1]]
+    >>> representer(B, np.array([-1.0, 1.0]), np.ones((4, 1)), np.full(4, 0.25))
+    array([-0.5, -0.5,  0.5,  0.5])
+    """
+    left = residual(B, Z, shares)
+    products = left.T @ (shares[:, None] * left)
+    return np.asarray(shares * (left @ (np.linalg.pinv(products, rcond=NOTHING, hermitian=True) @ effect)))
