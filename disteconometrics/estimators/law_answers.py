@@ -532,12 +532,13 @@ class LawAnswers:
 
         A number's row has Σ w_i ṽ_i m(x_i)/Σ w_i ṽ_i², ṽ the residual of the variable on what the fitted
         structure makes of the others, and the average slope beside it; of the mean of a fitted flow it is
-        least squares with the others as they bend there.  A variable in one numeric term, such as ``log(income)``, is
-        that term; one in several, as in a polynomial or an interaction, is itself, and all its columns are its
-        own.  Columns of 0 and 1, true/false and levels have the average contrast with the first level.  Of a quantile the coefficient
-        is the projection of q_τ(x), not the coefficient of a quantile regression.  Effects of fitted flows on
-        quantiles, spreads and probabilities, those of numbers on the mean too, go one step of their influence
-        function on (see `inference.variable_effects`).  Coverage: `tests/statistical/coverage_of_answers.md`.
+        least squares with the others as they bend there. A variable in one numeric term, such as
+        ``log(income)``, is that term; one in several, as in a polynomial or an interaction, is itself, and
+        all its columns are its own. Columns of 0 and 1, true/false and levels have the average contrast
+        with the first level. Of a quantile the coefficient is the projection of q_τ(x), not the coefficient
+        of a quantile regression. Effects of fitted flows on quantiles, spreads and probabilities, those of
+        numbers on the mean too, go one step of their influence function on (see
+        `inference.variable_effects`). Coverage: `tests/statistical/coverage_of_answers.md`.
 
         Parameters
         ----------

@@ -21,8 +21,8 @@ function, of a quantile
 α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
 the span of `representers`: to first order neither matters then, and the error is that of the data
 (Chernozhukov et al. 2018).  Coefficients, slopes and contrasts of numbers do so on the mean too: the
-coefficient is then that of least squares with the other variables as they bend, and contrasts of few values go
-value by value.
+coefficient is then that of least squares with the other variables as they bend, and contrasts of few values
+go value by value.
 
 References
 ----------
