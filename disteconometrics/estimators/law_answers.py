@@ -7,8 +7,8 @@ is here and in `inference.law_effects` and `inference.variable_effects`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -81,6 +81,7 @@ class Answering:
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
     bent, exact, seen : as in `VariableEffects`.
+    unsupported : reasons by kind of moment, of those that the tail decides and not the sample.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
@@ -96,6 +97,7 @@ class Answering:
     exact: bool = False
     linear: bool = True
     seen: Seen | None = None
+    unsupported: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def conditional(self) -> bool:
@@ -173,6 +175,7 @@ class NewRows(NamedTuple):
     functionals: list[Functional]
     laws: RowLaws
     estimation: Estimation
+    unsupported: Mapping[str, str]
 
 
 def no_error_of_average() -> OptionError:
@@ -182,6 +185,32 @@ def no_error_of_average() -> OptionError:
         "the averaged law, also of a logged outcome undone, have standard errors here; for others use "
         "de.bootstrap(estimator, data, statistic=...)."
     )
+
+
+def checked(
+    names: Sequence[str],
+    answers: Sequence[Answer],
+    functionals: Sequence[Functional],
+    unsupported: Mapping[str, str],
+) -> list[Answer]:
+    """Answers, NaN where the sample does not support the moment that they are of, with a warning why."""
+    kinds = [kind for kind, _ in functionals]
+    withheld = [kind in unsupported for kind in kinds]
+    warn_unsupported(kinds, unsupported)
+    values = [(n, a) for n, a, known in zip(names, answers, withheld, strict=True) if a.varies and not known]
+    check_finite([n for n, _ in values], np.array([a.value for _, a in values]))
+    return [a._replace(value=np.nan) if w else a for a, w in zip(answers, withheld, strict=True)]
+
+
+def warn_unsupported(kinds: Sequence[str], unsupported: Mapping[str, str]) -> None:
+    """Warn of moments that the sample does not support."""
+    without = [kind for kind in dict.fromkeys(kinds) if kind in unsupported]
+    if without:
+        hint = (
+            "use quantiles or iqr, which do not depend on how far the tail goes, or the outcome's logarithm"
+        )
+        text = f"Withheld: {', '.join(without)}, which the fitted tail decides: {unsupported[without[0]]}. "
+        warn_user(InfiniteMomentWarning(f"{text}Remedy: {hint}.", hint=hint))
 
 
 def check_finite(names: Sequence[str], values: Array) -> None:
@@ -393,8 +422,9 @@ class LawAnswers:
         laws = a.laws(a.X)
         averages = [Averaged(laws, shares if a.conditional else np.ones(1)) for _, shares in groups]
         parts = [(law, f) for f in a.functionals for law in averages]
-        answers = [law.functional(f) for law, f in parts]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
+        found, functionals = [law.functional(f) for law, f in parts], [f for _, f in parts]
+        answers = checked([n for n in a.names for _ in groups], found, functionals, a.unsupported)
         plain = estimates_of(labels, answers, a.estimation, whose)
 
         return with_quantile_limits(plain, parts, error_of(a.estimation, whose))
@@ -521,7 +551,8 @@ class LawAnswers:
         found = [of(a.variables(shares), a.functionals) for _, shares in groups]
         answers = [found[g][i] for i in range(len(a.names)) for g in range(len(groups))]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
-        check_finite([n for n in a.names for _ in groups], np.array([x.value for x in answers]))
+        functionals, each = [f for f in a.functionals for _ in groups], [n for n in a.names for _ in groups]
+        answers = checked(each, answers, functionals, a.unsupported)
         return estimates_of(labels, answers, a.estimation, target)
 
     @on_one_thread
@@ -613,6 +644,7 @@ class LawAnswers:
         a, index = self._new_answering(some(names), on, new)
         critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
         parts = []
+        warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
         for name, functional in zip(a.names, a.functionals, strict=True):
             rows = pd.MultiIndex.from_arrays([index, [name] * n], names=["row", "functional"])
             if ci:
@@ -620,7 +652,10 @@ class LawAnswers:
             else:
                 columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
             values = columns["estimate"]
-            check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
+            if functional[0] in a.unsupported:
+                columns = {k: np.full(n, np.nan) for k in columns}
+            else:
+                check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
             parts.append(pd.DataFrame(columns).set_axis(rows))
         order = [i + j * n for i in range(n) for j in range(len(a.names))]
         return pd.concat(parts).iloc[order]
@@ -692,10 +727,10 @@ def _effects_results(
                 beside.append(slopes[i])
             of.append((f"{effect.label}{words}", effect.estimand, name))
             answers.append(effect.answers[i])
-    varying = [x.varies for x in answers]
-    values = np.array([x.value for x in answers])
-    check_finite([n for (_, _, n), moves in zip(of, varying, strict=True) if moves], values[varying])
-    k = len(answers)
+    k, functionals = len(answers), {n: f for n, f in zip(a.names, a.functionals, strict=True)}
+    answers = checked([n for _, _, n in of], answers, [functionals[n] for _, _, n in of], a.unsupported)
+    without = [functionals[of[j][2]][0] in a.unsupported for j in at]
+    beside = [x._replace(value=np.nan) if w else x for x, w in zip(beside, without, strict=True)]
     names = tuple(f"{label}: {name}" for label, _, name in of)
     whole = estimates_of(map(str, range(k + len(beside))), [*answers, *beside], a.estimation, target)
     V = whole.covariance

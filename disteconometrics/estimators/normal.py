@@ -573,7 +573,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         read, functionals = self._read(names, on, True)
         X, mean, index = self._new_rows(new)
         laws = NormalRowLaws(X, mean, self.sigma, self.coefficients)
-        return NewRows(read, functionals, laws, self._estimation), index
+        return NewRows(read, functionals, laws, self._estimation, {}), index
 
     def _new_rows(self, new: Any) -> tuple[Array, Array, pd.Index]:
         """Design (m, k), mean (m,) and index of new rows, or of the rows of the fit."""

@@ -7,7 +7,7 @@ An effect is linear in the functional of the rows' laws: Λ(m), a contrast, a sl
 α is Λ's Riesz representer there, and Σ α_i ψ_i, ψ the influence function of the functional given x_i, takes
 off the error of a fitted m that the span knows, to first order (Chernozhukov, Newey, Singh 2022).  The span
 is that of the other variables' columns as they enter the fit, and of hat functions of the variable, with
-knots at each of its values or at a few of its quantiles, the more the more observations there are.
+knots at some of its quantiles, the more the more observations there are, at heaps, and at what is compared.
 
 References
 ----------
@@ -17,14 +17,17 @@ Econometrica 90, doi:10.3982/ECTA18515.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import linalg
 
 from disteconometrics.arrays import Array
 
-__all__ = ["hat_knots", "hats", "representer", "residual"]
+__all__ = ["HEAP", "hat_knots", "hats", "representer", "residual"]
 
 NOTHING = 1e-10  # share of a column's length that is rounding
+HEAP = 0.05  # share of rows at a value that is a heap
 PIECES, AT_SIZE = 2, 500  # between quantiles that are knots, at so many observations
 
 
@@ -50,8 +53,11 @@ def residual(x: Array, Z: Array, shares: Array) -> Array:
         return np.where(known & (shares > 0 if x.ndim == 1 else shares[:, None] > 0), (left.T / root).T, 0.0)
 
 
-def hat_knots(x: Array, shares: Array, size: float) -> Array:
-    """Knots (m,) of hat functions of x (n,) with shares of ``size`` observations: quantiles, more for more.
+def hat_knots(x: Array, shares: Array, size: float, also: Sequence[float] = ()) -> Array:
+    """Knots (m,) of hat functions of x (n,) with shares of ``size`` observations.
+
+    They are its quantiles, more of them for more observations, values with more than `HEAP` of the shares,
+    and ``also``.
 
     Examples
     --------
@@ -59,11 +65,12 @@ def hat_knots(x: Array, shares: Array, size: float) -> Array:
     array([  0., 250., 500.])
     """
     pieces = max(1, round(PIECES * float(np.cbrt(size / AT_SIZE))))
-    order = np.argsort(x, kind="stable")
-    order = order[shares[order] > 0]
-    below = np.cumsum(shares[order])
+    values, where = np.unique(x[shares > 0], return_inverse=True)
+    each = np.bincount(where, shares[shares > 0])
+    below = np.cumsum(each)
     levels = np.linspace(0, 1, pieces + 1) * below[-1] * (1 - NOTHING)
-    return np.unique(x[order][np.searchsorted(below, levels)])
+    heaps = values[each > HEAP * below[-1]]
+    return np.unique([*values[np.searchsorted(below, levels)], *heaps, *also])
 
 
 def hats(x: Array, knots: Array) -> Array:

@@ -47,14 +47,14 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.representers import hat_knots, hats, representer, residual
+from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
 
 __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffects"]
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
-FEW_VALUES, HEAP = 30, 0.05  # values, or the share of rows at one, from which slopes are between values
+FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
 STEPPED = ("q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
-ROWS_A_VALUE = 20  # at least, on average, from which a contrast is corrected value by value
+ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
 STEP = 1e-4  # standard deviations of a numeric derivative
 
 
@@ -129,12 +129,12 @@ class VariableEffects:
         levels = self.levels(variable)
         if levels is None:
             x, columns = self._numbers(variable)
+            both = np.full(len(x), float(low)), np.full(len(x), float(high))
             few = self.seen is not None and len(np.unique(x)) <= min(
                 FEW_VALUES, self.seen.size / ROWS_A_VALUE
             )
-            knots = np.unique(x) if few else None
-            both = np.full(len(x), float(low)), np.full(len(x), float(high))
-            return self._stepped(answers, x, columns, knots, both, 1.0, functionals)
+            also = [float(v) for v in (low, high) if few and v in x]
+            return self._stepped(answers, x, columns, both, 1.0, functionals, also)
         if low == high or not {low, high} <= set(levels):
             return answers
         A = self._level_weights(variable, levels, high, low)[:, None]
@@ -242,17 +242,19 @@ class VariableEffects:
         answers: list[Answer],
         x: Array,
         columns: Sequence[int],
-        knots: Array | None,
         ends: tuple[Array, Array],
         unit: Array | float,
         functionals: Sequence[Functional],
+        also: Sequence[float] = (),
     ) -> list[Answer]:
-        """Answers after a step: averages of what moves x (n,) between two ends, per unit, columns its own."""
+        """Answers after a step: averages of what moves x (n,) between two ends, per unit.
+
+        ``columns`` are its own, ``also`` values of it that are compared.
+        """
         if self.seen is None:
             return answers
-        if knots is None:
-            inside = self.seen.size * float(self.every[self.shares > 0].sum())
-            knots = hat_knots(x, self.shares, inside)
+        inside = self.seen.size * float(self.every[self.shares > 0].sum())
+        knots = hat_knots(x, self.shares, inside, also)
         moved = (self.shares / unit) @ (hats(ends[1], knots) - hats(ends[0], knots))
         A = representer(hats(x, knots), moved, self._beside(columns), self.shares)[:, None]
         return [self._step(f, A, mean=True).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
@@ -329,7 +331,7 @@ class VariableEffects:
             low, high, unit = x - step, x + step, np.full(len(x), 2 * step)
             ends = self.X - move, self.X + move
         answers = self._differences(ends, unit, functionals)
-        return self._stepped(answers, x, own, None, (low, high), unit, functionals)
+        return self._stepped(answers, x, own, (low, high), unit, functionals)
 
     def _exact(self, columns: Indices, D: Array, functionals: Sequence[Functional]) -> list[Answer]:
         laws: Any = self._own

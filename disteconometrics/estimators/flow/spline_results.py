@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple
@@ -28,6 +28,7 @@ from disteconometrics.estimators.flow.spline_inference import (
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
+from disteconometrics.estimators.flow.tail_moments import MOMENTS, OfSample, unsupported_moments
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
@@ -257,7 +258,31 @@ class FlowResults(FittedResult, LawAnswers):
             column,
             bent,
             seen=self._seen(read[2]) if near and self._is_chosen else None,
+            unsupported=self._unsupported(read[1], read[2], near=near),
         )
+
+    def _unsupported(
+        self, functionals: Sequence[Functional], flow: SplineFlow, *, near: bool
+    ) -> Mapping[str, str]:
+        """Kinds of moments that the rows do not support, with reasons, if asked for; none without rows."""
+        key = (near, flow.support)
+        if self.rows is None or not {kind for kind, _ in functionals} & set(MOMENTS):
+            return {}
+        if key not in self._known_unsupported:
+            solution, rows = self.undersmoothed if near else self.main, self.data_rows()
+            weights = rows.sample.weights
+            shares = np.full(len(rows.y), 1.0) if weights is None else weights
+            one = not flow.structure.covariates
+            law = Averaged(self._laws(flow, solution, rows.X), np.ones(1) if one else shares / shares.sum())
+            sample = rows.on_line(self.flow.support)
+            estimation = SplineEstimation(self.flow, solution, "HC0", sample, rows.codes, rows.order)
+            seen = OfSample.of(self._outcomes(flow), weights)
+            self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
+        return self._known_unsupported[key]
+
+    @cached_property
+    def _known_unsupported(self) -> dict[Any, Mapping[str, str]]:
+        return {}
 
     @property
     def _is_chosen(self) -> bool:
@@ -268,10 +293,12 @@ class FlowResults(FittedResult, LawAnswers):
     def _seen(self, flow: SplineFlow) -> Seen:
         """Outcomes on the scale of a flow, with their F(y | x)."""
         rows: FlowRows = self.data_rows()
-        y = rows.y
-        if flow is not self.flow:
-            y = flow.support.from_line(self.flow.support.to_line(y))
-        return Seen(y, self._pit, rows.sample.size)
+        return Seen(self._outcomes(flow), self._pit, rows.sample.size)
+
+    def _outcomes(self, flow: SplineFlow) -> Array:
+        """The rows' outcomes (n,) on the scale of a flow."""
+        y: Array = self.data_rows().y
+        return y if flow is self.flow else flow.support.from_line(self.flow.support.to_line(y))
 
     @cached_property
     def _pit(self) -> Array:
@@ -302,8 +329,12 @@ class FlowResults(FittedResult, LawAnswers):
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
-        laws = SplineRowLaws(flow, self.undersmoothed, X)
-        return NewRows(names_, functionals, laws, SplineEstimation(self.flow, self.undersmoothed)), index
+        laws, estimation = (
+            SplineRowLaws(flow, self.undersmoothed, X),
+            SplineEstimation(self.flow, self.undersmoothed),
+        )
+        without = self._unsupported(functionals, flow, near=True)
+        return NewRows(names_, functionals, laws, estimation, without), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """The effects of the summary, which a file holds."""
