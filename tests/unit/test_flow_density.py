@@ -165,7 +165,7 @@ def test_moments_that_a_tail_is_too_heavy_for_are_said_to_be_missing() -> None:
     rng = np.random.default_rng(0)
     d = {"x": rng.normal(size=300), "y": np.exp(rng.standard_t(1.5, size=300))}
     res = de.FlowDensity("log(y) ~ x").fit(d)
-    with pytest.warns(errors.InfiniteMomentWarning, match="finite mean"):
+    with pytest.warns(errors.InfiniteMomentWarning, match="Withheld: mean, .* mean is inf, .* 100% of"):
         effect = res.effect("x", 0, 1, ["mean", "q[0.5]"], on="y")
     assert np.isnan([effect.values[0], effect.std_error[0]]).all()
     assert np.isfinite([effect.values[1], effect.std_error[1]]).all()

@@ -74,6 +74,40 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     return RestrictedMaximum(fixed + free @ m.params, m.loglik)
 
 
+def score_at(kernel: Kernel, rows: BinaryRows, beta: Array) -> tuple[MEstimate, Array]:
+    """The estimating equation at coefficients (k,), and the Newton step (k,) from there, H⁻¹ times the score."""
+    m = rows.maximum
+    assert m is not None
+    blocks = m.whitened_blocks([b._replace(offset=index(b, beta)) for b in rows.blocks()])
+    model, zero = IndexModel(kernel, blocks, rows.size), np.zeros(len(beta))
+    p = model.evaluate(zero)
+    scale = np.sqrt(np.diagonal(p.information))
+    inner = np.linalg.inv(np.linalg.cholesky(p.information / np.outer(scale, scale)).T) / scale[:, None]
+    root = inner if m.basis is None else m.basis @ inner
+    source = ScoreSourceAt(model, zero, rows.frequency)
+    kind = rows.spec.weight_type
+    equation = MEstimate(
+        rows.names, beta, inner, root, rows.observations, rows.size, source, kind, m.basis
+    )
+    return equation, root @ (inner.T @ p.score)
+
+
+def generalised_score(
+    equation: MEstimate, step: Array, V: Array, R: Array
+) -> float:
+    """U'H⁻¹R'(R V R')⁻¹RH⁻¹U, V (k, k) the covariance at the restricted maximum.
+
+    Its step from there is H⁻¹U (k,), and R (q, k) are the restrictions.
+
+    References
+    ----------
+    Boos (1992), On generalized score tests, American Statistician 46, doi:10.1080/00031305.1992.10475921.
+    """
+    d, middle = R @ step, R @ V @ R.T
+    scale = np.sqrt(np.diagonal(middle))
+    return float((d / scale) @ np.linalg.solve(middle / np.outer(scale, scale), d / scale))
+
+
 def check_same_rows(large: FitRows, small: FitRows) -> None:
     """Refuse a model on other rows, or whose columns and offset are no combinations of the larger one's.
 
