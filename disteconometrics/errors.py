@@ -28,6 +28,7 @@ __all__ = [
     "InfiniteMomentWarning",
     "LevelError",
     "LeverageWarning",
+    "LikelihoodRatioWarning",
     "MissingColumnError",
     "MissingValuesWarning",
     "NeedsData",
@@ -135,6 +136,10 @@ class FewClustersWarning(DisteconometricsWarning):
 
 class CovarianceWarning(DisteconometricsWarning):
     """A covariance matrix was not positive semi-definite and was repaired."""
+
+
+class LikelihoodRatioWarning(DisteconometricsWarning):
+    """A likelihood-ratio statistic does not take the robust covariance that was asked for."""
 
 
 class FailedReplicationsWarning(DisteconometricsWarning):

@@ -425,7 +425,8 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     def estimates(self) -> Estimates:
         """Coefficients (k,) with standard errors, tests and intervals."""
         df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        return Estimates(self.spec.names, self.coefficients, self.covariance.matrix, df)
+        V = self.covariance
+        return Estimates(self.spec.names, self.coefficients, V.matrix, df, clusters=V.clusters)
 
     @cached_property
     def sigma_estimates(self) -> Estimates:

@@ -169,6 +169,11 @@ class Covariance:
     inner: Array | None = None
     kind: CovarianceKind | None = None  # what was asked for; None where a file gives the label alone
 
+    @property
+    def clusters(self) -> int | None:
+        """The number of clusters, of the smaller dimension; None where rows are not in clusters."""
+        return round(self.degrees_of_freedom) + 1 if isinstance(self.kind, Cluster) else None
+
     def coordinates(self, G: Array) -> tuple[Array, Array]:
         """Rows g' (q, k) as g'T (q, r), accurate to rounding, and the covariance (r, r) of what they meet."""
         if self.basis is None or self.inner is None:

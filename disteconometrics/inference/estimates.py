@@ -82,6 +82,18 @@ class TestResult:
     __repr__ = __str__
 
 
+def _clustered_wald(texts: Sequence[str], statistic: float, q: int, clusters: int) -> TestResult:
+    """Hotelling's law of a Wald statistic W of G clusters: W(G − q)/((G − 1)q) ~ F(q, G − q).
+
+    χ²(q) and F(q, G − 1) reject far too often for q near G.
+    """
+    if q >= clusters:
+        raise WithheldError(f"No Wald test of {q} hypotheses: the covariance is of {clusters} clusters.")
+    F = statistic * (clusters - q) / ((clusters - 1) * q)
+    df = (q, clusters - q)
+    return TestResult("Wald", tuple(texts), F, df, float(special.fdtrc(*df, F)), "F")
+
+
 def _p(p: float) -> str:
     return f"{p:.4f}" if p >= 1e-4 else f"{p:.3g}"
 
@@ -161,6 +173,7 @@ class Estimates:
         Gives what stands in place of estimate over standard error (k,): signed roots of likelihood ratios, or
         NaN where there is no test.
     level : float, the level that the table is printed at.
+    clusters : int or None, number of clusters G that the covariance is of: joint tests are F(q, G − q) then.
 
     Examples
     --------
@@ -178,6 +191,7 @@ class Estimates:
     limits: Callable[[float], Array] | None = None
     roots: Callable[[], Array] | None = None
     level: float = 0.95
+    clusters: int | None = None
 
     @property
     def std_error(self) -> Array:
@@ -244,6 +258,8 @@ class Estimates:
         d, V = _of_one_size(R[:, used], r, values, self.covariance[np.ix_(used, used)], error)
         zero = [n for n, e in zip(names, error, strict=True) if e == 0]
         statistic, q = _wald_statistic(d, V, zero), len(r)
+        if self.clusters is not None and q > 1:
+            return _clustered_wald(texts, statistic, q, self.clusters)
         if np.isinf(self.df):
             return chi2_test("Wald", texts, statistic, q)
         p = float(special.fdtrc(q, self.df, statistic / q))

@@ -28,7 +28,9 @@ def draw(kind: str, rng: np.random.Generator, n: int) -> pd.DataFrame:
     """Rows of a law whose scale moves with x and d; of Engel's data resampled, income and food."""
     if kind == "Engel":
         d = de.datasets.engel().sample(n, replace=True, random_state=rng)
-        return pd.DataFrame({"x": d.income, "d": rng.integers(0, 2, n), "y": d.foodexp * rng.uniform(1, 1.001, n)})
+        return pd.DataFrame(
+            {"x": d.income, "d": rng.integers(0, 2, n), "y": d.foodexp * rng.uniform(1, 1.001, n)}
+        )
     word, _, number = kind.partition(" ")
     x, d = rng.uniform(-1, 1, n), rng.integers(0, 2, n)
     size = np.exp(0.5 * x + 0.3 * d)

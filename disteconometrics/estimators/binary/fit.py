@@ -82,10 +82,27 @@ class BinaryRows(FitRows):
 
     def evaluate(self, kernel: Kernel, beta: Array) -> Pass:
         """Log-likelihood, score and information at any β, the last two in the coordinates of the solution."""
+        return self._model_at(kernel, beta).evaluate(np.zeros(len(beta)))
+
+    def equation_at(self, kernel: Kernel, beta: Array) -> tuple[MEstimate, Array]:
+        """The estimating equation as if β (k,) solved it, and Newton's step (k,) from there, H⁻¹ · score."""
+        assert self.maximum is not None
+        model, zero, basis = self._model_at(kernel, beta), np.zeros(len(beta)), self.maximum.basis
+        p = model.evaluate(zero)
+        scale = np.sqrt(np.diagonal(p.information))
+        factor = np.linalg.cholesky(p.information / np.outer(scale, scale)).T
+        inner = np.linalg.inv(factor) / scale[:, None]
+        root = inner if basis is None else basis @ inner
+        kind = self.spec.weight_type
+        source = _Source(model, zero, kind == "frequency")
+        equation = MEstimate(self.names, beta, inner, root, self.observations, self.size, source, kind, basis)
+        return equation, root @ (inner.T @ p.score)
+
+    def _model_at(self, kernel: Kernel, beta: Array) -> IndexModel:
+        """The model in the coordinates of the solution, with β as the origin."""
         assert self.maximum is not None
         blocks = [b._replace(offset=index(b, beta)) for b in self.blocks()]
-        model = IndexModel(kernel, self.maximum.whitened_blocks(blocks), self.size)
-        return model.evaluate(np.zeros(len(beta)))
+        return IndexModel(kernel, self.maximum.whitened_blocks(blocks), self.size)
 
 
 def _successes(blocks: Sequence[Block]) -> float:

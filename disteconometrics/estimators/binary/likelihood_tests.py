@@ -9,16 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.inference.estimates import TestResult
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.newton import maximise
 
-__all__ = ["NESTED", "RestrictedMaximum", "check_same_rows", "restricted_maximum"]
+__all__ = [
+    "NESTED",
+    "RestrictedMaximum",
+    "check_same_rows",
+    "clustered_score_test",
+    "generalised_score",
+    "restricted_maximum",
+]
 
 NESTED = "lr_test takes a smaller model of the same outcome on the same rows"
 IN_SPAN = 1e-8  # share of a column that may be left when it is written as a combination of others
@@ -74,27 +83,7 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     return RestrictedMaximum(fixed + free @ m.params, m.loglik)
 
 
-def score_at(kernel: Kernel, rows: BinaryRows, beta: Array) -> tuple[MEstimate, Array]:
-    """The estimating equation at coefficients (k,), and the Newton step (k,) from there, H⁻¹ times the score."""
-    m = rows.maximum
-    assert m is not None
-    blocks = m.whitened_blocks([b._replace(offset=index(b, beta)) for b in rows.blocks()])
-    model, zero = IndexModel(kernel, blocks, rows.size), np.zeros(len(beta))
-    p = model.evaluate(zero)
-    scale = np.sqrt(np.diagonal(p.information))
-    inner = np.linalg.inv(np.linalg.cholesky(p.information / np.outer(scale, scale)).T) / scale[:, None]
-    root = inner if m.basis is None else m.basis @ inner
-    source = ScoreSourceAt(model, zero, rows.frequency)
-    kind = rows.spec.weight_type
-    equation = MEstimate(
-        rows.names, beta, inner, root, rows.observations, rows.size, source, kind, m.basis
-    )
-    return equation, root @ (inner.T @ p.score)
-
-
-def generalised_score(
-    equation: MEstimate, step: Array, V: Array, R: Array
-) -> float:
+def generalised_score(step: Array, V: Array, R: Array) -> float:
     """U'H⁻¹R'(R V R')⁻¹RH⁻¹U, V (k, k) the covariance at the restricted maximum.
 
     Its step from there is H⁻¹U (k,), and R (q, k) are the restrictions.
@@ -106,6 +95,24 @@ def generalised_score(
     d, middle = R @ step, R @ V @ R.T
     scale = np.sqrt(np.diagonal(middle))
     return float((d / scale) @ np.linalg.solve(middle / np.outer(scale, scale), d / scale))
+
+
+def clustered_score_test(kind: str, texts: Sequence[str], statistic: float, clusters: int) -> TestResult:
+    """The law of a score statistic S with products of the scores of G clusters: S/G ~ Beta(q/2, (G − q)/2).
+
+    It is Hotelling's with the mean known to be zero, and given as F(q, G − q).
+
+    Examples
+    --------
+    >>> clustered_score_test("Score", ["x = 0"], 3.0, 20)
+    Score test of x = 0
+      F(1, 19) = 3.3529, p = 0.0828
+    """
+    q, G = len(texts), clusters
+    if q >= G:
+        raise WithheldError(f"No score test of {q} hypotheses: the covariance is of {G} clusters.")
+    F = statistic * (G - q) / (q * max(G - statistic, np.finfo(float).tiny))
+    return TestResult(kind, tuple(texts), F, (q, G - q), float(special.fdtrc(q, G - q, F)), "F")
 
 
 def check_same_rows(large: FitRows, small: FitRows) -> None:

@@ -23,10 +23,12 @@ def summary_of(
     facts: BinaryFacts,
     covariance: Covariance,
     estimates: Estimates,
-    llr_pvalue: float,
+    overall: tuple[str, float],
     level: float,
 ) -> Summary:
-    """The summary at a confidence level; ``llr_pvalue`` is NaN where the likelihood-ratio test is withheld.
+    """The summary at a confidence level.
+
+    ``overall`` is the test of all regressors: "LLR" or "Wald", and the p-value, NaN where withheld.
 
     Examples
     --------
@@ -49,7 +51,7 @@ def summary_of(
         (f"Log-{'' if likelihood else 'pseudo'}likelihood", number(facts.loglik, 4)),
         *penalised,
         ("LL-null", number(facts.null_loglik, 4)),
-        ("LLR p-value", _llr_text(llr_pvalue, bool(beyond_constant))),
+        (f"{overall[0]} p-value", _overall_text(overall[1], bool(beyond_constant))),
         ("Pseudo R² (McFadden)", f"{1 - facts.loglik / facts.null_loglik:.4f}"),
     )
     notes = [
@@ -64,8 +66,12 @@ def summary_of(
         notes.append(f"Offset: {model.offset}, with coefficient one.")
     if not facts.nested_null:
         notes.append(
-            "LLR p-value withheld: the model holds no constant, so the constant-only model is not nested "
-            "in it."
+            f"{overall[0]} p-value withheld: the model holds no constant, so the constant-only model is not "
+            "nested in it."
+        )
+    elif np.isnan(overall[1]) and estimates.clusters and beyond_constant >= estimates.clusters:
+        notes.append(
+            f"{overall[0]} p-value withheld: {beyond_constant} regressors, {estimates.clusters} clusters."
         )
     notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
     if facts.penalty:
@@ -87,8 +93,8 @@ def _state(facts: BinaryFacts) -> str:
     return "no: separation" if facts.separation else f"no, {facts.passes} passes"
 
 
-def _llr_text(p: float, regressors: bool) -> str:
-    """The p-value of the likelihood ratio, in full where three decimals hide it."""
+def _overall_text(p: float, regressors: bool) -> str:
+    """The p-value of all regressors, in full where three decimals hide it."""
     if not regressors:
         return "no regressors"
     if np.isnan(p):

@@ -21,7 +21,14 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
-from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
+from disteconometrics.errors import (
+    FileFormatError,
+    LikelihoodRatioWarning,
+    NeedsData,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.answers import BinaryAnswers
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
@@ -31,6 +38,8 @@ from disteconometrics.estimators.binary.likelihood_tests import (
     NESTED,
     RestrictedMaximum,
     check_same_rows,
+    clustered_score_test,
+    generalised_score,
     restricted_maximum,
 )
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
@@ -49,7 +58,14 @@ from disteconometrics.estimators.results import (
     SavedResult,
     true_or_false,
 )
-from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance, resolve_kind
+from disteconometrics.inference.covariance import (
+    HAC,
+    Cluster,
+    Covariance,
+    CovarianceKind,
+    covariance,
+    resolve_kind,
+)
 from disteconometrics.inference.diagnostics import (
     Calibration,
     Classification,
@@ -64,6 +80,7 @@ from disteconometrics.inference.diagnostics import (
 )
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.influence import is_model_based
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.likelihoods.logistic import Kernel
@@ -144,7 +161,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
         df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        plain = Estimates(self.spec.names, values, V, df)
+        plain = Estimates(self.spec.names, values, V, df, clusters=self.covariance.clusters)
         if self.facts.penalty is None:
             return plain
         fit = None if self.rows is None else self.rows.penalised
@@ -217,12 +234,26 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
 
     @property
     def llr_pvalue(self) -> float:
-        """p-value of `llr` from χ² with `df_model` degrees of freedom."""
+        """p-value of `llr` from χ² with `df_model` degrees of freedom; `wald_pvalue` takes the covariance."""
         return (
             float(special.chdtrc(self.df_model, max(self.llr, 0.0)))
             if self.df_model and self.llr == self.llr
             else float("nan")
         )
+
+    @property
+    def wald_pvalue(self) -> float:
+        """p-value of the Wald test that all coefficients but the constant are zero, with the covariance.
+
+        NaN without a constant or regressors, with as many of these as clusters, and under separation.
+        """
+        beyond = [j for j, name in enumerate(self.spec.names) if name != "Intercept"]
+        if not self.spec.has_intercept or not beyond:
+            return float("nan")
+        try:
+            return self.estimates.wald(np.eye(len(self.spec.names))[beyond]).p_value
+        except WithheldError:
+            return float("nan")
 
     @property
     def prsquared(self) -> float:
@@ -451,20 +482,34 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         assert fit is not None
         return penalised_test(fit, *self.estimates.restrictions(hypotheses))
 
-    def _restricted(self, hypotheses: Any) -> tuple[RestrictedMaximum, list[str]]:
-        """The maximum under hypotheses, and these in words."""
+    def _restricted(self, hypotheses: Any) -> tuple[RestrictedMaximum, Array, list[str]]:
+        """The maximum under hypotheses, their matrix (q, k), and these in words."""
         rows = self.data_rows()
         if self.facts.penalty is not None:
             raise WithheldError(
                 "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
             )
         self._check_finite()
+        R, r, texts = self.estimates.restrictions(hypotheses)
+        return restricted_maximum(self.kernel, rows.blocks(), R, r), R, texts
+
+    def _check_likelihood_ratio(self) -> None:
+        """Withhold what is χ² of independent rows alone; warn where it rests on the model."""
         if not self.has_likelihood:
             raise WithheldError(
-                "Likelihood-ratio and score tests have no meaning under sampling weights; use test (Wald)."
+                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald) or "
+                "score_test."
             )
-        R, r, texts = self.estimates.restrictions(hypotheses)
-        return restricted_maximum(self.kernel, rows.blocks(), R, r), texts
+        kind = self.covariance.kind
+        if kind is None or isinstance(kind, (Cluster, HAC)):
+            raise WithheldError(
+                f"Rows are dependent ({self.covariance.label}): the likelihood ratio is not χ² then. Use "
+                "test (Wald) or score_test."
+            )
+        if self.covariance.robust:
+            hint = "use test (Wald) or score_test, which take the covariance of the result"
+            text = f"The likelihood ratio does not take {self.covariance.label}: it rests on the law; {hint}."
+            warn_user(LikelihoodRatioWarning(text, hint=hint))
 
     def _check_finite(self) -> None:
         if self.infinite is not None:
@@ -492,10 +537,6 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         if q <= 0 or not same:
             raise OptionError(f"{NESTED}; call it on the larger one.")
         self._check_finite()
-        if not (self.has_likelihood and small.has_likelihood):
-            raise WithheldError(
-                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald)."
-            )
         if small.llf > self.llf + 1e-6:
             raise OptionError(
                 "The smaller model has the larger log-likelihood, so it is not nested in this one."
@@ -518,16 +559,26 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         Raises
         ------
         OptionError, WithheldError, NeedsData
+            WithheldError also for clusters, lags and sampling weights, under which it is not χ².
+
+        Warns
+        -----
+        LikelihoodRatioWarning
+            If the covariance is robust: the likelihood ratio is not.
         """
         if self.facts.penalty is not None:
             return self._penalised_test(restricted)
+        self._check_likelihood_ratio()
         if isinstance(restricted, BinaryResults):
             return self._lr_against(restricted)
-        found, texts = self._restricted(restricted)
+        found, _, texts = self._restricted(restricted)
         return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - found.loglik), len(texts))
 
     def score_test(self, hypotheses: Any) -> TestResult:
         """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
+
+        Under robust and clustered covariances it is the generalised one, U'H⁻¹R'(R V R')⁻¹RH⁻¹U with score U,
+        information H and covariance V at the restricted maximum.
 
         Parameters
         ----------
@@ -536,17 +587,32 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         Returns
         -------
         TestResult
+            χ² with as many degrees of freedom as restrictions, F with those of the clusters.
 
         Raises
         ------
         OptionError, WithheldError, NeedsData
         """
-        found, texts = self._restricted(hypotheses)
-        p = self.data_rows().evaluate(self.kernel, found.coefficients)
-        scale = np.sqrt(np.diagonal(p.information))
-        u = p.score / scale
-        statistic = float(u @ np.linalg.solve(p.information / np.outer(scale, scale), u))
-        return chi2_test("Score", texts, statistic, len(texts))
+        found, R, texts = self._restricted(hypotheses)
+        rows, kind = self.data_rows(), self._kind
+        equation, step = rows.equation_at(self.kernel, found.coefficients)
+        if is_model_based(kind):
+            V = equation.root @ equation.root.T
+            return chi2_test("Score", texts, generalised_score(step, V, R), len(texts))
+        if isinstance(kind, Cluster):
+            kind = Cluster(*kind.columns, correction="none")
+        V = covariance(equation, kind, codes=rows.codes, order=rows.order)
+        words, statistic = f"Score ({self.covariance.label})", generalised_score(step, V.matrix, R)
+        if V.clusters is None:
+            return chi2_test(words, texts, statistic, len(texts))
+        return clustered_score_test(words, texts, statistic, V.clusters)
+
+    @property
+    def _kind(self) -> CovarianceKind:
+        """The covariance that was asked for; of a file the one that its label tells."""
+        if self.covariance.kind is None:
+            raise NeedsData("This result was loaded: with_cov() says which covariance tests are to have.")
+        return self.covariance.kind
 
     # ---- tables --------------------------------------------------------------------------------------------
 
@@ -567,9 +633,8 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-        return summary_of(
-            self.model, self.spec, self.facts, self.covariance, self.estimates, self.llr_pvalue, level
-        )
+        overall = ("Wald", self.wald_pvalue) if self.covariance.robust else ("LLR", self.llr_pvalue)
+        return summary_of(self.model, self.spec, self.facts, self.covariance, self.estimates, overall, level)
 
     def __repr__(self) -> str:
         return (

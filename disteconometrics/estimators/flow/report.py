@@ -138,8 +138,8 @@ def _on_numbers(
     notes = []
     if not np.isfinite(estimates.values).all():
         notes.append(
-            "Where there is no value, the fitted tail decides the moment, beyond what the rows support, or is "
-            "too heavy for a finite mean or variance; quantiles stand."
+            "Where there is no value, the fitted tail decides the moment, beyond what the rows support, or "
+            "is too heavy for a finite mean or variance; quantiles stand."
         )
     if f.cov_note:
         notes.append(f.cov_note)

@@ -1,0 +1,65 @@
+"""Size of Wald and score tests with few clusters, at 5 %: bands [.03, .09].
+
+``python tests/statistical/test_clustered_tests.py 2000`` prints the table of `clustered_tests.md`.  Clusters
+of twenty rows share a normal intercept of deviation .7 that no regressor knows; half of each regressor's
+variance is between clusters, and none has an effect.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+
+pytestmark = pytest.mark.statistical
+
+ROWS = 20
+BAND = (0.03, 0.09)
+CASES = [(1, 50), (6, 50), (1, 20), (6, 20)]
+
+
+def p_values(q: int, clusters: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """Of the Wald test, the score test and the summary's test of all regressors; NaN under separation."""
+    firm = np.repeat(np.arange(clusters), ROWS)
+    of_firm, own = rng.normal(size=(clusters, q))[firm], rng.normal(size=(len(firm), q))
+    X, shared = (of_firm + own) / np.sqrt(2), 0.7 * rng.normal(size=clusters)[firm]
+    y = rng.random(len(firm)) < 1 / (1 + np.exp(0.5 - shared))
+    names = [f"x{j}" for j in range(q)]
+    d = pd.DataFrame(X, columns=names).assign(y=y.astype(int), firm=firm)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        res = de.Logit("y ~ " + " + ".join(names)).fit(d, cov=de.Cluster("firm"))
+        return res.test(", ".join(names)).p_value, res.score_test(", ".join(names)).p_value, res.wald_pvalue
+
+
+def sizes(q: int, clusters: int, reps: int) -> np.ndarray:
+    """Shares of p-values below 5 %."""
+    return np.mean(
+        [np.less(p_values(q, clusters, np.random.default_rng([7, r])), 0.05) for r in range(reps)], axis=0
+    )
+
+
+@pytest.mark.parametrize(("q", "clusters"), [(1, 50), (6, 20)])
+def test_size_in_short(q: int, clusters: int) -> None:
+    """200 samples, four Monte Carlo errors wide."""
+    found = sizes(q, clusters, 200)
+    slack = 4 * np.sqrt(0.06 * 0.94 / 200)
+    assert (found > BAND[0] - slack).all(), found
+    assert (found < BAND[1] + slack).all(), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("q", "clusters"), CASES)
+def test_size(q: int, clusters: int) -> None:
+    found = sizes(q, clusters, 2000)
+    assert ((found >= BAND[0]) & (found <= BAND[1])).all(), found
+
+
+if __name__ == "__main__":
+    for q, clusters in CASES:
+        print(q, clusters, *sizes(q, clusters, int(sys.argv[1])).round(4), flush=True)
