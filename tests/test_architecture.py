@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"arrays", "errors"},
-            {"blocks", "checks", "tables"},
+            {"blocks", "checks", "fields", "files", "tables"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},

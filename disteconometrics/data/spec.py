@@ -313,7 +313,7 @@ def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
     return (
         known
         and all(isinstance(s, dict) for s in spec.states.values())
-        and len(spec.outcome.levels) in (0, 2)
+        and len(spec.outcome.levels) == (2 if spec.outcome.kind == "binary" else 0)
     )
 
 
