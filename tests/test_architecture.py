@@ -35,7 +35,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"arrays", "errors"},
-            {"blocks", "checks", "fields", "files", "tables"},
+            {"blocks", "checks", "files", "tables"},
+            {"fields"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import FileFormatError
-from disteconometrics.fields import Numbers
+from disteconometrics.fields import Numbers, read_fields
 from disteconometrics.flows.heads import MixtureHead
 from disteconometrics.flows.layers import Flow, FullAffine, Heads, build
 from disteconometrics.flows.recipes import Chain, chain_of, most_numbers, recipe_from, recipe_to
@@ -211,7 +211,7 @@ class FittedFlow:
         return {"chain": recipe_to(self.chain), "base": self.base}, arrays | named
 
     @classmethod
-    def from_parts(cls, chain: Any, base: str, arrays: dict[str, Array]) -> FittedFlow:
+    def from_parts(cls, header: dict[str, Any], arrays: dict[str, Array]) -> FittedFlow:
         """The flow that was written, of arrays that were checked by `file_arrays`.
 
         Raises
@@ -221,7 +221,8 @@ class FittedFlow:
         """
         named = {k.removeprefix("parameter_"): v for k, v in arrays.items() if k.startswith("parameter_")}
         standard = {k: arrays[k] for k in STANDARD}
-        made = cls(chain_of(recipe_from(chain)), base, parameters=named, **standard)
+        words = read_fields(_Words, header, "flow")
+        made = cls(chain_of(recipe_from(words.chain)), words.base, parameters=named, **standard)
         made.check()
         return made
 
@@ -238,6 +239,14 @@ class FittedFlow:
             self.fresh()
         except ValueError as error:
             raise FileFormatError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a file says of a flow beside its arrays."""
+
+    chain: dict[str, Any]
+    base: Literal["normal", "logistic"]
 
 
 def file_arrays(names: Collection[str]) -> dict[str, Numbers]:

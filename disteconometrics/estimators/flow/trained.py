@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -413,11 +413,9 @@ class TrainedFlowResults(FittedResult):
     def from_file(cls, saved: SavedResult) -> TrainedFlowResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
         header = saved.fields(_Header)
-        spec, facts, chain = header.spec, header.facts, header.flow.chain
+        spec, facts = header.spec, header.facts
         d, c = len(spec.outcomes), sum(name != "Intercept" for name in spec.names)
-        flow = FittedFlow.from_parts(
-            chain, header.flow.base, saved.numbers(file_arrays(saved.arrays), d=d, c=c)
-        )
+        flow = FittedFlow.from_parts(header.flow, saved.numbers(file_arrays(saved.arrays), d=d, c=c))
         if facts.outcomes != spec.outcomes:
             raise FileFormatError("the outcomes are not those of the flow")
         (history,) = saved.numbers({"history": Numbers("n m", "any")}, m=len(header.history) + 1).values()
@@ -442,12 +440,6 @@ class TrainedFlowResults(FittedResult):
 
 
 @dataclass(frozen=True)
-class _FlowHeader:
-    chain: Any
-    base: Literal["normal", "logistic"]
-
-
-@dataclass(frozen=True)
 class _Header:
     """The header of a file; those of 0.1.0 do not have the trainer."""
 
@@ -457,7 +449,7 @@ class _Header:
     support: tuple[AnyFloat, AnyFloat] | None
     weights: tuple[str | None, str | None]
     base: str
-    flow: _FlowHeader
+    flow: dict[str, Any]
     kept: tuple[Count, ...]
     history: tuple[str, ...]
     train: dict[str, Any] | None = None
