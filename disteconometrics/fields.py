@@ -62,7 +62,6 @@ SavedSeed = Entropy | tuple[Entropy | tuple[Entropy, ...], tuple[Entropy, ...]] 
 _PLAIN: dict[Any, Callable[[Any], bool]] = {
     bool: lambda v: isinstance(v, bool),
     int: is_whole,
-    float: lambda v: is_real(v) and abs(v) <= sys.float_info.max,
     str: lambda v: isinstance(v, str),
     type(None): lambda v: v is None,
 }
@@ -143,9 +142,10 @@ def read_value(kind: Any, value: Any, name: str, *, bounded: bool = True) -> Any
     """
     if kind is Any:
         return value
+    if kind is float:
+        return _number(value, name, bounded)
     if kind in _PLAIN:
-        holds = is_real if kind is float and not bounded else _PLAIN[kind]
-        if not holds(value):
+        if not _PLAIN[kind](value):
             raise _wrong(name, value, "null" if kind is type(None) else kind.__name__)
         return value
     reader = _READERS.get(get_origin(kind))
@@ -165,6 +165,14 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _wrong(name: str, value: Any, words: str) -> FileFormatError:
     return FileFormatError(f"{name:.40} is {value!r:.40}, not {words}")
+
+
+def _number(value: Any, name: str, bounded: bool) -> Any:
+    """A number, as a double where it is a whole one that numpy would not take."""
+    inside = is_real(value) and abs(value) <= sys.float_info.max
+    if not (inside or (isinstance(value, float) and not bounded)):
+        raise _wrong(name, value, "a finite number" if bounded else "a number")
+    return float(value) if abs(value) > MOST_COUNTED else value
 
 
 def _annotated(args: tuple[Any, ...], value: Any, name: str, bounded: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import uuid
@@ -55,8 +56,8 @@ def replacing(target: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]
     (b'1 2 3', ['numbers'])
     """
     if not is_path(target):
-        if not hasattr(target, "write"):
-            raise OptionError(f"{target!r} is no file: give a file name, or a binary file open for writing.")
+        if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
+            raise OptionError(f"{target!r} is no binary file: give a file name, or a file opened with 'wb'.")
         yield target  # type: ignore[misc]
         return
     final = Path(os.path.realpath(os.fsdecode(target)))  # type: ignore[arg-type]

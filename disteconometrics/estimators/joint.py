@@ -42,6 +42,7 @@ __all__ = [
     "joint_results",
 ]
 
+ROUNDING = 1e-9  # of the sum of weights
 # Kinds of files of results of one outcome that have a density.
 FACTORS = ("CLogLog", "FlowDensity", "Logit", "NormalRegression", "Probit", "TrainedFlow")
 
@@ -453,11 +454,10 @@ class JointResults(FittedResult):
         header = saved.fields(_Header)
         parts = [_saved_part(saved, i, p) for i, p in enumerate(header.parts)]
         products = tuple(_saved_product(p, parts) for p in header.products)
-        if not products:
-            raise FileFormatError("no factors are there")
-        first = products[0].parts
-        sides = JointSides.of(header.spec.outcomes, first)
-        if set(sides.outcomes) != set(header.spec.outcomes):
+        if not abs(sum(product.weight for product in products) - 1) <= ROUNDING:
+            raise FileFormatError("the weights of its products do not sum to one")
+        first, outcomes = products[0].parts, header.spec.outcomes
+        if any(sorted(p.spec.outcome.name for p in o.parts) != sorted(outcomes) for o in products):
             raise FileFormatError("the outcomes are not those of the factors")
         if header.formula is None:
             model = saved.specification(tuple(p.model for p in first))
@@ -466,7 +466,7 @@ class JointResults(FittedResult):
         trials = header.trials
         return cls(
             model=model,
-            spec=sides,
+            spec=JointSides.of(outcomes, first),
             facts=header.facts,
             products=products,
             trials=None if trials is None else pd.DataFrame(vars(trials)),

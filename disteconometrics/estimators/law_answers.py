@@ -327,8 +327,13 @@ def saved_effects(saved: SavedResult, words: EffectsHeader | None) -> EffectsRes
     if words is None:
         return None
     q, a = len(words.of), saved.numbers(_EFFECTS, q=len(words.of))
-    if len(words.apart) != q:
-        raise FileFormatError("the marks of the effects do not belong to them")
+    on: dict[tuple[str, str], list[str]] = {}
+    for label, kind, functional in words.of:
+        on.setdefault((label, kind), []).append(functional)
+    known = all(kind in (BEST_LINEAR, SLOPE, CONTRAST) for _, kind in on)
+    first = next(iter(on.values()), [])
+    if len(words.apart) != q or not known or any(found != first for found in on.values()):
+        raise FileFormatError("the names and marks of the effects do not belong together")
     names = tuple(f"{label}: {name}" for label, _, name in words.of)
     values, slopes = (Estimates(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes"))
     return EffectsResults(values, slopes, words.apart, words.of, words.target)

@@ -237,7 +237,8 @@ def _checked(file: zipfile.ZipFile) -> Archive:
             f"{_MAGIC!r}."
         )
     kind, content = document["kind"], document["content"]
-    if not isinstance(kind, str) or not isinstance(content, dict):
+    texts = all(isinstance(document[name], str) for name in ("kind", "version", "numpy"))
+    if not texts or not isinstance(content, dict):
         raise FileFormatError("its header is of another form.")
     if form < SUMMED:
         members.pop(_STRAY, None)
