@@ -84,13 +84,8 @@ def read_fields(kind: type[T], values: Any, name: str = "the header") -> T:
 
     Examples
     --------
-    >>> @dataclass
-    ... class Sizes:
-    ...     rows: Count
-    ...     share: float = 0.5
-    >>> Sizes.__annotations__ = {"rows": Count, "share": float}
-    >>> read_fields(Sizes, {"rows": 3})
-    Sizes(rows=3, share=0.5)
+    >>> read_fields(Numbers, {"shape": "k r", "optional": True})
+    Numbers(shape='k r', values='finite', optional=True)
     """
     return kind(**read_dict(kind, values, name))
 
