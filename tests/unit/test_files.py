@@ -231,3 +231,21 @@ def test_folders_and_pipes_are_not_read(tmp_path: Path) -> None:
     for other in (3, None, io.StringIO("text")):
         with pytest.raises(FileFormatError):
             de.load(other)  # type: ignore[arg-type]
+
+
+SEEDS: dict[str, Callable[[], Any]] = {
+    "a number of numpy's": lambda: np.int64(3),
+    "a long number": lambda: 2**200,
+    "a generator": lambda: np.random.default_rng(5),
+    "a generator of several numbers": lambda: np.random.default_rng([1, 2]),
+    "a generator of an array": lambda: np.random.default_rng(np.array([1, 2], dtype=np.uint32)),
+    "a spawned generator": lambda: np.random.default_rng(7).spawn(1)[0],
+    "none": lambda: None,
+}
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_seeds_of_every_form_come_back(kind: str) -> None:
+    model = de.WassersteinDistance("GPA ~ GRADE", permutations=9)
+    result = model.fit(de.datasets.spector(), seed=SEEDS[kind]())
+    assert de.load(io.BytesIO(saved(result))).seed == result.seed
