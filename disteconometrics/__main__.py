@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import disteconometrics as de
+from disteconometrics.files import replacing
 
 FIGURE = "disteconometrics_demo.png"
 FAN = "disteconometrics_fan.png"
@@ -15,7 +16,8 @@ def write(axes: Any, name: str) -> None:
     """Save the figure of some axes."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.savefig(name, dpi=150, bbox_inches="tight")
+    with replacing(name) as file:
+        figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
     print(f"\nFigure written to {name}")
 
 

@@ -35,7 +35,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"arrays", "errors"},
-            {"blocks", "checks", "tables"},
+            {"blocks", "checks", "files", "tables"},
+            {"fields"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
             {"inference"},
@@ -398,6 +399,28 @@ def test_no_arrow_goes_up_inside_estimators() -> None:
             shared = {f"estimators/{name}.py" for name in SHARED}
             wrong += [f"{here} imports {f}" for f in up if f not in shared]
     assert not wrong, "\n".join(wrong)
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+WRITING = {"savefig", "savez", "savez_compressed", "to_csv", "tofile", "write_bytes", "write_text"}
+# The room of files, the store that appends records, and a picture drawn into a file of that room.
+MAY_WRITE = {("files.py", "open"), ("simulate/store.py", "open"), ("__main__.py", "savefig")}
+
+
+def writes(node: ast.Call) -> str | None:
+    """What a call is that writes a file by its name, such as ``open(name, "wb")``; None for others."""
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    texts = [a.value for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Constant)]
+    modes = [t for t in texts if isinstance(t, str) and re.fullmatch(r"[rwaxbt+]{1,3}", t)]
+    opens = name == "open" and any(set(mode) & set("wax+") for mode in modes)
+    return name if opens or name in WRITING else None
+
+
+def test_files_are_written_in_one_room() -> None:
+    calls = [(s.path, n) for s in sources() for n in ast.walk(s.tree) if isinstance(n, ast.Call)]
+    found = {(path, wrote) for path, node in calls if (wrote := writes(node))}
+    assert found == MAY_WRITE
 
 
 # ---- private names -----------------------------------------------------------------------------------------

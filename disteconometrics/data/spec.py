@@ -181,7 +181,7 @@ class DesignSpec:
         that is not allowed.
         """
         if not isinstance(d, dict) or set(d) != _KEYS:
-            extra = sorted(map(str, set(d) ^ _KEYS)) if isinstance(d, dict) else type(d).__name__
+            extra = sorted(map(str, set(d) ^ _KEYS))[:5] if isinstance(d, dict) else type(d).__name__
             raise FileFormatError(f"The saved design has unknown or missing entries: {extra}")
         _check_texts(d)
         parsed = parse_formula(d["formula"], tuple(d["dot"]))
@@ -313,7 +313,7 @@ def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
     return (
         known
         and all(isinstance(s, dict) for s in spec.states.values())
-        and len(spec.outcome.levels) in (0, 2)
+        and len(spec.outcome.levels) == (2 if spec.outcome.kind == "binary" else 0)
     )
 
 

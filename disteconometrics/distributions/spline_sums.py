@@ -202,7 +202,7 @@ class Curves:
     def _beyond(self, side: int, height: Array, steep: Array, far: bool) -> Array:
         """Edges in z beyond an outer knot whose own is ``height`` away from zero, outwards."""
         wide = max(0.0, float(np.fmax.reduce(-height, initial=0.0)))  # of rows with most mass in the tail
-        start = np.linspace(0, wide, 1 + min(40, int(np.ceil(wide / 3))))[:-1]
+        start = np.linspace(0, wide, 1 + int(min(40, np.ceil(wide / 3))))[:-1]
         if self.base == "normal":
             reach = 38.0
         else:

@@ -24,6 +24,7 @@ from disteconometrics.estimators.refit import ONE_OUTCOME
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import row_facts
 from disteconometrics.estimators.specification import set_checked
+from disteconometrics.fields import AnyFloat, Count, Positive
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
@@ -40,6 +41,10 @@ __all__ = [
     "joint_law",
     "joint_results",
 ]
+
+ROUNDING = 1e-9  # of the sum of weights
+# Kinds of files of results of one outcome that have a density.
+FACTORS = ("CLogLog", "FlowDensity", "Logit", "NormalRegression", "Probit", "TrainedFlow")
 
 
 @dataclass(frozen=True)
@@ -446,38 +451,79 @@ class JointResults(FittedResult):
     @classmethod
     def from_file(cls, saved: SavedResult) -> JointResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header = saved.header
-        parts = [_saved_part(saved, i) for i in range(len(header["parts"]))]
-        products = tuple(_saved_product(p, parts) for p in header["products"])
-        if not products:
-            raise FileFormatError("no factors are there")
-        first, formula = products[0].parts, header["formula"]
-        if formula is None:
+        header = saved.fields(_Header)
+        parts = [_saved_part(saved, i, p) for i, p in enumerate(header.parts)]
+        products = tuple(_saved_product(p, parts) for p in header.products)
+        if not abs(sum(product.weight for product in products) - 1) <= ROUNDING:
+            raise FileFormatError("the weights of its products do not sum to one")
+        first, outcomes = products[0].parts, header.spec.outcomes
+        if any(sorted(p.spec.outcome.name for p in o.parts) != sorted(outcomes) for o in products):
+            raise FileFormatError("the outcomes are not those of the factors")
+        if header.formula is None:
             model = saved.specification(tuple(p.model for p in first))
         else:  # splines of several outcomes, whose factors differ in the formula alone
-            model = replace(first[0].model, formula=str(formula))
-        trials = header["trials"]
+            model = replace(first[0].model, formula=header.formula)
+        trials = header.trials
         return cls(
             model=model,
-            spec=JointSides.of(header["spec"]["outcomes"], first),
-            facts=JointFacts.from_file(header["facts"]),
+            spec=JointSides.of(outcomes, first),
+            facts=header.facts,
             products=products,
-            trials=None if trials is None else pd.DataFrame(trials),
+            trials=None if trials is None else pd.DataFrame(vars(trials)),
         )
 
 
-def _saved_part(saved: SavedResult, i: int) -> Any:
-    """A factor of a file, of any kind that has files of its own."""
-    start, written = f"part{i}_", saved.header["parts"][i]
-    own = {name.removeprefix(start): a for name, a in saved.arrays.items() if name.startswith(start)}
-    return saved.restore(written["kind"], written["content"], own)
+@dataclass(frozen=True)
+class _Outcomes:
+    outcomes: tuple[str, ...]
 
 
-def _saved_product(written: dict[str, Any], parts: list[Any]) -> Product:
-    places = written["parts"]
-    if not places or not all(i in range(len(parts)) for i in places):
+@dataclass(frozen=True)
+class _Part:
+    kind: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Product:
+    parts: tuple[Count, ...]
+    weight: Positive
+
+
+@dataclass(frozen=True)
+class _Trials:
+    order: list[str]
+    leave_one_out: list[AnyFloat]
+    weight: list[AnyFloat]
+
+    def __post_init__(self) -> None:
+        if not len(self.order) == len(self.leave_one_out) == len(self.weight):
+            raise FileFormatError("the columns of the orders have different lengths")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    spec: _Outcomes
+    facts: JointFacts
+    formula: str | None
+    parts: tuple[_Part, ...]
+    products: tuple[_Product, ...]
+    trials: _Trials | None
+
+
+def _saved_part(saved: SavedResult, i: int, written: _Part) -> Any:
+    """A factor of a file: a result of one outcome that has a density."""
+    if written.kind not in FACTORS:
+        raise FileFormatError(f"{written.kind:.40} is no factor of a joint density")
+    return saved.part(written.kind, written.content, f"part{i}_")
+
+
+def _saved_product(written: _Product, parts: list[Any]) -> Product:
+    if not written.parts or max(written.parts) >= len(parts):
         raise FileFormatError("an order names factors that are not there")
-    return Product(tuple(parts[i] for i in places), float(written["weight"]))
+    return Product(tuple(parts[i] for i in written.parts), written.weight)
 
 
 def _factors_section(parts: Sequence[Any]) -> Section:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
+from disteconometrics.fields import Numbers
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
 from disteconometrics.inference.law_effects import (
     Answer,
@@ -52,6 +53,7 @@ __all__ = [
     "FUNCTIONALS",
     "OF_EFFECTS",
     "Answering",
+    "EffectsHeader",
     "EffectsResults",
     "LawAnswers",
     "NewRows",
@@ -335,26 +337,42 @@ class EffectsResults(Estimated):
     __repr__ = Estimated.__str__
 
 
-def saved_effects(saved: SavedResult) -> EffectsResults | None:
-    """The effects that a file holds; None where it has none, or those of files of 0.1.0, which were others.
+@dataclass(frozen=True)
+class EffectsHeader:
+    """What a file says of effects beside their arrays."""
+
+    of: tuple[tuple[str, str, str], ...]
+    apart: tuple[bool, ...]
+    target: Literal["population", "sample"]
+
+
+def saved_effects(saved: SavedResult, words: EffectsHeader | None) -> EffectsResults | None:
+    """The effects that a file holds; None where it has none.
 
     Raises
     ------
     FileFormatError
     """
-    words = saved.header.get("effects")
-    if not isinstance(words, dict):
+    if words is None:
         return None
-    of = tuple((str(label), str(kind), str(name)) for label, kind, name in words["of"])
-    q, apart = len(of), tuple(bool(v) for v in words["apart"])
-    shapes = {f"{n}_values": (q,) for n in ("effects", "slopes")}
-    square = {f"{n}_covariance": (q, q) for n in ("effects", "slopes")}
-    saved.check_shapes(f"{q} effects", **shapes, **square)
-    if len(apart) != q:
-        raise FileFormatError("the marks of the effects do not belong to them")
-    names, a = tuple(f"{label}: {name}" for label, _, name in of), saved.arrays
+    q, a = len(words.of), saved.numbers(_EFFECTS, q=len(words.of))
+    on: dict[tuple[str, str], list[str]] = {}
+    for label, kind, functional in words.of:
+        on.setdefault((label, kind), []).append(functional)
+    known = all(kind in (BEST_LINEAR, SLOPE, CONTRAST) for _, kind in on)
+    first = next(iter(on.values()), [])
+    if len(words.apart) != q or not known or any(found != first for found in on.values()):
+        raise FileFormatError("the names and marks of the effects do not belong together")
+    names = tuple(f"{label}: {name}" for label, _, name in words.of)
     values, slopes = (Estimates(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes"))
-    return EffectsResults(values, slopes, apart, of, check_target(words["target"]))
+    return EffectsResults(values, slopes, words.apart, words.of, words.target)
+
+
+_EFFECTS = {
+    f"{which}_{part}": what
+    for which in ("effects", "slopes")
+    for part, what in {"values": Numbers("q", "any"), "covariance": Numbers("q q", "a covariance")}.items()
+}
 
 
 def _rows(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from typing import IO, Any
-
-import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.results import FittedResult, SavedResult
-from disteconometrics.report.archive import read_archive
+from disteconometrics.report.archive import name_of, opened
 
 __all__ = ["KINDS", "load"]
 
+# What numpy and others raise where numbers do not belong together.
+BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
 KINDS: dict[str, tuple[str, str]] = {
     "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
@@ -65,26 +66,30 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> FittedResult:
     >>> bool((load(io.BytesIO(file.getvalue())).params == res.params).all())
     True
     """
-    kind, header, arrays = read_archive(path)
+    with opened(path) as archive:
+        kind, names = archive.kind, {name: name for name in archive.members}
+        try:
+            archive.verify()
+            return _restore(kind, archive.header, names, archive.read)
+        except DisteconometricsError as error:
+            raise _refused(path, kind, str(error).rstrip(".")) from error
+        except BROKEN as error:
+            raise _refused(path, kind, "its parts do not belong together") from error
+
+
+def _refused(path: Any, kind: str, why: str) -> FileFormatError:
+    return FileFormatError(f"{name_of(path)} is not a valid {kind:.40} file: {why}.")
+
+
+def _restore(
+    kind: str, header: dict[str, Any], arrays: dict[str, str], read: Callable[[str], Array]
+) -> FittedResult:
     if kind not in KINDS:
-        raise FileFormatError(f"{path} holds a {kind!r}; this version reads {', '.join(KINDS)}.")
-    try:
-        return _restore(kind, header, arrays)
-    except FileFormatError as e:
-        raise FileFormatError(f"{path} is not a valid {kind} file: {str(e).rstrip('.')}.") from e
-    except DisteconometricsError as e:
-        raise FileFormatError(f"{path} is not a valid {kind} file: {e}") from e
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
-        text = f"{path} is not a valid {kind} file: a field is missing or of another type."
-        raise FileFormatError(text) from e
-
-
-def _restore(kind: str, header: dict[str, Any], arrays: dict[str, Array]) -> FittedResult:
-    for name, a in arrays.items():
-        if a.dtype != np.float64:
-            raise FileFormatError(f"{name} does not hold numbers")
+        raise FileFormatError(f"this version reads {', '.join(KINDS)}")
     specification, result = map(_loaded, KINDS[kind])
-    found: FittedResult = result.from_file(SavedResult(kind, header, arrays, specification, _restore))
+    saved = SavedResult(kind, header, arrays, read, specification, _restore)
+    found: FittedResult = result.from_file(saved)
+    saved.check_all_asked()
     return found
 
 

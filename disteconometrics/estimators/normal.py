@@ -32,14 +32,16 @@ from disteconometrics.estimators.results import (
     FittedResult,
     LikelihoodCriteria,
     SavedResult,
-    true_or_false,
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
+from disteconometrics.fields import AnyFloat, Numbers, Positive
 from disteconometrics.inference.covariance import (
+    COVARIANCE_ARRAYS,
     Cluster,
     Covariance,
     CovarianceKind,
+    CovarianceWords,
     covariance,
     resolve_kind,
 )
@@ -305,9 +307,9 @@ class NormalFacts(FitFacts):
     The log-likelihood is a sum of natural logs over observations, at σ̂² = RSS/n.
     """
 
-    sigma: float
-    total_squares: float
-    condition: float
+    sigma: Positive
+    total_squares: Positive
+    condition: AnyFloat
     nested_null: bool
 
 
@@ -695,23 +697,34 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     @classmethod
     def from_file(cls, saved: SavedResult) -> NormalResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header, arrays = saved.header, saved.arrays
-        spec = DesignSpec.from_dict(header["spec"])
-        k = len(spec.names)
-        square = (k, k)
-        saved.check_shapes(
-            f"{k} coefficients", params=(k,), covariance=square, basis=square, inner=square, scale=(1, 1)
-        )
-        shared = arrays.get("shared")  # files of 0.1.0 do not have it
-        if shared is not None:
-            saved.check_shapes(f"{k} coefficients", shared=(k,))
+        header = saved.fields(_Header)
+        arrays = saved.numbers(_ARRAYS, k=len(header.spec.names))
         return cls(
-            model=saved.specification(**header["estimator"]),
-            spec=spec,
-            facts=NormalFacts.from_file(header["facts"]),
+            model=saved.model(header.estimator),
+            spec=header.spec,
+            facts=header.facts,
             coefficients=arrays["params"],
-            covariance=Covariance.from_file(header["covariance"], arrays),
-            scale_covariance=Covariance.from_file(header["covariance"], {"covariance": arrays["scale"]}),
-            shared=shared,
-            use_t=true_or_false(header["use_t"], "use_t"),
+            covariance=Covariance.from_file(header.covariance, arrays),
+            scale_covariance=Covariance.from_file(header.covariance, {"covariance": arrays["scale"]}),
+            shared=arrays.get("shared"),
+            use_t=header.use_t,
         )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    spec: DesignSpec
+    facts: NormalFacts
+    estimator: dict[str, Any]
+    use_t: bool
+    covariance: CovarianceWords
+
+
+_ARRAYS = {
+    "params": Numbers("k"),
+    **{name: replace(what, optional=False) for name, what in COVARIANCE_ARRAYS.items()},
+    "scale": Numbers("1 1", "a covariance"),
+    "shared": Numbers("k", "any", optional=True),  # files of 0.1.0 do not have it
+}

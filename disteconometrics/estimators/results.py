@@ -11,36 +11,36 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import IO, Any, ClassVar, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import IO, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from disteconometrics import plots
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError
+from disteconometrics.fields import (
+    AnyFloat,
+    Count,
+    Numbers,
+    Positive,
+    check_numbers,
+    read_dict,
+    read_fields,
+)
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.exchange import with_statsmodels_names
 from disteconometrics.simulate.self_check import SelfChecking
 from disteconometrics.tables import Summary
 
-__all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult", "true_or_false"]
+__all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult"]
+
+T = TypeVar("T")
 
 SAME_LOGLIK = 1e-8  # share by which a log-likelihood may differ on the rows of the fit
 SAME_SOLUTION = 1e-6  # the same of a number of the solution, with an absolute SMALL beside it
 SMALL = 1e-8
-
-JSON_TYPES: dict[str, tuple[type, ...]] = {
-    "float": (float, int),
-    "int": (int,),
-    "str": (str,),
-    "bool": (bool,),
-    "str | None": (str, type(None)),
-    "int | None": (int, type(None)),
-    "dict[str, int]": (dict,),
-    "dict[str, float]": (dict,),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +53,20 @@ class FitFacts:
     summed over observations (NaN where there is none), ``fingerprint`` a digest of outcomes and weights.
     """
 
-    rows: int
-    given: int
-    dropped: dict[str, int]
-    zero_weight: int
-    observations: float
-    loglik: float = float("nan")
+    rows: Count
+    given: Count
+    dropped: dict[str, Count]
+    zero_weight: Count
+    observations: Positive
+    loglik: AnyFloat = float("nan")
     fingerprint: str = ""
 
-    renamed: ClassVar[dict[str, str]] = {"missing": "dropped", "used": "observations"}  # in files of 0.1.0
+    # In files of 0.1.0: names that were others, and those that have no use.
+    renamed: ClassVar[dict[str, str]] = {"missing": "dropped", "used": "observations"}
+    unused: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def from_file(cls, header: dict[str, Any]) -> Self:
+    def from_dict(cls, header: Any) -> Self:
         """Rebuild from the header of a file, every field checked to be of the type that was written.
 
         Raises
@@ -72,70 +74,82 @@ class FitFacts:
         FileFormatError
             If a field is of another type, missing or unknown.
         """
-        given = {cls.renamed.get(name, name): value for name, value in header.items()}
-        for f in fields(cls):
-            if f.name in given and not _is_json(given[f.name], str(f.type)):
-                raise FileFormatError(f"{f.name} is {str(given[f.name])[:40]!r}, not of type {f.type}")
-        listed = {f.name for f in fields(cls) if str(f.type).startswith("tuple")}
-        values: Any = {name: tuple(v) if name in listed else v for name, v in given.items()}
-        return cls(**values)
+        if isinstance(header, dict):
+            header = {cls.renamed.get(n, n): v for n, v in header.items() if n not in cls.unused}
+        found = read_fields(cls, header, "facts")
+        if found.rows > found.given:
+            raise FileFormatError(f"rows are {found.rows} of {found.given}")
+        return found
 
 
-def _is_json(value: Any, annotation: str) -> bool:
-    allowed = JSON_TYPES.get(annotation, (list, tuple) if annotation.startswith(("tuple", "list")) else ())
-    if not allowed:
-        return True
-    if isinstance(value, bool) and bool not in allowed:
-        return False
-    if annotation.startswith("dict"):
-        inner = annotation.removesuffix("]").rpartition(", ")[2]
-        return isinstance(value, dict) and all(_is_json(v, inner) for v in value.values())
-    return isinstance(value, allowed)
-
-
-def true_or_false(value: Any, name: str) -> bool:
-    """A value of a file's header that is true or false.
-
-    Raises
-    ------
-    FileFormatError
-        If it is something else.
-
-    Examples
-    --------
-    >>> true_or_false(True, "use_t")
-    True
-    """
-    if not isinstance(value, bool):
-        raise FileFormatError(f"{name} is not true or false")
-    return value
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SavedResult:
     """What a file holds of a result: its ``kind``, header and arrays, and the class of its specification.
 
-    ``restore`` rebuilds a part of the same form, as a joint result has them.
+    A result says what it expects: the header by a class with annotations (`fields`), the arrays by a table
+    (`numbers`).  ``arrays`` are their names in the file by the names that the result knows, ``read`` gives
+    one of a file; what nobody asks for is not read, and refused.  ``restore`` rebuilds a part of the same
+    form, as a joint result has them.
     """
 
     kind: str
     header: dict[str, Any]
-    arrays: dict[str, Array]
+    arrays: dict[str, str]
+    read: Callable[[str], Array]
     specification: Any
-    restore: Callable[[str, dict[str, Any], dict[str, Array]], Any]
+    restore: Callable[[str, dict[str, Any], dict[str, str], Callable[[str], Array]], Any]
+    asked: set[str] = field(default_factory=set)
 
-    def check_shapes(self, what: str, **shapes: tuple[int, ...]) -> None:
-        """Refuse arrays that are missing, hold no numbers or have other shapes than named.
+    def fields(self, form: type[T]) -> T:
+        """The header as a class of its fields, each checked against its annotation.
 
         Raises
         ------
         FileFormatError
         """
-        for name, shape in shapes.items():
-            if name not in self.arrays:
-                raise FileFormatError(f"{name} is missing")
-            if self.arrays[name].shape != shape:
-                raise FileFormatError(f"{name} has shape {self.arrays[name].shape} for {what}")
+        return read_fields(form, self.header)
+
+    def model(self, options: dict[str, Any], **others: Any) -> Any:
+        """The specification with the options that a file holds; it checks their values itself.
+
+        Raises
+        ------
+        FileFormatError, OptionError
+        """
+        found = read_dict(self.specification, options, "estimator", others, bounded=False)
+        return self.specification(**found, **others)
+
+    def numbers(self, table: Mapping[str, Numbers], **sizes: int) -> dict[str, Array]:
+        """The arrays of a table, checked; see `check_numbers`.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        self.asked.update(table)
+        return check_numbers(table, lambda name: self.read(self.arrays[name]), list(self.arrays), **sizes)
+
+    def part(self, kind: str, header: dict[str, Any], start: str) -> Any:
+        """A result that is a part of this one, whose arrays have names with this beginning.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        own = {n.removeprefix(start): where for n, where in self.arrays.items() if n.startswith(start)}
+        self.asked.update(start + name for name in own)
+        return self.restore(kind, header, own, self.read)
+
+    def check_all_asked(self) -> None:
+        """Refuse arrays that the result does not have.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        unknown = sorted(set(self.arrays) - self.asked)
+        if unknown:
+            raise FileFormatError(f"it has arrays that are not known: {', '.join(unknown[:5]):.80}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -272,7 +286,7 @@ class FittedResult(Estimated, SelfChecking):
 
         Raises
         ------
-        FileFormatError, KeyError, TypeError, ValueError
+        FileFormatError, DisteconometricsError
         """
 
     def whole_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -284,6 +298,8 @@ class FittedResult(Estimated, SelfChecking):
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the result without its rows to one ``.npz`` file; `disteconometrics.load` reads it.
+
+        An existing file is replaced once the new one is whole: a full disk leaves it as it was.
 
         Parameters
         ----------

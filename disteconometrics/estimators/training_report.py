@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array
-from disteconometrics.errors import ConvergenceWarning, warn_user
-from disteconometrics.optim.minibatch import Trained, Trainer
+from disteconometrics.errors import ConvergenceWarning, FileFormatError, warn_user
+from disteconometrics.fields import MOST_COUNTED, Rule
+from disteconometrics.optim.minibatch import HISTORY, Trained, Trainer
 
 __all__ = [
     "ENDED",
+    "Ended",
     "describe_trainer",
     "history_from_file",
     "history_table",
@@ -28,6 +31,9 @@ ENDED = {
     "lost": "DIVERGED, earlier state kept",
     "snapshot": "a state on the way",
 }
+
+
+Ended = Annotated[str, Rule("an end of a training", lambda v: v in ENDED)]
 
 
 def describe_trainer(how: Trainer) -> str:
@@ -87,11 +93,21 @@ def history_to_file(history: pd.DataFrame) -> Array:
 def history_from_file(columns: Sequence[str], values: Array) -> pd.DataFrame:
     """The history that a file holds.
 
+    Raises
+    ------
+    FileFormatError
+        If its columns or steps are not those of a training.
+
     Examples
     --------
     >>> history_from_file(["loss"], np.array([[1.0, 0.5]])).index.name
     'step'
     """
+    steps = values[:, 0]
+    if len(set(columns)) < len(columns) or not set(columns) <= set(HISTORY):
+        raise FileFormatError("the columns of the history are not those of a training")
+    if not ((steps >= 0) & (steps <= MOST_COUNTED) & (steps == np.rint(steps))).all():
+        raise FileFormatError("the steps of the history are no counts")
     table = pd.DataFrame(values[:, 1:], columns=list(columns))
     table.index = pd.Index(values[:, 0].astype(int), name="step")
     return table

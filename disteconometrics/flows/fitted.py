@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from disteconometrics.arrays import Array
+from disteconometrics.errors import FileFormatError
+from disteconometrics.fields import Numbers, read_fields
 from disteconometrics.flows.heads import MixtureHead
 from disteconometrics.flows.layers import Flow, FullAffine, Heads, build
-from disteconometrics.flows.recipes import Chain, chain_of, recipe_from, recipe_to
+from disteconometrics.flows.recipes import Chain, chain_of, most_numbers, recipe_from, recipe_to
 
-__all__ = ["FittedFlow", "one_thread"]
+__all__ = ["FittedFlow", "file_arrays", "one_thread"]
 
 STANDARD = ("location", "scale", "x_location", "x_scale")  # what outcomes and covariates are standardised by
 MOST_CELLS = 4_000_000  # of a temporary array
+SPARE = 100_000  # parameters that a damaged file may ask for beyond those that it holds
 
 
 @contextmanager
@@ -209,13 +212,58 @@ class FittedFlow:
 
     @classmethod
     def from_parts(cls, header: dict[str, Any], arrays: dict[str, Array]) -> FittedFlow:
-        """The flow that was written; raises ValueError if the arrays do not belong to the recipe."""
+        """The flow that was written, of arrays that were checked by `file_arrays`.
+
+        Raises
+        ------
+        FileFormatError, OptionError
+            If the arrays do not belong to the recipe.
+        """
         named = {k.removeprefix("parameter_"): v for k, v in arrays.items() if k.startswith("parameter_")}
-        chain = chain_of(recipe_from(header["chain"]))
-        location, scale, x_location, x_scale = (arrays[k] for k in STANDARD)
-        made = cls(chain, str(header["base"]), location, scale, x_location, x_scale, named)
-        made.fresh()
+        standard = {k: arrays[k] for k in STANDARD}
+        words = read_fields(_Words, header, "flow")
+        made = cls(chain_of(recipe_from(words.chain)), words.base, parameters=named, **standard)
+        made.check()
         return made
+
+    def check(self) -> None:
+        """Refuse parameters that are not those of the recipe, before a module of its size is built.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        if most_numbers(self.chain, self.outcomes, self.covariates) > 8 * self.size + SPARE:
+            raise FileFormatError("the parameters are not those of the flow")
+        try:
+            self.fresh()
+        except ValueError as error:
+            raise FileFormatError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a file says of a flow beside its arrays."""
+
+    chain: dict[str, Any]
+    base: Literal["normal", "logistic"]
+
+
+def file_arrays(names: Collection[str]) -> dict[str, Numbers]:
+    """What the arrays of a flow in a file are.
+
+    Examples
+    --------
+    >>> list(file_arrays(["parameter_a", "other"]))
+    ['location', 'scale', 'x_location', 'x_scale', 'parameter_a']
+    """
+    table = {
+        "location": Numbers("d"),
+        "scale": Numbers("d", "positive"),
+        "x_location": Numbers("c"),
+        "x_scale": Numbers("c", "positive"),
+    }
+    return table | {name: Numbers("...") for name in names if name.startswith("parameter_")}
 
 
 def _numbers(parameter: Tensor) -> Array:

@@ -31,7 +31,7 @@ from disteconometrics.flows.perceptron import Perceptron, first_weights, forward
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.optim.minibatch import Trained, Trainer, batches, dtype_of, hold_out, judge_on, train
 
-__all__ = ["QuantileNet", "train_quantiles"]
+__all__ = ["LEVELS", "QuantileNet", "train_quantiles"]
 
 
 LEVELS = 64

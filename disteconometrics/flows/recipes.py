@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar, final
 
 from disteconometrics.checks import is_whole, positive, whole
@@ -26,6 +27,7 @@ __all__ = [
     "Recipe",
     "chain_of",
     "is_mixture",
+    "most_numbers",
     "recipe_from",
     "recipe_to",
 ]
@@ -415,6 +417,38 @@ def recipe_from(parts: dict[str, Any]) -> Recipe:
     }
     made: Recipe = _KINDS[kind](**given)
     return made
+
+
+def most_numbers(recipe: Recipe, outcomes: int, covariates: int) -> int:
+    """A bound on the parameters of a recipe, a few times their number at most, found without building it.
+
+    Examples
+    --------
+    >>> most_numbers(Planar(2), outcomes=2, covariates=0)
+    10
+    """
+    d, c = outcomes, covariates
+    if isinstance(recipe, Chain):
+        return sum(most_numbers(m, d, c) for m in recipe.maps)
+    if isinstance(recipe, AffineMap):
+        return 2 * _net_numbers(c, recipe.hidden, d) + d * d
+    if isinstance(recipe, Planar):
+        return recipe.layers * _net_numbers(c, recipe.hidden, 2 * d + 1)
+    if isinstance(recipe, (RQS, MixtureCDF)):
+        return _net_numbers(c, recipe.hidden, d * _head_numbers(recipe))
+    assert isinstance(recipe, (Autoregressive, Coupling))
+    net = _net_numbers(d + c, recipe.hidden, d * _head_numbers(recipe.of))
+    return recipe.layers * (net + 2 * d * d)
+
+
+def _net_numbers(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:
+    widths = (inputs, *hidden, outputs) if inputs else ()
+    return outputs + sum((a + 1) * b for a, b in pairwise(widths))
+
+
+def _head_numbers(head: Any) -> int:
+    """At most so many parameters of the map of one outcome."""
+    return 3 * getattr(head, "bins", 0) + 3 * getattr(head, "components", 0) + 2
 
 
 @final

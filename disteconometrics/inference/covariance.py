@@ -39,15 +39,25 @@ from disteconometrics.errors import (
     CovarianceWarning,
     DataError,
     FewClustersWarning,
-    FileFormatError,
     OptionError,
     WithheldError,
     warn_user,
 )
+from disteconometrics.fields import Numbers
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
-__all__ = ["COVARIANCES", "HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
+__all__ = [
+    "COVARIANCES",
+    "COVARIANCE_ARRAYS",
+    "HAC",
+    "Cluster",
+    "Covariance",
+    "CovarianceKind",
+    "CovarianceWords",
+    "covariance",
+    "resolve_kind",
+]
 
 Codes = tuple[Indices, int]
 
@@ -151,6 +161,26 @@ class HAC:
 CovarianceKind = str | Cluster | HAC
 
 
+CLUSTERED = "clustered by "  # with which the label of a covariance from clusters begins
+
+
+@dataclass(frozen=True)
+class CovarianceWords:
+    """What a file says of a covariance beside its arrays, which are those of `COVARIANCE_ARRAYS`."""
+
+    label: str
+    note: str
+    degrees_of_freedom: float
+    robust: bool
+
+
+COVARIANCE_ARRAYS = {
+    "covariance": Numbers("k k", "a covariance"),
+    "basis": Numbers("k r", "any", optional=True),
+    "inner": Numbers("r r", "a covariance", optional=True),
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Covariance:
     """A covariance matrix (k, k) with the words under the table and the degrees of freedom of t, if any.
@@ -172,7 +202,7 @@ class Covariance:
     @property
     def clusters(self) -> int | None:
         """The number of clusters, of the smaller dimension; None where rows are not in clusters."""
-        return round(self.degrees_of_freedom) + 1 if isinstance(self.kind, Cluster) else None
+        return round(self.degrees_of_freedom) + 1 if self.label.startswith(CLUSTERED) else None
 
     def coordinates(self, G: Array) -> tuple[Array, Array]:
         """Rows g' (q, k) as g'T (q, r), accurate to rounding, and the covariance (r, r) of what they meet."""
@@ -188,24 +218,11 @@ class Covariance:
         return words, {name: np.asarray(a) for name, a in arrays.items() if a is not None}
 
     @classmethod
-    def from_file(cls, words: dict[str, Any], arrays: dict[str, Array]) -> Covariance:
-        """Rebuild from `to_file`; a clustered or HAC one knows its label, but not its columns.
-
-        Raises
-        ------
-        FileFormatError
-            If a word is missing or of another type.
-        """
-        label, note = words["label"], words["note"]
-        df, robust = words["degrees_of_freedom"], words["robust"]
-        if not (isinstance(label, str) and isinstance(note, str) and isinstance(robust, bool)):
-            raise FileFormatError("the words of the covariance are of another type")
-        if isinstance(df, bool) or not isinstance(df, (int, float)):
-            raise FileFormatError(f"degrees_of_freedom is {str(df)[:40]!r}, not of type float")
-        kind = label if label in COVARIANCES else None
-        return cls(
-            arrays["covariance"], label, note, df, robust, arrays.get("basis"), arrays.get("inner"), kind
-        )
+    def from_file(cls, words: CovarianceWords, arrays: dict[str, Array]) -> Covariance:
+        """Rebuild from `to_file`; a clustered or HAC one knows its label, but not its columns."""
+        kind = words.label if words.label in COVARIANCES else None
+        own = (words.label, words.note, words.degrees_of_freedom, words.robust)
+        return cls(arrays["covariance"], *own, arrays.get("basis"), arrays.get("inner"), kind)
 
 
 def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -404,7 +421,7 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
         "none": "sandwich, no correction",
         "jackknife": "CV3, one-step leave-one-cluster-out jackknife",
     }[kind.correction]
-    return _sandwich(estimate, inner, f"clustered by {by}", f"Clustered by {by}: {words}.", G - 1)
+    return _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}.", G - 1)
 
 
 def _correction(name: str, G: int, n: float, k: int) -> float:

@@ -53,12 +53,17 @@ def seed_sequence(seed: Seed) -> np.random.SeedSequence:
 def reported_seed(sequence: np.random.SeedSequence) -> Any:
     """What a result keeps of its random streams: the seed, and of a Generator's the key it was spawned with.
 
+    They are plain whole numbers, or tuples of them, whatever the Generator was made of.
+
     Examples
     --------
     >>> reported_seed(seed_sequence(7))
     7
     """
-    return (sequence.entropy, sequence.spawn_key) if sequence.spawn_key else sequence.entropy
+    entropy: Any = sequence.entropy
+    if not isinstance(entropy, (int, type(None))):
+        entropy = int(entropy) if np.ndim(entropy) == 0 else tuple(map(int, np.ravel(entropy)))
+    return (entropy, sequence.spawn_key) if sequence.spawn_key else entropy
 
 
 @dataclass(frozen=True, eq=False)

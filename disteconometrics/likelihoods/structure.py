@@ -30,7 +30,7 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.splines import SlopeBasis, b_splines, difference
 
-__all__ = ["KINDS", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
+__all__ = ["KINDS", "SMOOTH", "Covariate", "Penalty", "Structure", "Term", "smooth_covariate"]
 
 
 KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "HISTORY",
     "LBFGS",
     "Adam",
     "AdamW",

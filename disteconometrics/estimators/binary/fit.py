@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from scipy import special
@@ -29,6 +29,7 @@ from disteconometrics.estimators.binary.fitted_index import Infinite
 from disteconometrics.estimators.binary.penalty import penalised_facts
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.likelihoods.logistic import Kernel
@@ -43,6 +44,8 @@ __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "estimate", "success
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
+PenaltyName = Annotated[str, Rule("a penalty", lambda v: v == "firth")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryFacts(FitFacts):
@@ -54,18 +57,18 @@ class BinaryFacts(FitFacts):
     alone, ``flic`` what predictions add to x'β.
     """
 
-    null_loglik: float
-    successes: float
+    null_loglik: Negative
+    successes: Positive
     converged: bool
-    passes: int
-    decrement: float
-    condition: float
+    passes: Count
+    decrement: AnyFloat
+    condition: AnyFloat
     path: str
     nested_null: bool
     separation: str | None = None
-    penalty: str | None = None
-    penalised_loglik: float = float("nan")
-    penalised_lr: float = float("nan")
+    penalty: PenaltyName | None = None
+    penalised_loglik: AnyFloat = float("nan")
+    penalised_lr: AnyFloat = float("nan")
     flic: float = 0.0
 
 

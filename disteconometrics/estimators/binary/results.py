@@ -7,7 +7,7 @@ An estimator is a kernel (the law of y given the index) and a specification; not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -56,13 +56,15 @@ from disteconometrics.estimators.results import (
     FittedResult,
     LikelihoodCriteria,
     SavedResult,
-    true_or_false,
 )
+from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
+    COVARIANCE_ARRAYS,
     HAC,
     Cluster,
     Covariance,
     CovarianceKind,
+    CovarianceWords,
     covariance,
     resolve_kind,
 )
@@ -693,19 +695,24 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
     @classmethod
     def from_file(cls, saved: SavedResult) -> BinaryResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header, arrays = saved.header, saved.arrays
-        spec = DesignSpec.from_dict(header["spec"])
-        _check_arrays(saved, len(spec.names))
-        infinite = None
+        header = saved.fields(_Header)
+        arrays = saved.numbers(_arrays(saved.arrays), k=len(header.spec.names))
+        facts, infinite = header.facts, None
         if "direction" in arrays:
             infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"])
+        if header.spec.outcome.kind != "binary":
+            raise FileFormatError("the outcome is not binary")
+        if (infinite is not None and facts.separation is None) or (
+            (facts.penalty is None) != ("profile" not in arrays)
+        ):
+            raise FileFormatError("what it says of separation or a penalty does not belong to its arrays")
         return cls(
-            model=saved.specification(**header["estimator"]),
-            spec=spec,
-            facts=BinaryFacts.from_file(header["facts"]),
+            model=saved.model(header.estimator),
+            spec=header.spec,
+            facts=facts,
             coefficients=arrays["params"],
-            covariance=Covariance.from_file(header["covariance"], arrays),
-            use_t=true_or_false(header["use_t"], "use_t"),
+            covariance=Covariance.from_file(header.covariance, arrays),
+            use_t=header.use_t,
             infinite=infinite,
             profile=arrays.get("profile"),
         )
@@ -837,13 +844,21 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         return np.bincount(cell, weights, minlength=4).astype(np.float64).reshape(2, 2)
 
 
-def _check_arrays(saved: SavedResult, k: int) -> None:
-    """Refuse arrays that are not as long as there are coefficients."""
-    shapes: dict[str, tuple[int, ...]] = {"params": (k,), "covariance": (k, k)}
-    optional: dict[str, tuple[int, ...]] = {"direction": (k,), "profile": (k, 3)}
-    shapes |= {name: shape for name, shape in optional.items() if name in saved.arrays}
-    saved.check_shapes(f"{k} coefficients", **shapes)
-    for name in ("null", "extremes", "basis"):
-        a = saved.arrays.get(name)
-        if a is not None and (a.ndim != 2 or len(a) != k):
-            raise FileFormatError(f"{name} has shape {a.shape} for {k} coefficients")
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    spec: DesignSpec
+    facts: BinaryFacts
+    estimator: dict[str, Any]
+    use_t: bool
+    covariance: CovarianceWords
+
+
+def _arrays(names: Collection[str]) -> dict[str, Numbers]:
+    """The arrays of a file; under separation some estimates are infinite or not known."""
+    separated = "direction" in names
+    table = {"params": Numbers("k", "any" if separated else "finite"), **COVARIANCE_ARRAYS}
+    if separated:
+        table |= {"direction": Numbers("k"), "null": Numbers("k m"), "extremes": Numbers("k q")}
+    return {**table, "profile": Numbers("k 3", "any", optional=True)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -14,12 +15,18 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.flow.spline_fit import Fitted
 from disteconometrics.estimators.flow.spline_sample import Centre
+from disteconometrics.fields import AnyFloat, Count, Numbers, Positive, Rule
 from disteconometrics.flows.monotone_spline import STRUCTURES
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.splines import SlopeBasis
-from disteconometrics.likelihoods.structure import KINDS, Covariate, Structure, Term
+from disteconometrics.likelihoods.structure import KINDS, SMOOTH, Covariate, Structure, Term
 
-__all__ = ["Solution", "SplineFlow"]
+__all__ = ["FlowHeader", "Solution", "SplineFlow"]
+
+LEAST_KNOTS = 4
+StructureName = Annotated[str, Rule("a structure", lambda v: v in STRUCTURES)]
+BaseName = Annotated[str, Rule("a base law", lambda v: v in BASES)]
+TermKind = Annotated[str, Rule("a kind of term", lambda v: v in KINDS)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,55 +126,82 @@ class SplineFlow:
         return header, arrays
 
     @classmethod
-    def from_parts(cls, d: dict[str, Any], arrays: dict[str, Array]) -> SplineFlow:
-        """Rebuild a flow.
+    def from_parts(cls, header: FlowHeader, arrays: dict[str, Array]) -> SplineFlow:
+        """Rebuild a flow of arrays that were checked by `file_arrays`.
 
         Raises
         ------
         FileFormatError
-            If a part is missing or of another kind.
+            If its parts do not belong together.
         """
-        try:
-            flow = _rebuilt(d, arrays)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise FileFormatError(
-                f"the flow has a field that is missing or of another type ({error})"
-            ) from None
+        covariates = []
+        for j, (mean, sd, low, high, least, most) in enumerate(header.covariates):
+            knots, middle = arrays.get(f"flow_x{j}_knots"), arrays.get(f"flow_x{j}_centre")
+            covariates.append(Covariate(mean, sd, low, high, (least, most), knots, middle))
+        structure = Structure(
+            SlopeBasis(arrays["flow_knots"]),
+            header.coarse,
+            tuple(covariates),
+            tuple((g, arrays[f"flow_g{i}_patterns"]) for i, g in enumerate(header.groups)),
+            tuple(Term(kind, j) for kind, j in header.terms),
+            header.affine,
+        )
+        centre = Centre(header.origin, arrays["flow_means"], arrays["flow_beta"], header.scale)
+        flow = cls(Support(*header.support), centre, header.name, structure, header.base)
         if not _is_sound(flow):
-            raise FileFormatError("the flow's knots, terms or base are not valid")
+            raise FileFormatError("the flow's knots, terms or covariates do not belong together")
         return flow
 
 
-def _rebuilt(d: dict[str, Any], arrays: dict[str, Array]) -> SplineFlow:
-    low, high = d["support"]
-    covariates = []
-    for j, numbers in enumerate(d["covariates"]):
-        mean, sd, low_edge, high_edge, least, most = map(float, numbers)
-        knots, middle = arrays.get(f"x{j}_knots"), arrays.get(f"x{j}_centre")
-        covariates.append(Covariate(mean, sd, low_edge, high_edge, (least, most), knots, middle))
-    structure = Structure(
-        SlopeBasis(arrays["knots"]),
-        tuple(map(int, d["coarse"])),
-        tuple(covariates),
-        tuple((tuple(map(int, g)), arrays[f"g{i}_patterns"]) for i, g in enumerate(d["groups"])),
-        tuple(Term(str(kind), int(j)) for kind, j in d["terms"]),
-        bool(d["affine"]),
-    )
-    centre = Centre(float(d["origin"]), arrays["means"], arrays["beta"], float(d["scale"]))
-    return SplineFlow(Support(float(low), float(high)), centre, str(d["name"]), structure, str(d["base"]))
+@dataclass(frozen=True)
+class FlowHeader:
+    """What a file says of a flow beside its arrays."""
+
+    support: tuple[AnyFloat, AnyFloat]
+    origin: float
+    scale: Positive
+    name: StructureName
+    base: BaseName
+    affine: bool
+    coarse: tuple[Count, ...]
+    terms: tuple[tuple[TermKind, int], ...]
+    groups: tuple[tuple[Count, ...], ...]
+    covariates: tuple[tuple[float, Positive, float, float, float, float], ...]
+
+    def arrays(self) -> dict[str, Numbers]:
+        """What the arrays of the flow are, for ``K`` covariates."""
+        table = {"flow_knots": Numbers("J", "increasing"), "flow_means": Numbers("K")}
+        table["flow_beta"] = Numbers("K")
+        bent = {j for kind, j in self.terms if kind in SMOOTH}
+        for j in range(len(self.covariates)):
+            optional = j not in bent
+            table[f"flow_x{j}_knots"] = Numbers(f"x{j}", "increasing", optional)
+            table[f"flow_x{j}_centre"] = Numbers(f"c{j}", optional=optional)
+        for i, group in enumerate(self.groups):
+            table[f"flow_g{i}_patterns"] = Numbers(f"v{i} {len(group)}")
+        return table
 
 
 def _is_sound(flow: SplineFlow) -> bool:
     """Whether the parts of a file belong together."""
-    structure, centre = flow.structure, flow.centre
-    terms, knots, count = structure.terms, structure.basis.knots, len(structure.covariates)
-    known = all(t.kind in KINDS and t.covariate in range(-1, count) for t in terms)
-    increasing = knots.ndim == 1 and bool((np.diff(knots) > 0).all())
-    return (
-        flow.base in BASES
-        and flow.name in STRUCTURES
-        and known
-        and [t.kind for t in terms[:1]] == ["baseline"]
-        and increasing
-        and centre.means.shape == centre.beta.shape == (count,)
+    structure = flow.structure
+    count, knots, coarse = len(structure.covariates), len(structure.basis.knots), structure.coarse
+    first, *others = structure.terms or (None,)
+    return all(
+        (
+            flow.support.low < flow.support.high,
+            knots >= LEAST_KNOTS,
+            first == Term("baseline"),
+            all(t.kind != "baseline" and t.covariate in range(count) for t in others),
+            (coarse[:1], coarse[-1:]) == ((0,), (knots - 1,)),
+            all(a < b for a, b in pairwise(coarse)),
+            all(j < count for columns, _ in structure.groups for j in columns),
+            all(map(_is_sound_covariate, structure.covariates)),
+        )
     )
+
+
+def _is_sound_covariate(c: Covariate) -> bool:
+    bends = c.knots is not None and c.centre is not None
+    fits = not bends or (len(c.knots) > 1 and len(c.centre) == len(c.knots) - 1)  # type: ignore[arg-type]
+    return c.low <= c.high and c.seen[0] <= c.seen[1] and fits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
 from disteconometrics.estimators.flow.report import summary_of
 from disteconometrics.estimators.flow.row_checks import covariate_names, warn_outside
 from disteconometrics.estimators.flow.spline_fit import SplinePlan
-from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
+from disteconometrics.estimators.flow.spline_flow import FlowHeader, Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_inference import (
     SplineEstimation,
     check_kind,
@@ -33,6 +33,7 @@ from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
     Answering,
+    EffectsHeader,
     EffectsResults,
     LawAnswers,
     NewRows,
@@ -42,6 +43,7 @@ from disteconometrics.estimators.law_answers import (
 from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.fields import Numbers
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
@@ -538,41 +540,62 @@ class FlowResults(FittedResult, LawAnswers):
     @classmethod
     def from_file(cls, saved: SavedResult) -> FlowResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header, arrays = saved.header, saved.arrays
-        given = dict(header["estimator"])
-        if isinstance(given["flow"], dict):
-            given["flow"] = MonotoneSpline(**given["flow"])
-        flow = SplineFlow.from_parts(
-            header["flow"], {k.removeprefix("flow_"): v for k, v in arrays.items() if k.startswith("flow_")}
+        header = saved.fields(_Header)
+        spec, facts, names = header.spec, header.facts, header.functionals
+        K = sum(name != "Intercept" for name in spec.names)
+        flow = SplineFlow.from_parts(header.flow, saved.numbers(header.flow.arrays(), K=K))
+        if len(flow.structure.covariates) != K:
+            raise FileFormatError("the covariates of the flow are not those of the formula")
+        if not set(facts.effective) <= {t.kind for t in flow.structure.terms}:
+            raise FileFormatError("the effective parameters are not those of the flow")
+        arrays = saved.numbers(_ARRAYS, q=len(names), p=flow.structure.size)
+        estimates = replace(
+            Estimates(names, arrays["values"], arrays["covariance"]),
+            limits=partial(_saved_limits, arrays["limits"]),
         )
-        names = tuple(map(str, header["functionals"]))
-        if arrays["values"].shape != (len(names),) or arrays["covariance"].shape != (len(names),) * 2:
-            raise FileFormatError("the functionals and their covariance do not belong together")
-        plain = Estimates(names, arrays["values"], arrays["covariance"])
-        estimates = replace(plain, limits=partial(_saved_limits, arrays["limits"]))
-        # 0.1.0 wrote a field that it did not use, and no effects
-        facts = FlowFacts.from_file({k: v for k, v in header["facts"].items() if k != "standardised"})
+        main, under = (_solution(arrays, which) for which in ("main", "under"))
         return cls(
-            model=saved.specification(**given),
-            spec=DesignSpec.from_dict(header["spec"]),
+            model=saved.model(header.estimator),
+            spec=spec,
             facts=facts,
             flow=flow,
-            main=_saved_solution("main", saved, flow.structure.size),
+            main=main,
             kind=KINDS.get(facts.cov_label),
-            saved=SavedAnswers(
-                _saved_solution("under", saved, flow.structure.size),
-                estimates,
-                saved_effects(saved),
-                check_target(header.get("target", "sample")),  # 0.1.0 took the rows as given
-            ),
+            saved=SavedAnswers(under, estimates, saved_effects(saved, header.effects), header.target),
         )
 
 
-def _saved_solution(name: str, saved: SavedResult, p: int) -> Solution:
-    parts = {k: saved.arrays[f"{name}_{k}"] for k in ("theta", "covariance", "root", "penalty")}
-    if any(v.shape != ((p,) if k == "theta" else (p, p)) for k, v in parts.items()):
-        raise FileFormatError(f"the coefficients are not the {p} that the flow has")
-    return Solution(**parts, effective=float(saved.arrays[f"{name}_effective"]))
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file; those of 0.1.0 took the rows as given, and wrote other effects or none."""
+
+    spec: DesignSpec
+    facts: FlowFacts
+    estimator: dict[str, Any]
+    flow: FlowHeader
+    functionals: tuple[str, ...]
+    target: Literal["population", "sample"] = "sample"
+    effects: EffectsHeader | None = None
+
+
+def _solution(arrays: dict[str, Array], which: str) -> Solution:
+    theta, V, root, penalty, effective = (arrays[f"{which}_{part}"] for part in _SOLUTION)
+    return Solution(theta, V, root, penalty, float(effective))
+
+
+_SOLUTION = {
+    "theta": Numbers("p"),
+    "covariance": Numbers("p p", "a covariance"),
+    "root": Numbers("p p"),
+    "penalty": Numbers("p p"),
+    "effective": Numbers(""),
+}
+_ARRAYS = {
+    "values": Numbers("q", "any"),
+    "covariance": Numbers("q q", "a covariance"),
+    "limits": Numbers("q 2", "any"),
+    **{f"{which}_{part}": what for which in ("main", "under") for part, what in _SOLUTION.items()},
+}
 
 
 def _saved_limits(limits: Array, level: float) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from disteconometrics.estimators.flow.spline_inference import coefficient_covari
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.fields import AnyFloat, Count
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.parallel import on_one_thread
@@ -42,19 +43,21 @@ class FlowFacts(FitFacts):
     ``loglik`` and ``leave_one_out`` are sums over observations, in the outcome's units.
     """
 
-    leave_one_out: float
+    leave_one_out: AnyFloat
     effective: dict[str, float]
-    trials: list[list[Any]]  # structure, base, leave-one-out, score
-    gain: float
-    gain_error: float
+    trials: list[tuple[str, str, AnyFloat, AnyFloat]]  # structure, base, leave-one-out, score
+    gain: AnyFloat
+    gain_error: AnyFloat
     converged: bool
-    steps: int
-    constraints: int
+    steps: Count
+    constraints: Count
     outcome: str
     shared: str | None = None
     cov_label: str = "sandwich"
     cov_note: str = ""
     rival: str | None = None
+
+    unused: ClassVar[tuple[str, ...]] = ("standardised",)
 
     @property
     def edf(self) -> float:
@@ -190,7 +193,7 @@ def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
         loglik=fitted.loglik + shift,
         leave_one_out=float(w @ fitted.loo) + shift,
         effective=fitted.effective(),
-        trials=[[t.name, t.base, float(t.loo.mean()), float(t.score)] for t in fitted.trials],
+        trials=[(t.name, t.base, float(t.loo.mean()), float(t.score)) for t in fitted.trials],
         gain=gain,
         gain_error=error,
         converged=f.converged,

@@ -20,7 +20,7 @@ from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.mixture import Mixture
 from disteconometrics.distributions.support import Support
-from disteconometrics.errors import DataError, NeedsData, OptionError, WithheldError
+from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.flow import spread
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, HeldOut, diagnose
 from disteconometrics.estimators.flow.row_checks import check_support
@@ -40,7 +40,8 @@ from disteconometrics.estimators.training_report import (
     history_from_file,
     history_to_file,
 )
-from disteconometrics.flows.fitted import FittedFlow
+from disteconometrics.fields import AnyFloat, Count, Numbers, read_dict
+from disteconometrics.flows.fitted import FittedFlow, file_arrays
 from disteconometrics.flows.recipes import RQS, AffineMap, Chain, Coupling, MixtureCDF, Planar
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
@@ -411,37 +412,54 @@ class TrainedFlowResults(FittedResult):
     @classmethod
     def from_file(cls, saved: SavedResult) -> TrainedFlowResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header, arrays = saved.header, saved.arrays
-        own = {k: v for k, v in arrays.items() if not k.startswith("kept") and k != "history"}
-        flow = FittedFlow.from_parts(header["flow"], own)
-        spec, facts = JointSpec.from_dict(header["spec"]), TrainedFacts.from_file(header["facts"])
-        if len(spec.outcomes) != flow.outcomes or len(facts.outcomes) != flow.outcomes:
-            raise DataError("the outcomes are not those of the flow")
-        weights, weight_type = header["weights"]
+        header = saved.fields(_Header)
+        spec, facts = header.spec, header.facts
+        d, c = len(spec.outcomes), sum(name != "Intercept" for name in spec.names)
+        flow = FittedFlow.from_parts(header.flow, saved.numbers(file_arrays(saved.arrays), d=d, c=c))
+        if facts.outcomes != spec.outcomes:
+            raise FileFormatError("the outcomes are not those of the flow")
+        (history,) = saved.numbers({"history": Numbers("n m", "any")}, m=len(header.history) + 1).values()
+        weights, weight_type = header.weights
         model = saved.specification(
-            header["formula"],
+            header.formula,
             flow=flow.chain.maps[0] if len(flow.chain.maps) == 1 else flow.chain,
-            base=header["base"],
-            support=None if header["support"] is None else tuple(header["support"]),
+            base=header.base,
+            support=header.support,
             weights=weights,
             weight_type=weight_type,
-            train=_trainer_from_file(header.get("train")),
+            train=_trainer_from_file(header.train),
         )
         return cls(
             model=model,
             spec=spec,
             facts=facts,
             flow=flow,
-            history=history_from_file(header["history"], arrays["history"]),
-            kept={step: _kept(flow, arrays, f"kept{step}_") for step in map(int, header["kept"])},
+            history=history_from_file(header.history, history),
+            kept={step: _kept(flow, saved, f"kept{step}_") for step in header.kept},
         )
 
 
-def _kept(flow: FittedFlow, arrays: dict[str, Array], start: str) -> FittedFlow:
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file; those of 0.1.0 do not have the trainer."""
+
+    spec: JointSpec
+    facts: TrainedFacts
+    formula: str
+    support: tuple[AnyFloat, AnyFloat] | None
+    weights: tuple[str | None, str | None]
+    base: str
+    flow: dict[str, Any]
+    kept: tuple[Count, ...]
+    history: tuple[str, ...]
+    train: dict[str, Any] | None = None
+
+
+def _kept(flow: FittedFlow, saved: SavedResult, start: str) -> FittedFlow:
     """A flow with the parameters that a file holds under names with this beginning."""
-    parts = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
-    state = replace(flow, parameters=parts)
-    state.fresh()
+    table = {start + name: Numbers("...") for name in flow.parameters}
+    state = replace(flow, parameters={k.removeprefix(start): v for k, v in saved.numbers(table).items()})
+    state.check()
     return state
 
 
@@ -456,7 +474,11 @@ def _trainer_to_file(how: str | Trainer) -> dict[str, Any] | None:
 def _trainer_from_file(written: dict[str, Any] | None) -> str | Trainer:
     if written is None:
         return "auto"
-    return TRAINERS[written["kind"]](**{k: v for k, v in written.items() if k != "kind"})
+    how = TRAINERS.get(str(written.get("kind")))
+    if how is None:
+        raise FileFormatError("the trainer is not known")
+    own = {k: v for k, v in written.items() if k != "kind"}
+    return how(**read_dict(how, own, "train", ["callback"], bounded=False))
 
 
 def describe(chain: Chain, d: int) -> str:

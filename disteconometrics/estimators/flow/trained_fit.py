@@ -27,7 +27,13 @@ from disteconometrics.estimators.flow.row_checks import (
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import JointFitRows
-from disteconometrics.estimators.training_report import describe_trainer, history_table, warn_of_training
+from disteconometrics.estimators.training_report import (
+    Ended,
+    describe_trainer,
+    history_table,
+    warn_of_training,
+)
+from disteconometrics.fields import AnyFloat, Count, SavedSeed
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
     AffineMap,
@@ -55,18 +61,18 @@ class TrainedFacts(FitFacts):
     """Numbers of a training that need no rows; ``loglik`` is in the outcomes' units."""
 
     outcomes: tuple[str, ...]
-    parameters: int
+    parameters: Count
     trainer: str
-    ended: str
-    best: int
-    steps: int
-    skipped: int
-    validation: float
+    ended: Ended
+    best: Count
+    steps: Count
+    skipped: Count
+    validation: AnyFloat
     seconds: float
-    seed: int | None
-    fresh: int = 0
+    seed: SavedSeed
+    fresh: Count = 0
     shared: tuple[str, ...] = ()
-    functionals: dict[str, float] = field(default_factory=dict)
+    functionals: dict[str, AnyFloat] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

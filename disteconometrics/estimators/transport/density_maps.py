@@ -6,7 +6,8 @@ Each knows its law, what a summary says of it, and its part of a file.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from disteconometrics.distributions.joint import DRAWS, JointLaw
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw, PushedRows
 from disteconometrics.errors import FileFormatError
-from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.results import FitFacts, SavedResult
 from disteconometrics.estimators.rows import JointFitRows
+from disteconometrics.estimators.training_report import Ended
+from disteconometrics.fields import AnyFloat, Count, Numbers, SavedSeed
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.tables import Section, number
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ConditionalQuantiles",
     "DensityMap",
+    "NetHeader",
     "NoiseMap",
     "SampleQuantiles",
     "TransportFacts",
@@ -51,20 +55,20 @@ class TransportFacts(FitFacts):
     """
 
     outcomes: tuple[str, ...]
-    seed: int | None
+    seed: SavedSeed
     loss: str = ""
     trainer: str = ""
-    ended: str = ""
-    steps: int = 0
-    best: int = 0
+    ended: Ended | Literal[""] = ""
+    steps: Count = 0
+    best: Count = 0
     seconds: float = 0.0
-    parameters: int = 0
-    fresh: int = 0
-    w2_of_draws: float = float("nan")
-    w2_of_training: float = float("nan")
-    nearest_ratio: float = float("nan")
-    crps: float = float("nan")
-    crps_without_covariates: float = float("nan")
+    parameters: Count = 0
+    fresh: Count = 0
+    w2_of_draws: AnyFloat = float("nan")
+    w2_of_training: AnyFloat = float("nan")
+    nearest_ratio: AnyFloat = float("nan")
+    crps: AnyFloat = float("nan")
+    crps_without_covariates: AnyFloat = float("nan")
 
     @property
     def trained(self) -> bool:
@@ -269,57 +273,72 @@ def _net_parts(net: Pushforward | QuantileNet, standard: tuple[str, ...]) -> Par
     return {"net": {"hidden": list(r.hidden), "activation": r.activation, "noise": r.noise}}, arrays
 
 
-def map_from_file(header: dict[str, Any], arrays: dict[str, Array]) -> DensityMap:
+@dataclass(frozen=True)
+class NetHeader:
+    """What a file says of a net beside its parameters."""
+
+    hidden: tuple[int, ...]
+    activation: str
+    noise: int | None
+
+    def recipe(self) -> MLP:
+        """The recipe.
+
+        Raises
+        ------
+        OptionError
+        """
+        return MLP(*self.hidden, activation=self.activation, noise=self.noise)
+
+
+def map_from_file(header: NetHeader | None, saved: SavedResult, outcomes: int, covariates: int) -> DensityMap:
     """The map that a file holds.
 
     Raises
     ------
-    FileFormatError, KeyError, TypeError, ValueError
-
-    Examples
-    --------
-    >>> map_from_file(*SampleQuantiles(np.array([1.0, 2.0]), None).to_file()).words
-    'quantile function of the sample'
+    FileFormatError, OptionError
     """
-    sample = arrays.get("sample")
-    if sample is not None and (sample.ndim != 2 or sample.shape[1] not in (1, 2)):
-        raise FileFormatError(f"the sample has shape {sample.shape}")
-    if "net" not in header:
-        if sample is None:
-            raise FileFormatError("the file has neither a net nor a sample")
-        return SampleQuantiles(sample[:, 0], sample[:, 1] if sample.shape[1] > 1 else None)
-    recipe = MLP(
-        *header["net"]["hidden"], activation=header["net"]["activation"], noise=header["net"]["noise"]
-    )
-    values = tuple(arrays[f"parameter{i}"] for i in range(2 * len(recipe.hidden) + 2))
-    if sample is None:
-        return NoiseMap(_saved_pushforward(recipe, values, arrays))
-    return ConditionalQuantiles(_saved_quantile_net(recipe, values, arrays), sample[:, 0], sample[:, 1])
+    if header is None:
+        (sample,) = saved.numbers({"sample": Numbers("n m")}).values()
+        return SampleQuantiles(*_sample(sample, outcomes, (1, 2)))
+    if covariates:
+        (sample,) = saved.numbers({"sample": Numbers("n 2")}).values()
+        values, weights = _sample(sample, outcomes, (2,))
+        assert weights is not None
+        return ConditionalQuantiles(_saved_quantile_net(header.recipe(), saved, covariates), values, weights)
+    return NoiseMap(_saved_pushforward(header.recipe(), saved, outcomes))
 
 
-def _saved_pushforward(recipe: MLP, values: tuple[Array, ...], arrays: dict[str, Array]) -> Pushforward:
+def _sample(sample: Array, outcomes: int, widths: tuple[int, ...]) -> tuple[Array, Array | None]:
+    """Values and weights of a sample in columns."""
+    n, m = sample.shape
+    weights = sample[:, 1] if m == 2 else None
+    weighs = weights is None or bool((weights >= 0).all() and weights.any())
+    if outcomes != 1 or not n or m not in widths or not weighs:
+        raise FileFormatError("the sample is not one of an outcome with its weights")
+    return sample[:, 0], weights
+
+
+def _saved_pushforward(recipe: MLP, saved: SavedResult, outcomes: int) -> Pushforward:
     from disteconometrics.flows.pushforward import Pushforward
 
-    begun = Pushforward.begin(recipe, arrays["location"], arrays["scale"], 0)
-    _check_parameters(values, begun.parameters)
-    return replace(begun, parameters=values)
+    parameters = _parameters(saved, (recipe.noise or outcomes, *recipe.hidden, outcomes))
+    table = {"location": Numbers("d"), "scale": Numbers("d", "not negative")}
+    return Pushforward(recipe=recipe, parameters=parameters, **saved.numbers(table, d=outcomes))
 
 
-def _saved_quantile_net(recipe: MLP, values: tuple[Array, ...], arrays: dict[str, Array]) -> QuantileNet:
-    from disteconometrics.flows.quantile_net import QuantileNet
+def _saved_quantile_net(recipe: MLP, saved: SavedResult, covariates: int) -> QuantileNet:
+    from disteconometrics.flows.quantile_net import LEVELS, QuantileNet
 
-    begun = QuantileNet.begin(recipe, np.arange(2.0), np.zeros((2, len(arrays["x_location"]))), 0)
-    _check_parameters(values, begun.parameters)
-    return QuantileNet(
-        recipe=recipe,
-        parameters=values,
-        location=float(arrays["location"]),
-        scale=float(arrays["scale"]),
-        x_location=arrays["x_location"],
-        x_scale=arrays["x_scale"],
-    )
+    parameters = _parameters(saved, (covariates, *recipe.hidden, LEVELS))
+    table = {"location": Numbers(""), "scale": Numbers("", "not negative")}
+    location, scale = map(float, saved.numbers(table).values())
+    table = {"x_location": Numbers("c"), "x_scale": Numbers("c", "positive")}
+    return QuantileNet(recipe, parameters, location, scale, **saved.numbers(table, c=covariates))
 
 
-def _check_parameters(values: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
-    if [v.shape for v in values] != [v.shape for v in expected]:
-        raise FileFormatError("the parameters are not those of the net")
+def _parameters(saved: SavedResult, widths: tuple[int, ...]) -> tuple[Array, ...]:
+    """Weights and biases of layers between these widths."""
+    shapes = [shape for a, b in pairwise(widths) for shape in (f"{b} {a}", f"{b}")]
+    table = {f"parameter{i}": Numbers(shape) for i, shape in enumerate(shapes)}
+    return tuple(saved.numbers(table).values())

@@ -19,13 +19,15 @@ from disteconometrics.errors import (
     ConvergenceWarning,
     DataError,
     DiscreteOutcomeWarning,
+    FileFormatError,
     NeedsData,
     OptionError,
     warn_user,
 )
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult, true_or_false
+from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import set_checked
+from disteconometrics.fields import AnyFloat, Count, Numbers, SavedSeed
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, match
 from disteconometrics.inference.protocols import Refitting
@@ -369,7 +371,7 @@ class SimulatorFacts(FitFacts):
     """Numbers of a fit that need no rows; ``copies`` are simulated rows for each row."""
 
     outcome: str
-    copies: int
+    copies: Count
     converged: bool
 
 
@@ -535,23 +537,40 @@ class MinimumWassersteinResults(FittedResult):
     @classmethod
     def from_file(cls, saved: SavedResult) -> MinimumWassersteinResults:
         """Rebuild a saved result, without rows and simulator; see `FittedResult.from_file`."""
-        header, arrays, k = saved.header, saved.arrays, len(saved.header["start"])
-        saved.check_shapes(f"{k} parameters", params=(k,), covariance=(k, k))
-        converged, singular = (true_or_false(header[name], name) for name in ("converged", "singular"))
-        costs = tuple(map(float, arrays["costs"]))
-        since = {"zero_weight": 0, "observations": header["facts"]["rows"], "converged": converged}
+        header = saved.fields(_Header)
+        table = {"params": Numbers("k"), "covariance": Numbers("k k", "a covariance")}
+        theta, V = saved.numbers(table, k=len(header.start)).values()
+        (costs,) = saved.numbers({"costs": Numbers("s", "not negative")}).values()
+        if not len(costs):
+            raise FileFormatError("no start is there")
+        since = {"zero_weight": 0, "observations": header.facts.get("rows"), "converged": header.converged}
+        listed = tuple(map(float, costs))
         return cls(
-            model=saved.specification(
-                simulator=_missing_simulator(str(header["simulator"])),
-                start=tuple(map(tuple, header["start"])),
-                bounds=tuple(map(tuple, header["bounds"])),
-                **header["estimator"],
+            model=saved.model(
+                header.estimator,
+                simulator=_missing_simulator(header.simulator),
+                start=header.start,
+                bounds=header.bounds,
             ),
             spec=None,
-            facts=SimulatorFacts.from_file(since | header["facts"]),
-            found=Matched(arrays["params"], arrays["covariance"], min(costs), converged, costs, singular),
-            seed=header["seed"],
+            facts=SimulatorFacts.from_dict(since | header.facts),
+            found=Matched(theta, V, min(listed), header.converged, listed, header.singular),
+            seed=header.seed,
         )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file; 0.1.0 wrote fewer facts."""
+
+    facts: dict[str, Any]
+    estimator: dict[str, Any]
+    start: tuple[tuple[str, float], ...]
+    bounds: tuple[tuple[str, AnyFloat, AnyFloat], ...]
+    seed: SavedSeed
+    converged: bool
+    singular: bool
+    simulator: str
 
 
 def _notes(found: Matched, trim: float, copies: int) -> list[str]:

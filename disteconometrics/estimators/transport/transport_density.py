@@ -21,7 +21,7 @@ from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.distributions.joint import JointLaw
 from disteconometrics.distributions.law import Law
-from disteconometrics.errors import DataError, FormulaError, OptionError, OutcomeError
+from disteconometrics.errors import DataError, FileFormatError, FormulaError, OptionError, OutcomeError
 from disteconometrics.estimators.law_results import (
     law_section,
     law_values,
@@ -42,11 +42,13 @@ from disteconometrics.estimators.transport.density_fit import (
 from disteconometrics.estimators.transport.density_maps import (
     ConditionalQuantiles,
     DensityMap,
+    NetHeader,
     SampleQuantiles,
     TransportFacts,
     map_from_file,
 )
 from disteconometrics.estimators.transport.groups import check_squares
+from disteconometrics.fields import Numbers
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
@@ -393,21 +395,38 @@ class TransportDensityResults(FittedResult):
     @classmethod
     def from_file(cls, saved: SavedResult) -> TransportDensityResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header, arrays = saved.header, saved.arrays
-        weights, weight_type = header["weights"]
-        found = map_from_file(header, arrays)
+        header = saved.fields(_Header)
+        spec, (weights, weight_type) = header.spec, header.weights
+        covariates = sum(name != "Intercept" for name in spec.names)
+        found = map_from_file(header.net, saved, len(spec.outcomes), covariates)
+        (history,) = saved.numbers({"history": Numbers("n m", "any")}, m=len(header.history) + 1).values()
+        facts = TransportFacts.from_dict(_current_facts(header.facts, found))
+        if facts.outcomes != spec.outcomes or facts.trained != (header.net is not None):
+            raise FileFormatError("the facts are not those of the map")
         return cls(
             model=saved.specification(
-                header["formula"],
+                header.formula,
                 map="auto" if isinstance(found, SampleQuantiles) else found.net.recipe,
                 weights=weights,
                 weight_type=weight_type,
             ),
-            spec=JointSpec.from_dict(header["spec"]),
-            facts=TransportFacts.from_file(_current_facts(header["facts"], found)),
+            spec=spec,
+            facts=facts,
             map=found,
-            history=history_from_file(header["history"], arrays["history"]),
+            history=history_from_file(header.history, history),
         )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file; 0.1.0 wrote facts under other names."""
+
+    spec: JointSpec
+    facts: dict[str, Any]
+    formula: str
+    weights: tuple[str | None, str | None]
+    history: tuple[str, ...]
+    net: NetHeader | None = None
 
 
 def _current_facts(facts: dict[str, Any], found: DensityMap) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from disteconometrics.errors import DataError, FileFormatError, OptionError, Wit
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
+from disteconometrics.fields import AnyFloat, Count, Numbers, Rule, read_value
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.protocols import Refitting
@@ -27,7 +28,9 @@ __all__ = ["TransportMap", "TransportMapResults"]
 
 LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 NAMES = tuple(f"qte[{level:g}]" for level in LEVELS)
-SAVED = (0.9, 0.95, 0.99)  # confidence levels that a file holds
+LEVEL = 0.95
+SAVED = (0.9, LEVEL, 0.99)  # confidence levels that a file holds
+Error = Annotated[AnyFloat, Rule("positive or NaN", lambda v: not v <= 0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +154,11 @@ class MapFacts(GroupFacts):
     p-value, ``tied`` whether values repeat.
     """
 
-    sizes: tuple[int, ...]
-    labels: tuple[str, ...]
-    differences: tuple[Sequence[float], ...]
+    sizes: tuple[Count, Count]
+    labels: tuple[str, str]
+    differences: tuple[tuple[float, Error, AnyFloat, AnyFloat], ...]
     tied: bool
-    clusters: tuple[int, ...]
+    clusters: tuple[Count, Count]
 
 
 def _facts(groups: Groups, tied: bool) -> MapFacts:
@@ -163,14 +166,18 @@ def _facts(groups: Groups, tied: bool) -> MapFacts:
     return MapFacts(
         **groups.facts(),
         sizes=(zero.size, one.size),
-        labels=groups.labels,
+        labels=(groups.labels[0], groups.labels[1]),
         differences=tuple(
             two.mean_difference(*(two.GroupSample(s.rows[:, [j]], s.mass, s.clusters) for s in (one, zero)))
             for j in range(len(groups.outcomes))
         ),
         tied=tied,
-        clusters=tuple(0 if s.clusters is None else int(s.clusters.max()) + 1 for s in groups.samples),
+        clusters=(_clusters(zero), _clusters(one)),
     )
+
+
+def _clusters(sample: two.GroupSample) -> int:
+    return 0 if sample.clusters is None else int(sample.clusters.max()) + 1
 
 
 def _limits(
@@ -244,7 +251,7 @@ class TransportMapResults(FittedResult):
 
     def solution(self) -> Array:
         """The effects, and the differences of means, which joint outcomes have alone."""
-        effects = self.effects[0.95][:, 0] if self.effects else np.empty(0)
+        effects = self.effects[LEVEL][:, 0] if self.effects else np.empty(0)
         return np.concatenate([effects, *self.facts.differences])
 
     def _refitting(self) -> Refitting:
@@ -272,7 +279,7 @@ class TransportMapResults(FittedResult):
     def estimates(self) -> Estimates:
         """Quantile effects at levels .1 to .9; errors are half the width of their limits over z."""
         self._check_single()
-        effects = self.effects[0.95]
+        effects = self.effects[LEVEL]
         V = np.full((len(NAMES),) * 2, np.nan)
         V[np.diag_indices_from(V)] = np.square(effects[:, 1])
         return Estimates(NAMES, effects[:, 0], V, limits=lambda level: self._table(level)[:, 2:4])
@@ -414,19 +421,34 @@ class TransportMapResults(FittedResult):
     @classmethod
     def from_file(cls, saved: SavedResult) -> TransportMapResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header, names = saved.header, {level: f"effects{level:g}" for level in SAVED}
-        kept = {level: name for level, name in names.items() if name in saved.arrays}
-        saved.check_shapes(f"{len(LEVELS)} levels", **{name: (len(LEVELS), 6) for name in kept.values()})
-        sizes = header["facts"]["sizes"]
-        if [type(n) for n in sizes] != [int, int]:
-            raise FileFormatError("sizes are not two numbers")
+        header = saved.fields(_Header)
+        table = {f"effects{level:g}": Numbers(f"{len(LEVELS)} 6", "any", optional=True) for level in SAVED}
+        arrays = saved.numbers(table)
+        effects = {level: arrays[name] for level, name in zip(SAVED, table, strict=True) if name in arrays}
+        facts = MapFacts.from_dict({"observations": sum(_sizes(header.facts))} | header.facts)
+        if len(facts.outcomes) != len(facts.differences) or (len(facts.outcomes) == 1) != (LEVEL in effects):
+            raise FileFormatError("the differences and effects are not those of its outcomes")
         return cls(
-            model=saved.specification(**header["estimator"]),
+            model=saved.model(header.estimator),
             spec=None,
-            facts=MapFacts.from_file({"observations": sum(sizes)} | header["facts"]),
-            effects={level: saved.arrays[name] for level, name in kept.items()},
-            cluster=header["cluster"],
+            facts=facts,
+            effects=effects,
+            cluster=header.cluster,
         )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file; 0.1.0 did not write the observations."""
+
+    facts: dict[str, Any]
+    estimator: dict[str, Any]
+    cluster: str | None
+
+
+def _sizes(facts: dict[str, Any]) -> tuple[int, int]:
+    sizes: tuple[int, int] = read_value(tuple[Count, Count], facts.get("sizes"), "sizes")
+    return sizes
 
 
 def _default_levels(index_set: tuple[float, float]) -> Array:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.checks import is_whole
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import FileFormatError, OptionError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
+from disteconometrics.fields import AnyFloat, Count, Numbers, Rule, SavedSeed, read_dict
 from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, critical_value
 from disteconometrics.inference.protocols import Refitting
@@ -27,6 +28,9 @@ from disteconometrics.transport.samples import check_order
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
 
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
+
+
+Order = Annotated[AnyFloat, Rule("at least one", lambda v: v >= 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,17 +186,17 @@ class GroupPair:
     """
 
     groups: tuple[str, str]
-    sizes: tuple[int, int]
+    sizes: tuple[Count, Count]
     names: tuple[str, ...]
     values: Array
     covariance: Array
-    p: float
-    bias: float
-    halves: float
-    p_values: dict[str, float]
-    statistics: dict[str, float]
-    draws: int
-    mean_difference: tuple[float, float, float, float]
+    p: Order
+    bias: AnyFloat
+    halves: AnyFloat
+    p_values: dict[str, AnyFloat]
+    statistics: dict[str, AnyFloat]
+    draws: Count
+    mean_difference: tuple[AnyFloat, AnyFloat, AnyFloat, AnyFloat]
     withheld: tuple[str, ...] = ()
 
     @property
@@ -453,23 +457,39 @@ class WassersteinResults(FittedResult):
     @classmethod
     def from_file(cls, saved: SavedResult) -> WassersteinResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        header = saved.header
+        header = saved.fields(_Header)
+        if not header.pairs:
+            raise FileFormatError("no pair of groups is there")
         return cls(
-            model=saved.specification(**header["estimator"]),
+            model=saved.model(header.estimator),
             spec=None,
-            facts=GroupFacts.from_file(header["facts"]),
-            pairs=tuple(_saved_pair(saved, i, pair) for i, pair in enumerate(header["pairs"])),
-            cluster=header["cluster"],
-            seed=header["seed"],
+            facts=header.facts,
+            pairs=tuple(_saved_pair(saved, i, pair) for i, pair in enumerate(header.pairs)),
+            cluster=header.cluster,
+            seed=header.seed,
         )
 
 
-def _saved_pair(saved: SavedResult, i: int, pair: dict[str, Any]) -> GroupPair:
-    k = len(pair["names"])
-    saved.check_shapes(f"{k} estimates", **{f"values{i}": (k,), f"covariance{i}": (k, k)})
-    tuples = ("names", "groups", "sizes", "mean_difference", "withheld")
-    arrays = {"values": saved.arrays[f"values{i}"], "covariance": saved.arrays[f"covariance{i}"]}
-    return GroupPair(**{**pair, **{name: tuple(pair[name]) for name in tuples}, **arrays})
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    facts: GroupFacts
+    estimator: dict[str, Any]
+    pairs: tuple[dict[str, Any], ...]
+    cluster: str | None
+    seed: SavedSeed
+
+
+def _saved_pair(saved: SavedResult, i: int, written: dict[str, Any]) -> GroupPair:
+    words = read_dict(GroupPair, written, "pairs", ("values", "covariance"))
+    table = {f"values{i}": Numbers("k", "any"), f"covariance{i}": Numbers("k k", "a covariance")}
+    values, V = saved.numbers(table, k=len(words["names"])).values()
+    pair = GroupPair(**words, values=values, covariance=V)
+    known = set(pair.p_values) <= set(pair.statistics)
+    if not pair.names or not known or (pair.bias and len(pair.names) < 2):
+        raise FileFormatError("the numbers of a pair of groups do not belong together")
+    return pair
 
 
 # ---- summary -----------------------------------------------------------------------------------------------
