@@ -4,6 +4,7 @@ and every way to spell them.
 
 from __future__ import annotations
 
+import io
 import pickle
 from fractions import Fraction
 from typing import Any
@@ -435,10 +436,10 @@ def test_likelihood_ratio_sees_nesting_in_another_spelling() -> None:
 
 def test_sampling_weights_have_no_likelihood_tests() -> None:
     res = de.Logit("y ~ educ + age", weights="w", weight_type="sampling").fit(DATA.assign(w=DATA.age / 30))
-    for call in (res.lr_test, res.score_test):
-        with pytest.raises(WithheldError, match="test"):
-            call("age = 0")
-    assert 0 <= res.test("age = 0").p_value <= 1
+    with pytest.raises(WithheldError, match="test"):
+        res.lr_test("age = 0")
+    for test in (res.test("age = 0"), res.score_test("age = 0")):
+        assert 0 <= test.p_value <= 1
     assert np.isnan([res.aic, res.bic, res.llr, res.llr_pvalue]).all()
 
 
@@ -741,3 +742,52 @@ def test_odds_ratios() -> None:
     assert np.allclose(out["std_error"], np.exp(B) * FIT.bse, rtol=1e-14)
     assert np.allclose(out[["conf_low", "conf_high"]], np.exp(FIT.conf_int(level=0.9)), rtol=1e-12)
     assert np.array_equal(out["p_value"], FIT.pvalues)
+
+
+def test_likelihood_ratios_take_no_robust_covariance() -> None:
+    d = DATA.assign(firm=np.arange(len(DATA)) % 40, t=np.arange(len(DATA)))
+    model = de.Logit("y ~ educ + age")
+    with pytest.warns(de.errors.LikelihoodRatioWarning, match="HC1"):
+        model.fit(d, cov="HC1").lr_test("age")
+    for cov in (de.Cluster("firm"), de.HAC("t")):
+        res = model.fit(d, cov=cov)
+        with pytest.raises(WithheldError, match="score_test"):
+            res.lr_test("age")
+        buffer = io.BytesIO()
+        res.save(buffer)
+        buffer.seek(0)
+        loaded = de.load(buffer)
+        with pytest.raises(WithheldError, match="score_test"):
+            loaded.lr_test("age")
+        assert loaded.test("educ, age").p_value == res.test("educ, age").p_value == res.wald_pvalue
+        assert "Wald p-value" in str(res.summary())
+
+
+def test_joint_tests_of_clusters_have_hotellings_law() -> None:
+    d = DATA.assign(firm=np.arange(len(DATA)) % 40)
+    res = de.Logit("y ~ educ + age").fit(d, cov=de.Cluster("firm"))
+    R = np.eye(3)[1:]
+    b, V = R @ res.params.to_numpy(), R @ res.cov_params().to_numpy() @ R.T
+    found, W = res.test("educ, age"), float(b @ np.linalg.solve(V, b))
+    assert found.df == (2, 38)
+    assert found.statistic == pytest.approx(W * 38 / (39 * 2), rel=1e-9)
+    with pytest.warns(FewClustersWarning):
+        few = de.Logit("y ~ educ + age").fit(d.assign(firm=d.firm % 2), cov=de.Cluster("firm"))
+    with pytest.raises(WithheldError, match="2 clusters"):
+        few.test("educ, age")
+    assert np.isnan(few.wald_pvalue)
+
+
+def test_the_generalised_score_test_is_that_of_the_scores() -> None:
+    """Of a slope alone: the sum of what is left of its scores, squared, over their squares."""
+    d = DATA.assign(firm=np.arange(len(DATA)) % 40)
+    p = d.y.mean()
+    own = (d.y - p) * (d.educ - d.educ.mean())
+    for cov, sums in (("HC0", own), (de.Cluster("firm"), own.groupby(d.firm).sum())):
+        test = de.Logit("y ~ educ").fit(d, cov=cov).score_test("educ")
+        S = sums.sum() ** 2 / np.square(sums).sum()
+        if cov == "HC0":
+            assert test.statistic == pytest.approx(S, rel=1e-8)
+        else:
+            assert test.statistic == pytest.approx(S * 39 / (40 - S), rel=1e-8)
+            assert test.df == (1, 39)

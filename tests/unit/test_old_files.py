@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -28,12 +29,17 @@ def same(found: Any, stored: Any, rel: float) -> bool:
     return bool(found == pytest.approx(stored, rel=rel, abs=1e-12, nan_ok=True))
 
 
+def without_overall_test(summary: str) -> str:
+    """A summary but for the test of all regressors, which was the likelihood ratio whatever the covariance."""
+    return re.sub(r"(LLR|Wald) p-value: +\S+", "p-value", summary)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_read_as_it_was(name: str) -> None:
     found, stored = WRITE["said"](de.load(FOLDER / f"{name}.npz")), SAID[name]
     assert found["repr"] == stored["repr"]
     if name not in OTHER_AVERAGES:
-        assert found["summary"] == stored["summary"]
+        assert without_overall_test(found["summary"]) == without_overall_test(stored["summary"])
     assert found["estimates"].keys() == stored["estimates"].keys()
     for column, values in stored["estimates"].items():
         assert same(found["estimates"][column], values, NUMBERS), column
@@ -42,6 +48,7 @@ def test_a_file_is_read_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", WRITE["ROWS"])
 @pytest.mark.filterwarnings("ignore::disteconometrics.errors.FewClustersWarning")
+@pytest.mark.filterwarnings("ignore:Withheld. std:disteconometrics.errors.InfiniteMomentWarning")
 def test_a_file_meets_its_rows_again(name: str) -> None:
     if name in OTHER_AVERAGES:
         result = de.load(FOLDER / f"{name}.npz").attach(WRITE["ROWS"][name]).with_cov("HC0")

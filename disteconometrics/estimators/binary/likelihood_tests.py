@@ -5,29 +5,28 @@ The restricted maximum, and when a model is nested in another.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
-from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.errors import LikelihoodRatioWarning, NeedsData, OptionError, WithheldError, warn_user
+from disteconometrics.estimators.binary.fit import BinaryRows
+from disteconometrics.estimators.binary.penalty import penalised_test, smaller
 from disteconometrics.estimators.rows import FitRows
-from disteconometrics.inference.estimates import TestResult
+from disteconometrics.inference.covariance import HAC, Cluster, Covariance, CovarianceKind, covariance
+from disteconometrics.inference.estimates import Estimates, TestResult, chi2_test
+from disteconometrics.inference.influence import is_model_based
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.newton import maximise
 
-__all__ = [
-    "NESTED",
-    "RestrictedMaximum",
-    "check_same_rows",
-    "clustered_score_test",
-    "generalised_score",
-    "restricted_maximum",
-]
+__all__ = ["LikelihoodTests", "check_same_rows", "clustered_score_test", "restricted_maximum"]
 
 NESTED = "lr_test takes a smaller model of the same outcome on the same rows"
 IN_SPAN = 1e-8  # share of a column that may be left when it is written as a combination of others
@@ -141,3 +140,207 @@ def check_same_rows(large: FitRows, small: FitRows) -> None:
             raise OptionError(
                 f"{NESTED}: {name} is no combination of the larger model's columns, so it is not nested."
             )
+
+
+class LikelihoodTests:
+    """Likelihood-ratio and score tests of a binary result, and the Wald test of all its regressors."""
+
+    model: Any
+    spec: Any
+    facts: Any
+    rows: BinaryRows | None
+    covariance: Covariance
+    infinite: Any
+
+    @property
+    @abstractmethod
+    def kernel(self) -> Kernel:
+        """The law of the outcome given the index."""
+
+    def data_rows(self, data: Any = None) -> BinaryRows:
+        """The rows of the fit."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def fingerprint(self) -> Any:
+        """What tells outcomes apart."""
+
+    @property
+    @abstractmethod
+    def estimates(self) -> Estimates:
+        """The coefficients with their covariance."""
+
+    @property
+    @abstractmethod
+    def has_likelihood(self) -> bool:
+        """Whether weights leave one."""
+
+    @property
+    @abstractmethod
+    def llf(self) -> float:
+        """Log-likelihood."""
+
+    @property
+    @abstractmethod
+    def nobs(self) -> float:
+        """Observations."""
+
+    @property
+    def wald_pvalue(self) -> float:
+        """p-value of the Wald test that all coefficients but the constant are zero, with the covariance.
+
+        NaN without a constant or regressors, with as many of these as clusters, and under separation.
+        """
+        beyond = [j for j, name in enumerate(self.spec.names) if name != "Intercept"]
+        if not self.spec.has_intercept or not beyond:
+            return float("nan")
+        try:
+            return self.estimates.wald(np.eye(len(self.spec.names))[beyond]).p_value
+        except WithheldError:
+            return float("nan")
+
+    def _penalised_test(self, hypotheses: Any) -> TestResult:
+        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result."""
+        if isinstance(hypotheses, LikelihoodTests):
+            if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
+                raise OptionError(
+                    "lr_test under Firth's penalty takes hypotheses, or a penalised result with the same "
+                    "offset."
+                )
+            self._check_nested(hypotheses)
+            hypotheses = smaller(self.spec.names, hypotheses.spec.names)
+        fit = self.data_rows().penalised
+        assert fit is not None
+        return penalised_test(fit, *self.estimates.restrictions(hypotheses))
+
+    def _restricted(self, hypotheses: Any) -> tuple[RestrictedMaximum, Array, list[str]]:
+        """The maximum under hypotheses, their matrix (q, k), and these in words."""
+        rows = self.data_rows()
+        if self.facts.penalty is not None:
+            raise WithheldError(
+                "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
+            )
+        self._check_finite()
+        R, r, texts = self.estimates.restrictions(hypotheses)
+        return restricted_maximum(self.kernel, rows.blocks(), R, r), R, texts
+
+    def _check_likelihood_ratio(self) -> None:
+        """Withhold what is χ² of independent rows alone; warn where it rests on the model."""
+        if not self.has_likelihood:
+            raise WithheldError(
+                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald) or "
+                "score_test."
+            )
+        kind = self.covariance.kind
+        if kind is None or isinstance(kind, (Cluster, HAC)):
+            raise WithheldError(
+                f"Rows are dependent ({self.covariance.label}): the likelihood ratio is not χ² then. Use "
+                "test (Wald) or score_test."
+            )
+        if self.covariance.robust:
+            hint = "use test (Wald) or score_test, which take the covariance of the result"
+            text = f"The likelihood ratio does not take {self.covariance.label}: it rests on the law; {hint}."
+            warn_user(LikelihoodRatioWarning(text, hint=hint))
+
+    def _check_finite(self) -> None:
+        if self.infinite is not None:
+            raise WithheldError(
+                "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
+            )
+
+    def _check_nested(self, small: LikelihoodTests) -> None:
+        """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
+        if self.rows is not None and small.rows is not None:
+            check_same_rows(self.rows, small.rows)
+            return
+        ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))
+        if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
+            raise OptionError(f"{NESTED}: its terms, outcomes, weights and offset must be ours.")
+
+    def _lr_against(self, small: LikelihoodTests) -> TestResult:
+        """Likelihood-ratio test against a smaller result, neither of them penalised."""
+        if small.facts.penalty is not None:
+            raise OptionError(
+                "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
+            )
+        q = len(self.spec.names) - len(small.spec.names)
+        same = small.nobs == self.nobs and small.spec.outcome.name == self.spec.outcome.name
+        if q <= 0 or not same:
+            raise OptionError(f"{NESTED}; call it on the larger one.")
+        self._check_finite()
+        if small.llf > self.llf + 1e-6:
+            raise OptionError(
+                "The smaller model has the larger log-likelihood, so it is not nested in this one."
+            )
+        self._check_nested(small)
+        return chi2_test("Likelihood-ratio", [small.spec.formula], 2 * (self.llf - small.llf), q)
+
+    def lr_test(self, restricted: Any) -> TestResult:
+        """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
+
+        Parameters
+        ----------
+        restricted : hypotheses as in `test`, or a result of a nested model on the same rows.
+
+        Returns
+        -------
+        TestResult
+            χ² with as many degrees of freedom as restrictions.
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+            WithheldError also for clusters, lags and sampling weights, under which it is not χ².
+
+        Warns
+        -----
+        LikelihoodRatioWarning
+            If the covariance is robust: the likelihood ratio is not.
+        """
+        if self.facts.penalty is not None:
+            return self._penalised_test(restricted)
+        self._check_likelihood_ratio()
+        if isinstance(restricted, LikelihoodTests):
+            return self._lr_against(restricted)
+        found, _, texts = self._restricted(restricted)
+        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - found.loglik), len(texts))
+
+    def score_test(self, hypotheses: Any) -> TestResult:
+        """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
+
+        Under robust and clustered covariances it is the generalised one, U'H⁻¹R'(R V R')⁻¹RH⁻¹U with score U,
+        information H and covariance V at the restricted maximum.
+
+        Parameters
+        ----------
+        hypotheses : as in `test`.
+
+        Returns
+        -------
+        TestResult
+            χ² with as many degrees of freedom as restrictions, F with those of the clusters.
+
+        Raises
+        ------
+        OptionError, WithheldError, NeedsData
+        """
+        found, R, texts = self._restricted(hypotheses)
+        rows, kind = self.data_rows(), self._kind
+        equation, step = rows.equation_at(self.kernel, found.coefficients)
+        if is_model_based(kind):
+            inverse = equation.root @ equation.root.T
+            return chi2_test("Score", texts, generalised_score(step, inverse, R), len(texts))
+        if isinstance(kind, Cluster):
+            kind = Cluster(*kind.columns, correction="none")
+        V = covariance(equation, kind, codes=rows.codes, order=rows.order)
+        words, statistic = f"Score ({self.covariance.label})", generalised_score(step, V.matrix, R)
+        if V.clusters is None:
+            return chi2_test(words, texts, statistic, len(texts))
+        return clustered_score_test(words, texts, statistic, V.clusters)
+
+    @property
+    def _kind(self) -> CovarianceKind:
+        """The covariance that was asked for; of a file the one that its label tells."""
+        if self.covariance.kind is None:
+            raise NeedsData("This result was loaded: with_cov() says which covariance tests are to have.")
+        return self.covariance.kind

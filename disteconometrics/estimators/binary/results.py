@@ -23,32 +23,21 @@ from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.errors import (
     FileFormatError,
-    LikelihoodRatioWarning,
     NeedsData,
     OptionError,
     WithheldError,
-    warn_user,
 )
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.answers import BinaryAnswers
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import BinaryFacts, BinaryRows, estimate
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
-from disteconometrics.estimators.binary.likelihood_tests import (
-    NESTED,
-    RestrictedMaximum,
-    check_same_rows,
-    clustered_score_test,
-    generalised_score,
-    restricted_maximum,
-)
+from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import (
     LEVEL,
     ProfileLimits,
     check_options,
-    penalised_test,
-    smaller,
 )
 from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting
@@ -60,8 +49,6 @@ from disteconometrics.estimators.results import (
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
-    HAC,
-    Cluster,
     Covariance,
     CovarianceKind,
     CovarianceWords,
@@ -81,8 +68,7 @@ from disteconometrics.inference.diagnostics import (
     roc,
 )
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
-from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
-from disteconometrics.inference.influence import is_model_based
+from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.likelihoods.logistic import Kernel
@@ -117,7 +103,7 @@ def fit_binary(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackagesNames):
+class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackagesNames, LikelihoodTests):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for
@@ -242,20 +228,6 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
             if self.df_model and self.llr == self.llr
             else float("nan")
         )
-
-    @property
-    def wald_pvalue(self) -> float:
-        """p-value of the Wald test that all coefficients but the constant are zero, with the covariance.
-
-        NaN without a constant or regressors, with as many of these as clusters, and under separation.
-        """
-        beyond = [j for j, name in enumerate(self.spec.names) if name != "Intercept"]
-        if not self.spec.has_intercept or not beyond:
-            return float("nan")
-        try:
-            return self.estimates.wald(np.eye(len(self.spec.names))[beyond]).p_value
-        except WithheldError:
-            return float("nan")
 
     @property
     def prsquared(self) -> float:
@@ -467,154 +439,6 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         """statsmodels' name of `margins`; 0–1 columns get derivatives unless ``dummy``, as there."""
         rows = self.data_rows().scenario()
         return margins_as_statsmodels(self.fitted_index, rows, at, method, dummy, level, unknown)
-
-    # ---- tests ---------------------------------------------------------------------------------------------
-
-    def _penalised_test(self, hypotheses: Any) -> TestResult:
-        """Penalised likelihood-ratio test of hypotheses, or against a smaller penalised result."""
-        if isinstance(hypotheses, BinaryResults):
-            if hypotheses.facts.penalty is None or hypotheses.model.offset != self.model.offset:
-                raise OptionError(
-                    "lr_test under Firth's penalty takes hypotheses, or a penalised result with the same "
-                    "offset."
-                )
-            self._check_nested(hypotheses)
-            hypotheses = smaller(self.spec.names, hypotheses.spec.names)
-        fit = self.data_rows().penalised
-        assert fit is not None
-        return penalised_test(fit, *self.estimates.restrictions(hypotheses))
-
-    def _restricted(self, hypotheses: Any) -> tuple[RestrictedMaximum, Array, list[str]]:
-        """The maximum under hypotheses, their matrix (q, k), and these in words."""
-        rows = self.data_rows()
-        if self.facts.penalty is not None:
-            raise WithheldError(
-                "No score test under Firth's penalty; use lr_test (penalised) or test (Wald)."
-            )
-        self._check_finite()
-        R, r, texts = self.estimates.restrictions(hypotheses)
-        return restricted_maximum(self.kernel, rows.blocks(), R, r), R, texts
-
-    def _check_likelihood_ratio(self) -> None:
-        """Withhold what is χ² of independent rows alone; warn where it rests on the model."""
-        if not self.has_likelihood:
-            raise WithheldError(
-                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald) or "
-                "score_test."
-            )
-        kind = self.covariance.kind
-        if kind is None or isinstance(kind, (Cluster, HAC)):
-            raise WithheldError(
-                f"Rows are dependent ({self.covariance.label}): the likelihood ratio is not χ² then. Use "
-                "test (Wald) or score_test."
-            )
-        if self.covariance.robust:
-            hint = "use test (Wald) or score_test, which take the covariance of the result"
-            text = f"The likelihood ratio does not take {self.covariance.label}: it rests on the law; {hint}."
-            warn_user(LikelihoodRatioWarning(text, hint=hint))
-
-    def _check_finite(self) -> None:
-        if self.infinite is not None:
-            raise WithheldError(
-                "Likelihood-ratio and score tests need a finite maximum; this fit is separated."
-            )
-
-    def _check_nested(self, small: BinaryResults) -> None:
-        """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
-        if self.rows is not None and small.rows is not None:
-            check_same_rows(self.rows, small.rows)
-            return
-        ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))
-        if ours != theirs or not set(small.spec.names) <= set(self.spec.names):
-            raise OptionError(f"{NESTED}: its terms, outcomes, weights and offset must be ours.")
-
-    def _lr_against(self, small: BinaryResults) -> TestResult:
-        """Likelihood-ratio test against a smaller result, neither of them penalised."""
-        if small.facts.penalty is not None:
-            raise OptionError(
-                "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
-            )
-        q = len(self.spec.names) - len(small.spec.names)
-        same = small.nobs == self.nobs and small.spec.outcome.name == self.spec.outcome.name
-        if q <= 0 or not same:
-            raise OptionError(f"{NESTED}; call it on the larger one.")
-        self._check_finite()
-        if small.llf > self.llf + 1e-6:
-            raise OptionError(
-                "The smaller model has the larger log-likelihood, so it is not nested in this one."
-            )
-        self._check_nested(small)
-        return chi2_test("Likelihood-ratio", [small.spec.formula], 2 * (self.llf - small.llf), q)
-
-    def lr_test(self, restricted: Any) -> TestResult:
-        """Likelihood-ratio test of hypotheses (the restricted model is fitted), or against a nested result.
-
-        Parameters
-        ----------
-        restricted : hypotheses as in `test`, or a result of a nested model on the same rows.
-
-        Returns
-        -------
-        TestResult
-            χ² with as many degrees of freedom as restrictions.
-
-        Raises
-        ------
-        OptionError, WithheldError, NeedsData
-            WithheldError also for clusters, lags and sampling weights, under which it is not χ².
-
-        Warns
-        -----
-        LikelihoodRatioWarning
-            If the covariance is robust: the likelihood ratio is not.
-        """
-        if self.facts.penalty is not None:
-            return self._penalised_test(restricted)
-        self._check_likelihood_ratio()
-        if isinstance(restricted, BinaryResults):
-            return self._lr_against(restricted)
-        found, _, texts = self._restricted(restricted)
-        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - found.loglik), len(texts))
-
-    def score_test(self, hypotheses: Any) -> TestResult:
-        """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
-
-        Under robust and clustered covariances it is the generalised one, U'H⁻¹R'(R V R')⁻¹RH⁻¹U with score U,
-        information H and covariance V at the restricted maximum.
-
-        Parameters
-        ----------
-        hypotheses : as in `test`.
-
-        Returns
-        -------
-        TestResult
-            χ² with as many degrees of freedom as restrictions, F with those of the clusters.
-
-        Raises
-        ------
-        OptionError, WithheldError, NeedsData
-        """
-        found, R, texts = self._restricted(hypotheses)
-        rows, kind = self.data_rows(), self._kind
-        equation, step = rows.equation_at(self.kernel, found.coefficients)
-        if is_model_based(kind):
-            V = equation.root @ equation.root.T
-            return chi2_test("Score", texts, generalised_score(step, V, R), len(texts))
-        if isinstance(kind, Cluster):
-            kind = Cluster(*kind.columns, correction="none")
-        V = covariance(equation, kind, codes=rows.codes, order=rows.order)
-        words, statistic = f"Score ({self.covariance.label})", generalised_score(step, V.matrix, R)
-        if V.clusters is None:
-            return chi2_test(words, texts, statistic, len(texts))
-        return clustered_score_test(words, texts, statistic, V.clusters)
-
-    @property
-    def _kind(self) -> CovarianceKind:
-        """The covariance that was asked for; of a file the one that its label tells."""
-        if self.covariance.kind is None:
-            raise NeedsData("This result was loaded: with_cov() says which covariance tests are to have.")
-        return self.covariance.kind
 
     # ---- tables --------------------------------------------------------------------------------------------
 
