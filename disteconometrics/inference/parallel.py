@@ -6,7 +6,8 @@ import os
 import pickle
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -167,7 +168,7 @@ def results(
     ordered: bool = True,
     parts: Mapping[str, Any],
     named: Callable[[Sequence[Any]], str],
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield results of calls, computed here or by joblib's workers, which take arguments when they are free.
 
     ``parts`` are what users gave, by name, and ``named`` puts arguments in words: for the error of workers.
@@ -205,8 +206,9 @@ def results(
     backend = type(joblib.parallel.get_active_backend()[0])
     if "dask" in backend.__module__:  # it would wait for ever for what cannot be sent
         _raise_unsendable(parts)
+    found = parallel(calls())
     try:
-        for i, result in parallel(calls()):
+        for i, result in found:
             del out[i]
             yield result
     except DisteconometricsError:
@@ -215,6 +217,16 @@ def results(
         where = f", at {named([out[i] for i in sorted(out)])}" if out else ""
         _raise_trouble(error, parts, where)
         raise
+    finally:
+        _close(found)
+
+
+def _close(found: Any) -> None:
+    """Cancel what nobody waits for, without joblib's word on it."""
+    if hasattr(found, "close"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found.close()
 
 
 def _raise_trouble(error: Exception, parts: Mapping[str, Any], where: str) -> None:

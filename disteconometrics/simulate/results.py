@@ -372,7 +372,7 @@ class MonteCarloResults:
 
         Raises
         ------
-        OptionError, StudyError
+        OptionError, StudyError, WorkerError
         """
         more: MonteCarloResults = self.study.extend(self, reps, n_jobs)
         return more

@@ -165,7 +165,7 @@ class SelfChecking:
 
         Raises
         ------
-        OptionError, WithheldError, NeedsData, StudyError
+        OptionError, WithheldError, NeedsData, StudyError, WorkerError
 
         Examples
         --------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -94,23 +95,25 @@ class Session:
         failed = sum(len(b.failures) for b in self.blocks)
         self._check_hope(todo)
         with tqdm(total=todo, desc="Monte Carlo", disable=disable, leave=False) as bar:
-            for block in results(
+            found = results(
                 self.task.chunk,
                 chunks,
                 self.n_jobs,
                 ordered=False,
                 parts=self.task.parts,
                 named=self.task.said,
-            ):
-                self._take(block)
-                todo -= len(block.done)
-                self._check_hope(todo)
-                failed += len(block.failures)
-                bar.update(len(block.done))
-                if not bar.disable:
-                    bar.set_postfix(self._running(block, failed), refresh=False)
-                if block.interrupted:
-                    raise KeyboardInterrupt
+            )
+            with closing(found):
+                for block in found:
+                    self._take(block)
+                    todo -= len(block.done)
+                    self._check_hope(todo)
+                    failed += len(block.failures)
+                    bar.update(len(block.done))
+                    if not bar.disable:
+                        bar.set_postfix(self._running(block, failed), refresh=False)
+                    if block.interrupted:
+                        raise KeyboardInterrupt
 
     def _missing(self, c: int, reps: int) -> list[tuple[int, int]]:
         """Ranges of replications of cell c that are still to be computed."""
