@@ -551,7 +551,15 @@ class Task:
     def _fail(self, block: ReplicationBlock, rep: int, name: str, error: BaseException) -> None:
         words = next((text for kind, text in WORDS if isinstance(error, kind)), type(error).__name__)
         lines = traceback.format_exception(error)
-        block.failures.append(Failure(rep, name, words, _cut(str(error)), "".join(lines)[-4000:]))
+        block.failures.append(Failure(rep, name, words, _cut(_message(error)), "".join(lines)[-4000:]))
+
+
+def _message(error: BaseException) -> str:
+    """What an error of user code says, if it can."""
+    try:
+        return str(error)
+    except Exception:
+        return "an error that cannot be printed"
 
 
 def _cut(text: str) -> str:

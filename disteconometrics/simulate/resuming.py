@@ -128,22 +128,24 @@ def _compare_again(
     if not _same(now, second.outcome(stored.name, stored.rep), exact=True):
         _warn_of_chance(stored)
         return
+    exact = stored.block.machine == first.machine
     who = "the DGP" if stored.name == DGP else f"estimator {stored.name!r}"
-    words = f"{who} gave {_said(was, now)} in {task.said([(stored.block.cell, stored.rep, stored.rep + 1)])}"
-    if stored.block.machine != first.machine:
+    where = task.said([(stored.block.cell, stored.rep, stored.rep + 1)])
+    words = f"{who} gave {_said(was, now, exact)} in {where}"
+    if not exact:
         kind = stored.block.machine or "an unknown kind of machine"
         words += f" (on {kind}, so {OTHER_MACHINE:g} is allowed)"
-    _refuse(path, f"{words} and now gives {_said(now, was)}")
+    _refuse(path, f"{words} and now gives {_said(now, was, exact)}")
 
 
 def _refuse(path: Path, words: str) -> NoReturn:
     raise OptionError(
-        f"{path} belongs to another study: {words}. Use another path for the changed study, or the code that "
-        "the store was begun with to go on."
+        f"{path} belongs to another study: {words}. Use another path for the changed study, or go on with "
+        "the code, and on the kind of machine, that the store was begun with."
     )
 
 
-def _said(outcome: Outcome, other: Outcome) -> str:
+def _said(outcome: Outcome, other: Outcome, exact: bool) -> str:
     """An outcome in words: the first number that differs from the other's, or why there is none."""
     if outcome is None:
         return "a table"
@@ -152,7 +154,7 @@ def _said(outcome: Outcome, other: Outcome) -> str:
     names, values = outcome
     if isinstance(other, Failure) or other is None or other[0] != names:
         return f"numbers of {', '.join(names)}"
-    i, j = np.argwhere(_apart(values, other[1], exact=True))[0]
+    i, j = np.argwhere(_apart(values, other[1], exact))[0]
     return f"{FIELDS[j]} {float(values[i, j])!r} of {names[i]}"
 
 

@@ -91,7 +91,7 @@ def test_other_code_does_not_go_on(old: Any, new: Any, words: str, tmp_path: Pat
     content = store.read_bytes()
     kept(old, store, grid=grid)
     assert store.read_bytes() == content
-    with pytest.raises(OptionError, match=f"(?s){words}.*another path.*or the code"):
+    with pytest.raises(OptionError, match=f"(?s){words}.*another path.*or go on with the code"):
         kept(new, store, reps=60, grid=grid)
     assert store.read_bytes() == content
 
