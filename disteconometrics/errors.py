@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "CollinearityError",
@@ -40,6 +41,7 @@ __all__ = [
     "StudyError",
     "UnsafeFormulaError",
     "WithheldError",
+    "WorkerError",
     "warn_user",
 ]
 
@@ -102,7 +104,21 @@ class FileFormatError(DisteconometricsError, ValueError):
 
 
 class StudyError(DisteconometricsError, RuntimeError):
-    """Every replication of a Monte Carlo study failed; the message carries the first cause."""
+    """Every replication of an estimator in a Monte Carlo study failed; the message carries the first cause.
+
+    ``results`` holds what was done until then, None where nobody succeeded.
+    """
+
+    results: Any = None
+
+
+class WorkerError(DisteconometricsError, RuntimeError):
+    """A worker of a parallel run died, or the work could not be sent to it; the message says at what.
+
+    ``results`` holds what a study had done until then, None where there is nothing.
+    """
+
+    results: Any = None
 
 
 class DisteconometricsWarning(UserWarning):

@@ -46,7 +46,7 @@ from disteconometrics.inference.bootstrap_results import BootstrapResults, Leave
 from disteconometrics.inference.covariance import group_sums, leave_one_out
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
-from disteconometrics.inference.parallel import one_thread, results
+from disteconometrics.inference.parallel import check_jobs, one_thread, results
 from disteconometrics.inference.protocols import MEstimate, Resampling
 from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
@@ -65,6 +65,7 @@ REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (LevelError, UNIDENTIFIED),
 )
 REFITS = 16  # of a task: an interruption loses no more, and workers share them evenly
+HOPELESS = 100  # replications without a single success after which the others are not tried
 MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function of the coefficients
 
 
@@ -179,17 +180,23 @@ def _reason(kind: type[BaseException]) -> str:
 
 def _results(
     function: Callable[..., Any],
-    arguments: Sequence[tuple[Any, ...]],
+    arguments: Sequence[tuple[int, int]],
     n_jobs: int | None,
-    sizes: Sequence[int],
+    task: _Task,
+    what: str,
 ) -> Iterator[Any]:
-    """Results of the calls in order, with a progress bar where there is a terminal."""
+    """Results of calls for units start … stop − 1 in order, with a progress bar where there is a terminal."""
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=sum(sizes), desc="bootstrap", disable=None, leave=False)
+    def named(out: Sequence[tuple[int, int]]) -> str:
+        return f"{what} {out[0][0]} to {out[-1][1] - 1}"
+
+    given = {"the estimator": task.estimator, "statistic": task.statistic, "the data": task.data}
+    found = results(function, arguments, n_jobs, parts=given, named=named)
+    bar = tqdm(total=arguments[-1][1], desc="bootstrap", disable=None, leave=False)
     with bar:
-        for size, result in zip(sizes, results(function, arguments, n_jobs), strict=True):
-            bar.update(size)
+        for (start, stop), result in zip(arguments, found, strict=True):
+            bar.update(stop - start)
             yield result
 
 
@@ -270,6 +277,8 @@ def bootstrap(
         If a choice is not known, or the kind needs an estimator that offers `Resampling`.
     WithheldError
         If the estimate itself is not finite, or no replication gave one.
+    WorkerError
+        If a worker dies, or the work cannot be sent to it.
 
     Warns
     -----
@@ -291,6 +300,7 @@ def bootstrap(
     >>> bool(((boot.bse / boot.result.bse - 1).abs() < 0.3).all())
     True
     """
+    check_jobs(n_jobs)
     reps = _check_reps(reps)
     _check_kind(kind, cluster)
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
@@ -444,9 +454,11 @@ def _run(task: _Task, reps: int, n_jobs: int | None) -> tuple[Array, list[str]]:
     values: list[Array] = []
     reasons: list[str] = []
     try:
-        for v, r in _results(task.part, parts, n_jobs, [stop - start for start, stop in parts]):
+        for v, r in _results(task.part, parts, n_jobs, task, "replications"):
             values.append(v)
             reasons.extend(r)
+            if len(reasons) >= HOPELESS and all(reasons):
+                break
     except KeyboardInterrupt:
         if not values:
             raise
@@ -533,7 +545,7 @@ class _Refits:
     task: _Task
     n_jobs: int | None
 
-    def one(self, g: int) -> Array:
+    def one(self, g: int, _: int) -> Array:
         """The statistic (q,) without unit g."""
         plan = self.task.plan
         units = np.arange(plan.rows) if plan.codes is None else plan.codes
@@ -547,7 +559,9 @@ class _Refits:
     def __call__(self) -> tuple[Array, Array]:
         """Changes (m, q) that a unit makes, and how often it counts (m,)."""
         units = self.task.plan.units
-        values = np.array(list(_results(self.one, [(g,) for g in range(units)], self.n_jobs, [1] * units)))
+        left_out = [(g, g + 1) for g in range(units)]
+        found = _results(self.one, left_out, self.n_jobs, self.task, "the fits without units")
+        values = np.array(list(found))
         return values.mean(axis=0) - values, np.ones(units)
 
 

@@ -17,7 +17,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ from disteconometrics.errors import (
     SeparationWarning,
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, critical_value
-from disteconometrics.inference.parallel import one_thread
+from disteconometrics.inference.parallel import machine, one_thread
 from disteconometrics.inference.protocols import Collector, Replicated, Replicating
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
 FIELDS = ("estimate", "std_error", "conf_low", "conf_high", "p_value")
 BATCH = 128  # tables that an engine gets at once, if they have no more rows than …
 BATCH_ROWS = 131_072
+ERRORS = (Exception, SystemExit)  # of user code, which cost it a replication
 DGP = "dgp"  # in the place of an estimator's name
 WORDS: tuple[tuple[type[Exception], str], ...] = (
     (SeparationError, "separation"),
@@ -266,6 +267,7 @@ class ReplicationBlock:
     warned: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     random: list[str] = field(default_factory=list)  # estimators that may draw from numpy's global state
     digest: str | None = None  # of the table of replication 0
+    machine: str | None = None  # what computed them, by `parallel.machine`
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -278,6 +280,14 @@ class ReplicationBlock:
     def of(self, estimator: str) -> list[tuple[tuple[str, ...], list[int], list[Array]]]:
         """Names of parameters, replications and their values (q, 5) of an estimator."""
         return [(names, *kept) for (e, names), kept in self.parts.items() if e == estimator and kept[0]]
+
+    def outcome(self, estimator: str, rep: int) -> tuple[tuple[str, ...], Array] | Failure | None:
+        """Names and values (q, 5) of a replication, or the failure that it is, of an estimator or the DGP."""
+        for names, reps, values in self.of(estimator):
+            if rep in reps:
+                return names, values[reps.index(rep)]
+        failures = (f for f in self.failures if f.replication == rep and f.estimator in (estimator, DGP))
+        return next(failures, None)
 
     def count(self, estimator: str, told: list[warnings.WarningMessage], start: int) -> None:
         """Count the classes of warnings that one replication raised from ``start`` on, and forget them."""
@@ -353,15 +363,15 @@ class Task:
             raise OptionError("the DGP returned None; return the table that it drew")
         return table
 
-    def again(self, c: int, rep: int) -> tuple[Any, dict[str, Any], dict[str, Exception]]:
+    def again(self, c: int, rep: int) -> tuple[Any, dict[str, Any], dict[str, BaseException]]:
         """The table of a replication, results by estimator, and errors of those that have none."""
         table = self.draw(c, rep)
         found: dict[str, Any] = {}
-        errors: dict[str, Exception] = {}
+        errors: dict[str, BaseException] = {}
         for e in self.estimators:
             try:
                 found[e.name] = e(_copy(table), self._stream(c, rep, e))
-            except Exception as error:
+            except ERRORS as error:
                 errors[e.name] = error
         return table, found, errors
 
@@ -371,7 +381,7 @@ class Task:
 
     def chunk(self, c: int, start: int, stop: int) -> ReplicationBlock:
         """Replications start … stop − 1 of cell c; an interruption keeps those that were finished."""
-        block, begun = ReplicationBlock(c), time.perf_counter()
+        block, begun = ReplicationBlock(c, machine=machine()), time.perf_counter()
         state = _global_state()
         engines = {
             e.name: e.engine.collect(min(BATCH, stop - start))
@@ -393,6 +403,30 @@ class Task:
             self._check_reproducible(block, c, start)
         block.keep(set(block.done))
         block.seconds = time.perf_counter() - begun
+        return block
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What users gave, by name."""
+        given = {f"estimator {e.name!r}": (e.target, e.options) for e in self.estimators}
+        return {"the DGP": self.dgp, **given, "the grid": [cell.values for cell in self.cells]}
+
+    def said(self, chunks: Sequence[tuple[int, int, int]]) -> str:
+        """Chunks in words, as in ``"replications 8 to 15 of n=50"``."""
+        words = []
+        for c in sorted({c for c, _, _ in chunks}):
+            first = min(start for at, start, _ in chunks if at == c)
+            last = max(stop for at, _, stop in chunks if at == c) - 1
+            many = f"replications {first} to {last}" if last > first else f"replication {first}"
+            words.append(f"{many} of {self.cells[c].label}" if self.cells[c].label else many)
+        return ", ".join(words)
+
+    def redo(self, c: int, rep: int, names: Sequence[str]) -> ReplicationBlock:
+        """One replication again, by the estimators named."""
+        chosen = tuple(e for e in self.estimators if e.name in names)
+        block = replace(self, estimators=chosen).chunk(c, rep, rep + 1)
+        if block.interrupted:
+            raise KeyboardInterrupt
         return block
 
     def _check_reproducible(self, block: ReplicationBlock, c: int, rep: int) -> None:
@@ -432,7 +466,7 @@ class Task:
         mark, table = len(told), None
         try:
             table = self.draw(c, rep)
-        except Exception as error:
+        except ERRORS as error:
             self._fail(block, rep, DGP, error)
         finally:
             block.count(DGP, told, mark)
@@ -504,7 +538,7 @@ class Task:
             result = e(table, self._stream(c, rep, e))
             all_names, all_values = read_estimates(result, self.level)
             names, values = self._chosen(all_names, all_values, axis=0)
-        except Exception as error:
+        except ERRORS as error:
             self._fail(block, rep, e.name, error)
         else:
             reason = _trouble(result, names, values, told[mark:])
@@ -514,10 +548,18 @@ class Task:
                 block.add(e.name, names, [rep], [values])
         block.count(e.name, told, mark)
 
-    def _fail(self, block: ReplicationBlock, rep: int, name: str, error: Exception) -> None:
+    def _fail(self, block: ReplicationBlock, rep: int, name: str, error: BaseException) -> None:
         words = next((text for kind, text in WORDS if isinstance(error, kind)), type(error).__name__)
         lines = traceback.format_exception(error)
-        block.failures.append(Failure(rep, name, words, _cut(str(error)), "".join(lines)[-4000:]))
+        block.failures.append(Failure(rep, name, words, _cut(_message(error)), "".join(lines)[-4000:]))
+
+
+def _message(error: BaseException) -> str:
+    """What an error of user code says, if it can."""
+    try:
+        return str(error)
+    except Exception:
+        return "an error that cannot be printed"
 
 
 def _cut(text: str) -> str:

@@ -30,7 +30,7 @@ class Replay(NamedTuple):
 
     table: Any
     results: dict[str, Any]
-    errors: dict[str, Exception]
+    errors: dict[str, BaseException]
 
 
 class Numbers(NamedTuple):
@@ -53,17 +53,21 @@ def check_names(study: Any, c: int, names: Sequence[str]) -> None:
             )
 
 
-def all_failed(task: Task, blocks: Sequence[ReplicationBlock]) -> StudyError:
-    """The error of a study in which nothing succeeded."""
+def all_failed(task: Task, blocks: Sequence[ReplicationBlock], name: str | None = None) -> StudyError:
+    """The error of a study in which nothing succeeded, or nothing of an estimator."""
     found = [(b.cell, f) for b in blocks for f in b.failures]
+    found = [(c, f) for c, f in found if name is None or f.estimator in (name, DGP)]
     c, first = min(found, key=lambda pair: (pair[0], pair[1].replication))
     who = "the DGP" if first.estimator == DGP else f"estimator {first.estimator!r}"
     label = task.cells[c].label
     where = f"replication {first.replication}" + (f" of {label}" if label else "")
     done = sum(len(b.done) for b in blocks)
+    cause = f"The first cause, {who} in {where}: {first.reason}: {first.message}"
+    if name is None:
+        return StudyError(f"All {done:,} replications failed. {cause}")
     return StudyError(
-        f"All {done:,} replications failed. The first cause, {who} in {where}: {first.reason}: "
-        f"{first.message}"
+        f"All {done:,} replications of estimator {name!r} failed, so the study stops; correct it or leave it "
+        f"out. {cause}"
     )
 
 
@@ -368,7 +372,7 @@ class MonteCarloResults:
 
         Raises
         ------
-        OptionError, StudyError
+        OptionError, StudyError, WorkerError
         """
         more: MonteCarloResults = self.study.extend(self, reps, n_jobs)
         return more
@@ -545,6 +549,8 @@ def _cells(row: Mapping[str, float], level: float) -> tuple[str, ...]:
         value, error = row.get(name, np.nan), row.get(f"{name}_mcse", np.nan)
         if np.isnan(value):
             return ""
+        if math.isnan(error):
+            return f"{value:{sign}.3f}"
         # two digits of the error
         digits = 3 if not 0 < error < 1e-3 else min(1 - math.floor(math.log10(error)), 9)
         return f"{value:{sign}.{digits}f} ({error:.{digits}f})"

@@ -19,6 +19,7 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Indices, Seed, as_floats
 from disteconometrics.errors import OptionError
+from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.simulate.dgp import pseudo_true
@@ -164,7 +165,7 @@ class SelfChecking:
 
         Raises
         ------
-        OptionError, WithheldError, NeedsData, StudyError
+        OptionError, WithheldError, NeedsData, StudyError, WorkerError
 
         Examples
         --------
@@ -237,6 +238,7 @@ def self_check(
     >>> check.verdict[:60]
     'If the fitted model is right, nothing is wrong that 500 repl'
     """
+    check_jobs(n_jobs)
     design = _chosen_design(of, design, law)
     truth: Mapping[str, Any] = of.truth
     if law is not None:
@@ -287,8 +289,8 @@ class SelfCheck:
         Size is the share of replications that reject the truth.
         """
         wide = self.study.table().droplevel(["cell", "estimator"])
-        nan = pd.Series(np.nan, index=wide.index)
-        found = {"truth": wide["truth"], "bias": wide["bias"], "bias_mcse": wide["bias_mcse"]}
+        nan = pd.Series(np.nan, index=wide.index)  # of what too few replications or estimates have
+        found = {name: wide.get(name, nan) for name in ("truth", "bias", "bias_mcse")}
         for name, source, shift, scale in (
             ("se_ratio", "relative_error", 1.0, 100.0),
             ("coverage", "coverage", 0.0, 1.0),
@@ -298,7 +300,7 @@ class SelfCheck:
         found["size"], found["size_mcse"] = 1 - found["coverage"], found["coverage_mcse"]
         found |= {name: wide[name] for name in ("empirical_se", "model_se", "n_sim") if name in wide}
         if self.other_law:
-            found["truth_error"] = wide["truth_mcse"]
+            found["truth_error"] = wide.get("truth_mcse", nan)
         return pd.DataFrame(found)
 
     @property
@@ -327,7 +329,7 @@ class SelfCheck:
                     f"{name} is off by {number(row['bias'])}, {abs(share):.2f} of its standard error"
                 )
             ratio = row["se_ratio"]
-            if abs(ratio - 1) > max(RATIO, critical * row["se_ratio_mcse"]):
+            if abs(ratio - 1) > max(critical * row["se_ratio_mcse"], RATIO):  # never, if that is NaN
                 found.append(
                     f"standard errors of {name} are too {'small' if ratio < 1 else 'large'}: {ratio:.2f} "
                     f"of the truth"
@@ -345,11 +347,10 @@ class SelfCheck:
         if troubles:
             return f"{self.premise}, this estimator has trouble at this sample: {'; '.join(troubles)}."
         if table["se_ratio"].isna().all():
-            text = (
-                f"{self.premise}, nothing is wrong that {done:,} replications can see in the "
-                f"estimates, which come without "
-            )
-            return text + "standard errors" + (f"; {failed:,} replications failed." if failed else ".")
+            text = f"{self.premise}, nothing is wrong that {done:,} replications can see in the estimates, "
+            alone = "which come without standard errors"
+            text += alone if table["coverage"].isna().all() else "too few to judge their standard errors"
+            return text + (f"; {failed:,} replications failed." if failed else ".")
         low, high = table["se_ratio"].min(), table["se_ratio"].max()
         covers = f"{table['coverage'].min():.3f} to {table['coverage'].max():.3f}"
         text = (
@@ -369,7 +370,8 @@ class SelfCheck:
                 "none" if math.isnan(row[n]) else f"{row[n]:.3f} ({row[f'{n}_mcse']:.3f})"
                 for n in ("se_ratio", "coverage")
             ]
-            bias = f"{number(row['bias'])} ({number(row['bias_mcse'])})"
+            error = "none" if math.isnan(row["bias_mcse"]) else number(row["bias_mcse"])
+            bias = "none" if math.isnan(row["bias"]) else f"{number(row['bias'])} ({error})"
             rows.append(
                 (
                     number(row["truth"]),

@@ -7,7 +7,7 @@ computes replications in chunks, here or in joblib's workers, and hands the numb
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -16,31 +16,28 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Seed
-from disteconometrics.errors import DisteconometricsError, DisteconometricsWarning, OptionError, warn_user
+from disteconometrics.errors import DisteconometricsError, OptionError
 from disteconometrics.inference.estimates import check_level
-from disteconometrics.inference.parallel import results
+from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.simulate.measures import MEASURES, n_sim
 from disteconometrics.simulate.replications import (
-    BATCH,
     DGP,
     Cell,
     Estimator,
     ReplicationBlock,
     Task,
     cells_of,
-    digest,
 )
-from disteconometrics.simulate.results import MonteCarloResults, all_failed, check_names
+from disteconometrics.simulate.results import MonteCarloResults
+from disteconometrics.simulate.resuming import check_same_study
+from disteconometrics.simulate.session import Session
 from disteconometrics.simulate.store import Store
 
 __all__ = ["MonteCarlo"]
 
-FIRST = 8  # replications in the first chunk of a cell, by which the others are sized
-SECONDS = 0.2  # that a chunk should take
 PILOT_REPLICATIONS = 400  # replications before a Monte Carlo standard error says how many it takes
 MOST = 1_000_000  # that mcse= may ask for
-SAME_FAILURES = 50  # replications that all fail in the same words: the rest would too
 
 
 @dataclass(frozen=True, init=False)
@@ -172,8 +169,10 @@ class MonteCarlo:
         n_jobs : int or None
             joblib workers, by whatever backend ``joblib.parallel_config`` says; the numbers do not depend on
             it.
-        store : path or None, a file that finished replications are appended to and that a later call goes on
-            from.
+        store : path or None
+            A file that finished replications are appended to and that a later call goes on from.  That call
+            draws and estimates a stored replication of every cell again, and one that failed: the results
+            must be the stored ones, to the last bit on the same kind of machine and to 1e-9 on another.
         resume : bool, whether an existing store is continued (its seed is taken if ``seed`` is None); none is
             overwritten.
         max_fail : float, share of failed replications beyond which a warning is given.
@@ -188,15 +187,23 @@ class MonteCarlo:
         ------
         OptionError
             If an argument is wrong, truth or targets name what nobody estimates, or the store belongs to
-            another study.
+            another study, such as one whose process or estimator has been edited since.
         StudyError
-            If every replication fails; the message has the first cause.
+            If every replication fails; the message has the first cause.  An estimator without a single
+            success in 100 replications, 50 of every cell, ends the study then: one that succeeds in a fifth
+            of them comes to that once in 70,000 studies at the most.  What was done is in the store and in
+            ``.results`` of the error.
+        WorkerError
+            If a worker dies, or the study cannot be sent to it; what was done is kept as above.
 
         Warns
         -----
         FailedReplicationsWarning
             If more than ``max_fail`` of an estimator's replications failed, or some gave other parameters.
+        DisteconometricsWarning
+            If the store has an estimator that gives other numbers each time.
         """
+        check_jobs(n_jobs)
         most = _most_replications(reps, mcse, max_fail)
         sequence = seed_sequence(seed)
         origin: tuple[Any, tuple[int, ...]] = (sequence.entropy, tuple(sequence.spawn_key))
@@ -205,9 +212,7 @@ class MonteCarlo:
             if kept is not None:
                 origin = kept.seed(*origin, drawn=seed is None)
             task = self._task(origin)
-            blocks = [] if kept is None else kept.blocks(self.cells)
-            _check_same_draws(task, blocks, kept)
-            session = _Session(self, task, blocks, kept, n_jobs, progress)
+            session = Session(self, task, _stored(task, kept, n_jobs), kept, n_jobs, progress)
             found = session.upto(most) if mcse is None else self._precise(session, mcse, most)
         finally:
             if kept is not None:
@@ -215,7 +220,7 @@ class MonteCarlo:
         found.warn(max_fail)
         return found
 
-    def _precise(self, session: _Session, mcse: Mapping[str, float], most: int) -> MonteCarloResults:
+    def _precise(self, session: Session, mcse: Mapping[str, float], most: int) -> MonteCarloResults:
         """Run until all Monte Carlo standard errors are small enough."""
         pilot = n_sim(mcse["coverage"], probability=self.level) if "coverage" in mcse else PILOT_REPLICATIONS
         found = session.upto(min(most, pilot))
@@ -238,12 +243,14 @@ class MonteCarlo:
         self, found: MonteCarloResults, reps: int, n_jobs: int | None, max_fail: float = 0.05
     ) -> MonteCarloResults:
         """Results with ``reps`` more replications in every cell; see `MonteCarloResults.extend`."""
+        check_jobs(n_jobs)
         reps = _most_replications(reps, None, max_fail)
         kept = None if found.store is None else Store(found.store, self._words(), resume=True)
         try:
             if kept is not None:
                 kept.seed(found.task.entropy, found.task.spawn_key, drawn=False)
-            session = _Session(self, found.task, list(found.blocks), kept, n_jobs, None)
+            blocks = list(found.blocks) if kept is None else _stored(found.task, kept, n_jobs)
+            session = Session(self, found.task, blocks, kept, n_jobs, None)
             more = session.upto(found.reps + reps)
         finally:
             if kept is not None:
@@ -364,146 +371,10 @@ def _are_goals(mcse: Any) -> bool:
     return all(isinstance(v, Real) and float(v) > 0 for v in mcse.values())
 
 
-def _check_same_draws(task: Task, blocks: Sequence[ReplicationBlock], kept: Store | None) -> None:
-    """A store continues a study only if the process still draws the same first table."""
-    for block in blocks:
-        if kept is not None and block.digest is not None and digest(task.draw(block.cell, 0)) != block.digest:
-            label = task.cells[block.cell].label or "the study"
-            raise OptionError(
-                f"{kept.path} belongs to another study: the DGP now draws other data in {label}; use "
-                f"another path."
-            )
-
-
-class _Session:
-    """Replications so far and the computing of more."""
-
-    def __init__(
-        self,
-        study: MonteCarlo,
-        task: Task,
-        blocks: list[ReplicationBlock],
-        kept: Store | None,
-        n_jobs: int | None,
-        progress: bool | None,
-    ) -> None:
-        self.study, self.task, self.blocks = study, task, blocks
-        self.kept, self.n_jobs, self.progress = kept, n_jobs, progress
-        self.interrupted = False
-        self.pace: dict[int, float] = {}  # seconds a replication, by cell
-        self.checked = False
-        self.truths: dict[int, dict[str, tuple[float, float]]] = {}  # for the bar
-        self.hits: dict[tuple[str, str, str], list[int]] = {}
-        self.fast = all(e.engine is not None for e in task.estimators)
-
-    def upto(self, reps: int) -> MonteCarloResults:
-        """Results of replications 0 … reps − 1 of every cell."""
-        for block in self.blocks:
-            self._check_names(block)
-        missing = {c: self._missing(c, reps) for c in range(len(self.task.cells))}
-        try:
-            self._compute(missing)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            if not any(b.done for b in self.blocks):
-                raise
-        path = None if self.kept is None else self.kept.path
-        done = MonteCarloResults(self.study, self.task, tuple(self.blocks), reps, path)
-        done.check()
-        if self.interrupted:
-            count = sum(map(len, done.done))
-            text = (
-                f"Interrupted: {count:,} of {reps * len(self.task.cells):,} replications are done and kept."
-            )
-            warn_user(DisteconometricsWarning(text, hint="run again with store= to go on, or .extend(reps)"))
-        return done
-
-    def _compute(self, missing: dict[int, list[tuple[int, int]]]) -> None:
-        """Take the replications of the given ranges, with a bar beside them."""
-        import joblib
-        from tqdm.auto import tqdm
-
-        todo = sum(stop - start for ranges in missing.values() for start, stop in ranges)
-        chunks = self._chunks(missing, joblib.effective_n_jobs(self.n_jobs))
-        disable = None if self.progress is None else not self.progress
-        failed = sum(len(b.failures) for b in self.blocks)
-        with tqdm(total=todo, desc="Monte Carlo", disable=disable, leave=False) as bar:
-            for block in results(self.task.chunk, chunks, self.n_jobs, ordered=False):
-                self._take(block)
-                failed += len(block.failures)
-                bar.update(len(block.done))
-                if not bar.disable:
-                    bar.set_postfix(self._running(block, failed), refresh=False)
-                if block.interrupted:
-                    raise KeyboardInterrupt
-
-    def _missing(self, c: int, reps: int) -> list[tuple[int, int]]:
-        """Ranges of replications of cell c that are still to be computed."""
-        done = [rep for block in self.blocks if block.cell == c for rep in block.done]
-        left = np.setdiff1d(np.arange(reps), np.array(done, dtype=np.intp))
-        ranges = np.split(left, np.flatnonzero(np.diff(left) > 1) + 1)
-        return [(int(r[0]), int(r[-1]) + 1) for r in ranges if len(r)]
-
-    def _chunks(self, missing: dict[int, list[tuple[int, int]]], jobs: int) -> Iterator[tuple[int, int, int]]:
-        """Chunks that take about as long as one should, as known when a worker asks for the next."""
-        for c, ranges in missing.items():
-            for start, stop in ranges:
-                at = start
-                while at < stop:
-                    size = min(self._size(c, jobs), -(-(stop - at) // jobs))
-                    yield c, at, min(stop, at + size)
-                    at += size
-
-    def _size(self, c: int, jobs: int) -> int:
-        if self.kept is not None and jobs == 1 and not self.fast:
-            return 1  # each replication is on disk before the next begins
-        seconds = self.pace.get(c)
-        if seconds is None:
-            return BATCH if self.fast else FIRST
-        size = max(1, int(SECONDS / max(seconds, 1e-6)))
-        return -(-size // BATCH) * BATCH if self.fast else size
-
-    def _take(self, block: ReplicationBlock) -> None:
-        if block.done:
-            self.pace[block.cell] = block.seconds / len(block.done)
-            self.blocks.append(block)
-            if self.kept is not None:
-                self.kept.append(block, self.task.cells[block.cell])
-        self._check_names(block)
-        self._check_any_success()
-
-    def _check_names(self, block: ReplicationBlock) -> None:
-        """Once all have estimated something, see that truth and targets name parameters that there are."""
-        if self.checked:
-            return
-        seen = {estimator for b in (*self.blocks, block) for estimator, _ in b.parts}
-        if len(seen) == len(self.task.estimators):
-            self.checked = True
-            names = list(dict.fromkeys(n for b in (*self.blocks, block) for _, ns in b.parts for n in ns))
-            check_names(self.study, block.cell, names)
-
-    def _check_any_success(self) -> None:
-        done = sum(len(b.done) for b in self.blocks)
-        if done < SAME_FAILURES or any(b.parts for b in self.blocks):
-            return
-        if len({(f.reason, f.message) for b in self.blocks for f in b.failures}) == 1:
-            raise all_failed(self.task, self.blocks)
-
-    def _running(self, block: ReplicationBlock, failed: int) -> dict[str, Any]:
-        """Figures beside the bar: the cell, failures, and the coverage furthest from the nominal one."""
-        cell = self.task.cells[block.cell]
-        figures: dict[str, Any] = {"cell": cell.label} if cell.label else {}
-        figures |= {"failed": failed} if failed else {}
-        for (estimator, names), (_, values) in block.parts.items():
-            if block.cell not in self.truths:
-                self.truths[block.cell] = self.study.truths(cell, names)
-            for j, name in enumerate(names):
-                truth = self.truths[block.cell].get(name, (math.nan,))[0]
-                hits = [v[j, 2] <= truth <= v[j, 3] for v in values]
-                kept = self.hits.setdefault((cell.label, estimator, name), [0, 0])
-                kept[0], kept[1] = kept[0] + sum(hits), kept[1] + len(hits) * (truth == truth)
-        shares = {key: hit / n for key, (hit, n) in self.hits.items() if n}
-        if shares:
-            worst = max(shares, key=lambda key: abs(shares[key] - self.task.level))
-            figures["coverage"] = f"{shares[worst]:.3f} ({' '.join(filter(None, worst))})"
-        return figures
+def _stored(task: Task, kept: Store | None, n_jobs: int | None) -> list[ReplicationBlock]:
+    """Replications of a store, once it is seen that they are those of this study."""
+    if kept is None:
+        return []
+    blocks = kept.blocks(task.cells)
+    check_same_study(task, blocks, kept.path, n_jobs)
+    return blocks

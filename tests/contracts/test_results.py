@@ -159,6 +159,11 @@ def test_it_is_checked_by_simulation_or_says_why_not(name: str) -> None:
         return
     check = quietly(lambda: result.monte_carlo(case.reps, seed=1, progress=False))
     assert {"truth", "bias", "coverage"} <= set(check.table().columns)
+    once = quietly(lambda: result.monte_carlo(1, seed=1, progress=False))  # no spread, so no errors
+    for shown in (check, once):
+        assert "nothing is wrong" in repr(shown) or "trouble" in repr(shown)
+        for text in (str(shown), shown._repr_html_(), str(shown.study), shown.study._repr_html_()):
+            assert "nan" not in text
 
 
 def test_a_picture_that_it_does_not_have_is_refused_with_those_it_has(name: str) -> None:

@@ -244,7 +244,7 @@ def test_a_hopeless_study_stops_early() -> None:
 
     with pytest.raises(StudyError, match="KeyError: 'educ'"):
         de.MonteCarlo(draw, typo).run(reps=100_000, seed=1)
-    assert len(calls) < 50_000
+    assert len(calls) < 200
 
 
 # ---- interrupted, resumed, stored --------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_an_interruption_loses_nothing(tmp_path: Path) -> None:
         de.MonteCarlo(draw, {"mean": counting(calls, 30)}).run(reps=60, seed=1, store=path)
     calls.clear()
     same(de.MonteCarlo(draw, {"mean": counting(calls)}).run(reps=60, store=path), whole)
-    assert len(calls) == 31
+    assert len(calls) == 32  # the first stored one again, to see that they are those of this estimator
     with pytest.raises(KeyboardInterrupt):
         de.MonteCarlo(draw, {"mean": counting([], 1)}).run(reps=60, seed=1)
 
@@ -322,7 +322,8 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
     assert run(0, "other", "once") == 0
     np.testing.assert_array_equal(np.load(tmp_path / "log.npy"), np.load(tmp_path / "once.npy"))
     seen = np.fromfile(tmp_path / "log")
-    assert len(seen) == len(np.unique(seen)) == 1_000
+    assert len(seen) == 1_001  # the first again when it goes on
+    assert len(np.unique(seen)) == 1_000
 
 
 def test_stores_know_their_study(tmp_path: Path) -> None:
