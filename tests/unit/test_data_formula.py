@@ -12,6 +12,7 @@ import pytest
 
 from disteconometrics.data.design import build_design
 from disteconometrics.data.formula import parse_formula
+from disteconometrics.data.joint_design import build_joint
 from disteconometrics.errors import (
     DataError,
     FormulaError,
@@ -20,6 +21,7 @@ from disteconometrics.errors import (
     OptionError,
     UnsafeFormulaError,
 )
+from disteconometrics.estimators.transport.groups import read_groups
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,11 @@ AWKWARD_NAMES = [
         "#n",
         "q_0_",
         "True",
+        "1",
+        "0",
+        "-1",
+        ".",
+        "y ~ x",
     ),
     *("x[0]", "", " "),
 ]
@@ -137,6 +144,10 @@ def test_awkward_column_names_in_backticks(name: str, table: pd.DataFrame) -> No
     assert design.spec.names[1] == name
     assert set(design.spec.variables) == {name, "x2"}
     np.testing.assert_array_equal(build_design("y ~ .", d[["y", name]]).X[:, 1], table.x1)
+    assert build_design("y ~ .", d[["y", name, "x2"]]).spec.names == ("Intercept", name, "x2")
+    assert build_design(f"y ~ . - `{name}`", d[["y", name, "x2"]]).spec.names == ("Intercept", "x2")
+    assert build_joint(f"`{name}` + x2 ~ flag", d).spec.formula == f"`{name}` + x2 ~ flag"
+    assert read_groups(f"`{name}` + x2 ~ `flag`", d).outcomes == (f"`{name}`", "x2")
     np.testing.assert_array_equal(build_design(f"I(`{name}` > 0) ~ x2", d).y, table.x1 > 0)
 
 
@@ -180,6 +191,9 @@ REFUSED = [
     ("y ~ I(x1", FormulaError, "[Ss]yntax"),
     ("y ~ I(x1 +)", FormulaError, "[Ss]yntax.*character"),
     ("y ~ `x1", FormulaError, "backtick"),
+    ("y ~ x1 + 'x2", FormulaError, "quote is not closed"),
+    ("y ~ " + "'\\" * 20_000, FormulaError, "quote is not closed"),
+    ("y ~ " + '"\\' * 20_000 + "`", FormulaError, "not closed"),
     ("y ~ ``", FormulaError, "backtick"),
     ("y ~ 'x1'", FormulaError, "[Ss]yntax"),
     ("y ~ x1 + 5", FormulaError, "[Ss]yntax"),
