@@ -163,7 +163,7 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
 def _alias(formula: str, others: tuple[str, ...] = ()) -> tuple[str, dict[str, str]]:
     """Replace names in backticks by identifiers that occur nowhere in the formula.
 
-    Returns the text and the names by identifier, those of ``others`` that need one included: a dot means them.
+    Returns the text and the names by identifier, also of those of ``others`` that a dot could not spell.
     """
     if len(formula) > MAX_LENGTH:
         raise FormulaError(
@@ -240,7 +240,7 @@ def split_top_level(text: str, symbol: str) -> list[str]:
 
 
 def split_sides(text: str, formula: str | None = None) -> tuple[str, str]:
-    """The left and the right side of a text, as written; messages show the formula that it stands for, if any.
+    """The left and the right side of a text, as written; messages show the formula that it stands for.
 
     Raises: FormulaError.
 

@@ -32,7 +32,7 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.likelihoods.logistic import Kernel
-from disteconometrics.optim.cone import extreme_directions
+from disteconometrics.optim.cone import extreme_directions, generators
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
@@ -212,13 +212,14 @@ def estimate(
     infinite, limit, words = None, None, None
     separation = m.separation
     if separation is not None:
-        infinite = Infinite(separation.direction, separation.null, extreme_directions(blocks, separation))
+        rows, null = generators(blocks, separation), separation.null
+        infinite = Infinite(separation.direction, null, extreme_directions(rows, null), rows)
         words = _report_separation(model, separation, infinite, read, objective.column_maxima())
         if model.separation == "firth":
             (m, penalised), infinite = _maximum(objective, names, maxiter, "firth"), None
         else:
             limit = limit_of(objective, separation, maxiter=maxiter)
-    rows = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
+    solved = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
     facts = BinaryFacts(
         **read.facts(),
         observations=read.observations,
@@ -236,7 +237,7 @@ def estimate(
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
     _warn(facts)
-    return rows, facts, infinite
+    return solved, facts, infinite
 
 
 def _solved_rows(

@@ -8,7 +8,7 @@ An estimator is a kernel (the law of y given the index) and a specification; not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -619,7 +619,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         words, arrays = self.covariance.to_file()
         arrays["params"] = self.coefficients
         if self.infinite is not None:
-            arrays |= asdict(self.infinite)
+            arrays |= {name: a for name, a in asdict(self.infinite).items() if a is not None}
         if self.facts.penalty is not None:
             e = self.estimates
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
@@ -633,7 +633,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         _check_arrays(saved, len(spec.names))
         infinite = None
         if "direction" in arrays:
-            infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"])
+            infinite = Infinite(**{f.name: arrays[f.name] for f in fields(Infinite) if f.name in arrays})
         return cls(
             model=saved.specification(**header["estimator"]),
             spec=spec,
@@ -782,3 +782,6 @@ def _check_arrays(saved: SavedResult, k: int) -> None:
         a = saved.arrays.get(name)
         if a is not None and (a.ndim != 2 or len(a) != k):
             raise FileFormatError(f"{name} has shape {a.shape} for {k} coefficients")
+    rows, null = saved.arrays.get("separated"), saved.arrays.get("null")
+    if rows is not None and (null is None or rows.ndim != 2 or rows.shape[1] != null.shape[1]):
+        raise FileFormatError(f"separated has shape {rows.shape}, which does not fit its null")
