@@ -25,6 +25,7 @@ __all__ = [
     "FewClustersWarning",
     "FileFormatError",
     "FormulaError",
+    "IncidentalParametersWarning",
     "InfiniteMomentWarning",
     "LevelError",
     "LeverageWarning",
@@ -147,6 +148,10 @@ class DiscreteOutcomeWarning(DisteconometricsWarning):
 
 class ExtrapolationWarning(DisteconometricsWarning):
     """Rows lie outside the covariates that a law was fitted on; the message says what was done with them."""
+
+
+class IncidentalParametersWarning(DisteconometricsWarning):
+    """Levels of a factor have so few rows that the other slopes of a non-linear model are biased."""
 
 
 class InfiniteMomentWarning(DisteconometricsWarning):

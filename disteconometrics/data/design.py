@@ -21,7 +21,15 @@ from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import code_outcome
 from disteconometrics.data.spec import DesignSpec, check_finite, check_made, numeric_column
 from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
-from disteconometrics.data.terms import Structure, code_groups, column_names, matrix, scope
+from disteconometrics.data.terms import (
+    Cells,
+    Structure,
+    cells_beside_others,
+    code_groups,
+    column_names,
+    matrix,
+    scope,
+)
 from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
 
 if TYPE_CHECKING:
@@ -75,7 +83,8 @@ class Design:
     """The used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
 
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
-    columns: clusters and times are read when asked for, from a shallow copy.
+    columns: clusters and times are read when asked for, from a shallow copy.  ``cells`` are the rows in each
+    level of every factor of many, see `cells_beside_others`.
     """
 
     spec: DesignSpec
@@ -86,6 +95,7 @@ class Design:
     kept: Indices | None = field(repr=False)
     rows: RowCount
     table: Table = field(repr=False)
+    cells: tuple[Cells, ...] = field(default=(), repr=False)
 
     @cached_property
     def index(self) -> Any:
@@ -239,7 +249,9 @@ def build_design(
         states,
     )
     rows = RowCount(len(table), len(y), missing, transformed, zeros)
-    return Design(spec, y, X, _numbers(w, kept), _numbers(o, kept), kept, rows, table)
+    used = _numbers(w, kept)
+    cells = cells_beside_others(structure, parsed.factors, values, None if counts is None else used)
+    return Design(spec, y, X, used, _numbers(o, kept), kept, rows, table, cells)
 
 
 def _check_name(name: Any, role: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from formulaic.materializers.base import FormulaMaterializer
@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
     from disteconometrics.data.formula import Factor, Formula
 
-__all__ = ["Coded", "Group", "Structure", "code_groups", "column_names", "fill", "matrix", "scope", "width"]
+__all__ = [
+    "Cells",
+    "Coded",
+    "Group",
+    "Structure",
+    "cells_beside_others",
+    "code_groups",
+    "column_names",
+    "fill",
+    "matrix",
+    "scope",
+    "width",
+]
 
 # a group of columns: (scale, ((position of the factor, reduced coding?), …)); () is the intercept
 Group = tuple[float, tuple[tuple[int, bool], ...]]
@@ -32,6 +44,7 @@ Structure = tuple[Group, ...]
 FACTOR_ROWS = 50_000  # from so many rows on …
 FACTOR_COLUMNS = 8  # … a factor of so many columns is kept as codes …
 MOST_FACTOR_COLUMNS = 2_000  # … but not one whose information would outgrow the rows
+FEW_LEVELS = 12  # so many do not bias the slopes beside them by half a standard error, whatever their rows
 CHUNK_BYTES = 1 << 20  # rows are filled in blocks of about this size, which stay in the cache
 
 
@@ -80,6 +93,34 @@ class Coded:
         if len(self.arrays) == 1:
             return self.arrays[0][rows, None]
         return np.stack([a[rows] for a in self.arrays], axis=1)
+
+
+class Cells(NamedTuple):
+    """A factor, or several that are crossed, and the rows (c,) in each of its levels or cells that occurs."""
+
+    name: str
+    rows: Array
+
+
+def cells_beside_others(
+    structure: Structure, factors: Sequence[Factor], values: list[Any], counts: Array | None = None
+) -> tuple[Cells, ...]:
+    """Return the rows in levels of every factor, or cells of several, beside which there are other columns.
+
+    ``counts`` (n,) are frequency weights. Few levels are left out: at most `FEW_LEVELS`. Raises: nothing.
+    """
+    used = {i for _, places in structure for i, _ in places}
+    crossed = {tuple(i for i, _ in places if isinstance(values[i], Levels)) for _, places in structure}
+    out = []
+    for group in sorted(crossed - {()}):
+        if not used - set(group) or math.prod(len(values[i].levels) for i in group) <= FEW_LEVELS:
+            continue
+        codes = values[group[0]].codes
+        for i in group[1:]:
+            codes = np.unique(codes * len(values[i].levels) + values[i].codes, return_inverse=True)[1]
+        rows = np.bincount(codes.reshape(-1), counts)
+        out.append(Cells(":".join(factors[i].name for i in group), as_floats(rows[rows > 0])))
+    return tuple(out)
 
 
 def _code(name: str, value: Any, reduced: bool) -> Coded:

@@ -237,6 +237,7 @@ def estimate(
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
     _warn(facts)
+    read.warn_small_levels(penalised=penalised is not None)
     return solved, facts, infinite
 
 
