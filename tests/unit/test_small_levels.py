@@ -1,4 +1,4 @@
-"""Factors with few rows a level bias the other slopes of a non-linear model: who is warned, and who is not."""
+"""Factors with few rows a level bias the other slopes of a model that is not linear: who is warned of it."""
 
 from __future__ import annotations
 
