@@ -139,7 +139,7 @@ class CovarianceWarning(DisteconometricsWarning):
 
 
 class FailedReplicationsWarning(DisteconometricsWarning):
-    """Replications of a Monte Carlo study failed: more than allowed, or so that what is measured changes."""
+    """Replications of a study, more than allowed, or folds failed, so that what is measured changes."""
 
 
 class DiscreteOutcomeWarning(DisteconometricsWarning):
