@@ -22,9 +22,12 @@ from disteconometrics.data.outcome import code_outcome
 from disteconometrics.data.spec import DesignSpec, check_finite, check_made, numeric_column
 from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
 from disteconometrics.data.terms import (
+    MOST_COLUMNS,
     Cells,
     Structure,
     cells_beside_others,
+    check_terms,
+    check_width,
     code_groups,
     column_names,
     matrix,
@@ -41,7 +44,6 @@ __all__ = ["Design", "RowCount", "build_design"]
 WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
-MOST_CELLS = 2 * 10**9  # and fit into 16 GB
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
 ORDERED = (
     "integer",
@@ -230,7 +232,9 @@ def build_design(
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
     coded, y = code_outcome(parsed.left.name, left, outcome, _is_comparison(parsed.left, columns))
+    check_terms(parsed, values)
     structure = scope(parsed, tuple(map(_span, values)))
+    check_width(structure, parsed.factors, values)
     groups = code_groups(structure, parsed.factors, values)
     names = column_names(groups)
     X = matrix(structure, groups, len(y))
@@ -549,10 +553,10 @@ def _check_levels(value: Levels, factor: Factor) -> None:
                 f"Column {list_names(factor.variables)} holds numbers as text ({list_names(texts, 3)}); "
                 f"convert it with pd.to_numeric"
             )
-    if count > MOST_LEVELS and (2 * count > n or n * count > MOST_CELLS):
+    if count > MOST_COLUMNS or (count > MOST_LEVELS and 2 * count > n):
         raise DataError(
             f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a "
-            f"column; group them"
+            f"column, of which {MOST_COLUMNS:,} are fitted at most; group them"
         )
 
 

@@ -289,7 +289,7 @@ def _computed(
         return _sandwich(estimate, inner, f"HAC, {lags} lags", note, n - k)
     if kind == "nonrobust":
         note = "nonrobust = inverse observed information."
-        return _sandwich(estimate, np.eye(len(estimate.inner)), "nonrobust", note, n - k, False)
+        return _sandwich(estimate, None, "nonrobust", note, n - k, False)
     if kind == "HC1" and n <= k:
         raise WithheldError(f"HC1 divides by n - k, which is {n - k:g} here; use cov='HC0'.")
     inner = _meat(estimate, {"HC2": 0.5, "HC3": 1.0}.get(kind, 0.0))
@@ -306,11 +306,12 @@ def _computed(
 
 
 def _sandwich(
-    estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float, robust: bool = True
+    estimate: MEstimate, inner_meat: Array | None, label: str, note: str, df: float, robust: bool = True
 ) -> Covariance:
-    """root · M · root', M the meat in coordinates whose information is the identity."""
-    V = estimate.root @ inner_meat @ estimate.root.T
-    inner = estimate.inner @ inner_meat @ estimate.inner.T
+    """root · M · root', M the meat in coordinates whose information is the identity; None is the identity."""
+    root, own = estimate.root, estimate.inner
+    V = (root if inner_meat is None else root @ inner_meat) @ root.T
+    inner = (own if inner_meat is None else own @ inner_meat) @ own.T
     return Covariance((V + V.T) / 2, label, note, df, robust, estimate.basis, (inner + inner.T) / 2)
 
 

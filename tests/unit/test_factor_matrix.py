@@ -72,6 +72,7 @@ def test_fits_are_those_of_the_columns(case: str, path: str, monkeypatch: pytest
     data = table()
     if path == "plain":
         monkeypatch.setattr("disteconometrics.optim.newton.SMALL", 0)
+        monkeypatch.setattr("disteconometrics.optim.newton.LARGE", 0)
     dense = de.Logit(formula, **options).fit(data, cov="HC1")
     monkeypatch.setattr(terms, "FACTOR_ROWS", 0)
     coded = de.Logit(formula, **options).fit(data, cov="HC1")
@@ -85,6 +86,7 @@ def test_fits_are_those_of_the_columns(case: str, path: str, monkeypatch: pytest
         assert getattr(coded, name) == pytest.approx(getattr(dense, name), rel=SAME, nan_ok=True)
     for name in ("fittedvalues", "resid_pearson", "resid_deviance", "leverage"):
         assert np.allclose(getattr(coded, name), getattr(dense, name), rtol=1e-9, atol=1e-10)
+    assert np.allclose(coded.predict(ci=True), dense.predict(ci=True), rtol=1e-9, atol=1e-10)
     assert np.allclose(coded.predict(data.head()), dense.predict(data.head()), rtol=SAME)
     if options.get("weight_type") != "sampling":
         assert coded.lr_test(coded.spec.names[-1]).statistic == pytest.approx(

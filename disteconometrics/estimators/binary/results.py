@@ -319,7 +319,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
             own = self.data_rows()
-            return own.X, own.offset, own.index
+            return self._matrix(own), own.offset, own.index
         rows = self.spec.matrix(new)
         return rows.X, rows.offset, rows.index
 
