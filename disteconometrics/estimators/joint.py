@@ -29,7 +29,7 @@ from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Section, Summary, number
+from disteconometrics.tables import Section, Summary, number, printable
 
 __all__ = [
     "JointDensity",
@@ -417,7 +417,9 @@ class JointResults(FittedResult):
         return Summary("Joint Density Results", (left, right), tuple(sections), tuple(notes))
 
     def __repr__(self) -> str:
-        return f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return printable(
+            f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        )
 
     @property
     def file_kind(self) -> str:

@@ -53,7 +53,7 @@ from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_tw
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
-from disteconometrics.tables import Summary, number
+from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["NormalRegression", "NormalResults"]
 
@@ -680,7 +680,9 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:
-        return f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return printable(
+            f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, coefficients and their covariance, that of σ and what both share."""

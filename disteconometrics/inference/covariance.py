@@ -46,6 +46,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
+from disteconometrics.tables import printable
 
 __all__ = ["COVARIANCES", "HAC", "Cluster", "Covariance", "CovarianceKind", "covariance", "resolve_kind"]
 
@@ -105,7 +106,7 @@ class Cluster:
         object.__setattr__(self, "correction", correction)
 
     def __repr__(self) -> str:
-        return f"Cluster({', '.join(map(repr, self.columns))}, correction={self.correction!r})"
+        return printable(f"Cluster({', '.join(map(repr, self.columns))}, correction={self.correction!r})")
 
 
 @dataclass(frozen=True)

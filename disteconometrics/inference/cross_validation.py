@@ -33,6 +33,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
+from disteconometrics.tables import printable
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -109,7 +110,7 @@ class CrossValidation:
         lost = len(self.folds) - int(self.table()["n"].iloc[0])
         missing = f", {lost} rows with missing values" if lost else ""
         drawn = "" if self.seed is None else f" (seed {self.seed})"
-        return (
+        return printable(
             f"Held-out scores of {self.outcome}, {count} "
             f"folds{drawn}{missing}\n{self.table().round(4).to_string()}"
         )

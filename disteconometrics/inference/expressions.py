@@ -21,6 +21,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
+from disteconometrics.tables import first_of
 
 __all__ = ["Dual", "evaluate", "independent", "linear_restrictions", "ratio_parts"]
 
@@ -239,7 +240,9 @@ def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> Op
     close = get_close_matches(piece or text, names, 3)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     what = f"{piece!r} in {text.strip()!r}" if piece and piece != text.strip() else f"{text.strip()!r}"
-    return OptionError(f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {', '.join(names)}.")
+    return OptionError(
+        f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {first_of(names, most=20)}."
+    )
 
 
 def evaluate(text: str, names: Sequence[str], params: Array, *, strict: bool = True) -> Dual:

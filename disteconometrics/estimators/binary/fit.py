@@ -290,11 +290,7 @@ def _separation_words(separation: Separation, torn: Mask, read: FitRows) -> str:
     """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
     outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
-    words = describe_separation(separation, read.names, read.size, predicted)
-    if torn.any():
-        names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
-        words += f" The data do not determine the sign of {names}: NaN."
-    return words
+    return describe_separation(separation, read.names, read.size, predicted, np.flatnonzero(torn).tolist())
 
 
 def _warn(facts: BinaryFacts) -> None:

@@ -70,7 +70,7 @@ from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, printable
 
 __all__ = ["BinaryResults", "fit_binary"]
 
@@ -572,7 +572,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         )
 
     def __repr__(self) -> str:
-        return (
+        return printable(
             f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = "
             f"{self.llf:.3f}>"
         )
