@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices
+from disteconometrics.blocks import FactorMatrix, columns
 from disteconometrics.errors import (
     CovarianceWarning,
     DataError,
@@ -55,6 +56,7 @@ Codes = tuple[Indices, int]
 COVARIANCES = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
 _AS_WRITTEN = {name.lower(): name for name in COVARIANCES}
 _CORRECTIONS = ("groups", "cr1", "none", "jackknife")
+ROWS = 8192  # of a design kept as codes, that are written out at once
 # Below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
 FEW_CLUSTERS = 40
 UNEVEN_SHARE = 0.25  # of all information in one cluster
@@ -176,6 +178,13 @@ class Covariance:
             return G, self.matrix
         largest = np.nan_to_num(np.abs(G)).max(axis=0, initial=0.0)
         return accurate_product(G, self.basis, power_of_two(largest)), self.inner
+
+    def errors(self, X: Array | FactorMatrix, rows: int | None = None) -> Array:
+        """Standard errors (m,) of x'β for rows (m, k), so many of them at once."""
+        m = X.shape[0]
+        step = rows or (ROWS if isinstance(X, FactorMatrix) else max(m, 1))
+        parts = (self.coordinates(columns(X[i : i + step])) for i in range(0, m, step))
+        return np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a file keeps of it: words, and arrays by name."""

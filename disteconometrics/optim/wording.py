@@ -17,7 +17,7 @@ from disteconometrics.tables import first_of
 
 __all__ = ["describe_collinearity", "describe_separation"]
 
-MOST_NAMED = 10  # columns, in what is said of a separation
+MOST_NAMED = 10  # columns, in what is said of a separation or a dependence
 SIMPLE = 1e-8  # coefficients this close to a small fraction are printed as it
 
 
@@ -168,14 +168,15 @@ def _number(value: float) -> str:
 
 
 def _sum_of(c: Array, names: Sequence[str]) -> str:
-    """``2 · x1 − x2``."""
-    text = ""
-    for j in np.flatnonzero(c).tolist():
+    """``2 · x1 − x2``, at most ten terms of it."""
+    text, support = "", np.flatnonzero(c).tolist()
+    for j in support[:MOST_NAMED]:
         number = _number(abs(float(c[j])))
         term = names[j] if number == "1" else f"{number} · {names[j]}"
         sign = "−" if c[j] < 0 else "+"
         text += f" {sign} {term}" if text else (f"−{term}" if c[j] < 0 else term)
-    return text
+    rest = len(support) - MOST_NAMED
+    return text + (f" + … ({rest} more)" if rest > 0 else "")
 
 
 def _listed(columns: Sequence[int], texts: Mapping[int, str], separator: str) -> str:

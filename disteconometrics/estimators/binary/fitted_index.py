@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.blocks import Block, columns
-from disteconometrics.inference.covariance import Covariance
+from disteconometrics.blocks import Block
+from disteconometrics.inference.covariance import ROWS, Covariance
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.cone import same_rows, spanned
@@ -128,8 +128,7 @@ class FittedIndex:
 
         The limit is certain of these rows only.
         """
-        parts = (self.covariance.coordinates(columns(X[i : i + 8192])) for i in range(0, X.shape[0], 8192))
-        se = np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
+        se = self.covariance.errors(X, ROWS)
         return se if self.infinite is None else np.where(self.infinite.along(X)[1], np.nan, se)
 
     def probability(self, X: Array, offset: Array | None) -> Array:
