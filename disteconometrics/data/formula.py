@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import ast
 import keyword
-import operator
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from formulaic.errors import FormulaicError
 from formulaic.parser.algos.tokenize import tokenize
-from formulaic.parser.parser import DefaultFormulaParser, DefaultOperatorResolver
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.parser.types import Token
 
+from disteconometrics.data.expansion import expanded, syntax_error
 from disteconometrics.data.syntax import (
     MAX_DEPTH,
     function_name,
@@ -44,7 +43,6 @@ __all__ = [
 ]
 
 MAX_LENGTH = 50_000  # characters
-MAX_TERMS = 10_000  # of a product of terms: (a + b + …)**N grows without bound
 
 # what a quote opens reaches to the end where it is not closed, so that a scan passes over a text once
 _QUOTED = re.compile(r"""`([^`]*)`|"(?:\\.|[^"\\])*+(?:"|\\?$)|'(?:\\.|[^'\\])*+(?:'|\\?$)""", re.DOTALL)
@@ -137,7 +135,7 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
     has_dot = _check_tokens(right, aliases)
     spelled = {name: alias for alias, name in aliases.items()}
     dot = tuple(spelled.get(name, name) for name in others if name not in set(outcome.variables))
-    terms = _formulaic_terms(right, formula, dot)
+    terms = expanded(right, dot)
     factors: dict[tuple[str, bool], int] = {}
     found: list[Factor] = []
     out = []
@@ -301,7 +299,7 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
     try:
         tokens = list(tokenize(right))
     except FormulaicError as error:
-        raise _syntax(right, error) from None
+        raise syntax_error(right, error) from None
     for token in tokens:
         if token.kind is Token.Kind.PYTHON:
             parse_expression(token.token, aliases)
@@ -311,11 +309,6 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
                 f"data first"
             )
     return any(token.token == "." for token in tokens)
-
-
-def _syntax(text: str, error: Exception) -> FormulaError:
-    told = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).replace("\n", " ").strip()
-    return FormulaError(f"Syntax error in the formula part {text.strip()!r}: {told}")
 
 
 def _factor(text: str, lookup: bool, aliases: dict[str, str]) -> Factor:
@@ -329,47 +322,7 @@ def _factor(text: str, lookup: bool, aliases: dict[str, str]) -> Factor:
 def _number(text: str) -> float:
     try:
         return float(ast.literal_eval(text))
+    except OverflowError:
+        raise FormulaError(f"The number {text[:20]}… in the formula is beyond 1e308") from None
     except (ValueError, SyntaxError, TypeError):
         raise FormulaError(f"Syntax error in the formula: {text!r} is not a number") from None
-
-
-class _Resolver(DefaultOperatorResolver):  # type: ignore[misc]
-    """formulaic's operators, with products of terms bounded before they are expanded."""
-
-    @property
-    def operators(self) -> list[Any]:
-        out = super().operators
-        for op in out:
-            if op.symbol in ("*", "/", "in", ":", "**", "^"):
-                op._to_terms = _bounded(op._to_terms, op.symbol)
-        return list(out)
-
-
-def _bounded(expand: Any, symbol: str) -> Any:
-    def to_terms(*sets: Any) -> Any:
-        if symbol in ("**", "^"):
-            exponent = str(next(iter(sets[1])))
-            if not exponent.isdigit() or len(exponent) > 2 or len(sets[0]) ** int(exponent) > MAX_TERMS:
-                raise FormulaError(
-                    f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole "
-                    f"number; I(x**2) squares x"
-                )
-        elif reduce(operator.mul, (len(s) for s in sets), 1) > MAX_TERMS:
-            raise FormulaError(f"A product of terms ({symbol}) expands to more than {MAX_TERMS} terms")
-        return expand(*sets)
-
-    return to_terms
-
-
-def _formulaic_terms(right: str, formula: str, others: tuple[str, ...]) -> list[Any]:
-    """Expand the right side; terms come in formulaic's order: by degree, then as written."""
-    parser = DefaultFormulaParser(
-        operator_resolver=_Resolver(), feature_flags=DefaultFormulaParser.FeatureFlags.NONE
-    )
-    try:
-        terms = parser.get_terms(right, context={"__formulaic_variables_available__": others})._simplify()
-        return sorted(terms, key=lambda term: term.degree)
-    except (FormulaError, RecursionError):
-        raise
-    except Exception as error:  # formulaic raises many kinds for text it cannot read
-        raise _syntax(right, error) from None
