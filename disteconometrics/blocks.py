@@ -9,7 +9,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, Mask
 
-__all__ = ["Block", "FactorMatrix", "LazyBlocks", "chosen_rows", "dense_block", "densified"]
+__all__ = ["Block", "FactorMatrix", "LazyBlocks", "chosen_rows", "columns", "dense_block", "densified"]
 
 
 class FactorMatrix:
@@ -33,8 +33,12 @@ class FactorMatrix:
 
     __array_ufunc__ = None  # so that numpy leaves r @ X to us
 
-    def __init__(self, other: Array, codes: Indices, coding: Array, at: int) -> None:
+    def __init__(
+        self, other: Array, codes: Indices, coding: Array, at: int, apart: bool | None = None
+    ) -> None:
         self.other, self.codes, self.coding, self.at = other, codes, coding, at
+        # whether no level puts something into two columns, as under treatment coding
+        self.apart = bool((np.count_nonzero(coding, axis=1) <= 1).all()) if apart is None else apart
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,7 +56,7 @@ class FactorMatrix:
         return np.array([j for j in range(self.shape[1]) if j not in own], dtype=np.intp)
 
     def __getitem__(self, rows: Any) -> FactorMatrix:
-        return FactorMatrix(self.other[rows], self.codes[rows], self.coding, self.at)
+        return FactorMatrix(self.other[rows], self.codes[rows], self.coding, self.at, self.apart)
 
     def __matmul__(self, beta: Array) -> Array:
         c = self.coding.shape[1]
@@ -76,7 +80,12 @@ class FactorMatrix:
             @ np.array([np.bincount(self.codes, row, levels) for row in weighted]).reshape(-1, levels).T
         )
         H[np.ix_(own, order)], H[np.ix_(order, own)] = cross, cross.T
-        H[np.ix_(own, own)] = (self.coding.T * np.bincount(self.codes, weights, levels)) @ self.coding
+        total = np.bincount(self.codes, weights, levels)
+        if self.apart:  # the same products without those of zeros
+            H[self.at : self.at + len(own), self.at : self.at + len(own)] = 0.0
+            H[own, own] = total @ np.square(self.coding)
+        else:
+            H[np.ix_(own, own)] = (self.coding.T * total) @ self.coding
         return H
 
     def dense(self) -> Array:
@@ -152,7 +161,12 @@ def chosen_rows(blocks: Sequence[Block], rows: Mask) -> Iterator[Block]:
         start += len(block.y)
 
 
+def columns(X: Any) -> Array:
+    """A design (n, k) as an array, with all its columns."""
+    made: Array = X.dense() if isinstance(X, FactorMatrix) else X
+    return made
+
+
 def dense_block(block: Block) -> Block:
     """The block with all its columns."""
-    X: Any = block.X
-    return block._replace(X=X.dense()) if isinstance(X, FactorMatrix) else block
+    return block._replace(X=columns(block.X))

@@ -26,6 +26,7 @@ __all__ = [
     "FewClustersWarning",
     "FileFormatError",
     "FormulaError",
+    "IncidentalParametersWarning",
     "InfiniteMomentWarning",
     "LevelError",
     "LeverageWarning",
@@ -159,7 +160,7 @@ class LikelihoodRatioWarning(DisteconometricsWarning):
 
 
 class FailedReplicationsWarning(DisteconometricsWarning):
-    """Replications of a Monte Carlo study failed: more than allowed, or so that what is measured changes."""
+    """Replications of a study, more than allowed, or folds failed, so that what is measured changes."""
 
 
 class DiscreteOutcomeWarning(DisteconometricsWarning):
@@ -168,6 +169,10 @@ class DiscreteOutcomeWarning(DisteconometricsWarning):
 
 class ExtrapolationWarning(DisteconometricsWarning):
     """Rows lie outside the covariates that a law was fitted on; the message says what was done with them."""
+
+
+class IncidentalParametersWarning(DisteconometricsWarning):
+    """Levels of a factor have so few rows that the other slopes of a non-linear model are biased."""
 
 
 class InfiniteMomentWarning(DisteconometricsWarning):

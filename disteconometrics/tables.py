@@ -7,16 +7,89 @@ careful reader would ask.
 from __future__ import annotations
 
 import math
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["WIDTH", "Section", "Summary", "html_table", "latex_table", "latex_text", "number", "p_value"]
+__all__ = [
+    "WIDTH",
+    "Section",
+    "Summary",
+    "first_of",
+    "html_table",
+    "latex_table",
+    "latex_text",
+    "number",
+    "p_value",
+    "printable",
+]
 
 WIDTH = 78
 SPREAD = 6  # spaces at most that a column of numbers gets beyond what it needs
 Row = Sequence[str]
+# what stands for a sign where a terminal does not have it
+PLAIN = {
+    "−": "-",
+    "–": "-",
+    "·": "*",
+    "×": "x",
+    "…": "...",
+    "²": "2",
+    "¹": "1",
+    "⁻": "^-",
+    "±": "+-",
+    "∞": "inf",
+    "≤": "<=",
+    "≥": ">=",
+    "√": "sqrt",
+    "→": "->",
+    "β": "beta",
+    "σ": "sigma",
+    "τ": "tau",
+    "χ": "chi",
+    "Λ": "Lambda",
+    "Σ": "sum ",
+}
+
+
+def first_of(items: Sequence[str], separator: str = ", ", most: int = 6) -> str:
+    """The first items in one text, and the number of the rest.
+
+    Examples
+    --------
+    >>> first_of(["a", "b", "c"], most=2)
+    'a, b, … (1 more)'
+    """
+    rest = f"{separator}… ({len(items) - most} more)" if len(items) > most else ""
+    return separator.join(items[:most]) + rest
+
+
+def printable(text: str) -> str:
+    """The text as it can be printed: signs that the terminal's encoding lacks are written out.
+
+    All that results print goes through here, so that ``print`` works on any terminal.
+
+    Examples
+    --------
+    >>> printable("R² = 0.5")  # on a terminal of ASCII characters: R2 = 0.5
+    'R² = 0.5'
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(_plain(sign, encoding) for sign in text)
+    return text
+
+
+def _plain(sign: str, encoding: str) -> str:
+    try:
+        sign.encode(encoding)
+    except UnicodeEncodeError:
+        return PLAIN.get(sign, sign.encode("ascii", "backslashreplace").decode())
+    return sign
 
 
 @dataclass(frozen=True)
@@ -92,10 +165,10 @@ class Summary:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return self.as_text()
+        return printable(self.as_text())
 
     def __repr__(self) -> str:
-        return self.as_text()
+        return printable(self.as_text())
 
     def _repr_html_(self) -> str:
         return self.as_html()

@@ -21,7 +21,18 @@ from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import code_outcome
 from disteconometrics.data.spec import DesignSpec, check_finite, check_made, numeric_column
 from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
-from disteconometrics.data.terms import Structure, code_groups, column_names, matrix, scope
+from disteconometrics.data.terms import (
+    MOST_COLUMNS,
+    Cells,
+    Structure,
+    cells_beside_others,
+    check_terms,
+    check_width,
+    code_groups,
+    column_names,
+    matrix,
+    scope,
+)
 from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
 
 if TYPE_CHECKING:
@@ -33,7 +44,6 @@ __all__ = ["Design", "RowCount", "build_design"]
 WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
-MOST_CELLS = 2 * 10**9  # and fit into 16 GB
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
 ORDERED = (
     "integer",
@@ -75,7 +85,8 @@ class Design:
     """The used rows: ``y`` (n,), ``matrix`` (n, k), ``weights`` and ``offset`` (n,) or None, all float64.
 
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
-    columns: clusters and times are read when asked for, from a shallow copy.
+    columns: clusters and times are read when asked for, from a shallow copy.  ``cells`` are the rows in each
+    level of every factor of many, see `cells_beside_others`.
     """
 
     spec: DesignSpec
@@ -86,6 +97,7 @@ class Design:
     kept: Indices | None = field(repr=False)
     rows: RowCount
     table: Table = field(repr=False)
+    cells: tuple[Cells, ...] = field(default=(), repr=False)
 
     @cached_property
     def index(self) -> Any:
@@ -220,7 +232,9 @@ def build_design(
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
     coded, y = code_outcome(parsed.left.name, left, outcome, _is_comparison(parsed.left, columns))
+    check_terms(parsed, values)
     structure = scope(parsed, tuple(map(_span, values)))
+    check_width(structure, parsed.factors, values)
     groups = code_groups(structure, parsed.factors, values)
     names = column_names(groups)
     X = matrix(structure, groups, len(y))
@@ -239,7 +253,9 @@ def build_design(
         states,
     )
     rows = RowCount(len(table), len(y), missing, transformed, zeros)
-    return Design(spec, y, X, _numbers(w, kept), _numbers(o, kept), kept, rows, table)
+    used = _numbers(w, kept)
+    cells = cells_beside_others(structure, parsed.factors, values, None if counts is None else used)
+    return Design(spec, y, X, used, _numbers(o, kept), kept, rows, table, cells)
 
 
 def _check_name(name: Any, role: str) -> None:
@@ -537,10 +553,10 @@ def _check_levels(value: Levels, factor: Factor) -> None:
                 f"Column {list_names(factor.variables)} holds numbers as text ({list_names(texts, 3)}); "
                 f"convert it with pd.to_numeric"
             )
-    if count > MOST_LEVELS and (2 * count > n or n * count > MOST_CELLS):
+    if count > MOST_COLUMNS or (count > MOST_LEVELS and 2 * count > n):
         raise DataError(
             f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a "
-            f"column; group them"
+            f"column, of which {MOST_COLUMNS:,} are fitted at most; group them"
         )
 
 

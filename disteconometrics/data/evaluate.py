@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from formulaic.transforms.contrasts import Contrasts
 from formulaic.utils.cast import as_columns
 
 from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
 from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import list_names, show_rows
-from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, TRANSFORMS, Transform
+from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, FLAGS, NUMBERS, TRANSFORMS, Transform
 from disteconometrics.errors import DataError, FileFormatError, FormulaError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 EXACT = 2**62  # whole numbers of C(a*1000) stay exact below this
-MOST = {"df": 1_000, "degree": 100}  # more is a slip, and would fill the memory
+MOST = {"df": 1_000, "degree": 100, "knots": 1_000}  # more is a slip, and would fill the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -404,12 +405,19 @@ class Evaluator:
         spans = bool(options.get("spans_intercept", True))
         if isinstance(value, Basis) or np.ndim(getattr(value, "codes", value)) != 1:
             raise FormulaError(f"The term {self.term!r} needs one column inside C()")
+        if not isinstance(value, Levels) and value.dtype.kind == "f" and np.isinf(value).any():
+            raise DataError(
+                f"The term {self.term!r} makes inf in {show_rows(np.isinf(value))}, as powers beyond 1e308 "
+                f"and 1/0 do, and their levels would be lost; change the rows or the term"
+            )
         out = value if isinstance(value, Levels) else levels_of(value)
         explicit = options.get("levels")
         if explicit is None:
             return Levels(out.codes, out.levels, contrasts, spans)
         if not isinstance(explicit, list) or any(isinstance(level, list) for level in explicit):
             raise FormulaError(f"{spell(node)!r}: levels must be a list, such as levels=['a', 'b']")
+        if len(set(explicit)) < len(explicit):
+            raise FormulaError(f"{spell(node)!r}: levels repeats a level")
         return Levels(recode(out, tuple(explicit)), tuple(explicit), contrasts, spans, explicit=True)
 
 
@@ -529,13 +537,25 @@ def options_of(node: ast.Call, transform: Transform) -> dict[str, Any]:
         if keyword.arg in out:
             raise FormulaError(f"{spell(node)!r} gives {keyword.arg} twice")
         out[str(keyword.arg)] = _constant(keyword.value)
-    for name, most in MOST.items():
-        if isinstance(out.get(name), int) and out[name] > most:
-            raise FormulaError(f"{spell(node)!r}: {name} must be at most {most}")
+    for name, value in out.items():
+        _check_kind(spell(node), name, value)
+        size = len(value) if name == "knots" and isinstance(value, list) else value
+        if isinstance(size, (int, float)) and size > MOST.get(name, np.inf):
+            raise FormulaError(f"{spell(node)!r}: {name} must be at most {MOST[name]}")
     degree = out.get("degree", 1)
     if function_name(node.func) == "poly" and not (isinstance(degree, int) and degree >= 1):
         raise FormulaError(f"{spell(node)!r}: degree must be a whole number of at least 1")
     return out
+
+
+def _check_kind(call: str, name: str, value: Any) -> None:
+    """Refuse text, which counts as true, where true or false is meant, and where a number is."""
+    if name in FLAGS and value not in (True, False):
+        raise FormulaError(f"{call!r}: {name.removeprefix('contr.')} must be True or False, not {value!r}")
+    if name in NUMBERS and not (value is None or isinstance(value, (int, float))):
+        raise FormulaError(f"{call!r}: {name} must be a number, not {value!r}")
+    if name == "contrasts" and not (value is None or isinstance(value, Contrasts)):
+        raise FormulaError(f"{call!r}: contrasts must be one of {', '.join(CONTRASTS)}, not {value!r}")
 
 
 def _constant(node: ast.expr) -> Any:
@@ -552,6 +572,8 @@ def _constant(node: ast.expr) -> Any:
         return kind()
     given = dict(zip(options, (_constant(a) for a in node.args), strict=False))
     given.update({str(k.arg): _constant(k.value) for k in node.keywords})
+    for name, value in given.items():
+        _check_kind(spell(node), "contr.scale" if name == "scale" else name, value)
     if "reference" in given:  # patsy's word for base
         given["base"] = given.pop("reference")
     return kind(**given)

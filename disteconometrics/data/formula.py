@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import ast
 import keyword
-import operator
 import re
+import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from formulaic.errors import FormulaicError
 from formulaic.parser.algos.tokenize import tokenize
-from formulaic.parser.parser import DefaultFormulaParser, DefaultOperatorResolver
 from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.parser.types import Token
 
+from disteconometrics.data.expansion import expanded, syntax_error
 from disteconometrics.data.syntax import (
     MAX_DEPTH,
     function_name,
@@ -43,9 +43,10 @@ __all__ = [
 ]
 
 MAX_LENGTH = 50_000  # characters
-MAX_TERMS = 10_000  # of a product of terms: (a + b + …)**N grows without bound
 
-_QUOTED = re.compile(r"""`([^`]*)`|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+# what a quote opens reaches to the end where it is not closed, so that a scan passes over a text once
+_QUOTED = re.compile(r"""`([^`]*)`|"(?:\\.|[^"\\])*+(?:"|\\?$)|'(?:\\.|[^'\\])*+(?:'|\\?$)""", re.DOTALL)
+_WORD = re.compile(r"[^\W\d][\w.]*")  # what formulaic reads as a name
 _STATA = re.compile(r"\w##?\w|\b[ic]\.\w+\s*##?")
 _OPEN, _CLOSE = "([{", ")]}"
 
@@ -132,8 +133,9 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
     if not right.strip():
         raise FormulaError(f"The formula {formula!r} has no right side; write 'y ~ 1' for a constant only")
     has_dot = _check_tokens(right, aliases)
-    used = set(outcome.variables)
-    terms = _formulaic_terms(right, formula, tuple(name for name in others if name not in used))
+    spelled = {name: alias for alias, name in aliases.items()}
+    dot = tuple(spelled.get(name, name) for name in others if name not in set(outcome.variables))
+    terms = expanded(right, dot)
     factors: dict[tuple[str, bool], int] = {}
     found: list[Factor] = []
     out = []
@@ -157,7 +159,10 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
 
 
 def _alias(formula: str, others: tuple[str, ...] = ()) -> tuple[str, dict[str, str]]:
-    """Replace names in backticks by identifiers that occur nowhere in the formula."""
+    """Replace names in backticks by identifiers that occur nowhere in the formula.
+
+    Returns the text and the names by identifier, also of those of ``others`` that a dot could not spell.
+    """
     if len(formula) > MAX_LENGTH:
         raise FormulaError(
             f"The formula has {len(formula)} characters; at most {MAX_LENGTH} are read: write 'y ~ .'"
@@ -165,24 +170,36 @@ def _alias(formula: str, others: tuple[str, ...] = ()) -> tuple[str, dict[str, s
     prefix = "q_"
     while prefix in formula or any(name.startswith(prefix) for name in others):
         prefix = "q" + prefix
-    aliases: dict[str, str] = {}
+    aliases: dict[str, str] = {}  # by name
 
     def replace(match: re.Match[str]) -> str:
-        if match.group(1) is None:
-            return match.group(0)
-        if not match.group(1):
-            raise FormulaError(f"Syntax error in the formula {formula!r}: empty backticks")
         name = match.group(1)
-        if name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
+        if name is None:
+            if len(match.group(0)) < 2 or match.group(0)[-1] != match.group(0)[0]:
+                raise FormulaError(f"Syntax error in the formula {formula[:200]!r}: a quote is not closed")
+            return match.group(0)
+        if not name:
+            raise FormulaError(f"Syntax error in the formula {formula!r}: empty backticks")
+        if _is_plain(name):
             return f" {name} "
-        alias = next((a for a, name in aliases.items() if name == match.group(1)), f"{prefix}{len(aliases)}_")
-        aliases[alias] = match.group(1)
-        return alias
+        return aliases.setdefault(name, f"{prefix}{len(aliases)}_")
 
     text = _QUOTED.sub(replace, formula)
     if "`" in _QUOTED.sub("", text):
         raise FormulaError(f"Syntax error in the formula {formula!r}: a backtick ` is not closed")
-    return text, aliases
+    for name in others:
+        if not _WORD.fullmatch(name):
+            aliases.setdefault(name, f"{prefix}{len(aliases)}_")
+    return text, {alias: name for name, alias in aliases.items()}
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name may stand in a formula as it is, and is then read as itself."""
+    return (
+        name.isidentifier()
+        and not keyword.iskeyword(name)
+        and unicodedata.normalize("NFKC", name) == name  # the form in which Python reads names
+    )
 
 
 def _mask(text: str) -> str:
@@ -220,16 +237,17 @@ def split_top_level(text: str, symbol: str) -> list[str]:
     return [text[a + 1 : b] for a, b in pairwise(cuts)]
 
 
-def split_sides(text: str, formula: str) -> tuple[str, str]:
+def split_sides(text: str, formula: str | None = None) -> tuple[str, str]:
     """The left and the right side of a text, as written; messages show the formula that it stands for.
 
     Raises: FormulaError.
 
     Example
     -------
-    >>> split_sides("y ~ x", "y ~ x")
-    ('y ', ' x')
+    >>> split_sides("`a ~ b` ~ x")
+    ('`a ~ b` ', ' x')
     """
+    formula = text if formula is None else formula
     if _STATA.search(_mask(text)):
         raise FormulaError(
             f"Stata's # in the formula {formula!r}: write a:b for a#b, a*b for a##b, C(g) for i.g and "
@@ -262,7 +280,7 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
     left = left.strip()
     if left.startswith("{") and left.endswith("}"):
         left = left[1:-1]
-    if re.fullmatch(r"[^\W\d][\w.]*", left):
+    if _WORD.fullmatch(left):
         return _factor(left, True, aliases)
     if not any(True for _ in _top_level(left, ",")):
         factor = _factor(left, False, aliases)
@@ -281,7 +299,7 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
     try:
         tokens = list(tokenize(right))
     except FormulaicError as error:
-        raise _syntax(right, error) from None
+        raise syntax_error(right, error) from None
     for token in tokens:
         if token.kind is Token.Kind.PYTHON:
             parse_expression(token.token, aliases)
@@ -291,11 +309,6 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
                 f"data first"
             )
     return any(token.token == "." for token in tokens)
-
-
-def _syntax(text: str, error: Exception) -> FormulaError:
-    told = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).replace("\n", " ").strip()
-    return FormulaError(f"Syntax error in the formula part {text.strip()!r}: {told}")
 
 
 def _factor(text: str, lookup: bool, aliases: dict[str, str]) -> Factor:
@@ -309,47 +322,7 @@ def _factor(text: str, lookup: bool, aliases: dict[str, str]) -> Factor:
 def _number(text: str) -> float:
     try:
         return float(ast.literal_eval(text))
+    except OverflowError:
+        raise FormulaError(f"The number {text[:20]}… in the formula is beyond 1e308") from None
     except (ValueError, SyntaxError, TypeError):
         raise FormulaError(f"Syntax error in the formula: {text!r} is not a number") from None
-
-
-class _Resolver(DefaultOperatorResolver):  # type: ignore[misc]
-    """formulaic's operators, with products of terms bounded before they are expanded."""
-
-    @property
-    def operators(self) -> list[Any]:
-        out = super().operators
-        for op in out:
-            if op.symbol in ("*", "/", "in", ":", "**", "^"):
-                op._to_terms = _bounded(op._to_terms, op.symbol)
-        return list(out)
-
-
-def _bounded(expand: Any, symbol: str) -> Any:
-    def to_terms(*sets: Any) -> Any:
-        if symbol in ("**", "^"):
-            exponent = str(next(iter(sets[1])))
-            if not exponent.isdigit() or len(exponent) > 2 or len(sets[0]) ** int(exponent) > MAX_TERMS:
-                raise FormulaError(
-                    f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole "
-                    f"number; I(x**2) squares x"
-                )
-        elif reduce(operator.mul, (len(s) for s in sets), 1) > MAX_TERMS:
-            raise FormulaError(f"A product of terms ({symbol}) expands to more than {MAX_TERMS} terms")
-        return expand(*sets)
-
-    return to_terms
-
-
-def _formulaic_terms(right: str, formula: str, others: tuple[str, ...]) -> list[Any]:
-    """Expand the right side; terms come in formulaic's order: by degree, then as written."""
-    parser = DefaultFormulaParser(
-        operator_resolver=_Resolver(), feature_flags=DefaultFormulaParser.FeatureFlags.NONE
-    )
-    try:
-        terms = parser.get_terms(right, context={"__formulaic_variables_available__": others})._simplify()
-        return sorted(terms, key=lambda term: term.degree)
-    except (FormulaError, RecursionError):
-        raise
-    except Exception as error:  # formulaic raises many kinds for text it cannot read
-        raise _syntax(right, error) from None

@@ -33,7 +33,7 @@ def read_outcomes(formula: Any) -> tuple[tuple[str, ...], str]:
     """
     if not isinstance(formula, str):
         raise OptionError(f"formula must be a string such as 'y1 + y2 ~ x', not {type(formula).__name__}")
-    left, right = split_sides(formula, formula)
+    left, right = split_sides(formula)
     outcomes = tuple(part.strip() for part in split_top_level(left, "+"))
     if len(outcomes) > 1 and not all(outcomes):
         raise FormulaError(
@@ -55,8 +55,8 @@ class JointSpec:
     @property
     def formula(self) -> str:
         """The formula, with its outcomes joined again."""
-        right = self.parts[0].formula.partition("~")[2].strip()
-        return f"{' + '.join(p.formula.partition('~')[0].strip() for p in self.parts)} ~ {right}"
+        sides = [split_sides(p.formula) for p in self.parts]
+        return f"{' + '.join(left.strip() for left, _ in sides)} ~ {sides[0][1].strip()}"
 
     @property
     def outcomes(self) -> tuple[str, ...]:

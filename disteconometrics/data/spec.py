@@ -13,7 +13,7 @@ from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import Outcome, recode_outcome
 from disteconometrics.data.state import pack, unpack
 from disteconometrics.data.table import Column, Table, list_names, show_rows
-from disteconometrics.data.terms import Group, Structure, code_groups, column_names, fill
+from disteconometrics.data.terms import Group, Structure, check_width, code_groups, fill
 from disteconometrics.errors import DataError, FileFormatError, LevelError
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ class DesignSpec:
         values = self.values(Evaluator.of_rows(parsed, columns, n, keep, self.states))
         for factor, value in zip(parsed.factors, values, strict=True):
             check_made(factor, value)
-        groups = code_groups(self.structure, parsed.factors, values)
-        k = len(column_names(groups))
+        k = check_width(self.structure, parsed.factors, values)
         if k != len(self.names):
             raise FileFormatError(
                 f"The specification has {len(self.names)} names, but its formula makes {k} columns"
             )
+        groups = code_groups(self.structure, parsed.factors, values)
         return fill(self.structure, groups, n if keep is None else len(keep))
 
     def outcome_values(self, new: Any) -> Array:

@@ -172,7 +172,8 @@ class Table:
     def raw(self, name: str, role: str) -> Any:
         """Return a column as stored: pandas Series, array or (polars) what pandas can hold.
 
-        Returns: array-like (n,).  Raises: MissingColumnError; DataError for a duplicate label.
+        Returns: array-like (n,).  Raises: MissingColumnError; DataError for a duplicate label, or an array of
+        another library that numpy cannot read.
         """
         label = self.find(name, role)
         values = self.data.get_column(label) if self.kind == "polars" else self.data[label]
@@ -185,7 +186,8 @@ class Table:
             return _from_polars(values, name)
         if not hasattr(values, "dtype"):
             return _from_list(list(values))
-        return values
+        known = isinstance(values, (np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray))
+        return values if known else _from_other(values, name, role)
 
     def column(self, name: str, role: str) -> Column:
         """Return a column checked and sorted into its kind.
@@ -195,6 +197,18 @@ class Table:
         if name not in self._cache:
             self._cache[name] = _classify(name, self.raw(name, role), role)
         return self._cache[name]
+
+
+def _from_other(values: Any, name: str, role: str) -> AnyArray:
+    """An array of another library, a tensor of torch without its gradient, as numpy reads it."""
+    try:
+        return np.asarray(values.detach() if hasattr(values, "detach") else values)
+    except Exception as error:  # every library has its own kinds
+        kind = f"{type(values).__module__.partition('.')[0]} {type(values).__name__}"
+        raise DataError(
+            f"Column {name!r} ({role}) is a {kind} that numpy cannot read ({error}); convert it first, a "
+            f"tensor by .detach().cpu().to_dense().numpy()"
+        ) from None
 
 
 def _hint(name: str, labels: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from formulaic.materializers.base import FormulaMaterializer
@@ -23,7 +23,21 @@ if TYPE_CHECKING:
 
     from disteconometrics.data.formula import Factor, Formula
 
-__all__ = ["Coded", "Group", "Structure", "code_groups", "column_names", "fill", "matrix", "scope", "width"]
+__all__ = [
+    "Cells",
+    "Coded",
+    "Group",
+    "Structure",
+    "cells_beside_others",
+    "check_terms",
+    "check_width",
+    "code_groups",
+    "column_names",
+    "fill",
+    "matrix",
+    "scope",
+    "width",
+]
 
 # a group of columns: (scale, ((position of the factor, reduced coding?), …)); () is the intercept
 Group = tuple[float, tuple[tuple[int, bool], ...]]
@@ -31,7 +45,11 @@ Structure = tuple[Group, ...]
 
 FACTOR_ROWS = 50_000  # from so many rows on …
 FACTOR_COLUMNS = 8  # … a factor of so many columns is kept as codes …
-MOST_FACTOR_COLUMNS = 2_000  # … but not one whose information would outgrow the rows
+MOST_COLUMNS = 4_000  # more would take minutes and gigabytes for their information alone
+MOST_CELLS = 2 * 10**9  # of columns written out: 16 GB
+FEW_LEVELS = 12  # so many do not bias the slopes beside them by half a standard error, whatever their rows
+MOST_CROSSED = 60_000  # subsets of the factors of all terms, whose coding is sorted out in two seconds
+FEWER = "group the levels, leave crossed factors out, or make rows of means"
 CHUNK_BYTES = 1 << 20  # rows are filled in blocks of about this size, which stay in the cache
 
 
@@ -82,6 +100,75 @@ class Coded:
         return np.stack([a[rows] for a in self.arrays], axis=1)
 
 
+def check_terms(formula: Formula, values: list[Any]) -> None:
+    """Refuse products of factors that make more columns than are fitted, before anything is made of them.
+
+    Raises: DataError; FormulaError for crossings whose coding would take long to sort out.
+    """
+    check_width(
+        tuple((s, tuple((i, True) for i in places)) for s, places in formula.terms), formula.factors, values
+    )
+    crossed = [sum(isinstance(values[i], Levels) for i in places) for _, places in formula.terms]
+    if sum(2**many for many in crossed) > MOST_CROSSED:
+        raise FormulaError(f"The formula crosses {max(crossed)} factors with all of their products; {FEWER}")
+
+
+def check_width(structure: Structure, factors: Sequence[Factor], values: list[Any]) -> int:
+    """Return the number of columns of a structure, before their names and codings are made.
+
+    Raises: DataError for more than `MOST_COLUMNS`.
+    """
+    widths = [math.prod(_width(values[i], reduced) for i, reduced in places) for _, places in structure]
+    if sum(widths) > MOST_COLUMNS:
+        widest = structure[max(range(len(widths)), key=widths.__getitem__)][1]
+        name = ":".join(factors[i].name for i, _ in widest)
+        raise DataError(
+            f"The design would have at least {_count(sum(widths))} columns, {_count(max(widths))} of them of "
+            f"{name[:200]!r}; at most {MOST_COLUMNS:,} are fitted: {FEWER}"
+        )
+    return sum(widths)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 10**12 else "more than 10**12"
+
+
+def _width(value: Any, reduced: bool) -> int:
+    if isinstance(value, Levels):
+        return len(value.levels) - reduced
+    if isinstance(value, Basis):
+        return len(value.columns) - (reduced and value.drop_field in value.columns)
+    return 1
+
+
+class Cells(NamedTuple):
+    """A factor, or several that are crossed, and the rows (c,) in each of its levels or cells that occurs."""
+
+    name: str
+    rows: Array
+
+
+def cells_beside_others(
+    structure: Structure, factors: Sequence[Factor], values: list[Any], counts: Array | None = None
+) -> tuple[Cells, ...]:
+    """Return the rows in levels of every factor, or cells of several, beside which there are other columns.
+
+    ``counts`` (n,) are frequency weights. Few levels are left out: at most `FEW_LEVELS`. Raises: nothing.
+    """
+    used = {i for _, places in structure for i, _ in places}
+    crossed = {tuple(i for i, _ in places if isinstance(values[i], Levels)) for _, places in structure}
+    out = []
+    for group in sorted(crossed - {()}):
+        if not used - set(group) or math.prod(len(values[i].levels) for i in group) <= FEW_LEVELS:
+            continue
+        codes = values[group[0]].codes
+        for i in group[1:]:
+            codes = np.unique(codes * len(values[i].levels) + values[i].codes, return_inverse=True)[1]
+        rows = np.bincount(codes.reshape(-1), counts)
+        out.append(Cells(":".join(factors[i].name for i in group), as_floats(rows[rows > 0])))
+    return tuple(out)
+
+
 def _code(name: str, value: Any, reduced: bool) -> Coded:
     if isinstance(value, Levels):
         return _code_levels(name, value, reduced)
@@ -102,8 +189,11 @@ def _code_levels(name: str, value: Levels, reduced: bool) -> Coded:
             f"among the rows used; it has no variation: drop it"
         )
     try:
-        matrix = as_floats(contrasts.get_coding_matrix(levels, reduced_rank=reduced))
+        with np.errstate(all="ignore"):
+            matrix = as_floats(contrasts.get_coding_matrix(levels, reduced_rank=reduced))
         fields = contrasts.get_coding_column_names(levels, reduced_rank=reduced)
+        if not np.isfinite(matrix).all():
+            raise ValueError("the contrasts are not all finite; scores must be distinct numbers")
     except Exception as error:
         raise FormulaError(
             f"The categorical {name!r} with levels {levels[:20]} cannot be coded: {error}"
@@ -151,11 +241,9 @@ def column_names(groups: list[list[Coded]]) -> tuple[str, ...]:
 def fill(structure: Structure, groups: list[list[Coded]], n: int) -> Array:
     """Return X (n, k) float64 row-major, filled block by block, each written while it is in the cache.
 
-    Returns: array.  Raises: DataError when X cannot fit because levels outnumber rows.
+    Raises: nothing.
     """
     k = sum(map(width, groups))
-    if k > n and n * k > 10**8:
-        raise DataError(f"The design would have {k} columns for {n} rows; a categorical has too many levels")
     X = np.empty((n, k))
     step = max(256, CHUNK_BYTES // (8 * max(k, 1)))
     for start in range(0, n, step):
@@ -170,12 +258,17 @@ def fill(structure: Structure, groups: list[list[Coded]], n: int) -> Array:
 def matrix(structure: Structure, groups: list[list[Coded]], n: int) -> Array | FactorMatrix:
     """Return X (n, k): filled, or with its largest factor kept as codes where columns and rows are many.
 
-    Returns: array or FactorMatrix.  Raises: as `fill`.
+    Returns: array or FactorMatrix.  Raises: DataError for columns that the memory would not hold.
     """
     largest = _largest_factor(structure, groups) if n >= FACTOR_ROWS else None
+    widths = [width(parts) for parts in groups]
+    written = sum(widths) - (0 if largest is None else widths[largest])
+    if n * written > MOST_CELLS:
+        size = f"{n:,} rows of {written:,} columns, which take {8 * n * written / 1e9:.0f} GB"
+        raise DataError(f"The design would have {size}; {FEWER}")
     if largest is None:
         return fill(structure, groups, n)
-    chosen, widths = groups[largest][0], [width(parts) for parts in groups]
+    chosen = groups[largest][0]
     assert chosen.codes is not None
     assert chosen.matrix is not None
     other = np.empty((n, sum(widths) - widths[largest]), order="F")
@@ -195,9 +288,7 @@ def _largest_factor(structure: Structure, groups: list[list[Coded]]) -> int | No
         if len(parts) == 1 and parts[0].codes is not None and structure[i][0] == 1
     ]
     largest = max(factors, key=lambda i: width(groups[i]), default=None)
-    if largest is None or not FACTOR_COLUMNS <= width(groups[largest]) <= MOST_FACTOR_COLUMNS:
-        return None
-    return largest
+    return None if largest is None or width(groups[largest]) < FACTOR_COLUMNS else largest
 
 
 def width(parts: list[Coded]) -> int:

@@ -20,7 +20,16 @@ from formulaic.transforms.patsy_compat import standardize
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CONSTANTS", "CONTRASTS", "OTHER_SPELLINGS", "TRANSFORMS", "Transform", "known_functions"]
+__all__ = [
+    "CONSTANTS",
+    "CONTRASTS",
+    "FLAGS",
+    "NUMBERS",
+    "OTHER_SPELLINGS",
+    "TRANSFORMS",
+    "Transform",
+    "known_functions",
+]
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,10 @@ CONTRASTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "Diff": (DiffContrasts, ("backward",)),
     "Poly": (PolyContrasts, ("scores",)),
 }
+
+# options that are true or false, and that are numbers (center and scale of columns may be either)
+FLAGS = {"raw", "include_intercept", "spans_intercept", "reverse", "backward", "contr.scale"}
+NUMBERS = {"df", "degree", "ddof", "lower_bound", "upper_bound", "center", "scale", "rescale"}
 
 _FACTOR, _SPLINES = "write C(x)", "write cr(x, df=4) or bs(x, df=4)"
 

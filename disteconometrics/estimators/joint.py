@@ -15,6 +15,7 @@ from scipy import linalg
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.design import RowCount, build_design
+from disteconometrics.data.formula import split_sides
 from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
 from disteconometrics.data.table import Table
@@ -29,7 +30,7 @@ from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Section, Summary, number
+from disteconometrics.tables import Section, Summary, number, printable
 
 __all__ = [
     "JointDensity",
@@ -421,7 +422,9 @@ class JointResults(FittedResult):
         return Summary("Joint Density Results", (left, right), tuple(sections), tuple(notes))
 
     def __repr__(self) -> str:
-        return f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return printable(
+            f"<Joint density results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        )
 
     @property
     def file_kind(self) -> str:
@@ -530,7 +533,7 @@ def _factors_section(parts: Sequence[Any]) -> Section:
     cells = []
     for p in parts:
         score = f"{p.leave_one_out:.4f}" if hasattr(p, "leave_one_out") else ""
-        right = p.spec.formula.partition("~")[2].strip()
+        right = split_sides(p.spec.formula)[1].strip()
         cells.append((right, type(p.model).__name__, number(p.llf / p.nobs), score))
     columns = ("given", "estimator", "log-likelihood", "leave-one-out")
     names = tuple(p.spec.outcome.name for p in parts)

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import FactorMatrix, columns
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
@@ -49,13 +49,13 @@ from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.law_effects import MEstimation
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
-from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
-from disteconometrics.optim.rank import check_rank, tsqr
-from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
+from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting, ScaledRows, SideBySide
+from disteconometrics.optim.least_squares import Squares, least_squares
+from disteconometrics.optim.whiten import LARGEST, OutOfRange, RankDeficient, triangle_inverse
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
-from disteconometrics.tables import Summary, number
+from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["NormalRegression", "NormalResults"]
 
@@ -167,44 +167,24 @@ class NormalRegression(Specification):
 # ---- least squares -----------------------------------------------------------------------------------------
 
 
-class _Squares(NamedTuple):
-    """Least squares in whitened coordinates c, β = T·c.
+def _solved(
+    X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str], outcome: str
+) -> Squares:
+    """Least squares, with names in what it refuses."""
+    if np.abs(y).max(initial=0.0) > LARGEST:
+        raise _out_of_range(outcome)
+    try:
+        return least_squares(X, y, w)
+    except OutOfRange as error:
+        raise _out_of_range(", ".join(names[j] for j in error.columns)) from None
+    except RankDeficient as error:
+        raise CollinearityError(describe_collinearity(error.rank, names, len(y))) from None
 
-    Rows Z = X·T (n, k), T (k, k), c (k,), residuals (n,), condition.
-    """
 
-    Z: Array
-    T: Array
-    c: Array
-    residuals: Array
-    condition: float
-
-
-def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], outcome: str) -> _Squares:
-    """Weighted least squares to the last digits.
-
-    QR coordinates, an exact product, and one step of refinement.
-    """
-    n = len(X)
-    largest = np.abs(X).max(axis=0, initial=0.0)
-    wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
-    if wild.any() or np.abs(y).max(initial=0.0) > LARGEST:
-        which = ", ".join([names[int(j)] for j in np.flatnonzero(wild)] or [outcome])
-        raise DataError(
-            f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
-        )
-    blocks = [Block(y, X)]
-    rank = check_rank(blocks)
-    if rank.dropped:
-        raise CollinearityError(describe_collinearity(rank, names, n))
-    scale = power_of_two(largest)
-    T: Array = triangle_inverse(np.triu(tsqr(blocks, scale))) / scale[:, None] * np.sqrt(n)
-    Z = accurate_product(X, T, scale)
-    weighted = Z if w is None else Z * w[:, None]
-    gram = weighted.T @ Z
-    c = np.linalg.solve(gram, weighted.T @ y)
-    c = c + np.linalg.solve(gram, weighted.T @ (y - Z @ c))
-    return _Squares(Z, T, as_floats(c), y - Z @ c, rank.condition)
+def _out_of_range(which: str) -> DataError:
+    return DataError(
+        f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -227,8 +207,6 @@ class NormalRows(FitRows):
         their sums.  A covariance from `covariance` has n − k − 1 where that of the parts has n − k and n − 1.
         """
         beta, sigma = self.equation, self.scale
-        assert isinstance(beta.source, ArrayScores)
-        assert isinstance(sigma.source, ArrayScores)
         assert beta.basis is not None
         return replace(
             beta,
@@ -236,11 +214,7 @@ class NormalRows(FitRows):
             params=np.concatenate([beta.params, sigma.params]),
             inner=block_diag(beta.inner, sigma.inner),
             root=block_diag(beta.root, sigma.root),
-            source=ArrayScores(
-                np.hstack([beta.source.scores, sigma.source.scores]),
-                np.hstack([beta.source.roots, sigma.source.roots]),
-                beta.source.copies,
-            ),
+            source=SideBySide((beta.source, sigma.source)),
             basis=block_diag(beta.basis, [[1.0]]),
         )
 
@@ -316,9 +290,9 @@ class NormalFacts(FitFacts):
 def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFacts]:
     read = FitRows.read(model, data, outcome="numeric")
     names, outcome = read.names, read.spec.outcome.name
-    X, w = read.X, read.scaled_weights
+    w = read.scaled_weights
     y = read.y if read.offset is None else read.y - read.offset
-    fit = _least_squares(X, y, w, names, outcome)
+    fit = _solved(read.matrix, y, w, names, outcome)
     mass = np.ones(len(y)) if w is None else w
     n, e = float(mass.sum()), fit.residuals
     variance = float(mass @ e**2 / n)
@@ -352,19 +326,19 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
 
 
 def _equations(
-    names: tuple[str, ...], fit: _Squares, sigma: float, n: float, w: Array | None, weight_type: str | None
+    names: tuple[str, ...], fit: Squares, sigma: float, n: float, w: Array | None, weight_type: str | None
 ) -> tuple[MEstimate, MEstimate]:
     """The estimating equations of β, Σ x e/σ² = 0, and of σ, Σ (e²/σ² − 1)/σ = 0."""
     copies = w if weight_type == "frequency" else None
     own = w if copies is None and w is not None else np.ones(len(fit.residuals))
     mass = own if copies is None else copies
     z = fit.residuals / sigma
-    roots = fit.Z * (np.sqrt(own) / sigma)[:, None]
-    source = ArrayScores(fit.Z * (own * z / sigma)[:, None], roots, copies)
-    information = (fit.Z * mass[:, None]).T @ fit.Z / sigma**2
+    source = ScaledRows(fit.rows, own * z / sigma, np.sqrt(own) / sigma, copies)
+    information = fit.rows.gram(mass) / sigma**2
     inner = triangle_inverse(as_floats(np.linalg.cholesky((information + information.T) / 2).T))
     rows = len(z)
-    beta = MEstimate(names, fit.T @ fit.c, inner, fit.T @ inner, n, rows, source, weight_type, fit.T)
+    T = fit.basis
+    beta = MEstimate(names, fit.params, inner, T @ inner, n, rows, source, weight_type, T)
     half = np.array([[sigma / np.sqrt(2 * n)]])
     by_row = ArrayScores((own * (z**2 - 1) / sigma)[:, None], (np.sqrt(2 * own) / sigma)[:, None], copies)
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
@@ -575,14 +549,15 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         read, functionals = self._read(names, on, True)
         X, mean, index = self._new_rows(new)
-        laws = NormalRowLaws(X, mean, self.sigma, self.coefficients)
+        laws = NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)
         return NewRows(read, functionals, laws, self._estimation, {}), index
 
-    def _new_rows(self, new: Any) -> tuple[Array, Array, pd.Index]:
+    def _new_rows(self, new: Any) -> tuple[Any, Array, pd.Index]:
         """Design (m, k), mean (m,) and index of new rows, or of the rows of the fit."""
         rows = self.data_rows() if new is None else self.spec.matrix(new)
-        mean = rows.X @ self.coefficients
-        return rows.X, mean if rows.offset is None else mean + rows.offset, rows.index
+        X = rows.matrix if new is None else rows.X
+        mean = X @ self.coefficients
+        return X, mean if rows.offset is None else mean + rows.offset, rows.index
 
     def predict(
         self,
@@ -621,8 +596,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         X, mean, index = self._new_rows(new)
         if not ci:
             return pd.Series(mean, index=index)
-        Z, V = self.covariance.coordinates(X)
-        se = np.sqrt(np.sum((Z @ V) * Z, axis=1))
+        se = self.covariance.errors(X)
         half = self.estimates.critical(level) * se
         return pd.DataFrame(
             {"estimate": mean, "std_error": se, "conf_low": mean - half, "conf_high": mean + half},
@@ -683,7 +657,9 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:
-        return f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return printable(
+            f"<NormalRegression results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, coefficients and their covariance, that of σ and what both share."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.data.formula import parse_formula
+from disteconometrics.data.formula import parse_formula, split_sides
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
@@ -77,8 +77,8 @@ def refitting(
     if parsed.left.is_column:
         name, formula = parsed.left.variables[0], spec.formula
     else:  # the left side is a transform: its value becomes a column of that name
-        name = spec.outcome.name
-        formula = f"`{name}` ~ {spec.formula.split('~', 1)[1]}"
+        name = spec.outcome.name.replace("`", "'")
+        formula = f"`{name}` ~ {split_sides(spec.formula)[1]}"
     names = [*parsed.right_variables, model.weights, getattr(model, "offset", None), *clusters, *time]
     table = {n: _values(rows, n) for n in dict.fromkeys(n for n in names if n is not None)}
     return Refitting(

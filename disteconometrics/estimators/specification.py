@@ -9,6 +9,7 @@ from typing import Any
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.tables import printable
 
 __all__ = ["Specification", "check_columns", "set_checked", "statsmodels_cov"]
 
@@ -85,6 +86,9 @@ class Specification(ABC):
                 f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data)."
             )
         set_checked(self, self.checked())
+
+    def __str__(self) -> str:
+        return printable(repr(self))
 
     def checked(self) -> dict[str, Any]:
         """Check the fields; those that are kept in another form than they were given, by name.

@@ -15,7 +15,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.score_bootstrap import ScoreTests
-from disteconometrics.tables import Section, Summary, number, p_value
+from disteconometrics.tables import Section, Summary, number, p_value, printable
 
 __all__ = ["BootstrapResults", "LeaveOut"]
 
@@ -211,7 +211,7 @@ class BootstrapResults:
         return Summary("Bootstrap", (left, right), (Section(columns, self.names, cells),), notes)
 
     def __repr__(self) -> str:
-        return (
+        return printable(
             self.summary().as_text()
             if self.score_tests is None
             else f"<{self.kind} bootstrap, {len(self.draws)} draws>"

@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices
+from disteconometrics.blocks import FactorMatrix, columns
 from disteconometrics.errors import (
     CovarianceWarning,
     DataError,
@@ -46,6 +47,7 @@ from disteconometrics.errors import (
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.optim.whiten import accurate_product, power_of_two
+from disteconometrics.tables import printable
 
 __all__ = [
     "COVARIANCES",
@@ -64,6 +66,7 @@ Codes = tuple[Indices, int]
 COVARIANCES = ("nonrobust", "opg", "HC0", "HC1", "HC2", "HC3")
 _AS_WRITTEN = {name.lower(): name for name in COVARIANCES}
 _CORRECTIONS = ("groups", "cr1", "none", "jackknife")
+ROWS = 8192  # of a design kept as codes, that are written out at once
 # Below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
 FEW_CLUSTERS = 40
 UNEVEN_SHARE = 0.25  # of all information in one cluster
@@ -115,7 +118,7 @@ class Cluster:
         object.__setattr__(self, "correction", correction)
 
     def __repr__(self) -> str:
-        return f"Cluster({', '.join(map(repr, self.columns))}, correction={self.correction!r})"
+        return printable(f"Cluster({', '.join(map(repr, self.columns))}, correction={self.correction!r})")
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,13 @@ class Covariance:
             return G, self.matrix
         largest = np.nan_to_num(np.abs(G)).max(axis=0, initial=0.0)
         return accurate_product(G, self.basis, power_of_two(largest)), self.inner
+
+    def errors(self, X: Array | FactorMatrix, rows: int | None = None) -> Array:
+        """Standard errors (m,) of x'β for rows (m, k), so many of them at once."""
+        m = X.shape[0]
+        step = rows or (ROWS if isinstance(X, FactorMatrix) else max(m, 1))
+        parts = (self.coordinates(columns(X[i : i + step])) for i in range(0, m, step))
+        return np.concatenate([np.zeros(0), *(np.sqrt(np.sum((Z @ V) * Z, axis=1)) for Z, V in parts)])
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a file keeps of it: words, and arrays by name."""
@@ -311,7 +321,7 @@ def _computed(
         return _sandwich(estimate, inner, f"HAC, {lags} lags", note, n - k)
     if kind == "nonrobust":
         note = "nonrobust = inverse observed information."
-        return _sandwich(estimate, np.eye(len(estimate.inner)), "nonrobust", note, n - k, False)
+        return _sandwich(estimate, None, "nonrobust", note, n - k, False)
     if kind == "HC1" and n <= k:
         raise WithheldError(f"HC1 divides by n - k, which is {n - k:g} here; use cov='HC0'.")
     inner = _meat(estimate, {"HC2": 0.5, "HC3": 1.0}.get(kind, 0.0))
@@ -328,11 +338,12 @@ def _computed(
 
 
 def _sandwich(
-    estimate: MEstimate, inner_meat: Array, label: str, note: str, df: float, robust: bool = True
+    estimate: MEstimate, inner_meat: Array | None, label: str, note: str, df: float, robust: bool = True
 ) -> Covariance:
-    """root · M · root', M the meat in coordinates whose information is the identity."""
-    V = estimate.root @ inner_meat @ estimate.root.T
-    inner = estimate.inner @ inner_meat @ estimate.inner.T
+    """root · M · root', M the meat in coordinates whose information is the identity; None is the identity."""
+    root, own = estimate.root, estimate.inner
+    V = (root if inner_meat is None else root @ inner_meat) @ root.T
+    inner = (own if inner_meat is None else own @ inner_meat) @ own.T
     return Covariance((V + V.T) / 2, label, note, df, robust, estimate.basis, (inner + inner.T) / 2)
 
 

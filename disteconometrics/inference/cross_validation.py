@@ -21,12 +21,23 @@ from disteconometrics.arrays import AnyArray, Array, Indices, Seed
 from disteconometrics.data.table import Table
 from disteconometrics.distributions import scores
 from disteconometrics.distributions.joint import JointLaw
-from disteconometrics.errors import DataError, DisteconometricsWarning, OptionError, warn_user
+from disteconometrics.errors import (
+    CollinearityError,
+    DataError,
+    DisteconometricsWarning,
+    FailedReplicationsWarning,
+    MissingColumnError,
+    OptionError,
+    SeparationError,
+    warn_user,
+)
 from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
+from disteconometrics.tables import printable
 
 __all__ = ["CrossValidation", "cross_validate"]
 
+OF_ROWS = (DataError, CollinearityError, SeparationError)  # what may go wrong in one fold alone
 _MODULO = re.compile(r"row mod (\d+)")
 
 
@@ -59,11 +70,13 @@ class CrossValidation:
 
         Columns are log_score, its error, the difference from the best and its error; crps likewise, not of
         joint outcomes; n.  Errors are those of means over rows (of differences, paired): the part that comes
-        from refitting is not in them.
+        from refitting is not in them.  An estimator that failed in a fold has no scores, and n = 0.
         """
-        joint = bool(self.crps.isna().all(axis=None))
-        whole = self.log_scores.notna().all(axis=1) & (joint | self.crps.notna().all(axis=1))
-        log, crps = self.log_scores[whole], self.crps[whole]
+        scored = self.log_scores.columns[self.log_scores.notna().any()]  # the others failed in some fold
+        log, crps = self.log_scores[scored], self.crps[scored]
+        joint = bool(crps.isna().all(axis=None))
+        whole = log.notna().all(axis=1) & (joint | crps.notna().all(axis=1))
+        log, crps = log[whole], crps[whole]
         n = int(whole.sum())
         order = log.mean().sort_values(ascending=False, kind="stable").index
         rows = {}
@@ -80,7 +93,9 @@ class CrossValidation:
                     f"{label}_difference_error": float(gap.std() / np.sqrt(n)),
                 }
             rows[name] = {**row, "n": n}
-        return pd.DataFrame.from_dict(rows, orient="index").astype({"n": int})
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table = table.reindex([*order, *self.log_scores.columns.difference(scored, sort=False)])
+        return table.fillna({"n": 0}).astype({"n": int})
 
     def uniformity(self, name: str) -> scores.Uniformity:
         """Whether held-out transforms of an estimator are uniform, with a p-value (`scores.uniformity`)."""
@@ -95,7 +110,7 @@ class CrossValidation:
         lost = len(self.folds) - int(self.table()["n"].iloc[0])
         missing = f", {lost} rows with missing values" if lost else ""
         drawn = "" if self.seed is None else f" (seed {self.seed})"
-        return (
+        return printable(
             f"Held-out scores of {self.outcome}, {count} "
             f"folds{drawn}{missing}\n{self.table().round(4).to_string()}"
         )
@@ -186,14 +201,17 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
     Raises
     ------
     OptionError, DataError
-        If an argument is not as described, the left sides differ, or a fit in a fold fails (a note says
-        which).
+        If an argument is not as described, or the left sides differ.
+    DataError, CollinearityError, SeparationError
+        If every estimator fails in some fold: that of the first, with a note that says where.
 
     Warns
     -----
     DisteconometricsWarning
         What fits and laws told, once for each estimator and class, with the number of folds and the first
         message.
+    FailedReplicationsWarning
+        If an estimator fails in a fold, as ``bs(x)`` does where it does not extrapolate: it has no scores.
 
     References
     ----------
@@ -216,21 +234,27 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
     found = np.full((3, len(fold), len(given)), np.nan)  # log scores, CRPS and transforms
     outcomes: dict[str, str] = {}
     told: dict[tuple[str, type[Warning]], list[Any]] = {}
+    failed: dict[str, Exception] = {}
     for f in progress(list(numbers), "folds"):
         inside = np.flatnonzero(fold == f)
         train, test = take_rows(data, np.flatnonzero(fold != f)), take_rows(data, inside)
         for j, (name, estimator) in enumerate(given.items()):
+            if name in failed:
+                continue
             with warnings.catch_warnings(record=True) as raised:
                 warnings.simplefilter("always")
                 try:
                     outcomes[name], found[:, inside, j] = _held_out(estimator, train, test)
                 except Exception as e:
                     e.add_note(f"cross_validate: estimator {name!r}, fold {f} of {fold.max() + 1} held out.")
-                    raise
+                    if isinstance(e, MissingColumnError) or not isinstance(e, OF_ROWS):
+                        raise
+                    failed[name], found[:, :, j] = e, np.nan
             for category in {w.category for w in raised}:
                 first = next(w.message for w in raised if w.category is category)
                 told.setdefault((name, category), []).append(first)
     _tell(told, len(numbers))
+    _tell_failed(failed, len(given))
     sides = sorted(set(outcomes.values()))
     if len(sides) > 1:
         raise DataError(
@@ -239,6 +263,15 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
         )
     log, crps, pit = (pd.DataFrame(values, index=table.index, columns=list(given)) for values in found)
     return CrossValidation(log, crps, pit, fold, sides[0], drawn)
+
+
+def _tell_failed(failed: Mapping[str, Exception], given: int) -> None:
+    """Warn of estimators without scores; where none has any, raise what the first did."""
+    if len(failed) == given:
+        raise next(iter(failed.values()))
+    for name, error in failed.items():
+        text = f"{name} has no scores, as it failed in a fold: {error} ({error.__notes__[-1]})"
+        warn_user(FailedReplicationsWarning(text, column=name, hint="change its formula, or the folds"))
 
 
 def _tell(told: Mapping[tuple[str, type[Warning]], Sequence[Any]], folds: int) -> None:

@@ -35,6 +35,7 @@ from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.newton import RankDeficient, maximise
+from disteconometrics.tables import printable
 
 __all__ = [
     "Calibration",
@@ -202,7 +203,9 @@ class Classification:
     measures: pd.Series
 
     def __repr__(self) -> str:
-        return f"Predicted 1 if p > {self.threshold:g}\n{self.table.to_string()}\n{self.measures.to_string()}"
+        return printable(
+            f"Predicted 1 if p > {self.threshold:g}\n{self.table.to_string()}\n{self.measures.to_string()}"
+        )
 
 
 def classification(
@@ -297,7 +300,7 @@ class RocCurve:
 
     def __repr__(self) -> str:
         error = f" (standard error {self.std_error:.4f})" if self.withheld is None else ""
-        return f"ROC curve: area {self.auc:.4f}{error}, {len(self.table) - 1} thresholds"
+        return printable(f"ROC curve: area {self.auc:.4f}{error}, {len(self.table) - 1} thresholds")
 
 
 def roc(y: Array, p: Array, weights: Array | None = None, withheld: str | None = None) -> RocCurve:
@@ -386,9 +389,8 @@ class Calibration:
         intercept, slope = self.intercept + 0.0, self.slope
         if abs(intercept) < 5e-5:
             intercept = 0.0
-        return (
-            f"Calibration: intercept {intercept:.4f} {a}, slope {slope:.4f} {b}, Brier score {self.brier:.4f}"
-        )
+        slopes = f"intercept {intercept:.4f} {a}, slope {slope:.4f} {b}"
+        return printable(f"Calibration: {slopes}, Brier score {self.brier:.4f}")
 
 
 def calibration(
@@ -490,7 +492,7 @@ class Influence:
     def __repr__(self) -> str:
         far = int(np.argmax(self.cooks_distance))
         largest = f"{self.cooks_distance[far]:.4f} (row {self.index[far]})"
-        return (
+        return printable(
             f"Influence of {len(self.leverage)} rows: largest Cook's distance {largest}, leverage "
             f"{self.leverage.max():.4f}"
         )

@@ -16,6 +16,7 @@ from scipy import special
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
+from disteconometrics.tables import printable
 
 __all__ = ["Estimated", "Estimates", "TestResult", "check_level", "critical_value"]
 
@@ -74,7 +75,7 @@ class TestResult:
     def __str__(self) -> str:
         df = ", ".join(f"{d:g}" for d in self.df)
         law = f"{self.law}({df})" if df else self.law
-        return (
+        return printable(
             f"{self.kind} test of {'; '.join(self.hypothesis)}\n  {law} = {self.statistic:.4f}, p = "
             f"{_p(self.p_value)}"
         )
@@ -240,7 +241,7 @@ class Estimates:
         )
 
     def __repr__(self) -> str:
-        return str(self.table(self.level).to_string())
+        return printable(str(self.table(self.level).to_string()))
 
     def _repr_html_(self) -> str:
         return str(self.table(self.level)._repr_html_())

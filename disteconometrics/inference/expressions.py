@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
+from disteconometrics.tables import first_of
 
 __all__ = ["Dual", "evaluate", "independent", "linear_restrictions", "ratio_parts"]
 
@@ -38,6 +40,7 @@ class Dual:
     gradient: Array
 
 
+MARK = "ʘ"  # of the symbols that stand for coefficients: a letter that Python reads as it is
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -88,7 +91,7 @@ def _pattern(exact: Iterable[str], squeezed: Iterable[str]) -> re.Pattern[str]:
 
 
 def _symbols(text: str, names: Sequence[str]) -> tuple[str, dict[str, int]]:
-    """Replace coefficient names in the text by symbols ``_0_``, ``_1_``, …"""
+    """Replace coefficient names in the text by symbols, which nobody may write: ``ʘ0ʘ``, ``ʘ1ʘ``, …"""
     index = _index(tuple(names))
     written = text.replace('"', "'")
     found: dict[str, int] = {}
@@ -100,10 +103,14 @@ def _symbols(text: str, names: Sequence[str]) -> tuple[str, dict[str, int]]:
         else:
             bare = spelled.strip("`")
             i = index.exact[bare] if bare in index.exact else _only(bare, index, text, names)
-        found[f"_{i}_"] = i
-        pieces += [_squeeze(written[end : match.start()]), f" _{i}_ "]
+        symbol = f"{MARK}{i}{MARK}"
+        found[symbol] = i
+        pieces += [written[end : match.start()], f" {symbol} "]
         end = match.end()
-    return "".join([*pieces, _squeeze(written[end:])]), found
+    pieces.append(written[end:])
+    if any(MARK in unicodedata.normalize("NFKC", between) for between in pieces[::2]):
+        raise _unreadable(text, names, MARK)
+    return "".join([p if j % 2 else _squeeze(p) for j, p in enumerate(pieces)]), found
 
 
 def _only(spelled: str, index: _Names, text: str, names: Sequence[str]) -> int:
@@ -226,14 +233,16 @@ def _dual(
 
 def _named(piece: str, names: Sequence[str]) -> str:
     """Put coefficient names back for their symbols."""
-    return re.sub(r"_(\d+)_", lambda m: names[int(m.group(1))], piece)
+    return re.sub(rf"{MARK}(\d+){MARK}", lambda m: names[int(m.group(1))], piece)
 
 
 def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> OptionError:
     close = get_close_matches(piece or text, names, 3)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     what = f"{piece!r} in {text.strip()!r}" if piece and piece != text.strip() else f"{text.strip()!r}"
-    return OptionError(f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {', '.join(names)}.")
+    return OptionError(
+        f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {first_of(names, most=20)}."
+    )
 
 
 def evaluate(text: str, names: Sequence[str], params: Array, *, strict: bool = True) -> Dual:

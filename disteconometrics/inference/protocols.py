@@ -34,7 +34,9 @@ __all__ = [
     "Replicating",
     "Resampling",
     "RowScores",
+    "ScaledRows",
     "ScoreSource",
+    "SideBySide",
 ]
 
 CHUNK = 8192  # rows of scores at once
@@ -83,6 +85,37 @@ class ArrayScores:
             part = slice(i, i + step)
             copies = None if self.copies is None else self.copies[part]
             yield ArrayScores(self.scores[part], self.roots[part], copies)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledRows:
+    """Scores Z·s and roots Z·r of rows Z (n, k) that are made when asked for, s and r (n,)."""
+
+    rows: Any
+    of_scores: Array
+    of_roots: Array
+    copies: Array | None = None
+
+    def __call__(self, rows: int | None = None) -> Iterator[ArrayScores]:
+        """Parts of ``rows`` rows, in order."""
+        step = rows or CHUNK
+        for i in range(0, len(self.of_scores), step):
+            part = slice(i, i + step)
+            Z, copies = self.rows[part], None if self.copies is None else self.copies[part]
+            yield ArrayScores(Z * self.of_scores[part, None], Z * self.of_roots[part, None], copies)
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """Scores of several equations on the same rows, next to one another: a `ScoreSource`."""
+
+    sources: tuple[ScoreSource, ...]
+
+    def __call__(self, rows: int | None = None) -> Iterator[ArrayScores]:
+        """Parts of ``rows`` rows, in order."""
+        for parts in zip(*(source(rows) for source in self.sources), strict=True):
+            scores, roots = (np.hstack([getattr(p, name) for p in parts]) for name in ("scores", "roots"))
+            yield ArrayScores(scores, roots, parts[0].copies)
 
 
 @dataclass(frozen=True, eq=False)

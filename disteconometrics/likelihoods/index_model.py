@@ -112,7 +112,7 @@ def _runs(part: Any, chosen: Indices) -> Any:
     """Copy whole runs of consecutive rows."""
     if isinstance(part, FactorMatrix):
         other = np.array([_runs(column, chosen) for column in part.other.T])
-        return FactorMatrix(other.T, _runs(part.codes, chosen), part.coding, part.at)
+        return FactorMatrix(other.T, _runs(part.codes, chosen), part.coding, part.at, part.apart)
     runs = len(part) // RUN
     return part[: runs * RUN].reshape(runs, RUN, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
 

@@ -62,6 +62,7 @@ INDEX_MOVE = 1e-3  # largest change of any row's index that a converged last ste
 FAR = 64.0  # largest change of any row's index that is tried once a longer step has failed
 LEAST_MOVE = 1e-9  # … and the smallest one worth a trial
 TINY = 1e-151  # root of a diagonal entry of an information that is none
+LARGE = 2_000  # coefficients
 SUSPECT_AFTER = 8  # full steps before an index that still moves is a reason to look for separation
 
 
@@ -294,6 +295,9 @@ def _settled(model: IndexModel, s: _State) -> bool:
 
 
 def _inverse_information(R: Array) -> Array:
+    if len(R) > LARGE:  # a third of the work
+        upper = np.triu(lapack.dpotri(R, lower=0)[0])
+        return as_floats(upper + np.triu(upper, 1).T)
     root = triangle_inverse(R)
     return root @ root.T
 

@@ -236,7 +236,8 @@ def rank_of_triangle(R: Array, n: int) -> Rank:
     null[order[rank:], np.arange(k - rank)] = 1.0
     dropped = _last_columns(null, norm)
     kept = [j for j in range(k) if j not in dropped]
-    combos = tuple(_express(unit, norm, j, kept, tolerance) for j in dropped)
+    coef = np.linalg.lstsq(unit[:, kept], unit[:, dropped], rcond=None)[0]
+    combos = tuple(_express(unit, norm, j, kept, c, tolerance) for j, c in zip(dropped, coef.T, strict=True))
     return Rank(rank, tuple(kept), tuple(dropped), combos, _condition(unit[:, kept]))
 
 
@@ -297,15 +298,17 @@ def _last_columns(null: Array, norm: Array) -> list[int]:
     return sorted(dropped)
 
 
-def _express(unit: Array, norm: Array, j: int, kept: list[int], tolerance: float) -> Array:
-    """Coefficients of column j on as few kept columns as the residual allows, in original units."""
+def _express(unit: Array, norm: Array, j: int, kept: list[int], coef: Array, tolerance: float) -> Array:
+    """Coefficients of column j on as few kept columns as the residual allows, in original units.
+
+    ``coef`` are those on all of them.
+    """
     full = np.zeros(len(norm))
     if norm[j] == 0 or not kept:
         return full
     target = unit[:, j]
-    coef = np.linalg.lstsq(unit[:, kept], target, rcond=None)[0]
     for part in SUPPORTS:
-        support = [m for m in range(len(kept)) if abs(coef[m]) > part * np.max(np.abs(coef))]
+        support = np.flatnonzero(np.abs(coef) > part * np.max(np.abs(coef)))
         columns = [kept[m] for m in support]
         short = np.linalg.lstsq(unit[:, columns], target, rcond=None)[0]
         if np.linalg.norm(unit[:, columns] @ short - target) <= tolerance * max(1.0, np.max(np.abs(short))):

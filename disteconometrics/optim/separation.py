@@ -48,6 +48,7 @@ CHUNK_BYTES = 1 << 20
 SUBSET = 4096  # rows of the first working set, and of the quick proof of overlap
 LOOSE = 1e-6  # violations above it are real whatever the rounding; below it the direction is cleaned first
 TIGHT = 1e-14  # … and if no cleaned direction is confirmed, even the smallest violated row enters
+NULL = 1e-12  # share of its terms to which a row that does not see a direction may add up
 TINY_PART = 1e-10  # components this small in unit columns are tried as exact zeros
 MAX_PASSES = 200
 # rows this close to zero, relative to their terms, may owe it to the error of an uncleaned direction
@@ -759,4 +760,10 @@ def _tidy(whole: _Problem, direction: Array, face: _Face, strict: Mask) -> tuple
             found = _strict(whole, on_face[:, 0])
             if found is not None and np.array_equal(found, strict):
                 return on_face[:, 0], null
-    return direction, bases[-1]
+    return direction, next((null for null in bases if _is_null(whole, null, ~strict)), bases[-1])
+
+
+def _is_null(whole: _Problem, null: Array, overlapped: Mask) -> bool:
+    """Whether the overlapped rows do not see a basis (k, m), up to what its rounding may be."""
+    rows = (X for _, X in whole.only(overlapped).chunks())
+    return all(bool(np.all(np.abs(X @ null) <= NULL * (np.abs(X) @ np.abs(null)))) for X in rows)

@@ -5,7 +5,7 @@ Linear dependences among columns, and separation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -13,9 +13,11 @@ import numpy as np
 from disteconometrics.arrays import Array
 from disteconometrics.optim.rank import Rank
 from disteconometrics.optim.separation import Separation
+from disteconometrics.tables import first_of
 
 __all__ = ["describe_collinearity", "describe_separation"]
 
+MOST_NAMED = 10  # columns, in what is said of a separation or a dependence
 SIMPLE = 1e-8  # coefficients this close to a small fraction are printed as it
 
 
@@ -51,13 +53,13 @@ def describe_collinearity(rank: Rank, names: Sequence[str], n: int | None = None
             f"rows."
         )
     zeros, constants, equations, involved = _dependences(rank, names)
-    parts = [_shorten(found, "; ") + "." for found in (zeros, constants) if found]
+    parts = [first_of(found, "; ") + "." for found in (zeros, constants) if found]
     if parts:
         parts.append("Drop it." if len(zeros) + len(constants) == 1 else "Drop them.")
     if equations:
-        parts.append(f"The columns are linearly dependent: {_shorten(equations, '; ')}.")
+        parts.append(f"The columns are linearly dependent: {first_of(equations, '; ')}.")
         one = "one of the columns" if len(equations) == 1 else f"{len(equations)} of the columns"
-        parts.append(f"Drop {one} {_shorten([names[j] for j in sorted(involved)], ', ', 12)}.")
+        parts.append(f"Drop {one} {first_of([names[j] for j in sorted(involved)], ', ', 12)}.")
     return " ".join(parts)
 
 
@@ -78,7 +80,9 @@ def _dependences(rank: Rank, names: Sequence[str]) -> tuple[list[str], list[str]
     return zeros, constants, equations, involved
 
 
-def describe_separation(separation: Separation, names: Sequence[str], n: int, predicted: str) -> str:
+def describe_separation(
+    separation: Separation, names: Sequence[str], n: int, predicted: str, torn: Sequence[int] = ()
+) -> str:
     """Words for a separation: which columns predict what for which rows, and what coefficients become.
 
     Parameters
@@ -91,11 +95,13 @@ def describe_separation(separation: Separation, names: Sequence[str], n: int, pr
         Rows in all.
     predicted : str
         What the separated rows have in words, ``"card = 1"``; the outcome's name where they have both values.
+    torn : sequence of int
+        Positions of columns whose sign directions of separation disagree about.
 
     Returns
     -------
     str
-        Three sentences; at most six columns are named.
+        Three sentences, four with ``torn``; at most ten columns are named, the others counted.
 
     Examples
     --------
@@ -107,8 +113,14 @@ The likelihood keeps growing along +expenditure; coefficients reported as +inf: 
     """
     d = separation.direction
     involved = np.flatnonzero(d).tolist()
-    chosen = [names[j] for j in involved]
-    predictor = chosen[0] if len(chosen) == 1 else f"a combination of {_shorten(chosen, ', ')}"
+    left = [j for j in torn if j not in involved]
+    room = MOST_NAMED - min(len(left), MOST_NAMED // 3)
+    named = {*involved[:room], *left[: MOST_NAMED - len(involved[:room])]}
+
+    def those(columns: Sequence[int]) -> str:
+        return _listed(columns, {j: names[j] for j in named}, ", ")
+
+    predictor = names[involved[0]] if len(involved) == 1 else f"a combination of {those(involved)}"
     if separation.kind == "complete":
         kind, where = "Complete", f"all {n} rows"
     else:
@@ -117,26 +129,29 @@ The likelihood keeps growing along +expenditure; coefficients reported as +inf: 
         kind = "Quasi-complete"
         where = f"{len(rows)} of {n} rows (first row{'s' * (len(rows) > 1)} {first})"
     infinite = [
-        f"{sign}inf: {_shorten([names[j] for j in involved if side * d[j] > 0], ', ')}"
+        f"{sign}inf: {those([j for j in involved if side * d[j] > 0])}"
         for sign, side in (("+", 1), ("−", -1))
         if np.any(side * d[involved] > 0)
     ]
     return (
         f"{kind} separation: {predictor} predicts {predicted} perfectly for {where}. The likelihood keeps "
-        f"growing along {_along(d, names)}; coefficients reported as {'; '.join(infinite)}."
+        f"growing along {_along(d, names, named)}; coefficients reported as {'; '.join(infinite)}."
+        + (f" The data do not determine the sign of {those(torn)}: NaN." if len(torn) else "")
     )
 
 
-def _along(d: Array, names: Sequence[str]) -> str:
-    """A direction per unit of its leading column.
+def _along(d: Array, names: Sequence[str], named: Container[int]) -> str:
+    """A direction per unit of its leading column, without those that are not to be named.
 
     The last one that is not the intercept, by largest component.
     """
     involved = np.flatnonzero(d).tolist()
     leading = max(involved, key=lambda j: (names[j] != "Intercept", abs(d[j]) >= 1e-3 * np.max(np.abs(d)), j))
     unit = d / abs(d[leading])
-    terms = [f"{'+' if unit[j] > 0 else '−'}{_times(abs(unit[j]), names[j])}" for j in involved]
-    return _shorten(terms, " ")
+    terms = {
+        j: f"{'+' if unit[j] > 0 else '−'}{_times(abs(unit[j]), names[j])}" for j in involved if j in named
+    }
+    return _listed(involved, terms, " ")
 
 
 def _times(value: float, name: str) -> str:
@@ -153,16 +168,21 @@ def _number(value: float) -> str:
 
 
 def _sum_of(c: Array, names: Sequence[str]) -> str:
-    """``2 · x1 − x2``."""
-    text = ""
-    for j in np.flatnonzero(c).tolist():
+    """``2 · x1 − x2``, at most ten terms of it."""
+    text, support = "", np.flatnonzero(c).tolist()
+    for j in support[:MOST_NAMED]:
         number = _number(abs(float(c[j])))
         term = names[j] if number == "1" else f"{number} · {names[j]}"
         sign = "−" if c[j] < 0 else "+"
         text += f" {sign} {term}" if text else (f"−{term}" if c[j] < 0 else term)
-    return text
+    rest = len(support) - MOST_NAMED
+    return text + (f" + … ({rest} more)" if rest > 0 else "")
 
 
-def _shorten(items: Sequence[str], separator: str, most: int = 6) -> str:
-    """The first items, and … for the rest."""
-    return separator.join(items[:most]) + (f"{separator}…" if len(items) > most else "")
+def _listed(columns: Sequence[int], texts: Mapping[int, str], separator: str) -> str:
+    """The texts of columns, and the number of those that have none."""
+    shown = [texts[j] for j in columns if j in texts]
+    rest = len(columns) - len(shown)
+    if not shown:
+        return f"{rest} column{'s' * (rest > 1)}"
+    return separator.join(shown) + (f" and {rest} more" if rest else "")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.tables import html_table, latex_table, latex_text, number
+from disteconometrics.tables import html_table, latex_table, latex_text, number, printable
 
 __all__ = ["Comparison", "compare"]
 
@@ -97,8 +97,10 @@ class Comparison:
         parts = [line(rows[0]), rule, *map(line, body), rule, *map(line, self.foot), rule, *self.notes]
         return "\n".join(parts)
 
-    __str__ = as_text
-    __repr__ = as_text
+    def __str__(self) -> str:
+        return printable(self.as_text())
+
+    __repr__ = __str__
 
     def _blocks(self) -> list[list[Row]]:
         return [[("", *self.names)], _aligned(self.body), list(self.foot)]

@@ -17,7 +17,7 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
 from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Cell, Failure, ReplicationBlock, Task
-from disteconometrics.tables import Section, Summary
+from disteconometrics.tables import Section, Summary, printable
 
 __all__ = ["MonteCarloResults", "Replay", "all_failed", "check_names"]
 
@@ -471,7 +471,7 @@ class MonteCarloResults:
 
     def __repr__(self) -> str:
         what = f"{len(self.estimators)} estimators, {len(self.cells)} cells, {self.reps:,} replications"
-        return f"<Monte Carlo study: {what}, seed {self.seed}>"
+        return printable(f"<Monte Carlo study: {what}, seed {self.seed}>")
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()

@@ -25,7 +25,7 @@ from disteconometrics.inference.resample import take_rows
 from disteconometrics.simulate.dgp import pseudo_true
 from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
-from disteconometrics.tables import Section, Summary, number
+from disteconometrics.tables import Section, Summary, number, printable
 
 __all__ = ["SelfCheck", "SelfChecking", "self_check"]
 
@@ -408,7 +408,7 @@ class SelfCheck:
         return str(self.summary())
 
     def __repr__(self) -> str:
-        return f"<Monte Carlo check: {self.verdict}>"
+        return printable(f"<Monte Carlo check: {self.verdict}>")
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()

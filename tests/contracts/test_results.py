@@ -84,6 +84,15 @@ def test_it_prints_in_three_forms(name: str) -> None:
     assert repr(result).endswith(">")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_it_prints_on_any_terminal(name: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = fitted(name)
+    shown = (result, result.summary(), repr(result), result.model, result.estimates, result.tidy())
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    for what in shown:
+        print(what)
+
+
 def test_its_table_is_read_in_all_words(name: str) -> None:
     result, e = fitted(name), fitted(name).estimates
     assert result.tidy()["term"].tolist() == list(e.names) == result.params.index.tolist()

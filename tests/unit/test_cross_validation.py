@@ -10,7 +10,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics import scores
-from disteconometrics.errors import DisteconometricsError, ExtrapolationWarning
+from disteconometrics.errors import DisteconometricsError, ExtrapolationWarning, FailedReplicationsWarning
 
 RNG = np.random.default_rng(5)
 N = 120
@@ -107,6 +107,18 @@ def test_what_is_refused(arguments: dict[str, Any]) -> None:
     given = {"estimators": LINE, "data": TABLE, **arguments}
     with pytest.raises(DisteconometricsError):
         de.cross_validate(given.pop("estimators"), given.pop("data"), **given)
+
+
+def test_an_estimator_that_fails_in_a_fold_has_no_scores() -> None:
+    pair = {"spline": de.NormalRegression("y ~ bs(x, df=5)"), "line": LINE, "mean": MEAN}
+    with pytest.warns(FailedReplicationsWarning, match=r"spline .* extrapolation.*fold \d of 5") as told:
+        cv = de.cross_validate(pair, TABLE, folds=5, seed=1)
+    assert len(told) == 1
+    alone = de.cross_validate({"line": LINE, "mean": MEAN}, TABLE, folds=5, seed=1).table()
+    pd.testing.assert_frame_equal(cv.table().iloc[:2], alone)
+    assert cv.table().loc["spline"].drop("n").isna().all()
+    assert cv.table().n.tolist() == [120, 120, 0]
+    assert "spline" in repr(cv)
 
 
 def test_a_failing_fold_is_named() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from disteconometrics.data.design import build_design
 from disteconometrics.data.formula import parse_formula
+from disteconometrics.data.joint_design import build_joint
 from disteconometrics.errors import (
     DataError,
     FormulaError,
@@ -20,6 +21,7 @@ from disteconometrics.errors import (
     OptionError,
     UnsafeFormulaError,
 )
+from disteconometrics.estimators.transport.groups import read_groups
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,11 @@ AWKWARD_NAMES = [
         "#n",
         "q_0_",
         "True",
+        "1",
+        "0",
+        "-1",
+        ".",
+        "y ~ x",
     ),
     *("x[0]", "", " "),
 ]
@@ -137,6 +144,10 @@ def test_awkward_column_names_in_backticks(name: str, table: pd.DataFrame) -> No
     assert design.spec.names[1] == name
     assert set(design.spec.variables) == {name, "x2"}
     np.testing.assert_array_equal(build_design("y ~ .", d[["y", name]]).X[:, 1], table.x1)
+    assert build_design("y ~ .", d[["y", name, "x2"]]).spec.names == ("Intercept", name, "x2")
+    assert build_design(f"y ~ . - `{name}`", d[["y", name, "x2"]]).spec.names == ("Intercept", "x2")
+    assert build_joint(f"`{name}` + x2 ~ flag", d).spec.formula == f"`{name}` + x2 ~ flag"
+    assert read_groups(f"`{name}` + x2 ~ `flag`", d).outcomes == (f"`{name}`", "x2")
     np.testing.assert_array_equal(build_design(f"I(`{name}` > 0) ~ x2", d).y, table.x1 > 0)
 
 
@@ -180,6 +191,9 @@ REFUSED = [
     ("y ~ I(x1", FormulaError, "[Ss]yntax"),
     ("y ~ I(x1 +)", FormulaError, "[Ss]yntax.*character"),
     ("y ~ `x1", FormulaError, "backtick"),
+    ("y ~ x1 + 'x2", FormulaError, "quote is not closed"),
+    ("y ~ " + "'\\" * 20_000, FormulaError, "quote is not closed"),
+    ("y ~ " + '"\\' * 20_000 + "`", FormulaError, "not closed"),
     ("y ~ ``", FormulaError, "backtick"),
     ("y ~ 'x1'", FormulaError, "[Ss]yntax"),
     ("y ~ x1 + 5", FormulaError, "[Ss]yntax"),
@@ -216,6 +230,26 @@ REFUSED = [
     ("y ~ C(g, levels=-['a'])", UnsafeFormulaError, "constants"),
     ("y ~ bs(x1, df=-'a')", UnsafeFormulaError, "constants"),
     ("y ~ C(g, -contr.sum)", UnsafeFormulaError, "constants"),
+    ("y ~ poly(x1, 2, raw='no')", FormulaError, "raw must be True or False, not 'no'"),
+    ("y ~ bs(x1, df=4, include_intercept='no')", FormulaError, "include_intercept must be"),
+    ("y ~ C(g, spans_intercept='no')", FormulaError, "spans_intercept must be"),
+    ("y ~ C(g, contr.helmert(reverse='q'))", FormulaError, "reverse must be"),
+    ("y ~ C(g, Helmert(scale=None))", FormulaError, "scale must be True or False"),
+    ("y ~ C(g, contr.diff(backward=2))", FormulaError, "backward must be"),
+    ("y ~ scale(x1, center='no')", FormulaError, "center must be a number"),
+    ("y ~ bs(x1, df='5')", FormulaError, "df must be a number"),
+    ("y ~ C(g, 'contr.sum')", FormulaError, "contrasts must be one of contr.treatment"),
+    ("y ~ C(g, levels=['a', 'b', 'c', 'a'])", FormulaError, "repeats"),
+    ("y ~ C(g, levels=[['a'], ['b']])", FormulaError, "levels must be a list"),
+    ("y ~ C(g, contr.poly(scores=[1, 1, 1]))", FormulaError, "scores must be distinct"),
+    ("y ~ C(firm ** 99999999)", DataError, "makes inf"),
+    ("y ~ C(x1 * 9 ** 9 ** 9)", DataError, "makes inf"),
+    (
+        "y ~ " + ":".join(f"C(firm + {i})" for i in range(8)),
+        DataError,
+        "at least 65,537 columns, 65,536 of them",
+    ),
+    ("y ~ " + "*".join(f"C(age > {20 + 3 * i})" for i in range(11)), FormulaError, "crosses 11 factors"),
     ("y ~ {}", FormulaError, "empty braces"),
     ("y ~ lag(x1, 0.5)", FormulaError, "whole number"),
     ("y ~ lag(scale(x1))", FormulaError, "scale\\(lag"),

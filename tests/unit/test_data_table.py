@@ -69,6 +69,19 @@ def test_numbers_of_any_dtype(kind: str) -> None:
         np.testing.assert_array_equal(build_design("y ~ x1 + g", pd.DataFrame(table)).X, want)
 
 
+def test_tensors_are_read_without_their_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    x1 = torch.tensor(X1, requires_grad=True)
+    y = torch.tensor(Y, dtype=torch.float64, requires_grad=True)
+    design = build_design("y ~ x1 + g", {"x1": x1, "g": G, "y": y})
+    np.testing.assert_array_equal(design.X, build_design("y ~ x1 + g", base()).X)
+    np.testing.assert_array_equal(design.spec.matrix({"x1": x1, "g": G}).X, design.X)
+    assert x1.requires_grad
+    for other in (torch.empty(N, device="meta"), x1.detach().to_sparse()):
+        with pytest.raises(DataError, match=r"'x1'.*torch Tensor.*detach"):
+            build_design("y ~ x1", {"x1": other, "y": Y})
+
+
 INTEGERS = [
     *(
         "int8",

@@ -9,7 +9,7 @@ import pytest
 import disteconometrics as de
 import disteconometrics.data.terms as terms
 from disteconometrics.blocks import Block, FactorMatrix, densified
-from disteconometrics.errors import SeparationWarning
+from disteconometrics.errors import CollinearityError, SeparationWarning
 
 SAME = 1e-11  # two orders of summation of a few hundred rows
 N, LEVELS = 600, 12
@@ -72,6 +72,7 @@ def test_fits_are_those_of_the_columns(case: str, path: str, monkeypatch: pytest
     data = table()
     if path == "plain":
         monkeypatch.setattr("disteconometrics.optim.newton.SMALL", 0)
+        monkeypatch.setattr("disteconometrics.optim.newton.LARGE", 0)
     dense = de.Logit(formula, **options).fit(data, cov="HC1")
     monkeypatch.setattr(terms, "FACTOR_ROWS", 0)
     coded = de.Logit(formula, **options).fit(data, cov="HC1")
@@ -85,11 +86,59 @@ def test_fits_are_those_of_the_columns(case: str, path: str, monkeypatch: pytest
         assert getattr(coded, name) == pytest.approx(getattr(dense, name), rel=SAME, nan_ok=True)
     for name in ("fittedvalues", "resid_pearson", "resid_deviance", "leverage"):
         assert np.allclose(getattr(coded, name), getattr(dense, name), rtol=1e-9, atol=1e-10)
+    assert np.allclose(coded.predict(ci=True), dense.predict(ci=True), rtol=1e-9, atol=1e-10)
     assert np.allclose(coded.predict(data.head()), dense.predict(data.head()), rtol=SAME)
     if options.get("weight_type") != "sampling":
         assert coded.lr_test(coded.spec.names[-1]).statistic == pytest.approx(
             dense.lr_test(coded.spec.names[-1]).statistic, rel=1e-8
         )
+
+
+LINEAR = {
+    "treatment": ("y ~ a + year + I(year**2) + C(g)", {}),
+    "all levels": ("y ~ 0 + C(g) + a", {}),
+    "sum, slopes by level": ("y ~ C(g, contr.sum) + C(g):a + b", {}),
+    "alone": ("y ~ g", {}),
+    "frequency": ("y ~ a + g", {"weights": "w", "weight_type": "frequency", "offset": "o"}),
+    "sampling": ("y ~ a + g", {"weights": "w", "weight_type": "sampling"}),
+    "constant in another factor": ("y ~ 0 + C(a > 0) + C(g)", {}),
+}
+
+
+@pytest.mark.parametrize("case", LINEAR)
+def test_linear_fits_are_those_of_the_columns(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula, options = LINEAR[case]
+    data = table().assign(year=lambda d: 2000 + d.city)
+    data["y"] = data.a + np.sin(data.index) + 0.1 * data.city
+    dense = de.NormalRegression(formula, **options).fit(data)
+    monkeypatch.setattr(terms, "FACTOR_ROWS", 0)
+    coded = de.NormalRegression(formula, **options).fit(data)
+    assert isinstance(coded.rows.design.matrix, FactorMatrix)
+    assert coded.facts.condition == pytest.approx(dense.facts.condition, rel=1e-6)  # from squares
+    for read in (
+        lambda r: r.params,
+        lambda r: r.bse,
+        lambda r: (r.sigma, r.llf, r.rsquared),
+        lambda r: r.predict(ci=True),
+        lambda r: r.predict(data.head(), ["std", "q[0.9]"], ci=True),
+        lambda r: r.with_cov("HC3").bse,
+        lambda r: r.with_cov(de.Cluster("city")).joint_covariance.matrix,
+        lambda r: r.functionals(["mean", "q[0.9]"]).table(),
+    ):
+        got, want = (np.asarray(read(r), dtype=np.float64) for r in (coded, dense))
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10 * np.abs(want).max())
+
+
+def test_a_column_of_level_means_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = table()
+    data["of_level"] = data.groupby("g").city.transform("mean")
+    said = []
+    for rows in (10**9, 0):
+        monkeypatch.setattr(terms, "FACTOR_ROWS", rows)
+        with pytest.raises(CollinearityError, match="linearly dependent") as error:
+            de.NormalRegression("y ~ a + of_level + g").fit(data)
+        said.append(str(error.value))
+    assert said[0] == said[1]
 
 
 def test_a_level_without_variation_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

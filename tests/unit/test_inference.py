@@ -201,6 +201,16 @@ def test_an_ambiguous_name_is_refused(text: str) -> None:
         linear_restrictions(text, SPACED)
 
 
+@pytest.mark.parametrize("text", ["_1_", "_9_", "educ + _1_", "educ = ʘ1ʘ", "educ + \U000107b51\U000107b5"])
+def test_the_symbols_of_coefficients_cannot_be_written(text: str) -> None:
+    for call in (FIT.nlcom, FIT.test):
+        with pytest.raises(OptionError, match="not a coefficient"):
+            call(text)
+    R, _, texts = linear_restrictions("educ + _1_ = 0", ("educ", "_1_"))
+    assert R.tolist() == [[1, 1]]
+    assert texts == ["educ+_1_ = 0"]
+
+
 @pytest.mark.parametrize("text", ["1990", "`1991`", "`e", "``", "e `e`", "e e", "age 2 e"])
 def test_backticks_hold_names_only(text: str) -> None:
     with pytest.raises(OptionError):

@@ -30,7 +30,7 @@ def same(found: Any, stored: Any, rel: float) -> bool:
 
 
 def without_overall_test(summary: str) -> str:
-    """A summary but for the test of all regressors, which was the likelihood ratio whatever the covariance."""
+    """A summary but for the test of all regressors, which was the likelihood ratio in any case."""
     return re.sub(r"(LLR|Wald) p-value: +\S+", "p-value", summary)
 
 

@@ -375,8 +375,13 @@ def test_words():
     )
     assert "a combination of Intercept, x predicts y = 1 perfectly" in text
     assert "along −0.5 · Intercept −x; coefficients reported as −inf: Intercept, x." in text
-    many = Separation("complete", np.linspace(-1, 1, 10), np.arange(N), np.eye(10))
-    text = describe_separation(many, list("abcdefghij"), N, "y = 1")
+    many = Separation("complete", np.r_[np.linspace(-1, 1, 300), np.zeros(100)], np.arange(N), np.eye(400))
+    columns = [f"c{j:03}" for j in range(400)]
+    text = describe_separation(many, columns, N, "y = 1", range(290, 400))
     assert text.startswith(
-        "Complete separation: a combination of a, b, c, d, e, f, … predicts y = 1 perfectly for all 200 rows."
+        "Complete separation: a combination of c000, c001, c002, c003, c004, c005, c006 and 293 more pred"
     )
+    assert "+inf: 150 columns; −inf: c000, c001" in text
+    assert text.endswith("The data do not determine the sign of c300, c301, c302 and 107 more: NaN.")
+    assert len({name for name in columns if name in text}) == 10
+    assert len(text) < 500

@@ -100,7 +100,8 @@ class BinaryEstimator(Specification):
 
         Warns
         -----
-        SeparationWarning, ConvergenceWarning, ConditioningWarning, MissingValuesWarning, FewClustersWarning
+        SeparationWarning, ConvergenceWarning, ConditioningWarning, MissingValuesWarning, FewClustersWarning,
+        IncidentalParametersWarning
         """
         cov = statsmodels_cov(cov, cov_type, cov_kwds)
         return fit_binary(self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter)

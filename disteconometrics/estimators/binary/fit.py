@@ -33,7 +33,7 @@ from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.likelihoods.logistic import Kernel
-from disteconometrics.optim.cone import extreme_directions
+from disteconometrics.optim.cone import extreme_directions, generators
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
@@ -232,13 +232,14 @@ def estimate(
     infinite, limit, words = None, None, None
     separation = m.separation
     if separation is not None:
-        infinite = Infinite(separation.direction, separation.null, extreme_directions(blocks, separation))
+        rows, null = generators(blocks, separation), separation.null
+        infinite = Infinite(separation.direction, null, extreme_directions(rows, null), rows)
         words = _report_separation(model, separation, infinite, read, objective.column_maxima())
         if model.separation == "firth":
             (m, penalised), infinite = _maximum(objective, names, maxiter, "firth"), None
         else:
             limit = limit_of(objective, separation, maxiter=maxiter)
-    rows = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
+    solved = replace(_solved_rows(kernel, read, blocks, m, limit), penalised=penalised)
     facts = BinaryFacts(
         **read.facts(),
         observations=read.observations,
@@ -256,7 +257,8 @@ def estimate(
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
     _warn(facts)
-    return rows, facts, infinite
+    read.warn_small_levels(penalised=penalised is not None)
+    return solved, facts, infinite
 
 
 def _solved_rows(
@@ -308,11 +310,7 @@ def _separation_words(separation: Separation, torn: Mask, read: FitRows) -> str:
     """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
     outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
-    words = describe_separation(separation, read.names, read.size, predicted)
-    if torn.any():
-        names = ", ".join(name for name, t in zip(read.names, torn, strict=True) if t)
-        words += f" The data do not determine the sign of {names}: NaN."
-    return words
+    return describe_separation(separation, read.names, read.size, predicted, np.flatnonzero(torn).tolist())
 
 
 def _warn(facts: BinaryFacts) -> None:

@@ -34,7 +34,7 @@ from disteconometrics.inference.marginal_effects import (
     margins_at_means,
 )
 from disteconometrics.report.summary import estimates_section
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, first_of
 
 __all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
 
@@ -409,7 +409,7 @@ def _identified(
     if explicit or not left:
         terms = [n for n, m in zip(rows.spec.names, masked, strict=True) if m]
         raise WithheldError(
-            f"No marginal effect of {', '.join(touched)}: this fit is separated, and {', '.join(terms)} "
+            f"No marginal effect of {first_of(touched)}: this fit is separated, and {first_of(terms)} "
             f"has no finite value."
         )
     return left, [f"Left out for separation: {', '.join(touched)}."]

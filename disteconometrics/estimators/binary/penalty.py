@@ -21,6 +21,7 @@ from disteconometrics.errors import ConvergenceWarning, NeedsData, OptionError, 
 from disteconometrics.inference.estimates import TestResult, chi2_test
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.optim.firth import FirthMaximum, against_constant, balance, profile, restricted
+from disteconometrics.tables import first_of
 
 __all__ = [
     "PenaltyFacts",
@@ -139,7 +140,7 @@ class ProfileLimits:
         ]
         if lost:
             text = (
-                f"{', '.join(lost)}: the profile of the penalised likelihood could not be followed; "
+                f"{first_of(lost)}: the profile of the penalised likelihood could not be followed; "
                 f"NaN marks what was not found."
             )
             warn_user(ConvergenceWarning(text, column=lost[0], hint="rescale or drop columns"))

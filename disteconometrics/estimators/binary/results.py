@@ -8,7 +8,7 @@ An estimator is a kernel (the law of y given the index) and a specification; not
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -75,7 +75,7 @@ from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report import exchange
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.marginaleffects import marginaleffects_model
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, printable
 
 __all__ = ["BinaryResults", "fit_binary"]
 
@@ -324,7 +324,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:
             own = self.data_rows()
-            return own.X, own.offset, own.index
+            return self._matrix(own), own.offset, own.index
         rows = self.spec.matrix(new)
         return rows.X, rows.offset, rows.index
 
@@ -463,7 +463,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         return summary_of(self.model, self.spec, self.facts, self.covariance, self.estimates, overall, level)
 
     def __repr__(self) -> str:
-        return (
+        return printable(
             f"<{type(self.model).__name__} results: {self.spec.formula}, n = {self.nobs:g}, llf = "
             f"{self.llf:.3f}>"
         )
@@ -510,7 +510,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         words, arrays = self.covariance.to_file()
         arrays["params"] = self.coefficients
         if self.infinite is not None:
-            arrays |= asdict(self.infinite)
+            arrays |= {name: a for name, a in asdict(self.infinite).items() if a is not None}
         if self.facts.penalty is not None:
             e = self.estimates
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
@@ -523,7 +523,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
         arrays = saved.numbers(_arrays(saved.arrays), k=len(header.spec.names))
         facts, infinite = header.facts, None
         if "direction" in arrays:
-            infinite = Infinite(arrays["direction"], arrays["null"], arrays["extremes"])
+            infinite = Infinite(**{f.name: arrays[f.name] for f in fields(Infinite) if f.name in arrays})
         if header.spec.outcome.kind != "binary":
             raise FileFormatError("the outcome is not binary")
         if (infinite is not None and facts.separation is None) or (
@@ -685,4 +685,5 @@ def _arrays(names: Collection[str]) -> dict[str, Numbers]:
     table = {"params": Numbers("k", "any" if separated else "finite"), **COVARIANCE_ARRAYS}
     if separated:
         table |= {"direction": Numbers("k"), "null": Numbers("k m"), "extremes": Numbers("k q")}
+        table["separated"] = Numbers("u m", optional=True)
     return {**table, "profile": Numbers("k 3", "any", optional=True)}

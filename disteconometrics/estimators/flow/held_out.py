@@ -28,6 +28,7 @@ from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.parallel import on_one_thread, progress
 from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.tables import printable
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
 
@@ -92,7 +93,7 @@ class FlowDiagnosis:
     def __str__(self) -> str:
         crps = "" if self.crps is None else f", CRPS {self.crps.mean():.4g}"
         region = "interval" if self.pit.ndim == 1 else "region"
-        return (
+        return printable(
             f"Held-out rows ({self.folds}-fold): log score {self.log_score.mean():.4f} per row{crps}, "
             f"PIT Kolmogorov-Smirnov "
             f"{self.ks:.4f}, p {self.ks_p:.3f}; {self.coverage:.1%} inside the central 90 % {region}."

@@ -53,7 +53,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, printable
 
 __all__ = ["FlowResults", "fit_spline"]
 
@@ -520,7 +520,9 @@ class FlowResults(FittedResult, LawAnswers):
         return self.effects() if self.flow.structure.covariates else None
 
     def __repr__(self) -> str:
-        return f"<FlowDensity results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        return printable(
+            f"<FlowDensity results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>"
+        )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, flow, both solutions, and the functionals with their limits."""

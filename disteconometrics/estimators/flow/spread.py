@@ -13,6 +13,7 @@ from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.training import TrainingRows, train_many
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
+from disteconometrics.tables import printable
 
 __all__ = ["DRAWS", "ResamplingSpread", "resampling_spread"]
 
@@ -52,7 +53,7 @@ class ResamplingSpread:
         return pd.DataFrame(columns).loc[list(self.draws.columns)]
 
     def __str__(self) -> str:
-        return (
+        return printable(
             f"Resampling spread, {len(self.draws)} draws of exponential row weights (no coverage is "
             f"claimed)\n"
             f"{self.table().round(4).to_string()}"

@@ -48,7 +48,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import LBFGS, Adam, AdamW, Trainer
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, printable
 
 __all__ = ["TrainedFlowResults", "describe", "fit_trained"]
 
@@ -378,7 +378,7 @@ class TrainedFlowResults(FittedResult):
         return _summary(self)
 
     def __repr__(self) -> str:
-        return (
+        return printable(
             f"<FlowDensity results: {self.spec.formula}, {self.model.flow}, n = {self.nobs:g}, llf = "
             f"{self.llf:.3f}>"
         )

@@ -66,12 +66,10 @@ class Groups:
 
 def _parts(formula: str) -> tuple[tuple[str, ...], str]:
     """Outcomes on the left side, and the column of groups on the right."""
-    if not isinstance(formula, str) or formula.count("~") != 1:
-        raise FormulaError(
-            f"{formula!r} is no comparison; write 'y ~ group', or 'y1 + y2 ~ group' for outcomes taken "
-            f"jointly."
-        )
-    outcomes, right = read_outcomes(formula)
+    try:
+        outcomes, right = read_outcomes(formula)
+    except FormulaError as error:
+        raise FormulaError(f"{error}. A comparison is 'y ~ group', or 'y1 + y2 ~ group'") from None
     parsed = parse_formula(f"{outcomes[0]} ~ {right}")
     group = parsed.factors[0].node if len(parsed.factors) == 1 else None
     if isinstance(group, ast.Call) and getattr(group.func, "id", "") == "C" and len(group.args) == 1:

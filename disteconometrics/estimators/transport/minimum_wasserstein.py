@@ -33,7 +33,7 @@ from disteconometrics.inference.minimum_distance import Bounds, Match, Matched, 
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import estimates_section, rows_dropped
-from disteconometrics.tables import Summary, number
+from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["MinimumWasserstein", "MinimumWassersteinResults"]
 
@@ -516,7 +516,7 @@ class MinimumWassersteinResults(FittedResult):
 
     def __repr__(self) -> str:
         n = f"n = {self.facts.rows}, W2 = {self.distance:.4g}"
-        return f"<MinimumWasserstein results: {self.model.formula}, {n}>"
+        return printable(f"<MinimumWasserstein results: {self.model.formula}, {n}>")
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification without the simulator, seed, estimates, covariance, distances of the starts."""

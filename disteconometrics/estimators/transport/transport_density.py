@@ -55,7 +55,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Summary
+from disteconometrics.tables import Summary, printable
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
 
 __all__ = ["TransportDensity", "TransportDensityResults"]
@@ -377,7 +377,7 @@ class TransportDensityResults(FittedResult):
         return Summary("Transport Density Results", (tuple(left), tuple(right)), sections, tuple(notes))
 
     def __repr__(self) -> str:
-        return f"<TransportDensity results: {self.spec.formula}, n = {self.nobs:g}>"
+        return printable(f"<TransportDensity results: {self.spec.formula}, n = {self.nobs:g}>")
 
     # ---- files ---------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from disteconometrics.inference.estimates import Estimates, check_level, critica
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.quantile_bands import Ranks, difference_limits
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Section, Summary, number, p_value
+from disteconometrics.tables import Section, Summary, number, p_value, printable
 from disteconometrics.transport import discrete
 
 __all__ = ["TransportMap", "TransportMapResults"]
@@ -411,7 +411,7 @@ class TransportMapResults(FittedResult):
         return Summary("Transport Map, two groups", (left, right), sections, notes)
 
     def __repr__(self) -> str:
-        return f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>"
+        return printable(f"<TransportMap results: {self.model.formula}, n = {self.facts.observations:.0f}>")
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification and clusters; effects by confidence level as arrays."""

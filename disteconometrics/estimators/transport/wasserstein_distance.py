@@ -22,7 +22,7 @@ from disteconometrics.inference.estimates import Estimates, TestResult, check_le
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import rows_dropped
-from disteconometrics.tables import Section, Summary, number, p_value
+from disteconometrics.tables import Section, Summary, number, p_value, printable
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
@@ -442,7 +442,7 @@ class WassersteinResults(FittedResult):
 
     def __repr__(self) -> str:
         n = f"{len(self.pairs)} pairs, n = {self.facts.observations:.0f}"
-        return f"<WassersteinDistance results: {self.model.formula}, {n}>"
+        return printable(f"<WassersteinDistance results: {self.model.formula}, {n}>")
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, pairs, clusters and seed; values and covariances of the pairs as arrays."""
