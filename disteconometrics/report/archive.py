@@ -44,9 +44,9 @@ def write_archive(
     }
     if isinstance(path, (str, os.PathLike)):
         with Path(path).open("wb") as file:  # numpy would add an ending to the name
-            np.savez(file, **parts, allow_pickle=False)
+            np.savez(file, **parts)
     else:
-        np.savez(path, **parts, allow_pickle=False)
+        np.savez(path, **parts)
 
 
 def read_archive(
