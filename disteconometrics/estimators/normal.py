@@ -20,7 +20,6 @@ from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
-    DataError,
     OutcomeError,
     warn_user,
 )
@@ -49,7 +48,7 @@ from disteconometrics.inference.law_effects import MEstimation
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.optim.rank import check_rank, tsqr
-from disteconometrics.optim.whiten import LARGEST, accurate_product, power_of_two, triangle_inverse
+from disteconometrics.optim.whiten import accurate_product, power_of_two, triangle_inverse
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
@@ -178,19 +177,13 @@ class _Squares(NamedTuple):
     condition: float
 
 
-def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str], outcome: str) -> _Squares:
+def _least_squares(X: Array, y: Array, w: Array | None, names: Sequence[str]) -> _Squares:
     """Weighted least squares to the last digits.
 
     QR coordinates, an exact product, and one step of refinement.
     """
     n = len(X)
     largest = np.abs(X).max(axis=0, initial=0.0)
-    wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
-    if wild.any() or np.abs(y).max(initial=0.0) > LARGEST:
-        which = ", ".join([names[int(j)] for j in np.flatnonzero(wild)] or [outcome])
-        raise DataError(
-            f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
-        )
     blocks = [Block(y, X)]
     rank = check_rank(blocks)
     if rank.dropped:
@@ -316,7 +309,7 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
     names, outcome = read.names, read.spec.outcome.name
     X, w = read.X, read.scaled_weights
     y = read.y if read.offset is None else read.y - read.offset
-    fit = _least_squares(X, y, w, names, outcome)
+    fit = _least_squares(X, y, w, names)
     mass = np.ones(len(y)) if w is None else w
     n, e = float(mass.sum()), fit.residuals
     variance = float(mass @ e**2 / n)

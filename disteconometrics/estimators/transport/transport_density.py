@@ -46,7 +46,6 @@ from disteconometrics.estimators.transport.density_maps import (
     TransportFacts,
     map_from_file,
 )
-from disteconometrics.estimators.transport.groups import check_squares
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
@@ -217,7 +216,6 @@ def _check(model: TransportDensity, rows: JointFitRows, fresh: bool) -> None:
             "de.Sinkhorn(blur=…)."
         )
     for name, column in zip(rows.spec.outcomes, rows.Y.T, strict=True):
-        check_squares(column, name)
         if not float(np.ptp(column)) > 0:
             raise OutcomeError(f"The outcome {name!r} has no variation; its law is a point.")
 
