@@ -12,7 +12,16 @@ import numpy as np
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import DataError, OptionError
 
-__all__ = ["check_sizes", "is_real", "is_whole", "positive", "size_error", "unsquarable", "whole"]
+__all__ = [
+    "check_far",
+    "check_sizes",
+    "is_real",
+    "is_whole",
+    "positive",
+    "size_error",
+    "unsquarable",
+    "whole",
+]
 
 LARGEST = 1e151  # value of a column whose squares still sum in float64
 
@@ -113,3 +122,30 @@ rescale the column.
     wild = unsquarable(np.fmax.reduce(np.abs(columns), axis=0, initial=0.0), least)
     if wild.any():
         raise size_error([names[int(j)] for j in np.flatnonzero(wild)])
+
+
+def check_far(columns: Array, names: Sequence[str], most: float) -> None:
+    """Refuse columns (n, k) with a value beside which the others are one point.
+
+    ``most`` is its largest distance to the median, in median distances of those that differ from it.
+
+    Raises
+    ------
+    DataError
+
+    Examples
+    --------
+    >>> check_far(np.array([[1.0], [2.0], [3.0], [1e20]]), ["x"], 1e8)
+    Traceback (most recent call last):
+    ...
+    disteconometrics.errors.DataError: x: 1e+20 lies 1e+20 times as far out as other values; is it a code for \
+missing? Make it missing, or take a logarithm.
+    """
+    for name, column in zip(names, columns.T, strict=True):
+        far = np.abs(column - np.median(column))
+        apart = far[far > 0]
+        if len(apart) and (times := float(apart.max() / np.median(apart))) > most:
+            raise DataError(
+                f"{name}: {column[far.argmax()]:.3g} lies {times:.0e} times as far out as other values; is it a "
+                "code for missing? Make it missing, or take a logarithm."
+            )

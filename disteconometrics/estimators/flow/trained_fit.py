@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Seed, as_floats
+from disteconometrics.checks import check_far
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import OptionError, OutcomeError
@@ -40,7 +41,7 @@ from disteconometrics.flows.recipes import (
 )
 from disteconometrics.flows.training import TrainingRows, train_flow
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
+from disteconometrics.optim.minibatch import LBFGS, MOST_SPREADS, AdamW, Trainer
 
 __all__ = ["TrainedFacts", "TrainedFit", "Training", "train_on_rows"]
 
@@ -173,6 +174,7 @@ def _check_rows(rows: JointFitRows, domain: Support) -> tuple[str, ...]:
         if shared is not None:
             warn_ties(shared, name, float(len(Y)))
             told.append(shared.words(name, float(len(Y))))
+    check_far(np.column_stack([domain.to_line(Y), rows.X]), [*spec.outcomes, *spec.names], MOST_SPREADS)
     check_columns(rows.X, Y[:, 0], spec.names, "Intercept" in spec.names)
     if Y.shape[1] > 1:
         Z = (Y - Y.mean(axis=0)) / Y.std(axis=0)
