@@ -138,7 +138,7 @@ def check_far(columns: Array, names: Sequence[str], most: float) -> None:
     >>> check_far(np.array([[1.0], [2.0], [3.0], [1e20]]), ["x"], 1e8)
     Traceback (most recent call last):
     ...
-    disteconometrics.errors.DataError: x: 1e+20 lies 1e+20 times as far out as other values; is it a code for \
+    disteconometrics.errors.DataError: x: 1e+20 lies 1e+20 times as far out as others: is it a code for \
 missing? Make it missing, or take a logarithm.
     """
     for name, column in zip(names, columns.T, strict=True):
@@ -146,6 +146,6 @@ missing? Make it missing, or take a logarithm.
         apart = far[far > 0]
         if len(apart) and (times := float(apart.max() / np.median(apart))) > most:
             raise DataError(
-                f"{name}: {column[far.argmax()]:.3g} lies {times:.0e} times as far out as other values; is it a "
+                f"{name}: {column[far.argmax()]:.3g} lies {times:.0e} times as far out as others: is it a "
                 "code for missing? Make it missing, or take a logarithm."
             )
