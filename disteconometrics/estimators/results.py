@@ -178,8 +178,8 @@ class FittedResult(Estimated, SelfChecking):
         return observations
 
     @property
-    def converged(self) -> bool:
-        """Whether the optimum was reached; True of a closed form."""
+    def converged(self) -> bool | None:
+        """Whether the optimum was reached; True of a closed form, None where a training has not settled."""
         return bool(getattr(self.facts, "converged", True))
 
     # ---- rows ----------------------------------------------------------------------------------------------

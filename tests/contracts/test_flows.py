@@ -235,6 +235,7 @@ def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
     np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
 
 
+@pytest.mark.filterwarnings("ignore:The loss still fell")  # few steps, for speed
 def test_snapshots_files_and_what_they_refuse() -> None:
     df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
     res = de.FlowDensity(
@@ -278,6 +279,7 @@ def test_a_file_of_a_trainer_that_is_not_known_trains_nothing_anew() -> None:
         back.diagnose(2)
 
 
+@pytest.mark.filterwarnings("ignore:The loss still fell")  # few steps, for speed
 def test_fresh_rows_are_not_given_back() -> None:
     how = de.Adam(steps=3, batch=16)
     res = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(1), train=how).fit(de.dgps.TwoCircles(), seed=0)

@@ -28,7 +28,12 @@ from disteconometrics.estimators.flow.row_checks import (
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import JointFitRows
-from disteconometrics.estimators.training_report import describe_trainer, history_table, warn_of_training
+from disteconometrics.estimators.training_report import (
+    NATS,
+    describe_trainer,
+    history_table,
+    warn_of_training,
+)
 from disteconometrics.flows.fitted import FittedFlow
 from disteconometrics.flows.recipes import (
     AffineMap,
@@ -244,11 +249,11 @@ def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
     found, trained, kept, seconds = train_flow(begun, rows, how, order, blocks=blocks, size=size)
     history = history_table(trained)
     history[["loss", "validation"]] += float(np.log(found.scale).sum()) - slope
-    warn_of_training(trained, how)
+    ended = warn_of_training(trained, how, NATS)
     facts = TrainedFacts(
         **read.facts(),
         trainer=describe_trainer(how),
-        ended=trained.ended,
+        ended=ended,
         best=trained.best,
         steps=trained.steps,
         skipped=len(trained.skipped),

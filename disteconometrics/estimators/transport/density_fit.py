@@ -66,10 +66,10 @@ def _split(n: int, seed: int) -> tuple[Indices, Indices]:
 
 def _training_facts(how: Trainer, trained: Trained, seconds: float, parameters: int) -> dict[str, Any]:
     """Warn of a training that did not end as it was told to; how it went."""
-    warn_of_training(trained, how)
+    ended = warn_of_training(trained, how)
     return {
         "trainer": describe_trainer(how),
-        "ended": trained.ended,
+        "ended": ended,
         "steps": trained.steps,
         "best": trained.best,
         "seconds": seconds,
