@@ -180,7 +180,8 @@ class FittedResult(Estimated, SelfChecking):
     @property
     def converged(self) -> bool | None:
         """Whether the optimum was reached; True of a closed form, None where a training has not settled."""
-        return bool(getattr(self.facts, "converged", True))
+        found = getattr(self.facts, "converged", True)
+        return None if found is None else bool(found)
 
     # ---- rows ----------------------------------------------------------------------------------------------
 
