@@ -139,7 +139,7 @@ def mean_difference(x: GroupSample, y: GroupSample) -> tuple[float, float, float
     size = max(float(np.abs(s.rows[:, 0]).max()) for s in (x, y))
     unit = unit_beyond(size, 1e-30, 1e30)  # variances are squared below
     for i, s in enumerate((x, y)):
-        values = s.rows[:, :1] / unit
+        values = s.rows[:, :1] if unit == 1 else s.rows[:, :1] / unit  # a copy would be summed otherwise
         means[i] = s.weights @ values[:, 0]
         variances[i] = variance_of(values, s)[0, 0]
         degrees[i] = (s.size if s.clusters is None else int(s.clusters.max()) + 1) - 1
