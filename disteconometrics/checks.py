@@ -1,14 +1,29 @@
-"""Options as users give them: numbers and whole numbers, refused with a message that says what is allowed."""
+"""Options and columns as users give them: refused with a message that says what is allowed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from disteconometrics.errors import OptionError
+import numpy as np
 
-__all__ = ["is_real", "is_whole", "positive", "whole"]
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.errors import DataError, OptionError
+
+__all__ = [
+    "check_far",
+    "check_sizes",
+    "is_real",
+    "is_whole",
+    "positive",
+    "size_error",
+    "unsquarable",
+    "whole",
+]
+
+LARGEST = 1e151  # value of a column whose squares still sum in float64
 
 
 def is_whole(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -68,3 +83,69 @@ def positive(value: Any, name: str, unit: str = "") -> float:
     if not (is_real(value) and 0 < float(value) < math.inf):
         raise OptionError(f"{name}={value!r}: give a positive number{unit}.")
     return float(value)
+
+
+def unsquarable(largest: Array, least: float = 1 / LARGEST) -> Mask:
+    """Which columns (k,) have squares that float64 cannot hold, from their largest absolute values (k,).
+
+    Examples
+    --------
+    >>> unsquarable(np.array([0.0, 1.0, 1e200, 1e-200])).tolist()
+    [False, False, True, True]
+    """
+    return np.asarray((largest > LARGEST) | ((largest > 0) & (largest < least)))
+
+
+def size_error(names: Sequence[str]) -> DataError:
+    """The error for columns whose numbers are too large or too small to compute with."""
+    return DataError(
+        f"{', '.join(names)}: values are too large or too small to compute with (beyond 1e±151); rescale the "
+        "column."
+    )
+
+
+def check_sizes(columns: Array, names: Sequence[str], least: float = 1 / LARGEST) -> None:
+    """Refuse columns (n, k) whose squares float64 cannot hold, NaN apart; ``least=0`` allows small ones.
+
+    Raises
+    ------
+    DataError
+
+    Examples
+    --------
+    >>> check_sizes(np.array([[1.0, 1e300]]), ["x", "z"])
+    Traceback (most recent call last):
+    ...
+    disteconometrics.errors.DataError: z: values are too large or too small to compute with (beyond 1e±151); \
+rescale the column.
+    """
+    wild = unsquarable(np.fmax.reduce(np.abs(columns), axis=0, initial=0.0), least)
+    if wild.any():
+        raise size_error([names[int(j)] for j in np.flatnonzero(wild)])
+
+
+def check_far(columns: Array, names: Sequence[str], most: float) -> None:
+    """Refuse columns (n, k) with a value beside which the others are one point.
+
+    ``most`` is its largest distance to the median, in median distances of those that differ from it.
+
+    Raises
+    ------
+    DataError
+
+    Examples
+    --------
+    >>> check_far(np.array([[1.0], [2.0], [3.0], [1e20]]), ["x"], 1e8)
+    Traceback (most recent call last):
+    ...
+    disteconometrics.errors.DataError: x: 1e+20 lies 1e+20 times as far out as others: is it a code for \
+missing? Make it missing, or take a logarithm.
+    """
+    for name, column in zip(names, columns.T, strict=True):
+        far = np.abs(column - np.median(column))
+        apart = far[far > 0]
+        if len(apart) and (times := float(apart.max() / np.median(apart))) > most:
+            raise DataError(
+                f"{name}: {column[far.argmax()]:.3g} lies {times:.0e} times as far out as others: is it a "
+                "code for missing? Make it missing, or take a logarithm."
+            )

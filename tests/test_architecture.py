@@ -19,12 +19,16 @@ import sys
 import textwrap
 import time
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 from radon.complexity import cc_visit
 
 PACKAGE = "disteconometrics"
@@ -766,3 +770,23 @@ def test_a_logit_loads_no_torch_and_no_pictures() -> None:
         f"import {PACKAGE} as de\nprint(de.Logit('GRADE ~ GPA + PSI').fit(de.datasets.spector()).summary())"
     )
     assert loaded(code, NOT_FOR_A_LOGIT) == []
+
+
+# ---- versions ----------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_versions_tested_are_the_bounds() -> None:
+    """pyproject.toml promises lowest versions; with exactly these `.ci/run` tests the package once more."""
+    tests = Path(__file__).parent
+    project = tomllib.loads((tests.parent / "pyproject.toml").read_text())["project"]
+    bounds = {}
+    for extra in ("test", "dask", "ot"):
+        for text in (*project["dependencies"], *project["optional-dependencies"][extra]):
+            required = Requirement(text)
+            [bound] = required.specifier
+            assert bound.operator == ">=", text
+            bounds[canonicalize_name(required.name)] = Version(bound.version)
+    lines = (tests / "constraints-oldest.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pinned = {canonicalize_name(name): Version(version) for name, version in pins.items()}
+    assert {name: pinned.get(name) for name in bounds} == bounds

@@ -7,6 +7,7 @@ outcome; fill X.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.checks import check_sizes
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import code_outcome
@@ -44,6 +46,7 @@ __all__ = ["Design", "RowCount", "build_design"]
 WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
+MOST_COUNTED = 2.0**53  # rows that frequency weights may stand for: beyond, float64 does not count by one
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
 ORDERED = (
     "integer",
@@ -239,6 +242,12 @@ def build_design(
     names = column_names(groups)
     X = matrix(structure, groups, len(y))
     _check_products(X, names, structure)
+    shift = _numbers(o, kept)
+    if outcome == "numeric":  # a binary outcome has no size, and its columns are measured by the fit
+        check_sizes(y[:, None], [coded.name])
+        check_sizes(*_without_codes(X, names))
+        if shift is not None and offset is not None:
+            check_sizes(shift[:, None], [offset], least=0.0)
     spec = DesignSpec(
         formula,
         names,
@@ -255,7 +264,7 @@ def build_design(
     rows = RowCount(len(table), len(y), missing, transformed, zeros)
     used = _numbers(w, kept)
     cells = cells_beside_others(structure, parsed.factors, values, None if counts is None else used)
-    return Design(spec, y, X, used, _numbers(o, kept), kept, rows, table, cells)
+    return Design(spec, y, X, used, shift, kept, rows, table, cells)
 
 
 def _check_name(name: Any, role: str) -> None:
@@ -377,6 +386,13 @@ def _check_weights(w: Column | None, weight_type: str | None) -> None:
     if w is None:
         return
     numbers = w.values
+    with np.errstate(over="ignore"):
+        total = float(np.nansum(numbers))
+    if total > (MOST_COUNTED if weight_type == "frequency" else sys.float_info.max):
+        raise DataError(
+            f"The weights column {w.name!r} sums to {total:.3g}, more than can be counted; divide it by a "
+            f"constant"
+        )
     if (numbers < 0).any():
         raise DataError(
             f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights "
@@ -566,11 +582,16 @@ def _span(value: Any) -> bool | None:
     return True if isinstance(value, Basis) and value.spans_intercept else None
 
 
+def _without_codes(X: Array | FactorMatrix, names: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:
+    """The columns that are written out, and their names."""
+    if isinstance(X, FactorMatrix):
+        return X.other, names[: X.at] + names[X.at + X.coding.shape[1] :]
+    return X, names
+
+
 def _check_products(X: Array | FactorMatrix, names: tuple[str, ...], structure: Structure) -> None:
     """Products of finite columns can overflow; single columns are checked already."""
-    if isinstance(X, FactorMatrix):
-        names = names[: X.at] + names[X.at + X.coding.shape[1] :]
-        X = X.other
+    X, names = _without_codes(X, names)
     if all(len(places) < 2 and scale == 1 for scale, places in structure):
         return
     with np.errstate(all="ignore"):

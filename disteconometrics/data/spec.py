@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices
+from disteconometrics.checks import check_sizes
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLevel, levels_of, recode
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import Outcome, recode_outcome
@@ -89,6 +90,9 @@ class DesignSpec:
             X = np.full((n, len(self.names)), np.nan)
             if len(keep):
                 X[keep] = self._rows(parsed, columns, n, keep)
+        check_sizes(X, self.names, least=0.0)
+        if offset is not None and self.offset is not None:
+            check_sizes(offset[:, None], [self.offset], least=0.0)
         return NewRows(X, offset, table.index)
 
     def _rows(self, parsed: Formula, columns: dict[str, Column], n: int, keep: Indices | None) -> Array:

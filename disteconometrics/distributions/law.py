@@ -254,7 +254,8 @@ class Law(ABC):
 
     def std(self) -> Array:
         """Standard deviation, batch shape."""
-        return np.sqrt(self.var())
+        with np.errstate(invalid="ignore"):  # a variance that rounding has left negative
+            return np.sqrt(self.var())
 
     def interval(self, level: float = 0.95) -> Array:
         """Central interval, batch + (2,): it leaves (1 − level)/2 out on either side.

@@ -388,9 +388,10 @@ class JointResults(FittedResult):
         return None if self.trials is None else self.facts.loglik
 
     @property
-    def converged(self) -> bool:
-        """Whether every factor converged."""
-        return all(bool(p.converged) for p in self.parts)
+    def converged(self) -> bool | None:
+        """Whether every factor converged; None where a training has not settled."""
+        found = [p.converged for p in self.parts]
+        return None if None in found and False not in found else all(found)
 
     @cached_property
     def estimates(self) -> Estimates:

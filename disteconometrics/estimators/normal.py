@@ -14,13 +14,13 @@ from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import FactorMatrix, columns
+from disteconometrics.checks import size_error
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
-    DataError,
     OutcomeError,
     warn_user,
 )
@@ -51,7 +51,7 @@ from disteconometrics.inference.law_effects import MEstimation
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting, ScaledRows, SideBySide
 from disteconometrics.optim.least_squares import Squares, least_squares
-from disteconometrics.optim.whiten import LARGEST, OutOfRange, RankDeficient, triangle_inverse
+from disteconometrics.optim.whiten import OutOfRange, RankDeficient, triangle_inverse
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
@@ -167,24 +167,14 @@ class NormalRegression(Specification):
 # ---- least squares -----------------------------------------------------------------------------------------
 
 
-def _solved(
-    X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str], outcome: str
-) -> Squares:
+def _solved(X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str]) -> Squares:
     """Least squares, with names in what it refuses."""
-    if np.abs(y).max(initial=0.0) > LARGEST:
-        raise _out_of_range(outcome)
     try:
         return least_squares(X, y, w)
     except OutOfRange as error:
-        raise _out_of_range(", ".join(names[j] for j in error.columns)) from None
+        raise size_error([names[j] for j in error.columns]) from None
     except RankDeficient as error:
         raise CollinearityError(describe_collinearity(error.rank, names, len(y))) from None
-
-
-def _out_of_range(which: str) -> DataError:
-    return DataError(
-        f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
-    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -292,7 +282,7 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
     names, outcome = read.names, read.spec.outcome.name
     w = read.scaled_weights
     y = read.y if read.offset is None else read.y - read.offset
-    fit = _solved(read.matrix, y, w, names, outcome)
+    fit = _solved(read.matrix, y, w, names)
     mass = np.ones(len(y)) if w is None else w
     n, e = float(mass.sum()), fit.residuals
     variance = float(mass @ e**2 / n)

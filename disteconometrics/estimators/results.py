@@ -192,9 +192,10 @@ class FittedResult(Estimated, SelfChecking):
         return observations
 
     @property
-    def converged(self) -> bool:
-        """Whether the optimum was reached; True of a closed form."""
-        return bool(getattr(self.facts, "converged", True))
+    def converged(self) -> bool | None:
+        """Whether the optimum was reached; True of a closed form, None where a training has not settled."""
+        found = getattr(self.facts, "converged", True)
+        return None if found is None else bool(found)
 
     # ---- rows ----------------------------------------------------------------------------------------------
 

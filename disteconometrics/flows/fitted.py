@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, final
@@ -28,7 +28,7 @@ SPARE = 100_000  # parameters that a damaged file may ask for beyond those that 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread inside, so that the same rows give the same bits; the user's setting comes back.
+    """Torch on one thread and the CPU inside: the same bits for the same rows; the user's settings come back.
 
     Examples
     --------
@@ -36,10 +36,12 @@ def one_thread() -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
-    before = torch.get_num_threads()
+    before, device = torch.get_num_threads(), torch.get_default_device()
     torch.set_num_threads(1)
     try:
-        yield
+        # entered where the default is another one alone, as it slows every call a little
+        with nullcontext() if device.type == "cpu" else torch.device("cpu"):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -76,6 +78,7 @@ class FittedFlow:
     parameters: dict[str, Array]
 
     @classmethod
+    @one_thread()
     def begin(
         cls,
         chain: Chain,
@@ -100,6 +103,7 @@ class FittedFlow:
             p.requires_grad_(False)
         return made
 
+    @one_thread()
     def fresh(self) -> Flow:
         """A new torch module with these parameters."""
         rng = torch.Generator().manual_seed(0)

@@ -46,6 +46,7 @@ class Pushforward(Perceptron):
     scale: Array
 
     @classmethod
+    @one_thread()
     def begin(cls, recipe: MLP, location: Array, scale: Array, seed: int) -> Pushforward:
         """The net as training begins: uniform weights within ±1/√inputs, drawn with a seed."""
         rng = torch.Generator().manual_seed(seed)

@@ -82,6 +82,7 @@ class QuantileNet(Perceptron):
     x_scale: Array
 
     @classmethod
+    @one_thread()
     def begin(cls, recipe: MLP, y: Array, X: Array, seed: int) -> QuantileNet:
         """The net as training begins: the quantile function of the sample, for every row."""
         rng = torch.Generator().manual_seed(seed)

@@ -26,6 +26,7 @@ import numpy as np
 from scipy import ndimage, optimize
 
 from disteconometrics.arrays import Array, Mask
+from disteconometrics.transport.samples import power_above
 
 __all__ = ["Bounds", "Match", "Matched", "match"]
 
@@ -34,6 +35,11 @@ FAR = 1e8  # stands for outcomes that are not finite, in units of the data's spr
 # chance over information, in the direction where it is largest, beyond which errors would be chance
 # themselves
 NOISY = 1.0
+FAR_OFF = 100.0  # spreads of the outcome between data and simulated ones that a search has not closed
+# spreads of the outcome that a parameter moves it by for each of its units: others are divided out, as steps
+# of numerical derivatives and of the search suppose parameters near zero to be about one
+LEAST_MOVE, MOST_MOVE = 1e-6, 1e6
+SEEN, SEARCHED = (1e-9, 1e3), 30  # changes in spreads by which that is read off, and steps that are tried
 SINGULAR = 1e-10  # smallest over largest eigenvalue of the scaled information
 
 
@@ -140,11 +146,41 @@ class Matched(NamedTuple):
     singular: bool
 
 
+def _units(m: Match, curves: Callable[[Array], Array], at: Array) -> Array:
+    """Units (k,) of numbers that move ``curves``: one, or the power of two that moves them by a spread.
+
+    They are looked for only where outcome or covariates have an unusual size.
+    """
+    units = np.ones(len(at))
+    sizes = [m.spread] if m.X is None else [m.spread, *m.X.std(axis=0), *np.abs(m.X).max(axis=0)]
+    if all(LEAST_MOVE <= size <= MOST_MOVE for size in sizes if size > 0):
+        return units
+    here = curves(at)
+    for j in range(len(at)):
+        move = _move(curves, here, at, j)
+        if not LEAST_MOVE <= move <= MOST_MOVE:
+            units[j] = power_above(1 / move)
+    return units
+
+
+def _move(curves: Callable[[Array], Array], here: Array, at: Array, j: int) -> float:
+    """Spreads by which a number moves the curves for each of its units; one where no step shows it."""
+    step = np.zeros(len(at))
+    step[j] = 1e-4 * (abs(at[j]) or 1.0)
+    for _ in range(SEARCHED):
+        change = float(np.abs(curves(at + step) - here).max())
+        if SEEN[0] < change < SEEN[1]:
+            return change / float(step[j])
+        step[j] *= 1e10 if change <= SEEN[0] else 1e-10
+    return 1.0
+
+
 def _jacobian(m: Match, theta: Array, copies: slice = slice(None)) -> Array:
     """Derivatives (L, n, k) of the order statistics of some of the simulated copies, central differences."""
     columns = []
+    units = _units(m, m.curves, theta)
     for j in range(len(theta)):
-        h = STEP * max(abs(theta[j]), 1e-2)
+        h = STEP * max(abs(theta[j]), 1e-2 * units[j])
         step = np.zeros(len(theta))
         step[j] = h
         columns.append((m.curves(theta + step, copies) - m.curves(theta - step, copies)) / (2 * h))
@@ -169,10 +205,16 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
     target, kept = np.sort(m.projected(m.y), axis=1), m.kept()
     count = kept.sum() * len(target)
 
-    def residuals(free: Array) -> Array:
-        return np.asarray((m.curves(bounds.to_theta(free)) - target)[:, kept].ravel() / np.sqrt(count))
+    def free_curves(free: Array) -> Array:
+        return m.curves(bounds.to_theta(free))
 
     first = bounds.to_free(start)
+    units = _units(m, free_curves, first)
+    first = first / units
+
+    def residuals(free: Array) -> Array:
+        return np.asarray((free_curves(free * units) - target)[:, kept].ravel() / np.sqrt(count))
+
     best: Any = None
     costs = []
     for i in range(starts):
@@ -186,9 +228,10 @@ def match(m: Match, start: Array, bounds: Bounds, starts: int, rng: np.random.Ge
             best = found
         if agree:
             break
-    theta = bounds.to_theta(best.x)
+    theta = bounds.to_theta(best.x * units)
     V, singular = _covariance(m, theta, target, kept)
-    return Matched(theta, V, min(costs), bool(best.status > 0), tuple(costs), singular)
+    near = 2 * best.cost <= FAR_OFF**2  # from further away the steps of the search are rounding
+    return Matched(theta, V, min(costs), bool(best.status > 0 and near), tuple(costs), singular)
 
 
 def _covariance(m: Match, theta: Array, target: Array, kept: Mask) -> tuple[Array, bool]:

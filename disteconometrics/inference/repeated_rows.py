@@ -79,7 +79,7 @@ class RepeatedRowLaws:
     def _sums(self, W: Array) -> Array:
         """Weights (n, v) summed over the rows that are one (m, v)."""
         m = self.own.size
-        return np.column_stack([np.bincount(self.where, w, m) for w in W.T])
+        return np.column_stack([np.zeros((m, 0)), *(np.bincount(self.where, w, m) for w in W.T)])
 
     def at(self, y: float) -> AtOutcome:
         """See `RowLaws`."""

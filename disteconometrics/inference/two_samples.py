@@ -24,6 +24,7 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.transport import discrete, one_dim
+from disteconometrics.transport.samples import unit_beyond
 from disteconometrics.transport.sliced import directions
 
 __all__ = [
@@ -135,16 +136,19 @@ def shares(x: GroupSample, y: GroupSample) -> tuple[Array, Array, Array]:
 def mean_difference(x: GroupSample, y: GroupSample) -> tuple[float, float, float, float]:
     """Difference of means of the first column, its standard error, Welch's degrees of freedom, p-value."""
     means, variances, degrees = np.zeros(2), np.zeros(2), np.zeros(2)
+    size = max(float(np.abs(s.rows[:, 0]).max()) for s in (x, y))
+    unit = unit_beyond(size, 1e-30, 1e30)  # variances are squared below
     for i, s in enumerate((x, y)):
-        means[i] = s.weights @ s.rows[:, 0]
-        variances[i] = variance_of(s.rows[:, :1], s)[0, 0]
+        values = s.rows[:, :1] if unit == 1 else s.rows[:, :1] / unit  # a copy would be summed otherwise
+        means[i] = s.weights @ values[:, 0]
+        variances[i] = variance_of(values, s)[0, 0]
         degrees[i] = (s.size if s.clusters is None else int(s.clusters.max()) + 1) - 1
     difference, total = float(means[0] - means[1]), float(variances.sum())
     if not total > 0 or not degrees.all():
-        return difference, np.nan, np.nan, np.nan
+        return unit * difference, np.nan, np.nan, np.nan
     df = total**2 / float((variances**2 / degrees).sum())
     se = float(np.sqrt(total))
-    return difference, se, df, float(2 * special.stdtr(df, -abs(difference) / se))
+    return unit * difference, unit * se, df, float(2 * special.stdtr(df, -abs(difference) / se))
 
 
 # ---- where the normal limit holds --------------------------------------------------------------------------

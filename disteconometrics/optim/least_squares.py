@@ -21,9 +21,9 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block, FactorMatrix, columns
+from disteconometrics.checks import unsquarable
 from disteconometrics.optim.rank import check_rank, tsqr
 from disteconometrics.optim.whiten import (
-    LARGEST,
     OutOfRange,
     RankDeficient,
     accurate_product,
@@ -135,7 +135,7 @@ def least_squares(X: Array | FactorMatrix, y: Array, weights: Array | None = Non
 def _check_size(X: Array) -> Array:
     """Largest absolute values of the columns, whose squares float64 must hold."""
     largest = np.abs(X).max(axis=0, initial=0.0)
-    wild = (largest > LARGEST) | ((largest > 0) & (largest < 1 / LARGEST))
+    wild = unsquarable(largest)
     if wild.any():
         raise OutOfRange(np.flatnonzero(wild).tolist())
     return as_floats(largest)

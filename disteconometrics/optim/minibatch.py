@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HISTORY",
     "LBFGS",
+    "MOST_SPREADS",
     "Adam",
     "AdamW",
     "Trained",
@@ -36,6 +37,7 @@ __all__ = [
     "train",
 ]
 
+MOST_SPREADS = 1e5  # times as far out as the others that a value may be: single precision has seven digits
 MOST_LOST_STEPS = 25  # steps without a finite loss, one after the other, that end a training
 STEPS_BETWEEN_COPIES = 25  # steps between copies of the parameters that a lost training goes back to
 SHOWN = 20  # steps between figures on the progress bar

@@ -23,6 +23,7 @@ from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block, LazyBlocks, dense_block, densified
+from disteconometrics.checks import unsquarable
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
 from disteconometrics.optim.rank import Rank, check_rank, tsqr
@@ -42,7 +43,6 @@ __all__ = [
 
 CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
 KEEP = 4_000_000  # entries of Z held in memory; more are made again in every pass
-LARGEST = 1e151  # value of a column whose squares still sum in float64
 
 
 def power_of_two(x: Array) -> Array:
@@ -151,7 +151,7 @@ def whitened(model: IndexModel) -> Whitened:
     require_rows(model.rows, model.blocks[0].X.shape[1])
     dense = IndexModel(model.kernel, densified(model.blocks), model.rows)
     column_max = dense.column_maxima()
-    wild = (column_max > LARGEST) | ((column_max > 0) & (column_max < 1 / LARGEST))
+    wild = unsquarable(column_max)
     if wild.any():
         raise OutOfRange(np.flatnonzero(wild).tolist())
     gram = np.zeros((len(column_max),) * 2)

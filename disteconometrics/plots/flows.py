@@ -292,11 +292,11 @@ def epochs(
     --------
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
-    >>> how = de.Adam(lr=0.01, steps=30, snapshots=(0, 10))
+    >>> how = de.Adam(lr=0.05, steps=200, snapshots=(0, 10))
     >>> model = de.FlowDensity("income + foodexp ~ 1", flow=de.Planar(2), train=how)
     >>> res = model.fit(de.datasets.engel(), seed=0)
     >>> [ax.get_title() for ax in epochs(res)]
-    ['step 0', 'step 10', 'step 30']
+    ['step 0', 'step 10', 'step 200']
     >>> plt.close("all")
     """
     chosen = list(result.kept) if steps is None else list(steps)
@@ -384,10 +384,10 @@ def loss(result: Any, *, ax: Axes | None = None) -> Axes:
     --------
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
-    >>> how = de.Adam(lr=0.01, steps=30)
+    >>> how = de.Adam(lr=0.05, steps=200)
     >>> ax = loss(de.FlowDensity("income ~ 1", flow=de.RQS(), train=how).fit(de.datasets.engel(), seed=0))
     >>> ax.get_xlabel(), len(ax.data)
-    ('step', 30)
+    ('step', 200)
     >>> plt.close(ax.figure)
     """
     table = result.history
@@ -436,7 +436,7 @@ def trained(result: Any, *, bins: int = 50, ax: Axes | None = None) -> Axes:
     --------
     >>> import disteconometrics as de
     >>> from matplotlib import pyplot as plt
-    >>> how = de.Adam(lr=0.01, steps=30)
+    >>> how = de.Adam(lr=0.05, steps=200)
     >>> ax = trained(de.FlowDensity("income ~ 1", flow=de.RQS(), train=how).fit(de.datasets.engel(), seed=0))
     >>> ax.data.columns.tolist()
     ['y', 'density']

@@ -570,7 +570,7 @@ def _trouble(
     result: Any, names: tuple[str, ...], values: Array, told: Sequence[warnings.WarningMessage]
 ) -> tuple[str, str] | None:
     """Reason and message if a result holds no estimates to count."""
-    if not getattr(result, "converged", True):
+    if getattr(result, "converged", True) is False:  # None: all steps of a training that has not settled
         first = next(
             (str(w.message) for w in told if issubclass(w.category, DisteconometricsError | UserWarning)), ""
         )

@@ -21,6 +21,7 @@ __all__ = [
     "points",
     "power_above",
     "require_finite",
+    "unit_beyond",
     "values",
 ]
 
@@ -65,6 +66,19 @@ def power_above(size: float) -> float:
     4.0
     """
     return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
+
+
+def unit_beyond(size: float, least: float, most: float) -> float:
+    """What to divide values of a size by: one from ``least`` to ``most``, else the power of two above it.
+
+    Ordinary values are then computed with as they are, to the last bit.
+
+    Examples
+    --------
+    >>> unit_beyond(3.0, 1e-30, 1e30), unit_beyond(3.0, 1e-30, 1.0)
+    (1.0, 4.0)
+    """
+    return 1.0 if least <= size <= most else power_above(size)
 
 
 def _numbers(sample: Any, name: str) -> AnyArray:

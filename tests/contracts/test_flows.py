@@ -235,6 +235,7 @@ def test_same_seed_same_bits_and_no_global_random_numbers() -> None:
     np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
 
 
+@pytest.mark.filterwarnings("ignore:The loss still fell")  # few steps, for speed
 def test_snapshots_files_and_what_they_refuse() -> None:
     df = de.dgps.NoisySine()(np.random.default_rng(0), n=300)
     res = de.FlowDensity(
@@ -278,6 +279,7 @@ def test_a_file_of_a_trainer_that_is_not_known_trains_nothing_anew() -> None:
         back.diagnose(2)
 
 
+@pytest.mark.filterwarnings("ignore:The loss still fell")  # few steps, for speed
 def test_fresh_rows_are_not_given_back() -> None:
     how = de.Adam(steps=3, batch=16)
     res = de.FlowDensity("x1 + x2 ~ 1", flow=de.Planar(1), train=how).fit(de.dgps.TwoCircles(), seed=0)
@@ -380,3 +382,43 @@ def test_refusals(formula: str, options: dict[str, object], error: type[Exceptio
     y = rng.normal(size=60)
     with pytest.raises(error, match=text):
         de.FlowDensity(formula, **options).fit({"y": y, "z": 2 * y, "w": rng.normal(size=60)}, seed=0)  # type: ignore[arg-type]
+
+
+# ---- whether a training has settled, and where it is computed ----------------------------------------------
+
+SHORT = {
+    "flow": lambda how: de.FlowDensity("income ~ 1", flow=de.RQS(8), train=how),
+    "net": lambda how: de.TransportDensity("income ~ 1", map=de.MLP(8), train=how),
+    "net, given": lambda how: de.TransportDensity("income ~ foodexp", map=de.MLP(8), train=how),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_training_has_converged_where_its_loss_has_settled(name: str) -> None:
+    """Two steps are no optimum, a loss that falls to the last step is told; many steps settle."""
+    engel = de.datasets.engel()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert not SHORT[name](de.Adam(lr=0.02, steps=2)).fit(engel, seed=1).converged
+    assert {w.category for w in told} <= {ConvergenceWarning}
+    with pytest.warns(ConvergenceWarning, match="still fell when all 60 steps"):
+        assert SHORT[name](de.Adam(lr=3e-3, steps=60)).fit(engel, seed=1).converged is None
+    assert SHORT[name](de.Adam(lr=0.02, steps=600)).fit(engel, seed=1).converged
+    held = de.AdamW(lr=0.02, steps=600, validation=0.2, patience=100)
+    assert SHORT[name](held).fit(engel, seed=1).converged
+
+
+def test_a_default_device_of_torch_changes_nothing() -> None:
+    """Not even one that holds no numbers; it is the user's own afterwards."""
+    models = [make(de.Adam(lr=0.02, steps=100)) for make in SHORT.values()]
+    engel, found = de.datasets.engel(), {}
+    for device in ("cpu", "meta"):
+        torch.set_default_device(device)
+        try:
+            laws = [model.fit(engel, seed=1).distribution() for model in models]
+            found[device] = [law.quantile([0.1, 0.9]) for law in laws]
+            assert torch.get_default_device().type == device
+        finally:
+            torch.set_default_device(None)
+    for ours, theirs in zip(*found.values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -329,11 +330,24 @@ def test_laws_that_scipy_has() -> None:
         assert (law.mean(), law.std()) == pytest.approx((oracle.mean(), oracle.std()), rel=1e-9)
 
 
+class _Student2(scipy.stats.rv_continuous):  # type: ignore[misc]
+    """Student's law with two degrees of freedom; scipy before 1.17 knows its quantiles up to 1e100 only."""
+
+    def _cdf(self, x: Any) -> Any:
+        return 0.5 + x / (2 * np.sqrt(2 + x**2))
+
+    def _ppf(self, q: Any) -> Any:
+        return (2 * q - 1) / np.sqrt(2 * q * (1 - q))
+
+    def _isf(self, q: Any) -> Any:
+        return -self._ppf(q)
+
+
 @pytest.mark.parametrize(
     ("frozen", "mean", "var"),
     [
         (scipy.stats.pareto(0.5), np.inf, np.inf),
-        (scipy.stats.t(2), 0, np.inf),
+        (_Student2()(), 0, np.inf),
         (scipy.stats.pareto(1.5), 3, np.inf),
     ],
 )

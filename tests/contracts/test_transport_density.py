@@ -184,6 +184,7 @@ OLD_NAMES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The loss still fell")  # few steps, for speed
 @pytest.mark.parametrize("formula", OLD_NAMES)
 def test_files_of_the_first_version_name_distances_and_scores_alike(formula: str) -> None:
     rng = np.random.default_rng(0)
@@ -237,6 +238,7 @@ def test_laws_by_straight_quantile_functions() -> None:
         law.pdf(1.0)
 
 
+@pytest.mark.filterwarnings("ignore:The loss still fell")  # few steps, for speed
 def test_given_covariates_quantiles_move_and_never_cross(tmp_path) -> None:
     """Location and scale that move with x are learned; the score beats the law without covariates;
     files and weights.

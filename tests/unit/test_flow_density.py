@@ -679,3 +679,10 @@ def test_a_law_far_wider_than_the_others_is_told() -> None:
     with pytest.warns(errors.LeverageWarning, match=r"given a = 60, b = 61 is 25 times as wide"):
         check_widths(slopes, X, ("Intercept", "a", "b"))
     check_widths(np.linspace(0.1, 1, 31), X, ("Intercept", "a", "b"))  # says nothing
+
+
+def test_a_factor_alone_has_a_summary() -> None:
+    """Rows of one level are evaluated once, also where no weights ask for their sums."""
+    rng = np.random.default_rng(0)
+    table = {"y": rng.normal(size=60), "h": rng.integers(0, 3, 60)}
+    assert "h: 2 - 0" in str(de.FlowDensity("y ~ C(h)").fit(table).summary())

@@ -14,13 +14,12 @@ from scipy import special
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.checks import whole
+from disteconometrics.checks import size_error, whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
     ConvergenceWarning,
-    DataError,
     SeparationError,
     SeparationWarning,
     warn_user,
@@ -165,10 +164,7 @@ def _maximum(
     except RankDeficient as e:
         raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
     except OutOfRange as e:
-        which = ", ".join(names[j] for j in e.columns)
-        raise DataError(
-            f"{which}: values are too large or too small to compute with (beyond 1e±151); rescale the column."
-        ) from None
+        raise size_error([names[j] for j in e.columns]) from None
 
 
 def _equation(

@@ -40,6 +40,7 @@ __all__ = [
 ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
 HEAP_RATIO = 5.0  # times the median count of the values around, from which on a value is a heap
+NARROW = 1e-6  # standard deviation on the line of a support below which moments lose half their digits
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
 # times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
 WIDE = 20.0
@@ -137,7 +138,7 @@ def check_rows(y: Array, columns: int, name: str) -> bool:
 
 
 def check_support(y: Array, support: Support, name: str) -> None:
-    """Refuse rows on or beyond the bounds.
+    """Refuse rows on or beyond the bounds, and bounds so far away that the map to the line loses digits.
 
     Raises
     ------
@@ -150,6 +151,12 @@ def check_support(y: Array, support: Support, name: str) -> None:
             f"The outcome {name!r} has {int(bad.sum())} rows outside the declared support {support}, "
             f"with values {shown}; "
             "declare a wider support, or model the values on the bound apart."
+        )
+    spread = float(np.std(support.to_line(y)))
+    if support.kind != "line" and spread < NARROW:
+        raise DataError(
+            f"The outcome {name!r} varies by {spread:.0e} of its distance to the bounds of the declared "
+            f"support {support}, which then says nothing and costs its digits; leave support= out."
         )
 
 

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from disteconometrics.arrays import Array
+from disteconometrics.checks import check_far
 from disteconometrics.distributions.support import Support
+from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
@@ -33,6 +35,7 @@ from disteconometrics.optim.smoothing import Smooth
 
 __all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of"]
 
+FARTHEST = 1e8  # times as far out as the others that a value may be: forms are summed in single precision
 UNDERSMOOTHING = (0.4, 0.25, 0.03)  # factor on λ for inference: with no, one and more covariates
 
 
@@ -151,6 +154,7 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
     enough = checks.check_rows(y, X.shape[1], outcome)
     checks.check_support(y, support, outcome)
+    check_far(np.column_stack([support.to_line(y), read.X]), [outcome, *spec.names], FARTHEST)
     checks.check_columns(read.X, y, spec.names, spec.has_intercept)
     shared = checks.ties(y, read.weights if read.frequency else None)
     sample = SplineSample(support.to_line(y), X, _groups(spec.names), read.scaled_weights, read.frequency)
@@ -159,6 +163,9 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
     if X.shape[1]:
         checks.check_residual(sample.centre.scale, sample.y, outcome)
     fitted = fit_flow(sample, plan_of(model, enough))
+    if not fitted.smooth.converged:
+        text = f"The penalties of the density of {outcome!r} did not settle; the last state is reported."
+        warn_user(ConvergenceWarning(text, column=outcome, hint="look at the outcome for values far out"))
     flow = SplineFlow.of(fitted, support)
     checks.check_widths(flow.structure.mean_slopes(fitted.smooth.theta, X), X, spec.names)
     rows = FlowRows(

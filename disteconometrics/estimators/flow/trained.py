@@ -37,6 +37,7 @@ from disteconometrics.estimators.rows import FitRows, JointFitRows
 from disteconometrics.estimators.training_report import (
     ENDED,
     describe_trainer,
+    has_converged,
     history_from_file,
     history_to_file,
 )
@@ -224,9 +225,13 @@ class TrainedFlowResults(FittedResult):
     # ---- fit -----------------------------------------------------------------------------------------------
 
     @property
-    def converged(self) -> bool:
-        """Whether training ended as it was told to: not interrupted, not lost."""
-        return self.facts.ended not in ("interrupted", "lost")
+    def converged(self) -> bool | None:
+        """Whether training has settled: the gradient vanished, or the last fifth of the steps gained nothing.
+
+        Rows held out decide if there are any.  None where all steps were done and it has not, or they were
+        fewer than 50; False of a state on the way, and of a training that was interrupted or lost.
+        """
+        return has_converged(self.facts.ended) if np.isfinite(self.facts.loglik) else False
 
     @property
     def llf(self) -> float:

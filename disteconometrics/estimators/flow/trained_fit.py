@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Seed, as_floats
+from disteconometrics.checks import check_far
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import OptionError, OutcomeError
@@ -28,6 +29,7 @@ from disteconometrics.estimators.flow.row_checks import (
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import JointFitRows
 from disteconometrics.estimators.training_report import (
+    NATS,
     Ended,
     describe_trainer,
     history_table,
@@ -46,7 +48,7 @@ from disteconometrics.flows.recipes import (
 )
 from disteconometrics.flows.training import TrainingRows, train_flow
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import LBFGS, AdamW, Trainer
+from disteconometrics.optim.minibatch import LBFGS, MOST_SPREADS, AdamW, Trainer
 
 __all__ = ["TrainedFacts", "TrainedFit", "Training", "train_on_rows"]
 
@@ -179,6 +181,7 @@ def _check_rows(rows: JointFitRows, domain: Support) -> tuple[str, ...]:
         if shared is not None:
             warn_ties(shared, name, float(len(Y)))
             told.append(shared.words(name, float(len(Y))))
+    check_far(np.column_stack([domain.to_line(Y), rows.X]), [*spec.outcomes, *spec.names], MOST_SPREADS)
     check_columns(rows.X, Y[:, 0], spec.names, "Intercept" in spec.names)
     if Y.shape[1] > 1:
         Z = (Y - Y.mean(axis=0)) / Y.std(axis=0)
@@ -248,11 +251,11 @@ def train_on_rows(model: Any, data: Any, seed: Seed) -> TrainedFit:
     found, trained, kept, seconds = train_flow(begun, rows, how, order, blocks=blocks, size=size)
     history = history_table(trained)
     history[["loss", "validation"]] += float(np.log(found.scale).sum()) - slope
-    warn_of_training(trained, how)
+    ended = warn_of_training(trained, how, NATS)
     facts = TrainedFacts(
         **read.facts(),
         trainer=describe_trainer(how),
-        ended=trained.ended,
+        ended=ended,
         best=trained.best,
         steps=trained.steps,
         skipped=len(trained.skipped),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from disteconometrics.flows.recipes import MLP
 from disteconometrics.optim.minibatch import Trained, Trainer
 from disteconometrics.transport import discrete, one_dim
 from disteconometrics.transport.losses import Loss, Sinkhorn
+from disteconometrics.transport.samples import unit_beyond
 
 if TYPE_CHECKING:
     from disteconometrics.flows.pushforward import Pushforward
@@ -35,6 +37,7 @@ FRESH = 512  # draws in a step where the trainer leaves it open
 HELD_OUT_SHARE = 0.2  # share of the rows kept from the training of a net
 FEWEST = 20  # rows held out, below which no distance to them is reported
 COMPARED = 1_000  # rows in exact distances of joint outcomes
+TRAINABLE = 1e-2, 1e6  # standard deviations in whose units gradients suit Adam: others are divided out
 
 
 class TrainingPlan(NamedTuple):
@@ -63,10 +66,10 @@ def _split(n: int, seed: int) -> tuple[Indices, Indices]:
 
 def _training_facts(how: Trainer, trained: Trained, seconds: float, parameters: int) -> dict[str, Any]:
     """Warn of a training that did not end as it was told to; how it went."""
-    warn_of_training(trained, how)
+    ended = warn_of_training(trained, how)
     return {
         "trainer": describe_trainer(how),
-        "ended": trained.ended,
+        "ended": ended,
         "steps": trained.steps,
         "best": trained.best,
         "seconds": seconds,
@@ -118,6 +121,7 @@ def fit_noise_map(
     if fresh and how.validation:
         raise OptionError("A sampler gives fresh rows at every step: train without validation.")
     location, scale = moments_of(Y, weights)
+    unit: float | Array = scale if Y.shape[1] > 1 else unit_beyond(float(scale[0]), *TRAINABLE)
     held, rest = _split(len(Y), plan.order)
     if fresh:
         held, rest = held[:0], np.concatenate([held, rest])
@@ -126,9 +130,9 @@ def fit_noise_map(
         Pushforward.begin(plan.recipe, location, scale, plan.start),
         Y[rest],
         how,
-        lambda rng: loss_of(plan.loss, rng),
+        lambda rng: loss_of(_in_units(plan.loss, unit), rng),
         plan.order,
-        unit=scale if Y.shape[1] > 1 else 1.0,
+        unit=unit,
         blocks=blocks,
         size=size,
     )
@@ -136,7 +140,17 @@ def fit_noise_map(
     facts |= {"loss": _loss_words(plan.loss), "fresh": size if fresh and weights is None else 0}
     if len(held) >= FEWEST:
         facts |= _distances(net, Y[rest], Y[held], np.random.default_rng(plan.order))
-    return Found(NoiseMap(net), facts, history_table(trained))
+    history = history_table(trained)
+    if isinstance(unit, float):  # the loss of one outcome is told in its own units
+        history[["loss", "validation"]] *= unit**plan.loss.p
+    return Found(NoiseMap(net), facts, history)
+
+
+def _in_units(loss: Loss, unit: float | Array) -> Loss:
+    """The loss of one outcome that is divided by a unit."""
+    if isinstance(loss, Sinkhorn) and isinstance(unit, float):
+        return replace(loss, blur=loss.blur / unit)
+    return loss
 
 
 def _loss_words(loss: Loss) -> str:

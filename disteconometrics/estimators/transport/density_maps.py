@@ -19,7 +19,7 @@ from disteconometrics.distributions.pushed import PushedJointLaw, PushedLaw, Pus
 from disteconometrics.errors import FileFormatError
 from disteconometrics.estimators.results import FitFacts, SavedResult
 from disteconometrics.estimators.rows import JointFitRows
-from disteconometrics.estimators.training_report import Ended
+from disteconometrics.estimators.training_report import Ended, has_converged
 from disteconometrics.fields import AnyFloat, Count, Numbers, SavedSeed
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.tables import Section, number
@@ -76,9 +76,9 @@ class TransportFacts(FitFacts):
         return bool(self.ended)
 
     @property
-    def converged(self) -> bool:
-        """Whether training ended as it was told to; True where none was needed."""
-        return self.ended not in ("interrupted", "lost")
+    def converged(self) -> bool | None:
+        """Whether training has settled, see `TrainedFlowResults`; True where none was needed."""
+        return has_converged(self.ended)
 
 
 def moments_of(Y: Array, weights: Array | None) -> tuple[Array, Array]:

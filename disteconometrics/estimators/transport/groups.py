@@ -27,9 +27,8 @@ from disteconometrics.estimators.rows import fingerprint, row_facts
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import GroupSample
 
-__all__ = ["GroupFacts", "Groups", "check_squares", "read_groups", "refit_groups"]
+__all__ = ["GroupFacts", "Groups", "read_groups", "refit_groups"]
 
-LARGEST = 1e150  # of an outcome
 FEW_CLUSTERS = 10  # in a group, below which a warning says so; coverage was measured down to 15
 MOST_ROWS = 5_000_000  # after frequency weights are written out
 REPS = 200  # samples in which a comparison is checked, where none are asked for
@@ -79,24 +78,6 @@ def _parts(formula: str) -> tuple[tuple[str, ...], str]:
     return tuple(outcomes), group.id
 
 
-def check_squares(column: Array, name: str) -> None:
-    """Refuse an outcome whose squares leave the range of numbers.
-
-    Raises
-    ------
-    DataError
-
-    Examples
-    --------
-    >>> check_squares(np.array([1.0, -2.0]), "y")
-    """
-    largest = float(np.abs(column).max(initial=0.0))
-    if largest > LARGEST or 0 < largest < 1 / LARGEST:
-        raise DataError(
-            f"{name}: values are too large or too small to square (beyond 1e±150); rescale the column."
-        )
-
-
 def read_groups(
     formula: str,
     data: Any,
@@ -129,8 +110,6 @@ def read_groups(
     outcomes, group = _parts(formula)
     quoted = f"`{group}`" if not group.isidentifier() else group
     joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=weights, weight_type=weight_type)
-    for name, column in zip(outcomes, joint.Y.T, strict=True):
-        check_squares(column, name)
     Y = joint.Y / _pooled(joint.Y, outcomes) if standardise else joint.Y
     codes, labels = _levels(joint.first.column(group, "group").iloc[joint.at], group)
     clusters = None if cluster is None else _clusters(joint.first, cluster, joint.at, codes, labels)

@@ -22,6 +22,7 @@ from disteconometrics.errors import (
     FileFormatError,
     NeedsData,
     OptionError,
+    OutcomeError,
     warn_user,
 )
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
@@ -39,6 +40,7 @@ __all__ = ["MinimumWasserstein", "MinimumWassersteinResults"]
 
 NOISE = ("normal", "uniform")
 DISTINCT = 0.5  # share of distinct simulated outcomes below which a simulator counts as discrete
+SHARPEST = 1e-8  # standard deviation over size of an outcome, below which no search finds its parameters
 LIMIT = 1e-3  # distance to a bound, relative to the parameter's size, that a warning names
 SLICES = 6  # directions of (y, x) for each of its columns
 REPS = 200  # samples in which a fit is checked, where none are asked for
@@ -168,6 +170,7 @@ class MinimumWasserstein:
                 f"{read.size} rows are too few for {len(self.start)} parameters; at least five each "
                 f"are needed."
             )
+        _check_outcome(read.y, read.spec.outcome.name)
         moving = read.spec.without_constant(read.X)
         sequence = seed_sequence(seed)
         problem = _problem(self, read.y, moving if moving.shape[1] else None, sequence)
@@ -188,6 +191,18 @@ class MinimumWasserstein:
             rows=SimulatorRows(read.design, problem=problem),
             found=found,
             seed=reported_seed(sequence),
+        )
+
+
+def _check_outcome(y: Array, name: str) -> None:
+    """Refuse an outcome that does not vary, or by so little beside its size that no search tells it apart."""
+    size, spread = float(np.abs(y).max()), float(np.std(y - y[0]))
+    if not spread > 0:
+        raise OutcomeError(f"The outcome {name!r} has no variation: every row used is {y[0]:g}.")
+    if spread < SHARPEST * size:
+        raise DataError(
+            f"The outcome {name!r} varies by {spread:.1e} about values of size {size:.1e}, which numerical "
+            "derivatives lose: subtract a constant from the column, and from the simulated outcomes."
         )
 
 
@@ -341,9 +356,10 @@ def _warn_of_search(model: MinimumWasserstein, found: Matched) -> None:
         )
         warn_user(ConditioningWarning(text, hint=hint))
     bounds = _range(model)
-    for name, value, low, high in zip(model.names, found.theta, bounds.low, bounds.high, strict=True):
-        for end in (low, high):
-            if np.isfinite(end) and abs(value - end) <= LIMIT * max(abs(value), abs(end), LIMIT):
+    for (name, begin), value, *ends in zip(model.start, found.theta, bounds.low, bounds.high, strict=True):
+        for end in ends:
+            size = max(abs(value), abs(end), LIMIT * min(abs(begin), 1.0))
+            if np.isfinite(end) and abs(value - end) <= LIMIT * size:
                 text = f"{name} = {value:.4g} is at its bound {end:g}, where standard errors do not hold."
                 hint = "a wider bound, or a model without the parameter"
                 warn_user(ConvergenceWarning(text, column=name, hint=hint))

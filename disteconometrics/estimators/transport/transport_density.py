@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
+from disteconometrics.checks import check_far
 from disteconometrics.data.joint_design import JointSpec
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.distributions.joint import JointLaw
@@ -47,13 +48,12 @@ from disteconometrics.estimators.transport.density_maps import (
     TransportFacts,
     map_from_file,
 )
-from disteconometrics.estimators.transport.groups import check_squares
 from disteconometrics.fields import Numbers
 from disteconometrics.flows.recipes import MLP
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import seed_sequence
-from disteconometrics.optim.minibatch import Adam, AdamW, Trainer
+from disteconometrics.optim.minibatch import MOST_SPREADS, Adam, AdamW, Trainer
 from disteconometrics.report.summary import rows_dropped
 from disteconometrics.tables import Summary, printable
 from disteconometrics.transport.losses import Loss, Sinkhorn, Sliced, Sorted
@@ -181,11 +181,15 @@ class TransportDensity(Specification):
         if rows.covariates.shape[1]:
             plan = self._plan(_default_quantile_plan(rows.size, start, order))
             return fit_quantile_net(rows.Y[:, 0], rows.covariates, rows.weights, plan)
-        if rows.Y.shape[1] == 1 and self.map == "auto":
+        if not self.trains(rows):
             return Found(SampleQuantiles(rows.Y[:, 0], rows.weights), {}, pd.DataFrame())
         plan = self._plan(_default_noise_plan(rows.Y.shape[1], start, order))
         blocks = _blocks(rows, sampler, rng, plan.trainer.batch or FRESH)
         return fit_noise_map(rows.Y, rows.weights, blocks, plan)
+
+    def trains(self, rows: JointFitRows) -> bool:
+        """Whether a net is trained: the quantile function of one outcome's sample needs none."""
+        return self.map != "auto" or rows.covariates.shape[1] > 0 or rows.Y.shape[1] > 1
 
     def _plan(self, default: TrainingPlan) -> TrainingPlan:
         """The choices made, and those of a plan where they are left open."""
@@ -219,9 +223,11 @@ def _check(model: TransportDensity, rows: JointFitRows, fresh: bool) -> None:
             "de.Sinkhorn(blur=…)."
         )
     for name, column in zip(rows.spec.outcomes, rows.Y.T, strict=True):
-        check_squares(column, name)
         if not float(np.ptp(column)) > 0:
             raise OutcomeError(f"The outcome {name!r} has no variation; its law is a point.")
+    if model.trains(rows):
+        names = [*rows.spec.outcomes, *rows.spec.names]
+        check_far(np.column_stack([rows.Y, rows.X]), names, MOST_SPREADS)
 
 
 def _check_conditional(model: TransportDensity, outcomes: int, fresh: bool) -> None:

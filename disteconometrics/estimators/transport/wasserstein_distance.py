@@ -12,7 +12,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.checks import is_whole
-from disteconometrics.errors import FileFormatError, OptionError
+from disteconometrics.errors import DataError, FileFormatError, OptionError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
@@ -27,6 +27,7 @@ from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
 
+DIGITS = 270  # decimal powers that float64 holds on either side of one, with room for sums and differences
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
 
 
@@ -149,6 +150,7 @@ class WassersteinDistance(Specification):
             cluster=cluster,
             standardise=self.scale is not None,
         )
+        _check_powers(rows, self.p)
         sequence = seed_sequence(seed)
         pairs = tuple(combinations(range(len(rows.samples)), 2))
         found = []
@@ -172,6 +174,19 @@ class WassersteinDistance(Specification):
             return 0
         default = MOST_DRAWS if rows <= LARGE else (MOST_DRAWS + 1) // 10 - 1
         return default if self.permutations is None else int(self.permutations)
+
+
+def _check_powers(rows: Groups, p: float) -> None:
+    """Refuse outcomes for which float64 does not hold W_p^p and its variance."""
+    order = p if np.isfinite(p) else 1.0
+    most = 10 ** (DIGITS / (2 * order))
+    largest = np.max([np.abs(s.rows).max(axis=0) for s in rows.samples], axis=0)
+    size, name = float(largest.max()), rows.outcomes[int(largest.argmax())]
+    if size > most or 0 < size < 1 / most:
+        raise DataError(
+            f"{name}: with values of size {size:.0e} the variance of W{p:g} to the power {order:g} is beyond "
+            "float64; rescale the column, or use scale='std'."
+        )
 
 
 # ---- one pair ----------------------------------------------------------------------------------------------
