@@ -342,8 +342,9 @@ def _sandwich(
 ) -> Covariance:
     """root · M · root', M the meat in coordinates whose information is the identity; None is the identity."""
     root, own = estimate.root, estimate.inner
-    V = (root if inner_meat is None else root @ inner_meat) @ root.T
-    inner = (own if inner_meat is None else own @ inner_meat) @ own.T
+    # a copy, as the product of a matrix with its own transpose is summed in another order
+    V = (root.copy() if inner_meat is None else root @ inner_meat) @ root.T
+    inner = (own.copy() if inner_meat is None else own @ inner_meat) @ own.T
     return Covariance((V + V.T) / 2, label, note, df, robust, estimate.basis, (inner + inner.T) / 2)
 
 

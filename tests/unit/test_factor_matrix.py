@@ -9,7 +9,7 @@ import pytest
 import disteconometrics as de
 import disteconometrics.data.terms as terms
 from disteconometrics.blocks import Block, FactorMatrix, densified
-from disteconometrics.errors import CollinearityError, SeparationWarning
+from disteconometrics.errors import CollinearityError, SeparationError, SeparationWarning
 
 SAME = 1e-11  # two orders of summation of a few hundred rows
 N, LEVELS = 600, 12
@@ -150,6 +150,19 @@ def test_a_level_without_variation_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert res.params["g[T.level 04]"] == np.inf
     assert np.isfinite(res.bse.drop("g[T.level 04]")).all()
     assert (res.fittedvalues[data.g == "level 04"] == 1).all()
+
+
+def test_levels_of_one_outcome_are_told_where_they_would_take_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = table()
+    data.loc[data.g.isin(["level 00", "level 04", "level 07"]), "y"] = 1
+    monkeypatch.setattr(terms, "FACTOR_ROWS", 0)
+    monkeypatch.setattr("disteconometrics.estimators.binary.fit.SETTLED", 0)
+    with pytest.raises(
+        SeparationError, match=r"3 of 12 levels .*: a level.*, g\[T.level 04\], g\[T.level 07\]"
+    ):
+        de.Logit("y ~ a + g").fit(data)
 
 
 def test_only_large_factors_stay_codes() -> None:

@@ -10,7 +10,12 @@ import pandas as pd
 import pytest
 
 import disteconometrics as de
-from disteconometrics.errors import OptionError, SeparationWarning, WithheldError
+from disteconometrics.errors import (
+    IncidentalParametersWarning,
+    OptionError,
+    SeparationWarning,
+    WithheldError,
+)
 
 RNG = np.random.default_rng(4)
 
@@ -110,10 +115,11 @@ def test_many_decided_levels_keep_their_signs() -> None:
     decided = g % 2 == 0
     y[decided] = (g % 4 == 0)[decided]
     data = pd.DataFrame({"y": y, "x": x, "g": [f"{i:03d}" for i in g]})
-    with pytest.warns(SeparationWarning):
+    with pytest.warns(IncidentalParametersWarning), pytest.warns(SeparationWarning):
         res = de.Logit("y ~ x + C(g)").fit(data)
     pure = data.groupby("g")["y"].transform("nunique") == 1
-    rest = de.Logit("y ~ x + C(g)").fit(data[~pure])
+    with pytest.warns(IncidentalParametersWarning):
+        rest = de.Logit("y ~ x + C(g)").fit(data[~pure])
     np.testing.assert_allclose([res.params["x"], res.bse["x"]], [rest.params["x"], rest.bse["x"]], rtol=1e-10)
     p = res.predict(data)
     np.testing.assert_array_equal(p[pure], y[pure])

@@ -39,7 +39,7 @@ def tables(seed: int, count: int) -> list[pd.DataFrame]:
 
 @pytest.mark.parametrize("law", [de.Logit, de.Probit, de.CLogLog])
 def test_saturated_tables_are_fitted_by_their_cell_means(law: Any) -> None:
-    for d in tables(7, 12):
+    for d in tables(7, 8):
         res = fitted(law("y ~ g * C(h)"), d)
         means = d.groupby(["g", "h"]).y.transform("mean").to_numpy()
         new = d[["g", "h"]].drop_duplicates()

@@ -38,9 +38,13 @@ from disteconometrics.optim.limit import Limit, limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
+from disteconometrics.tables import first_of
 
 __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "estimate", "success_of"]
 
+SETTLED = (
+    2 * 10**11
+)  # rows times squared columns, up to which separation by the levels of a factor is settled
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
 PenaltyName = Annotated[str, Rule("a penalty", lambda v: v == "firth")]
@@ -167,6 +171,32 @@ def _maximum(
         raise size_error([names[j] for j in e.columns]) from None
 
 
+def _check_levels(read: FitRows) -> None:
+    """Refuse levels with one outcome alone where separation would take minutes to settle.
+
+    Raises
+    ------
+    SeparationError
+    """
+    X: Any = read.matrix
+    if not isinstance(X, FactorMatrix) or X.size * X.shape[1] <= SETTLED:
+        return
+    rows, ones = (np.bincount(X.codes, w, len(X.coding)) for w in (None, read.y))
+    alone = np.flatnonzero((rows > 0) & ((ones == 0) | (ones == rows)))
+    if len(alone):
+        own = read.names[X.at : X.at + X.coding.shape[1]]
+        places = [np.flatnonzero(X.coding[level]) for level in alone]
+        which = first_of(
+            [own[at[0]] if len(at) == 1 else "a level without a column" for at in places], most=10
+        )
+        raise SeparationError(
+            f"In {len(alone)} of {len(X.coding):,} levels the outcome {read.spec.outcome.name!r} takes one "
+            f"value alone, so that their coefficients are infinite: {which}. Beside {X.shape[1]:,} columns "
+            f"on {X.shape[0]:,} rows this is not followed up. Leave the rows of these levels out, which "
+            f"changes no other slope, or merge the levels."
+        )
+
+
 def _equation(
     kernel: Kernel, rows: FitRows, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
 ) -> MEstimate:
@@ -224,6 +254,8 @@ def estimate(
     read = FitRows.read(model, data)
     names, blocks = read.names, read.blocks()
     objective = IndexModel(kernel, blocks)
+    if model.likelihood_penalty is None:
+        _check_levels(read)
     m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
     infinite, limit, words = None, None, None
     separation = m.separation
