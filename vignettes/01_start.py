@@ -60,8 +60,8 @@ print(wages.effect("education", 12, 16, ["mean", "std", "q[0.1]", "q[0.9]"]).tab
 ax = wages.plot_fan("education")
 
 # %% [markdown]
-# Four more years of school go with far more at the top than at the bottom, where the data say little: the law
-# widens.
+# Four more years of school go with more at every quantile, and far more at the top than at the bottom: the
+# law widens.
 #
 # ## A distance
 #
