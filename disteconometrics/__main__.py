@@ -14,8 +14,7 @@ FORMULA = "affair ~ rate_marriage + age + yrs_married + I(yrs_married**2) + reli
 
 def write(axes: Any, name: str) -> None:
     """Save the figure of some axes."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = axes.figure
     with replacing(name) as file:
         figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
     print(f"\nFigure written to {name}")

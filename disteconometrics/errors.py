@@ -7,6 +7,7 @@ and ``.hint`` (what to do).
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from pathlib import Path
@@ -46,7 +47,7 @@ __all__ = [
     "warn_user",
 ]
 
-_PACKAGE = str(Path(__file__).parent)
+_OURS = (str(Path(__file__).parent), functools.__file__)  # cached properties are called through functools
 
 
 class DisteconometricsError(Exception):
@@ -190,6 +191,6 @@ class SmallSampleWarning(DisteconometricsWarning):
 def warn_user(warning: DisteconometricsWarning) -> None:
     """Warn, pointing at the first line of code outside the package: the user's."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
         level, frame = level + 1, frame.f_back
     warnings.warn(warning, stacklevel=level)

@@ -763,6 +763,7 @@ def test_likelihood_ratios_take_no_robust_covariance() -> None:
         res = model.fit(d, cov=cov)
         with pytest.raises(WithheldError, match="score_test"):
             res.lr_test("age")
+        assert np.isnan(res.llr_pvalue)
         buffer = io.BytesIO()
         res.save(buffer)
         buffer.seek(0)

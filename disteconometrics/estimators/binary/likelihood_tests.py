@@ -231,8 +231,7 @@ class LikelihoodTests:
                 "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald) or "
                 "score_test."
             )
-        kind = self.covariance.kind
-        if kind is None or isinstance(kind, (Cluster, HAC)):
+        if self.has_dependent_rows:
             raise WithheldError(
                 f"Rows are dependent ({self.covariance.label}): the likelihood ratio is not χ² then. Use "
                 "test (Wald) or score_test."
@@ -241,6 +240,11 @@ class LikelihoodTests:
             hint = "use test (Wald) or score_test, which take the covariance of the result"
             text = f"The likelihood ratio does not take {self.covariance.label}: it rests on the law; {hint}."
             warn_user(LikelihoodRatioWarning(text, hint=hint))
+
+    @property
+    def has_dependent_rows(self) -> bool:
+        """Whether rows may depend on each other; a file keeps the label alone of such covariances."""
+        return self.covariance.kind is None or isinstance(self.covariance.kind, (Cluster, HAC))
 
     def _check_finite(self) -> None:
         if self.infinite is not None:

@@ -222,10 +222,13 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackag
 
     @property
     def llr_pvalue(self) -> float:
-        """p-value of `llr` from χ² with `df_model` degrees of freedom; `wald_pvalue` takes the covariance."""
+        """p-value of `llr` from χ² with `df_model` degrees of freedom; NaN under clusters and lags.
+
+        `wald_pvalue` takes the covariance.
+        """
         return (
             float(special.chdtrc(self.df_model, max(self.llr, 0.0)))
-            if self.df_model and self.llr == self.llr
+            if self.df_model and self.llr == self.llr and not self.has_dependent_rows
             else float("nan")
         )
 
