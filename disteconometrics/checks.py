@@ -119,6 +119,12 @@ def check_sizes(columns: Array, names: Sequence[str], least: float = 1 / LARGEST
     disteconometrics.errors.DataError: z: values are too large or too small to compute with (beyond 1e±151); \
 rescale the column.
     """
+    with np.errstate(all="ignore"):  # sums of squares are quick, and settle what is usual
+        if least == 0 and float(np.vdot(columns, columns)) < LARGEST:
+            return
+        squares = np.einsum("ij,ij->j", columns, columns)
+    if ((squares > 1 / LARGEST) & (squares < LARGEST)).all():
+        return
     wild = unsquarable(np.fmax.reduce(np.abs(columns), axis=0, initial=0.0), least)
     if wild.any():
         raise size_error([names[int(j)] for j in np.flatnonzero(wild)])

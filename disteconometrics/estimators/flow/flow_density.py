@@ -153,7 +153,8 @@ class FlowDensity(Specification):
 
         Warns
         -----
-        DiscreteOutcomeWarning, SmallSampleWarning, LeverageWarning, MissingValuesWarning, FewClustersWarning
+        ConvergenceWarning, DiscreteOutcomeWarning, SmallSampleWarning, LeverageWarning, MissingValuesWarning,
+        FewClustersWarning
         """
         if isinstance(self.flow, Recipe):
             if cov is not None:
