@@ -330,7 +330,8 @@ def test_an_estimator_that_only_fails_ends_the_study(options: dict[str, Any], tm
     with joblib.parallel_config(backend="threading"), pytest.raises(StudyError, match=words) as raised:
         mc.run(100_000, seed=1, **options)
     done = raised.value.results
-    assert 100 <= sum(map(len, done.done)) < 600
+    most = 20_000 if "n_jobs" in options else 600  # workers go on while the first failures are read
+    assert 100 <= sum(map(len, done.done)) < most
     assert np.isfinite(done.table().xs("sound", level="estimator")["mean"]).all()
     assert "est" in str(done)
     if "store" in options:
