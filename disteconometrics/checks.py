@@ -13,6 +13,7 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import DataError, OptionError
 
 __all__ = [
+    "MOST_COUNTED",
     "check_far",
     "check_sizes",
     "is_real",
@@ -23,6 +24,7 @@ __all__ = [
     "whole",
 ]
 
+MOST_COUNTED = 2**53  # beyond, a double no longer counts by ones
 LARGEST = 1e151  # value of a column whose squares still sum in float64
 
 

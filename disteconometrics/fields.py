@@ -17,11 +17,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.checks import is_real, is_whole
+from disteconometrics.checks import MOST_COUNTED, is_real, is_whole
 from disteconometrics.errors import FileFormatError
 
 __all__ = [
-    "MOST_COUNTED",
     "AnyFloat",
     "Count",
     "Entropy",
@@ -38,7 +37,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-MOST_COUNTED = 2**53  # beyond, a double no longer counts by ones
 
 
 @dataclass(frozen=True)

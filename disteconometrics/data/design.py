@@ -17,7 +17,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.checks import check_sizes
+from disteconometrics.checks import MOST_COUNTED, check_sizes
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import code_outcome
@@ -46,7 +46,6 @@ __all__ = ["Design", "RowCount", "build_design"]
 WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
-MOST_COUNTED = 2.0**53  # rows that frequency weights may stand for: beyond, float64 does not count by one
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
 ORDERED = (
     "integer",

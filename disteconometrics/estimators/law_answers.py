@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -37,7 +37,7 @@ from disteconometrics.inference.law_effects import (
     row_values,
     with_quantile_limits,
 )
-from disteconometrics.inference.law_functionals import Functional
+from disteconometrics.inference.law_functionals import MOMENTS, Functional
 from disteconometrics.inference.parallel import on_one_thread, progress
 from disteconometrics.inference.variable_effects import (
     BEST_LINEAR,
@@ -83,7 +83,8 @@ class Answering:
     weights : (n,) float64 array or None.
     column : function of a name that gives a column of the table (n,), a Series.
     bent, exact, seen : as in `VariableEffects`.
-    unsupported : reasons by kind of moment, of those that the tail decides and not the sample.
+    check_moments : function of the law averaged over all rows, or None
+        Gives reasons by kind of moment, of those that the tail decides and not the sample.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
@@ -99,7 +100,18 @@ class Answering:
     exact: bool = False
     linear: bool = True
     seen: Seen | None = None
-    unsupported: Mapping[str, str] = field(default_factory=dict)
+    check_moments: Callable[[Averaged], Mapping[str, str]] | None = None
+
+    @cached_property
+    def whole(self) -> Averaged:
+        """The law averaged over all rows; without covariates the one that they have."""
+        return Averaged(self.laws(self.X), self.groups(None)[0][1] if self.conditional else np.ones(1))
+
+    @cached_property
+    def unsupported(self) -> Mapping[str, str]:
+        """Reasons by kind of moment, of those that the sample does not support, if they are asked for."""
+        asked = {kind for kind, _ in self.functionals} & set(MOMENTS)
+        return self.check_moments(self.whole) if self.check_moments is not None and asked else {}
 
     @property
     def conditional(self) -> bool:
@@ -437,8 +449,7 @@ class LawAnswers:
         check_target(target)
         a = self.answering(some(names), on, near=False)
         groups, whose = a.groups(by), target if a.conditional else "sample"
-        laws = a.laws(a.X)
-        averages = [Averaged(laws, shares if a.conditional else np.ones(1)) for _, shares in groups]
+        averages = [a.whole if by is None else replace(a.whole, shares=shares) for _, shares in groups]
         parts = [(law, f) for f in a.functionals for law in averages]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
         found, functionals = [law.functional(f) for law, f in parts], [f for _, f in parts]
@@ -461,9 +472,9 @@ class LawAnswers:
         """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
 
         Contrasts of a fitted flow on quantiles, spreads and probabilities go one step of their influence
-        function on, as in `effects`; those of a number do so on the mean too.  In
-        designs of 500 rows their intervals covered .93 to .96, and .89 to .91 on quantiles whose spread moves
-        as exp(x) (`tests/statistical/coverage_of_answers.md`).
+        function on, as in `effects`; those of a number do so on the mean too.  In designs of 500 rows their
+        intervals covered .93 to .96, and .89 to .91 on quantiles whose spread moves as exp(x)
+        (`tests/statistical/coverage_of_answers.md`).
 
         Parameters
         ----------

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array
+from disteconometrics.checks import MOST_COUNTED
 from disteconometrics.errors import ConvergenceWarning, FileFormatError, warn_user
-from disteconometrics.fields import MOST_COUNTED, Rule
+from disteconometrics.fields import Rule
 from disteconometrics.optim.minibatch import HISTORY, Trained, Trainer
 
 __all__ = [

@@ -83,18 +83,6 @@ class TestResult:
     __repr__ = __str__
 
 
-def _clustered_wald(texts: Sequence[str], statistic: float, q: int, clusters: int) -> TestResult:
-    """Hotelling's law of a Wald statistic W of G clusters: W(G − q)/((G − 1)q) ~ F(q, G − q).
-
-    χ²(q) and F(q, G − 1) reject far too often for q near G.
-    """
-    if q >= clusters:
-        raise WithheldError(f"No Wald test of {q} hypotheses: the covariance is of {clusters} clusters.")
-    F = statistic * (clusters - q) / ((clusters - 1) * q)
-    df = (q, clusters - q)
-    return TestResult("Wald", tuple(texts), F, df, float(special.fdtrc(*df, F)), "F")
-
-
 def _p(p: float) -> str:
     return f"{p:.4f}" if p >= 1e-4 else f"{p:.3g}"
 
@@ -137,19 +125,35 @@ def _of_one_size(R: Array, r: Array, values: Array, V: Array, error: Array) -> t
         return d, rows @ (V / unit[:, None] / unit) @ rows.T
 
 
-def _wald_statistic(d: Array, V: Array, zero: Sequence[str]) -> float:
-    """d'V⁻¹d, unless a hypothesis has variance zero or repeats others; ``zero`` have standard error zero."""
+def quadratic_form(kind: str, d: Array, V: Array, zero: Sequence[str] = ()) -> float:
+    """d'V⁻¹d of a test, unless a hypothesis has variance zero or repeats others.
+
+    ``zero`` have standard error zero.
+    """
     scale = np.sqrt(np.maximum(np.diagonal(V), 0.0))
     if np.any(scale == 0):
         small = f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column"
-        raise WithheldError(f"No Wald test: a hypothesis has variance zero{small if zero else ''}.")
+        raise WithheldError(f"No {kind} test: a hypothesis has variance zero{small if zero else ''}.")
     C = V / np.outer(scale, scale)
     if np.linalg.cond(C) > 1e13:
         raise WithheldError(
-            f"No Wald test: the covariance of the {len(d)} hypotheses is singular (more hypotheses than "
+            f"No {kind} test: the covariance of the {len(d)} hypotheses is singular (more hypotheses than "
             f"clusters or rows allow)."
         )
     return float(d / scale @ np.linalg.solve(C, d / scale))
+
+
+def f_test(kind: str, hypothesis: Sequence[str], F: float, q: int, df: float) -> TestResult:
+    """A test whose statistic is F with q and ``df`` degrees of freedom.
+
+    Raises
+    ------
+    WithheldError
+        If none are left.
+    """
+    if df <= 0:
+        raise WithheldError(f"No {kind} test: {q} hypotheses leave no degrees of freedom (fewer clusters).")
+    return TestResult(kind, tuple(hypothesis), F, (q, df), float(special.fdtrc(q, df, F)), "F")
 
 
 def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -> TestResult:
@@ -258,13 +262,12 @@ class Estimates:
         values = np.where(np.isfinite(self.values), self.values, 0.0)[used]
         d, V = _of_one_size(R[:, used], r, values, self.covariance[np.ix_(used, used)], error)
         zero = [n for n, e in zip(names, error, strict=True) if e == 0]
-        statistic, q = _wald_statistic(d, V, zero), len(r)
-        if self.clusters is not None and q > 1:
-            return _clustered_wald(texts, statistic, q, self.clusters)
+        statistic, q, G = quadratic_form("Wald", d, V, zero), len(r), self.clusters
+        if G is not None and q > 1:  # Hotelling's law; χ²(q) and F(q, G − 1) reject far too often
+            return f_test("Wald", texts, statistic * (G - q) / ((G - 1) * q), q, G - q)
         if np.isinf(self.df):
             return chi2_test("Wald", texts, statistic, q)
-        p = float(special.fdtrc(q, self.df, statistic / q))
-        return TestResult("Wald", tuple(texts), statistic / q, (q, self.df), p, "F")
+        return f_test("Wald", texts, statistic / q, q, self.df)
 
     def restrictions(self, hypotheses: Any) -> tuple[Array, Array, list[str]]:
         """R (q, k), r (q,) and texts of hypotheses R·β = r.

@@ -10,10 +10,11 @@ import numpy as np
 
 from disteconometrics.errors import OptionError
 
-__all__ = ["Functional", "is_analytic", "parse_functional"]
+__all__ = ["MOMENTS", "OF_QUANTILES", "Functional", "is_analytic", "parse_functional"]
 
 Functional = tuple[str, tuple[Any, ...]]  # a kind and its numbers; "other" and a function of a law
 
+MOMENTS = ("mean", "gini", "theil", "mld", "std", "var")  # functionals that how far a tail goes may decide
 NUMBERS = {"q": 1, "prob": 2}  # that a functional takes
 # functionals of two quantiles, at levels
 OF_QUANTILES: dict[str, Functional] = {

@@ -86,15 +86,15 @@ def hats(x: Array, knots: Array) -> Array:
     return np.column_stack([np.interp(x, knots, one) for one in np.eye(len(knots))])
 
 
-def representer(B: Array, effect: Array, Z: Array, shares: Array) -> Array:
-    """α (n,) with Σ α_i B_i = ``effect`` (m,) for functions B (n, m), and Σ α_i Z_i = 0; else the nearest.
+def representer(B: Array, effects: Array, Z: Array, shares: Array) -> Array:
+    """α (n, v) with Σ α_i B_i = ``effects`` (m, v) for functions B (n, m), and Σ α_i Z_i = 0, or the nearest.
 
     Examples
     --------
     >>> B = np.eye(2)[[0, 0, 1, 1]]
-    >>> representer(B, np.array([-1.0, 1.0]), np.ones((4, 1)), np.full(4, 0.25))
+    >>> representer(B, np.array([[-1.0], [1.0]]), np.ones((4, 1)), np.full(4, 0.25))[:, 0]
     array([-0.5, -0.5,  0.5,  0.5])
     """
     left = residual(B, Z, shares)
-    products = left.T @ (shares[:, None] * left)
-    return np.asarray(shares * (left @ (np.linalg.pinv(products, rcond=NOTHING, hermitian=True) @ effect)))
+    inverse = np.linalg.pinv(left.T @ (shares[:, None] * left), rcond=NOTHING, hermitian=True)
+    return np.asarray(shares[:, None] * (left @ (inverse @ effects)))

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,16 +128,17 @@ class VariableEffects:
         answers = self._differences(ends, np.ones(len(self.X)), functionals)
         levels = self.levels(variable)
         if levels is None:
-            x, columns = self._numbers(variable)
+            x = self.scenario.part(0, self.scenario.size, {}).numbers(variable)
             both = np.full(len(x), float(low)), np.full(len(x), float(high))
             few = self.seen is not None and len(np.unique(x)) <= min(
                 FEW_VALUES, self.seen.size / ROWS_A_VALUE
             )
             also = [float(v) for v in (low, high) if few and v in x]
-            return self._stepped(answers, x, columns, both, 1.0, functionals, also)
+            return self._stepped(answers, x, self.columns[variable], both, 1.0, functionals, also)
         if low == high or not {low, high} <= set(levels):
             return answers
-        A = self._level_weights(variable, levels, high, low)[:, None]
+        signs = [[float(v == high) - float(v == low)] for v in levels[1:]]
+        A = self._level_weights(variable, levels, np.array(signs))
         return [self._step(f, A).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
 
     def levels(self, variable: str) -> tuple[Any, ...] | None:
@@ -156,7 +157,7 @@ class VariableEffects:
         base = [row_values(first, f, W) for f in functionals]
         if len(levels) < 2:
             return
-        A = np.column_stack([self._level_weights(variable, levels, v, levels[0]) for v in levels[1:]])
+        A = self._level_weights(variable, levels, np.eye(len(levels) - 1))
         steps = [self._step(f, A) for f in functionals]
         for j, level in enumerate(levels[1:]):
             laws = self.laws(self._with(variable, level))
@@ -174,13 +175,12 @@ class VariableEffects:
         known = column.levels.index(level) if column.numbers is None else float(level)
         return as_floats(self.scenario.values(variable) == known)
 
-    def _level_weights(self, variable: str, levels: Sequence[Any], level: Any, base: Any) -> Array:
-        """Weights (n,) of the coefficient of a level among the others and what is made of other variables."""
+    def _level_weights(self, variable: str, levels: Sequence[Any], ends: Array) -> Array:
+        """Representers (n, m) of contrasts ``ends`` (levels but the first, m) among a variable's levels."""
         if self.seen is None:
-            return np.zeros(len(self.X))
-        rest = [self._is_level(variable, v) for v in levels if v not in (level, base)]
-        Z = np.column_stack([self._beside(self.columns[variable]), *rest])
-        return self._alpha(residual(self._is_level(variable, level), Z, self.shares))
+            return np.zeros((len(self.X), ends.shape[1]))
+        indicators = np.column_stack([self._is_level(variable, v) for v in levels[1:]])
+        return representer(indicators, ends, self._beside(self.columns[variable]), self.shares)
 
     def _alpha(self, left: Array) -> Array:
         """Weights (n,) of a coefficient from a residual; zero where nothing is left."""
@@ -256,12 +256,8 @@ class VariableEffects:
         inside = self.seen.size * float(self.every[self.shares > 0].sum())
         knots = hat_knots(x, self.shares, inside, also)
         moved = (self.shares / unit) @ (hats(ends[1], knots) - hats(ends[0], knots))
-        A = representer(hats(x, knots), moved, self._beside(columns), self.shares)[:, None]
+        A = representer(hats(x, knots), moved[:, None], self._beside(columns), self.shares)
         return [self._step(f, A, mean=True).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
-
-    def _numbers(self, variable: str) -> tuple[Array, list[int]]:
-        """A variable's numbers (n,), and the columns of the design that read it."""
-        return self.scenario.part(0, self.scenario.size, {}).numbers(variable), self.columns[variable]
 
     def _with(self, variable: str, value: Any) -> Array:
         """The design with a variable at a value, or at one for each row (n,)."""
@@ -291,12 +287,9 @@ class VariableEffects:
         """Average slopes in a numeric variable."""
         if self.scenario.levels(variable) is not None and self.scenario.columns[variable].numbers is None:
             raise OptionError(f"{variable!r} has levels, so no slope: compare two of them by effect().")
-        part, own = self.scenario.part(0, self.scenario.size, {}), self.columns[variable]
-
-        def moved(value: Array) -> Array:
-            return self._with(variable, value)
-
-        return self._slope(part.numbers(variable), own, moved, lambda: part.derivative(variable), functionals)
+        part, moved = self.scenario.part(0, self.scenario.size, {}), partial(self._with, variable)
+        derivative = partial(part.derivative, variable)
+        return self._slope(part.numbers(variable), self.columns[variable], moved, derivative, functionals)
 
     def term_slope(self, column: int, functionals: Sequence[Functional]) -> list[Answer]:
         """Average slopes in a column of the design that is a term by itself."""

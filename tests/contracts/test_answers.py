@@ -464,6 +464,6 @@ def test_representers_sum_to_effects_of_what_they_span() -> None:
     shares, Z = w / w.sum(), np.column_stack([np.ones(300), z, z**2])
     knots = hat_knots(x, shares, 4000)
     assert len(knots) == 5
-    a = representer(hats(x, knots), np.array([-1.0, 0, 0, 1.0, 0]), Z, shares)
+    a = representer(hats(x, knots), np.array([[-1.0, 0, 0, 1.0, 0]]).T, Z, shares)[:, 0]
     np.testing.assert_allclose(hats(x, knots).T @ a, [-1, 0, 0, 1, 0], atol=1e-10)
     np.testing.assert_allclose(Z.T @ a, 0, atol=1e-12)

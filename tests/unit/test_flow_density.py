@@ -176,6 +176,21 @@ def test_moments_that_a_tail_is_too_heavy_for_are_said_to_be_missing() -> None:
     assert {w.filename for w in found} == {__file__}  # a line of the user's, and no cached property's
 
 
+def test_moments_are_withheld_of_copies_as_of_rows() -> None:
+    rng = np.random.default_rng(3)
+    d = pd.DataFrame({"y": (1 - rng.random(200)) ** (-1 / 2.2), "w": rng.integers(1, 6, 200)})
+    model = de.FlowDensity("y ~ 1", support="positive")
+    said = []
+    for spec, rows in (
+        (de.FlowDensity("y ~ 1", support="positive", weights="w", weight_type="frequency"), d),
+        (model, d.loc[d.index.repeat(d.w)]),
+    ):
+        with pytest.warns(errors.InfiniteMomentWarning, match="Withheld: .*std") as found:
+            e = spec.fit(rows).functionals(["mean", "std", "q[0.5]"])
+        said.append((str(found[-1].message), np.isnan(e.values).tolist()))
+    assert said[0] == said[1]
+
+
 @pytest.mark.parametrize("n", [25, 300])
 def test_limits_of_quantiles_go_with_the_scale(n: int) -> None:
     """Also where a step of the search would leave the support."""

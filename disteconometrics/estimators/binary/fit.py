@@ -42,9 +42,8 @@ from disteconometrics.tables import first_of
 
 __all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "estimate", "success_of"]
 
-SETTLED = (
-    2 * 10**11
-)  # rows times squared columns, up to which separation by the levels of a factor is settled
+# rows times squared columns, up to which separation by the levels of a factor is settled
+SETTLED = 2 * 10**11
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 
 PenaltyName = Annotated[str, Rule("a penalty", lambda v: v == "firth")]

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import Block
 from disteconometrics.errors import LikelihoodRatioWarning, NeedsData, OptionError, WithheldError, warn_user
 from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.penalty import penalised_test, smaller
+from disteconometrics.estimators.results import LikelihoodCriteria
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.covariance import HAC, Cluster, Covariance, CovarianceKind, covariance
-from disteconometrics.inference.estimates import Estimates, TestResult, chi2_test
+from disteconometrics.inference.estimates import Estimates, TestResult, chi2_test, f_test, quadratic_form
 from disteconometrics.inference.influence import is_model_based
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.likelihoods.logistic import Kernel
@@ -82,20 +82,6 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     return RestrictedMaximum(fixed + free @ m.params, m.loglik)
 
 
-def generalised_score(step: Array, V: Array, R: Array) -> float:
-    """U'H⁻¹R'(R V R')⁻¹RH⁻¹U, V (k, k) the covariance at the restricted maximum.
-
-    Its step from there is H⁻¹U (k,), and R (q, k) are the restrictions.
-
-    References
-    ----------
-    Boos (1992), On generalized score tests, American Statistician 46, doi:10.1080/00031305.1992.10475921.
-    """
-    d, middle = R @ step, R @ V @ R.T
-    scale = np.sqrt(np.diagonal(middle))
-    return float((d / scale) @ np.linalg.solve(middle / np.outer(scale, scale), d / scale))
-
-
 def clustered_score_test(kind: str, texts: Sequence[str], statistic: float, clusters: int) -> TestResult:
     """The law of a score statistic S with products of the scores of G clusters: S/G ~ Beta(q/2, (G − q)/2).
 
@@ -108,10 +94,8 @@ def clustered_score_test(kind: str, texts: Sequence[str], statistic: float, clus
       F(1, 19) = 3.3529, p = 0.0828
     """
     q, G = len(texts), clusters
-    if q >= G:
-        raise WithheldError(f"No score test of {q} hypotheses: the covariance is of {G} clusters.")
     F = statistic * (G - q) / (q * max(G - statistic, np.finfo(float).tiny))
-    return TestResult(kind, tuple(texts), F, (q, G - q), float(special.fdtrc(q, G - q, F)), "F")
+    return f_test(kind, texts, F, q, G - q)
 
 
 def check_same_rows(large: FitRows, small: FitRows) -> None:
@@ -142,12 +126,10 @@ def check_same_rows(large: FitRows, small: FitRows) -> None:
             )
 
 
-class LikelihoodTests:
+class LikelihoodTests(LikelihoodCriteria):
     """Likelihood-ratio and score tests of a binary result, and the Wald test of all its regressors."""
 
-    model: Any
     spec: Any
-    facts: Any
     rows: BinaryRows | None
     covariance: Covariance
     infinite: Any
@@ -157,33 +139,18 @@ class LikelihoodTests:
     def kernel(self) -> Kernel:
         """The law of the outcome given the index."""
 
-    def data_rows(self, data: Any = None) -> BinaryRows:
-        """The rows of the fit."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def fingerprint(self) -> Any:
-        """What tells outcomes apart."""
-
     @property
     @abstractmethod
     def estimates(self) -> Estimates:
         """The coefficients with their covariance."""
 
-    @property
     @abstractmethod
-    def has_likelihood(self) -> bool:
-        """Whether weights leave one."""
+    def fingerprint(self) -> Any:
+        """What tells outcomes apart."""
 
-    @property
-    @abstractmethod
-    def llf(self) -> float:
-        """Log-likelihood."""
-
-    @property
-    @abstractmethod
-    def nobs(self) -> float:
-        """Observations."""
+    def data_rows(self, data: Any = None) -> BinaryRows:
+        """The rows of the fit."""
+        raise NotImplementedError
 
     @property
     def wald_pvalue(self) -> float:
@@ -268,8 +235,8 @@ class LikelihoodTests:
                 "lr_test compares fits of one kind: this one is not penalised, the smaller one is."
             )
         q = len(self.spec.names) - len(small.spec.names)
-        same = small.nobs == self.nobs and small.spec.outcome.name == self.spec.outcome.name
-        if q <= 0 or not same:
+        ours, theirs = ((m.facts.observations, m.spec.outcome.name) for m in (self, small))
+        if q <= 0 or ours != theirs:
             raise OptionError(f"{NESTED}; call it on the larger one.")
         self._check_finite()
         if small.llf > self.llf + 1e-6:
@@ -313,7 +280,12 @@ class LikelihoodTests:
         """Score (Lagrange-multiplier) test of hypotheses, at the restricted maximum.
 
         Under robust and clustered covariances it is the generalised one, U'H⁻¹R'(R V R')⁻¹RH⁻¹U with score U,
-        information H and covariance V at the restricted maximum.
+        information H and covariance V at the restricted maximum (Boos 1992).
+
+        References
+        ----------
+        Boos (1992), On generalized score tests, American Statistician 46,
+        doi:10.1080/00031305.1992.10475921.
 
         Parameters
         ----------
@@ -332,12 +304,12 @@ class LikelihoodTests:
         rows, kind = self.data_rows(), self._kind
         equation, step = rows.equation_at(self.kernel, found.coefficients)
         if is_model_based(kind):
-            inverse = equation.root @ equation.root.T
-            return chi2_test("Score", texts, generalised_score(step, inverse, R), len(texts))
-        if isinstance(kind, Cluster):
-            kind = Cluster(*kind.columns, correction="none")
+            kind, words = "nonrobust", "Score"
+        else:
+            kind = Cluster(*kind.columns, correction="none") if isinstance(kind, Cluster) else kind
+            words = f"Score ({self.covariance.label})"
         V = covariance(equation, kind, codes=rows.codes, order=rows.order)
-        words, statistic = f"Score ({self.covariance.label})", generalised_score(step, V.matrix, R)
+        statistic = quadratic_form("score", R @ step, R @ V.matrix @ R.T)
         if V.clusters is None:
             return chi2_test(words, texts, statistic, len(texts))
         return clustered_score_test(words, texts, statistic, V.clusters)

@@ -69,10 +69,12 @@ def summary_of(
             f"{overall[0]} p-value withheld: the model holds no constant, so the constant-only model is not "
             "nested in it."
         )
-    elif np.isnan(overall[1]) and estimates.clusters and beyond_constant >= estimates.clusters:
-        notes.append(
-            f"{overall[0]} p-value withheld: {beyond_constant} regressors, {estimates.clusters} clusters."
+    elif np.isnan(overall[1]) and beyond_constant and not facts.separation:
+        few = "as many regressors as clusters, or they repeat each other"
+        reason = (
+            few if spec.has_intercept else "the constant is no column of its own; write the formula with it"
         )
+        notes.append(f"{overall[0]} p-value withheld: {reason}.")
     notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))

@@ -21,12 +21,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.bernoulli import Bernoulli
-from disteconometrics.errors import (
-    FileFormatError,
-    NeedsData,
-    OptionError,
-    WithheldError,
-)
+from disteconometrics.errors import FileFormatError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary import diagnostics as diagnose
 from disteconometrics.estimators.binary.answers import BinaryAnswers
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
@@ -34,18 +29,10 @@ from disteconometrics.estimators.binary.fit import BinaryFacts, BinaryRows, esti
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
 from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
-from disteconometrics.estimators.binary.penalty import (
-    LEVEL,
-    ProfileLimits,
-    check_options,
-)
+from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
 from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import (
-    FittedResult,
-    LikelihoodCriteria,
-    SavedResult,
-)
+from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -103,7 +90,7 @@ def fit_binary(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class BinaryResults(FittedResult, BinaryAnswers, LikelihoodCriteria, OtherPackagesNames, LikelihoodTests):
+class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesNames):
     """A fitted binary-outcome model: estimates, fit, tests, predictions.
 
     It refers to the rows it was fitted on (no copy), so `with_cov`, residuals and tests can be asked for

@@ -28,7 +28,7 @@ from disteconometrics.estimators.flow.spline_inference import (
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
-from disteconometrics.estimators.flow.tail_moments import MOMENTS, OfSample, unsupported_moments
+from disteconometrics.estimators.flow.tail_moments import OfSample, unsupported_moments
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
@@ -260,25 +260,17 @@ class FlowResults(FittedResult, LawAnswers):
             column,
             bent,
             seen=self._seen(read[2]) if near and self._is_chosen else None,
-            unsupported=self._unsupported(read[1], read[2], near=near),
+            check_moments=partial(self._unsupported, read[2], near),
         )
 
-    def _unsupported(
-        self, functionals: Sequence[Functional], flow: SplineFlow, *, near: bool
-    ) -> Mapping[str, str]:
-        """Kinds of moments that the rows do not support, with reasons, if asked for; none without rows."""
+    def _unsupported(self, flow: SplineFlow, near: bool, law: Averaged) -> Mapping[str, str]:
+        """Kinds of moments of the averaged law that the rows do not support, with reasons."""
         key = (near, flow.support)
-        if self.rows is None or not {kind for kind, _ in functionals} & set(MOMENTS):
-            return {}
         if key not in self._known_unsupported:
-            solution, rows = self.undersmoothed if near else self.main, self.data_rows()
-            weights = rows.sample.weights
-            shares = np.full(len(rows.y), 1.0) if weights is None else weights
-            one = not flow.structure.covariates
-            law = Averaged(self._laws(flow, solution, rows.X), np.ones(1) if one else shares / shares.sum())
-            sample = rows.on_line(self.flow.support)
+            rows: FlowRows = self.data_rows()
+            solution, sample = self.undersmoothed if near else self.main, rows.on_line(self.flow.support)
             estimation = SplineEstimation(self.flow, solution, "HC0", sample, rows.codes, rows.order)
-            seen = OfSample.of(self._outcomes(flow), weights)
+            seen = OfSample.of(self._outcomes(flow), sample.weights, counts=sample.counts)
             self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
         return self._known_unsupported[key]
 
@@ -331,11 +323,9 @@ class FlowResults(FittedResult, LawAnswers):
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
-        laws, estimation = (
-            SplineRowLaws(flow, self.undersmoothed, X),
-            SplineEstimation(self.flow, self.undersmoothed),
-        )
-        without = self._unsupported(functionals, flow, near=True)
+        laws = SplineRowLaws(flow, self.undersmoothed, X)
+        estimation = SplineEstimation(self.flow, self.undersmoothed)
+        without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
         return NewRows(names_, functionals, laws, estimation, without), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:

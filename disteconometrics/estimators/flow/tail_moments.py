@@ -19,12 +19,11 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.inference.law_effects import Averaged, Estimation, estimates_of
+from disteconometrics.inference.law_functionals import MOMENTS
 
-__all__ = ["MOMENTS", "OfSample", "unsupported_moments"]
+__all__ = ["OfSample", "unsupported_moments"]
 
-OF_MEAN = ("mean", "gini", "theil", "mld")
 OF_SPREAD = ("std", "var")
-MOMENTS = (*OF_MEAN, *OF_SPREAD)
 FAR_MEAN, FAR_MEAN_OF_SPREAD = 4.0, 0.1  # errors of the sample's mean, and at least so many of its deviations
 FAR_ERROR = 3.0
 FAR_SPREAD = 1.5
@@ -33,7 +32,7 @@ FEW = 50  # rows that a share is read from
 
 
 class OfSample(NamedTuple):
-    """Of the outcomes: mean, standard deviation, largest absolute deviation's place and effective size."""
+    """Of the outcomes: mean, standard deviation, the largest, and how many of equal weight tell as much."""
 
     mean: float
     std: float
@@ -41,12 +40,13 @@ class OfSample(NamedTuple):
     size: float
 
     @classmethod
-    def of(cls, y: Array, weights: Array | None) -> OfSample:
-        """From outcomes (n,) and their weights (n,)."""
+    def of(cls, y: Array, weights: Array | None, *, counts: bool) -> OfSample:
+        """From outcomes (n,) and their weights (n,), which count them or not."""
         w = np.ones(len(y)) if weights is None else weights
+        size = w.sum() if counts else w.sum() ** 2 / (w @ w)
         mean = float(w @ y / w.sum())
         std = float(np.sqrt(w @ np.square(y - mean) / w.sum()))
-        return cls(mean, std, float(y.max()), float(w.sum() ** 2 / (w @ w)))
+        return cls(mean, std, float(y.max()), float(size))
 
 
 def unsupported_moments(law: Averaged, estimation: Estimation, seen: OfSample, rows: int) -> dict[str, str]:
