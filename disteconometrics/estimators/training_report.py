@@ -41,9 +41,8 @@ Ended = Annotated[str, Rule("an end of a training", lambda v: v in ENDED)]
 FEWEST_STEPS = 50  # before which nothing tells whether a loss has settled
 LAST = 0.2  # share of the steps, or of the looks at rows held out, that are compared with what is before them
 FALL = 0.05  # share of the whole fall of a loss that the last steps may add where it has settled
-NATS = (
-    0.005  # fall per row that a likelihood may add besides; vignettes and tests of 100 steps on are settled
-)
+# fall per row that a likelihood may add besides; vignettes and tests of 100 steps on are settled
+NATS = 0.005
 
 
 def describe_trainer(how: Trainer) -> str:
