@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, wraps
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ParamSpec, TypeVar
@@ -222,9 +222,12 @@ def results(
 
 
 def _close(found: Any) -> None:
-    """Cancel what nobody waits for, without joblib's word on it."""
+    """Cancel what nobody waits for, without joblib's word on it.
+
+    Worker threads may put filters of warnings back meanwhile, so that the word is an error in spite of ours.
+    """
     if hasattr(found, "close"):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), suppress(UserWarning):
             warnings.simplefilter("ignore")
             found.close()
 
