@@ -22,6 +22,8 @@ Cameron, Gelbach, Miller (2011), Robust inference with multiway clustering, JBES
 doi:10.1198/jbes.2010.07136.
 MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust
 inference, J. Applied Econometrics 38, doi:10.1002/jae.2969.
+Carter, Schnepel, Steigerwald (2017), Asymptotic behavior of a t-test robust to cluster heterogeneity, Review
+of Economics and Statistics 99, doi:10.1162/REST_a_00639 (effective numbers of clusters).
 Newey, West (1987), A simple positive semi-definite covariance matrix, Econometrica 55, doi:10.2307/1913610.
 """
 
@@ -69,7 +71,9 @@ _CORRECTIONS = ("groups", "cr1", "none", "jackknife")
 ROWS = 8192  # of a design kept as codes, that are written out at once
 # Below it cluster-robust t statistics over-reject noticeably (MacKinnon, Nielsen, Webb 2023)
 FEW_CLUSTERS = 40
-UNEVEN_SHARE = 0.25  # of all information in one cluster
+# Of leverages h_g the number of equal clusters that tell as much is (Σ h_g)²/Σ h_g².  With clusters of one
+# size it is .6 to .9 of G, as regressors differ; uneven clusters over-reject up to a larger number.
+UNEVEN, FEW_UNEVEN = 0.55, 80
 
 
 @dataclass(frozen=True, init=False)
@@ -418,13 +422,13 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
             )
         sums, leverage = group_sums(estimate, c, G)
         if len(subset) == 1:
-            _warn_few(subset[0], G, float(leverage.max() / max(leverage.sum(), 1e-300)), kind)
+            _warn_few(subset[0], leverage, kind)
         if kind.correction == "jackknife":
             sums = leave_one_out(estimate, c, G, sums)
         sign = -1.0 if len(subset) == 2 else 1.0
         inner += sign * _correction(kind.correction, G, n, k) * (sums.T @ sums)
         counts.append(G)
-    inner = _nearest_psd(inner, kind) if len(subsets) > 1 else inner
+    inner, repaired = _nearest_psd(inner, kind) if len(subsets) > 1 else (inner, "")
     G = min(counts)
     by = " and ".join(f"{c} ({g})" for c, g in zip(kind.columns, counts, strict=False))
     words = {
@@ -433,7 +437,7 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
         "none": "sandwich, no correction",
         "jackknife": "CV3, one-step leave-one-cluster-out jackknife",
     }[kind.correction]
-    return _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}.", G - 1)
+    return _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}{repaired}.", G - 1)
 
 
 def _correction(name: str, G: int, n: float, k: int) -> float:
@@ -444,19 +448,19 @@ def _correction(name: str, G: int, n: float, k: int) -> float:
     return G / (G - 1) * ((n - 1) / (n - k) if name == "cr1" else 1.0)
 
 
-def _warn_few(column: str, G: int, share: float, kind: Cluster) -> None:
-    if kind.correction == "jackknife" or (G >= FEW_CLUSTERS and share <= UNEVEN_SHARE):
+def _warn_few(column: str, leverage: Array, kind: Cluster) -> None:
+    G, effective = len(leverage), leverage.sum() ** 2 / max(leverage @ leverage, 1e-300)
+    uneven = effective < min(UNEVEN * G, FEW_UNEVEN)
+    if kind.correction == "jackknife" or not (G < FEW_CLUSTERS or uneven):
         return
-    what = (
-        f"has only {G} clusters"
-        if G < FEW_CLUSTERS
-        else f"has one cluster with {share:.0%} of the information"
-    )
+    what = f"only {G} clusters" if G < FEW_CLUSTERS else f"{G} clusters"
+    what += f" so uneven that they tell as much as {effective:.0f} equal ones" if uneven else ""
     two_way = len(kind.columns) == 2
     hint = "use_t=True" if two_way else f"Cluster({column!r}, correction='jackknife') with use_t=True"
     warn_user(
         FewClustersWarning(
-            f"Cluster column {column!r} {what}: its standard errors tend to be too small. Consider {hint}.",
+            f"Cluster column {column!r} has {what}: its standard errors tend to be too small. Consider "
+            f"{hint}; for tests of several coefficients at once score_test(), where the result has it.",
             column=column,
             hint=hint,
         )
@@ -495,18 +499,17 @@ def leave_one_out(estimate: MEstimate, codes: Indices, G: int, sums: Array) -> A
     return deltas
 
 
-def _nearest_psd(M: Array, kind: Cluster) -> Array:
+def _nearest_psd(M: Array, kind: Cluster) -> tuple[Array, str]:
+    """The nearest positive semi-definite matrix, and what the foot of a table says of it."""
     values, vectors = np.linalg.eigh(M)
     if values[0] >= -1e-12 * abs(values[-1]):
-        return M
+        return M, ""
     warn_user(
         CovarianceWarning(
             f"The two-way matrix of {kind!r} was not positive semi-definite (eigenvalue {values[0]:.2g} "
-            f"of {values[-1]:.2g} "
-            "in units of the nonrobust covariance); negative eigenvalues were set to zero (some packages "
-            "report the matrix "
-            "unrepaired).",
+            f"of {values[-1]:.2g} in units of the nonrobust covariance); negative eigenvalues were set to "
+            "zero (some packages report the matrix unrepaired).",
             hint="cluster by the dimension with fewer clusters alone",
         )
     )
-    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T), ", negative eigenvalues set to zero"

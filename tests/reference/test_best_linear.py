@@ -107,6 +107,7 @@ def test_the_error_of_the_mean(name: str) -> None:
     assert res.functionals("mean").std_error[0] == pytest.approx(plain, rel=0.03)
 
 
+@pytest.mark.filterwarnings("ignore:Cluster column 'group' has 50 clusters so uneven:UserWarning")  # engel's
 @pytest.mark.parametrize("name", FORMULAS)
 def test_the_clustered_error_of_the_mean(name: str) -> None:
     """Within 5 % of that of a mean from sums in groups, which is 1.1 to 7.2 times the plain one."""

@@ -288,9 +288,13 @@ def test_degrees_of_freedom() -> None:
     ("labels", "match"),
     [
         (np.arange(N) % 39, "only 39"),
-        (np.where(np.arange(N) < N // 2, -1, np.arange(N) % 50), "information"),
+        (np.where(np.arange(N) < N // 2, -1, np.arange(N) % 50), r"51 clusters so uneven .* as much as \d "),
+        (
+            np.where(np.arange(N) < N // 2, np.arange(N) % 5, 5 + np.arange(N) % 50),
+            r"55 clusters so uneven that they tell as much as [12]\d ",
+        ),
     ],
-    ids=["few", "uneven"],
+    ids=["few", "one large", "uneven"],
 )
 def test_few_or_uneven_clusters_warn(labels: np.ndarray, match: str) -> None:
     data = DATA.assign(g=labels)
@@ -317,7 +321,9 @@ def test_two_way_matrix_is_repaired_and_says_so() -> None:
             res = de.Logit("y ~ x + z").fit(data, cov=de.Cluster("a", "b"))
         assert np.linalg.eigvalsh(res.cov_params())[0] >= -1e-10 * np.trace(res.cov_params())
         if any(issubclass(w.category, CovarianceWarning) for w in caught):
+            assert "negative eigenvalues set to zero" in " ".join(str(res.summary()).split())
             return
+        assert "eigenvalue" not in str(res.summary())
     raise AssertionError("no indefinite matrix met")
 
 
