@@ -110,6 +110,17 @@ def _are_texts(hypotheses: Any) -> bool:
     return all(isinstance(h, str) for h in listed)
 
 
+def _no_test(names: Sequence[str], values: Array) -> str:
+    """Why there is no Wald test of estimates without standard errors."""
+    if np.isinf(values).any():
+        why = "is infinite (separation), without a standard error"
+    elif np.isnan(values).any():
+        why = "is withheld; the summary says why"
+    else:
+        why = "has no standard error; the summary says why"
+    return f"No Wald test: {', '.join(names)} {why}."
+
+
 def _of_one_size(R: Array, r: Array, values: Array, V: Array, error: Array) -> tuple[Array, Array]:
     """R·β − r (q,) and its covariance (q, q), in one standard error of every estimate and rows of one size.
 
@@ -256,9 +267,10 @@ class Estimates:
         used = np.any(R != 0, axis=0)
         names = [n for n, u in zip(self.names, used, strict=True) if u]
         error = self.std_error[used]
-        bad = [n for n, e in zip(names, error, strict=True) if not np.isfinite(e)]
-        if bad:
-            raise WithheldError(f"No Wald test: {', '.join(bad)} has no standard error (separation).")
+        bad = ~np.isfinite(error)
+        if bad.any():
+            lacking = [n for n, b in zip(names, bad, strict=True) if b]
+            raise WithheldError(_no_test(lacking, self.values[used][bad]))
         values = np.where(np.isfinite(self.values), self.values, 0.0)[used]
         d, V = _of_one_size(R[:, used], r, values, self.covariance[np.ix_(used, used)], error)
         zero = [n for n, e in zip(names, error, strict=True) if e == 0]

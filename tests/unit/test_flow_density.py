@@ -439,21 +439,27 @@ ROUNDED = {
 }
 
 
+FEW_ZEROS = {
+    "y": np.where(np.arange(500) % 50, np.random.default_rng(1).exponential(size=500), 0.0),
+}
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (SIX, "discrete: 6 distinct values in 300 rows"),
         (HEAP, r"19% of the rows .* values 0 "),
         (ROUNDED, "tied values 40"),
+        (FEW_ZEROS, r"2.0% of the rows of 'y' are piled .* \(0: zeros"),
     ],
-    ids=["discrete", "atom", "rounded"],
+    ids=["discrete", "atom", "rounded", "few zeros"],
 )
 def test_values_that_rows_share_are_named(data: dict[str, Array], words: str) -> None:
     with pytest.warns(errors.DiscreteOutcomeWarning, match=words) as caught:
         res = de.FlowDensity("y ~ 1").fit(data)
     assert caught[0].message.column == "y"  # type: ignore[union-attr]
     assert caught[0].filename == __file__
-    assert re.search("distinct|tied", str(res.summary()))
+    assert re.search("distinct|tied|piled", str(res.summary()))
 
 
 def test_new_rows_outside_the_box_are_counted(many: Any) -> None:

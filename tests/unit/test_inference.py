@@ -483,10 +483,10 @@ def test_wald_needs_a_variance() -> None:
         e.wald("a = b")
     with pytest.raises(WithheldError, match="singular"):
         e.wald("a, b")
-    with pytest.raises(WithheldError, match="b has no"):
-        Estimates(("a", "b"), np.array([1.0, np.inf]), np.array([[1.0, np.nan], [np.nan, np.nan]])).wald(
-            "b = 0"
-        )
+    without = np.array([[1.0, np.nan], [np.nan, np.nan]])
+    for value, why in ((np.inf, "separation"), (np.nan, "b is withheld"), (2.0, "b has no standard error; ")):
+        with pytest.raises(WithheldError, match=why):
+            Estimates(("a", "b"), np.array([1.0, value]), without).wald("b = 0")
 
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-100, 1e100, 1e140])

@@ -40,6 +40,7 @@ __all__ = [
 ATOM = 0.05  # share of one value that no density has
 HEAPED = 0.25  # share of all heaps together
 HEAP_RATIO = 5.0  # times the median count of the values around, from which on a value is a heap
+PILED_RATIO = 2.0  # the same for the lowest and the highest value, beside four Poisson deviations
 NARROW = 1e-6  # standard deviation on the line of a support below which moments lose half their digits
 FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
 # times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
@@ -49,7 +50,8 @@ LEAST_COUNT = 6.0  # rows on a value before it is looked at
 
 @dataclass(frozen=True)
 class Ties:
-    """Values that many rows share: discrete or heaped, their share of the rows, the most frequent ones."""
+    """Values that many rows share: discrete, heaped or piled at an end; their share of the rows, the most
+    frequent ones."""
 
     kind: str
     share: float
@@ -64,6 +66,11 @@ class Ties:
                 f"{name!r} is discrete: {self.distinct} distinct values in {rows:g} rows, "
                 f"{self.share:.0%} of which share the "
                 f"values {shown}. A density depends on how finely these are told apart."
+            )
+        if self.kind == "piled":
+            return (
+                f"{self.share:.1%} of the rows of {name!r} are piled at its lowest or highest value "
+                f"({shown}: zeros, a top-code or another limit of records). The density smooths over them."
             )
         return (
             f"{self.share:.0%} of the rows of {name!r} share the tied values {shown} (duplicates far "
@@ -81,25 +88,24 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
     if len(values) <= max(FEW_VALUES * total, 2) and total >= 20:
         top = tuple(float(values[i]) for i in order[:8])
         return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values))
-    heap = _heaps(counts)
-    if not heap.any():
-        return None
-    share = float(counts[heap].sum() / total)
-    if counts[heap].max() < ATOM * total and share < HEAPED:
-        return None
+    heap, piled = _heaps(counts)
+    kind = "heaped"
+    if counts[heap].max(initial=0.0) < ATOM * total and counts[heap].sum() < HEAPED * total:
+        kind, heap = "piled", piled
     found = [i for i in order if heap[i]]
-    return Ties("heaped", share, tuple(float(values[i]) for i in found[:8]), len(values))
+    share = float(counts[heap].sum() / total)
+    return Ties(kind, share, tuple(float(values[i]) for i in found[:8]), len(values)) if found else None
 
 
-def _heaps(counts: Array) -> Mask:
-    """Which values are far more frequent than those around them."""
-    if counts.max() < LEAST_COUNT:
-        return np.zeros(len(counts), dtype=bool)
+def _heaps(counts: Array) -> tuple[Mask, Mask]:
+    """Which values are far more frequent than those around them, and which of the ends are more frequent."""
     window = np.lib.stride_tricks.sliding_window_view(
         np.pad(counts, 10, mode="reflect" if len(counts) > 10 else "edge"), 21
     )
     around = np.median(window, axis=1)
-    return np.asarray((counts >= LEAST_COUNT) & (counts >= HEAP_RATIO * around))
+    piled = (counts >= LEAST_COUNT) & (counts >= PILED_RATIO * around + 4 * np.sqrt(around))
+    piled[1:-1] = False
+    return np.asarray((counts >= LEAST_COUNT) & (counts >= HEAP_RATIO * around)), np.asarray(piled)
 
 
 def warn_ties(found: Ties, name: str, rows: float) -> None:
