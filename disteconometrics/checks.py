@@ -16,6 +16,7 @@ __all__ = [
     "MOST_COUNTED",
     "check_far",
     "check_sizes",
+    "flag",
     "is_real",
     "is_whole",
     "positive",
@@ -48,6 +49,24 @@ def is_real(value: Any) -> bool:
     (True, False, False)
     """
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def flag(value: Any, name: str) -> bool:
+    """The yes or no that an option is.
+
+    Raises
+    ------
+    OptionError
+        If it is neither True nor False: text such as "no" would count as yes.
+
+    Examples
+    --------
+    >>> flag(True, "use_t")
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise OptionError(f"{name}={value!r}: give True or False.")
+    return bool(value)
 
 
 def whole(value: Any, name: str, low: int, high: int | None = None) -> int:

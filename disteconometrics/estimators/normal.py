@@ -14,7 +14,7 @@ from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import FactorMatrix, columns
-from disteconometrics.checks import size_error
+from disteconometrics.checks import flag, size_error
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
@@ -160,7 +160,7 @@ class NormalRegression(Specification):
             coefficients=rows.equation.params,
             covariance=V,
             scale_covariance=scale,
-            use_t=bool(use_t),
+            use_t=flag(use_t, "use_t"),
         )
 
 
@@ -424,7 +424,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
             covariance=V,
             scale_covariance=scale,
             shared=None,
-            use_t=self.use_t if use_t is None else bool(use_t),
+            use_t=self.use_t if use_t is None else flag(use_t, "use_t"),
         )
 
     @cached_property

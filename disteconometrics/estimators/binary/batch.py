@@ -15,6 +15,7 @@ from scipy import special
 
 from disteconometrics.arrays import AnyArray, Array, Indices
 from disteconometrics.blocks import Block, dense_block
+from disteconometrics.checks import flag
 from disteconometrics.data.design import build_design
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.errors import DisteconometricsError
@@ -309,5 +310,5 @@ def replications(
         *([] if model.offset is None else [model.offset]),
     ]
     return BinaryReplications(
-        kernel, model.formula, model.offset, tuple(dict.fromkeys(columns)), str(kind), bool(use_t)
+        kernel, model.formula, model.offset, tuple(dict.fromkeys(columns)), str(kind), flag(use_t, "use_t")
     )

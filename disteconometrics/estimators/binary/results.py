@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import special
 
 from disteconometrics.arrays import Array
+from disteconometrics.checks import flag
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table
@@ -73,10 +74,10 @@ def fit_binary(
     model: Any, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
-    kind = resolve_kind(cov, model.weight_type)
+    kind, t = resolve_kind(cov, model.weight_type), flag(use_t, "use_t")
     rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter)
     if rows.penalised is not None:
-        check_options(kind, use_t)
+        check_options(kind, t)
     return BinaryResults(
         model=model,
         spec=rows.spec,
@@ -84,7 +85,7 @@ def fit_binary(
         rows=rows,
         coefficients=rows.equation.params,
         covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
-        use_t=bool(use_t),
+        use_t=t,
         infinite=infinite,
     )
 
@@ -160,13 +161,12 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
-        rows = self.data_rows(data)
+        rows, kind = self.data_rows(data), resolve_kind(cov, self.model.weight_type)
+        t = self.use_t if use_t is None else flag(use_t, "use_t")
         if self.facts.penalty is not None:
-            check_options(resolve_kind(cov, self.model.weight_type), bool(use_t))
-        V = covariance(
-            rows.equation, resolve_kind(cov, self.model.weight_type), codes=rows.codes, order=rows.order
-        )
-        return replace(self, covariance=V, use_t=self.use_t if use_t is None else bool(use_t))
+            check_options(kind, t)
+        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
+        return replace(self, covariance=V, use_t=t)
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
