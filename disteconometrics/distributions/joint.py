@@ -26,6 +26,7 @@ __all__ = ["JointLaw", "PooledLaw", "ProductLaw", "joint_functionals"]
 DRAWS = 100_000  # behind marginals and moments
 SEED = 20250101  # of these draws
 MOST_CELLS = 20_000_000
+DRAWN = 20_000  # rows whose later outcomes are drawn at once
 _NAMED = re.compile(r"(mean|std|var|corr)\[([^,\]]+)(?:,\s*([^,\]]+))?\]")
 
 
@@ -301,8 +302,8 @@ class ProductLaw(JointLaw):
     Parameters
     ----------
     outcomes : tuple of str.
-    given : function of the place and the earlier outcomes (…, j) → the Law of that outcome, one per row of
-        them.
+    given : function of the place and the earlier outcomes (r, j) → the Law of that outcome, one per row of
+        them; with a batch they are those of its n rows, several times one after the other where r > n.
     batch : () or (n,).
 
     Examples
@@ -347,8 +348,10 @@ class ProductLaw(JointLaw):
                 law = self._law(j, found[:, :j])
                 found[:, j] = law._draw(rng, 1)[:, 0] if law.batch_shape else law._draw(rng, m)
             return found
-        out = np.empty((n, m, d))
-        for k in range(m):
-            for j in range(d):
-                out[:, k, j] = self._law(j, out[:, k, :j])._draw(rng, 1)[:, 0]
-        return out
+        out = np.empty((m * n, d))  # one draw of all rows after the other
+        out[:, 0] = self._law(0, out[:n, :0])._draw(rng, m).T.ravel()
+        step = max(1, DRAWN // max(n, 1)) * n
+        for j in range(1, d):
+            for part in (slice(i, min(i + step, m * n)) for i in range(0, m * n, max(step, 1))):
+                out[part, j] = self._law(j, out[part, :j])._draw(rng, 1)[:, 0]
+        return out.reshape(m, n, d).swapaxes(0, 1)

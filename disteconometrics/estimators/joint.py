@@ -295,7 +295,8 @@ def _product_law(parts: tuple[Any, ...], columns: dict[str, Any]) -> ProductLaw:
 
     def given(j: int, before: Array) -> Any:
         own = {name: before[:, i] for i, name in enumerate(names[:j])}
-        whole = {"row": np.arange(len(before)), **columns, **own}
+        again = {v: np.resize(c, len(before)) for v, c in columns.items()}
+        whole = {"row": np.arange(len(before)), **again, **own}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # draws leave the covariates' range as the data do
             return parts[j].distribution({v: whole[v] for v in ("row", *parts[j].spec.variables)})
