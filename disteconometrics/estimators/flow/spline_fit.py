@@ -31,7 +31,8 @@ from disteconometrics.estimators.flow.spline_sample import (
     patterns_of,
 )
 from disteconometrics.flows.monotone_spline import STRUCTURES
-from disteconometrics.likelihoods.monotone import BASES, MonotoneRows, evaluate
+from disteconometrics.likelihoods.monotone import BASES, LinearForms, evaluate
+from disteconometrics.likelihoods.piece_rows import narrowed_rows, rows_of
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
@@ -172,7 +173,7 @@ class Prepared(NamedTuple):
 
     centre: Centre
     structure: Structure
-    rows: MonotoneRows
+    rows: LinearForms
 
 
 def _prepare(
@@ -186,13 +187,8 @@ def _prepare(
 
 def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:
     """The same rows with some of the terms."""
-    old, rows = p.structure, p.rows
-    keep = np.concatenate(
-        [np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t in terms]
-    )
-    return p._replace(
-        structure=replace(old, terms=terms), rows=replace(rows, A=rows.A[:, keep], D=rows.D[:, keep])
-    )
+    structure = replace(p.structure, terms=terms)
+    return p._replace(structure=structure, rows=narrowed_rows(p.rows, p.structure, structure))
 
 
 def problem_of(p: Prepared, base: str) -> Problem:
@@ -308,7 +304,7 @@ def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
 def prepared_again(s: SplineSample, centre: Centre, structure: Structure) -> Prepared:
     """The linear forms of rows under a known structure."""
     r = (s.y - centre.location(s.X)) / centre.scale
-    return Prepared(centre, structure, MonotoneRows(*structure.arrays(r, s.X), s.weights))
+    return Prepared(centre, structure, rows_of(structure, r, s.X, s.weights))
 
 
 def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, last: float = LAST) -> Fitted:
