@@ -26,6 +26,7 @@ from disteconometrics.likelihoods.structure import SHIFTS, SMOOTH, Structure, Te
 __all__ = ["PieceRows", "narrowed_rows", "rows_of"]
 
 CHUNK = 1024  # rows whose products stay in cache
+NARROWEST = 1e-6  # unit of t within an interval, in the distance of the outer knots, at least
 MANY = 4_000  # rows from which on pieces take less time than arrays (n, p)
 
 
@@ -64,6 +65,7 @@ class _Piece(NamedTuple):
     interval: int
     rows: slice
     t: Array
+    powers: int  # that have coefficients: beyond the knots there are lines
 
 
 def _layout(structure: Structure) -> tuple[dict[tuple[int, str], Indices], int, int]:
@@ -233,11 +235,11 @@ class PieceRows:
     # ---- passes over the rows ------------------------------------------------------------------------------
 
     def _pieces(self) -> Iterator[_Piece]:
-        ends = np.cumsum(self.counts)
+        ends, last = np.cumsum(self.counts), len(self.counts) - 1
         for v in np.flatnonzero(self.counts):
             for i in range(int(ends[v] - self.counts[v]), int(ends[v]), CHUNK):
                 rows = slice(i, min(i + CHUNK, int(ends[v])))
-                yield _Piece(int(v), rows, self.t[rows])
+                yield _Piece(int(v), rows, self.t[rows], self._powers if 0 < v < last else 2)
 
     def _sorted(self, values: Array) -> Array:
         return values[self.order]
@@ -252,7 +254,7 @@ class PieceRows:
         P, F = self._powers, self.moving
         table = self._local(theta[:, None])[:, :, 0]
         z, slope = np.empty(self.count), np.empty(self.count)
-        for v, rows, t in self._pieces():
+        for v, rows, t, _ in self._pieces():
             C = self.U[rows, :F] @ table[v, : P * F].reshape(P, F).T
             height, steep = C[:, P - 1], (P - 1) * C[:, P - 1]
             for k in range(P - 2, -1, -1):
@@ -268,7 +270,7 @@ class PieceRows:
         P, F = self._powers, self.moving
         v, g = self._sorted(v), self._sorted(g)
         sums = np.zeros((len(self._widths), P * F + len(self._still), 1))
-        for j, rows, t in self._pieces():
+        for j, rows, t, _ in self._pieces():
             powers = t[None] ** np.arange(P)[:, None]
             own = -powers * g[rows]
             own[1:] += np.arange(1, P)[:, None] * powers[:-1] * (v[rows] / self._widths[j])
@@ -279,9 +281,9 @@ class PieceRows:
     def _heights(self, piece: _Piece, U: NDArray[np.floating], scale: Array) -> NDArray[np.floating]:
         """Scaled t^k u_f of rows, (m, q)."""
         P, F = self._powers, self.moving
-        t, Z = piece.t.astype(U.dtype)[:, None], np.empty((len(U), P * F + U.shape[1] - F), U.dtype)
+        t, Z = piece.t.astype(U.dtype)[:, None], np.zeros((len(U), P * F + U.shape[1] - F), U.dtype)
         np.multiply(U[:, :F], scale[:, None], out=Z[:, :F])
-        for k in range(1, P):
+        for k in range(1, piece.powers):
             np.multiply(Z[:, (k - 1) * F : k * F], t, out=Z[:, k * F : (k + 1) * F])
         np.multiply(U[:, F:], scale[:, None], out=Z[:, P * F :])
         return Z
@@ -289,9 +291,9 @@ class PieceRows:
     def _slopes(self, piece: _Piece, U: NDArray[np.floating], scale: Array) -> NDArray[np.floating]:
         """Scaled k·t^(k − 1)/width u_f of rows, (m, (P − 1)·F): of powers one and more."""
         P, F = self._powers, self.moving
-        Z = np.empty((len(U), (P - 1) * F), U.dtype)
+        Z = np.zeros((len(U), (P - 1) * F), U.dtype)
         np.multiply(U[:, :F], (scale / self._widths[piece.interval])[:, None], out=Z[:, :F])
-        for k in range(1, P - 1):
+        for k in range(1, piece.powers - 1):
             t = (piece.t * ((k + 1) / k)).astype(U.dtype)[:, None]
             np.multiply(Z[:, (k - 1) * F : k * F], t, out=Z[:, k * F : (k + 1) * F])
         return Z
@@ -355,18 +357,19 @@ def _intervals(structure: Structure) -> tuple[Array, Array]:
     if structure.affine:
         return np.array([structure.origin]), np.ones(1)
     k = structure.basis.knots
-    width = np.diff(k)
-    return np.concatenate([k[:1], k]), np.concatenate([width[:1], width, width[-1:]])
+    reach = k[-1:] - k[:1]
+    inside = np.maximum(np.diff(k), NARROWEST * reach)  # knots may all but coincide
+    return np.concatenate([k[:1], k]), np.concatenate([reach, inside, reach])
 
 
 def _cubics(structure: Structure) -> Array:
     """The integrals of the slope functions as polynomials (V, 4, J) in t."""
     poly, total = structure.basis.table
-    width = np.diff(structure.basis.knots)[:, None]
+    width = _intervals(structure)[1][1:-1, None]
     inside = np.stack(
         [total[:-1], poly[:, 0] * width, poly[:, 1] * width**2 / 2, poly[:, 2] * width**3 / 3], axis=1
     )
     ends = np.zeros((2, 4, inside.shape[2]))
     ends[:, 0] = total[[0, -1]]
-    ends[0, 1, 0], ends[1, 1, -1] = width[0, 0], width[-1, 0]
+    ends[0, 1, 0] = ends[1, 1, -1] = np.ptp(structure.basis.knots)
     return np.concatenate([ends[:1], inside, ends[1:]])
