@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from scipy.linalg import blas
 
 from disteconometrics.arrays import Array
 
-__all__ = ["BASES", "BaseLaw", "MonotoneRows", "evaluate", "left_out"]
+__all__ = ["BASES", "BaseLaw", "LinearForms", "MonotoneRows", "evaluate", "left_out"]
 
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
@@ -79,6 +79,37 @@ BASES = {
 }
 
 
+class LinearForms(Protocol):
+    """Rows of the two linear forms a'θ and d'θ with weights (n,) or None, however they are kept."""
+
+    @property
+    def weights(self) -> Array | None:
+        """Weights (n,), or None."""
+
+    @property
+    def count(self) -> int:
+        """Rows n."""
+
+    @property
+    def moments(self) -> Array:
+        """Σ w·aa' (p, p), what z adds to the information under a normal base whatever the coefficients."""
+
+    def forms(self, theta: Array) -> tuple[Array, Array]:
+        """z = Aθ and slopes Dθ (n,)."""
+
+    def gradient(self, v: Array, g: Array) -> Array:
+        """D'v − A'g (p,) for v and g (n,)."""
+
+    def products(self, u: Array | None, s: Array, *, exact: bool) -> Array:
+        """Σ u²·aa' + s²·dd' (p, p) for u and s (n,), without the first where u is None.
+
+        Sums of single precision where it need not be ``exact``.
+        """
+
+    def spreads(self, root: Array) -> tuple[Array, Array, Array]:
+        """a'Va, a'Vd and d'Vd (n,) of every row, V = root·root' (p, p) with ``root`` upper triangular."""
+
+
 @dataclass(frozen=True, eq=False)
 class MonotoneRows:
     """Rows of the two linear forms: ``A`` and ``D`` (n, p), and weights (n,) or None, all float64."""
@@ -86,6 +117,11 @@ class MonotoneRows:
     A: Array
     D: Array
     weights: Array | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows n."""
+        return len(self.A)
 
     @cached_property
     def single(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -97,6 +133,25 @@ class MonotoneRows:
         """Σ w·aa' (p, p), what z adds to the information under a normal base whatever the coefficients."""
         return _products([(self.A, np.ones(len(self.A)) if self.weights is None else np.sqrt(self.weights))])
 
+    def forms(self, theta: Array) -> tuple[Array, Array]:
+        """z = Aθ and slopes Dθ (n,)."""
+        return self.A @ theta, self.D @ theta
+
+    def gradient(self, v: Array, g: Array) -> Array:
+        """D'v − A'g (p,) for v and g (n,)."""
+        return np.asarray(v @ self.D - g @ self.A)
+
+    def products(self, u: Array | None, s: Array, *, exact: bool) -> Array:
+        """Σ u²·aa' + s²·dd' (p, p); see `LinearForms`."""
+        A, D = (self.A, self.D) if exact else self.single
+        return _products([(D, s)] if u is None else [(A, u), (D, s)])
+
+    def spreads(self, root: Array) -> tuple[Array, Array, Array]:
+        """a'Va, a'Vd and d'Vd (n,); see `LinearForms`."""
+        P, Q = (blas.dtrmm(1.0, root, M.T, trans_a=1).T for M in (self.A, self.D))
+        aa, ad, dd = (np.einsum("ij,ij->i", *pair) for pair in ((P, P), (P, Q), (Q, Q)))
+        return aa, ad, dd
+
 
 class MonotonePass(NamedTuple):
     """What one pass over the rows gives: log-likelihood (sum), score (p,) and information (p, p)."""
@@ -106,7 +161,7 @@ class MonotonePass(NamedTuple):
     information: Array
 
 
-def loglik(rows: MonotoneRows, base: BaseLaw, z: Array, slope: Array) -> float:
+def loglik(rows: LinearForms, base: BaseLaw, z: Array, slope: Array) -> float:
     """Sum of log densities at given z (n,) and slopes (n,); −inf where a slope is not positive."""
     if slope.min(initial=1.0) <= 0:
         return -np.inf
@@ -130,7 +185,7 @@ def _products(parts: Sequence[tuple[NDArray[np.floating], Array]]) -> Array:
 
 
 def evaluate(
-    rows: MonotoneRows,
+    rows: LinearForms,
     base: BaseLaw,
     z: Array,
     slope: Array,
@@ -150,23 +205,21 @@ def evaluate(
     if w is not None:
         g, root = w * g, np.sqrt(w)
         u, s, v = u * root, v * root, v * w
-    score = v @ rows.D - g @ rows.A
-    A, D = (rows.A, rows.D) if exact else rows.single
-    H = _products([(D, s)] if base.quadratic else [(A, u), (D, s)])
+    score = rows.gradient(v, g)
+    H = rows.products(None if base.quadratic else u, s, exact=exact)
     if base.quadratic:
         H += rows.moments
     return MonotonePass(loglik(rows, base, z, slope) if value is None else value, score, H)
 
 
-def left_out(rows: MonotoneRows, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
+def left_out(rows: LinearForms, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
     """Log density of every row (n,) under the coefficients without it, by one exact step from the optimum.
 
     ``root`` (p, p) is R⁻¹, upper triangular, with R'R the penalised information.  The step solves with the
     information less the row's own share, of rank two.  Where the step would make the slope negative it is
     shortened, as the barrier of the logarithm would.
     """
-    P, Q = (blas.dtrmm(1.0, root, M.T, trans_a=1).T for M in (rows.A, rows.D))
-    aa, ad, dd = (np.einsum("ij,ij->i", *pair) for pair in ((P, P), (P, Q), (Q, Q)))
+    aa, ad, dd = rows.spreads(root)
     r2, g, v = base.second(z), base.first(z), 1 / slope
     # leaving out changes the gradient by −(g·a − v·d) and the information by −(r2·aa' + v²·dd')
     # (H − U C U')⁻¹ = H⁻¹ + H⁻¹U(C⁻¹ − U'H⁻¹U)⁻¹U'H⁻¹ restricted to span{a, d}: 2 × 2 algebra with K = U'H⁻¹U

@@ -36,6 +36,8 @@ __all__ = ["KINDS", "SMOOTH", "Covariate", "Penalty", "Structure", "Term", "smoo
 KINDS = ("baseline", "linear", "shift", "scale", "shape", "scale_smooth", "shape_smooth")
 SHIFTS, SLOPES = KINDS[1:3], KINDS[3:]  # the latter reach ∂h/∂r
 SMOOTH = ("shift", "scale_smooth", "shape_smooth")  # those that bend in x
+FACTORED = ("scale", "shape")  # those whose levels are exchangeable: one block of a factor
+POOLED = 6  # levels from which on they are; the spread of fewer effects is hardly told from them
 MOST_PATTERNS = 50  # of the columns of one formula term, beyond which they are bounded column by column
 
 
@@ -300,22 +302,59 @@ class Structure:
             return np.outer(theta, np.ones(self.basis.size))
         return theta.reshape(-1, self.bend.shape[1]) @ self.bend.T
 
-    def penalties(self) -> tuple[Penalty, ...]:
-        """One penalty per term that bends, two for smooth shapes.
+    @cached_property
+    def factors(self) -> dict[int, tuple[int, ...]]:
+        """By column, the columns of its factor of `POOLED` levels or more: one pattern more than columns."""
+        return {
+            j: columns
+            for columns, patterns in self.groups
+            if len(patterns) == len(columns) + 1 >= POOLED and columns[-1] - columns[0] == len(columns) - 1
+            for j in columns
+        }
 
-        Differences of coefficients in y and in x.
+    def blocks(self) -> list[tuple[Term, slice]]:
+        """Terms that are penalised and dropped together, by the first of each, with their coefficients.
+
+        The scale and the shape of a factor are one block: its levels are exchangeable.
+        """
+        out: list[tuple[Term, slice]] = []
+        for term, at in zip(self.terms, self.slices, strict=True):
+            first, before = out[-1] if out else (term, at)
+            together = term.kind in FACTORED and first.kind == term.kind
+            if together and term.covariate in self.factors.get(first.covariate, ()):
+                out[-1] = first, slice(before.start, at.stop)
+            else:
+                out.append((term, at))
+        return out
+
+    def _exchangeable(self, first: int) -> Array:
+        """Squared deviations of a factor's effects from their mean, as a form of its coefficients.
+
+        Whatever the coding of the levels; of mean eigenvalue one.
+        """
+        columns = self.factors[first]
+        patterns = next(found for group, found in self.groups if group == columns)
+        u = np.column_stack([self.covariates[j].linear(x) for j, x in zip(columns, patterns.T, strict=True)])
+        u = u - u.mean(axis=0)
+        return np.asarray(u.T @ u * (len(columns) / np.square(u).sum()))
+
+    def penalties(self) -> tuple[Penalty, ...]:
+        """One penalty per block that bends, two for smooth shapes.
+
+        Differences of coefficients in y and in x; of a factor's effects from their mean.
         """
         out = []
-        for term, at in zip(self.terms, self.slices, strict=True):
+        for term, at in self.blocks():
             name = f"{term.kind}{'' if term.covariate < 0 else term.covariate}"
             if term.kind == "baseline":
                 if not self.affine:
                     d = difference(self.basis.size, 2)
                     out.append(_penalty(name, slice(1, at.stop), d.T @ d, null=2))
-            elif term.kind == "scale":
-                out.append(_penalty(name, at, np.eye(1)))
-            elif term.kind == "shape":
-                out.append(_penalty(name, at, self.roughness))
+            elif term.kind in FACTORED:
+                factor = term.covariate in self.factors
+                S = self._exchangeable(term.covariate) if factor else np.eye(1)
+                rough = self.roughness if term.kind == "shape" else np.eye(1)
+                out.append(_penalty(name, at, np.kron(S, rough)))
             elif term.kind == "shape_smooth":
                 S, rough = self.covariates[term.covariate].roughness, self.roughness
                 k, m = len(S), len(rough)

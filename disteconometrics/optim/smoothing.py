@@ -34,8 +34,8 @@ from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError
 from disteconometrics.likelihoods.monotone import (
     BaseLaw,
+    LinearForms,
     MonotonePass,
-    MonotoneRows,
     evaluate,
     left_out,
     loglik,
@@ -67,7 +67,7 @@ class Problem:
     tenth of an observation for each of the slope ``functions``, whatever the number of rows.
     """
 
-    rows: MonotoneRows
+    rows: LinearForms
     base: BaseLaw
     penalties: Sequence[Penalty]
     start: Array
@@ -77,7 +77,7 @@ class Problem:
     @property
     def observations(self) -> float:
         """Rows, or the sum of their weights."""
-        return float(len(self.rows.A) if self.rows.weights is None else self.rows.weights.sum())
+        return float(self.rows.count if self.rows.weights is None else self.rows.weights.sum())
 
     def penalty(self, lam: Array) -> Array:
         """Σ λ_k S_k (p, p)."""
@@ -116,9 +116,9 @@ class Smooth:
 Forms: TypeAlias = "tuple[Array, Array, Array]"
 
 
-def _forms(rows: MonotoneRows, G: Array, theta: Array) -> Forms:
+def _forms(rows: LinearForms, G: Array, theta: Array) -> Forms:
     """The linear forms of coefficients or of a step: z, slopes and constraints."""
-    return rows.A @ theta, rows.D @ theta, G @ theta
+    return *rows.forms(theta), G @ theta
 
 
 @dataclass(eq=False)
@@ -375,7 +375,7 @@ def _corrected(problem: Problem, s: _State, system: _System, delta: Array) -> _S
         return _Step(delta, forms, none)
     slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(s, forms, none), strict=True))
     w = slope if rows.weights is None else rows.weights * slope
-    target = gradient + (w / at.slope) @ rows.D + (c / at.c) @ s.G
+    target = gradient + rows.gradient(w / at.slope, np.zeros_like(w)) + (c / at.c) @ s.G
     other = -_solved(system.L, _solved(system.L, target), transposed=True)
     reached = _forms(rows, s.G, other)
     if at.room(reached) > room and other @ gradient < 0.1 * (delta @ gradient):

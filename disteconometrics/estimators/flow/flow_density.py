@@ -174,7 +174,7 @@ class FlowDensity(Specification):
     def _or_rival(self, result: FlowResults, data: Any, seed: Seed) -> FlowResults | TrainedFlowResults:
         """The spline, or the flow by name that "auto" tries beside it if that is clearly better."""
         rows = result.data_rows()
-        columns = rows.sample.X.shape[1]
+        columns = len(rows.sample.groups)  # a factor is one covariate, whatever its levels
         if not columns:
             return result
         rival = trained_alternative(

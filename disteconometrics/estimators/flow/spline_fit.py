@@ -31,7 +31,8 @@ from disteconometrics.estimators.flow.spline_sample import (
     patterns_of,
 )
 from disteconometrics.flows.monotone_spline import STRUCTURES
-from disteconometrics.likelihoods.monotone import BASES, MonotoneRows, evaluate
+from disteconometrics.likelihoods.monotone import BASES, LinearForms, evaluate
+from disteconometrics.likelihoods.piece_rows import narrowed_rows, rows_of
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
@@ -47,11 +48,13 @@ MIN_GAIN_ERRORS = 2.0  # standard errors that a coarse tensor must gain before a
 OUTSIDE_ALONE = 3.0  # observations beyond an outer knot, which hold the slope of the tail: without covariates
 OUTSIDE, WIDE_OUTSIDE = 8.0, 20.0  # with covariates, and of a tensor a second choice
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
-MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
+# rows for the comparison of structures, with covariates and without; the one chosen is fitted to all rows
+MOST_ROWS, MOST_ALONE = 8_000, 50_000
 RETRIED_PENALTY = 1e4  # λ with which a term that a simpler structure has dropped is tried again
 TRIAL, TRIAL_STEADY = 1e-6, 1e-2  # decrement per observation and change of log λ that do for a comparison
 TENSOR_STEADY, TENSOR_STEPS = 0.1, 15  # of a tensor, with Newton steps: its λ are polished afterwards
 POLISH, MOST_POLISH = 0.3, 4  # factor on λ of a tensor, and how often it is tried
+LEVEL_ROWS = {"scale": 8.0, "shape": 40.0}  # rows a level from which on "auto" lets a factor move them
 LOGISTIC_SLOPE = 1.7  # slope of the logistic transformation of a standard normal
 
 
@@ -156,15 +159,23 @@ def _structure(s: SplineSample, name: str, plan: SplinePlan, fine: bool) -> Stru
     knots = knots_of(s, s.residuals, count, plan.outside if tensor else usual)
     few = min(len(knots), _most_coarse(s, tensor, fine))
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
+    groups = tuple((g, patterns_of(s.X, g)) for g in s.groups)
+    basis, few_knots = SlopeBasis(knots), tuple(int(i) for i in coarse)
+    known = Structure(basis, few_knots, covariates, groups, (Term("baseline"),), name == "linear")
     terms = [Term("baseline")]
     for kind in STRUCTURES[name]:
         terms += [
-            Term(kind, j) for j, c in enumerate(covariates) if kind not in CURVED or c.knots is not None
+            Term(kind, j)
+            for j, c in enumerate(covariates)
+            if (kind not in CURVED or c.knots is not None)
+            and (plan.structure != "auto" or _has_rows(s, kind, known.factors.get(j, ())))
         ]
-    groups = tuple((g, patterns_of(s.X, g)) for g in s.groups)
-    return Structure(
-        SlopeBasis(knots), tuple(int(i) for i in coarse), covariates, groups, tuple(terms), name == "linear"
-    )
+    return replace(known, terms=tuple(terms))
+
+
+def _has_rows(s: SplineSample, kind: str, factor: tuple[int, ...]) -> bool:
+    """Whether a factor of these columns (none: no factor) has rows a level for a kind of term."""
+    return not factor or s.size >= LEVEL_ROWS.get(kind, 0.0) * (len(factor) + 1)
 
 
 class Prepared(NamedTuple):
@@ -172,7 +183,7 @@ class Prepared(NamedTuple):
 
     centre: Centre
     structure: Structure
-    rows: MonotoneRows
+    rows: LinearForms
 
 
 def _prepare(
@@ -186,13 +197,8 @@ def _prepare(
 
 def _narrowed(p: Prepared, terms: tuple[Term, ...]) -> Prepared:
     """The same rows with some of the terms."""
-    old, rows = p.structure, p.rows
-    keep = np.concatenate(
-        [np.arange(at.start, at.stop) for t, at in zip(old.terms, old.slices, strict=True) if t in terms]
-    )
-    return p._replace(
-        structure=replace(old, terms=terms), rows=replace(rows, A=rows.A[:, keep], D=rows.D[:, keep])
-    )
+    structure = replace(p.structure, terms=terms)
+    return p._replace(structure=structure, rows=narrowed_rows(p.rows, p.structure, structure))
 
 
 def problem_of(p: Prepared, base: str) -> Problem:
@@ -263,10 +269,12 @@ def _promise(near: Fitted, wide: Prepared) -> float:
     places = dict(zip(wide.structure.terms, wide.structure.slices, strict=True))
     every = np.arange(wide.structure.size)
     old = np.concatenate([every[places[t]] for t in near.structure.terms])
+    new = [every[at] for term, at in wide.structure.blocks() if term not in near.structure.terms]
+    if not new:
+        return 0.0
     half = f.root.T @ p.information[old]
     information = p.information - half.T @ half
     S = problem.penalty(np.ones(len(problem.penalties)))
-    new = [every[at] for term, at in places.items() if term not in near.structure.terms]
     best = 0.0
     for i in (*new, np.concatenate(new)) if len(new) > 1 else new:
         w, V = linalg.eigh(information[np.ix_(i, i)], S[np.ix_(i, i)])
@@ -308,7 +316,7 @@ def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
 def prepared_again(s: SplineSample, centre: Centre, structure: Structure) -> Prepared:
     """The linear forms of rows under a known structure."""
     r = (s.y - centre.location(s.X)) / centre.scale
-    return Prepared(centre, structure, MonotoneRows(*structure.arrays(r, s.X), s.weights))
+    return Prepared(centre, structure, rows_of(structure, r, s.X, s.weights))
 
 
 def rougher(fitted: Fitted, factor: float, which: Sequence[int] | None = None, last: float = LAST) -> Fitted:
@@ -340,13 +348,15 @@ def _polished(fitted: Fitted) -> Fitted:
 
 def _kept_terms(fitted: Fitted) -> tuple[Term, ...]:
     """The terms that their penalties have not dropped; all where nothing else is left."""
-    e = fitted.smooth.effective
-    kept = tuple(
-        t
-        for t, at in fitted.places.items()
-        if t.kind in ("baseline", "linear") or not e[at].sum() < IN_USE / 2
+    e, structure = fitted.smooth.effective, fitted.structure
+    gone = [
+        at
+        for t, at in structure.blocks()
+        if t.kind not in ("baseline", "linear") and e[at].sum() < IN_USE / 2
+    ]
+    return tuple(
+        t for t, at in fitted.places.items() if not any(b.start <= at.start < b.stop for b in gone)
     )
-    return kept or fitted.structure.terms
 
 
 def _name_of(structure: Structure) -> str:
@@ -480,13 +490,13 @@ class _Search:
 
 
 def _search(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...], SplinePlan]:
-    """Fit the structures and bases that are asked for, and take one."""
+    """Fit the structures and bases that are asked for, and take one, its λ as near as the choice needs."""
     search = _Search(s, plan)
     search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
     if plan.structure == "auto" and s.X.shape[1] <= 2 and _bends(s):
         plan = search.tensor()
     best = search.best()
-    return _settled(search.fits[best.name, best.base], plan), tuple(search.trials.values()), plan
+    return search.fits[best.name, best.base], tuple(search.trials.values()), plan
 
 
 def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
@@ -501,10 +511,11 @@ def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
     -------
     Fitted
     """
-    if len(s.y) <= MOST_ROWS * 1.25 or not s.X.shape[1]:
-        fitted, trials, _ = _search(s, plan)
-        return replace(_pruned(fitted), trials=trials)
-    rows = np.sort(np.random.default_rng(0).permutation(len(s.y))[:MOST_ROWS])
+    most = MOST_ROWS if s.X.shape[1] else MOST_ALONE
+    if len(s.y) <= most * 1.25:
+        fitted, trials, plan = _search(s, plan)
+        return replace(_pruned(_settled(fitted, plan)), trials=trials)
+    rows = np.sort(np.random.default_rng(0).permutation(len(s.y))[:most])
     found, trials, plan = _search(s.take(rows), plan)
     found = _pruned(found)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)

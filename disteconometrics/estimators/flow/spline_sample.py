@@ -187,9 +187,12 @@ def centre_of(s: SplineSample) -> Centre:
 
 
 def patterns_of(X: Array, columns: tuple[int, ...]) -> Array:
-    """Distinct rows of the columns of one term; none where there are too many, or a single column."""
+    """Distinct rows of the columns of one term; none of a single column, or where they are too many.
+
+    A factor has one more than columns, and is never too large.
+    """
     found = np.unique(X[:, columns], axis=0) if len(columns) > 1 else np.zeros((0, 1))
-    return found if len(found) <= MOST_PATTERNS else np.zeros((0, len(columns)))
+    return found if len(found) <= max(MOST_PATTERNS, len(columns) + 1) else np.zeros((0, len(columns)))
 
 
 def _edges(s: SplineSample, x: Array) -> tuple[float, float]:
