@@ -3,7 +3,7 @@
 Four ways to resample: rows (``pairs``), whole clusters (``cluster``), positive random weights
 (``exchangeable``), and multipliers on the scores of clusters with the tested value imposed (``score``, for
 few clusters).  An estimator that offers `Resampling` has statistics of its coefficients computed many at a
-time; everything else is fitted draw by draw.
+time, one that offers `Redrawing` weighs its rows anew; everything else is fitted draw by draw.
 
 References
 ----------
@@ -22,13 +22,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Seed, as_floats
+from disteconometrics.arrays import Array, Indices, Mask, Seed, as_floats
 from disteconometrics.errors import (
     CollinearityError,
     ConvergenceWarning,
@@ -47,7 +48,7 @@ from disteconometrics.inference.covariance import group_sums, leave_one_out
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
 from disteconometrics.inference.parallel import check_jobs, one_thread, results
-from disteconometrics.inference.protocols import MEstimate, Resampling
+from disteconometrics.inference.protocols import MEstimate, Redrawing, Resampling
 from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
 
@@ -112,7 +113,9 @@ class _Task:
     statistic: Callable[[Any], Any]
     names: tuple[str, ...]
     texts: tuple[str, ...] | None  # functions of the coefficients, when ``engine`` may be used
+    of_params: bool  # whether the statistic is of the coefficients alone
     engine: Resampling | None
+    redrawing: Redrawing | None
     positions: Indices
     cluster: str | None
     weights: tuple[str | None, Array | None]
@@ -122,15 +125,20 @@ class _Task:
         with one_thread():
             i, first = divmod(start, self.plan.chunk)
             drawn = self.plan.draw(i, first + stop - start)[first:]
-            return self._refits(drawn) if self.engine is None else self._solved(self.engine, drawn)
+            if self.engine is not None:
+                return self._solved(self.engine, drawn)
+            return self._refits(drawn) if self.redrawing is None else self._redrawn(self.redrawing, drawn)
+
+    def row_weights(self, drawn: Array) -> Array:
+        """Weights (R, n) of the rows, from those of the units (R, units)."""
+        by_row, (kind, w) = self.plan.by_row(drawn), self.weights
+        if w is not None and not (kind == "frequency" and self.plan.copies is not None):
+            by_row = by_row * w
+        return by_row
 
     def _solved(self, engine: Resampling, drawn: Array) -> tuple[Array, list[str]]:
         """Values of draws that are solved together."""
-        by_row = self.plan.by_row(drawn)
-        kind, w = self.weights
-        if w is not None and not (kind == "frequency" and self.plan.copies is not None):
-            by_row = by_row * w
-        params, reasons = engine.solve(by_row)
+        params, reasons = engine.solve(self.row_weights(drawn))
         if self.texts is None:
             return params, reasons
         values = np.full((len(drawn), len(self.texts)), np.nan)
@@ -147,18 +155,29 @@ class _Task:
             if self.plan.copies is not None:
                 rows = np.flatnonzero(counts)
                 columns = {self.estimator.weights: counts[rows]}
-            values[r], reason = self.refit(take_rows(self.data, self.positions[rows], **columns))
+            table = take_rows(self.data, self.positions[rows], **columns)
+            values[r], reason = self.attempt(lambda table=table: self.estimator.fit(table))
             reasons.append(reason)
         return values, reasons
 
-    def refit(self, table: Any) -> tuple[Array, str]:
-        """The statistic (q,) of one table, or NaN with a reason."""
+    def _redrawn(self, redrawing: Redrawing, drawn: Array) -> tuple[Array, list[str]]:
+        """Values of draws that are fits under other weights."""
+        pairs = zip(self.row_weights(drawn), self.plan.together(drawn), strict=True)
+        found = [self.attempt(partial(self.redraw, redrawing, w, together)) for w, together in pairs]
+        return np.array([values for values, _ in found]), [reason for _, reason in found]
+
+    def redraw(self, redrawing: Redrawing, weights: Array, together: Array, drawn: bool = True) -> Any:
+        """What the statistic is computed from: a result, or what has its coefficients."""
+        found = redrawing.redraw(weights, together, drawn=drawn)
+        return found if self.of_params else found.result
+
+    def attempt(self, fit: Callable[[], Any]) -> tuple[Array, str]:
+        """The statistic (q,) of one fit, or NaN with a reason."""
         nothing = np.full(len(self.names), np.nan)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             try:
-                result = self.estimator.fit(table)
-                names, values = named_values(self.statistic(result))
+                names, values = named_values(self.statistic(fit()))
             except (DisteconometricsError, np.linalg.LinAlgError) as error:
                 return nothing, _reason(type(error))
         for warning in told:
@@ -274,7 +293,7 @@ def bootstrap(
     Raises
     ------
     OptionError
-        If a choice is not known, or the kind needs an estimator that offers `Resampling`.
+        If a choice is not known, or the kind needs an estimator that offers `Resampling` or `Redrawing`.
     WithheldError
         If the estimate itself is not finite, or no replication gave one.
     WorkerError
@@ -306,20 +325,36 @@ def bootstrap(
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)
     offer = getattr(estimator, "resampling", None)
-    engine: Resampling | None = None if offer is None else offer(result)
+    engine: Resampling | Redrawing | None = None if offer is None else offer(result)
     call = _statistic(statistic, texts)
     names, estimate = named_values(call(result))
     _check_finite(names, estimate)
     _check_offer(engine, kind)
     plan, positions = _plan(engine, data, sequence, scheme, cluster)
+    redrawing = engine if isinstance(engine, Redrawing) else None
+    solving = None if isinstance(engine, Redrawing) else engine
     if kind == "score":
-        drawn = _perturbed(engine, result, plan, reps, estimate, statistic)
+        drawn = _perturbed(solving, result, plan, reps, estimate, statistic)
     else:
-        fast = None if callable(statistic) or engine is None or not engine.direct else engine
-        _check_refits(estimator, kind, fast)
+        fast = None if callable(statistic) or solving is None or not solving.direct else solving
+        _check_refits(estimator, kind, fast or redrawing)
         renamed = None if cluster is None or cluster in _formula(estimator) else cluster
         weighted = (None, None) if engine is None else engine.weights
-        task = _Task(estimator, data, plan, call, names, texts, fast, positions, renamed, weighted)
+        of_params = not callable(statistic)
+        task = _Task(
+            estimator,
+            data,
+            plan,
+            call,
+            names,
+            texts,
+            of_params,
+            fast,
+            redrawing,
+            positions,
+            renamed,
+            weighted,
+        )
         drawn = _resampled(task, reps, n_jobs)
     boot = BootstrapResults(
         result=result,
@@ -377,8 +412,9 @@ def _check_finite(names: Sequence[str], estimate: Array) -> None:
         )
 
 
-def _check_offer(engine: Resampling | None, kind: str) -> None:
-    if engine is None and kind in ("exchangeable", "score"):
+def _check_offer(engine: Resampling | Redrawing | None, kind: str) -> None:
+    without = engine is None or (kind == "score" and isinstance(engine, Redrawing))
+    if without and kind in ("exchangeable", "score"):
         raise OptionError(
             f"kind={kind!r} needs an estimator that offers its scores; use 'pairs' or 'cluster'."
         )
@@ -388,8 +424,8 @@ def _formula(estimator: Any) -> str:
     return str(getattr(estimator, "formula", ""))
 
 
-def _check_refits(estimator: Any, kind: str, fast: Resampling | None) -> None:
-    """Refuse what cannot be fitted draw by draw, unless draws are solved together."""
+def _check_refits(estimator: Any, kind: str, fast: Resampling | Redrawing | None) -> None:
+    """Refuse what cannot be fitted draw by draw, unless draws are weights on the rows of the fit."""
     if fast is not None:
         return
     if kind == "exchangeable":
@@ -404,7 +440,7 @@ def _check_refits(estimator: Any, kind: str, fast: Resampling | None) -> None:
 
 
 def _plan(
-    engine: Resampling | None,
+    engine: Resampling | Redrawing | None,
     data: Any,
     sequence: np.random.SeedSequence,
     scheme: str,
@@ -549,12 +585,20 @@ class _Refits:
         """The statistic (q,) without unit g."""
         plan = self.task.plan
         units = np.arange(plan.rows) if plan.codes is None else plan.codes
-        values, reason = self.task.refit(take_rows(self.task.data, self.task.positions[units != g]))
+        values, reason = self.task.attempt(partial(self._without, units != g))
         if reason:
             raise WithheldError(
                 f"No BCa limits: without unit {g} there is no estimate ({reason}); use method='percentile'."
             )
         return values
+
+    def _without(self, kept: Mask) -> Any:
+        """The fit to some of the rows."""
+        task = self.task
+        if task.redrawing is None:
+            return task.estimator.fit(take_rows(task.data, task.positions[kept]))
+        once, w = kept.astype(np.float64), task.weights[1]
+        return task.redraw(task.redrawing, once if w is None else once * w, once, drawn=False)
 
     def __call__(self) -> tuple[Array, Array]:
         """Changes (m, q) that a unit makes, and how often it counts (m,)."""

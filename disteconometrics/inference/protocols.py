@@ -5,20 +5,23 @@ offer                                        what follows
 ===========================================  =================================================================
 `MEstimate` with a `ScoreSource`             `covariance`: robust, clustered, HAC, jackknife; outer products
 ``model.resampling(result)`` → `Resampling`  `bootstrap` solves many draws at once, knows clusters and weights
+``model.resampling(result)`` → `Redrawing`   `bootstrap` weighs the rows anew: what was chosen from rows is
+                                             chosen again, and a row drawn twice is no news to itself
 ``model.replications(**options)`` →          `MonteCarlo` gives many tables at once to a `Collector`, which
 `Replicating`                                returns `Replicated`
 ``result._refitting()`` → `Refitting`, in a  ``result.monte_carlo()``: the result checked by simulation, with
 result that inherits `SelfChecking`          its own fitted law or its own rows as the truth
 ===========================================  =================================================================
 
-Without them bootstrap and Monte Carlo call ``fit`` on every table, which gives the same numbers.
+Without them bootstrap and Monte Carlo call ``fit`` on every table, which gives the same numbers but for
+`Redrawing`, whose draws differ where rows are left out one by one to choose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +32,8 @@ __all__ = [
     "ArrayScores",
     "Collector",
     "MEstimate",
+    "Redrawing",
+    "Redrawn",
     "Refitting",
     "Replicated",
     "Replicating",
@@ -163,6 +168,32 @@ class Resampling(Protocol):
     def codes(self, columns: Sequence[str]) -> tuple[Indices, int]: ...
     def solve(self, weights: Array) -> tuple[Array, list[str]]: ...
     def restricted(self, j: int, value: float) -> tuple[Array, Array] | None: ...
+
+
+class Redrawn(Protocol):
+    """An estimator's fit under drawn weights: its coefficients ``params`` alone, or the whole ``result``."""
+
+    @property
+    def params(self) -> Any: ...
+    @property
+    def result(self) -> Any: ...
+
+
+@runtime_checkable
+class Redrawing(Protocol):
+    """What an estimator may return from ``resampling(result)`` that weighs its rows anew, draw by draw.
+
+    ``positions`` (n,) are the rows used, ``weights`` their type and values; ``redraw`` fits under weights
+    (n,), where ``together`` (n,) says how many copies of a row are the same observation; the choices that
+    the fit made are made again unless the weights are not ``drawn``, as where a row is left out.
+    """
+
+    @property
+    def positions(self) -> Indices: ...
+    @property
+    def weights(self) -> tuple[str | None, Array | None]: ...
+    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]: ...
+    def redraw(self, weights: Array, together: Array, *, drawn: bool = True) -> Redrawn: ...
 
 
 # ---- Monte Carlo studies -----------------------------------------------------------------------------------

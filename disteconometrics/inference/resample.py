@@ -133,6 +133,18 @@ class ResamplingPlan:
         """Weights (R, n) of the rows from those of the units (R, units)."""
         return weights if self.codes is None else weights[:, self.codes]
 
+    def together(self, weights: Array) -> Array:
+        """How many copies (R, n) of an observation a row has, from weights (R, units).
+
+        A row that counts f observations shares its copies among these; an observation that was drawn, taken
+        at random, has so many on average.
+        """
+        if self.copies is None:
+            return self.by_row(weights)
+        if self.scheme == "exponential":
+            return 2 * weights / (self.copies + 1)
+        return np.where(weights > 0, 1 + (weights - 1) / self.copies, 0.0)
+
     def rows_of(self, counts: Array) -> tuple[Indices, Indices]:
         """Rows (m,) of one draw with repetition, and which copy (m,) of which unit each belongs to."""
         picked = np.repeat(np.arange(self.units), counts.astype(np.intp))

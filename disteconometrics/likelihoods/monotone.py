@@ -94,6 +94,9 @@ class LinearForms(Protocol):
     def moments(self) -> Array:
         """Σ w·aa' (p, p), what z adds to the information under a normal base whatever the coefficients."""
 
+    def reweighted(self, weights: Array) -> LinearForms:
+        """The rows that have weight, under other weights (n,)."""
+
     def forms(self, theta: Array) -> tuple[Array, Array]:
         """z = Aθ and slopes Dθ (n,)."""
 
@@ -122,6 +125,11 @@ class MonotoneRows:
     def count(self) -> int:
         """Rows n."""
         return len(self.A)
+
+    def reweighted(self, weights: Array) -> MonotoneRows:
+        """The rows that have weight, under other weights (n,)."""
+        kept = weights > 0
+        return MonotoneRows(self.A[kept], self.D[kept], weights[kept])
 
     @cached_property
     def single(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -212,19 +220,30 @@ def evaluate(
     return MonotonePass(loglik(rows, base, z, slope) if value is None else value, score, H)
 
 
-def left_out(rows: LinearForms, base: BaseLaw, z: Array, slope: Array, root: Array) -> Array:
+def left_out(
+    rows: LinearForms,
+    base: BaseLaw,
+    z: Array,
+    slope: Array,
+    root: Array,
+    together: Array | None = None,
+) -> Array:
     """Log density of every row (n,) under the coefficients without it, by one exact step from the optimum.
 
     ``root`` (p, p) is R⁻¹, upper triangular, with R'R the penalised information.  The step solves with the
     information less the row's own share, of rank two.  Where the step would make the slope negative it is
-    shortened, as the barrier of the logarithm would.
+    shortened, as the barrier of the logarithm would.  ``together`` (n,) says how many copies of a row are
+    left out at once, None for one.
     """
     aa, ad, dd = rows.spreads(root)
     r2, g, v = base.second(z), base.first(z), 1 / slope
+    v2 = v * v
+    if together is not None:
+        r2, g, v, v2 = (together * share for share in (r2, g, v, v2))
     # leaving out changes the gradient by −(g·a − v·d) and the information by −(r2·aa' + v²·dd')
     # (H − U C U')⁻¹ = H⁻¹ + H⁻¹U(C⁻¹ − U'H⁻¹U)⁻¹U'H⁻¹ restricted to span{a, d}: 2 × 2 algebra with K = U'H⁻¹U
     # new forms: (a, d)' Δ = K (I − C K)⁻¹ (g, −v)
-    m11, m12, m21, m22 = 1 - r2 * aa, -r2 * ad, -v * v * ad, 1 - v * v * dd
+    m11, m12, m21, m22 = 1 - r2 * aa, -r2 * ad, -v2 * ad, 1 - v2 * dd
     det = np.maximum(m11 * m22 - m12 * m21, 1e-8)
     q1, q2 = (m22 * g + m12 * v) / det, (-m21 * g - m11 * v) / det
     dz, ds = aa * q1 + ad * q2, ad * q1 + dd * q2

@@ -147,6 +147,21 @@ class PieceRows:
         U = self.U if np.array_equal(old, np.arange(self.U.shape[1])) else self.U[:, old]
         return replace(self, structure=structure, U=U, moving=moving, places=places)
 
+    def reweighted(self, weights: Array) -> PieceRows:
+        """The rows that have weight, under other weights (n,)."""
+        kept = weights > 0
+        mine = kept[self.order]
+        place = np.cumsum(kept) - 1
+        interval = np.repeat(np.arange(len(self.counts)), self.counts)[mine]
+        return replace(
+            self,
+            order=place[self.order[mine]],
+            counts=np.bincount(interval, minlength=len(self.counts)),
+            t=self.t[mine],
+            U=self.U[mine],
+            weights=weights[kept],
+        )
+
     # ---- the table E ---------------------------------------------------------------------------------------
 
     @cached_property

@@ -108,9 +108,9 @@ class Smooth:
     steps: int
     converged: bool
 
-    def left_out(self, problem: Problem) -> Array:
-        """Log density of each row without it (n,)."""
-        return left_out(problem.rows, problem.base, self.z, self.slope, self.root)
+    def left_out(self, problem: Problem, together: Array | None = None) -> Array:
+        """Log density of each row without it, or without so many copies ``together`` (n,) of it (n,)."""
+        return left_out(problem.rows, problem.base, self.z, self.slope, self.root, together)
 
 
 Forms: TypeAlias = "tuple[Array, Array, Array]"

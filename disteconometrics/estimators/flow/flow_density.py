@@ -25,6 +25,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.optim.minibatch import Trainer
 
 if TYPE_CHECKING:
+    from disteconometrics.estimators.flow.spline_draws import SplineResampling
     from disteconometrics.estimators.flow.trained import TrainedFlowResults
 
 __all__ = ["FlowDensity"]
@@ -170,6 +171,12 @@ class FlowDensity(Specification):
         seed_sequence(seed if seed is not None else 0)  # refused before the fit where it is none
         result = fit_spline(self, data, cov)
         return result if cov is not None else self._or_rival(result, data, seed)
+
+    def resampling(self, result: Any) -> SplineResampling | None:
+        """What `bootstrap` uses to weigh the rows of a spline anew; None of other flows."""
+        from disteconometrics.estimators.flow.spline_draws import spline_resampling
+
+        return spline_resampling(result) if isinstance(result, FlowResults) else None
 
     def _or_rival(self, result: FlowResults, data: Any, seed: Seed) -> FlowResults | TrainedFlowResults:
         """The spline, or the flow by name that "auto" tries beside it if that is clearly better."""

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.estimators.flow.spline_sample import (
     Centre,
     SplineSample,
@@ -37,7 +37,22 @@ from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
 
-__all__ = ["Fitted", "Prepared", "SplinePlan", "Trial", "fit_flow", "prepared_again", "problem_of", "rougher"]
+__all__ = [
+    "RETRIED_PENALTY",
+    "TRIAL",
+    "TRIAL_STEADY",
+    "Close",
+    "Fitted",
+    "Prepared",
+    "SplinePlan",
+    "Trial",
+    "close_fits",
+    "fit_flow",
+    "prepared_again",
+    "problem_of",
+    "rougher",
+    "simplest",
+]
 
 CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth covariate
 PARAMETER_COST = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
@@ -47,6 +62,9 @@ MIN_GAIN = 0.5  # log-likelihood that a structure must promise to be fitted; pro
 MIN_GAIN_ERRORS = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 OUTSIDE_ALONE = 3.0  # observations beyond an outer knot, which hold the slope of the tail: without covariates
 OUTSIDE, WIDE_OUTSIDE = 8.0, 20.0  # with covariates, and of a tensor a second choice
+CLOSE = (
+    3.0  # standard errors below the best score within which a fit is close: weights drawn anew may turn it
+)
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 # rows for the comparison of structures, with covariates and without; the one chosen is fitted to all rows
 MOST_ROWS, MOST_ALONE = 8_000, 50_000
@@ -97,11 +115,12 @@ class Fitted:
     problem: Problem
     sample: SplineSample
     trials: tuple[Trial, ...] = ()
+    together: Array | None = None  # copies (n,) of a row that are left out at once, None for one
 
     @cached_property
     def loo(self) -> Array:
         """Leave-one-out log densities of the rows (n,)."""
-        return np.asarray(self.smooth.left_out(self.problem) - np.log(self.centre.scale))
+        return np.asarray(self.smooth.left_out(self.problem, self.together) - np.log(self.centre.scale))
 
     @property
     def loglik(self) -> float:
@@ -354,9 +373,7 @@ def _kept_terms(fitted: Fitted) -> tuple[Term, ...]:
         for t, at in structure.blocks()
         if t.kind not in ("baseline", "linear") and e[at].sum() < IN_USE / 2
     ]
-    return tuple(
-        t for t, at in fitted.places.items() if not any(b.start <= at.start < b.stop for b in gone)
-    )
+    return tuple(t for t, at in fitted.places.items() if not any(b.start <= at.start < b.stop for b in gone))
 
 
 def _name_of(structure: Structure) -> str:
@@ -394,7 +411,7 @@ def _names(s: SplineSample, plan: SplinePlan) -> list[str]:
     return ["linear", "baseline", "scale", *(["shift"] if _bends(s) else []), "shape"]
 
 
-def _chosen(trials: Sequence[Trial], s: SplineSample) -> Trial:
+def simplest(trials: Sequence[Trial], s: SplineSample) -> Trial:
     """The simplest structure within half a standard error of the best."""
     best = max(trials, key=lambda t: t.score)
     for name in STRUCTURES:
@@ -448,7 +465,7 @@ class _Search:
 
     def best(self) -> Trial:
         """What would be taken now."""
-        return _chosen(list(self.trials.values()), self.sample)
+        return simplest(list(self.trials.values()), self.sample)
 
     def run_all(self, bases: Sequence[str]) -> None:
         """Fit cheap structures with both bases, then those that promise enough with the better one."""
@@ -489,14 +506,64 @@ class _Search:
         return replace(plan, outside=outside)
 
 
-def _search(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...], SplinePlan]:
-    """Fit the structures and bases that are asked for, and take one, its λ as near as the choice needs."""
+def _searched(s: SplineSample, plan: SplinePlan) -> tuple[_Search, SplinePlan]:
+    """Fit the structures and bases that are asked for; the plan of the tensor, if there is one."""
     search = _Search(s, plan)
     search.run_all(["normal", "logistic"] if plan.base == "auto" else [plan.base])
     if plan.structure == "auto" and s.X.shape[1] <= 2 and _bends(s):
         plan = search.tensor()
+    return search, plan
+
+
+def _search(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...], SplinePlan]:
+    """Fit the structures and bases that are asked for, and take one, its λ as near as the choice needs."""
+    search, plan = _searched(s, plan)
     best = search.best()
     return search.fits[best.name, best.base], tuple(search.trials.values()), plan
+
+
+def _compared(s: SplineSample) -> Indices | None:
+    """The rows on which structures are compared, None for all."""
+    most = MOST_ROWS if s.X.shape[1] else MOST_ALONE
+    return None if len(s.y) <= most * 1.25 else np.sort(np.random.default_rng(0).permutation(len(s.y))[:most])
+
+
+class Close(NamedTuple):
+    """Fits that may be taken where rows are weighted anew.
+
+    ``few`` are those that are compared, on ``rows`` (None: all); ``whole`` the same on all rows; ``taken`` is
+    the position of the one that was taken.
+    """
+
+    taken: int
+    rows: Indices | None
+    few: tuple[Fitted, ...]
+    whole: tuple[Fitted, ...]
+
+
+def close_fits(s: SplineSample, plan: SplinePlan) -> Close:
+    """The fit that `fit_flow` takes and those whose leave-one-out scores are close to the best one.
+
+    None of their terms are left out, since other weights may ask for them.
+    """
+    rows = _compared(s)
+    few = s if rows is None else s.take(rows)
+    search, plan = _searched(few, plan)
+    taken, best = search.best(), max(search.trials.values(), key=lambda t: t.score)
+    keys = [
+        key
+        for key, t in search.trials.items()
+        if t is taken or best.score - t.score <= CLOSE * _error(best, t, few)
+    ]
+    close = tuple(_settled(search.fits[key], plan) for key in keys)
+    place = keys.index((taken.name, taken.base))
+    if rows is None:
+        return Close(place, None, close, close)
+    whole = []
+    for found in close:
+        prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
+        whole.append(_settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan))
+    return Close(place, rows, close, tuple(whole))
 
 
 def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
@@ -511,11 +578,10 @@ def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
     -------
     Fitted
     """
-    most = MOST_ROWS if s.X.shape[1] else MOST_ALONE
-    if len(s.y) <= most * 1.25:
+    rows = _compared(s)
+    if rows is None:
         fitted, trials, plan = _search(s, plan)
         return replace(_pruned(_settled(fitted, plan)), trials=trials)
-    rows = np.sort(np.random.default_rng(0).permutation(len(s.y))[:most])
     found, trials, plan = _search(s.take(rows), plan)
     found = _pruned(found)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)

@@ -11,6 +11,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.checks import check_far
+from disteconometrics.data.design import Design
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
@@ -33,7 +34,7 @@ from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.optim.smoothing import Smooth
 
-__all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of"]
+__all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of", "spline_fit_of"]
 
 FARTHEST = 1e8  # times as far out as the others that a value may be: forms are summed in single precision
 UNDERSMOOTHING = (0.4, 0.25, 0.03)  # factor on λ for inference: with no, one and more covariates
@@ -166,17 +167,31 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
     if not fitted.smooth.converged:
         text = f"The penalties of the density of {outcome!r} did not settle; the last state is reported."
         warn_user(ConvergenceWarning(text, column=outcome, hint="look at the outcome for values far out"))
+    words = None if shared is None else shared.words(outcome, sample.observations)
     flow = SplineFlow.of(fitted, support)
     checks.check_widths(flow.structure.mean_slopes(fitted.smooth.theta, X), X, spec.names)
+    return spline_fit_of(fitted, flow, read.design, kind, words)
+
+
+def spline_fit_of(
+    fitted: Fitted, flow: SplineFlow, design: Design, kind: CovarianceKind, shared: str | None = None
+) -> SplineFit:
+    """A fit with what results need of it: covariance, facts, and the rows of a design in the outcome's units.
+
+    ``shared`` is what the summary says of values that many rows share.
+
+    Raises
+    ------
+    OptionError, MissingColumnError, DataError, WithheldError
+    """
     rows = FlowRows(
-        read.design,
-        sample=replace(sample, y=y),
+        design,
+        sample=replace(fitted.sample, y=design.y),
         smooth=fitted.smooth,
-        left_out=fitted.loo + support.log_slope(y),
+        left_out=fitted.loo + flow.support.log_slope(design.y),
     )
     main, label, note = rows.solution(flow, kind)
-    words = None if shared is None else shared.words(outcome, sample.observations)
-    facts = replace(_facts(fitted, rows, support), shared=words, cov_label=label, cov_note=note)
+    facts = replace(_facts(fitted, rows, flow.support), shared=shared, cov_label=label, cov_note=note)
     return SplineFit(flow, main, facts, rows)
 
 
