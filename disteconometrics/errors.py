@@ -27,6 +27,7 @@ __all__ = [
     "FewClustersWarning",
     "FileFormatError",
     "FormulaError",
+    "HeavyTailWarning",
     "IncidentalParametersWarning",
     "InfiniteMomentWarning",
     "LevelError",
@@ -178,6 +179,10 @@ class IncidentalParametersWarning(DisteconometricsWarning):
 
 class InfiniteMomentWarning(DisteconometricsWarning):
     """A functional has no finite value, as the tail of the law is too heavy to have that moment."""
+
+
+class HeavyTailWarning(DisteconometricsWarning):
+    """A tail of the data is so heavy that moments which errors and limits rest on are in doubt."""
 
 
 class LeverageWarning(DisteconometricsWarning):

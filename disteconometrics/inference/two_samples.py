@@ -30,21 +30,26 @@ from disteconometrics.transport.sliced import directions
 __all__ = [
     "GroupSample",
     "Permutation",
+    "Tail",
+    "Weight",
     "bias_of",
     "domain_flags",
+    "heaviest_tail",
     "mean_difference",
     "permute",
     "shares",
     "variance_of",
+    "weight_of",
 ]
 
 Codes = Indices
 
-ENTRIES = 2_000_000  # of a batch of permutations
+ENTRIES, CACHED = 2_000_000, 32_768  # labels of a batch of permutations, and of a part of it
 SPLITS = 20  # random halves
-# share of the pooled law within two standard errors of F = G beyond which W1 is taken to have no normal limit
-NEAR = 0.37
-TAILS = 0.02  # of the pooled law that are always near
+# A tail is heavy where Hill's index, of the outermost √n rows, is below FOURTH − SLOPE/√(√n) (times p/2): of
+# two t laws with three degrees of freedom 95 to 97 % have one, for 100 to 20,000 rows
+FOURTH, SLOPE = 3.1, 2.3
+FEWEST = 100  # rows of a group that are asked for their tails
 # Of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
 GAP, SIDE = 0.25, 0.05
 SLICES = 50  # directions of the permutation test between rows
@@ -76,17 +81,78 @@ def transport(x: GroupSample, y: GroupSample, p: float) -> Any:
     return discrete.wasserstein(x.rows, y.rows, p, x.mass, y.mass)
 
 
-def variance_of(influence: Array, sample: GroupSample) -> Array:
-    """Variance (q, q) of Σ mass·influence, from influences (n, q), by cluster where there are some."""
+def _parts(influence: Array, sample: GroupSample) -> Array:
+    """What rows, or clusters where there are some, add to Σ mass·influence: (n, q) or (G, q)."""
     w = sample.weights
     centred = (influence - w @ influence) * w[:, None]
     if sample.clusters is None:
-        n = sample.size
-        return np.asarray(centred.T @ centred * (n / max(n - 1, 1)))
-    G = int(sample.clusters.max()) + 1
-    sums = np.zeros((G, influence.shape[1]))
+        return np.asarray(centred)
+    sums = np.zeros((int(sample.clusters.max()) + 1, influence.shape[1]))
     np.add.at(sums, sample.clusters, centred)
-    return np.asarray(sums.T @ sums * (G / max(G - 1, 1)))
+    return sums
+
+
+def variance_of(influence: Array, sample: GroupSample) -> Array:
+    """Variance (q, q) of Σ mass·influence, from influences (n, q), by cluster where there are some."""
+    parts = _parts(influence, sample)
+    return np.asarray(parts.T @ parts * (len(parts) / max(len(parts) - 1, 1)))
+
+
+class Weight(NamedTuple):
+    """How evenly rows, or clusters, carry a variance: degrees of freedom, and the share of the five largest.
+
+    The degrees are half of (Σs)²/Σs² for squares s, which is n where all weigh the same, and at least one.
+    The half is what makes limits of W2 cover where a few rows decide: their sum and its error move together.
+    """
+
+    degrees: float
+    five: float
+
+
+def weight_of(influences: tuple[Array, Array], samples: tuple[GroupSample, GroupSample]) -> Weight:
+    """How evenly the rows of two samples carry the variance of a statistic with influences (n,) and (m,)."""
+    found = [_parts(f[:, None], s)[:, 0] for f, s in zip(influences, samples, strict=True)]
+    squares = np.square(np.concatenate(found) / max(max(np.abs(f).max() for f in found), 1e-300))
+    total = float(squares.sum())
+    if not total > 0:
+        return Weight(np.inf, np.nan)
+    largest = np.partition(squares, -5)[-5:] if len(squares) > 5 else squares
+    degrees = max(total**2 / float(np.square(squares).sum()) / 2, 1.0)
+    return Weight(degrees, float(largest.sum()) / total)
+
+
+class Tail(NamedTuple):
+    """The heaviest tail of a sample: column, Hill's index and the rows it is of, whether it is heavy."""
+
+    column: int
+    hill: float
+    rows: int
+    heavy: bool
+
+
+def heaviest_tail(sample: GroupSample, p: float) -> Tail | None:
+    """Hill's index of the outermost √n rows, about the median, of the heavier tail of any column.
+
+    An average of costs |x − y|^p has a normal limit where the law has 2p moments.  The bar is set by t laws
+    with three degrees of freedom.  (The share of the variance that the five largest rows carry tells them
+    less well: where it finds 95 % of them in 500 rows, it finds gamma laws as well.)  None for fewer than 100
+    rows and for p = 1, which needs two moments only.
+    """
+    k = int(np.sqrt(sample.size))
+    if sample.size < FEWEST or p <= 1 or np.isinf(p):
+        return None
+    found = []
+    for j, v in enumerate(sample.rows.T):
+        centred = v - np.median(v)
+        for side in (centred, -centred):
+            outer = np.partition(side, -k - 1)[-k - 1 :]
+            least = outer.min()
+            if least > 0:
+                found.append((k / max(float(np.log(outer / least).sum()), 1e-9), j))
+    if not found:
+        return None
+    index, column = min(found)
+    return Tail(column, index, k, index < p / 2 * (FOURTH - SLOPE / np.sqrt(k)))
 
 
 def halves(sample: GroupSample, p: float, rng: np.random.Generator) -> float:
@@ -106,15 +172,47 @@ def halves(sample: GroupSample, p: float, rng: np.random.Generator) -> float:
     return float(np.mean(found)) if found else np.nan
 
 
-def bias_of(x: GroupSample, y: GroupSample, p: float, rng: np.random.Generator) -> float:
-    """How much W2² of two samples on the line exceeds that of their laws.
+def bias_of(
+    x: GroupSample, y: GroupSample, p: float, halves: tuple[float, float], potentials: tuple[Array, Array]
+) -> float:
+    """How much W2² or W1 of two samples on the line exceeds that of their laws; zero for other orders.
 
-    It is a quarter of the cost between halves of each.  A sample of n misses its law by E W2²(Pₙ, P) = b,
-    halves of it differ by about 4·b.  W1 has no bias of that order.
+    That of W2² is a quarter of the cost between halves of each.  A sample of n misses its law by
+    E W2²(Pₙ, P) = b, halves of it differ by about 4·b.  W1 = ∫|F − G| is too large where F and G are within
+    their errors: by what the mean of a folded normal exceeds |F − G|, at the difference found.
     """
+    if p == 1:
+        return _folded(x, y, potentials)
     if p != 2 or min(x.size, y.size) < 4:
         return 0.0
-    return (halves(x, p, rng) + halves(y, p, rng)) / 4
+    return sum(halves) / 4
+
+
+def _folded(x: GroupSample, y: GroupSample, potentials: tuple[Array, Array]) -> float:
+    """∫ E|D + error| − |D| for the difference D = F − G found."""
+    values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
+    order = np.argsort(values, kind="stable")
+    steps = np.diff(values[order])
+    D, variance = np.zeros(len(steps)), np.zeros(len(steps))
+    for sample, f, sign in ((x, potentials[0], 1), (y, potentials[1], -1)):
+        mass = sign * sample.weights
+        mass = np.concatenate([mass, np.zeros(y.size)] if sign > 0 else [np.zeros(x.size), mass])
+        F = np.cumsum(mass[order])[:-1]
+        D += F
+        variance += np.clip(F * (sign - F), 0.0, None) * _design(f[:, None], sample)
+    error = np.sqrt(variance)
+    z = np.divide(np.abs(D), error, out=np.full_like(D, np.inf), where=error > 0)
+    excess = (
+        2 * error * (np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) - np.where(z < 40, z, 0) * special.ndtr(-z))
+    )
+    return float(np.clip(excess, 0.0, None) @ steps)
+
+
+def _design(influence: Array, sample: GroupSample) -> float:
+    """Variance of a mean of rows as they are weighted and clustered, over that of one: 1/n for even rows."""
+    w = sample.weights
+    one = float(w @ np.square(influence[:, 0] - w @ influence[:, 0]))
+    return float(variance_of(influence, sample)[0, 0]) / one if one > 0 else float(np.square(w).sum())
 
 
 def shares(x: GroupSample, y: GroupSample) -> tuple[Array, Array, Array]:
@@ -154,25 +252,6 @@ def mean_difference(x: GroupSample, y: GroupSample) -> tuple[float, float, float
 # ---- where the normal limit holds --------------------------------------------------------------------------
 
 
-def _near_equal(x: GroupSample, y: GroupSample) -> float:
-    """Share of the pooled law, its tails apart, where F and G are within two standard errors."""
-    values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
-    order = np.argsort(values, kind="stable")
-    mass = (
-        np.concatenate([x.weights, np.zeros(y.size)])[order],
-        np.concatenate([np.zeros(x.size), y.weights])[order],
-    )
-    F, G = (np.minimum(np.cumsum(m), 1.0) for m in mass)
-    last = np.append(np.diff(values[order]) > 0, True)
-    H = (F + G) / 2
-    n, m = (1 / np.square(s.weights).sum() for s in (x, y))
-    near = np.abs(F - G) <= 2 * np.sqrt(F * (1 - F) / n + G * (1 - G) / m)
-    middle = last & (H > TAILS) & (H < 1 - TAILS)
-    steps = np.diff(H[last], prepend=0.0)
-    counted = near[last] & middle[last]
-    return float(steps[counted].sum())
-
-
 def _gap(s: GroupSample) -> float:
     """The largest empty stretch inside a sample on the line, as a share of the range of its middle 90 %."""
     order = np.argsort(s.rows[:, 0], kind="stable")
@@ -196,13 +275,6 @@ def domain_flags(x: GroupSample, y: GroupSample, p: float, equality: float) -> t
         )
     if d >= 4:
         found.append(f"in {d} dimensions the bias is larger than the standard error")
-    if d == 1 and p == 1:
-        share = _near_equal(x, y)
-        if share > NEAR:
-            found.append(
-                f"F and G are within two standard errors on {100 * share:.0f} % of the sample, where W1 "
-                f"has no normal limit"
-            )
     if d == 1 and p > 1:
         gap = max(_gap(x), _gap(y))
         if gap > GAP:
@@ -275,13 +347,16 @@ class _Rows:
 
     def __call__(self, labels: Mask) -> dict[str, Array]:
         N, W, E = labels.shape[1], np.zeros(len(labels)), np.zeros(len(labels))
+        n = labels.sum(axis=1, dtype=np.float64)[:, None]
+        both, rest = 1 / n + 1 / (N - n), np.arange(1, N) / (N - n)
+        ones, D = np.empty(labels.shape, np.int32), np.empty((len(labels), N - 1))
         for order, steps in zip(self.order, self.steps, strict=True):
-            ones = np.cumsum(labels[:, order], axis=1, dtype=np.float64)
-            n = ones[:, -1:]
-            D = np.abs(ones / n - (np.arange(1, N + 1) - ones) / (N - n))[:, :-1]
-            W += D @ steps / len(self.order)
-            E += 2 * np.square(D) @ steps / len(self.order)
-        return {"W": W, "energy": E}
+            np.cumsum(np.take(labels, order, axis=1), axis=1, out=ones)
+            np.multiply(ones[:, :-1], both, out=D)
+            D -= rest
+            W += np.abs(D, out=D) @ steps
+            E += np.square(D, out=D) @ steps
+        return {"W": W / len(self.order), "energy": 2 * E / len(self.order)}
 
 
 def permute(
@@ -318,10 +393,13 @@ def permute(
     seen = {name: float(v[0]) for name, v in statistic(first[None]).items()}
     above = dict.fromkeys(seen, 0)
     step = max(1, ENTRIES // len(rows))
+    few = step if rows.shape[1] == 1 else max(1, CACHED // len(rows))
     for start in range(0, draws, step):
         count = min(step, draws - start)
-        for name, v in statistic(_labels(first, units, count, rng)).items():
-            above[name] += int((v >= seen[name] * (1 - 1e-12)).sum())
+        labels = _labels(first, units, count, rng)
+        for part in range(0, count, few):  # in the cache
+            for name, v in statistic(labels[part : part + few]).items():
+                above[name] += int((v >= seen[name] * (1 - 1e-12)).sum())
         if progress is not None:
             progress(count)
     return Permutation(seen, {name: (1 + k) / (1 + draws) for name, k in above.items()}, draws)

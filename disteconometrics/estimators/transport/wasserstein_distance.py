@@ -12,7 +12,13 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.checks import is_whole
-from disteconometrics.errors import DataError, FileFormatError, OptionError
+from disteconometrics.errors import (
+    DataError,
+    FileFormatError,
+    HeavyTailWarning,
+    OptionError,
+    warn_user,
+)
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.estimators.transport.groups import GroupFacts, Groups, read_groups, refit_groups
@@ -40,10 +46,16 @@ class WassersteinDistance(Specification):
 
     First a permutation test of equal laws, which holds in every sample; then the distance W_p and its power
     W_p^p with standard errors from the Kantorovich potentials.  Those, and the intervals, hold where the laws
-    differ: they are withheld, with the reason, where the samples are compatible with equal laws, where F = G
-    on a stretch (p = 1), where a support has a gap (p > 1) and in four dimensions or more.  W2² on the line
-    is corrected for its bias and split into location, scale and shape. With normal samples of 400 that differ
-    in mean and scale, 95 % intervals of W1 and W2² covered .94 to .95.
+    differ: they are withheld, with the reason, where the samples are compatible with equal laws, where a
+    support has a gap (p > 1) and in four dimensions or more.  W2² on the line is split into location, scale
+    and shape.
+
+    Limits are those of W_p less its bias (column "less bias"), with the t quantile for half as many rows as
+    carry the variance, (Σs)²/Σs² for the squares s of what rows add to it, so that they widen where a few
+    rows decide.  The bias of W2² is estimated from halves of the samples.  That of W1 lies where F and G are
+    within their errors of each other; it is taken off the lower limit alone, since it may be zero, so that
+    limits hold, and cover more, where F = G on a stretch.  For p > 1 errors need 2p moments: where a tail is
+    as heavy as those of t laws with three degrees of freedom there is a `HeavyTailWarning`.
 
     Parameters
     ----------
@@ -140,7 +152,7 @@ class WassersteinDistance(Specification):
 
         Warns
         -----
-        MissingValuesWarning, FewClustersWarning
+        MissingValuesWarning, FewClustersWarning, HeavyTailWarning
         """
         rows = read_groups(
             self.formula,
@@ -158,6 +170,7 @@ class WassersteinDistance(Specification):
             x, y, names = rows.samples[j], rows.samples[i], (rows.labels[j], rows.labels[i])
             draws = self._draws(x.size + y.size)
             found.append(_compare(x, y, names, self.p, draws, np.random.default_rng(stream)))
+        _warn_of_tails(rows, self.p, found)
         return WassersteinResults(
             model=self,
             spec=None,
@@ -189,6 +202,26 @@ def _check_powers(rows: Groups, p: float) -> None:
         )
 
 
+def _warn_of_tails(rows: Groups, p: float, pairs: Sequence[GroupPair]) -> None:
+    """Say once where tails are too heavy for the normal limit of W_p^p, with what a few rows carry."""
+    tails = [(two.heaviest_tail(s, p), label) for s, label in zip(rows.samples, rows.labels, strict=True)]
+    heavy = [(tail, label) for tail, label in tails if tail is not None and tail.heavy]
+    if not heavy:
+        return
+    tail, label = min(heavy, key=lambda found: found[0].hill)
+    pair = max((q for q in pairs if label in q.groups), key=lambda q: q.five)
+    outcome, hint = rows.outcomes[tail.column], "use p=1, or take logarithms of a positive outcome"
+    warn_user(
+        HeavyTailWarning(
+            f"{outcome}: the tail of {rows.group} = {label} is so heavy (index {tail.hill:.1f} from its "
+            f"outermost {tail.rows} rows) that moments of order {2 * p:g}, which errors and limits of "
+            f"W{p:g} need, are in doubt; five rows carry {100 * pair.five:.0f} % of the variance; {hint}.",
+            column=outcome,
+            hint=hint,
+        )
+    )
+
+
 # ---- one pair ----------------------------------------------------------------------------------------------
 
 
@@ -197,7 +230,8 @@ class GroupPair:
     """Two groups compared: ``groups`` (first against second), sizes, values and covariance of the estimates.
 
     Besides: the bias of W_p^p, the distance between halves, p-values and statistics of the permutation test,
-    the mean difference, and why errors are withheld.
+    the mean difference, why errors are withheld, degrees of freedom of the limits, and the share of the
+    variance that five rows (or clusters) carry.
     """
 
     groups: tuple[str, str]
@@ -213,18 +247,26 @@ class GroupPair:
     draws: Count
     mean_difference: tuple[AnyFloat, AnyFloat, AnyFloat, AnyFloat]
     withheld: tuple[str, ...] = ()
+    degrees: AnyFloat | None = None
+    five: AnyFloat = np.nan
+
+    @property
+    def corrected(self) -> Array:
+        """W_p and W_p^p (where p is not 1) less the bias, not below zero."""
+        at, p = min(len(self.names), 2) - 1, self.p
+        power = max(float(self.values[at]) - self.bias, 0.0)
+        return np.array([power ** (1 / p) if at else power, power][: at + 1])
 
     @property
     def estimates(self) -> Estimates:
-        """W_p, W_p^p and shares, with limits from W_p^p less its bias, and no normal test against zero."""
-        at = 1 if len(self.names) > 1 else 0
-        power, p = float(self.values[at]), self.p
+        """W_p, W_p^p and shares, with limits about W_p less its bias, and no normal test against zero."""
+        at = min(len(self.names), 2) - 1
         se = np.sqrt(np.diagonal(self.covariance))
 
         def limits(level: float) -> Array:
-            z = critical_value(level)
-            low, high = np.maximum([power - self.bias - z * se[at], power - self.bias + z * se[at]], 0.0)
-            rows = [(low ** (1 / p), high ** (1 / p)), (low, high)][1 - at :]
+            z, t = critical_value(level), critical_value(level, self.degrees or np.inf)
+            low, high = self._limits(t * float(se[at]))
+            rows = [(low, high), (low**self.p, high**self.p)][: at + 1]
             rows += [(v - z * s, v + z * s) for v, s in zip(self.values[at + 1 :], se[at + 1 :], strict=True)]
             return np.array(rows)
 
@@ -232,6 +274,19 @@ class GroupPair:
             return np.full(len(self.names), np.nan)
 
         return Estimates(self.names, self.values, self.covariance, limits=limits, roots=no_test)
+
+    def _limits(self, half: float) -> tuple[float, float]:
+        """Limits of W_p from half of a width of limits of W_p^p, or of W1."""
+        power, centre, p = float(self.values[min(len(self.names), 2) - 1]), float(self.corrected[0]), self.p
+        if len(self.names) == 1:
+            return max(power - self.bias - half, 0.0), power + half
+        if self.degrees is None:  # a file of a version that took limits of W_p^p to the power 1/p
+            low, high = np.maximum([power - self.bias - half, power - self.bias + half], 0.0) ** (1 / p)
+            return float(low), float(high)
+        # W_p is nearer to normal than W_p^p; the slope of the root is taken at no less than W_p^p/4
+        root = float(max(centre, (power / 4) ** (1 / p)))
+        half = half / (p * root ** (p - 1)) if root > 0 else np.nan
+        return float(np.maximum(centre - half, 0.0)), centre + half
 
 
 def _names(p: float, dimension: int) -> tuple[str, ...]:
@@ -264,8 +319,12 @@ def _compare(
         withheld = ("a largest distance has no normal limit",)
     if withheld:
         covariance = np.full_like(covariance, np.nan)
-    bias = two.bias_of(x, y, p, rng) if d == 1 and not withheld else 0.0
-    half = np.mean([two.halves(s, p, rng) for s in (x, y)])
+    apart = (two.halves(x, p, rng), two.halves(y, p, rng))
+    bias, weight = 0.0, two.Weight(np.inf, np.nan)
+    if np.isfinite(p):
+        bias = two.bias_of(x, y, p, apart, found.potentials) if d == 1 else 0.0
+        weight = two.weight_of(found.potentials, (x, y))
+    half = np.mean(apart)
     return GroupPair(
         groups,
         (x.size, y.size),
@@ -280,6 +339,7 @@ def _compare(
         test.draws,
         two.mean_difference(x, y),
         withheld,
+        *weight,
     )
 
 
@@ -408,7 +468,7 @@ class WassersteinResults(FittedResult):
         return super().test(hypotheses)
 
     def table(self) -> pd.DataFrame:
-        """One row a pair: distance, error, limits, halves, p-values of permutation, by Holm, and of t."""
+        """One row a pair: distance, error, limits, the distance less its bias, halves, p-values."""
         name, rows = self.pairs[0].names[0], []
         raw = np.array([q.p_values.get("W", np.nan) for q in self.pairs])
         for q, adjusted in zip(self.pairs, _holm(raw), strict=True):
@@ -422,6 +482,7 @@ class WassersteinResults(FittedResult):
                     "std_error": e.std_error[0],
                     "conf_low": low,
                     "conf_high": high,
+                    "less_bias": q.corrected[0],
                     "halves": q.halves,
                     "p_permutation": q.p_values.get("W", np.nan),
                     "p_adjusted": adjusted,
@@ -502,7 +563,7 @@ def _saved_pair(saved: SavedResult, i: int, written: dict[str, Any]) -> GroupPai
     values, V = saved.numbers(table, k=len(words["names"])).values()
     pair = GroupPair(**words, values=values, covariance=V)
     known = set(pair.p_values) <= set(pair.statistics)
-    if not pair.names or not known or (pair.bias and len(pair.names) < 2):
+    if not pair.names or not known or (pair.bias and np.isinf(pair.p)):
         raise FileFormatError("the numbers of a pair of groups do not belong together")
     return pair
 
@@ -519,11 +580,16 @@ def _holm(p: Array) -> Array:
     return out
 
 
-def _distances(e: Estimates, level: float) -> Section:
+def _distances(q: GroupPair, level: float) -> Section:
     """Estimates, errors and limits; a normal test against zero would be wrong, so there is none."""
-    numbers = (e.values, e.std_error, *e.interval(level).T)
-    columns = ("estimate", "std_error", f"[{100 * level:g}% conf.", "interval]")
-    return Section(columns, e.names, tuple(tuple(map(number, row)) for row in zip(*numbers, strict=True)))
+    e = q.estimates
+    columns: tuple[str, ...] = ("estimate", "std_error", f"[{100 * level:g}% conf.", "interval]")
+    rows = [list(map(number, row)) for row in zip(e.values, e.std_error, *e.interval(level).T, strict=True)]
+    if q.degrees is not None:
+        columns += ("less bias",)
+        corrected = [*map(number, q.corrected), *[""] * len(rows)]
+        rows = [[*row, cell] for row, cell in zip(rows, corrected, strict=False)]
+    return Section(columns, e.names, tuple(map(tuple, rows)))
 
 
 def _tests(q: GroupPair, dimension: int) -> Section:
@@ -556,15 +622,21 @@ def _pair_parts(
     p, d = q.p_values.get("W", np.nan), len(f.outcomes)
     tested = f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"
     right = (("Groups", f"{f.group} = {a} ({n}) against {b} ({m})"), ("Permutation test", tested))
-    return right, (_distances(q.estimates, level), _tests(q, d))
+    return right, (_distances(q, level), _tests(q, d))
 
 
 def _pair_notes(q: GroupPair, units: str) -> list[str]:
     notes = [f"For scale: two halves of a group are {number(q.halves)} apart on average."]
     if q.draws:
         notes.insert(0, f"Equal laws are tested by {q.draws:,} permutations, exact for i.i.d. {units}.")
-    if q.bias:
+    if q.bias and q.degrees is None:
         notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
+    elif not q.withheld and q.degrees is not None:
+        less = "" if not q.bias else " less its bias" if len(q.names) > 1 else ", the lower less its bias,"
+        notes.append(
+            f"Limits are those of {q.names[0]}{less} by t({q.degrees:.1f}): five {units} carry "
+            f"{100 * q.five:.0f} % of the variance."
+        )
     if q.withheld:
         notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
     return notes
