@@ -24,7 +24,7 @@ from scipy import linalg
 
 from disteconometrics.arrays import Array
 
-__all__ = ["HEAP", "PIECES", "hat_knots", "hats", "representer", "residual"]
+__all__ = ["HEAP", "hat_knots", "hats", "representer", "residual"]
 
 NOTHING = 1e-10  # share of a column's length that is rounding
 HEAP = 0.05  # share of rows at a value that is a heap
@@ -53,20 +53,18 @@ def residual(x: Array, Z: Array, shares: Array) -> Array:
         return np.where(known & (shares > 0 if x.ndim == 1 else shares[:, None] > 0), (left.T / root).T, 0.0)
 
 
-def hat_knots(
-    x: Array, shares: Array, size: float, also: Sequence[float] = (), pieces: int = PIECES
-) -> Array:
+def hat_knots(x: Array, shares: Array, size: float, also: Sequence[float] = (), least: int = 1) -> Array:
     """Knots (m,) of hat functions of x (n,) with shares of ``size`` observations.
 
-    They are its quantiles, more of them for more observations, ``pieces`` at `AT_SIZE`, values with more than
-    `HEAP` of the shares, and ``also``.
+    They are its quantiles, more of them for more observations, with at least so many pieces between them,
+    values with more than `HEAP` of the shares, and ``also``.
 
     Examples
     --------
     >>> hat_knots(np.arange(501.0), np.full(501, 1 / 501), 501)
     array([  0., 250., 500.])
     """
-    pieces = max(1, round(pieces * float(np.cbrt(size / AT_SIZE))))
+    pieces = max(least, round(PIECES * float(np.cbrt(size / AT_SIZE))))
     values, where = np.unique(x[shares > 0], return_inverse=True)
     each = np.bincount(where, shares[shares > 0])
     below = np.cumsum(each)

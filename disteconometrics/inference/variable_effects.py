@@ -47,14 +47,14 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
-from disteconometrics.inference.representers import HEAP, PIECES, hat_knots, hats, representer, residual
+from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
 
 __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffects"]
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
 STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
-FREE_PIECES = 3  # between quantiles that are knots, of contrasts of what bends or moves the shape
+FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
 STEP = 1e-4  # standard deviations of a numeric derivative
@@ -141,8 +141,8 @@ class VariableEffects:
             )
             also = [float(v) for v in (low, high) if few and v in x]
             own = self.columns[variable]
-            pieces = FREE_PIECES if self.seen is not None and self.seen.free & {*own} else PIECES
-            return self._stepped(answers, x, own, both, 1.0, functionals, also, pieces)
+            least = FREE_PIECES if self.seen is not None and self.seen.free & {*own} else 1
+            return self._stepped(answers, x, own, both, 1.0, functionals, also, least)
         if low == high or not {low, high} <= set(levels):
             return answers
         signs = [[float(v == high) - float(v == low)] for v in levels[1:]]
@@ -251,16 +251,16 @@ class VariableEffects:
         unit: Array | float,
         functionals: Sequence[Functional],
         also: Sequence[float] = (),
-        pieces: int = PIECES,
+        least: int = 1,
     ) -> list[Answer]:
         """Answers after a step: averages of what moves x (n,) between two ends, per unit.
 
-        ``columns`` are its own, ``also`` values of it that are compared, ``pieces`` as in `hat_knots`.
+        ``columns`` are its own, ``also`` values of it that are compared, ``least`` as in `hat_knots`.
         """
         if self.seen is None:
             return answers
         inside = self.seen.size * float(self.every[self.shares > 0].sum())
-        knots = hat_knots(x, self.shares, inside, also, pieces)
+        knots = hat_knots(x, self.shares, inside, also, least)
         moved = (self.shares / unit) @ (hats(ends[1], knots) - hats(ends[0], knots))
         A = representer(hats(x, knots), moved[:, None], self._beside(columns), self.shares)
         return [self._step(f, A).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]

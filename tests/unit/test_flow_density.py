@@ -238,15 +238,15 @@ def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     x, names = d.x.to_numpy(), many.spec.names
     assert names.index("x") in many.flow.free(names)  # so that its contrasts know more of it
 
-    def step_of(low: Any, high: Any, influence: Any, unit: float = 1.0, pieces: int = 2) -> float:
-        knots = hat_knots(x, np.full(len(x), 1 / len(x)), len(x), pieces=pieces)
+    def step_of(low: Any, high: Any, influence: Any, unit: float = 1.0, least: int = 1) -> float:
+        knots = hat_knots(x, np.full(len(x), 1 / len(x)), len(x), least=least)
         B = np.column_stack([d.d, d.g == "b", d.g == "c", hats(x, knots)])
         moved = np.mean(hats(high, knots) - hats(low, knots), axis=0) / unit
         return float(B @ np.linalg.lstsq(B.T @ B, np.r_[0, 0, 0, moved], rcond=None)[0] @ influence)
 
     ends = [many._covariates(d.assign(x=v), warn=False)[0] for v in (0.0, 1.0)]
     moved = np.mean(np.subtract(*(many.flow.law(sol.theta, e).quantile(0.9) for e in ends[::-1])))
-    moved += step_of(0 * x, 0 * x + 1, (0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q), pieces=3)
+    moved += step_of(0 * x, 0 * x + 1, (0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q), least=3)
     assert many.effect("x", 0, 1, "q[0.9]").values[0] == pytest.approx(moved, rel=1e-8)
     step = 1e-4
     ends = [many._covariates(d.assign(x=d.x + s * step), warn=False)[0] for s in (-1, 1)]
