@@ -27,6 +27,7 @@ __all__ = [
     "FewClustersWarning",
     "FileFormatError",
     "FormulaError",
+    "HardEdgeWarning",
     "HeavyTailWarning",
     "IncidentalParametersWarning",
     "InfiniteMomentWarning",
@@ -171,6 +172,10 @@ class DiscreteOutcomeWarning(DisteconometricsWarning):
 
 class ExtrapolationWarning(DisteconometricsWarning):
     """Rows lie outside the covariates that a law was fitted on; the message says what was done with them."""
+
+
+class HardEdgeWarning(DisteconometricsWarning):
+    """An outcome piles up at its smallest or largest value, where a density on the line goes on beyond."""
 
 
 class IncidentalParametersWarning(DisteconometricsWarning):

@@ -151,7 +151,7 @@ print(f"ten draws of x2 given x1 = 1: {given.sample(10, seed=1)[1].round(2)}")
 # ## Given covariates
 #
 # With covariates the law has rows. Wages of the Current Population Survey of 1985, given education and union
-# membership: the mean of log wages is higher by .32 in a union, the lowest decile by .38 and the highest by
+# membership: the mean of log wages is higher by .30 in a union, the lowest decile by .38 and the highest by
 # .15. Wages are told in round dollars, and the fit says so: the density smooths over the heaps.
 
 # %%

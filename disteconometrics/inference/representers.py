@@ -53,18 +53,18 @@ def residual(x: Array, Z: Array, shares: Array) -> Array:
         return np.where(known & (shares > 0 if x.ndim == 1 else shares[:, None] > 0), (left.T / root).T, 0.0)
 
 
-def hat_knots(x: Array, shares: Array, size: float, also: Sequence[float] = ()) -> Array:
+def hat_knots(x: Array, shares: Array, size: float, also: Sequence[float] = (), least: int = 1) -> Array:
     """Knots (m,) of hat functions of x (n,) with shares of ``size`` observations.
 
-    They are its quantiles, more of them for more observations, values with more than `HEAP` of the shares,
-    and ``also``.
+    They are its quantiles, more of them for more observations, with at least so many pieces between them,
+    values with more than `HEAP` of the shares, and ``also``.
 
     Examples
     --------
     >>> hat_knots(np.arange(501.0), np.full(501, 1 / 501), 501)
     array([  0., 250., 500.])
     """
-    pieces = max(1, round(PIECES * float(np.cbrt(size / AT_SIZE))))
+    pieces = max(least, round(PIECES * float(np.cbrt(size / AT_SIZE))))
     values, where = np.unique(x[shares > 0], return_inverse=True)
     each = np.bincount(where, shares[shares > 0])
     below = np.cumsum(each)

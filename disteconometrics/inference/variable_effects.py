@@ -20,9 +20,9 @@ function, of a quantile
 
 α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
 the span of `representers`: to first order neither matters then, and the error is that of the data
-(Chernozhukov et al. 2018).  Coefficients, slopes and contrasts of numbers do so on the mean too: the
-coefficient is then that of least squares with the other variables as they bend, and contrasts of few values
-go value by value.
+(Chernozhukov et al. 2018).  So are those on the mean: a coefficient is then that of least squares with the
+other variables as they bend, and contrasts of few values go value by value.  A density at a quantile that is
+less than a twentieth of the median row's counts as that much: a row whose law is far too wide would decide.
 
 References
 ----------
@@ -53,7 +53,9 @@ __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffect
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
-STEPPED = ("q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
+STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
+FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
+WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
 STEP = 1e-4  # standard deviations of a numeric derivative
 
@@ -67,11 +69,15 @@ class Effect(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Outcomes (n,) on the scale of the laws, their F(y | x) (n,), and the number of observations."""
+    """Outcomes (n,) on the scale of the laws, their F(y | x) (n,), and the number of observations.
+
+    ``free`` are the columns of the design by which laws move in other ways than a line and a spread.
+    """
 
     outcome: Array
     pit: Array
     size: float
+    free: frozenset[int] = frozenset()
 
 
 class _Step(NamedTuple):
@@ -134,7 +140,9 @@ class VariableEffects:
                 FEW_VALUES, self.seen.size / ROWS_A_VALUE
             )
             also = [float(v) for v in (low, high) if few and v in x]
-            return self._stepped(answers, x, self.columns[variable], both, 1.0, functionals, also)
+            own = self.columns[variable]
+            least = FREE_PIECES if self.seen is not None and self.seen.free & {*own} else 1
+            return self._stepped(answers, x, own, both, 1.0, functionals, also, least)
         if low == high or not {low, high} <= set(levels):
             return answers
         signs = [[float(v == high) - float(v == low)] for v in levels[1:]]
@@ -203,7 +211,9 @@ class VariableEffects:
         kind, numbers = functional
         y, pit = self.seen.outcome, self.seen.pit
         if kind == "q":
-            return as_floats((numbers[0] - (pit <= numbers[0])) / self._own.quantile_density(numbers[0]))
+            f = self._own.quantile_density(numbers[0])
+            f = np.maximum(f, np.median(f) / WIDE)  # else one row decides where its law is far too wide
+            return as_floats((numbers[0] - (pit <= numbers[0])) / f)
         if kind in ("difference", "ratio"):
             return self._of_two_quantiles(kind, numbers)
         if kind == "mean":
@@ -224,14 +234,9 @@ class VariableEffects:
         of_a, of_b = (self._influence(f, v) for f, v in zip(parts, (a, b), strict=True))
         return of_a - of_b if kind == "difference" else (of_a - a / b * of_b) / b
 
-    def _step(
-        self, functional: Functional, A: Array, found: RowValues | None = None, *, mean: bool = False
-    ) -> _Step:
-        """The correction of a functional with weights A (n, m), with which rows were ``found`` if they were.
-
-        ``mean`` says whether means are corrected too.
-        """
-        if self.seen is None or functional[0] not in (*STEPPED, *("mean",) * mean):
+    def _step(self, functional: Functional, A: Array, found: RowValues | None = None) -> _Step:
+        """The correction of a functional with weights A (n, m), with rows as ``found`` if they were."""
+        if self.seen is None or functional[0] not in STEPPED:
             return _Step(None)
         found = row_values(self._own, functional, A) if found is None else found
         with np.errstate(invalid="ignore"):  # where a row has no such moment
@@ -246,18 +251,19 @@ class VariableEffects:
         unit: Array | float,
         functionals: Sequence[Functional],
         also: Sequence[float] = (),
+        least: int = 1,
     ) -> list[Answer]:
         """Answers after a step: averages of what moves x (n,) between two ends, per unit.
 
-        ``columns`` are its own, ``also`` values of it that are compared.
+        ``columns`` are its own, ``also`` values of it that are compared, ``least`` as in `hat_knots`.
         """
         if self.seen is None:
             return answers
         inside = self.seen.size * float(self.every[self.shares > 0].sum())
-        knots = hat_knots(x, self.shares, inside, also)
+        knots = hat_knots(x, self.shares, inside, also, least)
         moved = (self.shares / unit) @ (hats(ends[1], knots) - hats(ends[0], knots))
         A = representer(hats(x, knots), moved[:, None], self._beside(columns), self.shares)
-        return [self._step(f, A, mean=True).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
+        return [self._step(f, A).applied(a, 0) for a, f in zip(answers, functionals, strict=True)]
 
     def _with(self, variable: str, value: Any) -> Array:
         """The design with a variable at a value, or at one for each row (n,)."""
@@ -364,7 +370,7 @@ class VariableEffects:
         out: dict[str, tuple[str, list[Answer]]] = {v: (label, []) for v, (label, _, _) in parts.items()}
         for f in functionals:
             found = row_values(self._own, f, W)
-            step = self._step(f, W, found, mean=True)
+            step = self._step(f, W, found)
             for j, (v, (_, x, Z)) in enumerate(parts.items()):
                 if not W[:, j].any():
                     out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))

@@ -220,31 +220,33 @@ def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     sol = many.undersmoothed
     X = {v: many._covariates(d.assign(d=v))[0] for v in (0, 1)}
     one, zero = (many.flow.law(sol.theta, X[v]) for v in (1, 0))
-    assert many.effect("d", 0, 1, "mean").values[0] == pytest.approx(
-        np.mean(one.mean() - zero.mean()), rel=1e-9
-    )
-    # of a quantile, one step of its influence function on, with the weights of d's coefficient
+    # one step of the influence function on, with the weights of d's coefficient
     law, own = many.flow.law(sol.theta, many._covariates(d)[0]), many.flow.structure.covariates[0]
     bends = any(t.kind == "shift" and t.covariate == 0 for t in many.flow.structure.terms)
     bent = own.smooth(d.x.to_numpy()) if bends else np.zeros((len(d), 0))
     Z = np.column_stack([np.ones(len(d)), d.x, d.g == "b", d.g == "c", bent])
     left = d.d - Z @ np.linalg.lstsq(Z, d.d, rcond=None)[0]
+    step = left @ (d.y - law.mean()) / (left @ left)
+    assert many.effect("d", 0, 1, "mean").values[0] == pytest.approx(
+        np.mean(one.mean() - zero.mean()) + step, rel=1e-9
+    )
     q = law.quantile(0.9)
     step = left @ ((0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q)) / (left @ left)
     plain = np.mean(one.quantile(0.9) - zero.quantile(0.9))
     assert many.effect("d", 0, 1, "q[0.9]").values[0] == pytest.approx(plain + step, rel=1e-8)
     # of a number, with the weights that know hat functions of it beside the others
-    x = d.x.to_numpy()
-    knots = hat_knots(x, np.full(len(x), 1 / len(x)), len(x))
-    B = np.column_stack([d.d, d.g == "b", d.g == "c", hats(x, knots)])
+    x, names = d.x.to_numpy(), many.spec.names
+    assert names.index("x") in many.flow.free(names)  # so that its contrasts know more of it
 
-    def step_of(low: Any, high: Any, influence: Any, unit: float = 1.0) -> float:
+    def step_of(low: Any, high: Any, influence: Any, unit: float = 1.0, least: int = 1) -> float:
+        knots = hat_knots(x, np.full(len(x), 1 / len(x)), len(x), least=least)
+        B = np.column_stack([d.d, d.g == "b", d.g == "c", hats(x, knots)])
         moved = np.mean(hats(high, knots) - hats(low, knots), axis=0) / unit
         return float(B @ np.linalg.lstsq(B.T @ B, np.r_[0, 0, 0, moved], rcond=None)[0] @ influence)
 
     ends = [many._covariates(d.assign(x=v), warn=False)[0] for v in (0.0, 1.0)]
     moved = np.mean(np.subtract(*(many.flow.law(sol.theta, e).quantile(0.9) for e in ends[::-1])))
-    moved += step_of(0 * x, 0 * x + 1, (0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q))
+    moved += step_of(0 * x, 0 * x + 1, (0.9 - (law.cdf(d.y.to_numpy()) <= 0.9)) / law.pdf(q), least=3)
     assert many.effect("x", 0, 1, "q[0.9]").values[0] == pytest.approx(moved, rel=1e-8)
     step = 1e-4
     ends = [many._covariates(d.assign(x=d.x + s * step), warn=False)[0] for s in (-1, 1)]
@@ -254,6 +256,63 @@ def test_effects_are_averages_of_row_contrasts(many: Any) -> None:
     effects = many.effects(["mean"])
     assert list(effects) == ["x", "d: 1 - 0", "g: b - a", "g: c - a"]
     assert many.effect("d", 0, 1).std_error.min() > 0
+
+
+def edged(kind: str, n: int = 500) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=n)
+    y = {
+        "low": lambda: np.exp(0.3 * x) * rng.exponential(size=n),
+        "high": lambda: 5 - np.exp(0.3 * x) * rng.exponential(size=n),
+        "both": lambda: rng.permutation(np.linspace(2, 3, n)),
+        "none": lambda: x + rng.gumbel(size=n),
+    }[kind]()
+    return pd.DataFrame({"x": x, "y": y})
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("low", "smallest value"), ("high", "largest value"), ("both", "smallest value .* and largest value")],
+)
+def test_an_outcome_that_ends_abruptly_is_told(kind: str, words: str) -> None:
+    with pytest.warns(errors.HardEdgeWarning, match=words) as told:
+        de.FlowDensity("y ~ x").fit(edged(kind))
+    assert told[0].message.column == "y"
+    assert "support=" in told[0].message.hint
+
+
+def test_no_edge_is_told_where_rows_taper_off_or_it_is_declared() -> None:
+    de.FlowDensity("y ~ x").fit(edged("none"))
+    de.FlowDensity("y ~ x", support="positive").fit(edged("low"))
+    de.FlowDensity("y ~ x").fit(edged("low", 100))
+
+
+def test_a_law_that_is_far_too_wide_does_not_decide_a_step(
+    many: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The density of one row at its quantile, made tiny, counts as a twentieth of the median row's."""
+    before = many.derivative("x", "q[0.5]").values[0]
+    density = SplineRowLaws.quantile_density
+
+    def tiny(laws: Any, tau: float) -> Array:
+        f = density(laws, tau).copy()
+        f[0] = 1e-9 * np.median(f)
+        return f
+
+    monkeypatch.setattr(SplineRowLaws, "quantile_density", tiny)
+    assert many.derivative("x", "q[0.5]").values[0] == pytest.approx(before, abs=0.1)
+
+
+def test_a_mean_between_two_ends_has_an_error_where_outcomes_round_to_the_upper_one() -> None:
+    rng = np.random.default_rng([41, 0])
+    x = rng.normal(size=500)
+    m = 1 / (1 + np.exp(-0.5 * x - 0.15))
+    e = (
+        de.FlowDensity("y ~ x", support=(0, 1))
+        .fit({"x": x, "y": rng.beta(3 * m, 3 * (1 - m))})
+        .functionals(["mean"])
+    )
+    assert 0.01 < e.std_error[0] < 0.02  # .28/√500 = .0125
 
 
 def test_bands_hold_their_pointwise_limits(one: Any) -> None:

@@ -154,8 +154,8 @@ class FlowDensity(Specification):
 
         Warns
         -----
-        ConvergenceWarning, DiscreteOutcomeWarning, SmallSampleWarning, LeverageWarning, MissingValuesWarning,
-        FewClustersWarning
+        ConvergenceWarning, DiscreteOutcomeWarning, HardEdgeWarning, SmallSampleWarning, LeverageWarning,
+        MissingValuesWarning, FewClustersWarning
         """
         if isinstance(self.flow, Recipe):
             if cov is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from scipy import special
 
 from disteconometrics.arrays import Array
 from disteconometrics.data.joint_design import read_outcomes
-from disteconometrics.errors import OptionError
+from disteconometrics.errors import HardEdgeWarning, OptionError
 from disteconometrics.estimators.flow.alternative import trained_alternative
 from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
 from disteconometrics.estimators.joint import JointSides, Product, joint_law, joint_results
@@ -63,7 +64,9 @@ def _fit_orders(model: Any, data: Any, cov: Any) -> _Orders:
         key = (outcome, frozenset(before))
         if key not in found:
             formula = _formula(outcome, [y for y in outcomes if y in before], right)
-            found[key] = fit_spline(replace(model, formula=formula), data, cov)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", HardEdgeWarning)  # of effects, which factors have none of
+                found[key] = fit_spline(replace(model, formula=formula), data, cov)
         return found[key]
 
     orders = list(itertools.permutations(outcomes))

@@ -16,17 +16,20 @@ from disteconometrics.errors import (
     DiscreteOutcomeWarning,
     ExtrapolationWarning,
     FormulaError,
+    HardEdgeWarning,
     LeverageWarning,
     OutcomeError,
     SmallSampleWarning,
     warn_user,
 )
+from disteconometrics.estimators.flow.spline_sample import order_statistics
 from disteconometrics.optim.rank import check_rank
 from disteconometrics.optim.wording import describe_collinearity
 
 __all__ = [
     "Ties",
     "check_columns",
+    "check_edges",
     "check_residual",
     "check_rows",
     "check_support",
@@ -46,6 +49,10 @@ FEW_VALUES = 0.1  # distinct values per row below which an outcome is discrete
 # times the median width from which on the law of a row is told; 1 to 4 is common, 16 the most seen
 WIDE = 20.0
 LEAST_COUNT = 6.0  # rows on a value before it is looked at
+# rows at an end, √(5N), whose spread is compared with that of as many next to them, and N from which on
+EDGE_ROWS, EDGE_FROM = 5.0, 200.0
+# ratio of the two from which on an end is hard: 1 for a uniform law, .25 for a normal one
+EDGE = 0.85
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,34 @@ def check_support(y: Array, support: Support, name: str) -> None:
             f"The outcome {name!r} varies by {spread:.0e} of its distance to the bounds of the declared "
             f"support {support}, which then says nothing and costs its digits; leave support= out."
         )
+
+
+def check_edges(y: Array, copies: Array | None, name: str) -> None:
+    """Warn of an end of the outcome at which rows are as dense as next to it, so that none taper off.
+
+    A law on the line goes on beyond a hard edge, and effects near it then lean on what is not there.
+    Rates: `tests/statistical/steps_and_edges.md`.
+    """
+    N = float(len(y) if copies is None else copies.sum())
+    if N < EDGE_FROM:
+        return
+    ranks = np.round(np.sqrt(EDGE_ROWS * N)) * np.arange(3.0)
+    low = order_statistics(y, copies, ranks)
+    high = -order_statistics(y, copies, N - 1 - ranks)
+    hard = [(b - a) * EDGE <= c - b and b > a for a, b, c in (low, high)]
+    if any(hard):
+        words = " and ".join(
+            f"{end} value {v:g}"
+            for end, v, h in (("smallest", y.min(), hard[0]), ("largest", y.max(), hard[1]))
+            if h
+        )
+        hint = "declare where the outcome ends, support='positive' or support=(a, b)"
+        text = (
+            f"The outcome {name!r} ends abruptly at its {words}: its rows are as dense there as next to it, "
+            f"and a density on the line smooths over such an edge, so that effects on means and quantiles "
+            f"may be off. If the outcome cannot lie beyond, {hint}."
+        )
+        warn_user(HardEdgeWarning(text, column=name, hint=hint))
 
 
 def check_residual(scale: float, y: Array, name: str) -> None:

@@ -101,6 +101,12 @@ class SplineFlow:
                     parts.append(self.structure.covariates[place[j]].smooth(X[:, j]))
         return np.concatenate(parts, axis=1)
 
+    def free(self, names: Sequence[str]) -> frozenset[int]:
+        """The columns of a design by which the law moves in other ways than a line and a spread."""
+        columns = [j for j, name in enumerate(names) if name != "Intercept"]
+        terms = self.structure.terms
+        return frozenset(columns[t.covariate] for t in terms if t.kind not in ("baseline", "linear", "scale"))
+
     # ---- files ---------------------------------------------------------------------------------------------
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, Array]]:

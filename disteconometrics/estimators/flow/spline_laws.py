@@ -291,9 +291,10 @@ class SplineRowLaws:
 
             def change(r: Array, z: Array, mass: Array, T: Any = T, m: Any = m, a: Any = location) -> Array:
                 """T'(y)·dy/dr·mass at points r (m, Q)."""
-                y = flow.support.from_line(a + flow.centre.scale * r)
-                with np.errstate(all="ignore"):
-                    lift = flow.centre.scale * np.exp(-flow.support.log_slope(y)) * mass
+                u = a + flow.centre.scale * r
+                y = flow.support.from_line(u)
+                with np.errstate(all="ignore"):  # the slope from u: a y that rounds to the upper end has none
+                    lift = flow.centre.scale * flow.support.stretch(u) * mass
                     return np.where(lift > 0, of(y, self.link.cdf(z), T, m) * lift, 0.0)
 
             z = transform.heights(theta, points)

@@ -287,7 +287,7 @@ class FlowResults(FittedResult, LawAnswers):
     def _seen(self, flow: SplineFlow) -> Seen:
         """Outcomes on the scale of a flow, with their F(y | x)."""
         rows: FlowRows = self.data_rows()
-        return Seen(self._outcomes(flow), self._pit, rows.sample.size)
+        return Seen(self._outcomes(flow), self._pit, rows.sample.size, self.flow.free(self.spec.names))
 
     def _outcomes(self, flow: SplineFlow) -> Array:
         """The rows' outcomes (n,) on the scale of a flow."""

@@ -149,7 +149,7 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
 
     Warns
     -----
-    DiscreteOutcomeWarning, SmallSampleWarning, LeverageWarning
+    DiscreteOutcomeWarning, HardEdgeWarning, SmallSampleWarning, LeverageWarning
     """
     spec, y, support = read.spec, read.y, model.domain
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
@@ -163,6 +163,8 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
         checks.warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:
         checks.check_residual(sample.centre.scale, sample.y, outcome)
+        if support.kind == "line" and shared is None:
+            checks.check_edges(sample.y, sample.copies, outcome)
     fitted = fit_flow(sample, plan_of(model, enough))
     if not fitted.smooth.converged:
         text = f"The penalties of the density of {outcome!r} did not settle; the last state is reported."
