@@ -98,12 +98,18 @@ def summary_of(
 
 def _on_fit(model: Any, flow: SplineFlow, f: FlowFacts) -> Sequence[str]:
     """Notes on what was fitted and why."""
-    notes = [
-        f"Flow: {WORDS[flow.name].format(base=flow.base)}. Effective parameters: {_effective(f.effective)}."
-    ]
-    if np.isfinite(f.gain) and flow.name != "linear":
+    straight = flow.centre.is_straight or flow.name != "linear"
+    words = WORDS[flow.name] if straight else "a {base} law around its centre: nothing but the location moves"
+    notes = [f"Flow: {words.format(base=flow.base)}. Effective parameters: {_effective(f.effective)}."]
+    if not flow.centre.is_straight:
         notes.append(
-            f"Chosen because: leave-one-out {f.gain:+.4f} per row over the normal linear model (se "
+            "Centre: a line in the outcome's own units, brought to the scale of the fit, where it leaves "
+            "less spread than a line does."
+        )
+    if np.isfinite(f.gain) and flow.name != "linear":
+        over = "the normal linear model" if flow.centre.is_straight else "a normal law around it"
+        notes.append(
+            f"Chosen because: leave-one-out {f.gain:+.4f} per row over {over} (se "
             f"{f.gain_error:.4f}); "
             f"{len(f.trials)} structures and bases were compared (see .trials)."
         )

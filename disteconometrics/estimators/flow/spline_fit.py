@@ -58,6 +58,7 @@ CURVED = ("shift", "scale_smooth", "shape_smooth")  # kinds that need a smooth c
 PARAMETER_COST = 1.0  # log-likelihood that one smoothing parameter in use costs in the comparison
 TOLERATED = 0.5  # standard errors of the leave-one-out difference that a simpler structure may lose
 JUDGED_PENALTIES = np.geomspace(1e-2, 1e5, 29)  # λ at which a wider structure is judged before it is fitted
+GAIN_OF_TAILS = 1.0  # log-likelihood that heavier tails must gain where a support stretches them
 MIN_GAIN = 0.5  # log-likelihood that a structure must promise to be fitted; promises are low for few rows
 MIN_GAIN_ERRORS = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 OUTSIDE_ALONE = 3.0  # observations beyond an outer knot, which hold the slope of the tail: without covariates
@@ -418,8 +419,18 @@ def simplest(trials: Sequence[Trial], s: SplineSample) -> Trial:
         mine = [t for t in trials if t.name == name]
         t = max(mine, key=lambda t: t.score, default=None)
         if t is not None and best.score - t.score <= TOLERATED * _error(best, t, s):
-            return t
+            return _light_tailed(t, mine, s)
     return best
+
+
+def _light_tailed(t: Trial, mine: Sequence[Trial], s: SplineSample) -> Trial:
+    """The same structure with a normal base where a logistic one gains next to nothing under a support.
+
+    There the outer slope is raised to a power: a logistic base makes a Pareto tail, a normal one a log-normal
+    tail, with all moments, which has the better score in the upper rows even of Pareto samples.
+    """
+    normal = next((o for o in mine if o.base == "normal"), t)
+    return normal if s.support.kind != "line" and t.score - normal.score <= GAIN_OF_TAILS else t
 
 
 def _error(a: Trial, b: Trial, s: SplineSample) -> float:
@@ -566,6 +577,14 @@ def close_fits(s: SplineSample, plan: SplinePlan) -> Close:
     return Close(place, rows, close, tuple(whole))
 
 
+def _centred(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...], SplinePlan]:
+    """The search, with both centres where one in the outcome's own units promises more."""
+    found = _search(s, plan)
+    if s.centre.is_straight:
+        return found
+    return max(found, _search(replace(s, straight=True), plan), key=lambda one: one[0].trial().score)
+
+
 def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
     """Choose and fit a flow.
 
@@ -578,12 +597,14 @@ def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
     -------
     Fitted
     """
+    if plan.structure == "linear":
+        s = replace(s, straight=True)  # as is asked for
     rows = _compared(s)
     if rows is None:
-        fitted, trials, plan = _search(s, plan)
+        fitted, trials, plan = _centred(s, plan)
         return replace(_pruned(_settled(fitted, plan)), trials=trials)
-    found, trials, plan = _search(s.take(rows), plan)
-    found = _pruned(found)
+    found, trials, plan = _centred(s.take(rows), plan)
+    found, s = _pruned(found), replace(s, straight=found.centre.is_straight)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
     fitted = _settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan)
     return replace(fitted, trials=trials)

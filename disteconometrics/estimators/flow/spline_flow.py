@@ -116,6 +116,7 @@ class SplineFlow:
             "support": [self.support.low, self.support.high],
             "origin": self.centre.origin,
             "scale": self.centre.scale,
+            "within": None if self.centre.is_straight else list(self.centre.within),
             "name": self.name,
             "base": self.base,
             "affine": st.affine,
@@ -152,8 +153,10 @@ class SplineFlow:
             tuple(Term(kind, j) for kind, j in header.terms),
             header.affine,
         )
-        centre = Centre(header.origin, arrays["flow_means"], arrays["flow_beta"], header.scale)
-        flow = cls(Support(*header.support), centre, header.name, structure, header.base)
+        support, line = Support(*header.support), (arrays["flow_means"], arrays["flow_beta"])
+        own = () if header.within is None else (support, header.within)
+        centre = Centre(header.origin, *line, header.scale, *own)
+        flow = cls(support, centre, header.name, structure, header.base)
         if not _is_sound(flow):
             raise FileFormatError("the flow's knots, terms or covariates do not belong together")
         return flow
@@ -173,6 +176,7 @@ class FlowHeader:
     terms: tuple[tuple[TermKind, int], ...]
     groups: tuple[tuple[Count, ...], ...]
     covariates: tuple[tuple[float, Positive, float, float, float, float], ...]
+    within: tuple[AnyFloat, AnyFloat] | None = None
 
     def arrays(self) -> dict[str, Numbers]:
         """What the arrays of the flow are, for ``K`` covariates."""
@@ -196,6 +200,8 @@ def _is_sound(flow: SplineFlow) -> bool:
     return all(
         (
             flow.support.low < flow.support.high,
+            flow.support.low <= flow.centre.within[0] < flow.centre.within[1] <= flow.support.high
+            or flow.centre.is_straight,
             knots >= LEAST_KNOTS,
             first == Term("baseline"),
             all(t.kind != "baseline" and t.covariate in range(count) for t in others),

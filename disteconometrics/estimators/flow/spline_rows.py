@@ -158,7 +158,8 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
     check_far(np.column_stack([support.to_line(y), read.X]), [outcome, *spec.names], FARTHEST)
     checks.check_columns(read.X, y, spec.names, spec.has_intercept)
     shared = checks.ties(y, read.weights if read.frequency else None)
-    sample = SplineSample(support.to_line(y), X, _groups(spec.names), read.scaled_weights, read.frequency)
+    groups = _groups(spec.names)
+    sample = SplineSample(support.to_line(y), X, groups, read.scaled_weights, read.frequency, support)
     if shared is not None:
         checks.warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:

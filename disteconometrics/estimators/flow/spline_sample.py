@@ -1,7 +1,8 @@
 """Rows as a monotone-spline flow is fitted to them: standardised outcomes, knots, measured covariates.
 
 The outcome is centred on its own linear regression and scaled by the interquartile range of the residuals, so
-that nothing depends on units.
+that nothing depends on units.  Under a declared support the line may be one in the outcome's own units, whose
+image is the centre (`own_units`).
 
 Scale and shape move with a covariate up to a quarter of a standard deviation beyond its fourth value from
 either end.  1/scale is linear in it and positive everywhere, so that a row far out would hold it up, at the
@@ -19,6 +20,8 @@ import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, Indices
+from disteconometrics.distributions.support import LINE, Support
+from disteconometrics.estimators.flow.own_units import line_in_own_units
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
 
 __all__ = [
@@ -42,7 +45,8 @@ DISTINCT = 6  # values from which on a covariate may bend
 class SplineSample:
     """Rows: ``y`` (n,), ``X`` (n, K) without constant, its columns by formula term, weights (n,) or None.
 
-    ``counts`` says whether the weights count rows.
+    ``counts`` says whether the weights count rows.  Outcomes are on the line; ``support`` is where they came
+    from, ``straight`` says that their centre is a line all the same.
     """
 
     y: Array
@@ -50,6 +54,8 @@ class SplineSample:
     groups: tuple[tuple[int, ...], ...]
     weights: Array | None = None
     counts: bool = False
+    support: Support = LINE
+    straight: bool = False
 
     @property
     def observations(self) -> float:
@@ -136,16 +142,27 @@ def knots_of(s: SplineSample, r: Array, count: int, outside: float) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Centre:
-    """Standardisation r = (y − origin − (x − means)'β)/scale."""
+    """Standardisation r = (y − g(origin + (x − means)'β))/scale, with g the map of a support or the identity.
+
+    ``within`` are limits inside the support that the line keeps to.
+    """
 
     origin: float
     means: Array
     beta: Array
     scale: float
+    support: Support = LINE
+    within: tuple[float, float] = (-np.inf, np.inf)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether the location is a line where the flow is fitted."""
+        return self.support.kind == "line"
 
     def location(self, X: Array) -> Array:
         """Where r is zero, (n,)."""
-        return np.asarray(self.origin + (X - self.means) @ self.beta)
+        line = np.asarray(self.origin + (X - self.means) @ self.beta)
+        return line if self.is_straight else self.support.to_line(np.clip(line, *self.within))
 
 
 def _least_absolute(Z: Array, e: Array, root: Array) -> Array:
@@ -162,28 +179,44 @@ def centre_of(s: SplineSample) -> Centre:
     """Least squares of y on x, and the interquartile range of its residuals over that of a standard normal.
 
     Where a residual is absurdly far out, which alone would turn the line, least absolute deviations take its
-    place.
+    place; where a line in the outcome's own units leaves clearly less spread, its image does.
     """
     origin = float(quantiles(s, s.y, [0.5])[0])
     e = s.y - origin  # first, so that a location far from zero costs no digits
     K = s.X.shape[1]
-    means, beta = np.zeros(K), np.zeros(K)
-    if K:
-        means = np.average(s.X, axis=0, weights=s.weights)
-        sd = np.sqrt(np.average(np.square(s.X - means), axis=0, weights=s.weights))
-        sd[sd == 0] = 1.0
-        Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
-        root = np.ones(len(e)) if s.weights is None else np.sqrt(s.weights)
-        b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
-        low, high = quantiles(s, e - Z @ b, [0.25, 0.75])
-        if np.abs(e - Z @ b).max() > FAR_RESIDUALS * float(high - low):
-            b = _least_absolute(Z, e, root)
-        origin, beta, e = origin + float(b[0]), b[1:] / sd, e - Z @ b
+    if not K:
+        return Centre(origin, np.zeros(0), np.zeros(0), _spread(s, e))
+    means = np.average(s.X, axis=0, weights=s.weights)
+    sd = np.sqrt(np.average(np.square(s.X - means), axis=0, weights=s.weights))
+    sd[sd == 0] = 1.0
+    Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
+    w = np.ones(len(e)) if s.weights is None else s.weights
+    root = np.sqrt(w)
+    b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
+    low, high = quantiles(s, e - Z @ b, [0.25, 0.75])
+    if np.abs(e - Z @ b).max() > FAR_RESIDUALS * float(high - low):
+        b = _least_absolute(Z, e, root)
+    elif s.support.kind != "line" and not s.straight:
+        own = line_in_own_units(s.y, Z, w, s.support, e - Z @ b)
+        if own is not None:
+            line = Z @ own
+            scale = _spread(s, s.y - s.support.to_line(line))
+            return Centre(float(own[0]), means, own[1:] / sd, scale, s.support, _limits(line, s.support))
+    return Centre(origin + float(b[0]), means, b[1:] / sd, _spread(s, e - Z @ b))
+
+
+def _spread(s: SplineSample, e: Array) -> float:
+    """The interquartile range of residuals over that of a standard normal, or their root mean square."""
     low, high = quantiles(s, e, [0.25, 0.75])
     scale = float(high - low) / 1.349
     if scale <= 1e-9 * np.abs(e).max():  # more than half the rows share a value
         scale = float(np.sqrt(np.average(np.square(e), weights=s.weights)))
-    return Centre(origin, means, beta, scale)
+    return scale
+
+
+def _limits(line: Array, support: Support) -> tuple[float, float]:
+    """Half the way from the outer values of a line to the ends of its support."""
+    return (float(line.min()) + support.low) / 2, (float(line.max()) + support.high) / 2
 
 
 def patterns_of(X: Array, columns: tuple[int, ...]) -> Array:
