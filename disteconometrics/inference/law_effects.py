@@ -323,15 +323,20 @@ class Averaged:
         laws, w = self._own
         return np.asarray(laws.cdf_sums(y, w[:, None])[0])
 
-    def quantile(self, tau: float) -> float:
-        """The quantile of the average: Newton's method inside a bracket."""
+    def quantile(self, tau: float, near: tuple[float, float] | None = None) -> float:
+        """The quantile of the average: Newton's method inside a bracket.
+
+        It starts at the quantiles of the rows, or at a value that is ``near`` and moves by a step at most.
+        """
         laws, w = self._own
-        few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
-        own = np.atleast_1d(laws.take(few).law.quantile(tau))
-        if laws.size == 1:
-            return float(own.ravel()[0])
-        y = float(np.average(own, weights=w[few]))
-        low, high, step = -np.inf, np.inf, float(np.ptp(own)) or 1.0
+        if near is None or laws.size == 1:
+            few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
+            own = np.atleast_1d(laws.take(few).law.quantile(tau))
+            if laws.size == 1:
+                return float(own.ravel()[0])
+            near = float(np.average(own, weights=w[few])), float(np.ptp(own)) or 1.0
+        y, step = near
+        low, high = -np.inf, np.inf
         for _ in range(MOST_STEPS):
             F, f, _ = self.at(y)
             low, high = (y, high) if tau > F else (low, y)

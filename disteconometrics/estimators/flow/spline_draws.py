@@ -31,7 +31,6 @@ from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.spline_fit import (
     RETRIED_PENALTY,
     TRIAL,
-    TRIAL_STEADY,
     Close,
     Fitted,
     close_fits,
@@ -43,14 +42,17 @@ from disteconometrics.estimators.flow.spline_results import FlowResults
 from disteconometrics.estimators.flow.spline_rows import FlowRows, plan_of, spline_fit_of
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.estimators.flow.tail_moments import OfSample
+from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.inference.law_functionals import parse_functional
 from disteconometrics.optim.smoothing import DROPPED, Problem, solve
 
 __all__ = ["SplineDraw", "SplineResampling", "spline_resampling"]
 
+QUANTILES = tuple(n for n in FUNCTIONALS if n.startswith("q["))
 NOISE = 2.0  # variance of a draw over that of the sample
-LAST = 1e-10  # squared Newton decrement per observation of a draw's coefficients: 1e-4 of a standard error
+STEADY = 0.1  # change of a log λ of a draw at the end
+COMPARED, LAST = 1e-4, 1e-8  # squared Newton decrement per observation for a choice, and of coefficients
 NEAR_SPREAD = 1.25  # ratio of the law's standard deviation to the rows' up to which nothing speaks against it
 NEAR_MEAN = 2.0  # errors of the rows' mean within which the law's mean is beyond doubt
 
@@ -113,24 +115,25 @@ class SplineResampling:
         kept = np.flatnonzero(weights)
         checks.check_columns(rows.X[kept], rows.y[kept], rows.names, True)
         if drawn:
-            fitted = self._smoothed(self.close.whole[self._chosen(weights, together)], weights, together)
+            fitted = self._smoothed(self._chosen(weights, together), weights, together)
         else:
             fitted = _moved(self.close.whole[self.close.taken], weights, together, LAST)
         if not fitted.smooth.converged:
             warn_user(ConvergenceWarning("The coefficients of a draw did not settle.", hint="leave it out"))
         return SplineDraw(self.result, fitted, kept)
 
-    def _chosen(self, weights: Array, together: Array) -> int:
-        """Which of the close fits is taken under weights (n,)."""
-        few, rows = self.close.few, self.close.rows
+    def _chosen(self, weights: Array, together: Array) -> Fitted:
+        """The close fit that is taken under weights (n,), to begin with."""
+        _, rows, few, whole = self.close
         if len(few) == 1:
-            return 0
+            return whole[0]
         if rows is not None:
             weights, together = weights[rows], together[rows]
-        tried = [_moved(f, weights, together, TRIAL) for f in few]
+        tried = [_moved(f, weights, together, COMPARED) for f in few]
         half = _thinned(tried[0].sample)
         trials = [replace(f, sample=half).trial() for f in tried]
-        return trials.index(simplest(trials, half))
+        best = trials.index(simplest(trials, half))
+        return replace(whole[best], smooth=tried[best].smooth)
 
     def _smoothed(self, fitted: Fitted, weights: Array, together: Array) -> Fitted:
         """The flow under weights (n,), its smoothing parameters chosen again; those of a tensor stay."""
@@ -139,7 +142,7 @@ class SplineResampling:
         f, problem = fitted.smooth, _reweighted(fitted.problem, weights / NOISE)
         # a term that was dropped may be wanted now
         lam = np.minimum(f.lam, RETRIED_PENALTY)
-        found = solve(problem, lam, theta=f.theta, G=f.G, steady=TRIAL_STEADY, last=TRIAL)
+        found = solve(problem, lam, theta=f.theta, G=f.G, steady=STEADY, last=TRIAL)
         lam = np.where(found.lam < DROPPED, found.lam * self.roughness, found.lam)
         return _moved(replace(fitted, smooth=replace(found, lam=lam)), weights, together, LAST)
 
@@ -185,22 +188,26 @@ class SplineDraw:
 
         Where a moment is not near that of the rows it is looked at as that of any result is.
         """
-        s, theta, names = self.fitted.sample, self.fitted.smooth.theta, self.of.labels()[1]
+        s, theta = self.fitted.sample, self.fitted.smooth.theta
         assert s.weights is not None
         single = not self.flow.structure.covariates
         X = np.zeros((1, 0)) if single else s.X
         w = np.ones(1) if single else s.weights / s.weights.sum()
         law = self.flow.law(theta, X)
-        mean, var = np.atleast_1d(law.mean()), np.atleast_1d(law.var())
+        mean, var = law.mean(), law.var()
         m = float(w @ mean)
         std = float(np.sqrt(w @ (var + np.square(mean - m))))
         if not self._supported(m, std):
             return self.result.params
-        solution = Solution(theta, np.zeros((0, 0)), *[np.zeros((0, 0))] * 2, 0.0)
-        average = Averaged(SplineRowLaws(self.flow, solution, X, single=single), w)
-        known = {"mean": m, "std": std}
-        values = [known[n] if n in known else average.quantile(parse_functional(n)[1][0]) for n in names]
-        return pd.Series(values, index=list(names))
+        known, levels = {"mean": m, "std": std}, {n: parse_functional(n)[1][0] for n in QUANTILES}
+        if single:
+            quantiles = law.quantile(list(levels.values()))[0]
+        else:
+            solution = Solution(theta, *[np.zeros((0, 0))] * 3, 0.0)
+            average, of = Averaged(SplineRowLaws(self.flow, solution, X), w), self.of.params
+            quantiles = [average.quantile(tau, (of[n], std)) for n, tau in levels.items()]
+        known |= dict(zip(levels, quantiles, strict=True))
+        return pd.Series({n: known[n] for n in FUNCTIONALS})
 
     def _supported(self, mean: float, std: float) -> bool:
         """Whether moments are near those of the rows."""

@@ -40,7 +40,6 @@ from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, sol
 __all__ = [
     "RETRIED_PENALTY",
     "TRIAL",
-    "TRIAL_STEADY",
     "Close",
     "Fitted",
     "Prepared",
