@@ -354,9 +354,7 @@ def _kept_terms(fitted: Fitted) -> tuple[Term, ...]:
         for t, at in structure.blocks()
         if t.kind not in ("baseline", "linear") and e[at].sum() < IN_USE / 2
     ]
-    return tuple(
-        t for t, at in fitted.places.items() if not any(b.start <= at.start < b.stop for b in gone)
-    )
+    return tuple(t for t, at in fitted.places.items() if not any(b.start <= at.start < b.stop for b in gone))
 
 
 def _name_of(structure: Structure) -> str:
