@@ -5,6 +5,7 @@ bad input.
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def test_wider_limits_hold_narrower_ones_where_values_are_heaped() -> None:
     for q in tables:
         assert (q.band_low <= q.conf_low).all()
         assert (q.conf_high <= q.band_high).all()
-    for small, large in zip(tables[:-1], tables[1:], strict=True):
+    for small, large in itertools.pairwise(tables):
         for low, high in (("conf_low", "conf_high"), ("band_low", "band_high")):
             assert (large[low] <= small[low]).all()
             assert (small[high] <= large[high]).all()

@@ -187,7 +187,7 @@ def _limits(
 
     Both ``sides`` have quantiles and errors of Fₙ (k,).  Margins add up as squares, or all ends are joined
     where a repeated value is near, whose mass counts beside limits of a single level at 95 %: so wider limits
-    join wherever narrower ones do, and bands hold the limits of each level, as those of 99 % hold those of 95.
+    join wherever narrower ones do; bands hold the limits of each level, and those of 99 % those of 95.
     """
     found, heaped = {}, np.zeros(len(levels), dtype=bool)
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
