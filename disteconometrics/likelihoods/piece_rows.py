@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -319,14 +319,14 @@ class PieceRows:
         Sums of single precision where it need not be ``exact``.
         """
         P, F = self._powers, self.moving
-        dtype = np.float64 if exact else np.float32
+        dtype: Any = np.float64 if exact else np.float32
         s = self._sorted(s).astype(dtype)
         a = None if u is None else self._sorted(u).astype(dtype)
         q = P * F + len(self._still)
         M = np.zeros((len(self._widths), q, q), dtype)
         for piece in self._pieces():
             v, rows = piece.interval, piece.rows
-            U = self.U[rows].astype(dtype, copy=False)
+            U: Any = self.U[rows].astype(dtype, copy=False)
             D = self._slopes(piece, U, s[rows])
             M[v, F : P * F, F : P * F] += D.T @ D
             if a is not None:

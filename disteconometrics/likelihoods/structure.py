@@ -354,7 +354,7 @@ class Structure:
                 factor = term.covariate in self.factors
                 S = self._exchangeable(term.covariate) if factor else np.eye(1)
                 rough = self.roughness if term.kind == "shape" else np.eye(1)
-                out.append(_penalty(name, at, np.kron(S, rough)))
+                out.append(_penalty(name, at, np.asarray(np.kron(S, rough), np.float64)))
             elif term.kind == "shape_smooth":
                 S, rough = self.covariates[term.covariate].roughness, self.roughness
                 k, m = len(S), len(rough)
