@@ -1,0 +1,155 @@
+"""Distribution regression: a binary fit of 1{y > c} at every threshold c."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.arrays import Seed
+from disteconometrics.checks import is_whole, whole
+from disteconometrics.errors import OptionError
+from disteconometrics.estimators.distribution_regression.results import (
+    KERNELS,
+    DistributionRegressionResults,
+    fit_distribution,
+)
+from disteconometrics.estimators.specification import Specification, check_columns
+from disteconometrics.inference.covariance import HAC, CovarianceKind, resolve_kind
+from disteconometrics.inference.resample import reported_seed, seed_sequence
+
+__all__ = ["DistributionRegression"]
+
+FEWEST_DRAWS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributionRegression(Specification):
+    """The law of an outcome given covariates by a binary regression at every threshold.
+
+    At a threshold c it is the logit (probit, complementary log-log) of 1{y > c}, so that a coefficient has
+    the sign of its effect on y.  The literature writes F(c | x) = Λ(x'β(c)), the regression of 1{y ≤ c}: a
+    logit's or probit's coefficients are then minus these.  F is rearranged (sorted) so that it does not fall;
+    between thresholds its mass lies on the outcomes observed there.
+
+    Coverage of 95 % limits, bands and the size of tests: `coverage_of_distribution_regression.md` beside the
+    tests.
+
+    Parameters
+    ----------
+    formula : str
+        ``"wage ~ educ + exper"``; the outcome is numeric.
+    thresholds : None, "all", int or sequence of float
+        None takes all distinct outcomes but the largest, or quantiles of the outcomes where these are more
+        than 100; "all" takes all, a number so many quantiles, a sequence those values.
+    link : {"logit", "probit", "cloglog"}
+        Law of the binary fits.
+    weights : str or None
+        Name of the weight column.
+    weight_type : {"frequency", "sampling"} or None
+        What the weights are; needed with ``weights``.  Frequency weights count identical rows; sampling
+        weights are inverse probabilities of selection.
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of the above.
+
+    References
+    ----------
+    Foresi, Peracchi (1995), The conditional distribution of excess returns, J. American Statistical
+    Association 90, doi:10.1080/01621459.1995.10476537.
+    Chernozhukov, Fernández-Val, Melly (2013), Inference on counterfactual distributions, Econometrica 81,
+    doi:10.3982/ECTA10582.
+    Chernozhukov, Fernández-Val, Melly, Wüthrich (2020), Generic inference on quantile and quantile effect
+    functions for discrete outcomes, J. American Statistical Association 115,
+    doi:10.1080/01621459.2019.1611581.
+
+    Examples
+    --------
+    >>> from disteconometrics import datasets
+    >>> res = DistributionRegression("foodexp ~ income", thresholds=40).fit(datasets.engel(), seed=1)
+    >>> res.distribution({"income": [500.0, 1500.0]}).quantile(0.5).round()
+    array([348., 864.])
+    """
+
+    thresholds: tuple[float, ...] | int | str | None = None
+    link: str = "logit"
+    weights: str | None = None
+    weight_type: str | None = None
+
+    def checked(self) -> dict[str, Any]:
+        """Check the options; thresholds are kept as a tuple.
+
+        Raises
+        ------
+        OptionError
+        """
+        if self.link not in KERNELS:
+            raise OptionError(f"link={self.link!r} is not known; use {', '.join(map(repr, KERNELS))}.")
+        check_columns(weights=self.weights, weight_type=self.weight_type)
+        given: Any = self.thresholds
+        if given is None or (isinstance(given, str) and given == "all"):
+            return {}
+        if is_whole(given, 1):
+            return {"thresholds": int(given)}
+        return {"thresholds": _values(given)}
+
+    def fit(
+        self, data: Any, *, cov: CovarianceKind | None = None, draws: int = 500, seed: Seed = None
+    ) -> DistributionRegressionResults:
+        """Fit every threshold on a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cov : {"HC0", "HC1", "HC2", "HC3"}, Cluster or None
+            Covariance of the coefficients; None is HC1.  Thresholds share the rows, so that none rests on the
+            model alone.  Clusters are drawn as blocks.
+        draws : int
+            Draws of exponential weights behind bands, tests and the averaged law, which are made when asked
+            for.
+        seed : int, Generator or None
+            Of the draws; None is drawn, kept and printed.
+
+        Returns
+        -------
+        DistributionRegressionResults
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+
+        Warns
+        -----
+        SeparationWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
+        """
+        kind = resolve_kind("HC1" if cov is None else cov, self.weight_type)
+        if isinstance(kind, HAC) or kind in ("nonrobust", "opg"):
+            raise OptionError(
+                f"cov={cov!r}: thresholds share the rows, whose scores make their covariance; use 'HC0' to "
+                "'HC3' or de.Cluster('column')."
+            )
+        count = whole(draws, "draws", FEWEST_DRAWS)
+        kept = reported_seed(seed_sequence(seed))
+        return fit_distribution(self, data, kind, count, kept)
+
+    def at(self, thresholds: Any) -> DistributionRegression:
+        """The same regression at other thresholds."""
+        return replace(self, thresholds=thresholds)
+
+
+def _values(given: Any) -> tuple[float, ...]:
+    """Thresholds as a tuple of different finite numbers, in order."""
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
+    if isinstance(given, (str, bool)) or values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise OptionError(
+            f"thresholds={given!r:.80}: give None, 'all', how many quantiles, or a sequence of finite values."
+        )
+    if len(np.unique(values)) < len(values):
+        raise OptionError("thresholds= repeats a value; give each once.")
+    return tuple(map(float, np.sort(values)))
