@@ -189,4 +189,6 @@ def _check(levels: Array, ends: Array, points: Array, shares: Array) -> None:
     if not (np.diff(ends) > 0).all() or not (np.diff(points) > 0).all() or not (shares > 0).all():
         raise OptionError("Ends and points of a step law must increase, and shares be positive.")
     if len(np.unique(np.searchsorted(ends, points))) <= len(ends):
-        raise OptionError("Every gap of a step law needs a point, also up to the first end and after the last.")
+        raise OptionError(
+            "Every gap of a step law needs a point, also up to the first end and after the last."
+        )

@@ -113,8 +113,8 @@ class DistributionRows(FitRows):
         """Covariance (r k, r k) of the coefficients at r thresholds, with what these share."""
         equations = [self.equation(t) for t in shown]
         alone = covariance(equations[0], kind, codes=self.codes, order=self.order)
-        q = sum(len(e.params) for e in equations)
-        rows = estimation_rows(equations, np.eye(q), kind, self.codes)
+        one = np.eye(len(self.names))
+        rows = np.hstack([estimation_rows(e, one, kind, self.codes) for e in equations])
         params = np.concatenate([e.params for e in equations])
         copies = self.weights if self.frequency else None
         V = influence_covariance(params, None, rows, kind, codes=self.codes, order=self.order, copies=copies)
@@ -299,9 +299,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         """Degrees of freedom of t: clusters less one, else the normal law."""
         return float(self.covariance.degrees_of_freedom) if self.covariance.clusters else np.inf
 
-    def with_cov(
-        self, cov: CovarianceKind, *, data: Any = None
-    ) -> DistributionRegressionResults:
+    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> DistributionRegressionResults:
         """The same estimates with another covariance, by which draws are made too.
 
         Parameters
@@ -613,7 +611,8 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         )
         notes = [
             f"Coefficients have the sign of the effect on {printable(outcome)}; those of 1{{y <= c}} have "
-            "the opposite one" + ("." if self.model.link != "cloglog" else ", and are others with a cloglog."),
+            "the opposite one"
+            + ("." if self.model.link != "cloglog" else ", and are others with a cloglog."),
             self._threshold_note(),
             self.covariance.note,
             f"Bands and tests: {self.draws} draws of exponential weights, seed {self.seed}.",

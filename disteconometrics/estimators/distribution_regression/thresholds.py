@@ -11,7 +11,13 @@ import numpy as np
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
 from disteconometrics.checks import size_error
-from disteconometrics.errors import CollinearityError, ConvergenceWarning, OptionError, WithheldError, warn_user
+from disteconometrics.errors import (
+    CollinearityError,
+    ConvergenceWarning,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.inference.resample import ResamplingPlan
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import Kernel
