@@ -117,7 +117,7 @@ class StepLaw(Law):
         level = np.maximum(np.broadcast_to(tau, (*self.batch_shape, tau.shape[-1])) - SLACK, 5e-324)
         cell = np.zeros(level.shape, dtype=np.intp)
         for j in range(level.shape[-1]):
-            cell[..., j] = (self._F < level[..., j, None]).sum(axis=-1)
+            cell[..., j] = (level[..., j, None] > self._F).sum(axis=-1)
         before, after = self._bounds(cell)
         share = np.clip((level - before) / np.where(after > before, after - before, 1.0), 0.0, 1.0)
         at = np.searchsorted(self._cell + self._inner, cell + share - SLACK)

@@ -1,11 +1,11 @@
 """What limits, bands and tests of distribution regression do: coverage, and size of the tests of no effect.
 
 ``python tests/statistical/test_distribution_regression_coverage.py 300`` prints the table of
-`coverage_of_distribution_regression.md`.  Outcomes have F(y | x) = Λ(y − .5d − b(y)x), b(y) = 1 + .5 tanh(y),
-so that the logit of 1{y > c} is right at every c, its coefficient of x is b(c), of d .5 and of z zero.  Heaped
-outcomes are the same rounded up to halves, for which this holds at the halves.  Clusters share a normal
-effect in the rank of y given x (correlation .2) and half of the variance of x and z.  Sampling weights undo a
-selection on y.
+`coverage_of_distribution_regression.md`.  Outcomes have F(y | x) = Λ(y − .5d − b(y)x), where b(y) is
+1 + .5 tanh(y), so that the logit of 1{y > c} is right at every c, its coefficient of x is b(c), of d .5 and of
+z zero.  Heaped outcomes are the same rounded up to halves, for which this holds at the halves.  Clusters share
+a normal effect in the rank of y given x (correlation .2) and half of the variance of x and z.  Sampling
+weights undo a selection on y.
 """
 
 from __future__ import annotations
@@ -127,6 +127,24 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
 def rates(design: str, reps: int, start: int = 0) -> pd.Series:
     """Means over replications."""
     return pd.DataFrame([once(design, start + r) for r in range(reps)]).mean()
+
+
+def test_short_version() -> None:
+    """In 20 samples a band holds fewer than 16 times with probability .003; so does a test reject over 4."""
+    found = rates("few thresholds", 20)
+    assert min(found["band x"], found["band d"], found["band q"]) >= 0.8
+    assert max(found["KS z"], found["CvM z"]) <= 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", DESIGNS)
+def test_rates(design: str) -> None:
+    """The bands asked for, give or take three Monte Carlo errors of 300 samples (.0126 at .95)."""
+    found, slack = rates(design, 300), 3 * 0.0126
+    for name in ("band x", "band d", "band z"):
+        assert 0.93 - slack <= found[name] <= 0.975 + slack
+    assert 0.93 - slack <= found["band q"] <= 0.985 + slack
+    assert found[["KS z", "CvM z"]].max() <= 0.05 + slack
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A coefficient along the thresholds: limits at each, a band for all, tests of no effect by the same draws."""
+"""A coefficient along the thresholds: limits at each, a band for all, tests of no effect from equal draws."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class CoefficientProcess:
     """A coefficient at every threshold of an index set.
 
     ``table`` has, by threshold, estimate, std_error, conf_low and conf_high (of one threshold), band_low and
-    band_high (of all at once, with ``critical`` standard errors).  ``ks`` and ``cvm`` test that the
-    coefficient is zero at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.
+    band_high (of all at once, with ``critical`` standard errors).  ``ks`` and ``cvm`` test that it is zero
+    at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.
 
     Examples
     --------

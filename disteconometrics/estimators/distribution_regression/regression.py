@@ -9,12 +9,22 @@ import numpy as np
 
 from disteconometrics.arrays import Seed
 from disteconometrics.checks import is_whole, whole
-from disteconometrics.errors import OptionError
-from disteconometrics.estimators.distribution_regression.results import (
+from disteconometrics.distributions.step import StepLaw
+from disteconometrics.errors import OptionError, OutcomeError
+from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
-    DistributionRegressionResults,
-    fit_distribution,
+    DistributionFacts,
+    DistributionRows,
+    shown_thresholds,
+    warn_separated,
 )
+from disteconometrics.estimators.distribution_regression.results import DistributionRegressionResults
+from disteconometrics.estimators.distribution_regression.thresholds import (
+    average_levels,
+    chosen_thresholds,
+    fit_thresholds,
+)
+from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
 from disteconometrics.inference.covariance import HAC, CovarianceKind, resolve_kind
 from disteconometrics.inference.resample import reported_seed, seed_sequence
@@ -133,11 +143,61 @@ class DistributionRegression(Specification):
             )
         count = whole(draws, "draws", FEWEST_DRAWS)
         kept = reported_seed(seed_sequence(seed))
-        return fit_distribution(self, data, kind, count, kept)
+        return _fitted(self, data, kind, count, kept)
 
     def at(self, thresholds: Any) -> DistributionRegression:
         """The same regression at other thresholds."""
         return replace(self, thresholds=thresholds)
+
+
+def _fitted(
+    model: Any, data: Any, kind: CovarianceKind, draws: int, seed: Any
+) -> DistributionRegressionResults:
+    """Fit a specification to a table; see `DistributionRegression.fit`."""
+    read = FitRows.read(model, data, outcome="numeric")
+    y, kernel, outcome = read.y, KERNELS[model.link], read.spec.outcome.name
+    points, at = np.unique(y, return_inverse=True)
+    if len(points) < 2:
+        raise OutcomeError(f"The outcome {outcome!r} has no variation: every row used is {y[0]:g}.")
+    thresholds = chosen_thresholds(y, read.weights, model.thresholds, outcome)
+    fits = fit_thresholds(kernel, read.blocks(), thresholds, read.names)
+    if fits.separated.all():
+        raise OutcomeError(
+            f"Every threshold of {outcome!r} is separated: the columns predict perfectly on which side an "
+            "outcome lies. Use fewer columns."
+        )
+    rows = DistributionRows(read.design, kernel=kernel, fits=fits)
+    mass = np.ones(len(y)) if read.scaled_weights is None else read.scaled_weights
+    shares = np.bincount(at, mass).astype(np.float64)
+    levels, crossings = average_levels(kernel, read.X, fits.params, read.weights)
+    own = np.cumsum(shares)[np.searchsorted(points, thresholds, side="right") - 1] / shares.sum()
+    averaged = StepLaw(levels, thresholds, points, shares)
+    facts = DistributionFacts(
+        **read.facts(),
+        observations=read.observations,
+        distinct=len(points),
+        crossings=crossings,
+        fit_gap=float(np.abs(np.sort(levels) - own).max()),
+        mean_gap=float(averaged.mean() - points @ shares / shares.sum()),
+    )
+    warn_separated(fits, outcome)
+    shown = shown_thresholds(fits, own)
+    return DistributionRegressionResults(
+        model=model,
+        spec=rows.spec,
+        facts=facts,
+        rows=rows,
+        thresholds=thresholds,
+        limiting=fits.params,
+        separated=fits.separated,
+        averaged=np.sort(levels),
+        points=points,
+        shares=shares,
+        shown=shown,
+        covariance=rows.covariance(kind, shown),
+        draws=draws,
+        seed=seed,
+    )
 
 
 def _values(given: Any) -> tuple[float, ...]:

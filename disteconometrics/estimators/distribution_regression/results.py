@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.spec import DesignSpec
@@ -21,12 +20,14 @@ from disteconometrics.errors import (
     DataError,
     FileFormatError,
     OptionError,
-    OutcomeError,
-    SeparationWarning,
     WithheldError,
-    warn_user,
 )
-from disteconometrics.estimators.binary.fit import equation_of
+from disteconometrics.estimators.distribution_regression.fit import (
+    KERNELS,
+    DistributionFacts,
+    DistributionRows,
+    separated_words,
+)
 from disteconometrics.estimators.distribution_regression.process import (
     CoefficientProcess,
     coefficient_process,
@@ -34,34 +35,23 @@ from disteconometrics.estimators.distribution_regression.process import (
 )
 from disteconometrics.estimators.distribution_regression.thresholds import (
     Draws,
-    ThresholdFits,
     average_levels,
-    blocks_above,
-    chosen_thresholds,
-    draw_fits,
-    fit_thresholds,
     raw_levels,
 )
 from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
-from disteconometrics.estimators.rows import FitRows
-from disteconometrics.fields import AnyFloat, Count, Numbers, SavedSeed
+from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import (
     Cluster,
     Covariance,
     CovarianceKind,
     CovarianceWords,
-    covariance,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
-from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.law_functionals import OF_QUANTILES
-from disteconometrics.inference.protocols import MEstimate, Refitting
-from disteconometrics.inference.resample import ResamplingPlan
-from disteconometrics.likelihoods.gaussian import PROBIT
-from disteconometrics.likelihoods.gumbel import CLOGLOG
-from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import (
     estimates_section,
@@ -69,165 +59,13 @@ from disteconometrics.report.summary import (
     rows_dropped,
     weights_notes,
 )
-from disteconometrics.tables import Summary, first_of, number, printable
+from disteconometrics.tables import Summary, number, printable
 
-__all__ = ["KERNELS", "DistributionRegressionResults", "DistributionRows", "fit_distribution"]
+__all__ = ["DistributionRegressionResults"]
 
-KERNELS: dict[str, Kernel] = {"logit": LOGISTIC, "probit": PROBIT, "cloglog": CLOGLOG}
-SHOWN = (0.1, 0.25, 0.5, 0.75, 0.9)  # levels of the thresholds in the table of coefficients
 INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
 BEYOND = 4.0  # standard errors of F by which a band of quantiles looks beyond its levels
 LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 19))
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistributionFacts(FitFacts):
-    """Numbers of a fit that need no rows.
-
-    ``distinct`` outcomes; ``crossings``, the share of rows and neighbouring thresholds at which F fell before
-    it was sorted; ``fit_gap``, the largest difference of the averaged F and the sample's at the thresholds,
-    and ``mean_gap``, that of the means.
-    """
-
-    distinct: Count
-    crossings: AnyFloat
-    fit_gap: AnyFloat
-    mean_gap: AnyFloat
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class DistributionRows(FitRows):
-    """The rows behind a result with the fits of all thresholds."""
-
-    kernel: Kernel
-    fits: ThresholdFits
-
-    def equation(self, t: int) -> MEstimate:
-        """The estimating equation of threshold ``t``, which is not separated."""
-        m = self.fits.maxima[t]
-        assert m is not None
-        blocks = blocks_above(self.blocks(), self.fits.thresholds[t])
-        return equation_of(self.kernel, self, m, blocks, self.observations, slice(None))
-
-    def covariance(self, kind: CovarianceKind, shown: Sequence[int]) -> Covariance:
-        """Covariance (r k, r k) of the coefficients at r thresholds, with what these share."""
-        equations = [self.equation(t) for t in shown]
-        alone = covariance(equations[0], kind, codes=self.codes, order=self.order)
-        one = np.eye(len(self.names))
-        rows = np.hstack([estimation_rows(e, one, kind, self.codes) for e in equations])
-        params = np.concatenate([e.params for e in equations])
-        copies = self.weights if self.frequency else None
-        V = influence_covariance(params, None, rows, kind, codes=self.codes, order=self.order, copies=copies)
-        return replace(alone, matrix=V, basis=None, inner=None)
-
-    def errors(self, t: int, kind: CovarianceKind) -> Array:
-        """Standard errors (k,) of the coefficients at threshold ``t``."""
-        rows = estimation_rows(self.equation(t), np.eye(len(self.names)), kind, self.codes)
-        copies = self.weights if self.frequency else None
-        V = influence_covariance(
-            self.fits.params[t], None, rows, kind, codes=self.codes, order=self.order, copies=copies
-        )
-        return np.asarray(np.sqrt(np.diagonal(V)))
-
-    def draw(self, kind: CovarianceKind, count: int, seed: Any) -> Draws:
-        """Exponential draws of all fits, clusters as blocks.
-
-        Raises
-        ------
-        WithheldError
-            If clusters are of two columns, or draws failed.
-        """
-        codes, units = None, self.size
-        if isinstance(kind, Cluster):
-            if len(kind.columns) > 1:
-                raise WithheldError(
-                    "Draws take clusters of one column as blocks; bands and tests under two-way clusters are "
-                    "not known here: use with_cov(de.Cluster('column'))."
-                )
-            codes, units = self.codes(kind.columns)
-        copies = self.weights if self.frequency and codes is None else None
-        plan = ResamplingPlan(_sequence(seed), "exponential", units, self.size, codes, copies)
-        return draw_fits(self.kernel, self.X, self.y, self.scaled_weights, self.fits, plan, count)
-
-
-def _sequence(seed: Any) -> np.random.SeedSequence:
-    """The random streams of a seed as `reported_seed` keeps it."""
-    if isinstance(seed, (tuple, list)) and len(seed) == 2 and isinstance(seed[1], (tuple, list)):
-        return np.random.SeedSequence(seed[0], spawn_key=tuple(seed[1]))
-    return np.random.SeedSequence(seed)
-
-
-def fit_distribution(
-    model: Any, data: Any, kind: CovarianceKind, draws: int, seed: Any
-) -> DistributionRegressionResults:
-    """Fit a specification to a table; see `DistributionRegression.fit`."""
-    read = FitRows.read(model, data, outcome="numeric")
-    y, kernel, outcome = read.y, KERNELS[model.link], read.spec.outcome.name
-    points, at = np.unique(y, return_inverse=True)
-    if len(points) < 2:
-        raise OutcomeError(f"The outcome {outcome!r} has no variation: every row used is {y[0]:g}.")
-    thresholds = chosen_thresholds(y, read.weights, model.thresholds, outcome)
-    fits = fit_thresholds(kernel, read.blocks(), thresholds, read.names)
-    if fits.separated.all():
-        raise OutcomeError(
-            f"Every threshold of {outcome!r} is separated: the columns predict perfectly on which side an "
-            "outcome lies. Use fewer columns."
-        )
-    rows = DistributionRows(read.design, kernel=kernel, fits=fits)
-    shares = np.bincount(at, read.scaled_weights)
-    levels, crossings = average_levels(kernel, read.X, fits.params, read.weights)
-    own = np.cumsum(shares)[np.searchsorted(points, thresholds, side="right") - 1] / shares.sum()
-    averaged = StepLaw(levels, thresholds, points, shares)
-    facts = DistributionFacts(
-        **read.facts(),
-        observations=read.observations,
-        distinct=len(points),
-        crossings=crossings,
-        fit_gap=float(np.abs(np.sort(levels) - own).max()),
-        mean_gap=float(averaged.mean() - points @ shares / shares.sum()),
-    )
-    _warn_separated(fits, outcome)
-    shown = _shown(fits, own)
-    return DistributionRegressionResults(
-        model=model,
-        spec=rows.spec,
-        facts=facts,
-        rows=rows,
-        thresholds=thresholds,
-        coefficients=fits.params,
-        separated=fits.separated,
-        averaged=np.sort(levels),
-        points=points,
-        shares=shares,
-        shown=shown,
-        covariance=rows.covariance(kind, shown),
-        draws=draws,
-        seed=seed,
-    )
-
-
-def _shown(fits: ThresholdFits, F: Array) -> tuple[int, ...]:
-    """Thresholds of the table of coefficients: those nearest to a few levels, or all where they are few."""
-    free = np.flatnonzero(~fits.separated)
-    if len(free) <= len(SHOWN):
-        return tuple(map(int, free))
-    nearest = [int(free[np.abs(F[free] - level).argmin()]) for level in SHOWN]
-    return tuple(sorted(set(nearest)))
-
-
-def _warn_separated(fits: ThresholdFits, outcome: str) -> None:
-    if fits.separated.any():
-        words = _separated_words(fits.thresholds[fits.separated], outcome)
-        hint = "leave these thresholds out, or columns with few rows"
-        warn_user(SeparationWarning(words, column=outcome, hint=hint))
-
-
-def _separated_words(at: Array, outcome: str) -> str:
-    named = first_of([f"{c:.6g}" for c in at], most=8)
-    return (
-        f"{len(at)} separated: 1{{{outcome} > c}} is predicted perfectly in some rows at {named}; "
-        "these keep their limiting F in the law and have no coefficients."
-    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -235,8 +73,8 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
     """A fitted distribution regression: coefficients along the thresholds and the law that they make.
 
     The table shows the coefficients at a few ``thresholds``, named ``educ[8.5]``; `process` has all of one
-    column.  ``coefficients`` (T, k) are those of 1{y > c} (NaN where the threshold is separated).  It refers
-    to the rows it was fitted on (no copy).
+    column.  ``limiting`` (T, k) give the fitted probabilities, those of the limit where a threshold is
+    separated.  It refers to the rows it was fitted on (no copy).
 
     Examples
     --------
@@ -251,7 +89,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
     facts: DistributionFacts
     rows: DistributionRows | None = field(default=None, repr=False)
     thresholds: Array
-    coefficients: Array
+    limiting: Array
     separated: Mask
     averaged: Array  # (T,) F of the rows of the fit, averaged and sorted
     points: Array
@@ -264,12 +102,10 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
     pictures: ClassVar[tuple[str, ...]] = ("coefficient_process", "coefficients")
     kinds: ClassVar[dict[str, str]] = {"process": "coefficient_process"}
 
-    def __post_init__(self) -> None:
-        """Fitted probabilities need coefficients everywhere; what is shown has none where separated."""
-        object.__setattr__(self, "_limits", self.coefficients)
-        shown = np.where(self.separated[:, None], np.nan, self.coefficients)
-        object.__setattr__(self, "coefficients", shown)
-        super().__post_init__()
+    @cached_property
+    def coefficients(self) -> Array:
+        """Coefficients (T, k) of 1{y > c} at every threshold, NaN where it is separated."""
+        return np.where(self.separated[:, None], np.nan, self.limiting)
 
     @property
     def kernel(self) -> Kernel:
@@ -315,19 +151,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         kind = resolve_kind(cov, self.model.weight_type)
         if not isinstance(kind, Cluster) and kind not in ("HC0", "HC1", "HC2", "HC3"):
             raise OptionError(f"cov={cov!r}: use 'HC0' to 'HC3' or de.Cluster('column').")
-        return replace(
-            self, covariance=rows.covariance(kind, self.shown), coefficients=self._limiting, rows=rows
-        )
-
-    @property
-    def _limiting(self) -> Array:
-        """Coefficients (T, k) that give the fitted probabilities, those of the limit where separated."""
-        limits: Array = self._limits  # type: ignore[attr-defined]
-        return limits
-
-    def with_rows(self, again: Any) -> DistributionRegressionResults:
-        """This result with the rows of an equal one."""
-        return replace(self, rows=again.rows, coefficients=self._limiting)
+        return replace(self, covariance=rows.covariance(kind, self.shown), rows=rows)
 
     def solution(self) -> Array:
         """Coefficients of all thresholds, one after the other."""
@@ -379,7 +203,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             return self.attach(data).process(term, level=level, index_set=index_set)
         free, j = np.flatnonzero(~self.separated), names.index(term)
         F = self.averaged[free]
-        inside = np.flatnonzero((F >= within[0] - SLACK) & (F <= within[1] + SLACK))
+        inside = np.flatnonzero((within[0] - SLACK <= F) & (within[1] + SLACK >= F))
         if not len(inside):
             raise WithheldError(
                 f"No fitted threshold has F between {within[0]:g} and {within[1]:g}; give another index_set."
@@ -407,7 +231,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
     def distribution(self, new: Any = None) -> StepLaw:
         """The law of the outcome, as the formula writes it, for every row of ``new`` (None: of the fit)."""
         X = self.data_rows().X if new is None else self.spec.matrix(new).X
-        levels = raw_levels(self.kernel, X, self._limiting)
+        levels = raw_levels(self.kernel, X, self.limiting)
         return self._law(levels)
 
     def _law(self, levels: Array) -> StepLaw:
@@ -443,7 +267,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             w = w[complete]
         if not complete.any():
             raise DataError("No row of the table is complete, so there is nothing to average over.")
-        levels, _ = average_levels(self.kernel, X[complete], self._limiting, w)
+        levels, _ = average_levels(self.kernel, X[complete], self.limiting, w)
         return self._law(levels)
 
     def quantiles(
@@ -581,7 +405,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         at = self.thresholds[shown]
         levels = raw_levels(self.kernel, rows.X, self.coefficients[shown])
         law = StepLaw(levels, at, self.points, self.shares)
-        made = refitting(
+        return refitting(
             self.model.at(tuple(map(float, at))),
             rows,
             self.covariance.kind,
@@ -590,7 +414,6 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
             options={"cov": self.covariance.kind, "seed": 0},
         )
-        return made
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
@@ -618,7 +441,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             f"Bands and tests: {self.draws} draws of exponential weights, seed {self.seed}.",
         ]
         if self.separated.any():
-            notes.append(_separated_words(self.thresholds[self.separated], outcome))
+            notes.append(separated_words(self.thresholds[self.separated], outcome))
         notes += weights_notes(self.model.weights, self.model.weight_type)
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         section = estimates_section(self.estimates, level, "Coefficients at some thresholds [c]")
@@ -646,7 +469,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         words, arrays = self.covariance.to_file()
         arrays |= {
             "thresholds": self.thresholds,
-            "params": self._limiting,
+            "params": self.limiting,
             "separated": self.separated.astype(np.float64),
             "averaged": self.averaged,
             "points": self.points,
@@ -673,7 +496,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             spec=header.spec,
             facts=header.facts,
             thresholds=arrays["thresholds"],
-            coefficients=arrays["params"],
+            limiting=arrays["params"],
             separated=separated,
             averaged=arrays["averaged"],
             points=arrays["points"],

@@ -265,7 +265,8 @@ def _averaged(kernel: Kernel, Z: Array, params: Array, shares: Array) -> Array:
 
 def _row_weights(plan: ResamplingPlan, weights: Array | None, count: int) -> Array:
     """Weights (count, n) of the rows, with those of the rows themselves."""
-    parts, have = [], 0
+    parts: list[Array] = []
+    have = 0
     while have < count:
         parts.append(plan.by_row(plan.draw(len(parts))))
         have += len(parts[-1])
