@@ -61,7 +61,12 @@ def _found(group: str, quantity: str) -> float:
             return float(moved.cdf(zero.thresholds[t]))
         names = {v: v for v in zero.spec.names} | (NAMES if group == "cps85_gender_dr" else {})
         return -float(zero.coefficients[t, list(zero.spec.names).index(names[inside])])
-    law = moved if "counterfactual" in head or "q01" in head else (one if "1" in head[-8:] else zero).average()
+    law = (
+        moved if "counterfactual" in head or "q01" in head else (one if "1" in head[-8:] else zero).average()
+    )
+    if head.startswith("cf12"):  # R's law has no mass between thresholds
+        ends = (one if law is not moved and "1" in head[-8:] else zero).thresholds
+        return float(np.append(ends, np.inf)[np.searchsorted(law.cdf(ends), float(inside) - 1e-12)])
     return float(law.quantile(float(inside)))
 
 
