@@ -2,10 +2,10 @@
 
 ``python tests/statistical/test_distribution_regression_coverage.py 300`` prints the table of
 `coverage_of_distribution_regression.md`.  Outcomes have F(y | x) = Λ(y − .5d − b(y)x), where b(y) is
-1 + .5 tanh(y): the logit of 1{y > c} is right at every c, its coefficient of x is b(c), of d .5 and of z zero.
-Heaped outcomes are the same rounded up to halves, for which this holds at the halves.  Clusters share a normal
-effect in the rank of y given x (correlation .2) and half of the variance of x and z.  Sampling weights undo a
-selection on y.
+1 + .5 tanh(y): the logit of 1{y > c} is right at every c, its coefficient of x is b(c), of d .5, of z zero.
+Heaped outcomes are the same rounded up to halves, for which this holds at the halves.  Clusters share a
+normal effect in the rank of y given x (correlation .2) and half of the variance of x and z.  Sampling weights
+undo a selection on y.
 """
 
 from __future__ import annotations

@@ -145,6 +145,19 @@ class DistributionRegression(Specification):
         kept = reported_seed(seed_sequence(seed))
         return _fitted(self, data, kind, count, kept)
 
+    def resampling(self, result: DistributionRegressionResults) -> None:
+        """Refuse rows drawn with repetition: a draw often lacks one side of an outer threshold.
+
+        Raises
+        ------
+        OptionError
+        """
+        raise OptionError(
+            f"{self.formula}: rows drawn with repetition separate outer thresholds in many draws, so that "
+            "bootstrap() is not for distribution regression; process(), quantiles() and functionals() draw "
+            "exponential weights, clusters as blocks."
+        )
+
     def at(self, thresholds: Any) -> DistributionRegression:
         """The same regression at other thresholds."""
         return replace(self, thresholds=thresholds)
