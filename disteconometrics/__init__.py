@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.binary.cloglog import CLogLog as CLogLog
     from disteconometrics.estimators.binary.logit import Logit as Logit
     from disteconometrics.estimators.binary.probit import Probit as Probit
+    from disteconometrics.estimators.distribution_regression.regression import (
+        DistributionRegression as DistributionRegression,
+    )
     from disteconometrics.estimators.flow.flow_density import FlowDensity as FlowDensity
     from disteconometrics.estimators.joint import joint as joint
     from disteconometrics.estimators.loading import load as load
@@ -90,6 +93,7 @@ _NAMES = {
     "estimators.binary.cloglog": ("CLogLog",),
     "estimators.binary.logit": ("Logit",),
     "estimators.binary.probit": ("Probit",),
+    "estimators.distribution_regression.regression": ("DistributionRegression",),
     "estimators.flow.flow_density": ("FlowDensity",),
     "estimators.joint": ("joint",),
     "estimators.loading": ("load",),

@@ -19,6 +19,10 @@ BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
 KINDS: dict[str, tuple[str, str]] = {
     "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
+    "DistributionRegression": (
+        "distribution_regression.regression.DistributionRegression",
+        "distribution_regression.results.DistributionRegressionResults",
+    ),
     "FlowDensity": ("flow.flow_density.FlowDensity", "flow.spline_results.FlowResults"),
     "JointDensity": ("joint.JointDensity", "joint.JointResults"),
     "Logit": ("binary.logit.Logit", "binary.results.BinaryResults"),

@@ -36,7 +36,7 @@ from disteconometrics.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["coefficients", "effect"]
+__all__ = ["coefficient_process", "coefficients", "effect"]
 
 BINS = 30
 HISTOGRAM_HEIGHT = 0.09  # height of the histogram at the foot, as a share of the picture
@@ -124,6 +124,51 @@ def coefficients(
     what = "Estimate" if scale is None else _what(scale, odds_ratios, result)
     axes.set_xlabel(f"{what} ({100 * level:g}% interval)", loc="right")  # runs to the left below long names
     return cast("Axes", axes)
+
+
+def coefficient_process(
+    result: Any, term: str | None = None, *, level: float = 0.95, ax: Axes | None = None
+) -> Axes:
+    """Draw a coefficient along the thresholds of its outcome with limits and a uniform band.
+
+    Parameters
+    ----------
+    result : a fit with ``process(term)``, or the process itself.
+    term : str or None, a column of the design; None is the first that is not the constant.
+    level : float, confidence level; of a process that is given, its own.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is the table of the process, the threshold as its first column.
+
+    Raises
+    ------
+    NeedsData, OptionError, WithheldError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> res = de.DistributionRegression("foodexp ~ income", thresholds=9).fit(de.datasets.engel(), seed=1)
+    >>> ax = coefficient_process(res)
+    >>> ax.get_xlabel(), ax.data.columns.tolist()[-2:]
+    ('foodexp', ['band_low', 'band_high'])
+    >>> plt.close(ax.figure)
+    """
+    found = result
+    if hasattr(result, "process"):
+        names = [n for n in result.spec.names if n != "Intercept"] or list(result.spec.names)
+        found = result.process(names[0] if term is None else term, level=level)
+    data = found.table.reset_index()
+    x = data.iloc[:, 0]
+    axes = prepare(ax, FLAT)
+    axes.axhline(0, color=MIDDLE, linewidth=0.7)
+    shade(axes, x, data["band_low"], data["band_high"], 0.15)
+    shade(axes, x, data["conf_low"], data["conf_high"], 0.25)
+    axes.plot(x, data["estimate"], color=ACCENT, linewidth=1.4, marker="." if len(x) < 12 else None)
+    return finish(axes, found.outcome, f"coefficient of {found.term}", data)
 
 
 def _what(scale: str, odds_ratios: bool, result: Any) -> str:

@@ -54,6 +54,11 @@ RESULTS: dict[str, Case] = {
     "Probit": Case(lambda: de.Probit("GRADE ~ GPA + PSI"), "spector", cov=de.Cluster("PSI")),
     "CLogLog": Case(lambda: de.CLogLog("GRADE ~ GPA + PSI"), "spector", cov="HC1"),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
+    "DistributionRegression": Case(
+        lambda: de.DistributionRegression("foodexp ~ income", thresholds=[400, 600, 900]),
+        options={"seed": 1, "draws": 100},
+        cov="HC0",
+    ),
     "FlowDensity": Case(lambda: de.FlowDensity("log(foodexp) ~ log(income)"), cov="HC0", shown=ROWS, reps=4),
     "FlowDensity, alone": Case(lambda: de.FlowDensity("foodexp ~ 1", support="positive"), cov="HC0"),
     "FlowDensity, trained": Case(

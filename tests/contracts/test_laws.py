@@ -20,12 +20,16 @@ import test_spline_law as splines
 import disteconometrics as de
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.step import StepLaw
 from disteconometrics.errors import OptionError
 
 RNG = np.random.default_rng(7)
 ROWS = np.array([-1.0, 0.3, 4.0])
 SCALES = np.array([0.2, 1.0, 30.0])
 SAMPLE = np.round(RNG.gamma(2.0, size=60), 1)
+
+
+STEPS = np.array([0.5, 1.0, 2.0, 2.5, 3.0, 7.0])
 
 
 class Generic(Law):
@@ -71,6 +75,7 @@ DISCRETE: dict[str, Callable[[], Law]] = {
     "empirical": lambda: de.Empirical(SAMPLE),
     "weighted empirical": lambda: de.Empirical(SAMPLE, np.arange(60.0)),
     "empirical, exp": lambda: de.Empirical(SAMPLE).on([de.Affine(0, -1), de.Exp()]),
+    "steps": lambda: StepLaw([[0.2, 0.4], [0.3, 0.9], [0.0, 1.0]], [1.0, 2.5], STEPS, STEPS),
     "Poisson rows": lambda: de.law(scipy.stats.poisson([0.3, 4.0, 50.0])),
     "mixture of counts": lambda: de.Mixture(
         [de.law(scipy.stats.poisson(2)), de.Empirical([0.0])], [0.7, 0.3]

@@ -40,7 +40,7 @@ from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 from disteconometrics.tables import first_of
 
-__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "estimate", "success_of"]
+__all__ = ["NEARLY_DEPENDENT", "BinaryFacts", "BinaryRows", "equation_of", "estimate", "success_of"]
 
 # rows times squared columns, up to which separation by the levels of a factor is settled
 SETTLED = 2 * 10**11
@@ -196,7 +196,7 @@ def _check_levels(read: FitRows) -> None:
         )
 
 
-def _equation(
+def equation_of(
     kernel: Kernel, rows: FitRows, m: Maximum, blocks: Sequence[Block], observations: float, columns: Any
 ) -> MEstimate:
     """The estimating equation in the coordinates of its solution, embedded among all k coefficients."""
@@ -292,7 +292,7 @@ def _solved_rows(
     kernel: Kernel, read: FitRows, blocks: Sequence[Block], m: Maximum, limit: Limit | None
 ) -> BinaryRows:
     if limit is None:
-        equation = _equation(kernel, read, m, blocks, read.observations, slice(None))
+        equation = equation_of(kernel, read, m, blocks, read.observations, slice(None))
         return BinaryRows(read.design, equation=equation, maximum=m)
     if limit.maximum is None:  # nothing overlaps: no coefficient is identified
         k = len(read.names)
@@ -302,7 +302,7 @@ def _solved_rows(
         return BinaryRows(read.design, limit.overlapped, equation=equation)
     weights = read.weights if read.frequency else None
     inside = float(len(limit.overlapped)) if weights is None else float(weights[limit.overlapped].sum())
-    equation = _equation(kernel, read, limit.maximum, limit.blocks, inside, limit.columns)
+    equation = equation_of(kernel, read, limit.maximum, limit.blocks, inside, limit.columns)
     return BinaryRows(read.design, limit.overlapped, equation=equation)
 
 

@@ -1,0 +1,156 @@
+"""The rows of a distribution regression with the fits of all thresholds, and what a file keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.arrays import Array
+from disteconometrics.errors import SeparationWarning, WithheldError, warn_user
+from disteconometrics.estimators.binary.fit import equation_of
+from disteconometrics.estimators.distribution_regression.thresholds import (
+    Draws,
+    ThresholdFits,
+    blocks_above,
+    draw_fits,
+)
+from disteconometrics.estimators.results import FitFacts
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.fields import AnyFloat, Count
+from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
+from disteconometrics.inference.influence import estimation_rows, influence_covariance
+from disteconometrics.inference.protocols import MEstimate
+from disteconometrics.inference.resample import ResamplingPlan
+from disteconometrics.likelihoods.gaussian import PROBIT
+from disteconometrics.likelihoods.gumbel import CLOGLOG
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
+from disteconometrics.tables import first_of
+
+__all__ = [
+    "KERNELS",
+    "DistributionFacts",
+    "DistributionRows",
+    "separated_words",
+    "shown_thresholds",
+    "warn_separated",
+]
+
+KERNELS: dict[str, Kernel] = {"logit": LOGISTIC, "probit": PROBIT, "cloglog": CLOGLOG}
+SHOWN = (0.1, 0.25, 0.5, 0.75, 0.9)  # levels of the thresholds in the table of coefficients
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributionFacts(FitFacts):
+    """Numbers of a fit that need no rows.
+
+    ``distinct`` outcomes; ``crossings``, the share of rows and neighbouring thresholds at which F fell before
+    it was sorted; ``fit_gap``, the largest difference of the averaged F and the sample's at the thresholds,
+    and ``mean_gap``, that of the means.
+    """
+
+    distinct: Count
+    crossings: AnyFloat
+    fit_gap: AnyFloat
+    mean_gap: AnyFloat
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DistributionRows(FitRows):
+    """The rows behind a result with the fits of all thresholds."""
+
+    kernel: Kernel
+    fits: ThresholdFits
+
+    def equation(self, t: int) -> MEstimate:
+        """The estimating equation of threshold ``t``, which is not separated."""
+        m = self.fits.maxima[t]
+        assert m is not None
+        blocks = blocks_above(self.blocks(), self.fits.thresholds[t])
+        return equation_of(self.kernel, self, m, blocks, self.observations, slice(None))
+
+    def covariance(self, kind: CovarianceKind, shown: Sequence[int]) -> Covariance:
+        """Covariance (r k, r k) of the coefficients at r thresholds, with what these share."""
+        equations = [self.equation(t) for t in shown]
+        alone = covariance(equations[0], kind, codes=self.codes, order=self.order)
+        one = np.eye(len(self.names))
+        rows = np.hstack([estimation_rows(e, one, kind, self.codes) for e in equations])
+        params = np.concatenate([e.params for e in equations])
+        copies = self.weights if self.frequency else None
+        V = influence_covariance(params, None, rows, kind, codes=self.codes, order=self.order, copies=copies)
+        return replace(alone, matrix=V, basis=None, inner=None)
+
+    def errors(self, t: int, kind: CovarianceKind) -> Array:
+        """Standard errors (k,) of the coefficients at threshold ``t``."""
+        rows = estimation_rows(self.equation(t), np.eye(len(self.names)), kind, self.codes)
+        copies = self.weights if self.frequency else None
+        V = influence_covariance(
+            self.fits.params[t], None, rows, kind, codes=self.codes, order=self.order, copies=copies
+        )
+        return np.asarray(np.sqrt(np.diagonal(V)))
+
+    def draw(self, kind: CovarianceKind, count: int, seed: Any) -> Draws:
+        """Exponential draws of all fits, clusters as blocks.
+
+        Raises
+        ------
+        WithheldError
+            If clusters are of two columns, or draws failed.
+        """
+        codes, units = None, self.size
+        if isinstance(kind, Cluster):
+            if len(kind.columns) > 1:
+                raise WithheldError(
+                    "Draws take clusters of one column as blocks; bands and tests under two-way clusters are "
+                    "not known here: use with_cov(de.Cluster('column'))."
+                )
+            codes, units = self.codes(kind.columns)
+        copies = self.weights if self.frequency and codes is None else None
+        plan = ResamplingPlan(_sequence(seed), "exponential", units, self.size, codes, copies)
+        return draw_fits(self.kernel, self.X, self.y, self.scaled_weights, self.fits, plan, count)
+
+
+def _sequence(seed: Any) -> np.random.SeedSequence:
+    """The random streams of a seed as `reported_seed` keeps it."""
+    if isinstance(seed, (tuple, list)) and len(seed) == 2 and isinstance(seed[1], (tuple, list)):
+        return np.random.SeedSequence(seed[0], spawn_key=tuple(seed[1]))
+    return np.random.SeedSequence(seed)
+
+
+def shown_thresholds(fits: ThresholdFits, F: Array) -> tuple[int, ...]:
+    """Thresholds of the table of coefficients: those nearest to a few levels, or all where they are few."""
+    free = np.flatnonzero(~fits.separated)
+    if len(free) <= len(SHOWN):
+        return tuple(map(int, free))
+    nearest = [int(free[np.abs(F[free] - level).argmin()]) for level in SHOWN]
+    return tuple(sorted(set(nearest)))
+
+
+def warn_separated(fits: ThresholdFits, outcome: str) -> None:
+    """Name the separated thresholds, if there are any.
+
+    Warns
+    -----
+    SeparationWarning
+    """
+    if fits.separated.any():
+        words = separated_words(fits.thresholds[fits.separated], outcome)
+        hint = "leave these thresholds out, or columns with few rows"
+        warn_user(SeparationWarning(words, column=outcome, hint=hint))
+
+
+def separated_words(at: Array, outcome: str) -> str:
+    """What is said of separated thresholds (s,).
+
+    Examples
+    --------
+    >>> separated_words(np.array([1.5]), "y")[:52]
+    '1 separated: 1{y > c} is predicted perfectly in some'
+    """
+    named = first_of([f"{c:.6g}" for c in at], most=8)
+    return (
+        f"{len(at)} separated: 1{{{outcome} > c}} is predicted perfectly in some rows at {named}; "
+        "these keep their limiting F in the law and have no coefficients."
+    )

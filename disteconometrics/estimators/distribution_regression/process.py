@@ -1,0 +1,168 @@
+"""A coefficient along the thresholds: limits at each, a band for all, tests of no effect from equal draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from disteconometrics import plots
+from disteconometrics.arrays import Array
+from disteconometrics.inference.estimates import TestResult, critical_value
+from disteconometrics.tables import printable
+
+__all__ = ["CoefficientProcess", "as_normal", "coefficient_process", "spread", "sup_critical"]
+
+IQR = 1.3489795003921634  # of a standard normal law
+
+
+def spread(draws: Array) -> Array:
+    """Interquartile ranges (S,) of draws (B, S) as standard deviations of a normal law.
+
+    Examples
+    --------
+    >>> spread(np.arange(5.0)[:, None]).round(3)
+    array([1.483])
+    """
+    low, high = np.quantile(draws, [0.25, 0.75], axis=0)
+    return np.asarray((high - low) / IQR)
+
+
+def as_normal(statistics: Array, df: float) -> Array:
+    """Absolute t statistics as those of a normal law with the same p-values.
+
+    Examples
+    --------
+    >>> as_normal(np.array([2.228]), 10.0).round(2)
+    array([1.96])
+    """
+    if np.isinf(df):
+        return np.abs(statistics)
+    return np.asarray(-special.ndtri(special.stdtr(df, -np.abs(statistics))))
+
+
+def sup_critical(deviations: Array, level: float, df: float) -> float:
+    """Critical value of all of several estimates at once, from standardised deviations (B, S) of draws.
+
+    Examples
+    --------
+    >>> sup_critical(np.array([[1.0, -3.0], [0.5, 0.2], [1.0, 0.0]]), 0.5, np.inf)
+    1.0
+    """
+    normal = float(np.quantile(np.abs(deviations).max(axis=1), level))
+    return critical_value(2 * float(special.ndtr(normal)) - 1, df)
+
+
+@dataclass(frozen=True, eq=False)
+class CoefficientProcess:
+    """A coefficient at every threshold of an index set.
+
+    ``table`` has, by threshold, estimate, std_error, conf_low and conf_high (of one threshold), band_low and
+    band_high (of all at once, with ``critical`` standard errors).  ``ks`` and ``cvm`` test that it is zero
+    at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.DistributionRegression("foodexp ~ income", thresholds=9).fit(de.datasets.engel(), seed=1)
+    >>> found = res.process("income")
+    >>> found.table.shape, found.ks.p_value < 0.01
+    ((8, 6), True)
+    """
+
+    term: str
+    outcome: str
+    table: pd.DataFrame
+    level: float
+    index_set: tuple[float, float]
+    critical: float
+    ks: TestResult
+    cvm: TestResult
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the coefficient along the thresholds with its limits and its band.
+
+        Parameters
+        ----------
+        options : of `plots.coefficient_process`, such as ``ax=``.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        return plots.coefficient_process(self, **options)
+
+    def __repr__(self) -> str:
+        low, high = self.index_set
+        head = (
+            f"{self.term} on {self.outcome}: {len(self.table)} thresholds with F from {low:g} to {high:g}; "
+            f"the {100 * self.level:g}% band takes {self.critical:.3f} standard errors"
+        )
+        return printable("\n".join([head, self.table.to_string(), str(self.ks), str(self.cvm)]))
+
+    def _repr_html_(self) -> str:
+        return str(self.table._repr_html_())
+
+
+def coefficient_process(
+    term: str,
+    outcome: str,
+    thresholds: Array,
+    estimates: tuple[Array, Array],
+    draws: Array,
+    mass: Array,
+    *,
+    level: float,
+    df: float,
+    index_set: tuple[float, float],
+) -> CoefficientProcess:
+    """Limits, band and tests of a coefficient from its draws.
+
+    The band takes standard errors of the fit; draws, in units of their own spread, say how thresholds move
+    together.
+
+    Parameters
+    ----------
+    term, outcome : str.
+    thresholds : (S,) float64 array.
+    estimates : pair of (S,) float64 arrays, coefficient and standard error.
+    draws : (B, S) float64 array of the coefficient.
+    mass : (S,) float64 array, mass of the outcome that each threshold stands for.
+    level : float in (0, 1).
+    df : float, degrees of freedom of t.
+    index_set : pair of float, levels of F that the thresholds lie between.
+
+    Returns
+    -------
+    CoefficientProcess
+    """
+    b, se = estimates
+    own = spread(draws)
+    deviations = (draws - np.median(draws, axis=0)) / np.where(own > 0, own, 1.0)
+    critical, one = sup_critical(deviations, level, df), critical_value(level, df)
+    table = pd.DataFrame(
+        {
+            "estimate": b,
+            "std_error": se,
+            "conf_low": b - one * se,
+            "conf_high": b + one * se,
+            "band_low": b - critical * se,
+            "band_high": b + critical * se,
+        },
+        index=pd.Index(thresholds, name=outcome),
+    )
+    t, share = as_normal(b / se, df), mass / mass.sum()
+    hypothesis = (f"{term} = 0 at all thresholds",)
+    largest, mean = float(t.max()), float(np.square(t) @ share)
+    tests = (
+        TestResult("KS", hypothesis, largest, (), _p(np.abs(deviations).max(axis=1), largest), "max |t|"),
+        TestResult("CvM", hypothesis, mean, (), _p(np.square(deviations) @ share, mean), "mean t²"),
+    )
+    return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests)
+
+
+def _p(draws: Array, statistic: float) -> float:
+    return float((1 + (draws >= statistic).sum()) / (1 + len(draws)))

@@ -1,0 +1,544 @@
+"""What a fitted distribution regression answers: processes, laws, quantile bands, functionals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.empirical import Empirical
+from disteconometrics.distributions.functionals import evaluate, functional_name, listed
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.step import SLACK, StepLaw
+from disteconometrics.errors import (
+    DataError,
+    FileFormatError,
+    OptionError,
+    WithheldError,
+)
+from disteconometrics.estimators.distribution_regression.fit import (
+    KERNELS,
+    DistributionFacts,
+    DistributionRows,
+    separated_words,
+)
+from disteconometrics.estimators.distribution_regression.process import (
+    CoefficientProcess,
+    coefficient_process,
+    sup_critical,
+)
+from disteconometrics.estimators.distribution_regression.thresholds import (
+    Draws,
+    average_levels,
+    raw_levels,
+)
+from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.fields import Count, Numbers, SavedSeed
+from disteconometrics.inference.covariance import (
+    Cluster,
+    Covariance,
+    CovarianceKind,
+    CovarianceWords,
+    resolve_kind,
+)
+from disteconometrics.inference.estimates import Estimates, check_level, critical_value
+from disteconometrics.inference.law_functionals import OF_QUANTILES
+from disteconometrics.inference.protocols import Refitting
+from disteconometrics.likelihoods.logistic import Kernel
+from disteconometrics.report.exchange import OtherPackagesNames
+from disteconometrics.report.summary import (
+    estimates_section,
+    observations_text,
+    rows_dropped,
+    weights_notes,
+)
+from disteconometrics.tables import Summary, number, printable
+
+__all__ = ["DistributionRegressionResults"]
+
+INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
+BEYOND = 4.0  # standard errors of F by which a band of quantiles looks beyond its levels
+LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 19))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DistributionRegressionResults(FittedResult, OtherPackagesNames):
+    """A fitted distribution regression: coefficients along the thresholds and the law that they make.
+
+    The table shows the coefficients at a few ``thresholds``, named ``educ[8.5]``; `process` has all of one
+    column.  ``limiting`` (T, k) give the fitted probabilities, those of the limit where a threshold is
+    separated.  It refers to the rows it was fitted on (no copy).
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.DistributionRegression("foodexp ~ income", thresholds=[400, 800]).fit(
+    ...     de.datasets.engel(), seed=1
+    ... )
+    >>> res.params.round(4).to_dict()["income[400]"]
+    0.0174
+    """
+
+    facts: DistributionFacts
+    rows: DistributionRows | None = field(default=None, repr=False)
+    thresholds: Array
+    limiting: Array
+    separated: Mask
+    averaged: Array  # (T,) F of the rows of the fit, averaged and sorted
+    points: Array
+    shares: Array
+    shown: tuple[int, ...]
+    covariance: Covariance
+    draws: int
+    seed: Any
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficient_process", "coefficients")
+    kinds: ClassVar[dict[str, str]] = {"process": "coefficient_process"}
+
+    @cached_property
+    def coefficients(self) -> Array:
+        """Coefficients (T, k) of 1{y > c} at every threshold, NaN where it is separated."""
+        return np.where(self.separated[:, None], np.nan, self.limiting)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The law of the binary fits."""
+        return KERNELS[self.model.link]
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome, and terms with thresholds."""
+        return self.spec.outcome.name, self._names
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        at = self.thresholds[list(self.shown)]
+        texts = [f"{c:.6g}" for c in at]
+        texts = texts if len(set(texts)) == len(texts) else [repr(float(c)) for c in at]
+        return tuple(f"{term}[{c}]" for c in texts for term in self.spec.names)
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Coefficients at the thresholds shown, with the covariance of all of them."""
+        V = self.covariance
+        values = self.coefficients[list(self.shown)].ravel()
+        return Estimates(self._names, values, V.matrix, self._df, clusters=V.clusters)
+
+    @property
+    def _df(self) -> float:
+        """Degrees of freedom of t: clusters less one, else the normal law."""
+        return float(self.covariance.degrees_of_freedom) if self.covariance.clusters else np.inf
+
+    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> DistributionRegressionResults:
+        """The same estimates with another covariance, by which draws are made too.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        data : the table of the fit, for a result loaded from a file.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        rows: DistributionRows = self.data_rows(data)
+        kind = resolve_kind(cov, self.model.weight_type)
+        if not isinstance(kind, Cluster) and kind not in ("HC0", "HC1", "HC2", "HC3"):
+            raise OptionError(f"cov={cov!r}: use 'HC0' to 'HC3' or de.Cluster('column').")
+        return replace(self, covariance=rows.covariance(kind, self.shown), rows=rows)
+
+    def solution(self) -> Array:
+        """Coefficients of all thresholds, one after the other."""
+        return self.coefficients.ravel()
+
+    # ---- draws ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _draws(self) -> Draws:
+        rows: DistributionRows = self.data_rows()
+        kind = self.covariance.kind
+        if kind is None:
+            raise OptionError(
+                "A saved result does not name its clusters; ask for them again with with_cov(...)."
+            )
+        return rows.draw(kind, self.draws, self.seed)
+
+    def process(
+        self,
+        term: str,
+        *,
+        level: float = 0.95,
+        index_set: tuple[float, float] = INDEX_SET,
+        data: Any = None,
+    ) -> CoefficientProcess:
+        """A coefficient along the thresholds with limits, a uniform band, and tests of no effect.
+
+        Parameters
+        ----------
+        term : str, a column of the design, such as ``"educ"``.
+        level : float, confidence level.
+        index_set : pair of float, levels of F between which thresholds enter.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        CoefficientProcess
+
+        Raises
+        ------
+        OptionError, NeedsData, WithheldError
+            If there is no such column, or no threshold between the levels.
+        """
+        level, within = check_level(level), _index_set(index_set)
+        names = list(self.spec.names)
+        if term not in names:
+            raise OptionError(f"{term!r} is no column of the design; it has {', '.join(map(repr, names))}.")
+        if data is not None:
+            return self.attach(data).process(term, level=level, index_set=index_set)
+        free, j = np.flatnonzero(~self.separated), names.index(term)
+        F = self.averaged[free]
+        inside = np.flatnonzero((within[0] - SLACK <= F) & (within[1] + SLACK >= F))
+        if not len(inside):
+            raise WithheldError(
+                f"No fitted threshold has F between {within[0]:g} and {within[1]:g}; give another index_set."
+            )
+        draws, rows = self._draws.params[:, inside, j], self.data_rows()
+        kind = self.covariance.kind
+        assert kind is not None
+        se = np.array([rows.errors(int(t), kind)[j] for t in free[inside]])
+        b = self.coefficients[free[inside], j]
+        mass = np.diff(F, prepend=0.0)[inside]
+        return coefficient_process(
+            term,
+            self.spec.outcome.name,
+            self.thresholds[free[inside]],
+            (b, se),
+            draws,
+            np.maximum(mass, 1e-12),
+            level=level,
+            df=self._df,
+            index_set=within,
+        )
+
+    # ---- laws ----------------------------------------------------------------------------------------------
+
+    def distribution(self, new: Any = None) -> StepLaw:
+        """The law of the outcome, as the formula writes it, for every row of ``new`` (None: of the fit)."""
+        X = self.data_rows().X if new is None else self.spec.matrix(new).X
+        levels = raw_levels(self.kernel, X, self.limiting)
+        return self._law(levels)
+
+    def _law(self, levels: Array) -> StepLaw:
+        law = StepLaw(levels, self.thresholds, self.points, self.shares)
+        return law.named(self.spec.outcome.name)
+
+    def average(self) -> StepLaw:
+        """The law averaged over the rows of the fit."""
+        return self._law(self.averaged)
+
+    def counterfactual(self, new: Any, *, weights: str | None = None) -> Law:
+        """The law of the outcome averaged over other rows: these coefficients, those covariates.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side; rows with a missing value are left out.
+        weights : str or None, a column of ``new``.
+
+        Returns
+        -------
+        Law
+            Without errors.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError
+        """
+        X = self.spec.matrix(new).X
+        w = None if weights is None else np.asarray(new[weights], dtype=np.float64)
+        complete = ~np.isnan(X).any(axis=1)
+        if w is not None:
+            complete &= ~np.isnan(w)
+            w = w[complete]
+        if not complete.any():
+            raise DataError("No row of the table is complete, so there is nothing to average over.")
+        levels, _ = average_levels(self.kernel, X[complete], self.limiting, w)
+        return self._law(levels)
+
+    def quantiles(
+        self,
+        levels: Any = LEVELS,
+        *,
+        level: float = 0.95,
+        index_set: tuple[float, float] = INDEX_SET,
+        data: Any = None,
+    ) -> pd.DataFrame:
+        """Quantiles of the averaged law with limits and a uniform band, both by inverting those of F.
+
+        Between two thresholds nothing is known of F: a lower limit is the threshold below, unless no outcome
+        lies between.
+
+        Parameters
+        ----------
+        levels : float or sequence of float in (0, 1).
+        level : float, confidence level.
+        index_set : pair of float, levels for all of which the band holds.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        pandas DataFrame
+            estimate, conf_low, conf_high, band_low, band_high by level; infinite where the thresholds do not
+            reach, the band NaN outside the index set.
+
+        Raises
+        ------
+        OptionError, NeedsData, WithheldError
+        """
+        level, within = check_level(level), _index_set(index_set)
+        if data is not None:
+            return self.attach(data).quantiles(levels, level=level, index_set=index_set)
+        tau = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+        if tau.ndim != 1 or not ((tau > 0) & (tau < 1)).all():
+            raise OptionError(f"levels={levels!r}: give levels between 0 and 1.")
+        F, se = self.averaged, self._errors_of_levels
+        one = critical_value(level, self._df)
+        use = np.flatnonzero(
+            (F + BEYOND * se >= within[0]) & (F - BEYOND * se <= within[1]) & (se > 0) & ~self.separated
+        )
+        if not len(use):
+            raise WithheldError(f"No threshold has F between {within[0]:g} and {within[1]:g}.")
+        deviations = (self._draws.levels - F)[:, use] / se[use] * self._cluster_factor
+        every = sup_critical(deviations, level, self._df)
+        keep = np.flatnonzero((se > 0) & ~self.separated)
+        low, high = self._inverted(tau, keep, one * se)
+        band_low, band_high = self._inverted(tau, use, every * se)
+        outside = (tau < within[0] - SLACK) | (tau > within[1] + SLACK)
+        return pd.DataFrame(
+            {
+                "estimate": self.average().quantile(tau),
+                "conf_low": low,
+                "conf_high": high,
+                "band_low": np.where(outside, np.nan, band_low),
+                "band_high": np.where(outside, np.nan, band_high),
+            },
+            index=pd.Index(tau, name="level"),
+        )
+
+    @property
+    def _cluster_factor(self) -> float:
+        """The root of G/(G − 1) by which draws of few clusters fall short; 1 without clusters."""
+        G = self.covariance.clusters
+        return 1.0 if G is None else float(np.sqrt(G / (G - 1)))
+
+    @cached_property
+    def _errors_of_levels(self) -> Array:
+        """Standard errors (T,) of the averaged F."""
+        return np.asarray(self._draws.levels.std(axis=0, ddof=1) * self._cluster_factor)
+
+    def _inverted(self, tau: Array, use: Any, half: Array) -> tuple[Array, Array]:
+        """Limits (q,) of quantiles from those of F at the thresholds ``use``."""
+        F, at = self.averaged[use], self.thresholds[use]
+        upper, lower = np.sort(F + half[use]), np.sort(F - half[use])
+        first = np.searchsorted(upper, tau - SLACK)  # the first threshold at which F may have reached τ
+        below = np.concatenate([[-np.inf], at])[first]
+        alone = np.searchsorted(self.points, at, side="right") - np.searchsorted(
+            self.points, np.concatenate([[-np.inf], at[:-1]]), side="right"
+        )
+        reached = np.concatenate([np.where(alone == 1, at, np.nan), [np.nan]])[first]
+        last = np.searchsorted(lower, tau - SLACK)
+        above = np.concatenate([at, [np.inf]])[last]
+        return np.where(np.isnan(reached), below, reached), above
+
+    def functionals(
+        self, names: Any = ("mean", "std"), *, level: float = 0.95, data: Any = None
+    ) -> Estimates:
+        """Functionals of the averaged law with errors from draws: of the population that the rows come from.
+
+        Parameters
+        ----------
+        names : functionals such as ``["mean", "std", "gini"]``, or functions of a law; quantiles have limits
+            of their own, see `quantiles`.
+        level : float, confidence level of the printed table.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        Estimates
+
+        Raises
+        ------
+        OptionError, NeedsData, WithheldError
+        """
+        asked = listed(names)
+        level = check_level(level)
+        for name in asked:
+            if isinstance(name, str) and (name.startswith(("q[", "median")) or name in OF_QUANTILES):
+                raise OptionError(
+                    f"{name}: quantiles of a law of steps have no standard errors; use res.quantiles([0.5])."
+                )
+        if data is not None:
+            return self.attach(data).functionals(names, level=level)
+        law, drawn = self.average(), self._draws
+        values = np.array([float(evaluate(law, f)) for f in asked])
+        cell = np.searchsorted(self.thresholds, self.points)
+        found = np.array([[float(evaluate(one, f)) for f in asked] for one in self._laws(drawn, cell)])
+        V = np.atleast_2d(np.cov(found, rowvar=False)) * self._cluster_factor**2
+        named = tuple(functional_name(f) for f in asked)
+        return Estimates(named, values, V, self._df, level=level)
+
+    def _laws(self, drawn: Draws, cell: Any) -> Any:
+        """The averaged law of every draw, mass inside a gap by the weights of the draw."""
+        for F, mass in zip(drawn.levels, drawn.masses, strict=True):
+            gaps = np.diff(F, prepend=0.0, append=1.0)
+            inside = np.bincount(cell, mass)
+            law = Empirical(self.points, np.maximum(gaps, 0.0)[cell] * mass / inside[cell])
+            yield law.named(self.spec.outcome.name)
+
+    def _refitting(self) -> Refitting:
+        rows, shown = self.data_rows(), list(self.shown)
+        at = self.thresholds[shown]
+        levels = raw_levels(self.kernel, rows.X, self.coefficients[shown])
+        law = StepLaw(levels, at, self.points, self.shares)
+        return refitting(
+            self.model.at(tuple(map(float, at))),
+            rows,
+            self.covariance.kind,
+            outcome=rows.y,
+            law=law,
+            truth=dict(zip(self.estimates.names, map(float, self.estimates.values), strict=True)),
+            options={"cov": self.covariance.kind, "seed": 0},
+        )
+
+    # ---- tables and files ----------------------------------------------------------------------------------
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        level, f, outcome = check_level(level), self.facts, self.spec.outcome.name
+        left = (
+            ("Outcome", outcome),
+            ("Formula", self.spec.formula),
+            ("Estimator", f"{self.model.link} of 1{{y > c}} at every threshold c"),
+            ("Covariance", self.covariance.label),
+        )
+        right = (
+            ("Observations", observations_text(f.given, f.rows, f.observations, self.model.weight_type)),
+            ("Thresholds", f"{len(self.thresholds)} of {f.distinct} distinct outcomes"),
+            ("Crossings sorted", f"{100 * f.crossings:.2f} %"),
+            ("Fit gap of F (of the mean)", f"{f.fit_gap:.1e} ({number(f.mean_gap)})"),
+        )
+        notes = [
+            f"Coefficients have the sign of the effect on {printable(outcome)}; those of 1{{y <= c}} have "
+            "the opposite one"
+            + ("." if self.model.link != "cloglog" else ", and are others with a cloglog."),
+            self._threshold_note(),
+            self.covariance.note,
+            f"Bands and tests: {self.draws} draws of exponential weights, seed {self.seed}.",
+        ]
+        if self.separated.any():
+            notes.append(separated_words(self.thresholds[self.separated], outcome))
+        notes += weights_notes(self.model.weights, self.model.weight_type)
+        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        section = estimates_section(self.estimates, level, "Coefficients at some thresholds [c]")
+        return Summary("Distribution Regression Results", (left, right), (section,), tuple(notes))
+
+    def _threshold_note(self) -> str:
+        """How thresholds were chosen."""
+        given, count = self.model.thresholds, len(self.thresholds)
+        if isinstance(given, tuple):
+            how = "as given"
+        elif count == self.facts.distinct - 1:
+            how = "all distinct outcomes but the largest"
+        else:
+            how = "quantiles of the outcome"
+        return f"Thresholds: {how}; from {self.thresholds[0]:.6g} to {self.thresholds[-1]:.6g}."
+
+    def __repr__(self) -> str:
+        return printable(
+            f"<DistributionRegression results: {self.spec.formula}, n = {self.nobs:g}, "
+            f"{len(self.thresholds)} thresholds>"
+        )
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, coefficients of all thresholds, the averaged law, covariance of those shown."""
+        words, arrays = self.covariance.to_file()
+        arrays |= {
+            "thresholds": self.thresholds,
+            "params": self.limiting,
+            "separated": self.separated.astype(np.float64),
+            "averaged": self.averaged,
+            "points": self.points,
+            "shares": self.shares,
+        }
+        own = {"estimator": asdict(self.model), "covariance": words, "shown": list(self.shown)}
+        return {**own, "draws": self.draws, "seed": self.seed}, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> DistributionRegressionResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header = saved.fields(_Header)
+        k, r = len(header.spec.names), len(header.shown)
+        arrays = saved.numbers(_ARRAYS, k=k, q=k * r)
+        T, separated = len(arrays["thresholds"]), arrays["separated"] == 1.0
+        inside = all(0 <= t < T for t in header.shown)
+        if not inside or not r or list(header.shown) != sorted(set(header.shown)):
+            raise FileFormatError("the thresholds shown are not those of the fit")
+        if separated[list(header.shown)].any():
+            raise FileFormatError("a threshold shown is separated")
+        StepLaw(arrays["averaged"], arrays["thresholds"], arrays["points"], arrays["shares"])
+        return cls(
+            model=saved.model(header.estimator),
+            spec=header.spec,
+            facts=header.facts,
+            thresholds=arrays["thresholds"],
+            limiting=arrays["params"],
+            separated=separated,
+            averaged=arrays["averaged"],
+            points=arrays["points"],
+            shares=arrays["shares"],
+            shown=tuple(header.shown),
+            covariance=Covariance.from_file(header.covariance, {"covariance": arrays["covariance"]}),
+            draws=header.draws,
+            seed=header.seed,
+        )
+
+
+def _index_set(given: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not 0 < low < high < 1:
+        raise OptionError(
+            f"index_set={given!r}: give two levels between 0 and 1, the lower first, such as (0.1, 0.9)."
+        )
+    return low, high
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    spec: DesignSpec
+    facts: DistributionFacts
+    estimator: dict[str, Any]
+    covariance: CovarianceWords
+    shown: list[Count]
+    draws: Count
+    seed: SavedSeed
+
+
+_ARRAYS = {
+    "thresholds": Numbers("t", "increasing"),
+    "params": Numbers("t k"),
+    "separated": Numbers("t", "not negative"),
+    "averaged": Numbers("t", "not negative"),
+    "points": Numbers("m", "increasing"),
+    "shares": Numbers("m", "positive"),
+    "covariance": Numbers("q q", "a covariance"),
+}

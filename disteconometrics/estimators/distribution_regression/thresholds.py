@@ -1,0 +1,274 @@
+"""Numbers of distribution regression as functions of arrays: thresholds, a fit at each, averages, draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.blocks import Block
+from disteconometrics.checks import size_error
+from disteconometrics.errors import (
+    CollinearityError,
+    ConvergenceWarning,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
+from disteconometrics.inference.resample import ResamplingPlan
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import Kernel
+from disteconometrics.optim.batched import CONVERGED, share, solve_shared
+from disteconometrics.optim.limit import limit_of
+from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
+from disteconometrics.optim.wording import describe_collinearity
+
+__all__ = ["Draws", "ThresholdFits", "average_levels", "chosen_thresholds", "draw_fits", "fit_thresholds"]
+
+MOST = 100  # thresholds that are fitted where none are asked for
+FAR = 40.0  # index of a separated row in the limit: its probability is one to the last digit
+CELLS = 1_000_000  # rows × thresholds, or draws × rows, at a time
+LOST = 0.02  # share of draws that may fail before nothing is said of what they give
+
+
+def chosen_thresholds(y: Array, weights: Array | None, thresholds: Any, outcome: str) -> Array:
+    """Thresholds (T,): distinct outcomes without the largest, quantiles of the outcomes, or those given.
+
+    Parameters
+    ----------
+    y : (n,) float64 array of outcomes.
+    weights : (n,) float64 array or None.
+    thresholds : None, "all", int or tuple of float, as in `DistributionRegression`.
+    outcome : str, what messages call the outcome.
+
+    Raises
+    ------
+    OptionError
+        If two thresholds part the outcomes in the same way, or one does not part them.
+
+    Examples
+    --------
+    >>> chosen_thresholds(np.array([1.0, 2.0, 2.0, 5.0]), None, None, "y").tolist()
+    [1.0, 2.0]
+    """
+    values = np.unique(y)
+    if isinstance(thresholds, tuple):
+        return _given(np.sort(np.asarray(thresholds, dtype=np.float64)), values, outcome)
+    if thresholds == "all" or (thresholds is None and len(values) <= MOST + 1):
+        return values[:-1]
+    count = MOST if thresholds is None else int(thresholds)
+    if len(values) <= count + 1:
+        return values[:-1]
+    order = np.argsort(y, kind="stable")
+    mass = np.cumsum(np.ones(len(y)) if weights is None else weights[order])
+    levels = np.arange(1, count + 1) / (count + 1)
+    at = np.unique(y[order][np.searchsorted(mass, levels * mass[-1] * (1 - 1e-12))])
+    return np.asarray(at[at < values[-1]]) if at[0] < values[-1] else values[-2:-1]
+
+
+def _given(at: Array, values: Array, outcome: str) -> Array:
+    below = np.searchsorted(values, at, side="right")  # distinct outcomes up to each
+    idle = at[(below == 0) | (below == len(values))]
+    if len(idle):
+        raise OptionError(
+            f"The threshold {idle[0]:.10g} does not part the outcomes of {outcome!r}, which lie from "
+            f"{values[0]:.10g} to {values[-1]:.10g}: give thresholds of at least the smallest and below "
+            f"the largest."
+        )
+    same = np.flatnonzero(np.diff(below) == 0)
+    if len(same):
+        raise OptionError(
+            f"No outcome of {outcome!r} lies above {at[same[0]]:.10g} and up to {at[same[0] + 1]:.10g}: "
+            "the two thresholds are one; leave one out."
+        )
+    return at
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdFits:
+    """Binary fits of 1{y > c} at every threshold.
+
+    ``params`` (T, k) give the fitted probabilities; where ``separated`` (T,) there is no maximum, and they
+    stand so far along the direction of separation that the probabilities are those of the limit.
+    """
+
+    thresholds: Array
+    params: Array
+    separated: Mask
+    maxima: tuple[Maximum | None, ...]
+
+
+def blocks_above(blocks: Sequence[Block], threshold: float) -> list[Block]:
+    """The rows with 1{y > c} as their outcome."""
+    return [b._replace(y=(b.y > threshold).astype(np.float64)) for b in blocks]
+
+
+def fit_thresholds(
+    kernel: Kernel, blocks: Sequence[Block], thresholds: Array, names: Sequence[str]
+) -> ThresholdFits:
+    """Fit 1{y > c} at every threshold c, each by the single engine.
+
+    Parameters
+    ----------
+    kernel : Kernel, the law of the binary outcome.
+    blocks : rows with the outcome y itself.
+    thresholds : (T,) float64 array.
+    names : the k columns, for messages.
+
+    Raises
+    ------
+    CollinearityError, DataError
+
+    Warns
+    -----
+    ConvergenceWarning
+    """
+    params = np.empty((len(thresholds), len(names)))
+    separated, maxima, failed = np.zeros(len(thresholds), dtype=bool), [], []
+    for t, c in enumerate(thresholds):
+        model = IndexModel(kernel, blocks_above(blocks, c))
+        m = _maximum(model, names)
+        maxima.append(None if m.separation is not None else m)
+        if m.separation is not None:
+            separated[t], params[t] = True, _far_out(model, m)
+            continue
+        params[t] = m.params
+        if not m.converged:
+            failed.append(f"{c:.6g}")
+    if failed:
+        text = f"The maximum was not reached at {len(failed)} thresholds: {', '.join(failed[:5])}."
+        warn_user(ConvergenceWarning(text, hint="rescale the columns, or leave these thresholds out"))
+    return ThresholdFits(thresholds, params, separated, tuple(maxima))
+
+
+def _maximum(model: IndexModel, names: Sequence[str]) -> Maximum:
+    try:
+        return maximise(model, maxiter=100)
+    except RankDeficient as e:
+        raise CollinearityError(describe_collinearity(e.rank, names, model.rows)) from None
+    except OutOfRange as e:
+        raise size_error([names[j] for j in e.columns]) from None
+
+
+def _far_out(model: IndexModel, m: Maximum) -> Array:
+    """Coefficients (k,) of the limit of a separated fit: far along its direction from what stays finite."""
+    assert m.separation is not None
+    direction, rows = m.separation.direction, m.separation.rows
+    limit = limit_of(model, m.separation, maxiter=100)
+    finite = np.zeros(len(direction))
+    if limit.maximum is not None:
+        finite[limit.columns] = limit.maximum.params
+    X = np.concatenate([np.asarray(b.X) for b in model.blocks])[rows]
+    move = np.abs(X @ direction)
+    reach = (FAR + np.abs(X @ finite).max(initial=0.0)) / max(float(move.min()), 1e-9)
+    return np.asarray(finite + reach * direction)
+
+
+def raw_levels(kernel: Kernel, X: Array, params: Array) -> Array:
+    """P(Y ≤ c | x) (m, T) of rows (m, k) at the thresholds of ``params`` (T, k), before they are sorted."""
+    with np.errstate(all="ignore"):
+        return np.asarray(1.0 - kernel.probability(X @ params.T))
+
+
+def average_levels(kernel: Kernel, X: Array, params: Array, weights: Array | None) -> tuple[Array, float]:
+    """F averaged over rows (T,), and the share of neighbouring thresholds at which a row's F falls."""
+    total, mass, falls = np.zeros(len(params)), 0.0, 0
+    step = max(1, CELLS // len(params))
+    for i in range(0, len(X), step):
+        F = raw_levels(kernel, X[i : i + step], params)
+        w = np.ones(len(F)) if weights is None else weights[i : i + step]
+        total += w @ F
+        mass += float(w.sum())
+        falls += int((np.diff(F, axis=1) < -1e-12).sum())
+    return total / mass, falls / max(1, len(X) * (len(params) - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What exponential weights make of the fits.
+
+    ``params`` (B, S, k) of the S thresholds that are not separated, ``levels`` (B, T) averaged F at all,
+    sorted, ``masses`` (B, m) of the distinct outcomes under the weights of each draw.
+    """
+
+    params: Array
+    levels: Array
+    masses: Array
+
+
+def draw_fits(
+    kernel: Kernel,
+    X: Array,
+    y: Array,
+    weights: Array | None,
+    fits: ThresholdFits,
+    plan: ResamplingPlan,
+    count: int,
+) -> Draws:
+    """Fit all thresholds again under ``count`` draws of positive random weights, and average over the rows.
+
+    Weights run through every stage: the fits, and the average over the rows.  The draws are positive, so that
+    a threshold is separated in all of them or in none; the averaged F of a separated one is the weighted
+    share of outcomes up to it, as of every logit with a constant.
+
+    Raises
+    ------
+    WithheldError
+        If more than a fiftieth of the draws failed.
+    """
+    Z, back = _whitened(X)
+    W = _row_weights(plan, weights, count)
+    points, at = np.unique(y, return_inverse=True)
+    order = np.argsort(at, kind="stable")
+    masses = np.add.reduceat(W[:, order], np.flatnonzero(np.diff(at[order], prepend=-1)), axis=1)
+    masses /= masses.sum(axis=1, keepdims=True)
+    below = np.cumsum(masses, axis=1)
+    levels = below[:, np.searchsorted(points, fits.thresholds, side="right") - 1].copy()
+    free = np.flatnonzero(~fits.separated)
+    params, good = np.empty((count, len(free), X.shape[1])), np.ones(count, dtype=bool)
+    share_of = W / W.sum(axis=1, keepdims=True)
+    forward = np.linalg.solve(back, fits.params[free].T).T
+    for s, t in enumerate(free):
+        shared = share(kernel, Z, (y > fits.thresholds[t]).astype(np.float64), None)
+        batch = solve_shared(shared, W, forward[s], False)
+        good &= batch.status == CONVERGED
+        params[:, s] = batch.params @ back.T
+        levels[:, t] = _averaged(kernel, Z, batch.params, share_of)
+    if good.mean() < 1 - LOST:
+        raise WithheldError(
+            f"{int((~good).sum())} of {count} draws failed at some threshold: limits and tests are withheld. "
+            f"Leave out the outermost thresholds, or columns with few rows."
+        )
+    return Draws(params[good], np.sort(levels[good], axis=1), masses[good])
+
+
+def _whitened(X: Array) -> tuple[Array, Array]:
+    """Columns Z (n, k) of one size that span X, so that single precision holds them; β = back @ γ."""
+    largest = np.abs(X).max(axis=0)
+    Q, R = np.linalg.qr(X / largest)
+    size = np.sqrt(len(X))
+    return np.ascontiguousarray(Q * size), np.linalg.inv(R) * size / largest[:, None]
+
+
+def _averaged(kernel: Kernel, Z: Array, params: Array, shares: Array) -> Array:
+    """F averaged over rows with the weights of each draw (B,)."""
+    step = max(1, CELLS // len(Z))
+    parts = [
+        np.einsum("bn,bn->b", shares[i : i + step], raw_levels(kernel, Z, params[i : i + step]).T)
+        for i in range(0, len(params), step)
+    ]
+    return np.concatenate(parts)
+
+
+def _row_weights(plan: ResamplingPlan, weights: Array | None, count: int) -> Array:
+    """Weights (count, n) of the rows, with those of the rows themselves."""
+    parts: list[Array] = []
+    have = 0
+    while have < count:
+        parts.append(plan.by_row(plan.draw(len(parts))))
+        have += len(parts[-1])
+    W = np.concatenate(parts)[:count]
+    return W if weights is None or plan.copies is not None else W * weights
