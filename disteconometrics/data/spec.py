@@ -314,11 +314,7 @@ def _rebuilt_parts(d: dict[str, Any], factors: int) -> dict[str, Any]:
 def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
     """Whether columns, states and levels can be those of the formula."""
     known = {*parsed.right_variables, *parsed.left.variables} <= set(spec.columns)
-    return (
-        known
-        and all(isinstance(s, dict) for s in spec.states.values())
-        and _has_levels(spec.outcome)
-    )
+    return known and all(isinstance(s, dict) for s in spec.states.values()) and _has_levels(spec.outcome)
 
 
 def _has_levels(outcome: Outcome) -> bool:

@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from disteconometrics.arrays import Array, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
@@ -74,7 +74,7 @@ class Categorical(Law):
         """1 − F at 0 … J − 2 (n, J − 1), with its own digits."""
         return np.minimum(np.cumsum(self.probabilities[:, :0:-1], axis=1)[:, ::-1], 1.0)
 
-    def _code(self, y: Array) -> Array:
+    def _code(self, y: Array) -> Indices:
         """The code at or below each value (n, m), within those that there are."""
         return np.clip(np.floor(np.nan_to_num(y)), 0, self.probabilities.shape[1] - 1).astype(np.intp)
 
@@ -102,14 +102,14 @@ class Categorical(Law):
     def _expect(self, function: Callable[[Array], Array]) -> Array:
         p = self.probabilities
         at = function(np.tile(np.arange(float(p.shape[1])), (len(p), 1)))
-        return np.where(p > 0, p * at, 0.0).sum(axis=1) + 0 * p.sum(axis=1)
+        return as_floats(np.where(p > 0, p * at, 0.0).sum(axis=1) + 0 * p.sum(axis=1))
 
     def _mean(self) -> Array:
-        return self.probabilities @ np.arange(float(self.probabilities.shape[1]))
+        return as_floats(self.probabilities @ np.arange(float(self.probabilities.shape[1])))
 
     def _var(self) -> Array:
         codes = np.arange(float(self.probabilities.shape[1]))
-        return np.sum(self.probabilities * (codes - self._mean()[:, None]) ** 2, axis=1)
+        return as_floats(np.sum(self.probabilities * (codes - self._mean()[:, None]) ** 2, axis=1))
 
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         u = rng.random((len(self.probabilities), m))

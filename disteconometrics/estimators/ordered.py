@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import flag, size_error, whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.categorical import Categorical
@@ -19,6 +21,7 @@ from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
     ConvergenceWarning,
+    FewClustersWarning,
     FileFormatError,
     FormulaError,
     OptionError,
@@ -47,7 +50,13 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting
 from disteconometrics.likelihoods.index_model import IndexModel
-from disteconometrics.likelihoods.ordered import ORDERED_LOGIT, ORDERED_PROBIT, OrderedKernel, by_threshold
+from disteconometrics.likelihoods.ordered import (
+    ORDERED_LOGIT,
+    ORDERED_PROBIT,
+    EndTerms,
+    OrderedKernel,
+    by_threshold,
+)
 from disteconometrics.optim.newton import maximise
 from disteconometrics.optim.ordered import OrderedMaximum, maximise_ordered, ordered_separation
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient, Whitened, triangle_inverse, whitened
@@ -197,13 +206,12 @@ class OrderedProbit(OrderedEstimator):
 
 
 def _checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
-    """A covariance that there is: a row has two linear forms, so that no single leverage corrects its score."""
+    """A covariance that there is: a row has two linear forms, and no single leverage corrects its score."""
     kind = resolve_kind(cov, weight_type)
-    jackknife = isinstance(kind, Cluster) and kind.correction == "jackknife"
-    if jackknife or kind in ("HC2", "HC3"):
+    if kind in ("HC2", "HC3"):
         raise OptionError(
             f"cov={kind!r} is not defined for ordered outcomes, whose rows have no single leverage; use "
-            f"{'correction=' + repr('groups') if jackknife else repr('HC1')}, or de.bootstrap(result)."
+            f"'HC1', or de.Cluster(column, correction='jackknife') with a column that numbers the rows."
         )
     return kind
 
@@ -250,7 +258,7 @@ def parameter_names(spec: DesignSpec) -> tuple[str, ...]:
     ('GPA', '0|1')
     """
     levels = spec.outcome.levels
-    cuts = (f"{a}|{b}" for a, b in zip(levels[:-1], levels[1:], strict=True))
+    cuts = (f"{a}|{b}" for a, b in pairwise(levels))
     return (*(name for name in spec.names if name != "Intercept"), *cuts)
 
 
@@ -282,7 +290,7 @@ def _estimate(model: OrderedEstimator, data: Any, maxiter: int) -> tuple[Ordered
     found = maximise_ordered(model.kernel, Z, y, w, read.offset, maxiter=maxiter)
     if found.far or not found.converged:
         _check_overlap(read, y, names)
-    counts = np.bincount(y, w)
+    counts = as_floats(np.bincount(y, w))
     facts = OrderedFacts(
         **read.facts(),
         observations=read.observations,
@@ -366,23 +374,24 @@ def _equation(
     one = np.ones(len(y)) if copies is None else 1 / copies
     upper, lower = one * t.upper, one * t.lower
     scores = np.hstack([-(upper + lower)[:, None] * Z, by_threshold(y, upper, lower, cuts)])
-    trace = one * _leverages(Z, y, m, inner)
-    roots = np.sqrt(trace)[:, None] * np.linalg.inv(inner)[0]
+    roots = _roots(Z, y, EndTerms(*(one * part for part in t)), cuts)
     params = basis @ np.concatenate([m.coefficients, m.thresholds])
     source = ArrayScores(scores, roots, copies)
     kind = read.spec.weight_type
     return MEstimate(names, params, inner, basis @ inner, read.observations, read.size, source, kind, basis)
 
 
-def _leverages(Z: Array, y: Indices, m: OrderedMaximum, inner: Array) -> Array:
-    """Traces (n,) of rows' informations over that of all; one root a row holds them, and sums in clusters."""
-    k, cuts, t = Z.shape[1], len(m.thresholds), m.found.terms
-    padded = np.zeros((cuts + 2, inner.shape[1]))
-    padded[1:-1] = inner[k:]
-    common = -Z @ inner[:k]
-    of_u, of_l = common + padded[y + 1], common + padded[y]
-    own = t.upper_weight * np.sum(of_u**2, axis=1) + t.lower_weight * np.sum(of_l**2, axis=1)
-    return np.asarray(np.maximum(own + t.shared * np.sum((of_u - of_l) ** 2, axis=1), 0.0))
+def _roots(Z: Array, y: Indices, t: EndTerms, cuts: int) -> Array:
+    """Two roots a row (n, 2, k + J − 1), whose products sum to its information: Cholesky's of u and l."""
+    a = t.upper_weight + t.shared
+    first = np.sqrt(np.maximum(a, 0.0))
+    across = np.divide(-t.shared, first, out=np.zeros(len(y)), where=first > 0)
+    rest = np.sqrt(np.maximum(t.lower_weight + t.shared - across**2, 0.0))
+    zero = np.zeros(len(y))
+    forms = ((first, across), (zero, rest))
+    return np.stack(
+        [np.hstack([-(u + v)[:, None] * Z, by_threshold(y, u, v, cuts)]) for u, v in forms], axis=1
+    )
 
 
 # ---- result ------------------------------------------------------------------------------------------------
@@ -534,7 +543,8 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         """Wald test that the coefficients are the same at every threshold.
 
         The binary models of y > j, one for each threshold, are fitted apart, and their coefficients compared
-        with the covariance of their scores, stacked: that of the result where it is robust, else HC0.
+        with the covariance of their scores, stacked: that of the result where it is robust (of clusters with
+        G/(G − 1)), else HC0.
 
         Returns
         -------
@@ -559,9 +569,12 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             raise WithheldError("This result was loaded: with_cov() says which covariance the test has.")
         rows: OrderedRows = self.data_rows()
         kind = self.covariance.kind if self.covariance.robust else "HC0"
+        kind = Cluster(*kind.columns) if isinstance(kind, Cluster) else kind
         fits = [_threshold(self.kernel, rows, j, self.spec.outcome.levels) for j in range(cuts)]
         stacked = _stacked(fits, rows)
-        V = covariance(stacked, kind, codes=rows.codes, order=rows.order)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
+            V = covariance(stacked, kind, codes=rows.codes, order=rows.order)
         k = len(rows.names)
         at = [i for i, name in enumerate(rows.names) if name != "Intercept"]
         R = np.zeros((cuts - 1, len(at), cuts, k))
@@ -615,7 +628,7 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         eta = X @ self.coefficients[: self.slopes]
         return X, eta if rows.offset is None else eta + rows.offset, rows.index
 
-    def _probabilities(self, eta: Array, with_slopes: bool = False) -> tuple[Array, Array, Array]:
+    def _probabilities(self, eta: Array) -> tuple[Array, Array, Array]:
         """P(y = j) (m, J), and its derivatives in c_j and c_{j−1} over P."""
         cuts = np.concatenate([[-np.inf], self.coefficients[self.slopes :], [np.inf]])
         ends = ((cuts[j + 1] - eta, cuts[j] - eta) for j in range(len(cuts) - 1))
@@ -654,14 +667,9 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             half = self.estimates.critical(level) * se / (p * (1 - p))
             low, high = special.expit(special.logit(p) - half), special.expit(special.logit(p) + half)
         parts = {"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}
-        rows = pd.MultiIndex.from_product([range(len(p)), levels], names=["row", self.spec.outcome.name])
-        frame = pd.DataFrame({name: part.ravel() for name, part in parts.items()}, index=rows)
-        return frame.set_axis(
-            pd.MultiIndex.from_arrays(
-                [np.repeat(np.asarray(index), len(levels)), np.tile(np.array(levels, dtype=object), len(p))],
-                names=["row", self.spec.outcome.name],
-            )
-        )
+        labels = [np.repeat(np.asarray(index), len(levels)), np.tile(np.array(levels, dtype=object), len(p))]
+        rows = pd.MultiIndex.from_arrays(labels, names=["row", self.spec.outcome.name])
+        return pd.DataFrame({name: part.ravel() for name, part in parts.items()}, index=rows)
 
     def _error(self, X: Array, upper: Array, lower: Array, j: int) -> Array:
         """Standard errors (m,) of log P(y = j)."""
@@ -717,10 +725,8 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             ("Pseudo R² (McFadden)", f"{self.prsquared:.4f}"),
         )
         title = f"{type(self.model).__name__} Regression Results"
-        return Summary(title, (left, right), self._sections(level), tuple(self._notes()))
-
-    def _sections(self, level: float) -> tuple[Any, ...]:
-        return (estimates_section(self.estimates, level),)
+        section = estimates_section(self.estimates, level)
+        return Summary(title, (left, right), (section,), tuple(self._notes()))
 
     def _notes(self) -> list[str]:
         f, total = self.facts, sum(self.facts.counts)

@@ -41,7 +41,10 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
     k = result.slopes
     constant = result.spec.names.index("Intercept")
     cuts = result.coefficients[k:]
-    above, gradients = np.zeros((len(cuts), len(questions))), np.zeros((len(cuts), len(questions), k + len(cuts)))
+    above, gradients = (
+        np.zeros((len(cuts), len(questions))),
+        np.zeros((len(cuts), len(questions), k + len(cuts))),
+    )
     for j, cut in enumerate(cuts):
         beta = np.insert(result.coefficients[:k], constant, -cut)
 
@@ -57,9 +60,7 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
     names = tuple(f"{q.name} [{level}]" for q in questions for level in levels)
     G, V = result.covariance.coordinates(moves.transpose(1, 0, 2).reshape(len(names), -1))
     spread = G @ V @ G.T
-    estimates = Estimates(
-        names, effects.T.ravel(), (spread + spread.T) / 2, result.estimates.df, level=level
-    )
+    estimates = Estimates(names, effects.T.ravel(), (spread + spread.T) / 2, result.estimates.df, level=level)
     notes = (result.covariance.note, "Effects on the probability of each category, in brackets.", *skipped)
     return MarginsResults(
         estimates,

@@ -29,7 +29,16 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.gaussian import PROBIT, normal
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel, inverse_logit, logistic_density
 
-__all__ = ["ORDERED_LOGIT", "ORDERED_PROBIT", "EndTerms", "OrderedKernel", "OrderedPass", "by_threshold", "ends", "evaluate"]
+__all__ = [
+    "ORDERED_LOGIT",
+    "ORDERED_PROBIT",
+    "EndTerms",
+    "OrderedKernel",
+    "OrderedPass",
+    "by_threshold",
+    "ends",
+    "evaluate",
+]
 
 
 class EndTerms(NamedTuple):

@@ -95,7 +95,9 @@ def _newton(found: OrderedPass) -> Array | None:
     return np.asarray(cho_solve(factor, found.score / scale) / scale)
 
 
-def _climb(at: object, theta: Array, step: Array, found: OrderedPass, k: int) -> tuple[Array, OrderedPass] | None:
+def _climb(
+    at: object, theta: Array, step: Array, found: OrderedPass, k: int
+) -> tuple[Array, OrderedPass] | None:
     """The first of halved steps that keeps thresholds increasing and does not fall by more than rounding."""
     assert callable(at)
     slack = 1e-13 * (1 + abs(found.loglik))
