@@ -169,8 +169,8 @@ class OrderedLogit(OrderedEstimator):
     >>> from disteconometrics import datasets
     >>> fair = datasets.fair().head(1000)
     >>> res = OrderedLogit("rate_marriage ~ age + religious").fit(fair)
-    >>> res.params.round(3).iloc[[0, 1, 2]].to_dict()
-    {}
+    >>> res.params.round(3).to_dict()
+    {'age': -0.014, 'religious': 0.045, '1|2': -3.903, '2|3': -2.123, '3|4': -0.719, '4|5': 0.786}
     """
 
     kernel: ClassVar[OrderedKernel] = ORDERED_LOGIT
@@ -199,7 +199,7 @@ class OrderedProbit(OrderedEstimator):
     >>> from disteconometrics import datasets
     >>> res = OrderedProbit("GRADE ~ GPA").fit(datasets.spector())
     >>> res.params.round(3).to_dict()  # two categories: the probit, its intercept the negative threshold
-    {}
+    {'GPA': 1.589, '0|1': 5.424}
     """
 
     kernel: ClassVar[OrderedKernel] = ORDERED_PROBIT
@@ -409,7 +409,7 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
     >>> import disteconometrics as de
     >>> res = de.OrderedLogit("rate_marriage ~ religious").fit(de.datasets.fair().head(1000))
     >>> res.predict({"religious": [1, 4]}).round(3).to_numpy().tolist()
-    []
+    [[0.028, 0.117, 0.263, 0.348, 0.243], [0.026, 0.109, 0.253, 0.353, 0.26]]
     """
 
     facts: OrderedFacts
