@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics import plots as plots
     from disteconometrics.distributions import scores as scores
     from disteconometrics.distributions.bernoulli import Bernoulli as Bernoulli
+    from disteconometrics.distributions.categorical import Categorical as Categorical
     from disteconometrics.distributions.empirical import Empirical as Empirical
     from disteconometrics.distributions.families import Logistic as Logistic
     from disteconometrics.distributions.families import Normal as Normal
@@ -33,6 +34,8 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.joint import joint as joint
     from disteconometrics.estimators.loading import load as load
     from disteconometrics.estimators.normal import NormalRegression as NormalRegression
+    from disteconometrics.estimators.ordered import OrderedLogit as OrderedLogit
+    from disteconometrics.estimators.ordered import OrderedProbit as OrderedProbit
     from disteconometrics.estimators.transport.minimum_wasserstein import (
         MinimumWasserstein as MinimumWasserstein,
     )
@@ -75,6 +78,7 @@ __version__ = "0.1.0"
 # Public names by the module that they load from.
 _NAMES = {
     "distributions.bernoulli": ("Bernoulli",),
+    "distributions.categorical": ("Categorical",),
     "distributions.empirical": ("Empirical",),
     "distributions.families": (
         "Logistic",
@@ -98,6 +102,7 @@ _NAMES = {
     "estimators.joint": ("joint",),
     "estimators.loading": ("load",),
     "estimators.normal": ("NormalRegression",),
+    "estimators.ordered": ("OrderedLogit", "OrderedProbit"),
     "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),
     "estimators.transport.transport_density": ("TransportDensity",),
     "estimators.transport.transport_map": ("TransportMap",),

@@ -20,7 +20,7 @@ from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.checks import MOST_COUNTED, check_sizes
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
 from disteconometrics.data.formula import Factor, Formula, parse_formula
-from disteconometrics.data.outcome import code_outcome
+from disteconometrics.data.outcome import OUTCOMES, code_outcome
 from disteconometrics.data.spec import DesignSpec, check_finite, check_made, numeric_column
 from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
 from disteconometrics.data.terms import (
@@ -206,7 +206,8 @@ def build_design(
 
     Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays
     (n,); ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or
-    sampling, needed with ``weights``; ``outcome`` binary (coded 0/1) or numeric.
+    sampling, needed with ``weights``; ``outcome`` binary (coded 0/1), ordered
+    (coded 0 … J − 1) or numeric.
     Columns: text and categories get one column per level but the first; true/false is the number 1/0 under
     its own name, as in formulaic (R and patsy make it a factor: write ``C(x)``), and missing where a
     comparison has a missing operand. Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError,
@@ -233,7 +234,8 @@ def build_design(
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
-    coded, y = code_outcome(parsed.left.name, left, outcome, _is_comparison(parsed.left, columns))
+    is_bool, has_order = _is_comparison(parsed.left, columns), _has_order(parsed.left, table)
+    coded, y = code_outcome(parsed.left.name, left, outcome, is_bool, has_order)
     check_terms(parsed, values)
     structure = scope(parsed, tuple(map(_span, values)))
     check_width(structure, parsed.factors, values)
@@ -281,8 +283,8 @@ def _check_options(formula: Any, weights: Any, weight_type: Any, offset: Any, ou
         if name is not None:
             _check_name(name, role)
     _check_weight_type(weights, weight_type)
-    if not isinstance(outcome, str) or outcome not in ("binary", "numeric"):
-        raise OptionError(f"outcome must be 'binary' or 'numeric', not {outcome!r}")
+    if not isinstance(outcome, str) or outcome not in OUTCOMES:
+        raise OptionError(f"outcome must be {', '.join(map(repr, OUTCOMES))}, not {outcome!r}")
     if not isinstance(formula, str):
         raise OptionError(f"formula must be a string such as 'y ~ x', not {type(formula).__name__}")
 
@@ -605,6 +607,12 @@ def _check_products(X: Array | FactorMatrix, names: tuple[str, ...], structure: 
 def _is_comparison(left: Factor, columns: dict[str, Column]) -> bool:
     """Whether the outcome is true/false by itself, which is how its success is then printed."""
     return left.is_column and columns[left.name].kind == "bool"
+
+
+def _has_order(left: Factor, table: Table) -> bool:
+    """Whether the outcome is an ordered categorical."""
+    dtype = getattr(table.raw(left.variables[0], "the outcome"), "dtype", None) if left.is_column else None
+    return isinstance(dtype, pd.CategoricalDtype) and bool(dtype.ordered)
 
 
 def _fitted_kind(column: Column, kept: Indices | None) -> tuple[str, tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""One left side: a binary outcome coded 0/1 with its success named, or a numeric outcome."""
+"""One left side: binary, coded 0/1 with its success named; ordered, coded 0 … J − 1; or numeric."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
 
-__all__ = ["Outcome", "code_outcome", "recode_outcome"]
+__all__ = ["OUTCOMES", "Outcome", "code_outcome", "recode_outcome"]
+
+OUTCOMES = ("binary", "numeric", "ordered")
+
+MOST_CATEGORIES = 50  # of an ordered outcome
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome: ``name`` as on the left side, ``kind`` binary or numeric, ``levels`` coded 0, 1."""
+    """The outcome: ``name`` as on the left side, ``kind`` binary, ordered or numeric.
+
+    ``levels`` are what 0, 1, … stand for.
+    """
 
     name: str
     kind: str
@@ -25,15 +32,19 @@ class Outcome:
 
     @property
     def success(self) -> str | None:
-        """The label of the value coded 1, as printed in "deny = yes"; None for a numeric outcome.
+        """The label of the value coded 1, as printed in "deny = yes"; None for one that is not binary.
 
         Raises: nothing.
         """
         return str(self.levels[1]) if self.kind == "binary" else None
 
 
-def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outcome, Array]:
-    """Code a left side, float64 (n,) or Levels without missing, as a binary or numeric outcome.
+def code_outcome(
+    name: str, value: Any, kind: str, is_bool: bool, has_order: bool = False
+) -> tuple[Outcome, Array]:
+    """Code a left side, float64 (n,) or Levels without missing, as an outcome of a kind.
+
+    ``has_order`` says whether levels are in an order that means something.
 
     Returns: (Outcome, y (n,) float64).  Raises: OutcomeError naming the outcome and the values found.
     """
@@ -43,6 +54,8 @@ def code_outcome(name: str, value: Any, kind: str, is_bool: bool) -> tuple[Outco
         if isinstance(value, Levels):
             raise OutcomeError(f"The outcome {name!r} holds text or categories; this estimator needs numbers")
         return Outcome(name, kind), np.array(value, dtype=np.float64)
+    if kind == "ordered":
+        return _code_ordered(name, value, is_bool, has_order)
     if isinstance(value, Levels):
         return _code_levels(name, value)
     y = np.array(value, dtype=np.float64)  # a copy: the fit must not change with the user's table
@@ -64,6 +77,38 @@ def _code_levels(name: str, value: Levels) -> tuple[Outcome, Array]:
         levels = tuple(sorted(levels))
     code_of_success = value.levels.index(levels[1])
     return Outcome(name, "binary", levels), (value.codes == code_of_success).astype(np.float64)
+
+
+def _code_ordered(name: str, value: Any, is_bool: bool, has_order: bool) -> tuple[Outcome, Array]:
+    """Categories in their order, or numbers by size; those without rows have no code."""
+    if isinstance(value, Levels):
+        levels = used_levels(value.codes, value.levels)
+        numbers = all(isinstance(v, (int, float)) for v in levels)
+        if not has_order and not numbers:
+            raise OutcomeError(
+                f"The outcome {name!r} holds text or categories without an order: {list_names(levels, 6)}; "
+                f"make it an ordered categorical, lowest first: pd.Categorical(data[{name!r}], "
+                f"categories=[…], ordered=True), or a polars Enum"
+            )
+        levels = levels if has_order else tuple(sorted(levels))
+        place = {level: float(i) for i, level in enumerate(levels)}
+        y = np.array([place.get(level, np.nan) for level in value.levels])[value.codes]
+    else:
+        found, codes = np.unique(as_floats(value), return_inverse=True)
+        y = codes.reshape(-1).astype(np.float64)
+        levels = tuple(int(v) if v.is_integer() else v for v in found.tolist())
+        levels = tuple(map(bool, levels)) if is_bool else levels
+    if len(levels) < 2:
+        raise OutcomeError(
+            f"The outcome {name!r} has no variation: only one value, {levels[0]!r}, among the rows used; at "
+            f"least two categories must occur"
+        )
+    if len(levels) > MOST_CATEGORIES:
+        raise OutcomeError(
+            f"The outcome {name!r} has {len(levels)} distinct values; categories may be {MOST_CATEGORIES} at "
+            f"most: cut it, or take NormalRegression or FlowDensity for a number"
+        )
+    return Outcome(name, "ordered", levels), y
 
 
 def _no_variation(name: str, value: Any) -> OutcomeError:
@@ -91,7 +136,7 @@ def _not_binary(name: str, values: list[Any], numeric: bool) -> OutcomeError:
 def recode_outcome(outcome: Outcome, value: Any) -> Array:
     """Code new rows of the left side as the fitted rows were; missing stays NaN.
 
-    Returns: y (m,) float64.  Raises: LevelError for a value that is neither of the two; OutcomeError for text
+    Returns: y (m,) float64.  Raises: LevelError for a value that is none of them; OutcomeError for text
     where numbers were.
     """
     if outcome.kind == "numeric":

@@ -11,7 +11,7 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.checks import check_sizes
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLevel, levels_of, recode
 from disteconometrics.data.formula import Factor, Formula, parse_formula
-from disteconometrics.data.outcome import Outcome, recode_outcome
+from disteconometrics.data.outcome import OUTCOMES, Outcome, recode_outcome
 from disteconometrics.data.state import pack, unpack
 from disteconometrics.data.table import Column, Table, list_names, show_rows
 from disteconometrics.data.terms import Group, Structure, check_width, code_groups, fill
@@ -314,16 +314,19 @@ def _rebuilt_parts(d: dict[str, Any], factors: int) -> dict[str, Any]:
 def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
     """Whether columns, states and levels can be those of the formula."""
     known = {*parsed.right_variables, *parsed.left.variables} <= set(spec.columns)
-    return (
-        known
-        and all(isinstance(s, dict) for s in spec.states.values())
-        and len(spec.outcome.levels) == (2 if spec.outcome.kind == "binary" else 0)
-    )
+    return known and all(isinstance(s, dict) for s in spec.states.values()) and _has_levels(spec.outcome)
+
+
+def _has_levels(outcome: Outcome) -> bool:
+    count = len(outcome.levels)
+    if outcome.kind == "ordered":
+        return 2 <= count == len(set(outcome.levels))
+    return count == (2 if outcome.kind == "binary" else 0)
 
 
 def _outcome(saved: Any) -> Outcome:
     found = Outcome(**{**saved, "levels": _levels(saved["levels"])})
-    if found.kind not in ("binary", "numeric") or not isinstance(found.name, str):
+    if found.kind not in OUTCOMES or not isinstance(found.name, str):
         raise ValueError("outcome")
     return found
 

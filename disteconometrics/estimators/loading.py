@@ -31,6 +31,8 @@ KINDS: dict[str, tuple[str, str]] = {
         "transport.minimum_wasserstein.MinimumWassersteinResults",
     ),
     "NormalRegression": ("normal.NormalRegression", "normal.NormalResults"),
+    "OrderedLogit": ("ordered.OrderedLogit", "ordered.OrderedResults"),
+    "OrderedProbit": ("ordered.OrderedProbit", "ordered.OrderedResults"),
     "Probit": ("binary.probit.Probit", "binary.results.BinaryResults"),
     "TrainedFlow": ("flow.flow_density.FlowDensity", "flow.trained.TrainedFlowResults"),
     "TransportDensity": (

@@ -369,7 +369,7 @@ def _meat(estimate: MEstimate, power: float) -> Array:
         S = part.scores
         factor = None if part.copies is None else np.sqrt(part.copies)
         if power:
-            h = np.square(part.roots @ estimate.inner).sum(axis=1)
+            h = leverages(part.roots, estimate.inner)
             if h.max(initial=0.0) > 1 - 1e-10:
                 raise WithheldError(
                     "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; "
@@ -382,6 +382,11 @@ def _meat(estimate: MEstimate, power: float) -> Array:
     return np.asarray(estimate.inner.T @ meat @ estimate.inner)
 
 
+def leverages(roots: Array, inner: Array) -> Array:
+    """Leverages (m,) of rows with a root (m, k) or several (m, q, k)."""
+    return np.asarray(np.square(roots @ inner).reshape(len(roots), -1).sum(axis=1))
+
+
 def group_sums(estimate: MEstimate, codes: Indices, groups: int) -> tuple[Array, Array]:
     """Score sums (G, k) in identity-information coordinates, and leverages (G,) of groups, which sum to k."""
     sums = np.zeros((groups, len(estimate.inner)))
@@ -390,7 +395,7 @@ def group_sums(estimate: MEstimate, codes: Indices, groups: int) -> tuple[Array,
     for part in estimate.source(max(groups, 4096)):
         c = codes[start : start + len(part.scores)]
         start += len(c)
-        h = np.square(part.roots @ estimate.inner).sum(axis=1)
+        h = leverages(part.roots, estimate.inner)
         leverage += np.bincount(c, h if part.copies is None else h * part.copies, groups)
         for j, column in enumerate(part.scores.T):
             sums[:, j] += np.bincount(c, column if part.copies is None else column * part.copies, groups)
@@ -476,7 +481,7 @@ def leave_one_out(estimate: MEstimate, codes: Indices, G: int, sums: Array) -> A
         If the coefficients are not identified without one of the clusters.
     """
     k = sums.shape[1]
-    roots = [p.roots if p.copies is None else p.roots * np.sqrt(p.copies)[:, None] for p in estimate.source()]
+    roots = [p.roots if p.copies is None else (p.roots.T * np.sqrt(p.copies)).T for p in estimate.source()]
     U = (np.concatenate(roots) @ estimate.inner)[np.argsort(codes, kind="stable")]
     edges = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=G))])
     deltas = np.empty_like(sums)
@@ -485,8 +490,8 @@ def leave_one_out(estimate: MEstimate, codes: Indices, G: int, sums: Array) -> A
         last = min(G, first + batch)
         A = np.stack(
             [
-                np.eye(k) - U[edges[g] : edges[g + 1]].T @ U[edges[g] : edges[g + 1]]
-                for g in range(first, last)
+                np.eye(k) - part.T @ part
+                for part in (U[edges[g] : edges[g + 1]].reshape(-1, k) for g in range(first, last))
             ]
         )
         if np.linalg.eigvalsh(A)[:, 0].min() < 1e-10:

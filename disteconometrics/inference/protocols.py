@@ -52,7 +52,10 @@ REPLICATIONS = 500  # of a check by simulation, where none are asked for
 
 
 class RowScores(Protocol):
-    """Scores (m, k) and information roots (m, k) of rows, and how many observations each row stands for."""
+    """Scores (m, k) and information roots (m, k) of rows, and how many observations each row stands for.
+
+    Rows whose information has a rank above one have several roots, (m, q, k).
+    """
 
     @property
     def scores(self) -> Array: ...

@@ -53,6 +53,10 @@ RESULTS: dict[str, Case] = {
     ),
     "Probit": Case(lambda: de.Probit("GRADE ~ GPA + PSI"), "spector", cov=de.Cluster("PSI")),
     "CLogLog": Case(lambda: de.CLogLog("GRADE ~ GPA + PSI"), "spector", cov="HC1"),
+    "OrderedLogit": Case(
+        lambda: de.OrderedLogit("grade ~ GPA + PSI"), "grades", {"cov": "HC1"}, cov=de.Cluster("TUCE")
+    ),
+    "OrderedProbit": Case(lambda: de.OrderedProbit("grade ~ GPA"), "grades", cov="HC0"),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
     "DistributionRegression": Case(
         lambda: de.DistributionRegression("foodexp ~ income", thresholds=[400, 600, 900]),
@@ -108,6 +112,9 @@ def table(name: str) -> pd.DataFrame:
     """A data set of the table."""
     if name == "spector":
         return de.datasets.spector()
+    if name == "grades":
+        spector = de.datasets.spector()
+        return spector.assign(grade=pd.cut(spector["TUCE"], [0, 20, 23, 40], labels=["C", "B", "A"]))
     if name == "separated":
         x = np.arange(12.0)
         return pd.DataFrame({"x": x, "y": (x > 5).astype(int)})

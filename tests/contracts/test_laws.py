@@ -71,6 +71,7 @@ CONTINUOUS: dict[str, Callable[[], Law]] = {
 }
 DISCRETE: dict[str, Callable[[], Law]] = {
     "Bernoulli": lambda: de.Bernoulli([0.2, 0.7, 0.5]),
+    "Categorical": lambda: de.Categorical([[0.2, 0.3, 0.5], [0.0, 0.9, 0.1], [0.25, 0.25, 0.5]]),
     "Bernoulli average": lambda: de.Bernoulli([0.2, 0.7, 0.5]).average(),
     "empirical": lambda: de.Empirical(SAMPLE),
     "weighted empirical": lambda: de.Empirical(SAMPLE, np.arange(60.0)),
@@ -144,6 +145,7 @@ def test_missing_outcomes_stay_missing(law: Law) -> None:
         de.Logistic(0, [np.nan, 1.0, 2.0]),
         de.Uniform([np.nan, 0.0, 0.0], 1),
         de.Bernoulli([np.nan, 0.2, 0.3]),
+        de.Categorical([[np.nan, np.nan], [0.2, 0.8], [0.3, 0.7]]),
         de.law(scipy.stats.gamma([np.nan, 1.0, 2.0])),
         de.law(de.Normal([np.nan, 1.0, 2.0], 1.0), [de.Exp()]),
         de.Mixture([de.Normal([np.nan, 1.0, 2.0], 1.0), de.Normal()]),

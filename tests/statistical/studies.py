@@ -333,6 +333,68 @@ def score_bootstrap(table: Table, rng: np.random.Generator) -> Any:
 
 # ---- all of them -------------------------------------------------------------------------------------------
 
+# ---- ordered outcomes --------------------------------------------------------------------------------------
+
+ORDERED = {"x": 0.8, "d": -0.6, "0|1": -1.0, "1|2": 0.0, "2|3": 1.2}
+EFFECT, POINT = "d: 1 - 0 [3]", "P(y = 3 | x = 0.5, d = 1)"
+
+
+@dataclass(frozen=True)
+class Grades:
+    """y in 0 … 3, P(y ≤ j) = F(c_j − 0.8x + 0.6d)."""
+
+    law: str
+
+    def __call__(self, rng: np.random.Generator) -> Table:
+        x, d = rng.normal(size=N), (rng.random(N) < 0.4).astype(float)
+        noise = rng.logistic(size=N) if self.law == "OrderedLogit" else rng.normal(size=N)
+        latent = ORDERED["x"] * x + ORDERED["d"] * d + noise
+        return {"y": np.searchsorted([ORDERED[c] for c in ("0|1", "1|2", "2|3")], latent), "x": x, "d": d}
+
+
+@dataclass(frozen=True)
+class GradeAnswers:
+    """A margin and a probability with its limits, and the test of what is true of all thresholds."""
+
+    law: str
+
+    def __call__(self, table: Table) -> Any:
+        res = getattr(de, self.law)("y ~ x + d").fit(table)
+        margin = res.margins({"d": (0, 1)}, at={"x": 0.5}).estimates.table().loc[EFFECT]
+        point = res.predict({"x": [0.5], "d": [1.0]}, ci=True).iloc[3]
+        columns = ["estimate", "std_error", "conf_low", "conf_high"]
+        return {
+            EFFECT: tuple(margin[columns]),
+            POINT: tuple(point[columns]),
+            "proportional odds": res.proportional_odds(),
+        }
+
+
+def grades(law: str, F: Callable[[float], float], seed: int) -> Declared:
+    """The study of one law of ordered outcomes."""
+    high = [F(ORDERED["x"] * 0.5 + ORDERED["d"] * d - ORDERED["2|3"]) for d in (0, 1)]
+    names = tuple(ORDERED)
+    return Declared(
+        f"n = 400, {law}",
+        de.MonteCarlo(
+            Grades(law),
+            {
+                "mle": getattr(de, law)("y ~ x + d"),
+                "HC1": (getattr(de, law)("y ~ x + d"), {"cov": "HC1"}),
+                "answers": GradeAnswers(law),
+            },
+            truth={**ORDERED, EFFECT: high[1] - high[0], POINT: high[1]},
+        ),
+        seed,
+        (
+            *(Band("bias", -BIAS * abs(ORDERED[c]), BIAS * abs(ORDERED[c]), ("mle",), (c,)) for c in "xd"),
+            Band("coverage", 0.94, 0.96, ("mle", "HC1"), names),
+            Band("coverage", 0.935, 0.965, ("answers",), (EFFECT, POINT)),
+            Band("rejection", 0.03, 0.07, ("answers",), ("proportional odds",)),
+        ),
+    )
+
+
 STUDIES: dict[str, Declared] = {
     "regular": Declared("n = 400, right model", REGULAR, 2024, REGULAR_BANDS),
     "small": Declared(
@@ -366,6 +428,8 @@ STUDIES: dict[str, Declared] = {
             Band("rejection", 0.03, 0.07, ("mle", "HC1"), ("z",)),
         ),
     ),
+    "ordered logit": grades("OrderedLogit", expit, 24),
+    "ordered probit": grades("OrderedProbit", norm.cdf, 25),
     "wrong, nonrobust": design("n = 1,000, wrong model, nonrobust", hump, 0.0, 0.80, truth=0.0),
     "wrong, HC1": design("n = 1,000, wrong model, HC1", hump, 0.94, 0.955, "HC1", truth=0.0),
     "80 firms": Declared(

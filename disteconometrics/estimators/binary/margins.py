@@ -36,7 +36,7 @@ from disteconometrics.inference.marginal_effects import (
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
 
-__all__ = ["MarginsResults", "margins", "margins_as_statsmodels"]
+__all__ = ["MarginsResults", "asked_of", "margins", "margins_as_statsmodels", "questions_of"]
 
 INCLUDED = "The sampling variance of the average over rows is included"
 _MEANING = {
@@ -192,9 +192,9 @@ def margins(
     """
     level = check_level(level)
     _check_choices(fitted, at, kind, target)
-    asked, skipped = _asked(rows, variables, kind)
+    asked, skipped = asked_of(rows, variables, kind)
     asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
-    questions, where = _questions(rows, asked, at)
+    questions, where = questions_of(rows, asked, at)
     _check_ranges(ranges, rows, asked, at)
     beta, kernel, drawn = fitted.coefficients, fitted.kernel, target == "population"
     if at == "mean":
@@ -324,7 +324,7 @@ class _Asked:
     values: tuple[Any, ...] | None
 
 
-def _asked(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], list[str]]:
+def asked_of(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], list[str]]:
     """What to compute for each variable, and notes on variables left out of the default."""
     if variables is None:
         found, notes = [], []
@@ -431,7 +431,7 @@ def _moved(rows: Scenario, a: _Asked) -> Mask:
     return moved
 
 
-def _questions(rows: Scenario, asked: list[_Asked], at: Any) -> tuple[list[Question], str]:
+def questions_of(rows: Scenario, asked: list[_Asked], at: Any) -> tuple[list[Question], str]:
     """Every margin with its name, in the order of the table, and words for where it is evaluated."""
     if isinstance(at, str):
         points: list[tuple[str, dict[str, Any]]] = [("", _means(rows) if at == "mean" else {})]

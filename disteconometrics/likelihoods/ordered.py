@@ -1,0 +1,201 @@
+"""Ordered outcomes: P(y ≤ j) = F(c_j − η), so that a positive coefficient makes higher categories likelier.
+
+A row in category j has the two ends u = c_j − η and l = c_{j−1} − η (∞ and −∞ at the outer categories) and
+log-likelihood log[F(u) − F(l)], which is concave in both for a log-concave density (Pratt 1981).  Minus its
+second derivatives is
+
+    [ m_u + q   −q     ]
+    [ −q        m_l + q ]
+
+The logistic law has log Λ(u) + log Λ(−l) + log(1 − e^{−(u−l)}), where no term cancels.  The normal one is
+turned into the left tail first, so that differences of its distribution function keep their digits.
+
+References
+----------
+McCullagh (1980), Regression models for ordinal data, J. Royal Statistical Society B 42.
+Pratt (1981), Concavity of the log likelihood, J. American Statistical Association 76,
+doi:10.1080/01621459.1981.10477613.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.likelihoods.gaussian import PROBIT, normal
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel, inverse_logit, logistic_density
+
+__all__ = [
+    "ORDERED_LOGIT",
+    "ORDERED_PROBIT",
+    "EndTerms",
+    "OrderedKernel",
+    "OrderedPass",
+    "by_threshold",
+    "ends",
+    "evaluate",
+]
+
+
+class EndTerms(NamedTuple):
+    """Per row (n,): log-likelihood, derivatives in u and l, and m_u, m_l, q of the second derivatives."""
+
+    loglik: Array
+    upper: Array
+    lower: Array
+    upper_weight: Array
+    lower_weight: Array
+    shared: Array
+
+
+class OrderedKernel(NamedTuple):
+    """A law of ordered outcomes: the terms of rows from (u, l), the binary law of one threshold, quantiles.
+
+    ``far`` is the index beyond which a tail holds less than a millionth.
+    """
+
+    terms: Callable[[Array, Array], EndTerms]
+    binary: Kernel
+    quantile: Callable[[Array], Array]
+    far: float
+
+
+def ordered_logistic(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol of the module's text
+    """Terms of log[Λ(u) − Λ(l)] for u > l.
+
+    Examples
+    --------
+    >>> t = ordered_logistic(np.array([0.0, 1.0]), np.array([-np.inf, 0.0]))
+    >>> np.exp(t.loglik).round(4)
+    array([0.5   , 0.2311])
+    """
+    gap = u - l
+    with np.errstate(over="ignore", divide="ignore"):
+        rest = 1.0 / np.expm1(gap)  # e^{−d}/(1 − e^{−d})
+        apart = np.log(-np.expm1(-gap))
+    return EndTerms(
+        special.log_expit(u) + special.log_expit(-l) + apart,
+        inverse_logit(-u) + rest,
+        -inverse_logit(l) - rest,
+        logistic_density(u),
+        logistic_density(l),
+        rest * (1.0 + rest),
+    )
+
+
+def ordered_normal(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol of the module's text
+    """Terms of log[Φ(u) − Φ(l)] for u > l, accurate in both tails.
+
+    Examples
+    --------
+    >>> t = ordered_normal(np.array([0.0, 31.0]), np.array([-np.inf, 30.0]))
+    >>> t.loglik.round(4)
+    array([  -0.6931, -454.3212])
+    """
+    turned = u + l > 0
+    high, low = np.where(turned, -l, u), np.where(turned, -u, l)
+    one = np.ones(len(high))
+    top, bottom = normal(one, high), normal(one, low)
+    with np.errstate(divide="ignore"):
+        log_ratio = bottom.loglik - top.loglik
+        ratio, inside = np.exp(log_ratio), -np.expm1(log_ratio)
+        loglik = top.loglik + np.log(inside)
+    upper, lower = top.score / inside, bottom.score * ratio / inside  # φ(u)/P and φ(l)/P
+    bent_upper = np.square(top.root_weight) / inside + np.square(top.score / inside) * ratio
+    bent_lower = lower * (lower - np.where(np.isfinite(low), low, 0.0))
+    shared = upper * lower
+    m_upper, m_lower = bent_upper - shared, bent_lower - shared
+    return EndTerms(
+        loglik,
+        np.where(turned, lower, upper),
+        np.where(turned, -upper, -lower),
+        np.where(turned, m_lower, m_upper),
+        np.where(turned, m_upper, m_lower),
+        shared,
+    )
+
+
+ORDERED_LOGIT = OrderedKernel(ordered_logistic, LOGISTIC, special.logit, 14.0)
+ORDERED_PROBIT = OrderedKernel(ordered_normal, PROBIT, special.ndtri, 5.0)
+
+
+def ends(y: Indices, thresholds: Array, eta: Array) -> tuple[Array, Array]:
+    """u and l (n,) of rows in categories y from 0.
+
+    Examples
+    --------
+    >>> u, l = ends(np.array([0, 1]), np.array([1.0]), np.array([0.5, 0.5]))
+    >>> u.tolist(), l.tolist()
+    ([0.5, inf], [-inf, 0.5])
+    """
+    cuts = np.concatenate([[-np.inf], thresholds, [np.inf]])
+    return cuts[y + 1] - eta, cuts[y] - eta
+
+
+def by_threshold(y: Indices, upper: Array, lower: Array, thresholds: int) -> Array:
+    """Numbers of rows (n,) put at the thresholds (n, J − 1) above and below their categories.
+
+    Examples
+    --------
+    >>> by_threshold(np.array([0, 1, 2]), np.ones(3), np.full(3, 5.0), 2).tolist()
+    [[1.0, 0.0], [5.0, 1.0], [0.0, 5.0]]
+    """
+    rows = np.arange(len(y))
+    out = np.zeros((len(y), thresholds + 2))
+    out[rows, y + 1] = upper
+    out[rows, y] = lower
+    return out[:, 1:-1]
+
+
+class OrderedPass(NamedTuple):
+    """Log-likelihood, score (k + J − 1,) and information at coefficients and thresholds, and the terms."""
+
+    loglik: float
+    score: Array
+    information: Array
+    terms: EndTerms
+
+
+def evaluate(
+    kernel: OrderedKernel, X: Array, y: Indices, w: Array | None, eta: Array, thresholds: Array
+) -> OrderedPass:
+    """One pass over the rows.
+
+    Parameters
+    ----------
+    kernel : OrderedKernel
+    X : (n, k) float64 array, without a constant.
+    y : (n,) intp array, categories 0 … J − 1.
+    w : (n,) float64 array of weights, or None.
+    eta : (n,) float64 array, x'β + offset.
+    thresholds : (J − 1,) float64 array, increasing.
+
+    Returns
+    -------
+    OrderedPass
+
+    Examples
+    --------
+    >>> y = np.array([0, 1])
+    >>> found = evaluate(ORDERED_LOGIT, np.ones((2, 0)), y, None, np.zeros(2), np.zeros(1))
+    >>> round(found.loglik, 4), found.score.tolist(), found.information.tolist()
+    (-1.3863, [0.0], [[0.5]])
+    """
+    k, cuts = X.shape[1], len(thresholds)
+    t = kernel.terms(*ends(y, thresholds, eta))
+    if w is not None:
+        t = EndTerms(*(w * part for part in t))
+    G = by_threshold(y, t.upper, t.lower, cuts)
+    score = np.concatenate([-((t.upper + t.lower) @ X), G.sum(axis=0)])
+    H = np.zeros((k + cuts,) * 2)
+    H[:k, :k] = (X.T * (t.upper_weight + t.lower_weight)) @ X
+    H[:k, k:] = -X.T @ by_threshold(y, t.upper_weight, t.lower_weight, cuts)
+    H[k:, :k] = H[:k, k:].T
+    own = by_threshold(y, t.upper_weight + t.shared, t.lower_weight + t.shared, cuts).sum(axis=0)
+    next_to = -np.bincount(y, t.shared, cuts + 1)[1:-1]
+    H[k:, k:] = np.diag(own) + np.diag(next_to, 1) + np.diag(next_to, -1)
+    return OrderedPass(float(t.loglik.sum()), score, H, t)
