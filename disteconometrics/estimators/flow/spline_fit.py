@@ -60,7 +60,9 @@ MIN_GAIN = 0.5  # log-likelihood that a structure must promise to be fitted; pro
 MIN_GAIN_ERRORS = 2.0  # standard errors that a coarse tensor must gain before a fine one is fitted
 OUTSIDE_ALONE = 3.0  # observations beyond an outer knot, which hold the slope of the tail: without covariates
 OUTSIDE, WIDE_OUTSIDE = 8.0, 20.0  # with covariates, and of a tensor a second choice
-CLOSE = 3.0  # standard errors below the best score within which a fit is close: weights drawn anew may turn it
+CLOSE = (
+    3.0  # standard errors below the best score within which a fit is close: weights drawn anew may turn it
+)
 IN_USE = 0.1  # effective parameters below which a term counts as dropped
 MOST_ROWS = 8_000  # for the comparison of structures; the one chosen is fitted to all rows
 RETRIED_PENALTY = 1e4  # λ with which a term that a simpler structure has dropped is tried again
