@@ -156,7 +156,7 @@ class _Task:
                 rows = np.flatnonzero(counts)
                 columns = {self.estimator.weights: counts[rows]}
             table = take_rows(self.data, self.positions[rows], **columns)
-            values[r], reason = self.attempt(lambda table=table: self.estimator.fit(table))
+            values[r], reason = self.attempt(partial(self.estimator.fit, table))
             reasons.append(reason)
         return values, reasons
 

@@ -237,3 +237,14 @@ def test_summary_as_text_html_and_latex() -> None:
     assert summary._repr_html_() == html
     for words in ("Replications", "50 (0 failed)", "percentile", "bias", "Intercept"):
         assert all(words in form for form in (text, html, latex))
+
+
+def test_draws_of_a_flow_are_weights_whatever_the_workers() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=150)
+    data = pd.DataFrame({"y": x + rng.gamma(3, size=150), "x": x})
+    model = de.FlowDensity("y ~ x")
+    first = de.bootstrap(model, data, reps=20, seed=1)
+    assert first.draws.equals(de.bootstrap(model, data, reps=20, seed=1, n_jobs=2).draws)
+    whole = de.bootstrap(model, data, reps=20, seed=1, statistic=coefficients)
+    np.testing.assert_allclose(whole.draws, first.draws, rtol=1e-6, atol=1e-6)

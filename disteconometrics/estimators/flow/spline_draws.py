@@ -70,7 +70,9 @@ def spline_resampling(result: FlowResults) -> SplineResampling:
     """
     rows: FlowRows = result.data_rows()
     plan = plan_of(result.model, enough=any(name != "linear" for name, *_ in result.facts.trials))
-    return SplineResampling(result, close_fits(rows.on_line(result.flow.support), plan), plan.roughness)
+    close = close_fits(rows.on_line(result.flow.support), plan)
+    # without what the result keeps of its answers, which does not travel to workers
+    return SplineResampling(replace(result), close, plan.roughness, result.params)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class SplineResampling:
     result: FlowResults
     close: Close
     roughness: float
+    near: pd.Series
 
     @property
     def positions(self) -> Indices:
@@ -120,7 +123,7 @@ class SplineResampling:
             fitted = _moved(self.close.whole[self.close.taken], weights, together, LAST)
         if not fitted.smooth.converged:
             warn_user(ConvergenceWarning("The coefficients of a draw did not settle.", hint="leave it out"))
-        return SplineDraw(self.result, fitted, kept)
+        return SplineDraw(self.result, fitted, kept, self.near)
 
     def _chosen(self, weights: Array, together: Array) -> Fitted:
         """The close fit that is taken under weights (n,), to begin with."""
@@ -176,6 +179,7 @@ class SplineDraw:
     of: FlowResults
     fitted: Fitted
     kept: Indices
+    near: pd.Series
 
     @cached_property
     def flow(self) -> SplineFlow:
@@ -203,9 +207,10 @@ class SplineDraw:
         if single:
             quantiles = law.quantile(list(levels.values()))[0]
         else:
-            solution = Solution(theta, *[np.zeros((0, 0))] * 3, 0.0)
-            average, of = Averaged(SplineRowLaws(self.flow, solution, X), w), self.of.params
-            quantiles = [average.quantile(tau, (of[n], std)) for n, tau in levels.items()]
+            none = np.zeros((0, 0))
+            solution = Solution(theta, none, none, none, 0.0)
+            average = Averaged(SplineRowLaws(self.flow, solution, X), w)
+            quantiles = [average.quantile(tau, (self.near[n], std)) for n, tau in levels.items()]
         known |= dict(zip(levels, quantiles, strict=True))
         return pd.Series({n: known[n] for n in FUNCTIONALS})
 
@@ -224,6 +229,8 @@ class SplineDraw:
         Whole numbers count rows; others are treated as sampling weights are.
         """
         of, rows, w = self.of, self.of.data_rows(), self.fitted.sample.weights
+        assert w is not None
+        assert of.kind is not None
         counts = rows.design.spec.weight_type != "sampling" and bool((w == np.round(w)).all())
         design = replace(
             rows.design,
