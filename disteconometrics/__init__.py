@@ -71,6 +71,7 @@ __version__ = "0.1.0"
 
 # Public names by the module that they load from.
 _NAMES = {
+    "data.source": ("Parts",),
     "distributions.bernoulli": ("Bernoulli",),
     "distributions.empirical": ("Empirical",),
     "distributions.families": (

@@ -35,6 +35,7 @@ __all__ = [
     "MissingColumnError",
     "MissingValuesWarning",
     "NeedsData",
+    "NeedsRows",
     "OptionError",
     "OutcomeError",
     "SeparationError",
@@ -95,6 +96,10 @@ class SeparationError(DisteconometricsError, ValueError):
 
 class NeedsData(DisteconometricsError, ValueError):
     """The result was loaded from a file, which holds no rows, and the call needs them: pass ``data=``."""
+
+
+class NeedsRows(DisteconometricsError, ValueError):
+    """The data are a stream, and the call needs rows that are not kept, or that lie in other parts."""
 
 
 class WithheldError(DisteconometricsError, ValueError):
