@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics import datasets as datasets
     from disteconometrics import errors as errors
     from disteconometrics import plots as plots
+    from disteconometrics.data.source import Parts as Parts
     from disteconometrics.distributions import scores as scores
     from disteconometrics.distributions.bernoulli import Bernoulli as Bernoulli
     from disteconometrics.distributions.empirical import Empirical as Empirical

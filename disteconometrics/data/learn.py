@@ -165,7 +165,8 @@ def _check_terms_of_rows(parsed: Formula) -> None:
     """Refuse terms whose value in a row depends on other rows."""
     for factor in (parsed.left, *parsed.factors):
         for node in ast.walk(factor.node):
-            kind = TRANSFORMS[function_name(node.func)].kind if _is_transform(node) else ""
+            name = function_name(node.func) if isinstance(node, ast.Call) else ""
+            kind = TRANSFORMS[name].kind if name in TRANSFORMS else ""
             if kind == "lag":
                 raise NeedsRows(
                     f"The term {factor.name!r} needs the row before, which another part may hold; make the "
@@ -176,10 +177,6 @@ def _check_terms_of_rows(parsed: Formula) -> None:
                     f"The term {factor.name!r} learns from all rows at once; write it with constants, as "
                     "I((x - 5) / 2), or make the column in the data first."
                 )
-
-
-def _is_transform(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and function_name(node.func) in TRANSFORMS
 
 
 class _named:  # noqa: N801 - read as a word after with
@@ -237,21 +234,29 @@ def _read(asked: _Question, table: Table) -> _Batch:
         zero = (w.values == 0) & ~drop
         zeros = int(zero.sum())
         drop |= zero
-    rows, lost, values = np.flatnonzero(~drop), dict[str, int](), list[Any]()
-    while len(rows):
-        evaluator = Evaluator.of_rows(parsed, columns, len(table), rows)
-        values = [factor_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
-        masks = {
-            f.name: mask
-            for f, v in zip((parsed.left, *parsed.factors), values, strict=True)
-            if (mask := made_missing(f, v)) is not None
-        }
-        if not masks:
-            break
-        lost = {name: lost.get(name, 0) + int(mask.sum()) for name, mask in masks.items()}
-        rows = rows[~np.logical_or.reduce(list(masks.values()))]
+    rows, lost, values = _settled(parsed, columns, len(table), np.flatnonzero(~drop))
     weights, offset = (None if c is None or c.numbers is None else c.numbers[rows] for c in (w, o))
     return _Batch(columns, values if len(rows) else [], rows, weights, offset, missing, lost, zeros)
+
+
+def _settled(
+    parsed: Formula, columns: dict[str, Column], n: int, rows: Indices
+) -> tuple[Indices, dict[str, int], list[Any]]:
+    """Rows where every term has a value, how many each term lost, and the values there."""
+    factors = (parsed.left, *parsed.factors)
+    lost: dict[str, int] = {}
+    values: list[Any] = []
+    while len(rows):
+        evaluator = Evaluator.of_rows(parsed, columns, n, rows)
+        values = [factor_value(evaluator, factor) for factor in factors]
+        made = {f.name: made_missing(f, v) for f, v in zip(factors, values, strict=True)}
+        masks = {name: mask for name, mask in made.items() if mask is not None}
+        if not masks:
+            break
+        for name, mask in masks.items():
+            lost[name] = lost.get(name, 0) + int(mask.sum())
+        rows = rows[~np.logical_or.reduce(list(masks.values()))]
+    return rows, lost, values
 
 
 def _take(facts: _Facts, asked: _Question, table: Table, part: str) -> None:
@@ -431,7 +436,7 @@ class StreamDesign:
                 if block is not None:
                     seen += len(block.y)
                     check = zlib.crc32(block.y.tobytes(), check)
-                    check = zlib.crc32(np.ascontiguousarray(block.X[::64] @ np.ones(block.X.shape[1])), check)
+                    check = zlib.crc32((block.X[::64] @ np.ones(block.X.shape[1])).tobytes(), check)
                     yield block
             if seen != used or self.sums.setdefault(number, check) != check:
                 raise _changed(part)

@@ -48,6 +48,7 @@ MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is 
 
 
 def check_name(name: Any, role: str) -> None:
+    """Refuse what is no name of a column."""
     if isinstance(name, str):
         return
     raise OptionError(
@@ -58,6 +59,7 @@ def check_name(name: Any, role: str) -> None:
 
 
 def check_options(formula: Any, weights: Any, weight_type: Any, offset: Any, outcome: Any) -> None:
+    """Refuse options of a design that are not allowed."""
     for name, role in ((weights, "weights"), (offset, "offset")):
         if name is not None:
             check_name(name, role)
@@ -87,6 +89,7 @@ def other_columns(table: Table, *taken: str | None) -> tuple[str, ...]:
 
 
 def check_right_side(parsed: Formula, table: Table) -> None:
+    """Refuse the outcome on the right side, and a dot beside labels that are no text."""
     name = parsed.left.name
     if parsed.left.is_column:
         clash = any(name in f.row_variables for f in parsed.factors)
@@ -133,6 +136,7 @@ def missing_rows(
 
 
 def nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) -> DataError:
+    """What is said where no complete row is left."""
     if w is not None and zeros == n:
         return DataError(f"All weights in column {w.name!r} are zero")
     told = ", ".join(f"{name!r}: {count}" for name, count in counts.items())
@@ -141,6 +145,7 @@ def nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) -
 
 
 def check_weights(w: Column | None, weight_type: str | None) -> None:
+    """Refuse weights that cannot be: negative, too large, or no counts."""
     if w is None:
         return
     numbers = w.values
@@ -167,12 +172,14 @@ def check_weights(w: Column | None, weight_type: str | None) -> None:
 
 
 def told_losses(transformed: dict[str, int]) -> str:
+    """Rows that terms make missing, in words."""
     return ", ".join(
         f"the term {term!r} is missing (NaN) in {count} rows" for term, count in transformed.items()
     )
 
 
 def warn_losses(transformed: dict[str, int]) -> None:
+    """Warn of rows that terms make missing."""
     hint = "a log of a negative number and a lag of the first row do this"
     for term, count in transformed.items():
         message = (
@@ -183,6 +190,7 @@ def warn_losses(transformed: dict[str, int]) -> None:
 
 
 def factor_value(evaluator: Evaluator, factor: Factor) -> Any:
+    """The value of a factor, its troubles told by the name of the term."""
     try:
         value = evaluator.factor(factor.node, factor.name)
     except UnknownLevel as error:
@@ -245,6 +253,7 @@ def check_level_counts(value: Levels, factor: Factor, n: int) -> None:
 
 
 def span_of(value: Any) -> bool | None:
+    """Whether a categorical spans the constant, None for numbers."""
     if isinstance(value, Levels):
         return value.spans_intercept
     return True if isinstance(value, Basis) and value.spans_intercept else None

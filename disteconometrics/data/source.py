@@ -252,13 +252,23 @@ def open_source(data: Any) -> Source | None:
     if isinstance(data, (str, os.PathLike)):
         return Source(_files([data]))
     if isinstance(data, (list, tuple)) and data:
-        if all(isinstance(item, (str, os.PathLike)) for item in data):
-            return Source(_files(data))
-        if all(_is_table(item) for item in data):
-            raise OptionError(
-                "data is a list of tables; join them with pd.concat(tables), or, where memory would not hold "
-                "that, pass de.Parts(lambda: tables)."
-            )
+        return _of_list(data)
+    return _of_library(data)
+
+
+def _of_list(data: Sequence[Any]) -> Source | None:
+    if all(isinstance(item, (str, os.PathLike)) for item in data):
+        return Source(_files(data))
+    if all(_is_table(item) for item in data):
+        raise OptionError(
+            "data is a list of tables; join them with pd.concat(tables), or, where memory would not hold "
+            "that, pass de.Parts(lambda: tables)."
+        )
+    return None
+
+
+def _of_library(data: Any) -> Source | None:
+    """The datasets and frames of other libraries."""
     module, kind = type(data).__module__, type(data).__name__
     if module.startswith("pyarrow") and hasattr(data, "get_fragments"):
         schema = data.schema
@@ -373,7 +383,14 @@ def _length(frame: Any) -> int:
 def _names(frame: Any) -> list[str]:
     if isinstance(frame, dict):
         return list(frame)
-    return list(frame.schema.names) if hasattr(frame, "num_rows") else list(frame.columns)
+    if hasattr(frame, "num_rows"):
+        return list(frame.schema.names)
+    if not hasattr(frame, "columns"):
+        raise OptionError(
+            f"The function of de.Parts gave a {type(frame).__name__} among its tables; give pandas or polars "
+            "DataFrames, Arrow tables or dicts of arrays."
+        )
+    return list(frame.columns)
 
 
 def _column(frame: Any, name: str, start: int) -> Any:

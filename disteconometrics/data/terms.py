@@ -161,7 +161,7 @@ def cells_beside_others(
         codes = values[group[0]].codes
         for i in group[1:]:
             codes = np.unique(codes * len(values[i].levels) + values[i].codes, return_inverse=True)[1]
-        return np.bincount(codes.reshape(-1), counts)
+        return as_floats(np.bincount(codes.reshape(-1), counts))
 
     return crossed_cells(structure, factors, values, rows_in)
 

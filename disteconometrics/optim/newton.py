@@ -333,6 +333,8 @@ def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     if n <= LAG_ROWS or rows * 2 > n:
         return zero, None
     sample = model.subsample(rows)
+    if sample.rows < k:  # all blocks are small
+        return zero, None
     inner, kept = _start(sample, k)
     rough = _Rules(12, max(1.0, k / 4), kept, settle=False, suspicious=False, lag=True)
     s = _iterate(sample, inner, rough)
