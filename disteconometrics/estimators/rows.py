@@ -159,6 +159,11 @@ class FitRows(CountedRows):
         return isinstance(self.design, StreamDesign)
 
     @property
+    def readings(self) -> int:
+        """How often a source was read so far, 0 for a table."""
+        return self.design.readings[0] if isinstance(self.design, StreamDesign) else 0
+
+    @property
     def observations(self) -> float:
         """Rows, or the sum of frequency weights."""
         if isinstance(self.design, StreamDesign) and self.frequency:

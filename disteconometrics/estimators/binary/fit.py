@@ -173,7 +173,8 @@ def _solves_one(X: Array) -> bool:
 
 def _blocks_solve_one(blocks: Sequence[Block]) -> bool:
     """The same over blocks that are read."""
-    gram, sums = 0.0, 0.0
+    gram: Any = 0.0
+    sums: Any = 0.0
     for block in densified(blocks):
         gram, sums = gram + block.X.T @ block.X, sums + block.X.sum(axis=0)
     scale = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
@@ -305,7 +306,7 @@ def estimate(
         path=m.path,
         nested_null=_spans_constant(read),
         separation=words,
-        readings=read.design.readings[0] if read.streamed else 0,
+        readings=read.readings,
     )
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
