@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics import datasets as datasets
     from disteconometrics import errors as errors
     from disteconometrics import plots as plots
+    from disteconometrics.data.source import Parts as Parts
     from disteconometrics.distributions import scores as scores
     from disteconometrics.distributions.bernoulli import Bernoulli as Bernoulli
     from disteconometrics.distributions.categorical import Categorical as Categorical
@@ -77,6 +78,7 @@ __version__ = "0.1.0"
 
 # Public names by the module that they load from.
 _NAMES = {
+    "data.source": ("Parts",),
     "distributions.bernoulli": ("Bernoulli",),
     "distributions.categorical": ("Categorical",),
     "distributions.empirical": ("Empirical",),

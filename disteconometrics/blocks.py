@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, cast, overload
+from itertools import islice
+from typing import Any, NamedTuple, Protocol, cast, overload
 
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices, Mask
 
-__all__ = ["Block", "FactorMatrix", "LazyBlocks", "chosen_rows", "columns", "dense_block", "densified"]
+__all__ = [
+    "Block",
+    "FactorMatrix",
+    "LazyBlocks",
+    "Readable",
+    "StreamedBlocks",
+    "chosen_rows",
+    "columns",
+    "dense_block",
+    "densified",
+]
 
 
 class FactorMatrix:
@@ -144,8 +155,51 @@ class LazyBlocks(Sequence[Block]):
         return iter(self._kept) if self._kept is not None else map(self._make, self.parts)
 
 
+class Readable(Protocol):
+    """Rows that are read again and again."""
+
+    def read(self) -> Iterator[Block]: ...
+
+
+class StreamedBlocks(Sequence[Block]):
+    """Blocks that are read anew whenever they are iterated, and changed on the way by functions of a block.
+
+    Parameters
+    ----------
+    rows : what reads them.
+    makes : functions of a block, each of what the one before made.
+    """
+
+    def __init__(self, rows: Readable, makes: tuple[Callable[[Block], Block], ...] = ()) -> None:
+        self.rows, self.makes = rows, makes
+
+    def mapped(self, make: Callable[[Block], Block]) -> StreamedBlocks:
+        """The same blocks, changed by one more function."""
+        return StreamedBlocks(self.rows, (*self.makes, make))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, i: int) -> Block: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Block]: ...
+    def __getitem__(self, i: int | slice) -> Block | Sequence[Block]:
+        if isinstance(i, slice):
+            return list(self)[i]
+        return next(islice(iter(self), i, None))
+
+    def __iter__(self) -> Iterator[Block]:
+        for block in self.rows.read():
+            for make in self.makes:
+                block = make(block)
+            yield block
+
+
 def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
     """Blocks whose X are arrays: the same ones where they are already, else made some rows at a time."""
+    if isinstance(blocks, StreamedBlocks):
+        return blocks.mapped(dense_block)
     if not any(isinstance(cast(Any, b.X), FactorMatrix) for b in blocks):
         return blocks
     return LazyBlocks(

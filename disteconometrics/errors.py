@@ -37,6 +37,7 @@ __all__ = [
     "MissingColumnError",
     "MissingValuesWarning",
     "NeedsData",
+    "NeedsRows",
     "OptionError",
     "OutcomeError",
     "SeparationError",
@@ -97,6 +98,10 @@ class SeparationError(DisteconometricsError, ValueError):
 
 class NeedsData(DisteconometricsError, ValueError):
     """The result was loaded from a file, which holds no rows, and the call needs them: pass ``data=``."""
+
+
+class NeedsRows(DisteconometricsError, ValueError):
+    """The data are a stream, and the call needs rows that are not kept, or that lie in other parts."""
 
 
 class WithheldError(DisteconometricsError, ValueError):

@@ -7,8 +7,7 @@ outcome; fill X.
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,15 +16,34 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.checks import MOST_COUNTED, check_sizes
-from disteconometrics.data.evaluate import Basis, Evaluator, Levels, LostRows, UnknownLevel
+from disteconometrics.checks import check_sizes
+from disteconometrics.data.evaluate import Evaluator, Levels, LostRows
 from disteconometrics.data.formula import Factor, Formula, parse_formula
-from disteconometrics.data.outcome import OUTCOMES, code_outcome
-from disteconometrics.data.spec import DesignSpec, check_finite, check_made, numeric_column
-from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
+from disteconometrics.data.outcome import code_outcome
+from disteconometrics.data.settle import (
+    check_name,
+    check_options,
+    check_products,
+    check_right_side,
+    check_weights,
+    factor_value,
+    is_comparison,
+    made_missing,
+    missing_rows,
+    nothing_left,
+    other_columns,
+    prune,
+    read_columns,
+    span_of,
+    told_losses,
+    warn_losses,
+    without_codes,
+)
+from disteconometrics.data.spec import DesignSpec, numeric_column
+from disteconometrics.data.table import Column, Table, used_levels
 from disteconometrics.data.terms import (
-    MOST_COLUMNS,
     Cells,
+    Coded,
     Structure,
     cells_beside_others,
     check_terms,
@@ -35,17 +53,15 @@ from disteconometrics.data.terms import (
     matrix,
     scope,
 )
-from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
+from disteconometrics.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-__all__ = ["Design", "RowCount", "build_design"]
+__all__ = ["Design", "RowCount", "build_design", "lay_out"]
 
-WEIGHT_TYPES = ("frequency", "sampling")
 MAX_PASSES = 20  # a transform of a transform can lose rows again and again: log(scale(x))
-MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MOST_REPEATED = 10**8  # rows that frequency weights may stand for while transforms learn
 ORDERED = (
     "integer",
@@ -59,7 +75,6 @@ ORDERED = (
     "time",
     "period",
 )
-MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
 
 
 @dataclass(frozen=True)
@@ -124,7 +139,7 @@ class Design:
         Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text;
         MissingColumnError; DataError that counts missing values.
         """
-        _check_name(name, role)
+        check_name(name, role)
         raw = self.table.raw(name, role)
         values = raw.array if isinstance(raw, (pd.Series, pd.Index)) else raw
         if self.kept is not None:
@@ -223,30 +238,26 @@ def build_design(
     >>> design.spec.matrix({"ratio": [0.5], "ban": ["y"]}).X.tolist()
     [[1.0, 0.5, 1.0]]
     """
-    _check_options(formula, weights, weight_type, offset, outcome)
+    check_options(formula, weights, weight_type, offset, outcome)
     table = Table(data)
-    others = _others(table, weights, offset) if "." in formula else ()
+    others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
-    _check_right_side(parsed, table)
-    columns = _columns(parsed, table)
+    check_right_side(parsed, table)
+    columns = read_columns(parsed, table)
     w, o = _numeric(table, weights, "weights"), _numeric(table, offset, "offset")
-    _check_weights(w, weight_type)
+    check_weights(w, weight_type)
     kept, missing, zeros = _complete_rows(parsed, columns, w, o, len(table))
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
-    is_bool, has_order = _is_comparison(parsed.left, columns), _has_order(parsed.left, table)
+    is_bool, has_order = is_comparison(parsed.left, columns), _has_order(parsed.left, table)
     coded, y = code_outcome(parsed.left.name, left, outcome, is_bool, has_order)
-    check_terms(parsed, values)
-    structure = scope(parsed, tuple(map(_span, values)))
-    check_width(structure, parsed.factors, values)
-    groups = code_groups(structure, parsed.factors, values)
-    names = column_names(groups)
+    structure, groups, names = lay_out(parsed, values)
     X = matrix(structure, groups, len(y))
-    _check_products(X, names, structure)
+    check_products(X, names, structure)
     shift = _numbers(o, kept)
     if outcome == "numeric":  # a binary outcome has no size, and its columns are measured by the fit
         check_sizes(y[:, None], [coded.name])
-        check_sizes(*_without_codes(X, names))
+        check_sizes(*without_codes(X, names))
         if shift is not None and offset is not None:
             check_sizes(shift[:, None], [offset], least=0.0)
     spec = DesignSpec(
@@ -268,76 +279,29 @@ def build_design(
     return Design(spec, y, X, used, shift, kept, rows, table, cells)
 
 
-def _check_name(name: Any, role: str) -> None:
-    if isinstance(name, str):
-        return
-    raise OptionError(
-        f"{role} must be the name of a column, not {type(name).__name__}: a column cannot differ from "
-        f"the rows in length, order or index; add it with data.assign({role[0]}=…) and pass "
-        f"{role}={role[0]!r}"
-    )
+def _has_order(left: Factor, table: Table) -> bool:
+    """Whether the outcome is an ordered categorical."""
+    dtype = getattr(table.raw(left.variables[0], "the outcome"), "dtype", None) if left.is_column else None
+    return isinstance(dtype, pd.CategoricalDtype) and bool(dtype.ordered)
 
 
-def _check_options(formula: Any, weights: Any, weight_type: Any, offset: Any, outcome: Any) -> None:
-    for name, role in ((weights, "weights"), (offset, "offset")):
-        if name is not None:
-            _check_name(name, role)
-    _check_weight_type(weights, weight_type)
-    if not isinstance(outcome, str) or outcome not in OUTCOMES:
-        raise OptionError(f"outcome must be {', '.join(map(repr, OUTCOMES))}, not {outcome!r}")
-    if not isinstance(formula, str):
-        raise OptionError(f"formula must be a string such as 'y ~ x', not {type(formula).__name__}")
+def lay_out(parsed: Formula, values: list[Any]) -> tuple[Structure, list[list[Coded]], tuple[str, ...]]:
+    """Return structure, coded factors and names of the columns that values of the factors make.
 
-
-def _check_weight_type(weights: Any, weight_type: Any) -> None:
-    if weights is None:
-        if weight_type is not None:
-            raise OptionError("weight_type is given without weights; name the column: weights='…'")
-    elif not (isinstance(weight_type, str) and weight_type in WEIGHT_TYPES):
-        allowed = " or ".join(map(repr, WEIGHT_TYPES))
-        given = "" if weight_type is None else f", not {weight_type!r}"
-        raise OptionError(
-            f"weights need weight_type={allowed}{given}: frequency repeats rows, sampling is an inverse "
-            f"probability"
-        )
-
-
-def _others(table: Table, *taken: str | None) -> tuple[str, ...]:
-    """What a dot stands for: all columns but weights and offset (the parser leaves out the outcome)."""
-    return tuple(name for name in table.names if isinstance(name, str) and name not in taken)
-
-
-def _check_right_side(parsed: Formula, table: Table) -> None:
-    name = parsed.left.name
-    if parsed.left.is_column:
-        clash = any(name in f.row_variables for f in parsed.factors)
-    else:
-        clash = any(name == f.name for f in parsed.factors)
-    if clash:
-        raise FormulaError(
-            f"The outcome {name!r} is also on the right side of the formula; a lag of it may be: lag({name})"
-        )
-    if parsed.has_dot and not all(isinstance(label, str) for label in table.names):
-        raise DataError(
-            "'.' stands for every other column, but some labels are not text; rename them with "
-            "data.rename(columns=str)"
-        )
-
-
-def _columns(parsed: Formula, table: Table) -> dict[str, Column]:
-    """The columns that the formula reads, by name."""
-    columns = {name: table.column(name, "the outcome") for name in parsed.left.variables}
-    columns |= {name: table.column(name, "the formula") for name in parsed.right_variables}
-    if not len(table):
-        raise DataError("The table has no rows")
-    return columns
+    Raises: DataError, FormulaError.
+    """
+    check_terms(parsed, values)
+    structure = scope(parsed, tuple(map(span_of, values)))
+    check_width(structure, parsed.factors, values)
+    groups = code_groups(structure, parsed.factors, values)
+    return structure, groups, column_names(groups)
 
 
 def _complete_rows(
     parsed: Formula, columns: dict[str, Column], w: Column | None, o: Column | None, n: int
 ) -> tuple[Indices | None, dict[str, int], int]:
     """Positions of rows to use (None: all), missing counts by column, complete rows of zero weight."""
-    drop, counts = _missing(parsed, columns, [c for c in (w, o) if c is not None], n)
+    drop, counts = missing_rows(parsed, columns, [c for c in (w, o) if c is not None], n)
     zeros = 0
     if w is not None:
         zero = (w.values == 0) & ~drop
@@ -347,66 +311,12 @@ def _complete_rows(
         return None, counts, zeros
     kept = np.flatnonzero(~drop)
     if not len(kept):
-        raise _nothing_left(n, counts, zeros, w)
+        raise nothing_left(n, counts, zeros, w)
     return kept, counts, zeros
-
-
-def _missing(
-    parsed: Formula, columns: dict[str, Column], options: list[Column], n: int
-) -> tuple[Mask, dict[str, int]]:
-    """Rows (n,) with a missing value in a column that is read in the same row, and their number by column."""
-    counts: dict[str, int] = {}
-    mask = np.zeros(n, dtype=bool)
-    used = dict.fromkeys(v for f in (parsed.left, *parsed.factors) for v in f.row_variables)
-    for column in [*(columns[name] for name in used), *options]:
-        missing, infinite = column.trouble()
-        if infinite is not None:
-            check_finite(column, "the formula")
-        if missing is not None:
-            counts[column.name] = int(missing.sum())
-            mask |= missing
-    for name, column in columns.items():
-        if name not in used:
-            check_finite(column, "the formula")
-    return mask, counts
-
-
-def _nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) -> DataError:
-    if w is not None and zeros == n:
-        return DataError(f"All weights in column {w.name!r} are zero")
-    told = ", ".join(f"{name!r}: {count}" for name, count in counts.items())
-    more = f"; {zeros} rows have weight zero" if zeros else ""
-    return DataError(f"No complete rows left of {n}; missing values per column are {told or 'none'}{more}")
 
 
 def _numeric(table: Table, name: str | None, role: str) -> Column | None:
     return None if name is None else numeric_column(table, name, role)
-
-
-def _check_weights(w: Column | None, weight_type: str | None) -> None:
-    if w is None:
-        return
-    numbers = w.values
-    with np.errstate(over="ignore"):
-        total = float(np.nansum(numbers))
-    if total > (MOST_COUNTED if weight_type == "frequency" else sys.float_info.max):
-        raise DataError(
-            f"The weights column {w.name!r} sums to {total:.3g}, more than can be counted; divide it by a "
-            f"constant"
-        )
-    if (numbers < 0).any():
-        raise DataError(
-            f"The weights column {w.name!r} has negative values in {show_rows(numbers < 0)}; weights "
-            f"must be ≥ 0"
-        )
-    if weight_type == "frequency":
-        wrong = (numbers != np.rint(numbers)) & ~np.isnan(numbers)
-        if wrong.any():
-            raise DataError(
-                f"The weights column {w.name!r} has values that are not whole numbers in "
-                f"{show_rows(wrong)}; frequency weights "
-                "count rows. For inverse probabilities use weight_type='sampling'"
-            )
 
 
 def _numbers(column: Column | None, kept: Indices | None) -> Array | None:
@@ -429,12 +339,12 @@ def _learn(
     ``counts`` (n,) are frequency weights: transforms then learn from every row as often as it counts.
     """
     evaluator, values, kept, transformed = _settled(parsed, columns, kept, n)
-    _warn(transformed)
+    warn_losses(transformed)
     if counts is not None and evaluator.states:
         evaluator.states = _learn_repeated(parsed, columns, kept, n, counts)
         evaluator.fitted = True
-        values = [_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
-    pruned = [_prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)]
+        values = [factor_value(evaluator, factor) for factor in (parsed.left, *parsed.factors)]
+    pruned = [prune(v, f) for v, f in zip(values[1:], parsed.factors, strict=True)]
     return [values[0], *pruned], evaluator.states, kept, transformed
 
 
@@ -454,11 +364,11 @@ def _settled(
         kept = np.flatnonzero(good) if kept is None else kept[good]
         if not len(kept):
             raise DataError(
-                f"No complete rows left: {_told(transformed)}; all were missing or made missing by a "
+                f"No complete rows left: {told_losses(transformed)}; all were missing or made missing by a "
                 f"transform"
             )
     raise DataError(
-        f"The rows do not settle: {_told(transformed)}, again after every learning of the transform; "
+        f"The rows do not settle: {told_losses(transformed)}, again after every learning of the transform; "
         f"compute it in the data first"
     )
 
@@ -469,8 +379,8 @@ def _evaluated(parsed: Formula, evaluator: Evaluator) -> tuple[list[Any], dict[s
     lost: dict[str, Mask] = {}
     try:
         for factor in (parsed.left, *parsed.factors):
-            values.append(_value(evaluator, factor))
-            mask = _made_missing(factor, values[-1])
+            values.append(factor_value(evaluator, factor))
+            mask = made_missing(factor, values[-1])
             if mask is not None:
                 lost[factor.name] = mask
     except LostRows as error:
@@ -496,123 +406,8 @@ def _learn_repeated(
     rows = np.repeat(rows, counts[rows].astype(np.intp))
     evaluator = Evaluator.of_rows(parsed, columns, n, rows)
     for factor in (parsed.left, *parsed.factors):
-        _value(evaluator, factor)
+        factor_value(evaluator, factor)
     return evaluator.states
-
-
-def _told(transformed: dict[str, int]) -> str:
-    return ", ".join(
-        f"the term {term!r} is missing (NaN) in {count} rows" for term, count in transformed.items()
-    )
-
-
-def _warn(transformed: dict[str, int]) -> None:
-    hint = "a log of a negative number and a lag of the first row do this"
-    for term, count in transformed.items():
-        message = (
-            f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these "
-            f"rows are dropped"
-        )
-        warn_user(MissingValuesWarning(message, column=term, hint=hint))
-
-
-def _value(evaluator: Evaluator, factor: Factor) -> Any:
-    try:
-        value = evaluator.factor(factor.node, factor.name)
-    except UnknownLevel as error:
-        raise DataError(
-            f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are "
-            f"{list_names(error.known)}"
-        ) from None
-    except RecursionError:
-        raise FormulaError(
-            f"The term {factor.name[:60]!r} is nested too deeply; build the column in the data first"
-        ) from None
-    check_made(factor, value)
-    return value
-
-
-def _made_missing(factor: Factor, value: Any) -> Mask | None:
-    """Rows that a term makes missing; plain columns have none left."""
-    if factor.is_column:
-        return None
-    if isinstance(value, Levels):
-        mask: Mask = value.codes < 0
-        return mask if mask.any() else None
-    made = list(value.columns.values()) if isinstance(value, Basis) else [value]
-    with np.errstate(all="ignore"):
-        if all(np.isfinite(a.sum()) for a in made):
-            return None
-    mask = np.logical_or.reduce([np.isnan(a) for a in made])
-    return mask if mask.any() else None
-
-
-def _prune(value: Any, factor: Factor) -> Any:
-    """Keep the levels that occur, unless the formula lists them; refuse too many, and numbers as text."""
-    if not isinstance(value, Levels):
-        return value
-    if not value.explicit:
-        used = np.bincount(value.codes, minlength=len(value.levels)) > 0
-        if not used.all():
-            codes = (np.cumsum(used) - 1)[value.codes].astype(np.intp)
-            value = replace(value, codes=codes, levels=used_levels(value.codes, value.levels))
-    _check_levels(value, factor)
-    return value
-
-
-def _check_levels(value: Levels, factor: Factor) -> None:
-    count, n = len(value.levels), len(value.codes)
-    texts = [level for level in value.levels if isinstance(level, str)]
-    if len(texts) > max(MANY_LEVELS, n / 2):
-        numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
-        if numbers.notna().mean() > 0.9:
-            raise DataError(
-                f"Column {list_names(factor.variables)} holds numbers as text ({list_names(texts, 3)}); "
-                f"convert it with pd.to_numeric"
-            )
-    if count > MOST_COLUMNS or (count > MOST_LEVELS and 2 * count > n):
-        raise DataError(
-            f"The categorical {factor.name!r} has {count} levels in {n} rows, and each would be a "
-            f"column, of which {MOST_COLUMNS:,} are fitted at most; group them"
-        )
-
-
-def _span(value: Any) -> bool | None:
-    if isinstance(value, Levels):
-        return value.spans_intercept
-    return True if isinstance(value, Basis) and value.spans_intercept else None
-
-
-def _without_codes(X: Array | FactorMatrix, names: tuple[str, ...]) -> tuple[Array, tuple[str, ...]]:
-    """The columns that are written out, and their names."""
-    if isinstance(X, FactorMatrix):
-        return X.other, names[: X.at] + names[X.at + X.coding.shape[1] :]
-    return X, names
-
-
-def _check_products(X: Array | FactorMatrix, names: tuple[str, ...], structure: Structure) -> None:
-    """Products of finite columns can overflow; single columns are checked already."""
-    X, names = _without_codes(X, names)
-    if all(len(places) < 2 and scale == 1 for scale, places in structure):
-        return
-    with np.errstate(all="ignore"):
-        if np.isfinite(X.sum()):
-            return
-    wrong = ~np.isfinite(X)
-    if wrong.any():
-        name = names[int(np.flatnonzero(wrong.any(axis=0))[0])]
-        raise DataError(f"The term {name!r} makes inf: the product is beyond float64; rescale its columns")
-
-
-def _is_comparison(left: Factor, columns: dict[str, Column]) -> bool:
-    """Whether the outcome is true/false by itself, which is how its success is then printed."""
-    return left.is_column and columns[left.name].kind == "bool"
-
-
-def _has_order(left: Factor, table: Table) -> bool:
-    """Whether the outcome is an ordered categorical."""
-    dtype = getattr(table.raw(left.variables[0], "the outcome"), "dtype", None) if left.is_column else None
-    return isinstance(dtype, pd.CategoricalDtype) and bool(dtype.ordered)
 
 
 def _fitted_kind(column: Column, kept: Indices | None) -> tuple[str, tuple[Any, ...]]:

@@ -41,6 +41,7 @@ __all__ = [
     "recode",
 ]
 
+NARROW = 4_096  # a range of whole numbers whose levels are counted instead of sorted
 EXACT = 2**62  # whole numbers of C(a*1000) stay exact below this
 MOST = {"df": 1_000, "degree": 100, "knots": 1_000}  # more is a slip, and would fill the memory
 
@@ -324,7 +325,7 @@ class Evaluator:
         if transform.kind == "level":
             return self._categorical(node)
         if transform.kind == "state":
-            return self._stateful(node, transform)
+            return self._stateful(node)
         return self._row_by_row(node, transform)
 
     def _row_by_row(self, node: ast.Call, transform: Transform) -> Any:
@@ -358,9 +359,15 @@ class Evaluator:
             raise FormulaError(f"{spell(node)!r} needs a column, not a constant")
         return _shift(as_floats(self.number(value, node.args[0])), k, np.nan)
 
-    def _stateful(self, node: ast.Call, transform: Transform) -> Any:
-        key = spell(node)
-        value = self._argument(node, key)
+    def _stateful(self, node: ast.Call) -> Any:
+        return self.transformed(node, self.argument(node))
+
+    def transformed(self, node: ast.Call, value: Array) -> Any:
+        """Return a stateful transform of its argument (n,), which learns where its state is absent.
+
+        Raises: as `factor`.
+        """
+        key, transform = spell(node), TRANSFORMS[function_name(node.func)]
         options = options_of(node, transform)
         lost = np.isnan(value)
         rows = ~lost if lost.any() else None
@@ -377,8 +384,12 @@ class Evaluator:
             raise FormulaError(f"The term {key!r} makes no columns; give more degrees of freedom")
         return out
 
-    def _argument(self, node: ast.Call, key: str) -> Array:
-        """The argument (n,) of a stateful transform: finite, and without NaN where it learns."""
+    def argument(self, node: ast.Call) -> Array:
+        """Return the argument (n,) of a stateful transform: finite, and without NaN where it learns.
+
+        Raises: as `factor`.
+        """
+        key = spell(node)
         value = as_floats(self.number(self.value(node.args[0]), node.args[0]))
         if value.ndim == 0:
             raise FormulaError(f"{key!r} needs a column, not a constant")
@@ -498,11 +509,24 @@ def levels_of(value: AnyArray) -> Levels:
 
     Returns: Levels.  Raises: nothing.
     """
+    if value.dtype.kind in "iu" and len(value):
+        first, last = int(value.min()), int(value.max())
+        if last - first < max(NARROW, len(value) // 4):
+            return _counted_levels(value, first, last)
     known, codes = np.unique(value, return_inverse=True)
     if value.dtype.kind == "f" and len(known) and np.isnan(known[-1]):
         codes = np.where(np.isnan(value), -1, codes)
         known = known[:-1]
     return Levels(codes.astype(np.intp).reshape(-1), tuple(known.tolist()))
+
+
+def _counted_levels(value: AnyArray, first: int, last: int) -> Levels:
+    """The same for whole numbers in a narrow range, without sorting them."""
+    wide = value.astype(np.uint64 if value.dtype.kind == "u" else np.int64, copy=False)
+    at = (wide - wide.dtype.type(first)).astype(np.intp)
+    found = np.bincount(at, minlength=last - first + 1) > 0
+    codes = (np.cumsum(found) - 1)[at].astype(np.intp, copy=False)
+    return Levels(codes, tuple(first + i for i in np.flatnonzero(found).tolist()))
 
 
 def _basis(made: Any, rows: Mask | None) -> Any:

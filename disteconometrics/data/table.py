@@ -9,6 +9,7 @@ object and Decimal columns all work.
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -237,6 +238,8 @@ def _refuse_table(data: Any) -> str:
     remedy = "name the columns: pd.DataFrame(array, columns=[…])"
     if data is None:
         remedy = "pass the table as the first argument of fit"
+    elif isinstance(data, (str, os.PathLike)):
+        remedy = "read the file first, e.g. pd.read_parquet(path)"
     elif hasattr(data, "to_pandas"):
         remedy = "call .to_pandas() first"
     elif isinstance(data, pd.Series):

@@ -19,7 +19,7 @@ from disteconometrics.data.evaluate import Basis, Levels
 from disteconometrics.errors import DataError, FormulaError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from disteconometrics.data.formula import Factor, Formula
 
@@ -33,6 +33,7 @@ __all__ = [
     "check_width",
     "code_groups",
     "column_names",
+    "crossed_cells",
     "fill",
     "matrix",
     "scope",
@@ -155,16 +156,30 @@ def cells_beside_others(
 
     ``counts`` (n,) are frequency weights. Few levels are left out: at most `FEW_LEVELS`. Raises: nothing.
     """
+
+    def rows_in(group: tuple[int, ...]) -> Array:
+        codes = values[group[0]].codes
+        for i in group[1:]:
+            codes = np.unique(codes * len(values[i].levels) + values[i].codes, return_inverse=True)[1]
+        return as_floats(np.bincount(codes.reshape(-1), counts))
+
+    return crossed_cells(structure, factors, values, rows_in)
+
+
+def crossed_cells(
+    structure: Structure,
+    factors: Sequence[Factor],
+    values: list[Any],
+    rows_in: Callable[[tuple[int, ...]], Array],
+) -> tuple[Cells, ...]:
+    """The same by a function that counts the rows in the cells of some factors.  Raises: nothing."""
     used = {i for _, places in structure for i, _ in places}
     crossed = {tuple(i for i, _ in places if isinstance(values[i], Levels)) for _, places in structure}
     out = []
     for group in sorted(crossed - {()}):
         if not used - set(group) or math.prod(len(values[i].levels) for i in group) <= FEW_LEVELS:
             continue
-        codes = values[group[0]].codes
-        for i in group[1:]:
-            codes = np.unique(codes * len(values[i].levels) + values[i].codes, return_inverse=True)[1]
-        rows = np.bincount(codes.reshape(-1), counts)
+        rows = rows_in(group)
         out.append(Cells(":".join(factors[i].name for i in group), as_floats(rows[rows > 0])))
     return tuple(out)
 

@@ -14,10 +14,12 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
+from disteconometrics.data.learn import StreamDesign, learn
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.source import open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.terms import FEW_LEVELS
-from disteconometrics.errors import DataError, IncidentalParametersWarning, warn_user
+from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
@@ -83,7 +85,7 @@ class CountedRows:
     @property
     def frequency(self) -> bool:
         """Whether weights count identical rows."""
-        return self.weights is not None and self.design.spec.weight_type == "frequency"
+        return bool(self.design.spec.weight_type == "frequency")
 
     @cached_property
     def scaled_weights(self) -> Array | None:
@@ -124,21 +126,49 @@ class FitRows(CountedRows):
     (235, 235.0, ('Intercept', 'income'))
     """
 
-    design: Design
+    design: Design | StreamDesign
     counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
 
     @classmethod
-    def read(cls, model: Any, data: Any, **options: Any) -> FitRows:
+    def read(cls, model: Any, data: Any, *, streams: bool = False, **options: Any) -> FitRows:
         """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
+
+        ``streams`` says that the estimator needs nothing but passes over `blocks`.
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError
+        DataError, FormulaError, OptionError, OutcomeError, NeedsRows
         """
         if hasattr(model, "offset"):
             options["offset"] = model.offset
         options |= {"weights": model.weights, "weight_type": model.weight_type}
-        return FitRows(build_design(model.formula, data, **options))
+        source = open_source(data)
+        if source is None:
+            return FitRows(build_design(model.formula, data, **options))
+        if not streams:
+            raise NeedsRows(
+                f"{type(model).__name__}, as asked, needs all rows in memory, and data is read in parts: "
+                "read the columns into a table first, as pd.read_parquet(path, columns=[…]); Logit, Probit "
+                "and CLogLog by maximum likelihood take it as it is."
+            )
+        return FitRows(learn(model.formula, source, **options))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the rows are read in every pass and none is kept."""
+        return isinstance(self.design, StreamDesign)
+
+    @property
+    def readings(self) -> int:
+        """How often a source was read so far, 0 for a table."""
+        return self.design.readings[0] if isinstance(self.design, StreamDesign) else 0
+
+    @property
+    def observations(self) -> float:
+        """Rows, or the sum of frequency weights."""
+        if isinstance(self.design, StreamDesign) and self.frequency:
+            return self.design.total
+        return super().observations
 
     @property
     def spec(self) -> DesignSpec:
@@ -175,8 +205,10 @@ class FitRows(CountedRows):
         """The pandas Index (n,) of the rows."""
         return self.design.index
 
-    def blocks(self) -> tuple[Block, ...]:
+    def blocks(self) -> Sequence[Block]:
         """The rows as engines consume them, with weights of a likelihood."""
+        if isinstance(self.design, StreamDesign):
+            return self.design.blocks()
         return tuple(
             b if b.weights is None else b._replace(weights=self.scaled_weights) for b in self.design.blocks()
         )
@@ -213,10 +245,14 @@ class FitRows(CountedRows):
 
     def fingerprint(self) -> str:
         """A digest of the outcomes and weights."""
+        if isinstance(self.design, StreamDesign):
+            return self.design.fingerprint()
         return fingerprint(self.y, self.weights)
 
     def scenario(self) -> Scenario:
         """The rows with the right to change their variables, as effects do."""
+        if isinstance(self.design, StreamDesign):
+            raise self.design.needs_rows()
         return Scenario.of_design(self.design)
 
     def column(self, name: str, role: str) -> Any:

@@ -221,6 +221,8 @@ class IndexModel:
         rng = np.random.default_rng(20240501)
         picked = []
         for block in self.blocks:
+            if len(block.y) < RUN and len(block.y) < self.rows:  # a small one among others
+                continue
             share = rows * len(block.y) / self.rows
             chosen = np.sort(rng.permutation(len(block.y) // RUN)[: max(1, round(share / RUN))])
             parts: Any = [None if part is None else _runs(part, chosen) for part in block]

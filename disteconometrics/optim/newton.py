@@ -33,7 +33,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block, densified
+from disteconometrics.blocks import Block, StreamedBlocks, densified
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.twofold import dot, two_sum
 from disteconometrics.optim.separation import MANY, Separation, decided_columns, find_separation
@@ -192,7 +192,7 @@ def _solve(R: Array, g: Array) -> Array:
 
 def _iterate(model: IndexModel, start: Array, how: _Rules) -> _State:
     """Newton steps from ``start`` until one of the rules ends them."""
-    s = _State.begin(start, how.kept)
+    s = _State.begin(start, how.kept if how.lag else None)
     while s.status == "maxiter" and s.passes < how.maxiter:
         s.passes += 1
         if not s.full:
@@ -333,6 +333,8 @@ def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     if n <= LAG_ROWS or rows * 2 > n:
         return zero, None
     sample = model.subsample(rows)
+    if sample.rows < k:  # all blocks are small
+        return zero, None
     inner, kept = _start(sample, k)
     rough = _Rules(12, max(1.0, k / 4), kept, settle=False, suspicious=False, lag=True)
     s = _iterate(sample, inner, rough)
@@ -408,7 +410,8 @@ def _trusted(s: _State, condition: float, maxiter: int) -> bool:
 def _iterate_plain(model: IndexModel, k: int, maxiter: int) -> tuple[_State, Separation | None]:
     """Newton in the columns' own coordinates, and the separation that it ran into."""
     start, kept = _start(model, k)
-    how = _Rules(min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
+    read = isinstance(model.blocks, StreamedBlocks)  # then a pass for the score costs as much as a full one
+    how = _Rules(min(maxiter, PLAIN_PASSES), kept=kept, lag=not read)
     s = _iterate(model, start, how)
     if s.status == "stalled" and kept is not None:
         s = _iterate(model, np.zeros(k), how._replace(kept=None))

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block, LazyBlocks, dense_block, densified
+from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks, dense_block, densified
 from disteconometrics.checks import unsquarable
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -165,7 +165,7 @@ def whitened(model: IndexModel) -> Whitened:
     return Whitened(white, T, column_max, rank.condition)
 
 
-def white_blocks(blocks: Sequence[Block], T: Array, column_max: Array) -> LazyBlocks:
+def white_blocks(blocks: Sequence[Block], T: Array, column_max: Array) -> Sequence[Block]:
     """Blocks of Z = X·T, made a chunk at a time when iterated, or kept when they are small.
 
     Parameters
@@ -176,10 +176,12 @@ def white_blocks(blocks: Sequence[Block], T: Array, column_max: Array) -> LazyBl
 
     Returns
     -------
-    LazyBlocks
+    sequence of Block
     """
-    parts = list(chunks(blocks))
     make = partial(_white_block, T, power_of_two(column_max))  # which can be pickled, as results are
+    if isinstance(blocks, StreamedBlocks):
+        return blocks.mapped(make)
+    parts = list(chunks(blocks))
     return LazyBlocks(parts, make, keep=sum(part.X.size for part in parts) <= KEEP)
 
 

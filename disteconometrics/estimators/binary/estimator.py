@@ -79,7 +79,9 @@ class BinaryEstimator(Specification):
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
+        data : pandas or polars DataFrame, or dict of arrays of one length
+            Or a source, which is read in parts several times and never held: path, pattern, list or folder of
+            Parquet files, pyarrow dataset, polars LazyFrame, dask DataFrame, `Parts`.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty:
             nonrobust only.
@@ -96,7 +98,8 @@ class BinaryEstimator(Specification):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError,
+        NeedsRows
 
         Warns
         -----

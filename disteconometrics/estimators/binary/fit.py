@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.blocks import Block, FactorMatrix, StreamedBlocks, chosen_rows, densified
 from disteconometrics.checks import size_error, whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
@@ -68,6 +68,7 @@ class BinaryFacts(FitFacts):
     path: str
     nested_null: bool
     separation: str | None = None
+    readings: Count = 0  # of a source by the fit, before its covariance
     penalty: PenaltyName | None = None
     penalised_loglik: AnyFloat = float("nan")
     penalised_lr: AnyFloat = float("nan")
@@ -110,9 +111,17 @@ class BinaryRows(FitRows):
         return IndexModel(kernel, self.maximum.whitened_blocks(blocks), self.size)
 
 
-def _successes(blocks: Sequence[Block]) -> float:
+def _successes(read: FitRows) -> float:
     """Outcomes that are 1, weighted."""
-    return sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in blocks)
+    design: Any = read.design
+    if read.streamed:
+        scale = read.size / design.total if read.spec.weight_type == "sampling" else 1.0
+        return float(design.successes * scale)
+    return sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in read.blocks())
+
+
+def _constant_alone(block: Block) -> Block:
+    return block._replace(X=np.ones((len(block.y), 1)))
 
 
 def _loglik(m: Maximum, limit: Limit | None) -> float:
@@ -122,20 +131,26 @@ def _loglik(m: Maximum, limit: Limit | None) -> float:
     return 0.0 if limit.maximum is None else limit.maximum.loglik
 
 
-def _null_loglik(model: IndexModel) -> float:
+def _null_loglik(model: IndexModel, read: FitRows) -> float:
     """Log-likelihood with a constant (and the offset) alone."""
-    blocks = [b._replace(X=np.ones((len(b.y), 1))) for b in model.blocks]
-    if all(b.offset is None for b in blocks):
+    if isinstance(model.blocks, StreamedBlocks):
+        blocks: Sequence[Block] = model.blocks.mapped(_constant_alone)
+        total = read.observations
+    else:
+        blocks = [_constant_alone(b) for b in model.blocks]
         total = sum(len(b.y) if b.weights is None else float(b.weights.sum()) for b in blocks)
-        ones = _successes(blocks)
+    if read.spec.offset is None:
+        ones = _successes(read)
         return float(special.xlogy(ones, ones / total) + special.xlogy(total - ones, 1 - ones / total))
-    return maximise(IndexModel(model.kernel, blocks)).loglik
+    return maximise(IndexModel(model.kernel, blocks, model.rows)).loglik
 
 
 def _spans_constant(rows: FitRows) -> bool:
     """Whether some combination of the columns is one in every row (as with all levels of a factor)."""
     if rows.spec.has_intercept:
         return True
+    if rows.streamed:
+        return _blocks_solve_one(rows.blocks())
     X = rows.matrix
     if isinstance(X, FactorMatrix):
         if _solves_one(X.coding):
@@ -154,6 +169,17 @@ def _solves_one(X: Array) -> bool:
     )
     beta = np.linalg.lstsq(A, b, rcond=None)[0] / scale
     return bool(np.abs(X @ beta - 1).max() < 1e-8)
+
+
+def _blocks_solve_one(blocks: Sequence[Block]) -> bool:
+    """The same over blocks that are read."""
+    gram: Any = 0.0
+    sums: Any = 0.0
+    for block in densified(blocks):
+        gram, sums = gram + block.X.T @ block.X, sums + block.X.sum(axis=0)
+    scale = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
+    beta = np.linalg.lstsq(gram / np.outer(scale, scale), sums / scale, rcond=None)[0] / scale
+    return all(bool(np.abs(block.X @ beta - 1).max() < 1e-8) for block in blocks)
 
 
 def _maximum(
@@ -250,10 +276,10 @@ def estimate(
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
     """
     maxiter = whole(maxiter, "maxiter", 1)
-    read = FitRows.read(model, data)
+    read = FitRows.read(model, data, streams=model.likelihood_penalty is None)
     names, blocks = read.names, read.blocks()
-    objective = IndexModel(kernel, blocks)
-    if model.likelihood_penalty is None:
+    objective = IndexModel(kernel, blocks, read.size)
+    if model.likelihood_penalty is None and not read.streamed:
         _check_levels(read)
     m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
     infinite, limit, words = None, None, None
@@ -271,8 +297,8 @@ def estimate(
         **read.facts(),
         observations=read.observations,
         loglik=_loglik(m, limit),
-        null_loglik=_null_loglik(objective),
-        successes=_successes(blocks),
+        null_loglik=_null_loglik(objective, read),
+        successes=_successes(read),
         converged=m.converged,
         passes=m.passes,
         decrement=m.decrement,
@@ -280,6 +306,7 @@ def estimate(
         path=m.path,
         nested_null=_spans_constant(read),
         separation=words,
+        readings=read.readings,
     )
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
@@ -335,7 +362,10 @@ def _report_separation(
 
 def _separation_words(separation: Separation, torn: Mask, read: FitRows) -> str:
     """Which outcomes are predicted perfectly by what, and which signs the data leave open."""
-    outcome, found = read.spec.outcome, np.unique(read.y[separation.rows])
+    separated = np.zeros(read.size, dtype=bool)
+    separated[separation.rows] = True
+    y = np.concatenate([part.y for part in chosen_rows(read.blocks(), separated)])
+    outcome, found = read.spec.outcome, np.unique(y)
     predicted = outcome.name if len(found) > 1 else f"{outcome.name} = {outcome.levels[int(found[0])]}"
     return describe_separation(separation, read.names, read.size, predicted, np.flatnonzero(torn).tolist())
 

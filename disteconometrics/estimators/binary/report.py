@@ -78,6 +78,8 @@ def summary_of(
     notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))
+    if facts.readings:
+        notes.append(f"The source was read {facts.readings} times before the covariance; no rows are kept.")
     notes += _numerical_notes(facts)
     title = f"{type(model).__name__} Regression Results"
     return Summary(title, (left, right), (estimates_section(estimates, level),), tuple(notes))

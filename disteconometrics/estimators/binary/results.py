@@ -309,7 +309,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
     @cached_property
     def seen(self) -> Ranges:
         """The range of every number in the rows of the fit; nothing where these are not at hand."""
-        return {} if self.rows is None else seen_ranges(self.rows.scenario())
+        return {} if self.rows is None or self.rows.streamed else seen_ranges(self.rows.scenario())
 
     def _new_rows(self, new: Any) -> tuple[Array, Array | None, pd.Index]:
         if new is None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.checks import check_far
-from disteconometrics.data.design import Design
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
@@ -177,7 +176,7 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
 
 
 def spline_fit_of(
-    fitted: Fitted, flow: SplineFlow, design: Design, kind: CovarianceKind, shared: str | None = None
+    fitted: Fitted, flow: SplineFlow, design: Any, kind: CovarianceKind, shared: str | None = None
 ) -> SplineFit:
     """A fit with what results need of it: covariance, facts, and the rows of a design in the outcome's units.
 

@@ -1,0 +1,433 @@
+"""Tables that are read a part at a time, again and again: Parquet, datasets, lazy and dask frames, functions.
+
+A source is parts in a fixed order.  A part gives its rows as tables of at most `ROWS` rows, the same at every
+reading; what can be known of it without reading (file, row groups, size, time) is its key, which is compared
+at every reading, since numbers of a file that changed between two passes would be wrong in silence.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.errors import DataError, OptionError
+
+__all__ = ["ROWS", "Part", "Parts", "Source", "open_source"]
+
+ROWS = 65_536  # of a table that is read at once
+PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
+
+
+class Part:
+    """Rows that are read together: ``name`` for messages, ``key`` (None: not known without reading)."""
+
+    name: str
+
+    def key(self) -> Any:
+        """What tells whether the part has changed."""
+        return None
+
+    @abstractmethod
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+
+    @abstractmethod
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The rows of some columns as tables (pandas, polars, Arrow or dict), in order."""
+
+    def tables(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The rows as dicts of columns, at most `ROWS` at a time, those of no rows left out."""
+        for frame in self.frames(columns):
+            for start in range(0, _length(frame), ROWS):
+                yield {name: _column(frame, name, start) for name in columns}
+
+
+@dataclass(frozen=True)
+class _ParquetPart(Part):
+    """Row groups of a Parquet file."""
+
+    path: str
+    groups: tuple[int, ...]
+    size: int
+    time: int
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.path
+
+    def key(self) -> Any:
+        return (self.path, self.groups, *_stamp(self.path))
+
+    def columns(self) -> list[str]:
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(self.path).names)
+
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        import pyarrow.parquet as pq
+
+        if self.groups:
+            with pq.ParquetFile(self.path) as file:
+                yield from file.iter_batches(
+                    ROWS, row_groups=list(self.groups), columns=list(columns), use_threads=False
+                )
+
+
+@dataclass(frozen=True)
+class _FragmentPart(Part):
+    """A fragment of a pyarrow dataset."""
+
+    fragment: Any
+    schema: Any
+    number: int
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return str(getattr(self.fragment, "path", f"fragment {self.number}"))
+
+    def key(self) -> Any:
+        path, system = getattr(self.fragment, "path", None), getattr(self.fragment, "filesystem", None)
+        if path is None or system is None:
+            return None
+        found = system.get_file_info(path)
+        return path, found.size, found.mtime_ns
+
+    def columns(self) -> list[str]:
+        return list(self.schema.names)
+
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        return iter(
+            self.fragment.to_batches(
+                schema=self.schema, columns=list(columns), batch_size=ROWS, use_threads=False
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _LazyPart(Part):
+    """A polars LazyFrame."""
+
+    frame: Any
+    name: str = "the LazyFrame"
+
+    def columns(self) -> list[str]:
+        return list(self.frame.collect_schema().names())
+
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        chosen = self.frame.select(list(columns))
+        if hasattr(chosen, "collect_batches"):
+            return iter(chosen.collect_batches(chunk_size=ROWS, maintain_order=True))
+        return iter([chosen.collect()])
+
+
+@dataclass(frozen=True)
+class _DaskPart(Part):
+    """A partition of a dask DataFrame."""
+
+    frame: Any
+    number: int
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"partition {self.number}"
+
+    def columns(self) -> list[str]:
+        return [str(name) for name in self.frame.columns]
+
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        yield self.frame[list(columns)].partitions[self.number].compute()
+
+
+@dataclass(frozen=True)
+class _FunctionPart(Part):
+    """What a function gives."""
+
+    function: Callable[[], Iterable[Any]]
+    name: str = "the frames of de.Parts"
+
+    def columns(self) -> list[str]:
+        for frame in self._iterate():
+            if names := _names(frame):
+                return names
+        return []
+
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[Any]:
+        made = self.function()
+        if isinstance(made, (pd.DataFrame, dict)) or not hasattr(made, "__iter__"):
+            raise OptionError(
+                f"The function of de.Parts gave a {type(made).__name__}; it must give an iterator or a list "
+                "of tables, anew at every call."
+            )
+        return iter(made)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Parts in a fixed order.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> source = Parts(lambda: (pd.DataFrame({"x": [i, i]}) for i in range(3)))
+    >>> [table["x"].tolist() for part in source.parts for table in part.tables(["x"])]
+    [[0, 0], [1, 1], [2, 2]]
+    """
+
+    parts: tuple[Part, ...]
+
+    def columns(self) -> list[str]:
+        """Names of the columns of the first part that has any."""
+        return next((names for part in self.parts if (names := part.columns())), [])
+
+
+@dataclass(frozen=True, init=False)
+class Parts(Source):
+    """A table that a function gives in pieces, again and again, for data that memory would not hold.
+
+    Parameters
+    ----------
+    function : callable without arguments
+        It returns an iterator (or list) of tables with the same columns: pandas or polars DataFrames, Arrow
+        tables or dicts of arrays.  It is called once for every reading and must give the same rows each time.
+
+    Raises
+    ------
+    OptionError
+        If it is no function.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> mroz = de.datasets.mroz()
+    >>> pieces = de.Parts(lambda: (mroz[i : i + 200] for i in range(0, len(mroz), 200)))
+    >>> de.Logit("inlf ~ educ + kidslt6").fit(pieces).params.round(3).to_dict()
+    {'Intercept': -1.876, 'educ': 0.199, 'kidslt6': -0.889}
+    """
+
+    function: Callable[[], Iterable[Any]] = field(repr=False)
+
+    def __init__(self, function: Callable[[], Iterable[Any]]) -> None:
+        if not callable(function):
+            raise OptionError(
+                f"de.Parts takes a function that gives an iterator of tables, not {type(function).__name__}; "
+                "an iterator can be read once only: write de.Parts(lambda: make_it())."
+            )
+        object.__setattr__(self, "function", function)
+        object.__setattr__(self, "parts", (_FunctionPart(function),))
+
+
+def open_source(data: Any) -> Source | None:
+    """The source that ``data`` is; None for what may be a table in memory.
+
+    Parameters
+    ----------
+    data : path, glob or list of Parquet files, folder, pyarrow dataset, polars LazyFrame, dask DataFrame or
+        `Parts`.
+
+    Raises
+    ------
+    OptionError
+        For iterators, which can be read once only, and for files that are no Parquet.
+    DataError
+        If no file is found.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> open_source(pd.DataFrame()) is None
+    True
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, (str, os.PathLike)):
+        return Source(_files([data]))
+    if isinstance(data, (list, tuple)) and data:
+        return _of_list(data)
+    return _of_library(data)
+
+
+def _of_list(data: Sequence[Any]) -> Source | None:
+    if all(isinstance(item, (str, os.PathLike)) for item in data):
+        return Source(_files(data))
+    if all(_is_table(item) for item in data):
+        raise OptionError(
+            "data is a list of tables; join them with pd.concat(tables), or, where memory would not hold "
+            "that, pass de.Parts(lambda: tables)."
+        )
+    return None
+
+
+def _of_library(data: Any) -> Source | None:
+    """The datasets and frames of other libraries."""
+    module, kind = type(data).__module__, type(data).__name__
+    if module.startswith("pyarrow") and hasattr(data, "get_fragments"):
+        schema = data.schema
+        return Source(tuple(_FragmentPart(f, schema, i) for i, f in enumerate(data.get_fragments())))
+    if module.startswith("polars") and kind == "LazyFrame":
+        return Source((_LazyPart(data),))
+    if module.startswith("dask") and hasattr(data, "npartitions") and hasattr(data, "columns"):
+        return Source(tuple(_DaskPart(data, i) for i in range(data.npartitions)))
+    _refuse(data, module, kind)
+    return None
+
+
+def _refuse(data: Any, module: str, kind: str) -> None:
+    """Say what to do with what is neither a table nor a source."""
+    if module.partition(".")[0].strip("_") == "duckdb":
+        raise OptionError(
+            f"data is a duckdb {kind}, which gives its rows in no fixed order; write it with "
+            "relation.write_parquet('data.parquet') and pass the path, or, if it fits, relation.df()."
+        )
+    if isinstance(data, Iterator):
+        raise OptionError(
+            f"data is a {kind}, which can be read once only, and a fit reads several times; pass a function "
+            "that makes it: de.Parts(lambda: make_it())."
+        )
+    if callable(data) and not hasattr(data, "columns"):
+        raise OptionError(
+            "data is a function; where it gives the tables that the rows are in, pass de.Parts(function)."
+        )
+
+
+def _is_table(item: Any) -> bool:
+    return isinstance(item, (dict, pd.DataFrame)) or (hasattr(item, "schema") and hasattr(item, "columns"))
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise DataError(f"The file {path!r} cannot be read: {error.strerror or error}") from None
+    return found.st_size, found.st_mtime_ns
+
+
+def _files(given: Iterable[Any]) -> tuple[Part, ...]:
+    """The Parquet files of paths, folders and patterns, each in parts."""
+    paths = [path for item in given for path in _paths(os.fspath(item))]
+    return tuple(part for path in paths for part in _parts_of(path))
+
+
+def _paths(text: Any) -> list[str]:
+    if not isinstance(text, str):
+        text = os.fsdecode(text)
+    if "://" in text:
+        raise OptionError(
+            f"{text!r} is no path of this machine; open it as a dataset: "
+            f"pyarrow.dataset.dataset({text!r}), and pass that."
+        )
+    if os.path.isdir(text):
+        found = sorted(glob.glob(os.path.join(glob.escape(text), "**", "*.parquet"), recursive=True))
+        if any("=" in os.path.basename(os.path.dirname(path)) for path in found):
+            raise OptionError(
+                f"The folder {text!r} keeps columns in the names of its folders; open it as a dataset: "
+                f"pyarrow.dataset.dataset({text!r}, partitioning='hive'), and pass that."
+            )
+        what = "holds no .parquet files"
+    elif os.path.exists(text):
+        found, what = [text], ""
+    else:
+        found, what = sorted(glob.glob(text, recursive=True)), "is no file, and no pattern that one matches"
+    if not found:
+        raise DataError(f"The path {text!r} {what}.")
+    return found
+
+
+def _parts_of(path: str) -> list[Part]:
+    """A file in parts of some row groups."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise OptionError(
+            "Reading Parquet files needs pyarrow: pip install 'disteconometrics[parquet]'."
+        ) from None
+    stamp = _stamp(path)
+    try:
+        meta = pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise OptionError(
+            f"The file {path!r} is no Parquet file ({str(error)[:80]}); read others with their own reader, a "
+            "large CSV as de.Parts(lambda: pd.read_csv(path, chunksize=100_000))."
+        ) from None
+    groups: list[list[int]] = [[]]
+    rows = 0
+    for i in range(meta.num_row_groups):
+        own = meta.row_group(i).num_rows
+        if groups[-1] and rows + own > PART_ROWS:
+            groups.append([])
+            rows = 0
+        groups[-1].append(i)
+        rows += own
+    return [_ParquetPart(path, tuple(g), *stamp) for g in groups]
+
+
+# ---- columns of the tables that parts give -----------------------------------------------------------------
+
+
+def _length(frame: Any) -> int:
+    if isinstance(frame, dict):
+        return len(next(iter(frame.values()), ()))
+    return int(frame.num_rows) if hasattr(frame, "num_rows") else len(frame)
+
+
+def _names(frame: Any) -> list[str]:
+    if isinstance(frame, dict):
+        return list(frame)
+    if hasattr(frame, "num_rows"):
+        return list(frame.schema.names)
+    if not hasattr(frame, "columns"):
+        raise OptionError(
+            f"The function of de.Parts gave a {type(frame).__name__} among its tables; give pandas or polars "
+            "DataFrames, Arrow tables or dicts of arrays."
+        )
+    return list(frame.columns)
+
+
+def _column(frame: Any, name: str, start: int) -> Any:
+    """Some rows of a column, which the part is known to have."""
+    if hasattr(frame, "num_rows"):
+        return _from_arrow(frame.column(name).slice(start, ROWS))
+    values = frame[name]
+    rows = slice(start, start + ROWS)
+    return values.iloc[rows].reset_index(drop=True) if isinstance(values, pd.Series) else values[rows]
+
+
+def _from_arrow(values: Any) -> Any:
+    """A column of Arrow as pandas would give it, text and dictionaries as categories sorted by value.
+
+    A file's dictionary has no order, and differs from file to file; one that is ordered keeps its order.
+    """
+    import pyarrow as pa
+
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+    kind = values.type
+    if pa.types.is_null(kind):
+        return np.full(len(values), np.nan)
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not values.null_count:
+        return values.to_numpy(zero_copy_only=False)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        values = values.dictionary_encode()
+    elif not pa.types.is_dictionary(kind):
+        return values.to_pandas().reset_index(drop=True)
+    found = values.to_pandas().array
+    if found.ordered:
+        return found
+    levels = found.categories
+    if pd.api.types.infer_dtype(levels, skipna=True) == "string":
+        levels = [str(level) for level in levels]
+    order = np.argsort(np.asarray(levels), kind="stable") if len(levels) else np.zeros(0, dtype=np.intp)
+    to = np.empty(len(levels) + 1, dtype=np.intp)
+    to[order], to[-1] = np.arange(len(levels)), -1
+    sorted_levels = pd.Index([levels[i] for i in order], dtype=object)
+    return pd.Categorical.from_codes(to[found.codes], categories=sorted_levels)

@@ -1,0 +1,262 @@
+"""Sources that are read in parts give the fit of the table that the parts make together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+import disteconometrics as de
+from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsRows, OptionError
+
+RNG = np.random.default_rng(5)
+N = 600
+
+
+def _table() -> pd.DataFrame:
+    x = RNG.normal(size=N)
+    frame = pd.DataFrame({"x": x, "z": RNG.normal(size=N), "d": RNG.integers(0, 3, N)})
+    frame["g"] = RNG.choice(["b", "a", "c"], N)
+    frame["k"] = RNG.integers(0, 45, N)
+    frame["w"] = RNG.integers(0, 4, N)
+    frame["y"] = (RNG.random(N) < 1 / (1 + np.exp(0.3 - 0.8 * x))).astype(int)
+    return frame
+
+
+TABLE = _table()
+
+
+def _cut(frame: pd.DataFrame = TABLE, *edges: int) -> list[pd.DataFrame]:
+    inner = list(edges or (170, 390))
+    return [frame[a:b].reset_index(drop=True) for a, b in zip([0, *inner], [*inner, None], strict=True)]
+
+
+def _with(part: int, **columns: Any) -> list[pd.DataFrame]:
+    parts = _cut()
+    parts[part] = parts[part].assign(**{n: v(parts[part]) for n, v in columns.items()})
+    return parts
+
+
+def _holes(name: str, every: int, value: Any = None) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda f: f[name].astype(object).where(np.arange(len(f)) % every > 0, value)
+
+
+PLAIN = "y ~ x + z + g"
+WHOLE = "y ~ x + C(d)"
+
+
+def _everywhere(**columns: Any) -> list[pd.DataFrame]:
+    return [f.assign(**{n: v(f) for n, v in columns.items()}) for f in _cut()]
+
+
+def _dropped_level() -> list[pd.DataFrame]:
+    parts = _cut()
+    parts[1].loc[3, "g"], parts[1].loc[3, "x"] = "zz", np.nan
+    return parts
+
+
+AWKWARD: dict[str, tuple[str, list[pd.DataFrame], dict[str, Any]]] = {
+    "plain": (PLAIN, _cut(), {}),
+    "one part": (PLAIN, [TABLE], {}),
+    "many small parts": (PLAIN, _cut(TABLE, *range(40, N, 40)), {}),
+    "an empty part first": (PLAIN, [TABLE[:0], *_cut()], {}),
+    "an empty part last": (PLAIN, [*_cut(), TABLE[:0]], {}),
+    "parts of one outcome": (PLAIN, [f for _, f in TABLE.groupby("y")], {}),
+    "a level in one part alone": (PLAIN, _with(1, g=_holes("g", 9, "e")), {}),
+    "a level in dropped rows alone": (PLAIN, _dropped_level(), {}),
+    "levels in another order": (PLAIN, [f for _, f in TABLE.groupby("g", sort=False)], {}),
+    "missing numbers in one part": (PLAIN, _with(2, x=lambda f: _holes("x", 5)(f).astype(float)), {}),
+    "missing text in one part": (PLAIN, _with(0, g=_holes("g", 7)), {}),
+    "missing outcomes": (PLAIN, _with(0, y=lambda f: _holes("y", 7)(f).astype(float)), {}),
+    "a number all missing in one part": (PLAIN, _with(1, z=lambda f: np.nan), {}),
+    "text all missing in one part": (PLAIN, _with(1, g=lambda f: None), {}),
+    "outcomes all missing in one part": (PLAIN, _with(2, y=lambda f: np.nan), {}),
+    "whole in one part, float in the next": (WHOLE, _with(1, d=lambda f: f.d.astype(float)), {}),
+    "whole with missing in one part": (WHOLE, _with(1, d=lambda f: _holes("d", 5)(f).astype(float)), {}),
+    "small whole numbers": (WHOLE, _everywhere(d=lambda f: (f.d - 100).astype("int8")), {}),
+    "nullable whole numbers": (WHOLE, _everywhere(d=lambda f: f.d.where(f.x < 1).astype("Int64")), {}),
+    "true and false": ("y ~ x + d", _everywhere(d=lambda f: f.d > 0), {}),
+    "true and false as levels": ("y ~ x + C(d)", _everywhere(d=lambda f: f.d > 0), {}),
+    "outcome of text": ("y ~ x + g", _everywhere(y=lambda f: np.where(f.y == 1, "yes", "no")), {}),
+    "outcome of true and false": ("y ~ x", _everywhere(y=lambda f: f.y == 1), {}),
+    "outcome of a comparison": ("I(z > 0.2) ~ x + g", _cut(), {}),
+    "a term that loses rows": ("y ~ log(x + 1) + g", _cut(), {}),
+    "two terms that lose rows": ("y ~ log(x + 1) + sqrt(z + 1)", _cut(), {}),
+    "crossed factors": ("y ~ x + g*C(d)", _cut(), {}),
+    "no constant": ("y ~ 0 + x + g", _cut(), {}),
+    "no constant at all": ("y ~ 0 + x + z", _cut(), {}),
+    "a dot": ("y ~ .", [f[["y", "x", "g"]] for f in _cut()], {}),
+    "contrasts": ("y ~ x + C(g, contr.sum)", _cut(), {}),
+    "levels given": ("y ~ x + C(g, levels=['c', 'b', 'a'])", _cut(), {}),
+    "categories": (
+        PLAIN,
+        _everywhere(g=lambda f: pd.Categorical(f.g, categories=["c", "unused", "a", "b"])),
+        {},
+    ),
+    "other categories in each part": (
+        PLAIN,
+        _everywhere(g=lambda f: f.g[f.g != f.g[0]].astype("category")),
+        {},
+    ),
+    "frequency weights": (PLAIN, _cut(), {"weights": "w", "weight_type": "frequency"}),
+    "sampling weights": (PLAIN, _cut(), {"weights": "w", "weight_type": "sampling"}),
+    "offset": (PLAIN, _cut(), {"offset": "z"}),
+    "separation in one part": ("y ~ x + s", _everywhere(s=lambda f: (f.y == 1) & (f.x > 1.5)), {}),
+    "small levels": ("y ~ x + C(i)", _everywhere(i=lambda f: (f.x * 1e6).round() % 61), {}),
+}
+
+
+def _fitted(formula: str, data: Any, **options: Any) -> tuple[Any, list[str]]:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = de.Logit(formula, **options).fit(data)
+    return found, sorted(str(w.message) for w in said)
+
+
+def _same(ours: Any, theirs: Any) -> None:
+    assert list(ours.params.index) == list(theirs.params.index)
+    np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-7)
+    assert ours.spec.outcome == theirs.spec.outcome
+    assert ours.spec.columns == theirs.spec.columns
+    np.testing.assert_allclose(
+        [ours.llf, ours.llnull, ours.facts.successes],
+        [theirs.llf, theirs.llnull, theirs.facts.successes],
+        rtol=1e-12,
+    )
+    for name in ("rows", "given", "dropped", "zero_weight", "observations", "nested_null", "converged"):
+        assert getattr(ours.facts, name) == getattr(theirs.facts, name), name
+
+
+@pytest.mark.parametrize("case", AWKWARD)
+def test_parts_give_what_their_table_gives(case: str) -> None:
+    formula, parts, options = AWKWARD[case]
+    ours, said = _fitted(formula, de.Parts(lambda: iter(parts)), **options)
+    theirs, told = _fitted(formula, pd.concat([f for f in parts if len(f)], ignore_index=True), **options)
+    assert said == told
+    _same(ours, theirs)
+    assert ours.fingerprint() == theirs.fingerprint()
+
+
+KINDS = {
+    "nonrobust": "nonrobust",
+    "opg": "opg",
+    "HC1": "HC1",
+    "HC3": "HC3",
+    "one-way": de.Cluster("k"),
+    "two-way": de.Cluster("k", "w"),
+    "jackknife": de.Cluster("k", correction="jackknife"),
+}
+
+
+@pytest.fixture
+def many() -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"x": rng.normal(size=6_000), "k": rng.integers(0, 60, 6_000)})
+    frame["w"], frame["y"] = rng.integers(0, 45, 6_000), (rng.random(6_000) < 0.4).astype(int)
+    return frame.assign(g=rng.choice(list("abc"), 6_000), u=frame.x**2)
+
+
+@pytest.mark.parametrize("estimator", [de.Logit, de.Probit, de.CLogLog])
+def test_covariances_and_predictions_are_those_of_the_table(many: pd.DataFrame, estimator: Any) -> None:
+    ours = estimator("y ~ x + u + g + I(x*u)").fit(de.Parts(lambda: _cut(many, 900, 2_500, 2_600)))
+    theirs = estimator("y ~ x + u + g + I(x*u)").fit(many)
+    for kind in KINDS.values():
+        a, b = ours.with_cov(kind), theirs.with_cov(kind)
+        np.testing.assert_allclose(a.bse, b.bse, rtol=1e-7)
+    np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(ours.predict(many[:9]), theirs.predict(many[:9]), rtol=1e-11)
+    np.testing.assert_allclose(
+        ours.margins(data=many).estimates.values, theirs.margins().estimates.values, rtol=1e-10
+    )
+    assert f"read {ours.facts.readings} times" in str(ours.summary())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i, part in enumerate(_cut()):
+        part = part.assign(g=part.g.astype(pd.CategoricalDtype(sorted(part.g.unique(), reverse=i == 1))))
+        part.to_parquet(tmp_path / f"part{i}.parquet", row_group_size=90, index=False)
+    return tmp_path
+
+
+SOURCES: dict[str, Callable[[Path], Any]] = {
+    "folder": str,
+    "path": lambda p: p,
+    "pattern": lambda p: f"{p}/*.parquet",
+    "list": lambda p: sorted(p.glob("*.parquet")),
+    "dataset": lambda p: ds.dataset(p, schema=pq.read_schema(p / "part0.parquet")),
+    "lazy frame": lambda p: pl.from_pandas(TABLE).lazy(),
+    "dask frame": lambda p: dd.from_pandas(TABLE, npartitions=4),
+    "arrow tables": lambda p: de.Parts(lambda: [pa.Table.from_pandas(f) for f in _cut()]),
+    "dicts": lambda p: de.Parts(lambda: [{n: f[n].to_numpy() for n in f} for f in _cut()]),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_kind_of_source_gives_the_fit_of_the_table(folder: Path, kind: str) -> None:
+    ours = de.Logit(PLAIN).fit(SOURCES[kind](folder), cov=de.Cluster("k"))
+    theirs = de.Logit(PLAIN).fit(TABLE, cov=de.Cluster("k"))
+    _same(ours, theirs)
+
+
+def test_a_part_that_changes_between_readings_is_an_error(folder: Path) -> None:
+    res = de.Logit(PLAIN).fit(folder)
+    _cut()[2].assign(x=0.5).to_parquet(folder / "part2.parquet", index=False)
+    with pytest.raises(DataError, match=r"part2.parquet has changed"):
+        res.with_cov("HC1")
+    draws = iter(range(100))
+    with pytest.raises(DataError, match="has changed"):
+        de.Logit("y ~ x").fit(de.Parts(lambda: [TABLE.assign(x=TABLE.x + next(draws))]))
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
+    "an iterator": (lambda p: de.Logit(PLAIN).fit(iter(_cut())), OptionError, r"de\.Parts\(lambda"),
+    "a function": (lambda p: de.Logit(PLAIN).fit(_cut), OptionError, r"de\.Parts"),
+    "a list of tables": (lambda p: de.Logit(PLAIN).fit(_cut()), OptionError, "pd.concat"),
+    "no path": (lambda p: de.Logit(PLAIN).fit(p / "none.parquet"), DataError, "is no file"),
+    "an address": (lambda p: de.Logit(PLAIN).fit("s3://b/x.parquet"), OptionError, "pyarrow.dataset"),
+    "no Parquet": (lambda p: de.Logit(PLAIN).fit(__file__), OptionError, "is no Parquet file"),
+    "no column": (lambda p: de.Logit("y ~ xx").fit(p), MissingColumnError, "'xx'"),
+    "a lag": (lambda p: de.Logit("y ~ lag(x)").fit(p), NeedsRows, "row before"),
+    "a learnt transform": (lambda p: de.Logit("y ~ bs(x, df=4)").fit(p), NeedsRows, "learns from all rows"),
+    "time order": (lambda p: de.Logit(PLAIN).fit(p, cov=de.HAC("k")), NeedsRows, "no rows are kept"),
+    "residuals": (lambda p: de.Logit(PLAIN).fit(p).resid_response, NeedsRows, "pass data="),
+    "margins": (lambda p: de.Logit(PLAIN).fit(p).margins(), NeedsRows, "pass data="),
+    "a penalty": (lambda p: de.Logit(PLAIN, penalty="firth").fit(p), NeedsRows, "read_parquet"),
+    "another estimator": (lambda p: de.NormalRegression("x ~ z").fit(p), NeedsRows, "read_parquet"),
+    "clashing kinds": (
+        lambda p: de.Logit(PLAIN).fit(de.Parts(lambda: _with(1, x=lambda f: "a"))),
+        DataError,
+        "'x' holds text",
+    ),
+    "missing clusters": (
+        lambda p: de.Logit(PLAIN).fit(de.Parts(lambda: _with(1, k=_holes("k", 10))), cov=de.Cluster("k")),
+        DataError,
+        "'k' has 22 missing",
+    ),
+    "infinite values": (
+        lambda p: de.Logit(PLAIN).fit(de.Parts(lambda: _with(1, x=lambda f: np.inf))),
+        DataError,
+        "inf",
+    ),
+    "three outcomes": (lambda p: de.Logit("d ~ x").fit(p), de.errors.OutcomeError, "3 distinct"),
+    "a syntax error": (lambda p: de.Logit("y ~ (x").fit(p), FormulaError, "Syntax error"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_names_the_remedy(folder: Path, case: str) -> None:
+    call, kind, words = REFUSED[case]
+    with pytest.raises(kind, match=words):
+        call(folder)
