@@ -63,6 +63,7 @@ def line(declared: Declared, place: tuple[str, str, str], row: pd.Series) -> str
         pair("coverage", 4),
         number("width"),
     ]
+    parameter = parameter.replace("|", "\\|")  # of thresholds, which would end a cell
     return "| " + " | ".join([title, estimator, parameter, *figures, number("rejection", digits=4)]) + " |"
 
 

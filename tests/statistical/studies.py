@@ -336,7 +336,7 @@ def score_bootstrap(table: Table, rng: np.random.Generator) -> Any:
 # ---- ordered outcomes --------------------------------------------------------------------------------------
 
 ORDERED = {"x": 0.8, "d": -0.6, "0|1": -1.0, "1|2": 0.0, "2|3": 1.2}
-EFFECT, POINT = "d: 1 - 0 [3]", "P(y = 3 | x = 0.5, d = 1)"
+EFFECT, POINT = "d: 1 - 0 [3]", "P(y = 3) at x = 0.5, d = 1"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ prints its figures (``pytest -rP``): coverage with the mean width of the interva
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -43,7 +44,8 @@ REGULAR_SIZES = [  # with √n times the Kolmogorov distance that is passed once
 def stored() -> pd.DataFrame:
     """The table of `coverage.md`: measures, with errors where they stand, by design, estimator, parameter."""
     lines = (HERE / "coverage.md").read_text(encoding="utf-8").splitlines()
-    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    rows_of = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines if line.startswith("| ")][1:]
+    cells = [[c.strip().replace("\\|", "|") for c in row] for row in rows_of]
 
     def number(text: str) -> float:
         return float(text.replace("∞", "inf") or "nan")
