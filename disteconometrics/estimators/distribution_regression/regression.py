@@ -81,7 +81,7 @@ class DistributionRegression(Specification):
     >>> from disteconometrics import datasets
     >>> res = DistributionRegression("foodexp ~ income", thresholds=40).fit(datasets.engel(), seed=1)
     >>> res.distribution({"income": [500.0, 1500.0]}).quantile(0.5).round()
-    array([348., 864.])
+    array([348., 865.])
     """
 
     thresholds: tuple[float, ...] | int | str | None = None
