@@ -208,10 +208,10 @@ class Parts(Source):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> mroz = de.datasets.mroz()
-    >>> pieces = de.Parts(lambda: (mroz[i : i + 200] for i in range(0, len(mroz), 200)))
-    >>> de.Logit("inlf ~ educ + kidslt6").fit(pieces).params.round(3).to_dict()
-    {'Intercept': -1.876, 'educ': 0.199, 'kidslt6': -0.889}
+    >>> table = de.datasets.spector()
+    >>> pieces = de.Parts(lambda: (table[i : i + 10] for i in range(0, len(table), 10)))
+    >>> de.Logit("GRADE ~ GPA + TUCE + PSI").fit(pieces).params.round(3).to_dict()
+    {'Intercept': -13.021, 'GPA': 2.826, 'TUCE': 0.095, 'PSI': 2.379}
     """
 
     function: Callable[[], Iterable[Any]] = field(repr=False)
