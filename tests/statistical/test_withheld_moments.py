@@ -70,6 +70,14 @@ def test_light_tails_have_moments_and_heavy_ones_none(formula: str) -> None:
     assert 8 * rates("Pareto 2.2", formula, 8)["std"] >= 6
 
 
+def test_a_covariate_in_levels_has_moments_near_the_samples() -> None:
+    """A line through the logarithm made a standard deviation of 598 of one of 277."""
+    engel = de.datasets.engel()
+    res = de.FlowDensity("foodexp ~ income", support="positive").fit(engel)
+    assert not res.flow.centre.is_straight
+    assert res.functionals("std").values[0] == pytest.approx(engel.foodexp.std(), rel=0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_rates(formula: str) -> None:

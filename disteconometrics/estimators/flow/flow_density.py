@@ -54,7 +54,8 @@ class FlowDensity(Specification):
         of a trained flow is the normal law, behind a mixture the logistic.
     support : None, "positive" or (a, b)
         An open interval that holds the outcome (the left side of the formula), None or ±inf for an open side:
-        the flow is then that of log(y − a) or logit((y − a)/(b − a)).
+        the flow is then that of log(y − a) or logit((y − a)/(b − a)), around a line there or, where the rows
+        say so, around the image of a line in the outcome's own units.
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None

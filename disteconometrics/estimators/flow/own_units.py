@@ -45,7 +45,7 @@ def line_in_own_units(u: Array, Z: Array, w: Array, support: Support, straight: 
     >>> x = np.linspace(1, 9, 200)
     >>> Z, u = np.column_stack([np.ones(200), x]), np.log(x) + 0.1 * np.cos(40 * x)
     >>> flat = u - Z @ np.linalg.lstsq(Z, u, rcond=None)[0]
-    >>> line_in_own_units(u, Z, np.ones(200), Support(0.0), flat).round(1).tolist()[1]
+    >>> round(float(line_in_own_units(u, Z, np.ones(200), Support(0.0), flat)[1]), 1)
     1.0
     """
     b, e = _fitted(u, Z, w, support)

@@ -66,7 +66,9 @@ KINDS = {
 }  # of covariances that a label names in full
 
 
-def fit_spline(model: Any, data: Any, cov: CovarianceKind | None = None) -> FlowResults:
+def fit_spline(
+    model: Any, data: Any, cov: CovarianceKind | None = None, like: SplineFlow | None = None
+) -> FlowResults:
     """Fit the monotone spline of a specification to a table.
 
     Parameters
@@ -74,6 +76,7 @@ def fit_spline(model: Any, data: Any, cov: CovarianceKind | None = None) -> Flow
     model : FlowDensity of one outcome.
     data : table.
     cov : as in its ``fit``.
+    like : SplineFlow whose base and kind of centre are taken, None to choose them.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def fit_spline(model: Any, data: Any, cov: CovarianceKind | None = None) -> Flow
     235.0
     """
     kind = _kind(cov, model.weight_type)
-    fit = fit_rows(model, FitRows.read(model, data, outcome="numeric"), kind)
+    fit = fit_rows(model, FitRows.read(model, data, outcome="numeric"), kind, like)
     return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
 
 
@@ -142,8 +145,12 @@ class FlowResults(FittedResult, LawAnswers):
         return self.main.theta
 
     def fit_again(self, data: Any) -> FlowResults:
-        """The spline fitted to ``data``; nothing is tried beside it."""
-        return fit_spline(self.model, data, self.kind)
+        """The spline fitted to ``data``; nothing is tried beside it.
+
+        Files of before may have another base or centre than would be chosen now.
+        """
+        again = fit_spline(self.model, data, self.kind)
+        return again if self._is_same_fit(again) else fit_spline(self.model, data, self.kind, self.flow)
 
     @cached_property
     def undersmoothed(self) -> Solution:

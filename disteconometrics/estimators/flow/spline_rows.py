@@ -139,8 +139,8 @@ def plan_of(model: Any, enough: bool = True) -> SplinePlan:
 
 
 @on_one_thread
-def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
-    """Fit the spline of a specification to rows.
+def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow | None = None) -> SplineFit:
+    """Fit the spline of a specification to rows, with base and kind of centre ``like`` another's if given.
 
     Raises
     ------
@@ -165,7 +165,10 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind) -> SplineFit:
         checks.check_residual(sample.centre.scale, sample.y, outcome)
         if support.kind == "line" and shared is None:
             checks.check_edges(sample.y, sample.copies, outcome)
-    fitted = fit_flow(sample, plan_of(model, enough))
+    plan = plan_of(model, enough)
+    if like is not None:
+        sample, plan = replace(sample, straight=like.centre.is_straight), replace(plan, base=like.base)
+    fitted = fit_flow(sample, plan)
     if not fitted.smooth.converged:
         text = f"The penalties of the density of {outcome!r} did not settle; the last state is reported."
         warn_user(ConvergenceWarning(text, column=outcome, hint="look at the outcome for values far out"))
