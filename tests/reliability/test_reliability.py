@@ -36,6 +36,7 @@ from disteconometrics.errors import (
     MissingColumnError,
     MissingValuesWarning,
     NeedsData,
+    NeedsRows,
     OptionError,
     OutcomeError,
     SeparationError,
@@ -207,7 +208,12 @@ REFUSED = [
     ),
     Refused("a Series for a table", lambda: fit(D["deny"]), OptionError, ("Series", "to_frame")),
     Refused("no table", lambda: fit(None), OptionError, ("None", "first argument")),
-    Refused("a lazy polars frame", lambda: fit(pl.from_pandas(D).lazy()), OptionError, ("collect",)),
+    Refused(
+        "a lazy polars frame where rows are needed",
+        lambda: de.NormalRegression("income ~ debt").fit(pl.from_pandas(D).lazy()),
+        NeedsRows,
+        ("collect",),
+    ),
     Refused(
         "two levels of column labels", lambda: fit(pd.concat({"a": D}, axis=1)), OptionError, ("(?i)level",)
     ),

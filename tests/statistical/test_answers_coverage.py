@@ -29,8 +29,8 @@ N_ROWS = 500
 LAW, EFFECT = (0.93, 0.97), (0.92, 0.975)
 # of what is known to miss its band
 FEW_CLUSTERS = (
-    "with 50 clusters the limits, of the normal law, cover .924 of q.1 and .928 of std (2,500 samples); those "
-    "of t with 49 degrees of freedom would cover .930 to .932"
+    "with 50 clusters the limits, of the normal law, cover .924 of q.1 and .928 of std (2,500 samples); "
+    "those of t with 49 degrees of freedom would cover .930 to .932"
 )
 NAMES = ("mean", "std", "q[0.1]", "q[0.5]", "q[0.9]")
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")

@@ -189,7 +189,7 @@ def test_marginaleffects_refuses_what_it_cannot_do(me: Any, spector: pd.DataFram
         lambda d: de.FlowDensity("foodexp ~ 1", flow=de.RQS(4), train=de.Adam(steps=5)).fit(d, seed=0),
         lambda d: de.FlowDensity("income + foodexp ~ 1").fit(d),
         lambda d: de.TransportDensity("foodexp ~ 1").fit(d),
-        lambda d: de.WassersteinDistance("foodexp ~ rich", permutations=0).fit(d),
+        lambda d: de.WassersteinDistance("foodexp ~ rich", p=1, permutations=0).fit(d),
         lambda d: de.TransportMap("foodexp ~ rich").fit(d),
         lambda d: de.MinimumWasserstein(
             "foodexp ~ 1", lambda t, x, z: t[0] + t[1] * z, start=[600.0, 200.0]

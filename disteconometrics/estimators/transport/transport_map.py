@@ -186,8 +186,8 @@ def _limits(
     """Limits of the effects at ``levels``, for each or for all levels of a range ``over`` at once.
 
     Both ``sides`` have quantiles and errors of Fₙ (k,).  Margins add up as squares, or all ends are joined
-    where a repeated value is near, whose mass counts beside limits of a single level at 95 %: so wider limits
-    join wherever narrower ones do; bands hold the limits of each level, and those of 99 % those of 95.
+    where a repeated value is near.  Its mass counts beside the limits themselves; those of single levels take
+    95 % whatever is asked for, so that those of 99 % hold those of 95.
     """
     found, heaped = {}, np.zeros(len(levels), dtype=bool)
     for joint, share in ((False, level), (True, float(np.sqrt(level)))):
@@ -195,7 +195,7 @@ def _limits(
         for r, estimate, error in sides:
             half = (r.critical(share) if over is None else r.uniform_critical(*over, share)) * error
             low, high = r.limits(levels, half)
-            heaped |= r.heaped(low, high, r.critical(LEVEL) * error)
+            heaped |= r.heaped(low, high, r.critical(LEVEL) * error if over is None else half)
             limits.append((estimate, low, high))
         found[joint] = difference_limits(limits[1], limits[0], joint=joint)
     low, high = (np.where(heaped, *ends) for ends in zip(found[True], found[False], strict=True))
@@ -207,6 +207,7 @@ def _effects(ranks: Sequence[Ranks], levels: Array, level: float, index_set: tup
     sides = [(r, r.quantile(levels), r.error(levels)) for r in ranks]
     low, high = _limits(sides, levels, level, None)
     bands = _limits(sides, levels, level, index_set)
+    bands = np.minimum(bands[0], low), np.maximum(bands[1], high)  # a band for all levels holds for each
     outside = (levels < index_set[0]) | (levels > index_set[1])
     error = (high - low) / (2 * critical_value(level))
     return np.column_stack(
