@@ -238,7 +238,7 @@ class FittedResult(Estimated, SelfChecking):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             again = self.fit_again(data)
-        if not self._is_same_fit(again):
+        if not self.is_same_fit(again):
             raise DataError("data= does not hold the rows of the fit: the estimates there are others.")
         return self.with_rows(again)
 
@@ -258,7 +258,8 @@ class FittedResult(Estimated, SelfChecking):
         """A digest of outcomes and weights, by which saved results on the same rows know one another."""
         return str(self.facts.fingerprint if self.rows is None else self.rows.fingerprint())
 
-    def _is_same_fit(self, again: Any) -> bool:
+    def is_same_fit(self, again: Any) -> bool:
+        """Whether another result has the same estimates on the same rows, to what files keep."""
         ours, theirs = self.solution(), again.solution()
         if ours.shape != theirs.shape or list(self.labels()[1]) != list(again.labels()[1]):
             return False

@@ -148,8 +148,8 @@ class FitRows(CountedRows):
         if not streams:
             raise NeedsRows(
                 f"{type(model).__name__}, as asked, needs all rows in memory, and data is read in parts: "
-                "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars frame "
-                "or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood take it as it is."
+                "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars "
+                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood take it."
             )
         return FitRows(learn(model.formula, source, **options))
 

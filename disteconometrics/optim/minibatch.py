@@ -341,8 +341,45 @@ def _optimiser(how: Trainer, parameters: Sequence[Tensor]) -> Any:
             line_search_fn="strong_wolfe",
             tolerance_change=0.0,
         )
-    kind = torch.optim.AdamW if isinstance(how, AdamW) else torch.optim.Adam
-    return kind(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
+    return _Moments(parameters[0], how.weight_decay, decoupled=isinstance(how, AdamW))
+
+
+@final
+class _Moments:
+    """Adam's moving averages of one vector's gradient, and its step.
+
+    To the bit that of `torch.optim.Adam` with ``fused=True``, whose first step loads torch's compiler.
+    """
+
+    def __init__(self, flat: Tensor, decay: float, *, decoupled: bool) -> None:
+        import torch
+
+        self.flat, self.decay = flat, decay
+        self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
+        self.steps = torch.zeros((), dtype=torch.float32, device=flat.device)
+        self.kernel: Any = torch._fused_adamw_ if decoupled else torch._fused_adam_
+
+    def step(self, rate: float) -> None:
+        """Move the vector by one step."""
+        import torch
+
+        with torch.no_grad():
+            self.steps += 1
+            self.kernel(
+                [self.flat],
+                [self.flat.grad],
+                [self.first],
+                [self.second],
+                [],
+                [self.steps],
+                amsgrad=False,
+                lr=rate,
+                beta1=0.9,
+                beta2=0.999,
+                weight_decay=self.decay,
+                eps=1e-8,
+                maximize=False,
+            )
 
 
 def _joined(parameters: Sequence[Tensor]) -> Tensor:
@@ -476,13 +513,11 @@ class _Run:
             if not math.isfinite(found):
                 self._put(before)
         else:
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
             closure()
             if math.isfinite(found):
                 if how.clip is not None:
                     torch.nn.utils.clip_grad_norm_(self.flat, how.clip)
-                self.optimiser.step()
+                self.optimiser.step(rate)
         for name, value in zip(HISTORY, (step, found, math.nan, rate, seconds), strict=True):
             self.history[name].append(value)
         return found

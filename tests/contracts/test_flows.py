@@ -5,6 +5,8 @@ files and collapses.
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -422,3 +424,29 @@ def test_a_default_device_of_torch_changes_nothing() -> None:
             torch.set_default_device(None)
     for ours, theirs in zip(*found.values(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+STEPS = """
+import sys, torch
+from disteconometrics.optim.minibatch import Adam, AdamW, batches, train
+
+ADAM, ADAM_W = torch.optim.Adam, torch.optim.AdamW
+for how, kind in ((Adam(lr=0.1, steps=9, weight_decay=0.1), ADAM), (AdamW(lr=0.1, steps=9), ADAM_W)):
+    b = torch.zeros(3, requires_grad=True)
+    loss = lambda y: ((y - b.exp()) ** 2).mean()
+    train([b], loss, batches([torch.arange(3.0)], None, torch.Generator()), how, progress=False)
+    assert not any(name.startswith("torch._dynamo") for name in sys.modules) or kind is ADAM_W
+    c = torch.zeros(3, requires_grad=True)
+    other = kind([c], lr=how.lr, weight_decay=how.weight_decay, fused=True)
+    for step in range(9):
+        other.param_groups[0]["lr"] = how.rate(step)
+        other.zero_grad()
+        ((torch.arange(3.0) - c.exp()) ** 2).mean().backward()
+        other.step()
+    assert torch.equal(b, c), (b, c)
+"""
+
+
+def test_a_training_steps_as_torch_does_without_its_compiler() -> None:
+    """The compiler takes a second or more to load, at the first step of torch's own optimiser."""
+    subprocess.run([sys.executable, "-c", STEPS], check=True)

@@ -150,7 +150,7 @@ class FlowResults(FittedResult, LawAnswers):
         Files of before may have another base or centre than would be chosen now.
         """
         again = fit_spline(self.model, data, self.kind)
-        return again if self._is_same_fit(again) else fit_spline(self.model, data, self.kind, self.flow)
+        return again if self.is_same_fit(again) else fit_spline(self.model, data, self.kind, self.flow)
 
     @cached_property
     def undersmoothed(self) -> Solution:
