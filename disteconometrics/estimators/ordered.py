@@ -30,7 +30,7 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
-from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
+from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
 from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.ordered_margins import ordered_margins
 from disteconometrics.estimators.refit import refitting
@@ -501,6 +501,14 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         return float(special.chdtrc(self.slopes, max(self.llr, 0.0))) if self.slopes else float("nan")
 
     @property
+    def wald_pvalue(self) -> float:
+        """p-value of the Wald test that all coefficients are zero, with the covariance; or NaN."""
+        try:
+            return self.estimates.wald(np.eye(len(self.coefficients))[: self.slopes]).p_value
+        except WithheldError:
+            return float("nan")
+
+    @property
     def prsquared(self) -> float:
         """McFadden's pseudo R², 1 − llf/llnull."""
         return 1 - self.llf / self.llnull
@@ -523,13 +531,15 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             OptionError if the models are not nested, or of another estimator.
         WithheldError
             Under clusters, lags and sampling weights, under which it is not χ².
+
+        Warns
+        -----
+        LikelihoodRatioWarning
+            If the covariance is robust: the likelihood ratio is not.
         """
         if not isinstance(restricted, OrderedResults) or type(restricted.model) is not type(self.model):
             raise OptionError(f"lr_test takes a result of {type(self.model).__name__}; use test for others.")
-        if self.covariance.clusters or self.covariance.label.startswith("HAC") or not self.has_likelihood:
-            raise WithheldError(
-                "The likelihood ratio is not χ² under clusters, lags or sampling weights; use test (Wald)."
-            )
+        check_likelihood_ratio(self.covariance, self.has_likelihood, "test (Wald)")
         check_same_rows(self.data_rows(), restricted.data_rows())
         q = self.slopes - restricted.slopes
         if q < 1:
@@ -716,12 +726,13 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
             ("Covariance", self.covariance.label),
             ("Converged", state),
         )
-        ratio = "withheld" if np.isnan(self.llr_pvalue) else p_value(self.llr_pvalue)
+        test, p = ("Wald", self.wald_pvalue) if self.covariance.robust else ("LLR", self.llr_pvalue)
+        overall = "withheld" if np.isnan(p) else p_value(p)
         right = (
             ("Observations", observations_text(f.given, f.rows, f.observations, self.model.weight_type)),
             (f"Log-{pseudo.rstrip('-')}likelihood", number(self.llf, 4)),
             ("LL-null", number(self.llnull, 4)),
-            ("LLR p-value", ratio if self.slopes else "no regressors"),
+            (f"{test} p-value", overall if self.slopes else "no regressors"),
             ("Pseudo R² (McFadden)", f"{self.prsquared:.4f}"),
         )
         title = f"{type(self.model).__name__} Regression Results"

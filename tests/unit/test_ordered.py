@@ -16,6 +16,7 @@ from disteconometrics.errors import (
     CollinearityError,
     DisteconometricsError,
     FormulaError,
+    LikelihoodRatioWarning,
     OptionError,
     OutcomeError,
     SeparationError,
@@ -270,6 +271,17 @@ def test_answers_that_do_not_exist_are_withheld() -> None:
         )
     with pytest.raises(OptionError, match="as many coefficients"):
         res.lr_test(res)
+
+
+def test_the_head_has_the_test_that_takes_the_covariance() -> None:
+    data = grades()
+    small, res = (de.OrderedLogit(f).fit(data) for f in ("y ~ x", "y ~ x + d"))
+    assert "LLR p-value" in str(res.summary())
+    robust = res.with_cov("HC1")
+    assert "Wald p-value" in str(robust.summary())
+    assert robust.wald_pvalue == robust.test("x, d").p_value
+    with pytest.warns(LikelihoodRatioWarning, match="HC1"):
+        robust.lr_test(small)
 
 
 def test_the_jackknife_of_clusters_is_close_to_leaving_them_out() -> None:

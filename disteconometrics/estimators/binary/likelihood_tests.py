@@ -26,7 +26,14 @@ from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.newton import maximise
 
-__all__ = ["LikelihoodTests", "check_same_rows", "clustered_score_test", "restricted_maximum"]
+__all__ = [
+    "LikelihoodTests",
+    "check_likelihood_ratio",
+    "check_same_rows",
+    "clustered_score_test",
+    "has_dependent_rows",
+    "restricted_maximum",
+]
 
 NESTED = "lr_test takes a smaller model of the same outcome on the same rows"
 IN_SPAN = 1e-8  # share of a column that may be left when it is written as a combination of others
@@ -126,6 +133,48 @@ def check_same_rows(large: FitRows, small: FitRows) -> None:
             )
 
 
+def has_dependent_rows(covariance: Covariance) -> bool:
+    """Whether rows may depend on each other; a file keeps the label alone of such covariances.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> has_dependent_rows(de.Logit("GRADE ~ GPA").fit(de.datasets.spector(), cov="HC1").covariance)
+    False
+    """
+    return covariance.kind is None or isinstance(covariance.kind, (Cluster, HAC))
+
+
+def check_likelihood_ratio(covariance: Covariance, has_likelihood: bool, instead: str) -> None:
+    """Withhold what is χ² of independent rows alone; warn where it rests on the law.
+
+    Raises
+    ------
+    WithheldError
+        Under clusters, lags and sampling weights.
+
+    Warns
+    -----
+    LikelihoodRatioWarning
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.Logit("GRADE ~ GPA").fit(de.datasets.spector())
+    >>> check_likelihood_ratio(res.covariance, True, "test (Wald)")
+    """
+    if not has_likelihood:
+        raise WithheldError(f"Likelihood-ratio tests have no meaning under sampling weights; use {instead}.")
+    if has_dependent_rows(covariance):
+        raise WithheldError(
+            f"Rows are dependent ({covariance.label}): the likelihood ratio is not χ² then. Use {instead}."
+        )
+    if covariance.robust:
+        hint = f"use {instead}, which takes the covariance of the result"
+        text = f"The likelihood ratio does not take {covariance.label}: it rests on the law; {hint}."
+        warn_user(LikelihoodRatioWarning(text, hint=hint))
+
+
 class LikelihoodTests(LikelihoodCriteria):
     """Likelihood-ratio and score tests of a binary result, and the Wald test of all its regressors."""
 
@@ -191,28 +240,6 @@ class LikelihoodTests(LikelihoodCriteria):
         R, r, texts = self.estimates.restrictions(hypotheses)
         return restricted_maximum(self.kernel, rows.blocks(), R, r), R, texts
 
-    def _check_likelihood_ratio(self) -> None:
-        """Withhold what is χ² of independent rows alone; warn where it rests on the model."""
-        if not self.has_likelihood:
-            raise WithheldError(
-                "Likelihood-ratio tests have no meaning under sampling weights; use test (Wald) or "
-                "score_test."
-            )
-        if self.has_dependent_rows:
-            raise WithheldError(
-                f"Rows are dependent ({self.covariance.label}): the likelihood ratio is not χ² then. Use "
-                "test (Wald) or score_test."
-            )
-        if self.covariance.robust:
-            hint = "use test (Wald) or score_test, which take the covariance of the result"
-            text = f"The likelihood ratio does not take {self.covariance.label}: it rests on the law; {hint}."
-            warn_user(LikelihoodRatioWarning(text, hint=hint))
-
-    @property
-    def has_dependent_rows(self) -> bool:
-        """Whether rows may depend on each other; a file keeps the label alone of such covariances."""
-        return self.covariance.kind is None or isinstance(self.covariance.kind, (Cluster, HAC))
-
     def _check_finite(self) -> None:
         if self.infinite is not None:
             raise WithheldError(
@@ -270,7 +297,7 @@ class LikelihoodTests(LikelihoodCriteria):
         """
         if self.facts.penalty is not None:
             return self._penalised_test(restricted)
-        self._check_likelihood_ratio()
+        check_likelihood_ratio(self.covariance, self.has_likelihood, "test (Wald) or score_test")
         if isinstance(restricted, LikelihoodTests):
             return self._lr_against(restricted)
         found, _, texts = self._restricted(restricted)

@@ -28,7 +28,7 @@ from disteconometrics.estimators.binary.answers import BinaryAnswers
 from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import BinaryFacts, BinaryRows, estimate
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
-from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests
+from disteconometrics.estimators.binary.likelihood_tests import LikelihoodTests, has_dependent_rows
 from disteconometrics.estimators.binary.margins import MarginsResults, margins, margins_as_statsmodels
 from disteconometrics.estimators.binary.penalty import LEVEL, ProfileLimits, check_options
 from disteconometrics.estimators.binary.report import summary_of
@@ -215,7 +215,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         """
         return (
             float(special.chdtrc(self.df_model, max(self.llr, 0.0)))
-            if self.df_model and self.llr == self.llr and not self.has_dependent_rows
+            if self.df_model and self.llr == self.llr and not has_dependent_rows(self.covariance)
             else float("nan")
         )
 
