@@ -423,20 +423,22 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         left = (
             ("Outcome", outcome),
             ("Formula", self.spec.formula),
-            ("Estimator", f"{self.model.link} of 1{{y > c}} at every threshold c"),
+            ("Estimator", f"{self.model.link} of 1{{y > c}}"),
             ("Covariance", self.covariance.label),
         )
         right = (
             ("Observations", observations_text(f.given, f.rows, f.observations, self.model.weight_type)),
-            ("Thresholds", f"{len(self.thresholds)} of {f.distinct} distinct outcomes"),
+            ("Thresholds", f"{len(self.thresholds)} of {f.distinct} values"),
             ("Crossings sorted", f"{100 * f.crossings:.2f} %"),
-            ("Fit gap of F (of the mean)", f"{f.fit_gap:.1e} ({number(f.mean_gap)})"),
+            ("Fit gap of F", f"{f.fit_gap:.1e}"),
         )
         notes = [
             f"Coefficients have the sign of the effect on {printable(outcome)}; those of 1{{y <= c}} have "
             "the opposite one"
             + ("." if self.model.link != "cloglog" else ", and are others with a cloglog."),
             self._threshold_note(),
+            f"Fit gap: the averaged law less the sample's, {f.fit_gap:.1e} in F, {number(f.mean_gap)} in the "
+            "mean.",
             self.covariance.note,
             f"Bands and tests: {self.draws} draws of exponential weights, seed {self.seed}.",
         ]
