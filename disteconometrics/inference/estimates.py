@@ -141,6 +141,8 @@ def quadratic_form(kind: str, d: Array, V: Array, zero: Sequence[str] = ()) -> f
 
     ``zero`` have standard error zero.
     """
+    if not (np.isfinite(V).all() and np.isfinite(d).all()):  # covariances that are not known between errors
+        raise WithheldError(f"No {kind} test: the covariance of the estimates is not known in all places.")
     scale = np.sqrt(np.maximum(np.diagonal(V), 0.0))
     if np.any(scale == 0):
         small = f": that of {', '.join(zero)} is zero or too small to compute with; rescale the column"

@@ -483,6 +483,8 @@ def test_wald_needs_a_variance() -> None:
         e.wald("a = b")
     with pytest.raises(WithheldError, match="singular"):
         e.wald("a, b")
+    with pytest.raises(WithheldError, match="not known"):
+        Estimates(("a", "b"), np.array([1.0, 2.0]), np.array([[1.0, np.nan], [np.nan, 1.0]])).wald("a, b")
     without = np.array([[1.0, np.nan], [np.nan, np.nan]])
     for value, why in ((np.inf, "separation"), (np.nan, "b is withheld"), (2.0, "b has no standard error; ")):
         with pytest.raises(WithheldError, match=why):
