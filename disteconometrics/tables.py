@@ -7,6 +7,7 @@ careful reader would ask.
 from __future__ import annotations
 
 import math
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -15,12 +16,15 @@ from html import escape
 
 __all__ = [
     "WIDTH",
+    "Latex",
     "Section",
     "Summary",
     "first_of",
     "html_table",
     "latex_table",
     "latex_text",
+    "markdown_table",
+    "markdown_text",
     "number",
     "p_value",
     "printable",
@@ -230,6 +234,15 @@ class Summary:
             [*parts, r"\end{center}", *(latex_text(note) + "\n" for note in (*self._cut(WIDTH), *self.notes))]
         )
 
+    def as_markdown(self) -> str:
+        """Markdown (pipe) tables under a title, notes as paragraphs."""
+        head = [row for row in self.header[0] + self.header[1] if any(row)]
+        parts = [f"**{markdown_text(self.title)}**", markdown_table([("", ""), *head])]
+        for s in self.sections:
+            parts += [markdown_text(s.heading)] if s.heading else []
+            parts.append(markdown_table([("", *s.columns), *s._rows()]))
+        return "\n\n".join([*parts, *map(markdown_text, self.notes)])
+
 
 def _fitted(pair: tuple[str, str], width: int) -> tuple[str, str]:
     room = width - len(pair[0]) - 2
@@ -324,8 +337,14 @@ _LATEX = {
 }
 
 
+class Latex(str):
+    """Text that is LaTeX already."""
+
+
 def latex_text(text: str) -> str:
-    """Text with the characters that LaTeX reads as commands escaped."""
+    """Text with the characters that LaTeX reads as commands escaped, `Latex` as it is."""
+    if isinstance(text, Latex):
+        return text
     return "".join(_LATEX.get(c, c) for c in text)
 
 
@@ -375,6 +394,28 @@ def latex_table(blocks: Sequence[Sequence[Row]], *, align: str = "") -> str:
 def _signed(cell: str) -> bool:
     """Whether a hyphen in a cell is a minus sign."""
     return cell.lstrip("-(")[:1].isdigit() or cell.lstrip("-").startswith("inf")
+
+
+# ---- markdown ----------------------------------------------------------------------------------------------
+
+
+def markdown_text(text: str) -> str:
+    """Text with the characters that markdown reads as marks escaped."""
+    return re.sub(r"([\\|*_`<\[\]])", r"\\\1", text)
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """One markdown (pipe) table; the first row holds the column names.
+
+    Examples
+    --------
+    >>> print(markdown_table([("", "b"), ("x_1", "1.5")]))
+    |  | b |
+    |:--|--:|
+    | x\\_1 | 1.5 |
+    """
+    head, *body = ("| " + " | ".join(map(markdown_text, row)) + " |" for row in rows)
+    return "\n".join([head, "|:--|" + "--:|" * (len(rows[0]) - 1), *body])
 
 
 # ---- numbers -----------------------------------------------------------------------------------------------

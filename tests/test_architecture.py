@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"arrays", "errors"},
-            {"blocks", "checks", "files", "tables"},
+            {"blocks", "checks", "files", "pictures", "tables"},
             {"fields"},
             {"data", "likelihoods", "optim", "flows", "transport"},
             {"distributions"},
@@ -54,8 +54,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 # Rooms of one layer do not know each other, with two exceptions: an optimiser evaluates log-likelihoods, and
 # the index model is what makes a pass over rows fast, so `optim` drives it directly; the other way round
 # stays closed.  Flows are trained by `optim.minibatch`, which knows nothing of flows.
-# A study finds its pictures by name, and pictures know no study.
-SIDEWAYS = {("optim", "likelihoods"), ("flows", "optim"), ("simulate", "plots")}
+# Whoever has pictures finds them by name when one is drawn, and pictures know no result.
+SIDEWAYS = {("optim", "likelihoods"), ("flows", "optim"), ("pictures", "plots")}
 ALONE = frozenset({"datasets"})  # imports libraries only
 
 # Library: where it may be imported (a room, or a file).

@@ -16,9 +16,8 @@ from typing import IO, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from disteconometrics import plots
 from disteconometrics.arrays import Array
-from disteconometrics.errors import DataError, FileFormatError, NeedsData, OptionError
+from disteconometrics.errors import DataError, FileFormatError, NeedsData
 from disteconometrics.fields import (
     AnyFloat,
     Count,
@@ -29,6 +28,7 @@ from disteconometrics.fields import (
     read_fields,
 )
 from disteconometrics.inference.estimates import Estimated
+from disteconometrics.pictures import Pictured
 from disteconometrics.report.archive import write_archive
 from disteconometrics.report.exchange import with_statsmodels_names
 from disteconometrics.simulate.self_check import SelfChecking
@@ -153,7 +153,7 @@ class SavedResult:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FittedResult(Estimated, SelfChecking):
+class FittedResult(Estimated, Pictured, SelfChecking):
     """A fitted model: specification, coding of new rows, facts, rows; it refers to the rows and copies none.
 
     Examples
@@ -169,8 +169,6 @@ class FittedResult(Estimated, SelfChecking):
     facts: Any
     rows: Any = field(default=None, repr=False)
 
-    pictures: ClassVar[tuple[str, ...]] = ()
-    kinds: ClassVar[Mapping[str, str]] = {}  # shorter words for pictures
     lost_rows: ClassVar[str] = (
         "This result was loaded from a file, which holds no rows: use attach(data) with the fit's table."
     )
@@ -314,36 +312,11 @@ class FittedResult(Estimated, SelfChecking):
         """
         write_archive(path, self.file_kind, *self.whole_file())
 
-    # ---- tables and pictures -------------------------------------------------------------------------------
+    # ---- tables -------------------------------------------------------------------------------
 
     @abstractmethod
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
-
-    def plot(self, kind: str | None = None, *args: Any, **options: Any) -> Any:
-        """Draw a picture of the result by its name in `disteconometrics.plots`.
-
-        None is the first of ``pictures``.
-
-        Parameters
-        ----------
-        kind : one of ``pictures``, or a word for one in ``kinds``.
-        args, options : of that picture, such as ``ax=``.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        OptionError
-            If the result has no such picture.
-        """
-        chosen = self.pictures[0] if kind is None and self.pictures else self.kinds.get(str(kind), kind)
-        if chosen not in self.pictures:
-            known = ", ".join(map(repr, (*self.pictures, *self.kinds))) or "none"
-            raise OptionError(f"kind={kind!r} is no picture of this result; it has {known}.")
-        return getattr(plots, str(chosen))(self, *args, **options)
 
 
 class LikelihoodCriteria:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,9 @@ from scipy import special
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError, WithheldError
-from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.score_bootstrap import ScoreTests
+from disteconometrics.pictures import Pictured
 from disteconometrics.tables import Section, Summary, number, p_value, printable
 
 __all__ = ["BootstrapResults", "LeaveOut"]
@@ -25,7 +26,7 @@ METHODS = ("percentile", "basic", "normal", "bca", "score")
 
 
 @dataclass(frozen=True, eq=False)
-class BootstrapResults:
+class BootstrapResults(Estimated, Pictured):
     """Draws of a statistic and what follows from them.
 
     ``result`` is the fit to all rows and ``values`` (q,) its statistic; ``draws`` (reps × names) has a row of
@@ -42,6 +43,8 @@ class BootstrapResults:
     (['exp(age)'], (1, 2))
     """
 
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+
     result: Any
     kind: str
     scheme: str
@@ -55,19 +58,11 @@ class BootstrapResults:
     leave_out: LeaveOut | str = field(repr=False, default="")
     score_tests: ScoreTests | None = field(repr=False, default=None)
 
-    def _series(self, values: Array) -> pd.Series:
-        return pd.Series(values, index=pd.Index(self.names))
-
     @cached_property
     def _good(self) -> Array:
         """Draws that succeeded (m, q)."""
         kept = np.array([not reason for reason in self.reasons])
         return np.asarray(self.draws.to_numpy()[kept])
-
-    @property
-    def params(self) -> pd.Series:
-        """The statistic of the fit to all rows (q,)."""
-        return self._series(self.values)
 
     @property
     def failures(self) -> pd.Series:
@@ -76,32 +71,37 @@ class BootstrapResults:
         names, counts = np.unique(np.array(found, dtype=object), return_counts=True)
         return pd.Series(counts, index=pd.Index(names, dtype=object), dtype=np.int64)
 
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance (q, q) of the draws."""
-        names = pd.Index(self.names)
-        return pd.DataFrame(np.atleast_2d(np.cov(self._good.T)), index=names, columns=names)
-
-    @property
-    def bse(self) -> pd.Series:
-        """Bootstrap standard errors (q,): standard deviations of the draws."""
-        return self._series(self._good.std(axis=0, ddof=1))
-
     @property
     def bias(self) -> pd.Series:
         """Mean of the draws less the estimate (q,)."""
-        return self._series(self._good.mean(axis=0) - self.values)
+        return self.named(self._good.mean(axis=0) - self.values)
 
-    @property
+    @cached_property
     def estimates(self) -> Estimates:
         """The estimates with the covariance of the draws; tests and limits from the normal law."""
-        return Estimates(self.names, self.values, self.cov_params().to_numpy())
+        return Estimates(self.names, self.values, np.atleast_2d(np.cov(self._good.T)))
+
+    @property
+    def nobs(self) -> float | None:
+        """Observations of the fit to all rows, None where it does not say."""
+        return getattr(self.result, "nobs", None)
+
+    @property
+    def covariance(self) -> str:
+        """What the errors are, as a comparison prints it."""
+        return f"bootstrap ({self.kind})"
+
+    @property
+    def model_label(self) -> str:
+        """What a comparison calls the estimator."""
+        return type(getattr(self.result, "model", self.result)).__name__
 
     @cached_property
     def pvalues(self) -> pd.Series:
         """p-values (q,) of zero coefficients, by the score bootstrap or else of the normal law."""
         if self.score_tests is None:
-            return self._series(self.estimates.p_value)
-        return self._series(np.array([self.score_tests.p_value(j, 0.0) for j in range(len(self.names))]))
+            return self.named(self.estimates.p_value)
+        return self.named(np.array([self.score_tests.p_value(j, 0.0) for j in range(len(self.names))]))
 
     def pvalue(self, name: str, value: float) -> float:
         """p-value of the hypothesis that a coefficient has a value, by the score bootstrap.
@@ -168,7 +168,7 @@ class BootstrapResults:
         changes, copies = self.leave_out()
         changes = changes - copies @ changes / copies.sum()
         spread = np.maximum(copies @ changes**2, 1e-300)
-        return self._series(copies @ changes**3 / (6 * spread**1.5))
+        return self.named(copies @ changes**3 / (6 * spread**1.5))
 
     def _bca(self, tails: Array) -> Array:
         a, draws = self.acceleration.to_numpy(), self._good
@@ -182,6 +182,12 @@ class BootstrapResults:
         z = z0[:, None] + special.ndtri(tails)
         at = special.ndtr(z0[:, None] + z / (1 - a[:, None] * z))
         return np.array([np.quantile(draws[:, j], at[j], method="weibull") for j in range(len(self.names))])
+
+    def tidy(self, *, level: float = 0.95) -> pd.DataFrame:
+        """Table (q, 7) of broom: errors are those of the draws, limits those of `conf_int`."""
+        table, limits = super().tidy(level=level), self.conf_int(level=level)
+        table["p_value"] = self.pvalues.to_numpy()
+        return table.assign(conf_low=limits[0].to_numpy(), conf_high=limits[1].to_numpy())
 
     def summary(self, level: float = 0.95, method: str | None = None) -> Summary:
         """Estimates, bootstrap standard errors, bias and limits, with the facts a reader would ask for."""

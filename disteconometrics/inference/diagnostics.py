@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.newton import RankDeficient, maximise
+from disteconometrics.pictures import Pictured
 from disteconometrics.tables import printable
 
 __all__ = [
@@ -266,7 +267,7 @@ def classification(
 
 
 @dataclass(frozen=True, eq=False)
-class RocCurve:
+class RocCurve(Pictured):
     """The ROC curve, the area ``auc`` under it and its standard error.
 
     ``table`` has threshold, false_positive_rate and true_positive_rate; ``withheld`` says why there is no
@@ -277,6 +278,8 @@ class RocCurve:
     >>> roc(np.array([0, 0, 1, 1.0]), np.array([0.1, 0.5, 0.5, 0.9])).auc
     0.875
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("roc",)
 
     table: pd.DataFrame
     auc: float
@@ -359,7 +362,7 @@ def roc(y: Array, p: Array, weights: Array | None = None, withheld: str | None =
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Pictured):
     """Agreement of probabilities with frequencies.
 
     ``intercept`` is that of a logit with offset logit(p) (0: right on average), ``slope`` that of a logit on
@@ -375,6 +378,8 @@ class Calibration:
     >>> calibration((np.arange(30) % 10 < 10 * p).astype(float), p, groups=3)
     Calibration: intercept 0.0000 (0.4189), slope 1.0000 (0.4032), Brier score 0.1900
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("calibration",)
 
     intercept: float
     intercept_std_error: float
@@ -467,7 +472,7 @@ def _last_of(y: Array, X: Array, weights: Array | None, offset: Array | None) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Influence:
+class Influence(Pictured):
     """What leaving out one observation would do, by one Newton step, H⁻¹s_i/(1 − h_i) with leverage h_i.
 
     ``leverage`` (n,); ``cooks_distance`` (n,) = δ_i'Hδ_i/k; ``dfbetas`` (n, k) = δ_i over the (nonrobust)
@@ -482,6 +487,8 @@ class Influence:
     31     0.135           0.418               0.886        -0.900         0.132
     23     0.100           0.182               0.428        -0.435        -0.519
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("influence",)
 
     names: tuple[str, ...]
     index: Any

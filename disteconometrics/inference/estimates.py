@@ -429,29 +429,30 @@ class Estimated(ABC):
         shown = self.summary()
         return str(shown.as_html() if hasattr(shown, "as_html") else shown.to_html())
 
-    def _series(self, values: Array) -> pd.Series:
+    def named(self, values: Array) -> pd.Series:
+        """Values (k,) under the names of the estimates."""
         # a copy, since pandas 2 would hand out our own array
         return pd.Series(values.copy(), index=pd.Index(self.estimates.names))
 
     @property
     def params(self) -> pd.Series:
         """Estimates (k,) by name: of a logit the log-odds, of margins the effects."""
-        return self._series(self.estimates.values)
+        return self.named(self.estimates.values)
 
     @property
     def bse(self) -> pd.Series:
         """Standard errors (k,)."""
-        return self._series(self.estimates.std_error)
+        return self.named(self.estimates.std_error)
 
     @property
     def tvalues(self) -> pd.Series:
         """Estimates over standard errors (k,)."""
-        return self._series(self.estimates.statistic)
+        return self.named(self.estimates.statistic)
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values (k,)."""
-        return self._series(self.estimates.p_value)
+        return self.named(self.estimates.p_value)
 
     def conf_int(self, alpha: float | None = None, *, level: float = 0.95) -> pd.DataFrame:
         """Confidence limits (k, 2), columns 0 and 1 as in statsmodels; ``alpha`` = 1 − level."""

@@ -382,7 +382,7 @@ def pit_histogram(pit: Any, *, bins: int = 20, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    pit : numbers in [0, 1], such as ``res.diagnose().pit`` or F(y) of held-out rows.
+    pit : what ``res.diagnose()`` returns, or numbers in [0, 1], such as F(y) of held-out rows.
     bins : int.
     ax : matplotlib Axes or None for a new figure.
 
@@ -404,7 +404,7 @@ def pit_histogram(pit: Any, *, bins: int = 20, ax: Axes | None = None) -> Axes:
     [33, 33, 33]
     >>> plt.close(ax.figure)
     """
-    values = as_floats(pit).ravel()
+    values = as_floats(getattr(pit, "pit", pit)).ravel()
     values = values[~np.isnan(values)]
     if not len(values) or values.min() < 0 or values.max() > 1:
         raise OptionError("pit holds values between 0 and 1, at least one of them.")

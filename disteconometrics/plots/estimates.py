@@ -64,7 +64,7 @@ def coefficients(
     result: HasEstimates | Estimates,
     *,
     ax: Axes | None = None,
-    level: float = 0.95,
+    level: float | None = None,
     drop: str | Collection[str] = ("Intercept",),
     names: Mapping[str, str] | None = None,
     odds_ratios: bool = False,
@@ -78,7 +78,8 @@ def coefficients(
     ----------
     result : a result with ``.estimates``, or Estimates such as ``res.nlcom(...)``.
     ax : matplotlib Axes or None for a new figure.
-    level : float, confidence level in (0, 1).
+    level : float in (0, 1), confidence level; None is that of the estimates, 0.95 unless they were asked for
+        at another.
     drop : one or several names to leave out.
     names : dict from names to the labels to print, or None.
     odds_ratios : bool, draw exp(β) on a logarithmic axis with a line at one.
@@ -107,8 +108,10 @@ def coefficients(
     >>> plt.close(ax.figure)
     """
     estimates = result if isinstance(result, Estimates) else result.estimates
-    scale = _scale(result)
+    scale, level = _scale(result), estimates.level if level is None else check_level(level)
     table = _chosen(estimates, level, (drop,) if isinstance(drop, str) else tuple(drop), names or {})
+    if hasattr(result, "conf_int"):  # limits of its own, as those of a bootstrap
+        table[["conf_low", "conf_high"]] = result.conf_int(level=level).loc[table.index].to_numpy()
     if odds_ratios:
         if scale != "log-odds":
             raise OptionError("odds_ratios=True needs the result of a logit.")
@@ -191,7 +194,7 @@ def _chosen(
         raise OptionError(
             f"{list_names(unknown)}: not among the estimates, which are {list_names(estimates.names)}."
         )
-    table = estimates.table(check_level(level))[["estimate", "std_error", "conf_low", "conf_high"]]
+    table = estimates.table(level)[["estimate", "std_error", "conf_low", "conf_high"]]
     table = table[~table.index.isin(drop)]
     if table.empty:
         raise OptionError("Nothing is left to draw; drop=() keeps every estimate.")

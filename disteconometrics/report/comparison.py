@@ -13,7 +13,17 @@ import pandas as pd
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.tables import html_table, latex_table, latex_text, number, printable
+from disteconometrics.tables import (
+    Latex,
+    first_of,
+    html_table,
+    latex_table,
+    latex_text,
+    markdown_table,
+    markdown_text,
+    number,
+    printable,
+)
 
 __all__ = ["Comparison", "compare"]
 
@@ -42,7 +52,7 @@ class Comparison:
 
     ``names`` are the columns; ``body`` has two rows a term, the estimate and its standard error in
     parentheses, ``foot`` a row a statistic, each beginning with its label; ``numbers`` is the same unrounded,
-    ``notes`` go under the table.
+    ``notes`` go under the table.  ``terms`` are the first cells that are terms of a formula and not labels.
 
     Examples
     --------
@@ -74,6 +84,7 @@ class Comparison:
     foot: tuple[Row, ...]
     notes: tuple[str, ...]
     numbers: pd.DataFrame
+    terms: frozenset[str] = frozenset()
 
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers: rows (term, estimate | std_error | p_value) and (statistic, value).
@@ -112,20 +123,24 @@ class Comparison:
     _repr_html_ = as_html
 
     def as_latex(self) -> str:
-        """A LaTeX tabular that needs no package; special characters are escaped."""
-        return "\n".join([latex_table(self._blocks()), "", *(latex_text(note) + "\n" for note in self.notes)])
+        """A LaTeX tabular that needs no package.
+
+        Special characters are escaped, and terms without a label are written as in a paper: ``x:g[T.b]`` is
+        x × g: b and ``I(x ** 2)`` x².
+        """
+        head, body, foot = self._blocks()
+        if not any("*" in cell for row in self.body for cell in row[1:]):
+            body = list(self.body)  # no room for stars that there are not
+        body = [(latex_term(row[0]) if row[0] in self.terms else row[0], *row[1:]) for row in body]
+        notes = (latex_text(note) + "\n" for note in self.notes)
+        return "\n".join([latex_table([head, body, foot]), "", *notes])
 
     _repr_latex_ = as_latex
 
     def as_markdown(self) -> str:
         """A markdown (pipe) table."""
-
-        def line(row: Row) -> str:
-            return "| " + " | ".join(re.sub(r"([\\|*_])", r"\\\1", cell) for cell in row) + " |"
-
-        head = [line(("", *self.names)), "|:--|" + "--:|" * len(self.names)]
-        notes = (n.replace("*", "\\*") for n in self.notes)
-        return "\n".join([*head, *map(line, self.body + self.foot), "", *notes])
+        table = markdown_table([("", *self.names), *self.body, *self.foot])
+        return "\n".join([table, "", *map(markdown_text, self.notes)])
 
 
 def compare(
@@ -134,18 +149,25 @@ def compare(
     *,
     stars: bool = False,
     statistics: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    keep: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
 ) -> Comparison:
     """Put the estimates of several results into one table, standard errors in parentheses below.
 
     Parameters
     ----------
-    results : sequence of results with ``.estimates`` (or of Estimates such as ``res.nlcom(...)``), or a dict
-        from names to them.
+    results : sequence of results with ``.estimates`` (fits, margins, bootstraps, or Estimates such as
+        ``res.nlcom(...)``), or a dict from names to them.
     names : names of the columns, (1), (2), … if None.
     stars : bool, mark p < 0.1, 0.05, 0.01 with one to three stars.
     statistics : attributes of the results to print below: ``"nobs"``, ``"llf"``, ``"prsquared"``, ``"aic"``,
         …, and ``"covariance"`` for its label; None: those of nobs, llf, prsquared and covariance that there
         are.
+    labels : dict or None, what is printed for a term or a statistic, as ``{"educ": "Schooling (years)"}``;
+        labels of what the table does not have are left unused, so that one dict serves a whole paper.
+    keep : list of str or None, the only terms to print, in this order; a factor's name keeps all its levels.
+    drop : list of str or None, terms or factors to leave out; a note says so.
 
     Returns
     -------
@@ -155,8 +177,8 @@ def compare(
     Raises
     ------
     OptionError
-        If there is no result, one has no estimates, names are too few or repeat, or no result has one of the
-        statistics.
+        If there is no result, one has no estimates, names are too few or repeat, no result has one of the
+        statistics, or no result has a term to keep or to drop.
 
     Examples
     --------
@@ -179,11 +201,16 @@ def compare(
     _check_names(names, len(results))
     statistics = _chosen(statistics, results)
     columns = [_read(name, result) for name, result in zip(names, results, strict=True)]
-    terms = tuple(dict.fromkeys(t for c in columns for t in c.estimates.names))
-    body = tuple(row for term in terms for row in _rows(columns, term, stars))
-    foot = [("Model", *(c.model_label for c in columns))]
-    foot += [(LABELS.get(s, s), *(_statistic(c, s) for c in columns)) for s in statistics]
-    return Comparison(names, body, tuple(foot), _notes(columns, stars), _numbers(columns, terms, statistics))
+    every = tuple(dict.fromkeys(t for c in columns for t in c.estimates.names))
+    terms, notes = _shown(every, keep, drop), _notes(columns, stars)
+    if len(terms) < len(every):
+        notes = (*notes, f"{len(every) - len(terms)} of {len(every)} terms are not shown.")
+    own = {} if labels is None else dict(labels)
+    body = tuple(row for term in terms for row in _rows(columns, term, own.get(term, term), stars))
+    foot = [("Model", *(c.label for c in columns))]
+    foot += [(own.get(s, LABELS.get(s, s)), *(_statistic(c, s) for c in columns)) for s in statistics]
+    numbers = _numbers(columns, terms, statistics)
+    return Comparison(names, body, tuple(foot), notes, numbers, frozenset(terms) - set(own.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,14 +221,9 @@ class _Column:
     result: Any
     estimates: Estimates
     table: pd.DataFrame
-    model: str
+    label: str
     penalty: Any
     weight_type: str | None
-
-    @property
-    def model_label(self) -> str:
-        """Name of the estimator, with its penalty."""
-        return self.model + (f" ({str(self.penalty).capitalize()})" if self.penalty else "")
 
     def statistic(self, name: str) -> Any:
         """A statistic, None for one that the result does not have."""
@@ -211,15 +233,57 @@ class _Column:
 def _read(name: str, result: Any) -> _Column:
     estimates = result if isinstance(result, Estimates) else result.estimates
     model, facts = getattr(result, "model", None), getattr(result, "facts", None)
-    return _Column(
-        name,
-        result,
-        estimates,
-        estimates.table(estimates.level),
-        "" if model is None else type(model).__name__,
-        getattr(facts, "penalty", None),
-        getattr(model, "weight_type", None),
-    )
+    penalty = getattr(facts, "penalty", None)
+    label = "" if model is None else type(model).__name__
+    label = getattr(result, "model_label", label) + (f" ({str(penalty).capitalize()})" if penalty else "")
+    weight_type = getattr(model, "weight_type", None)
+    return _Column(name, result, estimates, estimates.table(estimates.level), label, penalty, weight_type)
+
+
+def _shown(terms: tuple[str, ...], keep: Any, drop: Any) -> tuple[str, ...]:
+    """The terms to print, in order."""
+    if keep is not None and drop is not None:
+        raise OptionError("Give keep= or drop=, not both.")
+    if keep is not None:
+        return _named(terms, keep, "keep")
+    left_out = () if drop is None else _named(terms, drop, "drop")
+    return tuple(t for t in terms if t not in left_out)
+
+
+def _named(terms: tuple[str, ...], names: Any, option: str) -> tuple[str, ...]:
+    """The terms of these names, or of these factors, in the order of the names."""
+    if isinstance(names, str):
+        raise OptionError(f"{option}={names!r}: give a list, as in {option}=[{names!r}].")
+    found = {name: [t for t in terms if t == name or t.startswith(f"{name}[")] for name in names}
+    unknown = [name for name, those in found.items() if not those]
+    if unknown:
+        raise OptionError(f"{option}= names {', '.join(map(repr, unknown))}; terms are {first_of(terms)}.")
+    return tuple(dict.fromkeys(t for those in found.values() for t in those))
+
+
+_LEVEL = re.compile(r"^(?:C\(([^()]+)\)|([^\[\]()]+))\[(?:T\.)?(.*)\]$")
+_INTERACTION = re.compile(r":(?! )(?![^\[(]*[\])])")  # no colon inside a level, nor of "PSI: 1 - 0"
+_POWER = re.compile(r"^I\((\w+) \*\* (\d+)\)$")
+
+
+def latex_term(term: str) -> Latex:
+    """A term of a formula as a paper has it, in LaTeX.
+
+    Examples
+    --------
+    >>> print(latex_term("I(x ** 2)"), latex_term("x_1:g[T.b]"), latex_term("log(wage)"))
+    x$^{2}$ x\\_1 $\\times$ g: b log(wage)
+    """
+    parts = []
+    for part in _INTERACTION.split(term):
+        power, level = _POWER.match(part), _LEVEL.match(part)
+        if power:
+            parts.append(f"{latex_text(power[1])}$^{{{power[2]}}}$")
+        elif level:
+            parts.append(latex_text(f"{level[1] or level[2]}: {level[3]}"))
+        else:
+            parts.append(latex_text(part))
+    return Latex(r" $\times$ ".join(parts))
 
 
 def _listed(results: Any, names: Sequence[str] | None) -> tuple[tuple[Any, ...], tuple[str, ...]]:
@@ -273,10 +337,10 @@ def _aligned(body: Sequence[Row]) -> list[Row]:
     return list(zip(*columns, strict=True))
 
 
-def _rows(columns: list[_Column], term: str, stars: bool) -> tuple[Row, Row]:
+def _rows(columns: list[_Column], term: str, label: str, stars: bool) -> tuple[Row, Row]:
     """The two rows of a term: estimates, and their standard errors."""
     cells = [_cells(c.table, term, stars) for c in columns]
-    return (term, *(estimate for estimate, _ in cells)), ("", *(error for _, error in cells))
+    return (label, *(estimate for estimate, _ in cells)), ("", *(error for _, error in cells))
 
 
 def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
@@ -290,7 +354,7 @@ def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
 def _statistic(column: _Column, name: str) -> str:
     value = column.statistic(name)
     if name == "covariance":
-        return str(getattr(value, "label", ""))
+        return value if isinstance(value, str) else str(getattr(value, "label", ""))
     if value is None:
         return ""
     if name.startswith(("nobs", "df_")):

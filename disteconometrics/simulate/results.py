@@ -12,9 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics import plots
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
+from disteconometrics.pictures import Pictured
 from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Cell, Failure, ReplicationBlock, Task
 from disteconometrics.tables import Section, Summary, printable
@@ -99,11 +99,13 @@ def _difference(names: Sequence[str], other: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class MonteCarloResults:
+class MonteCarloResults(Pictured):
     """Replications of a study and what follows from them.
 
     ``study`` is what was run, ``task`` how (with the seed), ``reps`` the replications asked for in every
-    cell, ``store`` the file that has them, if any.
+    cell, ``store`` the file that has them, if any.  ``plot("lollipop")`` draws a measure by cell and
+    estimator, ``"zip"`` the intervals of a cell, ``"nested_loop"`` a measure along a grid,
+    ``"standard_errors"`` estimates against their errors.
 
     Examples
     --------
@@ -131,12 +133,8 @@ class MonteCarloResults:
     reps: int
     store: Any = None
 
-    pictures: ClassVar[dict[str, str]] = {  # kinds, and the functions of `plots` that draw them
-        "lollipop": "lollipop",
-        "zip": "zipper",
-        "nested_loop": "nested_loop",
-        "standard_errors": "standard_errors",
-    }
+    pictures: ClassVar[tuple[str, ...]] = ("lollipop", "zipper", "nested_loop", "standard_errors")
+    kinds: ClassVar[Mapping[str, str]] = {"zip": "zipper"}
 
     # ---- replications --------------------------------------------------------------------------------------
 
@@ -432,39 +430,6 @@ class MonteCarloResults:
         left = (("Replications", reps), ("Cells", f"{len(self.cells):,}"))
         right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
         return Summary("Monte Carlo study", (left, right), tuple(sections), tuple(self._notes(wide)))
-
-    def plot(self, kind: str = "lollipop", **options: Any) -> Any:
-        """Draw the study, by a function of `disteconometrics.plots`.
-
-        Parameters
-        ----------
-        kind : {"lollipop", "zip", "nested_loop", "standard_errors"}
-            A measure by cell and estimator, the intervals of a cell, a measure along a grid, estimates
-            against their errors.
-        **options
-            Those of `plots.lollipop`, `plots.zipper`, `plots.nested_loop` or `plots.standard_errors`.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        OptionError
-            If there is no such kind.
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> mean = lambda d: {"mu": (d.mean(), d.std(ddof=1) / 40**0.5)}
-        >>> mc = de.MonteCarlo(lambda rng: rng.normal(1, 1, 40), mean, truth={"mu": 1}).run(reps=200, seed=1)
-        >>> mc.plot("zip").get_xlabel()
-        '95% intervals of mu (line: truth)'
-        """
-        if kind not in self.pictures:
-            known = ", ".join(map(repr, self.pictures))
-            raise OptionError(f"kind={kind!r} is not known; choose {known}.")
-        return getattr(plots, self.pictures[kind])(self, **options)
 
     def __str__(self) -> str:
         return str(self.summary())

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from disteconometrics import plots
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import list_names
@@ -33,6 +32,7 @@ from disteconometrics.inference.marginal_effects import (
     average_margins,
     margins_at_means,
 )
+from disteconometrics.pictures import Pictured
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
 
@@ -48,7 +48,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True, eq=False)
-class MarginsResults(Estimated):
+class MarginsResults(Estimated, Pictured):
     """Marginal effects with standard errors: a table, tests of contrasts, a summary, a picture.
 
     ``effects`` are the `estimates`; ``kind``, ``at`` and ``target`` repeat what was asked; ``notes`` are the
@@ -67,6 +67,8 @@ class MarginsResults(Estimated):
     Wald test of GPA = PSI: 1 - 0
       chi2(1) = 0.0006, p = 0.9810
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 
     effects: Estimates
     kind: str
@@ -88,6 +90,16 @@ class MarginsResults(Estimated):
         """Names that statsmodels' tables read."""
         return SimpleNamespace(endog_names=self.outcome, exog_names=list(self.effects.names))
 
+    @property
+    def nobs(self) -> int:
+        """Rows that the effects are averaged over."""
+        return self.rows
+
+    @property
+    def model_label(self) -> str:
+        """What a comparison calls them."""
+        return f"Margins ({self.kind})"
+
     def summary(self, level: float | None = None) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         left = (("Outcome", self.outcome), ("Formula", self.formula), ("Effect", _MEANING[self.kind]))
@@ -102,10 +114,6 @@ class MarginsResults(Estimated):
             self.estimates, self.estimates.level if level is None else check_level(level)
         )
         return Summary("Marginal Effects", (left, right), (section,), self.notes)
-
-    def plot(self, **options: Any) -> Any:
-        """Draw the effects with their intervals; see `plots.coefficients`."""
-        return plots.coefficients(self, **{"level": self.estimates.level, **options})
 
     __repr__ = Estimated.__str__
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.inference.estimates import TestResult
 from disteconometrics.inference.parallel import on_one_thread, progress
 from disteconometrics.inference.resample import seed_sequence
+from disteconometrics.pictures import Pictured
 from disteconometrics.tables import printable
 
 __all__ = ["FlowDiagnosis", "HeldOut", "Hypothesis", "bootstrap_test", "diagnose", "spline_held_out"]
@@ -47,7 +48,7 @@ class HeldOut(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FlowDiagnosis:
+class FlowDiagnosis(Pictured):
     """How a density does on rows it has not seen.
 
     ``pit`` (n,) are F(y | x) of every row from the fit without its fold, of joint outcomes (n, d) those of
@@ -66,6 +67,8 @@ class FlowDiagnosis:
     >>> check.calibration([0.5]).round(2).loc[0.5].tolist()
     [0.49, 0.03]
     """
+
+    pictures: ClassVar[tuple[str, ...]] = ("pit_histogram",)
 
     pit: Array
     log_score: Array
