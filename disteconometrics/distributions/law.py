@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -35,6 +35,18 @@ __all__ = ["Law"]
 
 Function = Callable[[Array], Array]
 
+# what torch, scipy and others call it
+OTHER_WORDS = {
+    "density": "pdf",
+    "icdf": "quantile",
+    "log_prob": "logpdf",
+    "ppf": "quantile",
+    "prob": "pdf",
+    "quantiles": "quantile",
+    "rsample": "sample",
+    "rvs": "sample",
+    "survival": "sf",
+}
 # below, above the support
 _OUTSIDE = {"_pdf": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}
 
@@ -194,6 +206,12 @@ class Law(ABC):
         return np.where(np.isnan(self.support()[0]), np.nan, np.broadcast_to(value, self.batch_shape))[()]
 
     # ---- what users call -----------------------------------------------------------------------------------
+
+    if not TYPE_CHECKING:  # a type checker would take every name for known
+
+        def __getattr__(self, name: str) -> NoReturn:
+            known = f"; it is called {OTHER_WORDS[name]!r} here" if name in OTHER_WORDS else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{known}")
 
     def pdf(self, y: Any) -> Array:
         """Density at y (mass of a discrete law), per unit of the outcome."""

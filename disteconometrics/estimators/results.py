@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any, ClassVar, Self, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DataError, FileFormatError, NeedsData
@@ -29,8 +30,8 @@ from disteconometrics.fields import (
 )
 from disteconometrics.inference.estimates import Estimated
 from disteconometrics.pictures import Pictured
+from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
-from disteconometrics.report.exchange import with_statsmodels_names
 from disteconometrics.simulate.self_check import SelfChecking
 from disteconometrics.tables import Summary
 
@@ -41,6 +42,31 @@ T = TypeVar("T")
 SAME_LOGLIK = 1e-8  # share by which a log-likelihood may differ on the rows of the fit
 SAME_SOLUTION = 1e-6  # the same of a number of the solution, with an absolute SMALL beside it
 SMALL = 1e-8
+# what the package asks of results, and no user: left out of tab completion
+NOT_COMPLETED = frozenset(
+    [
+        "answering",
+        "data_rows",
+        "file_kind",
+        "fingerprint",
+        "fit_again",
+        "from_file",
+        "is_same_fit",
+        "kinds",
+        "labels",
+        "lost_rows",
+        "main",
+        "named",
+        "pictures",
+        "rows",
+        "saved",
+        "solution",
+        "to_file",
+        "trials",
+        "whole_file",
+        "with_rows",
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +201,11 @@ class FittedResult(Estimated, Pictured, SelfChecking):
 
     def __post_init__(self) -> None:
         """Let the model know the names that statsmodels' tables read off it."""
-        object.__setattr__(self, "model", with_statsmodels_names(self.model, *self.labels()))
+        object.__setattr__(self, "model", exchange.with_statsmodels_names(self.model, *self.labels()))
+
+    def __dir__(self) -> list[str]:
+        """Names that a user calls: what other parts of the package ask of a result is not completed."""
+        return [name for name in super().__dir__() if name not in NOT_COMPLETED]
 
     @abstractmethod
     def labels(self) -> tuple[str, Sequence[str]]:
@@ -311,6 +341,10 @@ class FittedResult(Estimated, Pictured, SelfChecking):
             If the file cannot be written.
         """
         write_archive(path, self.file_kind, *self.whole_file())
+
+    def glance(self) -> pd.DataFrame:
+        """One row of broom: of r_squared, null_deviance, log_lik, aic, bic, … those that the result has."""
+        return exchange.glance(self)
 
     # ---- tables -------------------------------------------------------------------------------
 

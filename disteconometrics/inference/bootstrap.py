@@ -47,6 +47,7 @@ from disteconometrics.inference.bootstrap_results import BootstrapResults, Leave
 from disteconometrics.inference.covariance import group_sums, leave_one_out
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.expressions import evaluate
+from disteconometrics.inference.foreign import FunctionEstimator, as_estimator, named_params
 from disteconometrics.inference.parallel import check_jobs, one_thread, results
 from disteconometrics.inference.protocols import MEstimate, Redrawing, Resampling
 from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
@@ -71,7 +72,7 @@ MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function o
 
 
 def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
-    """Names and values (q,) of a number, Series, dict, array, or anything with ``.estimates``.
+    """Names and values (q,) of a number, Series, dict, array, or anything with ``.estimates`` or ``.params``.
 
     Raises
     ------
@@ -81,6 +82,8 @@ def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
     value = getattr(value, "estimates", value)
     if isinstance(value, Estimates):
         return tuple(map(str, value.names)), as_floats(value.values)
+    if hasattr(value, "params"):
+        return named_params(value)
     if isinstance(value, pd.Series):
         return tuple(map(str, value.index)), value.to_numpy(dtype=np.float64)
     if isinstance(value, dict):
@@ -92,7 +95,7 @@ def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
     if array.ndim > 1 or array.size == 0:
         raise OptionError(
             f"statistic returned {type(value).__name__}; return a number, a Series, a dict, an array "
-            f"(q,) or estimates."
+            f"(q,), estimates, or a result with .params."
         )
     if array.ndim == 0:
         return ("statistic",), array[None]
@@ -100,7 +103,7 @@ def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
 
 
 def _coefficients(result: Any) -> Any:
-    return result.params
+    return dict(zip(*named_params(result), strict=True)) if hasattr(result, "params") else result
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +174,13 @@ class _Task:
         found = redrawing.redraw(weights, together, drawn=drawn)
         return found if self.of_params else found.result
 
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """Errors that count as a failed draw; a function may raise those of any package."""
+        if isinstance(self.estimator, FunctionEstimator):
+            return (Exception,)
+        return (DisteconometricsError, np.linalg.LinAlgError)
+
     def attempt(self, fit: Callable[[], Any]) -> tuple[Array, str]:
         """The statistic (q,) of one fit, or NaN with a reason."""
         nothing = np.full(len(self.names), np.nan)
@@ -178,11 +188,13 @@ class _Task:
             warnings.simplefilter("always")
             try:
                 names, values = named_values(self.statistic(fit()))
-            except (DisteconometricsError, np.linalg.LinAlgError) as error:
+            except self.failures as error:
                 return nothing, _reason(type(error))
         for warning in told:
             if issubclass(warning.category, (SeparationWarning, ConvergenceWarning)):
                 return nothing, _reason(warning.category)
+            if warning.category.__name__ == ConvergenceWarning.__name__:  # statsmodels' or scikit-learn's
+                return nothing, _reason(ConvergenceWarning)
         if names != self.names:
             return nothing, UNIDENTIFIED
         return values, _finite_or_not(values)
@@ -269,7 +281,8 @@ def bootstrap(
 
     Parameters
     ----------
-    estimator : any specification with ``fit(data)``, such as ``de.Logit("y ~ x")``.
+    estimator : a specification such as ``de.Logit("y ~ x")``, any object with ``fit(data)``, or a function of
+        the data that returns a result of this package or another's (with ``.params``), a Series or a dict.
     data : pandas or polars DataFrame, or dict of arrays of one length.
     reps : int, replications; 999 rather than 1,000 puts interval limits on draws.
     kind : {"pairs", "cluster", "exchangeable", "score"}
@@ -320,7 +333,7 @@ def bootstrap(
     True
     """
     check_jobs(n_jobs)
-    reps = _check_reps(reps)
+    reps, estimator = _check_reps(reps), as_estimator(estimator)
     _check_kind(kind, cluster)
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)

@@ -31,6 +31,7 @@ from disteconometrics.errors import (
     SeparationError,
     warn_user,
 )
+from disteconometrics.inference.foreign import as_estimator
 from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
 from disteconometrics.tables import printable
@@ -161,17 +162,17 @@ def _named(estimators: Any) -> dict[str, Any]:
         raise OptionError(
             "estimators is empty; give at least one, such as {'normal': de.NormalRegression('y ~ x')}."
         )
-    for name, estimator in given.items():
-        if not callable(getattr(estimator, "fit", None)):
-            raise OptionError(
-                f"{name}: cross_validate takes specifications with fit(data), not {type(estimator).__name__}."
-            )
-    return {str(name): estimator for name, estimator in given.items()}
+    return {str(name): as_estimator(estimator) for name, estimator in given.items()}
 
 
 def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
     """The outcome's name; log scores, CRPS and transforms (3, m) of the held-out rows."""
     result = estimator.fit(train)
+    if not hasattr(result, "distribution") or not hasattr(result, "spec"):
+        raise OptionError(
+            f"{type(result).__name__} has no law of the outcome to score: cross_validate needs results with "
+            f"distribution(new) and spec.outcome_values(new), as those of this package."
+        )
     law, y = result.distribution(test), result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)
@@ -187,6 +188,7 @@ def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = 
     Parameters
     ----------
     estimators : a specification such as ``de.NormalRegression("y ~ x")``, or a dict of names to these
+        A function of the data may stand for one, if what it returns has a law, ``distribution(new)``.
         All of them forecast the same left side, written the same way.
     data : pandas or polars DataFrame, or dict of arrays of one length.
     folds : int, str or (n,) labels

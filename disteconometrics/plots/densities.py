@@ -16,6 +16,8 @@ import pandas as pd
 from disteconometrics.arrays import AnyArray, Array, as_floats
 from disteconometrics.checks import whole
 from disteconometrics.data.table import list_names
+from disteconometrics.distributions.law import Law
+from disteconometrics.distributions.making import law
 from disteconometrics.errors import MissingColumnError, OptionError
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.plots.style import (
@@ -46,13 +48,13 @@ FAN = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
 def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float = 0.95) -> Axes:
-    """Draw the fitted density over the histogram of the outcome, with a uniform band.
+    """Draw the fitted density over the histogram of the outcome, with a uniform band; or that of a law alone.
 
     With covariates it is that of the averaged law.
 
     Parameters
     ----------
-    result : a density's result with its rows.
+    result : a density's result with its rows, a Law of numbers, or a frozen one of ``scipy.stats``.
     ax : matplotlib Axes or None for a new figure.
     bins : int, bars of the histogram.
     level : float, probability that the band holds the whole curve.
@@ -60,7 +62,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` has y, estimate, conf_low, conf_high (pointwise), band_low, band_high.
+        Its ``.data`` has y, estimate, and of a result conf_low, conf_high (pointwise), band_low, band_high.
 
     Raises
     ------
@@ -78,10 +80,12 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     ['y', 'estimate', 'conf_low', 'conf_high', 'band_low', 'band_high']
     >>> plt.close(ax.figure)
     """
+    if isinstance(result, Law) or hasattr(result, "ppf"):
+        return _density_of_law(law(result), ax)
     rows, bins = result.data_rows(), whole(bins, "bins", 1)
     y, weights = rows.y, rows.scaled_weights
-    law = result.distribution()
-    low, high = (law.average() if law.batch_shape else law).quantile([0.001, 0.999])
+    fitted = result.distribution()
+    low, high = (fitted.average() if fitted.batch_shape else fitted).quantile([0.001, 0.999])
     low, high = (
         max(low, float(y.min()) - 0.05 * (high - low)),
         min(high, float(y.max()) + 0.05 * (high - low)),
@@ -96,15 +100,28 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
     return finish(axes, result.labels()[0], "density", table)
 
 
+def _density_of_law(drawn: Law, ax: Axes | None) -> Axes:
+    """The density of one law, or of the average of several, between outer quantiles."""
+    one = drawn.average() if drawn.batch_shape else drawn
+    low, high = np.asarray(one.quantile([0.001, 0.999]))
+    y = np.linspace(low, high, POINTS)
+    table = pd.DataFrame({"y": y, "estimate": np.asarray(one.pdf(y))})
+    axes = prepare(ax, FLAT)
+    axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE)
+    axes.set_ylim(0, None)
+    axes.margins(x=0)
+    return finish(axes, "y", "density", table)
+
+
 def conditional_densities(
-    result: Any, new: Any, *, labels: Sequence[str] | None = None, ax: Axes | None = None
+    result: Any, new: Any = None, *, labels: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw the density given each row of a table, each with its label beside its peak.
 
     Parameters
     ----------
-    result : anything with a law given covariates, ``distribution(new)``.
-    new : table of at most seven rows.
+    result : anything with a law given covariates, ``distribution(new)``; or such a law of at most seven rows.
+    new : table of at most seven rows, None beside a law.
     labels : list of str or None, names of the rows; None writes out the columns that differ.
     ax : matplotlib Axes or None for a new figure.
 
@@ -127,25 +144,40 @@ def conditional_densities(
     ['y', 'income = 500', 'income = 2000']
     >>> plt.close(ax.figure)
     """
-    law = result.distribution(new)
-    n = law.batch_shape[0] if law.batch_shape else 1
+    laws = _law_of_rows(result, new)
+    n = laws.batch_shape[0] if laws.batch_shape else 1
     if n > len(OKABE_ITO) or n < 1:
         raise OptionError(
             f"new has {n} rows; give from 1 to {len(OKABE_ITO)}, or the picture cannot be read."
         )
-    names = _row_labels(new, result.spec.variables, n) if labels is None else list(labels)
+    if labels is None:
+        names = [f"row {i}" for i in range(n)] if new is None else _row_labels(new, result.spec.variables, n)
+    else:
+        names = list(labels)
     if len(names) != n:
         raise OptionError(f"labels has {len(names)} names for {n} rows.")
-    ends = np.asarray(law.quantile([0.002, 0.998])).reshape(n, 2)
+    ends = np.asarray(laws.quantile([0.002, 0.998])).reshape(n, 2)
     y = np.linspace(ends[:, 0].min(), ends[:, 1].max(), POINTS)
-    f = np.asarray(law.pdf(y[None])).reshape(n, POINTS)
+    f = np.asarray(laws.pdf(y[None])).reshape(n, POINTS)
     axes = prepare(ax, FLAT)
     for i in range(n):
         axes.plot(y, f[i], color=OKABE_ITO[i], linewidth=CURVE, label=names[i])
     _name_curves(axes, y, f, names)
     axes.set_ylim(0, 1.15 * f.max())
     table = pd.DataFrame({"y": y, **dict(zip(names, f, strict=True))})
-    return finish(axes, result.labels()[0], "density", table)
+    return finish(axes, "y" if new is None else result.labels()[0], "density", table)
+
+
+def _law_of_rows(result: Any, new: Any) -> Law:
+    """The laws to draw, those of rows of a table or given ones."""
+    if isinstance(result, Law):
+        if new is not None:
+            raise OptionError("new= goes with a result; a law has its rows already.")
+        return result
+    if new is None:
+        raise OptionError("Give new=, a table of the rows whose laws are drawn.")
+    laws: Law = result.distribution(new)
+    return laws
 
 
 def _name_curves(ax: Any, y: Array, f: Array, names: Sequence[str]) -> None:

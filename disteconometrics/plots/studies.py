@@ -101,6 +101,8 @@ class _Replications:
 
 def _replications(mc: Any, parameter: str | None, estimator: str | None, cell: Any) -> _Replications:
     estimator = _study(mc).estimators[0] if estimator is None else estimator
+    if cell is None and len(mc.cells) > 1:
+        cell = mc.cells[0].label  # the heading says which
     found = mc.numbers(cell, estimator)
     parameter = _chosen(parameter, found.names)
     values = found.values[:, found.names.index(parameter)]
@@ -139,7 +141,7 @@ def zipper(
     mc : results of a study.
     parameter : str or None, the last one.
     estimator : str or None, the first one.
-    cell : label such as ``"n=250"``, dict of values, or None where there is one cell.
+    cell : label such as ``"n=250"``, dict of values, or None, the first.
     ax : matplotlib Axes or None for a new figure.
 
     Returns
@@ -367,7 +369,7 @@ def standard_errors(
     mc : results of a study.
     parameter : str or None, the last one.
     estimator : str or None, the first one.
-    cell : label such as ``"n=250"``, dict of values, or None where there is one cell.
+    cell : label such as ``"n=250"``, dict of values, or None, the first.
     ax : matplotlib Axes or None for a new figure.
 
     Returns

@@ -6,7 +6,7 @@ std_resid, hat, cooksd.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,21 +36,24 @@ _STATISTICS = {
     "df_model": "df_model",
     "df_resid": "df_resid",
 }
+# Columns of glance in broom's order: name, the attribute that a result must have, and the value.
+_GLANCE: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("r_squared", "rsquared", lambda r: r.rsquared),
+    ("null_deviance", "llnull", lambda r: -2 * r.llnull),
+    ("df_null", "llnull", lambda r: r.nobs - 1),
+    ("log_lik", "llf", lambda r: r.llf),
+    ("aic", "aic", lambda r: r.aic),
+    ("bic", "bic", lambda r: r.bic),
+    ("deviance", "llnull", lambda r: -2 * r.llf),
+    ("df_residual", "df_resid", lambda r: r.df_resid),
+    ("nobs", "nobs", lambda r: r.nobs),
+)
 
 
 def glance(result: Any) -> pd.DataFrame:
-    """One row: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""
-    row = {
-        "null_deviance": -2 * result.llnull,
-        "df_null": result.nobs - 1,
-        "log_lik": result.llf,
-        "aic": result.aic,
-        "bic": result.bic,
-        "deviance": -2 * result.llf,
-        "df_residual": result.df_resid,
-        "nobs": result.nobs,
-    }
-    return pd.DataFrame([row])
+    """One row of broom: of the columns in `_GLANCE` those that the result has."""
+    found = {name: read(result) for name, needed, read in _GLANCE if hasattr(result, needed)}
+    return pd.DataFrame([found])
 
 
 def _with(frame: pd.DataFrame, columns: dict[str, Any]) -> pd.DataFrame:

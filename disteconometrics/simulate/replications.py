@@ -35,6 +35,7 @@ from disteconometrics.errors import (
     SeparationWarning,
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, critical_value
+from disteconometrics.inference.foreign import with_errors
 from disteconometrics.inference.parallel import machine, one_thread
 from disteconometrics.inference.protocols import Collector, Replicated, Replicating
 
@@ -178,7 +179,7 @@ def read_estimates(result: Any, level: float) -> tuple[tuple[str, ...], Array]:
     Raises
     ------
     OptionError
-        If it is neither a result with ``.estimates``, nor a dict of numbers.
+        If it is neither a result with ``.estimates``, or with ``.params`` and ``.bse``, nor a Series or dict.
 
     Examples
     --------
@@ -200,9 +201,11 @@ def read_estimates(result: Any, level: float) -> tuple[tuple[str, ...], Array]:
         critical = critical_value(level)
         rows = [_from_pair(str(name), value, critical) for name, value in table.items()]
         return tuple(map(str, table)), np.array(rows, dtype=np.float64)
+    if hasattr(result, "params") and hasattr(result, "bse"):
+        return with_errors(result, level)
     raise OptionError(
-        f"the estimator returned {type(result).__name__}; return a result with .estimates, or a dict "
-        f"name → (estimate, se)"
+        f"the estimator returned {type(result).__name__}; return a result with .estimates, one with .params "
+        f"and .bse (as statsmodels'), a Series, or a dict name → (estimate, se)"
     )
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.errors import FailedReplicationsWarning, OptionError, StudyError, warn_user
 from disteconometrics.pictures import Pictured
+from disteconometrics.simulate.latex import MEASURES, latex_study
 from disteconometrics.simulate.measures import Replications, measured
 from disteconometrics.simulate.replications import DGP, FIELDS, Cell, Failure, ReplicationBlock, Task
 from disteconometrics.tables import Section, Summary, printable
@@ -430,6 +431,43 @@ class MonteCarloResults(Pictured):
         left = (("Replications", reps), ("Cells", f"{len(self.cells):,}"))
         right = (("Seed", str(self.seed)), ("Level", f"{self.task.level:g}"))
         return Summary("Monte Carlo study", (left, right), tuple(sections), tuple(self._notes(wide)))
+
+    def tidy(self) -> pd.DataFrame:
+        """Measures in long form, as `measures` gives them."""
+        return self.measures()
+
+    def as_latex(self, measures: Sequence[str] = MEASURES, *, cells_as_rows: bool = False) -> str:
+        """One table for a paper, with booktabs' rules and Monte Carlo errors in parentheses.
+
+        Parameters
+        ----------
+        measures : columns of `table` to print.
+        cells_as_rows : bool, whether the cell of the grid is a column, not the heading of a block.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        OptionError
+            If there is no such measure.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> mean = lambda d: {"mu": (d.mean(), d.std(ddof=1) / 40**0.5)}
+        >>> mc = de.MonteCarlo(lambda rng: rng.normal(1, 1, 40), mean, truth={"mu": 1}).run(reps=200, seed=1)
+        >>> print(mc.as_latex(["coverage"]))
+        \\begin{tabular}{llr}
+        \\toprule
+        Estimator & Parameter & Coverage \\\\
+        \\midrule
+        lambda & mu & 0.925 (0.019) \\\\
+        \\bottomrule
+        \\end{tabular}
+        """
+        return latex_study(self.table(), measures, cells_as_rows)
 
     def __str__(self) -> str:
         return str(self.summary())

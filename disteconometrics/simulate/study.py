@@ -52,9 +52,10 @@ class MonteCarlo:
         or of objects with value and error.
     estimators : dict of names to estimators, or a single one
         A specification such as ``de.Logit("y ~ x")``, a pair of it and arguments of its ``fit`` such as
-        ``(de.Logit("y ~ x"), {"cov": "HC1"})``, or a callable from a table to a result with ``.estimates``, a
-        dict of names to numbers, (estimate, se) or (estimate, se, low, high), or tests.  A callable with an
-        argument ``rng``, and a ``fit`` with ``seed``, get random numbers of their own for every replication.
+        ``(de.Logit("y ~ x"), {"cov": "HC1"})``, or a callable from a table to a result with ``.estimates`` or
+        with ``.params`` and ``.bse`` (as statsmodels'), a Series, or a dict of names to numbers, (estimate,
+        se) or (estimate, se, low, high), or tests.  A callable with an argument ``rng``, and a ``fit`` with
+        ``seed``, get random numbers of their own for every replication.
     targets : list of str or None, the parameters to keep; None keeps all.
     truth : dict, callable or None
         True values by name, or a callable from the cell to such a dict; None asks the process.

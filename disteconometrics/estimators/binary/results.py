@@ -603,10 +603,6 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
 
     # ---- other packages' words -----------------------------------------------------------------------------
 
-    def glance(self) -> pd.DataFrame:
-        """One row of broom: null_deviance, df_null, log_lik, aic, bic, deviance, df_residual, nobs."""
-        return exchange.glance(self)
-
     def augment(self, data: Any = None) -> pd.DataFrame:
         """Rows of the fit with fitted, resid (deviance), std_resid, hat, cooksd.
 

@@ -1,0 +1,168 @@
+"""What people have goes in: functions, results of other packages; words of other packages are told."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import statsmodels.api as sm
+import statsmodels.formula.api as smf
+from matplotlib import pyplot as plt
+
+import disteconometrics as de
+from disteconometrics.errors import OptionError
+
+
+def draw(rng: np.random.Generator, n: int = 60) -> pd.DataFrame:
+    x = rng.normal(size=n)
+    return pd.DataFrame({"x": x, "y": 1 + 2 * x + rng.normal(size=n)})
+
+
+class Own:
+    """A class of somebody's own."""
+
+    def fit(self, data: pd.DataFrame) -> Own:
+        fitted = smf.ols("y ~ x", data).fit()
+        self.params, self.bse = fitted.params, fitted.bse
+        return self
+
+
+def by_formula(data: pd.DataFrame) -> Any:
+    return smf.ols("y ~ x", data).fit()
+
+
+def by_arrays(data: pd.DataFrame) -> Any:
+    return sm.OLS(data["y"].to_numpy(), sm.add_constant(data["x"].to_numpy())).fit()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "slope"),
+    [
+        (by_formula, "x"),
+        (by_arrays, "x1"),
+        (lambda d: by_formula(d).params, "x"),
+        (Own(), "x"),
+        (lambda d: {"x": by_formula(d).params["x"]}, "x"),
+        (lambda d: de.NormalRegression("y ~ x").fit(d), "x"),
+    ],
+)
+def test_studies_and_bootstraps_take_functions_and_results_of_others(estimator: Any, slope: str) -> None:
+    data = draw(np.random.default_rng(1))
+    exact = by_formula(data).params["x"]
+    boot = de.bootstrap(estimator, data, reps=19, seed=1)
+    assert boot.params[slope] == pytest.approx(exact)
+    rows = de.bootstrap(de.NormalRegression("y ~ x"), data, reps=19, seed=1)
+    np.testing.assert_allclose(boot.draws[slope], rows.draws["x"], rtol=1e-10)
+    table = de.MonteCarlo(draw, {"it": estimator}, truth={slope: 2}).run(reps=20, seed=1).table()
+    ours = de.MonteCarlo(draw, {"it": by_formula}, truth={"x": 2}).run(reps=20, seed=1).table()
+    assert table.loc[("", "it", slope), "bias"] == pytest.approx(ours.loc[("", "it", "x"), "bias"])
+    # a Series or a dict of numbers has no errors, so no coverage
+    without = callable(estimator) and isinstance(estimator(data), (pd.Series, dict))
+    known = "coverage" in table and np.isfinite(table.loc[("", "it", slope), "coverage"])
+    assert known == (not without)
+
+
+def test_a_studys_limits_of_statsmodels_are_its_own() -> None:
+    study = de.MonteCarlo(draw, {"ols": by_formula}, truth={"x": 2}, level=0.9).run(reps=3, seed=1)
+    low = study.numbers().values[0, 1, 2]
+    fitted = by_formula(study.replay(0).table)
+    assert low == pytest.approx(fitted.conf_int(0.1).loc["x", 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda d: de.bootstrap("ols", d, reps=9), "is no estimator"),
+        (lambda d: de.bootstrap(de.NormalRegression("y ~ x").fit(d), d, reps=9), "res.model"),
+        (lambda d: de.bootstrap(lambda t: t, d, reps=9), "a result with .params"),
+        (lambda d: de.cross_validate(by_formula, d, folds=3), "has no law of the outcome"),
+        (lambda d: de.MonteCarlo(draw, {"a": lambda t: "no"}).run(reps=2), ".params and .bse"),
+    ],
+)
+def test_what_is_no_estimator_names_the_protocol(call: Any, words: str) -> None:
+    with pytest.raises((OptionError, de.errors.StudyError), match=re.escape(words)):
+        call(draw(np.random.default_rng(1)))
+
+
+def test_laws_name_the_word_for_what_others_call_it() -> None:
+    for word, ours in {"log_prob": "logpdf", "ppf": "quantile", "rvs": "sample"}.items():
+        with pytest.raises(AttributeError, match=f"{ours!r} here"):
+            getattr(de.Normal(), word)
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        getattr(de.Normal(), "nothing")  # noqa: B009 - a type checker knows that it is not there
+
+
+def test_any_law_and_every_diagnosis_is_drawn() -> None:
+    data = draw(np.random.default_rng(2), 200).assign(b=lambda d: (d.y > 1).astype(int))
+    logit, flow = de.Logit("b ~ x").fit(data), de.FlowDensity("y ~ x").fit(data)
+    laws = flow.distribution({"x": [0.0, 1.0]})
+    curve = de.plots.density(scipy.stats.norm(1, 2)).data
+    np.testing.assert_allclose(curve["estimate"], scipy.stats.norm(1, 2).pdf(curve["y"]))
+    drawn = de.plots.conditional_densities(laws, labels=["low", "high"]).data
+    np.testing.assert_array_equal(
+        drawn["high"], de.plots.conditional_densities(flow, {"x": [0.0, 1.0]}).data.iloc[:, 2]
+    )
+    boot = de.bootstrap(de.Logit("b ~ x"), data, reps=49, seed=1)
+    limits = boot.plot().data.loc["x", ["conf_low", "conf_high"]]
+    np.testing.assert_array_equal(limits, boot.conf_int().loc["x"])
+    np.testing.assert_array_equal(boot.tidy()[["conf_low", "conf_high"]], boot.conf_int())
+    for found in (logit.roc(), logit.calibration(), logit.influence(), flow.diagnose(folds=2, seed=1)):
+        assert found.plot().data.shape[0] > 1
+    with pytest.raises(OptionError, match="it has 'roc'"):
+        logit.roc().plot("calibration")
+    plt.close("all")
+
+
+def test_tables_of_a_paper() -> None:
+    data = draw(np.random.default_rng(3), 90).assign(g=lambda d: np.repeat(["a", "b", "c"], 30))
+    data["b"] = (data["y"] > 1).astype(int)
+    logit = de.Logit("b ~ x + I(x ** 2)").fit(data)
+    line = de.NormalRegression("y ~ x * g").fit(data)
+    boot = de.bootstrap(de.Logit("b ~ x"), data, reps=19, seed=1)
+    table = de.compare([logit, logit.margins(), boot, line], labels={"x": "Income"}, drop=["g"])
+    assert [row[0] for row in table.body[::2]] == ["Intercept", "Income", "I(x ** 2)", "x:g[T.b]", "x:g[T.c]"]
+    assert table.foot[0] == ("Model", "Logit", "Margins (dydx)", "Logit", "NormalRegression")
+    assert table.foot[1][1:] == ("90",) * 4
+    assert "2 of 7 terms are not shown." in table.notes
+    latex = table.as_latex()
+    assert "phantom" not in latex
+    for words in ("x$^{2}$", r"x $\times$ g: b", "Income"):
+        assert words in latex
+    assert "phantom" in de.compare([line], stars=True).as_latex()
+    assert [row[0] for row in de.compare([line], keep=["g", "x"]).body[::2]] == ["g[T.b]", "g[T.c]", "x"]
+    for options, words in (
+        ({"keep": ["z"]}, "'z'"),
+        ({"drop": "x"}, "list"),
+        ({"keep": [], "drop": []}, "both"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            de.compare([line], **options)
+    text = line.summary().as_markdown()
+    assert text.count("|:--|") == 2
+    assert r"x:g\[T.b\]" in text
+
+
+def test_glance_and_completion() -> None:
+    data = draw(np.random.default_rng(4))
+    line = de.NormalRegression("y ~ x").fit(data)
+    assert line.glance().loc[0, "log_lik"] == line.llf
+    assert {"r_squared", "aic", "bic", "nobs"} <= set(line.glance())
+    assert {"summary", "params", "glance"} <= set(dir(line))
+    assert not {"to_file", "fingerprint", "whole_file"} & set(dir(line))
+
+
+def test_a_study_as_one_latex_table() -> None:
+    cells = {"n": [30, 50]}
+    study = de.MonteCarlo(draw, {"ols": by_formula}, truth={"x": 2}, grid=cells).run(reps=20, seed=1)
+    blocks, rows = study.as_latex(), study.as_latex(["coverage"], cells_as_rows=True)
+    assert blocks.count(r"\midrule") == 2
+    assert rows.count(r"\midrule") == 1
+    assert [line.split(" & ")[0] for line in rows.splitlines()[4:-2]] == ["n=30", "n=30", "n=50", "n=50"]
+    with pytest.raises(OptionError, match="'power'"):
+        study.as_latex(["power"])
+    assert "n=30" in study.plot("zip").get_title(loc="left")
+    plt.close("all")
