@@ -20,7 +20,14 @@ from formulaic.utils.cast import as_columns
 from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
 from disteconometrics.data.syntax import function_name, spell, variables_of
 from disteconometrics.data.table import list_names, show_rows
-from disteconometrics.data.transforms import CONSTANTS, CONTRASTS, FLAGS, NUMBERS, TRANSFORMS, Transform
+from disteconometrics.data.transforms import (
+    CONSTANTS,
+    CONTRASTS,
+    FLAGS,
+    NUMBERS,
+    TRANSFORMS,
+    Transform,
+)
 from disteconometrics.errors import DataError, FileFormatError, FormulaError
 
 if TYPE_CHECKING:
@@ -126,6 +133,7 @@ class Evaluator:
     lags: dict[str, Any] = field(default_factory=dict)
     term: str = ""
     native: bool = False
+    centred: frozenset[str] = frozenset()
 
     @classmethod
     def of_rows(
@@ -146,6 +154,7 @@ class Evaluator:
             {} if states is None else dict(states),
             states is not None,
             lag_values(formula, columns, n, rows),
+            centred=formula.centred,
         )
 
     def factor(self, node: ast.expr, term: str) -> Any:
@@ -369,6 +378,8 @@ class Evaluator:
         """
         key, transform = spell(node), TRANSFORMS[function_name(node.func)]
         options = options_of(node, transform)
+        if key in self.centred and key not in self.states:
+            options.setdefault("constraints", "center")
         lost = np.isnan(value)
         rows = ~lost if lost.any() else None
         state = self.states.get(key, {})

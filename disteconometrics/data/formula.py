@@ -29,6 +29,7 @@ from disteconometrics.data.syntax import (
     spell,
     variables_of,
 )
+from disteconometrics.data.transforms import CENTRED
 from disteconometrics.errors import FormulaError, OptionError
 
 if TYPE_CHECKING:
@@ -86,6 +87,18 @@ class Formula:
     factors: tuple[Factor, ...]
     terms: tuple[tuple[float, tuple[int, ...]], ...]
     has_dot: bool
+
+    @property
+    def centred(self) -> frozenset[str]:
+        """Splines, as spelled, that stand beside an intercept and by themselves: columns that add up to one
+        are centred there, so that they and the constant are not dependent.  Raises: nothing.
+        """
+        if not any(not places for _, places in self.terms):
+            return frozenset()
+        alone = (self.factors[places[0]].node for _, places in self.terms if len(places) == 1)
+        return frozenset(
+            spell(n) for n in alone if isinstance(n, ast.Call) and function_name(n.func) in CENTRED
+        )
 
     @property
     def right_variables(self) -> tuple[str, ...]:
@@ -191,6 +204,16 @@ def _alias(formula: str, others: tuple[str, ...] = ()) -> tuple[str, dict[str, s
         if not _WORD.fullmatch(name):
             aliases.setdefault(name, f"{prefix}{len(aliases)}_")
     return text, {alias: name for name, alias in aliases.items()}
+
+
+def _brackets(right: str) -> str:
+    """What square brackets in a right side may be meant for, and what to do."""
+    if "~" in right:
+        return (
+            "instruments, as linearmodels writes them, are not estimated here: take linearmodels' IV2SLS for "
+            "a mean, or add the residuals of the first stage as a column and bootstrap both stages"
+        )
+    return "a formula selects nothing; make a column in the data first"
 
 
 def _is_plain(name: str) -> bool:
@@ -304,10 +327,7 @@ def _check_tokens(right: str, aliases: dict[str, str]) -> bool:
         if token.kind is Token.Kind.PYTHON:
             parse_expression(token.token, aliases)
         if token.kind is Token.Kind.CONTEXT and token.token in "[]":
-            raise FormulaError(
-                f"Square brackets in {right.strip()!r}: a formula selects nothing; make a column in the "
-                f"data first"
-            )
+            raise FormulaError(f"Square brackets in {right.strip()!r}: {_brackets(right)}")
     return any(token.token == "." for token in tokens)
 
 

@@ -13,8 +13,8 @@ import os
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,11 @@ from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
 from disteconometrics.errors import DataError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
+__all__ = ["Column", "Table", "as_given", "list_names", "show_rows", "used_levels"]
 
-__all__ = ["Column", "Table", "list_names", "show_rows", "used_levels"]
-
+F = TypeVar("F", bound="Callable[..., Any]")
 STATA = {"i": "C({})", "ib": "C({})", "c": "{}", "L": "lag({})"}  # prefixes of names, for a hint
 TABLES = "a pandas DataFrame, a polars DataFrame or a dict of arrays"
 
@@ -450,3 +450,25 @@ def _plain(level: Any) -> Any:
     if isinstance(level, np.generic):
         level = level.item()
     return level if isinstance(level, (str, bool, int, float)) else str(level)
+
+
+def as_given(predict: F) -> F:
+    """Let predictions for a polars table be polars: a method's first argument ``new`` decides.
+
+    Rows stay in their order; a pandas index of several levels becomes columns.
+    """
+
+    @wraps(predict)
+    def wrapped(self: Any, new: Any = None, *args: Any, **options: Any) -> Any:
+        found = predict(self, new, *args, **options)
+        of_pandas = isinstance(found, pd.Series | pd.DataFrame)
+        if not of_pandas or type(new).__module__.partition(".")[0] != "polars":
+            return found
+        import polars as pl  # the user has it
+
+        if isinstance(found, pd.Series):
+            return pl.Series("estimate", found.to_numpy())
+        flat = found.reset_index() if found.index.nlevels > 1 else found
+        return pl.DataFrame({str(name): flat[name].to_numpy() for name in flat})
+
+    return cast("F", wrapped)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from formulaic.materializers.types import FactorValues
 from formulaic.transforms import basis_spline, center, cyclic_cubic_spline, natural_cubic_spline, poly, scale
 from formulaic.transforms.contrasts import (
     DiffContrasts,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "CENTRED",
     "CONSTANTS",
     "CONTRASTS",
     "FLAGS",
@@ -45,6 +48,24 @@ class Transform:
     arity: int = 1
     options: tuple[str, ...] = ()
     keyword_only: tuple[str, ...] = ()
+
+
+def linear_spline(x: Any, knots: Any = None, marginal: bool = False, *, _state: dict[str, Any]) -> Any:
+    """A broken line: the part of ``x`` (n,) inside each interval between ``knots``, as R's lspline has it.
+
+    Coefficients are slopes of the intervals; with ``marginal`` that of the first, and changes at knots.
+    """
+    if "knots" not in _state:
+        given = np.unique(np.asarray(knots, dtype=np.float64)) if knots is not None else np.zeros(0)
+        if not len(given) or not np.isfinite(given).all():
+            raise ValueError("give the knots, as in lspline(x, 10) or lspline(x, [10, 20])")
+        _state["knots"] = given.tolist()
+        _state["lower_bound"], _state["upper_bound"] = float(np.min(x)), float(np.max(x))
+    k = np.asarray(_state["knots"])
+    above = [x, *(np.maximum(x - at, 0.0) for at in k)]
+    if not marginal:
+        above = [a - b for a, b in pairwise([*above, np.zeros(len(x))])]
+    return FactorValues(dict(enumerate(above, 1)), kind="numerical", spans_intercept=False, encoded=False)
 
 
 _ROW_ONE = (
@@ -90,6 +111,7 @@ TRANSFORMS: dict[str, Transform] = {
     ),
     "cr": Transform("state", natural_cubic_spline, options=_SPLINE, keyword_only=("extrapolation",)),
     "cs": Transform("state", natural_cubic_spline, options=_SPLINE, keyword_only=("extrapolation",)),
+    "lspline": Transform("state", linear_spline, options=("knots", "marginal")),
     "cc": Transform("state", cyclic_cubic_spline, options=_SPLINE, keyword_only=("extrapolation",)),
 }
 
@@ -110,8 +132,11 @@ CONTRASTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "Poly": (PolyContrasts, ("scores",)),
 }
 
+# splines whose columns add up to one: beside an intercept they are centred, which takes that direction out
+CENTRED = frozenset({"cr", "cs", "cc"})
+
 # options that are true or false, and that are numbers (center and scale of columns may be either)
-FLAGS = {"raw", "include_intercept", "spans_intercept", "reverse", "backward", "contr.scale"}
+FLAGS = {"raw", "marginal", "include_intercept", "spans_intercept", "reverse", "backward", "contr.scale"}
 NUMBERS = {"df", "degree", "ddof", "lower_bound", "upper_bound", "center", "scale", "rescale"}
 
 _FACTOR, _SPLINES = "write C(x)", "write cr(x, df=4) or bs(x, df=4)"
@@ -127,6 +152,7 @@ OTHER_SPELLINGS: dict[str, str] = {
     ),
     "relevel": "write C(x, contr.treatment(base='a'))",
     **dict.fromkeys(("ns", "rcs", "rcspline", "pspline", "s", "te"), _SPLINES),
+    **dict.fromkeys(("mkspline", "qlspline", "elspline"), "write lspline(x, [10, 20]) with your knots"),
     **dict.fromkeys(("as.numeric", "as_numeric", "as.integer"), "convert the column in the data"),
     "ifelse": "write where(x > 0, a, b)",
     "ln": "write log(x)",

@@ -18,6 +18,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
 from disteconometrics.estimators.law_results import FUNCTIONALS
@@ -637,6 +638,7 @@ class LawAnswers:
         return None
 
     @on_one_thread
+    @as_given
     def predict(
         self,
         new: Any = None,

@@ -16,6 +16,7 @@ from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import FactorMatrix, columns
 from disteconometrics.checks import flag, size_error
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
@@ -549,6 +550,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         mean = X @ self.coefficients
         return X, mean if rows.offset is None else mean + rows.offset, rows.index
 
+    @as_given
     def predict(
         self,
         new: Any = None,

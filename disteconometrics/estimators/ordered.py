@@ -16,6 +16,7 @@ from scipy import special
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import flag, size_error, whole
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.table import as_given
 from disteconometrics.distributions.categorical import Categorical
 from disteconometrics.errors import (
     CollinearityError,
@@ -647,6 +648,7 @@ class OrderedResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         p = np.exp(np.column_stack([t.loglik for t in terms]))
         return p, np.column_stack([t.upper for t in terms]), np.column_stack([t.lower for t in terms])
 
+    @as_given
     def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> pd.DataFrame:
         """Probabilities of the categories for new rows, with intervals inside [0, 1] on request.
 

@@ -239,6 +239,10 @@ def _named(piece: str, names: Sequence[str]) -> str:
 def _unreadable(text: str, names: Sequence[str], piece: str | None = None) -> OptionError:
     close = get_close_matches(piece or text, names, 3)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    if "=" in text:
+        hint = " An equation is a hypothesis: give it to test()." + hint
+    elif close and ("'" in text or '"' in text):
+        hint = f" Names are not quoted; one with spaces or signs stands in backticks: `{close[0]}`."
     what = f"{piece!r} in {text.strip()!r}" if piece and piece != text.strip() else f"{text.strip()!r}"
     return OptionError(
         f"{what} is not a coefficient or arithmetic.{hint} Coefficients: {first_of(names, most=20)}."

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import disteconometrics as de
 from disteconometrics.data.design import build_design
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.joint_design import build_joint
+from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     DataError,
     FormulaError,
@@ -55,7 +57,7 @@ SAME_AS_FORMULAIC = [
     "y ~ poly(x1, 3) + bs(x2, df=5)",
     "y ~ poly(x1, 2, raw=True)",
     "y ~ bs(x1, df=6, include_intercept=True) - 1",
-    "y ~ cs(x1, df=4) + cc(x2, df=3) + cr(x1, df=3)",
+    "y ~ 0 + cs(x1, df=4) + cc(x2, df=3) + cr(x1, df=3):x2",
     "y ~ cr(x1, df=4, constraints='center')",
     "y ~ scale(np.log(x1 ** 2 + 1)):g + I(age ** 2) + np.sqrt(age)",
     "y ~ 2:x1 + g",
@@ -80,6 +82,35 @@ def test_names_and_columns_are_formulaics(formula: str, table: pd.DataFrame) -> 
 
 
 # the traps in which we differ from formulaic on purpose
+@pytest.mark.parametrize("spline", ["cr", "cs", "cc"])
+def test_natural_splines_are_centred_beside_an_intercept(spline: str, table: pd.DataFrame) -> None:
+    design = build_design(f"y ~ {spline}(x1, df=3) + x2", table)
+    written = formulaic.model_matrix(f"y ~ {spline}(x1, df=3, constraints='center') + x2", table).rhs
+    np.testing.assert_array_equal(written.to_numpy(float), design.X)
+    assert design.spec.names[1] == f"{spline}(x1, df=3)[1]"
+    again = DesignSpec.from_dict(design.spec.to_dict()).matrix(table.iloc[:7])
+    np.testing.assert_array_equal(np.asarray(again), design.X[:7])
+
+
+@pytest.mark.parametrize("marginal", [False, True])
+def test_broken_lines_are_those_of_lspline(marginal: bool, table: pd.DataFrame) -> None:
+    design = build_design(f"y ~ lspline(x1, [0, 1], marginal={marginal})", table)
+    x = table["x1"].to_numpy()
+    if marginal:
+        expected = [x, np.maximum(x, 0), np.maximum(x - 1, 0)]
+    else:
+        expected = [np.minimum(x, 0), np.clip(x, 0, 1), np.maximum(x - 1, 0)]
+    np.testing.assert_allclose(design.X[:, 1:], np.column_stack(expected), atol=1e-15)
+    res = de.Logit(f"y ~ lspline(x1, [0, 1], marginal={marginal})").fit(table)
+    step = 1e-6
+    up, down = (res.predict(table.assign(x1=x + s)) for s in (step, -step))
+    away = np.abs(x[:, None] - [0, 1]).min(axis=1) > 2 * step
+    assert away.all()
+    assert res.margins().params["x1"] == pytest.approx(float((up - down).mean()) / (2 * step), rel=1e-5)
+    with pytest.raises(FormulaError, match="give the knots"):
+        build_design("y ~ lspline(x1)", table)
+
+
 def test_numbers_are_float64_in_expressions() -> None:
     d = pd.DataFrame(
         {"y": [0, 1, 0, 1], "i": np.array([100, 50, 2, 3], dtype=np.int8), "a": [True, True, False, False]}

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from disteconometrics.arrays import Array
+from disteconometrics.data.table import as_given
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
 from disteconometrics.estimators.binary.fit import BinaryRows
@@ -102,6 +103,7 @@ class BinaryAnswers(LawAnswers):
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
 
+    @as_given
     def predict(
         self,
         new: Any = None,
