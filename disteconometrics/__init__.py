@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.distributions.maps import LogitMap as LogitMap
     from disteconometrics.distributions.maps import Standardize as Standardize
     from disteconometrics.distributions.mixture import Mixture as Mixture
+    from disteconometrics.distributions.quantile_law import QuantileLaw as QuantileLaw
+    from disteconometrics.estimators.adapted import adapt as adapt
     from disteconometrics.estimators.binary.cloglog import CLogLog as CLogLog
     from disteconometrics.estimators.binary.logit import Logit as Logit
     from disteconometrics.estimators.binary.probit import Probit as Probit
@@ -96,6 +98,8 @@ _NAMES = {
         "Standardize",
     ),
     "distributions.mixture": ("Mixture",),
+    "distributions.quantile_law": ("QuantileLaw",),
+    "estimators.adapted": ("adapt",),
     "estimators.binary.cloglog": ("CLogLog",),
     "estimators.binary.logit": ("Logit",),
     "estimators.binary.probit": ("Probit",),

@@ -66,6 +66,8 @@ CONTINUOUS: dict[str, Callable[[], Law]] = {
     "mixture by row": lambda: de.Mixture(
         [de.Normal(ROWS, SCALES), de.Logistic(0, 1)], [[0.2, 0.8], [1, 0], [0.5, 0.5]]
     ),
+    "quantiles": lambda: de.QuantileLaw([0.12, 0.42, 0.55, 0.93], [-1.0, 0.1, 0.35, 2.0]),
+    "quantiles by row": lambda: de.QuantileLaw([0.2, 0.5, 0.7], ROWS[:, None] + SCALES[:, None] * [0, 1, 3]),
     "average": lambda: de.Normal(ROWS, SCALES).average([1, 2, 0.5]),
     **{name: partial(splines.make, *case) for name, case in splines.CASES.items() if splines.in_table(*case)},
 }

@@ -166,3 +166,60 @@ def test_a_study_as_one_latex_table() -> None:
         study.as_latex(["power"])
     assert "n=30" in study.plot("zip").get_title(loc="left")
     plt.close("all")
+
+
+class Neighbours:
+    """Quantiles and draws of the outcomes of the nearest rows, as a forest of somebody else says them."""
+
+    def __init__(self, k: int = 25) -> None:
+        self.k = k
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"k": self.k}
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        self.X, self.y = X, y
+
+    def near(self, X: np.ndarray) -> np.ndarray:
+        far = np.square(X[:, None] - self.X).sum(axis=2)
+        return self.y[np.argsort(far, axis=1)[:, : self.k]]
+
+    def predict(self, X: np.ndarray, quantiles: list[float]) -> np.ndarray:
+        return np.quantile(self.near(X), quantiles, axis=1).T
+
+
+def test_models_of_others_are_scored_beside_ours() -> None:
+    data, model = draw(np.random.default_rng(5), 300), Neighbours(k=50)
+    normal = lambda m, X, levels: scipy.stats.norm(m.near(X).mean(axis=1), m.near(X).std(axis=1))  # noqa: E731
+    pair = {
+        "quantiles": de.adapt(model, "y ~ x"),
+        "draws": de.adapt(model, "y ~ x", predict=lambda m, X, levels: m.near(X), draws=True),
+        "laws": de.adapt(model, "y ~ x", predict=normal),
+        "ours": de.NormalRegression("y ~ x"),
+    }
+    table = de.cross_validate(pair, data, folds=5, seed=1).table()
+    assert (table["crps"] < 1.2 * table.loc["ours", "crps"]).all()
+    assert (table.drop("ours")["log_score"] < table.loc["ours", "log_score"]).all()
+    assert not hasattr(model, "X")  # a copy was fitted
+    res = pair["quantiles"].fit(data)
+    levels = [0.1, 0.5, 0.9]
+    said = res.fitted.predict(data[["x"]][:4].to_numpy(), levels)
+    np.testing.assert_allclose(res.distribution(data.iloc[:4]).quantile(levels), said)
+    fan = res.plot("quantile_fan", "x").data
+    assert len(fan) > 1
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: de.adapt(Neighbours, "y ~ x"), "no fit(X, y)"),
+        (lambda: de.adapt(Own(), "y ~ x", predict=1), "function of (model, X, levels)"),
+        (lambda: de.QuantileLaw([0.5, 0.2], [0.0, 1.0]), "increase"),
+        (lambda: de.QuantileLaw([0.2, 0.5], [[0.0, 1.0], [2.0, 2.0]]), "All quantiles of 1 rows are equal"),
+        (lambda: de.QuantileLaw([0.2, 0.5], [0.0, 1.0, 2.0]), "shape (3,)"),
+    ],
+)
+def test_models_and_quantiles_that_make_no_law(make: Any, words: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(words)):
+        make()
