@@ -313,7 +313,7 @@ class GAndKMap(Map):
         """z by Newton's steps in a bracket, to the last digits, and the log slope there."""
         y = as_floats(y)
 
-        def step(z: Array, _: bool) -> tuple[Array, Array]:
+        def step(z: Array) -> tuple[Array, Array]:
             value, slope = self.forward(z)
             return value - y, (value - y) * np.exp(-slope)
 

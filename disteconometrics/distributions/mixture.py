@@ -11,7 +11,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Function, Law
-from disteconometrics.distributions.numeric import floats
+from disteconometrics.distributions.numeric import floats, invert
 from disteconometrics.errors import OptionError
 
 __all__ = ["Average", "Mixture", "average"]
@@ -205,6 +205,30 @@ class Average(_Blend):
         n = self.law.batch_shape
         for part in np.array_split(y, max(1, n[0] * y.size // CELLS)):
             yield self.law._extended(hook, np.broadcast_to(part, (*n, len(part))))
+
+    def _quantile(self, tau: Array) -> Array:
+        return self._inverted(tau, upper=False)
+
+    def _isf(self, tau: Array) -> Array:
+        return self._inverted(tau, upper=True)
+
+    def _inverted(self, tau: Array, upper: bool) -> Array:
+        """Quantiles (m,) of levels (m,): where rows have theirs in closed form, between the outermost of these."""
+        low, high = self._ends()
+        start = None
+        if type(self.law)._quantile is not Law._quantile:
+            low, start, high = self._of_rows(tau, "_isf" if upper else "_quantile")
+        return invert(self._cdf, self._sf, self._slope, tau, low, high, upper=upper, start=start)
+
+    def _of_rows(self, tau: Array, hook: str) -> tuple[Array, Array, Array]:
+        """Lowest, mean and highest of the rows' quantiles of levels (m,), each (m,)."""
+        (n,), w = self.law.batch_shape, np.asarray(self.weights)
+        found = []
+        for part in np.array_split(tau, max(1, n * tau.size // CELLS)):
+            own = getattr(self.law, hook)(np.broadcast_to(part, (n, len(part))))
+            found.append((own.min(axis=0), w @ own, own.max(axis=0)))
+        low, mean, high = (np.concatenate(v) for v in zip(*found, strict=True))
+        return low, mean, high
 
     def _blend(self, hook: str, y: Array) -> Array:
         w = np.asarray(self.weights)

@@ -159,6 +159,7 @@ def invert(
     high: Array,
     *,
     upper: bool,
+    start: Array | None = None,
 ) -> Array:
     """Smallest y with F(y) ≥ τ, or with 1 − F(y) ≤ τ from above.
 
@@ -169,8 +170,9 @@ def invert(
     cdf, sf, logpdf : functions of outcomes of τ's shape; logpdf returns None for a discrete law, which is
         bisected only.
     tau : (…, m) float64 in (0, 1).
-    low, high : (…, 1) float64, ends of the support; may be infinite.
+    low, high : (…, 1) or (…, m) float64, ends of the support or of what holds the quantiles; may be infinite.
     upper : bool, whether levels count from above.
+    start : (…, m) float64 or None, where to begin.
 
     Returns
     -------
@@ -197,41 +199,46 @@ def invert(
     y = np.where(np.isfinite(lo + hi) & (hi - lo < far), 0.5 * (lo + hi), 0.0)
     y = np.where(np.broadcast_to(low > -np.inf, shape) & (hi == far), lo + 1.0 + np.abs(lo), y)
     y = np.where(np.broadcast_to(high < np.inf, shape) & (lo == -far), hi - 1.0 - np.abs(hi), y)
-    y = np.clip(y, lo, hi)
+    y = np.clip(y if start is None else np.where(np.isfinite(start), start, y), lo, hi)
 
-    def step(y: Array, newton: bool) -> tuple[Array, Array]:
+    def step(y: Array) -> tuple[Array, Array]:
         p = np.where(below, cdf(y), sf(y))
         log_p = np.log(p)
         gap = np.where(below, log_p - level, level - log_p)
-        slope = logpdf(y) if newton else None
+        slope = logpdf(y)
         return gap, np.full(shape, np.nan) if slope is None else gap * np.exp(log_p - slope)
 
     return root(step, lo, hi, y)
 
 
-def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Array, y: Array) -> Array:
+def root(step: Callable[[Array], tuple[Array, Array]], lo: Array, hi: Array, y: Array) -> Array:
     """The smallest y in (lo, hi] with gap(y) ≥ 0, for an increasing gap.
 
-    Steps are Newton's, but for every fourth one, which bisects the floats.
+    Steps are Newton's, and bisect the floats where these are not half as long as the last.  Where one would
+    leave the bracket, the next goes twice as far inside that end as Newton's step there was long: past what
+    curvature and rounding leave.
 
     Parameters
     ----------
-    step : y, whether Newton's step is wanted → the gap and the step to take off y, NaN where there is none;
-        arrays as y.
+    step : y → the gap and the step to take off y, NaN where there is none; arrays as y.
     lo, hi, y : float64 arrays of one shape, the bracket and a start inside.
 
     Examples
     --------
     >>> at = lambda value: np.array([value])
-    >>> root(lambda y, newton: (y**2 - 2, (y**2 - 2) / (2 * y)), at(0.0), at(10.0), at(1.0)).round(12)
+    >>> root(lambda y: (y**2 - 2, (y**2 - 2) / (2 * y)), at(0.0), at(10.0), at(1.0)).round(12)
     array([1.41421356])
     """
     done = np.isnan(lo) | np.isnan(hi)
-    for count in range(LONGEST):
-        gap, move = step(y, count % 4 != 3)
+    of_lo, of_hi = np.full(y.shape, np.nan), np.full(y.shape, np.nan)  # Newton's steps at the ends
+    last = np.full(y.shape, np.inf)
+    for _ in range(LONGEST):
+        gap, move = step(y)
         done |= np.isnan(gap)
         y = np.where(np.isnan(gap), np.nan, y)
-        lo, hi = np.where(~done & (gap < 0), y, lo), np.where(~done & (gap >= 0), y, hi)
+        below, above, size = ~done & (gap < 0), ~done & (gap >= 0), np.abs(move)
+        lo, hi = np.where(below, y, lo), np.where(above, y, hi)
+        of_lo, of_hi = (np.where(e & np.isfinite(size), size, o) for e, o in ((below, of_lo), (above, of_hi)))
         middle = _between(lo, hi)
         closed = ~done & ((middle <= lo) | (middle >= hi))
         y, done = np.where(closed, hi, y), done | closed
@@ -240,7 +247,9 @@ def root(step: Callable[[Array, bool], tuple[Array, Array]], lo: Array, hi: Arra
         done |= (gap == 0) & (move == 0)
         if done.all():
             break
-        y = np.where(done, y, np.where((newton > lo) & (newton < hi), newton, middle))
+        inside = np.where(newton >= hi, hi - 2 * of_hi, np.where(newton <= lo, lo + 2 * of_lo, newton))
+        fast = (size <= 0.5 * last) & (inside > lo) & (inside < hi)
+        y, last = np.where(done, y, np.where(fast, inside, middle)), np.where(fast, size, np.inf)
     return np.where(np.isnan(lo) | np.isnan(hi), np.nan, y)
 
 

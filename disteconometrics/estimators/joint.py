@@ -400,7 +400,9 @@ class JointResults(FittedResult):
         found = [(p.spec.outcome.name, p.estimates) for p in self.parts]
         names = tuple(f"{y}: {n}" for y, e in found for n in e.names)
         V = linalg.block_diag(*(e.covariance for _, e in found))
-        return Estimates(names, np.concatenate([e.values for _, e in found]), V)
+        # the law of the factor with the fewest clusters
+        law: Estimates = min((e for _, e in found), key=lambda e: e.df)
+        return law.others(names, np.concatenate([e.values for _, e in found]), V)
 
     def _refitting(self) -> Refitting:
         raise OptionError(ONE_OUTCOME)

@@ -278,7 +278,7 @@ class EffectsResults(Estimated):
         if not at:
             raise KeyError(f"{label!r} is none of {', '.join(self)}.")
         e = self.values
-        return Estimates(tuple(self.of[i][2] for i in at), e.values[at], e.covariance[np.ix_(at, at)], e.df)
+        return e.others([self.of[i][2] for i in at], e.values[at], e.covariance[np.ix_(at, at)])
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """Estimand, estimate with the six columns, average slope with its error, and whether they differ."""
@@ -359,8 +359,10 @@ class EffectsHeader:
     target: Literal["population", "sample"]
 
 
-def saved_effects(saved: SavedResult, words: EffectsHeader | None) -> EffectsResults | None:
-    """The effects that a file holds; None where it has none.
+def saved_effects(
+    saved: SavedResult, words: EffectsHeader | None, beside: Estimates
+) -> EffectsResults | None:
+    """The effects that a file holds, by the law of estimates ``beside`` them; None where it has none.
 
     Raises
     ------
@@ -377,7 +379,9 @@ def saved_effects(saved: SavedResult, words: EffectsHeader | None) -> EffectsRes
     if len(words.apart) != q or not known or any(found != first for found in on.values()):
         raise FileFormatError("the names and marks of the effects do not belong together")
     names = tuple(f"{label}: {name}" for label, _, name in words.of)
-    values, slopes = (Estimates(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes"))
+    values, slopes = (
+        beside.others(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes")
+    )
     return EffectsResults(values, slopes, words.apart, words.of, words.target)
 
 
@@ -772,10 +776,9 @@ def _effects_results(
         error = np.sqrt(V[at, at] + V[j, j] - 2 * V[at, j])
         distance = np.abs(whole.values[at] - whole.values[j])
         apart[at] = (distance > FAR_APART * error) & (distance > ROUNDING * np.sqrt(V[at, at]))
-    df = whole.df
     return EffectsResults(
-        Estimates(names, whole.values[:k], V[:k, :k], df),
-        Estimates(names, slopes_values, slopes_V, df),
+        whole.others(names, whole.values[:k], V[:k, :k]),
+        whole.others(names, slopes_values, slopes_V),
         tuple(map(bool, apart)),
         tuple(of),
         target,

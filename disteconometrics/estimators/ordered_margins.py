@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from disteconometrics.blocks import Block
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, questions_of
-from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.marginal_effects import average_margins, margins_at_means
 from disteconometrics.likelihoods.index_model import index
 
@@ -60,7 +60,8 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
     names = tuple(f"{q.name} [{level}]" for q in questions for level in levels)
     G, V = result.covariance.coordinates(moves.transpose(1, 0, 2).reshape(len(names), -1))
     spread = G @ V @ G.T
-    estimates = Estimates(names, effects.T.ravel(), (spread + spread.T) / 2, result.estimates.df, level=level)
+    found = result.estimates.others(names, effects.T.ravel(), (spread + spread.T) / 2)
+    estimates = replace(found, level=level)
     notes = (result.covariance.note, "Effects on the probability of each category, in brackets.", *skipped)
     return MarginsResults(
         estimates,

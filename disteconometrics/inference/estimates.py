@@ -18,7 +18,7 @@ from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 from disteconometrics.tables import printable
 
-__all__ = ["Estimated", "Estimates", "TestResult", "check_level", "critical_value"]
+__all__ = ["Estimated", "Estimates", "TestResult", "as_far_out", "check_level", "critical_value"]
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
@@ -47,6 +47,17 @@ def critical_value(level: float, df: float = np.inf) -> float:
     """
     tail = 0.5 + level / 2
     return float(special.ndtri(tail) if np.isinf(df) else special.stdtrit(df, tail))
+
+
+def as_far_out(normal: float, df: float) -> float:
+    """The value as far out in the tail of t as ``normal`` is in that of the normal law.
+
+    Examples
+    --------
+    >>> round(as_far_out(1.96, 10), 3), as_far_out(1.96, np.inf)
+    (2.228, 1.96)
+    """
+    return normal if np.isinf(df) else critical_value(2 * float(special.ndtr(normal)) - 1, df)
 
 
 @dataclass(frozen=True)
@@ -350,12 +361,16 @@ class Estimates:
         finite = np.where(np.isfinite(self.std_error), self.values, 1.0)
         involved = np.array([evaluate(t, self.names, finite, strict=False).gradient != 0 for t in texts])
         values, V = np.array([d.value for d in duals]), self._propagated(G, involved)
-        result = Estimates(tuple(texts), values, V, self.df, level=level)
+        result = replace(self.others(texts, values, V), level=level)
         if method == "delta":
             return result
         limits = partial(_fieller_limits, self, tuple(texts))
         limits(level)  # says so if an expression is no ratio
         return replace(result, limits=limits)
+
+    def others(self, names: Sequence[str], values: Array, covariance: Array) -> Estimates:
+        """Other estimates by the same law: its degrees of freedom and clusters stay."""
+        return Estimates(tuple(names), values, covariance, self.df, clusters=self.clusters)
 
     def _propagated(self, G: Array, involved: Mask) -> Array:
         """G·V·G' (q, q), NaN for a row that involves an estimate without standard error."""
@@ -373,7 +388,7 @@ class Estimates:
         R, r, texts = self.restrictions(hypotheses)
         with np.errstate(invalid="ignore"):
             values = np.array([row[row != 0] @ self.values[row != 0] for row in R]) - r
-        return Estimates(tuple(texts), values, self._propagated(R, R != 0), self.df)
+        return self.others(texts, values, self._propagated(R, R != 0))
 
     def _fieller(self, text: str, level: float) -> tuple[float, float]:
         """Ratios ρ with (a − ρb)² ≤ c²·Var(a − ρb); the whole line when the denominator may be zero."""

@@ -34,7 +34,7 @@ from disteconometrics.distributions.numeric import floats
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
-from disteconometrics.inference.estimates import Estimates, critical_value
+from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.parallel import on_one_thread
@@ -56,6 +56,7 @@ __all__ = [
     "error_of",
     "estimates_of",
     "half",
+    "needs_population",
     "row_gradients",
     "row_values",
     "with_quantile_limits",
@@ -152,13 +153,24 @@ class Estimation(Protocol):
     """What the estimation of θ says of answers with gradients G (q, p).
 
     ``errors`` (q,) are those given the rows; ``covariance`` (q, q) takes averaging rows (n, q) too, None
-    where the rows are given; ``df`` are degrees of freedom of t.
+    where the rows are given; ``df`` are degrees of freedom of t, ``clusters`` their number, None of rows that
+    stand for themselves.
     """
 
     @property
     def df(self) -> float: ...
+    @property
+    def clusters(self) -> int | None: ...
     def errors(self, G: Array) -> Array: ...
     def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array: ...
+
+
+def needs_population() -> NeedsData:
+    """The error for answers of the population by a result that was read from a file."""
+    return NeedsData(
+        "target='population' needs what a file does not hold: attach(data) gives the rows of the fit, "
+        "with_cov() names the columns of its covariance; or use target='sample'."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +193,11 @@ class MEstimation:
     order: Callable[..., Any] | None = None
     counted: Indices | None = None
 
+    @property
+    def clusters(self) -> int | None:
+        """The number of clusters of the covariance, None where there are none."""
+        return self.joint.clusters
+
     def errors(self, G: Array) -> Array:
         """Standard errors (q,) of numbers with gradients G (q, p), given the rows."""
         Z, V = self.joint.coordinates(G)
@@ -195,10 +212,7 @@ class MEstimation:
             return np.asarray((given + given.T) / 2)
         kind = self.kind
         if kind is None or not self.equations or self.codes is None or self.order is None:
-            raise NeedsData(
-                "target='population' needs what a file does not hold: attach(data) gives the rows of the "
-                "fit, with_cov() names the columns of its covariance; or use target='sample'."
-            )
+            raise needs_population()
         estimation = None
         if not is_model_based(kind):
             estimation = np.zeros(averaging.shape)
@@ -279,7 +293,8 @@ def estimates_of(
         rows = np.column_stack([a.of(target) for a in of]) if any_rows else None
         G = np.array([a.gradient for a in of])
         V[np.ix_(known, known)] = estimation.covariance(values[known], G, rows)
-    return Estimates(tuple(map(functional_name, names)), values, V, estimation.df)
+    named = tuple(map(functional_name, names))
+    return Estimates(named, values, V, estimation.df, clusters=estimation.clusters)
 
 
 # ---- the law averaged over rows ----------------------------------------------------------------------------
@@ -523,8 +538,8 @@ def band(
     at = np.array([law.quantile(t) for t in points]) if inverted else points
     answers = [law.log_density(y) if kind == "pdf" else law.on_link(y) for y in at]
     curve = estimates_of(map(str, range(len(at))), answers, estimation, target)
-    sup = critical_of_band(curve.covariance, level, seed)
-    point = critical_value(level)
+    sup = as_far_out(critical_of_band(curve.covariance, level, seed), estimation.df)
+    point = critical_value(level, estimation.df)
     if inverted:
         densities = [law.at(y)[1] for y in at]
         d = np.exp(law.laws.link.logpdf(curve.values))

@@ -25,10 +25,9 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy import special
 
 from disteconometrics.arrays import Array, Indices, Mask
-from disteconometrics.inference.estimates import critical_value
+from disteconometrics.inference.estimates import as_far_out, critical_value
 from disteconometrics.inference.two_samples import GroupSample
 
 __all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse"]
@@ -226,7 +225,11 @@ class Ranks:
 
     def critical(self, level: float) -> float:
         """Two-sided critical value of a single quantile: normal, or t with G − 1 degrees of freedom."""
-        return critical_value(level, np.inf if self._clusters is None else float(self._clusters.max()))
+        return critical_value(level, self._df)
+
+    @property
+    def _df(self) -> float:
+        return np.inf if self._clusters is None else float(self._clusters.max())
 
     def uniform_critical(self, low: float, high: float, level: float) -> float:
         """Critical value for all levels from ``low`` to ``high`` at once."""
@@ -240,8 +243,7 @@ class Ranks:
             z = np.random.default_rng(20240901).standard_normal((DRAWS, len(values)))
             root = vectors * np.sqrt(np.clip(values, 0.0, None))
             self._largest[low, high] = np.abs(z @ root.T).max(axis=1, initial=0.0)
-        normal = float(np.quantile(self._largest[low, high], level))
-        return self.critical(2 * float(special.ndtr(normal)) - 1)  # as far out in the tail of t
+        return as_far_out(float(np.quantile(self._largest[low, high], level)), self._df)
 
     def limits(self, levels: Array, half: Array) -> tuple[Array, Array]:
         """Limits (k,) of quantiles at ``levels`` from half-widths of those of Fₙ, or infinite."""

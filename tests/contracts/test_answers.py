@@ -6,12 +6,14 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import disteconometrics as de
 from disteconometrics.errors import ExtrapolationWarning, NeedsData, OptionError
@@ -275,6 +277,50 @@ def test_binary_answers_are_margins(name: str, weights: str, target: str) -> Non
         ends = quietly(lambda res=res: res.margins({"x": (-0.5, 0.5)}, target=target).estimates)
         assert two.values[0] == pytest.approx(ends.values[0], rel=1e-12)
         assert two.std_error[0] == pytest.approx(ends.std_error[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if n not in BINARY])
+def test_answers_of_clusters_are_by_t(name: str) -> None:
+    """Limits have t(G − 1) and joint tests F(q, G − q), those of combinations too; else flows are normal."""
+    res, G = fitted(name, "plain", "cluster"), table()["firm"].nunique()
+    c, found = stats.t.ppf(0.975, G - 1), answers(res, name)
+    for what, e in found.items():
+        low, high = e.interval().T
+        plain = [what != "functionals" or n != "q[0.5]" for n in e.names]
+        np.testing.assert_allclose(((high - low) / 2)[plain], (c * e.std_error)[plain], rtol=1e-9)
+        for joint in (e, e.linear(np.eye(len(e.names))[:2]), e.function([f"`{n}` + 1" for n in e.names])):
+            assert (joint.df, joint.clusters) == (G - 1, G), what
+    assert found["functionals"].wald(["mean = 0", "std = 1"]).df == (2, G - 2)
+    rows = res.predict(table().head(3), ["mean"], ci=True)
+    np.testing.assert_allclose((rows["conf_high"] - rows["estimate"]) / rows["std_error"], c, rtol=1e-9)
+    assert answers(fitted(name), name)["effect"].df == (np.inf if "Flow" in name else ROWS - 5)
+
+
+def test_margins_of_clusters_have_hotellings_law() -> None:
+    found = fitted("Logit", "plain", "cluster").margins()
+    assert found.test(["x", "z"]).df == (2, 58)
+
+
+def test_bands_and_files_of_clusters_are_by_t() -> None:
+    res = fitted("FlowDensity", "plain", "cluster")
+    c, grid = stats.t.ppf(0.975, 59), [0.5, 1.0, 1.5]
+    normal = replace(res, facts=replace(res.facts, clusters=None))
+    level = 2 * stats.norm.cdf(c) - 1
+    medians = res.functionals("q[0.5]").interval(), normal.functionals("q[0.5]").interval(level)
+    np.testing.assert_allclose(*medians, rtol=1e-6)
+    for new in (None, table().head(2)):
+        found, want = (np.log(r.band("pdf", new, grid=grid)) for r in (res, normal))
+        for end, wider in (("conf_high", c / stats.norm.ppf(0.975)), ("band_high", 1.01)):
+            ratio = (found[end] - found["estimate"]) / (want[end] - want["estimate"])
+            assert (ratio > wider - 1e-9).all()
+    file = io.BytesIO()
+    res.save(file)
+    loaded = de.load(io.BytesIO(file.getvalue()))
+    for back in (loaded, loaded.attach(table())):
+        assert str(back.summary()) == str(res.summary())
+        pd.testing.assert_frame_equal(back.estimates.table(), res.estimates.table(), rtol=1e-9)
+    with pytest.raises(NeedsData, match="with_cov"):  # the file does not name the column of the clusters
+        loaded.attach(table()).functionals("mean")
 
 
 @pytest.mark.parametrize("name", BINARY)

@@ -27,11 +27,8 @@ pytestmark = pytest.mark.statistical
 
 N_ROWS = 500
 LAW, EFFECT = (0.93, 0.97), (0.92, 0.975)
-# of what is known to miss its band
-FEW_CLUSTERS = (
-    "with 50 clusters the limits, of the normal law, cover .924 of q.1 and .928 of std (2,500 samples); "
-    "those of t with 49 degrees of freedom would cover .930 to .932"
-)
+# of what is known to lie at the edge of its band
+FEW_CLUSTERS = "with 50 clusters the limits of q.1 cover .926 in these samples, .930 in 2,500"
 NAMES = ("mean", "std", "q[0.1]", "q[0.5]", "q[0.9]")
 OF_EFFECTS = ("mean", "q[0.1]", "q[0.5]", "q[0.9]")
 Z9 = float(stats.norm.ppf(0.9))
@@ -239,9 +236,10 @@ def test_coverage_in_full(name: str, kind: str) -> None:
     found = coverage(name, kind, 1000)
     print(found.round(4).to_string())
     inside = [band(what)[0] <= c <= band(what)[1] for (what, _), c in found.coverage.items()]
-    if DESIGNS[name].cluster and kind == "spline" and not all(inside):
+    missed = found[~np.array(inside)]
+    if DESIGNS[name].cluster and kind == "spline" and list(missed.index) == [("law", "q[0.1]")]:
         pytest.xfail(FEW_CLUSTERS)
-    assert all(inside), found[~np.array(inside)]
+    assert all(inside), missed
 
 
 if __name__ == "__main__":

@@ -222,7 +222,14 @@ def margins(
     covariance, drawn_note = _covariance(fitted, rows, found, own)
     notes = [drawn_note] if drawn else []
     names = tuple(q.name for q in questions)
-    estimates = Estimates(names, found.values, (covariance + covariance.T) / 2, fitted.df, level=level)
+    estimates = Estimates(
+        names,
+        found.values,
+        (covariance + covariance.T) / 2,
+        fitted.df,
+        level=level,
+        clusters=fitted.covariance.clusters,
+    )
     return MarginsResults(
         estimates,
         kind,

@@ -11,7 +11,7 @@ from scipy import special
 
 from disteconometrics import plots
 from disteconometrics.arrays import Array
-from disteconometrics.inference.estimates import TestResult, critical_value
+from disteconometrics.inference.estimates import TestResult, as_far_out, critical_value
 from disteconometrics.tables import printable
 
 __all__ = ["CoefficientProcess", "as_normal", "coefficient_process", "spread", "sup_critical"]
@@ -52,8 +52,7 @@ def sup_critical(deviations: Array, level: float, df: float) -> float:
     >>> sup_critical(np.array([[1.0, -3.0], [0.5, 0.2], [1.0, 0.0]]), 0.5, np.inf)
     1.0
     """
-    normal = float(np.quantile(np.abs(deviations).max(axis=1), level))
-    return critical_value(2 * float(special.ndtr(normal)) - 1, df)
+    return as_far_out(float(np.quantile(np.abs(deviations).max(axis=1), level)), df)
 
 
 @dataclass(frozen=True, eq=False)

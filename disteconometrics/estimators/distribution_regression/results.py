@@ -390,7 +390,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         found = np.array([[float(evaluate(one, f)) for f in asked] for one in self._laws(drawn, cell)])
         V = np.atleast_2d(np.cov(found, rowvar=False)) * self._cluster_factor**2
         named = tuple(functional_name(f) for f in asked)
-        return Estimates(named, values, V, self._df, level=level)
+        return replace(self.estimates.others(named, values, V), level=level)
 
     def _laws(self, drawn: Draws, cell: Any) -> Any:
         """The averaged law of every draw, mass inside a gap by the weights of the draw."""

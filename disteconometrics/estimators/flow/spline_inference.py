@@ -18,9 +18,9 @@ doi:10.1002/jae.2656.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,9 @@ from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_laws import SLOPES
 from disteconometrics.estimators.flow.spline_sample import SplineSample
-from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
+from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
 from disteconometrics.inference.influence import answers_covariance
-from disteconometrics.inference.law_effects import half
+from disteconometrics.inference.law_effects import half, needs_population
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
@@ -98,8 +98,8 @@ def coefficient_covariance(
     kind: CovarianceKind,
     codes: Callable[..., Any],
     order: Callable[..., Any],
-) -> tuple[Array, str, str]:
-    """V (p, p) of the coefficients, its label and the note under the table.
+) -> Covariance:
+    """The covariance (p, p) of the coefficients, with its label and the note under the table.
 
     Raises
     ------
@@ -114,11 +114,21 @@ def coefficient_covariance(
     )
     V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
     if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
-        return V.matrix, "nonrobust", "nonrobust = inverse penalised information."
+        return _plain(V, V.matrix, V.label, "nonrobust = inverse penalised information.")
     W = _prior(solution)
     matrix = V.matrix * _few_rows(kind, solution.effective, n) + W @ W.T
-    words = V.label, f"{V.note} The penalty is added as a prior."
-    return (matrix + matrix.T) / 2, *(("sandwich", SANDWICH) if kind == "HC1" else words)
+    matrix = (matrix + matrix.T) / 2
+    if kind == "HC1":
+        return _plain(V, matrix, "sandwich", SANDWICH)
+    note = f"{V.note} The penalty is added as a prior."
+    if V.clusters:
+        note += f" t with {V.clusters - 1} degrees of freedom."
+    return _plain(V, matrix, V.label, note)
+
+
+def _plain(V: Covariance, matrix: Array, label: str, note: str) -> Covariance:
+    """A covariance with another matrix, which is taken as it is, and other words."""
+    return replace(V, matrix=matrix, label=label, note=note, basis=None, inner=None)
 
 
 def _weight_type(sample: SplineSample) -> str | None:
@@ -135,18 +145,23 @@ def _prior(solution: Solution) -> Array:
 class SplineEstimation:
     """What the fit says of the coefficients; see `inference.law_effects.Estimation`.
 
-    ``sample`` are the rows on the line, ``codes`` and ``order`` their clusters and order in time; None of a
-    result without rows, which knows errors given the rows alone.
+    ``clusters`` is their number in the covariance, None where there are none: limits are then those of t, and
+    of the normal law else.  ``sample`` are the rows on the line, ``codes`` and ``order`` their clusters and
+    order in time; None of a result without rows, which knows errors given the rows alone.
     """
 
     flow: SplineFlow
     solution: Solution
+    clusters: int | None = None
     kind: CovarianceKind | None = None
     sample: SplineSample | None = None
     codes: Callable[..., Any] | None = None
     order: Callable[..., Any] | None = None
 
-    df: ClassVar[float] = np.inf
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of t: clusters less one, infinite of the normal law."""
+        return np.inf if self.clusters is None else self.clusters - 1.0
 
     def errors(self, G: Array) -> Array:
         """Standard errors (q,) of numbers with gradients G (q, p), given the rows."""
@@ -158,10 +173,12 @@ class SplineEstimation:
         Estimation rows G H⁻¹s_i carry √(n/(n − e)), averaging rows √(n/(n − 1)), and the penalty is the prior
         that it is in V.
         """
-        s, kind = self.sample, self.kind
-        if averaging is None or s is None or kind is None:
+        if averaging is None:
             given = G @ self.solution.covariance @ G.T
             return np.asarray((given + given.T) / 2)
+        s, kind = self.sample, self.kind
+        if s is None or kind is None:
+            raise needs_population()
         if kind == "nonrobust":
             estimation, modelled = None, G @ self.solution.covariance @ G.T
         else:

@@ -239,9 +239,12 @@ class FlowResults(FittedResult, LawAnswers):
     @cached_property
     def estimates(self) -> Estimates:
         """Functionals of the law averaged over the rows, for the population; see `functionals`."""
-        if self.saved is not None and self.rows is None:
-            return self.saved.estimates
-        return self.functionals(FUNCTIONALS)
+        return self.functionals(FUNCTIONALS) if self._kept is None else self._kept.estimates
+
+    @property
+    def _kept(self) -> SavedAnswers | None:
+        """What a file says, as long as the rows or the columns of the covariance are not at hand."""
+        return self.saved if self.rows is None or self.kind is None else None
 
     def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
         """Laws, gradients and estimation of the flow, with smaller penalties if ``near``.
@@ -252,7 +255,9 @@ class FlowResults(FittedResult, LawAnswers):
         rows: FlowRows = self.data_rows()
         solution = self.undersmoothed if near else self.main
         s = rows.on_line(self.flow.support)
-        estimation = SplineEstimation(self.flow, solution, self.kind, s, rows.codes, rows.order)
+        estimation = replace(
+            self._given_rows(solution), kind=self.kind, sample=s, codes=rows.codes, order=rows.order
+        )
         read = self._read(names, on, near)
         bent = partial(self.flow.bent, rows.X, self.spec.names)
         weights, scenario = rows.sample.weights, rows.scenario()
@@ -270,13 +275,17 @@ class FlowResults(FittedResult, LawAnswers):
             check_moments=partial(self._unsupported, read[2], near),
         )
 
+    def _given_rows(self, solution: Solution) -> SplineEstimation:
+        """What the fit says of coefficients, without the rows."""
+        return SplineEstimation(self.flow, solution, self.facts.clusters)
+
     def _unsupported(self, flow: SplineFlow, near: bool, law: Averaged) -> Mapping[str, str]:
         """Kinds of moments of the averaged law that the rows do not support, with reasons."""
         key = (near, flow.support)
         if key not in self._known_unsupported:
             rows: FlowRows = self.data_rows()
             solution, sample = self.undersmoothed if near else self.main, rows.on_line(self.flow.support)
-            estimation = SplineEstimation(self.flow, solution, "HC0", sample, rows.codes, rows.order)
+            estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.codes, rows.order)
             seen = OfSample.of(self._outcomes(flow), sample.weights, counts=sample.counts)
             self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
         return self._known_unsupported[key]
@@ -331,14 +340,14 @@ class FlowResults(FittedResult, LawAnswers):
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
         laws = SplineRowLaws(flow, self.undersmoothed, X)
-        estimation = SplineEstimation(self.flow, self.undersmoothed)
+        estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
         return NewRows(names_, functionals, laws, estimation, without), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """The effects of the summary, which a file holds."""
         plain = on is None and by is None and tuple(listed(names)) == OF_EFFECTS
-        known = self.saved.effects if self.saved is not None and self.rows is None else None
+        known = None if self._kept is None else self._kept.effects
         return known if plain and known is not None and known.target == target else None
 
     def at(self, new: Any, names: Any = FUNCTIONALS, *, on: Any = None, level: float = LEVEL) -> pd.DataFrame:
@@ -389,7 +398,7 @@ class FlowResults(FittedResult, LawAnswers):
         else:
             X = self._covariates(new)[0]
             averaged = Averaged(SplineRowLaws(self.flow, self.undersmoothed, X), np.full(len(X), 1 / len(X)))
-            whose, estimation = "sample", SplineEstimation(self.flow, self.undersmoothed)
+            whose, estimation = "sample", self._given_rows(self.undersmoothed)
         return band(averaged, kind, grid, level, seed_sequence(seed), estimation, whose)
 
     # ---- checks and pictures -------------------------------------------------------------------------------
@@ -496,24 +505,23 @@ class FlowResults(FittedResult, LawAnswers):
         OptionError, MissingColumnError, DataError, NeedsData
         """
         rows, kind = self.data_rows(data), _kind(cov, self.model.weight_type)
-        main, label, note = rows.solution(self.flow, kind)
-        facts = replace(self.facts, cov_label=label, cov_note=note)
-        return replace(self, rows=rows, main=main, kind=kind, facts=facts, saved=None)
+        main, V = rows.solution(self.flow, kind)
+        return replace(self, rows=rows, main=main, kind=kind, facts=self.facts.under(V), saved=None)
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def summary(self, level: float = LEVEL) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         level, estimates, effects = check_level(level), self.estimates, self._summary_effects
-        target = "population" if self.saved is None or self.rows is not None else self.saved.target
+        target = "population" if self._kept is None else self._kept.target
         names = covariate_names(self.spec.names)
         return summary_of(self.model, self.flow, self.facts, estimates, effects, names, target, level)
 
     @cached_property
     def _summary_effects(self) -> EffectsResults | None:
         """Effects as a summary shows them; None where there are no covariates, or a file has none."""
-        if self.rows is None:
-            return None if self.saved is None else self.saved.effects
+        if self._kept is not None:
+            return self._kept.effects
         return self.effects() if self.flow.structure.covariates else None
 
     def __repr__(self) -> str:
@@ -548,11 +556,16 @@ class FlowResults(FittedResult, LawAnswers):
         if not set(facts.effective) <= {t.kind for t in flow.structure.terms}:
             raise FileFormatError("the effective parameters are not those of the flow")
         arrays = saved.numbers(_ARRAYS, q=len(names), p=flow.structure.size)
-        estimates = replace(
-            Estimates(names, arrays["values"], arrays["covariance"]),
-            limits=partial(_saved_limits, arrays["limits"]),
-        )
         main, under = (_solution(arrays, which) for which in ("main", "under"))
+        estimates = Estimates(
+            names,
+            arrays["values"],
+            arrays["covariance"],
+            SplineEstimation(flow, main, facts.clusters).df,
+            limits=partial(_saved_limits, arrays["limits"]),
+            clusters=facts.clusters,
+        )
+        effects = saved_effects(saved, header.effects, estimates)
         return cls(
             model=saved.model(header.estimator),
             spec=spec,
@@ -560,7 +573,7 @@ class FlowResults(FittedResult, LawAnswers):
             flow=flow,
             main=main,
             kind=KINDS.get(facts.cov_label),
-            saved=SavedAnswers(under, estimates, saved_effects(saved, header.effects), header.target),
+            saved=SavedAnswers(under, estimates, effects, header.target),
         )
 
 

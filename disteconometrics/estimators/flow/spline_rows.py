@@ -29,7 +29,7 @@ from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count
 from disteconometrics.flows.monotone_spline import MonotoneSpline
-from disteconometrics.inference.covariance import CovarianceKind
+from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.optim.smoothing import Smooth
 
@@ -58,6 +58,7 @@ class FlowFacts(FitFacts):
     shared: str | None = None
     cov_label: str = "sandwich"
     cov_note: str = ""
+    clusters: Count | None = None
     rival: str | None = None
 
     unused: ClassVar[tuple[str, ...]] = ("standardised",)
@@ -66,6 +67,10 @@ class FlowFacts(FitFacts):
     def edf(self) -> float:
         """Effective parameters."""
         return float(sum(self.effective.values()))
+
+    def under(self, V: Covariance) -> FlowFacts:
+        """The same facts with the words of a covariance."""
+        return replace(self, cov_label=V.label, cov_note=V.note, clusters=V.clusters)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,8 +86,8 @@ class FlowRows(FitRows):
 
     def solution(
         self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth | None = None
-    ) -> tuple[Solution, str, str]:
-        """Coefficients with their covariance, its label and the note under a table.
+    ) -> tuple[Solution, Covariance]:
+        """Coefficients, and their covariance with its words.
 
         Raises
         ------
@@ -90,8 +95,8 @@ class FlowRows(FitRows):
         """
         f = self.smooth if smooth is None else smooth
         solution = Solution(f.theta, np.zeros((0, 0)), f.root, f.penalty, float(f.effective.sum()))
-        V, label, note = coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
-        return replace(solution, covariance=V), label, note
+        V = coefficient_covariance(flow, solution, self.sample, kind, self.codes, self.order)
+        return replace(solution, covariance=V.matrix), V
 
     @on_one_thread
     def undersmoothed(self, flow: SplineFlow, kind: CovarianceKind) -> Solution:
@@ -195,9 +200,9 @@ def spline_fit_of(
         smooth=fitted.smooth,
         left_out=fitted.loo + flow.support.log_slope(design.y),
     )
-    main, label, note = rows.solution(flow, kind)
-    facts = replace(_facts(fitted, rows, flow.support), shared=shared, cov_label=label, cov_note=note)
-    return SplineFit(flow, main, facts, rows)
+    main, V = rows.solution(flow, kind)
+    facts = replace(_facts(fitted, rows, flow.support), shared=shared)
+    return SplineFit(flow, main, facts.under(V), rows)
 
 
 def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
