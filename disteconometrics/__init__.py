@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
         DistributionRegression as DistributionRegression,
     )
     from disteconometrics.estimators.flow.flow_density import FlowDensity as FlowDensity
+    from disteconometrics.estimators.inequality import Inequality as Inequality
     from disteconometrics.estimators.joint import joint as joint
     from disteconometrics.estimators.loading import load as load
     from disteconometrics.estimators.normal import NormalRegression as NormalRegression
@@ -58,6 +59,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.inference.covariance import Cluster as Cluster
     from disteconometrics.inference.cross_validation import cross_validate as cross_validate
     from disteconometrics.inference.sample_functionals import sample_functionals as sample_functionals
+    from disteconometrics.inference.survey import Survey as Survey
     from disteconometrics.optim.minibatch import LBFGS as LBFGS
     from disteconometrics.optim.minibatch import Adam as Adam
     from disteconometrics.optim.minibatch import AdamW as AdamW
@@ -101,6 +103,7 @@ _NAMES = {
     "estimators.binary.probit": ("Probit",),
     "estimators.distribution_regression.regression": ("DistributionRegression",),
     "estimators.flow.flow_density": ("FlowDensity",),
+    "estimators.inequality": ("Inequality",),
     "estimators.joint": ("joint",),
     "estimators.loading": ("load",),
     "estimators.normal": ("NormalRegression",),
@@ -126,6 +129,7 @@ _NAMES = {
     ),
     "inference.cross_validation": ("cross_validate",),
     "inference.sample_functionals": ("sample_functionals",),
+    "inference.survey": ("Survey",),
     "optim.minibatch": (
         "Adam",
         "AdamW",

@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "distribution_regression.results.DistributionRegressionResults",
     ),
     "FlowDensity": ("flow.flow_density.FlowDensity", "flow.spline_results.FlowResults"),
+    "Inequality": ("inequality.Inequality", "inequality.InequalityResults"),
     "JointDensity": ("joint.JointDensity", "joint.JointResults"),
     "Logit": ("binary.logit.Logit", "binary.results.BinaryResults"),
     "MinimumWasserstein": (

@@ -131,7 +131,7 @@ class NormalRegression(Specification):
         Parameters
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
+        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC, Survey or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
         use_t : bool
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
@@ -149,7 +149,7 @@ class NormalRegression(Specification):
         -----
         ConditioningWarning, MissingValuesWarning, FewClustersWarning
         """
-        kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
+        kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=True)
         rows, facts = _estimate(self, data)
         V, scale = rows.covariances(kind)
         return NormalResults(
@@ -418,7 +418,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
-        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
+        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type, surveys=True))
         return replace(
             self,
             covariance=V,

@@ -19,7 +19,6 @@ doi:10.2307/2986197 (a line that is estimated).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy import special
@@ -130,9 +129,11 @@ def _poverty(law: Empirical, y: Array, power: float, line: Line, n: float) -> Ar
         share = float(law.cdf(z))
         slope = 1 / _slope(law, share, n) if 0 < share < 1 else 0.0
     else:
-        slope = law.expect(
-            lambda t: np.where(t < z, power * np.abs(1 - t / z) ** (power - 1) * t / z**2, 0.0)
-        )
+
+        def steeper(t: Array) -> Array:
+            return np.where(t < z, power * np.abs(1 - t / z) ** (power - 1) * t / z**2, 0.0)
+
+        slope = float(law.expect(steeper))
     return np.asarray(psi + slope * line.share * moved)
 
 
