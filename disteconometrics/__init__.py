@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.normal import NormalRegression as NormalRegression
     from disteconometrics.estimators.ordered import OrderedLogit as OrderedLogit
     from disteconometrics.estimators.ordered import OrderedProbit as OrderedProbit
+    from disteconometrics.estimators.rif import RIFRegression as RIFRegression
     from disteconometrics.estimators.transport.minimum_wasserstein import (
         MinimumWasserstein as MinimumWasserstein,
     )
@@ -108,6 +109,7 @@ _NAMES = {
     "estimators.loading": ("load",),
     "estimators.normal": ("NormalRegression",),
     "estimators.ordered": ("OrderedLogit", "OrderedProbit"),
+    "estimators.rif": ("RIFRegression",),
     "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),
     "estimators.transport.transport_density": ("TransportDensity",),
     "estimators.transport.transport_map": ("TransportMap",),

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.functionals import FUNCTIONALS, Line, evaluate, listed, parse
+from disteconometrics.distributions.functionals import Line, evaluate, listed, parse
 from disteconometrics.errors import (
     DataError,
     DiscreteOutcomeWarning,
@@ -40,13 +40,13 @@ from disteconometrics.inference.covariance import (
 )
 from disteconometrics.inference.estimates import Estimates, check_level, critical_value
 from disteconometrics.inference.influence import rows_covariance
-from disteconometrics.inference.influence_functions import influence_function
+from disteconometrics.inference.influence_functions import check_outcomes, influence_function
 from disteconometrics.inference.law_effects import critical_of_band
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import tail_index
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
-from disteconometrics.tables import Summary, first_of, printable
+from disteconometrics.tables import Summary, printable
 
 __all__ = ["Inequality", "InequalityResults"]
 
@@ -55,7 +55,7 @@ MOST_GROUPS = 24
 FEW = 30  # rows of a group below which errors are rough: of 30 lognormal incomes a Gini's limits cover .88
 # Of the largest rows: a share of the variance that is too much for five, and functionals that a right tail
 # decides, whose influence grows with the outcome
-FIVE = 0.5
+FIVE, ENOUGH = 0.5, 500  # … and rows from which that is told, of which five are one in a hundred
 OF_TAIL = ("mean", "var", "std", "gini", "theil", "ge", "atkinson", "lorenz", "top_share")
 LEVELS = np.round(np.linspace(0.01, 0.99, 99), 2)  # of a Lorenz curve
 
@@ -75,8 +75,8 @@ class Inequality(Specification):
         ``"wage ~ 1"``, or ``"wage ~ union"`` with one or several columns of groups.
     functionals : sequence of str
         Names such as ``"gini"``, ``"theil"``, ``"mld"``, ``"ge[2]"``, ``"atkinson[1]"``,
-        ``"top_share[0.1]"``, ``"lorenz[0.5]"``, ``"q[0.9]"``, ``"p90p10"``, ``"ratio[0.8,0.2]"``, ``"poverty[5]"``,
-        ``"poverty_gap[0.6*median]"``, ``"fgt[2, 0.5*mean]"``.
+        ``"top_share[0.1]"``, ``"lorenz[0.5]"``, ``"q[0.9]"``, ``"p90p10"``, ``"ratio[0.8,0.2]"``,
+        ``"poverty[5]"``, ``"poverty_gap[0.6*median]"``, ``"fgt[2, 0.5*mean]"``.
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
@@ -99,7 +99,7 @@ class Inequality(Specification):
     >>> res.tidy()[["term", "estimate", "std_error"]].round(4)
         term  estimate  std_error
     0   gini    0.2279     0.0120
-    1  theil    0.0869     0.0109
+    1  theil    0.0861     0.0097
     """
 
     functionals: Sequence[str] = DEFAULT
@@ -256,7 +256,7 @@ def _measured(rows: FitRows, groups: Groups, names: Sequence[str]) -> Measured:
     for g, words in enumerate(groups.words):
         mine = groups.codes == g
         y, w = rows.y[mine], None if rows.weights is None else rows.weights[mine]
-        _check_outcomes(rows, mine, names, words)
+        check_outcomes(y, rows.index[mine], rows.spec.outcome.name, names, _in(words))
         law = Empirical(y, w).named(rows.spec.outcome.name)
         n = float(len(y)) if w is None else float(w.sum() if rows.frequency else w.sum() ** 2 / (w @ w))
         for j, name in enumerate(names):
@@ -273,36 +273,6 @@ def _measured(rows: FitRows, groups: Groups, names: Sequence[str]) -> Measured:
 
 def _in(words: str) -> str:
     return f" in {words}" if words else ""
-
-
-def _check_outcomes(rows: FitRows, mine: Mask, names: Sequence[str], words: str) -> None:
-    """Refuse outcomes without variation, and those that a functional has no meaning for, by name."""
-    y, outcome = rows.y[mine], rows.spec.outcome.name
-    if np.ptp(y) == 0:
-        raise OutcomeError(
-            f"The outcome {outcome!r} has no variation{_in(words)}: every row used is {y[0]:g}, so there is "
-            "nothing to measure."
-        )
-    for name in names:
-        head, numbers = parse(name)
-        if not FUNCTIONALS[head][1]:
-            continue
-        strict = _needs_logs(head, numbers)
-        bad = (y <= 0) if strict else (y < 0)
-        if bad.any():
-            where = first_of([str(i) for i in rows.index[mine][bad]])
-            raise OutcomeError(
-                f"{name!r} needs outcomes {'above' if strict else 'of at least'} zero, and {int(bad.sum())} "
-                f"of {outcome!r}{_in(words)} are not (rows {where}). Leave these rows out and say so, or take "
-                f"measures that allow them ({'gini, theil, lorenz' if strict else 'quantiles, poverty'})."
-            )
-
-
-def _needs_logs(head: str, numbers: list[Any]) -> bool:
-    """Whether a functional is infinite, or one for good, where an outcome is zero."""
-    if head == "ge":
-        return bool(numbers[0] <= 0)
-    return head in ("mld", "var_log") or (head == "atkinson" and bool(numbers[0] >= 1))
 
 
 def _told(rows: FitRows, groups: Groups, measured: Measured, names: Sequence[str]) -> tuple[str, ...]:
@@ -348,7 +318,7 @@ def _heavy(y: Array, w: Array | None, psi: Array, names: Sequence[str], frequenc
             f"{', '.join(of_tail)} tend to be too small; prefer quantiles, mld or poverty, or say so."
         )
     few = {n: share for n, share in shares.items() if share > FIVE}
-    if tail is None or not few:
+    if len(y) < ENOUGH or not few:
         return ""
     told = ", ".join(f"{share:.0%} of that of {n}" for n, share in few.items())
     return f"five rows carry most of the variance ({told}), so that errors rest on them; look at these rows."
@@ -378,7 +348,7 @@ class InequalityRows(FitRows):
         return self.covariance_of(self.measured.values, psi, kind, self.groups.codes)
 
     def covariance_of(self, values: Array, psi: Array, kind: CovarianceKind, group: Indices) -> Covariance:
-        """The covariance of answers (q,) from influence functions (n, q), each of a mean over a group (n,)."""
+        """The covariance of answers (q,) from influence functions (n, q), of means over groups (n,)."""
         copies = self.weights if self.frequency else None
         mass = self.mass(group)
         rows = psi * mass[:, None] if copies is None else psi * (mass / copies)[:, None]
@@ -532,15 +502,15 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         >>> import disteconometrics as de
         >>> cps = {"wage": [5.0, 6.0, 7.0, 9.0] * 20 + [8.0, 10.0, 12.0, 13.0] * 20}
         >>> cps["union"] = ["no"] * 80 + ["yes"] * 80
-        >>> de.Inequality("wage ~ union").fit(cps).within_between().table()["estimate"].round(4).tolist()
-        [0.0509, 0.0198, 0.0311, 0.6112]
+        >>> res = de.Inequality("wage ~ union", functionals=["theil"]).fit(cps)
+        >>> res.within_between().table()["estimate"].round(4).tolist()
+        [0.0455, 0.0191, 0.0264, 0.5792]
         """
         power = _power(functional)
         rows: InequalityRows = self.data_rows()
         if len(rows.groups.words) < 2:
             raise OptionError(f"{self.spec.formula}: nothing lies between groups; name a column of groups.")
-        everyone = np.ones(rows.size, dtype=bool)
-        _check_outcomes(rows, everyone, [functional], "")
+        check_outcomes(rows.y, rows.index, rows.spec.outcome.name, [functional])
         codes, law = rows.groups.codes, Empirical(rows.y, rows.ones)
         total, whole = float(evaluate(law, functional)), influence_function(law, rows.y, functional, 1.0)
         means = as_floats(np.bincount(codes, rows.mass(codes) * rows.y))
@@ -591,8 +561,8 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         >>> res = de.Inequality("foodexp ~ 1").fit(de.datasets.engel())
         >>> res.lorenz([0.25, 0.5])[["p", "estimate", "conf_low", "conf_high"]].round(3)
               p  estimate  conf_low  conf_high
-        0  0.25     0.137     0.129      0.145
-        1  0.50     0.331     0.319      0.344
+        0  0.25     0.142     0.133      0.150
+        1  0.50     0.342     0.327      0.358
         """
         level = check_level(level)
         p = LEVELS if levels is None else as_floats(levels)

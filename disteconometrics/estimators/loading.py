@@ -35,6 +35,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "OrderedLogit": ("ordered.OrderedLogit", "ordered.OrderedResults"),
     "OrderedProbit": ("ordered.OrderedProbit", "ordered.OrderedResults"),
     "Probit": ("binary.probit.Probit", "binary.results.BinaryResults"),
+    "RIFRegression": ("rif.RIFRegression", "rif.RIFResults"),
     "TrainedFlow": ("flow.flow_density.FlowDensity", "flow.trained.TrainedFlowResults"),
     "TransportDensity": (
         "transport.transport_density.TransportDensity",

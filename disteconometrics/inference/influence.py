@@ -350,7 +350,7 @@ def rows_covariance(
     >>> rows_covariance(np.array([1.0]), rows, "HC0", codes=None, order=None).matrix.round(12)
     array([[0.5]])
     """
-    known: Mask = np.isfinite(rows).all(axis=0)
+    known: Mask = np.asarray(np.isfinite(rows).all(axis=0))
     equation = _equation(values, rows if known.all() else np.where(known, rows, 0.0), copies, shares)
     found = covariance(equation, _rows_kind(kind), codes=codes, order=order)
     V = found.matrix if known.all() else np.where(np.outer(known, known), found.matrix, np.nan)

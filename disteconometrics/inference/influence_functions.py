@@ -18,17 +18,19 @@ doi:10.2307/2986197 (a line that is estimated).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.functionals import Line, evaluate, parse
-from disteconometrics.errors import OptionError
+from disteconometrics.distributions.functionals import FUNCTIONALS, Line, evaluate, parse
+from disteconometrics.errors import OptionError, OutcomeError
+from disteconometrics.tables import first_of
 
-__all__ = ["influence_function"]
+__all__ = ["check_outcomes", "influence_function"]
 
 Influence = Callable[..., Array]
 
@@ -204,3 +206,51 @@ def influence_function(law: Empirical, y: Array, name: str, n: float) -> Array:
     raise OptionError(
         f"{name!r} has no standard error in a sample's law; use de.bootstrap of an estimator of it."
     )
+
+
+def check_outcomes(y: Array, index: Any, outcome: str, names: Sequence[str], where: str = "") -> None:
+    """Refuse outcomes without variation, and those that a functional has no meaning for, by name.
+
+    Parameters
+    ----------
+    y : (n,) float64 array; index : (n,) labels of its rows.
+    outcome : str, its name; where : str, such as " in union = no".
+    names : functionals.
+
+    Raises
+    ------
+    OutcomeError
+
+    Examples
+    --------
+    >>> check_outcomes(np.array([0.0, 1.0]), [7, 8], "wage", ["mld"])
+    Traceback (most recent call last):
+    ...
+    disteconometrics.errors.OutcomeError: 'mld' needs outcomes above zero, and 1 of 'wage' are not (rows 7). \
+Leave these rows out and say so, or take measures that allow them (gini, theil, lorenz).
+    """
+    if np.ptp(y) == 0:
+        raise OutcomeError(
+            f"The outcome {outcome!r} has no variation{where}: every row used is {y[0]:g}, so there is "
+            "nothing to measure."
+        )
+    for name in names:
+        head, numbers = parse(name)
+        if not FUNCTIONALS[head][1]:
+            continue
+        strict = _needs_logs(head, numbers)
+        bad = (y <= 0) if strict else (y < 0)
+        if bad.any():
+            rows = first_of([str(index[int(i)]) for i in np.flatnonzero(bad)])
+            raise OutcomeError(
+                f"{name!r} needs outcomes {'above' if strict else 'of at least'} zero, and {int(bad.sum())} "
+                f"of {outcome!r}{where} are not (rows {rows}). Leave these rows out and say so, or take "
+                f"measures that allow them ({'gini, theil, lorenz' if strict else 'quantiles, poverty'})."
+            )
+
+
+def _needs_logs(head: str, numbers: list[Any]) -> bool:
+    """Whether a functional is infinite, or one for good, where an outcome is zero."""
+    if head == "ge":
+        return bool(numbers[0] <= 0)
+    return head in ("mld", "var_log") or (head == "atkinson" and bool(numbers[0] >= 1))
