@@ -34,11 +34,13 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
         DistributionRegression as DistributionRegression,
     )
     from disteconometrics.estimators.flow.flow_density import FlowDensity as FlowDensity
+    from disteconometrics.estimators.inequality import Inequality as Inequality
     from disteconometrics.estimators.joint import joint as joint
     from disteconometrics.estimators.loading import load as load
     from disteconometrics.estimators.normal import NormalRegression as NormalRegression
     from disteconometrics.estimators.ordered import OrderedLogit as OrderedLogit
     from disteconometrics.estimators.ordered import OrderedProbit as OrderedProbit
+    from disteconometrics.estimators.rif import RIFRegression as RIFRegression
     from disteconometrics.estimators.transport.minimum_wasserstein import (
         MinimumWasserstein as MinimumWasserstein,
     )
@@ -60,6 +62,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.inference.covariance import Cluster as Cluster
     from disteconometrics.inference.cross_validation import cross_validate as cross_validate
     from disteconometrics.inference.sample_functionals import sample_functionals as sample_functionals
+    from disteconometrics.inference.survey import Survey as Survey
     from disteconometrics.optim.minibatch import LBFGS as LBFGS
     from disteconometrics.optim.minibatch import Adam as Adam
     from disteconometrics.optim.minibatch import AdamW as AdamW
@@ -105,10 +108,12 @@ _NAMES = {
     "estimators.binary.probit": ("Probit",),
     "estimators.distribution_regression.regression": ("DistributionRegression",),
     "estimators.flow.flow_density": ("FlowDensity",),
+    "estimators.inequality": ("Inequality",),
     "estimators.joint": ("joint",),
     "estimators.loading": ("load",),
     "estimators.normal": ("NormalRegression",),
     "estimators.ordered": ("OrderedLogit", "OrderedProbit"),
+    "estimators.rif": ("RIFRegression",),
     "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),
     "estimators.transport.transport_density": ("TransportDensity",),
     "estimators.transport.transport_map": ("TransportMap",),
@@ -130,6 +135,7 @@ _NAMES = {
     ),
     "inference.cross_validation": ("cross_validate",),
     "inference.sample_functionals": ("sample_functionals",),
+    "inference.survey": ("Survey",),
     "optim.minibatch": (
         "Adam",
         "AdamW",

@@ -34,6 +34,7 @@ __all__ = [
     "LevelError",
     "LeverageWarning",
     "LikelihoodRatioWarning",
+    "LonelyUnitWarning",
     "MissingColumnError",
     "MissingValuesWarning",
     "NeedsData",
@@ -157,6 +158,10 @@ class MissingValuesWarning(DisteconometricsWarning):
 
 class FewClustersWarning(DisteconometricsWarning):
     """Cluster-robust standard errors rest on few or very uneven clusters."""
+
+
+class LonelyUnitWarning(DisteconometricsWarning):
+    """A stratum of a survey has a single unit, whose spread nobody sees."""
 
 
 class CovarianceWarning(DisteconometricsWarning):

@@ -1,14 +1,25 @@
 """Functionals of a law by name: ``mean``, ``q[0.9]``, ``gini``, ``prob[0,10]``, or any function of a law.
 
-A name may carry numbers in brackets.  The functional acts on the outcome as the formula writes it; measures
-of inequality need a positive outcome that is not a logarithm.
+A name may carry numbers in brackets, and measures of poverty a line: a number, or a multiple of the mean or
+the median, as in ``poverty[0.6*median]``.  The functional acts on the outcome as the formula writes it;
+measures of inequality need a positive outcome that is not a logarithm.
+
+===========================  ============================================================================
+``ge[a]``                    generalised entropy, (E(y/μ)^a − 1)/(a(a − 1)); ``ge[1]`` is ``theil``, ``ge[0]``
+                             is ``mld``
+``atkinson[e]``              1 − (E(y/μ)^(1 − e))^(1/(1 − e)), for e = 1 one less the geometric mean over μ
+``lorenz[p]``                share of the total that the poorest p hold; ``top_share[p]`` that of the richest
+``ratio[a,b]``               q[a]/q[b], as ``p90p10``
+``poverty[z]``               P(y < z); ``poverty_gap[z]`` is E[(1 − y/z); y < z], ``fgt[a,z]`` E[(1 − y/z)^a;
+                             y < z] (Foster, Greer, Thorbecke 1984)
+===========================  ============================================================================
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +27,29 @@ from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.errors import OptionError
 
-__all__ = ["FUNCTIONALS", "evaluate", "functional_name", "listed", "matched", "parse", "ranked"]
+__all__ = ["FUNCTIONALS", "Line", "evaluate", "functional_name", "listed", "matched", "parse", "ranked"]
 
 Functional = Callable[..., Any]
+
+
+class Line(NamedTuple):
+    """A poverty line: a number, or a multiple of the ``mean`` or the ``median`` of the same law.
+
+    Examples
+    --------
+    >>> from disteconometrics import Uniform
+    >>> float(Line(0.6, "median").at(Uniform(0, 2)))
+    0.6
+    """
+
+    share: float
+    of: str = ""
+
+    def at(self, law: Law) -> Array:
+        """The line, batch shape."""
+        if not self.of:
+            return np.full(law.batch_shape, self.share)
+        return np.asarray(self.share * (law.mean() if self.of == "mean" else law.quantile(0.5)))
 
 
 def _probability(law: Law, low: float, high: float) -> Array:
@@ -108,6 +139,38 @@ def _log(law: Law) -> Function:
     return np.log if law.discrete else lambda y: np.log(np.maximum(y, 5e-324))
 
 
+def _entropy(law: Law, power: float) -> Array:
+    """Generalised entropy; its limits at 0 and 1 are the mean log deviation and Theil's index."""
+    if power in (0.0, 1.0):
+        return _theil(law) if power else _mld(law)
+    return (_relative_moment(law, power) - 1) / (power * (power - 1))
+
+
+def _atkinson(law: Law, aversion: float) -> Array:
+    with np.errstate(all="ignore"):
+        if aversion == 1:
+            return 1 - np.exp(-_mld(law))
+        return 1 - _relative_moment(law, 1 - aversion) ** (1 / (1 - aversion))
+
+
+def _relative_moment(law: Law, power: float) -> Array:
+    """E (Y/μ)^power."""
+    mean = np.asarray(law.mean())[..., None]
+    least = 0.0 if law.discrete else 5e-324
+    return _smooth(law, lambda y: (np.maximum(y, least) / mean) ** power)
+
+
+def _poverty(law: Law, power: float, line: Line) -> Array:
+    """E[(1 − Y/z)^power; Y < z]."""
+    z = line.at(law)
+    if power == 0:
+        return law.cdf(z) - (law.pdf(z) if law.discrete else 0.0)
+    with np.errstate(all="ignore"):
+        at = z[..., None]
+        found = law._partial(z, lambda y: np.where(y < at, np.abs(1 - y / at) ** power, 0.0))
+    return np.where(z > 0, found, np.nan)
+
+
 def _var_log(law: Law) -> Array:
     log = _log(law)
     mean = _smooth(law, log)
@@ -135,7 +198,25 @@ FUNCTIONALS: dict[str, tuple[int, bool, Functional]] = {
     "mld": (0, True, _mld),
     "var_log": (0, True, _var_log),
     "lorenz": (1, True, _lorenz),
+    "top_share": (1, True, lambda law, share: 1 - _lorenz(law, 1 - share)),
+    "ratio": (2, True, _quantile_ratio),
+    "ge": (1, True, _entropy),
+    "atkinson": (1, True, _atkinson),
+    "poverty": (1, False, lambda law, line: _poverty(law, 0.0, line)),
+    "poverty_gap": (1, False, lambda law, line: _poverty(law, 1.0, line)),
+    "fgt": (2, False, _poverty),
 }
+WITH_LINE = ("poverty", "poverty_gap", "fgt")  # whose last argument is a poverty line
+# What numbers must be, of those that are refused where they are read: words, and whether they are so.
+_RULES: dict[str, tuple[str, Callable[..., bool]]] = {
+    "atkinson": ("an aversion above zero", lambda aversion: aversion > 0),
+    "top_share": ("a share between 0 and 1", lambda share: 0 < share < 1),
+    "ratio": ("two levels between 0 and 1", lambda a, b: 0 < a < 1 and 0 < b < 1),
+    "poverty": ("a line above zero", lambda line: line.share > 0),
+    "poverty_gap": ("a line above zero", lambda line: line.share > 0),
+    "fgt": ("a power of at least zero and a line above zero", lambda a, line: a >= 0 and line.share > 0),
+}
+_LINE = re.compile(r"(?:(?P<share>[^*]+)\*)?(?P<of>mean|median)|(?P<fixed>[^*]+)")
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\[([^\[\]]*)\])?")
 
 
@@ -173,8 +254,8 @@ def listed(names: Any) -> list[Any]:
     return list(names)
 
 
-def parse(name: str) -> tuple[str, list[float]]:
-    """A name and the numbers in its brackets.
+def parse(name: str) -> tuple[str, list[Any]]:
+    """A name and the numbers in its brackets, the last of them a `Line` where it is one of poverty.
 
     Raises
     ------
@@ -183,23 +264,48 @@ def parse(name: str) -> tuple[str, list[float]]:
 
     Examples
     --------
-    >>> parse("prob[0, 10]")
-    ('prob', [0.0, 10.0])
+    >>> parse("prob[0, 10]"), parse("poverty[0.6 * median]")
+    (('prob', [0.0, 10.0]), ('poverty', [Line(share=0.6, of='median')]))
     """
     found = _NAME.fullmatch(name.replace(" ", ""))
+    head = found[1] if found else ""
     try:
-        numbers = [float(part) for part in found[2].split(",")] if found and found[2] is not None else []
+        numbers = _arguments(head, found[2]) if found and found[2] is not None else []
     except ValueError:
-        found, numbers = None, []
-    if (
-        found is None
-        or found[1] not in FUNCTIONALS
-        or len(numbers) != FUNCTIONALS[found[1]][0]
-        or np.isnan(numbers).any()
-    ):
+        head, numbers = "", []
+    if head not in FUNCTIONALS or len(numbers) != FUNCTIONALS[head][0]:
         known = ", ".join(f + ["", "[a]", "[a,b]"][count] for f, (count, _, _) in FUNCTIONALS.items())
-        raise OptionError(f"functional {name!r} is not known; use one of {known}, or a function of a law.")
-    return found[1], numbers
+        raise OptionError(
+            f"functional {name!r} is not known; use one of {known}, or a function of a law; a poverty line "
+            "is a number or as '0.6*median'."
+        )
+    words, holds = _RULES.get(head, ("", None))
+    if holds is not None and not holds(*numbers):
+        raise OptionError(f"functional {name!r} needs {words}.")
+    return head, numbers
+
+
+def _arguments(head: str, inside: str) -> list[Any]:
+    """What stands in brackets: finite or infinite numbers, and a poverty line; ValueError for others."""
+    parts = inside.split(",")
+    line = [_line(parts.pop())] if head in WITH_LINE else []
+    return [*map(_number, parts), *line]
+
+
+def _line(text: str) -> Line:
+    found = _LINE.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    if found["fixed"] is not None:
+        return Line(_number(found["fixed"]))
+    return Line(1.0 if found["share"] is None else _number(found["share"]), found["of"])
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if np.isnan(value):
+        raise ValueError(text)
+    return value
 
 
 def evaluate(law: Law, functional: str | Callable[[Law], Any]) -> Array:

@@ -130,12 +130,16 @@ class Law(ABC):
 
     def _partial_mean(self, q: Array) -> Array:
         """E[Y; Y < q] with one q a row, batch shape."""
+        return self._partial(q, lambda y: y)
+
+    def _partial(self, q: Array, function: Function) -> Array:
+        """E[f(Y); Y < q] with one q a row, batch shape."""
         if self.discrete or type(self)._integrate is not Law._integrate:
-            return self._expect(lambda y: np.where(y < q[..., None], y, 0.0))
+            return self._expect(lambda y: np.where(y < q[..., None], function(y), 0.0))
         share = self._extended("_cdf", q[..., None])
 
         def below(tau: Array, upper: bool) -> Array:  # no jump inside, as there is in all levels
-            return self._quantile(share * ((1 - tau) if upper else tau))
+            return function(self._quantile(share * ((1 - tau) if upper else tau)))
 
         return np.where(share[..., 0] > 0, share[..., 0] * level_integral(below, self.batch_shape), 0.0)
 

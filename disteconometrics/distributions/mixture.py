@@ -49,6 +49,9 @@ class _Blend(Law):
     def _partial_mean(self, q: Array) -> Array:
         return self._mixed(lambda law: law._partial_mean(np.broadcast_to(q, law.batch_shape)))
 
+    def _partial(self, q: Array, function: Function) -> Array:
+        return self._mixed(lambda law: law._partial(np.broadcast_to(q, law.batch_shape), function))
+
     def _mean(self) -> Array:
         return self._mixed(lambda law: law._mean())
 

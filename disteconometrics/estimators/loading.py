@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "distribution_regression.results.DistributionRegressionResults",
     ),
     "FlowDensity": ("flow.flow_density.FlowDensity", "flow.spline_results.FlowResults"),
+    "Inequality": ("inequality.Inequality", "inequality.InequalityResults"),
     "JointDensity": ("joint.JointDensity", "joint.JointResults"),
     "Logit": ("binary.logit.Logit", "binary.results.BinaryResults"),
     "MinimumWasserstein": (
@@ -34,6 +35,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "OrderedLogit": ("ordered.OrderedLogit", "ordered.OrderedResults"),
     "OrderedProbit": ("ordered.OrderedProbit", "ordered.OrderedResults"),
     "Probit": ("binary.probit.Probit", "binary.results.BinaryResults"),
+    "RIFRegression": ("rif.RIFRegression", "rif.RIFResults"),
     "TrainedFlow": ("flow.flow_density.FlowDensity", "flow.trained.TrainedFlowResults"),
     "TransportDensity": (
         "transport.transport_density.TransportDensity",

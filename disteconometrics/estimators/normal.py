@@ -58,7 +58,7 @@ from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
 from disteconometrics.tables import Summary, number, printable
 
-__all__ = ["NormalRegression", "NormalResults"]
+__all__ = ["NormalRegression", "NormalResults", "regression_equations", "solved_squares"]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
@@ -132,7 +132,7 @@ class NormalRegression(Specification):
         Parameters
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
+        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC, Survey or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
         use_t : bool
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
@@ -150,7 +150,7 @@ class NormalRegression(Specification):
         -----
         ConditioningWarning, MissingValuesWarning, FewClustersWarning
         """
-        kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
+        kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=True)
         rows, facts = _estimate(self, data)
         V, scale = rows.covariances(kind)
         return NormalResults(
@@ -168,8 +168,19 @@ class NormalRegression(Specification):
 # ---- least squares -----------------------------------------------------------------------------------------
 
 
-def _solved(X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str]) -> Squares:
-    """Least squares, with names in what it refuses."""
+def solved_squares(X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str]) -> Squares:
+    """Least squares, with names in what it refuses.
+
+    Raises
+    ------
+    CollinearityError, DataError
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])
+    >>> solved_squares(X, np.array([1.0, 2.0, 3.0]), None, ["Intercept", "x"]).params.round(12).tolist()
+    [1.0, 1.0]
+    """
     try:
         return least_squares(X, y, w)
     except OutOfRange as error:
@@ -283,7 +294,7 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
     names, outcome = read.names, read.spec.outcome.name
     w = read.scaled_weights
     y = read.y if read.offset is None else read.y - read.offset
-    fit = _solved(read.matrix, y, w, names)
+    fit = solved_squares(read.matrix, y, w, names)
     mass = np.ones(len(y)) if w is None else w
     n, e = float(mass.sum()), fit.residuals
     variance = float(mass @ e**2 / n)
@@ -312,14 +323,22 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
         condition=fit.condition,
         nested_null=read.spec.has_intercept,
     )
-    equation, scale = _equations(names, fit, sigma, n, w, model.weight_type)
+    equation, scale = regression_equations(names, fit, sigma, n, w, model.weight_type)
     return NormalRows(read.design, equation=equation, scale=scale), facts
 
 
-def _equations(
+def regression_equations(
     names: tuple[str, ...], fit: Squares, sigma: float, n: float, w: Array | None, weight_type: str | None
 ) -> tuple[MEstimate, MEstimate]:
-    """The estimating equations of β, Σ x e/σ² = 0, and of σ, Σ (e²/σ² − 1)/σ = 0."""
+    """The estimating equations of β, Σ x e/σ² = 0, and of σ, Σ (e²/σ² − 1)/σ = 0.
+
+    Examples
+    --------
+    >>> X, y = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), np.array([1.0, 3.0, 2.0])
+    >>> fit = solved_squares(X, y, None, ["Intercept", "x"])
+    >>> regression_equations(("Intercept", "x"), fit, 1.0, 3.0, None, None)[0].params.round(12).tolist()
+    [1.5, 0.5]
+    """
     copies = w if weight_type == "frequency" else None
     own = w if copies is None and w is not None else np.ones(len(fit.residuals))
     mass = own if copies is None else copies
@@ -419,7 +438,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
-        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
+        V, scale = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type, surveys=True))
         return replace(
             self,
             covariance=V,

@@ -15,6 +15,7 @@ from disteconometrics.data.formula import parse_formula, split_sides
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
+from disteconometrics.inference.survey import Survey
 
 __all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
 
@@ -107,6 +108,11 @@ def _check_rows_again(model: Any, formula: str, kind: Any) -> None:
         raise OptionError(
             "A lag in the formula needs the order and the dropped rows of the data; add the lag as a column "
             "first."
+        )
+    if isinstance(kind, Survey):
+        raise OptionError(
+            "Rows of a survey are drawn by a design that a check by simulation does not know: take "
+            "with_cov(de.Cluster('psu')), whose clusters are drawn whole."
         )
     if kind is None:
         raise OptionError(

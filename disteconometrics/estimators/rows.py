@@ -20,6 +20,7 @@ from disteconometrics.data.source import open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
+from disteconometrics.inference.survey import Survey, Units, units_of
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
@@ -259,18 +260,31 @@ class FitRows(CountedRows):
         """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
         return self.design.column(name, role)
 
-    def codes(self, columns: Sequence[str]) -> tuple[Indices, int]:
-        """Cluster codes (m,) of the rows that count, and the number of clusters.
+    def codes(self, columns: Sequence[str] | Survey) -> Any:
+        """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its `Units`.
 
         Raises
         ------
-        OptionError, MissingColumnError, DataError
+        OptionError, MissingColumnError, DataError, NeedsRows
         """
+        if isinstance(columns, Survey):
+            return self._units(columns)
         codes, groups = self.design.codes(columns, role="cluster")
         if self.counted is None:
             return codes, groups
         inside, codes = np.unique(codes[self.counted], return_inverse=True)
         return codes.astype(np.intp), len(inside)
+
+    def _units(self, survey: Survey) -> Units:
+        """The units of a design; those of rows that the fit leaves out count, with influence zero."""
+        if isinstance(self.design, StreamDesign):
+            raise NeedsRows(
+                "cov=de.Survey(…) needs all rows in memory, and data is read in parts: "
+                "make a table first, or take de.Cluster('psu')."
+            )
+        used = np.arange(self.size) if self.design.kept is None else self.design.kept
+        counted = used if self.counted is None else used[self.counted]
+        return units_of(survey, self.design.every_row, counted, len(self.design.table))
 
     def order(self, time: str) -> Indices:
         """Positions (n,) of the rows that count in the order of a time column.

@@ -10,8 +10,11 @@ weights counted):
 ``"HC1"``          HC0 · n/(n − k)
 ``"HC2", "HC3"``   scores divided by √(1 − h_i), by (1 − h_i): one-step jackknife analogues
 `Cluster`          H⁻¹ (Σ_g s_g s_g') H⁻¹ · correction, s_g the sum of scores in cluster g
+`Survey`           H⁻¹ Σ_h (1 − f_h) n_h/(n_h − 1) Σ_u (s_u − s̄_h)(s_u − s̄_h)' H⁻¹, units u in strata h
 `HAC`              H⁻¹ (Γ_0 + Σ_l (1 − l/(L+1)) (Γ_l + Γ_l')) H⁻¹, Γ_l = Σ_t s_t s_{t−l}'
 =================  =====================================================================================
+
+Survey designs stand in `survey`.
 
 References
 ----------
@@ -29,7 +32,7 @@ Newey, West (1987), A simple positive semi-definite covariance matrix, Econometr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -48,6 +51,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.protocols import MEstimate
+from disteconometrics.inference.survey import SURVEYED, Survey, Units, design_meat
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 from disteconometrics.tables import printable
 
@@ -165,7 +169,7 @@ class HAC:
             raise OptionError(f"kernel={self.kernel!r} is not known; use 'bartlett'.")
 
 
-CovarianceKind = str | Cluster | HAC
+CovarianceKind = str | Cluster | HAC | Survey
 
 
 CLUSTERED = "clustered by "  # with which the label of a covariance from clusters begins
@@ -208,8 +212,12 @@ class Covariance:
 
     @property
     def clusters(self) -> int | None:
-        """The number of clusters, of the smaller dimension; None where rows are not in clusters."""
-        return round(self.degrees_of_freedom) + 1 if self.label.startswith(CLUSTERED) else None
+        """The number of clusters, of the smaller dimension, one less strata of a survey's units.
+
+        None where rows are not in clusters.
+        """
+        grouped = self.label.startswith((CLUSTERED, SURVEYED))
+        return round(self.degrees_of_freedom) + 1 if grouped else None
 
     def coordinates(self, G: Array) -> tuple[Array, Array]:
         """Rows g' (q, k) as g'T (q, r), accurate to rounding, and the covariance (r, r) of what they meet."""
@@ -239,8 +247,12 @@ class Covariance:
         return cls(arrays["covariance"], *own, arrays.get("basis"), arrays.get("inner"), kind)
 
 
-def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
+def resolve_kind(
+    cov: CovarianceKind | None, weight_type: str | None, *, surveys: bool = False
+) -> CovarianceKind:
     """Check what was asked for; None means nonrobust, or HC1 under sampling weights.
+
+    ``surveys`` says that the estimator knows survey designs.
 
     Raises
     ------
@@ -258,7 +270,9 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
         raise OptionError(
             "HAC needs one row per period; frequency weights stand for several rows. Expand the rows."
         )
-    if isinstance(cov, (Cluster, HAC)):
+    if isinstance(cov, Survey):
+        _check_survey(surveys, weight_type)
+    if isinstance(cov, (Cluster, HAC, Survey)):
         return cov
     name = _AS_WRITTEN.get(cov.lower()) if isinstance(cov, str) else None
     if name is None:
@@ -274,11 +288,25 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
     return name
 
 
+def _check_survey(known: bool, weight_type: str | None) -> None:
+    """Refuse a survey's design where nothing follows from it."""
+    if not known:
+        raise OptionError(
+            "cov=de.Survey(…) is for Logit, Probit, CLogLog, NormalRegression, Inequality and RIFRegression; "
+            "de.Cluster('psu') allows dependence in units here, without strata."
+        )
+    if weight_type == "frequency":
+        raise OptionError(
+            "cov=de.Survey(…) is of rows that were drawn, and frequency weights count identical rows: take "
+            "weight_type='sampling'."
+        )
+
+
 def covariance(
     estimate: MEstimate,
     kind: CovarianceKind,
     *,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
     order: Callable[[str], Indices],
 ) -> Covariance:
     """Compute one covariance of an estimate.
@@ -287,7 +315,8 @@ def covariance(
     ----------
     estimate : MEstimate with k coefficients.
     kind : a value that `resolve_kind` has checked.
-    codes : column names → (codes (n,) from 0, number of clusters), called for `Cluster`.
+    codes : column names → (codes (n,) from 0, number of clusters), called for `Cluster`; a `Survey` → its
+        `Units`.
     order : time column → positions in time order, −1 for a row whose score is zero in the limit (separation),
         called for `HAC`.
 
@@ -311,12 +340,14 @@ def covariance(
 def _computed(
     estimate: MEstimate,
     kind: CovarianceKind,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
     order: Callable[[str], Indices],
 ) -> Covariance:
     n, k = estimate.observations, len(estimate.inner)
     if isinstance(kind, Cluster):
         return _cluster(estimate, kind, codes)
+    if isinstance(kind, Survey):
+        return _survey(estimate, kind, codes(kind))
     if isinstance(kind, HAC):
         ordered = order(kind.time)
         lags = int(4 * (len(ordered) / 100) ** (2 / 9)) if kind.lags is None else kind.lags
@@ -414,7 +445,7 @@ def _hac_meat(estimate: MEstimate, order: Indices, lags: int) -> Array:
     return np.asarray(meat)
 
 
-def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]], Codes]) -> Covariance:
+def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) -> Covariance:
     n, k = estimate.observations, len(estimate.inner)
     subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
     inner = np.zeros(estimate.inner.shape)
@@ -443,6 +474,18 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Sequence[str]]
         "jackknife": "CV3, one-step leave-one-cluster-out jackknife",
     }[kind.correction]
     return _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}{repaired}.", G - 1)
+
+
+def _survey(estimate: MEstimate, kind: Survey, units: Units) -> Covariance:
+    U, H = len(units.stratum), len(units.left)
+    sums, _ = group_sums(estimate, units.codes, U)
+    inner, degrees = design_meat(sums, units, kind)
+    plain = (units.left == 1).all()
+    note = (
+        f"Survey: linearised, {U} units in {H} {'stratum' if H == 1 else 'strata'}, n/(n - 1) in each"
+        f"{'' if plain else ', finite populations'}; {degrees:g} degrees of freedom."
+    )
+    return _sandwich(estimate, inner, f"{SURVEYED}{H} strata, {U} units", note, degrees)
 
 
 def _correction(name: str, G: int, n: float, k: int) -> float:

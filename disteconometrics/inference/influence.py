@@ -21,6 +21,7 @@ HC2, HC3              √(n/(n−1))                  1/√(1 − h_i), 1/(1 −
 cr1                   1                           √((n−1)/(n−k)); and sums √(G/(G−1))
 none                  1                           1
 jackknife             1/(1 − share of Σ w in g)   in sums δ_g for s_g; and sums √((G−1)/G)
+`Survey`              1                           1; and the factors of the design
 ====================  ==========================  =======================================================
 
 ``"nonrobust"`` and ``"opg"`` believe the model: given the covariates its scores have mean zero, so that what
@@ -38,20 +39,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
-from disteconometrics.errors import FewClustersWarning, OptionError
+from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.errors import FewClustersWarning, LonelyUnitWarning, OptionError
 from disteconometrics.inference.covariance import (
     Cluster,
-    Codes,
+    Covariance,
     CovarianceKind,
     covariance,
     group_sums,
     leave_one_out,
 )
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
+from disteconometrics.inference.survey import Survey
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 
 __all__ = [
@@ -60,6 +64,7 @@ __all__ = [
     "estimation_rows",
     "influence_covariance",
     "is_model_based",
+    "rows_covariance",
     "scaled_averaging",
 ]
 
@@ -81,7 +86,7 @@ def averaging_rows(
     weights: Array | None,
     weight_type: str | None,
     kind: CovarianceKind,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
 ) -> Array:
     """Rows w_i (m_i − θ)/Σ w of averages θ, with the factor of finite samples in the module's table.
 
@@ -114,7 +119,7 @@ def scaled_averaging(
     weights: Array | None,
     weight_type: str | None,
     kind: CovarianceKind,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
 ) -> Array:
     """Averaging rows (n, q), as they sum to zero, with the factor in the module's table and of one copy each.
 
@@ -135,6 +140,8 @@ def scaled_averaging(
     w, frequency = np.ones(len(rows)) if weights is None else weights, weight_type == "frequency"
     total = float(w.sum())
     rows = rows / w[:, None] if frequency else rows
+    if isinstance(kind, Survey):
+        return rows
     if isinstance(kind, Cluster):
         if kind.correction != "jackknife":
             return rows
@@ -148,7 +155,7 @@ def estimation_rows(
     equations: MEstimate | Sequence[MEstimate],
     gradients: Array,
     kind: CovarianceKind,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
 ) -> Array:
     """Rows (∂θ/∂β)' H⁻¹ s_i of answers θ, with the factor of finite samples in the module's table.
 
@@ -188,7 +195,7 @@ def estimation_rows(
 
 
 def _rows_of(
-    equation: MEstimate, gradients: Array, kind: CovarianceKind, codes: Callable[[Sequence[str]], Codes]
+    equation: MEstimate, gradients: Array, kind: CovarianceKind, codes: Callable[[Any], Any]
 ) -> Array:
     """`estimation_rows` of one equation."""
     G = gradients if equation.basis is None else _in_coordinates(gradients, equation.basis)
@@ -238,7 +245,7 @@ def influence_covariance(
     estimation: Array | None,
     kind: CovarianceKind,
     *,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
     order: Callable[[str], Indices],
     copies: Array | None = None,
     modelled: Array | None = None,
@@ -295,10 +302,59 @@ def influence_covariance(
     V = np.zeros((len(values),) * 2) if modelled is None else modelled
     if not parts:
         return V
-    equation = _equation(values, sum(parts[1:], parts[0]), copies)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewClustersWarning)  # what is to say about clusters has been said
-        return V + covariance(equation, _rows_kind(kind), codes=codes, order=order).matrix
+        warnings.simplefilter("ignore", LonelyUnitWarning)
+        found = rows_covariance(
+            values, sum(parts[1:], parts[0]), kind, codes=codes, order=order, copies=copies
+        )
+    return V + found.matrix
+
+
+def rows_covariance(
+    values: Array,
+    rows: Array,
+    kind: CovarianceKind,
+    *,
+    codes: Callable[[Any], Any],
+    order: Callable[[str], Indices],
+    copies: Array | None = None,
+    shares: Array | None = None,
+) -> Covariance:
+    """Covariance of answers from rows that sum to zero and have the factors of finite samples.
+
+    Parameters
+    ----------
+    values : (q,) float64 array of answers.
+    rows : (n, q) float64 array; a column with NaN has no covariance.
+    kind, codes, order, copies : as in `influence_covariance`.
+    shares : (n,) float64 array or None
+        What each row has of the whole, by which few or uneven clusters are told; None tells nothing of these.
+
+    Returns
+    -------
+    Covariance
+        Its label is that of rows with their own factors: HC0 for any that is not of clusters, lags or units.
+
+    Raises
+    ------
+    DataError
+
+    Warns
+    -----
+    FewClustersWarning, LonelyUnitWarning, CovarianceWarning
+
+    Examples
+    --------
+    >>> rows = np.array([[-0.5], [0.5]])
+    >>> rows_covariance(np.array([1.0]), rows, "HC0", codes=None, order=None).matrix.round(12)
+    array([[0.5]])
+    """
+    known: Mask = np.asarray(np.isfinite(rows).all(axis=0))
+    equation = _equation(values, rows if known.all() else np.where(known, rows, 0.0), copies, shares)
+    found = covariance(equation, _rows_kind(kind), codes=codes, order=order)
+    V = found.matrix if known.all() else np.where(np.outer(known, known), found.matrix, np.nan)
+    return replace(found, matrix=V, inner=None, kind=kind)
 
 
 def answers_covariance(
@@ -310,7 +366,7 @@ def answers_covariance(
     *,
     weights: Array | None,
     weight_type: str | None,
-    codes: Callable[[Sequence[str]], Codes],
+    codes: Callable[[Any], Any],
     order: Callable[[str], Indices],
 ) -> Array:
     """`influence_covariance` of averages over the rows of a fit, from averaging rows as they sum to zero.
@@ -355,15 +411,16 @@ def _rows_kind(kind: CovarianceKind) -> CovarianceKind:
     return kind
 
 
-def _equation(values: Array, psi: Array, copies: Array | None) -> MEstimate:
+def _equation(values: Array, psi: Array, copies: Array | None, shares: Array | None) -> MEstimate:
     """Rows as scores of an estimate with the identity as information, in units of each answer's spread.
 
     Units keep answers of one table apart where a two-way matrix is repaired; roots of zero leave no row any
-    leverage, as rows have their own factors.
+    leverage, as rows have their own factors; roots from shares give these as leverages.
     """
     spread = np.sqrt(np.sum(np.square(psi) if copies is None else np.square(psi) * copies[:, None], axis=0))
     unit = np.where(spread > 0, spread, 1.0)
     n = float(len(psi)) if copies is None else float(copies.sum())
-    source = ArrayScores(psi, np.zeros(psi.shape), copies)
+    roots = np.zeros(psi.shape) if shares is None else np.sqrt(shares / len(unit))[:, None] * unit
+    source = ArrayScores(psi, roots, copies)
     names = tuple(map(str, range(len(values))))
     return MEstimate(names, values, np.diag(1 / unit), np.diag(unit), n, len(psi), source)

@@ -1,123 +1,25 @@
-"""Functionals of a sample's law with standard errors from influence functions.
+"""Functionals of an array's law with standard errors from influence functions: `Inequality` in one call.
 
 With influence function ψ of a functional, the error is √(Σ wᵢ² ψ(yᵢ)²)/Σ wᵢ for sampling weights w, √(Σ wᵢ
-ψ(yᵢ)²)/Σ wᵢ for counts.  Quantiles need the density: it is a difference quotient of quantiles with the
-bandwidth of Hall and Sheather.
-
-References
-----------
-Cowell, Flachaire (2015), Statistical methods for distributional analysis, Handbook of Income Distribution 2A,
-doi:10.1016/B978-0-444-59428-0.00007-2.
-Hall, Sheather (1988), On the distribution of a studentized quantile, J. Royal Statistical Society B 50.
+ψ(yᵢ)²)/Σ wᵢ for counts; see `influence_functions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
-from disteconometrics.arrays import Array, as_floats
+from disteconometrics.arrays import Array
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.functionals import evaluate, parse
+from disteconometrics.distributions.functionals import evaluate
 from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.influence_functions import influence_function
 
 __all__ = ["sample_functionals"]
-
-Influence = Callable[..., Array]
-
-
-def _mean(law: Empirical, y: Array) -> Array:
-    return y - law.mean()
-
-
-def _var(law: Empirical, y: Array) -> Array:
-    return (y - law.mean()) ** 2 - law.var()
-
-
-def _gini(law: Empirical, y: Array) -> Array:
-    """Of G = E|Y − Y'|/(2μ): E|y − Y|, from the rank of y and the sum above it, and the mean."""
-    mean, G = law.mean(), evaluate(law, "gini")
-    middle = law.cdf(y) - law.pdf(y) / 2
-    x, w = law.values, np.asarray(law.weights)
-    above = np.concatenate([np.cumsum((w * x)[::-1])[::-1], [0.0]])  # E[Y; Y ≥ x_j]
-    at = np.searchsorted(x, y)
-    upper = above[at] - (w * x)[at] / 2
-    return np.asarray((2 * y * middle - y + 2 * upper - mean) / mean - 2 * G - G * (y - mean) / mean)
-
-
-def _theil(law: Empirical, y: Array) -> Array:
-    mean, product = law.mean(), y * np.log(np.where(y > 0, y, 1.0))
-    nu = law.expect(lambda t: t * np.log(np.where(t > 0, t, 1.0)))
-    return np.asarray((product - nu) / mean - (nu + mean) / mean**2 * (y - mean))
-
-
-def _mld(law: Empirical, y: Array) -> Array:
-    return np.asarray((y - law.mean()) / law.mean() - (np.log(y) - law.expect(np.log)))
-
-
-def _var_log(law: Empirical, y: Array) -> Array:
-    mean = law.expect(np.log)
-    return np.asarray((np.log(y) - mean) ** 2 - evaluate(law, "var_log"))
-
-
-def _lorenz(law: Empirical, y: Array, p: float) -> Array:
-    q, mean, L = law.quantile(p), law.mean(), evaluate(law, f"lorenz[{p!r}]")
-    return np.asarray((np.where(y < q, y - q, 0.0) + p * q - L * y) / mean)
-
-
-def _quantile(law: Empirical, y: Array, tau: float, n: float) -> Array:
-    """(τ − 1{y ≤ q})/f(q), 1/f the slope of the quantile function between τ ± h."""
-    z = special.ndtri(tau)
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    h = n ** (-1 / 3) * special.ndtri(0.975) ** (2 / 3) * (1.5 * density**2 / (2 * z**2 + 1)) ** (1 / 3)
-    low, high = max(tau - h, 0.5 / n), min(tau + h, 1 - 0.5 / n)
-    if not low < tau < high:
-        return np.full(y.shape, np.nan)
-    slope = (law.quantile(high) - law.quantile(low)) / (high - low)
-    return np.asarray((tau - (y <= law.quantile(tau))) * slope)
-
-
-def _probability(law: Empirical, y: Array, low: float, high: float) -> Array:
-    return ((y >= low) & (y <= high)) - evaluate(law, f"prob[{low!r},{high!r}]")
-
-
-_SMOOTH: dict[str, Influence] = {
-    "mean": _mean,
-    "var": _var,
-    "std": lambda law, y: _var(law, y) / (2 * law.std()),
-    "cdf": lambda law, y, a: (y <= a) - law.cdf(a),
-    "sf": lambda law, y, a: (y > a) - law.sf(a),
-    "prob": _probability,
-    "gini": _gini,
-    "theil": _theil,
-    "mld": _mld,
-    "var_log": _var_log,
-    "lorenz": _lorenz,
-}
-_RATIOS = {"p90p10": (0.9, 0.1), "p90p50": (0.9, 0.5), "p50p10": (0.5, 0.1)}
-
-
-def _influence(law: Empirical, y: Array, name: str, n: float) -> Array:
-    head, numbers = parse(name)
-    if head in _SMOOTH:
-        return as_floats(_SMOOTH[head](law, y, *numbers))
-    if head in ("q", "median"):
-        return _quantile(law, y, numbers[0] if numbers else 0.5, n)
-    if head == "iqr":
-        return _quantile(law, y, 0.75, n) - _quantile(law, y, 0.25, n)
-    if head in _RATIOS:
-        top, bottom = _RATIOS[head]
-        ratio = evaluate(law, head)
-        above, below = (_quantile(law, y, tau, n) / law.quantile(tau) for tau in (top, bottom))
-        return np.asarray(ratio * (above - below))
-    raise OptionError(
-        f"{name!r} has no standard error in a sample's law; use de.bootstrap of an estimator of it."
-    )
 
 
 def _sample(values: Any, weights: Any, weight_type: Any) -> tuple[Array, Array]:
@@ -176,6 +78,6 @@ def sample_functionals(
     law = Empirical(y, w)
     n = float(w.sum()) if weight_type == "frequency" else float(w.sum() ** 2 / (w**2).sum())
     values_of = np.array([float(evaluate(law, name)) for name in names])
-    psi = np.stack([_influence(law, y, name, n) for name in names])
+    psi = np.stack([influence_function(law, y, name, n) for name in names])
     V = (psi * (w if weight_type == "frequency" else w**2)) @ psi.T / w.sum() ** 2
     return Estimates(tuple(names), values_of, V)

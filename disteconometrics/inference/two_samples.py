@@ -38,6 +38,7 @@ __all__ = [
     "mean_difference",
     "permute",
     "shares",
+    "tail_index",
     "variance_of",
     "weight_of",
 ]
@@ -128,6 +129,29 @@ class Tail(NamedTuple):
     hill: float
     rows: int
     heavy: bool
+
+
+def tail_index(y: Array) -> Tail | None:
+    """Hill's index of the largest √n outcomes (n,) about zero, as incomes have their tails.
+
+    An average has a normal limit where two moments exist, a measure of inequality a good one where there are
+    more: the bar is that of `heaviest_tail` for p = 2.  None for fewer than 100 rows, or where the largest
+    are not positive.
+
+    Examples
+    --------
+    >>> tail_index(1 / np.linspace(0, 1, 401)[1:])._replace(hill=0)  # of a Pareto law with index one
+    Tail(column=0, hill=0, rows=20, heavy=True)
+    """
+    k = int(np.sqrt(len(y)))
+    if len(y) < FEWEST:
+        return None
+    outer = np.partition(y, -k - 1)[-k - 1 :]
+    least = float(outer.min())
+    if least <= 0:
+        return None
+    index = k / max(float(np.log(outer / least).sum()), 1e-9)
+    return Tail(0, index, k, bool(index < FOURTH - SLOPE / np.sqrt(k)))
 
 
 def heaviest_tail(sample: GroupSample, p: float) -> Tail | None:

@@ -8,6 +8,7 @@ It draws on ``ax=`` or on one new figure, changes no setting of matplotlib and n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -26,8 +27,11 @@ from disteconometrics.plots.style import (
     FRACTION_BY_DATA,
     LIGHT,
     MIDDLE,
+    OKABE_ITO,
+    WIDTH,
     draw_intervals,
     finish,
+    legend_above,
     prepare,
     shade,
     write,
@@ -36,7 +40,7 @@ from disteconometrics.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["coefficient_process", "coefficients", "effect"]
+__all__ = ["coefficient_process", "coefficients", "effect", "lorenz_curves"]
 
 BINS = 30
 HISTOGRAM_HEIGHT = 0.09  # height of the histogram at the foot, as a share of the picture
@@ -172,6 +176,48 @@ def coefficient_process(
     shade(axes, x, data["conf_low"], data["conf_high"], 0.25)
     axes.plot(x, data["estimate"], color=ACCENT, linewidth=1.4, marker="." if len(x) < 12 else None)
     return finish(axes, found.outcome, f"coefficient of {found.term}", data)
+
+
+def lorenz_curves(result: Any, *, level: float = 0.95, band: bool = True, ax: Axes | None = None) -> Axes:
+    """Draw Lorenz curves of groups with the line of equality.
+
+    Parameters
+    ----------
+    result : a fit with ``lorenz(level=)``, or the table that it gives.
+    level : float, confidence level; of a table that is given, its own.
+    band : bool, whether to shade the band for all levels at once.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is the table of the curves.
+
+    Raises
+    ------
+    NeedsData, OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> ax = lorenz_curves(de.Inequality("foodexp ~ 1").fit(de.datasets.engel()))
+    >>> ax.get_ylabel(), len(ax.data)
+    ('share of the total', 99)
+    >>> plt.close(ax.figure)
+    """
+    data = result.lorenz(level=level) if hasattr(result, "lorenz") else result
+    axes = prepare(ax, WIDTH)
+    axes.plot([0, 1], [0, 1], color=MIDDLE, linewidth=0.8, zorder=0)
+    for (group, part), style in zip(data.groupby("group", sort=False), cycle(OKABE_ITO), strict=False):
+        x = np.concatenate([[0.0], part["p"], [1.0]])
+        if band:
+            shade(axes, part["p"], part["band_low"], part["band_high"], 0.2, color=style)
+        y = np.concatenate([[0.0], part["estimate"], [1.0]])
+        axes.plot(x, y, color=style, linewidth=1.4, label=str(group))
+    if data["group"].nunique() > 1:
+        legend_above(axes)
+    return finish(axes, "share of the rows, poorest first", "share of the total", data)
 
 
 def _what(scale: str, odds_ratios: bool, result: Any) -> str:

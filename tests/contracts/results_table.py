@@ -63,6 +63,13 @@ RESULTS: dict[str, Case] = {
         options={"seed": 1, "draws": 100},
         cov="HC0",
     ),
+    "Inequality": Case(
+        lambda: de.Inequality("foodexp ~ rich", functionals=["gini", "q[0.5]", "poverty[0.6*median]"]),
+        cov="HC0",
+    ),
+    "RIFRegression": Case(
+        lambda: de.RIFRegression("foodexp ~ income", functional="q[0.5]"), cov=de.Cluster("rich")
+    ),
     "FlowDensity": Case(lambda: de.FlowDensity("log(foodexp) ~ log(income)"), cov="HC0", shown=ROWS, reps=4),
     "FlowDensity, alone": Case(lambda: de.FlowDensity("foodexp ~ 1", support="positive"), cov="HC0"),
     "FlowDensity, trained": Case(

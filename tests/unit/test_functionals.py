@@ -9,7 +9,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError
-from disteconometrics.inference.sample_functionals import _influence
+from disteconometrics.inference.influence_functions import influence_function
 
 RNG = np.random.default_rng(8)
 Y = np.round(RNG.lognormal(1, 0.6, 70), 2)
@@ -25,6 +25,19 @@ SMOOTH = [
     "sf[2.5]",
     "prob[1,3]",
     "lorenz[0.333]",
+    "top_share[0.123]",
+    "ge[2]",
+    "ge[-1]",
+    "ge[0]",
+    "ge[1]",
+    "atkinson[0.5]",
+    "atkinson[1]",
+    "atkinson[2]",
+    "poverty[2.505]",
+    "poverty_gap[2.505]",
+    "fgt[2,2.505]",
+    "poverty_gap[0.7*mean]",
+    "fgt[2,0.7*mean]",
 ]
 
 
@@ -32,7 +45,7 @@ SMOOTH = [
 def test_influence_is_the_derivative_in_the_weights(name: str) -> None:
     """ψ(y_i) = d/dε T((1 − ε)F + εδ_i), by differences on both sides."""
     law, h = de.Empirical(Y), 1e-6
-    psi = _influence(law, Y, name, len(Y))
+    psi = influence_function(law, Y, name, len(Y))
     for i in range(0, len(Y), 7):
         moved = []
         for step in (h, -h):

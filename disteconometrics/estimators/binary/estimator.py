@@ -82,12 +82,12 @@ class BinaryEstimator(Specification):
         data : pandas or polars DataFrame, or dict of arrays of one length
             Or a source, which is read in parts several times and never held: path, pattern, list or folder of
             Parquet files, pyarrow dataset, polars LazyFrame, dask DataFrame, `Parts`.
-        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
+        cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC, Survey or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.  Firth's penalty:
             nonrobust only.
         use_t : bool
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom instead of the
-            normal.
+            normal; under a survey always t.
         maxiter : int
             Passes over the rows at most.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.

@@ -22,6 +22,7 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.covariance import HAC, Cluster, Covariance, CovarianceKind, covariance
 from disteconometrics.inference.estimates import Estimates, TestResult, chi2_test, f_test, quadratic_form
 from disteconometrics.inference.influence import is_model_based
+from disteconometrics.inference.survey import Survey
 from disteconometrics.likelihoods.index_model import IndexModel, index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.optim.newton import maximise
@@ -142,7 +143,7 @@ def has_dependent_rows(covariance: Covariance) -> bool:
     >>> has_dependent_rows(de.Logit("GRADE ~ GPA").fit(de.datasets.spector(), cov="HC1").covariance)
     False
     """
-    return covariance.kind is None or isinstance(covariance.kind, (Cluster, HAC))
+    return covariance.kind is None or isinstance(covariance.kind, (Cluster, HAC, Survey))
 
 
 def check_likelihood_ratio(covariance: Covariance, has_likelihood: bool, instead: str) -> None:

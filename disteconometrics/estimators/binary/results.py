@@ -58,6 +58,7 @@ from disteconometrics.inference.diagnostics import (
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.survey import Survey
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report import exchange
@@ -74,10 +75,11 @@ def fit_binary(
     model: Any, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
-    kind, t = resolve_kind(cov, model.weight_type), flag(use_t, "use_t")
+    kind, t = resolve_kind(cov, model.weight_type, surveys=True), flag(use_t, "use_t")
     rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter)
     if rows.penalised is not None:
         check_options(kind, t)
+    t = t or isinstance(kind, Survey)
     return BinaryResults(
         model=model,
         spec=rows.spec,
@@ -161,8 +163,9 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
-        rows, kind = self.data_rows(data), resolve_kind(cov, self.model.weight_type)
-        t = self.use_t if use_t is None else flag(use_t, "use_t")
+        rows = self.data_rows(data)
+        kind = resolve_kind(cov, self.model.weight_type, surveys=True)
+        t = self.use_t or isinstance(kind, Survey) if use_t is None else flag(use_t, "use_t")
         if self.facts.penalty is not None:
             check_options(kind, t)
         V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)

@@ -1,0 +1,425 @@
+"""Regressions of recentred influence functions: what covariates do to quantiles, inequality and poverty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array
+from disteconometrics.blocks import columns
+from disteconometrics.checks import positive
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.empirical import Empirical
+from disteconometrics.errors import DiscreteOutcomeWarning, OptionError, OutcomeError, warn_user
+from disteconometrics.estimators.normal import regression_equations, solved_squares
+from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.estimators.specification import Specification, check_columns
+from disteconometrics.fields import AnyFloat, Numbers
+from disteconometrics.inference.covariance import (
+    COVARIANCE_ARRAYS,
+    Covariance,
+    CovarianceKind,
+    CovarianceWords,
+    resolve_kind,
+)
+from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.influence import (
+    estimation_rows,
+    is_model_based,
+    rows_covariance,
+    scaled_averaging,
+)
+from disteconometrics.inference.influence_functions import check_outcomes
+from disteconometrics.inference.protocols import MEstimate, Refitting
+from disteconometrics.inference.recentred import Recentred, check_recentred, default_bandwidth, recentred
+from disteconometrics.report.exchange import OtherPackagesNames
+from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.tables import Summary, number, printable
+
+__all__ = ["RIFRegression", "RIFResults"]
+
+HEAP, ROWS_IN_HEAP = 0.5, 3  # residual in errors of the functional, and rows of one value, that are told
+
+
+@dataclass(frozen=True, kw_only=True)
+class RIFRegression(Specification):
+    """Least squares of the recentred influence function of a functional: unconditional partial effects.
+
+    A coefficient says how the functional of the outcome's law moves when the mean of its covariate does, to
+    first order, given how outcomes depend on covariates.  Errors are those of the whole: of the coefficients
+    given the influence function, and of its own estimation, which is quantiles and their densities at the
+    bandwidth that is printed, means and ranks; for the mean and for poverty below a fixed line that adds
+    nothing, and the errors are those of least squares.
+
+    Parameters
+    ----------
+    formula : str
+        ``"wage ~ educ + union"``; the outcome is numeric.
+    functional : str
+        Such as ``"q[0.9]"``, ``"mean"``, ``"gini"``, ``"p90p10"``, ``"var_log"``, ``"top_share[0.1]"``,
+        ``"poverty[5]"``.
+    bandwidth : float or None
+        Of the Gaussian kernel at quantiles, in units of the outcome; None is Silverman's rule, undersmoothed:
+        .9·min(std, iqr/1.34)·n^(−1/4).
+    weights : str or None
+        Name of the weight column.
+    weight_type : {"frequency", "sampling"} or None
+        What the weights are; needed with ``weights``.
+
+    Raises
+    ------
+    OptionError
+        If an argument is not one of the above.
+
+    References
+    ----------
+    Firpo, Fortin, Lemieux (2009), Unconditional quantile regressions, Econometrica 77, doi:10.3982/ECTA6822.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.RIFRegression("foodexp ~ income", functional="q[0.9]").fit(de.datasets.engel())
+    >>> res.params.round(3).tolist(), round(res.value, 1), round(res.bandwidth, 1)
+    ([53.791, 0.892], 935.0, 54.2)
+    """
+
+    functional: str = "median"
+    bandwidth: float | None = None
+    weights: str | None = None
+    weight_type: str | None = None
+
+    def checked(self) -> dict[str, Any]:
+        """Check functional, bandwidth and columns.
+
+        Raises
+        ------
+        OptionError
+        """
+        check_columns(weights=self.weights, weight_type=self.weight_type)
+        check_recentred(self.functional)
+        width = None if self.bandwidth is None else positive(self.bandwidth, "bandwidth", " or None")
+        return {"bandwidth": width}
+
+    def fit(self, data: Any, *, cov: CovarianceKind | None = None) -> RIFResults:
+        """Fit the regression on a table.
+
+        Parameters
+        ----------
+        data : pandas or polars DataFrame, or dict of arrays of one length.
+        cov : {"HC0", "HC1", "HC2", "HC3"}, Cluster, HAC, Survey or None
+            Covariance of the estimates; None is HC1.  p-values and limits take t.
+
+        Returns
+        -------
+        RIFResults
+
+        Raises
+        ------
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+
+        Warns
+        -----
+        DiscreteOutcomeWarning, MissingValuesWarning, FewClustersWarning, LonelyUnitWarning
+        """
+        kind = _kind(cov, self.weight_type)
+        read = FitRows.read(self, data, outcome="numeric")
+        rows = _solved(self, read)
+        facts = RIFFacts(
+            **read.facts(),
+            observations=read.observations,
+            value=rows.recentred.value,
+            residual=rows.recentred.residual,
+            bandwidth=rows.bandwidth if rows.recentred.quantiles else float("nan"),
+            heap=_told_heap(self, rows),
+        )
+        return RIFResults(
+            model=self,
+            spec=read.spec,
+            facts=facts,
+            rows=rows,
+            coefficients=rows.equation.params,
+            covariance=rows.covariance(kind),
+        )
+
+
+def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
+    kind = resolve_kind("HC1" if cov is None else cov, weight_type, surveys=True)
+    if is_model_based(kind):
+        raise OptionError(
+            f"cov={cov!r}: a recentred influence function has no law of its own; use 'HC0' to 'HC3', "
+            "de.Cluster('column'), de.HAC('column') or de.Survey(…)."
+        )
+    return kind
+
+
+def _solved(model: RIFRegression, read: FitRows) -> RIFRows:
+    """Recentre the outcome and regress it."""
+    y, w, names, outcome = read.y, read.scaled_weights, read.names, read.spec.outcome.name
+    check_outcomes(y, read.index, outcome, [model.functional])
+    mass = np.ones(len(y)) if w is None else w
+    p = mass / mass.sum()
+    law = Empirical(y, p).named(outcome)
+    law.functional(model.functional)  # refuses a logarithm by name
+    n = read.observations if read.frequency or w is None else float(1 / (p @ p))
+    bandwidth = default_bandwidth(law, n) if model.bandwidth is None else model.bandwidth
+    with np.errstate(all="ignore"):
+        found = recentred(y, p, model.functional, n, bandwidth)
+    if not (np.isfinite(found.rif).all() and np.ptp(found.rif) > 0):
+        raise OutcomeError(
+            f"{model.functional!r} of {outcome!r} has no influence function: what it divides by, a mean, a "
+            "quantile or a density, is zero, or no row is on one of its sides. Take another, or a larger "
+            "bandwidth."
+        )
+    fit = solved_squares(read.matrix, found.rif, w, names)
+    sigma = float(np.sqrt(p @ np.square(fit.residuals)))
+    sigma = sigma if sigma > 0 else 1.0
+    equation, _ = regression_equations(names, fit, sigma, read.observations, w, model.weight_type)
+    return RIFRows(
+        read.design, equation=equation, recentred=found, shares=p, variance=sigma**2, bandwidth=bandwidth
+    )
+
+
+def _told_heap(model: RIFRegression, rows: RIFRows) -> str:
+    """What is warned of where the mean of RIF is not the functional, and stands below the table too."""
+    found, y = rows.recentred, rows.y
+    size = np.sqrt(np.square(rows.shares * (found.rif - found.value)).sum())
+    count = np.unique(y, return_counts=True)[1]
+    if not found.quantiles or abs(found.residual) <= HEAP * size or count.max() < ROWS_IN_HEAP:
+        return ""
+    outcome = rows.spec.outcome.name
+    text = (
+        f"{outcome} is heaped at the quantiles of {model.functional}: the mean of the recentred influence "
+        f"function is {found.value + found.residual:.4g}, not {found.value:.4g}, and a density at a heap is "
+        "the bandwidth's. Take outcomes as they were before rounding, another level, or quantiles of a "
+        "DistributionRegression."
+    )
+    warn_user(DiscreteOutcomeWarning(text, column=outcome, hint="outcomes before rounding, or another level"))
+    return text
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RIFRows(FitRows):
+    """The rows behind a result with the regression's equation and what was regressed."""
+
+    equation: MEstimate
+    recentred: Recentred
+    shares: Array
+    variance: float
+    bandwidth: float
+
+    def covariance(self, kind: CovarianceKind) -> Covariance:
+        """The covariance of the coefficients, with what the estimation of the influence function adds."""
+        e, k = self.equation, len(self.names)
+        X, inverse = columns(self.matrix), e.root @ e.root.T
+        M = self.shares[:, None] * (X @ inverse) * (self.observations / self.variance)
+        added = self.recentred.added(M) * self.shares[:, None]
+        rows = estimation_rows(e, np.eye(k), kind, self.codes)
+        rows = rows + scaled_averaging(added, self.weights, self.spec.weight_type, kind, self.codes)
+        leverage = np.sum(X * M, axis=1)
+        copies = self.weights if self.frequency else None
+        found = rows_covariance(
+            e.params,
+            rows,
+            kind,
+            codes=self.codes,
+            order=self.order,
+            copies=copies,
+            shares=leverage if copies is None else leverage / copies,
+        )
+        if not isinstance(kind, str):
+            return found
+        factor = {
+            "HC0": "",
+            "HC1": ", n/(n - k)",
+            "HC2": ", over √(1 - leverage)",
+            "HC3": ", over 1 - leverage",
+        }
+        note = f"{kind}: influence of rows on the regression and on what it is of{factor[kind]}."
+        return replace(found, label=kind, note=note, degrees_of_freedom=self.observations - k)
+
+
+# ---- results -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RIFFacts(FitFacts):
+    """Numbers of a fit that need no rows.
+
+    The functional's ``value``, the mean of the recentred influence function less it (``residual``), the
+    ``bandwidth`` (NaN where no density is needed), and what is said of a ``heap``.
+    """
+
+    value: float
+    residual: float
+    bandwidth: AnyFloat
+    heap: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RIFResults(FittedResult, OtherPackagesNames):
+    """A fitted regression of a recentred influence function.
+
+    It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
+    them back.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.RIFRegression("foodexp ~ income", functional="mean").fit(de.datasets.engel())
+    >>> ols = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel(), cov="HC1")
+    >>> bool(np.allclose(res.tidy().iloc[:, 1:], ols.tidy().iloc[:, 1:]))
+    True
+    """
+
+    facts: RIFFacts
+    rows: RIFRows | None = field(default=None, repr=False)
+    coefficients: Array
+    covariance: Covariance
+
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+
+    def labels(self) -> tuple[str, Sequence[str]]:
+        """The outcome and the terms."""
+        return self.spec.outcome.name, self.spec.names
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Coefficients (k,) with standard errors, tests and intervals by t."""
+        V = self.covariance
+        return Estimates(
+            self.spec.names, self.coefficients, V.matrix, V.degrees_of_freedom, clusters=V.clusters
+        )
+
+    @property
+    def value(self) -> float:
+        """The functional of the outcome's law in the rows."""
+        return self.facts.value
+
+    @property
+    def bandwidth(self) -> float:
+        """Bandwidth of the densities at quantiles; NaN where there are none."""
+        return self.facts.bandwidth
+
+    @property
+    def rif(self) -> pd.Series:
+        """The recentred influence function of the rows used (n,)."""
+        rows: RIFRows = self.data_rows()
+        return pd.Series(rows.recentred.rif, index=rows.index)
+
+    def predict(self, new: Any = None) -> pd.Series:
+        """The regression x'β, whose average over the rows is the mean of the recentred influence function.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+
+        Returns
+        -------
+        pandas Series (m,); rows with a missing value give NaN.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData
+        """
+        rows = self.data_rows() if new is None else self.spec.matrix(new)
+        X = rows.matrix if new is None else rows.X
+        return pd.Series(X @ self.coefficients, index=rows.index)
+
+    def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> RIFResults:
+        """Return the same estimates with another covariance.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        data : the table of the fit, for a result loaded from a file.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        rows: RIFRows = self.data_rows(data)
+        return replace(self, covariance=rows.covariance(_kind(cov, self.model.weight_type)))
+
+    def _refitting(self) -> Refitting:
+        rows: RIFRows = self.data_rows()
+        kind = self.covariance.kind
+        found = refitting(
+            self.model,
+            rows,
+            kind,
+            outcome=rows.y,
+            law=None,
+            truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
+            options={"cov": kind},
+        )
+        return replace(found, only_design="cluster" if found.clusters else "pairs")
+
+    # ---- tables and files ----------------------------------------------------------------------------------
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        level, f, model = check_level(level), self.facts, self.model
+        left = (
+            ("Outcome", self.spec.outcome.name),
+            ("Formula", self.spec.formula),
+            ("Functional", f"{model.functional} = {number(f.value)}"),
+            ("Covariance", self.covariance.label),
+        )
+        right = (
+            ("Observations", observations_text(f.given, f.rows, f.observations, model.weight_type)),
+            ("Mean of RIF less it", number(f.residual)),
+            ("Bandwidth", "none" if np.isnan(f.bandwidth) else number(f.bandwidth)),
+            ("t, degrees of freedom", f"{self.covariance.degrees_of_freedom:g}"),
+        )
+        notes = [self.covariance.note]
+        if not np.isnan(f.bandwidth):
+            notes.append("Errors include those of quantiles and of their densities at this bandwidth.")
+        notes += [f.heap] if f.heap else []
+        notes += weights_notes(model.weights, model.weight_type)
+        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        sections = (estimates_section(self.estimates, level),)
+        return Summary("RIF Regression Results", (left, right), sections, tuple(notes))
+
+    def __repr__(self) -> str:
+        return printable(
+            f"<RIFRegression results: {self.model.functional} of {self.spec.formula}, n = {self.nobs:g}>"
+        )
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, coefficients and their covariance."""
+        words, arrays = self.covariance.to_file()
+        arrays = {"covariance": arrays["covariance"], "params": self.coefficients}
+        return {"estimator": asdict(self.model), "covariance": words}, arrays
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> RIFResults:
+        """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
+        header = saved.fields(_Header)
+        arrays = saved.numbers(_ARRAYS, k=len(header.spec.names))
+        return cls(
+            model=saved.model(header.estimator),
+            spec=header.spec,
+            facts=header.facts,
+            coefficients=arrays["params"],
+            covariance=Covariance.from_file(header.covariance, arrays),
+        )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    spec: DesignSpec
+    facts: RIFFacts
+    estimator: dict[str, Any]
+    covariance: CovarianceWords
+
+
+_ARRAYS = {"params": Numbers("k"), "covariance": replace(COVARIANCE_ARRAYS["covariance"], optional=False)}

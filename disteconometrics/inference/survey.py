@@ -1,0 +1,237 @@
+"""Survey designs: strata, primary sampling units and finite populations, by linearisation.
+
+An estimate moves with every row by its influence; summed in units, centred in strata,
+
+    V = Σ_h (1 − f_h) · n_h/(n_h − 1) · Σ_{u in h} (z_u − z̄_h)(z_u − z̄_h)'
+
+with n_h units in stratum h, of which f_h is the share of the population's.  Rows that the fit leaves out, for
+a missing value or a weight of zero, are rows of influence zero: their units count, so that a part of the
+population is studied with the design of the whole.
+
+References
+----------
+Binder (1983), On the variances of asymptotically normal estimators from complex surveys, International
+Statistical Review 51, doi:10.2307/1402588.
+Lumley (2004), Analysis of complex survey samples, J. Statistical Software 9(8), doi:10.18637/jss.v009.i08.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.errors import DataError, LonelyUnitWarning, OptionError, warn_user
+from disteconometrics.tables import first_of, printable
+
+__all__ = ["SURVEYED", "Survey", "Units", "design_meat", "units_of"]
+
+SURVEYED = "survey, "  # with which the label of a covariance from a design begins
+_LONELY = ("centre", "certainty", "raise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Ask for the standard errors of a survey's design, beside the sampling weights of the specification.
+
+    Units are nested in strata: equal labels in two strata are two units.  p-values and limits take t with
+    as many degrees of freedom as there are units less strata.
+
+    Parameters
+    ----------
+    strata : str, sequence of str or None
+        Column of strata; of several columns, their combinations.
+    psu : str or None
+        Column of primary sampling units; None: every row is one.
+    fpc : str or None
+        Column with the number of units in the population of the row's stratum, or the share of them that was
+        sampled (at most one); None: the population is large, or units were drawn with replacement.
+    lonely : {"centre", "certainty", "raise"}
+        What a stratum with a single unit adds: its distance from the mean of all units, which is more than
+        it would be (with a warning); nothing, as a unit that was certain to be drawn; or an error.
+    replicates, kind : None
+        Replicate weights are not there: give strata and units, or fit once per column of weights.
+
+    Raises
+    ------
+    OptionError
+        If a column is not a name, or an option is not one of the above.
+
+    Examples
+    --------
+    >>> Survey(strata="region", psu="county")
+    Survey(strata=('region',), psu='county', fpc=None, lonely='centre')
+    """
+
+    strata: Any = None
+    psu: str | None = None
+    fpc: str | None = None
+    lonely: str = "centre"
+    replicates: Any = None
+    kind: Any = None
+
+    def __post_init__(self) -> None:
+        strata = (self.strata,) if isinstance(self.strata, str) else tuple(self.strata or ())
+        names = (*strata, *(c for c in (self.psu, self.fpc) if c is not None))
+        if not all(isinstance(c, str) for c in names):
+            raise OptionError(
+                "Survey takes names of columns, as in Survey(strata='region', psu='county'); arrays go into "
+                "the data first."
+            )
+        if self.lonely not in _LONELY:
+            raise OptionError(f"lonely={self.lonely!r} is not known; use {', '.join(map(repr, _LONELY))}.")
+        if self.replicates is not None or self.kind is not None:
+            raise OptionError(
+                "Replicate weights are not there: give strata= and psu=, or fit once with every column of "
+                "weights and take the spread of the estimates by the rule of the survey."
+            )
+        object.__setattr__(self, "strata", strata)
+
+    def __repr__(self) -> str:
+        return printable(
+            f"Survey(strata={self.strata}, psu={self.psu!r}, fpc={self.fpc!r}, lonely={self.lonely!r})"
+        )
+
+
+class Units(NamedTuple):
+    """The units of a design: of every row that counts (m,), their strata (U,), 1 − f by stratum (H,).
+
+    ``present`` (U,) are the units with rows in the fit, ``strata`` the names of the strata.
+    """
+
+    codes: Indices
+    stratum: Indices
+    left: Array
+    present: Mask
+    strata: tuple[str, ...]
+
+
+def units_of(survey: Survey, column: Callable[[str, str], pd.Series], used: Indices, rows: int) -> Units:
+    """Read a design from all rows of a table.
+
+    Parameters
+    ----------
+    survey : Survey.
+    column : name and role of a column → all its values (N,).
+    used : (m,) positions of the rows that count.
+    rows : int, N, all rows of the table.
+
+    Raises
+    ------
+    MissingColumnError, DataError
+        If a column is not there, or is missing in rows that count; if finite populations make no sense.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"s": ["a", "a", "b", "b"], "u": [1, 2, 1, 1]})
+    >>> units_of(Survey(strata="s", psu="u"), lambda name, role: table[name], np.arange(4), 4).codes
+    array([0, 1, 2, 2])
+    """
+    roles = dict.fromkeys(survey.strata, "strata") | ({} if survey.psu is None else {survey.psu: "psu"})
+    values = {name: pd.Series(np.asarray(column(name, role))) for name, role in roles.items()}
+    fpc = None if survey.fpc is None else pd.Series(np.asarray(column(survey.fpc, "fpc")))
+    for name, series in {**values, **({} if fpc is None else {str(survey.fpc): fpc})}.items():
+        missing = int(series.iloc[used].isna().sum())
+        if missing:
+            raise DataError(
+                f"The survey column {name!r} has {missing} missing values among the {len(used)} rows used; "
+                "fill them, or give these rows weight zero."
+            )
+    unknown = np.logical_or.reduce([np.zeros(rows, dtype=bool), *(s.isna() for s in values.values())])
+    known = np.flatnonzero(~unknown)
+    stratum, names = _joint([values[name].iloc[known] for name in survey.strata], len(known))
+    inside = known if survey.psu is None else pd.factorize(values[survey.psu].iloc[known])[0]
+    unit, keys = pd.factorize(stratum * np.int64(rows + 1) + inside)
+    first = np.unique(unit, return_index=True)[1]
+    of_row = np.full(rows, -1, dtype=np.intp)
+    of_row[known] = unit
+    present = np.bincount(of_row[used], minlength=len(keys)) > 0
+    counts = np.bincount(stratum[first], minlength=len(names))
+    left = np.ones(len(names))
+    if fpc is not None:
+        left = _left(as_floats(fpc.iloc[known]), stratum, counts, names, str(survey.fpc))
+    return Units(of_row[used], stratum[first].astype(np.intp), left, present, names)
+
+
+def _joint(columns: list[pd.Series], rows: int) -> tuple[Any, tuple[str, ...]]:
+    """Codes (n,) of the combinations of columns, and their names."""
+    if not columns:
+        return np.zeros(rows, dtype=np.int64), ("all",)
+    text = columns[0].astype(str)
+    for other in columns[1:]:
+        text = text + " × " + other.astype(str)
+    codes, names = pd.factorize(text)
+    return codes.astype(np.int64), tuple(map(str, names))
+
+
+def _left(fpc: Array, stratum: Any, counts: Any, names: tuple[str, ...], column: str) -> Array:
+    """1 − f by stratum (H,), from populations or shares by row (n,)."""
+    given = ~np.isnan(fpc)
+    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(low, stratum[given], fpc[given])
+    np.maximum.at(high, stratum[given], fpc[given])
+    uneven = np.flatnonzero(low != high)
+    if len(uneven):
+        where = first_of([names[h] for h in uneven])
+        raise DataError(f"The fpc column {column!r} must have one value in a stratum; it has not in {where}.")
+    share = low if (low <= 1).all() else counts / np.maximum(low, 1e-300)
+    wrong = np.flatnonzero(~((low > 0) & (share <= 1)))
+    if len(wrong):
+        raise DataError(
+            f"The fpc column {column!r} gives fewer units in the population than there are in the sample, in "
+            f"{first_of([names[h] for h in wrong])}; it holds numbers of units, or shares of at most one in "
+            "every stratum."
+        )
+    return np.asarray(1 - share)
+
+
+def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float]:
+    """Σ_h (1 − f_h) n_h/(n_h − 1) Σ_u (z_u − z̄_h)(z_u − z̄_h)' of sums by unit (U, k), and degrees of freedom.
+
+    Raises
+    ------
+    DataError
+        If no stratum has two units, or one has a single unit and that is to be an error.
+
+    Warns
+    -----
+    LonelyUnitWarning
+
+    Examples
+    --------
+    >>> units = Units(np.arange(4), np.array([0, 0, 1, 1]), np.ones(2), np.ones(4, bool), ("a", "b"))
+    >>> design_meat(np.array([[1.0], [-1.0], [2.0], [-2.0]]), units, Survey(strata="s"))
+    (array([[20.]]), 2.0)
+    """
+    n = np.bincount(units.stratum, minlength=len(units.left))
+    seen = units.stratum[units.present]
+    degrees = float(units.present.sum() - len(np.unique(seen)))
+    if not (n > 1).any() or degrees <= 0:
+        raise DataError(
+            f"Survey: {len(units.stratum)} units in {len(n)} strata leave nothing to see a spread by; strata "
+            "need two units. Merge strata, or name the units by psu=."
+        )
+    lonely = np.flatnonzero((n == 1) & (units.left > 0))
+    if len(lonely):
+        _tell_lonely([units.strata[h] for h in lonely], survey.lonely)
+    means = np.stack([np.bincount(units.stratum, z, len(n)) for z in sums.T], axis=1) / n[:, None]
+    means[n == 1] = 0.0  # the mean of all units, as influence sums to zero
+    factor = np.where(n > 1, n / np.maximum(n - 1, 1), float(survey.lonely == "centre")) * units.left
+    centred = (sums - means[units.stratum]) * np.sqrt(factor)[units.stratum, None]
+    return centred.T @ centred, degrees
+
+
+def _tell_lonely(names: list[str], lonely: str) -> None:
+    what = f"{len(names)} strata have a single unit: {first_of(names)}"
+    if lonely == "raise":
+        raise DataError(f"Survey: {what}. Merge them with others, or take lonely='centre' or 'certainty'.")
+    if lonely == "centre":
+        hint = "merge strata, or Survey(lonely='certainty') where the unit was certain to be drawn"
+        text = (
+            f"Survey: {what}; each adds its distance from the mean of all units, which is too much; {hint}."
+        )
+        warn_user(LonelyUnitWarning(text, hint=hint))
