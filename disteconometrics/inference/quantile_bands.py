@@ -99,7 +99,7 @@ class Ranks:
 
     Parameters
     ----------
-    sample : Sample of rows (n, 1), with masses and clusters or without.
+    sample : Sample of rows (n, 1), with masses and clusters or without; one of counts is taken as their rows.
 
     Examples
     --------
@@ -120,16 +120,20 @@ class Ranks:
         self.ordered = sample.rows[order, 0]
         self._mass = None if sample.mass is None else sample.mass[order]
         self._clusters = None if sample.clusters is None else sample.clusters[order]
+        self._counts = None if sample.counts is None else sample.counts[order]
+        self.size = sample.size
         self._largest: dict[tuple[float, float], Array] = {}
 
     @property
     def even(self) -> bool:
         """Whether all rows count the same and each for itself."""
-        return self._mass is None and self._clusters is None
+        return self._clusters is None and (self._mass is None or self._counts is not None)
 
     @cached_property
     def heaps(self) -> tuple[Array, Array]:
         """Values that repeat, and their masses."""
+        if self._counts is not None:
+            return self.ordered[self._counts > 1], np.diff(self._shares)[self._counts > 1]
         values, first, count = np.unique(self.ordered, return_index=True, return_counts=True)
         mass = self._shares[first + count] - self._shares[first]
         return values[count > 1], mass[count > 1]
@@ -208,7 +212,7 @@ class Ranks:
         """Standard errors (k,) of Fₙ at the quantiles of ``levels``: √(τ(1 − τ)/n) times a design effect."""
         even = np.clip(levels * (1 - levels), 0.0, None)
         if self.even:
-            return np.asarray(np.sqrt(even / len(self.ordered)))
+            return np.asarray(np.sqrt(even / self.size))
         few = levels if len(levels) <= MOST_LEVELS else np.linspace(levels.min(), levels.max(), MOST_LEVELS)
         F = self._until(few)[1]
         inside = F * (1 - F)
@@ -234,7 +238,7 @@ class Ranks:
     def uniform_critical(self, low: float, high: float, level: float) -> float:
         """Critical value for all levels from ``low`` to ``high`` at once."""
         if self.even:
-            return critical_deviation(len(self.ordered), low, high, level)
+            return critical_deviation(self.size, low, high, level)
         if (low, high) not in self._largest:
             C = self._covariance(np.linspace(low, high, GRID))
             sd = np.sqrt(np.diagonal(C))

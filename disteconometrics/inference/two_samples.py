@@ -22,10 +22,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.arrays import Array, Indices, Mask, as_floats
+from disteconometrics.errors import OptionError
 from disteconometrics.transport import discrete, one_dim
+from disteconometrics.transport.histogram import Filling, Histogram
 from disteconometrics.transport.samples import unit_beyond
 from disteconometrics.transport.sliced import directions
+from disteconometrics.transport.sorting import Bins
 
 __all__ = [
     "GroupSample",
@@ -46,6 +49,8 @@ __all__ = [
 Codes = Indices
 
 ENTRIES, CACHED = 2_000_000, 32_768  # labels of a batch of permutations, and of a part of it
+MOST_PERMUTED, BINS = 100_000, 10_000  # rows on the line that are permuted one by one; bins of more
+MOST_DRAWN = 10**9  # rows from which on numpy draws no samples without replacement
 SPLITS = 20  # random halves
 # A tail is heavy where Hill's index, of the outermost √n rows, is below FOURTH − SLOPE/√(√n) (times p/2): of
 # two t laws with three degrees of freedom 95 to 97 % have one, for 100 to 20,000 rows
@@ -58,21 +63,32 @@ SLICES = 50  # directions of the permutation test between rows
 
 @dataclass(frozen=True, eq=False)
 class GroupSample:
-    """Rows (n, d), masses (n,) that sum to one or None, and cluster codes (n,) or None."""
+    """Rows (n, d), masses (n,) that sum to one or None, and cluster codes (n,) or None.
+
+    ``counts`` (n,) say how many observations each row stands for, in ``mass`` as well; None for one.
+    """
 
     rows: Array
     mass: Array | None = None
     clusters: Codes | None = None
+    counts: Array | None = None
+
+    @classmethod
+    def counted(cls, values: Array, counts: Array) -> GroupSample:
+        """Values (n,) on the line, each ``counts`` (n,) times; those without a count are left out."""
+        used = counts > 0
+        rows, counts = values[used, None], counts[used]
+        return cls(rows, counts / counts.sum(), None, counts)
 
     @property
     def size(self) -> int:
-        """Rows."""
-        return len(self.rows)
+        """Observations."""
+        return len(self.rows) if self.counts is None else int(self.counts.sum())
 
     @property
     def weights(self) -> Array:
         """Masses (n,)."""
-        return np.full(self.size, 1 / self.size) if self.mass is None else self.mass
+        return np.full(len(self.rows), 1 / len(self.rows)) if self.mass is None else self.mass
 
 
 def transport(x: GroupSample, y: GroupSample, p: float) -> Any:
@@ -83,7 +99,10 @@ def transport(x: GroupSample, y: GroupSample, p: float) -> Any:
 
 
 def _parts(influence: Array, sample: GroupSample) -> Array:
-    """What rows, or clusters where there are some, add to Σ mass·influence: (n, q) or (G, q)."""
+    """What rows, or clusters where there are some, add to Σ mass·influence: (n, q) or (G, q).
+
+    Of counted rows it is what all their observations add.
+    """
     w = sample.weights
     centred = (influence - w @ influence) * w[:, None]
     if sample.clusters is None:
@@ -96,7 +115,10 @@ def _parts(influence: Array, sample: GroupSample) -> Array:
 def variance_of(influence: Array, sample: GroupSample) -> Array:
     """Variance (q, q) of Σ mass·influence, from influences (n, q), by cluster where there are some."""
     parts = _parts(influence, sample)
-    return np.asarray(parts.T @ parts * (len(parts) / max(len(parts) - 1, 1)))
+    n = len(parts) if sample.counts is None else sample.size
+    if sample.counts is not None:
+        parts = parts / np.sqrt(sample.counts)[:, None]
+    return np.asarray(parts.T @ parts * (n / max(n - 1, 1)))
 
 
 class Weight(NamedTuple):
@@ -113,13 +135,28 @@ class Weight(NamedTuple):
 def weight_of(influences: tuple[Array, Array], samples: tuple[GroupSample, GroupSample]) -> Weight:
     """How evenly the rows of two samples carry the variance of a statistic with influences (n,) and (m,)."""
     found = [_parts(f[:, None], s)[:, 0] for f, s in zip(influences, samples, strict=True)]
+    copies = None
+    if any(s.counts is not None for s in samples):
+        copies = np.concatenate([np.ones(s.size) if s.counts is None else s.counts for s in samples])
+        found = [
+            part if s.counts is None else part / s.counts for part, s in zip(found, samples, strict=True)
+        ]
     squares = np.square(np.concatenate(found) / max(max(np.abs(f).max() for f in found), 1e-300))
-    total = float(squares.sum())
+    total = float(squares.sum() if copies is None else copies @ squares)
     if not total > 0:
         return Weight(np.inf, np.nan)
-    largest = np.partition(squares, -5)[-5:] if len(squares) > 5 else squares
-    degrees = max(total**2 / float(np.square(squares).sum()) / 2, 1.0)
-    return Weight(degrees, float(largest.sum()) / total)
+    fourth = float(np.square(squares).sum() if copies is None else copies @ np.square(squares))
+    degrees = max(total**2 / fourth / 2, 1.0)
+    return Weight(degrees, float(_largest(squares, copies, 5).sum()) / total)
+
+
+def _largest(values: Array, copies: Array | None, many: int) -> Array:
+    """The largest values (many,), all where there are no more; each is there ``copies`` (n,) times."""
+    if copies is None:
+        return np.partition(values, -many)[-many:] if len(values) > many else values
+    order = np.argsort(-values, kind="stable")
+    order = order[: int(np.searchsorted(np.cumsum(copies[order]), many)) + 1]
+    return np.repeat(values[order], np.minimum(copies[order], many).astype(np.intp))[:many]
 
 
 class Tail(NamedTuple):
@@ -167,9 +204,9 @@ def heaviest_tail(sample: GroupSample, p: float) -> Tail | None:
         return None
     found = []
     for j, v in enumerate(sample.rows.T):
-        centred = v - np.median(v)
+        centred = v - _median(v, sample.counts)
         for side in (centred, -centred):
-            outer = np.partition(side, -k - 1)[-k - 1 :]
+            outer = _largest(side, sample.counts, k + 1)
             least = outer.min()
             if least > 0:
                 found.append((k / max(float(np.log(outer / least).sum()), 1e-9), j))
@@ -179,21 +216,41 @@ def heaviest_tail(sample: GroupSample, p: float) -> Tail | None:
     return Tail(column, index, k, index < p / 2 * (FOURTH - SLOPE / np.sqrt(k)))
 
 
+def _median(v: Array, copies: Array | None) -> float:
+    if copies is None:
+        return float(np.median(v))
+    order = np.argsort(v, kind="stable")
+    until = np.cumsum(copies[order])
+    return float(v[order[np.searchsorted(until, until[-1] / 2)]])
+
+
 def halves(sample: GroupSample, p: float, rng: np.random.Generator) -> float:
     """Mean cost W_p^p between random halves of a sample, of its clusters where there are some."""
     found = []
     for _ in range(SPLITS if sample.rows.shape[1] == 1 else 3):
-        if sample.clusters is None:
-            order = rng.permutation(sample.size)
-            parts = order[: sample.size // 2], order[sample.size // 2 : 2 * (sample.size // 2)]
-        else:
-            G = int(sample.clusters.max()) + 1
-            first = np.isin(sample.clusters, rng.permutation(G)[: G // 2])
-            parts = np.flatnonzero(first), np.flatnonzero(~first)
-        a, b = (GroupSample(sample.rows[i], None if sample.mass is None else sample.mass[i]) for i in parts)
+        a, b = _split(sample, rng)
         if min(a.size, b.size) and min(a.weights.sum(), b.weights.sum()) > 0:
             found.append(transport(a, b, p).cost)
     return float(np.mean(found)) if found else np.nan
+
+
+def _split(sample: GroupSample, rng: np.random.Generator) -> tuple[GroupSample, GroupSample]:
+    """Random halves; of counted rows each observation is in either with the same chance."""
+    if sample.counts is not None:
+        first = rng.binomial(sample.counts.astype(np.int64), 0.5)
+        values = sample.rows[:, 0]
+        return GroupSample.counted(values, as_floats(first)), GroupSample.counted(
+            values, sample.counts - first
+        )
+    if sample.clusters is None:
+        order = rng.permutation(sample.size)
+        parts = order[: sample.size // 2], order[sample.size // 2 : 2 * (sample.size // 2)]
+    else:
+        G = int(sample.clusters.max()) + 1
+        chosen = np.isin(sample.clusters, rng.permutation(G)[: G // 2])
+        parts = np.flatnonzero(chosen), np.flatnonzero(~chosen)
+    a, b = (GroupSample(sample.rows[i], None if sample.mass is None else sample.mass[i]) for i in parts)
+    return a, b
 
 
 def bias_of(
@@ -220,7 +277,7 @@ def _folded(x: GroupSample, y: GroupSample, potentials: tuple[Array, Array]) -> 
     D, variance = np.zeros(len(steps)), np.zeros(len(steps))
     for sample, f, sign in ((x, potentials[0], 1), (y, potentials[1], -1)):
         mass = sign * sample.weights
-        mass = np.concatenate([mass, np.zeros(y.size)] if sign > 0 else [np.zeros(x.size), mass])
+        mass = np.concatenate([mass, np.zeros(len(y.rows))] if sign > 0 else [np.zeros(len(x.rows)), mass])
         F = np.cumsum(mass[order])[:-1]
         D += F
         variance += np.clip(F * (sign - F), 0.0, None) * _design(f[:, None], sample)
@@ -313,11 +370,17 @@ def domain_flags(x: GroupSample, y: GroupSample, p: float, equality: float) -> t
 
 
 class Permutation(NamedTuple):
-    """Statistics of the samples and p-values (1 + number as large)/(1 + draws), by name; ``draws`` made."""
+    """Statistics of the samples and p-values (1 + number as large)/(1 + draws), by name; ``draws`` made.
+
+    Of many rows the p-values are of statistics of their means in ``bins`` (0: of the rows), whose W_p is
+    within ``moved`` of that of the rows.
+    """
 
     statistics: dict[str, float]
     p_values: dict[str, float]
     draws: int
+    bins: int = 0
+    moved: float = 0.0
 
 
 def _labels(first: Mask, units: Codes | None, count: int, rng: np.random.Generator) -> Mask:
@@ -357,6 +420,32 @@ class _Line:
         else:
             found["W"] = np.array([one_dim.wasserstein(self.z[r], self.z[~r], self.p).cost for r in L])
         return found
+
+
+class _Counted:
+    """The statistics of `_Line` for values z (B,) on the line of which there are counts (B,).
+
+    They take how many of each are in the first group, (R, B).
+    """
+
+    def __init__(self, z: Array, counts: Array, p: float) -> None:
+        self.z, self.counts, self.p = z, counts, p
+        self.steps, self.until = np.diff(z), np.cumsum(counts)
+
+    def __call__(self, first: Array) -> dict[str, Array]:
+        ones = np.cumsum(first, axis=1, dtype=np.float64)
+        n, m = ones[:, -1:], self.until[-1] - ones[:, -1:]
+        D = np.abs(ones / n - (self.until - ones) / m)
+        found = {"KS": D.max(axis=1), "energy": 2 * np.square(D[:, :-1]) @ self.steps}
+        if self.p == 1:
+            return found | {"W": D[:, :-1] @ self.steps}
+        size = len(self.z)
+        costs = []
+        for a in first:
+            source, target, mass = one_dim.pieces(a / a.sum(), self.counts - a, size, size)
+            gap = np.abs(self.z[source] - self.z[target])
+            costs.append(gap[mass > 0].max() if np.isinf(self.p) else gap**self.p @ mass)
+        return found | {"W": np.array(costs)}
 
 
 class _Rows:
@@ -408,11 +497,11 @@ def permute(
     >>> permute(a, b, 2, 199, rng).p_values["W"]
     0.005
     """
+    if x.rows.shape[1] == 1 and x.size + y.size > MOST_PERMUTED:
+        return _permute_binned(x, y, p, draws, rng, progress)
     rows = np.concatenate([x.rows, y.rows])
     first = np.arange(len(rows)) < x.size
-    units = None
-    if x.clusters is not None and y.clusters is not None:
-        units = np.concatenate([x.clusters, y.clusters + int(x.clusters.max()) + 1])
+    units = _units(x, y)
     statistic = _Line(rows[:, 0], p) if rows.shape[1] == 1 else _Rows(rows)
     seen = {name: float(v[0]) for name, v in statistic(first[None]).items()}
     above = dict.fromkeys(seen, 0)
@@ -422,8 +511,78 @@ def permute(
         count = min(step, draws - start)
         labels = _labels(first, units, count, rng)
         for part in range(0, count, few):  # in the cache
-            for name, v in statistic(labels[part : part + few]).items():
-                above[name] += int((v >= seen[name] * (1 - 1e-12)).sum())
+            _count_above(above, seen, statistic(labels[part : part + few]))
         if progress is not None:
             progress(count)
     return Permutation(seen, {name: (1 + k) / (1 + draws) for name, k in above.items()}, draws)
+
+
+def _units(x: GroupSample, y: GroupSample) -> Codes | None:
+    """Clusters (N,) of the rows of both samples, None where there are none."""
+    if x.clusters is None or y.clusters is None:
+        return None
+    return np.concatenate([x.clusters, y.clusters + int(x.clusters.max()) + 1])
+
+
+def _count_above(above: dict[str, int], seen: dict[str, float], found: dict[str, Array]) -> None:
+    for name, v in found.items():
+        above[name] += int((v >= seen[name] * (1 - 1e-12)).sum())
+
+
+def _permute_binned(
+    x: GroupSample, y: GroupSample, p: float, draws: int, rng: np.random.Generator, progress: Any
+) -> Permutation:
+    """The test of statistics of the rows' means in bins, which is as exact as one of other statistics.
+
+    Rows or clusters that change groups move counts between them: those of rows are multivariate
+    hypergeometric.
+    """
+    if x.size + y.size >= MOST_DRAWN:
+        raise OptionError(
+            f"{x.size + y.size:,} rows are too many to draw permutations of; leave the test out by "
+            "permutations=0: at this size limits that exclude zero say the same."
+        )
+    f, g, places = _binned(x, y)
+    both = f.joined(g)
+    used = both.counts > 0
+    statistic = _Counted(both.means[used], both.counts[used], p)
+    seen = {name: float(v[0]) for name, v in statistic(f.counts[None, used]).items()}
+    above = dict.fromkeys(seen, 0)
+    units, first = _units(x, y), np.arange(len(places)) < len(x.rows)
+    counts, step = both.counts[used].astype(np.int64), max(1, ENTRIES // int(used.sum()))
+    for start in range(0, draws, step):
+        many = min(step, draws - start)
+        if units is None:
+            drawn = rng.multivariate_hypergeometric(counts, x.size, size=many, method="marginals")
+        else:
+            labels = (_labels(first, units, 1, rng)[0] for _ in range(many))
+            drawn = np.array([np.bincount(places[at], minlength=len(used))[used] for at in labels])
+        _count_above(above, seen, statistic(as_floats(drawn)))
+        if progress is not None:
+            progress(many)
+    moved = f.moved(p, both.means) + g.moved(p, both.means)
+    p_values = {name: (1 + k) / (1 + draws) for name, k in above.items()}
+    return Permutation(_statistics(x, y, p), p_values, draws, int(used.sum()), moved)
+
+
+def _statistics(x: GroupSample, y: GroupSample, p: float) -> dict[str, float]:
+    """The statistics of all rows."""
+    z, at = np.unique(np.concatenate([x.rows[:, 0], y.rows[:, 0]]), return_inverse=True)
+    first = np.bincount(at[: len(x.rows)], x.counts, len(z))
+    counts = as_floats(first + np.bincount(at[len(x.rows) :], y.counts, len(z)))
+    return {name: float(v[0]) for name, v in _Counted(z, counts, p)(as_floats(first)[None]).items()}
+
+
+def _binned(x: GroupSample, y: GroupSample) -> tuple[Histogram, Histogram, Codes]:
+    """Both samples on the line by bin, and the bins of their rows (N,)."""
+    values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
+    few, counts = values[:: len(values) // BINS + 1], None
+    if x.counts is not None and y.counts is not None:
+        counts = np.concatenate([x.counts, y.counts])
+        order = np.argsort(values, kind="stable")
+        until = np.cumsum(counts[order])
+        few = values[order[np.searchsorted(until, np.linspace(0, until[-1], BINS))]]
+    filling = Filling(Bins.around(few), 2, BINS)
+    filling.add(values, np.repeat([0, 1], [len(x.rows), len(y.rows)]), counts)
+    f, g = filling.histograms()
+    return f, g, filling.places(values)

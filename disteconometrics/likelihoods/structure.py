@@ -232,13 +232,18 @@ class Structure:
 
     def arrays(self, r: Array, X: Array) -> tuple[Array, Array]:
         """The linear forms of h and ∂h/∂r: A and D (n, p)."""
-        area, B = self.basis.evaluate(r)
         line = r[:, None] - self.origin
-        shapes = (area @ self.bend, B @ self.bend) if self.bends else (area, B)
+        shapes: tuple[Array, ...] = ()
         A, D = np.zeros((len(r), self.size)), np.zeros((len(r), self.size))
         own = slice(1, self.slices[0].stop)
         A[:, 0] = 1.0
-        A[:, own], D[:, own] = (line, 1.0) if self.affine else (area, B)
+        if self.affine:
+            A[:, own], D[:, own] = line, 1.0
+        else:
+            shapes = self.basis.evaluate(r)
+            A[:, own], D[:, own] = shapes
+        if self.bends:
+            shapes = tuple(part @ self.bend for part in shapes)
         for kind, at, u in self.features(X):
             if kind in SHIFTS:
                 A[:, at] = u

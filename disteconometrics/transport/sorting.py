@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from disteconometrics.arrays import Array, Indices, Mask
 
-__all__ = ["area", "argsorted", "in_order"]
+__all__ = ["Bins", "area", "argsorted", "in_order"]
 
 Places = Indices
 
@@ -52,11 +52,18 @@ def _by_vectors(sort: Callable[[Array], Any]) -> bool:
     return min(seconds) < QUICK * LARGE
 
 
-class _Bins(NamedTuple):
+class Bins(NamedTuple):
     """Bins of the line, even in u/(1 + |u|) with u = (v − centre)/scale."""
 
     centre: float
     scale: float
+
+    @classmethod
+    def around(cls, few: Array) -> Bins:
+        """Bins for any values (m,), also where most of them are equal, that are like the few given."""
+        low, centre, high = np.quantile(few, [0.25, 0.5, 0.75], method="inverted_cdf")
+        scale = high / 2 - low / 2 or np.abs(few - centre).mean()
+        return cls(float(centre), float(scale) if 0 < scale < np.inf else 1.0)
 
     def places(self, v: Array, count: int) -> Iterator[tuple[slice, Array]]:
         """The bins of the values, from 0 to ``count``, not rounded down, chunk by chunk.
@@ -90,7 +97,7 @@ class _Bins(NamedTuple):
         return np.asarray(self.centre + self.scale * (u / (1 - np.abs(u))))
 
 
-def _bins(v: Array) -> _Bins | None:
+def _bins(v: Array) -> Bins | None:
     """Bins that spread the values; None where there are few of them, or most would share few bins."""
     if len(v) < LARGE:
         return None
@@ -99,7 +106,7 @@ def _bins(v: Array) -> _Bins | None:
     scale = high / 2 - low / 2
     if not (0 < scale < np.inf):
         return None
-    bins = _Bins(centre, scale)
+    bins = Bins(centre, scale)
     used = np.unique(bins.numbers(few[np.isfinite(few)], BINS))
     return bins if len(used) > len(few) / 4 else None
 
@@ -192,7 +199,7 @@ def area(x: Array, y: Array, wx: Array | None, wy: Array | None) -> float | None
     return found if found is not None and np.isfinite(found) else None
 
 
-def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: _Bins) -> float | None:
+def _area(x: Array, y: Array, wx: Array | None, wy: Array | None, bins: Bins) -> float | None:
     if not np.isfinite(x.min() + x.max() + y.min() + y.max()):
         return None
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
@@ -228,7 +235,7 @@ class _Side(NamedTuple):
     rest: Array
 
     @staticmethod
-    def of(v: Array, w: Array | None, each: float, bins: _Bins, edges: Array) -> _Side:
+    def of(v: Array, w: Array | None, each: float, bins: Bins, edges: Array) -> _Side:
         number, mass, rest = np.empty(len(v), np.uint16), np.zeros(BINS), np.zeros(BINS)
         own, work, ends = np.empty(CHUNK, np.intp), np.empty(CHUNK), edges[1:]
         for at, u in bins.places(v, BINS):

@@ -53,6 +53,8 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.repeated_rows import distinct_laws
 from disteconometrics.inference.resample import seed_sequence
 from disteconometrics.inference.variable_effects import Seen
+from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.likelihoods.row_sums import RowTransform
 from disteconometrics.tables import Summary, printable
 
 __all__ = ["FlowResults", "fit_spline"]
@@ -314,8 +316,10 @@ class FlowResults(FittedResult, LawAnswers):
     def _pit(self) -> Array:
         """F(y | x) of the rows (n,) under the flow with smaller penalties."""
         rows: FlowRows = self.data_rows()
-        law = self.flow.law(self.undersmoothed.theta, rows.sample.X)
-        return np.asarray(law.cdf(rows.y))
+        s, flow = rows.on_line(self.flow.support), self.flow
+        r = (s.y - flow.centre.location(s.X)) / flow.centre.scale
+        z, _ = RowTransform(flow.structure, s.X).values(self.undersmoothed.theta, r)
+        return np.asarray(BASES[flow.base].cdf(z))
 
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional], SplineFlow]:
         """Functionals by name, read, and the flow of the outcome on the scale meant."""

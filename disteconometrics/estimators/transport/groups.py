@@ -5,27 +5,38 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.joint_design import build_joint, read_outcomes
+from disteconometrics.data.source import open_source
 from disteconometrics.errors import (
     DataError,
     FewClustersWarning,
     FormulaError,
+    NeedsRows,
     OptionError,
     OutcomeError,
     warn_user,
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import fingerprint, row_facts
+from disteconometrics.estimators.transport.group_source import (
+    Binned,
+    GroupQuestion,
+    group_levels,
+    read_bins,
+    read_small,
+)
+from disteconometrics.fields import Count
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import GroupSample
+from disteconometrics.transport.histogram import Histogram
 
 __all__ = ["GroupFacts", "Groups", "read_groups", "refit_groups"]
 
@@ -36,26 +47,49 @@ REPS = 200  # samples in which a comparison is checked, where none are asked for
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFacts(FitFacts):
-    """Numbers of a comparison that need no rows: besides those of every fit, the names of columns."""
+    """Numbers of a comparison that need no rows: besides those of every fit, the names of columns.
+
+    ``readings`` says how often a source was read, 0 for a table.
+    """
 
     group: str
     outcomes: tuple[str, ...]
+    readings: Count = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Samples and labels by group, names of the outcomes and of the column of groups, count of rows."""
+    """Samples and labels by group, names of the outcomes and of the column of groups, count of rows.
+
+    Of a source of many rows samples are the means of bins, whose ``histograms`` are by group; ``readings``
+    says how often it was read, 0 for a table.
+    """
 
     samples: tuple[GroupSample, ...]
     labels: tuple[str, ...]
     outcomes: tuple[str, ...]
     group: str
     count: RowCount
+    histograms: tuple[Histogram, ...] = ()
+    readings: int = 0
+
+    def check_rows(self, what: str) -> None:
+        """Refuse what needs rows of a source whose histograms alone are known.
+
+        Raises
+        ------
+        NeedsRows
+        """
+        if self.histograms:
+            raise NeedsRows(
+                f"The source has {self.count.used:,} rows, of which bins are kept, and {what} needs rows; "
+                "fit a sample of them as a table."
+            )
 
     def facts(self) -> dict[str, Any]:
         """What the facts of a comparison say of its rows; frequency weights are counted as observations."""
         observations = sum(s.size for s in self.samples)
-        names = {"group": self.group, "outcomes": self.outcomes}
+        names = {"group": self.group, "outcomes": self.outcomes, "readings": self.readings}
         return {**row_facts(self.count), "observations": observations, **names}
 
     def fingerprint(self) -> str:
@@ -92,14 +126,15 @@ def read_groups(
     Parameters
     ----------
     formula : str, outcomes on the left side, one column of groups on the right.
-    data : pandas or polars DataFrame, or dict of arrays of one length.
+    data : pandas or polars DataFrame, or dict of arrays of one length; or a source that is read in parts, of
+        which up to 1,000,000 rows are kept, and histograms of more.
     weights, weight_type : column of weights, and what they are; frequency weights are written out.
     cluster : column of clusters, each within one group, or None.
     standardise : bool, divide each outcome by its standard deviation in all rows.
 
     Raises
     ------
-    DataError, FormulaError, MissingColumnError, OptionError, OutcomeError
+    DataError, FormulaError, MissingColumnError, NeedsRows, OptionError, OutcomeError
 
     Examples
     --------
@@ -108,17 +143,40 @@ def read_groups(
     (('a', 'b'), [2.0, 4.0])
     """
     outcomes, group = _parts(formula)
+    source = open_source(data)
+    readings = 0
+    if source is not None:
+        asked = GroupQuestion(outcomes, group, weights, weight_type, cluster)
+        data, readings = read_small(source, asked.names), 1
+        if data is None:
+            return _binned_groups(read_bins(source, asked), asked, standardise)
     quoted = f"`{group}`" if not group.isidentifier() else group
     joint = build_joint(f"{' + '.join(outcomes)} ~ {quoted}", data, weights=weights, weight_type=weight_type)
-    Y = joint.Y / _pooled(joint.Y, outcomes) if standardise else joint.Y
-    codes, labels = _levels(joint.first.column(group, "group").iloc[joint.at], group)
+    counts = joint.weights if weight_type == "frequency" else None
+    Y = joint.Y / _pooled(joint.Y, counts, outcomes) if standardise else joint.Y
+    codes, labels = group_levels(joint.first.column(group, "group").iloc[joint.at], group)
     clusters = None if cluster is None else _clusters(joint.first, cluster, joint.at, codes, labels)
     samples = []
     for g, label in enumerate(labels):
         mine = codes == g
         w, c = (None if v is None else v[mine] for v in (joint.weights, clusters))
         samples.append(_sample(Y[mine], w, c, weight_type == "frequency", f"{group} = {label}"))
-    return Groups(tuple(samples), labels, outcomes, group, joint.rows)
+    return Groups(tuple(samples), labels, outcomes, group, joint.rows, (), readings)
+
+
+def _binned_groups(found: Binned, asked: GroupQuestion, standardise: bool) -> Groups:
+    """The groups of a source of many rows: the means of bins, and how many rows are in each."""
+    histograms = found.histograms
+    for label, h in zip(found.labels, histograms, strict=True):
+        _check_size(h.size, f"{asked.group} = {label}")
+    if standardise:
+        both = reduce(Histogram.joined, histograms)
+        mean = both.counts @ both.means / both.size
+        square = float(both.spreads.sum() + both.counts @ np.square(both.means - mean))
+        unit = float(_positive(np.sqrt([square / (both.size - 1)]), asked.outcomes)[0])
+        histograms = tuple(h.scaled(unit) for h in histograms)
+    samples = tuple(GroupSample.counted(h.means, h.counts) for h in histograms)
+    return Groups(samples, found.labels, asked.outcomes, asked.group, found.count, histograms, found.readings)
 
 
 def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, group: str) -> GroupSample:
@@ -133,40 +191,31 @@ def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, 
         copies = np.rint(weights).astype(np.intp)
         rows, weights = np.repeat(rows, copies, axis=0), None
         clusters = None if clusters is None else np.repeat(clusters, copies)
-    if len(rows) < 2:
-        raise DataError(f"Group {group} has {len(rows)} row; a law needs at least two.")
+    _check_size(len(rows), group)
     return GroupSample(rows, None if weights is None else weights / weights.sum(), clusters)
 
 
-def _pooled(Y: Array, outcomes: tuple[str, ...]) -> Array:
-    sd = Y.std(axis=0, ddof=1)
+def _check_size(rows: float, group: str) -> None:
+    if rows < 2:
+        raise DataError(f"Group {group} has {rows:g} row; a law needs at least two.")
+
+
+def _pooled(Y: Array, counts: Array | None, outcomes: tuple[str, ...]) -> Array:
+    """Standard deviations of all rows, each as often as it counts."""
+    if counts is None:
+        return _positive(Y.std(axis=0, ddof=1), outcomes)
+    squares = np.square(Y - np.average(Y, axis=0, weights=counts))
+    return _positive(np.sqrt(counts @ squares / max(counts.sum() - 1, 1)), outcomes)
+
+
+def _positive(sd: Array, outcomes: tuple[str, ...]) -> Array:
+    """Standard deviations, none of them zero."""
     for name, value in zip(outcomes, sd, strict=True):
         if not value > 0:
             raise OutcomeError(
                 f"The outcome {name!r} has no variation, so it has no standard deviation to divide by."
             )
     return np.asarray(sd)
-
-
-def _levels(column: pd.Series, group: str) -> tuple[Indices, tuple[str, ...]]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.remove_unused_categories()
-        codes, levels = column.cat.codes.to_numpy(), list(column.cat.categories)
-    else:
-        codes, found = pd.factorize(column, sort=True)
-        levels = list(found)
-    if len(levels) < 2:
-        raise DataError(
-            f"The group column {group!r} has the single value {levels[0]!r} among the rows used; two are "
-            f"compared."
-        )
-    if len(levels) > 12:
-        raise DataError(
-            f"The group column {group!r} has {len(levels)} values; name at most 12 groups, or cut a "
-            f"number into classes."
-        )
-    labels = tuple(f"{v:g}" if isinstance(v, (float, np.floating)) else str(v) for v in levels)
-    return np.asarray(codes, dtype=np.intp), labels
 
 
 def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels: tuple[str, ...]) -> Any:

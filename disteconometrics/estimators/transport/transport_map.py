@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -107,7 +107,9 @@ class TransportMap(Specification):
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
+        data : pandas or polars DataFrame, or dict of arrays of one length; or a source that is read in parts
+            (Parquet path, dataset, lazy or dask frame, `Parts`), of which beyond 1,000,000 rows histograms of
+            100,000 bins are kept: how far effects may be from those of the rows is printed.
         cluster : str or None
             Name of a column of clusters, each within one group: errors sum over them, critical values are
             those of t.
@@ -118,7 +120,7 @@ class TransportMap(Specification):
 
         Raises
         ------
-        DataError, FormulaError, MissingColumnError, OptionError, OutcomeError
+        DataError, FormulaError, MissingColumnError, NeedsRows, OptionError, OutcomeError
 
         Warns
         -----
@@ -151,7 +153,8 @@ class MapFacts(GroupFacts):
     """Numbers of a fit that need no rows: of both groups sizes, labels and clusters (0 for none).
 
     ``differences`` has the difference of means of each outcome with its error, degrees of freedom and
-    p-value, ``tied`` whether values repeat.
+    p-value, ``tied`` whether values repeat; ``width`` is how far effects may be from those of the rows, of
+    which bins are kept.
     """
 
     sizes: tuple[Count, Count]
@@ -159,6 +162,7 @@ class MapFacts(GroupFacts):
     differences: tuple[tuple[float, Error, AnyFloat, AnyFloat], ...]
     tied: bool
     clusters: tuple[Count, Count]
+    width: AnyFloat = 0.0
 
 
 def _facts(groups: Groups, tied: bool) -> MapFacts:
@@ -168,11 +172,14 @@ def _facts(groups: Groups, tied: bool) -> MapFacts:
         sizes=(zero.size, one.size),
         labels=(groups.labels[0], groups.labels[1]),
         differences=tuple(
-            two.mean_difference(*(two.GroupSample(s.rows[:, [j]], s.mass, s.clusters) for s in (one, zero)))
+            two.mean_difference(*(replace(s, rows=s.rows[:, [j]]) for s in (one, zero)))
             for j in range(len(groups.outcomes))
         ),
         tied=tied,
         clusters=(_clusters(zero), _clusters(one)),
+        width=float(
+            np.sum([h.quantile_error(np.array(LEVELS)) for h in groups.histograms], axis=0).max(initial=0)
+        ),
     )
 
 
@@ -257,6 +264,7 @@ class TransportMapResults(FittedResult):
         return np.concatenate([effects, *self.facts.differences])
 
     def _refitting(self) -> Refitting:
+        self.data_rows().check_rows("a simulation of the map")
         return refit_groups(self.model, self.data_rows().samples)
 
     @cached_property
@@ -379,9 +387,10 @@ class TransportMapResults(FittedResult):
 
         Raises
         ------
-        NeedsData, OptionError
+        NeedsData, NeedsRows, OptionError
         """
         groups = self.data_rows()
+        groups.check_rows("a counterfactual of every row")
         zero, one = groups.samples
         if zero.rows.shape[1] > 1:
             return pd.DataFrame(
@@ -475,6 +484,9 @@ def _effects_notes(f: MapFacts, index_set: tuple[float, float], cluster: str | N
     notes = [f"The band holds for all levels from {low:g} to {high:g} at once{heaped}."]
     if cluster:
         notes.append(f"Errors sum over clusters of {cluster} ({f.clusters[0]} and {f.clusters[1]}).")
+    if f.readings:
+        within = f"; effects of its bins are within {f.width:.1g} of those of its rows" if f.width else ""
+        notes.append(f"The source was read {'once' if f.readings == 1 else f'{f.readings} times'}{within}.")
     return [*notes, "Effects are on the law of the outcome; on persons only if everyone keeps her rank."]
 
 

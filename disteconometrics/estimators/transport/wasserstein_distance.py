@@ -29,6 +29,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import rows_dropped
 from disteconometrics.tables import Section, Summary, number, p_value, printable
+from disteconometrics.transport.histogram import Histogram, distance_error
 from disteconometrics.transport.samples import check_order
 
 __all__ = ["GroupPair", "WassersteinDistance", "WassersteinResults"]
@@ -136,7 +137,9 @@ class WassersteinDistance(Specification):
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
+        data : pandas or polars DataFrame, or dict of arrays of one length; or a source that is read in parts
+            (Parquet path, dataset, lazy or dask frame, `Parts`), of which beyond 1,000,000 rows histograms of
+            100,000 bins are kept: how far the distance may be from that of the rows is printed.
         cluster : str or None
             Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum
             over them.
@@ -148,7 +151,7 @@ class WassersteinDistance(Specification):
 
         Raises
         ------
-        DataError, FormulaError, MissingColumnError, OptionError, OutcomeError
+        DataError, FormulaError, MissingColumnError, NeedsRows, OptionError, OutcomeError
 
         Warns
         -----
@@ -169,7 +172,8 @@ class WassersteinDistance(Specification):
         for (i, j), stream in zip(pairs, sequence.spawn(len(pairs)), strict=True):
             x, y, names = rows.samples[j], rows.samples[i], (rows.labels[j], rows.labels[i])
             draws = self._draws(x.size + y.size)
-            found.append(_compare(x, y, names, self.p, draws, np.random.default_rng(stream)))
+            pair = _compare(x, y, names, self.p, draws, np.random.default_rng(stream))
+            found.append(_of_bins(pair, rows.histograms[j], rows.histograms[i]) if rows.histograms else pair)
         _warn_of_tails(rows, self.p, found)
         return WassersteinResults(
             model=self,
@@ -231,7 +235,9 @@ class GroupPair:
 
     Besides: the bias of W_p^p, the distance between halves, p-values and statistics of the permutation test,
     the mean difference, why errors are withheld, degrees of freedom of the limits, and the share of the
-    variance that five rows (or clusters) carry.
+    variance that five rows (or clusters) carry.  ``bins`` (0: rows) and ``moved`` are those of the
+    permutation test, and ``width`` is how far W_p may be from that of the rows, where these were read from a
+    source.
     """
 
     groups: tuple[str, str]
@@ -249,6 +255,9 @@ class GroupPair:
     withheld: tuple[str, ...] = ()
     degrees: AnyFloat | None = None
     five: AnyFloat = np.nan
+    bins: Count = 0
+    moved: AnyFloat = 0.0
+    width: AnyFloat = 0.0
 
     @property
     def corrected(self) -> Array:
@@ -340,6 +349,18 @@ def _compare(
         two.mean_difference(x, y),
         withheld,
         *weight,
+        test.bins,
+        test.moved,
+    )
+
+
+def _of_bins(pair: GroupPair, f: Histogram, g: Histogram) -> GroupPair:
+    """A pair of groups of which bins are known, with how far its distances may be from those of the rows."""
+    p = pair.p
+    return replace(
+        pair,
+        width=distance_error(f, g, p, float(pair.values[0])),
+        moved=pair.moved + f.moved(p) + g.moved(p) if pair.bins else 0.0,
     )
 
 
@@ -422,6 +443,7 @@ class WassersteinResults(FittedResult):
 
     def _refitting(self) -> Refitting:
         model = replace(self.model, permutations=0, scale=None)
+        self.data_rows().check_rows("a simulation of the comparison")
         return refit_groups(model, self.data_rows().samples)
 
     @property
@@ -505,13 +527,13 @@ class WassersteinResults(FittedResult):
         first = ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)")
         if len(self.pairs) == 1:
             right, sections = _pair_parts(self.pairs[0], f, level)
-            notes = _pair_notes(self.pairs[0], "clusters" if self.cluster else "rows")
+            notes = _pair_notes(self.pairs[0], "clusters" if self.cluster else "rows", f.readings)
         else:
             right, sections = (
                 (("Groups", f"{f.group}, {len(self.pairs)} pairs"),),
                 (_pairs_section(self.table()),),
             )
-            notes = _pairs_notes(self.pairs)
+            notes = _pairs_notes(self.pairs, f.readings)
         notes += _data_notes(self.model, len(f.outcomes), self.cluster)
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
@@ -625,10 +647,10 @@ def _pair_parts(
     return right, (_distances(q, level), _tests(q, d))
 
 
-def _pair_notes(q: GroupPair, units: str) -> list[str]:
+def _pair_notes(q: GroupPair, units: str, readings: int) -> list[str]:
     notes = [f"For scale: two halves of a group are {number(q.halves)} apart on average."]
     if q.draws:
-        notes.insert(0, f"Equal laws are tested by {q.draws:,} permutations, exact for i.i.d. {units}.")
+        notes.insert(0, f"Equal laws are tested by {q.draws:,} permutations{_in_bins(q, units)}.")
     if q.bias and q.degrees is None:
         notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
     elif not q.withheld and q.degrees is not None:
@@ -639,7 +661,28 @@ def _pair_notes(q: GroupPair, units: str) -> list[str]:
         )
     if q.withheld:
         notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
-    return notes
+    return [*notes, *_source_notes([q], readings)]
+
+
+def _source_notes(pairs: Sequence[GroupPair], readings: int) -> list[str]:
+    """How often a source was read, and how far distances of bins may be from those of the rows."""
+    if not readings:
+        return []
+    width, times = max(q.width for q in pairs), "once" if readings == 1 else f"{readings} times"
+    if not width:
+        return [f"The source was read {times}."]
+    name = pairs[0].names[0]
+    return [f"The source was read {times}; {name} of its bins is within {width:.1g} of that of its rows."]
+
+
+def _in_bins(q: GroupPair, units: str) -> str:
+    """What was permuted, and how far its distance may be from that of the rows."""
+    if not q.bins:
+        return f", exact for i.i.d. {units}"
+    return (
+        f" of means in {q.bins:,} bins, exact for i.i.d. {units}; W{q.p:g} of these is within {q.moved:.1g} "
+        "of that of the rows"
+    )
 
 
 def _pairs_section(table: pd.DataFrame) -> Section:
@@ -651,13 +694,14 @@ def _pairs_section(table: pd.DataFrame) -> Section:
     return Section(shown, tuple(map(str, table.index)), cells)
 
 
-def _pairs_notes(pairs: Sequence[GroupPair]) -> list[str]:
+def _pairs_notes(pairs: Sequence[GroupPair], readings: int) -> list[str]:
     withheld = [
         f"{q.groups[0]} - {q.groups[1]}: errors withheld, since {'; '.join(q.withheld)}."
         for q in pairs
         if q.withheld
     ]
-    return [f"p_adjusted is Holm's over {len(pairs)} pairs; {pairs[0].draws:,} permutations each.", *withheld]
+    tested = f"p_adjusted is Holm's over {len(pairs)} pairs; {pairs[0].draws:,} permutations each."
+    return [tested, *withheld, *_source_notes(pairs, readings)]
 
 
 def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None) -> list[str]:
