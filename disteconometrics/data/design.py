@@ -20,6 +20,7 @@ from disteconometrics.checks import check_sizes
 from disteconometrics.data.evaluate import Evaluator, Levels, LostRows
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import code_outcome
+from disteconometrics.data.recorded import Records
 from disteconometrics.data.settle import (
     check_name,
     check_options,
@@ -103,7 +104,8 @@ class Design:
 
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
     columns: clusters and times are read when asked for, from a shallow copy.  ``cells`` are the rows in each
-    level of every factor of many, see `cells_beside_others`.
+    level of every factor of many, see `cells_beside_others`.  ``records`` say what is known of an outcome
+    that was not told exactly, and ``y`` are then their middles.
     """
 
     spec: DesignSpec
@@ -115,6 +117,7 @@ class Design:
     rows: RowCount
     table: Table = field(repr=False)
     cells: tuple[Cells, ...] = field(default=(), repr=False)
+    records: Records | None = field(default=None, repr=False)
 
     @cached_property
     def index(self) -> Any:
