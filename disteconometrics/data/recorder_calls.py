@@ -242,7 +242,8 @@ def _bracketing(given: dict[str, ast.expr | None], text: str) -> Recorder:
     numbers = isinstance(bounds, list) and all(
         isinstance(b, (int, float)) and not isinstance(b, bool) for b in bounds
     )
-    if not numbers or len(bounds) < 2 or not (np.diff(as_floats(bounds)) > 0).all():
+    known = numbers and len(bounds) > 1 and bool(np.isfinite(bounds).any())
+    if not known or not (np.diff(as_floats(bounds)) > 0).all():
         raise FormulaError(
             f"{text!r}: bounds must be a list of increasing numbers, such as [0, 10, 15, inf], not {bounds!r}"
         )

@@ -48,11 +48,11 @@ COVS: dict[str, Any] = {"HC0": "HC0", "HC1": "HC1", "nonrobust": "nonrobust", "c
 
 
 def _recorded(index: Any) -> dict[str, Any]:
-    """A law told in three ways: beyond one, in steps of .7 below zero, and exactly between."""
+    """A law told in three ways: beyond two, in steps of .5 below zero, and exactly between."""
     y = index + np.random.default_rng(6).normal(size=ROWS)
-    steps = 0.7 * np.floor(y / 0.7)
-    low = np.where(y > 1, 1.0, np.where(y < 0, steps, y))
-    return {"told": y, "low": low, "high": np.where(y > 1, np.inf, np.where(y < 0, steps + 0.7, y))}
+    steps = 0.5 * np.floor(y / 0.5)
+    low = np.where(y > 2, 2.0, np.where(y < 0, steps, y))
+    return {"told": y, "low": low, "high": np.where(y > 2, np.inf, np.where(y < 0, steps + 0.5, y))}
 
 
 @cache
