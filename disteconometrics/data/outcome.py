@@ -9,12 +9,14 @@ import numpy as np
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.data.evaluate import Basis, Levels
+from disteconometrics.data.recorded import Recorder
 from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
 
-__all__ = ["OUTCOMES", "Outcome", "code_outcome", "recode_outcome"]
+__all__ = ["KINDS", "OUTCOMES", "Outcome", "code_outcome", "recode_outcome"]
 
-OUTCOMES = ("binary", "numeric", "ordered")
+KINDS = ("binary", "numeric", "ordered")
+OUTCOMES = (*KINDS, "recorded")  # what may be asked for: a recorded outcome is numeric, told exactly or not
 
 MOST_CATEGORIES = 50  # of an ordered outcome
 
@@ -23,12 +25,14 @@ MOST_CATEGORIES = 50  # of an ordered outcome
 class Outcome:
     """The outcome: ``name`` as on the left side, ``kind`` binary, ordered or numeric.
 
-    ``levels`` are what 0, 1, … stand for.
+    ``levels`` are what 0, 1, … stand for; ``recorders`` say how a numeric one was recorded, innermost first,
+    and are left out of the name: that of ``log(topcoded(wage, at=40))`` is ``log(wage)``.
     """
 
     name: str
     kind: str
     levels: tuple[Any, ...] = ()
+    recorders: tuple[Recorder, ...] = ()
 
     @property
     def success(self) -> str | None:

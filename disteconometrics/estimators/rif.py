@@ -16,7 +16,8 @@ from disteconometrics.checks import positive
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.errors import DiscreteOutcomeWarning, OptionError, OutcomeError, warn_user
-from disteconometrics.estimators.normal import regression_equations, solved_squares
+from disteconometrics.estimators.normal import regression_equations
+from disteconometrics.estimators.normal_answers import named_squares
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
@@ -177,7 +178,7 @@ def _solved(model: RIFRegression, read: FitRows) -> RIFRows:
             "quantile or a density, is zero, or no row is on one of its sides. Take another, or a larger "
             "bandwidth."
         )
-    fit = solved_squares(read.matrix, found.rif, w, names)
+    fit = named_squares(read.matrix, found.rif, w, names)
     sigma = float(np.sqrt(p @ np.square(fit.residuals)))
     sigma = sigma if sigma > 0 else 1.0
     equation, _ = regression_equations(names, fit, sigma, read.observations, w, model.weight_type)
