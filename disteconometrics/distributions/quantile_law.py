@@ -2,8 +2,8 @@
 
 F rises linearly between neighbouring quantiles, so the density is constant there.  A tail is the exponential
 one through the outer quantile and that with ten times its mass beyond, or the median, whichever is wider: few
-rows a leaf give outer quantiles that are all one outcome.  Neighbours closer than a thousandth of the range of
-the quantiles times the mass between them are moved apart to that: a forest that says the same number twice
+rows a leaf give outer quantiles that are all one outcome.  Neighbours closer than a thousandth of the range
+of the quantiles times the mass between them are moved apart to that: a forest that says the same number twice
 would have an infinite density, and win every comparison of log scores by it.
 """
 

@@ -6,7 +6,7 @@
     python tests/benchmarks/bench_held_out.py --write    # … and replaces held_out.md beside this file
 
 Every method sees the same columns and folds (five, drawn with seed 1).  quantile-forest tunes its leaves
-(5, 20, 60 rows) and ngboost its rounds (100, 400) by threefold cross-validation of the CRPS inside each
+(10, 40 rows) and ngboost its rounds (100, 400) by threefold cross-validation of the CRPS inside each
 training part, and their seconds include that.  Methods whose package is not installed are left out and
 named.  Log scores (higher is better) of forests are of `de.QuantileLaw`, whose density is constant between
 quantiles; CRPS (lower is better) asks less of them.
