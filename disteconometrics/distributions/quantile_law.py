@@ -1,9 +1,9 @@
 """Laws told by some of their quantiles: straight lines between them, exponential tails beyond.
 
 F rises linearly between neighbouring quantiles, so the density is constant there.  A tail is the exponential
-one through the outer quantile and that with ten times its mass beyond (the median at most): the outer panel
-alone would be a tail of two neighbours.  Neighbours closer than a thousandth of the range of
-the quantiles times the mass between them are moved apart to that: a forest that says the same number twice
+one through the outer quantile and that with ten times its mass beyond, or the median, whichever is wider: few
+rows a leaf give outer quantiles that are all one outcome.  Neighbours closer than a thousandth of the range
+of the quantiles times the mass between them are moved apart to that: a forest that says the same number twice
 would have an infinite density, and win every comparison of log scores by it.
 """
 
@@ -185,9 +185,10 @@ class QuantileLaw(Law):
 
 def _tail(q: Array, levels: Array) -> Array:
     """Scale of the lower tail of quantiles (…, L), batch + (1,)."""
-    far = max(int(np.searchsorted(levels, min(10 * levels[0], 0.5))), 1)
-    far = min(far, len(levels) - 1)
-    return np.asarray((q[..., [far]] - q[..., :1]) / np.log(levels[far] / levels[0]))
+    through = np.searchsorted(levels, [min(10 * levels[0], 0.5), 0.5])
+    far = np.clip(through, 1, len(levels) - 1)
+    scales = (q[..., far] - q[..., :1]) / np.log(levels[far] / levels[0])
+    return np.asarray(scales.max(axis=-1, keepdims=True))
 
 
 def _squares(first: Array, last: Array) -> Array:
