@@ -301,10 +301,13 @@ def recorded_rows(
     )
 
 
-def narrowed_rows(rows: LinearForms, old: Structure, new: Structure) -> LinearForms:
+def narrowed_rows(
+    rows: LinearForms | OwnLikelihood, old: Structure, new: Structure
+) -> LinearForms | OwnLikelihood:
     """The same rows with some of the terms."""
-    if not isinstance(rows, RecordedRows):
+    if not isinstance(rows, OwnLikelihood):
         return narrowed_forms(rows, old, new)
+    assert isinstance(rows, RecordedRows)
     keep = columns_kept(old, new)
     known = narrowed_forms(rows.known, old, new)
     return replace(rows, known=known, upper=rows.upper[:, keep], lower=rows.lower[:, keep])
