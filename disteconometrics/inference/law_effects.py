@@ -35,6 +35,7 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.estimates import Estimates, critical_value
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.parallel import on_one_thread
@@ -287,10 +288,14 @@ def estimates_of(
 
 @dataclass(frozen=True, eq=False)
 class Averaged:
-    """The average of rows' laws with shares (n,) that sum to one; rows of no share are left out."""
+    """The average of rows' laws with shares (n,) that sum to one; rows of no share are left out.
+
+    Answers that lie beyond the outcomes that are ``held`` are NaN.
+    """
 
     laws: RowLaws
     shares: Array
+    held: Held = ALL
 
     @cached_property
     def kept(self) -> Mask:
@@ -352,8 +357,12 @@ class Averaged:
     def functional(self, functional: Functional) -> Answer:
         """A functional of the average with its gradient and averaging rows."""
         kind, numbers = functional
+        if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
+            return self._withheld
         if kind == "q":
             y = self.quantile(numbers[0])
+            if self.held.hidden(np.array(y)):
+                return self._withheld
             _, f, cdf = self.at(y)
             return Answer(y, -self.gradient(y) / f, self._rows(-cdf / f))
         if kind == "prob":
@@ -369,8 +378,15 @@ class Averaged:
         found = self.laws.by_row(functional, np.ones((1, 1)))
         return Answer(float(found.values[0]), found.sums[0], np.zeros(1))
 
+    @property
+    def _withheld(self) -> Answer:
+        """An answer that is none."""
+        return Answer(np.nan, np.zeros(0), np.zeros(len(self.shares)))
+
     def _of_quantiles(self, kind: str, levels: tuple[float, ...]) -> Answer:
         a, b = (self.functional(("q", (t,))) for t in levels)
+        if np.isnan(a.value + b.value):
+            return self._withheld
         if kind == "difference":
             return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows)
         ratio = a.value / b.value
@@ -425,7 +441,7 @@ class Averaged:
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
         ends = [crossings(partial(band, sign=sign), at, -sign * half) for sign in (1.0, -1.0)]
-        low, high = support.from_line(np.concatenate(ends))
+        low, high = self.held.limits(*support.from_line(np.concatenate(ends)))
         return float(low), float(high)
 
 
@@ -480,7 +496,7 @@ def with_quantile_limits(
     def limits(level: float) -> Array:
         out, critical = plain.interval(level), plain.critical(level)
         for i, (law, (kind, numbers)) in enumerate(parts):
-            if kind == "q":
+            if kind == "q" and not np.isnan(plain.values[i]):
                 args = (critical, float(plain.values[i]), float(plain.std_error[i]))
                 out[i] = law.quantile_limits(numbers[0], error, *args)
         return out
