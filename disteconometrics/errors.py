@@ -40,6 +40,7 @@ __all__ = [
     "NeedsRows",
     "OptionError",
     "OutcomeError",
+    "RecordingWarning",
     "SeparationError",
     "SeparationWarning",
     "SmallSampleWarning",
@@ -154,6 +155,10 @@ class ConditioningWarning(DisteconometricsWarning):
 
 class MissingValuesWarning(DisteconometricsWarning):
     """A transform in the formula made missing values out of complete rows."""
+
+
+class RecordingWarning(DisteconometricsWarning):
+    """An outcome looks as if it had been recorded otherwise than the formula says."""
 
 
 class FewClustersWarning(DisteconometricsWarning):

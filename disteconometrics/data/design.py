@@ -19,8 +19,10 @@ from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.checks import check_sizes
 from disteconometrics.data.evaluate import Evaluator, Levels, LostRows
 from disteconometrics.data.formula import Factor, Formula, parse_formula
-from disteconometrics.data.outcome import code_outcome
+from disteconometrics.data.outcome import Outcome, code_outcome
 from disteconometrics.data.recorded import Records
+from disteconometrics.data.recorder_calls import outcome_name
+from disteconometrics.data.recorders import Recorded
 from disteconometrics.data.settle import (
     check_name,
     check_options,
@@ -54,7 +56,7 @@ from disteconometrics.data.terms import (
     matrix,
     scope,
 )
-from disteconometrics.errors import DataError, OptionError
+from disteconometrics.errors import DataError, OptionError, OutcomeError, warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,7 +227,7 @@ def build_design(
     Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays
     (n,); ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or
     sampling, needed with ``weights``; ``outcome`` binary (coded 0/1), ordered
-    (coded 0 … J − 1) or numeric.
+    (coded 0 … J − 1), numeric, or recorded: numeric with a left side that may say how it was recorded.
     Columns: text and categories get one column per level but the first; true/false is the number 1/0 under
     its own name, as in formulaic (R and patsy make it a factor: write ``C(x)``), and missing where a
     comparison has a missing operand. Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError,
@@ -245,7 +247,7 @@ def build_design(
     table = Table(data)
     others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
-    check_right_side(parsed, table)
+    check_right_side(parsed, table, recorded=outcome == "recorded")
     columns = read_columns(parsed, table)
     w, o = _numeric(table, weights, "weights"), _numeric(table, offset, "offset")
     check_weights(w, weight_type)
@@ -253,12 +255,12 @@ def build_design(
     counts = w.numbers if w is not None and weight_type == "frequency" else None
     (left, *values), states, kept, transformed = _learn(parsed, columns, kept, len(table), counts)
     is_bool, has_order = is_comparison(parsed.left, columns), _has_order(parsed.left, table)
-    coded, y = code_outcome(parsed.left.name, left, outcome, is_bool, has_order)
+    coded, y, records = _coded_outcome(parsed.left, left, outcome, is_bool, has_order)
     structure, groups, names = lay_out(parsed, values)
     X = matrix(structure, groups, len(y))
     check_products(X, names, structure)
     shift = _numbers(o, kept)
-    if outcome == "numeric":  # a binary outcome has no size, and its columns are measured by the fit
+    if coded.kind == "numeric":  # a binary outcome has no size, and its columns are measured by the fit
         check_sizes(y[:, None], [coded.name])
         check_sizes(*without_codes(X, names))
         if shift is not None and offset is not None:
@@ -279,7 +281,28 @@ def build_design(
     rows = RowCount(len(table), len(y), missing, transformed, zeros)
     used = _numbers(w, kept)
     cells = cells_beside_others(structure, parsed.factors, values, None if counts is None else used)
-    return Design(spec, y, X, used, shift, kept, rows, table, cells)
+    return Design(spec, y, X, used, shift, kept, rows, table, cells, records)
+
+
+def _coded_outcome(
+    left: Factor, value: Any, kind: str, is_bool: bool, has_order: bool
+) -> tuple[Outcome, Array, Records | None]:
+    """The outcome coded as its kind, and its records where it was not told exactly."""
+    if not isinstance(value, Recorded):
+        kind = "numeric" if kind == "recorded" else kind
+        return *code_outcome(left.name, value, kind, is_bool, has_order), None
+    for notice in value.notices:
+        warn_user(notice)
+    records, name = value.records, outcome_name(left.node)
+    if records.at_mass is not None and len(np.unique(records.at_mass)) < 2:
+        all_or_none = "every row" if records.at_mass.any() else "no row"
+        raise OutcomeError(
+            f"The outcome {left.name!r} has {all_or_none} at its mass; a law of the mass and of the "
+            f"rest needs both: write it without mass()"
+        )
+    ends = np.stack([records.lower, records.upper], axis=1)
+    check_sizes(np.where(np.isinf(ends), 1.0, ends), [name, name], least=0.0)
+    return Outcome(name, "numeric", (), value.recorders), records.middle, records
 
 
 def _has_order(left: Factor, table: Table) -> bool:

@@ -22,6 +22,7 @@ from formulaic.parser.types import Factor as _FormulaicFactor
 from formulaic.parser.types import Token
 
 from disteconometrics.data.expansion import expanded, syntax_error
+from disteconometrics.data.recorder_calls import check_recorders, is_recorded
 from disteconometrics.data.syntax import (
     MAX_DEPTH,
     function_name,
@@ -70,8 +71,13 @@ class Factor:
 
     @property
     def row_variables(self) -> tuple[str, ...]:
-        """Columns that it reads in the same row, those inside ``lag()`` left out.  Raises: nothing."""
-        return variables_of(self.node, inside_lag=False)
+        """Columns that it needs in the same row, see `variables_of`.  Raises: nothing."""
+        return variables_of(self.node, same_row=True)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it says how the outcome was recorded.  Raises: nothing."""
+        return is_recorded(self.node)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +155,7 @@ def _read(formula: str, others: tuple[str, ...]) -> Formula:
             if key not in factors:
                 factors[key] = len(found)
                 found.append(_factor(factor.expr, key[1], aliases))
+                _refuse_recorder(found[-1])
             places.append(factors[key])
         out.append((scale, tuple(places)))
     if not out:
@@ -284,6 +291,9 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
         return _factor(left, True, aliases)
     if not any(True for _ in _top_level(left, ",")):
         factor = _factor(left, False, aliases)
+        if factor.is_recorded:
+            check_recorders(factor.node)
+            return factor
         if isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):
             return factor
         if isinstance(factor.node, ast.Constant):
@@ -292,6 +302,13 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
         f"The left side {left!r} asks for several columns or for arithmetic; the outcome is one column. "
         "Wrap a computed outcome in I(…), e.g. 'I(a + b) ~ x'"
     )
+
+
+def _refuse_recorder(factor: Factor) -> None:
+    if factor.is_recorded:
+        raise FormulaError(
+            f"{factor.name!r} on the right side: how a variable was recorded can be said of the outcome only"
+        )
 
 
 def _check_tokens(right: str, aliases: dict[str, str]) -> bool:

@@ -13,9 +13,10 @@ from disteconometrics.data.recorded import Recorder
 from disteconometrics.data.table import list_names, used_levels
 from disteconometrics.errors import LevelError, OutcomeError
 
-__all__ = ["OUTCOMES", "Outcome", "code_outcome", "recode_outcome"]
+__all__ = ["KINDS", "OUTCOMES", "Outcome", "code_outcome", "recode_outcome"]
 
-OUTCOMES = ("binary", "numeric", "ordered")
+KINDS = ("binary", "numeric", "ordered")
+OUTCOMES = (*KINDS, "recorded")  # what may be asked for: a recorded outcome is numeric, told exactly or not
 
 MOST_CATEGORIES = 50  # of an ordered outcome
 

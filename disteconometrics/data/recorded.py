@@ -45,6 +45,11 @@ class Recorder:
     closed: str | None = None
 
     def __str__(self) -> str:
+        return str(self.words)
+
+    @property
+    def words(self) -> str:
+        """The step as summaries print it."""
         if self.name == "rounded":
             return f"rounded to {self.to:g} ({self.direction})"
         if self.name == "mass":

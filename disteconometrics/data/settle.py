@@ -13,11 +13,22 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import FactorMatrix
 from disteconometrics.checks import MOST_COUNTED
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLevel
+from disteconometrics.data.formula import parse_formula, split_sides, split_top_level
 from disteconometrics.data.outcome import OUTCOMES
+from disteconometrics.data.recorded import RECORDERS
+from disteconometrics.data.recorders import Recorded, read_records
 from disteconometrics.data.spec import check_finite, check_made
+from disteconometrics.data.syntax import infinite_variables, variables_of
 from disteconometrics.data.table import Column, Table, list_names, show_rows, used_levels
 from disteconometrics.data.terms import MOST_COLUMNS, Structure
-from disteconometrics.errors import DataError, FormulaError, MissingValuesWarning, OptionError, warn_user
+from disteconometrics.errors import (
+    DataError,
+    FormulaError,
+    MissingValuesWarning,
+    OptionError,
+    OutcomeError,
+    warn_user,
+)
 
 if TYPE_CHECKING:
     from disteconometrics.data.formula import Factor, Formula
@@ -37,12 +48,15 @@ __all__ = [
     "other_columns",
     "prune",
     "read_columns",
+    "refuse_recorders",
+    "refused_recorders",
     "span_of",
     "told_losses",
     "warn_losses",
     "without_codes",
 ]
 
+TAKE_RECORDS = ("NormalRegression",)  # estimators
 WEIGHT_TYPES = ("frequency", "sampling")
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?
@@ -89,11 +103,17 @@ def other_columns(table: Table, *taken: str | None) -> tuple[str, ...]:
     return tuple(name for name in table.names if isinstance(name, str) and name not in taken)
 
 
-def check_right_side(parsed: Formula, table: Table) -> None:
-    """Refuse the outcome on the right side, and a dot beside labels that are no text."""
+def check_right_side(parsed: Formula, table: Table, *, recorded: bool = False) -> None:
+    """Refuse the outcome on the right side, and a dot beside labels that are no text.
+
+    ``recorded`` says whether the left side may say how the outcome was recorded.
+    """
+    if parsed.left.is_recorded and not recorded:
+        raise refused_recorders(parsed.left, "This estimator")
     name = parsed.left.name
-    if parsed.left.is_column:
-        clash = any(name in f.row_variables for f in parsed.factors)
+    if parsed.left.is_column or parsed.left.is_recorded:
+        own = variables_of(parsed.left.node, same_row=True)
+        clash = any(v in f.row_variables for v in own for f in parsed.factors)
     else:
         clash = any(name == f.name for f in parsed.factors)
     if clash:
@@ -105,6 +125,29 @@ def check_right_side(parsed: Formula, table: Table) -> None:
             "'.' stands for every other column, but some labels are not text; rename them with "
             "data.rename(columns=str)"
         )
+
+
+def refuse_recorders(formula: Any, who: str) -> None:
+    """Refuse a formula whose left side says how outcomes were recorded; what cannot be read is told later."""
+    if not isinstance(formula, str) or not any(f"{name}(" in formula for name in RECORDERS):
+        return
+    try:
+        left = split_sides(formula)[0]
+        found = [parse_formula(f"{one} ~ 1").left for one in split_top_level(left, "+")]
+    except FormulaError:
+        return
+    for factor in found:
+        if factor.is_recorded:
+            raise refused_recorders(factor, who)
+
+
+def refused_recorders(left: Factor, who: str) -> OutcomeError:
+    """Why an estimator does not take a left side that says how the outcome was recorded."""
+    return OutcomeError(
+        f"{who} takes outcomes as they stand in the table, not {left.name!r}: "
+        f"{' and '.join(TAKE_RECORDS)} fit the law of an outcome that was recorded so. For an event of it "
+        f"write e.g. 'I(y >= 40)', for grades an ordered categorical"
+    )
 
 
 def read_columns(parsed: Formula, table: Table) -> dict[str, Column]:
@@ -123,15 +166,17 @@ def missing_rows(
     counts: dict[str, int] = {}
     mask = np.zeros(n, dtype=bool)
     used = dict.fromkeys(v for f in (parsed.left, *parsed.factors) for v in f.row_variables)
+    right = {v for f in parsed.factors for v in f.variables}
+    free = set(infinite_variables(parsed.left.node)) - right if parsed.left.is_recorded else set()
     for column in [*(columns[name] for name in used), *options]:
         missing, infinite = column.trouble()
-        if infinite is not None:
+        if infinite is not None and column.name not in free:
             check_finite(column, "the formula")
         if missing is not None:
             counts[column.name] = int(missing.sum())
             mask |= missing
     for name, column in columns.items():
-        if name not in used:
+        if name not in used and name not in free:
             check_finite(column, "the formula")
     return mask, counts
 
@@ -181,7 +226,7 @@ def told_losses(transformed: dict[str, int]) -> str:
 
 def warn_losses(transformed: dict[str, int]) -> None:
     """Warn of rows that terms make missing."""
-    hint = "a log of a negative number and a lag of the first row do this"
+    hint = "a log of a negative number, a lag of the first row and an interval open at both ends do this"
     for term, count in transformed.items():
         message = (
             f"The term {term!r} is missing (NaN) in {count} rows whose columns are complete; these "
@@ -193,7 +238,10 @@ def warn_losses(transformed: dict[str, int]) -> None:
 def factor_value(evaluator: Evaluator, factor: Factor) -> Any:
     """The value of a factor, its troubles told by the name of the term."""
     try:
-        value = evaluator.factor(factor.node, factor.name)
+        if factor.is_recorded:
+            value: Any = read_records(evaluator, factor.node, factor.name)
+        else:
+            value = evaluator.factor(factor.node, factor.name)
     except UnknownLevel as error:
         raise DataError(
             f"The term {factor.name!r} has values outside its levels=: {error.where}; levels are "
@@ -211,8 +259,8 @@ def made_missing(factor: Factor, value: Any) -> Mask | None:
     """Rows that a term makes missing; plain columns have none left."""
     if factor.is_column:
         return None
-    if isinstance(value, Levels):
-        mask: Mask = value.codes < 0
+    if isinstance(value, (Levels, Recorded)):
+        mask: Mask = value.codes < 0 if isinstance(value, Levels) else value.lost
         return mask if mask.any() else None
     made = list(value.columns.values()) if isinstance(value, Basis) else [value]
     with np.errstate(all="ignore"):

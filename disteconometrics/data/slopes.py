@@ -64,7 +64,7 @@ def slope(evaluator: Evaluator, node: ast.expr, name: str) -> Any:
     Returns: None where it is zero by construction, else float64 (n,) or, for a factor of several columns,
     Basis. Raises: FormulaError for a function without a derivative; DataError as `Evaluator.factor`.
     """
-    if name not in variables_of(node, inside_lag=False):
+    if name not in variables_of(node, same_row=True):
         return None
     with np.errstate(all="ignore"):
         return _slope(evaluator, node, name)

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.checks import check_sizes
 from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLevel, levels_of, recode
 from disteconometrics.data.formula import Factor, Formula, parse_formula
-from disteconometrics.data.outcome import OUTCOMES, Outcome, recode_outcome
+from disteconometrics.data.outcome import KINDS, Outcome, recode_outcome
+from disteconometrics.data.recorded import Recorder, Records
+from disteconometrics.data.recorder_calls import recorder_names
+from disteconometrics.data.recorders import Recorded, read_records, through_outer
 from disteconometrics.data.state import pack, unpack
+from disteconometrics.data.syntax import infinite_variables
 from disteconometrics.data.table import Column, Table, list_names, show_rows
 from disteconometrics.data.terms import Group, Structure, check_width, code_groups, fill
-from disteconometrics.errors import DataError, FileFormatError, LevelError
+from disteconometrics.errors import DataError, FileFormatError, LevelError, WithheldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -110,8 +114,14 @@ class DesignSpec:
     def outcome_values(self, new: Any) -> Array:
         """Code the outcome of new rows as the fitted rows were.
 
-        Returns: y (m,) float64, NaN where a column of the left side is missing.  Raises: as `matrix`.
+        Returns: y (m,) float64, NaN where a column of the left side is missing.  Raises: as `matrix`;
+        WithheldError for an outcome that was not told exactly, see `outcome_records`.
         """
+        if self.outcome.recorders:
+            raise WithheldError(
+                f"The outcome {self.outcome.name!r} has no value in each row: it was "
+                f"{', '.join(map(str, self.outcome.recorders))}"
+            )
         table, left = Table(new), self.parsed.left
         columns = {name: self.column(table, name) for name in left.variables}
         keep = _complete(columns, (left,), len(table))
@@ -123,13 +133,49 @@ class DesignSpec:
             y[slice(None) if keep is None else keep] = recode_outcome(self.outcome, value)
         return y
 
+    def outcome_records(self, new: Any) -> Records:
+        """Read what is known of the outcome of new rows, recorded as the fitted rows were.
+
+        Returns: Records (m,), with NaN where a column of the left side is missing; values told exactly have
+        equal ends.  Raises: as `matrix`; OutcomeError for rows that cannot be recorded so.
+        """
+        if not self.outcome.recorders:
+            y = self.outcome_values(new)
+            return Records(y, y)
+        table, left = Table(new), self.parsed.left
+        columns = {name: self.column(table, name) for name in left.variables}
+        keep = _complete(columns, (left,), len(table))
+        evaluator = Evaluator.of_rows(self.parsed, columns, len(table), keep, self.states)
+        read = read_records(evaluator, left.node, left.name)
+        check_made(left, read)
+        if keep is None:
+            return read.records
+        ends = np.full((2, len(table)), np.nan)
+        ends[:, keep] = read.records.lower, read.records.upper
+        at_mass = None
+        if read.records.at_mass is not None:
+            at_mass = np.zeros(len(table), dtype=bool)
+            at_mass[keep] = read.records.at_mass
+        return Records(ends[0], ends[1], at_mass)
+
+    def outcome_units(self, numbers: Any) -> Array:
+        """Bring numbers (m,) of recorders, as a cap of 40, to the units of the outcome, as log(40).
+
+        Returns: array (m,), -inf where a function outside is not defined.  Raises: nothing.
+        """
+        with np.errstate(all="ignore"):
+            ends = np.append(as_floats(numbers).ravel(), np.inf)
+            found = through_outer(self.parsed.left.node, ends, np.full(len(ends), np.inf), "")[0]
+        return found[:-1]
+
     def column(self, table: Table, name: str) -> Column:
         """Return a column of a table, brought to the kind and levels that it had at the fit.
 
         Raises: as `matrix`.
         """
         column = table.column(name, "the formula")
-        check_finite(column, "the formula")
+        if name not in infinite_variables(self.parsed.left.node) or name in self.variables:
+            check_finite(column, "the formula")
         return _adapt(column, *self.columns[name])
 
     def values(self, evaluator: Evaluator) -> list[Any]:
@@ -171,6 +217,8 @@ class DesignSpec:
             "kind": self.outcome.kind,
             "levels": pack(self.outcome.levels),
         }
+        if self.outcome.recorders:
+            out["outcome"]["recorders"] = [recorder.to_dict() for recorder in self.outcome.recorders]
         out["columns"] = {name: [kind, pack(levels)] for name, (kind, levels) in self.columns.items()}
         out["structure"] = [[scale, [list(place) for place in places]] for scale, places in self.structure]
         out["levels"] = {str(i): pack(levels) for i, levels in self.levels.items()}
@@ -226,6 +274,13 @@ def check_finite(column: Column, role: str) -> None:
 def check_made(factor: Factor, value: Any) -> None:
     """Refuse inf that a term has made.  Returns: None.  Raises: DataError naming the term."""
     if factor.is_column or isinstance(value, Levels):
+        return
+    if isinstance(value, Recorded):
+        if value.infinite.any():
+            raise DataError(
+                f"The outcome {factor.name!r} is inf in {show_rows(value.infinite)}, as log(0) is; change "
+                f"the rows, or say how they were recorded"
+            )
         return
     for made in value.columns.values() if isinstance(value, Basis) else [value]:
         with np.errstate(all="ignore"):
@@ -314,7 +369,9 @@ def _rebuilt_parts(d: dict[str, Any], factors: int) -> dict[str, Any]:
 def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
     """Whether columns, states and levels can be those of the formula."""
     known = {*parsed.right_variables, *parsed.left.variables} <= set(spec.columns)
-    return known and all(isinstance(s, dict) for s in spec.states.values()) and _has_levels(spec.outcome)
+    told = [r.name for r in spec.outcome.recorders] == recorder_names(parsed.left.node)
+    states = all(isinstance(s, dict) for s in spec.states.values())
+    return known and told and states and _has_levels(spec.outcome)
 
 
 def _has_levels(outcome: Outcome) -> bool:
@@ -325,8 +382,9 @@ def _has_levels(outcome: Outcome) -> bool:
 
 
 def _outcome(saved: Any) -> Outcome:
-    found = Outcome(**{**saved, "levels": _levels(saved["levels"])})
-    if found.kind not in OUTCOMES or not isinstance(found.name, str):
+    recorders = tuple(map(Recorder.from_dict, saved.get("recorders", ())))
+    found = Outcome(**{**saved, "levels": _levels(saved["levels"]), "recorders": recorders})
+    if found.kind not in KINDS or not isinstance(found.name, str):
         raise ValueError("outcome")
     return found
 

@@ -14,6 +14,7 @@ from types import NoneType
 from disteconometrics.data.transforms import (
     CONSTANTS,
     CONTRASTS,
+    INFINITE,
     OTHER_SPELLINGS,
     TRANSFORMS,
     Transform,
@@ -21,7 +22,15 @@ from disteconometrics.data.transforms import (
 )
 from disteconometrics.errors import FormulaError, UnsafeFormulaError
 
-__all__ = ["MAX_DEPTH", "function_name", "parse_expression", "spell", "variables_of"]
+__all__ = [
+    "MAX_DEPTH",
+    "function_name",
+    "infinite_variables",
+    "option_of",
+    "parse_expression",
+    "spell",
+    "variables_of",
+]
 
 MAX_DEPTH = 100  # nested brackets, and levels of a syntax tree: both are recursions in Python's own parser
 
@@ -147,8 +156,39 @@ def _check_call(node: ast.Call) -> None:
     _check_arguments(node, name, transform)
     for column in node.args[: transform.arity]:
         _check_column_of(name, transform.kind, column)
-    for option in [*node.args[transform.arity :], *(k.value for k in node.keywords)]:
+    options = [*node.args[transform.arity :], *(k.value for k in node.keywords)]
+    if transform.kind == "record":
+        cap = _cap(node)
+        options = [item for option in options if option is not cap for item in _items(option)]
+    for option in options:
         _check_option(option)
+
+
+def option_of(node: ast.Call, name: str) -> ast.expr | None:
+    """Return an option of a checked call by name, None where it is not given.
+
+    Raises: FormulaError for an option given twice.
+    """
+    transform = TRANSFORMS[function_name(node.func)]
+    found = [k.value for k in node.keywords if k.arg == name]
+    if name in transform.options:
+        found += node.args[transform.arity :][transform.options.index(name) :][:1]
+    if len(found) > 1:
+        raise FormulaError(f"{spell(node)!r} gives {name} twice")
+    return found[0] if found else None
+
+
+def _cap(node: ast.Call) -> ast.Name | None:
+    """The column of caps that a recorder names, None where there is none."""
+    cap = option_of(node, "at") if function_name(node.func) in ("topcoded", "bottomcoded") else None
+    return cap if isinstance(cap, ast.Name) and cap.id not in INFINITE else None
+
+
+def _items(option: ast.expr) -> list[ast.expr]:
+    """What is left to check of an option of a recorder: its parts that are not inf."""
+    parts = option.elts if isinstance(option, (ast.List, ast.Tuple)) else [option]
+    bare = [p.operand if isinstance(p, ast.UnaryOp) and isinstance(p.op, ast.USub) else p for p in parts]
+    return [part for part, of in zip(parts, bare, strict=True) if ast.unparse(of) not in INFINITE]
 
 
 def _check_arguments(node: ast.Call, name: str, transform: Transform) -> None:
@@ -224,8 +264,10 @@ def spell(node: ast.expr) -> str:
     return ast.unparse(_Spelling().visit(copy.deepcopy(node))).replace("\n", " ")
 
 
-def variables_of(node: ast.expr, inside_lag: bool = True) -> tuple[str, ...]:
-    """Return the columns that a checked expression reads, those inside ``lag()`` only on request.
+def variables_of(node: ast.expr, same_row: bool = False) -> tuple[str, ...]:
+    """Return the columns that a checked expression reads, or only those that it needs in the same row.
+
+    The latter leave out what stands inside ``lag()``, caps, and ends of intervals that may be missing.
 
     Returns: tuple of str, in order.  Raises: nothing.
     """
@@ -239,8 +281,32 @@ def variables_of(node: ast.expr, inside_lag: bool = True) -> tuple[str, ...]:
             name = function_name(part.func)
             if name == "Q" and isinstance(part.args[0], ast.Constant):
                 out[str(part.args[0].value)] = None
-            elif inside_lag or name != "lag":
-                todo.extend(reversed(part.args[: TRANSFORMS[name].arity]))
+            else:
+                todo.extend(reversed(_columns_of(part, name, same_row)))
         elif not isinstance(part, ast.Attribute):
             todo.extend(reversed(list(ast.iter_child_nodes(part))))
+    return tuple(out)
+
+
+def _columns_of(call: ast.Call, name: str, same_row: bool) -> list[ast.expr]:
+    """The arguments of a call that hold columns."""
+    if same_row and (name == "lag" or (name == "interval" and option_of(call, "open") is not None)):
+        return []
+    cap = None if same_row or TRANSFORMS[name].kind != "record" else _cap(call)
+    return [*call.args[: TRANSFORMS[name].arity], *([] if cap is None else [cap])]
+
+
+def infinite_variables(node: ast.expr) -> tuple[str, ...]:
+    """Return the columns of a left side in which inf has a meaning: open ends of intervals, and no cap.
+
+    Returns: tuple of str.  Raises: nothing.
+    """
+    out: list[str] = []
+    for part in ast.walk(node):
+        name = function_name(part.func) if isinstance(part, ast.Call) else ""
+        if isinstance(part, ast.Call) and name == "interval":
+            out += [a.id for a in part.args if isinstance(a, ast.Name)]
+        elif isinstance(part, ast.Call) and name in TRANSFORMS:
+            cap = _cap(part)
+            out += [] if cap is None else [cap.id]
     return tuple(out)

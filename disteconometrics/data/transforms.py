@@ -24,6 +24,7 @@ __all__ = [
     "CONSTANTS",
     "CONTRASTS",
     "FLAGS",
+    "INFINITE",
     "NUMBERS",
     "OTHER_SPELLINGS",
     "TRANSFORMS",
@@ -34,10 +35,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Transform:
-    """A function of a formula: its ``kind`` is row (by row), state (learns), lag, level, same or quote.
+    """A function of a formula: its ``kind`` is row (by row), state, lag, level, same, quote or record.
 
-    A state is learnt from the fitted rows.  ``arity`` columns come first; ``options`` names the constants
-    that may follow, in the order of the signature, and ``keyword_only`` those that need their name.
+    A state is learnt from the fitted rows; a record says on the left side how the outcome was recorded.
+    ``arity`` columns come first; ``options`` names the constants that may follow, in the order of the
+    signature, and ``keyword_only`` those that need their name.
     """
 
     kind: str
@@ -79,6 +81,12 @@ TRANSFORMS: dict[str, Transform] = {
     "Q": Transform("quote"),
     "C": Transform("level", options=("contrasts",), keyword_only=("levels", "spans_intercept")),
     "lag": Transform("lag", options=("k",)),
+    "interval": Transform("record", arity=2, keyword_only=("open",)),
+    "brackets": Transform("record", options=("bounds",), keyword_only=("closed",)),
+    "rounded": Transform("record", options=("to",), keyword_only=("direction",)),
+    "bottomcoded": Transform("record", options=("at",)),
+    "topcoded": Transform("record", options=("at",)),
+    "mass": Transform("record", options=("at",), keyword_only=("corner",)),
     "scale": Transform("state", scale, options=("center", "scale", "ddof")),
     "standardize": Transform("state", standardize, options=("center", "rescale", "ddof")),
     "center": Transform("state", center),
@@ -94,6 +102,7 @@ TRANSFORMS: dict[str, Transform] = {
 }
 
 CONSTANTS = {"np.pi": np.pi, "np.e": np.e}
+INFINITE = ("inf", "np.inf")  # in the options of a record
 
 # contrasts by the spelling a formula uses, with the names of their constant arguments
 CONTRASTS: dict[str, tuple[type, tuple[str, ...]]] = {

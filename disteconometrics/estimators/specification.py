@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, InitVar, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.tables import printable
@@ -69,6 +70,8 @@ class Specification(ABC):
     (True, True)
     """
 
+    takes_records: ClassVar[bool] = False  # whether the left side may say how the outcome was recorded
+
     formula: str
     data: InitVar[None] = None
     _: KW_ONLY
@@ -78,13 +81,15 @@ class Specification(ABC):
 
         Raises
         ------
-        OptionError
+        OptionError, OutcomeError
         """
         if data is not None:
             name = type(self).__name__
             raise OptionError(
                 f"The formula is the model, the data come with fit: write de.{name}(formula).fit(data)."
             )
+        if not self.takes_records:
+            refuse_recorders(self.formula, type(self).__name__)
         set_checked(self, self.checked())
 
     def __str__(self) -> str:
