@@ -710,7 +710,7 @@ def _of_each_row(
 ) -> dict[str, Array]:
     """A functional of each row's law with error and limits; those of quantiles invert the band."""
     values, G = row_gradients(laws, functional)
-    se = estimation.errors(G)
+    se = np.where(np.isnan(values), np.nan, estimation.errors(G))
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":
         known = np.flatnonzero(np.isfinite(values))
@@ -727,7 +727,6 @@ def _of_each_row(
             support.from_line(crossings(partial(band, sign=sign), at, -sign * half)) for sign in (1.0, -1.0)
         )
         low, high = held.limits(low, high)
-        se = np.where(np.isnan(values), np.nan, se)
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
 
 

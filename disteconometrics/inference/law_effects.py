@@ -556,7 +556,9 @@ def band(
         back = np.exp if kind == "pdf" else law.laws.link.cdf
         ends = [back(curve.values + c * curve.std_error) for c in (-point, point, -sup, sup)]
         columns = {"y": points, "estimate": back(curve.values)}
-    return pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
+    table = pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
+    table.loc[law.held.hidden(at), table.columns[1:]] = np.nan
+    return table
 
 
 def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
@@ -577,7 +579,7 @@ def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
     if grid is None:
         low, high = 0.01, 0.99
         if kind != "quantile":
-            low, high = law.quantile(low), law.quantile(high)
+            low, high = np.clip([law.quantile(low), law.quantile(high)], law.held.low, law.held.high)
         return np.linspace(low, high, GRID)
     points = floats(grid, "The grid")
     if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():

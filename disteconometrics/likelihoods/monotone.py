@@ -70,7 +70,8 @@ def _normal_between(high: Array, low: Array, gap: Array) -> Array:
     turned = high + low > 0  # the tail that both are in has the digits
     high, low = np.where(turned, -low, high), np.where(turned, -high, low)
     above = special.log_ndtr(high)
-    return np.asarray(above + np.log(-np.expm1(special.log_ndtr(low) - above)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # of steps that go too far
+        return np.asarray(above + np.log(-np.expm1(special.log_ndtr(low) - above)))
 
 
 BASES = {

@@ -44,9 +44,8 @@ class RecordFacts:
     levels: tuple[float, float]
 
     @classmethod
-    def of(cls, records: Records, support: Support, cdf: Array) -> RecordFacts:
-        """From records, and the distribution function (2,) averaged over rows at the ends of what is told."""
-        held = held_by(records, support)
+    def of(cls, records: Records, held: Held, cdf: Array) -> RecordFacts:
+        """From records, what they tell, and the average distribution function (2,) at its ends."""
         return cls(records.counts(), held.low, held.high, (float(cdf[0]), float(cdf[1])))
 
     @property

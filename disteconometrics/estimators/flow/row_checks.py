@@ -90,6 +90,8 @@ class Ties:
 
 def ties(y: Array, weights: Array | None) -> Ties | None:
     """Find values that too many rows share for a density."""
+    if not len(y):
+        return None
     values, code = np.unique(y, return_inverse=True)
     counts = np.bincount(code, weights).astype(np.float64)
     total = counts.sum()

@@ -15,6 +15,7 @@ from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
+from disteconometrics.estimators.flow.record_facts import RecordFacts, held_by
 from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
     SplinePlan,
@@ -60,6 +61,7 @@ class FlowFacts(FitFacts):
     cov_label: str = "sandwich"
     cov_note: str = ""
     rival: str | None = None
+    records: RecordFacts | None = None
 
     unused: ClassVar[tuple[str, ...]] = ("standardised",)
 
@@ -198,8 +200,29 @@ def spline_fit_of(
         left_out=fitted.loo + _log_slopes(fitted.sample, flow.support, design.y),
     )
     main, label, note = rows.solution(flow, kind)
-    facts = replace(_facts(fitted, rows, flow.support), shared=shared, cov_label=label, cov_note=note)
+    facts = replace(
+        _facts(fitted, rows, flow.support),
+        shared=shared,
+        cov_label=label,
+        cov_note=note,
+        records=_record_facts(flow, main, rows),
+    )
     return SplineFit(flow, main, facts, rows)
+
+
+def _record_facts(flow: SplineFlow, main: Solution, rows: FlowRows) -> RecordFacts | None:
+    """What the records of the rows tell of the law, None of outcomes that are known."""
+    s = rows.sample
+    if s.records is None:
+        return None
+    held = held_by(s.records, flow.support)
+    cdf = np.array([np.average(_cdf(flow, main.theta, s.X, y), weights=s.weights) for y in (held.low, held.high)])
+    return RecordFacts.of(s.records, held, cdf)
+
+
+def _cdf(flow: SplineFlow, theta: Array, X: Array, y: float) -> Array:
+    """F(y | x) (n,) of rows."""
+    return np.asarray(flow.law(theta, X).cdf(np.full(len(X), y)))
 
 
 def _told(y: Array, counts: Array | None, records: Records | None) -> tuple[Array, Array | None]:
