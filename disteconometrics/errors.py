@@ -46,6 +46,7 @@ __all__ = [
     "SeparationWarning",
     "SmallSampleWarning",
     "StudyError",
+    "UnidentifiedWarning",
     "UnsafeFormulaError",
     "WithheldError",
     "WorkerError",
@@ -199,6 +200,10 @@ class IncidentalParametersWarning(DisteconometricsWarning):
 
 class InfiniteMomentWarning(DisteconometricsWarning):
     """A functional has no finite value, as the tail of the law is too heavy to have that moment."""
+
+
+class UnidentifiedWarning(DisteconometricsWarning):
+    """A functional lies where the records of the outcome tell nothing of its law, and is withheld."""
 
 
 class HeavyTailWarning(DisteconometricsWarning):

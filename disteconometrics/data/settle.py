@@ -56,7 +56,7 @@ __all__ = [
     "without_codes",
 ]
 
-TAKE_RECORDS = ("NormalRegression",)  # estimators
+TAKE_RECORDS = ("NormalRegression", "FlowDensity")  # estimators
 WEIGHT_TYPES = ("frequency", "sampling")
 MOST_LEVELS = 1_000  # beyond, a categorical must have two rows per level
 MANY_LEVELS = 20  # text with more levels than this, and than half the rows, is looked at: is it numbers?

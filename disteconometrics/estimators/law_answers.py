@@ -25,6 +25,7 @@ from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
+from disteconometrics.inference.held import ALL, Held, warn_not_held
 from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
@@ -86,6 +87,7 @@ class Answering:
     bent, exact, seen : as in `VariableEffects`.
     check_moments : function of the law averaged over all rows, or None
         Gives reasons by kind of moment, of those that the tail decides and not the sample.
+    held : Held, the outcomes between which the records tell the law.
     linear : bool, whether numbers have best linear coefficients in a table of effects, or slopes alone.
     """
 
@@ -102,11 +104,13 @@ class Answering:
     linear: bool = True
     seen: Seen | None = None
     check_moments: Callable[[Averaged], Mapping[str, str]] | None = None
+    held: Held = ALL
 
     @cached_property
     def whole(self) -> Averaged:
         """The law averaged over all rows; without covariates the one that they have."""
-        return Averaged(self.laws(self.X), self.groups(None)[0][1] if self.conditional else np.ones(1))
+        shares = self.groups(None)[0][1] if self.conditional else np.ones(1)
+        return Averaged(self.laws(self.X), shares, self.held)
 
     @cached_property
     def unsupported(self) -> Mapping[str, str]:
@@ -191,6 +195,7 @@ class NewRows(NamedTuple):
     laws: RowLaws
     estimation: Estimation
     unsupported: Mapping[str, str]
+    held: Held = ALL
 
 
 def no_error_of_average() -> OptionError:
@@ -207,11 +212,14 @@ def checked(
     answers: Sequence[Answer],
     functionals: Sequence[Functional],
     unsupported: Mapping[str, str],
+    held: Held = ALL,
 ) -> list[Answer]:
-    """Answers, NaN where the sample does not support the moment that they are of, with a warning why."""
+    """Answers, NaN where the sample or the records do not support what they are of, with a warning why."""
     kinds = [kind for kind, _ in functionals]
-    withheld = [kind in unsupported for kind in kinds]
     warn_unsupported(kinds, unsupported)
+    gone = [bool(held.withholds(np.array(a.value))) for a in answers]
+    warn_not_held([n for n, g in zip(names, gone, strict=True) if g], held)
+    withheld = [g or kind in unsupported for kind, g in zip(kinds, gone, strict=True)]
     values = [(n, a) for n, a, known in zip(names, answers, withheld, strict=True) if a.varies and not known]
     check_finite([n for n, _ in values], np.array([a.value for _, a in values]))
     return [a._replace(value=np.nan) if w else a for a, w in zip(answers, withheld, strict=True)]
@@ -458,7 +466,7 @@ class LawAnswers:
         parts = [(law, f) for f in a.functionals for law in averages]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
         found, functionals = [law.functional(f) for law, f in parts], [f for _, f in parts]
-        answers = checked([n for n in a.names for _ in groups], found, functionals, a.unsupported)
+        answers = checked([n for n in a.names for _ in groups], found, functionals, a.unsupported, a.held)
         plain = estimates_of(labels, answers, a.estimation, whose)
 
         return with_quantile_limits(plain, parts, error_of(a.estimation, whose))
@@ -586,7 +594,7 @@ class LawAnswers:
         answers = [found[g][i] for i in range(len(a.names)) for g in range(len(groups))]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
         functionals, each = [f for f in a.functionals for _ in groups], [n for n in a.names for _ in groups]
-        answers = checked(each, answers, functionals, a.unsupported)
+        answers = checked(each, answers, functionals, a.unsupported, a.held)
         return estimates_of(labels, answers, a.estimation, target)
 
     @on_one_thread
@@ -680,18 +688,21 @@ class LawAnswers:
         critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
         parts = []
         warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
+        gone: list[str] = []
         for name, functional in zip(a.names, a.functionals, strict=True):
             rows = pd.MultiIndex.from_arrays([index, [name] * n], names=["row", "functional"])
             if ci:
-                columns = _of_each_row(a.laws, functional, a.estimation, critical)
+                columns = _of_each_row(a.laws, functional, a.estimation, critical, a.held)
             else:
                 columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
             values = columns["estimate"]
+            gone += [name] * bool(a.held.withholds(values).any())
             if functional[0] in a.unsupported:
                 columns = {k: np.full(n, np.nan) for k in columns}
             else:
                 check_finite([name], values[~np.isnan(values)].sum(keepdims=True))
             parts.append(pd.DataFrame(columns).set_axis(rows))
+        warn_not_held(gone, a.held)
         order = [i + j * n for i in range(n) for j in range(len(a.names))]
         return pd.concat(parts).iloc[order]
 
@@ -701,11 +712,11 @@ class LawAnswers:
 
 
 def _of_each_row(
-    laws: RowLaws, functional: Functional, estimation: Estimation, critical: float
+    laws: RowLaws, functional: Functional, estimation: Estimation, critical: float, held: Held
 ) -> dict[str, Array]:
     """A functional of each row's law with error and limits; those of quantiles invert the band."""
     values, G = row_gradients(laws, functional)
-    se = estimation.errors(G)
+    se = np.where(np.isnan(values), np.nan, estimation.errors(G))
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":
         known = np.flatnonzero(np.isfinite(values))
@@ -721,6 +732,7 @@ def _of_each_row(
         low[known], high[known] = (
             support.from_line(crossings(partial(band, sign=sign), at, -sign * half)) for sign in (1.0, -1.0)
         )
+        low, high = held.limits(low, high)
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
 
 
@@ -763,8 +775,9 @@ def _effects_results(
             of.append((f"{effect.label}{words}", effect.estimand, name))
             answers.append(effect.answers[i])
     k, functionals = len(answers), {n: f for n, f in zip(a.names, a.functionals, strict=True)}
-    answers = checked([n for _, _, n in of], answers, [functionals[n] for _, _, n in of], a.unsupported)
-    without = [functionals[of[j][2]][0] in a.unsupported for j in at]
+    kinds = [functionals[n] for _, _, n in of]
+    answers = checked([n for _, _, n in of], answers, kinds, a.unsupported, a.held)
+    without = [kinds[j][0] in a.unsupported for j in at]
     beside = [x._replace(value=np.nan) if w else x for x, w in zip(beside, without, strict=True)]
     names = tuple(f"{label}: {name}" for label, _, name in of)
     whole = estimates_of(map(str, range(k + len(beside))), [*answers, *beside], a.estimation, target)

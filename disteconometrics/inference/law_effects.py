@@ -35,6 +35,7 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import NeedsData, OptionError
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.estimates import Estimates, as_far_out, critical_value
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.influence import answers_covariance, estimation_rows, is_model_based
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.parallel import on_one_thread
@@ -302,10 +303,14 @@ def estimates_of(
 
 @dataclass(frozen=True, eq=False)
 class Averaged:
-    """The average of rows' laws with shares (n,) that sum to one; rows of no share are left out."""
+    """The average of rows' laws with shares (n,) that sum to one; rows of no share are left out.
+
+    Answers that lie beyond the outcomes that are ``held`` are NaN.
+    """
 
     laws: RowLaws
     shares: Array
+    held: Held = ALL
 
     @cached_property
     def kept(self) -> Mask:
@@ -367,8 +372,12 @@ class Averaged:
     def functional(self, functional: Functional) -> Answer:
         """A functional of the average with its gradient and averaging rows."""
         kind, numbers = functional
+        if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
+            return self._withheld
         if kind == "q":
             y = self.quantile(numbers[0])
+            if self.held.hidden(np.array(y)):
+                return self._withheld
             _, f, cdf = self.at(y)
             return Answer(y, -self.gradient(y) / f, self._rows(-cdf / f))
         if kind == "prob":
@@ -384,8 +393,15 @@ class Averaged:
         found = self.laws.by_row(functional, np.ones((1, 1)))
         return Answer(float(found.values[0]), found.sums[0], np.zeros(1))
 
+    @property
+    def _withheld(self) -> Answer:
+        """An answer that is none."""
+        return Answer(np.nan, np.zeros(0), np.zeros(len(self.shares)))
+
     def _of_quantiles(self, kind: str, levels: tuple[float, ...]) -> Answer:
         a, b = (self.functional(("q", (t,))) for t in levels)
+        if np.isnan(a.value + b.value):
+            return self._withheld
         if kind == "difference":
             return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows)
         ratio = a.value / b.value
@@ -440,7 +456,7 @@ class Averaged:
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
         ends = [crossings(partial(band, sign=sign), at, -sign * half) for sign in (1.0, -1.0)]
-        low, high = support.from_line(np.concatenate(ends))
+        low, high = self.held.limits(*support.from_line(np.concatenate(ends)))
         return float(low), float(high)
 
 
@@ -495,7 +511,7 @@ def with_quantile_limits(
     def limits(level: float) -> Array:
         out, critical = plain.interval(level), plain.critical(level)
         for i, (law, (kind, numbers)) in enumerate(parts):
-            if kind == "q":
+            if kind == "q" and not np.isnan(plain.values[i]):
                 args = (critical, float(plain.values[i]), float(plain.std_error[i]))
                 out[i] = law.quantile_limits(numbers[0], error, *args)
         return out
@@ -555,7 +571,9 @@ def band(
         back = np.exp if kind == "pdf" else law.laws.link.cdf
         ends = [back(curve.values + c * curve.std_error) for c in (-point, point, -sup, sup)]
         columns = {"y": points, "estimate": back(curve.values)}
-    return pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
+    table = pd.DataFrame(columns | dict(zip(LIMITS, ends, strict=True)))
+    table.loc[law.held.hidden(at), table.columns[1:]] = np.nan
+    return table
 
 
 def error_of(estimation: Estimation, target: str) -> Callable[[Answer], float]:
@@ -576,7 +594,7 @@ def _band_points(law: Averaged, kind: str, grid: Any) -> Array:
     if grid is None:
         low, high = 0.01, 0.99
         if kind != "quantile":
-            low, high = law.quantile(low), law.quantile(high)
+            low, high = np.clip([law.quantile(low), law.quantile(high)], law.held.low, law.held.high)
         return np.linspace(low, high, GRID)
     points = floats(grid, "The grid")
     if points.ndim != 1 or len(points) < 2 or not np.isfinite(points).all():

@@ -282,7 +282,12 @@ class VariableEffects:
                 answers.append(self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0]))
         return answers
 
+    def _own_values(self, values: Array) -> Array:
+        """Values (n,), zero in rows that are not averaged over: these may have none."""
+        return np.where(self.shares == 0, 0.0, values)
+
     def _average(self, values: Array, gradient: Array) -> Answer:
+        values = self._own_values(values)
         with np.errstate(invalid="ignore"):
             average = float(self.shares @ values)
             return Answer(average, gradient, self.shares * (values - average))
@@ -376,8 +381,9 @@ class VariableEffects:
                     out[v][1].append(Answer(np.nan, np.zeros_like(found.sums[j]), np.zeros(len(x))))
                     continue
                 with np.errstate(invalid="ignore"):  # where a row has no such moment
-                    value = float(W[:, j] @ found.values)
-                    left = residual(found.values - value * x, Z, self.shares)
+                    values = self._own_values(found.values)
+                    value = float(W[:, j] @ values)
+                    left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
                 out[v][1].append(step.applied(plain, j))
         return out

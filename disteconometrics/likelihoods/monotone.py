@@ -13,6 +13,7 @@ distributional regression functions, arXiv:2011.06416.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ from scipy.linalg import blas
 
 from disteconometrics.arrays import Array
 
-__all__ = ["BASES", "BaseLaw", "LinearForms", "MonotoneRows", "evaluate", "left_out"]
+__all__ = ["BASES", "BaseLaw", "LinearForms", "MonotoneRows", "OwnLikelihood", "evaluate", "left_out"]
 
 
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
@@ -34,9 +35,10 @@ CHUNK = 1024  # rows whose products stay in cache
 
 @dataclass(frozen=True)
 class BaseLaw:
-    """A law on the line, by functions of arrays.
+    """A symmetric law on the line, by functions of arrays.
 
-    Log density, its first and second derivatives with sign −, cdf, quantile.
+    Log density, its first and second derivatives with sign −, cdf, quantile, log cdf, and the log probability
+    between l and u > l, given u, l and u − l.
     """
 
     name: str
@@ -45,6 +47,8 @@ class BaseLaw:
     second: Callable[[Array], Array]
     cdf: Callable[[Array], Array]
     quantile: Callable[[Array], Array]
+    logcdf: Callable[[Array], Array]
+    log_between: Callable[[Array, Array, Array], Array]
     quadratic: bool = False  # whether the second derivative is one everywhere
 
 
@@ -58,6 +62,18 @@ def _logistic_second(z: Array) -> Array:
     return (1 - t * t) / 2
 
 
+def _logistic_between(high: Array, low: Array, gap: Array) -> Array:
+    return np.asarray(special.log_expit(high) + special.log_expit(-low) + np.log(-np.expm1(-gap)))
+
+
+def _normal_between(high: Array, low: Array, gap: Array) -> Array:
+    turned = high + low > 0  # the tail that both are in has the digits
+    high, low = np.where(turned, -low, high), np.where(turned, -high, low)
+    above = special.log_ndtr(high)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of steps that go too far
+        return np.asarray(above + np.log(-np.expm1(special.log_ndtr(low) - above)))
+
+
 BASES = {
     "normal": BaseLaw(
         "normal",
@@ -66,6 +82,8 @@ BASES = {
         np.ones_like,
         special.ndtr,
         special.ndtri,
+        special.log_ndtr,
+        _normal_between,
         quadratic=True,
     ),
     "logistic": BaseLaw(
@@ -75,6 +93,8 @@ BASES = {
         _logistic_second,
         special.expit,
         special.logit,
+        special.log_expit,
+        _logistic_between,
     ),
 }
 
@@ -169,8 +189,46 @@ class MonotonePass(NamedTuple):
     information: Array
 
 
-def loglik(rows: LinearForms, base: BaseLaw, z: Array, slope: Array) -> float:
+class OwnLikelihood(ABC):
+    """Rows that are more than an outcome each, and know their log-likelihood and its derivatives.
+
+    Their forms are what it is a function of and, second, what has to stay positive.
+    """
+
+    weights: Array | None
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Rows n."""
+
+    @abstractmethod
+    def reweighted(self, weights: Array) -> OwnLikelihood:
+        """The rows that have weight, under other weights (n,)."""
+
+    @abstractmethod
+    def forms(self, theta: Array) -> tuple[Array, Array]:
+        """The linear forms of coefficients θ (p,) or of a step."""
+
+    @abstractmethod
+    def loglik(self, base: BaseLaw, z: Array, slope: Array) -> float:
+        """See `loglik`."""
+
+    @abstractmethod
+    def evaluate(
+        self, base: BaseLaw, z: Array, slope: Array, dual: Array | None, *, exact: bool, value: float | None
+    ) -> MonotonePass:
+        """See `evaluate`."""
+
+    @abstractmethod
+    def left_out(self, base: BaseLaw, z: Array, slope: Array, root: Array, together: Array | None) -> Array:
+        """See `left_out`."""
+
+
+def loglik(rows: LinearForms | OwnLikelihood, base: BaseLaw, z: Array, slope: Array) -> float:
     """Sum of log densities at given z (n,) and slopes (n,); −inf where a slope is not positive."""
+    if isinstance(rows, OwnLikelihood):
+        return rows.loglik(base, z, slope)
     if slope.min(initial=1.0) <= 0:
         return -np.inf
     terms = base.logpdf(z) + np.log(slope)
@@ -193,7 +251,7 @@ def _products(parts: Sequence[tuple[NDArray[np.floating], Array]]) -> Array:
 
 
 def evaluate(
-    rows: LinearForms,
+    rows: LinearForms | OwnLikelihood,
     base: BaseLaw,
     z: Array,
     slope: Array,
@@ -207,6 +265,8 @@ def evaluate(
     With ``dual`` (n,), near 1/slope, the information has dual/slope in place of 1/slope², for primal-dual
     steps; where it need not be exact its products are summed in single precision, in half the time.
     """
+    if isinstance(rows, OwnLikelihood):
+        return rows.evaluate(base, z, slope, dual, exact=exact, value=value)
     w = rows.weights
     g, v = base.first(z), 1 / slope
     u, s = np.sqrt(base.second(z)), v if dual is None else np.sqrt(v * dual)
@@ -221,7 +281,7 @@ def evaluate(
 
 
 def left_out(
-    rows: LinearForms,
+    rows: LinearForms | OwnLikelihood,
     base: BaseLaw,
     z: Array,
     slope: Array,
@@ -235,6 +295,8 @@ def left_out(
     shortened, as the barrier of the logarithm would.  ``together`` (n,) says how many copies of a row are
     left out at once, None for one.
     """
+    if isinstance(rows, OwnLikelihood):
+        return rows.left_out(base, z, slope, root, together)
     aa, ad, dd = rows.spreads(root)
     r2, g, v = base.second(z), base.first(z), 1 / slope
     v2 = v * v

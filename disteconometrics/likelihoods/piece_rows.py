@@ -23,7 +23,7 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.monotone import LinearForms, MonotoneRows
 from disteconometrics.likelihoods.structure import SHIFTS, SMOOTH, Structure, Term
 
-__all__ = ["PieceRows", "narrowed_rows", "rows_of"]
+__all__ = ["PieceRows", "arrays_of", "columns_kept", "narrowed_rows", "rows_of"]
 
 CHUNK = 1024  # rows whose products stay in cache
 NARROWEST = 1e-6  # unit of t within an interval, in the distance of the outer knots, at least
@@ -33,8 +33,13 @@ MANY = 4_000  # rows from which on pieces take less time than arrays (n, p)
 def rows_of(structure: Structure, r: Array, X: Array, weights: Array | None) -> LinearForms:
     """The linear forms of rows with standardised outcomes r (n,) and covariates X (n, K): kept as is best."""
     if len(r) < MANY:
-        return MonotoneRows(*structure.arrays(r, X), weights)
+        return arrays_of(structure, r, X, weights)
     return PieceRows.of(structure, r, X, weights)
+
+
+def arrays_of(structure: Structure, r: Array, X: Array, weights: Array | None) -> MonotoneRows:
+    """The linear forms of rows as two arrays (n, p)."""
+    return MonotoneRows(*structure.arrays(r, X), weights)
 
 
 def narrowed_rows(rows: LinearForms, old: Structure, new: Structure) -> LinearForms:
@@ -42,9 +47,14 @@ def narrowed_rows(rows: LinearForms, old: Structure, new: Structure) -> LinearFo
     if isinstance(rows, PieceRows):
         return rows.narrowed(new)
     assert isinstance(rows, MonotoneRows)
-    at = dict(zip(old.terms, old.slices, strict=True))
-    keep = np.concatenate([np.arange(at[t].start, at[t].stop) for t in new.terms])
+    keep = columns_kept(old, new)
     return replace(rows, A=rows.A[:, keep], D=rows.D[:, keep])
+
+
+def columns_kept(old: Structure, new: Structure) -> Indices:
+    """Places among the coefficients of a structure of those of one with some of its terms."""
+    at = dict(zip(old.terms, old.slices, strict=True))
+    return np.concatenate([np.arange(at[t].start, at[t].stop) for t in new.terms])
 
 
 class _Group(NamedTuple):

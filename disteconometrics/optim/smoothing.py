@@ -36,6 +36,7 @@ from disteconometrics.likelihoods.monotone import (
     BaseLaw,
     LinearForms,
     MonotonePass,
+    OwnLikelihood,
     evaluate,
     left_out,
     loglik,
@@ -67,7 +68,7 @@ class Problem:
     tenth of an observation for each of the slope ``functions``, whatever the number of rows.
     """
 
-    rows: LinearForms
+    rows: LinearForms | OwnLikelihood
     base: BaseLaw
     penalties: Sequence[Penalty]
     start: Array
@@ -116,7 +117,7 @@ class Smooth:
 Forms: TypeAlias = "tuple[Array, Array, Array]"
 
 
-def _forms(rows: LinearForms, G: Array, theta: Array) -> Forms:
+def _forms(rows: LinearForms | OwnLikelihood, G: Array, theta: Array) -> Forms:
     """The linear forms of coefficients or of a step: z, slopes and constraints."""
     return *rows.forms(theta), G @ theta
 
@@ -371,7 +372,7 @@ def _corrected(problem: Problem, s: _State, system: _System, delta: Array) -> _S
     """A step, corrected for its second order if the border cuts it short and it then reaches further down."""
     rows, at, gradient, forms = problem.rows, s.at, system.gradient, _forms(problem.rows, s.G, delta)
     room, none = at.room(forms), (np.zeros_like(at.slope), np.zeros_like(at.c))
-    if room == 1.0:
+    if room == 1.0 or isinstance(rows, OwnLikelihood):
         return _Step(delta, forms, none)
     slope, c = (room * ds * dv for ds, dv in zip(forms[1:], _changes(s, forms, none), strict=True))
     w = slope if rows.weights is None else rows.weights * slope

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from disteconometrics.arrays import Seed
 from disteconometrics.data.joint_design import read_outcomes
+from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.alternative import trained_alternative
@@ -86,6 +87,8 @@ class FlowDensity(Specification):
            [6.82, 7.08, 7.26]])
     """
 
+    takes_records: ClassVar[bool] = True
+
     flow: str | MonotoneSpline | Recipe | Sequence[Recipe] = "auto"
     base: str = "auto"
     support: Any = None
@@ -159,6 +162,7 @@ class FlowDensity(Specification):
         MissingValuesWarning, FewClustersWarning
         """
         if isinstance(self.flow, Recipe):
+            refuse_recorders(self.formula, "A flow by name")
             if cov is not None:
                 raise OptionError(
                     "A flow by name has no covariance; its bootstrap() shows the resampling spread."
@@ -167,6 +171,7 @@ class FlowDensity(Specification):
 
             return fit_trained(self, data, seed)
         if len(read_outcomes(self.formula)[0]) > 1:
+            refuse_recorders(self.formula, "A density of several outcomes")
             joint: JointResults | TrainedFlowResults = fit_product(self, data, cov, seed)
             return joint
         seed_sequence(seed if seed is not None else 0)  # refused before the fit where it is none
@@ -183,7 +188,7 @@ class FlowDensity(Specification):
         """The spline, or the flow by name that "auto" tries beside it if that is clearly better."""
         rows = result.data_rows()
         columns = len(rows.sample.groups)  # a factor is one covariate, whatever its levels
-        if not columns:
+        if not columns or rows.sample.records is not None:
             return result
         rival = trained_alternative(
             self, data, rows.design.kept, rows.left_out, rows.sample.weights, seed, columns=columns

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from disteconometrics.data.recorded import Recorder
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
 from disteconometrics.estimators.law_answers import WHOSE, EffectsResults
@@ -51,6 +52,7 @@ def summary_of(
     names: Sequence[str],
     target: str,
     level: float,
+    recorders: Sequence[Recorder] = (),
 ) -> Summary:
     """Everything about the fit in one frame.
 
@@ -62,6 +64,7 @@ def summary_of(
     names : of the covariates.
     target : whose errors the estimates have, "population" or "sample".
     level : float, confidence level.
+    recorders : how the outcome was recorded.
     """
     sampling = model.weight_type == "sampling"
     rows = f.observations if not sampling else f.rows
@@ -82,7 +85,7 @@ def summary_of(
         ("AIC", "withheld" if sampling else f"{2 * (f.edf - f.loglik):.2f}"),
         ("Converged", f"{f.steps} steps" if f.converged else f"no, {f.steps} steps"),
     )
-    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates, target)]
+    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates, target, recorders)]
     if not flow.structure.covariates:
         sections = [estimates_section(estimates, level, f"Law of {f.outcome}")]
         return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
@@ -138,11 +141,16 @@ def _moving(flow: SplineFlow, names: Sequence[str]) -> str:
 
 
 def _on_numbers(
-    model: Any, flow: SplineFlow, f: FlowFacts, estimates: Estimates, target: str
+    model: Any,
+    flow: SplineFlow,
+    f: FlowFacts,
+    estimates: Estimates,
+    target: str,
+    recorders: Sequence[Recorder],
 ) -> Sequence[str]:
     """Notes on how far the numbers carry."""
     notes = []
-    if not np.isfinite(estimates.values).all():
+    if not np.isfinite(estimates.values).all() and (f.records is None or f.records.held.all):
         notes.append(
             "Where there is no value, the fitted tail decides the moment, beyond what the rows support, or "
             "is too heavy for a finite mean or variance; quantiles stand."
@@ -154,15 +162,17 @@ def _on_numbers(
             "population": "of the population that the rows are from; target='sample' takes the rows as given",
             "sample": "given the rows",
         }
+        step = "; those on quantiles, and of numbers, go one step of their influence function beyond it"
         notes.append(
             f"Standard errors are {whose[target]}. Effects come from a flow with smaller penalties, so that "
-            "bias is small; those on quantiles, and of numbers, go one step of their influence function "
-            "beyond it."
+            f"bias is small{step if f.records is None else ''}."
         )
     notes += weights_notes(model.weights, model.weight_type)
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
     if f.shared:
         notes.append(f.shared)
+    if f.records is not None:
+        notes += f.records.notes(recorders)
     if not f.converged:
         notes.append("The iterations did not reach the optimum: the law is a valid one, but not the best.")
     return notes

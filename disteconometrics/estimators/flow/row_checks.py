@@ -9,6 +9,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import Block
+from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import (
     CollinearityError,
@@ -35,6 +36,7 @@ __all__ = [
     "check_support",
     "check_widths",
     "covariate_names",
+    "inexact",
     "ties",
     "warn_outside",
     "warn_ties",
@@ -89,6 +91,8 @@ class Ties:
 
 def ties(y: Array, weights: Array | None) -> Ties | None:
     """Find values that too many rows share for a density."""
+    if not len(y):
+        return None
     values, code = np.unique(y, return_inverse=True)
     counts = np.bincount(code, weights).astype(np.float64)
     total = counts.sum()
@@ -143,6 +147,11 @@ def warn_ties(found: Ties, name: str, rows: float) -> None:
     warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
 
 
+def inexact(records: Records | None) -> Records | None:
+    """Records of which some are no outcomes; None where all outcomes are known."""
+    return None if records is None or records.exact.all() else records
+
+
 def check_rows(y: Array, columns: int, name: str) -> bool:
     """Whether the rows carry a flexible shape; a linear one is fitted, with a warning, where they do not.
 
@@ -172,14 +181,20 @@ def check_rows(y: Array, columns: int, name: str) -> bool:
     return n >= enough
 
 
-def check_support(y: Array, support: Support, name: str) -> None:
+def check_support(y: Array, support: Support, name: str, records: Records | None = None) -> None:
     """Refuse rows on or beyond the bounds, and bounds so far away that the map to the line loses digits.
+
+    A record may reach beyond the bounds, but not lie there.
 
     Raises
     ------
     DataError
     """
     bad = (y <= support.low) | (y >= support.high)
+    if records is not None:
+        known = records.exact
+        bad = np.where(known, bad, (records.upper <= support.low) | (records.lower >= support.high))
+        y = np.where(bad | known, y, np.nan)
     if bad.any():
         shown = ", ".join(f"{v:g}" for v in np.unique(y[bad])[:5])
         raise DataError(
@@ -187,7 +202,7 @@ def check_support(y: Array, support: Support, name: str) -> None:
             f"with values {shown}; "
             "declare a wider support, or model the values on the bound apart."
         )
-    spread = float(np.std(support.to_line(y)))
+    spread = float(np.nanstd(support.to_line(y))) if np.isfinite(y).any() else np.inf
     if support.kind != "line" and spread < NARROW:
         raise DataError(
             f"The outcome {name!r} varies by {spread:.0e} of its distance to the bounds of the declared "

@@ -31,8 +31,9 @@ from disteconometrics.estimators.flow.spline_sample import (
     patterns_of,
 )
 from disteconometrics.flows.monotone_spline import STRUCTURES
-from disteconometrics.likelihoods.monotone import BASES, LinearForms, evaluate
-from disteconometrics.likelihoods.piece_rows import narrowed_rows, rows_of
+from disteconometrics.likelihoods.monotone import BASES, LinearForms, OwnLikelihood, evaluate
+from disteconometrics.likelihoods.piece_rows import rows_of
+from disteconometrics.likelihoods.recorded_rows import narrowed_rows, recorded_rows
 from disteconometrics.likelihoods.splines import SlopeBasis
 from disteconometrics.likelihoods.structure import Structure, Term
 from disteconometrics.optim.smoothing import DROPPED, LAST, Problem, Smooth, solve
@@ -94,7 +95,7 @@ class SplinePlan:
 class Trial:
     """One structure and base fitted.
 
-    ``loo`` (n,) are leave-one-out log densities of rows in units of y, ``score`` their sum less the price.
+    ``loo`` (n,) are leave-one-out log densities of rows in units of y, of records log probabilities, ``score`` their sum less the price.
     """
 
     name: str
@@ -120,12 +121,14 @@ class Fitted:
     @cached_property
     def loo(self) -> Array:
         """Leave-one-out log densities of the rows (n,)."""
-        return np.asarray(self.smooth.left_out(self.problem, self.together) - np.log(self.centre.scale))
+        found, known = self.smooth.left_out(self.problem, self.together), self.sample.known
+        shift = np.log(self.centre.scale)
+        return np.asarray(found - (shift if known is None else shift * known))
 
     @property
     def loglik(self) -> float:
         """Log-likelihood, summed over observations."""
-        return self.smooth.loglik - self.sample.observations * float(np.log(self.centre.scale))
+        return self.smooth.loglik - self.sample.densities * float(np.log(self.centre.scale))
 
     @cached_property
     def total(self) -> float:
@@ -202,7 +205,7 @@ class Prepared(NamedTuple):
 
     centre: Centre
     structure: Structure
-    rows: LinearForms
+    rows: LinearForms | OwnLikelihood
 
 
 def _prepare(
@@ -334,6 +337,8 @@ def _carried(near: Fitted, structure: Structure, start: Array) -> Array | None:
 
 def prepared_again(s: SplineSample, centre: Centre, structure: Structure) -> Prepared:
     """The linear forms of rows under a known structure."""
+    if s.records is not None:
+        return Prepared(centre, structure, recorded_rows(structure, *s.ends(centre), s.X, s.weights))
     r = (s.y - centre.location(s.X)) / centre.scale
     return Prepared(centre, structure, rows_of(structure, r, s.X, s.weights))
 

@@ -38,6 +38,7 @@ from disteconometrics.inference.law_effects import half, needs_population
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.monotone import BASES
+from disteconometrics.likelihoods.recorded_rows import recorded_rows
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
 
 __all__ = [
@@ -62,14 +63,20 @@ def _scores(
     """The score rows of a flow, part by part."""
     base = BASES[flow.base]
     for part in chunks(len(s.y), 6 * len(theta)):
-        A, D, _ = flow.forms(s.y[part], s.X[part])
-        z, slope = A @ theta, D @ theta
-        scores = D / slope[:, None] - A * base.first(z)[:, None]
+        if s.records is None:
+            A, D, _ = flow.forms(s.y[part], s.X[part])
+            z, slope = A @ theta, D @ theta
+            scores = D / slope[:, None] - A * base.first(z)[:, None]
+            roots = A * np.sqrt(base.second(z))[:, None]
+        else:
+            own = s.take(part)
+            rows = recorded_rows(flow.structure, *own.ends(flow.centre), own.X, None, dense=True)
+            scores, roots = rows.scores(base, theta)
         w = None if s.weights is None else s.weights[part]
         if w is not None and not s.counts:
             scores = scores * w[:, None]
             w = None
-        yield ArrayScores(scores, A * np.sqrt(base.second(z))[:, None], w)
+        yield ArrayScores(scores, roots, w)
 
 
 def check_kind(kind: CovarianceKind) -> CovarianceKind:
@@ -221,7 +228,7 @@ class SplineEstimation:
         s, base, theta = self.sample, BASES[self.flow.base], self.solution.theta
         assert s is not None
         directions = self.solution.root @ (self.solution.root.T @ G.T)
-        if len(G) > MANY:
+        if len(G) > MANY or s.records is not None:
             return np.concatenate([part.scores @ directions for part in _scores(self.flow, theta, s)])
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)

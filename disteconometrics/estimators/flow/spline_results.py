@@ -47,6 +47,7 @@ from disteconometrics.fields import Numbers
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target
 from disteconometrics.inference.law_functionals import Functional, is_analytic
 from disteconometrics.inference.protocols import Refitting
@@ -91,7 +92,7 @@ def fit_spline(
     235.0
     """
     kind = _kind(cov, model.weight_type)
-    fit = fit_rows(model, FitRows.read(model, data, outcome="numeric"), kind, like)
+    fit = fit_rows(model, FitRows.read(model, data, outcome="recorded"), kind, like)
     return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
 
 
@@ -263,6 +264,7 @@ class FlowResults(FittedResult, LawAnswers):
         read = self._read(names, on, near)
         bent = partial(self.flow.bent, rows.X, self.spec.names)
         weights, scenario = rows.sample.weights, rows.scenario()
+        recorded = self.facts.records is not None
         column = partial(rows.column, role="by=")
         return Answering(
             *read[:2],
@@ -273,13 +275,19 @@ class FlowResults(FittedResult, LawAnswers):
             weights,
             column,
             bent,
-            seen=self._seen(read[2]) if near and self._is_chosen else None,
-            check_moments=partial(self._unsupported, read[2], near),
+            seen=self._seen(read[2]) if near and self._is_chosen and not recorded else None,
+            check_moments=None if recorded else partial(self._unsupported, read[2], near),
+            held=self._held(read[2]),
         )
 
     def _given_rows(self, solution: Solution) -> SplineEstimation:
         """What the fit says of coefficients, without the rows."""
         return SplineEstimation(self.flow, solution, self.facts.clusters)
+
+    def _held(self, flow: SplineFlow) -> Held:
+        """The outcomes, on the scale of a flow, between which the records tell the law."""
+        known = self.facts.records
+        return ALL if known is None else known.held.on(self.flow.support, flow.support)
 
     def _unsupported(self, flow: SplineFlow, near: bool, law: Averaged) -> Mapping[str, str]:
         """Kinds of moments of the averaged law that the rows do not support, with reasons."""
@@ -336,17 +344,19 @@ class FlowResults(FittedResult, LawAnswers):
 
     def _laws(self, flow: SplineFlow, solution: Solution, X: Array) -> RowLaws:
         """The laws of rows with a design (n, k); a single one where there are no covariates."""
+        held = self._held(flow)
         if not flow.structure.covariates:
-            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True)
-        return distinct_laws(self.spec.without_constant(X), partial(SplineRowLaws, flow, solution))
+            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True, held=held)
+        return distinct_laws(self.spec.without_constant(X), partial(SplineRowLaws, flow, solution, held=held))
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
-        laws = SplineRowLaws(flow, self.undersmoothed, X)
+        held = self._held(flow)
+        laws = SplineRowLaws(flow, self.undersmoothed, X, held=held)
         estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
-        return NewRows(names_, functionals, laws, estimation, without), index
+        return NewRows(names_, functionals, laws, estimation, without, held), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """The effects of the summary, which a file holds."""
@@ -397,11 +407,12 @@ class FlowResults(FittedResult, LawAnswers):
         level = check_level(level)
         if new is None:
             a = self.answering("mean", None, near=True)
-            averaged = Averaged(a.laws(a.X), a.groups(None)[0][1] if a.conditional else np.ones(1))
+            averaged = a.whole
             whose, estimation = target if a.conditional else "sample", a.estimation
         else:
-            X = self._covariates(new)[0]
-            averaged = Averaged(SplineRowLaws(self.flow, self.undersmoothed, X), np.full(len(X), 1 / len(X)))
+            X, held = self._covariates(new)[0], self._held(self.flow)
+            laws = SplineRowLaws(self.flow, self.undersmoothed, X)
+            averaged = Averaged(laws, np.full(len(X), 1 / len(X)), held)
             whose, estimation = "sample", self._given_rows(self.undersmoothed)
         return band(averaged, kind, grid, level, seed_sequence(seed), estimation, whose)
 
@@ -519,7 +530,10 @@ class FlowResults(FittedResult, LawAnswers):
         level, estimates, effects = check_level(level), self.estimates, self._summary_effects
         target = "population" if self._kept is None else self._kept.target
         names = covariate_names(self.spec.names)
-        return summary_of(self.model, self.flow, self.facts, estimates, effects, names, target, level)
+        recorders = self.spec.outcome.recorders
+        return summary_of(
+            self.model, self.flow, self.facts, estimates, effects, names, target, level, recorders
+        )
 
     @cached_property
     def _summary_effects(self) -> EffectsResults | None:

@@ -11,9 +11,11 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.checks import check_far
+from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
+from disteconometrics.estimators.flow.record_facts import RecordFacts, held_by
 from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
     SplinePlan,
@@ -60,6 +62,7 @@ class FlowFacts(FitFacts):
     cov_note: str = ""
     clusters: Count | None = None
     rival: str | None = None
+    records: RecordFacts | None = None
 
     unused: ClassVar[tuple[str, ...]] = ("standardised",)
 
@@ -109,7 +112,7 @@ class FlowRows(FitRows):
 
     def on_line(self, support: Support) -> SplineSample:
         """The sample with its outcomes brought to the line."""
-        return replace(self.sample, y=support.to_line(self.sample.y))
+        return replace(self.sample, support=support).on_line()
 
     def columns_without(self, variable: Any) -> list[int]:
         """Positions of the covariate columns that do not read a variable.
@@ -157,18 +160,19 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow |
     """
     spec, y, support = read.spec, read.y, model.domain
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
+    records, groups = checks.inexact(read.design.records), _groups(spec.names)
     enough = checks.check_rows(y, X.shape[1], outcome)
-    checks.check_support(y, support, outcome)
-    check_far(np.column_stack([support.to_line(y), read.X]), [outcome, *spec.names], FARTHEST)
+    checks.check_support(y, support, outcome, records)
+    own = SplineSample(y, X, groups, read.scaled_weights, read.frequency, support, records=records)
+    sample = own.on_line()
+    check_far(np.column_stack([sample.y, read.X]), [outcome, *spec.names], FARTHEST)
     checks.check_columns(read.X, y, spec.names, spec.has_intercept)
-    shared = checks.ties(y, read.weights if read.frequency else None)
-    groups = _groups(spec.names)
-    sample = SplineSample(support.to_line(y), X, groups, read.scaled_weights, read.frequency, support)
+    shared = checks.ties(*_told(y, read.weights if read.frequency else None, records))
     if shared is not None:
         checks.warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:
         checks.check_residual(sample.centre.scale, sample.y, outcome)
-        if support.kind == "line" and shared is None:
+        if support.kind == "line" and shared is None and records is None:
             checks.check_edges(sample.y, sample.copies, outcome)
     plan = plan_of(model, enough)
     if like is not None:
@@ -196,13 +200,44 @@ def spline_fit_of(
     """
     rows = FlowRows(
         design,
-        sample=replace(fitted.sample, y=design.y),
+        sample=replace(fitted.sample, y=design.y, records=checks.inexact(design.records)),
         smooth=fitted.smooth,
-        left_out=fitted.loo + flow.support.log_slope(design.y),
+        left_out=fitted.loo + _log_slopes(fitted.sample, flow.support, design.y),
     )
     main, V = rows.solution(flow, kind)
-    facts = replace(_facts(fitted, rows, flow.support), shared=shared)
+    facts = replace(
+        _facts(fitted, rows, flow.support), shared=shared, records=_record_facts(flow, main, rows)
+    )
     return SplineFit(flow, main, facts.under(V), rows)
+
+
+def _record_facts(flow: SplineFlow, main: Solution, rows: FlowRows) -> RecordFacts | None:
+    """What the records of the rows tell of the law, None of outcomes that are known."""
+    s = rows.sample
+    if s.records is None:
+        return None
+    held = held_by(s.records, flow.support)
+    cdf = np.array(
+        [np.average(_cdf(flow, main.theta, s.X, y), weights=s.weights) for y in (held.low, held.high)]
+    )
+    return RecordFacts.of(s.records, held, cdf)
+
+
+def _cdf(flow: SplineFlow, theta: Array, X: Array, y: float) -> Array:
+    """F(y | x) (n,) of rows."""
+    return np.asarray(flow.law(theta, X).cdf(np.full(len(X), y)))
+
+
+def _told(y: Array, counts: Array | None, records: Records | None) -> tuple[Array, Array | None]:
+    """Outcomes that are known, with their counts."""
+    known = slice(None) if records is None else records.exact
+    return y[known], None if counts is None else counts[known]
+
+
+def _log_slopes(s: SplineSample, support: Support, y: Array) -> Array:
+    """log du/dy (n,) of rows that have a density; what is told of others has no units."""
+    slopes = support.log_slope(y)
+    return slopes if s.known is None else np.where(s.known, slopes, 0.0)
 
 
 def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -215,7 +250,9 @@ def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
 
 def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
     s, f = fitted.sample, fitted.smooth
-    slope = support.log_slope(rows.y)  # so that criteria are in units of the outcome, whatever its support
+    slope = _log_slopes(
+        s, support, rows.y
+    )  # so that criteria are in units of the outcome, whatever its support
     w = np.ones(len(s.y)) if s.weights is None else s.weights
     shift = float(w @ slope)
     gain, error = _gain(fitted, w)

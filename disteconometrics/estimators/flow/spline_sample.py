@@ -19,7 +19,8 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, Mask
+from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.estimators.flow.own_units import line_in_own_units
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
@@ -39,6 +40,7 @@ FAR_RESIDUALS = 50.0  # interquartile ranges of residuals beyond which one row i
 FEW_OUTSIDE = 3.0  # values of a covariate beyond which scale and shape stay
 NEXT = 0.25  # standard deviations that they move on beyond these
 DISTINCT = 6  # values from which on a covariate may bend
+BEYOND = 0.15  # share of the range beyond its end at which an outcome with an open side is placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ class SplineSample:
     """Rows: ``y`` (n,), ``X`` (n, K) without constant, its columns by formula term, weights (n,) or None.
 
     ``counts`` says whether the weights count rows.  Outcomes are on the line; ``support`` is where they came
-    from, ``straight`` says that their centre is a line all the same.
+    from, ``straight`` says that their centre is a line all the same.  Where outcomes were not told exactly
+    ``records`` say what is known of them, on the same scale, and ``y`` where they are placed.
     """
 
     y: Array
@@ -56,6 +59,7 @@ class SplineSample:
     counts: bool = False
     support: Support = LINE
     straight: bool = False
+    records: Records | None = None
 
     @property
     def observations(self) -> float:
@@ -82,6 +86,27 @@ class SplineSample:
         """The standardised outcome (n,)."""
         return (self.y - self.centre.location(self.X)) / self.centre.scale
 
+    def ends(self, centre: Centre) -> tuple[Array, Array]:
+        """Standardised ends (n,) of the records."""
+        assert self.records is not None
+        low, high = (
+            (end - centre.location(self.X)) / centre.scale for end in (self.records.lower, self.records.upper)
+        )
+        return low, high
+
+    @property
+    def known(self) -> Mask | None:
+        """Rows (n,) that have a density and no probability, None for all."""
+        return None if self.records is None else self.records.exact
+
+    @property
+    def densities(self) -> float:
+        """Observations that have a density."""
+        if self.records is None:
+            return self.observations
+        w = np.ones(len(self.y)) if self.weights is None else self.weights
+        return float(w @ self.records.exact)
+
     @cached_property
     def measured(self) -> dict[int, tuple[Covariate, ...]]:
         """Covariates by the most knots they may have, as they are asked for."""
@@ -90,7 +115,26 @@ class SplineSample:
     def take(self, rows: Indices) -> SplineSample:
         """Some of the rows."""
         w = None if self.weights is None else self.weights[rows]
-        return replace(self, y=self.y[rows], X=self.X[rows], weights=w)
+        records = None if self.records is None else self.records.rows(rows)
+        return replace(self, y=self.y[rows], X=self.X[rows], weights=w, records=records)
+
+    def on_line(self) -> SplineSample:
+        """The sample, told in the outcome's own units, brought to the line from its support."""
+        if self.records is None:
+            return replace(self, y=self.support.to_line(self.y))
+        low, high = (self.support.to_line(end) for end in (self.records.lower, self.records.upper))
+        return replace(self, y=_placed(low, high), records=Records(low, high))
+
+
+def _placed(low: Array, high: Array) -> Array:
+    """Where records are placed: at midpoints, and beyond the end that is known where a side is open."""
+    ends = np.concatenate([low, high])
+    beyond = BEYOND * float(np.ptp(ends[np.isfinite(ends)]))
+    known_low, known_high = np.isfinite(low), np.isfinite(high)
+    y = np.where(known_low, low + beyond, high - beyond)
+    both = known_low & known_high
+    y[both] = low[both] + (high[both] - low[both]) / 2
+    return y
 
 
 def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array:
