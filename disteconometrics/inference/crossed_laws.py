@@ -36,9 +36,10 @@ from disteconometrics.inference.law_functionals import is_analytic, parse_functi
 
 __all__ = ["AllRows", "AveragedRows", "Cell", "CrossedLaws", "Drawn", "InfluenceLaws", "grid_influence"]
 
-EDGE = 12.0  # log-odds of the levels that a grid of outcomes ends at
-COARSE, FINE = 33, 12  # points of the grid whose quantiles are solved for, and cells between two of them
+EDGE = 16.0  # log-odds of the levels that a grid of outcomes ends at
+COARSE, FINE, PARTS = 33, 6, 16  # points of the grid whose quantiles are solved for, cells between two of them, and parts of a cell
 MULTIPLIERS = 4_000
+SMALL = 1e-10  # mass of a cell of which F says no mean
 STEP = 1e-5  # mass that moves in a numerical derivative
 
 
@@ -257,8 +258,8 @@ class InfluenceLaws:
         raise NotImplementedError
 
     def values(self, y: Array) -> Array:
-        """Distribution functions (c, m) at outcomes (m,)."""
-        return np.array([[cell.law.at(float(v))[0] for v in y] for cell in self.cells])
+        """Distribution functions (c, m) at outcomes (m,), straight between points of the laws' grids."""
+        return np.array([np.interp(y, g.edges, g.F, left=0.0, right=1.0) for _, g in self._grids])
 
     def grid(self) -> Array:
         """Outcomes (m,) that the laws lie on, finely."""
@@ -272,19 +273,41 @@ def _at(law: Averaged, y: float) -> Answer:
 
 
 class _Grid(NamedTuple):
-    """Edges (m,) of cells of outcomes and F at them; a cell's outcome (m + 1,) stands for its mass."""
+    """Edges (m,) of cells of outcomes with F and density at them."""
 
     edges: Array
     F: Array
-
-    @property
-    def outcomes(self) -> Array:
-        e = self.edges
-        return np.concatenate([e[:1], (e[1:] + e[:-1]) / 2, e[-1:]])
+    density: Array
 
     @property
     def masses(self) -> Array:
-        return np.diff(self.F, prepend=0.0, append=1.0)
+        """Masses (m + 1,) of the cells, the tails first and last."""
+        return np.maximum(np.diff(self.F, prepend=0.0, append=1.0), 0.0)
+
+    @property
+    def outcomes(self) -> Array:
+        """The mean outcome (m + 1,) of every cell, from F and its slope at both ends."""
+        e, F, f = self.edges, self.F, self.density
+        h, mass = np.diff(e), np.diff(F)
+        area = h * (F[1:] + F[:-1]) / 2 - h * h * np.diff(f) / 12
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (e[1:] * F[1:] - e[:-1] * F[:-1] - area) / mass
+        mean = np.where(mass > SMALL, np.clip(mean, e[:-1], e[1:]), (e[1:] + e[:-1]) / 2)
+        return np.concatenate([e[:1], mean, e[-1:]])
+
+    def law(self) -> Empirical:
+        """Masses on finer cells, F cubic between the edges."""
+        u = np.arange(PARTS) / PARTS
+        h, f = np.diff(self.edges)[:, None], self.density[:, None]
+        F = (
+            self.F[:-1, None] * (1 + 2 * u) * (1 - u) ** 2
+            + self.F[1:, None] * u * u * (3 - 2 * u)
+            + h * (f[:-1] * u * (1 - u) ** 2 - f[1:] * u * u * (1 - u))
+        )
+        y = self.edges[:-1, None] + h * u
+        fine = _Grid(np.append(y, self.edges[-1]), np.append(np.maximum.accumulate(F.ravel()), self.F[-1]), f)
+        middle = (fine.edges[1:] + fine.edges[:-1]) / 2
+        return Empirical(np.concatenate([self.edges[:1], middle, self.edges[-1:]]), fine.masses)
 
 
 def _grid_of(law: Averaged) -> _Grid:
@@ -293,14 +316,14 @@ def _grid_of(law: Averaged) -> _Grid:
     ends = np.unique([law.quantile(float(t)) for t in levels])
     inner = np.linspace(ends[:-1], ends[1:], FINE, endpoint=False).T.ravel()
     edges = np.unique(np.append(inner, ends[-1]))
-    F = np.maximum.accumulate([law.at(float(y))[0] for y in edges])
-    return _Grid(edges, F)
+    F, density = np.array([law.at(float(y))[:2] for y in edges]).T
+    return _Grid(edges, np.maximum.accumulate(F), density)
 
 
 def grid_influence(law: Averaged, grid: _Grid, functionals: Sequence[Any], outcome: str) -> list[Answer]:
     """Any smooth functionals of an averaged law with gradients and rows, by masses on a fine grid.
 
-    The value is that of the masses; moving a little mass to one outcome gives the influence there.
+    Moving a little mass to one cell gives the influence of its outcomes.
 
     Parameters
     ----------
@@ -311,25 +334,24 @@ def grid_influence(law: Averaged, grid: _Grid, functionals: Sequence[Any], outco
     """
     points, where = np.unique(grid.outcomes, return_inverse=True)
     mass = as_floats(np.bincount(where, np.maximum(grid.masses, 0.0)))
-    found = [_derivative(points, mass, f, outcome) for f in functionals]
-    slopes = np.array([slope[where] for _, slope in found])
+    slopes = np.array([_derivative(points, mass, f, outcome)[where] for f in functionals])
     falls = slopes[:, :-1] - slopes[:, 1:]  # ∫ slope dF = last slope + Σ F(edge)·fall
-    rows, gradients = 0.0, np.zeros((len(found), 1))
+    rows, gradients = 0.0, np.zeros((len(functionals), 1))
     for y, fall in zip(grid.edges, falls.T, strict=True):
         rows = rows + np.multiply.outer(fall, law.at(float(y))[2])
         gradients = gradients + np.outer(fall, law.gradient(float(y)))
-    values = [value for value, _ in found]
+    values = [float(evaluate(grid.law().named(outcome), f)) for f in functionals]
     return [
         Answer(v, g, law.averaging(r)) for v, g, r in zip(values, gradients, np.asarray(rows), strict=True)
     ]
 
 
-def _derivative(points: Array, mass: Array, functional: Any, outcome: str) -> tuple[float, Array]:
-    """A functional of masses on points (m,), and its derivative (m,) as mass moves to each of them."""
+def _derivative(points: Array, mass: Array, functional: Any, outcome: str) -> Array:
+    """The derivative (m,) of a functional of masses on points (m,) as mass moves to each of them."""
     value = float(evaluate(Empirical(points, mass).named(outcome), functional))
     slope, total = np.empty(len(points)), mass.sum()
     for j in range(len(points)):
         there = mass * (1 - STEP)
         there[j] += STEP * total
         slope[j] = (float(evaluate(Empirical(points, there).named(outcome), functional)) - value) / STEP
-    return value, slope
+    return slope
