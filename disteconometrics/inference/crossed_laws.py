@@ -37,7 +37,7 @@ from disteconometrics.inference.law_functionals import is_analytic, parse_functi
 __all__ = ["AllRows", "AveragedRows", "Cell", "CrossedLaws", "Drawn", "InfluenceLaws", "grid_influence"]
 
 EDGE = 16.0  # log-odds of the levels that a grid of outcomes ends at
-COARSE, FINE, PARTS = 33, 6, 16  # points of the grid whose quantiles are solved for, cells between two of them, and parts of a cell
+COARSE, FINE, PARTS = 17, 12, 16  # quantiles that a grid rests on, cells between two, parts of a cell
 MULTIPLIERS = 4_000
 SMALL = 1e-10  # mass of a cell of which F says no mean
 STEP = 1e-5  # mass that moves in a numerical derivative
@@ -175,6 +175,10 @@ class InfluenceLaws:
     def _answers(self, names: Sequence[Any]) -> list[list[Answer]]:
         """Functionals of every law, those that the samples do not support NaN, with a warning."""
         kinds = [parse_functional(n)[0] if is_analytic(n) else n for n in names]
+        two_values = not hasattr(self.cells[0].law.laws, "at")
+        for name, kind in zip(names, kinds, strict=True):
+            if two_values and kind != "mean":
+                raise OptionError(f"{name}: an outcome of two values has one functional here, 'mean'.")
         out = [kind in self.unsupported for kind in kinds]
         for kind in dict.fromkeys(k for k, o in zip(kinds, out, strict=True) if o):
             hint = "use quantiles or iqr, which do not depend on how far the tail goes"
@@ -195,8 +199,6 @@ class InfluenceLaws:
         """Functionals that are differentiated on grids, of every law."""
         if not names:
             return []
-        if not hasattr(self.cells[0].law.laws, "at"):
-            raise OptionError(f"{names[0]}: an outcome of two values has one functional here, 'mean'.")
         of = [grid_influence(cell.law, grid, names, self.outcome) for cell, grid in self._grids]
         return [list(row) for row in zip(*of, strict=True)]
 

@@ -171,6 +171,9 @@ def no_effect(laws: CrossedLaws, contrasts: Array, levels: Array) -> Array:
         moved = np.einsum("c,bcm->bm", c, deviations)
         se = moved.std(axis=0)
         use = se > 0
+        if not use.any():
+            out.append([np.nan] * 4)
+            continue
         t, drawn = as_normal(np.abs(c @ plain)[use] / se[use], laws.df), np.abs(moved[:, use] / se[use])
         w = share[use] / share[use].sum()
         largest, mean = float(t.max()), float(np.square(t) @ w)

@@ -59,7 +59,8 @@ def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
     g, c = np.arange(n) % 2, rng.permutation(np.arange(n) % 40)
     if how == "clusters":
         x, u = (
-            ndtr(np.sqrt(r) * rng.normal(size=40)[c] + np.sqrt(1 - r) * rng.normal(size=n)) for r in (0.5, 0.2)
+            ndtr(np.sqrt(r) * rng.normal(size=40)[c] + np.sqrt(1 - r) * rng.normal(size=n))
+            for r in (0.5, 0.2)
         )
     else:
         x, u = rng.random(n), rng.random(n)
