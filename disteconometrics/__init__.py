@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.binary.cloglog import CLogLog as CLogLog
     from disteconometrics.estimators.binary.logit import Logit as Logit
     from disteconometrics.estimators.binary.probit import Probit as Probit
+    from disteconometrics.estimators.decomposition.decompose import Decomposition as Decomposition
+    from disteconometrics.estimators.decomposition.decompose import decompose as decompose
     from disteconometrics.estimators.distribution_regression.regression import (
         DistributionRegression as DistributionRegression,
     )
@@ -106,6 +108,7 @@ _NAMES = {
     "estimators.binary.cloglog": ("CLogLog",),
     "estimators.binary.logit": ("Logit",),
     "estimators.binary.probit": ("Probit",),
+    "estimators.decomposition.decompose": ("Decomposition", "decompose"),
     "estimators.distribution_regression.regression": ("DistributionRegression",),
     "estimators.flow.flow_density": ("FlowDensity",),
     "estimators.inequality": ("Inequality",),

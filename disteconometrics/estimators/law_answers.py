@@ -21,9 +21,11 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.estimators.crossing import Counterfactual, Crossing, counterfactual
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
+from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
 from disteconometrics.inference.held import ALL, Held, warn_not_held
 from disteconometrics.inference.law_effects import (
@@ -423,6 +425,60 @@ class LawAnswers:
 
         ``near`` asks for the laws from which numbers at rows come, whose bias is small beside their error.
         """
+
+    @abstractmethod
+    def row_laws(self, new: Any) -> RowLaws:
+        """The laws of new rows, complete ones, under the coefficients of `answering`."""
+
+    @on_one_thread
+    def crossed(self, crossing: Crossing) -> CrossedLaws:
+        """Laws of fits averaged over rows of others, from influence rows; see `estimators.crossing`."""
+        known = [fit.answering("mean", None, near=False) for fit in crossing.fits]
+        cells, unsupported = [], dict[str, str]()
+        for a in known:
+            unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
+        for j, k in crossing.pairs:
+            own = crossing.own[k] == j
+            laws = known[j].laws(known[j].X) if own else crossing.fits[j].row_laws(crossing.tables[k])
+            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares)))
+        estimations = tuple(a.estimation for a in known)
+        parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
+        return InfluenceLaws(*parts, self.labels()[0], crossing.seed, unsupported)  # type: ignore[attr-defined]
+
+    def counterfactual(
+        self, new: Any, *, weights: str | None = None, target: str = "population"
+    ) -> Counterfactual:
+        """The law of the outcome averaged over other rows: these coefficients, those covariates.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side; rows with a missing value are left out.
+        weights : str or None, a column of ``new``.
+        target : {"population", "sample"}
+            Whether the rows of ``new`` are a sample of a population, drawn apart from the rows of the fit but
+            for shared clusters, or all there is.
+
+        Returns
+        -------
+        Counterfactual
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData, OptionError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)
+        >>> moved = res.counterfactual(engel.assign(income=500.0), target="sample")
+        >>> moved.quantiles([0.1, 0.9])["estimate"].round(1).tolist()
+        [5.7, 6.0]
+        """
+        found = counterfactual(self, new, weights, target, draws=0, seed=np.random.SeedSequence(0))
+        laws = self.row_laws(found.tables[0])
+        law = laws.law.average(found.averages[0].shares)
+        return Counterfactual(law.named(self.labels()[0]), found)  # type: ignore[attr-defined]
 
     @on_one_thread
     def functionals(

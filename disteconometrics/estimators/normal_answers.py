@@ -197,6 +197,11 @@ class NormalAnswers(LawAnswers):
         laws = NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)
         return NewRows(read, functionals, laws, self._estimation, {}), index
 
+    def row_laws(self, new: Any) -> NormalRowLaws:
+        """The laws of new rows; see `LawAnswers`."""
+        X, mean, _ = self._new_rows(new)
+        return NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)
+
     def _new_rows(self, new: Any) -> tuple[Any, Array, pd.Index]:
         """Design (m, k), mean (m,) and index of new rows, or of the rows of the fit."""
         rows = self.data_rows() if new is None else self.spec.matrix(new)

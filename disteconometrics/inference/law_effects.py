@@ -154,8 +154,9 @@ class Estimation(Protocol):
     """What the estimation of θ says of answers with gradients G (q, p).
 
     ``errors`` (q,) are those given the rows; ``covariance`` (q, q) takes averaging rows (n, q) too, None
-    where the rows are given; ``df`` are degrees of freedom of t, ``clusters`` their number, None of rows that
-    stand for themselves.
+    where the rows are given; ``rows`` (n, q) are those of the estimation under a robust covariance, and
+    ``modelled`` (q, q) what comes on top of them; ``df`` are degrees of freedom of t, ``clusters`` their
+    number, None of rows that stand for themselves.
     """
 
     @property
@@ -163,6 +164,8 @@ class Estimation(Protocol):
     @property
     def clusters(self) -> int | None: ...
     def errors(self, G: Array) -> Array: ...
+    def rows(self, G: Array, size: int) -> Array: ...
+    def modelled(self, G: Array) -> Array: ...
     def covariance(self, values: Array, G: Array, averaging: Array | None) -> Array: ...
 
 
@@ -214,11 +217,7 @@ class MEstimation:
         kind = self.kind
         if kind is None or not self.equations or self.codes is None or self.order is None:
             raise needs_population()
-        estimation = None
-        if not is_model_based(kind):
-            estimation = np.zeros(averaging.shape)
-            where = slice(None) if self.counted is None else self.counted
-            estimation[where] = estimation_rows(self.equations, G, kind, self.own_codes or self.codes)
+        estimation = None if is_model_based(kind) else self.rows(G, len(averaging))
         return answers_covariance(
             values,
             averaging,
@@ -230,6 +229,19 @@ class MEstimation:
             codes=self.codes,
             order=self.order,
         )
+
+    def rows(self, G: Array, size: int) -> Array:
+        """Estimation rows (n, q) of answers with gradients G (q, p), of the n = ``size`` rows of the fit."""
+        assert self.kind is not None
+        codes = self.own_codes or self.codes
+        assert codes is not None
+        out, where = np.zeros((size, len(G))), slice(None) if self.counted is None else self.counted
+        out[where] = estimation_rows(self.equations, G, self.kind, codes)
+        return out
+
+    def modelled(self, G: Array) -> Array:
+        """Nothing comes on top of the rows."""
+        return np.zeros((len(G), len(G)))
 
 
 class Answer(NamedTuple):
@@ -324,7 +336,7 @@ class Averaged:
             return self.laws, self.shares
         return self.laws.take(np.flatnonzero(self.kept)), self.shares[self.kept]
 
-    def _rows(self, influence: Array) -> Array:
+    def averaging(self, influence: Array) -> Array:
         """Averaging rows (n,) of an influence (of the rows that count)."""
         out = np.zeros(len(self.shares))
         own = self._own[1]
@@ -379,11 +391,11 @@ class Averaged:
             if self.held.hidden(np.array(y)):
                 return self._withheld
             _, f, cdf = self.at(y)
-            return Answer(y, -self.gradient(y) / f, self._rows(-cdf / f))
+            return Answer(y, -self.gradient(y) / f, self.averaging(-cdf / f))
         if kind == "prob":
             low, high = (self.at(y) for y in numbers)
             G = self.gradient(numbers[1]) - self.gradient(numbers[0])
-            return Answer(high[0] - low[0], G, self._rows(high[2] - low[2]))
+            return Answer(high[0] - low[0], G, self.averaging(high[2] - low[2]))
         if kind in ("mean", "var", "std"):
             return self._moments[kind]
         if kind in ("difference", "ratio"):
@@ -417,9 +429,9 @@ class Averaged:
             mean, squares = float(w @ m), found.var + m * m
         with np.errstate(invalid="ignore", divide="ignore"):  # where there is no mean or no variance
             var, d_var = float(w @ squares) - mean**2, found.second[0] - 2 * mean * found.first[0]
-            rows, root = self._rows(squares - 2 * mean * m), np.sqrt(var)
+            rows, root = self.averaging(squares - 2 * mean * m), np.sqrt(var)
             return {
-                "mean": Answer(mean + origin, found.first[0], self._rows(m)),
+                "mean": Answer(mean + origin, found.first[0], self.averaging(m)),
                 "var": Answer(var, d_var, rows),
                 "std": Answer(float(root), d_var / (2 * root), rows / (2 * root)),
             }
@@ -432,7 +444,7 @@ class Averaged:
         F, _, cdf = self.at(y)
         z = float(link.quantile(np.clip(np.array(F), 1e-300, 1 - 1e-16)))
         d = float(np.exp(link.logpdf(np.array(z))))
-        return Answer(z, self.gradient(y) / d, self._rows(cdf / d))
+        return Answer(z, self.gradient(y) / d, self.averaging(cdf / d))
 
     def log_density(self, y: float) -> Answer:
         """log f̄(y) with its gradient and averaging rows."""
@@ -440,7 +452,7 @@ class Averaged:
         pdf = laws.at(y).pdf
         f = float(w @ pdf)
         G = laws.log_density_sums(y, (w * pdf)[:, None])[0] / f
-        return Answer(float(np.log(f)), G, self._rows(pdf / f))
+        return Answer(float(np.log(f)), G, self.averaging(pdf / f))
 
     def quantile_limits(
         self, tau: float, error: Callable[[Answer], float], critical: float, y: float, se: float

@@ -28,6 +28,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.inference.estimates import as_far_out, critical_value
+from disteconometrics.inference.simultaneous import contrast_limits
 from disteconometrics.inference.two_samples import GroupSample
 
 __all__ = ["Ranks", "critical_deviation", "difference_limits", "left_inverse"]
@@ -268,7 +269,6 @@ def difference_limits(
     >>> [limits.tolist() for limits in difference_limits(one, zero, joint=False)]
     [[-1.0], [9.0]]
     """
-    (a, a_low, a_high), (b, b_low, b_high) = first, second
-    if joint:
-        return a_low - b_high, a_high - b_low
-    return a - b - np.hypot(a - a_low, b_high - b), a - b + np.hypot(a_high - a, b - b_low)
+    values, *ends = zip(first, second, strict=True)
+    limits = np.array(ends).transpose(1, 0, *range(2, np.ndim(ends)))
+    return contrast_limits(np.array([1.0, -1.0]), np.array(values), limits, joint=joint)

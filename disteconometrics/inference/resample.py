@@ -16,7 +16,7 @@ import numpy as np
 from disteconometrics.arrays import Array, Indices, Seed
 from disteconometrics.errors import OptionError
 
-__all__ = ["ResamplingPlan", "reported_seed", "seed_sequence", "take_rows"]
+__all__ = ["ResamplingPlan", "reported_seed", "seed_sequence", "sequence_of", "take_rows"]
 
 CHUNK_ENTRIES = 262_144  # rows times replications
 MOST_DRAWS = 256
@@ -64,6 +64,19 @@ def reported_seed(sequence: np.random.SeedSequence) -> Any:
     if not isinstance(entropy, (int, type(None))):
         entropy = int(entropy) if np.ndim(entropy) == 0 else tuple(map(int, np.ravel(entropy)))
     return (entropy, sequence.spawn_key) if sequence.spawn_key else entropy
+
+
+def sequence_of(kept: Any) -> np.random.SeedSequence:
+    """The random streams of a seed as `reported_seed` keeps it.
+
+    Examples
+    --------
+    >>> sequence_of(reported_seed(seed_sequence(7))).entropy
+    7
+    """
+    if isinstance(kept, (tuple, list)) and len(kept) == 2 and isinstance(kept[1], (tuple, list)):
+        return np.random.SeedSequence(kept[0], spawn_key=tuple(kept[1]))
+    return np.random.SeedSequence(kept)
 
 
 @dataclass(frozen=True, eq=False)

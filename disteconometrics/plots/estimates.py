@@ -40,7 +40,7 @@ from disteconometrics.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["coefficient_process", "coefficients", "effect", "lorenz_curves"]
+__all__ = ["coefficient_process", "coefficients", "decomposition", "effect", "lorenz_curves"]
 
 BINS = 30
 HISTOGRAM_HEIGHT = 0.09  # height of the histogram at the foot, as a share of the picture
@@ -176,6 +176,51 @@ def coefficient_process(
     shade(axes, x, data["conf_low"], data["conf_high"], 0.25)
     axes.plot(x, data["estimate"], color=ACCENT, linewidth=1.4, marker="." if len(x) < 12 else None)
     return finish(axes, found.outcome, f"coefficient of {found.term}", data)
+
+
+def decomposition(result: Any, *, bands: bool = True, ax: Axes | None = None) -> Axes:
+    """Draw a difference between two groups along the quantiles, split into composition and structure.
+
+    Parameters
+    ----------
+    result : a decomposition, or anything with its ``quantiles()``, ``spec`` and ``facts``.
+    bands : bool, whether uniform bands are drawn, or limits of single levels.
+    ax : matplotlib Axes or None for a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is the table of total, composition and structure by level.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> d = de.datasets.engel()
+    >>> d["half"] = d.index % 2
+    >>> ax = decomposition(de.decompose(de.NormalRegression("foodexp ~ income"), d, by="half"))
+    >>> ax.get_xlabel(), len(ax.data)
+    ('quantile level', 51)
+    >>> plt.close(ax.figure)
+    """
+    table = result.quantiles().loc[["total", "composition", "structure"]].reset_index()
+    axes = prepare(ax, FLAT)
+    axes.axhline(0, color=MIDDLE, linewidth=0.7)
+    low, high = ("band_low", "band_high") if bands else ("conf_low", "conf_high")
+    styles = {"total": (MIDDLE, "-"), "composition": (ACCENT, "--"), "structure": (ACCENT, "-")}
+    for what, (color, line) in styles.items():
+        part = table[table["what"] == what]
+        if what != "total":
+            shade(axes, part["level"], part[low], part[high], 0.15)
+        axes.plot(part["level"], part["estimate"], line, color=color, linewidth=1.4, label=what)
+    legend_above(axes)
+    f = result.facts
+    words = f"{result.spec.outcome.name}: {f.labels[1]} less {f.labels[0]}"
+    return finish(axes, "quantile level", words, table)
 
 
 def lorenz_curves(result: Any, *, level: float = 0.95, band: bool = True, ax: Axes | None = None) -> Axes:

@@ -100,6 +100,11 @@ class BinaryAnswers(LawAnswers):
             check_mean((name, ()))
         return listed
 
+    def row_laws(self, new: Any) -> Any:
+        """The probabilities of new rows; see `LawAnswers`."""
+        X, offset, _ = self._new_rows(new)
+        return _laws(self.fitted_index, offset, X)
+
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
 

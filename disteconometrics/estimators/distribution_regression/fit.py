@@ -12,10 +12,12 @@ from disteconometrics.arrays import Array
 from disteconometrics.errors import SeparationWarning, WithheldError, warn_user
 from disteconometrics.estimators.binary.fit import equation_of
 from disteconometrics.estimators.distribution_regression.thresholds import (
+    Covariates,
     Draws,
     ThresholdFits,
     blocks_above,
     draw_fits,
+    row_weights,
 )
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
@@ -23,7 +25,7 @@ from disteconometrics.fields import AnyFloat, Count
 from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.protocols import MEstimate
-from disteconometrics.inference.resample import ResamplingPlan
+from disteconometrics.inference.resample import ResamplingPlan, sequence_of
 from disteconometrics.likelihoods.gaussian import PROBIT
 from disteconometrics.likelihoods.gumbel import CLOGLOG
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
@@ -108,15 +110,18 @@ class DistributionRows(FitRows):
                 )
             codes, units = self.codes(kind.columns)
         copies = self.weights if self.frequency and codes is None else None
-        plan = ResamplingPlan(_sequence(seed), "exponential", units, self.size, codes, copies)
-        return draw_fits(self.kernel, self.X, self.y, self.scaled_weights, self.fits, plan, count)
+        plan = ResamplingPlan(sequence_of(seed), "exponential", units, self.size, codes, copies)
+        drawn = self.drawn(row_weights(plan, self.scaled_weights, count))
+        return drawn.kept(drawn.good)
 
+    def drawn(self, W: Array, others: Sequence[tuple[Covariates, Array]] = ()) -> Draws:
+        """All fits under weights W (B, n), averaged over these rows and others."""
+        return draw_fits(self.kernel, self.covariates, self.y, self.fits, W, others)
 
-def _sequence(seed: Any) -> np.random.SeedSequence:
-    """The random streams of a seed as `reported_seed` keeps it."""
-    if isinstance(seed, (tuple, list)) and len(seed) == 2 and isinstance(seed[1], (tuple, list)):
-        return np.random.SeedSequence(seed[0], spawn_key=tuple(seed[1]))
-    return np.random.SeedSequence(seed)
+    @property
+    def covariates(self) -> Covariates:
+        """Design and offset of the rows."""
+        return Covariates(self.X, self.offset)
 
 
 def shown_thresholds(fits: ThresholdFits, F: Array) -> tuple[int, ...]:

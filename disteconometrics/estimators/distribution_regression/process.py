@@ -7,52 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from disteconometrics import plots
 from disteconometrics.arrays import Array
-from disteconometrics.inference.estimates import TestResult, as_far_out, critical_value
+from disteconometrics.inference.estimates import TestResult, critical_value
+from disteconometrics.inference.simultaneous import as_normal, p_of_draws, spread, sup_critical
 from disteconometrics.tables import printable
 
-__all__ = ["CoefficientProcess", "as_normal", "coefficient_process", "spread", "sup_critical"]
-
-IQR = 1.3489795003921634  # of a standard normal law
-
-
-def spread(draws: Array) -> Array:
-    """Interquartile ranges (S,) of draws (B, S) as standard deviations of a normal law.
-
-    Examples
-    --------
-    >>> spread(np.arange(5.0)[:, None]).round(3)
-    array([1.483])
-    """
-    low, high = np.quantile(draws, [0.25, 0.75], axis=0)
-    return np.asarray((high - low) / IQR)
-
-
-def as_normal(statistics: Array, df: float) -> Array:
-    """Absolute t statistics as those of a normal law with the same p-values.
-
-    Examples
-    --------
-    >>> as_normal(np.array([2.228]), 10.0).round(2)
-    array([1.96])
-    """
-    if np.isinf(df):
-        return np.abs(statistics)
-    return np.asarray(-special.ndtri(special.stdtr(df, -np.abs(statistics))))
-
-
-def sup_critical(deviations: Array, level: float, df: float) -> float:
-    """Critical value of all of several estimates at once, from standardised deviations (B, S) of draws.
-
-    Examples
-    --------
-    >>> sup_critical(np.array([[1.0, -3.0], [0.5, 0.2], [1.0, 0.0]]), 0.5, np.inf)
-    1.0
-    """
-    return as_far_out(float(np.quantile(np.abs(deviations).max(axis=1), level)), df)
+__all__ = ["CoefficientProcess", "coefficient_process"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +119,9 @@ def coefficient_process(
     hypothesis = (f"{term} = 0 at all thresholds",)
     largest, mean = float(t.max()), float(np.square(t) @ share)
     tests = (
-        TestResult("KS", hypothesis, largest, (), _p(np.abs(deviations).max(axis=1), largest), "max |t|"),
-        TestResult("CvM", hypothesis, mean, (), _p(np.square(deviations) @ share, mean), "mean t²"),
+        TestResult(
+            "KS", hypothesis, largest, (), p_of_draws(np.abs(deviations).max(axis=1), largest), "max |t|"
+        ),
+        TestResult("CvM", hypothesis, mean, (), p_of_draws(np.square(deviations) @ share, mean), "mean t²"),
     )
     return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests)
-
-
-def _p(draws: Array, statistic: float) -> float:
-    return float((1 + (draws >= statistic).sum()) / (1 + len(draws)))

@@ -20,6 +20,7 @@ from disteconometrics.estimators.distribution_regression.fit import (
 )
 from disteconometrics.estimators.distribution_regression.results import DistributionRegressionResults
 from disteconometrics.estimators.distribution_regression.thresholds import (
+    Covariates,
     average_levels,
     chosen_thresholds,
     fit_thresholds,
@@ -60,6 +61,8 @@ class DistributionRegression(Specification):
     weight_type : {"frequency", "sampling"} or None
         What the weights are; needed with ``weights``.  Frequency weights count identical rows; sampling
         weights are inverse probabilities of selection.
+    offset : str or None
+        Name of a column added to the index of 1{y > c} at every threshold with coefficient one.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class DistributionRegression(Specification):
     link: str = "logit"
     weights: str | None = None
     weight_type: str | None = None
+    offset: str | None = None
 
     def checked(self) -> dict[str, Any]:
         """Check the options; thresholds are kept as a tuple.
@@ -98,7 +102,7 @@ class DistributionRegression(Specification):
         """
         if self.link not in KERNELS:
             raise OptionError(f"link={self.link!r} is not known; use {', '.join(map(repr, KERNELS))}.")
-        check_columns(weights=self.weights, weight_type=self.weight_type)
+        check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
         given: Any = self.thresholds
         if given is None or (isinstance(given, str) and given == "all"):
             return {}
@@ -182,7 +186,7 @@ def _fitted(
     rows = DistributionRows(read.design, kernel=kernel, fits=fits)
     mass = np.ones(len(y)) if read.scaled_weights is None else read.scaled_weights
     shares = np.bincount(at, mass).astype(np.float64)
-    levels, crossings = average_levels(kernel, read.X, fits.params, read.weights)
+    levels, crossings = average_levels(kernel, Covariates(read.X, read.offset), fits.params, read.weights)
     own = np.cumsum(shares)[np.searchsorted(points, thresholds, side="right") - 1] / shares.sum()
     averaged = StepLaw(levels, thresholds, points, shares)
     facts = DistributionFacts(

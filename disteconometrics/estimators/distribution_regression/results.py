@@ -12,16 +12,19 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.functionals import evaluate, functional_name, listed
-from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.step import SLACK, StepLaw
 from disteconometrics.errors import (
-    DataError,
     FileFormatError,
     OptionError,
     WithheldError,
 )
+from disteconometrics.estimators.crossing import LEVELS, Counterfactual, Crossing, counterfactual
+from disteconometrics.estimators.distribution_regression.averages import (
+    DrawnLaw,
+    DrawnLaws,
+    check_index_set,
+)
+from disteconometrics.estimators.distribution_regression.crossed import crossed_laws
 from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
     DistributionFacts,
@@ -31,9 +34,9 @@ from disteconometrics.estimators.distribution_regression.fit import (
 from disteconometrics.estimators.distribution_regression.process import (
     CoefficientProcess,
     coefficient_process,
-    sup_critical,
 )
 from disteconometrics.estimators.distribution_regression.thresholds import (
+    Covariates,
     Draws,
     average_levels,
     raw_levels,
@@ -48,9 +51,10 @@ from disteconometrics.inference.covariance import (
     CovarianceWords,
     resolve_kind,
 )
-from disteconometrics.inference.estimates import Estimates, check_level, critical_value
-from disteconometrics.inference.law_functionals import OF_QUANTILES
+from disteconometrics.inference.decomposition import check_levels
+from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.resample import sequence_of
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import (
@@ -64,8 +68,6 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["DistributionRegressionResults"]
 
 INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
-BEYOND = 4.0  # standard errors of F by which a band of quantiles looks beyond its levels
-LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 19))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -195,7 +197,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         OptionError, NeedsData, WithheldError
             If there is no such column, or no threshold between the levels.
         """
-        level, within = check_level(level), _index_set(index_set)
+        level, within = check_level(level), check_index_set(index_set)
         names = list(self.spec.names)
         if term not in names:
             raise OptionError(f"{term!r} is no column of the design; it has {', '.join(map(repr, names))}.")
@@ -230,45 +232,54 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
 
     def distribution(self, new: Any = None) -> StepLaw:
         """The law of the outcome, as the formula writes it, for every row of ``new`` (None: of the fit)."""
-        X = self.data_rows().X if new is None else self.spec.matrix(new).X
-        levels = raw_levels(self.kernel, X, self.limiting)
-        return self._law(levels)
+        rows = self.data_rows().covariates if new is None else self.covariates(new)
+        return self.law(raw_levels(self.kernel, rows, self.limiting))
 
-    def _law(self, levels: Array) -> StepLaw:
+    def covariates(self, new: Any) -> Covariates:
+        """Design and offset of new rows."""
+        coded = self.spec.matrix(new)
+        return Covariates(coded.X, coded.offset)
+
+    def law(self, levels: Array) -> StepLaw:
+        """The law with these levels of F at the thresholds."""
         law = StepLaw(levels, self.thresholds, self.points, self.shares)
         return law.named(self.spec.outcome.name)
 
     def average(self) -> StepLaw:
         """The law averaged over the rows of the fit."""
-        return self._law(self.averaged)
+        return self.law(self.averaged)
 
-    def counterfactual(self, new: Any, *, weights: str | None = None) -> Law:
+    def counterfactual(
+        self, new: Any, *, weights: str | None = None, target: str = "population"
+    ) -> Counterfactual:
         """The law of the outcome averaged over other rows: these coefficients, those covariates.
 
         Parameters
         ----------
         new : table with the columns of the right side; rows with a missing value are left out.
         weights : str or None, a column of ``new``.
+        target : {"population", "sample"}
+            Whether the rows of ``new`` are a sample of a population, drawn apart from the rows of the fit but
+            for shared clusters, or all there is.
 
         Returns
         -------
-        Law
-            Without errors.
+        Counterfactual
+            Its errors take the draws of the fit again, with weights for the rows of ``new``.
 
         Raises
         ------
-        MissingColumnError, LevelError, DataError
+        MissingColumnError, LevelError, DataError, NeedsData, OptionError
         """
-        X = self.spec.matrix(new).X
-        w = None if weights is None else np.asarray(new[weights], dtype=np.float64)
-        complete = ~np.isnan(X).any(axis=1)
-        if w is not None:
-            complete &= ~np.isnan(w)
-            w = w[complete]
-        if not complete.any():
-            raise DataError("No row of the table is complete, so there is nothing to average over.")
-        levels, _ = average_levels(self.kernel, X[complete], self.limiting, w)
-        return self._law(levels)
+        drawn = {"draws": self.draws, "seed": sequence_of(self.seed)}
+        found = counterfactual(self, new, weights, target, **drawn)
+        over = self.covariates(found.tables[0])
+        levels, _ = average_levels(self.kernel, over, self.limiting, found.averages[0].weights)
+        return Counterfactual(self.law(levels), found)
+
+    def crossed(self, crossing: Crossing) -> DrawnLaws:
+        """Laws of fits averaged over rows of others, by common draws; see `estimators.crossing`."""
+        return crossed_laws(crossing)
 
     def quantiles(
         self,
@@ -300,60 +311,22 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         ------
         OptionError, NeedsData, WithheldError
         """
-        level, within = check_level(level), _index_set(index_set)
+        level, within = check_level(level), check_index_set(index_set)
         if data is not None:
             return self.attach(data).quantiles(levels, level=level, index_set=index_set)
-        tau = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-        if tau.ndim != 1 or not ((tau > 0) & (tau < 1)).all():
-            raise OptionError(f"levels={levels!r}: give levels between 0 and 1.")
-        F, se = self.averaged, self._errors_of_levels
-        one = critical_value(level, self._df)
-        use = np.flatnonzero(
-            (F + BEYOND * se >= within[0]) & (F - BEYOND * se <= within[1]) & (se > 0) & ~self.separated
-        )
-        if not len(use):
-            raise WithheldError(f"No threshold has F between {within[0]:g} and {within[1]:g}.")
-        deviations = (self._draws.levels - F)[:, use] / se[use] * self._cluster_factor
-        every = sup_critical(deviations, level, self._df)
-        keep = np.flatnonzero((se > 0) & ~self.separated)
-        low, high = self._inverted(tau, keep, one * se)
-        band_low, band_high = self._inverted(tau, use, every * se)
-        outside = (tau < within[0] - SLACK) | (tau > within[1] + SLACK)
-        return pd.DataFrame(
-            {
-                "estimate": self.average().quantile(tau),
-                "conf_low": low,
-                "conf_high": high,
-                "band_low": np.where(outside, np.nan, band_low),
-                "band_high": np.where(outside, np.nan, band_high),
-            },
-            index=pd.Index(tau, name="level"),
-        )
-
-    @property
-    def _cluster_factor(self) -> float:
-        """The root of G/(G − 1) by which draws of few clusters fall short; 1 without clusters."""
-        G = self.covariance.clusters
-        return 1.0 if G is None else float(np.sqrt(G / (G - 1)))
+        tau = check_levels(levels)
+        return self.drawn_average.quantile_table(tau, level, within)
 
     @cached_property
-    def _errors_of_levels(self) -> Array:
-        """Standard errors (T,) of the averaged F."""
-        return np.asarray(self._draws.levels.std(axis=0, ddof=1) * self._cluster_factor)
+    def drawn_average(self) -> DrawnLaw:
+        """The law averaged over the rows of the fit with its draws."""
+        drawn = self._draws
+        return self.drawn_law(self.average(), drawn.levels, drawn.masses, self.covariance.clusters)
 
-    def _inverted(self, tau: Array, use: Any, half: Array) -> tuple[Array, Array]:
-        """Limits (q,) of quantiles from those of F at the thresholds ``use``."""
-        F, at = self.averaged[use], self.thresholds[use]
-        upper, lower = np.sort(F + half[use]), np.sort(F - half[use])
-        first = np.searchsorted(upper, tau - SLACK)  # the first threshold at which F may have reached τ
-        below = np.concatenate([[-np.inf], at])[first]
-        alone = np.searchsorted(self.points, at, side="right") - np.searchsorted(
-            self.points, np.concatenate([[-np.inf], at[:-1]]), side="right"
-        )
-        reached = np.concatenate([np.where(alone == 1, at, np.nan), [np.nan]])[first]
-        last = np.searchsorted(lower, tau - SLACK)
-        above = np.concatenate([at, [np.inf]])[last]
-        return np.where(np.isnan(reached), below, reached), above
+    def drawn_law(self, law: StepLaw, levels: Array, masses: Array, clusters: int | None) -> DrawnLaw:
+        """A law of steps with draws; those of few clusters fall short by the root of G/(G − 1)."""
+        factor, df = (1.0, np.inf) if clusters is None else (np.sqrt(clusters / (clusters - 1)), clusters - 1)
+        return DrawnLaw(law, self.separated, levels, masses, float(factor), float(df))
 
     def functionals(
         self, names: Any = ("mean", "std"), *, level: float = 0.95, data: Any = None
@@ -375,35 +348,15 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         ------
         OptionError, NeedsData, WithheldError
         """
-        asked = listed(names)
         level = check_level(level)
-        for name in asked:
-            if isinstance(name, str) and (name.startswith(("q[", "median")) or name in OF_QUANTILES):
-                raise OptionError(
-                    f"{name}: quantiles of a law of steps have no standard errors; use res.quantiles([0.5])."
-                )
         if data is not None:
             return self.attach(data).functionals(names, level=level)
-        law, drawn = self.average(), self._draws
-        values = np.array([float(evaluate(law, f)) for f in asked])
-        cell = np.searchsorted(self.thresholds, self.points)
-        found = np.array([[float(evaluate(one, f)) for f in asked] for one in self._laws(drawn, cell)])
-        V = np.atleast_2d(np.cov(found, rowvar=False)) * self._cluster_factor**2
-        named = tuple(functional_name(f) for f in asked)
-        return replace(self.estimates.others(named, values, V), level=level)
-
-    def _laws(self, drawn: Draws, cell: Any) -> Any:
-        """The averaged law of every draw, mass inside a gap by the weights of the draw."""
-        for F, mass in zip(drawn.levels, drawn.masses, strict=True):
-            gaps = np.diff(F, prepend=0.0, append=1.0)
-            inside = np.bincount(cell, mass)
-            law = Empirical(self.points, np.maximum(gaps, 0.0)[cell] * mass / inside[cell])
-            yield law.named(self.spec.outcome.name)
+        return self.drawn_average.functionals(names, level)
 
     def _refitting(self) -> Refitting:
         rows, shown = self.data_rows(), list(self.shown)
         at = self.thresholds[shown]
-        levels = raw_levels(self.kernel, rows.X, self.coefficients[shown])
+        levels = raw_levels(self.kernel, rows.covariates, self.coefficients[shown])
         law = StepLaw(levels, at, self.points, self.shares)
         return refitting(
             self.model.at(tuple(map(float, at))),
@@ -508,18 +461,6 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             draws=header.draws,
             seed=header.seed,
         )
-
-
-def _index_set(given: Any) -> tuple[float, float]:
-    try:
-        low, high = map(float, given)
-    except (TypeError, ValueError):
-        low, high = 1.0, 0.0
-    if not 0 < low < high < 1:
-        raise OptionError(
-            f"index_set={given!r}: give two levels between 0 and 1, the lower first, such as (0.1, 0.9)."
-        )
-    return low, high
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,16 @@ from disteconometrics.optim.limit import limit_of
 from disteconometrics.optim.newton import Maximum, OutOfRange, RankDeficient, maximise
 from disteconometrics.optim.wording import describe_collinearity
 
-__all__ = ["Draws", "ThresholdFits", "average_levels", "chosen_thresholds", "draw_fits", "fit_thresholds"]
+__all__ = [
+    "Covariates",
+    "Draws",
+    "ThresholdFits",
+    "average_levels",
+    "chosen_thresholds",
+    "draw_fits",
+    "fit_thresholds",
+    "row_weights",
+]
 
 MOST = 100  # thresholds that are fitted where none are asked for
 FAR = 40.0  # index of a separated row in the limit: its probability is one to the last digit
@@ -163,27 +172,47 @@ def _far_out(model: IndexModel, m: Maximum) -> Array:
         finite[limit.columns] = limit.maximum.params
     X = np.concatenate([np.asarray(b.X) for b in model.blocks])[rows]
     move = np.abs(X @ direction)
-    reach = (FAR + np.abs(X @ finite).max(initial=0.0)) / max(float(move.min()), 1e-9)
+    offsets = [np.abs(b.offset).max(initial=0.0) for b in model.blocks if b.offset is not None]
+    far = FAR + np.abs(X @ finite).max(initial=0.0) + max(offsets, default=0.0)
+    reach = far / max(float(move.min()), 1e-9)
     return np.asarray(finite + reach * direction)
 
 
-def raw_levels(kernel: Kernel, X: Array, params: Array) -> Array:
-    """P(Y ≤ c | x) (m, T) of rows (m, k) at the thresholds of ``params`` (T, k), before they are sorted."""
+class Covariates(NamedTuple):
+    """The design (m, k) of rows, and their offset (m,) or None."""
+
+    X: Array
+    offset: Array | None = None
+
+    def part(self, rows: Any) -> Covariates:
+        """Some of the rows."""
+        return Covariates(self.X[rows], None if self.offset is None else self.offset[rows])
+
+    def indices(self, params: Array) -> Array:
+        """The indices (m, T) of rows under params (T, k)."""
+        eta = self.X @ params.T
+        return eta if self.offset is None else eta + self.offset[:, None]
+
+
+def raw_levels(kernel: Kernel, rows: Covariates, params: Array) -> Array:
+    """P(Y ≤ c | x) (m, T) of rows at the thresholds of ``params`` (T, k), before they are sorted."""
     with np.errstate(all="ignore"):
-        return np.asarray(1.0 - kernel.probability(X @ params.T))
+        return np.asarray(1.0 - kernel.probability(rows.indices(params)))
 
 
-def average_levels(kernel: Kernel, X: Array, params: Array, weights: Array | None) -> tuple[Array, float]:
+def average_levels(
+    kernel: Kernel, rows: Covariates, params: Array, weights: Array | None
+) -> tuple[Array, float]:
     """F averaged over rows (T,), and the share of neighbouring thresholds at which a row's F falls."""
     total, mass, falls = np.zeros(len(params)), 0.0, 0
-    step = max(1, CELLS // len(params))
-    for i in range(0, len(X), step):
-        F = raw_levels(kernel, X[i : i + step], params)
+    step, n = max(1, CELLS // len(params)), len(rows.X)
+    for i in range(0, n, step):
+        F = raw_levels(kernel, rows.part(slice(i, i + step)), params)
         w = np.ones(len(F)) if weights is None else weights[i : i + step]
         total += w @ F
         mass += float(w.sum())
         falls += int((np.diff(F, axis=1) < -1e-12).sum())
-    return total / mass, falls / max(1, len(X) * (len(params) - 1))
+    return total / mass, falls / max(1, n * (len(params) - 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,58 +220,75 @@ class Draws:
     """What exponential weights make of the fits.
 
     ``params`` (B, S, k) of the S thresholds that are not separated, ``levels`` (B, T) averaged F at all,
-    sorted, ``masses`` (B, m) of the distinct outcomes under the weights of each draw.
+    sorted, ``masses`` (B, m) of the distinct outcomes under the weights of each draw, ``elsewhere`` the same
+    F (B, T) averaged over other rows, ``good`` (B,) draws in which every fit was reached.
     """
 
     params: Array
     levels: Array
     masses: Array
+    elsewhere: tuple[Array, ...]
+    good: Mask
+
+    def kept(self, good: Mask) -> Draws:
+        """Some of the draws."""
+        elsewhere = tuple(F[good] for F in self.elsewhere)
+        return Draws(self.params[good], self.levels[good], self.masses[good], elsewhere, self.good[good])
 
 
 def draw_fits(
     kernel: Kernel,
-    X: Array,
+    rows: Covariates,
     y: Array,
-    weights: Array | None,
     fits: ThresholdFits,
-    plan: ResamplingPlan,
-    count: int,
+    W: Array,
+    others: Sequence[tuple[Covariates, Array]] = (),
 ) -> Draws:
-    """Fit all thresholds again under ``count`` draws of positive random weights, and average over the rows.
+    """Fit all thresholds again under positive random weights W (B, n), and average over the rows.
 
     Weights run through every stage: the fits, and the average over the rows.  The draws are positive, so that
     a threshold is separated in all of them or in none; the averaged F of a separated one is the weighted
-    share of outcomes up to it, as of every logit with a constant.
+    share of outcomes up to it, as of every logit with a constant.  ``others`` are rows with weights of their
+    own (B, m) that the law is averaged over too; there a separated threshold keeps its limit.
 
     Raises
     ------
     WithheldError
         If more than a fiftieth of the draws failed.
     """
+    count, (X, offset) = len(W), rows
     Z, back = _whitened(X)
-    W = _row_weights(plan, weights, count)
+    moved = [(Covariates(o.X @ back, o.offset), _shares(V)) for o, V in others]
     points, at = np.unique(y, return_inverse=True)
     order = np.argsort(at, kind="stable")
     masses = np.add.reduceat(W[:, order], np.flatnonzero(np.diff(at[order], prepend=-1)), axis=1)
     masses /= masses.sum(axis=1, keepdims=True)
     below = np.cumsum(masses, axis=1)
     levels = below[:, np.searchsorted(points, fits.thresholds, side="right") - 1].copy()
+    elsewhere = [V @ raw_levels(kernel, o, fits.params) for (o, _), (_, V) in zip(others, moved, strict=True)]
     free = np.flatnonzero(~fits.separated)
     params, good = np.empty((count, len(free), X.shape[1])), np.ones(count, dtype=bool)
-    share_of = W / W.sum(axis=1, keepdims=True)
+    share_of = _shares(W)
     forward = np.linalg.solve(back, fits.params[free].T).T
     for s, t in enumerate(free):
-        shared = share(kernel, Z, (y > fits.thresholds[t]).astype(np.float64), None)
+        shared = share(kernel, Z, (y > fits.thresholds[t]).astype(np.float64), offset)
         batch = solve_shared(shared, W, forward[s], False)
         good &= batch.status == CONVERGED
         params[:, s] = batch.params @ back.T
-        levels[:, t] = _averaged(kernel, Z, batch.params, share_of)
+        levels[:, t] = _averaged(kernel, Covariates(Z, offset), batch.params, share_of)
+        for F, (o, V) in zip(elsewhere, moved, strict=True):
+            F[:, t] = _averaged(kernel, o, batch.params, V)
     if good.mean() < 1 - LOST:
         raise WithheldError(
             f"{int((~good).sum())} of {count} draws failed at some threshold: limits and tests are withheld. "
             f"Leave out the outermost thresholds, or columns with few rows."
         )
-    return Draws(params[good], np.sort(levels[good], axis=1), masses[good])
+    sorted_elsewhere = tuple(np.sort(F, axis=1) for F in elsewhere)
+    return Draws(params, np.sort(levels, axis=1), masses, sorted_elsewhere, good)
+
+
+def _shares(W: Array) -> Array:
+    return np.asarray(W / W.sum(axis=1, keepdims=True))
 
 
 def _whitened(X: Array) -> tuple[Array, Array]:
@@ -253,17 +299,17 @@ def _whitened(X: Array) -> tuple[Array, Array]:
     return np.ascontiguousarray(Q * size), np.linalg.inv(R) * size / largest[:, None]
 
 
-def _averaged(kernel: Kernel, Z: Array, params: Array, shares: Array) -> Array:
+def _averaged(kernel: Kernel, rows: Covariates, params: Array, shares: Array) -> Array:
     """F averaged over rows with the weights of each draw (B,)."""
-    step = max(1, CELLS // len(Z))
+    step = max(1, CELLS // len(rows.X))
     parts = [
-        np.einsum("bn,bn->b", shares[i : i + step], raw_levels(kernel, Z, params[i : i + step]).T)
+        np.einsum("bn,bn->b", shares[i : i + step], raw_levels(kernel, rows, params[i : i + step]).T)
         for i in range(0, len(params), step)
     ]
     return np.concatenate(parts)
 
 
-def _row_weights(plan: ResamplingPlan, weights: Array | None, count: int) -> Array:
+def row_weights(plan: ResamplingPlan, weights: Array | None, count: int) -> Array:
     """Weights (count, n) of the rows, with those of the rows themselves."""
     parts: list[Array] = []
     have = 0

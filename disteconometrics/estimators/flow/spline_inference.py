@@ -28,6 +28,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.spline_pieces import chunks
+from disteconometrics.distributions.support import LINE
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_laws import SLOPES
@@ -189,9 +190,7 @@ class SplineEstimation:
         if kind == "nonrobust":
             estimation, modelled = None, G @ self.solution.covariance @ G.T
         else:
-            estimation = self._rows(G) * np.sqrt(_few_rows(kind, self.solution.effective, s.size))
-            penalty = G @ self._prior
-            modelled = penalty @ penalty.T
+            estimation, modelled = self.rows(G, len(averaging)), self.modelled(G)
         return answers_covariance(
             values,
             averaging,
@@ -203,6 +202,18 @@ class SplineEstimation:
             codes=self._codes,
             order=self._order,
         )
+
+    def rows(self, G: Array, size: int) -> Array:
+        """Estimation rows (n, q) of answers with gradients G (q, p)."""
+        s, kind = self.sample, self.kind
+        assert s is not None
+        assert kind is not None
+        return np.asarray(self._rows(G) * np.sqrt(_few_rows(kind, self.solution.effective, s.size)))
+
+    def modelled(self, G: Array) -> Array:
+        """The penalty as the prior that it is in V (q, q)."""
+        penalty = G @ self._prior
+        return np.asarray(penalty @ penalty.T)
 
     @cached_property
     def _prior(self) -> Array:
@@ -229,7 +240,8 @@ class SplineEstimation:
         assert s is not None
         directions = self.solution.root @ (self.solution.root.T @ G.T)
         if len(G) > MANY or s.records is not None:
-            return np.concatenate([part.scores @ directions for part in _scores(self.flow, theta, s)])
+            on_line = replace(self.flow, support=LINE)  # where the outcomes of the sample are already
+            return np.concatenate([part.scores @ directions for part in _scores(on_line, theta, s)])
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)
         first, out = base.first(z), np.empty((len(r), len(G)))

@@ -349,6 +349,10 @@ class FlowResults(FittedResult, LawAnswers):
             return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True, held=held)
         return distinct_laws(self.spec.without_constant(X), partial(SplineRowLaws, flow, solution, held=held))
 
+    def row_laws(self, new: Any) -> RowLaws:
+        """The laws of new rows; see `LawAnswers`."""
+        return distinct_laws(self._covariates(new)[0], partial(SplineRowLaws, self.flow, self.main))
+
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)

@@ -1,0 +1,1 @@
+"""Decompositions of differences between two groups."""

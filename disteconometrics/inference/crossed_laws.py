@@ -1,0 +1,359 @@
+"""Laws of one fit averaged over the rows of another: what they are and how all of them move together.
+
+F⟨j|k⟩(y) = Σ w_i F_j(y | x_i) over the rows k moves with the rows of fit j through its coefficients, and with
+the rows k through the average:
+
+    ψ_i = (∂T/∂θ_j)' H_j⁻¹ s_i  of the rows of fit j,      ψ_i = w_i (m_i − average)  of the rows k.
+
+Rows of all fits and averages are laid side by side, so that a row that is in several of them, or in a cluster
+with others, counts in what they share.  The functionals of `inference.law_functionals` have these rows
+exactly; others are differentiated numerically in the masses of a fine grid of outcomes.
+
+References
+----------
+Chernozhukov, Fernández-Val, Melly (2013), Inference on counterfactual distributions, Econometrica 81,
+doi:10.3982/ECTA10582.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from scipy.special import expit
+
+from disteconometrics.arrays import Array, Indices, as_floats
+from disteconometrics.distributions.empirical import Empirical
+from disteconometrics.distributions.functionals import evaluate
+from disteconometrics.errors import InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
+from disteconometrics.inference.influence import influence_covariance, scaled_averaging
+from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half
+from disteconometrics.inference.law_functionals import is_analytic, parse_functional
+
+__all__ = ["AllRows", "AveragedRows", "Cell", "CrossedLaws", "Drawn", "InfluenceLaws", "grid_influence"]
+
+EDGE = 16.0  # log-odds of the levels that a grid of outcomes ends at
+COARSE, FINE, PARTS = 17, 12, 16  # quantiles that a grid rests on, cells between two, parts of a cell
+MULTIPLIERS = 4_000
+SMALL = 1e-10  # mass of a cell of which F says no mean
+STEP = 1e-5  # mass that moves in a numerical derivative
+
+
+class Drawn(NamedTuple):
+    """Numbers (c, m) of c laws at m points, and what draws add to them (B, c, m)."""
+
+    values: Array
+    deviations: Array
+
+
+class CrossedLaws(Protocol):
+    """Several averaged laws that are estimated together.
+
+    ``functionals`` gives values (c, q) of q functionals and the covariance (r q, r q) of r contrasts of the
+    laws, functional by functional; `cdf` and `quantiles` are curves with draws of their deviations.
+    ``steps`` says that laws are of steps, whose quantiles come with limits of F inverted; ``smooth`` that
+    they have no heaps, so that draws of differences of quantiles have a spread: ``errors``.
+    """
+
+    @property
+    def df(self) -> float: ...
+    @property
+    def steps(self) -> bool: ...
+    @property
+    def smooth(self) -> bool: ...
+    def errors(self, deviations: Array) -> Array: ...
+    def functionals(self, names: Sequence[Any], contrasts: Array) -> tuple[Array, Array]: ...
+    def cdf(self, y: Array) -> Drawn: ...
+    def quantiles(self, levels: Array) -> Drawn: ...
+    def inverted(self, levels: Array, laws: Sequence[int], level: float, *, uniform: bool) -> Array: ...
+    def values(self, y: Array) -> Array: ...
+    def grid(self) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False)
+class AllRows:
+    """All rows that fits and averages rest on, side by side: how many, what they depend on, copies of each.
+
+    ``codes`` gives clusters of all of them; ``copies`` (n,) are frequency weights, or None.
+    """
+
+    size: int
+    kind: CovarianceKind
+    codes: Callable[[Sequence[str]], Codes]
+    copies: Array | None = None
+
+    @cached_property
+    def clusters(self) -> int | None:
+        """Clusters, the fewest of two ways; None without."""
+        if not isinstance(self.kind, Cluster):
+            return None
+        return min(self.codes([column])[1] for column in self.kind.columns)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of t: clusters less one, else the normal law."""
+        return np.inf if self.clusters is None else float(self.clusters - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class AveragedRows:
+    """Rows that laws are averaged over: their places among all, weights, whether they are all there is."""
+
+    at: Indices
+    weights: Array | None = None
+    weight_type: str | None = None
+    given: bool = False
+
+    @property
+    def shares(self) -> Array:
+        """Shares (n,) of the rows."""
+        w = np.ones(len(self.at)) if self.weights is None else self.weights
+        return np.asarray(w / w.sum())
+
+
+class Cell(NamedTuple):
+    """A law: of which fit, averaged over which rows."""
+
+    fit: int
+    over: int
+    law: Averaged
+
+
+@dataclass(frozen=True, eq=False)
+class InfluenceLaws:
+    """Averaged laws of fits that know the influence of every row; see `CrossedLaws`.
+
+    Parameters
+    ----------
+    cells : the laws.
+    estimations : of the fits, whose rows lie at ``fitted`` among all.
+    averages : the rows that laws are averaged over.
+    rows : AllRows.
+    outcome : str, as the formula writes it.
+    seed : of the multipliers.
+    unsupported : reasons by kind of moment, of those that the samples do not support.
+    """
+
+    cells: tuple[Cell, ...]
+    estimations: tuple[Estimation, ...]
+    fitted: tuple[Indices, ...]
+    averages: tuple[AveragedRows, ...]
+    rows: AllRows
+    outcome: str
+    seed: np.random.SeedSequence
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+
+    steps = False
+    smooth = True
+
+    def errors(self, deviations: Array) -> Array:
+        """Standard errors of numbers from their draws (B, …)."""
+        return np.asarray(deviations.std(axis=0))
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of t."""
+        return self.rows.df
+
+    def functionals(self, names: Sequence[Any], contrasts: Array) -> tuple[Array, Array]:
+        """Values (c, q) and the covariance (r q, r q) of contrasts (r, c), functional by functional."""
+        answers = self._answers(names)
+        values = np.array([[a.value for a in row] for row in answers]).T
+        known = np.isfinite(values).all(axis=0)
+        V = np.full((len(names) * len(contrasts),) * 2, np.nan)
+        kept = [row for row, k in zip(answers, known, strict=True) if k]
+        if kept:
+            C = np.kron(np.eye(len(kept)), contrasts)
+            found = C @ self._covariance([a for row in kept for a in row]) @ C.T
+            V[np.ix_(*[np.repeat(known, len(contrasts))] * 2)] = found
+        return values, V
+
+    def _answers(self, names: Sequence[Any]) -> list[list[Answer]]:
+        """Functionals of every law, those that the samples do not support NaN, with a warning."""
+        kinds = [parse_functional(n)[0] if is_analytic(n) else n for n in names]
+        two_values = not hasattr(self.cells[0].law.laws, "at")
+        for name, kind in zip(names, kinds, strict=True):
+            if two_values and kind != "mean":
+                raise OptionError(f"{name}: an outcome of two values has one functional here, 'mean'.")
+        out = [kind in self.unsupported for kind in kinds]
+        for kind in dict.fromkeys(k for k, o in zip(kinds, out, strict=True) if o):
+            hint = "use quantiles or iqr, which do not depend on how far the tail goes"
+            text = f"Withheld: {kind}, which the fitted tail decides: {self.unsupported[kind]}. "
+            warn_user(InfiniteMomentWarning(f"{text}Remedy: {hint}.", hint=hint))
+        others = [n for n, o in zip(names, out, strict=True) if not (o or is_analytic(n))]
+        found = iter(self._on_grids(others))
+        return [
+            [self._nothing(cell) for cell in self.cells]
+            if o
+            else [cell.law.functional(parse_functional(n)) for cell in self.cells]
+            if is_analytic(n)
+            else next(found)
+            for n, o in zip(names, out, strict=True)
+        ]
+
+    def _on_grids(self, names: Sequence[Any]) -> list[list[Answer]]:
+        """Functionals that are differentiated on grids, of every law."""
+        if not names:
+            return []
+        of = [grid_influence(cell.law, grid, names, self.outcome) for cell, grid in self._grids]
+        return [list(row) for row in zip(*of, strict=True)]
+
+    def _nothing(self, cell: Cell) -> Answer:
+        return Answer(np.nan, np.zeros(1), np.zeros(len(self.averages[cell.over].at)))
+
+    @cached_property
+    def _grids(self) -> list[tuple[Cell, _Grid]]:
+        return [(cell, _grid_of(cell.law)) for cell in self.cells]
+
+    def _covariance(self, answers: Sequence[Answer]) -> Array:
+        """Covariance (q, q) of answers of all laws in turn."""
+        of = [self.cells[i % len(self.cells)] for i in range(len(answers))]
+        q = len(answers)
+        psi, modelled = np.zeros((self.rows.size, q)), np.zeros((q, q))
+        for j, estimation in enumerate(self.estimations):
+            mine = np.flatnonzero([cell.fit == j for cell in of])
+            if len(mine):
+                G = np.array([a.gradient for a, cell in zip(answers, of, strict=True) if cell.fit == j])
+                psi[np.ix_(self.fitted[j], mine)] += estimation.rows(G, len(self.fitted[j]))
+                modelled[np.ix_(mine, mine)] += estimation.modelled(G)
+        for k, over in enumerate(self.averages):
+            mine = np.flatnonzero([cell.over == k and not over.given for cell in of])
+            if len(mine):
+                own = np.column_stack([a.rows for a, c in zip(answers, of, strict=True) if c.over == k])
+                psi[np.ix_(over.at, mine)] += scaled_averaging(
+                    own, over.weights, over.weight_type, self.rows.kind, self._codes_at(over.at)
+                )
+        values = np.array([a.value for a in answers])
+        args: Any = {"codes": self.rows.codes, "order": None, "copies": self.rows.copies}
+        V = influence_covariance(values, None, psi, self.rows.kind, modelled=modelled, **args)
+        return np.asarray((V + V.T) / 2)
+
+    def _codes_at(self, at: Indices) -> Callable[[Sequence[str]], Codes]:
+        def codes(columns: Sequence[str]) -> Codes:
+            found, own = np.unique(self.rows.codes(columns)[0][at], return_inverse=True)
+            return own.astype(np.intp), len(found)
+
+        return codes
+
+    def _drawn(self, answers: list[list[Answer]]) -> Drawn:
+        """Numbers (c, m) from answers by point, and multiplier draws of their deviations."""
+        values = np.array([[a.value for a in row] for row in answers]).T
+        root = half(self._covariance([a for row in answers for a in row]))
+        multipliers = np.random.default_rng(self.seed).standard_normal((MULTIPLIERS, root.shape[1]))
+        drawn = (multipliers @ root.T).reshape(MULTIPLIERS, len(answers), len(self.cells))
+        return Drawn(values, drawn.transpose(0, 2, 1))
+
+    def cdf(self, y: Array) -> Drawn:
+        """Distribution functions at outcomes (m,)."""
+        return self._drawn([[_at(cell.law, float(v)) for cell in self.cells] for v in y])
+
+    def quantiles(self, levels: Array) -> Drawn:
+        """Quantiles at levels (m,)."""
+        return self._drawn([[cell.law.functional(("q", (float(t),))) for cell in self.cells] for t in levels])
+
+    def inverted(self, levels: Array, laws: Sequence[int], level: float, *, uniform: bool) -> Array:
+        """No band of F is inverted where quantiles are smooth."""
+        raise NotImplementedError
+
+    def values(self, y: Array) -> Array:
+        """Distribution functions (c, m) at outcomes (m,), straight between points of the laws' grids."""
+        return np.array([np.interp(y, g.edges, g.F, left=0.0, right=1.0) for _, g in self._grids])
+
+    def grid(self) -> Array:
+        """Outcomes (m,) that the laws lie on, finely."""
+        return np.unique(np.concatenate([grid.edges for _, grid in self._grids]))
+
+
+def _at(law: Averaged, y: float) -> Answer:
+    """F̄(y) with its gradient and averaging rows."""
+    F, _, cdf = law.at(y)
+    return Answer(F, law.gradient(y), law.averaging(cdf))
+
+
+class _Grid(NamedTuple):
+    """Edges (m,) of cells of outcomes with F and density at them."""
+
+    edges: Array
+    F: Array
+    density: Array
+
+    @property
+    def masses(self) -> Array:
+        """Masses (m + 1,) of the cells, the tails first and last."""
+        return np.maximum(np.diff(self.F, prepend=0.0, append=1.0), 0.0)
+
+    @property
+    def outcomes(self) -> Array:
+        """The mean outcome (m + 1,) of every cell, from F and its slope at both ends."""
+        e, F, f = self.edges, self.F, self.density
+        h, mass = np.diff(e), np.diff(F)
+        area = h * (F[1:] + F[:-1]) / 2 - h * h * np.diff(f) / 12
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (e[1:] * F[1:] - e[:-1] * F[:-1] - area) / mass
+        mean = np.where(mass > SMALL, np.clip(mean, e[:-1], e[1:]), (e[1:] + e[:-1]) / 2)
+        return np.concatenate([e[:1], mean, e[-1:]])
+
+    def law(self) -> Empirical:
+        """Masses on finer cells, F cubic between the edges."""
+        u = np.arange(PARTS) / PARTS
+        h, f = np.diff(self.edges)[:, None], self.density[:, None]
+        F = (
+            self.F[:-1, None] * (1 + 2 * u) * (1 - u) ** 2
+            + self.F[1:, None] * u * u * (3 - 2 * u)
+            + h * (f[:-1] * u * (1 - u) ** 2 - f[1:] * u * u * (1 - u))
+        )
+        y = self.edges[:-1, None] + h * u
+        fine = _Grid(np.append(y, self.edges[-1]), np.append(np.maximum.accumulate(F.ravel()), self.F[-1]), f)
+        middle = (fine.edges[1:] + fine.edges[:-1]) / 2
+        return Empirical(np.concatenate([self.edges[:1], middle, self.edges[-1:]]), fine.masses)
+
+
+def _grid_of(law: Averaged) -> _Grid:
+    """Cells between quantiles whose log-odds are even, each parted evenly."""
+    levels = expit(np.linspace(-EDGE, EDGE, COARSE))
+    ends = np.unique([law.quantile(float(t)) for t in levels])
+    inner = np.linspace(ends[:-1], ends[1:], FINE, endpoint=False).T.ravel()
+    edges = np.unique(np.append(inner, ends[-1]))
+    F, density = np.array([law.at(float(y))[:2] for y in edges]).T
+    return _Grid(edges, np.maximum.accumulate(F), density)
+
+
+def grid_influence(law: Averaged, grid: _Grid, functionals: Sequence[Any], outcome: str) -> list[Answer]:
+    """Any smooth functionals of an averaged law with gradients and rows, by masses on a fine grid.
+
+    Moving a little mass to one cell gives the influence of its outcomes.
+
+    Parameters
+    ----------
+    law : Averaged.
+    grid : edges of cells and F at them.
+    functionals : names, or functions of a law.
+    outcome : str, as the formula writes it.
+    """
+    points, where = np.unique(grid.outcomes, return_inverse=True)
+    mass = as_floats(np.bincount(where, np.maximum(grid.masses, 0.0)))
+    slopes = np.array([_derivative(points, mass, f, outcome)[where] for f in functionals])
+    falls = slopes[:, :-1] - slopes[:, 1:]  # ∫ slope dF = last slope + Σ F(edge)·fall
+    rows, gradients = 0.0, np.zeros((len(functionals), 1))
+    for y, fall in zip(grid.edges, falls.T, strict=True):
+        rows = rows + np.multiply.outer(fall, law.at(float(y))[2])
+        gradients = gradients + np.outer(fall, law.gradient(float(y)))
+    values = [float(evaluate(grid.law().named(outcome), f)) for f in functionals]
+    return [
+        Answer(v, g, law.averaging(r)) for v, g, r in zip(values, gradients, np.asarray(rows), strict=True)
+    ]
+
+
+def _derivative(points: Array, mass: Array, functional: Any, outcome: str) -> Array:
+    """The derivative (m,) of a functional of masses on points (m,) as mass moves to each of them."""
+    value = float(evaluate(Empirical(points, mass).named(outcome), functional))
+    slope, total = np.empty(len(points)), mass.sum()
+    for j in range(len(points)):
+        there = mass * (1 - STEP)
+        there[j] += STEP * total
+        slope[j] = (float(evaluate(Empirical(points, there).named(outcome), functional)) - value) / STEP
+    return slope
