@@ -19,7 +19,8 @@ from disteconometrics.simulate.store import Store
 __all__ = ["Session"]
 
 FIRST = 8  # replications in the first chunk of a cell, by which the others are sized
-SECONDS = 0.2  # that a chunk should take
+# Seconds that a chunk should take: at least, and for each worker, since a scheduler hands out some 250 a second
+SECONDS, EACH_WORKER = 0.2, 0.02
 # Replications without a single success after which an estimator is given up, in all and in every cell.  One
 # that fails in 80 % of them comes to that once in 5,000 million studies, or once in 70,000 where it never
 # succeeds outside a single cell.
@@ -154,7 +155,7 @@ class Session:
         seconds = self.pace.get(c)
         if seconds is None:
             return BATCH if self.fast else FIRST
-        size = max(1, int(SECONDS / max(seconds, 1e-6)))
+        size = max(1, int(max(SECONDS, EACH_WORKER * jobs) / max(seconds, 1e-6)))
         if self._failing:
             return min(size, IN_EACH)
         return -(-size // BATCH) * BATCH if self.fast else size

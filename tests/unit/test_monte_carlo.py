@@ -26,6 +26,7 @@ from disteconometrics.errors import (
     StudyError,
 )
 from disteconometrics.inference.parallel import one_thread
+from disteconometrics.simulate.session import Session
 
 
 def draw(rng: np.random.Generator, n: int = 40) -> np.ndarray:
@@ -435,6 +436,7 @@ def test_one_thread_holds_and_lets_go() -> None:
     code = """
     import disteconometrics, os
     from disteconometrics.inference.parallel import one_thread
+from disteconometrics.simulate.session import Session
     os.environ["OMP_NUM_THREADS"] = "2"
     with one_thread():
         import torch
@@ -457,3 +459,11 @@ def test_one_thread_holds_and_lets_go() -> None:
     with pytest.raises(ValueError, match="x"), one_thread():
         raise ValueError("x")
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(2, 0.2), (10, 0.2), (500, 10.0)])
+def test_chunks_grow_with_workers_so_that_one_scheduler_feeds_them(jobs: int, seconds: float) -> None:
+    study = de.MonteCarlo(draw, mean, truth={"mu": 1.0})
+    session = Session(study, study._task((7, ())), [], None, None, False)
+    session.pace[0], session.worked = 0.001, {e.name for e in session.task.estimators}
+    assert session._size(0, jobs) == pytest.approx(seconds / 0.001)
