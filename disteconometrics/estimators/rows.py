@@ -14,10 +14,11 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
-from disteconometrics.data.learn import StreamDesign, learn
+from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.source import open_source
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -29,9 +30,10 @@ from disteconometrics.estimators.binary.penalty import penalised_facts
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
-from disteconometrics.inference.protocols import MEstimate
+from disteconometrics.inference.protocols import MEstimate, ScoreSource
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.likelihoods.logistic import Kernel
+from disteconometrics.likelihoods.score_sums import ScoreSums, SumsAsked
 from disteconometrics.optim.cone import extreme_directions, generators
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
@@ -68,7 +70,7 @@ class BinaryFacts(FitFacts):
     path: str
     nested_null: bool
     separation: str | None = None
-    readings: Count = 0  # of a source by the fit, before its covariance
+    readings: Count = 0  # of a source by the fit and its covariance
     penalty: PenaltyName | None = None
     penalised_loglik: AnyFloat = float("nan")
     penalised_lr: AnyFloat = float("nan")
@@ -100,14 +102,18 @@ class BinaryRows(FitRows):
         inner = np.linalg.inv(factor) / scale[:, None]
         root = inner if basis is None else basis @ inner
         kind = self.spec.weight_type
-        source = _Source(model, zero, kind == "frequency")
+        source = _source(model, zero, kind == "frequency")
         equation = MEstimate(self.names, beta, inner, root, self.observations, self.size, source, kind, basis)
         return equation, root @ (inner.T @ p.score)
 
     def _model_at(self, kernel: Kernel, beta: Array) -> IndexModel:
         """The model in the coordinates of the solution, with β as the origin."""
         assert self.maximum is not None
-        blocks = [b._replace(offset=index(b, beta)) for b in self.blocks()]
+        blocks = self.blocks()
+        if isinstance(blocks, StreamedBlocks):
+            blocks = blocks.mapped(partial(_moved, beta))
+        else:
+            blocks = [_moved(beta, b) for b in blocks]
         return IndexModel(kernel, self.maximum.whitened_blocks(blocks), self.size)
 
 
@@ -118,6 +124,11 @@ def _successes(read: FitRows) -> float:
         scale = read.size / design.total if read.spec.weight_type == "sampling" else 1.0
         return float(design.successes * scale)
     return sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in read.blocks())
+
+
+def _moved(beta: Array, block: Block) -> Block:
+    """The block with β as the origin."""
+    return block._replace(offset=index(block, beta))
 
 
 def _constant_alone(block: Block) -> Block:
@@ -236,8 +247,17 @@ def equation_of(
         basis = np.zeros(root.shape)
         basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
     kind = rows.spec.weight_type
-    source = _Source(model, m.coordinates, kind == "frequency")
+    source = _source(model, m.coordinates, kind == "frequency", m.sums)
     return MEstimate(names, params, m.inner, root, observations, rows.size, source, kind, basis)
+
+
+def _source(
+    model: IndexModel, coordinates: Array, frequency: bool, known: ScoreSums | None = None
+) -> ScoreSource:
+    """The scores of a model's rows; those of a source are summed in parts."""
+    if isinstance(model.blocks, StreamedBlocks):
+        return _StreamedSource(model, coordinates, frequency, known)
+    return _Source(model, coordinates, frequency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,8 +274,30 @@ class _Source:
         return self.model.score_rows(self.coordinates, frequency=self.frequency, rows=rows)
 
 
+@dataclass(frozen=True, eq=False)
+class _StreamedSource(_Source):
+    """The scores of a source; ``known`` are sums that the fit took already."""
+
+    known: ScoreSums | None = None
+
+    def sums(self, asked: SumsAsked) -> ScoreSums:
+        """Sums over all rows: those known, or of one more reading."""
+        assert self.model is not None
+        if self.known is not None and asked.answered_by(self.known):
+            assert isinstance(self.model.blocks, StreamedBlocks)
+            self.model.blocks.rows.check_keys()
+            return self.known
+        found: ScoreSums = self.model.sums(self.coordinates, asked)
+        return found
+
+
+def _last_sums(columns: tuple[str, ...], frequency: bool, inner: Array) -> SumsAsked:
+    """What the last pass over a source sums besides: what robust errors need, and clustered ones."""
+    return SumsAsked(columns, inner, frequency=frequency)
+
+
 def estimate(
-    model: Any, kernel: Kernel, data: Any, *, maxiter: int
+    model: Any, kernel: Kernel, data: Any, *, maxiter: int, clusters: tuple[str, ...] = ()
 ) -> tuple[BinaryRows, BinaryFacts, Infinite | None]:
     """Fit a specification to a table.
 
@@ -265,6 +307,7 @@ def estimate(
     kernel : Kernel, its law.
     data : pandas or polars DataFrame, or dict of arrays.
     maxiter : int, passes over the rows at most.
+    clusters : columns whose sums of scores will be asked for.
 
     Returns
     -------
@@ -278,7 +321,8 @@ def estimate(
     maxiter = whole(maxiter, "maxiter", 1)
     read = FitRows.read(model, data, streams=model.likelihood_penalty is None)
     names, blocks = read.names, read.blocks()
-    objective = IndexModel(kernel, blocks, read.size)
+    last = partial(_last_sums, clusters, read.frequency) if read.streamed else None
+    objective = IndexModel(kernel, blocks, read.size, last)
     if model.likelihood_penalty is None and not read.streamed:
         _check_levels(read)
     m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
@@ -306,7 +350,6 @@ def estimate(
         path=m.path,
         nested_null=_spans_constant(read),
         separation=words,
-        readings=read.readings,
     )
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))

@@ -79,7 +79,7 @@ def summary_of(
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))
     if facts.readings:
-        notes.append(f"The source was read {facts.readings} times before the covariance; no rows are kept.")
+        notes.append(f"The source was read {facts.readings} times, covariance included; no rows are kept.")
     notes += _numerical_notes(facts)
     title = f"{type(model).__name__} Regression Results"
     return Summary(title, (left, right), (estimates_section(estimates, level),), tuple(notes))
