@@ -178,7 +178,7 @@ def learn(
     asked = Question(parsed, weights, weight_type, offset, "binary")
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))))
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
-    numbered = [(asked, Sample(runs, number), part) for number, part in enumerate(source.parts)]
+    numbered = [(asked, runs, number, part) for number, part in enumerate(source.parts)]
     for part, found in zip(source.parts, run(_learnt, numbered), strict=True):
         with named(part):
             facts.merge(found, asked)
@@ -210,9 +210,9 @@ def _check_terms_of_rows(parsed: Formula) -> None:
                 )
 
 
-def _learnt(asked: Question, sample: Sample, part: Part) -> _Facts:
+def _learnt(asked: Question, runs: int, number: int, part: Part) -> _Facts:
     """What the batches of a part say."""
-    key, facts = part.key(), _Facts(sample=sample)
+    key, facts = part.key(), _Facts(sample=Sample(runs, number))
     for table in tables_of(part, asked.names):
         with named(part):
             _take(facts, asked, table, part.name)
