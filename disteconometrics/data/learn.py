@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from disteconometrics.data.stream import (
     Sample,
     StreamDesign,
     named,
+    one_by_one,
     read_batch,
     tables_of,
 )
@@ -51,7 +51,7 @@ __all__ = ["learn"]
 MOST_VALUES = 1_000  # of an outcome that should have two
 MOST_JOINT = 1_000_000  # cells of crossed factors
 SAMPLE_BYTES = 24_000_000  # of rows that the first reading keeps, to start from
-FEW_PARTS = 8  # each of which may fill the sample
+FEW_PARTS = 4  # each of which may fill the sample
 
 
 @dataclass
@@ -152,7 +152,7 @@ def learn(
     weights: str | None = None,
     weight_type: str | None = None,
     offset: str | None = None,
-    run: Run = starmap,
+    run: Run = one_by_one,
 ) -> StreamDesign:
     """Read a source once, and return the design of a binary outcome that its parts make together.
 
@@ -178,8 +178,8 @@ def learn(
     asked = Question(parsed, weights, weight_type, offset, "binary")
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))))
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
-    numbered = [(asked, runs, number, part) for number, part in enumerate(source.parts)]
-    for part, found in zip(source.parts, run(_learnt, numbered), strict=True):
+    numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
+    for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
         with named(part):
             facts.merge(found, asked)
     if not facts.given:
@@ -210,7 +210,7 @@ def _check_terms_of_rows(parsed: Formula) -> None:
                 )
 
 
-def _learnt(asked: Question, runs: int, number: int, part: Part) -> _Facts:
+def _learnt(part: Part, asked: Question, runs: int, number: int) -> _Facts:
     """What the batches of a part say."""
     key, facts = part.key(), _Facts(sample=Sample(runs, number))
     for table in tables_of(part, asked.names):

@@ -31,13 +31,31 @@ from disteconometrics.data.table import Column, Table
 from disteconometrics.data.terms import Cells, code_groups, matrix
 from disteconometrics.errors import DataError, DisteconometricsError, NeedsRows
 
-__all__ = ["RUN", "Batch", "Question", "Run", "Sample", "StreamDesign", "named", "read_batch", "tables_of"]
+__all__ = [
+    "RUN",
+    "Batch",
+    "Question",
+    "Run",
+    "Sample",
+    "StreamDesign",
+    "named",
+    "one_by_one",
+    "read_batch",
+    "tables_of",
+]
 
 RUN = 128  # consecutive rows that a sample takes together
 _OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
 
-# calls a function with the arguments of each part and gives the results in their order
-Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterable[Any]]
+# calls a function with each part and more arguments and gives the results in order; last, the columns read
+Run = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]], Iterable[Any]]
+
+
+def one_by_one(
+    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+) -> Iterable[Any]:
+    """The plain `Run`."""
+    return starmap(function, calls)
 
 
 @dataclass(frozen=True)
@@ -196,18 +214,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Reader:
-    """A part with all that is needed to read and to code it anywhere; it must be as ``key``, ``used`` say."""
+    """What is needed to read and to code a part anywhere; it must be as ``key`` and ``used`` say."""
 
-    part: Part
     key: Any
     used: int
     spec: DesignSpec
     asked: Question
     scale: float | None  # of sampling weights, for a mean of one
 
-    def blocks(self, groups: Sequence[_Groups] = ()) -> Iterator[Block]:
+    def blocks(self, part: Part, groups: Sequence[_Groups] = ()) -> Iterator[Block]:
         """The rows once.  Raises: DataError if the part is not what it was."""
-        part = self.part
         if part.key() != self.key:
             raise _changed(part)
         seen = 0
@@ -276,11 +292,11 @@ class _Groups:
 
 
 def _read_part(
-    reader: _Reader, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
+    part: Part, reader: _Reader, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
 ) -> tuple[PartResult, int]:
     """What a function makes of the blocks of a part, and a check sum of what it read."""
     groups, check = [_Groups(column) for column in columns], [0]
-    value = function(_checked(reader.blocks(groups), check))
+    value = function(_checked(reader.blocks(part, groups), check))
     return PartResult(value, tuple(g.values for g in groups)), check[0]
 
 
@@ -314,7 +330,7 @@ class StreamDesign:
     total: float
     successes: float
     first: Sample = field(repr=False)
-    run: Run = field(default=starmap, repr=False)
+    run: Run = field(repr=False)
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
     sums: dict[int, int] = field(default_factory=dict, repr=False)  # check sums of the rows by part
 
@@ -329,16 +345,13 @@ class StreamDesign:
 
     def _readers(self) -> list[_Reader]:
         scale = self.rows.used / self.total if self.asked.weight_type == "sampling" else None
-        return [
-            _Reader(part, key, used, self.spec, self.asked, scale)
-            for part, (key, used) in zip(self.source.parts, self.marks, strict=True)
-        ]
+        return [_Reader(key, used, self.spec, self.asked, scale) for key, used in self.marks]
 
     def read(self) -> Iterator[Block]:
         """Read all parts once.  Raises: DataError if a part has changed since the first reading."""
-        for number, reader in enumerate(self._readers()):
+        for number, (part, reader) in enumerate(zip(self.source.parts, self._readers(), strict=True)):
             check = [0]
-            yield from _checked(reader.blocks(), check)
+            yield from _checked(reader.blocks(part), check)
             self._compare(number, check[0])
         self.readings[0] += 1
 
@@ -352,13 +365,11 @@ class StreamDesign:
 
         Raises: as `read`; DataError and MissingColumnError of the columns.
         """
-        found = []
-        readers = self._readers()
-        for number, (result, check) in enumerate(
-            self.run(_read_part, [(r, function, columns) for r in readers])
-        ):
-            if self.sums.setdefault(number, check) != check:
-                raise _changed(self.source.parts[number])
+        found, parts = [], zip(self.source.parts, self._readers(), strict=True)
+        calls = [(part, reader, function, columns) for part, reader in parts]
+        names = list(dict.fromkeys([*self.asked.names, *columns]))
+        for number, (result, check) in enumerate(self.run(_read_part, calls, names)):
+            self._compare(number, check)
             found.append(result)
         self.readings[0] += 1
         return found

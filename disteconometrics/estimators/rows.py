@@ -21,6 +21,8 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
+from disteconometrics.inference.parallel import check_jobs
+from disteconometrics.inference.parts import PartRunner
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
@@ -131,10 +133,13 @@ class FitRows(CountedRows):
     counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
 
     @classmethod
-    def read(cls, model: Any, data: Any, *, streams: bool = False, **options: Any) -> FitRows:
+    def read(
+        cls, model: Any, data: Any, *, streams: bool = False, n_jobs: int | None = None, **options: Any
+    ) -> FitRows:
         """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
 
-        ``streams`` says that the estimator needs nothing but passes over `blocks`.
+        ``streams`` says that the estimator needs nothing but passes over `blocks`; ``n_jobs`` workers read
+        the parts of a source.
 
         Raises
         ------
@@ -143,6 +148,7 @@ class FitRows(CountedRows):
         if hasattr(model, "offset"):
             options["offset"] = model.offset
         options |= {"weights": model.weights, "weight_type": model.weight_type}
+        check_jobs(n_jobs)
         source = open_source(data)
         if source is None:
             return FitRows(build_design(model.formula, data, **options))
@@ -152,7 +158,7 @@ class FitRows(CountedRows):
                 "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars "
                 "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood take it."
             )
-        return FitRows(learn(model.formula, source, **options))
+        return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
 
     @property
     def streamed(self) -> bool:

@@ -26,7 +26,7 @@ RUN = 128  # consecutive rows that a subsample takes together
 FOLD = 64  # rows laid side by side for column maxima
 FEW_COLUMNS = 16  # up to which BLAS multiplies small matrices faster than it packs a symmetric product …
 SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
-MANY_SCORES = 4_000_000  # numbers that scores of rows may take at once
+MANY_SCORES = 1_000_000  # numbers that scores of rows may take at once
 
 
 class RowSums(Protocol):

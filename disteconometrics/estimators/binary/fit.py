@@ -297,7 +297,13 @@ def _last_sums(columns: tuple[str, ...], frequency: bool, inner: Array) -> SumsA
 
 
 def estimate(
-    model: Any, kernel: Kernel, data: Any, *, maxiter: int, clusters: tuple[str, ...] = ()
+    model: Any,
+    kernel: Kernel,
+    data: Any,
+    *,
+    maxiter: int,
+    clusters: tuple[str, ...] = (),
+    n_jobs: int | None = None,
 ) -> tuple[BinaryRows, BinaryFacts, Infinite | None]:
     """Fit a specification to a table.
 
@@ -308,6 +314,7 @@ def estimate(
     data : pandas or polars DataFrame, or dict of arrays.
     maxiter : int, passes over the rows at most.
     clusters : columns whose sums of scores will be asked for.
+    n_jobs : workers that read the parts of a source.
 
     Returns
     -------
@@ -319,7 +326,7 @@ def estimate(
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
     """
     maxiter = whole(maxiter, "maxiter", 1)
-    read = FitRows.read(model, data, streams=model.likelihood_penalty is None)
+    read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
     names, blocks = read.names, read.blocks()
     last = partial(_last_sums, clusters, read.frequency) if read.streamed else None
     objective = IndexModel(kernel, blocks, read.size, last)

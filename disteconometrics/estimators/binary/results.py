@@ -72,12 +72,19 @@ PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's esti
 
 
 def fit_binary(
-    model: Any, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
+    model: Any,
+    kernel: Kernel,
+    data: Any,
+    *,
+    cov: CovarianceKind | None,
+    use_t: bool,
+    maxiter: int,
+    n_jobs: int | None = None,
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind, t = resolve_kind(cov, model.weight_type), flag(use_t, "use_t")
     clusters = kind.columns if isinstance(kind, Cluster) else ()
-    rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter, clusters=clusters)
+    rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter, clusters=clusters, n_jobs=n_jobs)
     if rows.penalised is not None:
         check_options(kind, t)
     V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
