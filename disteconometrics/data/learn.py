@@ -31,6 +31,7 @@ from disteconometrics.data.source import Part, Source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import (
     RUN,
+    Moments,
     Question,
     Run,
     Sample,
@@ -106,6 +107,7 @@ class _Facts:
     outcomes: dict[float, float] = field(default_factory=dict)
     joint: dict[tuple[int, ...], dict[tuple[Any, ...], float]] = field(default_factory=dict)
     parts: list[tuple[Any, int]] = field(default_factory=list)  # key, rows used
+    moments: Moments = field(default_factory=Moments)
     sample: Sample = field(default_factory=Sample)
 
     def merge(self, other: _Facts, asked: Question) -> None:
@@ -128,6 +130,7 @@ class _Facts:
         for group, cells in other.joint.items():
             add_counts(self.joint.setdefault(group, {}), cells, MOST_JOINT)
         self.parts += other.parts
+        self.moments.merge(other.moments)
         self.sample.merge(other.sample)
 
 
@@ -152,9 +155,10 @@ def learn(
     weights: str | None = None,
     weight_type: str | None = None,
     offset: str | None = None,
+    outcome: str = "binary",
     run: Run = one_by_one,
 ) -> StreamDesign:
-    """Read a source once, and return the design of a binary outcome that its parts make together.
+    """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
 
     Parameters, errors and warnings: as `build_design`; ``run`` calls a function for every part, here or
     elsewhere. Raises also: NeedsRows for terms that need other rows
@@ -168,14 +172,14 @@ def learn(
     >>> design.spec.names, design.rows.used, design.rows.missing
     (('Intercept', 'g[T.b]', 'g[T.c]'), 3, {'g': 1})
     """
-    check_options(formula, weights, weight_type, offset, "binary")
+    check_options(formula, weights, weight_type, offset, outcome)
     labels = source.columns()
     table = Table({name: np.zeros(0) for name in labels})
     others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
     _check_terms_of_rows(parsed)
-    asked = Question(parsed, weights, weight_type, offset, "binary")
+    asked = Question(parsed, weights, weight_type, offset, outcome)
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))))
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
     numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
@@ -240,7 +244,11 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
             own = Levels(column.values[batch.rows], column.levels)
             facts.columns.setdefault(name, _Counts()).add(own, None)
     left, *values = batch.values
-    _take_outcome(facts, left, batch.weights)
+    if asked.outcome == "numeric":
+        code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
+        facts.moments.merge(Moments.of(left, batch.weights, batch.offset))
+    else:
+        _take_outcome(facts, left, batch.weights)
     for i, value in enumerate(values):
         if isinstance(value, Levels):
             facts.factors.setdefault(i, _Counts()).add(value, counts)
@@ -300,7 +308,7 @@ def _designed(
     formula: str, asked: Question, facts: _Facts, source: Source, dot: tuple[str, ...], run: Run
 ) -> StreamDesign:
     parsed = asked.parsed
-    coded, successes = _outcome(facts, parsed)
+    coded, successes = _outcome(facts, parsed, asked.outcome)
     values = [facts.forms[i] for i in range(len(parsed.factors))]
     for i, counts in facts.factors.items():
         if i < 0:
@@ -345,13 +353,25 @@ def _designed(
     cells = crossed_cells(structure, parsed.factors, values, rows_in)
     rows = RowCount(facts.given, facts.used, facts.missing, facts.transformed, facts.zeros)
     return StreamDesign(
-        spec, rows, cells, source, asked, tuple(facts.parts), facts.total, successes, facts.sample, run
+        spec,
+        rows,
+        cells,
+        source,
+        asked,
+        tuple(facts.parts),
+        facts.total,
+        successes,
+        facts.moments,
+        facts.sample,
+        run,
     )
 
 
-def _outcome(facts: _Facts, parsed: Formula) -> tuple[Any, float]:
-    """The outcome and the sum of the weights of its successes."""
+def _outcome(facts: _Facts, parsed: Formula, kind: str) -> tuple[Any, float]:
+    """The outcome and the sum of the weights of its successes, if it is binary."""
     left = parsed.left
+    if kind == "numeric":
+        return code_outcome(left.name, np.zeros(0), kind, False)[0], float("nan")
     if -1 in facts.factors:
         counts = facts.factors[-1]
         levels = counts.levels()

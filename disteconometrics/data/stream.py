@@ -34,6 +34,7 @@ from disteconometrics.errors import DataError, DisteconometricsError, NeedsRows
 __all__ = [
     "RUN",
     "Batch",
+    "Moments",
     "Question",
     "Run",
     "Sample",
@@ -162,6 +163,41 @@ def _settled(
     return rows, lost, values
 
 
+@dataclass
+class Moments:
+    """Of a numeric outcome: sums of weights, mean and squares around it, less the offset; its own range."""
+
+    mass: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+
+    @classmethod
+    def of(cls, y: Array, weights: Array | None, offset: Array | None) -> Moments:
+        """Of some rows."""
+        left = y if offset is None else y - offset
+        mass = float(len(y) if weights is None else weights.sum())
+        mean = float(np.average(left, weights=weights))
+        squares = float(np.sum((left - mean) ** 2 * (1.0 if weights is None else weights)))
+        return cls(mass, mean, squares, float(y.min()), float(y.max()))
+
+    def merge(self, other: Moments) -> None:
+        """Add those of other rows."""
+        mass = self.mass + other.mass
+        if not mass:
+            return
+        apart = other.mean - self.mean
+        self.mean += apart * (other.mass / mass)
+        self.squares += other.squares + apart**2 * (self.mass * other.mass / mass)
+        self.mass, self.low, self.high = mass, min(self.low, other.low), max(self.high, other.high)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation."""
+        return float(np.sqrt(self.squares / self.mass))
+
+
 # ---- the first reading's sample ----------------------------------------------------------------------------
 
 
@@ -251,10 +287,10 @@ class _Reader:
         w = batch.weights
         if w is not None and self.scale is not None:
             w = w * self.scale
-        return Block(_binary(self.spec, left), X, w, batch.offset)
+        return Block(_outcome(self.spec, left), X, w, batch.offset)
 
 
-def _binary(spec: DesignSpec, left: Any) -> Array:
+def _outcome(spec: DesignSpec, left: Any) -> Array:
     """The outcome; 0 and 1 are themselves, without looking for distinct values."""
     if spec.outcome.levels == (0.0, 1.0) and not isinstance(left, Levels):
         y = np.asarray(left, dtype=np.float64)
@@ -329,6 +365,7 @@ class StreamDesign:
     marks: tuple[tuple[Any, int], ...] = field(repr=False)
     total: float
     successes: float
+    moments: Moments
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
     readings: list[int] = field(default_factory=lambda: [1], repr=False)

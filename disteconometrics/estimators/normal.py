@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import FactorMatrix, columns
+from disteconometrics.blocks import columns
 from disteconometrics.checks import flag, size_error
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.families import Normal
@@ -35,7 +36,8 @@ from disteconometrics.estimators.results import (
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.fields import AnyFloat, Numbers, Positive
+from disteconometrics.estimators.streamed_normal import streamed_squares
+from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Cluster,
@@ -54,7 +56,13 @@ from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient, triangle_inverse
 from disteconometrics.optim.wording import describe_collinearity
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import (
+    estimates_section,
+    observations_text,
+    rows_dropped,
+    source_notes,
+    weights_notes,
+)
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["NormalRegression", "NormalResults"]
@@ -123,6 +131,7 @@ class NormalRegression(Specification):
         *,
         cov: CovarianceKind | None = None,
         use_t: bool = True,
+        n_jobs: int | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> NormalResults:
@@ -130,11 +139,16 @@ class NormalRegression(Specification):
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
+        data : pandas or polars DataFrame, or dict of arrays of one length
+            Or a source, which is read in parts several times and never held: path, pattern, list or folder of
+            Parquet files, pyarrow dataset, polars LazyFrame, dask DataFrame, `Parts`.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
         use_t : bool
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
+        n_jobs : int or None
+            joblib workers that read the parts of a source; numbers are the same whatever their number and
+            backend.  A dask frame is worked on by the workers of its client, if there is one.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -143,19 +157,20 @@ class NormalRegression(Specification):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError,
+        NeedsRows, WorkerError
 
         Warns
         -----
         ConditioningWarning, MissingValuesWarning, FewClustersWarning
         """
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
-        rows, facts = _estimate(self, data)
+        rows, facts = _estimate(self, data, kind.columns if isinstance(kind, Cluster) else (), n_jobs)
         V, scale = rows.covariances(kind)
         return NormalResults(
             model=self,
             spec=rows.spec,
-            facts=facts,
+            facts=replace(facts, readings=rows.readings),
             rows=rows,
             coefficients=rows.equation.params,
             covariance=V,
@@ -167,14 +182,15 @@ class NormalRegression(Specification):
 # ---- least squares -----------------------------------------------------------------------------------------
 
 
-def _solved(X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str]) -> Squares:
-    """Least squares, with names in what it refuses."""
+@contextmanager
+def _named(names: Sequence[str], rows: int) -> Iterator[None]:
+    """What least squares refuse, with names."""
     try:
-        return least_squares(X, y, w)
+        yield
     except OutOfRange as error:
         raise size_error([names[j] for j in error.columns]) from None
     except RankDeficient as error:
-        raise CollinearityError(describe_collinearity(error.rank, names, len(y))) from None
+        raise CollinearityError(describe_collinearity(error.rank, names, rows)) from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -275,24 +291,26 @@ class NormalFacts(FitFacts):
     total_squares: Positive
     condition: AnyFloat
     nested_null: bool
+    readings: Count = 0  # of a source by the fit and its covariance
 
 
-def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFacts]:
-    read = FitRows.read(model, data, outcome="numeric")
-    names, outcome = read.names, read.spec.outcome.name
-    w = read.scaled_weights
-    y = read.y if read.offset is None else read.y - read.offset
-    fit = _solved(read.matrix, y, w, names)
-    mass = np.ones(len(y)) if w is None else w
-    n, e = float(mass.sum()), fit.residuals
-    variance = float(mass @ e**2 / n)
-    if not np.sqrt(variance) > PERFECT * np.abs(read.y).max() or n <= len(names):
-        if np.ptp(read.y) == 0:
-            raise OutcomeError(f"The outcome {outcome!r} has no variation: every row used is {read.y[0]:g}.")
-        raise OutcomeError(
-            f"The outcome {outcome!r} is fitted perfectly by {len(names)} columns on {n:g} rows; no law "
-            f"is left."
-        )
+class _Fitted(NamedTuple):
+    """What a fit gives, of a table or of a source: σ̂², Σ y² around the mean or zero, and both equations."""
+
+    variance: float
+    total_squares: float
+    condition: float
+    beta: MEstimate
+    scale: MEstimate
+
+
+def _estimate(
+    model: NormalRegression, data: Any, clusters: tuple[str, ...], n_jobs: int | None
+) -> tuple[NormalRows, NormalFacts]:
+    read = FitRows.read(model, data, streams=True, n_jobs=n_jobs, outcome="numeric")
+    n = read.observations
+    with _named(read.names, read.size):
+        fit = _over_source(read, clusters) if read.streamed else _in_memory(read, model.weight_type)
     if fit.condition > NEARLY_DEPENDENT:
         hint = "drop or rescale one of the nearly collinear columns"
         message = (
@@ -300,19 +318,52 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
             f"few digits of the data."
         )
         warn_user(ConditioningWarning(message, hint=hint))
-    sigma = float(np.sqrt(variance))
-    centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
     facts = NormalFacts(
         **read.facts(),
         observations=n,
-        loglik=-n / 2 * (np.log(2 * np.pi * variance) + 1),
-        sigma=sigma,
-        total_squares=float(mass @ (y - centre) ** 2),
+        loglik=-n / 2 * (np.log(2 * np.pi * fit.variance) + 1),
+        sigma=float(np.sqrt(fit.variance)),
+        total_squares=fit.total_squares,
         condition=fit.condition,
         nested_null=read.spec.has_intercept,
     )
-    equation, scale = _equations(names, fit, sigma, n, w, model.weight_type)
-    return NormalRows(read.design, equation=equation, scale=scale), facts
+    return NormalRows(read.design, equation=fit.beta, scale=fit.scale), facts
+
+
+def _over_source(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
+    fit, moments, n = streamed_squares(read, clusters), read.moments, read.observations
+    _check_law(read, fit.variance, n, moments.low, moments.high)
+    centre = 0.0 if read.spec.has_intercept else moments.mean
+    share = n / moments.mass  # sampling weights have mean one
+    total = (moments.squares + moments.mass * centre**2) * share
+    return _Fitted(fit.variance, total, fit.condition, fit.beta, fit.scale)
+
+
+def _in_memory(read: FitRows, weight_type: str | None) -> _Fitted:
+    w = read.scaled_weights
+    y = read.y if read.offset is None else read.y - read.offset
+    fit = least_squares(read.matrix, y, w)
+    mass = np.ones(len(y)) if w is None else w
+    n = float(mass.sum())
+    variance = float(mass @ fit.residuals**2 / n)
+    _check_law(read, variance, n, float(read.y.min()), float(read.y.max()))
+    centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
+    total = float(mass @ (y - centre) ** 2)
+    beta, scale = _equations(read.names, fit, float(np.sqrt(variance)), n, w, weight_type)
+    return _Fitted(variance, total, fit.condition, beta, scale)
+
+
+def _check_law(read: FitRows, variance: float, n: float, low: float, high: float) -> None:
+    """Refuse outcomes, from low to high, of which nothing is left to a law."""
+    name = read.spec.outcome.name
+    if np.sqrt(variance) > PERFECT * max(abs(low), abs(high)) and n > len(read.names):
+        return
+    if low == high:
+        raise OutcomeError(f"The outcome {name!r} has no variation: every row used is {low:g}.")
+    raise OutcomeError(
+        f"The outcome {name!r} is fitted perfectly by {len(read.names)} columns on {n:g} rows; no law "
+        f"is left."
+    )
 
 
 def _equations(
@@ -643,7 +694,7 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         notes += weights_notes(self.model.weights, self.model.weight_type)
         if self.model.offset is not None:
             notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += [*rows_dropped(f.given, f.rows, f.dropped, f.zero_weight), *source_notes(f.readings)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.source import open_source
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.stream import StreamDesign
+from disteconometrics.data.stream import Moments, StreamDesign
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
 from disteconometrics.inference.parallel import check_jobs
@@ -156,7 +156,8 @@ class FitRows(CountedRows):
             raise NeedsRows(
                 f"{type(model).__name__}, as asked, needs all rows in memory, and data is read in parts: "
                 "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars "
-                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood take it."
+                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood, and "
+                "NormalRegression, take it."
             )
         return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
 
@@ -169,6 +170,12 @@ class FitRows(CountedRows):
     def readings(self) -> int:
         """How often a source was read so far, 0 for a table."""
         return self.design.readings[0] if isinstance(self.design, StreamDesign) else 0
+
+    @property
+    def moments(self) -> Moments:
+        """Of the numeric outcome of a source."""
+        assert isinstance(self.design, StreamDesign)
+        return self.design.moments
 
     @property
     def observations(self) -> float:

@@ -15,10 +15,10 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block, FactorMatrix, PartResult, StreamedBlocks, dense_block
-from disteconometrics.likelihoods.logistic import Kernel, RowTerms
+from disteconometrics.likelihoods.logistic import RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
 
-__all__ = ["IndexModel", "Pass", "RowSums", "ScoreRows", "chunks", "row_terms", "scale_rows"]
+__all__ = ["IndexLaw", "IndexModel", "Pass", "RowSums", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
 CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
 ROWS = 32_768  # a chunk where the columns are few: vectors of a row length then decide, and they fit too
@@ -27,6 +27,17 @@ FOLD = 64  # rows laid side by side for column maxima
 FEW_COLUMNS = 16  # up to which BLAS multiplies small matrices faster than it packs a symmetric product …
 SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
 MANY_SCORES = 1_000_000  # numbers that scores of rows may take at once
+
+
+class IndexLaw(Protocol):
+    """Terms of rows with outcomes y (m,) at indices η (m,); ``quadratic`` where one Newton step ends it."""
+
+    @property
+    def terms(self) -> Callable[[Array, Array], RowTerms]: ...
+    @property
+    def score(self) -> Callable[[Array, Array], Array]: ...
+    @property
+    def quadratic(self) -> bool: ...
 
 
 class RowSums(Protocol):
@@ -109,7 +120,7 @@ def index(block: Block, beta: Array) -> Array:
     return eta
 
 
-def row_terms(kernel: Kernel, block: Block, beta: Array) -> RowTerms:
+def row_terms(kernel: IndexLaw, block: Block, beta: Array) -> RowTerms:
     """Evaluate the kernel on a block with its offset, and multiply by its weights, the root by their root."""
     terms = kernel.terms(block.y, index(block, beta))
     if block.weights is None:
@@ -157,7 +168,7 @@ def _column_max(X: Any) -> Array:
     return np.asarray(np.concatenate([wide, X[whole:]]).max(axis=0))
 
 
-def _pass(kernel: Kernel, beta: Array, blocks: Iterable[Block]) -> Pass:
+def _pass(kernel: IndexLaw, beta: Array, blocks: Iterable[Block]) -> Pass:
     """The sums of `IndexModel.evaluate` over blocks."""
     sums = _Sums(kernel, beta)
     for block in blocks:
@@ -165,7 +176,7 @@ def _pass(kernel: Kernel, beta: Array, blocks: Iterable[Block]) -> Pass:
     return sums.total()
 
 
-def _pass_and_sums(kernel: Kernel, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> tuple[Pass, Any]:
+def _pass_and_sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> tuple[Pass, Any]:
     """The same, and sums of the scores, from one evaluation of the rows."""
     own, besides = _Sums(kernel, beta), sums.begin()
     for block in _cut(blocks, len(beta)):
@@ -177,7 +188,7 @@ def _pass_and_sums(kernel: Kernel, beta: Array, sums: RowSums, blocks: Iterable[
     return own.total(), besides
 
 
-def _sums(kernel: Kernel, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> Any:
+def _sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> Any:
     besides = sums.begin()
     for block in _cut(blocks, len(beta)):
         terms = row_terms(kernel, block, beta)
@@ -192,7 +203,7 @@ def _cut(blocks: Iterable[Block], k: int) -> Iterator[Block]:
 class _Sums:
     """Sums of `IndexModel.evaluate` as they grow."""
 
-    def __init__(self, kernel: Kernel, beta: Array) -> None:
+    def __init__(self, kernel: IndexLaw, beta: Array) -> None:
         self.kernel, self.beta, k = kernel, beta, len(beta)
         self.rows = SMALL_PRODUCT // k**2 if 5 < k <= FEW_COLUMNS else None
         self.logliks: list[float] = []
@@ -238,7 +249,7 @@ class IndexModel:
 
     Parameters
     ----------
-    kernel : Kernel, such as `LOGISTIC`.
+    kernel : IndexLaw, such as `LOGISTIC`.
     blocks : sequence of Block, iterated once a pass.
     rows : int, their number where counting would mean making them.
     last : function of R⁻¹, which gives what the pass that ends an iteration over a source sums besides.
@@ -246,7 +257,7 @@ class IndexModel:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: IndexLaw,
         blocks: Sequence[Block],
         rows: int | None = None,
         last: Callable[[Array], RowSums] | None = None,

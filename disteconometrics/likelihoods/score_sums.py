@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -159,6 +159,11 @@ class ScoreSums:
             by_group = sparse.csc_matrix((times, at, np.arange(len(at) + 1)), shape=(len(own), len(at)))
             grams = self._grams(X, root * np.sqrt(times), at, len(own)) if self.asked.grams else None
             sums.add(own.tolist(), by_group @ S, by_group @ h, grams)
+
+    def scaled(self, factor: float) -> ScoreSums:
+        """The sums of scores that are multiplied by a factor, in a copy."""
+        groups = [replace(g, scores=g.scores * factor) for g in self.groups]
+        return replace(self, meat=self.meat * factor**2, groups=groups)
 
     def _leverages(self, X: Array, root: Array) -> Array:
         """Leverages (m,) where they are needed."""

@@ -270,7 +270,7 @@ def _terminate(model: IndexModel, s: _State, how: _Rules) -> None:
         s.status = "suspicious"
     else:
         s.full, s.previous = _next_is_full(s, how), s.decrement
-        s.ends = 10 * s.decrement**2 <= how.tolerance * model.rows
+        s.ends = model.kernel.quadratic or 10 * s.decrement**2 <= how.tolerance * model.rows
 
 
 def _converged(model: IndexModel, s: _State, how: _Rules) -> bool:
@@ -279,7 +279,7 @@ def _converged(model: IndexModel, s: _State, how: _Rules) -> bool:
 
 
 def _suspicious(model: IndexModel, s: _State, how: _Rules) -> bool:
-    late = how.suspicious and s.full and s.full_passes >= SUSPECT_AFTER
+    late = how.suspicious and not model.kernel.quadratic and s.full and s.full_passes >= SUSPECT_AFTER
     return late and model.largest_change(s.step) > 0.3
 
 
@@ -403,7 +403,7 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
 def _maximise(model: IndexModel, maxiter: int) -> Maximum:
     k = width(model.blocks)
     require_rows(model.rows, k)
-    if model.rows * k <= SMALL or (k >= MANY and decided_columns(model.blocks)):
+    if model.rows * k <= SMALL or _by_columns(model, k):
         return _maximise_whitened(model, maxiter)
     s, separation = _iterate_plain(model, k, maxiter)
     if separation is None and s.information is not None:
@@ -412,6 +412,11 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
             return _maximum(s, None, condition, "Newton", None, None)
     warm = s.c if s.status in ("converged", "maxiter") else None
     return _maximise_whitened(model, maxiter, warm, separation, s.passes)
+
+
+def _by_columns(model: IndexModel, k: int) -> bool:
+    """Whether one of many columns separates by itself; a quadratic log-likelihood has a maximum anyway."""
+    return k >= MANY and not model.kernel.quadratic and decided_columns(model.blocks)
 
 
 def _trusted(s: _State, condition: float, maxiter: int) -> bool:
@@ -446,7 +451,7 @@ def _maximise_whitened(
     """The same in coordinates with an orthonormal design, after ``used`` passes in the columns' own."""
     white, T, column_max, condition = whitened(model)
     k = len(T)
-    if separation is None and k >= MANY and decided_columns(model.blocks):
+    if separation is None and _by_columns(model, k):
         separation = find_separation(densified(model.blocks))
         if separation is not None:  # with many columns that runs away in vain for a long time
             return _maximum(
@@ -454,7 +459,7 @@ def _maximise_whitened(
             )
     c = against_offset(white) if start is None else as_floats(np.linalg.solve(T, start))
     s = _iterate(white, c, _Rules(max(1, maxiter - used)))
-    if separation is None and s.status in ("suspicious", "singular"):
+    if separation is None and not white.kernel.quadratic and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, model.blocks, T)
     rest = np.zeros(k)
     if s.status == "converged":

@@ -30,10 +30,10 @@ from disteconometrics.estimators.binary.penalty import penalised_facts
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
-from disteconometrics.inference.protocols import MEstimate, ScoreSource
+from disteconometrics.inference.index_scores import index_scores, last_sums
+from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.likelihoods.logistic import Kernel
-from disteconometrics.likelihoods.score_sums import ScoreSums, SumsAsked
 from disteconometrics.optim.cone import extreme_directions, generators
 from disteconometrics.optim.firth import FirthMaximum, firth
 from disteconometrics.optim.limit import Limit, limit_of
@@ -102,7 +102,7 @@ class BinaryRows(FitRows):
         inner = np.linalg.inv(factor) / scale[:, None]
         root = inner if basis is None else basis @ inner
         kind = self.spec.weight_type
-        source = _source(model, zero, kind == "frequency")
+        source = index_scores(model, zero, kind == "frequency")
         equation = MEstimate(self.names, beta, inner, root, self.observations, self.size, source, kind, basis)
         return equation, root @ (inner.T @ p.score)
 
@@ -247,53 +247,8 @@ def equation_of(
         basis = np.zeros(root.shape)
         basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
     kind = rows.spec.weight_type
-    source = _source(model, m.coordinates, kind == "frequency", m.sums)
+    source = index_scores(model, m.coordinates, kind == "frequency", m.sums)
     return MEstimate(names, params, m.inner, root, observations, rows.size, source, kind, basis)
-
-
-def _source(
-    model: IndexModel, coordinates: Array, frequency: bool, known: ScoreSums | None = None
-) -> ScoreSource:
-    """The scores of a model's rows; those of a source are summed in parts."""
-    if isinstance(model.blocks, StreamedBlocks):
-        return _StreamedSource(model, coordinates, frequency, known)
-    return _Source(model, coordinates, frequency)
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Gives the score rows of a fit again and again; a class, so that results can be pickled."""
-
-    model: IndexModel | None
-    coordinates: Array
-    frequency: bool
-
-    def __call__(self, rows: int | None = None) -> Any:
-        if self.model is None:  # nothing overlaps
-            return iter(())
-        return self.model.score_rows(self.coordinates, frequency=self.frequency, rows=rows)
-
-
-@dataclass(frozen=True, eq=False)
-class _StreamedSource(_Source):
-    """The scores of a source; ``known`` are sums that the fit took already."""
-
-    known: ScoreSums | None = None
-
-    def sums(self, asked: SumsAsked) -> ScoreSums:
-        """Sums over all rows: those known, or of one more reading."""
-        assert self.model is not None
-        if self.known is not None and asked.answered_by(self.known):
-            assert isinstance(self.model.blocks, StreamedBlocks)
-            self.model.blocks.rows.check_keys()
-            return self.known
-        found: ScoreSums = self.model.sums(self.coordinates, asked)
-        return found
-
-
-def _last_sums(columns: tuple[str, ...], frequency: bool, inner: Array) -> SumsAsked:
-    """What the last pass over a source sums besides: what robust errors need, and clustered ones."""
-    return SumsAsked(columns, inner, frequency=frequency)
 
 
 def estimate(
@@ -328,7 +283,7 @@ def estimate(
     maxiter = whole(maxiter, "maxiter", 1)
     read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
     names, blocks = read.names, read.blocks()
-    last = partial(_last_sums, clusters, read.frequency) if read.streamed else None
+    last = partial(last_sums, clusters, read.frequency) if read.streamed else None
     objective = IndexModel(kernel, blocks, read.size, last)
     if model.likelihood_penalty is None and not read.streamed:
         _check_levels(read)
@@ -374,7 +329,7 @@ def _solved_rows(
     if limit.maximum is None:  # nothing overlaps: no coefficient is identified
         k = len(read.names)
         empty = np.zeros((k, 0))
-        nothing = _Source(None, np.zeros(0), False)
+        nothing = index_scores(None, np.zeros(0), False)
         equation = MEstimate(read.names, np.zeros(k), np.zeros((0, 0)), empty, read.observations, 0, nothing)
         return BinaryRows(read.design, limit.overlapped, equation=equation)
     weights = read.weights if read.frequency else None
