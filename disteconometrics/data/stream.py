@@ -179,7 +179,8 @@ class Moments:
         left = y if offset is None else y - offset
         mass = float(len(y) if weights is None else weights.sum())
         mean = float(np.average(left, weights=weights))
-        squares = float(np.sum((left - mean) ** 2 * (1.0 if weights is None else weights)))
+        around = left - mean
+        squares = float(around @ around if weights is None else weights @ (around * around))
         return cls(mass, mean, squares, float(y.min()), float(y.max()))
 
     def merge(self, other: Moments) -> None:

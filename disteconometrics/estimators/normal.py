@@ -17,6 +17,7 @@ from disteconometrics.arrays import Array, as_floats
 from disteconometrics.blocks import columns
 from disteconometrics.checks import flag, size_error
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.stream import Moments
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
@@ -27,6 +28,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
+from disteconometrics.estimators.normal_sums import summed_squares
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FitFacts,
@@ -36,7 +38,6 @@ from disteconometrics.estimators.results import (
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.estimators.streamed_normal import streamed_squares
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -68,6 +69,7 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["NormalRegression", "NormalResults"]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+MANY_ENTRIES = 1_000_000  # of X, beyond which sums of products are taken and no row is whitened in memory
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
 
 
@@ -310,7 +312,7 @@ def _estimate(
     read = FitRows.read(model, data, streams=True, n_jobs=n_jobs, outcome="numeric")
     n = read.observations
     with _named(read.names, read.size):
-        fit = _over_source(read, clusters) if read.streamed else _in_memory(read, model.weight_type)
+        fit = _fitted(read, clusters)
     if fit.condition > NEARLY_DEPENDENT:
         hint = "drop or rescale one of the nearly collinear columns"
         message = (
@@ -330,8 +332,10 @@ def _estimate(
     return NormalRows(read.design, equation=fit.beta, scale=fit.scale), facts
 
 
-def _over_source(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
-    fit, moments, n = streamed_squares(read, clusters), read.moments, read.observations
+def _by_sums(read: FitRows, moments: Moments, clusters: tuple[str, ...]) -> _Fitted:
+    """A source, or a table so large that no row is kept in another form."""
+    n = read.observations
+    fit = summed_squares(read, moments.deviation, clusters)
     _check_law(read, fit.variance, n, moments.low, moments.high)
     centre = 0.0 if read.spec.has_intercept else moments.mean
     share = n / moments.mass  # sampling weights have mean one
@@ -339,8 +343,12 @@ def _over_source(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
     return _Fitted(fit.variance, total, fit.condition, fit.beta, fit.scale)
 
 
-def _in_memory(read: FitRows, weight_type: str | None) -> _Fitted:
+def _fitted(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
+    if read.streamed:
+        return _by_sums(read, read.moments, clusters)
     w = read.scaled_weights
+    if read.size * len(read.names) > MANY_ENTRIES:
+        return _by_sums(read, Moments.of(read.y, w, read.offset), ())
     y = read.y if read.offset is None else read.y - read.offset
     fit = least_squares(read.matrix, y, w)
     mass = np.ones(len(y)) if w is None else w
@@ -349,7 +357,7 @@ def _in_memory(read: FitRows, weight_type: str | None) -> _Fitted:
     _check_law(read, variance, n, float(read.y.min()), float(read.y.max()))
     centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
     total = float(mass @ (y - centre) ** 2)
-    beta, scale = _equations(read.names, fit, float(np.sqrt(variance)), n, w, weight_type)
+    beta, scale = _equations(read.names, fit, float(np.sqrt(variance)), n, w, read.spec.weight_type)
     return _Fitted(variance, total, fit.condition, beta, scale)
 
 

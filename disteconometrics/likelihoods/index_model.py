@@ -172,7 +172,8 @@ def _pass(kernel: IndexLaw, beta: Array, blocks: Iterable[Block]) -> Pass:
     """The sums of `IndexModel.evaluate` over blocks."""
     sums = _Sums(kernel, beta)
     for block in blocks:
-        sums.add(block)
+        for _ in sums.add(block):
+            pass
     return sums.total()
 
 
@@ -180,7 +181,7 @@ def _pass_and_sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterabl
     """The same, and sums of the scores, from one evaluation of the rows."""
     own, besides = _Sums(kernel, beta), sums.begin()
     for block in _cut(blocks, len(beta)):
-        terms = own.add(block)
+        terms = list(own.add(block))
         score, root = (
             np.concatenate(t) for t in zip(*((t.score, t.root_weight) for t in terms), strict=True)
         )
@@ -210,9 +211,8 @@ class _Sums:
         self.scores: list[Array] = []
         self.information, self.smallest = np.zeros((k, k)), np.inf
 
-    def add(self, block: Block) -> list[RowTerms]:
-        """Add the rows of a block; their terms by chunk."""
-        made = []
+    def add(self, block: Block) -> Iterator[RowTerms]:
+        """Add the rows of a block, a chunk for each of the terms that it yields."""
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for part in chunks([block], self.rows):
                 terms = row_terms(self.kernel, part, self.beta)
@@ -220,8 +220,7 @@ class _Sums:
                 self.scores.append(terms.score @ part.X)
                 self.smallest = min(self.smallest, terms.root_weight.min(initial=np.inf))
                 self.information += _gram(part.X, terms.root_weight)
-                made.append(terms)
-        return made
+                yield terms
 
     def total(self) -> Pass:
         """The sums so far."""

@@ -1,14 +1,15 @@
-"""Least squares over a source: sums of products, part by part, and the equations of β and of σ."""
+"""Least squares by sums of products, a few rows at a time: of a source part by part, or of a large table."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.blocks import Block, StreamedBlocks
+from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.index_scores import index_scores, last_sums
 from disteconometrics.inference.protocols import MEstimate
@@ -17,10 +18,10 @@ from disteconometrics.likelihoods.linear import LinearLaw, ScaleLaw
 from disteconometrics.optim.newton import maximise
 from disteconometrics.optim.whiten import power_of_two
 
-__all__ = ["StreamedSquares", "streamed_squares"]
+__all__ = ["SummedSquares", "summed_squares"]
 
 
-class StreamedSquares(NamedTuple):
+class SummedSquares(NamedTuple):
     """σ̂² with the equations of β and of σ, and the condition of the columns."""
 
     variance: float
@@ -37,21 +38,28 @@ def _in_units(unit: float, block: Block) -> Block:
 
 def _standardised(beta: Array, sigma: float, block: Block) -> Block:
     """Standardised residuals, and a column of ones."""
-    z = (block.y - index(block, beta)) / sigma
-    return block._replace(y=z, X=np.ones((len(z), 1)))
+    z = index(block, beta)
+    np.subtract(block.y, z, out=z)
+    z /= sigma
+    return block._replace(y=z, X=np.broadcast_to(np.ones((1, 1)), (len(z), 1)))
 
 
-def streamed_squares(read: FitRows, clusters: tuple[str, ...]) -> StreamedSquares:
-    """Fit a source.
+def _mapped(blocks: Sequence[Block], make: Callable[[Block], Block]) -> Sequence[Block]:
+    return blocks.mapped(make) if isinstance(blocks, StreamedBlocks) else LazyBlocks(blocks, make)
+
+
+def summed_squares(read: FitRows, deviation: float, clusters: tuple[str, ...] = ()) -> SummedSquares:
+    """Fit by sums over rows, none of which is kept in another form.
 
     Parameters
     ----------
-    read : FitRows over a source.
+    read : FitRows with a numeric outcome.
+    deviation : float, about the standard deviation of the outcome.
     clusters : columns whose sums of scores will be asked for.
 
     Returns
     -------
-    StreamedSquares
+    SummedSquares
 
     Raises
     ------
@@ -64,21 +72,19 @@ def streamed_squares(read: FitRows, clusters: tuple[str, ...]) -> StreamedSquare
     >>> model = de.NormalRegression("foodexp ~ income")
     >>> source = de.Parts(lambda: [rows[:100], rows[100:]])
     >>> read = FitRows.read(model, source, streams=True, outcome="numeric")
-    >>> round(float(np.sqrt(streamed_squares(read, ()).variance)), 3)
+    >>> round(float(np.sqrt(summed_squares(read, 276.0).variance)), 3)
     113.621
     """
-    moments, weight_type = read.moments, read.spec.weight_type
-    unit = float(power_of_two(np.array(moments.deviation or 1.0)))
-    blocks = read.blocks()
-    assert isinstance(blocks, StreamedBlocks)
-    last = partial(last_sums, clusters, read.frequency)
-    m = maximise(IndexModel(LinearLaw(), blocks.mapped(partial(_in_units, unit)), read.size, last))
+    weight_type = read.spec.weight_type
+    unit = float(power_of_two(np.array(deviation or 1.0)))
+    blocks = _mapped(read.blocks(), partial(_in_units, unit))
+    last = partial(last_sums, clusters, read.frequency) if read.streamed else None
+    m = maximise(IndexModel(LinearLaw(), blocks, read.size, last))
     n = read.observations
     variance = max(-2.0 * m.loglik - m.decrement, 0.0) / n  # in these units
     root = float(np.sqrt(variance)) or 1.0  # the caller refuses what is fitted perfectly
     sigma = root * unit
-    rows = m.whitened_blocks(blocks.mapped(partial(_in_units, unit)))
-    assert isinstance(rows, StreamedBlocks)
+    rows = m.whitened_blocks(blocks)
     known = None if m.sums is None else m.sums.scaled(root**-2)
     source = index_scores(
         IndexModel(LinearLaw(1 / root), rows, read.size), m.coordinates, read.frequency, known
@@ -89,8 +95,8 @@ def streamed_squares(read: FitRows, clusters: tuple[str, ...]) -> StreamedSquare
     )
     half = np.array([[sigma / np.sqrt(2 * n)]])
     residuals = IndexModel(
-        ScaleLaw(sigma), rows.mapped(partial(_standardised, m.coordinates, root)), read.size
+        ScaleLaw(sigma), _mapped(rows, partial(_standardised, m.coordinates, root)), read.size
     )
     of_scale = index_scores(residuals, np.zeros(1), read.frequency)
     scale = MEstimate(("sigma",), np.array([sigma]), half, half, n, read.size, of_scale, weight_type)
-    return StreamedSquares(variance * unit**2, beta, scale, m.condition)
+    return SummedSquares(variance * unit**2, beta, scale, m.condition)
