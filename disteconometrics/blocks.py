@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, cast, overload
 
@@ -14,12 +15,14 @@ __all__ = [
     "Block",
     "FactorMatrix",
     "LazyBlocks",
+    "PartResult",
     "Readable",
     "StreamedBlocks",
     "chosen_rows",
     "columns",
     "dense_block",
     "densified",
+    "width",
 ]
 
 
@@ -111,18 +114,19 @@ class Block(NamedTuple):
     """Rows of a design, float64: ``y`` (m,), ``X`` (m, k) row-major, ``weights``, ``offset`` (m,) or None.
 
     ``X`` may be a `FactorMatrix` (declared an array, since passes treat it as one); what needs columns asks
-    for `densified`.
+    for `densified`.  ``groups`` (m, q) are codes of the rows in groupings that a pass over a source asks for.
     """
 
     y: Array
     X: Array
     weights: Array | None = None
     offset: Array | None = None
+    groups: Indices | None = None
 
     def rows(self, at: Any) -> Block:
         """Some rows: views of a slice, copies of a mask or positions."""
-        weights, offset = (None if a is None else a[at] for a in (self.weights, self.offset))
-        return Block(self.y[at], self.X[at], weights, offset)
+        weights, offset, groups = (None if a is None else a[at] for a in self[2:])
+        return Block(self.y[at], self.X[at], weights, offset, groups)
 
 
 class LazyBlocks(Sequence[Block]):
@@ -155,10 +159,24 @@ class LazyBlocks(Sequence[Block]):
         return iter(self._kept) if self._kept is not None else map(self._make, self.parts)
 
 
+class PartResult(NamedTuple):
+    """What a function made of the blocks of a part, and the values behind their codes of groups."""
+
+    value: Any
+    groups: tuple[Sequence[Any], ...]
+
+
 class Readable(Protocol):
-    """Rows that are read again and again."""
+    """Rows that are read again and again, in parts whose order is fixed."""
 
     def read(self) -> Iterator[Block]: ...
+    def by_part(
+        self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
+    ) -> list[PartResult]: ...
+    def sample(self, rows: int) -> list[Block]: ...
+    def check_keys(self) -> None: ...
+    @property
+    def width(self) -> int: ...
 
 
 class StreamedBlocks(Sequence[Block]):
@@ -177,6 +195,25 @@ class StreamedBlocks(Sequence[Block]):
         """The same blocks, changed by one more function."""
         return StreamedBlocks(self.rows, (*self.makes, make))
 
+    def by_part(
+        self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str] = ()
+    ) -> list[PartResult]:
+        """What a function makes of the blocks of every part, in the order of the parts: one reading.
+
+        ``columns`` are those whose values group the rows.  The function may run elsewhere.
+        """
+        return self.rows.by_part(partial(_of_changed, self.makes, function), columns)
+
+    @property
+    def width(self) -> int:
+        """Columns of the design, without a reading."""
+        empty = Block(np.zeros(1), np.zeros((1, self.rows.width)))
+        return int(next(_changed([empty], self.makes)).X.shape[1])
+
+    def sample(self, rows: int) -> list[Block]:
+        """About so many rows at most, which the first reading kept, as runs of consecutive ones."""
+        return list(_changed(self.rows.sample(rows), self.makes))
+
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
@@ -190,10 +227,27 @@ class StreamedBlocks(Sequence[Block]):
         return next(islice(iter(self), i, None))
 
     def __iter__(self) -> Iterator[Block]:
-        for block in self.rows.read():
-            for make in self.makes:
-                block = make(block)
-            yield block
+        return _changed(self.rows.read(), self.makes)
+
+
+def _changed(blocks: Iterable[Block], makes: Sequence[Callable[[Block], Block]]) -> Iterator[Block]:
+    for block in blocks:
+        for make in makes:
+            block = make(block)
+        yield block
+
+
+def _of_changed(
+    makes: Sequence[Callable[[Block], Block]],
+    function: Callable[[Iterator[Block]], Any],
+    blocks: Iterable[Block],
+) -> Any:
+    return function(_changed(blocks, makes))
+
+
+def width(blocks: Sequence[Block]) -> int:
+    """Columns of the design."""
+    return int(blocks.width if isinstance(blocks, StreamedBlocks) else blocks[0].X.shape[1])
 
 
 def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:

@@ -7,47 +7,52 @@ value, so that names, levels and counts are those of the table that the parts ma
 from __future__ import annotations
 
 import ast
-import hashlib
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from disteconometrics.arrays import Array, Indices
-from disteconometrics.blocks import Block, StreamedBlocks
+from disteconometrics.arrays import Array
 from disteconometrics.data.design import RowCount, lay_out
-from disteconometrics.data.evaluate import Evaluator, Levels
+from disteconometrics.data.evaluate import Levels
 from disteconometrics.data.formula import Formula, parse_formula
-from disteconometrics.data.outcome import code_outcome, recode_outcome
+from disteconometrics.data.outcome import code_outcome
 from disteconometrics.data.settle import (
     check_level_counts,
     check_options,
     check_right_side,
-    check_weights,
-    factor_value,
     is_comparison,
-    made_missing,
-    missing_rows,
     nothing_left,
     other_columns,
-    read_columns,
     warn_losses,
 )
 from disteconometrics.data.source import Part, Source
-from disteconometrics.data.spec import DesignSpec, numeric_column
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.stream import (
+    RUN,
+    Moments,
+    Question,
+    Run,
+    Sample,
+    StreamDesign,
+    named,
+    one_by_one,
+    read_batch,
+    tables_of,
+)
 from disteconometrics.data.syntax import function_name
 from disteconometrics.data.table import Column, Table, list_names
-from disteconometrics.data.terms import MOST_COLUMNS, Cells, code_groups, crossed_cells, matrix
+from disteconometrics.data.terms import MOST_COLUMNS, crossed_cells
 from disteconometrics.data.transforms import TRANSFORMS
-from disteconometrics.errors import DataError, DisteconometricsError, NeedsRows
+from disteconometrics.errors import DataError, NeedsRows
 
-__all__ = ["StreamDesign", "learn"]
+__all__ = ["learn"]
 
 MOST_VALUES = 1_000  # of an outcome that should have two
 MOST_JOINT = 1_000_000  # cells of crossed factors
+SAMPLE_BYTES = 24_000_000  # of rows that the first reading keeps, to start from
+FEW_PARTS = 4  # each of which may fill the sample
 
 
 @dataclass
@@ -65,6 +70,12 @@ class _Counts:
         ):
             self.counts[level] = self.counts.get(level, 0.0) + count
         self.whole &= not any(isinstance(level, float) for level in found.levels)
+
+    def merge(self, other: _Counts) -> None:
+        """Add the counts of a later part."""
+        self.order = other.order if not self.counts or self.order == other.order else None
+        add_counts(self.counts, other.counts)
+        self.whole &= other.whole
 
     def levels(self, *, unused: bool = False) -> tuple[Any, ...]:
         """Levels that occur, in their own order or sorted by value."""
@@ -96,23 +107,45 @@ class _Facts:
     outcomes: dict[float, float] = field(default_factory=dict)
     joint: dict[tuple[int, ...], dict[tuple[Any, ...], float]] = field(default_factory=dict)
     parts: list[tuple[Any, int]] = field(default_factory=list)  # key, rows used
+    moments: Moments = field(default_factory=Moments)
+    sample: Sample = field(default_factory=Sample)
+
+    def merge(self, other: _Facts, asked: Question) -> None:
+        """Add what a later part says.  Raises: DataError for a column of another kind there."""
+        self.given, self.used = self.given + other.given, self.used + other.used
+        self.zeros, self.total = self.zeros + other.zeros, self.total + other.total
+        add_counts(self.missing, other.missing)
+        add_counts(self.transformed, other.transformed)
+        add_counts(self.outcomes, other.outcomes, MOST_VALUES)
+        for name, (kind, part) in other.kinds.items():
+            _agree(self, name, kind, part)
+        self.floats |= other.floats
+        for name, counts in other.columns.items():
+            self.columns.setdefault(name, _Counts()).merge(counts)
+        for i, counts in other.factors.items():
+            self.factors.setdefault(i, _Counts()).merge(counts)
+            if i >= 0:
+                _check_growth(self, asked, i, other.forms[i])
+        self.forms |= other.forms
+        for group, cells in other.joint.items():
+            add_counts(self.joint.setdefault(group, {}), cells, MOST_JOINT)
+        self.parts += other.parts
+        self.moments.merge(other.moments)
+        self.sample.merge(other.sample)
 
 
-@dataclass(frozen=True)
-class _Question:
-    """What is asked of every batch."""
+def add_counts(ours: dict[Any, Any], theirs: Mapping[Any, Any], most: int | None = None) -> None:
+    """Add counts by key, of new keys only while there are fewer than ``most``."""
+    for key, count in theirs.items():
+        if key in ours or most is None or len(ours) < most:
+            ours[key] = ours.get(key, 0) + count
 
-    parsed: Formula
-    weights: str | None
-    weight_type: str | None
-    offset: str | None
-    outcome: str
 
-    @property
-    def names(self) -> list[str]:
-        """The columns that are read."""
-        named = [n for n in (self.weights, self.offset) if n is not None]
-        return list(dict.fromkeys([*self.parsed.left.variables, *self.parsed.right_variables, *named]))
+def _check_growth(facts: _Facts, asked: Question, i: int, form: Any) -> None:
+    """Refuse a factor while its levels grow beyond what is fitted."""
+    counts = facts.factors[i].counts
+    if len(counts) > 2 * MOST_COLUMNS:
+        check_level_counts(Levels(form.codes, tuple(counts)), asked.parsed.factors[i], facts.used)
 
 
 def learn(
@@ -122,10 +155,13 @@ def learn(
     weights: str | None = None,
     weight_type: str | None = None,
     offset: str | None = None,
+    outcome: str = "binary",
+    run: Run = one_by_one,
 ) -> StreamDesign:
-    """Read a source once, and return the design of a binary outcome that its parts make together.
+    """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
 
-    Parameters, errors and warnings: as `build_design`. Raises also: NeedsRows for terms that need other rows
+    Parameters, errors and warnings: as `build_design`; ``run`` calls a function for every part, here or
+    elsewhere. Raises also: NeedsRows for terms that need other rows
     than their own.
 
     Example
@@ -136,21 +172,20 @@ def learn(
     >>> design.spec.names, design.rows.used, design.rows.missing
     (('Intercept', 'g[T.b]', 'g[T.c]'), 3, {'g': 1})
     """
-    check_options(formula, weights, weight_type, offset, "binary")
+    check_options(formula, weights, weight_type, offset, outcome)
     labels = source.columns()
     table = Table({name: np.zeros(0) for name in labels})
     others = other_columns(table, weights, offset) if "." in formula else ()
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
     _check_terms_of_rows(parsed)
-    asked = _Question(parsed, weights, weight_type, offset, "binary")
-    facts = _Facts()
-    for part in source.parts:
-        before, used = part.key(), facts.used
-        for found in _tables(part, asked.names):
-            with _named(part):
-                _take(facts, asked, found, part.name)
-        facts.parts.append((before, facts.used - used))
+    asked = Question(parsed, weights, weight_type, offset, outcome)
+    facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))))
+    runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
+    numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
+    for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
+        with named(part):
+            facts.merge(found, asked)
     if not facts.given:
         raise DataError("The source has no rows")
     if not facts.used:
@@ -158,7 +193,7 @@ def learn(
     if facts.total == 0:
         raise DataError(f"All weights in column {weights!r} are zero")
     warn_losses(facts.transformed)
-    return _designed(formula, asked, facts, source, others if parsed.has_dot else ())
+    return _designed(formula, asked, facts, source, others if parsed.has_dot else (), run)
 
 
 def _check_terms_of_rows(parsed: Formula) -> None:
@@ -179,115 +214,46 @@ def _check_terms_of_rows(parsed: Formula) -> None:
                 )
 
 
-class _named:  # noqa: N801 - read as a word after with
-    """Errors name the part in which they arose."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, DisteconometricsError) and error.args:
-            error.args = (f"In {self.part.name}: {error.args[0]}", *error.args[1:])
+def _learnt(part: Part, asked: Question, runs: int, number: int) -> _Facts:
+    """What the batches of a part say."""
+    key, facts = part.key(), _Facts(sample=Sample(runs, number))
+    for table in tables_of(part, asked.names):
+        with named(part):
+            _take(facts, asked, table, part.name)
+    facts.parts.append((key, facts.used))
+    return facts
 
 
-def _tables(part: Part, names: Sequence[str]) -> Iterator[Table]:
-    """The batches of a part; a column that it lacks is named."""
-    have = part.columns()
-    if have:
-        empty = Table({name: np.zeros(0) for name in have})
-        with _named(part):
-            for name in names:
-                empty.find(name, "the formula")
-    return map(Table, part.tables(names))
-
-
-# ---- a batch -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Rows of a batch that are used: values of the left side and of the factors, weights, offset."""
-
-    columns: dict[str, Column]
-    values: list[Any]
-    rows: Indices
-    weights: Array | None
-    offset: Array | None
-    missing: dict[str, int]
-    lost: dict[str, int]
-    zeros: int
-
-
-def _read(asked: _Question, table: Table) -> _Batch:
-    """Evaluate all factors at the rows of a batch where every column and every term has a value."""
-    parsed = asked.parsed
-    columns = read_columns(parsed, table)
-    w = None if asked.weights is None else numeric_column(table, asked.weights, "weights")
-    o = None if asked.offset is None else numeric_column(table, asked.offset, "offset")
-    check_weights(w, asked.weight_type)
-    drop, missing = missing_rows(parsed, columns, [c for c in (w, o) if c is not None], len(table))
-    zeros = 0
-    if w is not None:
-        zero = (w.values == 0) & ~drop
-        zeros = int(zero.sum())
-        drop |= zero
-    rows, lost, values = _settled(parsed, columns, len(table), np.flatnonzero(~drop))
-    weights, offset = (None if c is None or c.numbers is None else c.numbers[rows] for c in (w, o))
-    return _Batch(columns, values if len(rows) else [], rows, weights, offset, missing, lost, zeros)
-
-
-def _settled(
-    parsed: Formula, columns: dict[str, Column], n: int, rows: Indices
-) -> tuple[Indices, dict[str, int], list[Any]]:
-    """Rows where every term has a value, how many each term lost, and the values there."""
-    factors = (parsed.left, *parsed.factors)
-    lost: dict[str, int] = {}
-    values: list[Any] = []
-    while len(rows):
-        evaluator = Evaluator.of_rows(parsed, columns, n, rows)
-        values = [factor_value(evaluator, factor) for factor in factors]
-        made = {f.name: made_missing(f, v) for f, v in zip(factors, values, strict=True)}
-        masks = {name: mask for name, mask in made.items() if mask is not None}
-        if not masks:
-            break
-        for name, mask in masks.items():
-            lost[name] = lost.get(name, 0) + int(mask.sum())
-        rows = rows[~np.logical_or.reduce(list(masks.values()))]
-    return rows, lost, values
-
-
-def _take(facts: _Facts, asked: _Question, table: Table, part: str) -> None:
+def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
     """Add what a batch says."""
-    batch = _read(asked, table)
+    batch = read_batch(asked, table)
     for column in batch.columns.values():
         _check_kind(facts, column, part)
     facts.given += len(table)
     facts.used += len(batch.rows)
     facts.zeros += batch.zeros
-    for ours, theirs in ((facts.missing, batch.missing), (facts.transformed, batch.lost)):
-        for name, count in theirs.items():
-            ours[name] = ours.get(name, 0) + count
+    add_counts(facts.missing, batch.missing)
+    add_counts(facts.transformed, batch.lost)
     if not len(batch.rows):
         return
     counts = batch.weights if asked.weight_type == "frequency" else None
     facts.total += float(len(batch.rows) if batch.weights is None else batch.weights.sum())
+    facts.sample.take(batch)
     for name, column in batch.columns.items():
         if column.numbers is None:
             own = Levels(column.values[batch.rows], column.levels)
             facts.columns.setdefault(name, _Counts()).add(own, None)
     left, *values = batch.values
-    _take_outcome(facts, left, batch.weights)
+    if asked.outcome == "numeric":
+        code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
+        facts.moments.merge(Moments.of(left, batch.weights, batch.offset))
+    else:
+        _take_outcome(facts, left, batch.weights)
     for i, value in enumerate(values):
         if isinstance(value, Levels):
             facts.factors.setdefault(i, _Counts()).add(value, counts)
             facts.forms[i] = value[:0]
-            if len(facts.factors[i].counts) > 2 * MOST_COLUMNS:
-                check_level_counts(
-                    Levels(value.codes, tuple(facts.factors[i].counts)), asked.parsed.factors[i], facts.used
-                )
+            _check_growth(facts, asked, i, value[:0])
         else:
             facts.forms[i] = value[:0]
     _take_joint(facts, asked.parsed, values, counts)
@@ -298,9 +264,8 @@ def _take_outcome(facts: _Facts, left: Any, weights: Array | None) -> None:
         facts.factors.setdefault(-1, _Counts()).add(left, weights)
         return
     found, at = np.unique(np.asarray(left, dtype=np.float64), return_inverse=True)
-    for value, count in zip(found.tolist(), np.bincount(at.reshape(-1), weights).tolist(), strict=True):
-        if value in facts.outcomes or len(facts.outcomes) < MOST_VALUES:
-            facts.outcomes[value] = facts.outcomes.get(value, 0.0) + count
+    sums = np.bincount(at.reshape(-1), weights).tolist()
+    add_counts(facts.outcomes, dict(zip(found.tolist(), sums, strict=True)), MOST_VALUES)
 
 
 def _take_joint(facts: _Facts, parsed: Formula, values: list[Any], counts: Array | None) -> None:
@@ -311,11 +276,9 @@ def _take_joint(facts: _Facts, parsed: Formula, values: list[Any], counts: Array
             continue
         codes = np.array([values[i].codes for i in group])
         cells, at = np.unique(codes, axis=1, return_inverse=True)
-        own = facts.joint.setdefault(group, {})
-        for cell, count in zip(cells.T.tolist(), np.bincount(at.reshape(-1), counts).tolist(), strict=True):
-            key = tuple(values[i].levels[c] for i, c in zip(group, cell, strict=True))
-            if key in own or len(own) < MOST_JOINT:
-                own[key] = own.get(key, 0.0) + count
+        keys = [tuple(values[i].levels[c] for i, c in zip(group, cell, strict=True)) for cell in cells.T]
+        sums = np.bincount(at.reshape(-1), counts).tolist()
+        add_counts(facts.joint.setdefault(group, {}), dict(zip(keys, sums, strict=True)), MOST_JOINT)
 
 
 def _check_kind(facts: _Facts, column: Column, part: str) -> None:
@@ -325,12 +288,16 @@ def _check_kind(facts: _Facts, column: Column, part: str) -> None:
         facts.floats.add(column.name)
     if missing is not None and missing.all():
         return
-    kind, before = facts.kinds.setdefault(column.name, (column.kind, part))
-    if kind != column.kind:
+    _agree(facts, column.name, column.kind, part)
+
+
+def _agree(facts: _Facts, name: str, kind: str, part: str) -> None:
+    known, before = facts.kinds.setdefault(name, (kind, part))
+    if known != kind:
         words = {"level": "text or categories", "number": "numbers", "bool": "true/false"}
         raise DataError(
-            f"Column {column.name!r} holds {words[column.kind]}, and {words[kind]} in {before}; give it one "
-            "type in all parts"
+            f"Column {name!r} holds {words[kind]}, and {words[known]} in {before}; give it one type in "
+            "all parts"
         )
 
 
@@ -338,10 +305,10 @@ def _check_kind(facts: _Facts, column: Column, part: str) -> None:
 
 
 def _designed(
-    formula: str, asked: _Question, facts: _Facts, source: Source, dot: tuple[str, ...]
+    formula: str, asked: Question, facts: _Facts, source: Source, dot: tuple[str, ...], run: Run
 ) -> StreamDesign:
     parsed = asked.parsed
-    coded, successes = _outcome(facts, parsed)
+    coded, successes = _outcome(facts, parsed, asked.outcome)
     values = [facts.forms[i] for i in range(len(parsed.factors))]
     for i, counts in facts.factors.items():
         if i < 0:
@@ -385,12 +352,26 @@ def _designed(
 
     cells = crossed_cells(structure, parsed.factors, values, rows_in)
     rows = RowCount(facts.given, facts.used, facts.missing, facts.transformed, facts.zeros)
-    return StreamDesign(spec, rows, cells, source, asked, tuple(facts.parts), facts.total, successes)
+    return StreamDesign(
+        spec,
+        rows,
+        cells,
+        source,
+        asked,
+        tuple(facts.parts),
+        facts.total,
+        successes,
+        facts.moments,
+        facts.sample,
+        run,
+    )
 
 
-def _outcome(facts: _Facts, parsed: Formula) -> tuple[Any, float]:
-    """The outcome and the sum of the weights of its successes."""
+def _outcome(facts: _Facts, parsed: Formula, kind: str) -> tuple[Any, float]:
+    """The outcome and the sum of the weights of its successes, if it is binary."""
     left = parsed.left
+    if kind == "numeric":
+        return code_outcome(left.name, np.zeros(0), kind, False)[0], float("nan")
     if -1 in facts.factors:
         counts = facts.factors[-1]
         levels = counts.levels()
@@ -400,132 +381,3 @@ def _outcome(facts: _Facts, parsed: Formula) -> tuple[Any, float]:
     found = np.array(sorted(facts.outcomes))
     coded, _ = code_outcome(left.name, found, "binary", is_comparison(left, columns))
     return coded, facts.outcomes[1.0]
-
-
-@dataclass(frozen=True, eq=False)
-class StreamDesign:
-    """A design whose rows are read and coded anew in every pass; it offers what `Design` does of sums.
-
-    ``total`` and ``successes`` are sums of the weights, or counts; ``marks`` is what each part must be.
-    """
-
-    spec: DesignSpec
-    rows: RowCount
-    cells: tuple[Cells, ...] = field(repr=False)
-    source: Source = field(repr=False)
-    asked: _Question = field(repr=False)
-    marks: tuple[tuple[Any, int], ...] = field(repr=False)
-    total: float
-    successes: float
-    readings: list[int] = field(default_factory=lambda: [1], repr=False)
-    sums: dict[int, int] = field(default_factory=dict, repr=False)  # check sums of the outcomes by part
-
-    def blocks(self) -> StreamedBlocks:
-        """The rows, with weights of mean one where these are of sampling.  Raises: nothing before a pass."""
-        return StreamedBlocks(self)
-
-    def read(self) -> Iterator[Block]:
-        """Read all parts once.  Raises: DataError if a part has changed since the first reading."""
-        for number, part in enumerate(self.source.parts):
-            key, used = self.marks[number]
-            if part.key() != key:
-                raise _changed(part)
-            seen, check = 0, 0
-            for table in _tables(part, self.asked.names):
-                block = self._coded(_read(self.asked, table))
-                if block is not None:
-                    seen += len(block.y)
-                    check = zlib.crc32(block.y.tobytes(), check)
-                    check = zlib.crc32((block.X[::64] @ np.ones(block.X.shape[1])).tobytes(), check)
-                    yield block
-            if seen != used or self.sums.setdefault(number, check) != check:
-                raise _changed(part)
-        self.readings[0] += 1
-
-    def _coded(self, batch: _Batch) -> Block | None:
-        """The used rows of a batch as arrays."""
-        if not len(batch.rows):
-            return None
-        left, *values = batch.values
-        for i, levels in self.spec.levels.items():
-            values[i] = _recoded(values[i], levels)
-        groups = code_groups(self.spec.structure, self.asked.parsed.factors, values)
-        X: Any = matrix(self.spec.structure, groups, len(batch.rows))
-        w = batch.weights
-        if w is not None and self.asked.weight_type == "sampling":
-            w = w * (self.rows.used / self.total)
-        return Block(recode_outcome(self.spec.outcome, left), X, w, batch.offset)
-
-    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[Indices, int]:
-        """Codes 0…G−1 of the distinct values of one column, or of several jointly, read in one pass.
-
-        Returns: (codes (n,) intp, G), eight bytes a row.  Raises: as `Design.codes`.
-        """
-        chosen = [names] if isinstance(names, str) else list(names)
-        places: dict[Any, int] = {}
-        out = []
-        self.readings[0] += 1
-        for part in self.source.parts:
-            for table in _tables(part, list(dict.fromkeys([*self.asked.names, *chosen]))):
-                rows = _read(self.asked, table).rows
-                own = pd.MultiIndex.from_arrays([_keys(table, name, rows, role, part) for name in chosen])
-                codes, found = pd.factorize(own)
-                to = np.array([places.setdefault(key, len(places)) for key in found], dtype=np.intp)
-                out.append(to[codes])
-        joined = np.concatenate(out)
-        if len(joined) != self.rows.used:
-            raise DataError("The source has changed since the fit: it has other rows now; fit again")
-        return joined, len(places)
-
-    def fingerprint(self) -> str:
-        """A digest of outcomes and weights, that of the same rows in a table."""
-        digest = hashlib.blake2b(digest_size=16)
-        for block in self.read():
-            digest.update(np.ascontiguousarray(block.y).tobytes())
-        if self.asked.weights is not None:
-            for part in self.source.parts:
-                for table in _tables(part, self.asked.names):
-                    digest.update(np.ascontiguousarray(_read(self.asked, table).weights).tobytes())
-        return digest.hexdigest()
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """What `Design` has and a stream has not."""
-        if name.startswith("_") or name not in _OF_ROWS:
-            raise AttributeError(name)
-        raise self.needs_rows()
-
-    def needs_rows(self) -> NeedsRows:
-        """The error of what asks for rows."""
-        return NeedsRows(
-            "This fit read a stream, of which no rows are kept, and the call needs rows: pass data= with a "
-            "table where it is taken, or fit a table (read what fits into memory, as a sample of the rows)."
-        )
-
-
-_OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
-
-
-def _changed(part: Part) -> DataError:
-    return DataError(
-        f"{part.name} has changed since the first reading: passes over different rows make no estimate; fit "
-        "again once it is whole, and see that a function of de.Parts gives the same rows each time"
-    )
-
-
-def _recoded(value: Levels, levels: tuple[Any, ...]) -> Levels:
-    """The same factor with the levels of all rows; what is not among them stands in no used row."""
-    place = {level: i for i, level in enumerate(levels)}
-    to = np.array([place.get(level, -1) for level in value.levels], dtype=np.intp)
-    return Levels(to[value.codes], levels, value.contrasts, value.spans_intercept)
-
-
-def _keys(table: Table, name: str, rows: Indices, role: str, part: Part) -> Any:
-    """The values of a cluster column at the used rows, none missing."""
-    with _named(part):
-        values = pd.Series(table.raw(name, role)).reset_index(drop=True).iloc[rows]
-        if values.isna().any():
-            raise DataError(
-                f"The {role} column {name!r} has {values.isna().sum()} missing values among the rows used; "
-                "fill them, or drop these rows before the fit"
-            )
-    return values.to_numpy(dtype=object)

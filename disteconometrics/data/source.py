@@ -19,7 +19,7 @@ import pandas as pd
 
 from disteconometrics.errors import DataError, OptionError
 
-__all__ = ["ROWS", "Part", "Parts", "Source", "open_source"]
+__all__ = ["ROWS", "DaskPart", "HeldPart", "Part", "Parts", "Source", "open_source"]
 
 ROWS = 65_536  # of a table that is read at once
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
@@ -75,9 +75,10 @@ class _ParquetPart(Part):
 
         if self.groups:
             with pq.ParquetFile(self.path) as file:
-                yield from file.iter_batches(
-                    ROWS, row_groups=list(self.groups), columns=list(columns), use_threads=False
-                )
+                for group in self.groups:  # together they would be decoded together
+                    yield from file.iter_batches(
+                        ROWS, row_groups=[group], columns=list(columns), use_threads=False
+                    )
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,15 @@ class _LazyPart(Part):
 
 
 @dataclass(frozen=True)
-class _DaskPart(Part):
-    """A partition of a dask DataFrame."""
+class DaskPart(Part):
+    """A partition of a dask DataFrame.
+
+    Examples
+    --------
+    >>> import dask.dataframe as dd, pandas as pd
+    >>> DaskPart(dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=2), 1).columns()
+    ['x']
+    """
 
     frame: Any
     number: int
@@ -143,6 +151,30 @@ class _DaskPart(Part):
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
         yield self.frame[list(columns)].partitions[self.number].compute()
+
+
+@dataclass(frozen=True)
+class HeldPart(Part):
+    """The same rows of pandas frames side by side, as workers hold them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> part = HeldPart("partition 0", (pd.DataFrame({"x": [1, 2]}), pd.DataFrame({"z": [3, 4]})))
+    >>> [table["z"].tolist() for table in part.tables(["z"])]
+    [[3, 4]]
+    """
+
+    name: str
+    pieces: tuple[Any, ...]
+
+    def columns(self) -> list[str]:
+        """Names of the columns of all pieces."""
+        return [str(name) for piece in self.pieces for name in piece.columns]
+
+    def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The rows, all at once."""
+        yield {name: piece[name] for piece in self.pieces for name in piece.columns if name in columns}
 
 
 @dataclass(frozen=True)
@@ -276,7 +308,7 @@ def _of_library(data: Any) -> Source | None:
     if module.startswith("polars") and kind == "LazyFrame":
         return Source((_LazyPart(data),))
     if module.startswith("dask") and hasattr(data, "npartitions") and hasattr(data, "columns"):
-        return Source(tuple(_DaskPart(data, i) for i in range(data.npartitions)))
+        return Source(tuple(DaskPart(data, i) for i in range(data.npartitions)))
     _refuse(data, module, kind)
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,12 @@ from scipy.linalg import block_diag
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.checks import flag
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.stream import Moments
 from disteconometrics.errors import (
     OutcomeError,
 )
-from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
+from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
+from disteconometrics.estimators.normal_sums import summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
@@ -28,7 +30,7 @@ from disteconometrics.estimators.results import (
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.fields import AnyFloat, Numbers, Positive
+from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
     Cluster,
@@ -41,14 +43,21 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting, ScaledRows, SideBySide
-from disteconometrics.optim.least_squares import Squares
+from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import (
+    estimates_section,
+    observations_text,
+    rows_dropped,
+    source_notes,
+    weights_notes,
+)
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["NormalRegression", "NormalResults", "regression_equations"]
 
+MANY_ENTRIES = 1_000_000  # of X, beyond which sums of products are taken and no row is whitened in memory
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
 
 
@@ -114,6 +123,7 @@ class NormalRegression(Specification):
         *,
         cov: CovarianceKind | None = None,
         use_t: bool | None = None,
+        n_jobs: int | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> NormalResults | RecordedNormalResults:
@@ -121,12 +131,17 @@ class NormalRegression(Specification):
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length.
+        data : pandas or polars DataFrame, or dict of arrays of one length
+            Or a source, which is read in parts several times and never held: path, pattern, list or folder of
+            Parquet files, pyarrow dataset, polars LazyFrame, dask DataFrame, `Parts`.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC, Survey or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
         use_t : bool or None
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal;
             None is t, and the normal where the outcome was recorded.
+        n_jobs : int or None
+            joblib workers that read the parts of a source; numbers are the same whatever their number and
+            backend.  A dask frame is worked on by the workers of its client, if there is one.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -135,23 +150,24 @@ class NormalRegression(Specification):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError, SeparationError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError, SeparationError,
+        NeedsRows, WorkerError
 
         Warns
         -----
         ConditioningWarning, MissingValuesWarning, FewClustersWarning, RecordingWarning, ConvergenceWarning
         """
-        read = FitRows.read(self, data, outcome="recorded")
-        exact = read.design.records is None
+        read = FitRows.read(self, data, streams=True, n_jobs=n_jobs, outcome="recorded")
+        exact = read.streamed or read.design.records is None
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=exact)
         if not exact:
             return fit_recorded(self, read, kind, use_t is not None and flag(use_t, "use_t"))
-        rows, facts = _estimate(self, read)
+        rows, facts = _estimate(self, read, kind.columns if isinstance(kind, Cluster) else ())
         V, scale = rows.covariances(kind)
         return NormalResults(
             model=self,
             spec=rows.spec,
-            facts=facts,
+            facts=replace(facts, readings=rows.readings),
             rows=rows,
             coefficients=rows.equation.params,
             covariance=V,
@@ -261,37 +277,78 @@ class NormalFacts(FitFacts):
     total_squares: Positive
     condition: AnyFloat
     nested_null: bool
+    readings: Count = 0  # of a source by the fit and its covariance
 
 
-def _estimate(model: NormalRegression, read: FitRows) -> tuple[NormalRows, NormalFacts]:
-    names, outcome = read.names, read.spec.outcome.name
-    w = read.scaled_weights
-    y = read.y if read.offset is None else read.y - read.offset
-    fit = named_squares(read.matrix, y, w, names)
-    mass = np.ones(len(y)) if w is None else w
-    n, e = float(mass.sum()), fit.residuals
-    variance = float(mass @ e**2 / n)
-    if not np.sqrt(variance) > PERFECT * np.abs(read.y).max() or n <= len(names):
-        if np.ptp(read.y) == 0:
-            raise OutcomeError(f"The outcome {outcome!r} has no variation: every row used is {read.y[0]:g}.")
-        raise OutcomeError(
-            f"The outcome {outcome!r} is fitted perfectly by {len(names)} columns on {n:g} rows; no law "
-            f"is left."
-        )
+class _Fitted(NamedTuple):
+    """What a fit gives, of a table or of a source: σ̂², Σ y² around the mean or zero, and both equations."""
+
+    variance: float
+    total_squares: float
+    condition: float
+    beta: MEstimate
+    scale: MEstimate
+
+
+def _estimate(
+    model: NormalRegression, read: FitRows, clusters: tuple[str, ...]
+) -> tuple[NormalRows, NormalFacts]:
+    n = read.observations
+    with named_refusals(read.names, read.size):
+        fit = _fitted(read, clusters)
     warn_condition(fit.condition)
-    sigma = float(np.sqrt(variance))
-    centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
     facts = NormalFacts(
         **read.facts(),
         observations=n,
-        loglik=-n / 2 * (np.log(2 * np.pi * variance) + 1),
-        sigma=sigma,
-        total_squares=float(mass @ (y - centre) ** 2),
+        loglik=-n / 2 * (np.log(2 * np.pi * fit.variance) + 1),
+        sigma=float(np.sqrt(fit.variance)),
+        total_squares=fit.total_squares,
         condition=fit.condition,
         nested_null=read.spec.has_intercept,
     )
-    equation, scale = regression_equations(names, fit, sigma, n, w, model.weight_type)
-    return NormalRows(read.design, equation=equation, scale=scale), facts
+    return NormalRows(read.design, equation=fit.beta, scale=fit.scale), facts
+
+
+def _by_sums(read: FitRows, moments: Moments, clusters: tuple[str, ...]) -> _Fitted:
+    """A source, or a table so large that no row is kept in another form."""
+    n = read.observations
+    fit = summed_squares(read, moments.deviation, clusters)
+    _check_law(read, fit.variance, n, moments.low, moments.high)
+    centre = 0.0 if read.spec.has_intercept else moments.mean
+    share = n / moments.mass  # sampling weights have mean one
+    total = (moments.squares + moments.mass * centre**2) * share
+    return _Fitted(fit.variance, total, fit.condition, fit.beta, fit.scale)
+
+
+def _fitted(read: FitRows, clusters: tuple[str, ...]) -> _Fitted:
+    if read.streamed:
+        return _by_sums(read, read.moments, clusters)
+    w = read.scaled_weights
+    if read.size * len(read.names) > MANY_ENTRIES:
+        return _by_sums(read, Moments.of(read.y, w, read.offset), ())
+    y = read.y if read.offset is None else read.y - read.offset
+    fit = least_squares(read.matrix, y, w)
+    mass = np.ones(len(y)) if w is None else w
+    n = float(mass.sum())
+    variance = float(mass @ fit.residuals**2 / n)
+    _check_law(read, variance, n, float(read.y.min()), float(read.y.max()))
+    centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
+    total = float(mass @ (y - centre) ** 2)
+    beta, scale = regression_equations(read.names, fit, float(np.sqrt(variance)), n, w, read.spec.weight_type)
+    return _Fitted(variance, total, fit.condition, beta, scale)
+
+
+def _check_law(read: FitRows, variance: float, n: float, low: float, high: float) -> None:
+    """Refuse outcomes, from low to high, of which nothing is left to a law."""
+    name = read.spec.outcome.name
+    if np.sqrt(variance) > PERFECT * max(abs(low), abs(high)) and n > len(read.names):
+        return
+    if low == high:
+        raise OutcomeError(f"The outcome {name!r} has no variation: every row used is {low:g}.")
+    raise OutcomeError(
+        f"The outcome {name!r} is fitted perfectly by {len(read.names)} columns on {n:g} rows; no law "
+        f"is left."
+    )
 
 
 def regression_equations(
@@ -485,7 +542,7 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         notes += weights_notes(self.model.weights, self.model.weight_type)
         if self.model.offset is not None:
             notes.append(f"Offset: {self.model.offset}, with coefficient one.")
-        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        notes += [*rows_dropped(f.given, f.rows, f.dropped, f.zero_weight), *source_notes(f.readings)]
         return Summary("Normal Regression Results", (left, right), sections, tuple(notes))
 
     def __repr__(self) -> str:

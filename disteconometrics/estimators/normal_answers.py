@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -28,9 +29,25 @@ from disteconometrics.optim.least_squares import Squares, least_squares
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient
 from disteconometrics.optim.wording import describe_collinearity
 
-__all__ = ["NormalAnswers", "named_squares", "warn_condition"]
+__all__ = ["NormalAnswers", "named_refusals", "named_squares", "warn_condition"]
 
 NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
+
+
+@contextmanager
+def named_refusals(names: Sequence[str], rows: int) -> Iterator[None]:
+    """What least squares refuse, with names.
+
+    Raises
+    ------
+    CollinearityError, DataError
+    """
+    try:
+        yield
+    except OutOfRange as error:
+        raise size_error([names[j] for j in error.columns]) from None
+    except RankDeficient as error:
+        raise CollinearityError(describe_collinearity(error.rank, names, rows)) from None
 
 
 def named_squares(X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str]) -> Squares:
@@ -46,12 +63,8 @@ def named_squares(X: Array | FactorMatrix, y: Array, w: Array | None, names: Seq
     >>> named_squares(X, np.array([1.0, 2.0, 3.0]), None, ["Intercept", "x"]).params.round(12).tolist()
     [1.0, 1.0]
     """
-    try:
+    with named_refusals(names, len(y)):
         return least_squares(X, y, w)
-    except OutOfRange as error:
-        raise size_error([names[j] for j in error.columns]) from None
-    except RankDeficient as error:
-        raise CollinearityError(describe_collinearity(error.rank, names, len(y))) from None
 
 
 def warn_condition(condition: float) -> None:

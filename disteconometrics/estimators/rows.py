@@ -14,12 +14,15 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
 from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
-from disteconometrics.data.learn import StreamDesign, learn
+from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.source import open_source
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.stream import Moments, StreamDesign
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
+from disteconometrics.inference.parallel import check_jobs
+from disteconometrics.inference.parts import PartRunner
 from disteconometrics.inference.survey import Survey, Units, units_of
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
@@ -131,10 +134,13 @@ class FitRows(CountedRows):
     counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
 
     @classmethod
-    def read(cls, model: Any, data: Any, *, streams: bool = False, **options: Any) -> FitRows:
+    def read(
+        cls, model: Any, data: Any, *, streams: bool = False, n_jobs: int | None = None, **options: Any
+    ) -> FitRows:
         """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
 
-        ``streams`` says that the estimator needs nothing but passes over `blocks`.
+        ``streams`` says that the estimator needs nothing but passes over `blocks`; ``n_jobs`` workers read
+        the parts of a source.
 
         Raises
         ------
@@ -143,6 +149,7 @@ class FitRows(CountedRows):
         if hasattr(model, "offset"):
             options["offset"] = model.offset
         options |= {"weights": model.weights, "weight_type": model.weight_type}
+        check_jobs(n_jobs)
         source = open_source(data)
         if source is None:
             return FitRows(build_design(model.formula, data, **options))
@@ -150,9 +157,12 @@ class FitRows(CountedRows):
             raise NeedsRows(
                 f"{type(model).__name__}, as asked, needs all rows in memory, and data is read in parts: "
                 "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars "
-                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood take it."
+                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood, and "
+                "NormalRegression, take it."
             )
-        return FitRows(learn(model.formula, source, **options))
+        if options.get("outcome") == "recorded":  # a left side that says how is refused by the learner
+            options["outcome"] = "numeric"
+        return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
 
     @property
     def streamed(self) -> bool:
@@ -163,6 +173,12 @@ class FitRows(CountedRows):
     def readings(self) -> int:
         """How often a source was read so far, 0 for a table."""
         return self.design.readings[0] if isinstance(self.design, StreamDesign) else 0
+
+    @property
+    def moments(self) -> Moments:
+        """Of the numeric outcome of a source."""
+        assert isinstance(self.design, StreamDesign)
+        return self.design.moments
 
     @property
     def observations(self) -> float:

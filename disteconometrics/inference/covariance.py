@@ -32,8 +32,9 @@ Newey, West (1987), A simple positive semi-definite covariance matrix, Econometr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -50,8 +51,9 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.fields import Numbers
-from disteconometrics.inference.protocols import MEstimate
+from disteconometrics.inference.protocols import MEstimate, SummedScores
 from disteconometrics.inference.survey import SURVEYED, Survey, Units, design_meat
+from disteconometrics.likelihoods.score_sums import SumsAsked, leverages
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 from disteconometrics.tables import printable
 
@@ -78,6 +80,11 @@ FEW_CLUSTERS = 40
 # Of leverages h_g the number of equal clusters that tell as much is (Σ h_g)²/Σ h_g².  With clusters of one
 # size it is .6 to .9 of G, as regressors differ; uneven clusters over-reject up to a larger number.
 UNEVEN, FEW_UNEVEN = 0.55, 80
+LEVERAGE_ONE = "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'."
+NOT_WITHOUT = (
+    "Without one of the clusters the coefficients are not identified, so the jackknife is not defined; use "
+    "correction='groups'."
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -395,6 +402,12 @@ def _inverse_root(M: Array) -> Array:
 
 def _meat(estimate: MEstimate, power: float) -> Array:
     """Σ s s' / (1 − h)^(2·power) in identity-information coordinates."""
+    if isinstance(estimate.source, SummedScores):
+        asked = SumsAsked((), estimate.inner, power, estimate.weight_type == "frequency")
+        sums = estimate.source.sums(asked)
+        if sums.perfect:
+            raise WithheldError(LEVERAGE_ONE)
+        return np.asarray(estimate.inner.T @ sums.meat @ estimate.inner)
     meat = np.zeros(estimate.inner.shape)
     for part in estimate.source():
         S = part.scores
@@ -402,20 +415,12 @@ def _meat(estimate: MEstimate, power: float) -> Array:
         if power:
             h = leverages(part.roots, estimate.inner)
             if h.max(initial=0.0) > 1 - 1e-10:
-                raise WithheldError(
-                    "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; "
-                    "use 'HC1'."
-                )
+                raise WithheldError(LEVERAGE_ONE)
             factor = (1.0 if factor is None else factor) / (1 - h) ** power
         if factor is not None:
             S = S * factor[:, None]
         meat += S.T @ S
     return np.asarray(estimate.inner.T @ meat @ estimate.inner)
-
-
-def leverages(roots: Array, inner: Array) -> Array:
-    """Leverages (m,) of rows with a root (m, k) or several (m, q, k)."""
-    return np.asarray(np.square(roots @ inner).reshape(len(roots), -1).sum(axis=1))
 
 
 def group_sums(estimate: MEstimate, codes: Indices, groups: int) -> tuple[Array, Array]:
@@ -450,17 +455,10 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) ->
     subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
     inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []
-    for subset in subsets:
-        c, G = codes(subset)
-        if G < 2:
-            raise DataError(
-                f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed."
-            )
-        sums, leverage = group_sums(estimate, c, G)
+    for subset, (sums, leverage) in zip(subsets, _by_cluster(estimate, kind, subsets, codes), strict=True):
+        G = len(leverage)
         if len(subset) == 1:
             _warn_few(subset[0], leverage, kind)
-        if kind.correction == "jackknife":
-            sums = leave_one_out(estimate, c, G, sums)
         sign = -1.0 if len(subset) == 2 else 1.0
         inner += sign * _correction(kind.correction, G, n, k) * (sums.T @ sums)
         counts.append(G)
@@ -486,6 +484,40 @@ def _survey(estimate: MEstimate, kind: Survey, units: Units) -> Covariance:
         f"{'' if plain else ', finite populations'}; {degrees:g} degrees of freedom."
     )
     return _sandwich(estimate, inner, f"{SURVEYED}{H} strata, {U} units", note, degrees)
+
+
+def _by_cluster(
+    estimate: MEstimate,
+    kind: Cluster,
+    subsets: Sequence[tuple[str, ...]],
+    codes: Callable[[Sequence[str]], Codes],
+) -> Iterator[tuple[Array, Array]]:
+    """Score sums (G, k), or what the jackknife makes of them, and leverages (G,) of each grouping."""
+    jackknife = kind.correction == "jackknife"
+    if isinstance(estimate.source, SummedScores):
+        frequency = estimate.weight_type == "frequency"
+        asked = SumsAsked(kind.columns, estimate.inner, 0.0, frequency, jackknife)
+        for subset, found in zip(subsets, estimate.source.sums(asked).groups, strict=True):
+            _check_clusters(subset, len(found.keys))
+            sums = found.scores @ estimate.inner
+            if found.grams is not None:
+                sums = _without_each(sums, partial(_turned, estimate.inner, found.grams))
+            yield sums, found.leverage
+        return
+    for subset in subsets:
+        c, G = codes(subset)
+        _check_clusters(subset, G)
+        sums, leverage = group_sums(estimate, c, G)
+        yield (leave_one_out(estimate, c, G, sums) if jackknife else sums), leverage
+
+
+def _turned(inner: Array, grams: Array, first: int, last: int) -> Array:
+    return np.asarray(inner.T @ grams[first:last] @ inner)
+
+
+def _check_clusters(subset: Sequence[str], G: int) -> None:
+    if G < 2:
+        raise DataError(f"Cluster column {subset[0]!r} has a single value; at least two clusters are needed.")
 
 
 def _correction(name: str, G: int, n: float, k: int) -> float:
@@ -527,22 +559,24 @@ def leave_one_out(estimate: MEstimate, codes: Indices, G: int, sums: Array) -> A
     roots = [p.roots if p.copies is None else (p.roots.T * np.sqrt(p.copies)).T for p in estimate.source()]
     U = (np.concatenate(roots) @ estimate.inner)[np.argsort(codes, kind="stable")]
     edges = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=G))])
+
+    def grams(first: int, last: int) -> Array:
+        rows = (U[edges[g] : edges[g + 1]].reshape(-1, k) for g in range(first, last))
+        return np.stack([part.T @ part for part in rows])
+
+    return _without_each(sums, grams)
+
+
+def _without_each(sums: Array, grams: Callable[[int, int], Array]) -> Array:
+    """(I − H_g)⁻¹ s_g from score sums (G, k) and what gives H_g of the groups from one to another."""
+    G, k = sums.shape
     deltas = np.empty_like(sums)
     batch = max(1, 2_000_000 // (k * k))
     for first in range(0, G, batch):
         last = min(G, first + batch)
-        A = np.stack(
-            [
-                np.eye(k) - part.T @ part
-                for part in (U[edges[g] : edges[g + 1]].reshape(-1, k) for g in range(first, last))
-            ]
-        )
+        A = np.eye(k) - grams(first, last)
         if np.linalg.eigvalsh(A)[:, 0].min() < 1e-10:
-            raise WithheldError(
-                "Without one of the clusters the coefficients are not identified, so the jackknife is "
-                "not defined; "
-                "use correction='groups'."
-            )
+            raise WithheldError(NOT_WITHOUT)
         deltas[first:last] = np.linalg.solve(A, sums[first:last, :, None])[:, :, 0]
     return deltas
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from disteconometrics.arrays import AnyArray, Array, Indices, Mask
+from disteconometrics.likelihoods.score_sums import ScoreSums, SumsAsked
 
 __all__ = [
     "REPLICATIONS",
@@ -42,6 +43,7 @@ __all__ = [
     "ScaledRows",
     "ScoreSource",
     "SideBySide",
+    "SummedScores",
 ]
 
 CHUNK = 8192  # rows of scores at once
@@ -69,6 +71,14 @@ class ScoreSource(Protocol):
     """Gives the rows of scores again and again, about ``rows`` at a time."""
 
     def __call__(self, rows: int | None = None) -> Iterator[RowScores]: ...
+
+
+@runtime_checkable
+class SummedScores(Protocol):
+    """A `ScoreSource` over rows that are read in parts: what is to be summed is summed where they are."""
+
+    def __call__(self, rows: int | None = None) -> Iterator[RowScores]: ...
+    def sums(self, asked: SumsAsked) -> ScoreSums: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,17 +7,18 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.blocks import Block, FactorMatrix
-from disteconometrics.likelihoods.logistic import Kernel, RowTerms
+from disteconometrics.blocks import Block, FactorMatrix, PartResult, StreamedBlocks, dense_block
+from disteconometrics.likelihoods.logistic import RowTerms
 from disteconometrics.likelihoods.twofold import column_sums, dot, two_sum
 
-__all__ = ["IndexModel", "Pass", "ScoreRows", "chunks", "row_terms", "scale_rows"]
+__all__ = ["IndexLaw", "IndexModel", "Pass", "RowSums", "ScoreRows", "chunks", "row_terms", "scale_rows"]
 
 CHUNK_BYTES = 1_000_000  # of X: with its scaled copy this stays inside a 2 MB cache
 ROWS = 32_768  # a chunk where the columns are few: vectors of a row length then decide, and they fit too
@@ -25,15 +26,48 @@ RUN = 128  # consecutive rows that a subsample takes together
 FOLD = 64  # rows laid side by side for column maxima
 FEW_COLUMNS = 16  # up to which BLAS multiplies small matrices faster than it packs a symmetric product …
 SMALL_PRODUCT = 900_000  # … of up to about this many multiplications
+MANY_SCORES = 1_000_000  # numbers that scores of rows may take at once
+
+
+class IndexLaw(Protocol):
+    """Terms of rows with outcomes y (m,) at indices η (m,); ``quadratic`` where one Newton step ends it."""
+
+    @property
+    def terms(self) -> Callable[[Array, Array], RowTerms]: ...
+    @property
+    def score(self) -> Callable[[Array, Array], Array]: ...
+    @property
+    def quadratic(self) -> bool: ...
+
+
+class RowSums(Protocol):
+    """Sums over rows of scores that a pass takes besides its own, part by part."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns whose values group the rows."""
+        ...
+
+    def begin(self) -> Any:
+        """Something with ``add(X, score, root, weights, groups)``, for a part."""
+        ...
+
+    def merged(self, parts: Sequence[PartResult]) -> Any:
+        """The sums over all parts, added in their order."""
+        ...
 
 
 class Pass(NamedTuple):
-    """Sums over rows at one β: log-likelihood, score (k,), information (k, k); the least root weight."""
+    """Sums over rows at one β: log-likelihood, score (k,), information (k, k); the least root weight.
+
+    ``sums`` are those that were asked for besides.
+    """
 
     loglik: float
     score: Array
     information: Array
     smallest_root: float
+    sums: Any = None
 
 
 class ScoreRows(NamedTuple):
@@ -86,7 +120,7 @@ def index(block: Block, beta: Array) -> Array:
     return eta
 
 
-def row_terms(kernel: Kernel, block: Block, beta: Array) -> RowTerms:
+def row_terms(kernel: IndexLaw, block: Block, beta: Array) -> RowTerms:
     """Evaluate the kernel on a block with its offset, and multiply by its weights, the root by their root."""
     terms = kernel.terms(block.y, index(block, beta))
     if block.weights is None:
@@ -134,6 +168,75 @@ def _column_max(X: Any) -> Array:
     return np.asarray(np.concatenate([wide, X[whole:]]).max(axis=0))
 
 
+def _pass(kernel: IndexLaw, beta: Array, blocks: Iterable[Block]) -> Pass:
+    """The sums of `IndexModel.evaluate` over blocks."""
+    sums = _Sums(kernel, beta)
+    for block in blocks:
+        for _ in sums.add(block):
+            pass
+    return sums.total()
+
+
+def _pass_and_sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> tuple[Pass, Any]:
+    """The same, and sums of the scores, from one evaluation of the rows."""
+    own, besides = _Sums(kernel, beta), sums.begin()
+    for block in _cut(blocks, len(beta)):
+        terms = list(own.add(block))
+        score, root = (
+            np.concatenate(t) for t in zip(*((t.score, t.root_weight) for t in terms), strict=True)
+        )
+        besides.add(dense_block(block).X, score, root, block.weights, block.groups)
+    return own.total(), besides
+
+
+def _sums(kernel: IndexLaw, beta: Array, sums: RowSums, blocks: Iterable[Block]) -> Any:
+    besides = sums.begin()
+    for block in _cut(blocks, len(beta)):
+        terms = row_terms(kernel, block, beta)
+        besides.add(dense_block(block).X, terms.score, terms.root_weight, block.weights, block.groups)
+    return besides
+
+
+def _cut(blocks: Iterable[Block], k: int) -> Iterator[Block]:
+    return chunks(blocks, max(4096, MANY_SCORES // k))
+
+
+class _Sums:
+    """Sums of `IndexModel.evaluate` as they grow."""
+
+    def __init__(self, kernel: IndexLaw, beta: Array) -> None:
+        self.kernel, self.beta, k = kernel, beta, len(beta)
+        self.rows = SMALL_PRODUCT // k**2 if 5 < k <= FEW_COLUMNS else None
+        self.logliks: list[float] = []
+        self.scores: list[Array] = []
+        self.information, self.smallest = np.zeros((k, k)), np.inf
+
+    def add(self, block: Block) -> Iterator[RowTerms]:
+        """Add the rows of a block, a chunk for each of the terms that it yields."""
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for part in chunks([block], self.rows):
+                terms = row_terms(self.kernel, part, self.beta)
+                self.logliks.append(terms.loglik.sum())
+                self.scores.append(terms.score @ part.X)
+                self.smallest = min(self.smallest, terms.root_weight.min(initial=np.inf))
+                self.information += _gram(part.X, terms.root_weight)
+                yield terms
+
+    def total(self) -> Pass:
+        """The sums so far."""
+        scores = self.scores or [np.zeros(len(self.beta))]
+        information = (self.information + self.information.T) / 2
+        loglik = float(np.sum(self.logliks, dtype=np.longdouble))
+        return Pass(loglik, _total(scores), information, self.smallest)
+
+
+def _joined(parts: Sequence[Pass]) -> Pass:
+    """The sum of passes over parts, in their order."""
+    loglik = float(np.sum([p.loglik for p in parts], dtype=np.longdouble))
+    score, information = _total([p.score for p in parts]), _total([p.information for p in parts])
+    return Pass(loglik, score, information, min(p.smallest_root for p in parts))
+
+
 def _total(parts: list[Array]) -> Array:
     if len(parts) == 1:
         return parts[0]
@@ -145,34 +248,43 @@ class IndexModel:
 
     Parameters
     ----------
-    kernel : Kernel, such as `LOGISTIC`.
+    kernel : IndexLaw, such as `LOGISTIC`.
     blocks : sequence of Block, iterated once a pass.
     rows : int, their number where counting would mean making them.
+    last : function of R⁻¹, which gives what the pass that ends an iteration over a source sums besides.
     """
 
-    def __init__(self, kernel: Kernel, blocks: Sequence[Block], rows: int | None = None) -> None:
+    def __init__(
+        self,
+        kernel: IndexLaw,
+        blocks: Sequence[Block],
+        rows: int | None = None,
+        last: Callable[[Array], RowSums] | None = None,
+    ) -> None:
         self.kernel = kernel
         self.blocks = blocks
         self.rows = sum(len(block.y) for block in blocks) if rows is None else rows
+        self.last = last
 
-    def evaluate(self, beta: Array) -> Pass:
+    def evaluate(self, beta: Array, sums: RowSums | None = None) -> Pass:
         """Log-likelihood, score and information at β in one pass.
 
-        Chunk sums are added in extended precision, so the result does not drift with the number of rows.
+        Chunk sums are added in extended precision, so the result does not drift with the number of rows.  A
+        source is summed part by part, with ``sums`` besides where they are asked for.
         """
-        logliks: list[float] = []
-        scores: list[Array] = []
-        k, smallest = len(beta), np.inf
-        information = np.zeros((k, k))
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            for block in chunks(self.blocks, SMALL_PRODUCT // k**2 if 5 < k <= FEW_COLUMNS else None):
-                terms = row_terms(self.kernel, block, beta)
-                logliks.append(terms.loglik.sum())
-                scores.append(terms.score @ block.X)
-                smallest = min(smallest, terms.root_weight.min(initial=np.inf))
-                information += _gram(block.X, terms.root_weight)
-        information = (information + information.T) / 2
-        return Pass(float(np.sum(logliks, dtype=np.longdouble)), _total(scores), information, smallest)
+        if not isinstance(self.blocks, StreamedBlocks):
+            return _pass(self.kernel, beta, self.blocks)
+        if sums is None:
+            found = self.blocks.by_part(partial(_pass, self.kernel, beta))
+            return _joined([part.value for part in found])
+        found = self.blocks.by_part(partial(_pass_and_sums, self.kernel, beta, sums), sums.columns)
+        total = _joined([part.value[0] for part in found])
+        return total._replace(sums=sums.merged([part._replace(value=part.value[1]) for part in found]))
+
+    def sums(self, beta: Array, sums: RowSums) -> Any:
+        """Sums of scores at β over the rows of a source, in a pass of their own."""
+        assert isinstance(self.blocks, StreamedBlocks)
+        return sums.merged(self.blocks.by_part(partial(_sums, self.kernel, beta, sums), sums.columns))
 
     def score(self, beta: Array) -> Array:
         """Score at β alone: about a third of the cost of a full pass."""
@@ -216,8 +328,10 @@ class IndexModel:
         """Copy about ``rows`` rows as randomly placed runs of consecutive ones.
 
         This is robust to sorted data and quick to read.  The draw has a fixed seed of its own: the same data
-        give the same rows, and no global state is touched.
+        give the same rows, and no global state is touched.  Of a source it is what the first reading kept.
         """
+        if isinstance(self.blocks, StreamedBlocks):
+            return IndexModel(self.kernel, self.blocks.sample(rows))
         rng = np.random.default_rng(20240501)
         picked = []
         for block in self.blocks:

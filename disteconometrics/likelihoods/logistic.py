@@ -40,6 +40,7 @@ class Kernel(NamedTuple):
     complement: Callable[[Array], Array]
     density: Callable[[Array], Array]
     scale: str = "log-odds"
+    quadratic: bool = False
 
 
 def logistic(y: Array, eta: Array) -> RowTerms:

@@ -27,13 +27,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block, StreamedBlocks, densified
+from disteconometrics.blocks import Block, StreamedBlocks, densified, width
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.twofold import dot, two_sum
 from disteconometrics.optim.separation import MANY, Separation, decided_columns, find_separation
@@ -54,6 +54,7 @@ DECREMENT = 1e-13  # λ²: the last step is then taken too, which leaves an erro
 LAG_DECREMENT = 1e-9  # the same on many rows, if besides …
 # … no column moves an index by more in the last step, so that the information stays that of the estimate
 LAG_MOVE = 1e-7
+MEAN_MOVE = 2e-9  # root mean square by which indices of a source still move in the last step, √(λ²/n)
 SMALL = 20_000  # entries of X up to which whitened coordinates and extended sums cost a millisecond or two
 CONDITION = 300.0  # of the scaled design; above it a Hessian loses more than five digits
 PLAIN_PASSES = 40  # in the columns' own coordinates, where rounding may keep λ² from getting small
@@ -89,6 +90,7 @@ class Maximum:
     path: str
     column_max: Array | None = None
     separation: Separation | None = None
+    sums: Any = None  # what `IndexModel.last` asked for, at the solution
 
     def whitened_blocks(self, blocks: Sequence[Block]) -> Sequence[Block]:
         """The same rows in the coordinates of the solution, in which sums over rows keep their digits."""
@@ -147,6 +149,8 @@ class _State:
     passes: int = 0
     full_passes: int = 0
     status: str = "maxiter"
+    ends: bool = False  # whether the next pass is expected to be the last
+    sums: Any = None
 
     @classmethod
     def begin(cls, start: Array, kept: _Kept | None = None) -> _State:
@@ -208,7 +212,8 @@ def _iterate(model: IndexModel, start: Array, how: _Rules) -> _State:
 
 def _take_information(model: IndexModel, s: _State, climb: bool) -> bool:
     """A full pass at c; False where the step to it was too long, or there is nowhere to go on to."""
-    p = model.evaluate(s.c)
+    p = model.evaluate(s.c, _besides(model, s.factor if s.ends else None))
+    s.sums = p.sums
     if not p.loglik >= s.loglik - 1e-11 * (1.0 + abs(s.loglik)) and np.isfinite(s.loglik):
         _go_back(model, s)
         return False
@@ -224,6 +229,11 @@ def _take_information(model: IndexModel, s: _State, climb: bool) -> bool:
     else:
         s.inverse = _inverse_information(s.factor)
     return True
+
+
+def _besides(model: IndexModel, factor: Array | None) -> Any:
+    """What the last pass over a source sums besides, None where that is not this one."""
+    return None if factor is None or model.last is None else model.last(triangle_inverse(factor))
 
 
 def _go_back(model: IndexModel, s: _State) -> None:
@@ -260,6 +270,7 @@ def _terminate(model: IndexModel, s: _State, how: _Rules) -> None:
         s.status = "suspicious"
     else:
         s.full, s.previous = _next_is_full(s, how), s.decrement
+        s.ends = model.kernel.quadratic or 10 * s.decrement**2 <= how.tolerance * model.rows
 
 
 def _converged(model: IndexModel, s: _State, how: _Rules) -> bool:
@@ -268,7 +279,7 @@ def _converged(model: IndexModel, s: _State, how: _Rules) -> bool:
 
 
 def _suspicious(model: IndexModel, s: _State, how: _Rules) -> bool:
-    late = how.suspicious and s.full and s.full_passes >= SUSPECT_AFTER
+    late = how.suspicious and not model.kernel.quadratic and s.full and s.full_passes >= SUSPECT_AFTER
     return late and model.largest_change(s.step) > 0.3
 
 
@@ -330,6 +341,8 @@ def _start(model: IndexModel, k: int) -> tuple[Array, _Kept | None]:
     """A point near the maximum and the information there, from a sample of the rows."""
     n, zero = model.rows, np.zeros(k)
     rows = int(min(max(n // 10, 50 * k, 1_000), 50_000))
+    if isinstance(model.blocks, StreamedBlocks):  # rows in memory are cheap beside a reading
+        rows = max(rows, n // 4)
     if n <= LAG_ROWS or rows * 2 > n:
         return zero, None
     sample = model.subsample(rows)
@@ -351,7 +364,8 @@ def _decided(
     separation = find_separation(densified(blocks), candidates)
     if separation is not None:
         return s, separation
-    how = _Rules(maxiter - s.passes, suspicious=False, lag=T is None, climb=T is not None)
+    streamed = isinstance(blocks, StreamedBlocks)
+    how = _Rules(maxiter - s.passes, suspicious=False, lag=T is None and not streamed, climb=T is not None)
     again = _iterate(model, s.seen, how)
     again.passes += s.passes
     return again, None
@@ -387,9 +401,9 @@ def maximise(model: IndexModel, *, maxiter: int = 100) -> Maximum:
 
 
 def _maximise(model: IndexModel, maxiter: int) -> Maximum:
-    k = model.blocks[0].X.shape[1]
+    k = width(model.blocks)
     require_rows(model.rows, k)
-    if model.rows * k <= SMALL or (k >= MANY and decided_columns(model.blocks)):
+    if model.rows * k <= SMALL or _by_columns(model, k):
         return _maximise_whitened(model, maxiter)
     s, separation = _iterate_plain(model, k, maxiter)
     if separation is None and s.information is not None:
@@ -398,6 +412,11 @@ def _maximise(model: IndexModel, maxiter: int) -> Maximum:
             return _maximum(s, None, condition, "Newton", None, None)
     warm = s.c if s.status in ("converged", "maxiter") else None
     return _maximise_whitened(model, maxiter, warm, separation, s.passes)
+
+
+def _by_columns(model: IndexModel, k: int) -> bool:
+    """Whether one of many columns separates by itself; a quadratic log-likelihood has a maximum anyway."""
+    return k >= MANY and not model.kernel.quadratic and decided_columns(model.blocks)
 
 
 def _trusted(s: _State, condition: float, maxiter: int) -> bool:
@@ -410,8 +429,10 @@ def _trusted(s: _State, condition: float, maxiter: int) -> bool:
 def _iterate_plain(model: IndexModel, k: int, maxiter: int) -> tuple[_State, Separation | None]:
     """Newton in the columns' own coordinates, and the separation that it ran into."""
     start, kept = _start(model, k)
-    read = isinstance(model.blocks, StreamedBlocks)  # then a pass for the score costs as much as a full one
-    how = _Rules(min(maxiter, PLAIN_PASSES), kept=kept, lag=not read)
+    how = _Rules(min(maxiter, PLAIN_PASSES), kept=kept, lag=True)
+    if isinstance(model.blocks, StreamedBlocks):  # a pass for the score costs as much as a full one
+        tolerance = max(DECREMENT, model.rows * MEAN_MOVE**2)
+        how = _Rules(min(maxiter, PLAIN_PASSES), tolerance)
     s = _iterate(model, start, how)
     if s.status == "stalled" and kept is not None:
         s = _iterate(model, np.zeros(k), how._replace(kept=None))
@@ -430,7 +451,7 @@ def _maximise_whitened(
     """The same in coordinates with an orthonormal design, after ``used`` passes in the columns' own."""
     white, T, column_max, condition = whitened(model)
     k = len(T)
-    if separation is None and k >= MANY and decided_columns(model.blocks):
+    if separation is None and _by_columns(model, k):
         separation = find_separation(densified(model.blocks))
         if separation is not None:  # with many columns that runs away in vain for a long time
             return _maximum(
@@ -438,7 +459,7 @@ def _maximise_whitened(
             )
     c = against_offset(white) if start is None else as_floats(np.linalg.solve(T, start))
     s = _iterate(white, c, _Rules(max(1, maxiter - used)))
-    if separation is None and s.status in ("suspicious", "singular"):
+    if separation is None and not white.kernel.quadratic and s.status in ("suspicious", "singular"):
         s, separation = _decided(white, s, maxiter, model.blocks, T)
     rest = np.zeros(k)
     if s.status == "converged":
@@ -453,11 +474,11 @@ def _polish(white: IndexModel, s: _State) -> Array:
     A coefficient far below its standard error is the small difference of large coordinates, so of c what is
     left of it after rounding is returned.
     """
-    p = white.evaluate(s.c)
+    p = white.evaluate(s.c, _besides(white, s.factor))
     s.passes += 1
     factor = _factorise(p.information)
     assert factor is not None
-    s.loglik, s.information, s.factor = p.loglik, p.information, factor
+    s.loglik, s.information, s.factor, s.sums = p.loglik, p.information, factor, p.sums
     s.c, rest = two_sum(s.c, _solve(factor, p.score))
     if white.rows * len(s.c) <= SMALL:
         s.c, rest = two_sum(s.c, rest + _solve(factor, white.exact_score(s.c, rest)))
@@ -494,4 +515,5 @@ def _maximum(
         path,
         column_max,
         separation,
+        s.sums if s.status == "converged" else None,
     )

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
 from disteconometrics.arrays import Array
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, width
 from disteconometrics.likelihoods.index_model import chunks
 
 __all__ = [
@@ -191,7 +191,7 @@ def tsqr(blocks: Sequence[Block], scale: Array | None = None) -> Array:
     >>> bool(np.allclose(R.T @ R, X.T @ X))
     True
     """
-    k = blocks[0].X.shape[1]
+    k = width(blocks)
     size = max(CHUNK_BYTES // (8 * max(k, 1)), 4 * k, 64)
     return stack_r((part.X if scale is None else part.X / scale for part in chunks(blocks, size)), k)
 
@@ -265,7 +265,7 @@ def check_rank(blocks: Sequence[Block], gram: Array | None = None) -> Rank:
     >>> found.dropped, found.combinations[0].round(12).tolist()
     ((1,), [3.0, 0.0, 0.0])
     """
-    k = blocks[0].X.shape[1]
+    k = width(blocks)
     if gram is not None and np.all(np.isfinite(gram)) and np.all(np.diag(gram) > 0):
         root = np.sqrt(np.diag(gram))
         factor, _order, found, _ = lapack.dpstrf(gram / root / root[:, None], tol=0.0, lower=0)

@@ -36,7 +36,7 @@ import numpy as np
 from scipy.linalg import lapack, qr, solve_triangular
 
 from disteconometrics.arrays import Array, Indices, Mask
-from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.blocks import Block, FactorMatrix, width
 from disteconometrics.likelihoods.index_model import chunks
 from disteconometrics.optim.rank import column_scale, rank_of_triangle, rank_tolerance, stack_r
 from disteconometrics.optim.whiten import accurate_product
@@ -136,7 +136,7 @@ def find_separation(blocks: Sequence[Block], candidates: Sequence[Array] = ()) -
     True
     """
     n = sum(len(block.y) for block in blocks)
-    k = blocks[0].X.shape[1]
+    k = width(blocks)
     if n == 0 or k == 0:
         return None
     column_max = np.max([np.max(np.abs(block.X), axis=0, initial=0.0) for block in blocks], axis=0)
@@ -174,7 +174,7 @@ def decided_columns(blocks: Sequence[Block]) -> bool:
     >>> decided_columns([Block(np.array([0.0, 1.0, 1.0]), np.array([[1.0, 0], [1, 0], [1, 1]]))])
     True
     """
-    k = blocks[0].X.shape[1]
+    k = width(blocks)
     low, high = np.zeros(k), np.zeros(k)
     left = np.arange(k)  # columns without a change of sign so far: soon few, or none
     for block in blocks:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks, dense_block, densified
+from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks, dense_block, densified, width
 from disteconometrics.checks import unsquarable
 from disteconometrics.errors import CollinearityError, DataError
 from disteconometrics.likelihoods.index_model import IndexModel, chunks
@@ -148,7 +148,7 @@ def whitened(model: IndexModel) -> Whitened:
     >>> np.allclose(Z.T @ Z / 3, np.eye(2), atol=1e-8)
     True
     """
-    require_rows(model.rows, model.blocks[0].X.shape[1])
+    require_rows(model.rows, width(model.blocks))
     dense = IndexModel(model.kernel, densified(model.blocks), model.rows)
     column_max = dense.column_maxima()
     wild = unsquarable(column_max)
@@ -161,7 +161,7 @@ def whitened(model: IndexModel) -> Whitened:
     if rank.dropped:
         raise RankDeficient(rank)
     T = _basis(dense, gram, rank, column_max)
-    white = IndexModel(model.kernel, white_blocks(model.blocks, T, column_max), model.rows)
+    white = IndexModel(model.kernel, white_blocks(model.blocks, T, column_max), model.rows, model.last)
     return Whitened(white, T, column_max, rank.condition)
 
 
@@ -207,7 +207,7 @@ def against_offset(white: IndexModel) -> Array:
     """
     parts = [block.offset @ block.X for block in white.blocks if block.offset is not None]
     if not parts:
-        return np.zeros(white.blocks[0].X.shape[1])
+        return np.zeros(width(white.blocks))
     return as_floats(-np.sum(parts, axis=0) / white.rows)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.tables import Section, number, p_value
 
-__all__ = ["estimates_section", "observations_text", "rows_dropped", "weights_notes"]
+__all__ = ["estimates_section", "observations_text", "rows_dropped", "source_notes", "weights_notes"]
 
 
 def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | None = None) -> Section:
@@ -49,6 +49,19 @@ def rows_dropped(given: int, used: int, missing: Mapping[str, int], zero_weight:
     causes = [f"NaN in {column} ({n})" for column, n in missing.items() if n]
     causes += [f"weight zero ({zero_weight})"] if zero_weight else []
     return (f"{given - used} rows dropped: {', '.join(causes)}.",)
+
+
+def source_notes(readings: int) -> tuple[str, ...]:
+    """The note on a source that was read in parts; none on a table.
+
+    Examples
+    --------
+    >>> source_notes(4), source_notes(0)
+    (('The source was read 4 times, covariance included; no rows are kept.',), ())
+    """
+    if not readings:
+        return ()
+    return (f"The source was read {readings} times, covariance included; no rows are kept.",)
 
 
 def observations_text(given: int, rows: int, observations: float, weight_type: str | None) -> str:

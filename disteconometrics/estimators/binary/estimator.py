@@ -72,6 +72,7 @@ class BinaryEstimator(Specification):
         cov: CovarianceKind | None = None,
         use_t: bool = False,
         maxiter: int = 100,
+        n_jobs: int | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> BinaryResults:
@@ -90,6 +91,9 @@ class BinaryEstimator(Specification):
             normal; under a survey always t.
         maxiter : int
             Passes over the rows at most.
+        n_jobs : int or None
+            joblib workers that read the parts of a source; numbers are the same whatever their number and
+            backend.  A dask frame is worked on by the workers of its client, if there is one.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -99,7 +103,7 @@ class BinaryEstimator(Specification):
         Raises
         ------
         DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError,
-        NeedsRows
+        NeedsRows, WorkerError
 
         Warns
         -----
@@ -107,7 +111,7 @@ class BinaryEstimator(Specification):
         IncidentalParametersWarning
         """
         cov = statsmodels_cov(cov, cov_type, cov_kwds)
-        return fit_binary(self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter)
+        return fit_binary(self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter, n_jobs=n_jobs)
 
     def resampling(self, result: BinaryResults) -> BinaryResampling:
         """What `bootstrap` uses to fit many resamples of a result's rows at once."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from disteconometrics.estimators.binary.penalty import penalised_facts
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Positive, Rule
+from disteconometrics.inference.index_scores import index_scores, last_sums
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel, Pass, index
 from disteconometrics.likelihoods.logistic import Kernel
@@ -68,7 +70,7 @@ class BinaryFacts(FitFacts):
     path: str
     nested_null: bool
     separation: str | None = None
-    readings: Count = 0  # of a source by the fit, before its covariance
+    readings: Count = 0  # of a source by the fit and its covariance
     penalty: PenaltyName | None = None
     penalised_loglik: AnyFloat = float("nan")
     penalised_lr: AnyFloat = float("nan")
@@ -100,14 +102,18 @@ class BinaryRows(FitRows):
         inner = np.linalg.inv(factor) / scale[:, None]
         root = inner if basis is None else basis @ inner
         kind = self.spec.weight_type
-        source = _Source(model, zero, kind == "frequency")
+        source = index_scores(model, zero, kind == "frequency")
         equation = MEstimate(self.names, beta, inner, root, self.observations, self.size, source, kind, basis)
         return equation, root @ (inner.T @ p.score)
 
     def _model_at(self, kernel: Kernel, beta: Array) -> IndexModel:
         """The model in the coordinates of the solution, with β as the origin."""
         assert self.maximum is not None
-        blocks = [b._replace(offset=index(b, beta)) for b in self.blocks()]
+        blocks = self.blocks()
+        if isinstance(blocks, StreamedBlocks):
+            blocks = blocks.mapped(partial(_moved, beta))
+        else:
+            blocks = [_moved(beta, b) for b in blocks]
         return IndexModel(kernel, self.maximum.whitened_blocks(blocks), self.size)
 
 
@@ -118,6 +124,11 @@ def _successes(read: FitRows) -> float:
         scale = read.size / design.total if read.spec.weight_type == "sampling" else 1.0
         return float(design.successes * scale)
     return sum(float(b.y.sum()) if b.weights is None else float(b.weights @ b.y) for b in read.blocks())
+
+
+def _moved(beta: Array, block: Block) -> Block:
+    """The block with β as the origin."""
+    return block._replace(offset=index(block, beta))
 
 
 def _constant_alone(block: Block) -> Block:
@@ -236,26 +247,18 @@ def equation_of(
         basis = np.zeros(root.shape)
         basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
     kind = rows.spec.weight_type
-    source = _Source(model, m.coordinates, kind == "frequency")
+    source = index_scores(model, m.coordinates, kind == "frequency", m.sums)
     return MEstimate(names, params, m.inner, root, observations, rows.size, source, kind, basis)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Gives the score rows of a fit again and again; a class, so that results can be pickled."""
-
-    model: IndexModel | None
-    coordinates: Array
-    frequency: bool
-
-    def __call__(self, rows: int | None = None) -> Any:
-        if self.model is None:  # nothing overlaps
-            return iter(())
-        return self.model.score_rows(self.coordinates, frequency=self.frequency, rows=rows)
-
-
 def estimate(
-    model: Any, kernel: Kernel, data: Any, *, maxiter: int
+    model: Any,
+    kernel: Kernel,
+    data: Any,
+    *,
+    maxiter: int,
+    clusters: tuple[str, ...] = (),
+    n_jobs: int | None = None,
 ) -> tuple[BinaryRows, BinaryFacts, Infinite | None]:
     """Fit a specification to a table.
 
@@ -265,6 +268,8 @@ def estimate(
     kernel : Kernel, its law.
     data : pandas or polars DataFrame, or dict of arrays.
     maxiter : int, passes over the rows at most.
+    clusters : columns whose sums of scores will be asked for.
+    n_jobs : workers that read the parts of a source.
 
     Returns
     -------
@@ -276,9 +281,10 @@ def estimate(
     DataError, FormulaError, OptionError, OutcomeError, CollinearityError, SeparationError
     """
     maxiter = whole(maxiter, "maxiter", 1)
-    read = FitRows.read(model, data, streams=model.likelihood_penalty is None)
+    read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
     names, blocks = read.names, read.blocks()
-    objective = IndexModel(kernel, blocks, read.size)
+    last = partial(last_sums, clusters, read.frequency) if read.streamed else None
+    objective = IndexModel(kernel, blocks, read.size, last)
     if model.likelihood_penalty is None and not read.streamed:
         _check_levels(read)
     m, penalised = _maximum(objective, names, maxiter, model.likelihood_penalty)
@@ -306,7 +312,6 @@ def estimate(
         path=m.path,
         nested_null=_spans_constant(read),
         separation=words,
-        readings=read.readings,
     )
     if penalised is not None:
         facts = replace(facts, **penalised_facts(penalised, blocks, facts.nested_null))
@@ -324,7 +329,7 @@ def _solved_rows(
     if limit.maximum is None:  # nothing overlaps: no coefficient is identified
         k = len(read.names)
         empty = np.zeros((k, 0))
-        nothing = _Source(None, np.zeros(0), False)
+        nothing = index_scores(None, np.zeros(0), False)
         equation = MEstimate(read.names, np.zeros(k), np.zeros((0, 0)), empty, read.observations, 0, nothing)
         return BinaryRows(read.design, limit.overlapped, equation=equation)
     weights = read.weights if read.frequency else None

@@ -11,7 +11,13 @@ from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT, BinaryFacts
 from disteconometrics.estimators.binary.penalty import note
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates
-from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import (
+    estimates_section,
+    observations_text,
+    rows_dropped,
+    source_notes,
+    weights_notes,
+)
 from disteconometrics.tables import Summary, number, p_value
 
 __all__ = ["summary_of"]
@@ -78,8 +84,7 @@ def summary_of(
     notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))
-    if facts.readings:
-        notes.append(f"The source was read {facts.readings} times before the covariance; no rows are kept.")
+    notes += source_notes(facts.readings)
     notes += _numerical_notes(facts)
     title = f"{type(model).__name__} Regression Results"
     return Summary(title, (left, right), (estimates_section(estimates, level),), tuple(notes))

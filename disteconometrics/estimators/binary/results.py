@@ -37,6 +37,7 @@ from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
+    Cluster,
     Covariance,
     CovarianceKind,
     CovarianceWords,
@@ -72,21 +73,30 @@ PENALISED_SAMPLE = "Firth's penalty has no population of which the sample's esti
 
 
 def fit_binary(
-    model: Any, kernel: Kernel, data: Any, *, cov: CovarianceKind | None, use_t: bool, maxiter: int
+    model: Any,
+    kernel: Kernel,
+    data: Any,
+    *,
+    cov: CovarianceKind | None,
+    use_t: bool,
+    maxiter: int,
+    n_jobs: int | None = None,
 ) -> BinaryResults:
     """Fit a specification to a table and give the estimates a covariance; see `estimate` and `covariance`."""
     kind, t = resolve_kind(cov, model.weight_type, surveys=True), flag(use_t, "use_t")
-    rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter)
+    clusters = kind.columns if isinstance(kind, Cluster) else ()
+    rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter, clusters=clusters, n_jobs=n_jobs)
     if rows.penalised is not None:
         check_options(kind, t)
     t = t or isinstance(kind, Survey)
+    V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
     return BinaryResults(
         model=model,
         spec=rows.spec,
-        facts=facts,
+        facts=replace(facts, readings=rows.readings),
         rows=rows,
         coefficients=rows.equation.params,
-        covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
+        covariance=V,
         use_t=t,
         infinite=infinite,
     )

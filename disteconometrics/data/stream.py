@@ -1,0 +1,504 @@
+"""Rows of a source as engines read them: batches that are checked and coded, part by part, in every pass."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import starmap
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.blocks import Block, PartResult, StreamedBlocks
+from disteconometrics.data.design import RowCount
+from disteconometrics.data.evaluate import Evaluator, Levels
+from disteconometrics.data.formula import Formula
+from disteconometrics.data.outcome import recode_outcome
+from disteconometrics.data.settle import (
+    check_weights,
+    factor_value,
+    made_missing,
+    missing_rows,
+    read_columns,
+)
+from disteconometrics.data.source import Part, Source
+from disteconometrics.data.spec import DesignSpec, numeric_column
+from disteconometrics.data.table import Column, Table
+from disteconometrics.data.terms import Cells, code_groups, matrix
+from disteconometrics.errors import DataError, DisteconometricsError, NeedsRows
+
+__all__ = [
+    "RUN",
+    "Batch",
+    "Moments",
+    "Question",
+    "Run",
+    "Sample",
+    "StreamDesign",
+    "named",
+    "one_by_one",
+    "read_batch",
+    "tables_of",
+]
+
+RUN = 128  # consecutive rows that a sample takes together
+_OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
+
+# calls a function with each part and more arguments and gives the results in order; last, the columns read
+Run = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]], Iterable[Any]]
+
+
+def one_by_one(
+    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
+) -> Iterable[Any]:
+    """The plain `Run`."""
+    return starmap(function, calls)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every batch."""
+
+    parsed: Formula
+    weights: str | None
+    weight_type: str | None
+    offset: str | None
+    outcome: str
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        own = [n for n in (self.weights, self.offset) if n is not None]
+        return list(dict.fromkeys([*self.parsed.left.variables, *self.parsed.right_variables, *own]))
+
+
+class named:  # noqa: N801 - read as a word after with
+    """Errors name the part in which they arose."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, DisteconometricsError) and error.args:
+            error.args = (f"In {self.part.name}: {error.args[0]}", *error.args[1:])
+
+
+def tables_of(part: Part, names: Sequence[str]) -> Iterator[Table]:
+    """The batches of a part; a column that it lacks is named."""
+    have = part.columns()
+    if have:
+        empty = Table({name: np.zeros(0) for name in have})
+        with named(part):
+            for name in names:
+                empty.find(name, "the formula")
+    return map(Table, part.tables(names))
+
+
+# ---- a batch -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a batch that are used: values of the left side and of the factors, weights, offset."""
+
+    columns: dict[str, Column]
+    values: list[Any]
+    rows: Indices
+    weights: Array | None
+    offset: Array | None
+    missing: dict[str, int]
+    lost: dict[str, int]
+    zeros: int
+
+    def runs(self, chosen: Indices) -> Batch:
+        """Whole runs of consecutive rows, copied, without the columns."""
+        at = (chosen[:, None] * RUN + np.arange(RUN)).reshape(-1)
+        weights, offset = (None if a is None else a[at] for a in (self.weights, self.offset))
+        values = [value[at] for value in self.values]
+        return replace(self, columns={}, values=values, rows=self.rows[at], weights=weights, offset=offset)
+
+
+def read_batch(asked: Question, table: Table) -> Batch:
+    """Evaluate all factors at the rows of a batch where every column and every term has a value."""
+    parsed = asked.parsed
+    columns = read_columns(parsed, table)
+    w = None if asked.weights is None else numeric_column(table, asked.weights, "weights")
+    o = None if asked.offset is None else numeric_column(table, asked.offset, "offset")
+    check_weights(w, asked.weight_type)
+    drop, missing = missing_rows(parsed, columns, [c for c in (w, o) if c is not None], len(table))
+    zeros = 0
+    if w is not None:
+        zero = (w.values == 0) & ~drop
+        zeros = int(zero.sum())
+        drop |= zero
+    rows, lost, values = _settled(parsed, columns, len(table), np.flatnonzero(~drop))
+    weights, offset = (None if c is None or c.numbers is None else c.numbers[rows] for c in (w, o))
+    return Batch(columns, values if len(rows) else [], rows, weights, offset, missing, lost, zeros)
+
+
+def _settled(
+    parsed: Formula, columns: dict[str, Column], n: int, rows: Indices
+) -> tuple[Indices, dict[str, int], list[Any]]:
+    """Rows where every term has a value, how many each term lost, and the values there."""
+    factors = (parsed.left, *parsed.factors)
+    lost: dict[str, int] = {}
+    values: list[Any] = []
+    while len(rows):
+        evaluator = Evaluator.of_rows(parsed, columns, n, rows)
+        values = [factor_value(evaluator, factor) for factor in factors]
+        made = {f.name: made_missing(f, v) for f, v in zip(factors, values, strict=True)}
+        masks = {name: mask for name, mask in made.items() if mask is not None}
+        if not masks:
+            break
+        for name, mask in masks.items():
+            lost[name] = lost.get(name, 0) + int(mask.sum())
+        rows = rows[~np.logical_or.reduce(list(masks.values()))]
+    return rows, lost, values
+
+
+@dataclass
+class Moments:
+    """Of a numeric outcome: sums of weights, mean and squares around it, less the offset; its own range."""
+
+    mass: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+
+    @classmethod
+    def of(cls, y: Array, weights: Array | None, offset: Array | None) -> Moments:
+        """Of some rows."""
+        left = y if offset is None else y - offset
+        mass = float(len(y) if weights is None else weights.sum())
+        mean = float(np.average(left, weights=weights))
+        around = left - mean
+        squares = float(around @ around if weights is None else weights @ (around * around))
+        return cls(mass, mean, squares, float(y.min()), float(y.max()))
+
+    def merge(self, other: Moments) -> None:
+        """Add those of other rows."""
+        mass = self.mass + other.mass
+        if not mass:
+            return
+        apart = other.mean - self.mean
+        self.mean += apart * (other.mass / mass)
+        self.squares += other.squares + apart**2 * (self.mass * other.mass / mass)
+        self.mass, self.low, self.high = mass, min(self.low, other.low), max(self.high, other.high)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation."""
+        return float(np.sqrt(self.squares / self.mass))
+
+
+# ---- the first reading's sample ----------------------------------------------------------------------------
+
+
+class Sample:
+    """Runs of rows with the lowest of random numbers that belong to their places, which parts share.
+
+    ``number`` is that of the part; the seed is fixed, so the same source gives the same rows.
+    """
+
+    def __init__(self, most: int = 0, number: int = 0) -> None:
+        self.most, self.pieces = most, list[tuple[Array, Batch]]()
+        self._rng = np.random.default_rng([20240501, number])
+        self._below = 1.0
+
+    def take(self, batch: Batch) -> None:
+        """Keep runs of a batch."""
+        priority = self._rng.random(len(batch.rows) // RUN)
+        chosen = np.flatnonzero(priority < self._below)
+        if len(chosen):
+            self.pieces.append((priority[chosen], batch.runs(chosen)))
+            self._cut(3 * self.most // 2)
+
+    def merge(self, other: Sample) -> None:
+        """Add the runs of a later part."""
+        self.pieces += other.pieces
+        self._cut(self.most)
+
+    def _cut(self, bound: int) -> None:
+        """Keep the most that there may be, where there are more than a bound."""
+        every = np.concatenate([np.zeros(0), *(p for p, _ in self.pieces)])
+        if len(every) <= bound:
+            return
+        self._below = float(np.partition(every, self.most)[self.most])
+        kept = [(p, batch, np.flatnonzero(p < self._below)) for p, batch in self.pieces]
+        self.pieces = [
+            (p[at], batch if len(at) == len(p) else batch.runs(at)) for p, batch, at in kept if len(at)
+        ]
+
+    def rows(self, most: int) -> list[Batch]:
+        """The batches of a sample with about ``most`` rows."""
+        every = np.sort(np.concatenate([np.zeros(0), *(p for p, _ in self.pieces)]))
+        runs = max(1, most // RUN)
+        below = every[runs] if runs < len(every) else 1.0
+        kept = [(batch, np.flatnonzero(p < below), len(p)) for p, batch in self.pieces]
+        return [batch if len(at) == all_ else batch.runs(at) for batch, at, all_ in kept if len(at)]
+
+
+# ---- parts -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What is needed to read and to code a part anywhere; it must be as ``key`` and ``used`` say."""
+
+    key: Any
+    used: int
+    spec: DesignSpec
+    asked: Question
+    scale: float | None  # of sampling weights, for a mean of one
+
+    def blocks(self, part: Part, groups: Sequence[_Groups] = ()) -> Iterator[Block]:
+        """The rows once.  Raises: DataError if the part is not what it was."""
+        if part.key() != self.key:
+            raise _changed(part)
+        seen = 0
+        for table in tables_of(part, list(dict.fromkeys([*self.asked.names, *(g.column for g in groups)]))):
+            batch = read_batch(self.asked, table)
+            if not len(batch.rows):
+                continue
+            seen += len(batch.rows)
+            block = self.coded(batch)
+            if groups:
+                with named(part):
+                    codes = np.column_stack([g.codes(table, batch.rows) for g in groups])
+                block = block._replace(groups=codes)
+            yield block
+        if seen != self.used:
+            raise _changed(part)
+
+    def coded(self, batch: Batch) -> Block:
+        """The used rows of a batch as arrays."""
+        left, *values = batch.values
+        for i, levels in self.spec.levels.items():
+            values[i] = _recoded(values[i], levels)
+        groups = code_groups(self.spec.structure, self.asked.parsed.factors, values)
+        X: Any = matrix(self.spec.structure, groups, len(batch.rows))
+        w = batch.weights
+        if w is not None and self.scale is not None:
+            w = w * self.scale
+        return Block(_outcome(self.spec, left), X, w, batch.offset)
+
+
+def _outcome(spec: DesignSpec, left: Any) -> Array:
+    """The outcome; 0 and 1 are themselves, without looking for distinct values."""
+    if spec.outcome.levels == (0.0, 1.0) and not isinstance(left, Levels):
+        y = np.asarray(left, dtype=np.float64)
+        if ((y == 0.0) | (y == 1.0)).all():
+            return y
+    return recode_outcome(spec.outcome, left)
+
+
+class _Groups:
+    """Codes of a column's distinct values, in the order in which a part has them."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self.values: list[Any] = []
+        self._places: dict[Any, int] = {}
+
+    def codes(self, table: Table, rows: Indices) -> Indices:
+        """Codes (m,) of some rows.  Raises: MissingColumnError; DataError if a value is missing."""
+        values = pd.Series(table.raw(self.column, "cluster"))
+        values = values.reset_index(drop=True) if len(rows) == len(values) else values.iloc[rows]
+        codes, found = pd.factorize(values)
+        if (codes < 0).any():
+            raise DataError(
+                f"The cluster column {self.column!r} has {(codes < 0).sum()} missing values among the rows "
+                "used; fill them, or drop these rows before the fit"
+            )
+        to: Indices = np.array([self._place(key) for key in found.tolist()], dtype=np.intp)
+        return np.asarray(to[codes])
+
+    def _place(self, key: Any) -> int:
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(key)
+        return self._places[key]
+
+
+def _read_part(
+    part: Part, reader: _Reader, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
+) -> tuple[PartResult, int]:
+    """What a function makes of the blocks of a part, and a check sum of what it read."""
+    groups, check = [_Groups(column) for column in columns], [0]
+    value = function(_checked(reader.blocks(part, groups), check))
+    return PartResult(value, tuple(g.values for g in groups)), check[0]
+
+
+def _checked(blocks: Iterator[Block], check: list[int]) -> Iterator[Block]:
+    """The blocks, whose check sum is in ``check`` at the end."""
+    for block in blocks:
+        check[0] = zlib.crc32(block.y.tobytes(), check[0])
+        check[0] = zlib.crc32((block.X[::64] @ np.ones(block.X.shape[1])).tobytes(), check[0])
+        yield block
+
+
+def _groups_of(blocks: Iterator[Block]) -> Indices:
+    """The codes of the rows of a part."""
+    return np.concatenate([np.zeros((0, 1), dtype=np.intp), *(b.groups for b in blocks)])
+
+
+@dataclass(frozen=True, eq=False)
+class StreamDesign:
+    """A design whose rows are read and coded anew in every pass; it offers what `Design` does of sums.
+
+    ``total`` and ``successes`` are sums of the weights, or counts; ``marks`` is what each part must be: its
+    key and the rows used.  ``run`` calls a function for every part, here or elsewhere.
+    """
+
+    spec: DesignSpec
+    rows: RowCount
+    cells: tuple[Cells, ...] = field(repr=False)
+    source: Source = field(repr=False)
+    asked: Question = field(repr=False)
+    marks: tuple[tuple[Any, int], ...] = field(repr=False)
+    total: float
+    successes: float
+    moments: Moments
+    first: Sample = field(repr=False)
+    run: Run = field(repr=False)
+    readings: list[int] = field(default_factory=lambda: [1], repr=False)
+    sums: dict[int, int] = field(default_factory=dict, repr=False)  # check sums of the rows by part
+
+    @property
+    def width(self) -> int:
+        """Columns of the design."""
+        return len(self.spec.names)
+
+    def blocks(self) -> StreamedBlocks:
+        """The rows, with weights of mean one where these are of sampling.  Raises: nothing before a pass."""
+        return StreamedBlocks(self)
+
+    def _readers(self) -> list[_Reader]:
+        scale = self.rows.used / self.total if self.asked.weight_type == "sampling" else None
+        return [_Reader(key, used, self.spec, self.asked, scale) for key, used in self.marks]
+
+    def read(self) -> Iterator[Block]:
+        """Read all parts once.  Raises: DataError if a part has changed since the first reading."""
+        for number, (part, reader) in enumerate(zip(self.source.parts, self._readers(), strict=True)):
+            check = [0]
+            yield from _checked(reader.blocks(part), check)
+            self._compare(number, check[0])
+        self.readings[0] += 1
+
+    def _compare(self, number: int, check: int) -> None:
+        """Refuse a part whose rows are not those of the reading before."""
+        if self.sums.setdefault(number, check) != check:
+            raise _changed(self.source.parts[number])
+
+    def by_part(self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]) -> list[PartResult]:
+        """What a function makes of the blocks of each part, in order, and what the codes of groups stand for.
+
+        Raises: as `read`; DataError and MissingColumnError of the columns.
+        """
+        found, parts = [], zip(self.source.parts, self._readers(), strict=True)
+        calls = [(part, reader, function, columns) for part, reader in parts]
+        names = list(dict.fromkeys([*self.asked.names, *columns]))
+        for number, (result, check) in enumerate(self.run(_read_part, calls, names)):
+            self._compare(number, check)
+            found.append(result)
+        self.readings[0] += 1
+        return found
+
+    def check_keys(self) -> None:
+        """Compare what is known of the parts without reading.  Raises: DataError if one has changed."""
+        for part, (key, _) in zip(self.source.parts, self.marks, strict=True):
+            if part.key() != key:
+                raise _changed(part)
+
+    def sample(self, rows: int) -> list[Block]:
+        """Rows of the first reading, about so many at most.  Raises: nothing."""
+        coder, batches = self._readers()[0], self.first.rows(rows)
+        return [coder.coded(_stacked(batches, self.spec.levels))] if batches else []
+
+    def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[Indices, int]:
+        """Codes 0…G−1 of the distinct values of one column, or of several jointly, read in one pass.
+
+        Returns: (codes (n,) intp, G), eight bytes a row.  Raises: as `Design.codes`.
+        """
+        chosen = [names] if isinstance(names, str) else list(names)
+        parts = self.by_part(_groups_of, chosen)
+        columns = []
+        for i in range(len(chosen)):
+            places: dict[Any, int] = {}
+            for part in parts:
+                to = [places.setdefault(key, len(places)) for key in part.groups[i]]
+                columns.append(np.array(to, dtype=np.intp)[part.value[:, i]])
+        by_column = np.concatenate(columns).reshape(len(chosen), -1)
+        joint = by_column[0]
+        for more in by_column[1:]:
+            joint = joint * (more.max() + 1) + more
+        codes, found = pd.factorize(joint)
+        return codes.astype(np.intp), len(found)
+
+    def fingerprint(self) -> str:
+        """A digest of outcomes and weights, that of the same rows in a table."""
+        digest = hashlib.blake2b(digest_size=16)
+        for block in self.read():
+            digest.update(np.ascontiguousarray(block.y).tobytes())
+        if self.asked.weights is not None:
+            for part in self.source.parts:
+                for table in tables_of(part, self.asked.names):
+                    digest.update(np.ascontiguousarray(read_batch(self.asked, table).weights).tobytes())
+        return digest.hexdigest()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """What `Design` has and a stream has not."""
+        if name.startswith("_") or name not in _OF_ROWS:
+            raise AttributeError(name)
+        raise self.needs_rows()
+
+    def needs_rows(self) -> NeedsRows:
+        """The error of what asks for rows."""
+        return NeedsRows(
+            "This fit read a stream, of which no rows are kept, and the call needs rows: pass data= with a "
+            "table where it is taken, or fit a table (read what fits into memory, as a sample of the rows)."
+        )
+
+
+def _changed(part: Part) -> DataError:
+    return DataError(
+        f"{part.name} has changed since the first reading: passes over different rows make no estimate; fit "
+        "again once it is whole, and see that a function of de.Parts gives the same rows each time"
+    )
+
+
+def _stacked(batches: Sequence[Batch], levels: dict[int, tuple[Any, ...]]) -> Batch:
+    """Batches as one."""
+
+    def joined(arrays: Sequence[Any]) -> Any:
+        return None if arrays[0] is None else np.concatenate(arrays)
+
+    values = []
+    for i, parts in enumerate(zip(*(batch.values for batch in batches), strict=True), start=-1):
+        if not isinstance(parts[0], Levels):
+            values.append(joined(parts))
+            continue
+        known = levels.get(i) or tuple(dict.fromkeys(level for part in parts for level in part.levels))
+        coded = [_recoded(part, known) for part in parts]
+        values.append(replace(coded[0], codes=joined([part.codes for part in coded])))
+    rows, weights, offset = (
+        joined([getattr(b, name) for b in batches]) for name in ("rows", "weights", "offset")
+    )
+    return replace(batches[0], values=values, rows=rows, weights=weights, offset=offset)
+
+
+def _recoded(value: Levels, levels: tuple[Any, ...]) -> Levels:
+    """The same factor with the levels of all rows; what is not among them stands in no used row."""
+    if value.levels == levels:
+        return value
+    place = {level: i for i, level in enumerate(levels)}
+    to = np.array([place.get(level, -1) for level in value.levels], dtype=np.intp)
+    return Levels(to[value.codes], levels, value.contrasts, value.spans_intercept)
