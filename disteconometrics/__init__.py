@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.flow.flow_density import FlowDensity as FlowDensity
     from disteconometrics.estimators.joint import joint as joint
     from disteconometrics.estimators.loading import load as load
+    from disteconometrics.estimators.multinomial import MultinomialLogit as MultinomialLogit
     from disteconometrics.estimators.normal import NormalRegression as NormalRegression
     from disteconometrics.estimators.ordered import OrderedLogit as OrderedLogit
     from disteconometrics.estimators.ordered import OrderedProbit as OrderedProbit
@@ -104,6 +105,7 @@ _NAMES = {
     "estimators.joint": ("joint",),
     "estimators.loading": ("load",),
     "estimators.normal": ("NormalRegression",),
+    "estimators.multinomial": ("MultinomialLogit",),
     "estimators.ordered": ("OrderedLogit", "OrderedProbit"),
     "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),
     "estimators.transport.transport_density": ("TransportDensity",),

@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "transport.minimum_wasserstein.MinimumWasserstein",
         "transport.minimum_wasserstein.MinimumWassersteinResults",
     ),
+    "MultinomialLogit": ("multinomial.MultinomialLogit", "multinomial.MultinomialResults"),
     "NormalRegression": ("normal.NormalRegression", "normal.NormalResults"),
     "OrderedLogit": ("ordered.OrderedLogit", "ordered.OrderedResults"),
     "OrderedProbit": ("ordered.OrderedProbit", "ordered.OrderedResults"),

@@ -57,6 +57,9 @@ RESULTS: dict[str, Case] = {
         lambda: de.OrderedLogit("grade ~ GPA + PSI"), "grades", {"cov": "HC1"}, cov=de.Cluster("TUCE")
     ),
     "OrderedProbit": Case(lambda: de.OrderedProbit("grade ~ GPA"), "grades", cov="HC0"),
+    "MultinomialLogit": Case(
+        lambda: de.MultinomialLogit("grade ~ GPA", base="B"), "grades", {"cov": "HC1"}, cov=de.Cluster("TUCE")
+    ),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
     "DistributionRegression": Case(
         lambda: de.DistributionRegression("foodexp ~ income", thresholds=[400, 600, 900]),
