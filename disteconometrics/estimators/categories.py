@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
 from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
 from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
 from disteconometrics.estimators.refit import refitting
-from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.results import FitFacts, LikelihoodCriteria, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
 from disteconometrics.inference.covariance import (
@@ -53,21 +53,24 @@ from disteconometrics.report.summary import observations_text, rows_dropped, wei
 from disteconometrics.tables import Section, Summary, number, p_value, printable
 
 __all__ = [
+    "CategoryAnswers",
     "CategoryFacts",
     "CategoryHeader",
-    "CategoryResults",
     "CategoryRows",
-    "MultiIndexResults",
+    "MultiIndexAnswers",
     "Predicted",
     "checked_kind",
     "empty_categories",
     "equation_of",
     "probability_limits",
     "refuse_separation",
+    "restored",
     "share_loglik",
     "warn_fit",
     "whitened_columns",
 ]
+
+R = TypeVar("R")
 
 
 def checked_kind(cov: CovarianceKind | None, weight_type: str | None, what: str) -> CovarianceKind:
@@ -203,22 +206,23 @@ def warn_fit(facts: Any) -> None:
 # ---- result ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class MultiIndexResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
+class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     """What results of likelihoods of several indices share: covariances, criteria, tests, files.
 
     Examples
     --------
     >>> import disteconometrics as de
     >>> res = de.OrderedLogit("GRADE ~ GPA").fit(de.datasets.spector())
-    >>> isinstance(res, MultiIndexResults), res.parameters, res.df_model
+    >>> isinstance(res, MultiIndexAnswers), res.parameters, res.df_model
     (True, 2.0, 1.0)
     """
 
-    rows: Any = field(default=None, repr=False)
     coefficients: Array
     covariance: Covariance
     use_t: bool
+
+    data_rows: Any  # of `FittedResult`, which a result inherits after this
+    labels: Any
 
     @property
     @abstractmethod
@@ -267,9 +271,13 @@ class MultiIndexResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
         ------
         OptionError, MissingColumnError, DataError, NeedsData
         """
+        result: Any = self
         rows, kind = self.data_rows(data), self.checked_kind(cov)
         V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
-        return replace(self, covariance=V, use_t=self.use_t if use_t is None else flag(use_t, "use_t"))
+        found: Self = replace(
+            result, covariance=V, use_t=self.use_t if use_t is None else flag(use_t, "use_t")
+        )
+        return found
 
     # ---- fit -----------------------------------------------------------------------------------------------
 
@@ -392,7 +400,9 @@ class MultiIndexResults(FittedResult, LikelihoodCriteria, OtherPackagesNames):
 
     def __repr__(self) -> str:
         name = type(self.model).__name__
-        return printable(f"<{name} results: {self.spec.formula}, n = {self.nobs:g}, llf = {self.llf:.3f}>")
+        return printable(
+            f"<{name} results: {self.spec.formula}, n = {self.facts.observations:g}, llf = {self.llf:.3f}>"
+        )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Specification, parameters and their covariance."""
@@ -409,15 +419,14 @@ class Predicted(NamedTuple):
     index: Any
 
 
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class CategoryResults(MultiIndexResults):
+class CategoryAnswers(MultiIndexAnswers):
     """What results of one outcome in several categories share: predictions, its law, its refitting.
 
     Examples
     --------
     >>> import disteconometrics as de
     >>> res = de.MultinomialLogit("GRADE ~ GPA").fit(de.datasets.spector())
-    >>> isinstance(res, CategoryResults), res.predict({"GPA": [3.0]}).round(2).to_numpy().tolist()
+    >>> isinstance(res, CategoryAnswers), res.predict({"GPA": [3.0]}).round(2).to_numpy().tolist()
     (True, [[0.77, 0.23]])
     """
 
@@ -436,7 +445,8 @@ class CategoryResults(MultiIndexResults):
     @cached_property
     def seen(self) -> Ranges:
         """The range of every number in the rows of the fit; nothing where these are not at hand."""
-        return {} if self.rows is None else seen_ranges(self.rows.scenario())
+        rows = getattr(self, "rows", None)
+        return {} if rows is None else seen_ranges(rows.scenario())
 
     def check_nested(self, restricted: Any) -> None:
         """Refuse a model that is not a smaller one of the same outcome on the same rows.
@@ -513,32 +523,6 @@ class CategoryResults(MultiIndexResults):
             robust={"cov": "HC0"} if kind in ("nonrobust", "opg") else None,
         )
 
-    @classmethod
-    def restored(cls, saved: SavedResult, kind: str, parameters: Callable[[DesignSpec], int]) -> Self:
-        """Rebuild a saved result, without rows; see `FittedResult.from_file`.
-
-        ``kind`` is that of the outcome, ``parameters`` how many estimates a design has.
-
-        Raises
-        ------
-        FileFormatError
-        """
-        header = saved.fields(CategoryHeader)
-        if header.spec.outcome.kind != kind:
-            raise FileFormatError(f"the outcome is not {kind}")
-        k = parameters(header.spec)
-        arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=k)
-        if len(header.facts.counts) != len(header.spec.outcome.levels):
-            raise FileFormatError("its counts do not belong to its categories")
-        return cls(
-            model=saved.model(header.estimator),
-            spec=header.spec,
-            facts=header.facts,
-            coefficients=arrays["params"],
-            covariance=Covariance.from_file(header.covariance, arrays),
-            use_t=header.use_t,
-        )
-
 
 @dataclass(frozen=True)
 class CategoryHeader:
@@ -549,6 +533,34 @@ class CategoryHeader:
     estimator: dict[str, Any]
     use_t: bool
     covariance: CovarianceWords
+
+
+def restored(
+    result: Callable[..., R], saved: SavedResult, kind: str, parameters: Callable[[DesignSpec], int]
+) -> R:
+    """Rebuild a saved result of a class, without rows; see `FittedResult.from_file`.
+
+    ``kind`` is that of the outcome, ``parameters`` how many estimates a design has.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    header = saved.fields(CategoryHeader)
+    if header.spec.outcome.kind != kind:
+        raise FileFormatError(f"the outcome is not {kind}")
+    k = parameters(header.spec)
+    arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=k)
+    if len(header.facts.counts) != len(header.spec.outcome.levels):
+        raise FileFormatError("its counts do not belong to its categories")
+    return result(
+        model=saved.model(header.estimator),
+        spec=header.spec,
+        facts=header.facts,
+        coefficients=arrays["params"],
+        covariance=Covariance.from_file(header.covariance, arrays),
+        use_t=header.use_t,
+    )
 
 
 def probability_limits(p: Array, se: Array, critical: float) -> dict[str, Array]:

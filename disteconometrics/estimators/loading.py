@@ -19,6 +19,7 @@ BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
 KINDS: dict[str, tuple[str, str]] = {
     "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
+    "ConditionalLogit": ("conditional.ConditionalLogit", "conditional.ConditionalResults"),
     "DistributionRegression": (
         "distribution_regression.regression.DistributionRegression",
         "distribution_regression.results.DistributionRegressionResults",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,23 +16,24 @@ from disteconometrics.data.table import list_names
 from disteconometrics.errors import FileFormatError, OptionError
 from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, check_ranges, questions_of
 from disteconometrics.estimators.categories import (
+    CategoryAnswers,
     CategoryFacts,
-    CategoryResults,
     CategoryRows,
     Predicted,
     checked_kind,
     empty_categories,
     equation_of,
     refuse_separation,
+    restored,
     share_loglik,
     warn_fit,
     whitened_columns,
 )
-from disteconometrics.estimators.results import SavedResult
+from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
-from disteconometrics.inference.covariance import CovarianceKind, covariance
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
@@ -246,7 +247,7 @@ def _estimate(model: MultinomialLogit, data: Any, maxiter: int) -> tuple[Categor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class MultinomialResults(CategoryResults):
+class MultinomialResults(CategoryAnswers, FittedResult):
     """A fitted multinomial logit: coefficients by category, fit, tests, margins, probabilities.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -259,6 +260,12 @@ class MultinomialResults(CategoryResults):
     >>> res.predict({"religious": [1, 4]}).round(3).to_numpy().tolist()
     [[0.022, 0.112, 0.282, 0.341, 0.242], [0.035, 0.117, 0.227, 0.361, 0.261]]
     """
+
+    facts: CategoryFacts
+    rows: CategoryRows | None = field(default=None, repr=False)
+    coefficients: Array
+    covariance: Covariance
+    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 
@@ -470,7 +477,7 @@ class MultinomialResults(CategoryResults):
     @classmethod
     def from_file(cls, saved: SavedResult) -> MultinomialResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        found = cls.restored(saved, "nominal", _count)
+        found = restored(cls, saved, "nominal", _count)
         if len(set(found.labels()[1])) != len(found.coefficients):  # says so if the base is none of them
             raise FileFormatError("its terms do not belong to its categories")
         return found

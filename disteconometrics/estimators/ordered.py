@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -22,23 +22,24 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import (
+    CategoryAnswers,
     CategoryFacts,
-    CategoryResults,
     CategoryRows,
     Predicted,
     checked_kind,
     empty_categories,
     equation_of,
     refuse_separation,
+    restored,
     share_loglik,
     warn_fit,
     whitened_columns,
 )
 from disteconometrics.estimators.ordered_margins import ordered_margins
-from disteconometrics.estimators.results import SavedResult
+from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
-from disteconometrics.inference.covariance import Cluster, CovarianceKind, covariance
+from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.index_model import IndexModel
@@ -286,7 +287,7 @@ def _equation(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class OrderedResults(CategoryResults):
+class OrderedResults(CategoryAnswers, FittedResult):
     """A fitted ordered logit or probit: coefficients, thresholds, fit, tests, margins, probabilities.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -299,6 +300,12 @@ class OrderedResults(CategoryResults):
     >>> res.predict({"religious": [1, 4]}).round(3).to_numpy().tolist()
     [[0.028, 0.117, 0.263, 0.348, 0.243], [0.026, 0.109, 0.253, 0.353, 0.26]]
     """
+
+    facts: CategoryFacts
+    rows: CategoryRows | None = field(default=None, repr=False)
+    coefficients: Array
+    covariance: Covariance
+    use_t: bool
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
 
@@ -460,7 +467,7 @@ class OrderedResults(CategoryResults):
     @classmethod
     def from_file(cls, saved: SavedResult) -> OrderedResults:
         """Rebuild a saved result, without rows; see `FittedResult.from_file`."""
-        return cls.restored(saved, "ordered", _count)
+        return restored(cls, saved, "ordered", _count)
 
 
 def _count(spec: DesignSpec) -> int:

@@ -128,6 +128,7 @@ class FitRows(CountedRows):
 
     design: Design | StreamDesign
     counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
+    units: Indices | None = None  # unit (n,) of every row, −1: none, in which all rows share a cluster
 
     @classmethod
     def read(cls, model: Any, data: Any, *, streams: bool = False, **options: Any) -> FitRows:
@@ -267,6 +268,8 @@ class FitRows(CountedRows):
         OptionError, MissingColumnError, DataError
         """
         codes, groups = self.design.codes(columns, role="cluster")
+        if self.units is not None:
+            _check_nested(codes, self.units, columns)
         if self.counted is None:
             return codes, groups
         inside, codes = np.unique(codes[self.counted], return_inverse=True)
@@ -294,6 +297,19 @@ class FitRows(CountedRows):
         position = np.full(len(times), -1, dtype=np.intp)
         position[self.counted] = np.arange(len(self.counted))
         return position[order]
+
+
+def _check_nested(codes: Indices, units: Indices, columns: Sequence[str]) -> None:
+    """Refuse clusters that cut units, whose scores are whole."""
+    inside = units >= 0
+    first = np.zeros(units.max() + 1, dtype=np.intp)
+    first[units[inside]] = codes[inside]
+    torn = len(np.unique(units[inside][codes[inside] != first[units[inside]]]))
+    if torn:
+        raise DataError(
+            f"{torn} choice sets lie in several clusters of {', '.join(columns)}: a set has one score, so "
+            f"that sets must lie inside clusters; cluster by a column that is constant inside sets."
+        )
 
 
 @dataclass(frozen=True, eq=False)
