@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics import datasets as datasets
     from disteconometrics import errors as errors
     from disteconometrics import plots as plots
+    from disteconometrics.data.choices import long_choices as long_choices
     from disteconometrics.data.source import Parts as Parts
     from disteconometrics.distributions import scores as scores
     from disteconometrics.distributions.bernoulli import Bernoulli as Bernoulli
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.binary.cloglog import CLogLog as CLogLog
     from disteconometrics.estimators.binary.logit import Logit as Logit
     from disteconometrics.estimators.binary.probit import Probit as Probit
+    from disteconometrics.estimators.conditional import ConditionalLogit as ConditionalLogit
     from disteconometrics.estimators.decomposition.decompose import Decomposition as Decomposition
     from disteconometrics.estimators.decomposition.decompose import decompose as decompose
     from disteconometrics.estimators.distribution_regression.regression import (
@@ -39,6 +41,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.inequality import Inequality as Inequality
     from disteconometrics.estimators.joint import joint as joint
     from disteconometrics.estimators.loading import load as load
+    from disteconometrics.estimators.multinomial import MultinomialLogit as MultinomialLogit
     from disteconometrics.estimators.normal import NormalRegression as NormalRegression
     from disteconometrics.estimators.ordered import OrderedLogit as OrderedLogit
     from disteconometrics.estimators.ordered import OrderedProbit as OrderedProbit
@@ -85,6 +88,7 @@ __version__ = "0.1.0"
 
 # Public names by the module that they load from.
 _NAMES = {
+    "data.choices": ("long_choices",),
     "data.source": ("Parts",),
     "distributions.bernoulli": ("Bernoulli",),
     "distributions.categorical": ("Categorical",),
@@ -115,6 +119,8 @@ _NAMES = {
     "estimators.joint": ("joint",),
     "estimators.loading": ("load",),
     "estimators.normal": ("NormalRegression",),
+    "estimators.conditional": ("ConditionalLogit",),
+    "estimators.multinomial": ("MultinomialLogit",),
     "estimators.ordered": ("OrderedLogit", "OrderedProbit"),
     "estimators.rif": ("RIFRegression",),
     "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),

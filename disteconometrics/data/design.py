@@ -239,7 +239,8 @@ def build_design(
     Parameters: ``formula`` as ``"y ~ x1 + C(g)"``; ``data`` a pandas or polars DataFrame or a dict of arrays
     (n,); ``weights`` and ``offset`` names of columns of any numeric dtype; ``weight_type`` frequency or
     sampling, needed with ``weights``; ``outcome`` binary (coded 0/1), ordered
-    (coded 0 … J − 1), numeric, or recorded: numeric with a left side that may say how it was recorded.
+    or nominal (coded 0 … J − 1), numeric, or recorded: numeric with a left side that may say how it was
+    recorded.
     Columns: text and categories get one column per level but the first; true/false is the number 1/0 under
     its own name, as in formulaic (R and patsy make it a factor: write ``C(x)``), and missing where a
     comparison has a missing operand. Returns: Design.  Raises: FormulaError, UnsafeFormulaError, OptionError,

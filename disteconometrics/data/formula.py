@@ -301,7 +301,8 @@ def split_sides(text: str, formula: str | None = None) -> tuple[str, str]:
     if any(True for _ in _top_level(text, "|")):
         raise FormulaError(
             f"The formula {formula!r} has several parts ('|'); this estimator takes one right side. "
-            f"Inside I(a | b) it means or"
+            f"Fixed effects are not absorbed: write C(id) for dummies, or, of a logit, condition them out by "
+            f"de.ConditionalLogit(formula, choice='id', successes='exact'). Inside I(a | b) it means or"
         )
     return left, right
 

@@ -1,4 +1,4 @@
-"""One left side: binary, coded 0/1 with its success named; ordered, coded 0 … J − 1; or numeric."""
+"""One left side: binary, coded 0/1 with its success named; ordered or nominal, coded from 0; or numeric."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from disteconometrics.errors import LevelError, OutcomeError
 
 __all__ = ["KINDS", "OUTCOMES", "Outcome", "code_outcome", "recode_outcome"]
 
-KINDS = ("binary", "numeric", "ordered")
+KINDS = ("binary", "nominal", "numeric", "ordered")
 OUTCOMES = (*KINDS, "recorded")  # what may be asked for: a recorded outcome is numeric, told exactly or not
 
-MOST_CATEGORIES = 50  # of an ordered outcome
+MOST_CATEGORIES = 50  # of an ordered or nominal outcome
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome: ``name`` as on the left side, ``kind`` binary, ordered or numeric.
+    """The outcome: ``name`` as on the left side, ``kind`` binary, ordered, nominal or numeric.
 
     ``levels`` are what 0, 1, … stand for; ``recorders`` say how a numeric one was recorded, innermost first,
     and are left out of the name: that of ``log(topcoded(wage, at=40))`` is ``log(wage)``.
@@ -58,8 +58,8 @@ def code_outcome(
         if isinstance(value, Levels):
             raise OutcomeError(f"The outcome {name!r} holds text or categories; this estimator needs numbers")
         return Outcome(name, kind), np.array(value, dtype=np.float64)
-    if kind == "ordered":
-        return _code_ordered(name, value, is_bool, has_order)
+    if kind in ("ordered", "nominal"):
+        return _code_categories(name, value, kind, is_bool, has_order)
     if isinstance(value, Levels):
         return _code_levels(name, value)
     y = np.array(value, dtype=np.float64)  # a copy: the fit must not change with the user's table
@@ -83,18 +83,20 @@ def _code_levels(name: str, value: Levels) -> tuple[Outcome, Array]:
     return Outcome(name, "binary", levels), (value.codes == code_of_success).astype(np.float64)
 
 
-def _code_ordered(name: str, value: Any, is_bool: bool, has_order: bool) -> tuple[Outcome, Array]:
+def _code_categories(
+    name: str, value: Any, kind: str, is_bool: bool, has_order: bool
+) -> tuple[Outcome, Array]:
     """Categories in their order, or numbers by size; those without rows have no code."""
     if isinstance(value, Levels):
         levels = used_levels(value.codes, value.levels)
         numbers = all(isinstance(v, (int, float)) for v in levels)
-        if not has_order and not numbers:
+        if kind == "ordered" and not has_order and not numbers:
             raise OutcomeError(
                 f"The outcome {name!r} holds text or categories without an order: {list_names(levels, 6)}; "
                 f"make it an ordered categorical, lowest first: pd.Categorical(data[{name!r}], "
                 f"categories=[…], ordered=True), or a polars Enum"
             )
-        levels = levels if has_order else tuple(sorted(levels))
+        levels = tuple(sorted(levels)) if kind == "ordered" and not has_order else levels
         place = {level: float(i) for i, level in enumerate(levels)}
         y = np.array([place.get(level, np.nan) for level in value.levels])[value.codes]
     else:
@@ -112,7 +114,7 @@ def _code_ordered(name: str, value: Any, is_bool: bool, has_order: bool) -> tupl
             f"The outcome {name!r} has {len(levels)} distinct values; categories may be {MOST_CATEGORIES} at "
             f"most: cut it, or take NormalRegression or FlowDensity for a number"
         )
-    return Outcome(name, "ordered", levels), y
+    return Outcome(name, kind, levels), y
 
 
 def _no_variation(name: str, value: Any) -> OutcomeError:

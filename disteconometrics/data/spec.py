@@ -376,7 +376,7 @@ def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
 
 def _has_levels(outcome: Outcome) -> bool:
     count = len(outcome.levels)
-    if outcome.kind == "ordered":
+    if outcome.kind in ("nominal", "ordered"):
         return 2 <= count == len(set(outcome.levels))
     return count == (2 if outcome.kind == "binary" else 0)
 

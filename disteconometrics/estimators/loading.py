@@ -19,6 +19,7 @@ BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
 KINDS: dict[str, tuple[str, str]] = {
     "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
+    "ConditionalLogit": ("conditional.ConditionalLogit", "conditional.ConditionalResults"),
     "Decomposition": ("decomposition.decompose.Decomposition", "decomposition.results.DecompositionResults"),
     "DistributionRegression": (
         "distribution_regression.regression.DistributionRegression",
@@ -32,6 +33,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "transport.minimum_wasserstein.MinimumWasserstein",
         "transport.minimum_wasserstein.MinimumWassersteinResults",
     ),
+    "MultinomialLogit": ("multinomial.MultinomialLogit", "multinomial.MultinomialResults"),
     "NormalRegression": ("normal.NormalRegression", "normal.NormalResults"),
     "RecordedNormal": ("normal.NormalRegression", "recorded_normal.RecordedNormalResults"),
     "OrderedLogit": ("ordered.OrderedLogit", "ordered.OrderedResults"),

@@ -12,7 +12,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import OptionError
-from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, questions_of
+from disteconometrics.estimators.binary.margins import MarginsResults, asked_of, check_ranges, questions_of
 from disteconometrics.inference.marginal_effects import average_margins, margins_at_means
 from disteconometrics.likelihoods.index_model import index
 
@@ -37,6 +37,7 @@ def ordered_margins(result: Any, rows: Scenario, variables: Any, *, at: Any, lev
         raise OptionError(f"at={at!r} is not known; use 'overall', 'mean' or a dict such as {{'age': 40}}.")
     asked, skipped = asked_of(rows, variables, "dydx")
     questions, where = questions_of(rows, asked, at)
+    check_ranges(result.seen, rows, asked, at)
     take = margins_at_means if at == "mean" else average_margins
     k = result.slopes
     constant = result.spec.names.index("Intercept")

@@ -132,6 +132,7 @@ class FitRows(CountedRows):
 
     design: Design | StreamDesign
     counted: Indices | None = None  # positions (m,) of rows that scores are summed over, None: all
+    units: Indices | None = None  # unit (n,) of every row, −1: none, in which all rows share a cluster
 
     @classmethod
     def read(
@@ -286,6 +287,8 @@ class FitRows(CountedRows):
         if isinstance(columns, Survey):
             return self._units(columns)
         codes, groups = self.design.codes(columns, role="cluster")
+        if self.units is not None:
+            _check_nested(codes, self.units, columns)
         if self.counted is None:
             return codes, groups
         inside, codes = np.unique(codes[self.counted], return_inverse=True)
@@ -324,6 +327,19 @@ class FitRows(CountedRows):
         position = np.full(len(times), -1, dtype=np.intp)
         position[self.counted] = np.arange(len(self.counted))
         return position[order]
+
+
+def _check_nested(codes: Indices, units: Indices, columns: Sequence[str]) -> None:
+    """Refuse clusters that cut units, whose scores are whole."""
+    inside = units >= 0
+    first = np.zeros(units.max() + 1, dtype=np.intp)
+    first[units[inside]] = codes[inside]
+    torn = len(np.unique(units[inside][codes[inside] != first[units[inside]]]))
+    if torn:
+        raise DataError(
+            f"{torn} choice sets lie in several clusters of {', '.join(columns)}: a set has one score, so "
+            f"that sets must lie inside clusters; cluster by a column that is constant inside sets."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -268,6 +268,15 @@ class Estimates:
             index=pd.Index(self.names),
         )
 
+    def exponentiated(self, level: float = 0.95) -> pd.DataFrame:
+        """exp(β) with delta-method errors, z and p of β = 0, and limits exp(limits of β), as odds ratios."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratio = np.exp(self.values)
+            low, high = np.exp(self.interval(level)).T
+            return self.table(level).assign(
+                estimate=ratio, std_error=ratio * self.std_error, conf_low=low, conf_high=high
+            )
+
     def __repr__(self) -> str:
         return printable(str(self.table(self.level).to_string()))
 

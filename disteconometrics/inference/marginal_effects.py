@@ -34,7 +34,7 @@ from disteconometrics.data.scenario import Part, Scenario
 from disteconometrics.errors import WithheldError
 from disteconometrics.likelihoods.logistic import Kernel
 
-__all__ = ["KINDS", "Question", "average_margins", "margins_at_means"]
+__all__ = ["KINDS", "Question", "average_margins", "margins_at_means", "mean_row", "row_cuts"]
 
 Terms = tuple[Array, Array, Array]  # level, first and second derivative in η
 
@@ -119,8 +119,8 @@ def _finite(eta: Array, kind: str) -> Array:
     return as_floats(inside)
 
 
-def _cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:
-    """Parts of the rows, and their weights."""
+def row_cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:
+    """Parts of the rows, and their weights (m,)."""
     step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
     for start in range(0, rows.size, step):
         cut = slice(start, min(start + step, rows.size))
@@ -267,7 +267,7 @@ def average_margins(
     sums, gradients, total = np.zeros(q), np.zeros((q, k)), 0.0
     moments = _Moments(q, rows.spec.weight_type == "frequency") if spread else None
     kept = np.empty((rows.size, q)) if keep else None
-    for cut, w in _cuts(rows, k):
+    for cut, w in row_cuts(rows, k):
         part = _Part(kernel, kind, rows, cut, w, index)
         wide = spread or keep
         M = np.empty((len(w), q if wide else 1))
@@ -319,7 +319,7 @@ def margins_at_means(
     values, gradients = np.zeros(len(questions)), np.zeros((len(questions), len(beta)))
     for j, q in enumerate(questions):
         if q.pair is None:
-            x, D, offset = _mean_row(rows, q.fixed, q.variable, len(beta))
+            x, D, offset = mean_row(rows, q.fixed, q.variable, len(beta))
             eta = index(x[None], offset)
             row = _slopes(
                 _terms(kernel, kind, eta), kind, np.array([D @ beta]), np.array([float(q.fixed[q.variable])])
@@ -327,7 +327,7 @@ def margins_at_means(
             values[j], gradients[j] = row.effect[0], row.of_x[0] * x + row.of_d[0] * D
             continue
         for value, sign in zip(q.pair, (-1.0, 1.0), strict=True):
-            x, _, offset = _mean_row(rows, {**q.fixed, q.variable: value}, None, len(beta))
+            x, _, offset = mean_row(rows, {**q.fixed, q.variable: value}, None, len(beta))
             eta = index(x[None], offset)
             level, first, _ = _terms(kernel, kind, eta)
             values[j] += sign * level[0]
@@ -335,12 +335,12 @@ def margins_at_means(
     return Averages(values, gradients, np.zeros((len(questions),) * 2))
 
 
-def _mean_row(
+def mean_row(
     rows: Scenario, fixed: Mapping[str, Any], variable: str | None, k: int
 ) -> tuple[Array, Array, Array | None]:
-    """The weighted average of the design's rows under a scenario, of their derivatives, and of the offset."""
+    """The weighted average of rows of the design under a scenario, of their derivatives, of the offset."""
     x, D, offset, total = np.zeros(k), np.zeros(k), 0.0, 0.0
-    for cut, w in _cuts(rows, k):
+    for cut, w in row_cuts(rows, k):
         part = rows.part(cut.start, cut.stop, fixed)
         x += w @ part.X
         total += float(w.sum())

@@ -19,7 +19,8 @@ doi:10.1080/01621459.1981.10477613.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,17 +29,23 @@ from scipy import special
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.gaussian import PROBIT, normal
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel, inverse_logit, logistic_density
+from disteconometrics.likelihoods.multinomial import RowParts
 
 __all__ = [
     "ORDERED_LOGIT",
     "ORDERED_PROBIT",
     "EndTerms",
     "OrderedKernel",
+    "OrderedObjective",
     "OrderedPass",
+    "OrderedScores",
     "by_threshold",
     "ends",
     "evaluate",
 ]
+
+
+ROWS = 8192  # of scores at once
 
 
 class EndTerms(NamedTuple):
@@ -199,3 +206,97 @@ def evaluate(
     next_to = -np.bincount(y, t.shared, cuts + 1)[1:-1]
     H[k:, k:] = np.diag(own) + np.diag(next_to, 1) + np.diag(next_to, -1)
     return OrderedPass(float(t.loglik.sum()), score, H, t)
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedObjective:
+    """The log-likelihood of (β, c) (k + J − 1,): an objective of `optim.concave`.
+
+    Parameters
+    ----------
+    kernel : OrderedKernel
+    X : (n, k) float64 array of columns of similar size, without a constant.
+    y : (n,) intp array, categories 0 … J − 1, all of which occur.
+    w : (n,) float64 array of weights, or None.
+    shift : (n,) float64 array, the offset.
+
+    Examples
+    --------
+    >>> y = np.array([0, 1, 1, 2])
+    >>> objective = OrderedObjective(ORDERED_LOGIT, np.zeros((4, 0)), y, None, np.zeros(4))
+    >>> objective.start().round(4)
+    array([-1.0986,  1.0986])
+    """
+
+    kernel: OrderedKernel
+    X: Array
+    y: Indices
+    w: Array | None
+    shift: Array
+
+    def start(self) -> Array:
+        """Coefficients of zero and thresholds of the cumulative shares."""
+        counts = np.bincount(self.y, self.w)
+        cuts = self.kernel.quantile(np.cumsum(counts)[:-1] / counts.sum())
+        return np.concatenate([np.zeros(self.X.shape[1]), cuts + np.average(self.shift, weights=self.w)])
+
+    def _index(self, theta: Array) -> tuple[Array, Array]:
+        k = self.X.shape[1]
+        return self.X @ theta[:k] + self.shift, theta[k:]
+
+    def value(self, theta: Array) -> OrderedPass:
+        """One pass over the rows."""
+        return evaluate(self.kernel, self.X, self.y, self.w, *self._index(theta))
+
+    def admits(self, theta: Array) -> bool:
+        """Whether thresholds increase."""
+        return bool(np.all(np.diff(theta[self.X.shape[1] :]) > 0))
+
+    def far(self, theta: Array) -> bool:
+        """Whether an end of a row lies in a tail of less than a millionth."""
+        eta, cuts = self._index(theta)
+        u, l = ends(self.y, cuts, eta)  # noqa: E741
+        finite = np.abs(np.concatenate([u, l]))
+        return bool(finite[np.isfinite(finite)].max(initial=0.0) > self.kernel.far)
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedScores:
+    """Scores of rows X (n, k) with terms t, made when asked for, and two roots a row: Cholesky's of u and l.
+
+    Examples
+    --------
+    >>> y, X = np.array([0, 1]), np.zeros((2, 0))
+    >>> t = ORDERED_LOGIT.terms(*ends(y, np.zeros(1), np.zeros(2)))
+    >>> [part.scores.tolist() for part in OrderedScores(X, y, t, 1)()]
+    [[[0.5], [-0.5]]]
+    """
+
+    X: Array
+    y: Indices
+    terms: EndTerms
+    thresholds: int
+    copies: Array | None = None
+
+    def __call__(self, rows: int | None = None) -> Iterator[RowParts]:
+        """Parts of ``rows`` rows, in order."""
+        step = rows or ROWS
+        for i in range(0, len(self.y), step):
+            at = slice(i, i + step)
+            t = EndTerms(*(part[at] for part in self.terms))
+            scores = self._rows(at, t.upper, t.lower)
+            roots = np.stack([self._rows(at, u, v) for u, v in _forms(t)], axis=1)
+            yield RowParts(scores, roots, None if self.copies is None else self.copies[at])
+
+    def _rows(self, at: slice, upper: Array, lower: Array) -> Array:
+        cuts = by_threshold(self.y[at], upper, lower, self.thresholds)
+        return np.hstack([-(upper + lower)[:, None] * self.X[at], cuts])
+
+
+def _forms(t: EndTerms) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Two linear forms of (u, l) whose squares sum to a row's information."""
+    a = t.upper_weight + t.shared
+    first = np.sqrt(np.maximum(a, 0.0))
+    across = np.divide(-t.shared, first, out=np.zeros(len(a)), where=first > 0)
+    rest = np.sqrt(np.maximum(t.lower_weight + t.shared - across**2, 0.0))
+    return (first, across), (np.zeros(len(a)), rest)

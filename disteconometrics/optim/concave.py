@@ -1,8 +1,13 @@
-"""Newton steps to the maximum of a concave log-likelihood of few parameters, halved until they climb."""
+"""Newton's damped iteration for any concave log-likelihood of several indices, and what it asks of one.
+
+An objective says its value with score and information at a point, which points it admits (thresholds have to
+increase), and whether rows lie so far out that a separation is to be looked for.  The iteration never falls:
+a step is halved until the value has risen to rounding.  Ordered, multinomial and conditional models share it;
+a binary model of one index, whose passes can be cheaper than this, has `newton.maximise`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -10,15 +15,16 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from disteconometrics.arrays import Array
+from disteconometrics.optim.whiten import triangle_inverse
 
-__all__ = ["Ascent", "Pass", "climb"]
+__all__ = ["ConcaveMaximum", "Objective", "Value", "inverse_root", "maximise_concave"]
 
 CLOSE = 1e-12  # Newton decrement, after which one more step leaves rounding alone
 HALVINGS = 60
 
 
-class Pass(Protocol):
-    """Log-likelihood, score (k,) and information (k, k) at a point."""
+class Value(Protocol):
+    """An objective at a point: log-likelihood, score (k,) and information (k, k)."""
 
     @property
     def loglik(self) -> float: ...
@@ -28,63 +34,80 @@ class Pass(Protocol):
     def information(self) -> Array: ...
 
 
-P = TypeVar("P", bound=Pass)
+V = TypeVar("V", bound=Value)
+Made = TypeVar("Made", bound=Value, covariant=True)
+
+
+class Objective(Protocol[Made]):
+    """A concave log-likelihood of parameters (k,)."""
+
+    def value(self, theta: Array) -> Made:
+        """One pass over the rows."""
+        ...
+
+    def admits(self, theta: Array) -> bool:
+        """Whether a point is inside, where the value is defined."""
+        ...
+
+    def far(self, theta: Array) -> bool:
+        """Whether some row has an outcome of less than a millionth, as under separation."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
-class Ascent(Generic[P]):
-    """Where an iteration ended, with the pass over the rows there."""
+class ConcaveMaximum(Generic[V]):
+    """Where an iteration ended: parameters (k,), the pass there, how it got there; see `Objective.far`.
 
-    point: Array
-    found: P
+    ``step`` (k,) is the last one of Newton, a direction to try for a separation.
+    """
+
+    theta: Array
+    found: V
     converged: bool
     passes: int
     decrement: float
+    far: bool
+    step: Array
 
 
-def climb(
-    at: Callable[[Array], P], start: Array, allowed: Callable[[Array], bool], *, maxiter: int = 100
-) -> Ascent[P]:
-    """The maximum, from a point that is allowed.
+def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 100) -> ConcaveMaximum[V]:
+    """The maximum of a concave objective.
 
     Parameters
     ----------
-    at : function of a point (k,) that makes a pass over the rows.
-    start : (k,) float64 array.
-    allowed : function of a point that says whether it is in the convex set of the parameters.
+    objective : Objective of k parameters, of columns of similar size.
+    start : (k,) float64 array that the objective admits.
     maxiter : int, steps at most.
 
     Returns
     -------
-    Ascent
+    ConcaveMaximum
 
     Examples
     --------
-    >>> from typing import NamedTuple
-    >>> class Parabola(NamedTuple):
-    ...     loglik: float
-    ...     score: Array
-    ...     information: Array
-    >>> at = lambda x: Parabola(-float((x[0] - 2) ** 2), -2 * (x - 2), np.full((1, 1), 2.0))
-    >>> climb(at, np.zeros(1), lambda x: True).point
-    array([2.])
+    >>> from disteconometrics.likelihoods.multinomial import MultinomialObjective
+    >>> objective = MultinomialObjective(np.ones((4, 1)), np.array([0, 1, 1, 2]), None, 3)
+    >>> maximise_concave(objective, np.zeros(2)).theta.round(4)  # log(2) and log(1)
+    array([0.6931, 0.    ])
     """
-    theta, found, decrement, converged, passes = start, at(start), np.inf, False, 1
+    theta, step = start, np.zeros(len(start))
+    found, decrement, converged, passes = objective.value(theta), np.inf, False, 1
     while not converged and passes <= maxiter:
-        step = _newton(found)
-        if step is None:
+        newton = _newton(found)
+        if newton is None:
             break
+        step = newton
         decrement = float(found.score @ step)
         converged = decrement < CLOSE * max(1.0, abs(found.loglik))
-        moved = _halved(at, theta, step, found, allowed)
+        moved = _climb(objective, theta, step, found)
         if moved is None:
             break
         theta, found = moved
         passes += 1
-    return Ascent(theta, found, converged, passes, decrement)
+    return ConcaveMaximum(theta, found, converged, passes, decrement, objective.far(theta), step)
 
 
-def _newton(found: Pass) -> Array | None:
+def _newton(found: Value) -> Array | None:
     """Newton's step, None where the information is singular."""
     scale = np.sqrt(np.maximum(np.diagonal(found.information), 1e-300))
     try:
@@ -94,16 +117,32 @@ def _newton(found: Pass) -> Array | None:
     return np.asarray(cho_solve(factor, found.score / scale) / scale)
 
 
-def _halved(
-    at: Callable[[Array], P], theta: Array, step: Array, found: P, allowed: Callable[[Array], bool]
-) -> tuple[Array, P] | None:
-    """The first of halved steps that is allowed and does not fall by more than rounding."""
+def _climb(objective: Objective[V], theta: Array, step: Array, found: V) -> tuple[Array, V] | None:
+    """The first of halved steps that is admitted and does not fall by more than rounding."""
     slack = 1e-13 * (1 + abs(found.loglik))
     for _ in range(HALVINGS):
         point = theta + step
-        if allowed(point):
-            new = at(point)
+        if objective.admits(point):
+            new = objective.value(point)
             if np.isfinite(new.loglik) and new.loglik >= found.loglik - slack:
                 return point, new
         step = step / 2
     return None
+
+
+def inverse_root(information: Array) -> Array:
+    """R⁻¹ (k, k) of an information R'R with columns of any size.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it is not positive definite.
+
+    Examples
+    --------
+    >>> inverse_root(np.diag([4.0, 1e12])).diagonal().tolist()
+    [0.5, 1e-06]
+    """
+    scale = np.sqrt(np.diagonal(information))
+    R = np.linalg.cholesky(information / np.outer(scale, scale)).T
+    return np.asarray(triangle_inverse(R) / scale[:, None])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.recorded_normal import NormalPass, NormalRecords, evaluate
-from disteconometrics.optim.concave import climb
+from disteconometrics.optim.concave import maximise_concave
 from disteconometrics.optim.separation import Separation, find_separation
 
 __all__ = ["RecordedMaximum", "maximise_recorded", "recorded_separation"]
@@ -58,21 +59,53 @@ def maximise_recorded(
     >>> round(1 / maximise_recorded(told, np.ones((3, 1)), None).theta ** 2, 9)
     0.666666667
     """
-    k = X.shape[1]
-    exact = float(records.exact.sum() if w is None else w[records.exact].sum())
-
-    def at(point: Array) -> NormalPass:
-        return evaluate(records, X, w, point[:k], float(point[k]), exact)
-
-    start = np.append(np.zeros(k), 1.0)
-    ascent = climb(at, start, lambda point: bool(point[k] > 0), maxiter=maxiter)
-    delta, theta = ascent.point[:k], float(ascent.point[k])
-    index, width = theta * records.point - X @ delta, theta * records.gap
-    certain = np.abs(index[records.below | records.above]).max(initial=0.0)
-    far = bool(max(certain, width.max(initial=0.0) / 2) > FAR)
+    objective = _RecordedObjective(records, X, w)
+    end = maximise_concave(objective, np.append(np.zeros(X.shape[1]), 1.0), maxiter=maxiter)
+    index, width = objective.forms(end.theta)
     return RecordedMaximum(
-        delta, theta, ascent.found, index, width, ascent.converged, ascent.passes, ascent.decrement, far
+        end.theta[:-1],
+        float(end.theta[-1]),
+        end.found,
+        index,
+        width,
+        end.converged,
+        end.passes,
+        end.decrement,
+        end.far,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _RecordedObjective:
+    """The log-likelihood of (δ, θ), concave where θ is positive: an objective of `optim.concave`."""
+
+    records: NormalRecords
+    X: Array
+    w: Array | None
+
+    @cached_property
+    def exact(self) -> float:
+        """Weight of the rows that are known."""
+        told = self.records.exact
+        return float(told.sum() if self.w is None else self.w[told].sum())
+
+    def value(self, theta: Array) -> NormalPass:
+        """One pass over the rows."""
+        return evaluate(self.records, self.X, self.w, theta[:-1], float(theta[-1]), self.exact)
+
+    def admits(self, theta: Array) -> bool:
+        """Whether 1/σ is positive."""
+        return bool(theta[-1] > 0)
+
+    def forms(self, theta: Array) -> tuple[Array, Array]:
+        """Indices and widths (n,) of the rows."""
+        return theta[-1] * self.records.point - self.X @ theta[:-1], theta[-1] * self.records.gap
+
+    def far(self, theta: Array) -> bool:
+        """Whether a record is nearly certain."""
+        index, width = self.forms(theta)
+        certain = np.abs(index[self.records.below | self.records.above]).max(initial=0.0)
+        return bool(max(certain, width.max(initial=0.0) / 2) > FAR)
 
 
 def recorded_separation(lower: Array, upper: Array, X: Array) -> Separation | None:

@@ -57,6 +57,22 @@ RESULTS: dict[str, Case] = {
         lambda: de.OrderedLogit("grade ~ GPA + PSI"), "grades", {"cov": "HC1"}, cov=de.Cluster("TUCE")
     ),
     "OrderedProbit": Case(lambda: de.OrderedProbit("grade ~ GPA"), "grades", cov="HC0"),
+    "ConditionalLogit": Case(
+        lambda: de.ConditionalLogit("chosen ~ cost + C(mode)", choice="id", base="car"),
+        "trips",
+        {"cov": "HC1"},
+        cov=de.Cluster("id"),
+        checked="one row of a choice set is chosen",
+    ),
+    "ConditionalLogit, exact": Case(
+        lambda: de.ConditionalLogit("GRADE ~ GPA + PSI", choice="group", successes="exact"),
+        "strata",
+        cov="HC0",
+        checked="the successes of a stratum are given",
+    ),
+    "MultinomialLogit": Case(
+        lambda: de.MultinomialLogit("grade ~ GPA", base="B"), "grades", {"cov": "HC1"}, cov=de.Cluster("TUCE")
+    ),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
     "NormalRegression, recorded": Case(
         lambda: de.NormalRegression("log(topcoded(rounded(foodexp, to=10), at=900)) ~ log(income)"),
@@ -129,6 +145,14 @@ def table(name: str) -> pd.DataFrame:
     if name == "grades":
         spector = de.datasets.spector()
         return spector.assign(grade=pd.cut(spector["TUCE"], [0, 20, 23, 40], labels=["C", "B", "A"]))
+    if name == "strata":
+        return de.datasets.spector().assign(group=lambda d: np.arange(len(d)) % 4)
+    if name == "trips":
+        cost = np.random.default_rng(0).exponential(size=90)
+        ids, modes = np.repeat(np.arange(30), 3), np.tile(["bus", "car", "walk"], 30)
+        chosen = np.argmin(cost.reshape(30, 3) ** 0.1 + 0.3 * np.eye(3)[np.arange(30) % 3], axis=1)
+        chosen = (np.arange(3) == chosen[:, None]).astype(int).ravel()
+        return pd.DataFrame({"id": ids, "mode": modes, "cost": cost, "chosen": chosen})
     if name == "separated":
         x = np.arange(12.0)
         return pd.DataFrame({"x": x, "y": (x > 5).astype(int)})

@@ -36,7 +36,7 @@ from disteconometrics.pictures import Pictured
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
 
-__all__ = ["MarginsResults", "asked_of", "margins", "margins_as_statsmodels", "questions_of"]
+__all__ = ["MarginsResults", "asked_of", "check_ranges", "margins", "margins_as_statsmodels", "questions_of"]
 
 INCLUDED = "The sampling variance of the average over rows is included"
 _MEANING = {
@@ -203,7 +203,7 @@ def margins(
     asked, skipped = asked_of(rows, variables, kind)
     asked, separated = _identified(fitted.infinite, rows, asked, explicit=variables is not None)
     questions, where = questions_of(rows, asked, at)
-    _check_ranges(ranges, rows, asked, at)
+    check_ranges(ranges, rows, asked, at)
     beta, kernel, drawn = fitted.coefficients, fitted.kernel, target == "population"
     if at == "mean":
         found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
@@ -315,8 +315,17 @@ def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
 
 
-def _check_ranges(ranges: Ranges | None, rows: Scenario, asked: list[_Asked], at: Any) -> None:
-    """Refuse contrasts far outside the range of the fit; warn of what else is set, or lies, outside."""
+def check_ranges(ranges: Ranges | None, rows: Scenario, asked: list[_Asked], at: Any) -> None:
+    """Refuse contrasts far outside the range of the fit; warn of what else is set, or lies, outside.
+
+    Raises
+    ------
+    OptionError
+
+    Warns
+    -----
+    ExtrapolationWarning
+    """
     if not ranges:
         return
     contrasts = [(a.variable, a.values) for a in asked if a.values is not None]

@@ -452,13 +452,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
                 f"exp(β) is an odds ratio in a logit only; the index of this model is the "
                 f"{self.kernel.scale}."
             )
-        e = self.estimates
-        with np.errstate(over="ignore", invalid="ignore"):
-            ratio = np.exp(e.values)
-            low, high = np.exp(e.interval(level)).T
-            return e.table(level).assign(
-                estimate=ratio, std_error=ratio * e.std_error, conf_low=low, conf_high=high
-            )
+        return self.estimates.exponentiated(level)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

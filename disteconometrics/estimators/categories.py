@@ -1,0 +1,580 @@
+"""What results of an outcome in several categories share: the equation, facts, tests, predictions, tables."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.checks import flag, size_error
+from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.table import as_given
+from disteconometrics.distributions.categorical import Categorical
+from disteconometrics.errors import (
+    CollinearityError,
+    ConditioningWarning,
+    ConvergenceWarning,
+    FileFormatError,
+    OptionError,
+    SeparationError,
+    WithheldError,
+    warn_user,
+)
+from disteconometrics.estimators.binary.extrapolation import Ranges, seen_ranges
+from disteconometrics.estimators.binary.fit import NEARLY_DEPENDENT
+from disteconometrics.estimators.binary.likelihood_tests import check_likelihood_ratio, check_same_rows
+from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.results import FitFacts, LikelihoodCriteria, SavedResult
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.fields import AnyFloat, Count, Negative, Numbers, Positive
+from disteconometrics.inference.covariance import (
+    COVARIANCE_ARRAYS,
+    Covariance,
+    CovarianceKind,
+    CovarianceWords,
+    covariance,
+    resolve_kind,
+)
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
+from disteconometrics.inference.protocols import MEstimate, Refitting, ScoreSource
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
+from disteconometrics.optim.separation import Separation
+from disteconometrics.optim.whiten import OutOfRange, RankDeficient, Whitened, whitened
+from disteconometrics.optim.wording import describe_collinearity, describe_separation
+from disteconometrics.report.exchange import OtherPackagesNames
+from disteconometrics.report.summary import observations_text, rows_dropped, weights_notes
+from disteconometrics.tables import Section, Summary, number, p_value, printable
+
+__all__ = [
+    "CategoryAnswers",
+    "CategoryFacts",
+    "CategoryHeader",
+    "CategoryRows",
+    "MultiIndexAnswers",
+    "Predicted",
+    "checked_kind",
+    "empty_categories",
+    "equation_of",
+    "probability_limits",
+    "refuse_separation",
+    "restored",
+    "share_loglik",
+    "warn_fit",
+    "whitened_columns",
+]
+
+R = TypeVar("R")
+
+
+def checked_kind(cov: CovarianceKind | None, weight_type: str | None, what: str) -> CovarianceKind:
+    """A covariance that there is: a row has several linear forms, and no single leverage corrects its score.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> checked_kind(None, "sampling", "ordered outcomes, whose rows")
+    'HC1'
+    """
+    kind = resolve_kind(cov, weight_type)
+    if kind in ("HC2", "HC3"):
+        raise OptionError(
+            f"cov={kind!r} is not defined for {what} have no single leverage; use "
+            f"'HC1', or de.Cluster(column, correction='jackknife') with a column that numbers the rows."
+        )
+    return kind
+
+
+# ---- estimation --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CategoryRows(FitRows):
+    """The rows behind a result and the estimating equation of its parameters."""
+
+    equation: MEstimate
+
+    @property
+    def categories(self) -> Indices:
+        """Codes (n,) of the outcomes."""
+        return self.y.astype(np.intp)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryFacts(FitFacts):
+    """Numbers of a fit that need no rows.
+
+    ``counts`` are the observations in each category (weighted), ``empty`` the categories without rows.
+    """
+
+    null_loglik: Negative
+    counts: tuple[Positive, ...]
+    empty: tuple[str, ...]
+    converged: bool
+    passes: Count
+    decrement: AnyFloat
+    condition: AnyFloat
+
+
+def whitened_columns(model: IndexModel, names: Sequence[str]) -> Whitened:
+    """Columns that are nearly orthonormal, with names in what is refused.
+
+    Raises
+    ------
+    CollinearityError, DataError
+    """
+    try:
+        return whitened(model)
+    except RankDeficient as error:
+        raise CollinearityError(describe_collinearity(error.rank, names, model.rows)) from None
+    except OutOfRange as error:
+        raise size_error([names[j] for j in error.columns]) from None
+
+
+def equation_of(
+    names: tuple[str, ...],
+    basis: Array,
+    m: ConcaveMaximum[Any],
+    source: ScoreSource,
+    read: FitRows,
+    observations: float | None = None,
+) -> MEstimate:
+    """The estimating equation in the coordinates of a maximum, β = ``basis``·c."""
+    inner = inverse_root(m.found.information)
+    n = read.observations if observations is None else observations
+    kind = read.spec.weight_type
+    return MEstimate(names, basis @ m.theta, inner, basis @ inner, n, read.size, source, kind, basis)
+
+
+def refuse_separation(separation: Separation | None, names: Sequence[str], read: Any, remedy: str) -> None:
+    """Refuse rows whose likelihood has no maximum.
+
+    Raises
+    ------
+    SeparationError
+    """
+    if separation is None:
+        return
+    words = describe_separation(separation, names, read.size, read.spec.outcome.name)
+    raise SeparationError(f"{words.split('; coefficients reported')[0]}, so that it has no maximum. {remedy}")
+
+
+def share_loglik(counts: Array) -> float:
+    """Log-likelihood of the shares of categories with so many observations (J,)."""
+    return float(special.xlogy(counts, counts / counts.sum()).sum())
+
+
+def empty_categories(read: FitRows) -> tuple[str, ...]:
+    """Categories that the outcome's column has and no row."""
+    left = read.spec.parsed.left
+    if not left.is_column:
+        return ()
+    levels = read.design.table.column(left.variables[0], "the outcome").levels
+    return tuple(str(level) for level in levels if level not in read.spec.outcome.levels)
+
+
+def warn_fit(facts: Any) -> None:
+    """Say where the maximum was not reached, or columns are nearly dependent.
+
+    Warns
+    -----
+    ConvergenceWarning, ConditioningWarning
+    """
+    if not facts.converged:
+        text = (
+            f"The maximum was not reached in {facts.passes} passes (Newton decrement {facts.decrement:.1e}): "
+            f"did not converge. Raise maxiter."
+        )
+        warn_user(ConvergenceWarning(text, hint="raise maxiter"))
+    if facts.condition > NEARLY_DEPENDENT:
+        text = (
+            f"Columns are nearly collinear (condition number {facts.condition:.1e}): estimates rest on few "
+            f"digits of the data."
+        )
+        warn_user(ConditioningWarning(text, hint="drop or rescale one of the nearly collinear columns"))
+
+
+# ---- result ------------------------------------------------------------------------------------------------
+
+
+class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
+    """What results of likelihoods of several indices share: covariances, criteria, tests, files.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.OrderedLogit("GRADE ~ GPA").fit(de.datasets.spector())
+    >>> isinstance(res, MultiIndexAnswers), res.parameters, res.df_model
+    (True, 2.0, 1.0)
+    """
+
+    coefficients: Array
+    covariance: Covariance
+    use_t: bool
+
+    data_rows: Any  # of `FittedResult`, which a result inherits after this
+    labels: Any
+
+    @property
+    @abstractmethod
+    def tested(self) -> Indices:
+        """Positions of the coefficients that are zero in the model without regressors."""
+
+    @abstractmethod
+    def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
+        """A covariance that there is for this result."""
+
+    @property
+    def parameters(self) -> float:
+        """Coefficients, constants and thresholds."""
+        return float(len(self.coefficients))
+
+    @property
+    def df_model(self) -> float:
+        """Coefficients beyond those of the model without regressors."""
+        return float(len(self.tested))
+
+    def solution(self) -> Array:
+        """All parameters (k,)."""
+        return self.coefficients
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """All parameters with standard errors, tests and intervals."""
+        V = self.covariance
+        df = V.degrees_of_freedom if self.use_t else np.inf
+        return Estimates(tuple(self.labels()[1]), self.coefficients, V.matrix, df, clusters=V.clusters)
+
+    def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> Self:
+        """Return the same estimates with another covariance; nothing is estimated again.
+
+        Parameters
+        ----------
+        cov : as in ``fit``.
+        use_t : bool or None, None keeps the choice of the fit.
+        data : the table of the fit, for a result loaded from a file.
+
+        Returns
+        -------
+        The same kind of result.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        """
+        result: Any = self
+        rows, kind = self.data_rows(data), self.checked_kind(cov)
+        V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
+        found: Self = replace(
+            result, covariance=V, use_t=self.use_t if use_t is None else flag(use_t, "use_t")
+        )
+        return found
+
+    # ---- fit -----------------------------------------------------------------------------------------------
+
+    @property
+    def llnull(self) -> float:
+        """Log-likelihood of the model without regressors, which the summary names."""
+        return float(self.facts.null_loglik)
+
+    @property
+    def llr(self) -> float:
+        """Likelihood-ratio statistic of all coefficients; NaN under sampling weights."""
+        return 2 * (self.llf - self.llnull) if self.has_likelihood else float("nan")
+
+    @property
+    def llr_pvalue(self) -> float:
+        """Its p-value; NaN without coefficients and under sampling weights."""
+        q = len(self.tested)
+        return float(special.chdtrc(q, max(self.llr, 0.0))) if q else float("nan")
+
+    @property
+    def wald_pvalue(self) -> float:
+        """p-value of the Wald test that all coefficients are zero, with the covariance; or NaN."""
+        try:
+            return self.estimates.wald(np.eye(len(self.coefficients))[self.tested]).p_value
+        except WithheldError:
+            return float("nan")
+
+    @property
+    def prsquared(self) -> float:
+        """McFadden's pseudo R², 1 − llf/llnull."""
+        return 1 - self.llf / self.llnull
+
+    @abstractmethod
+    def check_nested(self, restricted: Any) -> None:
+        """Refuse a model that is not a smaller one of the same outcome on the same rows.
+
+        Raises
+        ------
+        OptionError, NeedsData
+        """
+
+    def lr_test(self, restricted: Any) -> TestResult:
+        """Likelihood-ratio test of a smaller model of the same outcome on the same rows.
+
+        Parameters
+        ----------
+        restricted : result of the same estimator whose columns are combinations of those here.
+
+        Returns
+        -------
+        TestResult
+            χ² with as many degrees of freedom as coefficients less.
+
+        Raises
+        ------
+        OptionError, NeedsData
+            OptionError if the models are not nested, or of another estimator.
+        WithheldError
+            Under clusters, lags and sampling weights, under which it is not χ².
+
+        Warns
+        -----
+        LikelihoodRatioWarning
+            If the covariance is robust: the likelihood ratio is not.
+        """
+        if type(getattr(restricted, "model", None)) is not type(self.model):
+            raise OptionError(f"lr_test takes a result of {type(self.model).__name__}; use test for others.")
+        check_likelihood_ratio(self.covariance, self.has_likelihood, "test (Wald)")
+        self.check_nested(restricted)
+        q = len(self.coefficients) - len(restricted.coefficients)
+        if q < 1:
+            raise OptionError("lr_test takes a smaller model: the other one has as many coefficients.")
+        kept = set(restricted.labels()[1])
+        texts = [f"{name} = 0" for name in self.labels()[1] if name not in kept]
+        texts = texts if len(texts) == q else [f"{q} restrictions"]
+        return chi2_test("Likelihood-ratio", texts, 2 * (self.llf - restricted.llf), q)
+
+    # ---- tables and files ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def head(self) -> tuple[str, str]:
+        """Observations in words, and the name of the null log-likelihood."""
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """The foot of the summary, but for the rows that were dropped."""
+
+    @abstractmethod
+    def sections(self, level: float) -> tuple[Section, ...]:
+        """The tables of the summary."""
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        level, f = check_level(level), self.facts
+        pseudo = "" if self.has_likelihood else "pseudo-"
+        state = f"{f.passes} passes" if f.converged else f"no, {f.passes} passes"
+        left = (
+            ("Outcome", self.spec.outcome.name),
+            ("Formula", self.spec.formula),
+            ("Estimator", f"{pseudo}maximum likelihood"),
+            ("Covariance", self.covariance.label),
+            ("Converged", state),
+        )
+        test, p = ("Wald", self.wald_pvalue) if self.covariance.robust else ("LLR", self.llr_pvalue)
+        overall = "withheld" if np.isnan(p) else p_value(p)
+        observations, null = self.head()
+        right = (
+            ("Observations", observations),
+            (f"Log-{pseudo.rstrip('-')}likelihood", number(self.llf, 4)),
+            (null, number(self.llnull, 4)),
+            (f"{test} p-value", overall if len(self.tested) else "no regressors"),
+            ("Pseudo R² (McFadden)", f"{self.prsquared:.4f}"),
+        )
+        title = f"{type(self.model).__name__} Regression Results"
+        notes = [*self.notes(), *weights_notes(self.model.weights, self.model.weight_type)]
+        if not f.converged:
+            notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e}.")
+        notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+        return Summary(title, (left, right), self.sections(level), tuple(notes))
+
+    def __repr__(self) -> str:
+        name = type(self.model).__name__
+        return printable(
+            f"<{name} results: {self.spec.formula}, n = {self.facts.observations:g}, llf = {self.llf:.3f}>"
+        )
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Specification, parameters and their covariance."""
+        words, arrays = self.covariance.to_file()
+        arrays["params"] = self.coefficients
+        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
+
+
+class Predicted(NamedTuple):
+    """Probabilities (m, J) of rows, what gives the gradients (m, k) of log P(y = j), and the pandas index."""
+
+    p: Array
+    gradient: Callable[[int], Array]
+    index: Any
+
+
+class CategoryAnswers(MultiIndexAnswers):
+    """What results of one outcome in several categories share: predictions, its law, its refitting.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.MultinomialLogit("GRADE ~ GPA").fit(de.datasets.spector())
+    >>> isinstance(res, CategoryAnswers), res.predict({"GPA": [3.0]}).round(2).to_numpy().tolist()
+    (True, [[0.77, 0.23]])
+    """
+
+    facts: CategoryFacts
+
+    @abstractmethod
+    def predicted(self, new: Any) -> Predicted:
+        """Probabilities of the categories for new rows, None for those of the fit."""
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """The categories (J)."""
+        levels: tuple[Any, ...] = self.spec.outcome.levels
+        return levels
+
+    @cached_property
+    def seen(self) -> Ranges:
+        """The range of every number in the rows of the fit; nothing where these are not at hand."""
+        rows = getattr(self, "rows", None)
+        return {} if rows is None else seen_ranges(rows.scenario())
+
+    def check_nested(self, restricted: Any) -> None:
+        """Refuse a model that is not a smaller one of the same outcome on the same rows.
+
+        Raises
+        ------
+        OptionError, NeedsData
+        """
+        check_same_rows(self.data_rows(), restricted.data_rows())
+
+    def head(self) -> tuple[str, str]:
+        """Observations in words, and the name of the null log-likelihood."""
+        f = self.facts
+        return observations_text(f.given, f.rows, f.observations, self.model.weight_type), "LL-null"
+
+    def shares(self) -> list[str]:
+        """Notes on the categories."""
+        f, total = self.facts, sum(self.facts.counts)
+        told = (f"{level} {100 * n / total:.1f} %" for level, n in zip(self.levels, f.counts, strict=True))
+        notes = [f"Categories: {', '.join(told)}."]
+        if f.empty:
+            notes.append(f"Categories without rows, left out ({len(f.empty)}): {', '.join(f.empty)}.")
+        return notes
+
+    @as_given
+    def predict(self, new: Any = None, *, ci: bool = False, level: float = 0.95) -> pd.DataFrame:
+        """Probabilities of the categories for new rows, with intervals inside [0, 1] on request.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side, or None for the rows of the fit.
+        ci : bool, whether to give estimate, std_error, conf_low and conf_high; limits are symmetric for the
+            log-odds of the category.
+        level : float, confidence level.
+
+        Returns
+        -------
+        pandas DataFrame (m, J) with a column for each category, or by (row, category) with ``ci``; rows with
+            a missing value give NaN.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData
+        """
+        level = check_level(level)
+        p, gradient, index = self.predicted(new)
+        levels = list(self.levels)
+        if not ci:
+            return pd.DataFrame(p, index=index, columns=levels)
+        errors = [p[:, j] * self.covariance.errors(gradient(j)) for j in range(len(levels))]
+        parts = probability_limits(p, np.column_stack(errors), self.estimates.critical(level))
+        labels = [np.repeat(np.asarray(index), len(levels)), np.tile(np.array(levels, dtype=object), len(p))]
+        rows = pd.MultiIndex.from_arrays(labels, names=["row", self.spec.outcome.name])
+        return pd.DataFrame({name: part.ravel() for name, part in parts.items()}, index=rows)
+
+    def distribution(self, new: Any = None) -> Categorical:
+        """The law of the outcome's code, 0 for the first category, for every row of ``new``.
+
+        None takes the rows of the fit.
+        """
+        return Categorical(self.predicted(new).p, self.levels).named(self.spec.outcome.name)
+
+    def _refitting(self) -> Refitting:
+        kind, rows = self.covariance.kind, self.data_rows()
+        labels = pd.Categorical(self.levels, self.levels, ordered=self.spec.outcome.kind == "ordered")
+        return refitting(
+            self.model,
+            rows,
+            kind,
+            outcome=labels[rows.categories],
+            law=self.distribution(),
+            truth=dict(zip(self.estimates.names, map(float, self.coefficients), strict=True)),
+            options={"cov": kind, "use_t": self.use_t},
+            labels=labels,
+            robust={"cov": "HC0"} if kind in ("nonrobust", "opg") else None,
+        )
+
+
+@dataclass(frozen=True)
+class CategoryHeader:
+    """The header of a file."""
+
+    spec: DesignSpec
+    facts: CategoryFacts
+    estimator: dict[str, Any]
+    use_t: bool
+    covariance: CovarianceWords
+
+
+def restored(
+    result: Callable[..., R], saved: SavedResult, kind: str, parameters: Callable[[DesignSpec], int]
+) -> R:
+    """Rebuild a saved result of a class, without rows; see `FittedResult.from_file`.
+
+    ``kind`` is that of the outcome, ``parameters`` how many estimates a design has.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    header = saved.fields(CategoryHeader)
+    if header.spec.outcome.kind != kind:
+        raise FileFormatError(f"the outcome is not {kind}")
+    k = parameters(header.spec)
+    arrays = saved.numbers({"params": Numbers("k"), **COVARIANCE_ARRAYS}, k=k)
+    if len(header.facts.counts) != len(header.spec.outcome.levels):
+        raise FileFormatError("its counts do not belong to its categories")
+    return result(
+        model=saved.model(header.estimator),
+        spec=header.spec,
+        facts=header.facts,
+        coefficients=arrays["params"],
+        covariance=Covariance.from_file(header.covariance, arrays),
+        use_t=header.use_t,
+    )
+
+
+def probability_limits(p: Array, se: Array, critical: float) -> dict[str, Array]:
+    """Probabilities with errors, and limits that are symmetric for the log-odds, all of one shape.
+
+    Examples
+    --------
+    >>> limits = probability_limits(np.array([0.5]), np.array([0.1]), 1.96)
+    >>> limits["conf_low"].round(3), limits["conf_high"].round(3)
+    (array([0.313]), array([0.687]))
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = critical * se / (p * (1 - p))
+        low, high = special.expit(special.logit(p) - half), special.expit(special.logit(p) + half)
+    return {"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}
