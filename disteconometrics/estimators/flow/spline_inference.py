@@ -70,8 +70,8 @@ def _scores(
             roots = A * np.sqrt(base.second(z))[:, None]
         else:
             own = s.take(part)
-            rows = recorded_rows(flow.structure, *own.ends(flow.centre), own.X, None, dense=True)
-            scores, roots = rows.scores(base, theta)
+            told = recorded_rows(flow.structure, *own.ends(flow.centre), own.X, None, dense=True)
+            scores, roots = told.scores(base, theta)
         w = None if s.weights is None else s.weights[part]
         if w is not None and not s.counts:
             scores = scores * w[:, None]

@@ -112,7 +112,7 @@ class SplineSample:
         """Covariates by the most knots they may have, as they are asked for."""
         return {}
 
-    def take(self, rows: Indices) -> SplineSample:
+    def take(self, rows: Indices | slice) -> SplineSample:
         """Some of the rows."""
         w = None if self.weights is None else self.weights[rows]
         records = None if self.records is None else self.records.rows(rows)
