@@ -27,7 +27,19 @@ from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.law import Function, Law
 from disteconometrics.errors import OptionError
 
-__all__ = ["FUNCTIONALS", "Line", "evaluate", "functional_name", "listed", "matched", "parse", "ranked"]
+__all__ = [
+    "FUNCTIONALS",
+    "Line",
+    "evaluate",
+    "functional_name",
+    "listed",
+    "matched",
+    "mean_between",
+    "parse",
+    "ranked",
+]
+
+LEAST_BETWEEN = 1e-7  # probability from which on a mean between two ends keeps its digits
 
 Functional = Callable[..., Any]
 
@@ -132,6 +144,23 @@ def _lorenz(law: Law, share: float) -> Array:
         below = law._partial_mean(q)
     at = q * (share - law.cdf(q) + (law.pdf(q) if law.discrete else 0.0))
     return (below + at) / law.mean()
+
+
+def mean_between(law: Law, low: Array, high: Array, middle: Array) -> Array:
+    """E[Y | low < Y <= high] of every row (n,); the ``middle`` where an end is open or both are one.
+
+    Examples
+    --------
+    >>> from disteconometrics import Normal
+    >>> mean_between(Normal([0.0, 0.0], 1.0), np.zeros(2), np.array([1.0, np.inf]), np.ones(2)).round(4)
+    array([0.4599, 1.    ])
+    """
+    open_ended = ~np.isfinite(high - low)
+    a, b = np.where(open_ended, middle, low), np.where(open_ended, middle, high)
+    share = law.cdf(b) - law.cdf(a)
+    with np.errstate(all="ignore"):
+        mean = (law._partial_mean(b) - law._partial_mean(a)) / share
+    return np.where(share > LEAST_BETWEEN, np.clip(mean, a, b), middle)
 
 
 def _log(law: Law) -> Function:

@@ -28,7 +28,17 @@ from disteconometrics.errors import OptionError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Uniformity", "calibration", "coverage", "crps", "log_score", "pinball", "pit", "uniformity"]
+__all__ = [
+    "Uniformity",
+    "calibration",
+    "coverage",
+    "crps",
+    "log_score",
+    "pinball",
+    "pit",
+    "record_scores",
+    "uniformity",
+]
 
 
 MOST_PARTS = 60  # components of a mixture of normals whose pairs are summed; more are integrated
@@ -307,6 +317,40 @@ def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     y = _outcomes(law, y)
     u = law.cdf(y)
     return u - law.pdf(y) * generator(seed).random(y.shape) if law.discrete else u
+
+
+def record_scores(law: Law, lower: Any, upper: Any, *, seed: Seed = 0) -> tuple[Array, Array]:
+    """Log probabilities and transforms of records lower < y <= upper, each (n,).
+
+    Where both ends are equal the outcome is known, and the score is its log density.  A transform is drawn
+    uniformly between those of the ends.
+
+    Parameters
+    ----------
+    law : law of batch shape (n,) or ().
+    lower, upper : (n,) float64 arrays, infinite where a side is open.
+    seed : int, Generator or None, for the transforms.
+
+    Raises
+    ------
+    OptionError
+        If there is not one record per row.
+
+    Examples
+    --------
+    >>> score, u = record_scores(de.Normal(0, 1), [0.0, -np.inf], [0.0, 0.0])
+    >>> score.round(4).tolist(), float(u[0]), bool(u[1] < 0.5)
+    ([-0.9189, -0.6931], 0.5, True)
+    """
+    low, high = _outcomes(law, lower), _outcomes(law, upper)
+    below, above = (np.asarray([law.cdf(y), law.sf(y)]) for y in (low, high))
+    # in the tail in which the record is, where the difference has its digits
+    p = np.where(below[0] > 0.5, below[1] - above[1], above[0] - below[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = np.log(p)
+    known = low == high
+    score[known] = np.broadcast_to(law.logpdf(low), low.shape)[known]
+    return score, below[0] + (above[0] - below[0]) * generator(seed).random(low.shape)
 
 
 @dataclass(frozen=True)

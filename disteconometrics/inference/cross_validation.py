@@ -166,20 +166,29 @@ def _named(estimators: Any) -> dict[str, Any]:
 
 
 def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
-    """The outcome's name; log scores, CRPS and transforms (3, m) of the held-out rows."""
+    """The outcome's name; log scores, CRPS and transforms (3, m) of the held-out rows.
+
+    What is known of recorded outcomes has a probability and no CRPS, and its transform is drawn.
+    """
     result = estimator.fit(train)
     if not hasattr(result, "distribution") or not hasattr(result, "spec"):
         raise OptionError(
             f"{type(result).__name__} has no law of the outcome to score: cross_validate needs results with "
             f"distribution(new) and spec.outcome_values(new), as those of this package."
         )
-    law, y = result.distribution(test), result.spec.outcome_values(test)
+    law, told = result.distribution(test), result.spec.outcome
+    if getattr(told, "recorders", ()):
+        records = result.spec.outcome_records(test)
+        score, pit = scores.record_scores(law, records.lower, records.upper)
+        name = f"{told.name} ({', '.join(map(str, told.recorders))})"
+        return name, np.stack([score, np.full(score.shape, np.nan), pit])
+    y = result.spec.outcome_values(test)
     if isinstance(law, JointLaw):
         score = law.logpdf(y)
         values = [score, np.full(score.shape, np.nan), np.full(score.shape, np.nan)]
     else:
         values = [scores.log_score(law, y), scores.crps(law, y), scores.pit(law, y)]
-    return result.spec.outcome.name, np.stack(values)
+    return told.name, np.stack(values)
 
 
 def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None) -> CrossValidation:

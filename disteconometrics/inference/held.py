@@ -70,7 +70,9 @@ class Held:
             np.where(self.hidden(high) & (high > self.high), np.inf, high),
         )
 
-    def __str__(self) -> str:
+    @property
+    def beyond(self) -> str:
+        """In words, where nothing is told."""
         ends = [f"below {self.low:g}"] * bool(np.isfinite(self.low))
         ends += [f"above {self.high:g}"] * bool(np.isfinite(self.high))
         return " or ".join(ends)
@@ -84,7 +86,7 @@ def warn_not_held(names: Sequence[str], held: Held) -> None:
     if names:
         hint = "ask for quantiles and probabilities inside, or of='recorded' for the mean of what is recorded"
         text = (
-            f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes {held} "
+            f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes {held.beyond} "
             f"lie; {hint}."
         )
         warn_user(UnidentifiedWarning(text, hint=hint))

@@ -18,7 +18,7 @@ function, of a quantile
 
     Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
 
-α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
+or of outcomes between two ends its mean there under the law, α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
 the span of `representers`: to first order neither matters then, and the error is that of the data
 (Chernozhukov et al. 2018).  So are those on the mean: a coefficient is then that of least squares with the
 other variables as they bend, and contrasts of few values go value by value.  A density at a quantile that is
@@ -54,6 +54,7 @@ __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffect
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
 STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
+SPREADS = ("var", "std")  # whose influence at an outcome between two ends is not known
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
@@ -71,13 +72,24 @@ class Effect(NamedTuple):
 class Seen(NamedTuple):
     """Outcomes (n,) on the scale of the laws, their F(y | x) (n,), and the number of observations.
 
-    ``free`` are the columns of the design by which laws move in other ways than a line and a spread.
+    ``free`` are the columns of the design by which laws move in other ways than a line and a spread.  Where
+    outcomes are known to lie between two ends, ``pit`` is F at the upper and ``below`` (n,) at the lower one,
+    and ``outcome`` the mean between them.
     """
 
     outcome: Array
     pit: Array
     size: float
     free: frozenset[int] = frozenset()
+    below: Array | None = None
+
+    def at_most(self, level: Array | float) -> Array:
+        """Whether outcomes have an F(y | x) of at most a level (n,), or the probability given their ends."""
+        if self.below is None:
+            return np.asarray(self.pit <= level, dtype=np.float64)
+        width = self.pit - self.below
+        share = np.divide(level - self.below, width, out=np.zeros(len(width)), where=width > 0)
+        return np.where(width > 0, np.clip(share, 0.0, 1.0), self.pit <= level)
 
 
 class _Step(NamedTuple):
@@ -209,15 +221,18 @@ class VariableEffects:
         """The influence function (n,) at the rows' outcomes of a functional given x, with its values (n,)."""
         assert self.seen is not None
         kind, numbers = functional
-        y, pit = self.seen.outcome, self.seen.pit
+        y = self.seen.outcome
         if kind == "q":
             f = self._own.quantile_density(numbers[0])
             f = np.maximum(f, np.median(f) / WIDE)  # else one row decides where its law is far too wide
-            return as_floats((numbers[0] - (pit <= numbers[0])) / f)
+            return as_floats((numbers[0] - self.seen.at_most(numbers[0])) / f)
         if kind in ("difference", "ratio"):
             return self._of_two_quantiles(kind, numbers)
         if kind == "mean":
             return y - values
+        if kind == "prob" and self.seen.below is not None:
+            low, high = (self.seen.at_most(self._own.at(end).cdf) for end in numbers)
+            return high - low - values
         if kind == "prob":
             return as_floats((numbers[0] < y) & (y <= numbers[1])) - values
         square = np.square(y - self._values(("mean", ())))
@@ -237,6 +252,8 @@ class VariableEffects:
     def _step(self, functional: Functional, A: Array, found: RowValues | None = None) -> _Step:
         """The correction of a functional with weights A (n, m), with rows as ``found`` if they were."""
         if self.seen is None or functional[0] not in STEPPED:
+            return _Step(None)
+        if self.seen.below is not None and functional[0] in SPREADS:
             return _Step(None)
         found = row_values(self._own, functional, A) if found is None else found
         with np.errstate(invalid="ignore"):  # where a row has no such moment

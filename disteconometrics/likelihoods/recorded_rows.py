@@ -18,7 +18,7 @@ doi:10.1111/sjos.12291.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from scipy.linalg import blas
@@ -193,11 +193,12 @@ class RecordedRows(OwnLikelihood):
 
     def _products(self, c: _Curves, root_high: Array, root_low: Array, *, exact: bool) -> Array:
         """Information of the records with ends, by chunks; rows of differences are made in double precision."""
-        dtype, H = np.float64 if exact else np.float32, np.zeros((self.upper.shape[1],) * 2)
+        dtype: Any = np.float64 if exact else np.float32
+        H = np.zeros((self.upper.shape[1],) * 2)
         for i in range(0, max(len(self.upper), len(self.lower)), CHUNK):
             at = slice(i, i + CHUNK)
-            M = (self._factor(c, at) * root_high[at, None]).astype(dtype)
-            N = (self.lower[at] * (c.of_low[at] * root_low[at])[:, None]).astype(dtype)
+            M: Any = (self._factor(c, at) * root_high[at, None]).astype(dtype)
+            N: Any = (self.lower[at] * (c.of_low[at] * root_low[at])[:, None]).astype(dtype)
             H += M.T @ M + N.T @ N
         return H
 

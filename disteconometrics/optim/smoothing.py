@@ -176,9 +176,8 @@ def solve(
     steps, secant = 0, _Secant(len(lam))
     while True:
         rules = _Rules(steady if select else None, last, maxiter - steps)
-        found = _newton(
-            problem, _begin(problem, lam, _inside(theta, problem.start, G), G, select), rules, secant
-        )
+        theta = _told(problem, _inside(theta, problem.start, G))
+        found = _newton(problem, _begin(problem, lam, theta, G, select), rules, secant)
         steps += found.steps
         rows = problem.cuts(found.theta)
         if not len(rows) or steps >= maxiter:
@@ -196,6 +195,19 @@ def _inside(theta: Array, start: Array, G: Array) -> Array:
     if (a <= 0).any():
         share = 0.95 * float(np.min(0.95 * b[short] / (b[short] - a[short])))
     return theta if share == 1.0 else start + share * (theta - start)
+
+
+def _told(problem: Problem, theta: Array) -> Array:
+    """Draw a point where ends of a record are in the wrong order towards the start, where none are."""
+    if not isinstance(problem.rows, OwnLikelihood):
+        return theta
+    a, b = problem.rows.forms(theta)[1], problem.rows.forms(problem.start)[1]
+    short = a < 0.05 * b
+    if not (a <= 0).any():
+        return theta
+    return problem.start + 0.95 * float(np.min(0.95 * b[short] / (b[short] - a[short]))) * (
+        theta - problem.start
+    )
 
 
 class _Rules(NamedTuple):

@@ -168,7 +168,7 @@ def spline_held_out(
     test: Indices,
     seed: int,
 ) -> HeldOut:
-    """Scores of rows by the spline fitted to others; it draws nothing, so the seed has no effect.
+    """Scores of rows by the spline fitted to others; it draws nothing but transforms of records, by the seed.
 
     Parameters
     ----------
@@ -177,8 +177,12 @@ def spline_held_out(
     train, test : positions of rows.
     seed : int.
     """
-    fitted = fit_flow(replace(sample, y=support.to_line(sample.y)).take(train), plan)
+    fitted = fit_flow(sample.on_line().take(train), plan)
     law = SplineFlow.of(fitted, support).law(fitted.smooth.theta, sample.X[test])
+    if sample.records is not None:
+        told = sample.records.rows(test)
+        score, pit = scores.record_scores(law, told.lower, told.upper, seed=seed)
+        return HeldOut(pit[:, None], score, None)
     return HeldOut.of(law, sample.y[test])
 
 

@@ -21,6 +21,7 @@ from disteconometrics.errors import (
     LeverageWarning,
     OutcomeError,
     SmallSampleWarning,
+    WithheldError,
     warn_user,
 )
 from disteconometrics.estimators.flow.spline_sample import order_statistics
@@ -37,6 +38,8 @@ __all__ = [
     "check_widths",
     "covariate_names",
     "inexact",
+    "not_recorded",
+    "refuse_mass",
     "ties",
     "warn_outside",
     "warn_ties",
@@ -145,6 +148,34 @@ def warn_ties(found: Ties, name: str, rows: float) -> None:
         sides = " or ".join(f"'{side.format(name)} ~ …'" for side in found.sides)
         hint = f"a left side that says how the values were recorded, {sides}, {hint}"
     warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
+
+
+def refuse_mass(records: Records | None, name: str) -> None:
+    """Refuse a mass, which no density has.
+
+    Raises
+    ------
+    OutcomeError
+    """
+    if records is not None and records.at_mass is not None:
+        raise OutcomeError(
+            f"FlowDensity fits no mass of {name!r} yet: fit its share by Logit, e.g. 'I(y > 0) ~ …', and the "
+            f"law of the rest by FlowDensity on the other rows."
+        )
+
+
+def not_recorded(records: Records | None, what: str) -> None:
+    """Refuse what takes outcomes as they are where they were recorded otherwise.
+
+    Raises
+    ------
+    WithheldError
+    """
+    if records is not None:
+        raise WithheldError(
+            f"{what} draws outcomes and would have to record them as those of the rows were, which records do "
+            f"not tell in each row; use de.cross_validate to compare models, and intervals of effects."
+        )
 
 
 def inexact(records: Records | None) -> Records | None:

@@ -215,9 +215,11 @@ class SplineDraw:
         return pd.Series({n: known[n] for n in FUNCTIONALS})
 
     def _supported(self, mean: float, std: float) -> bool:
-        """Whether moments are near those of the rows."""
+        """Whether moments are near those of the rows, and the rows tell them."""
         rows: FlowRows = self.of.data_rows()
-        s = self.fitted.sample
+        s, told = self.fitted.sample, self.of.facts.records
+        if told is not None and not told.held.all:
+            return False
         seen = OfSample.of(rows.y[self.kept], s.weights, counts=False)
         near = abs(mean - seen.mean) <= NEAR_MEAN * seen.std / np.sqrt(seen.size)
         return bool(near and seen.std / NEAR_SPREAD <= std <= seen.std * NEAR_SPREAD)
@@ -239,6 +241,7 @@ class SplineDraw:
             matrix=rows.X[self.kept],
             weights=w,
             kept=self.kept if rows.design.kept is None else rows.design.kept[self.kept],
+            records=None if rows.design.records is None else rows.design.records.rows(self.kept),
             rows=replace(rows.design.rows, used=len(self.kept)),
         )
         fitted = replace(self.fitted, sample=replace(self.fitted.sample, counts=counts))

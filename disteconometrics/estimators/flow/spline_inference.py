@@ -71,6 +71,7 @@ def _scores(
             roots = A * np.sqrt(base.second(z))[:, None]
         else:
             own = s.take(part)
+            own = own.with_records(flow.support.to_line)  # as `forms` takes outcomes to the line
             told = recorded_rows(flow.structure, *own.ends(flow.centre), own.X, None, dense=True)
             scores, roots = told.scores(base, theta)
         w = None if s.weights is None else s.weights[part]

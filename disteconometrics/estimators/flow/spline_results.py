@@ -12,10 +12,11 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.distributions.functionals import functional_name, listed
+from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
 from disteconometrics.estimators.flow import held_out as checking
+from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
 from disteconometrics.estimators.flow.report import summary_of
 from disteconometrics.estimators.flow.row_checks import covariate_names, warn_outside
@@ -275,7 +276,7 @@ class FlowResults(FittedResult, LawAnswers):
             weights,
             column,
             bent,
-            seen=self._seen(read[2]) if near and self._is_chosen and not recorded else None,
+            seen=self._seen(read[2]) if near and self._is_chosen else None,
             check_moments=None if recorded else partial(self._unsupported, read[2], near),
             held=self._held(read[2]),
         )
@@ -313,21 +314,32 @@ class FlowResults(FittedResult, LawAnswers):
     def _seen(self, flow: SplineFlow) -> Seen:
         """Outcomes on the scale of a flow, with their F(y | x)."""
         rows: FlowRows = self.data_rows()
-        return Seen(self._outcomes(flow), self._pit, rows.sample.size, self.flow.free(self.spec.names))
+        (below, above), y, told = self._pit, self._outcomes(flow), rows.sample.records
+        if told is not None:
+            low, high = (self._on_scale(flow, end) for end in (told.lower, told.upper))
+            y = mean_between(flow.law(self.undersmoothed.theta, rows.sample.X), low, high, y)
+        return Seen(y, above, rows.sample.size, self.flow.free(self.spec.names), below)
 
     def _outcomes(self, flow: SplineFlow) -> Array:
         """The rows' outcomes (n,) on the scale of a flow."""
-        y: Array = self.data_rows().y
+        return self._on_scale(flow, self.data_rows().y)
+
+    def _on_scale(self, flow: SplineFlow, y: Array) -> Array:
+        """Outcomes on the scale of a flow."""
         return y if flow is self.flow else flow.support.from_line(self.flow.support.to_line(y))
 
     @cached_property
-    def _pit(self) -> Array:
-        """F(y | x) of the rows (n,) under the flow with smaller penalties."""
+    def _pit(self) -> tuple[Array | None, Array]:
+        """F(y | x) of the rows (n,) under the flow with smaller penalties; of records at both ends."""
         rows: FlowRows = self.data_rows()
+        told = rows.sample.records
+        if told is not None:
+            law = self.flow.law(self.undersmoothed.theta, rows.sample.X)
+            return np.asarray(law.cdf(told.lower)), np.asarray(law.cdf(told.upper))
         s, flow = rows.on_line(self.flow.support), self.flow
         r = (s.y - flow.centre.location(s.X)) / flow.centre.scale
         z, _ = RowTransform(flow.structure, s.X).values(self.undersmoothed.theta, r)
-        return np.asarray(BASES[flow.base].cdf(z))
+        return None, np.asarray(BASES[flow.base].cdf(z))
 
     def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional], SplineFlow]:
         """Functionals by name, read, and the flow of the outcome on the scale meant."""
@@ -458,6 +470,7 @@ class FlowResults(FittedResult, LawAnswers):
         ------
         OptionError, WithheldError, NeedsData
         """
+        checks.not_recorded(self.data_rows().sample.records, "A test by parametric bootstrap")
         sample = self.data_rows().on_line(self.flow.support)
         null = Hypothesis(sample, SplinePlan("linear", "normal"), "a normal linear model")
         return checking.bootstrap_test(sample, plan_of(self.model), null, self.flow.support, reps, seed)
@@ -480,12 +493,14 @@ class FlowResults(FittedResult, LawAnswers):
         OptionError, MissingColumnError, WithheldError, NeedsData
         """
         rows, plan = self.data_rows(), plan_of(self.model)
+        checks.not_recorded(rows.sample.records, "A test by parametric bootstrap")
         sample, keep = rows.on_line(self.flow.support), rows.columns_without(variable)
         null = Hypothesis.without(sample, plan, keep, f"no effect of {variable}")
         return checking.bootstrap_test(sample, plan, null, self.flow.support, reps, seed)
 
     def _refitting(self) -> Refitting:
         rows = self.data_rows()
+        checks.not_recorded(rows.sample.records, "monte_carlo()")
         return refitting(
             self.model,
             rows,

@@ -12,7 +12,7 @@ gains .07 nats a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -94,6 +94,11 @@ class SplineSample:
         )
         return low, high
 
+    def with_records(self, of: Callable[[Array], Array]) -> SplineSample:
+        """The same rows with the ends of their records on another scale."""
+        assert self.records is not None
+        return replace(self, records=Records(of(self.records.lower), of(self.records.upper)))
+
     @property
     def known(self) -> Mask | None:
         """Rows (n,) that have a density and no probability, None for all."""
@@ -112,7 +117,7 @@ class SplineSample:
         """Covariates by the most knots they may have, as they are asked for."""
         return {}
 
-    def take(self, rows: Indices) -> SplineSample:
+    def take(self, rows: Indices | slice) -> SplineSample:
         """Some of the rows."""
         w = None if self.weights is None else self.weights[rows]
         records = None if self.records is None else self.records.rows(rows)
