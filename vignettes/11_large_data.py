@@ -1,0 +1,85 @@
+# %% [markdown]
+# # More than memory holds
+#
+# A path goes where a table went. A folder of Parquet files, a pyarrow dataset, a lazy polars frame, a dask
+# frame or a function that gives tables piece by piece is read several times, a part at a time, and never
+# held; names, levels, counts and warnings are those of the table. This page makes a small folder, so that
+# the numbers can be set beside those of the table in memory.
+
+# %%
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import disteconometrics as de
+
+pd.set_option("display.width", 100)
+rng = np.random.default_rng(0)
+n = 200_000
+table = pd.DataFrame(
+    {
+        "age": rng.uniform(20, 65, n),
+        "educ": rng.integers(8, 21, n),
+        "region": rng.choice(["north", "south", "west"], n),
+        "firm": rng.integers(0, 2_000, n),
+    }
+)
+index = -2 + 0.02 * table["age"] + 0.1 * table["educ"] + 0.3 * (table["region"] == "west")
+table["member"] = (index + rng.normal(size=2_000)[table["firm"]] + rng.logistic(size=n) > 0).astype(int)
+table["wage"] = np.exp(0.08 * table["educ"] + 0.01 * table["age"] + 0.4 * rng.normal(size=n))
+folder = Path(tempfile.mkdtemp())
+for i, part in enumerate(np.array_split(np.arange(n), 8)):
+    table.iloc[part].to_parquet(folder / f"part-{i}.parquet")
+
+# %% [markdown]
+# ## A logit of a folder
+#
+# The foot of the summary says how often the folder was read. Estimates are those of the table to the last
+# digits, and clustered errors too:
+
+# %%
+model, cov = de.Logit("member ~ age + educ + region"), de.Cluster("firm")
+streamed, held = model.fit(folder, cov=cov), model.fit(table, cov=cov)
+print(streamed.summary())
+print(f"params differ by {np.abs(streamed.params - held.params).max():.0e} at most, ", end="")
+print(f"errors by {np.abs(streamed.bse / held.bse - 1).max():.0e} of themselves")
+
+# %% [markdown]
+# What needs all rows at once says so and names the door: `NeedsRows`.
+
+# %%
+try:
+    streamed.roc()
+except de.errors.DisteconometricsError as error:
+    print(f"{type(error).__name__}: {error}")
+
+# %% [markdown]
+# ## Normal regressions and distances
+#
+# Least squares needs sums only. Wasserstein distances and quantile effects need the order of the outcomes,
+# which histograms of many bins have to a width that is printed:
+
+# %%
+line = de.NormalRegression("log(wage) ~ educ + age").fit(folder, cov="HC1")
+print(line.estimates.table().round(5))
+apart = de.WassersteinDistance("wage ~ member", p=1).fit(folder, seed=1)
+print(apart.summary())
+
+# %% [markdown]
+# ## Pieces from anywhere, and more workers
+#
+# `de.Parts` takes a function that gives tables piece by piece, from a database or a download, each time it is
+# called. `n_jobs=` reads the parts of a folder by joblib; a dask frame is worked on by the workers of its
+# client. Sums are taken part by part in their order, so the bits do not depend on the workers.
+
+# %%
+pieces = de.Parts(lambda: (table.iloc[i : i + 50_000] for i in range(0, n, 50_000)))
+print((model.fit(pieces).params / held.params - 1).abs().max() < 1e-10)
+print((model.fit(folder, n_jobs=2).params == model.fit(folder).params).all())
+
+# %% [markdown]
+# On a cluster, start a client first (`dask.distributed.Client(address)`) and give the dask frame to `fit`; a
+# study runs there with `study.run(reps=…, n_jobs=…)` inside `joblib.parallel_config(backend="dask")`, and on
+# ray after `ray.util.joblib.register_ray()`.
