@@ -41,14 +41,12 @@ ax = process.plot("coefficient_process", "female")
 # in every draw.
 
 # %%
-gap = de.decompose(
-    de.DistributionRegression(formula, thresholds=60),
-    cps,
-    by="female",
-    functionals=["mean", "q[0.1]", "q[0.5]", "q[0.9]", "gini"],
-    draws=200,
-    seed=1,
-)
+measures = ["mean", "q[0.1]", "q[0.5]", "q[0.9]", "gini"]
+law = de.DistributionRegression(formula, thresholds=60)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    gap = de.decompose(law, cps, by="female", functionals=measures, draws=200, seed=1)
+print(*(f"{t.message}\n" for t in told), sep="", end="")
 print(gap.summary())
 ax = gap.plot()
 
