@@ -334,7 +334,8 @@ class FlowResults(FittedResult, LawAnswers):
         """The laws of rows with a design (n, k); a single one where there are no covariates."""
         if not flow.structure.covariates:
             return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True)
-        return distinct_laws(self.spec.without_constant(X), partial(SplineRowLaws, flow, solution))
+        of = partial(SplineRowLaws, flow, solution)
+        return distinct_laws(self.spec.without_constant(X), of, lambda X: -flow.centre.location(X))
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
