@@ -13,8 +13,8 @@ With m(x) a functional of the law given x, w_i shares of rows that sum to one, a
 
 Effects of a fitted structure inherit what it cannot bend to and what it takes as known: a spread that moves
 as exp(x) while 1/spread is linear in x, the least-squares line that a flow is centred on, a bend that was
-dropped.  Those on quantiles, probabilities and spreads are therefore moved by one step of the influence
-function, of a quantile
+dropped.  Those on quantiles, probabilities, spreads and inequality are therefore moved by one step of the
+influence function, of a quantile
 
     Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
 
