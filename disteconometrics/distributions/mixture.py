@@ -216,7 +216,7 @@ class Average(_Blend):
         return self._inverted(tau, upper=True)
 
     def _inverted(self, tau: Array, upper: bool) -> Array:
-        """Quantiles (m,) of levels (m,): where rows have theirs in closed form, between the outermost of these."""
+        """Quantiles of levels (m,); where rows have theirs in closed form, between the outermost of these."""
         low, high = self._ends()
         start = None
         if type(self.law)._quantile is not Law._quantile:

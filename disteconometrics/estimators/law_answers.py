@@ -540,10 +540,10 @@ class LawAnswers:
     ) -> Estimates:
         """Average contrast Σ w_i [m(x_i with the variable at ``high``) − m(x_i with it at ``low``)].
 
-        Contrasts of a fitted flow on quantiles, spreads and probabilities go one step of their influence
-        function on, as in `effects`; those of a number do so on the mean too.  In designs of 500 rows their
-        intervals covered .93 to .96, and .89 to .91 on quantiles whose spread moves as exp(x)
-        (`tests/statistical/coverage_of_answers.md`).
+        Contrasts of a fitted flow on quantiles, spreads, probabilities and inequality go one step of their
+        influence function on, as in `effects`; those of a number do so on the mean too.  In designs of 500
+        rows their intervals covered .93 to .96, and .89 to .91 on quantiles whose spread moves as exp(x);
+        those on inequality cover less (`tests/statistical/coverage_of_answers.md`).
 
         Parameters
         ----------
@@ -598,8 +598,8 @@ class LawAnswers:
         data speak of; there it is Σ w_i [m(v⁺) − m(v⁻)]/(v⁺ − v⁻), v⁻ and v⁺ the observed values next to
         that of row i.
 
-        Slopes of a fitted flow on the mean, quantiles, spreads and probabilities go one step of their
-        influence function on, as in `effects`.
+        Slopes of a fitted flow on the mean, quantiles, spreads, probabilities and inequality go one step of
+        their influence function on, as in `effects`.
 
         Parameters
         ----------
@@ -665,8 +665,8 @@ class LawAnswers:
         ``log(income)``, is that term; one in several, as in a polynomial or an interaction, is itself, and
         all its columns are its own. Columns of 0 and 1, true/false and levels have the average contrast
         with the first level. Of a quantile the coefficient is the projection of q_τ(x), not the coefficient
-        of a quantile regression. Effects of fitted flows on quantiles, spreads and probabilities, those of
-        numbers on the mean too, go one step of their influence function on (see
+        of a quantile regression. Effects of fitted flows on quantiles, spreads, probabilities and
+        inequality, those of numbers on the mean too, go one step of their influence function on (see
         `inference.variable_effects`). Coverage: `tests/statistical/coverage_of_answers.md`.
 
         Parameters

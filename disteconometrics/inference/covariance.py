@@ -386,8 +386,11 @@ def _sandwich(
     root, own = estimate.root, estimate.inner
     # a copy, as the product of a matrix with its own transpose is summed in another order
     V = (root.copy() if inner_meat is None else root @ inner_meat) @ root.T
+    V = (V + V.T) / 2
+    if estimate.basis is None:  # then both are one
+        return Covariance(V, label, note, df, robust, None, V)
     inner = (own.copy() if inner_meat is None else own @ inner_meat) @ own.T
-    return Covariance((V + V.T) / 2, label, note, df, robust, estimate.basis, (inner + inner.T) / 2)
+    return Covariance(V, label, note, df, robust, estimate.basis, (inner + inner.T) / 2)
 
 
 def _inverse_root(M: Array) -> Array:

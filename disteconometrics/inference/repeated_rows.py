@@ -19,15 +19,32 @@ __all__ = ["RepeatedRowLaws", "distinct_laws"]
 MOST = 0.5  # share of distinct rows up to which it pays to look for them
 
 
-def distinct_laws(X: Array, of: Callable[[Array], RowLaws]) -> RowLaws:
-    """The laws of rows with covariates X (n, k), which ``of`` makes, distinct rows once where many repeat."""
+def distinct_laws(
+    X: Array, of: Callable[[Array], RowLaws], along: Callable[[Array], Array] | None = None
+) -> RowLaws:
+    """The laws of rows with covariates X (n, k), which ``of`` makes, distinct rows once where many repeat.
+
+    ``along`` gives numbers (n,) of rows, in whose order laws are evaluated; None for any order.
+    """
     if len(X) < 2 or not np.isfinite(X).all():
         return of(X)
     key = X @ np.random.default_rng(0).standard_normal(X.shape[1])
     _, first, where = np.unique(key, return_index=True, return_inverse=True)
     if len(first) > MOST * len(X) or not np.array_equal(X[first][where], X):
-        return of(X)
+        if along is None:
+            return of(X)
+        first = where = np.arange(len(X))
+    if along is not None:
+        order = np.argsort(along(X[first]), kind="stable")
+        first, where = first[order], _inverse(order)[where]
     return RepeatedRowLaws(of(X[first]), where.astype(np.intp))
+
+
+def _inverse(order: Indices) -> Indices:
+    """Where each went."""
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place
 
 
 @dataclass(frozen=True, eq=False)

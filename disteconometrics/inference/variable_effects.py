@@ -13,8 +13,8 @@ With m(x) a functional of the law given x, w_i shares of rows that sum to one, a
 
 Effects of a fitted structure inherit what it cannot bend to and what it takes as known: a spread that moves
 as exp(x) while 1/spread is linear in x, the least-squares line that a flow is centred on, a bend that was
-dropped.  Those on quantiles, probabilities and spreads are therefore moved by one step of the influence
-function, of a quantile
+dropped.  Those on quantiles, probabilities, spreads and inequality are therefore moved by one step of the
+influence function, of a quantile
 
     Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
 
@@ -44,6 +44,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
 from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
@@ -53,8 +54,10 @@ __all__ = ["BEST_LINEAR", "CONTRAST", "SLOPE", "Effect", "Seen", "VariableEffect
 
 CONTRAST, BEST_LINEAR, SLOPE = "average contrast", "best linear coefficient", "average slope"
 FEW_VALUES = 30  # from which slopes are between values, as they are beside a heap
-STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std")  # functionals whose effects go a step
-SPREADS = ("var", "std")  # whose influence at an outcome between two ends is not known
+INEQUALITY = ("gini", "theil", "mld", "var_log")
+# functionals whose effects go a step
+STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std", *INEQUALITY)
+SPREADS = ("var", "std", *INEQUALITY)  # whose influence at an outcome between two ends is not known
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
@@ -235,8 +238,22 @@ class VariableEffects:
             return high - low - values
         if kind == "prob":
             return as_floats((numbers[0] < y) & (y <= numbers[1])) - values
+        if kind in INEQUALITY:
+            return self._of_inequality(kind, values)
         square = np.square(y - self._values(("mean", ())))
         return (square - values**2) / (2 * values) if kind == "std" else square - values
+
+    def _of_inequality(self, kind: str, values: Array) -> Array:
+        """The influence function (n,) of a measure of inequality; of the Gini by E|y − Y| = CRPS + G·mean."""
+        assert self.seen is not None
+        y, mean = self.seen.outcome, self._values(("mean", ()))
+        u = y / mean
+        if kind == "gini":
+            return as_floats(crps(self._own.law, y)) / mean - values * u
+        if kind == "theil":
+            return u * np.log(u) - values - (values + 1) * (u - 1)
+        left = np.log(u) + self._values(("mld", ()))  # log y less its mean
+        return u - 1 - left if kind == "mld" else np.square(left) - values
 
     def _values(self, functional: Functional) -> Array:
         """A functional of the law of each row (n,)."""

@@ -8,6 +8,7 @@ coefficients this is some fifty times less work than the (n, p) array.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from disteconometrics.likelihoods.structure import SHIFTS, Structure
 
 __all__ = ["Features", "Places", "RowTransform"]
 
+FEW_WEIGHTS = 8  # up to which sums of rows in order are products interval by interval
 MOST_GATHERED = 4  # features whose tables are read row by row; of more, interval by interval
 
 
@@ -41,6 +43,11 @@ class Places:
         return cls(at, clipped - knots[at], r - clipped, len(knots) - 1)
 
     @cached_property
+    def in_order(self) -> bool:
+        """Whether rows stand interval by interval as they are."""
+        return bool((self.at[1:] >= self.at[:-1]).all())
+
+    @cached_property
     def order(self) -> Indices:
         """The rows (n,) interval by interval."""
         return np.argsort(self.at.astype(np.int16), kind="stable")  # few values sort fast
@@ -50,6 +57,11 @@ class Places:
         """Where each interval begins in ``order``, and the end (K,)."""
         return np.concatenate([[0], np.cumsum(np.bincount(self.at, minlength=self.intervals))])
 
+    def parts(self) -> Iterator[tuple[int, slice]]:
+        """Intervals that have rows, and where these stand in ``order``."""
+        for k in np.flatnonzero(np.diff(self.edges)):
+            yield int(k), slice(self.edges[k], self.edges[k + 1])
+
     def look_up(self, table: Array, features: Array) -> Array:
         """Σ_j u_ij table_kj (n, q) at the interval k of each row: features (n, c), table (K − 1, c, q)."""
         if features.shape[1] <= MOST_GATHERED:
@@ -57,10 +69,12 @@ class Places:
             for j in range(1, features.shape[1]):
                 found += table[:, j][self.at] * features[:, j : j + 1]
             return np.asarray(found)
-        sorted_features, found = features[self.order], np.empty((len(features), table.shape[2]))
-        for k in np.flatnonzero(np.diff(self.edges)):
-            rows = slice(self.edges[k], self.edges[k + 1])
-            found[rows] = sorted_features[rows] @ table[k]
+        sorted_features = features if self.in_order else features[self.order]
+        found = np.empty((len(features), table.shape[2]))
+        for k, rows in self.parts():
+            np.matmul(sorted_features[rows], table[k], out=found[rows])
+        if self.in_order:
+            return found
         out = np.empty_like(found)
         out[self.order] = found
         return out
@@ -156,18 +170,30 @@ class RowTransform:
 
     def values(self, theta: Array, r: Array, places: Places | None = None) -> tuple[Array, Array]:
         """h and ∂h/∂r (n,) at standardised outcomes r (n,)."""
-        ones, lines, splines = self.split(theta)
-        F = self.features
         p = Places.of(r, self.basis.knots) if places is None else places
-        z, slope = F.ones @ ones, F.lines @ lines
-        z = z + slope * (r - self.structure.origin)
-        if len(splines):
-            table = np.einsum("cj,kjq->kcq", splines, self._tables)
-            height, a, b, c = p.look_up(table, F.splines).T
+        shift, slope, table = self._under(theta)
+        z = shift + slope * (r - self.structure.origin)
+        if table.shape[1]:
+            height, a, b, c = p.look_up(table, self.features.splines).T
             own = a + p.inside * (b + p.inside * c)
             z = z + height + p.inside * (a + p.inside * (b / 2 + p.inside * (c / 3))) + p.beyond * own
             slope = slope + own
         return z, slope
+
+    def _under(self, theta: Array) -> tuple[Array, Array, Array]:
+        """What no outcome moves: shifts and slopes of lines (n,), tables of the splines (K − 1, c, q)."""
+        key = theta.tobytes()
+        if key not in self._last:
+            ones, lines, splines = self.split(theta)
+            table = np.einsum("cj,kjq->kcq", splines, self._tables)
+            self._last.clear()
+            self._last[key] = self.features.ones @ ones, self.features.lines @ lines, table
+        return self._last[key]
+
+    @cached_property
+    def _last(self) -> dict[bytes, tuple[Array, Array, Array]]:
+        """Under the coefficients asked for last."""
+        return {}
 
     def inverse(self, theta: Array, z: float) -> Array:
         """r (n,) with h(r) = z, to rounding."""
@@ -193,23 +219,46 @@ class RowTransform:
         """Σ_i w_i A(r_i, x_i), or of D with ``slopes``, for weights W (n, v): (v, p)."""
         F, v = self.features, W.shape[1]
         p = Places.of(r, self.basis.knots) if places is None else places
-        ones = W.T @ (np.zeros_like(F.ones) if slopes else F.ones)
+        ones = np.zeros((v, F.ones.shape[1])) if slopes else W.T @ F.ones
         lines = (W if slopes else W * (r - self.structure.origin)[:, None]).T @ F.lines
-        c = F.splines.shape[1]
+        c, J = F.splines.shape[1], self.basis.size
+        if c and len(W) and 0 < v <= FEW_WEIGHTS and p.in_order:
+            return self.joined(ones, lines, self._sums_in_order(W, p, slopes))
         stacked = (W[:, :, None] * F.splines[:, None, :]).reshape(len(W), v * c)
-        return self.joined(ones, lines, self._spline_sums(stacked, p, slopes).reshape(v, c, self.basis.size))
+        return self.joined(ones, lines, self._spline_sums(stacked, p, slopes).reshape(v, c, J))
+
+    def _powers(self, p: Places, slopes: bool) -> tuple[list[Array], Array]:
+        """What the polynomials of the intervals multiply, each (n,), and the polynomials (K − 1, J, q)."""
+        t = p.inside
+        if slopes:
+            return [np.ones_like(t), t, t * t], self._tables[:, :, 1:]
+        return [np.ones_like(t), t, t * t / 2, t * t * t / 3], self._tables
+
+    def _sums_in_order(self, W: Array, p: Places, slopes: bool) -> Array:
+        """Σ_i w_i u_i I(r_i), or of slopes, for rows that stand interval by interval: (v, c, J)."""
+        U, v = self.features.splines, W.shape[1]
+        powers, table = self._powers(p, slopes)
+        P = np.array([w * power for w in W.T for power in powers])
+        at = [k for k, _ in p.parts()]
+        by_interval = np.array([P[:, rows] @ U[rows] for _, rows in p.parts()])
+        stacked = by_interval.reshape(len(at), v, len(powers), -1).transpose(
+            1, 3, 0, 2
+        )  # (v, c, intervals, q)
+        flat = table[at].transpose(0, 2, 1).reshape(-1, table.shape[1])
+        out = stacked.reshape(v, -1, len(flat)) @ flat
+        if not slopes:
+            for side, j in ((p.beyond < 0, 0), (p.beyond > 0, -1)):
+                out[:, :, j] += (W[side] * p.beyond[side, None]).T @ U[side]
+        return np.asarray(out)
 
     def _spline_sums(self, stacked: Array, p: Places, slopes: bool) -> Array:
         """Σ_i s_i I(r_i), or of slopes, for stacked weights (n, m): (m, J)."""
         n = len(stacked)
         by_interval = sparse.csr_matrix((np.ones(n), p.order, p.edges), shape=(p.intervals, n))
-        t = p.inside[:, None]
-        one = np.ones_like(t)
-        powers = (one, t, t * t) if slopes else (one, t, t * t / 2, t * t * t / 3)
-        table = self._tables[:, :, 1:] if slopes else self._tables
+        powers, table = self._powers(p, slopes)
         out = np.zeros((stacked.shape[1], self.basis.size))
         for q, power in enumerate(powers):
-            out += (by_interval @ (stacked * power)).T @ table[:, :, q]
+            out += (by_interval @ (stacked * power[:, None])).T @ table[:, :, q]
         if not slopes:
             for side, j in ((p.beyond < 0, 0), (p.beyond > 0, -1)):
                 out[:, j] += p.beyond[side] @ stacked[side]

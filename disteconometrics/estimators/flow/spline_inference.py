@@ -124,8 +124,8 @@ def coefficient_covariance(
     V = covariance(equation, "HC0" if kind == "HC1" else kind, codes=codes, order=order)
     if kind == "nonrobust":  # H⁻¹ of the penalised information: the Bayesian covariance
         return _plain(V, V.matrix, V.label, "nonrobust = inverse penalised information.")
-    W = _prior(solution)
-    matrix = V.matrix * _few_rows(kind, solution.effective, n) + W @ W.T
+    bread = solution.root @ solution.root.T
+    matrix = V.matrix * _few_rows(kind, solution.effective, n) + bread @ solution.penalty @ bread
     matrix = (matrix + matrix.T) / 2
     if kind == "HC1":
         return _plain(V, matrix, "sandwich", SANDWICH)

@@ -359,11 +359,13 @@ class FlowResults(FittedResult, LawAnswers):
         held = self._held(flow)
         if not flow.structure.covariates:
             return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True, held=held)
-        return distinct_laws(self.spec.without_constant(X), partial(SplineRowLaws, flow, solution, held=held))
+        of = partial(SplineRowLaws, flow, solution, held=held)
+        return distinct_laws(self.spec.without_constant(X), of, lambda X: -flow.centre.location(X))
 
     def row_laws(self, new: Any) -> RowLaws:
         """The laws of new rows; see `LawAnswers`."""
-        return distinct_laws(self._covariates(new)[0], partial(SplineRowLaws, self.flow, self.main))
+        flow, of = self.flow, partial(SplineRowLaws, self.flow, self.main)
+        return distinct_laws(self._covariates(new)[0], of, lambda X: -flow.centre.location(X))
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
