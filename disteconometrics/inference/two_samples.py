@@ -473,7 +473,8 @@ def permute(
     >>> permute(a, b, 2, 199, rng).p_values["W"]
     0.005
     """
-    if x.rows.shape[1] == 1 and x.size + y.size > MOST_PERMUTED:
+    counted = x.counts is not None or y.counts is not None
+    if counted or (x.rows.shape[1] == 1 and x.size + y.size > MOST_PERMUTED):
         return _permute_binned(x, y, p, draws, rng, progress)
     rows = np.concatenate([x.rows, y.rows])
     first = np.arange(len(rows)) < x.size
@@ -553,8 +554,8 @@ def _binned(x: GroupSample, y: GroupSample) -> tuple[Histogram, Histogram, Codes
     """Both samples on the line by bin, and the bins of their rows (N,)."""
     values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
     few, counts = values[:: len(values) // BINS + 1], None
-    if x.counts is not None and y.counts is not None:
-        counts = np.concatenate([x.counts, y.counts])
+    if x.counts is not None or y.counts is not None:
+        counts = np.concatenate([np.ones(s.size) if s.counts is None else s.counts for s in (x, y)])
         order = np.argsort(values, kind="stable")
         until = np.cumsum(counts[order])
         few = values[order[np.searchsorted(until, np.linspace(0, until[-1], BINS))]]
