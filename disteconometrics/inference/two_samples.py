@@ -420,7 +420,9 @@ class _Counted:
         for a in first:
             source, target, mass = one_dim.pieces(a / a.sum(), self.counts - a, size, size)
             gap = np.abs(self.z[source] - self.z[target])
-            costs.append(gap[mass > 0].max() if np.isinf(self.p) else gap**self.p @ mass)
+            costs.append(
+                gap[one_dim.more_than_rounding(mass)].max() if np.isinf(self.p) else gap**self.p @ mass
+            )
         return found | {"W": np.array(costs)}
 
 
