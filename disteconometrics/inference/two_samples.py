@@ -444,7 +444,9 @@ class _Counted:
         for a in first:
             source, target, mass = one_dim.pieces(a / a.sum(), self.counts - a, size, size)
             gap = np.abs(self.z[source] - self.z[target])
-            costs.append(gap[mass > 0].max() if np.isinf(self.p) else gap**self.p @ mass)
+            costs.append(
+                gap[one_dim.more_than_rounding(mass)].max() if np.isinf(self.p) else gap**self.p @ mass
+            )
         return found | {"W": np.array(costs)}
 
 
@@ -497,7 +499,8 @@ def permute(
     >>> permute(a, b, 2, 199, rng).p_values["W"]
     0.005
     """
-    if x.rows.shape[1] == 1 and x.size + y.size > MOST_PERMUTED:
+    counted = x.counts is not None or y.counts is not None
+    if counted or (x.rows.shape[1] == 1 and x.size + y.size > MOST_PERMUTED):
         return _permute_binned(x, y, p, draws, rng, progress)
     rows = np.concatenate([x.rows, y.rows])
     first = np.arange(len(rows)) < x.size
@@ -577,8 +580,8 @@ def _binned(x: GroupSample, y: GroupSample) -> tuple[Histogram, Histogram, Codes
     """Both samples on the line by bin, and the bins of their rows (N,)."""
     values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
     few, counts = values[:: len(values) // BINS + 1], None
-    if x.counts is not None and y.counts is not None:
-        counts = np.concatenate([x.counts, y.counts])
+    if x.counts is not None or y.counts is not None:
+        counts = np.concatenate([np.ones(s.size) if s.counts is None else s.counts for s in (x, y)])
         order = np.argsort(values, kind="stable")
         until = np.cumsum(counts[order])
         few = values[order[np.searchsorted(until, np.linspace(0, until[-1], BINS))]]

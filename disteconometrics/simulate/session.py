@@ -19,7 +19,7 @@ from disteconometrics.simulate.store import Store
 __all__ = ["Session"]
 
 FIRST = 8  # replications in the first chunk of a cell, by which the others are sized
-# Seconds that a chunk should take: at least, and for each worker, since a scheduler hands out some 250 a second
+# seconds that a chunk should take: at least, and for each worker, since a scheduler hands out 250 a second
 SECONDS, EACH_WORKER = 0.2, 0.02
 # Replications without a single success after which an estimator is given up, in all and in every cell.  One
 # that fails in 80 % of them comes to that once in 5,000 million studies, or once in 70,000 where it never

@@ -217,7 +217,7 @@ def _steps(f: Histogram, g: Histogram, before: Array, a: Array, b: Array) -> Arr
 
 def _square_error(f: Histogram, g: Histogram) -> float:
     """How far W2² of two samples may be from that of the means of their bins."""
-    error = 0.0
+    error = spread = 0.0
     for one, other in ((f, g), (g, f)):
         used, mine = other.counts > 0, one.counts > 0
         levels, means = np.cumsum(other.counts[used]) / other.size, other.means[used]
@@ -227,5 +227,6 @@ def _square_error(f: Histogram, g: Histogram) -> float:
         stop = np.searchsorted(levels, ends * (1 + 1e-14), side="left")
         reach = means[np.minimum(stop, last)] - means[np.minimum(start, last)]
         n, S = one.counts[mine], one.spreads[mine]
-        error += float((np.sqrt(n * S) * reach).sum() + S.sum()) / one.size
-    return error
+        error += float((np.sqrt(n * S) * reach).sum()) / one.size
+        spread += float(np.sqrt(S.sum() / one.size))
+    return error + spread**2

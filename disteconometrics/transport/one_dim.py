@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.errors import DataError
 from disteconometrics.transport.samples import check_order, masses, power_above, require_finite, values
 from disteconometrics.transport.sorting import area, argsorted, in_order
 
-__all__ = ["Coupling", "Exact", "OneDim", "pieces", "wasserstein"]
+__all__ = ["Coupling", "Exact", "OneDim", "more_than_rounding", "pieces", "wasserstein"]
 
 Places = Indices
 
@@ -237,6 +237,17 @@ def pieces(a: Array | None, b: Array | None, n: int, m: int) -> tuple[Places, Pl
     return source, target, mass
 
 
+def more_than_rounding(mass: Array) -> Mask:
+    """Which pieces (k,) of a coupling of weights are more than what rounding leaves between equal levels.
+
+    Examples
+    --------
+    >>> int(more_than_rounding(pieces(np.array([0.1, 0.2, 0.7]), np.array([0.3, 0.7]), 3, 2)[2]).sum())
+    3
+    """
+    return np.asarray(mass > len(mass) * np.finfo(np.float64).eps)
+
+
 def wasserstein(x: Any, y: Any, p: float = 1, wx: Any = None, wy: Any = None) -> OneDim:
     """Wasserstein distance of order p between two samples on the line, exact.
 
@@ -287,12 +298,15 @@ def _distance(a: _Sorted, b: _Sorted, p: float) -> float:
     if largest > SAFE or 0 < largest < 1 / SAFE:  # powers of two: nothing is rounded
         unit = 2.0 ** float(np.frexp(largest)[1] - 1)
         x, y = x / unit, y / unit
+    mass: Array | None = None
     if a.mass is None and b.mass is None and len(x) == len(y):
-        gap, mass = np.subtract(x, y, out=x), None
+        gap = np.subtract(x, y, out=x)
     else:
         source, target, mass = pieces(a.mass, b.mass, len(x), len(y))
         gap = x[source]
         gap -= y[target]
+        if np.isinf(p) and not (a.mass is None and b.mass is None):
+            mass = np.where(more_than_rounding(mass), mass, 0.0)
     np.abs(gap, out=gap)
     return _mean_of_order(gap, mass, p) * unit
 

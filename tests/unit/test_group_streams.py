@@ -13,7 +13,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import DataError, MissingColumnError, NeedsRows, OptionError, OutcomeError
-from disteconometrics.estimators.transport import group_source
+from disteconometrics.estimators.transport import group_source, groups
 from disteconometrics.inference import two_samples as two
 from disteconometrics.transport import one_dim
 from disteconometrics.transport.histogram import Filling, distance_error
@@ -212,7 +212,23 @@ def test_a_distance_is_within_its_bound(law: str) -> None:
             assert abs(found - exact) <= distance_error(f, g, p, found) * (1 + 1e-9) + slack
 
 
-def test_a_bound_is_reached_by_values_at_the_ends_of_their_bins() -> None:
+def test_a_bound_holds_for_values_at_the_ends_of_their_bins() -> None:
+    """Where it is nearest: few rows, some in the middle, with the same counts and means as others."""
+    rng = np.random.default_rng(1)
+    ends = np.concatenate([[-4.0], Bins(0.0, 1.0).edges(5), [4.0]])
+    places = np.sort(np.concatenate([ends[:-1] + 1e-9, ends[1:] - 1e-9, (ends[1:] + ends[:-1]) / 2]))
+    for _ in range(300):
+        x, y = rng.choice(places, rng.integers(2, 7)), rng.choice(places, rng.integers(2, 7))
+        filling = Filling(Bins(0.0, 1.0), 2, 5)
+        filling.add(np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)]))
+        f, g = filling.histograms()
+        for p in (1, 1.5, 2, 3, np.inf):
+            a, b = (two.GroupSample.counted(h.means, h.counts) for h in (f, g))
+            found, exact = two.transport(a, b, p).distance, one_dim.wasserstein(x, y, p).distance
+            assert abs(found - exact) <= distance_error(f, g, p, found) * (1 + 1e-9) + 1e-9
+
+
+def test_a_bound_is_no_less_than_what_bins_hide() -> None:
     """In one bin: half of x and half of y at its ends or in its middle, with the same means."""
     filling = Filling(Bins(0.0, 1.0), 2, 2)
     x, y = np.array([0.5, 0.5, 9.0]), np.array([0.0, 1.0, 9.0])
@@ -256,6 +272,17 @@ def test_the_test_of_bins_has_the_p_values_of_the_test_of_rows(
             assert abs(bins.p_values[name] - q) < 4 * np.sqrt(2 * q * (1 - q) / 999)
 
 
+@pytest.mark.usefixtures("few_kept")
+def test_a_source_of_equal_laws_has_the_p_values_of_its_rows() -> None:
+    rng = np.random.default_rng(6)
+    table = pd.DataFrame({"y": rng.gamma(3, size=2_000), "g": rng.integers(0, 2, 2_000)})
+    model = de.WassersteinDistance("y ~ g", p=1)
+    rows, bins = model.fit(table, seed=1).pairs[0], model.fit(de.Parts(lambda: [table]), seed=2).pairs[0]
+    for name, q in rows.p_values.items():
+        assert 0.02 < q < 0.98
+        assert abs(bins.p_values[name] - q) < 4 * np.sqrt(2 * q * (1 - q) / rows.draws)
+
+
 def test_many_rows_are_permuted_in_bins_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(two, "MOST_PERMUTED", 100)
     res = de.WassersteinDistance("y ~ g", p=1, permutations=99).fit(TABLE, seed=1)
@@ -267,3 +294,24 @@ def test_many_rows_are_permuted_in_bins_and_it_is_said(monkeypatch: pytest.Monke
     monkeypatch.setattr(two, "MOST_DRAWN", 800)
     with pytest.raises(OptionError, match="permutations=0"):
         de.WassersteinDistance("y ~ g", p=1).fit(TABLE, seed=1)
+
+
+def test_frequency_weights_of_many_rows_are_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are they refused; one group may be below the limit."""
+    counted = TABLE.assign(n=TABLE.w + 3 * (TABLE.g == "a"), y=TABLE.y.round(2))
+    model = de.WassersteinDistance("y ~ g", weights="n", weight_type="frequency", permutations=99)
+    rows = model.fit(counted, seed=1)
+    monkeypatch.setattr(groups, "MOST_ROWS", 1_500)
+    monkeypatch.setattr(two, "MOST_PERMUTED", 100)
+    res = model.fit(counted, seed=1)
+    assert [s.counts is None for s in res.data_rows().samples] == [False, True]
+    np.testing.assert_allclose(res.params, rows.params, rtol=1e-9)
+    np.testing.assert_allclose(res.bse, rows.bse, rtol=1e-9)
+    np.testing.assert_allclose(res.pairs[0].mean_difference, rows.pairs[0].mean_difference, rtol=1e-9)
+    assert res.pairs[0].five == pytest.approx(rows.pairs[0].five)
+    effects = de.TransportMap("y ~ g", weights="n", weight_type="frequency").fit(counted).qte()
+    monkeypatch.undo()
+    full = de.TransportMap("y ~ g", weights="n", weight_type="frequency").fit(counted).qte()
+    np.testing.assert_allclose(effects, full, rtol=1e-9)
+    with pytest.raises(NeedsRows, match="counts by value"):
+        res.monte_carlo(5)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.arrays import Array, Indices
+from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import parse_formula
 from disteconometrics.data.joint_design import build_joint, read_outcomes
@@ -74,16 +74,16 @@ class Groups:
     readings: int = 0
 
     def check_rows(self, what: str) -> None:
-        """Refuse what needs rows of a source whose histograms alone are known.
+        """Refuse what needs single rows where counts of values are known.
 
         Raises
         ------
         NeedsRows
         """
-        if self.histograms:
+        if any(s.counts is not None for s in self.samples):
             raise NeedsRows(
-                f"The source has {self.count.used:,} rows, of which bins are kept, and {what} needs rows; "
-                "fit a sample of them as a table."
+                f"Of {sum(s.size for s in self.samples):,} rows counts by value or bin are kept, and {what} "
+                "needs the rows; fit a sample of them as a table."
             )
 
     def facts(self) -> dict[str, Any]:
@@ -185,14 +185,23 @@ def _sample(rows: Array, weights: Array | None, clusters: Any, frequency: bool, 
         clusters = np.unique(clusters, return_inverse=True)[1].reshape(-1)
     if weights is not None and frequency:
         if weights.sum() > MOST_ROWS:
-            raise OptionError(
-                f"Frequency weights stand for {weights.sum():.0f} rows; at most {MOST_ROWS:,} are compared."
-            )
+            return _counted(rows, weights, clusters)
         copies = np.rint(weights).astype(np.intp)
         rows, weights = np.repeat(rows, copies, axis=0), None
         clusters = None if clusters is None else np.repeat(clusters, copies)
     _check_size(len(rows), group)
     return GroupSample(rows, None if weights is None else weights / weights.sum(), clusters)
+
+
+def _counted(rows: Array, counts: Array, clusters: Any) -> GroupSample:
+    """A group of more rows than are written out, which outcomes on the line need not be."""
+    if clusters is not None or rows.shape[1] > 1:
+        raise OptionError(
+            f"Frequency weights stand for {counts.sum():.0f} rows; with clusters or joint outcomes at most "
+            f"{MOST_ROWS:,} are compared."
+        )
+    values, at = np.unique(rows[:, 0], return_inverse=True)
+    return GroupSample.counted(values, as_floats(np.bincount(at, counts, len(values))))
 
 
 def _check_size(rows: float, group: str) -> None:
