@@ -301,6 +301,8 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     @property
     def wald_pvalue(self) -> float:
         """p-value of the Wald test that all coefficients are zero, with the covariance; or NaN."""
+        if not len(self.tested):
+            return float("nan")
         try:
             return self.estimates.wald(np.eye(len(self.coefficients))[self.tested]).p_value
         except WithheldError:
@@ -575,6 +577,6 @@ def probability_limits(p: Array, se: Array, critical: float) -> dict[str, Array]
     (array([0.313]), array([0.687]))
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        half = critical * se / (p * (1 - p))
+        half = np.divide(critical * se, p * (1 - p), out=np.zeros(p.shape), where=se != 0)
         low, high = special.expit(special.logit(p) - half), special.expit(special.logit(p) + half)
     return {"estimate": p, "std_error": se, "conf_low": low, "conf_high": high}

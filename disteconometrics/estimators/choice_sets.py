@@ -84,6 +84,11 @@ def read_sets(model: Any, data: Any) -> ChoiceSets:
         if found.levels != _levels(read, found.column):
             again = _reordered(data, read, found)
             read = FitRows.read(model, again, outcome="binary")
+            if _levels(read, found.column)[0] != found.levels[0]:
+                raise OptionError(
+                    f"base={model.base!r}, but the formula names another base of {found.column}: leave one "
+                    f"out."
+                )
     _check_whole(model, read, codes)
     return _sorted(model, read, codes, found)
 

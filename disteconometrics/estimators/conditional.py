@@ -249,8 +249,7 @@ def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceR
     Z = np.ascontiguousarray(np.concatenate([block.X for block in white.model.blocks]))
     shift = np.zeros(len(Z)) if read.offset is None else read.offset[found.by_set]
     objective = _objective(model, found, Z, shift)
-    zero = np.zeros(len(names))
-    top = maximise_concave(objective, zero, maxiter=maxiter)
+    top = maximise_concave(objective, np.zeros(len(names)), maxiter=maxiter)
     if top.far or not top.converged:
         tried = [white.basis @ top.theta, white.basis @ top.step]
         separation = conditional_separation(own, found.y, sets.starts, tried)
@@ -265,7 +264,7 @@ def _estimate(model: ConditionalLogit, data: Any, maxiter: int) -> tuple[ChoiceR
         levels=() if found.alternatives is None else tuple(map(str, found.alternatives.levels)),
         sets=len(sets.sizes),
         lone=found.lone,
-        null_loglik=objective.value(zero).loglik,
+        null_loglik=top.started,
         constants_loglik=_constants_loglik(model, found, shift),
         converged=top.converged,
         passes=top.passes,

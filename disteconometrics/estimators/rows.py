@@ -38,8 +38,8 @@ SMALL_LEVEL = 20  # rows
 SMALL_PENALISED = 3  # … under Firth's penalty
 BIASED = 1 / 20  # small levels over rows, about the share of the bias
 REMEDY = (
-    "condition the levels out (statsmodels' ConditionalLogit), merge levels, or correct the bias (a logit "
-    "with penalty='firth', from four rows a level on)"
+    "condition the levels out (de.ConditionalLogit with successes='exact'), merge levels, or correct the "
+    "bias (a logit with penalty='firth', from four rows a level on)"
 )
 
 

@@ -1,12 +1,14 @@
 """Conditional logit: which alternatives of a set are chosen, given how many.
 
-With one success a set is chosen from by P(i) = exp(η_i)/Σ exp(η_l).  With m of them the likelihood is exp(Σ η
-of the successes) over the sum of the same of all subsets of m, which the recursion
+With one success a set is chosen from by P(i) = exp(η_i)/Σ exp(η_l).  With m of them the likelihood is that of
+the successes given their number M, which follows from the recursion
 
-    B_j ← B_j + e^{η_i}·B_{j−1},   i = 1, 2, …
+    P(M = j) ← (1 − p_i)·P(M = j) + p_i·P(M = j − 1),   i = 1, 2, …
 
-gives exactly, with its derivatives, in time n·m (Gail, Lubin, Rubinstein 1981).  Of sets with more successes
-than failures it is that of the failures, whose η have the other sign.  Rows are set by set.
+exactly, with its derivatives, in time n·m (Gail, Lubin, Rubinstein 1981 write it for Σ exp(Σ η) over subsets,
+which overflows in large sets).  Any p_i = Λ(η_i + λ) give the same; λ makes m their sum, so that P(M = m) is
+never small.  Of sets with more successes than failures it is that of the failures, whose η have the other
+sign.  Rows are set by set.
 
 References
 ----------
@@ -24,6 +26,7 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from scipy import special
 
 from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.likelihoods.multinomial import RowParts
@@ -41,6 +44,7 @@ __all__ = [
 FAR = 14.0  # differences of log-odds inside a set, beyond which a probability is below a millionth
 ENTRIES = 2_000_000  # of second derivatives at once
 SETS = 4096  # of scores at once
+TILTS = 20  # steps towards λ, at most
 
 
 class Sets(NamedTuple):
@@ -312,16 +316,27 @@ def _alike(sets: Sets, y: Array, k: int, first: int, last: int) -> list[_Alike]:
     return out
 
 
+def _tilted(eta: Array, inside: Mask, many: Indices) -> tuple[Array, Array]:
+    """λ (s,) with about Σ Λ(η + λ) = m, and these probabilities (s, n), zero for rows that do not count."""
+    sizes = inside.sum(axis=1)
+    shift = np.log(many / (sizes - many)) - eta.sum(axis=1) / sizes
+    for _ in range(TILTS):
+        p = inside * special.expit(eta + shift[:, None])
+        gap = many - p.sum(axis=1)
+        if np.all(np.abs(gap) < 0.5):
+            break
+        shift = shift + np.clip(gap / np.maximum(np.sum(p * (1 - p), axis=1), 1e-8), -3.0, 3.0)
+    return shift, inside * special.expit(eta + shift[:, None])
+
+
 def _subsets(X: Array, eta: Array, g: _Alike) -> Terms:
     """Terms of sets in a group."""
     own = g.sign[:, None] * np.where(g.inside, eta[g.rows], 0.0)
     X = g.sign[:, None, None] * X[g.rows]
     (s, _, k), most, each = X.shape, int(g.many.max()), np.arange(len(X))
-    # a common factor of all subsets is taken out, so that nothing under- or overflows for moderate η
-    largest = -np.sort(np.where(g.inside, -own, np.inf), axis=1)
-    with np.errstate(invalid="ignore"):
-        centre = np.cumsum(largest, axis=1)[each, g.many - 1] / g.many
-    weight = (np.exp(own - centre[:, None]) * g.inside).T
+    shift, p = _tilted(own, g.inside, g.many)
+    # about means near the conditional ones, so that nothing cancels in the information
+    X = X - (p[:, None, :] @ X) / p.sum(axis=1)[:, None, None]
     # sets come last, so that all that is done is done along them; of second derivatives one triangle
     a, b = np.tril_indices(k)
     total, first, second = (
@@ -330,17 +345,24 @@ def _subsets(X: Array, eta: Array, g: _Alike) -> Terms:
         np.zeros((most + 1, len(a), s)),
     )
     total[0] = 1.0
-    for w, x in zip(weight, np.ascontiguousarray(X.transpose(1, 2, 0)), strict=True):
-        wx, square = w * x, w * x[a] * x[b]
-        for j in range(most, 0, -1):
-            low = first[j - 1]
-            second[j] += w * second[j - 1] + wx[a] * low[b] + wx[b] * low[a] + square * total[j - 1]
-            first[j] += w * low + wx * total[j - 1]
-            total[j] += w * total[j - 1]
-    B = total[g.many, each]
-    means = first[g.many, :, each] / B[:, None]
+    for i, (q, x) in enumerate(zip(p.T, np.ascontiguousarray(X.transpose(1, 2, 0)), strict=True)):
+        top = min(i + 1, most)
+        low, lower = total[:top, None], first[:top]
+        more = second[:top] + x[a] * lower[:, b] + x[b] * lower[:, a] + x[a] * x[b] * low
+        second[: top + 1] *= 1 - q
+        second[1 : top + 1] += q * more
+        moved = q * (lower + x * low)
+        first[: top + 1] *= 1 - q
+        first[1 : top + 1] += moved
+        moved = q * total[:top]
+        total[: top + 1] *= 1 - q
+        total[1 : top + 1] += moved
+    P = total[g.many, each]
+    means = first[g.many, :, each] / P[:, None]
     information = np.zeros((s, k, k))
-    information[:, a, b] = information[:, b, a] = second[g.many, :, each] / B[:, None]
+    information[:, a, b] = information[:, b, a] = second[g.many, :, each] / P[:, None]
     information -= means[:, :, None] * means[:, None, :]
     score = (g.y[:, None, :] @ X)[:, 0] - means
-    return Terms(np.sum(g.y * own, axis=1) - g.many * centre - np.log(B), score, information)
+    tilted = own + shift[:, None]
+    failed = np.where(g.inside, special.log_expit(-tilted), 0.0).sum(axis=1)  # Σ log(1 − p)
+    return Terms(np.sum(g.y * tilted, axis=1) + failed - np.log(P), score, information)

@@ -58,7 +58,8 @@ class Objective(Protocol[Made]):
 class ConcaveMaximum(Generic[V]):
     """Where an iteration ended: parameters (k,), the pass there, how it got there; see `Objective.far`.
 
-    ``step`` (k,) is the last one of Newton, a direction to try for a separation.
+    ``step`` (k,) is the last one of Newton, a direction to try for a separation, ``started`` the
+    log-likelihood at the start.
     """
 
     theta: Array
@@ -68,6 +69,7 @@ class ConcaveMaximum(Generic[V]):
     decrement: float
     far: bool
     step: Array
+    started: float
 
 
 def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 100) -> ConcaveMaximum[V]:
@@ -92,6 +94,7 @@ def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 10
     """
     theta, step = start, np.zeros(len(start))
     found, decrement, converged, passes = objective.value(theta), np.inf, False, 1
+    started = found.loglik
     while not converged and passes <= maxiter:
         newton = _newton(found)
         if newton is None:
@@ -104,7 +107,7 @@ def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 10
             break
         theta, found = moved
         passes += 1
-    return ConcaveMaximum(theta, found, converged, passes, decrement, objective.far(theta), step)
+    return ConcaveMaximum(theta, found, converged, passes, decrement, objective.far(theta), step, started)
 
 
 def _newton(found: Value) -> Array | None:

@@ -173,6 +173,17 @@ def test_several_successes_of_unions() -> None:
     np.testing.assert_allclose(dummies.params[["married", "exper"]], 2 * half.params, atol=1e-8)
 
 
+def test_large_strata_neither_overflow_nor_lose_digits() -> None:
+    rng = np.random.default_rng(0)
+    X, ids = rng.normal([0.0, 50.0], 1.0, size=(2400, 2)), np.repeat([0, 1], 1200)
+    y = (X @ [1.0, -0.5] + 25.0 + 0.2 * ids + rng.logistic(size=2400) > 0).astype(int)
+    data = pd.DataFrame(X, columns=["a", "b"]).assign(y=y, id=ids)
+    exact = de.ConditionalLogit("y ~ a + b", choice="id", successes="exact").fit(data)
+    dummies = de.Logit("y ~ a + b + C(id)").fit(data)  # whose bias is of order 1/1200
+    np.testing.assert_allclose(exact.params, dummies.params[["a", "b"]], rtol=2e-3)
+    np.testing.assert_allclose(exact.bse, dummies.bse[["a", "b"]], rtol=2e-3)
+
+
 def test_pairs_are_the_logit_of_differences() -> None:
     data = trips().query("mode != 'car'").sort_values(["id", "mode"])
     data = data[data.groupby("id")["y"].transform("sum") == 1]
@@ -212,6 +223,7 @@ def test_the_base_and_the_order_of_rows_change_no_answer() -> None:
     assert ci["conf_low"].between(0, ci["estimate"]).all()
     assert ci["conf_high"].between(ci["estimate"], 1).all()
     np.testing.assert_allclose(p, one.predict(data.drop(columns="y")), atol=1e-14)
+    assert one.predict(data.head(1), ci=True).iloc[0].tolist() == [1.0, 0.0, 1.0, 1.0]
     a, b = (r.elasticities("cost").estimates.table().sort_index() for r in (one, other))
     np.testing.assert_allclose(a[["estimate", "std_error"]], b[["estimate", "std_error"]], atol=1e-10)
     file = io.BytesIO()
@@ -307,6 +319,7 @@ def _torn(d: pd.DataFrame) -> pd.Series:
         ("y ~ cost", {"cost": _torn}, {}, DataError, "1 choice sets .id. lose some"),
         (FORMULA, {}, {"base": "tram"}, OptionError, "'bus', 'car', 'walk'"),
         ("y ~ cost", {}, {"base": "bus"}, OptionError, "column of alternatives"),
+        ("y ~ C(mode, Treatment('car'))", {}, {"base": "bus"}, OptionError, "another base"),
         ("y ~ cost", {}, {"weights": "cost", "weight_type": "sampling"}, DataError, "differ inside"),
         ("y ~ cost", {}, {"successes": "many"}, OptionError, "'one' or 'exact'"),
         ("y ~ cost | id", {}, {}, DisteconometricsError, "ConditionalLogit"),

@@ -157,14 +157,6 @@ def test_weights_count_rows_and_scale_away() -> None:
     )
 
 
-def test_the_jackknife_of_clusters_is_close_to_leaving_them_out() -> None:
-    data = choices()
-    res = de.MultinomialLogit("y ~ x + d").fit(data, cov=de.Cluster("firm", correction="jackknife"))
-    left = [de.MultinomialLogit("y ~ x + d").fit(data[data["firm"] != g]).params for g in range(50)]
-    brute = np.sqrt(49 / 50 * np.square(np.array(left) - res.params.to_numpy()).sum(axis=0))
-    np.testing.assert_allclose(res.bse, brute, rtol=0.05)
-
-
 @pytest.mark.parametrize(
     ("formula", "change", "error", "words"),
     [

@@ -282,6 +282,8 @@ def test_the_head_has_the_test_that_takes_the_covariance() -> None:
     assert robust.wald_pvalue == robust.test("x, d").p_value
     with pytest.warns(LikelihoodRatioWarning, match="HC1"):
         robust.lr_test(small)
+    alone = de.OrderedLogit("y ~ 1").fit(data, cov="HC1")
+    assert "no regressors" in str(alone.summary())
 
 
 def test_the_jackknife_of_clusters_is_close_to_leaving_them_out() -> None:
