@@ -163,14 +163,13 @@ def _solved(model: RIFRegression, read: FitRows) -> RIFRows:
     """Recentre the outcome and regress it."""
     y, w, names, outcome = read.y, read.scaled_weights, read.names, read.spec.outcome.name
     check_outcomes(y, read.index, outcome, [model.functional])
-    mass = np.ones(len(y)) if w is None else w
-    p = mass / mass.sum()
-    law = Empirical(y, p).named(outcome)
+    mass = np.ones(len(y)) if read.weights is None else read.weights
+    p, law = mass / mass.sum(), Empirical(y, mass).named(outcome)
     law.functional(model.functional)  # refuses a logarithm by name
     n = read.observations if read.frequency or w is None else float(1 / (p @ p))
     bandwidth = default_bandwidth(law, n) if model.bandwidth is None else model.bandwidth
     with np.errstate(all="ignore"):
-        found = recentred(y, p, model.functional, n, bandwidth)
+        found = recentred(y, mass, model.functional, n, bandwidth)
     if not (np.isfinite(found.rif).all() and np.ptp(found.rif) > 0):
         raise OutcomeError(
             f"{model.functional!r} of {outcome!r} has no influence function: what it divides by, a mean, a "
