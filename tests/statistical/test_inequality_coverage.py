@@ -1,10 +1,10 @@
 """What limits and bands of inequality, poverty and RIF regressions do: coverage at a nominal 95 %.
 
 ``python tests/statistical/test_inequality_coverage.py 1000`` prints both of `coverage_of_inequality.md`.
-Outcomes are lognormal: log y has standard deviation .5 around 1 ("independent rows"; with "sampling weights"
-of rows that are selected on y; in "40 clusters" of 25 rows that share a fifth of its variance).  In "50
-strata of two" strata have means from .6 to 1.4 and sizes from 1 to 3, and each of their two units of ten rows a mean
-of its own with standard deviation .2.  With "heavy tails" the standard deviation is 1.2.  Covariates of RIF
+Outcomes are lognormal: log y has standard deviation .5 around 1 ("independent rows"; "sampling weights": of
+rows that are selected on y; "40 clusters" of 25 rows that share a fifth of its variance).  In "50 strata of
+two" strata have means from .6 to 1.4 and sizes from 1 to 3, and each of their two units of ten rows a mean of
+its own with standard deviation .2.  With "heavy tails" the standard deviation is 1.2.  Covariates of RIF
 regressions are x, normal, and d, even, with log y = 1 + .3x + .2d + .4e; in clusters x and e are shared in
 part.
 """

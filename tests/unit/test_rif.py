@@ -11,6 +11,7 @@ import pytest
 import disteconometrics as de
 from disteconometrics.errors import (
     CollinearityError,
+    DataError,
     DiscreteOutcomeWarning,
     FewClustersWarning,
     OptionError,
@@ -148,3 +149,66 @@ def test_clusters_are_told_once() -> None:
         res = fit("gini", cov=de.Cluster("c"))
     assert len(told) == 1
     assert res.estimates.df == 19
+
+
+# ---- decompositions ----------------------------------------------------------------------------------------
+
+GROUPED = TABLE.assign(
+    g=np.where(RNG.random(N) < 0.5, "b", "a"), s=np.where(RNG.random(N) < 0.4, "south", "north")
+)
+
+
+def decompose(functional: str, formula: str = "y ~ x + s", table: Any = GROUPED, **options: Any) -> Any:
+    weights = {k: options.pop(k) for k in ("weights", "weight_type") if k in options}
+    model = de.RIFRegression(formula, functional=functional, bandwidth=0.4, **weights)
+    return de.rif_decompose(model, table, by="g", **options)
+
+
+@pytest.mark.parametrize("reference", ["a", "b"])
+def test_of_the_mean_it_is_that_of_oaxaca_and_blinder(reference: str) -> None:
+    from statsmodels.stats.oaxaca import OaxacaBlinder
+
+    X = np.column_stack([np.ones(N), GROUPED["x"], GROUPED["s"] == "south", GROUPED["g"] != reference])
+    theirs = OaxacaBlinder(GROUPED["y"].to_numpy(), X.astype(float), 3, swap=False)
+    found = decompose("mean", reference=reference)
+    # statsmodels' first group is that of indicator zero, and its gap is that group's less the other's
+    structure, composition, total = theirs.two_fold(two_fold_type="self_submitted", submitted_weight=1).params
+    expected = [-total, -composition, -structure]
+    np.testing.assert_allclose(found.params.iloc[:3], expected, rtol=1e-10, atol=1e-12)
+    detail = found.params
+    assert detail[["composition: x", "composition: s"]].sum() == pytest.approx(
+        detail["composition"], rel=1e-10
+    )
+    assert np.isnan(detail[["structure: s", "structure: Intercept"]]).all()
+    assert "withheld for factors" in str(found.summary())
+
+
+def test_errors_of_parts_are_those_of_moved_weights() -> None:
+    w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0"}
+    few = GROUPED.iloc[:48]
+    found = decompose("gini", "y ~ x", few, **w)
+    p, h, psi = (few["w"] / few["w"].sum()).to_numpy(), 1e-5, []
+    for i in range(len(few)):
+        at = np.arange(len(few)) == i
+        up, down = (
+            decompose("gini", "y ~ x", few.assign(w=(1 - s) * p + s * at), **w).params for s in (h, -h)
+        )
+        psi.append((up - down).to_numpy() / (2 * h))
+    np.testing.assert_allclose(found.bse, np.sqrt(np.square(p[:, None] * psi).sum(axis=0)), rtol=1e-4)
+    parts = found.params
+    assert parts["structure: x"] + parts["structure: Intercept"] == pytest.approx(parts["structure"])
+
+
+def test_decompositions_that_are_refused() -> None:
+    with pytest.raises(DataError, match="a difference is of two"):
+        de.rif_decompose(de.RIFRegression("y ~ x"), GROUPED, by="c")
+    with pytest.raises(OptionError, match="reference"):
+        decompose("mean", reference="z")
+    with pytest.raises(OptionError, match="HC0"):
+        decompose("mean", cov="HC3")
+    with pytest.raises(OutcomeError, match="in g = b"):
+        decompose(
+            "gini", table=GROUPED.assign(y=GROUPED["y"].where(GROUPED["g"] == "a", -1.0 - GROUPED["y"]))
+        )
+    with pytest.warns(DiscreteOutcomeWarning, match="y in g = "):
+        decompose("median", table=GROUPED.assign(y=np.round(GROUPED["y"])))
