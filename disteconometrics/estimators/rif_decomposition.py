@@ -37,6 +37,16 @@ class RIFDecomposition(Estimated):
 
     ``estimates`` holds ``total`` = ``composition`` + ``structure``, then both by term; the functional by
     group is in ``values``, the means of RIF less it in ``residuals``.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> engel = de.datasets.engel()
+    >>> engel["rich"] = engel["income"] > 900
+    >>> model = de.RIFRegression("foodexp ~ income", functional="gini")
+    >>> found = de.rif_decompose(model, engel, by="rich", reference=True)
+    >>> found.groups, found.sizes, found.params.index[:3].tolist()
+    (('False', 'True'), (127, 108), ['total', 'composition', 'structure'])
     """
 
     found: Estimates
