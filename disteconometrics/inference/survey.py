@@ -226,7 +226,8 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
 
 
 def _tell_lonely(names: list[str], lonely: str) -> None:
-    what = f"{len(names)} strata have a single unit: {first_of(names)}"
+    have = "stratum has" if len(names) == 1 else "strata have"
+    what = f"{len(names)} {have} a single unit: {first_of(names)}"
     if lonely == "raise":
         raise DataError(f"Survey: {what}. Merge them with others, or take lonely='centre' or 'certainty'.")
     if lonely == "centre":

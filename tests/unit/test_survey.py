@@ -95,7 +95,7 @@ def test_a_domain_is_rows_of_influence_zero(how: str) -> None:
 def test_lonely_units_are_told() -> None:
     table = TABLE[(TABLE["h"] != "c") | (TABLE["u"] == 0)].reset_index(drop=True)
     psi = of_mean(table)
-    with pytest.warns(LonelyUnitWarning, match="1 strata have a single unit: c"):
+    with pytest.warns(LonelyUnitWarning, match="1 stratum has a single unit: c"):
         assert error(table, DESIGN) == pytest.approx(by_hand(psi, table), rel=1e-12)
     sure = de.Survey(strata="h", psu="u", lonely="certainty")
     assert error(table, sure) == pytest.approx(by_hand(psi, table, lonely=0.0), rel=1e-12)
