@@ -46,7 +46,7 @@ class RIFDecomposition(Estimated):
     >>> model = de.RIFRegression("foodexp ~ income", functional="gini")
     >>> found = de.rif_decompose(model, engel, by="rich", reference=True)
     >>> found.groups, found.sizes, found.params.index[:3].tolist()
-    (('False', 'True'), (127, 108), ['total', 'composition', 'structure'])
+    (('False', 'True'), (125, 110), ['total', 'composition', 'structure'])
     """
 
     found: Estimates

@@ -255,11 +255,10 @@ def test_zeros_and_missing_values_where_they_have_a_meaning() -> None:
 def test_it_goes_through_the_common_rooms() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        boot = de.bootstrap(de.Inequality("y ~ g", functionals=["gini"]), TABLE, reps=60, seed=1)
+        boot = de.bootstrap(de.Inequality("y ~ g", functionals=["gini"]), TABLE, reps=40, seed=1)
         res = fit("y ~ g", names=["gini"])
-    assert boot.bse.to_numpy() == pytest.approx(
-        res.bse.to_numpy(), rel=0.4
-    )  # of 60 draws, four errors of 9 %
+    # of 40 draws, four errors of 11 %
+    assert boot.bse.to_numpy() == pytest.approx(res.bse.to_numpy(), rel=0.45)
     assert "gini | g = no" in str(
         de.compare({"a": res, "b": fit("y ~ g", names=["gini"], cov=de.Cluster("c"))})
     )

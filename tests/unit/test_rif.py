@@ -185,7 +185,7 @@ def test_of_the_mean_it_is_that_of_oaxaca_and_blinder(reference: str) -> None:
 
 def test_errors_of_parts_are_those_of_moved_weights() -> None:
     w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0"}
-    few = GROUPED.iloc[:48]
+    few = GROUPED.iloc[:30]
     found = decompose("gini", "y ~ x", few, **w)
     p, h, psi = (few["w"] / few["w"].sum()).to_numpy(), 1e-5, []
     for i in range(len(few)):
