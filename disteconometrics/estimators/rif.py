@@ -15,7 +15,14 @@ from disteconometrics.blocks import columns
 from disteconometrics.checks import positive
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.errors import DiscreteOutcomeWarning, OptionError, OutcomeError, warn_user
+from disteconometrics.errors import (
+    DataError,
+    DiscreteOutcomeWarning,
+    OptionError,
+    OutcomeError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.estimators.normal import regression_equations, solved_squares
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
@@ -123,7 +130,7 @@ class RIFRegression(Specification):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError
 
         Warns
         -----
@@ -131,6 +138,11 @@ class RIFRegression(Specification):
         """
         kind = _kind(cov, self.weight_type)
         read = FitRows.read(self, data, outcome="numeric")
+        if read.observations <= len(read.names):
+            raise DataError(
+                f"{read.observations:g} rows for {len(read.names)} columns leave nothing to see a spread by; "
+                "take more rows or fewer columns."
+            )
         rows = _solved(self, read)
         facts = RIFFacts(
             **read.facts(),
@@ -263,9 +275,13 @@ class RIFRows(FitRows):
         X, inverse = columns(self.matrix), e.root @ e.root.T
         M = self.shares[:, None] * (X @ inverse) * (self.observations / self.variance)
         added = self.recentred.added(M) * self.shares[:, None]
+        leverage = np.sum(X * M, axis=1)
+        if kind in ("HC2", "HC3") and leverage.max() > 1 - 1e-10:
+            raise WithheldError(
+                "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'."
+            )
         rows = estimation_rows(e, np.eye(k), kind, self.codes)
         rows = rows + scaled_averaging(added, self.weights, self.spec.weight_type, kind, self.codes)
-        leverage = np.sum(X * M, axis=1)
         copies = self.weights if self.frequency else None
         found = rows_covariance(
             e.params,

@@ -23,8 +23,8 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["RIFDecomposition", "rif_decompose"]
 
 WITHHELD = (
-    "Parts of the structure by term are withheld for factors and the constant: they depend on which category "
-    "is left out. Those of numbers depend on where their zero is."
+    "Parts of the structure by term are withheld for factors, what they interact with, and the constant: "
+    "they depend on which category is left out. Those of numbers depend on where their zero is."
 )
 OF_NUMBERS = (
     "Parts of the structure by term, and of the constant, depend on where the zeros of the columns are."
@@ -144,6 +144,8 @@ def rif_decompose(
     >>> found.params.round(1).head(3).to_dict()
     {'total': 372.9, 'composition': 449.5, 'structure': -76.5}
     """
+    if not isinstance(model, RIFRegression):
+        raise OptionError(f"model is a RIFRegression, not {type(model).__name__}.")
     kind = _kind(cov, model)
     read = FitRows.read(model, data, outcome="numeric")
     inside, labels = _two(read, by, reference)
@@ -212,7 +214,8 @@ def _terms(read: FitRows) -> tuple[list[str], Array, Mask]:
     member = np.array([[o == n for o in owner] for n in names], dtype=np.float64)
     # brackets hold a level, or the number of a column, as of a spline
     levels = {o for o, n in zip(owner, read.names, strict=True) if re.search(r"\[[^\]\d]", n)}
-    lost = np.array([n in levels or (n == "Intercept" and bool(levels)) for n in names])
+    beside = {part for o in levels for part in o.split(":")}  # slopes at the level that is left out
+    lost = np.array([n in levels | beside or (n == "Intercept" and bool(levels)) for n in names])
     return names, member, lost
 
 

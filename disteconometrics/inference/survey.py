@@ -34,7 +34,7 @@ SURVEYED = "survey, "  # with which the label of a covariance from a design begi
 _LONELY = ("centre", "certainty", "raise")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Survey:
     """Ask for the standard errors of a survey's design, beside the sampling weights of the specification.
 

@@ -132,6 +132,7 @@ REFUSED: dict[str, Any] = {
     "negative": (lambda: fit("gini", TABLE.assign(y=-TABLE["y"])), OutcomeError, "at least zero"),
     "one value": (lambda: fit("mean", TABLE.assign(y=2.0)), OutcomeError, "no variation"),
     "a logarithm": (lambda: fit("gini", formula="log(y + 9) ~ x"), OptionError, "own units"),
+    "as many columns as rows": (lambda: fit("gini", TABLE.iloc[:2]), DataError, "2 rows for 2 columns"),
     "nobody poor": (lambda: fit("poverty[0.001]"), OutcomeError, "no row is on one of its sides"),
     "collinear": (lambda: fit("gini", TABLE.assign(z=2 * X), formula="y ~ x + z"), CollinearityError, "z"),
 }
@@ -202,6 +203,10 @@ def test_errors_of_parts_are_those_of_moved_weights() -> None:
 def test_decompositions_that_are_refused() -> None:
     with pytest.raises(DataError, match="a difference is of two"):
         de.rif_decompose(de.RIFRegression("y ~ x"), GROUPED, by="c")
+    with pytest.raises(OptionError, match="is a RIFRegression"):
+        de.rif_decompose(de.NormalRegression("y ~ x"), GROUPED, by="g")
+    crossed = decompose("mean", "y ~ x * s").params
+    assert crossed[["structure: x", "structure: x:s"]].isna().all()
     with pytest.raises(OptionError, match="reference"):
         decompose("mean", reference="z")
     with pytest.raises(OptionError, match="HC0"):
