@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.estimators.ordered import OrderedLogit as OrderedLogit
     from disteconometrics.estimators.ordered import OrderedProbit as OrderedProbit
     from disteconometrics.estimators.rif import RIFRegression as RIFRegression
+    from disteconometrics.estimators.rif_decomposition import rif_decompose as rif_decompose
     from disteconometrics.estimators.transport.minimum_wasserstein import (
         MinimumWasserstein as MinimumWasserstein,
     )
@@ -123,6 +124,7 @@ _NAMES = {
     "estimators.multinomial": ("MultinomialLogit",),
     "estimators.ordered": ("OrderedLogit", "OrderedProbit"),
     "estimators.rif": ("RIFRegression",),
+    "estimators.rif_decomposition": ("rif_decompose",),
     "estimators.transport.minimum_wasserstein": ("MinimumWasserstein",),
     "estimators.transport.transport_density": ("TransportDensity",),
     "estimators.transport.transport_map": ("TransportMap",),

@@ -55,7 +55,7 @@ MOST_GROUPS = 24
 FEW = 30  # rows of a group below which errors are rough: of 30 lognormal incomes a Gini's limits cover .88
 # Of the largest rows: a share of the variance that is too much for five, and functionals that a right tail
 # decides, whose influence grows with the outcome
-FIVE, ENOUGH = 0.5, 500  # … and rows from which that is told, of which five are one in a hundred
+FIVE, ENOUGH = 2 / 3, 500  # … and rows from which that is told, of which five are one in a hundred
 OF_TAIL = ("mean", "var", "std", "gini", "theil", "ge", "atkinson", "lorenz", "top_share")
 LEVELS = np.round(np.linspace(0.01, 0.99, 99), 2)  # of a Lorenz curve
 

@@ -10,12 +10,19 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.blocks import columns
 from disteconometrics.checks import positive
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.errors import DiscreteOutcomeWarning, OptionError, OutcomeError, warn_user
+from disteconometrics.errors import (
+    DataError,
+    DiscreteOutcomeWarning,
+    OptionError,
+    OutcomeError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.estimators.normal import regression_equations
 from disteconometrics.estimators.normal_answers import named_squares
 from disteconometrics.estimators.refit import refitting
@@ -40,11 +47,12 @@ from disteconometrics.inference.influence import (
 from disteconometrics.inference.influence_functions import check_outcomes
 from disteconometrics.inference.protocols import MEstimate, Refitting
 from disteconometrics.inference.recentred import Recentred, check_recentred, default_bandwidth, recentred
+from disteconometrics.optim.least_squares import Squares
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
 from disteconometrics.tables import Summary, number, printable
 
-__all__ = ["RIFRegression", "RIFResults"]
+__all__ = ["RIFRegression", "RIFResults", "regress_recentred", "told_heap"]
 
 HEAP, ROWS_IN_HEAP = 0.5, 3  # residual in errors of the functional, and rows of one value, that are told
 
@@ -123,7 +131,7 @@ class RIFRegression(Specification):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError
 
         Warns
         -----
@@ -131,6 +139,11 @@ class RIFRegression(Specification):
         """
         kind = _kind(cov, self.weight_type)
         read = FitRows.read(self, data, outcome="numeric")
+        if read.observations <= len(read.names):
+            raise DataError(
+                f"{read.observations:g} rows for {len(read.names)} columns leave nothing to see a spread by; "
+                "take more rows or fewer columns."
+            )
         rows = _solved(self, read)
         facts = RIFFacts(
             **read.facts(),
@@ -138,7 +151,7 @@ class RIFRegression(Specification):
             value=rows.recentred.value,
             residual=rows.recentred.residual,
             bandwidth=rows.bandwidth if rows.recentred.quantiles else float("nan"),
-            heap=_told_heap(self, rows),
+            heap=told_heap(self.functional, read.spec.outcome.name, rows.recentred, read.y, rows.shares),
         )
         return RIFResults(
             model=self,
@@ -160,45 +173,87 @@ def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind
     return kind
 
 
-def _solved(model: RIFRegression, read: FitRows) -> RIFRows:
-    """Recentre the outcome and regress it."""
-    y, w, names, outcome = read.y, read.scaled_weights, read.names, read.spec.outcome.name
-    check_outcomes(y, read.index, outcome, [model.functional])
-    mass = np.ones(len(y)) if w is None else w
-    p = mass / mass.sum()
-    law = Empirical(y, p).named(outcome)
+def regress_recentred(
+    model: RIFRegression, read: FitRows, inside: Mask | None = None, where: str = ""
+) -> tuple[Recentred, Squares, float]:
+    """Recentre the outcome of rows and regress it, with the bandwidth that was taken.
+
+    Parameters
+    ----------
+    model : RIFRegression.
+    read : FitRows; inside : (n,) bool array of those that count, None for all; where : str, their name.
+
+    Raises
+    ------
+    OptionError, OutcomeError, CollinearityError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> model = de.RIFRegression("foodexp ~ income", functional="mean")
+    >>> read = FitRows.read(model, de.datasets.engel(), outcome="numeric")
+    >>> regress_recentred(model, read)[1].params.round(3).tolist()
+    [147.475, 0.485]
+    """
+    at = slice(None) if inside is None else np.flatnonzero(inside)
+    y, names, outcome = read.y[at], read.names, read.spec.outcome.name
+    check_outcomes(y, read.index[at], outcome, [model.functional], where)
+    mass = np.ones(len(y)) if read.weights is None else read.weights[at]
+    law = Empirical(y, mass).named(outcome)
     law.functional(model.functional)  # refuses a logarithm by name
-    n = read.observations if read.frequency or w is None else float(1 / (p @ p))
+    n = float(mass.sum() if read.frequency else mass.sum() ** 2 / (mass @ mass))
     bandwidth = default_bandwidth(law, n) if model.bandwidth is None else model.bandwidth
     with np.errstate(all="ignore"):
-        found = recentred(y, p, model.functional, n, bandwidth)
+        found = recentred(y, mass, model.functional, n, bandwidth)
     if not (np.isfinite(found.rif).all() and np.ptp(found.rif) > 0):
         raise OutcomeError(
-            f"{model.functional!r} of {outcome!r} has no influence function: what it divides by, a mean, a "
-            "quantile or a density, is zero, or no row is on one of its sides. Take another, or a larger "
-            "bandwidth."
+            f"{model.functional!r} of {outcome!r}{where} has no influence function: what it divides by, "
+            "a mean, a quantile or a density, is zero, or no row is on one of its sides. Take another, or a "
+            "larger bandwidth."
         )
-    fit = named_squares(read.matrix, found.rif, w, names)
-    sigma = float(np.sqrt(p @ np.square(fit.residuals)))
-    sigma = sigma if sigma > 0 else 1.0
+    w = None if read.scaled_weights is None else read.scaled_weights[at]
+    matrix = read.matrix if inside is None else columns(read.matrix)[at]
+    return found, named_squares(matrix, found.rif, w, names), bandwidth
+
+
+def _solved(model: RIFRegression, read: FitRows) -> RIFRows:
+    """The regression on all rows, with its equation."""
+    found, fit, bandwidth = regress_recentred(model, read)
+    w = read.scaled_weights
+    p = np.full(read.size, 1 / read.size) if w is None else w / w.sum()
+    variance = float(p @ np.square(fit.residuals)) or 1.0
+    names, sigma = read.names, float(np.sqrt(variance))
     equation, _ = regression_equations(names, fit, sigma, read.observations, w, model.weight_type)
     return RIFRows(
-        read.design, equation=equation, recentred=found, shares=p, variance=sigma**2, bandwidth=bandwidth
+        read.design, equation=equation, recentred=found, shares=p, variance=variance, bandwidth=bandwidth
     )
 
 
-def _told_heap(model: RIFRegression, rows: RIFRows) -> str:
-    """What is warned of where the mean of RIF is not the functional, and stands below the table too."""
-    found, y = rows.recentred, rows.y
-    size = np.sqrt(np.square(rows.shares * (found.rif - found.value)).sum())
+def told_heap(functional: str, outcome: str, found: Recentred, y: Array, shares: Array) -> str:
+    """What is warned of where the mean of RIF is not the functional, and stands below the table too.
+
+    Parameters
+    ----------
+    functional, outcome : str; found : Recentred, of outcomes y (n,) with ``shares`` (n,).
+
+    Warns
+    -----
+    DiscreteOutcomeWarning
+
+    Examples
+    --------
+    >>> y = np.arange(9.0)
+    >>> told_heap("median", "wage", recentred(y, np.ones(9), "median", 9, 2.0), y, np.full(9, 1 / 9))
+    ''
+    """
+    size = np.sqrt(np.square(shares * (found.rif - found.value)).sum())
     count = np.unique(y, return_counts=True)[1]
     if not found.quantiles or abs(found.residual) <= HEAP * size or count.max() < ROWS_IN_HEAP:
         return ""
-    outcome = rows.spec.outcome.name
     text = (
-        f"{outcome} is heaped at the quantiles of {model.functional}: the mean of the recentred influence "
-        f"function is {found.value + found.residual:.4g}, not {found.value:.4g}, and a density at a heap is "
-        "the bandwidth's. Take outcomes as they were before rounding, another level, or quantiles of a "
+        f"{outcome} is heaped at the quantiles of {functional}: the mean of the recentred influence function "
+        f"is {found.value + found.residual:.4g}, not {found.value:.4g}, and a density at a heap is the "
+        "bandwidth's. Take outcomes as they were before rounding, another level, or quantiles of a "
         "DistributionRegression."
     )
     warn_user(DiscreteOutcomeWarning(text, column=outcome, hint="outcomes before rounding, or another level"))
@@ -221,9 +276,13 @@ class RIFRows(FitRows):
         X, inverse = columns(self.matrix), e.root @ e.root.T
         M = self.shares[:, None] * (X @ inverse) * (self.observations / self.variance)
         added = self.recentred.added(M) * self.shares[:, None]
+        leverage = np.sum(X * M, axis=1)
+        if kind in ("HC2", "HC3") and leverage.max() > 1 - 1e-10:
+            raise WithheldError(
+                "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'."
+            )
         rows = estimation_rows(e, np.eye(k), kind, self.codes)
         rows = rows + scaled_averaging(added, self.weights, self.spec.weight_type, kind, self.codes)
-        leverage = np.sum(X * M, axis=1)
         copies = self.weights if self.frequency else None
         found = rows_covariance(
             e.params,

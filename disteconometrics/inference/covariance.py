@@ -482,11 +482,12 @@ def _survey(estimate: MEstimate, kind: Survey, units: Units) -> Covariance:
     sums, _ = group_sums(estimate, units.codes, U)
     inner, degrees = design_meat(sums, units, kind)
     plain = (units.left == 1).all()
+    words = "stratum" if H == 1 else "strata"
     note = (
-        f"Survey: linearised, {U} units in {H} {'stratum' if H == 1 else 'strata'}, n/(n - 1) in each"
+        f"Survey: linearised, {U} units in {H} {words}, n/(n - 1) in each"
         f"{'' if plain else ', finite populations'}; {degrees:g} degrees of freedom."
     )
-    return _sandwich(estimate, inner, f"{SURVEYED}{H} strata, {U} units", note, degrees)
+    return _sandwich(estimate, inner, f"{SURVEYED}{H} {words}, {U} units", note, degrees)
 
 
 def _by_cluster(

@@ -350,6 +350,8 @@ def rows_covariance(
     >>> rows_covariance(np.array([1.0]), rows, "HC0", codes=None, order=None).matrix.round(12)
     array([[0.5]])
     """
+    if isinstance(kind, Cluster) and kind.correction == "jackknife":
+        shares = None  # rows have the factor of what is left already
     known: Mask = np.asarray(np.isfinite(rows).all(axis=0))
     equation = _equation(values, rows if known.all() else np.where(known, rows, 0.0), copies, shares)
     found = covariance(equation, _rows_kind(kind), codes=codes, order=order)

@@ -95,12 +95,12 @@ def default_bandwidth(law: Empirical, n: float) -> float:
     return float(0.9 * (min(std, iqr / 1.34) if iqr > 0 else std) * n ** (-1 / 4))
 
 
-def recentred(y: Array, p: Array, name: str, n: float, bandwidth: float) -> Recentred:
+def recentred(y: Array, w: Array, name: str, n: float, bandwidth: float) -> Recentred:
     """The recentred influence function of a sample.
 
     Parameters
     ----------
-    y : (n,) float64 array of outcomes; p : (n,) float64 array of their shares, of sum one.
+    y : (n,) float64 array of outcomes; w : (n,) float64 array of their weights.
     name : str that `check_recentred` has checked.
     n : float, rows of equal weight that the sample tells as much as.
     bandwidth : float, of the densities at quantiles.
@@ -108,11 +108,11 @@ def recentred(y: Array, p: Array, name: str, n: float, bandwidth: float) -> Rece
     Examples
     --------
     >>> y = np.array([1.0, 2.0, 6.0])
-    >>> found = recentred(y, np.full(3, 1 / 3), "mean", 3, 1.0)
+    >>> found = recentred(y, np.ones(3), "mean", 3, 1.0)
     >>> found.value, found.rif.tolist(), round(found.residual, 12) == 0
     (3.0, [1.0, 2.0, 6.0], True)
     """
-    law = Empirical(y, p)
+    law, p = Empirical(y, w), w / w.sum()
     head, numbers = parse(name)
     value = float(evaluate(law, name))
     levels = LEVELS.get(head, tuple(numbers) if head in ("q", "ratio") else ())

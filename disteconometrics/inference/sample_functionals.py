@@ -41,6 +41,9 @@ def sample_functionals(
 ) -> Estimates:
     """Functionals of the law that a sample is, with standard errors: mean, spread, quantiles, inequality.
 
+    A short form, for an array, of `Inequality("y ~ 1", functionals=names).fit(table, cov="HC0")`, which has
+    groups, clusters, survey designs, Lorenz curves and warnings besides.
+
     Parameters
     ----------
     values : (n,) float64 array; rows with a missing value or weight are left out.

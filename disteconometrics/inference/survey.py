@@ -34,7 +34,7 @@ SURVEYED = "survey, "  # with which the label of a covariance from a design begi
 _LONELY = ("centre", "certainty", "raise")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Survey:
     """Ask for the standard errors of a survey's design, beside the sampling weights of the specification.
 
@@ -226,7 +226,8 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
 
 
 def _tell_lonely(names: list[str], lonely: str) -> None:
-    what = f"{len(names)} strata have a single unit: {first_of(names)}"
+    have = "stratum has" if len(names) == 1 else "strata have"
+    what = f"{len(names)} {have} a single unit: {first_of(names)}"
     if lonely == "raise":
         raise DataError(f"Survey: {what}. Merge them with others, or take lonely='centre' or 'certainty'.")
     if lonely == "centre":

@@ -1,0 +1,260 @@
+"""Differences of a functional between two groups, split by RIF regressions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Mask
+from disteconometrics.blocks import columns
+from disteconometrics.errors import DataError, OptionError
+from disteconometrics.estimators.rif import RIFRegression, regress_recentred, told_heap
+from disteconometrics.estimators.rows import FitRows
+from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
+from disteconometrics.inference.estimates import Estimated, Estimates, check_level
+from disteconometrics.inference.influence import rows_covariance
+from disteconometrics.report.summary import estimates_section
+from disteconometrics.tables import Summary, number, printable
+
+__all__ = ["RIFDecomposition", "rif_decompose"]
+
+WITHHELD = (
+    "Parts of the structure by term are withheld for factors, what they interact with, and the constant: "
+    "they depend on which category is left out. Those of numbers depend on where their zero is."
+)
+OF_NUMBERS = (
+    "Parts of the structure by term, and of the constant, depend on where the zeros of the columns are."
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RIFDecomposition(Estimated):
+    """A difference between two groups, what covariates make of it, and what coefficients make of it.
+
+    ``estimates`` holds ``total`` = ``composition`` + ``structure``, then both by term; the functional by
+    group is in ``values``, the means of RIF less it in ``residuals``.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> engel = de.datasets.engel()
+    >>> engel["rich"] = engel["income"] > 900
+    >>> model = de.RIFRegression("foodexp ~ income", functional="gini")
+    >>> found = de.rif_decompose(model, engel, by="rich", reference=True)
+    >>> found.groups, found.sizes, found.params.index[:3].tolist()
+    (('False', 'True'), (125, 110), ['total', 'composition', 'structure'])
+    """
+
+    found: Estimates
+    model: RIFRegression
+    by: str
+    groups: tuple[str, str]
+    sizes: tuple[int, int]
+    values: tuple[float, float]
+    residuals: tuple[float, float]
+    label: str
+    notes: tuple[str, ...]
+
+    @property
+    def estimates(self) -> Estimates:
+        """Total, composition and structure, then both by term."""
+        return self.found
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
+        level, (other, reference) = check_level(level), self.groups
+        left = (
+            ("Functional", self.model.functional),
+            ("Formula", self.model.formula),
+            ("Covariance", self.label),
+        )
+        right = tuple(
+            (f"{self.by} = {g} ({n} rows)", number(v))
+            for g, n, v in zip(self.groups, self.sizes, self.values, strict=True)
+        )
+        gaps = ", ".join(f"{number(r)} ({g})" for g, r in zip(self.groups, self.residuals, strict=True))
+        notes = (
+            f"{other} less {reference}; composition is valued at the coefficients of {reference}.",
+            f"Mean of RIF less the functional: {gaps}; the total is of these means.",
+            *self.notes,
+        )
+        return Summary("RIF Decomposition", (left, right), (estimates_section(self.estimates, level),), notes)
+
+    def __repr__(self) -> str:
+        return printable(f"<RIF decomposition: {self.model.functional}, {' less '.join(self.groups)}>")
+
+
+class _Part(NamedTuple):
+    """A group: means of the columns (k,), coefficients (k,), influence rows of both (n, k), zero outside."""
+
+    means: Array
+    coefficients: Array
+    of_means: Array
+    of_coefficients: Array
+    value: float
+    residual: float
+
+
+def rif_decompose(
+    model: RIFRegression, data: Any, *, by: str, reference: Any = None, cov: CovarianceKind | None = None
+) -> RIFDecomposition:
+    """Split the difference of a functional between two groups (Oaxaca, Blinder; Firpo, Fortin, Lemieux).
+
+    Composition is the difference of the covariates' means at the coefficients of the reference group,
+    structure the difference of coefficients at the means of the other; for the mean it is the decomposition
+    of Oaxaca and Blinder.  Errors are those of means and of coefficients, with the estimation of the
+    influence function.
+
+    Parameters
+    ----------
+    model : RIFRegression, whose functional is taken in each group.
+    data : pandas or polars DataFrame, or dict of arrays of one length.
+    by : str, a column of two values.
+    reference : the value of ``by`` whose coefficients value the composition, or None for the first.
+    cov : {"HC0", "HC1"}, Cluster, Survey or None
+        None is HC1, by group.
+
+    Returns
+    -------
+    RIFDecomposition
+
+    Raises
+    ------
+    DataError, FormulaError, MissingColumnError, OptionError, OutcomeError, CollinearityError
+
+    Warns
+    -----
+    FewClustersWarning, LonelyUnitWarning, MissingValuesWarning
+
+    References
+    ----------
+    Firpo, Fortin, Lemieux (2018), Decomposing wage distributions using recentered influence function
+    regressions, Econometrics 6(2), doi:10.3390/econometrics6020028.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> engel = de.datasets.engel()
+    >>> engel["rich"] = engel["income"] > 900
+    >>> found = de.rif_decompose(de.RIFRegression("foodexp ~ income", functional="mean"), engel, by="rich")
+    >>> found.params.round(1).head(3).to_dict()
+    {'total': 372.9, 'composition': 449.5, 'structure': -76.5}
+    """
+    if not isinstance(model, RIFRegression):
+        raise OptionError(f"model is a RIFRegression, not {type(model).__name__}.")
+    kind = _kind(cov, model)
+    read = FitRows.read(model, data, outcome="numeric")
+    inside, labels = _two(read, by, reference)
+    parts = [_part(model, read, mine, kind, f"{by} = {g}") for mine, g in zip(inside, labels, strict=True)]
+    names, terms, factor = _terms(read)
+    values, rows = _split(parts[0], parts[1], terms)
+    lost = np.concatenate([np.zeros(3 + len(names), dtype=bool), factor])
+    every = ["total", *("composition", "structure"), *(f"composition: {n}" for n in names)]
+    every += [f"structure: {n}" for n in names]
+    kept = np.array([name != "composition: Intercept" for name in every])  # which is zero
+    values, rows, lost = values[kept], rows[:, kept], lost[kept]
+    rows = np.where(lost, np.nan, rows)
+    w = np.ones(read.size) if read.weights is None else read.weights
+    V = rows_covariance(values, rows, kind, codes=read.codes, order=read.order, shares=w / w.sum())
+    by_kind = kind if isinstance(kind, str) else V.label
+    df = read.observations - 2 * len(read.names) if isinstance(kind, str) else V.degrees_of_freedom
+    estimates = Estimates(
+        tuple(np.array(every)[kept].tolist()),
+        np.where(lost, np.nan, values),
+        V.matrix,
+        df,
+        clusters=V.clusters,
+    )
+    return RIFDecomposition(
+        found=estimates,
+        model=model,
+        by=by,
+        groups=labels,
+        sizes=(int(inside[0].sum()), int(inside[1].sum())),
+        values=(parts[0].value, parts[1].value),
+        residuals=(parts[0].residual, parts[1].residual),
+        label=by_kind,
+        notes=(WITHHELD if factor.any() else OF_NUMBERS,),
+    )
+
+
+def _kind(cov: CovarianceKind | None, model: RIFRegression) -> CovarianceKind:
+    if model.weight_type == "frequency":
+        raise OptionError("rif_decompose is of rows: write out what frequency weights count.")
+    kind = resolve_kind("HC1" if cov is None else cov, model.weight_type, surveys=True)
+    if kind not in ("HC0", "HC1") and (
+        isinstance(kind, str) or getattr(kind, "correction", "") == "jackknife"
+    ):
+        raise OptionError(f"cov={cov!r}: use 'HC0', 'HC1', de.Cluster('column') or de.Survey(…).")
+    return kind
+
+
+def _two(read: FitRows, by: str, reference: Any) -> tuple[tuple[Mask, Mask], tuple[str, str]]:
+    """Rows of the other group and of the reference, and their labels."""
+    column = pd.Categorical(read.column(by, "group")).remove_unused_categories()
+    found = list(column.categories)
+    if len(found) != 2:
+        raise DataError(f"by={by!r} has {len(found)} values among the rows used; a difference is of two.")
+    first = found[0] if reference is None else reference
+    if first not in found:
+        raise OptionError(f"reference={reference!r} is none of {found[0]!r} and {found[1]!r}.")
+    at = found.index(first)
+    masks = tuple(np.asarray(column.codes == c) for c in (1 - at, at))
+    return (masks[0], masks[1]), (str(found[1 - at]), str(found[at]))
+
+
+def _terms(read: FitRows) -> tuple[list[str], Array, Mask]:
+    """Names of terms, the columns in each (terms, k), and which parts of the structure are withheld."""
+    owner = [re.sub(r"\[[^\]]*\]", "", name) for name in read.names]
+    names = list(dict.fromkeys(owner))
+    member = np.array([[o == n for o in owner] for n in names], dtype=np.float64)
+    # brackets hold a level, or the number of a column, as of a spline
+    levels = {o for o, n in zip(owner, read.names, strict=True) if re.search(r"\[[^\]\d]", n)}
+    beside = {part for o in levels for part in o.split(":")}  # slopes at the level that is left out
+    lost = np.array([n in levels | beside or (n == "Intercept" and bool(levels)) for n in names])
+    return names, member, lost
+
+
+def _part(model: RIFRegression, read: FitRows, mine: Mask, kind: CovarianceKind, where: str) -> _Part:
+    """The regression of one group, and influence rows of its means and coefficients."""
+    X, k = columns(read.matrix)[mine], len(read.names)
+    if len(X) <= k:
+        raise DataError(f"{where} has {len(X)} rows for {k} columns; take fewer columns or larger groups.")
+    w = None if read.weights is None else read.weights[mine]
+    found, fit, _ = regress_recentred(model, read, mine, f" in {where}")
+    p = np.full(len(X), 1 / len(X)) if w is None else w / w.sum()
+    told_heap(model.functional, f"{read.spec.outcome.name} in {where}", found, read.y[mine], p)
+    means = p @ X
+    M = p[:, None] * np.linalg.solve((X * p[:, None]).T @ X, X.T).T
+    of_coefficients = M * fit.residuals[:, None] + found.added(M) * p[:, None]
+    of_means = p[:, None] * (X - means)
+    n = len(X)
+    if kind == "HC1":
+        of_coefficients, of_means = of_coefficients * np.sqrt(n / (n - k)), of_means * np.sqrt(n / (n - 1))
+    rows = np.zeros((2, read.size, k))
+    rows[0, mine], rows[1, mine] = of_means, of_coefficients
+    return _Part(means, fit.params, rows[0], rows[1], found.value, found.residual)
+
+
+def _split(one: _Part, zero: _Part, terms: Array) -> tuple[Array, Array]:
+    """Total, composition, structure, then both by term: values (q,) and influence rows (n, q)."""
+    gap, slopes = one.means - zero.means, one.coefficients - zero.coefficients
+    composition = (one.of_means - zero.of_means) * zero.coefficients + zero.of_coefficients * gap
+    structure = one.of_means * slopes + (one.of_coefficients - zero.of_coefficients) * one.means
+    values, rows = [], []
+    for by_column, influence in (
+        (gap * zero.coefficients, composition),
+        (one.means * slopes, structure),
+    ):
+        values.append(terms @ by_column)
+        rows.append(influence @ terms.T)
+    sums = [v.sum() for v in values]
+    of_sums = np.stack([r.sum(axis=1) for r in rows], axis=1)
+    return (
+        np.concatenate([[sum(sums), *sums], *values]),
+        np.column_stack([of_sums.sum(axis=1), of_sums, *rows]),
+    )

@@ -1,0 +1,219 @@
+"""RIF regressions: least squares of the mean, derivatives against moved weights, heaps, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+from disteconometrics.errors import (
+    CollinearityError,
+    DataError,
+    DiscreteOutcomeWarning,
+    FewClustersWarning,
+    OptionError,
+    OutcomeError,
+)
+from disteconometrics.inference.recentred import recentred
+
+RNG = np.random.default_rng(5)
+N = 150
+X = RNG.normal(size=N)
+TABLE = pd.DataFrame(
+    {
+        "y": np.exp(1 + 0.3 * X + 0.4 * RNG.normal(size=N)),
+        "x": X,
+        "c": RNG.integers(0, 20, N),
+        "w": RNG.integers(1, 4, N).astype(float),
+    }
+)
+SMOOTH = [
+    "mean",
+    "var",
+    "std",
+    "gini",
+    "theil",
+    "mld",
+    "ge[2]",
+    "atkinson[0.5]",
+    "var_log",
+    "cdf[3]",
+    "fgt[1,2]",
+]
+OF_QUANTILES = ["q[0.8]", "median", "iqr", "p90p10", "ratio[0.8,0.3]", "lorenz[0.4]", "top_share[0.2]"]
+
+
+def fit(functional: str, table: Any = TABLE, cov: Any = None, formula: str = "y ~ x", **options: Any) -> Any:
+    return de.RIFRegression(formula, functional=functional, **options).fit(table, cov=cov)
+
+
+@pytest.mark.parametrize("cov", ["HC0", "HC1", "HC2", "HC3", "clusters", "jackknife", "survey"])
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.FewClustersWarning")
+def test_the_mean_is_least_squares(cov: str) -> None:
+    kind = {
+        "clusters": de.Cluster("c"),
+        "jackknife": de.Cluster("c", correction="jackknife"),
+        "survey": de.Survey(psu="c"),
+    }.get(cov, cov)
+    ours, theirs = fit("mean", cov=kind), de.NormalRegression("y ~ x").fit(TABLE, cov=kind)
+    np.testing.assert_allclose(ours.tidy().iloc[:, 1:], theirs.tidy().iloc[:, 1:], rtol=1e-8, atol=1e-12)
+    assert np.isnan(ours.bandwidth)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_errors_are_those_of_moved_weights(name: str) -> None:
+    """Every row's influence on the coefficients, through the regression and through what it is of."""
+    w = {"weights": "w", "weight_type": "sampling"}
+    res = fit(name, cov="HC0", **w)
+    p = (TABLE["w"] / TABLE["w"].sum()).to_numpy()
+    design = np.column_stack([np.ones(N), X])
+    M = p[:, None] * design @ np.linalg.inv((design * p[:, None]).T @ design)
+    psi = M * (res.rif - res.predict()).to_numpy()[:, None] / p[:, None] + res.rows.recentred.added(M)
+    h, moved = 1e-5, []
+    for i in range(0, N, 30):
+        ends = [fit(name, TABLE.assign(w=(1 - s) * p + s * (np.arange(N) == i)), **w).params for s in (h, -h)]
+        moved.append((ends[0] - ends[1]) / (2 * h))
+    scale = np.abs(psi).max(axis=0)
+    np.testing.assert_allclose(np.array(moved) / scale, psi[::30] / scale, atol=2e-5)
+    V = (p[:, None] * psi).T @ (p[:, None] * psi)
+    assert res.bse.iloc[1] ** 2 == pytest.approx(V[1, 1], rel=0.01)  # n/(n - 1) of the part that is added
+
+
+@pytest.mark.parametrize("name", [*SMOOTH[1:4], *OF_QUANTILES])
+def test_second_derivatives_are_symmetric_and_sum_to_zero(name: str) -> None:
+    y, p = TABLE["y"].to_numpy(), (TABLE["w"] / TABLE["w"].sum()).to_numpy()
+    S = recentred(y, p, name, N, 0.3).added(np.eye(N))
+    np.testing.assert_allclose(S, S.T, atol=2e-6 * np.abs(S).max())
+    jump = 1e-5 if name in SMOOTH else 3 * p.max()  # F passes a level by less than a row
+    assert np.abs(p @ S).max() <= jump * np.abs(S).max()
+
+
+def test_a_quantile_by_hand() -> None:
+    res = fit("q[0.7]", bandwidth=0.4)
+    y = TABLE["y"].to_numpy()
+    q = np.sort(y)[104]  # the first value that .7 of 150 rows do not exceed
+    density = np.exp(-0.5 * ((y - q) / 0.4) ** 2).mean() / np.sqrt(2 * np.pi) / 0.4
+    rif = q + (0.7 - (y <= q)) / density
+    np.testing.assert_allclose(res.rif, rif, rtol=1e-12)
+    np.testing.assert_allclose(res.params, np.polyfit(X, rif, 1)[::-1], rtol=1e-9)
+    assert res.bandwidth == 0.4
+    assert res.value == q
+    assert res.predict().mean() == pytest.approx(rif.mean(), rel=1e-12)
+    assert res.predict({"x": [0.0]}).iloc[0] == pytest.approx(res.params.iloc[0])
+
+
+@pytest.mark.parametrize("name", ["q[0.7]", "gini"])
+def test_counts_are_rows_written_out(name: str) -> None:
+    counted = fit(name, weights="w", weight_type="frequency")
+    long = fit(name, TABLE.loc[np.repeat(TABLE.index, TABLE["w"].astype(int))].reset_index(drop=True))
+    np.testing.assert_allclose(counted.tidy().iloc[:, 1:], long.tidy().iloc[:, 1:], rtol=1e-5)
+
+
+def test_heaps_are_told_with_the_residual() -> None:
+    table = TABLE.assign(y=np.round(TABLE["y"]))
+    with pytest.warns(DiscreteOutcomeWarning, match="mean of the recentred influence function is"):
+        res = fit("median", table)
+    y, q = table["y"].to_numpy(), float(np.sort(table["y"])[N // 2 - 1])
+    density = np.exp(-0.5 * ((y - q) / res.bandwidth) ** 2).mean() / np.sqrt(2 * np.pi) / res.bandwidth
+    assert res.facts.residual == pytest.approx((0.5 - (y <= q).mean()) / density, rel=1e-9)
+    assert "heaped at the quantiles" in str(res.summary())
+
+
+REFUSED: dict[str, Any] = {
+    "relative poverty": (lambda: fit("poverty[0.6*median]"), OptionError, "give it as a number"),
+    "unknown": (lambda: fit("ginni"), OptionError, "not known"),
+    "a list": (lambda: fit(["gini"]), OptionError, "give one name"),  # type: ignore[arg-type]
+    "no influence": (lambda: fit("pdf[2]"), OptionError, "no standard error"),
+    "bandwidth": (lambda: fit("median", bandwidth=0.0), OptionError, "positive number"),
+    "believes a model": (lambda: fit("median", cov="nonrobust"), OptionError, "no law of its own"),
+    "negative": (lambda: fit("gini", TABLE.assign(y=-TABLE["y"])), OutcomeError, "at least zero"),
+    "one value": (lambda: fit("mean", TABLE.assign(y=2.0)), OutcomeError, "no variation"),
+    "a logarithm": (lambda: fit("gini", formula="log(y + 9) ~ x"), OptionError, "own units"),
+    "as many columns as rows": (lambda: fit("gini", TABLE.iloc[:2]), DataError, "2 rows for 2 columns"),
+    "nobody poor": (lambda: fit("poverty[0.001]"), OutcomeError, "no row is on one of its sides"),
+    "collinear": (lambda: fit("gini", TABLE.assign(z=2 * X), formula="y ~ x + z"), CollinearityError, "z"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(case: str) -> None:
+    call, kind, words = REFUSED[case]
+    with pytest.raises(kind, match=words):
+        call()
+
+
+def test_clusters_are_told_once() -> None:
+    with pytest.warns(FewClustersWarning, match="20 clusters") as told:
+        res = fit("gini", cov=de.Cluster("c"))
+    assert len(told) == 1
+    assert res.estimates.df == 19
+
+
+# ---- decompositions ----------------------------------------------------------------------------------------
+
+GROUPED = TABLE.assign(
+    g=np.where(RNG.random(N) < 0.5, "b", "a"), s=np.where(RNG.random(N) < 0.4, "south", "north")
+)
+
+
+def decompose(functional: str, formula: str = "y ~ x + s", table: Any = GROUPED, **options: Any) -> Any:
+    weights = {k: options.pop(k) for k in ("weights", "weight_type") if k in options}
+    model = de.RIFRegression(formula, functional=functional, bandwidth=0.4, **weights)
+    return de.rif_decompose(model, table, by="g", **options)
+
+
+@pytest.mark.parametrize("reference", ["a", "b"])
+def test_of_the_mean_it_is_that_of_oaxaca_and_blinder(reference: str) -> None:
+    from statsmodels.stats.oaxaca import OaxacaBlinder
+
+    X = np.column_stack([np.ones(N), GROUPED["x"], GROUPED["s"] == "south", GROUPED["g"] != reference])
+    theirs = OaxacaBlinder(GROUPED["y"].to_numpy(), X.astype(float), 3, swap=False)
+    found = decompose("mean", reference=reference)
+    # statsmodels' first group is that of indicator zero, and its gap is that group's less the other's
+    structure, composition, total = theirs.two_fold(two_fold_type="self_submitted", submitted_weight=1).params
+    expected = [-total, -composition, -structure]
+    np.testing.assert_allclose(found.params.iloc[:3], expected, rtol=1e-10, atol=1e-12)
+    detail = found.params
+    assert detail[["composition: x", "composition: s"]].sum() == pytest.approx(
+        detail["composition"], rel=1e-10
+    )
+    assert np.isnan(detail[["structure: s", "structure: Intercept"]]).all()
+    assert "withheld for factors" in str(found.summary())
+
+
+def test_errors_of_parts_are_those_of_moved_weights() -> None:
+    w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0"}
+    few = GROUPED.iloc[:30]
+    found = decompose("gini", "y ~ x", few, **w)
+    p, h, psi = (few["w"] / few["w"].sum()).to_numpy(), 1e-5, []
+    for i in range(len(few)):
+        at = np.arange(len(few)) == i
+        up, down = (
+            decompose("gini", "y ~ x", few.assign(w=(1 - s) * p + s * at), **w).params for s in (h, -h)
+        )
+        psi.append((up - down).to_numpy() / (2 * h))
+    np.testing.assert_allclose(found.bse, np.sqrt(np.square(p[:, None] * psi).sum(axis=0)), rtol=1e-4)
+    parts = found.params
+    assert parts["structure: x"] + parts["structure: Intercept"] == pytest.approx(parts["structure"])
+
+
+def test_decompositions_that_are_refused() -> None:
+    with pytest.raises(DataError, match="a difference is of two"):
+        de.rif_decompose(de.RIFRegression("y ~ x"), GROUPED, by="c")
+    with pytest.raises(OptionError, match="is a RIFRegression"):
+        de.rif_decompose(de.NormalRegression("y ~ x"), GROUPED, by="g")
+    crossed = decompose("mean", "y ~ x * s").params
+    assert crossed[["structure: x", "structure: x:s"]].isna().all()
+    with pytest.raises(OptionError, match="reference"):
+        decompose("mean", reference="z")
+    with pytest.raises(OptionError, match="HC0"):
+        decompose("mean", cov="HC3")
+    with pytest.raises(OutcomeError, match="in g = b"):
+        decompose(
+            "gini", table=GROUPED.assign(y=GROUPED["y"].where(GROUPED["g"] == "a", -1.0 - GROUPED["y"]))
+        )
+    with pytest.warns(DiscreteOutcomeWarning, match="y in g = "):
+        decompose("median", table=GROUPED.assign(y=np.round(GROUPED["y"])))

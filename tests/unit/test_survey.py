@@ -1,0 +1,154 @@
+"""Survey designs by hand: sums in units, centred in strata; domains, finite populations, lonely units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+from disteconometrics.errors import DataError, LonelyUnitWarning, MissingColumnError, OptionError
+
+RNG = np.random.default_rng(11)
+N = 120
+TABLE = pd.DataFrame(
+    {
+        "y": RNG.lognormal(1, 0.5, N),
+        "x": RNG.normal(size=N),
+        "h": np.repeat(["a", "b", "c"], 40),
+        "u": np.tile(np.repeat(np.arange(5), 8), 3),
+        "N": np.repeat([10.0, 25.0, 500.0], 40),
+        "w": RNG.uniform(1, 3, N),
+    }
+)
+WEIGHTED: dict[str, Any] = {"weights": "w", "weight_type": "sampling"}
+DESIGN = de.Survey(strata="h", psu="u")
+
+
+def by_hand(z: Any, table: pd.DataFrame, population: Any = None, lonely: float = 1.0) -> float:
+    """The variance of Σ z over the rows of a table, by loops."""
+    total = 0.0
+    for name, part in pd.Series(z).groupby(table["h"].to_numpy()):
+        sums = part.groupby(table["u"].to_numpy()[part.index]).sum()
+        n = len(sums)
+        left = 1.0 if population is None else 1 - n / population[name]
+        if n == 1:
+            total += lonely * left * float(sums.iloc[0]) ** 2
+        else:
+            total += left * n / (n - 1) * float(((sums - sums.mean()) ** 2).sum())
+    return float(np.sqrt(total))
+
+
+def of_mean(table: pd.DataFrame, inside: Any = True) -> Any:
+    """Influence of rows on the weighted mean of those inside."""
+    w = table["w"].to_numpy() * inside
+    return w / w.sum() * (table["y"].to_numpy() - w @ table["y"] / w.sum())
+
+
+def error(table: pd.DataFrame, design: de.Survey, model: Any = None) -> float:
+    model = de.NormalRegression("y ~ 1", **WEIGHTED) if model is None else model
+    return float(model.fit(table, cov=design).bse.iloc[0])
+
+
+def test_a_mean_by_hand() -> None:
+    assert error(TABLE, DESIGN) == pytest.approx(by_hand(of_mean(TABLE), TABLE), rel=1e-12)
+    populations = {"a": 10, "b": 25, "c": 500}
+    finite = de.Survey(strata="h", psu="u", fpc="N")
+    expected = by_hand(of_mean(TABLE), TABLE, populations)
+    assert error(TABLE, finite) == pytest.approx(expected, rel=1e-12)
+    shares = TABLE.assign(N=TABLE["h"].map({k: 5 / v for k, v in populations.items()}))
+    assert error(shares, finite) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_gini_is_the_mean_of_its_influence() -> None:
+    gini = de.Inequality("y ~ 1", functionals=["gini", "mean"], **WEIGHTED).fit(TABLE, cov=DESIGN)
+    psi = gini.rows.measured.influence[:, 0]
+    assert gini.bse["gini"] == pytest.approx(error(TABLE.assign(y=psi), DESIGN), rel=1e-10)
+    assert gini.bse["mean"] == pytest.approx(error(TABLE, DESIGN), rel=1e-12)
+    assert gini.estimates.df == 12
+
+
+def test_units_are_nested_and_the_plain_design_is_that_of_single_clusters() -> None:
+    apart = TABLE.assign(u=TABLE["h"] + TABLE["u"].astype(str))
+    assert error(apart, DESIGN) == error(TABLE, DESIGN)
+    numbered = TABLE.assign(row=np.arange(N))
+    plain = de.Logit("I(y > 3) ~ x", **WEIGHTED)
+    one, other = (plain.fit(numbered, cov=c) for c in (de.Survey(), de.Cluster("row")))
+    np.testing.assert_allclose(one.bse, other.bse, rtol=1e-12)
+    assert one.estimates.df == N - 1
+
+
+@pytest.mark.parametrize("how", ["weight", "missing"])
+def test_a_domain_is_rows_of_influence_zero(how: str) -> None:
+    """Units without a row of the domain still count in their strata."""
+    inside = (TABLE["x"] > 0.2).to_numpy() & ~((TABLE["h"] == "b") & (TABLE["u"] > 2)).to_numpy()
+    table = (
+        TABLE.assign(w=TABLE["w"] * inside) if how == "weight" else TABLE.assign(y=TABLE["y"].where(inside))
+    )
+    expected = by_hand(of_mean(TABLE, inside), TABLE)
+    assert error(table, DESIGN) == pytest.approx(expected, rel=1e-12)
+    assert error(TABLE[inside].reset_index(drop=True), DESIGN) != pytest.approx(expected, rel=1e-3)
+
+
+def test_lonely_units_are_told() -> None:
+    table = TABLE[(TABLE["h"] != "c") | (TABLE["u"] == 0)].reset_index(drop=True)
+    psi = of_mean(table)
+    with pytest.warns(LonelyUnitWarning, match="1 stratum has a single unit: c"):
+        assert error(table, DESIGN) == pytest.approx(by_hand(psi, table), rel=1e-12)
+    sure = de.Survey(strata="h", psu="u", lonely="certainty")
+    assert error(table, sure) == pytest.approx(by_hand(psi, table, lonely=0.0), rel=1e-12)
+    with pytest.raises(DataError, match="Merge them"):
+        error(table, de.Survey(strata="h", psu="u", lonely="raise"))
+
+
+def test_answers_of_the_population_take_the_design() -> None:
+    """The mean of the averaged law of y ~ x is the mean of y, with its error."""
+    res = de.NormalRegression("y ~ x", **WEIGHTED).fit(TABLE, cov=DESIGN)
+    assert res.functionals(["mean"]).std_error[0] == pytest.approx(error(TABLE, DESIGN), rel=1e-9)
+    logit = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE, cov=DESIGN)
+    slope, population = (logit.margins(target=t).bse.iloc[0] for t in ("sample", "population"))
+    assert 0 < abs(population - slope) < 0.2 * slope
+    assert logit.test("x").df == (1, 12)
+
+
+def test_cut_and_back() -> None:
+    res = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE, cov=DESIGN)
+    again = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE).with_cov(DESIGN)
+    np.testing.assert_array_equal(res.conf_int(), again.conf_int())
+    with pytest.raises(OptionError, match="drawn by a design"):
+        res.monte_carlo(2)
+
+
+FITS: dict[str, Any] = {
+    "no such column": (de.Survey(psu="nowhere"), TABLE, MissingColumnError, "nowhere"),
+    "strata missing": (DESIGN, TABLE.assign(h=TABLE["h"].where(TABLE["x"] > -2)), DataError, "'h' has"),
+    "one unit each": (de.Survey(strata="h", psu="h"), TABLE, DataError, "3 units in 3 strata"),
+    "fpc varies": (de.Survey(strata="h", psu="u", fpc="w"), TABLE, DataError, "one value in a stratum"),
+    "fpc too small": (de.Survey(strata="h", psu="u", fpc="N"), TABLE.assign(N=3.0), DataError, "fewer units"),
+    "fpc negative": (de.Survey(strata="h", psu="u", fpc="N"), TABLE.assign(N=-1.0), DataError, "fewer units"),
+}
+
+
+@pytest.mark.parametrize("case", FITS)
+def test_designs_that_are_refused(case: str) -> None:
+    design, table, kind, words = FITS[case]
+    with pytest.raises(kind, match=words):
+        de.NormalRegression("y ~ x", **WEIGHTED).fit(table, cov=design)
+
+
+def test_options_and_estimators_that_are_refused() -> None:
+    for wrong in ({"strata": [1]}, {"psu": np.ones(3)}, {"lonely": "drop"}, {"replicates": ["r1"]}):
+        with pytest.raises(OptionError):
+            de.Survey(**wrong)
+    counts = TABLE.assign(w=1.0)
+    for model in (
+        de.DistributionRegression("y ~ x", thresholds=3),
+        de.FlowDensity("y ~ 1"),
+        de.OrderedLogit("u ~ x"),
+        de.NormalRegression("y ~ x", weights="w", weight_type="frequency"),
+        de.Logit("I(y > 3) ~ x", penalty="firth"),
+    ):
+        with pytest.raises(OptionError, match="Survey"):
+            model.fit(counts, cov=DESIGN)
