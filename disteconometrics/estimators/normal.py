@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple
@@ -23,12 +23,13 @@ from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
     CollinearityError,
     ConditioningWarning,
+    NeedsRows,
     OutcomeError,
     warn_user,
 )
 from disteconometrics.estimators.index_laws import NormalRowLaws
 from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
-from disteconometrics.estimators.normal_sums import summed_squares
+from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FitFacts,
@@ -244,8 +245,16 @@ class NormalRows(FitRows):
 
         Those of the rows of both influence functions, each with the factor of its own ``variance``.
         """
-        k = len(self.equation.inner)
         assert V.inner is not None
+        if self.streamed:
+            return cross_sums(self, self.equation, float(self.scale.params[0]), kind)
+        cross = self._cross_of_rows(kind)
+        if not isinstance(kind, Cluster) or len(kind.columns) == 1:
+            return cross
+        return _within(cross, V.inner, variance)
+
+    def _cross_of_rows(self, kind: CovarianceKind) -> Array:
+        k = len(self.equation.inner)
         parts = (replace(self.equation, basis=None), self.scale)
         rows = estimation_rows(parts, np.eye(k + 1), kind, self.codes)
         params = np.concatenate([e.params for e in self.equations])
@@ -255,9 +264,7 @@ class NormalRows(FitRows):
             joint = influence_covariance(
                 params, None, rows, kind, codes=self.codes, order=self.order, copies=copies
             )
-        if not isinstance(kind, Cluster) or len(kind.columns) == 1:
-            return np.asarray(joint[:k, k])
-        return _within(joint[:k, k], V.inner, variance)
+        return np.asarray(joint[:k, k])
 
 
 def _within(cross: Array, inner: Array, variance: float) -> Array:
@@ -714,7 +721,9 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         """Specification, coefficients and their covariance, that of σ and what both share."""
         words, arrays = self.covariance.to_file()
         arrays |= {"params": self.coefficients, "scale": self.scale_covariance.matrix}
-        inner = self.joint_covariance.inner
+        inner = None
+        with suppress(NeedsRows):  # what both share, where a source does not tell it
+            inner = self.joint_covariance.inner
         if inner is not None and not np.isnan(inner).any():
             arrays["shared"] = inner[:-1, -1]
         return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
