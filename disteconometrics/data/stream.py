@@ -367,6 +367,7 @@ class StreamDesign:
     total: float
     successes: float
     moments: Moments
+    zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
@@ -422,6 +423,24 @@ class StreamDesign:
         """Rows of the first reading, about so many at most.  Raises: nothing."""
         coder, batches = self._readers()[0], self.first.rows(rows)
         return [coder.coded(_stacked(batches, self.spec.levels))] if batches else []
+
+    def tables(self) -> Iterator[dict[str, Any]]:
+        """Read the used rows once, as tables of the columns that the formula names.
+
+        Raises: DataError if a part has changed.
+        """
+        for part, (key, used) in zip(self.source.parts, self.marks, strict=True):
+            if part.key() != key:
+                raise _changed(part)
+            seen = 0
+            for table in tables_of(part, self.asked.names):
+                rows = read_batch(self.asked, table).rows
+                seen += len(rows)
+                if len(rows):
+                    yield {name: pd.Series(table.data[name]).iloc[rows] for name in self.asked.names}
+            if seen != used:
+                raise _changed(part)
+        self.readings[0] += 1
 
     def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[Indices, int]:
         """Codes 0…G−1 of the distinct values of one column, or of several jointly, read in one pass.

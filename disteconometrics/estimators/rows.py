@@ -19,6 +19,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.source import open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import Moments, StreamDesign
+from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
 from disteconometrics.inference.parallel import check_jobs
@@ -268,6 +269,10 @@ class FitRows(CountedRows):
         if isinstance(self.design, StreamDesign):
             raise self.design.needs_rows()
         return Scenario.of_design(self.design)
+
+    def averaged(self) -> Scenario | StreamedScenario:
+        """The rows as averages over them take them; those of a source are read anew."""
+        return StreamedScenario(self.design) if isinstance(self.design, StreamDesign) else self.scenario()
 
     def column(self, name: str, role: str) -> Any:
         """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""
