@@ -19,7 +19,7 @@ import pandas as pd
 
 from disteconometrics.errors import DataError, OptionError
 
-__all__ = ["ROWS", "DaskPart", "HeldPart", "Part", "Parts", "Source", "open_source"]
+__all__ = ["ROWS", "DaskPart", "HeldPart", "Part", "Parts", "Source", "by_batch", "open_source"]
 
 ROWS = 65_536  # of a table that is read at once
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
@@ -286,6 +286,35 @@ def open_source(data: Any) -> Source | None:
     if isinstance(data, (list, tuple)) and data:
         return _of_list(data)
     return _of_library(data)
+
+
+def by_batch(data: Any, columns: Sequence[str], function: Callable[[dict[str, Any]], Any]) -> Any:
+    """What a function of a table gives for the rows of a source, joined; None where ``data`` is a table.
+
+    Parameters
+    ----------
+    data : as `open_source` takes it, or None.
+    columns : those that are read.
+    function : of a dict of columns, gives a Series or DataFrame with one row for each.
+
+    Raises
+    ------
+    OptionError, DataError
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> pieces = Parts(lambda: [{"x": [1, 2]}, {"x": [3]}])
+    >>> by_batch(pieces, ["x"], lambda table: pd.Series(table["x"])).tolist()
+    [1, 2, 3]
+    """
+    source = None if data is None else open_source(data)
+    if source is None:
+        return None
+    found = [function(table) for part in source.parts for table in part.tables(columns)]
+    if not found:
+        raise DataError("The source has no rows")
+    return pd.concat(found, ignore_index=True)
 
 
 def _of_list(data: Sequence[Any]) -> Source | None:
