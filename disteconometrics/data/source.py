@@ -75,10 +75,13 @@ class _ParquetPart(Part):
 
         if self.groups:
             with pq.ParquetFile(self.path) as file:
-                for group in self.groups:  # together they would be decoded together
-                    yield from file.iter_batches(
+                yield from _even(  # row groups one by one: together they would be decoded together
+                    batch
+                    for group in self.groups
+                    for batch in file.iter_batches(
                         ROWS, row_groups=[group], columns=list(columns), use_threads=False
                     )
+                )
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class _FragmentPart(Part):
         return list(self.schema.names)
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
-        return iter(
+        return _even(
             self.fragment.to_batches(
                 schema=self.schema, columns=list(columns), batch_size=ROWS, use_threads=False
             )
@@ -463,6 +466,23 @@ def _column(frame: Any, name: str, start: int) -> Any:
     return values.iloc[rows].reset_index(drop=True) if isinstance(values, pd.Series) else values[rows]
 
 
+def _even(batches: Iterable[Any]) -> Iterator[Any]:
+    """The rows of Arrow batches as tables of `ROWS` rows, however they were cut, the last one shorter."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    for batch in batches:
+        while batch.num_rows:
+            room = ROWS - sum(part.num_rows for part in held)
+            held.append(batch.slice(0, room))
+            batch = batch.slice(room)
+            if held[-1].num_rows == room:
+                yield pa.Table.from_batches(held)
+                held = []
+    if held:
+        yield pa.Table.from_batches(held)
+
+
 def _from_arrow(values: Any) -> Any:
     """A column of Arrow as pandas would give it, text and dictionaries as categories sorted by value.
 
@@ -471,7 +491,7 @@ def _from_arrow(values: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+        values = values.unify_dictionaries().combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     kind = values.type
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)
