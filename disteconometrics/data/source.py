@@ -147,12 +147,15 @@ class DaskPart(Part):
 
     @property
     def name(self) -> str:  # type: ignore[override]
+        """The number of the partition, in words."""
         return f"partition {self.number}"
 
     def columns(self) -> list[str]:
+        """Names of the columns."""
         return [str(name) for name in self.frame.columns]
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The rows, all at once."""
         yield self.frame[list(columns)].partitions[self.number].compute()
 
 
