@@ -19,7 +19,18 @@ import pandas as pd
 
 from disteconometrics.errors import DataError, OptionError
 
-__all__ = ["ROWS", "DaskPart", "HeldPart", "Part", "Parts", "Source", "by_batch", "open_source"]
+__all__ = [
+    "READ_IN_PARTS",
+    "ROWS",
+    "DaskPart",
+    "HeldPart",
+    "Part",
+    "Parts",
+    "Source",
+    "by_batch",
+    "is_source",
+    "open_source",
+]
 
 ROWS = 65_536  # of a table that is read at once
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
@@ -292,6 +303,27 @@ def open_source(data: Any) -> Source | None:
     if isinstance(data, (list, tuple)) and data:
         return _of_list(data)
     return _of_library(data)
+
+
+READ_IN_PARTS = (
+    "needs all rows in memory, and data is read in parts: make a table first, by pd.read_parquet(path, "
+    "columns=[…]), collect() of a lazy polars frame or compute() of a dask one; Logit, Probit and CLogLog by "
+    "maximum likelihood, and NormalRegression, take it."
+)
+
+
+def is_source(data: Any) -> bool:
+    """Whether ``data`` is read in parts; a path that is not there is none.
+
+    Examples
+    --------
+    >>> is_source(Parts(list)), is_source([1, 2])
+    (True, False)
+    """
+    try:
+        return open_source(data) is not None
+    except (OptionError, DataError):
+        return False
 
 
 def by_batch(data: Any, columns: Sequence[str], function: Callable[[dict[str, Any]], Any]) -> Any:

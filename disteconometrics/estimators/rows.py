@@ -16,7 +16,7 @@ from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.data.source import open_source
+from disteconometrics.data.source import READ_IN_PARTS, open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import Moments, StreamDesign
 from disteconometrics.data.streamed_scenario import StreamedScenario
@@ -154,12 +154,7 @@ class FitRows(CountedRows):
         if source is None:
             return FitRows(build_design(model.formula, data, **options))
         if not streams:
-            raise NeedsRows(
-                f"{type(model).__name__}, as asked, needs all rows in memory, and data is read in parts: "
-                "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars "
-                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood, and "
-                "NormalRegression, take it."
-            )
+            raise NeedsRows(f"{type(model).__name__}, as asked, {READ_IN_PARTS}")
         return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
 
     @property
