@@ -107,6 +107,7 @@ class _Facts:
     outcomes: dict[float, float] = field(default_factory=dict)
     joint: dict[tuple[int, ...], dict[tuple[Any, ...], float]] = field(default_factory=dict)
     parts: list[tuple[Any, int]] = field(default_factory=list)  # key, rows used
+    zero_one: dict[str, bool] = field(default_factory=dict)  # of columns of numbers, whether 0 and 1 are all
     moments: Moments = field(default_factory=Moments)
     sample: Sample = field(default_factory=Sample)
 
@@ -130,6 +131,8 @@ class _Facts:
         for group, cells in other.joint.items():
             add_counts(self.joint.setdefault(group, {}), cells, MOST_JOINT)
         self.parts += other.parts
+        for name, yes in other.zero_one.items():
+            self.zero_one[name] = yes and self.zero_one.get(name, True)
         self.moments.merge(other.moments)
         self.sample.merge(other.sample)
 
@@ -243,6 +246,9 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
         if column.numbers is None:
             own = Levels(column.values[batch.rows], column.levels)
             facts.columns.setdefault(name, _Counts()).add(own, None)
+        elif facts.zero_one.get(name, True):
+            numbers = column.numbers[batch.rows]
+            facts.zero_one[name] = bool(((numbers == 0) | (numbers == 1)).all())
     left, *values = batch.values
     if asked.outcome == "numeric":
         code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
@@ -352,6 +358,7 @@ def _designed(
 
     cells = crossed_cells(structure, parsed.factors, values, rows_in)
     rows = RowCount(facts.given, facts.used, facts.missing, facts.transformed, facts.zeros)
+    zero_one = frozenset(name for name, yes in facts.zero_one.items() if yes)
     return StreamDesign(
         spec,
         rows,
@@ -362,6 +369,7 @@ def _designed(
         facts.total,
         successes,
         facts.moments,
+        zero_one,
         facts.sample,
         run,
     )

@@ -24,7 +24,7 @@ from disteconometrics.data.terms import Group, Structure, code_groups, fill, wid
 from disteconometrics.errors import DataError, LevelError, MissingColumnError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from disteconometrics.data.design import Design
 
@@ -72,6 +72,14 @@ class Scenario:
         columns, lags = _read(spec, table)
         offset = None if coded.offset is None else coded.offset[kept]
         return cls(spec, columns, lags, kept, None if weights is None else weights[kept], offset, len(kept))
+
+    def pieces(self) -> Iterator[Scenario]:
+        """Return the rows, all at once.  Raises: nothing."""
+        yield self
+
+    def zero_one(self, name: str) -> bool:
+        """Return whether a column of numbers is 0 or 1 in every row.  Raises: nothing."""
+        return bool(np.isin(self.values(name), (0.0, 1.0)).all())
 
     def check_variable(self, name: Any) -> str:
         """Return a variable of the right side.

@@ -19,7 +19,18 @@ import pandas as pd
 
 from disteconometrics.errors import DataError, OptionError
 
-__all__ = ["ROWS", "DaskPart", "HeldPart", "Part", "Parts", "Source", "open_source"]
+__all__ = [
+    "READ_IN_PARTS",
+    "ROWS",
+    "DaskPart",
+    "HeldPart",
+    "Part",
+    "Parts",
+    "Source",
+    "by_batch",
+    "is_source",
+    "open_source",
+]
 
 ROWS = 65_536  # of a table that is read at once
 PART_ROWS = 1_000_000  # row groups of a file are taken together up to so many rows
@@ -75,10 +86,13 @@ class _ParquetPart(Part):
 
         if self.groups:
             with pq.ParquetFile(self.path) as file:
-                for group in self.groups:  # together they would be decoded together
-                    yield from file.iter_batches(
+                yield from _even(  # row groups one by one: together they would be decoded together
+                    batch
+                    for group in self.groups
+                    for batch in file.iter_batches(
                         ROWS, row_groups=[group], columns=list(columns), use_threads=False
                     )
+                )
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ class _FragmentPart(Part):
         return list(self.schema.names)
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
-        return iter(
+        return _even(
             self.fragment.to_batches(
                 schema=self.schema, columns=list(columns), batch_size=ROWS, use_threads=False
             )
@@ -144,12 +158,15 @@ class DaskPart(Part):
 
     @property
     def name(self) -> str:  # type: ignore[override]
+        """The number of the partition, in words."""
         return f"partition {self.number}"
 
     def columns(self) -> list[str]:
+        """Names of the columns."""
         return [str(name) for name in self.frame.columns]
 
     def frames(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The rows, all at once."""
         yield self.frame[list(columns)].partitions[self.number].compute()
 
 
@@ -286,6 +303,56 @@ def open_source(data: Any) -> Source | None:
     if isinstance(data, (list, tuple)) and data:
         return _of_list(data)
     return _of_library(data)
+
+
+READ_IN_PARTS = (
+    "needs all rows in memory, and data is read in parts: make a table first, by pd.read_parquet(path, "
+    "columns=[…]), collect() of a lazy polars frame or compute() of a dask one; Logit, Probit and CLogLog by "
+    "maximum likelihood, and NormalRegression, take it."
+)
+
+
+def is_source(data: Any) -> bool:
+    """Whether ``data`` is read in parts; a path that is not there is none.
+
+    Examples
+    --------
+    >>> is_source(Parts(list)), is_source([1, 2])
+    (True, False)
+    """
+    try:
+        return open_source(data) is not None
+    except (OptionError, DataError):
+        return False
+
+
+def by_batch(data: Any, columns: Sequence[str], function: Callable[[dict[str, Any]], Any]) -> Any:
+    """What a function of a table gives for the rows of a source, joined; None where ``data`` is a table.
+
+    Parameters
+    ----------
+    data : as `open_source` takes it, or None.
+    columns : those that are read.
+    function : of a dict of columns, gives a Series or DataFrame with one row for each.
+
+    Raises
+    ------
+    OptionError, DataError
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> pieces = Parts(lambda: [{"x": [1, 2]}, {"x": [3]}])
+    >>> by_batch(pieces, ["x"], lambda table: pd.Series(table["x"])).tolist()
+    [1, 2, 3]
+    """
+    source = None if data is None else open_source(data)
+    if source is None:
+        return None
+    found = [function(table) for part in source.parts for table in part.tables(columns)]
+    if not found:
+        raise DataError("The source has no rows")
+    return pd.concat(found, ignore_index=True)
 
 
 def _of_list(data: Sequence[Any]) -> Source | None:
@@ -434,6 +501,23 @@ def _column(frame: Any, name: str, start: int) -> Any:
     return values.iloc[rows].reset_index(drop=True) if isinstance(values, pd.Series) else values[rows]
 
 
+def _even(batches: Iterable[Any]) -> Iterator[Any]:
+    """The rows of Arrow batches as tables of `ROWS` rows, however they were cut, the last one shorter."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    for batch in batches:
+        while batch.num_rows:
+            room = ROWS - sum(part.num_rows for part in held)
+            held.append(batch.slice(0, room))
+            batch = batch.slice(room)
+            if held[-1].num_rows == room:
+                yield pa.Table.from_batches(held)
+                held = []
+    if held:
+        yield pa.Table.from_batches(held)
+
+
 def _from_arrow(values: Any) -> Any:
     """A column of Arrow as pandas would give it, text and dictionaries as categories sorted by value.
 
@@ -442,7 +526,7 @@ def _from_arrow(values: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+        values = values.unify_dictionaries().combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     kind = values.type
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)

@@ -305,27 +305,37 @@ class _Groups:
 
     def __init__(self, column: str) -> None:
         self.column = column
-        self.values: list[Any] = []
-        self._places: dict[Any, int] = {}
+        self._known = pd.Index([])
+
+    @property
+    def values(self) -> list[Any]:
+        """What the codes stand for."""
+        return list(self._known)
 
     def codes(self, table: Table, rows: Indices) -> Indices:
         """Codes (m,) of some rows.  Raises: MissingColumnError; DataError if a value is missing."""
         values = pd.Series(table.raw(self.column, "cluster"))
         values = values.reset_index(drop=True) if len(rows) == len(values) else values.iloc[rows]
-        codes, found = pd.factorize(values)
+        codes, distinct = pd.factorize(values)
         if (codes < 0).any():
             raise DataError(
                 f"The cluster column {self.column!r} has {(codes < 0).sum()} missing values among the rows "
                 "used; fill them, or drop these rows before the fit"
             )
-        to: Indices = np.array([self._place(key) for key in found.tolist()], dtype=np.intp)
-        return np.asarray(to[codes])
+        return np.asarray(self._places(pd.Index(distinct))[codes])
 
-    def _place(self, key: Any) -> int:
-        if key not in self._places:
-            self._places[key] = len(self.values)
-            self.values.append(key)
-        return self._places[key]
+    def _places(self, found: pd.Index) -> Indices:
+        """Codes of distinct values, new ones after those known."""
+        if isinstance(found.dtype, pd.CategoricalDtype) or (
+            len(self._known) and found.dtype != self._known.dtype
+        ):
+            found, self._known = found.astype(object), self._known.astype(object)
+        at = self._known.get_indexer(found) if len(self._known) else np.full(len(found), -1)
+        new = at < 0
+        if new.any():
+            at[new] = len(self._known) + np.arange(new.sum())
+            self._known = self._known.append(found[new]) if len(self._known) else found[new]
+        return np.asarray(at, dtype=np.intp)
 
 
 def _read_part(
@@ -367,6 +377,7 @@ class StreamDesign:
     total: float
     successes: float
     moments: Moments
+    zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
@@ -422,6 +433,24 @@ class StreamDesign:
         """Rows of the first reading, about so many at most.  Raises: nothing."""
         coder, batches = self._readers()[0], self.first.rows(rows)
         return [coder.coded(_stacked(batches, self.spec.levels))] if batches else []
+
+    def tables(self) -> Iterator[dict[str, Any]]:
+        """Read the used rows once, as tables of the columns that the formula names.
+
+        Raises: DataError if a part has changed.
+        """
+        for part, (key, used) in zip(self.source.parts, self.marks, strict=True):
+            if part.key() != key:
+                raise _changed(part)
+            seen = 0
+            for table in tables_of(part, self.asked.names):
+                rows = read_batch(self.asked, table).rows
+                seen += len(rows)
+                if len(rows):
+                    yield {name: pd.Series(table.data[name]).iloc[rows] for name in self.asked.names}
+            if seen != used:
+                raise _changed(part)
+        self.readings[0] += 1
 
     def codes(self, names: Sequence[str] | str, role: str = "cluster") -> tuple[Indices, int]:
         """Codes 0…G−1 of the distinct values of one column, or of several jointly, read in one pass.

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
-from disteconometrics.errors import DataError, MissingColumnError, OptionError
+from disteconometrics.data.source import READ_IN_PARTS, is_source
+from disteconometrics.errors import DataError, MissingColumnError, NeedsRows, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -127,6 +128,8 @@ class Table:
             )
         if self.kind == "dict":
             if not isinstance(data, Mapping):
+                if is_source(data):
+                    raise NeedsRows(f"This {READ_IN_PARTS}")
                 raise OptionError(_refuse_table(data))
             self.data: Any = dict(data)
             self._rows, self._index = _check_mapping(self.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -16,10 +17,11 @@ from disteconometrics.checks import flag
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import Moments
 from disteconometrics.errors import (
+    NeedsRows,
     OutcomeError,
 )
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
-from disteconometrics.estimators.normal_sums import summed_squares
+from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
 from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
@@ -228,8 +230,16 @@ class NormalRows(FitRows):
 
         Those of the rows of both influence functions, each with the factor of its own ``variance``.
         """
-        k = len(self.equation.inner)
         assert V.inner is not None
+        if self.streamed:
+            return cross_sums(self, self.equation, float(self.scale.params[0]), kind)
+        cross = self._cross_of_rows(kind)
+        if not isinstance(kind, Cluster) or len(kind.columns) == 1:
+            return cross
+        return _within(cross, V.inner, variance)
+
+    def _cross_of_rows(self, kind: CovarianceKind) -> Array:
+        k = len(self.equation.inner)
         parts = (replace(self.equation, basis=None), self.scale)
         rows = estimation_rows(parts, np.eye(k + 1), kind, self.codes)
         params = np.concatenate([e.params for e in self.equations])
@@ -239,9 +249,7 @@ class NormalRows(FitRows):
             joint = influence_covariance(
                 params, None, rows, kind, codes=self.codes, order=self.order, copies=copies
             )
-        if not isinstance(kind, Cluster) or len(kind.columns) == 1:
-            return np.asarray(joint[:k, k])
-        return _within(joint[:k, k], V.inner, variance)
+        return np.asarray(joint[:k, k])
 
 
 def _within(cross: Array, inner: Array, variance: float) -> Array:
@@ -554,7 +562,9 @@ class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackag
         """Specification, coefficients and their covariance, that of σ and what both share."""
         words, arrays = self.covariance.to_file()
         arrays |= {"params": self.coefficients, "scale": self.scale_covariance.matrix}
-        inner = self.joint_covariance.inner
+        inner = None
+        with suppress(NeedsRows):  # what both share, where a source does not tell it
+            inner = self.joint_covariance.inner
         if inner is not None and not np.isnan(inner).any():
             arrays["shared"] = inner[:-1, -1]
         return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays

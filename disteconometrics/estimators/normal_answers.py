@@ -15,6 +15,7 @@ import pandas as pd
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import FactorMatrix, columns
 from disteconometrics.checks import size_error
+from disteconometrics.data.source import by_batch
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
@@ -238,7 +239,8 @@ class NormalAnswers(LawAnswers):
 
         Parameters
         ----------
-        new : table with the columns of the right side, or None for the rows of the fit.
+        new : table with the columns of the right side, or None for the rows of the fit; a source, as `fit`
+            takes it, is read a few rows at a time.
         names : functionals of the law of a row, such as ``["mean", "q[0.9]"]``; None is the mean, in a frame
             of its own.
         ci : bool, whether to give estimate, std_error, conf_low and conf_high.
@@ -254,6 +256,11 @@ class NormalAnswers(LawAnswers):
         ------
         MissingColumnError, LevelError, DataError, NeedsData
         """
+        again = partial(self.predict, names=names, ci=ci, on=on, level=level)
+        read = [*self.spec.variables, *filter(None, [self.spec.offset])]
+        found = by_batch(new, read, again)
+        if found is not None:
+            return found
         level = check_level(level)
         if names is not None or on is not None:
             return super().predict(new, "mean" if names is None else names, ci=ci, on=on, level=level)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks
+from disteconometrics.blocks import Block, LazyBlocks, StreamedBlocks, dense_block
+from disteconometrics.errors import NeedsRows
 from disteconometrics.estimators.rows import FitRows
+from disteconometrics.inference.covariance import Cluster, CovarianceKind
 from disteconometrics.inference.index_scores import index_scores, last_sums
 from disteconometrics.inference.protocols import MEstimate
-from disteconometrics.likelihoods.index_model import IndexModel, index
+from disteconometrics.likelihoods.index_model import IndexModel, chunks, index, scale_rows
 from disteconometrics.likelihoods.linear import LinearLaw, ScaleLaw
+from disteconometrics.likelihoods.score_sums import ScoreSums, SumsAsked
 from disteconometrics.optim.newton import maximise
 from disteconometrics.optim.whiten import power_of_two
 
-__all__ = ["SummedSquares", "summed_squares"]
+__all__ = ["SummedSquares", "cross_sums", "summed_squares"]
 
 
 class SummedSquares(NamedTuple):
@@ -100,3 +103,56 @@ def summed_squares(read: FitRows, deviation: float, clusters: tuple[str, ...] = 
     of_scale = index_scores(residuals, np.zeros(1), read.frequency)
     scale = MEstimate(("sigma",), np.array([sigma]), half, half, n, read.size, of_scale, weight_type)
     return SummedSquares(variance * unit**2, beta, scale, m.condition)
+
+
+def cross_sums(read: FitRows, beta: MEstimate, sigma: float, kind: CovarianceKind) -> Array:
+    """Covariances (k,) of σ̂ with the coefficients of a source, in the coordinates of ``beta.inner``.
+
+    Parameters
+    ----------
+    read : FitRows over a source.
+    beta : MEstimate of the coefficients, as `summed_squares` gives it.
+    sigma : float, σ̂.
+    kind : HC0, HC1 or one-way `Cluster` without jackknife.
+
+    Raises
+    ------
+    NeedsRows
+        For others.
+    """
+    one_way = isinstance(kind, Cluster) and len(kind.columns) == 1 and kind.correction != "jackknife"
+    if not one_way and kind not in ("HC0", "HC1"):
+        raise NeedsRows(
+            f"What the coefficients share with sigma under cov={kind!r} needs rows, and a source keeps none: "
+            "use HC0, HC1 or one-way Cluster, or fit a table."
+        )
+    n, k = beta.observations, len(beta.inner)
+    columns = kind.columns if isinstance(kind, Cluster) else ()
+    asked = SumsAsked(columns, np.eye(k + 1), frequency=read.frequency)
+    blocks = read.blocks()
+    assert isinstance(blocks, StreamedBlocks)
+    assert beta.basis is not None
+    work = partial(_stacked, beta.params, beta.basis, sigma, asked)
+    sums = asked.merged(blocks.by_part(work, columns))
+    if isinstance(kind, Cluster):
+        (found,) = sums.groups
+        G = len(found.keys)
+        meat = found.scores[:, k] @ found.scores[:, :k]
+        small = 1.0 if kind.correction == "none" else G / (G - 1)
+        small *= float(np.sqrt((n - 1) / (n - k))) if kind.correction == "cr1" else 1.0
+    else:
+        meat = sums.meat[:k, k]
+        small = n / float(np.sqrt((n - k) * (n - 1))) if kind == "HC1" else 1.0
+    return np.asarray(beta.inner @ (beta.inner.T @ meat) * (small * sigma**2 / (2 * n)))
+
+
+def _stacked(beta: Array, basis: Array, sigma: float, asked: SumsAsked, blocks: Iterable[Block]) -> ScoreSums:
+    """Sums of the scores of β, in its coordinates, and of σ, next to one another."""
+    sums = asked.begin()
+    for block in chunks(blocks, max(4096, 1_000_000 // len(beta))):
+        X = dense_block(block).X
+        z = (block.y - index(block, beta)) / sigma
+        S = np.column_stack([scale_rows(X, z / sigma) @ basis, (z * z - 1) / sigma])
+        weight = np.ones(len(z)) if block.weights is None else block.weights
+        sums.add(S, weight, np.zeros(len(z)), block.weights, block.groups)
+    return sums

@@ -16,9 +16,10 @@ from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
-from disteconometrics.data.source import open_source
+from disteconometrics.data.source import READ_IN_PARTS, open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import Moments, StreamDesign
+from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
 from disteconometrics.inference.parallel import check_jobs
@@ -155,12 +156,7 @@ class FitRows(CountedRows):
         if source is None:
             return FitRows(build_design(model.formula, data, **options))
         if not streams:
-            raise NeedsRows(
-                f"{type(model).__name__}, as asked, needs all rows in memory, and data is read in parts: "
-                "make a table first, by pd.read_parquet(path, columns=[…]), collect() of a lazy polars "
-                "frame or compute() of a dask one; Logit, Probit and CLogLog by maximum likelihood, and "
-                "NormalRegression, take it."
-            )
+            raise NeedsRows(f"{type(model).__name__}, as asked, {READ_IN_PARTS}")
         if options.get("outcome") == "recorded":  # a left side that says how is refused by the learner
             options["outcome"] = "numeric"
         return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
@@ -274,6 +270,10 @@ class FitRows(CountedRows):
         if isinstance(self.design, StreamDesign):
             raise self.design.needs_rows()
         return Scenario.of_design(self.design)
+
+    def averaged(self) -> Scenario | StreamedScenario:
+        """The rows as averages over them take them; those of a source are read anew."""
+        return StreamedScenario(self.design) if isinstance(self.design, StreamDesign) else self.scenario()
 
     def column(self, name: str, role: str) -> Any:
         """A column of the table among the rows used (n,), as a Series; ``role`` goes into messages."""

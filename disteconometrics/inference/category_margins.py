@@ -83,7 +83,7 @@ def category_margins(rows: Scenario, B: Array, questions: Sequence[Question]) ->
     k, q = B.shape
     values, gradients = np.zeros((len(questions), q + 1)), np.zeros((len(questions), q + 1, q, k))
     total = 0.0
-    for cut, w in row_cuts(rows, k * (q + 1)):
+    for _, cut, w in row_cuts(rows, k * (q + 1)):
         total += float(w.sum())
         for i, question in enumerate(questions):
             for sign, value, gradient in _answers(rows, cut, w, B, question):

@@ -31,6 +31,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Part, Scenario
+from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.errors import WithheldError
 from disteconometrics.likelihoods.logistic import Kernel
 
@@ -119,12 +120,13 @@ def _finite(eta: Array, kind: str) -> Array:
     return as_floats(inside)
 
 
-def row_cuts(rows: Scenario, k: int) -> Iterator[tuple[slice, Array]]:
-    """Parts of the rows, and their weights (m,)."""
+def row_cuts(rows: Scenario | StreamedScenario, k: int) -> Iterator[tuple[Scenario, slice, Array]]:
+    """Parts of the rows, where they are, and their weights."""
     step = max(LEAST_ROWS, CHUNK_BYTES // (8 * k))
-    for start in range(0, rows.size, step):
-        cut = slice(start, min(start + step, rows.size))
-        yield cut, np.ones(cut.stop - start) if rows.weights is None else rows.weights[cut]
+    for piece in rows.pieces():
+        for start in range(0, piece.size, step):
+            cut = slice(start, min(start + step, piece.size))
+            yield piece, cut, np.ones(cut.stop - start) if piece.weights is None else piece.weights[cut]
 
 
 class _Coded(NamedTuple):
@@ -222,7 +224,7 @@ class _Moments:
 
 def average_margins(
     kernel: Kernel,
-    rows: Scenario,
+    rows: Scenario | StreamedScenario,
     index: Index,
     beta: Array,
     questions: Sequence[Question],
@@ -236,7 +238,7 @@ def average_margins(
     Parameters
     ----------
     kernel : Kernel, such as `LOGISTIC`.
-    rows : Scenario of n rows.
+    rows : Scenario of n rows, or StreamedScenario.
     index : Index.
     beta : (k,) float64 array.
     questions : q of them.
@@ -267,8 +269,8 @@ def average_margins(
     sums, gradients, total = np.zeros(q), np.zeros((q, k)), 0.0
     moments = _Moments(q, rows.spec.weight_type == "frequency") if spread else None
     kept = np.empty((rows.size, q)) if keep else None
-    for cut, w in row_cuts(rows, k):
-        part = _Part(kernel, kind, rows, cut, w, index)
+    for piece, cut, w in row_cuts(rows, k):
+        part = _Part(kernel, kind, piece, cut, w, index)
         wide = spread or keep
         M = np.empty((len(w), q if wide else 1))
         for j, question in enumerate(questions):
@@ -340,13 +342,13 @@ def mean_row(
 ) -> tuple[Array, Array, Array | None]:
     """The weighted average of rows of the design under a scenario, of their derivatives, of the offset."""
     x, D, offset, total = np.zeros(k), np.zeros(k), 0.0, 0.0
-    for cut, w in row_cuts(rows, k):
-        part = rows.part(cut.start, cut.stop, fixed)
+    for piece, cut, w in row_cuts(rows, k):
+        part = piece.part(cut.start, cut.stop, fixed)
         x += w @ part.X
         total += float(w.sum())
         if variable is not None:
             columns, moves = part.derivative(variable)
             D[columns] += w @ moves
-        if rows.offset is not None:
-            offset += float(w @ rows.offset[cut])
-    return x / total, D / total, None if rows.offset is None else np.array([offset / total])
+        if piece.offset is not None:
+            offset += float(w @ piece.offset[cut])
+    return x / total, D / total, None if rows.spec.offset is None else np.array([offset / total])

@@ -131,7 +131,8 @@ class SideBySide:
 
     def __call__(self, rows: int | None = None) -> Iterator[ArrayScores]:
         """Parts of ``rows`` rows, in order."""
-        for parts in zip(*(source(rows) for source in self.sources), strict=True):
+        step = rows or CHUNK
+        for parts in zip(*(source(step) for source in self.sources), strict=True):
             scores, roots = (np.hstack([getattr(p, name) for p in parts]) for name in ("scores", "roots"))
             yield ArrayScores(scores, roots, parts[0].copies)
 

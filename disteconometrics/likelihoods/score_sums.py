@@ -43,11 +43,14 @@ class GroupSums:
     def add(self, keys: Sequence[Any], scores: Array, leverage: Array, grams: Array | None) -> None:
         """Add sums of the groups ``keys``, each there once."""
         at = np.array([self.keys.setdefault(key, len(self.keys)) for key in keys], dtype=np.intp)
-        self.scores = _added(self.scores, at, scores, len(self.keys))
-        self.leverage = _added(self.leverage, at, leverage, len(self.keys))
+        self.add_at(at, len(self.keys), scores, leverage, grams)
+
+    def add_at(self, at: Indices, groups: int, scores: Array, leverage: Array, grams: Array | None) -> None:
+        """Add sums of the groups at places among so many."""
+        self.scores = _added(self.scores, at, scores, groups)
+        self.leverage = _added(self.leverage, at, leverage, groups)
         if grams is not None:
-            old = np.zeros(0) if self.grams is None else self.grams
-            self.grams = _added(old, at, grams, len(self.keys))
+            self.grams = _added(np.zeros(0) if self.grams is None else self.grams, at, grams, groups)
 
 
 def _added(total: Array, at: Indices, values: Array, groups: int) -> Array:
@@ -107,8 +110,8 @@ class SumsAsked:
             total.meat += part.value.meat
             total.perfect |= part.value.perfect
             for which, ours, theirs in zip(self.groupings, total.groups, part.value.groups, strict=True):
-                n = len(theirs.keys)
-                keys = [_values(code, which, part.groups) for code in theirs.keys]
+                keys = _values(theirs, which, part.groups)
+                n = len(keys)
                 grams = None if theirs.grams is None else theirs.grams[:n]
                 ours.add(keys, theirs.scores[:n], theirs.leverage[:n], grams)
         for ours in total.groups:
@@ -117,12 +120,18 @@ class SumsAsked:
         return total
 
 
-def _values(code: int, which: tuple[int, ...], values: tuple[Sequence[Any], ...]) -> Any:
-    """The value or values that a code of a part stands for."""
+def _values(sums: GroupSums, which: tuple[int, ...], values: tuple[Sequence[Any], ...]) -> Sequence[Any]:
+    """The values, or pairs of them, that the groups of a part stand for, in their order."""
     if len(which) == 1:
-        return values[which[0]][code]
-    first, second = divmod(code, int(_WIDE))
-    return values[0][first], values[1][second]
+        return values[which[0]] if len(sums.scores) else ()
+    pairs = (divmod(code, int(_WIDE)) for code in sums.keys)
+    return [(values[0][first], values[1][second]) for first, second in pairs]
+
+
+def _distinct(codes: Indices) -> tuple[Indices, Indices]:
+    """Distinct small codes in order, and for each row (m,) which of them it has."""
+    there = np.bincount(codes) > 0
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
 
 
 @dataclass
@@ -153,12 +162,16 @@ class ScoreSums:
         self.meat += scaled.T @ scaled
         for which, sums in zip(self.asked.groupings, self.groups, strict=True):
             assert groups is not None
-            codes = groups[:, which[0]] if len(which) == 1 else groups[:, 0] * _WIDE + groups[:, 1]
-            own, at = np.unique(codes, return_inverse=True)
+            single = len(which) == 1
+            codes = groups[:, which[0]] if single else groups[:, 0] * _WIDE + groups[:, 1]
+            own, at = _distinct(codes) if single else np.unique(codes, return_inverse=True)
             times = np.ones(len(h)) if copies is None else copies
             by_group = sparse.csc_matrix((times, at, np.arange(len(at) + 1)), shape=(len(own), len(at)))
             grams = self._grams(X, root * np.sqrt(times), at, len(own)) if self.asked.grams else None
-            sums.add(own.tolist(), by_group @ S, by_group @ h, grams)
+            if single:  # codes of a part are places already
+                sums.add_at(own, int(own[-1]) + 1, by_group @ S, by_group @ h, grams)
+            else:
+                sums.add(own.tolist(), by_group @ S, by_group @ h, grams)
 
     def scaled(self, factor: float) -> ScoreSums:
         """The sums of scores that are multiplied by a factor, in a copy."""

@@ -269,8 +269,14 @@ def _terminate(model: IndexModel, s: _State, how: _Rules) -> None:
     elif _suspicious(model, s, how):
         s.status = "suspicious"
     else:
+        s.ends = model.kernel.quadratic or _expected(s, model.rows) <= how.tolerance
         s.full, s.previous = _next_is_full(s, how), s.decrement
-        s.ends = model.kernel.quadratic or 10 * s.decrement**2 <= how.tolerance * model.rows
+
+
+def _expected(s: _State, n: int) -> float:
+    """About the next λ², which falls to c·λ⁴; the constant is that of the last step, or one over n."""
+    rate = 3 * s.decrement / s.previous**2 if np.isfinite(s.previous) else 1 / n
+    return rate * s.decrement**2
 
 
 def _converged(model: IndexModel, s: _State, how: _Rules) -> bool:

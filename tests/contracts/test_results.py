@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import warnings
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from results_table import RESULTS, fitted, table
 
 import disteconometrics as de
-from disteconometrics.errors import DataError, DisteconometricsError, NeedsData, OptionError
+from disteconometrics.errors import DataError, DisteconometricsError, NeedsData, NeedsRows, OptionError
 from disteconometrics.estimators.loading import KINDS
 from disteconometrics.estimators.results import FitFacts, FittedResult
 
@@ -191,6 +192,22 @@ def test_data_in_the_specification_are_refused_with_the_line_to_write(name: str)
         return
     with pytest.raises(OptionError, match="fit"):
         type(model)(model.formula, table("engel"))
+
+
+def test_a_source_gives_the_fit_of_its_table_or_names_the_door(name: str) -> None:
+    case, d = RESULTS[name], table(RESULTS[name].data)
+    halves = de.Parts(lambda: [d[: len(d) // 2], d[len(d) // 2 :]])
+    found: Any = None
+    with suppress(NeedsRows):
+        found = quietly(lambda: case.model().fit(halves, **case.options))
+    if found is None:
+        with pytest.raises(NeedsRows, match="read_parquet"):
+            case.model().fit(halves, **case.options)
+        return
+    ours, theirs = numbers(found), numbers(fitted(name))
+    assert found.estimates.names == fitted(name).estimates.names
+    if found.rows is not None and getattr(found.rows, "streamed", False):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7)
 
 
 def test_missing_columns_and_empty_tables_are_refused(name: str) -> None:

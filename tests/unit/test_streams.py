@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -123,18 +125,21 @@ def _fitted(formula: str, data: Any, **options: Any) -> tuple[Any, list[str]]:
     return found, sorted(str(w.message) for w in said)
 
 
+SUMS = ("llf", "llnull", "sigma", "rsquared", "converged")
+
+
 def _same(ours: Any, theirs: Any) -> None:
     assert list(ours.params.index) == list(theirs.params.index)
     np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-7)
+    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-8)
     assert ours.spec.outcome == theirs.spec.outcome
     assert ours.spec.columns == theirs.spec.columns
     np.testing.assert_allclose(
-        [ours.llf, ours.llnull, ours.facts.successes],
-        [theirs.llf, theirs.llnull, theirs.facts.successes],
+        [getattr(ours, name) for name in SUMS if hasattr(ours, name)],
+        [getattr(theirs, name) for name in SUMS if hasattr(theirs, name)],
         rtol=1e-12,
     )
-    for name in ("rows", "given", "dropped", "zero_weight", "observations", "nested_null", "converged"):
+    for name in ("rows", "given", "dropped", "zero_weight", "observations", "nested_null"):
         assert getattr(ours.facts, name) == getattr(theirs.facts, name), name
 
 
@@ -146,6 +151,31 @@ def test_parts_give_what_their_table_gives(case: str) -> None:
     assert said == told
     _same(ours, theirs)
     assert ours.fingerprint() == theirs.fingerprint()
+
+
+@pytest.mark.parametrize("weights", [None, "frequency", "sampling"])
+def test_the_normal_law_over_parts_is_that_of_the_table(many: pd.DataFrame, weights: str | None) -> None:
+    options = {} if weights is None else {"weights": "w", "weight_type": weights}
+    model = de.NormalRegression("u ~ x + g + C(y)", offset="x", **options)
+    ours = model.fit(de.Parts(lambda: _cut(many, 900, 2_500, 2_600)), cov="HC1")
+    theirs = model.fit(many, cov="HC1")
+    _same(ours, theirs)
+    for kind in ("HC3", de.Cluster("k"), de.Cluster("k", correction="jackknife"), de.Cluster("k", "w")):
+        a, b = ours.with_cov(kind), theirs.with_cov(kind)
+        np.testing.assert_allclose(a.bse, b.bse, rtol=1e-10)
+        np.testing.assert_allclose(a.sigma_estimates.std_error, b.sigma_estimates.std_error, rtol=1e-10)
+    for kind in ("HC1", de.Cluster("k", correction="cr1")):
+        a, b = (r.with_cov(kind).predict(many[:3], ["q[0.9]"], ci=True) for r in (ours, theirs))
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_a_large_table_is_fitted_by_the_sums_of_a_source(many: pd.DataFrame) -> None:
+    wide = pd.concat([many] * 30, ignore_index=True)
+    ours, theirs = (de.NormalRegression("u ~ x + g + k").fit(d, cov="HC1") for d in (wide, many))
+    np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-10)
+    n, k = len(many), len(ours.params)
+    factor = np.sqrt(30 * (30 * n - k) / (30 * (n - k)))
+    np.testing.assert_allclose(ours.bse * factor, theirs.bse, rtol=1e-10)
 
 
 KINDS = {
@@ -173,12 +203,18 @@ def test_covariances_and_predictions_are_those_of_the_table(many: pd.DataFrame, 
     theirs = estimator("y ~ x + u + g + I(x*u)").fit(many)
     for kind in KINDS.values():
         a, b = ours.with_cov(kind), theirs.with_cov(kind)
-        np.testing.assert_allclose(a.bse, b.bse, rtol=1e-7)
+        np.testing.assert_allclose(a.bse, b.bse, rtol=1e-8)
     np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(ours.predict(many[:9]), theirs.predict(many[:9]), rtol=1e-11)
-    np.testing.assert_allclose(
-        ours.margins(data=many).estimates.values, theirs.margins().estimates.values, rtol=1e-10
-    )
+    for target in ("sample", "population"):
+        a, b = (r.margins(target=target).estimates for r in (ours, theirs))
+        np.testing.assert_allclose(a.values, b.values, rtol=1e-10)
+        np.testing.assert_allclose(a.std_error, b.std_error, rtol=1e-8)
+    for test in ("score_test", "lr_test"):
+        a, b = (getattr(r, test)("u = 0, g[T.b] = 0").statistic for r in (ours, theirs))
+        np.testing.assert_allclose(a, b, rtol=1e-8)
+    pieces = de.Parts(lambda: _cut(many, 2_000))
+    np.testing.assert_allclose(ours.predict(pieces, ci=True), theirs.predict(many, ci=True), rtol=1e-7)
     assert f"read {ours.facts.readings} times" in str(ours.summary())
 
 
@@ -210,6 +246,56 @@ def test_every_kind_of_source_gives_the_fit_of_the_table(folder: Path, kind: str
     _same(ours, theirs)
 
 
+@pytest.mark.parametrize("model", [de.Logit("y ~ x + u + g"), de.NormalRegression("u ~ x + y + g")])
+@pytest.mark.parametrize("cov", ["nonrobust", "HC1", de.Cluster("k")], ids=str)
+def test_few_readings(many: pd.DataFrame, model: Any, cov: Any) -> None:
+    wide = pd.concat([many] * 5, ignore_index=True)
+    calls: list[int] = []
+
+    def pieces() -> list[pd.DataFrame]:
+        calls.append(1)
+        return _cut(wide, 10_000, 20_000)
+
+    found = model.fit(de.Parts(pieces), cov=cov)
+    assert found.facts.readings <= 5
+    assert len(calls) == 1 + 2 * found.facts.readings  # the columns are looked up first in each
+
+
+def _bits(result: Any) -> bytes:
+    return np.concatenate([result.params, result.bse, result.with_cov("HC3").bse]).tobytes()
+
+
+def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    frame = dd.from_map(pd.read_parquet, sorted(folder.glob("*.parquet")))
+    cov = de.Cluster("k")
+    ours = _bits(de.Logit(PLAIN).fit(folder, cov=cov))
+    assert _bits(de.Logit(PLAIN).fit(folder, cov=cov, n_jobs=2)) == ours
+    assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
+        assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_no_bit(folder: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    cov, killed = de.Cluster("k"), folder / "killed"
+
+    def deadly(frame: pd.DataFrame) -> pd.DataFrame:
+        if not killed.exists() and len(frame) and frame["x"].iloc[0] == TABLE["x"].iloc[170]:
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return frame
+
+    frame = dd.from_map(pd.read_parquet, sorted(folder.glob("*.parquet")))
+    ours = _bits(de.Logit(PLAIN).fit(frame, cov=cov))
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        once = frame.map_partitions(deadly, meta=frame._meta)
+        assert _bits(de.Logit(PLAIN).fit(once, cov=cov)) == ours
+        assert killed.exists()
+        client.retire_workers(close_workers=True)
+
+
 def test_a_part_that_changes_between_readings_is_an_error(folder: Path) -> None:
     res = de.Logit(PLAIN).fit(folder)
     _cut()[2].assign(x=0.5).to_parquet(folder / "part2.parquet", index=False)
@@ -232,9 +318,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "a learnt transform": (lambda p: de.Logit("y ~ bs(x, df=4)").fit(p), NeedsRows, "learns from all rows"),
     "time order": (lambda p: de.Logit(PLAIN).fit(p, cov=de.HAC("k")), NeedsRows, "no rows are kept"),
     "residuals": (lambda p: de.Logit(PLAIN).fit(p).resid_response, NeedsRows, "pass data="),
-    "margins": (lambda p: de.Logit(PLAIN).fit(p).margins(), NeedsRows, "pass data="),
+    "margins at means": (lambda p: de.Logit(PLAIN).fit(p).margins(at="mean"), NeedsRows, "pass data="),
+    "simulation": (lambda p: de.Logit(PLAIN).fit(p).monte_carlo(reps=9), NeedsRows, "fit a table"),
     "a penalty": (lambda p: de.Logit(PLAIN, penalty="firth").fit(p), NeedsRows, "read_parquet"),
-    "another estimator": (lambda p: de.NormalRegression("x ~ z").fit(p), NeedsRows, "read_parquet"),
+    "another estimator": (lambda p: de.FlowDensity("x ~ z").fit(p), NeedsRows, "read_parquet"),
     "clashing kinds": (
         lambda p: de.Logit(PLAIN).fit(de.Parts(lambda: _with(1, x=lambda f: "a"))),
         DataError,

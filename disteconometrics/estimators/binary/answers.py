@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from disteconometrics.arrays import Array
+from disteconometrics.data.source import by_batch
 from disteconometrics.data.table import as_given
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
@@ -123,7 +124,8 @@ class BinaryAnswers(LawAnswers):
 
         Parameters
         ----------
-        new : table with the columns of the right side, or None for the rows of the fit.
+        new : table with the columns of the right side, or None for the rows of the fit; a source, as `fit`
+            takes it, is read a few rows at a time.
         names, on : as results of other outcomes take them; "mean" and None are all there is here.
         ci : bool
             Whether to give estimate, std_error (delta method), conf_low and conf_high; the limits are those
@@ -144,6 +146,11 @@ class BinaryAnswers(LawAnswers):
         ExtrapolationWarning
             If new rows lie outside the range of the rows of the fit, where these are at hand.
         """
+        again = partial(self.predict, names=names, ci=ci, on=on, level=level, linear=linear)
+        read = [*self.spec.variables, *filter(None, [self.spec.offset])]
+        found = by_batch(new, read, again)
+        if found is not None:
+            return found
         level = check_level(level)
         self.read_names(names, on)
         X, offset, rows = self._new_rows(new)

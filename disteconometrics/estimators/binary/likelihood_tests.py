@@ -8,12 +8,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block
+from disteconometrics.blocks import Block, StreamedBlocks
 from disteconometrics.errors import LikelihoodRatioWarning, NeedsData, OptionError, WithheldError, warn_user
 from disteconometrics.estimators.binary.fit import BinaryRows
 from disteconometrics.estimators.binary.penalty import penalised_test, smaller
@@ -48,7 +49,13 @@ class RestrictedMaximum:
     loglik: float
 
 
-def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Array) -> RestrictedMaximum:
+def _restricted_block(free: Array, fixed: Array, moved: bool, block: Block) -> Block:
+    return block._replace(X=block.X @ free, offset=index(block, fixed) if moved else block.offset)
+
+
+def restricted_maximum(
+    kernel: Kernel, blocks: Sequence[Block], R: Array, r: Array, rows: int | None = None
+) -> RestrictedMaximum:
     """The maximum under R·β = r, found in the free directions N: β = β₀ + N·γ.
 
     Parameters
@@ -56,6 +63,7 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     kernel : law of the outcome given the index.
     blocks : rows.
     R, r : (q, k) and (q,) float64 arrays, restrictions that do not depend on each other.
+    rows : int, their number where it is known.
 
     Raises
     ------
@@ -77,14 +85,10 @@ def restricted_maximum(kernel: Kernel, blocks: Sequence[Block], R: Array, r: Arr
     if len(untouched) == free.shape[1]:  # these columns stay as they are, exactly
         free = np.eye(R.shape[1])[:, untouched]
     if not free.shape[1]:
-        return RestrictedMaximum(fixed, IndexModel(kernel, blocks).evaluate(fixed).loglik)
-    moved = fixed.any()
-    m = maximise(
-        IndexModel(
-            kernel,
-            [b._replace(X=b.X @ free, offset=index(b, fixed) if moved else b.offset) for b in blocks],
-        )
-    )
+        return RestrictedMaximum(fixed, IndexModel(kernel, blocks, rows).evaluate(fixed).loglik)
+    make = partial(_restricted_block, free, fixed, bool(fixed.any()))
+    blocks = blocks.mapped(make) if isinstance(blocks, StreamedBlocks) else [make(b) for b in blocks]
+    m = maximise(IndexModel(kernel, blocks, rows))
     if m.separation is not None:
         raise WithheldError("The restricted model has no finite maximum (separation); use test (Wald).")
     return RestrictedMaximum(fixed + free @ m.params, m.loglik)
@@ -239,7 +243,7 @@ class LikelihoodTests(LikelihoodCriteria):
             )
         self._check_finite()
         R, r, texts = self.estimates.restrictions(hypotheses)
-        return restricted_maximum(self.kernel, rows.blocks(), R, r), R, texts
+        return restricted_maximum(self.kernel, rows.blocks(), R, r, rows.size), R, texts
 
     def _check_finite(self) -> None:
         if self.infinite is not None:
@@ -249,7 +253,8 @@ class LikelihoodTests(LikelihoodCriteria):
 
     def _check_nested(self, small: LikelihoodTests) -> None:
         """Refuse a result on other rows, or whose columns and offset are no combinations of ours."""
-        if self.rows is not None and small.rows is not None:
+        kept = [m.rows is not None and not m.rows.streamed for m in (self, small)]
+        if self.rows is not None and small.rows is not None and all(kept):
             check_same_rows(self.rows, small.rows)
             return
         ours, theirs = ((m.model.weights, m.model.offset, m.fingerprint()) for m in (self, small))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import MissingColumnError, NeedsData, OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import (
@@ -38,6 +39,7 @@ from disteconometrics.tables import Summary, first_of
 
 __all__ = ["MarginsResults", "asked_of", "check_ranges", "margins", "margins_as_statsmodels", "questions_of"]
 
+AnyRows = Scenario | StreamedScenario
 INCLUDED = "The sampling variance of the average over rows is included"
 _MEANING = {
     "dydx": "dP/dv (differences for levels)",
@@ -120,7 +122,7 @@ class MarginsResults(Estimated, Pictured):
 
 def margins(
     fitted: FittedIndex,
-    rows: Scenario,
+    rows: AnyRows,
     variables: Any = None,
     *,
     at: Any = "overall",
@@ -135,7 +137,7 @@ def margins(
     Parameters
     ----------
     fitted : FittedIndex.
-    rows : Scenario, rows to average over.
+    rows : Scenario, rows to average over; or StreamedScenario, which is read once more.
     variables : str, list of str, dict or None
         None takes every variable of the right side.  Numbers get the derivative, exact and through
         ``I(x**2)``, ``x:z``, ``bs(x)``, ``log(x)``; text, categories, true/false, ``C(x)`` and 0–1 columns
@@ -206,9 +208,12 @@ def margins(
     check_ranges(ranges, rows, asked, at)
     beta, kernel, drawn = fitted.coefficients, fitted.kernel, target == "population"
     if at == "mean":
+        assert isinstance(rows, Scenario)  # whose means are among the questions
         found = margins_at_means(kernel, rows, fitted.value, beta, questions, kind)
     else:
         robust = fitted.covariance.robust
+        if drawn and robust and isinstance(rows, StreamedScenario):
+            raise rows.design.needs_rows()
         found = average_margins(
             kernel,
             rows,
@@ -244,7 +249,7 @@ def margins(
 
 
 def _covariance(
-    fitted: FittedIndex, rows: Scenario, found: Averages, own: BinaryRows | None
+    fitted: FittedIndex, rows: AnyRows, found: Averages, own: BinaryRows | None
 ) -> tuple[Array, str]:
     """The covariance of margins: that of the estimates, and of averaging where the rows are drawn.
 
@@ -254,6 +259,7 @@ def _covariance(
     estimated, kind = G @ V @ G.T, fitted.covariance.kind
     if found.effects is None:
         return estimated + found.sampling, f"{INCLUDED}; it supposes independent rows."
+    assert isinstance(rows, Scenario)
     if own is None or kind is None:
         remedy = "attach(data) gives the rows of the fit" + ("" if kind else ", with_cov() names the columns")
         raise NeedsData(
@@ -315,7 +321,7 @@ def _check_choices(fitted: FittedIndex, at: Any, kind: str, target: str) -> None
         raise WithheldError("This fit is separated: the average row has no probability; use at='overall'.")
 
 
-def check_ranges(ranges: Ranges | None, rows: Scenario, asked: list[_Asked], at: Any) -> None:
+def check_ranges(ranges: Ranges | None, rows: AnyRows, asked: list[_Asked], at: Any) -> None:
     """Refuse contrasts far outside the range of the fit; warn of what else is set, or lies, outside.
 
     Raises
@@ -348,7 +354,7 @@ class _Asked:
     values: tuple[Any, ...] | None
 
 
-def asked_of(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], list[str]]:
+def asked_of(rows: AnyRows, variables: Any, kind: str) -> tuple[list[_Asked], list[str]]:
     """What to compute for each variable, and notes on variables left out of the default."""
     if variables is None:
         found, notes = [], []
@@ -375,7 +381,7 @@ def asked_of(rows: Scenario, variables: Any, kind: str) -> tuple[list[_Asked], l
     return [_one(rows, name, how, kind) for name, how in chosen.items()], []
 
 
-def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
+def _one(rows: AnyRows, name: Any, how: Any, kind: str) -> _Asked:
     """What to compute for one variable: its derivative, or a contrast of values."""
     name = rows.check_variable(name)
     levels = rows.levels(name)
@@ -396,15 +402,14 @@ def _one(rows: Scenario, name: Any, how: Any, kind: str) -> _Asked:
     return _Asked(name, _contrasted(rows, name, how))
 
 
-def _default(rows: Scenario, name: str, levels: Any, log_v: bool) -> Any:
+def _default(rows: AnyRows, name: str, levels: Any, log_v: bool) -> Any:
     """All levels where there are some, both values of a 0–1 column, else the derivative."""
     if levels is not None:
         return levels
-    zero_one = not log_v and np.isin(rows.values(name), (0.0, 1.0)).all()
-    return (0, 1) if zero_one else "derivative"
+    return (0, 1) if not log_v and rows.zero_one(name) else "derivative"
 
 
-def _contrasted(rows: Scenario, name: str, how: Any) -> tuple[Any, ...]:
+def _contrasted(rows: AnyRows, name: str, how: Any) -> tuple[Any, ...]:
     """The values of a contrast, base first, each of which the formula takes."""
     values = tuple(how) if isinstance(how, (list, tuple, range, np.ndarray)) else ()
     if len(values) < 2:
@@ -420,7 +425,7 @@ def _contrasted(rows: Scenario, name: str, how: Any) -> tuple[Any, ...]:
 
 
 def _identified(
-    infinite: Infinite | None, rows: Scenario, asked: list[_Asked], *, explicit: bool
+    infinite: Infinite | None, rows: AnyRows, asked: list[_Asked], *, explicit: bool
 ) -> tuple[list[_Asked], list[str]]:
     """Variables that separation does not touch: none of their columns runs to infinity."""
     if infinite is None:
@@ -439,12 +444,12 @@ def _identified(
     return left, [f"Left out for separation: {', '.join(touched)}."]
 
 
-def _columns(rows: Scenario, a: _Asked) -> Any:
+def _columns(rows: AnyRows, a: _Asked) -> Any:
     """Columns of the design that a margin moves."""
     return rows.part(0, 1, {}).derivative(a.variable)[0] if a.values is None else _moved(rows, a)
 
 
-def _moved(rows: Scenario, a: _Asked) -> Mask:
+def _moved(rows: AnyRows, a: _Asked) -> Mask:
     """Columns that differ between the values of a contrast in any of the rows."""
     moved = np.zeros(len(rows.spec.names), dtype=bool)
     for start in range(0, rows.size, 65536):
@@ -455,7 +460,7 @@ def _moved(rows: Scenario, a: _Asked) -> Mask:
     return moved
 
 
-def questions_of(rows: Scenario, asked: list[_Asked], at: Any) -> tuple[list[Question], str]:
+def questions_of(rows: AnyRows, asked: list[_Asked], at: Any) -> tuple[list[Question], str]:
     """Every margin with its name, in the order of the table, and words for where it is evaluated."""
     if isinstance(at, str):
         points: list[tuple[str, dict[str, Any]]] = [("", _means(rows) if at == "mean" else {})]
@@ -483,8 +488,10 @@ def _word(value: Any) -> str:
     )
 
 
-def _means(rows: Scenario) -> dict[str, float]:
+def _means(rows: AnyRows) -> dict[str, float]:
     """Weighted means of the variables that are numbers and no levels."""
+    if isinstance(rows, StreamedScenario):
+        raise rows.design.needs_rows()
     return {
         name: float(np.average(rows.values(name), weights=rows.weights))
         for name in rows.spec.variables
@@ -493,7 +500,7 @@ def _means(rows: Scenario) -> dict[str, float]:
 
 
 def _points(
-    rows: Scenario, asked: list[_Asked], at: Mapping[str, Any]
+    rows: AnyRows, asked: list[_Asked], at: Mapping[str, Any]
 ) -> tuple[list[tuple[str, dict[str, Any]]], str]:
     """The grid of a dict: suffixes of names and fixed values; only lists of values show in the names."""
     if not at:
@@ -520,7 +527,7 @@ def _values_of(value: Any) -> list[Any]:
     return list(value) if listed else [value]
 
 
-def _check_point(rows: Scenario, name: str, values: list[Any], contrasted: set[str]) -> None:
+def _check_point(rows: AnyRows, name: str, values: list[Any], contrasted: set[str]) -> None:
     """Refuse to fix what is contrasted, an empty list, and values that the formula does not take."""
     if name in contrasted:
         raise OptionError(
@@ -533,7 +540,7 @@ def _check_point(rows: Scenario, name: str, values: list[Any], contrasted: set[s
 
 
 def _notes(
-    fitted: FittedIndex, rows: Scenario, drawn: list[str], skipped: list[str], at: Any
+    fitted: FittedIndex, rows: AnyRows, drawn: list[str], skipped: list[str], at: Any
 ) -> tuple[str, ...]:
     spec = rows.spec
     notes = [f"Effects on P({success_of(spec)}), delta-method standard errors. {fitted.covariance.note}"]
@@ -549,7 +556,7 @@ def _notes(
 
 def margins_as_statsmodels(
     fitted: FittedIndex,
-    rows: Scenario,
+    rows: AnyRows,
     at: Any,
     method: str,
     dummy: bool,

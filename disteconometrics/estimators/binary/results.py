@@ -426,7 +426,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         age           -0.0116     0.0019
         yrs_married    0.0266     0.0017
         """
-        rows = self.data_rows().scenario() if data is None else Scenario.of_data(self.spec, data)
+        rows = self.data_rows().averaged() if data is None else Scenario.of_data(self.spec, data)
         options: dict[str, Any] = {"at": at, "kind": kind, "target": target, "level": level}
         return margins(self.fitted_index, rows, variables, **options, own=self.rows, ranges=self.seen)
 
@@ -440,7 +440,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         **unknown: Any,
     ) -> MarginsResults:
         """statsmodels' name of `margins`; 0–1 columns get derivatives unless ``dummy``, as there."""
-        rows = self.data_rows().scenario()
+        rows = self.data_rows().averaged()
         return margins_as_statsmodels(self.fitted_index, rows, at, method, dummy, level, unknown)
 
     # ---- tables --------------------------------------------------------------------------------------------
@@ -478,6 +478,8 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
                 "penalty='firth'."
             )
         rows, kind, penalised = self.data_rows(), self.covariance.kind, self.facts.penalty is not None
+        if rows.streamed:
+            raise rows.design.needs_rows()
         (block,) = rows.design.blocks()
         eta = index(block, self.coefficients)
         labels = np.array([0.0, 1.0])
