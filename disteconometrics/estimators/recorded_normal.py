@@ -29,6 +29,7 @@ from disteconometrics.inference.covariance import (
     CovarianceKind,
     CovarianceWords,
     covariance,
+    refuse_leverages,
     resolve_kind,
 )
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
@@ -58,7 +59,14 @@ class RecordedRows(FitRows):
         return (self.equation,)
 
     def covariances(self, kind: CovarianceKind) -> Covariance:
-        """Covariance of (β, σ)."""
+        """Covariance of (β, σ).
+
+        Raises
+        ------
+        OptionError
+            For HC2 and HC3: rows have no single leverage.
+        """
+        refuse_leverages(kind, "recorded")
         return covariance(self.equation, kind, codes=self.codes, order=self.order)
 
     def fingerprint(self) -> str:
