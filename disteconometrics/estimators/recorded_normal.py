@@ -12,6 +12,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
@@ -21,7 +22,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
 from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
-from disteconometrics.estimators.rows import FitRows, fingerprint
+from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -68,16 +69,6 @@ class RecordedRows(FitRows):
         """
         refuse_leverages(kind, "recorded")
         return covariance(self.equation, kind, codes=self.codes, order=self.order)
-
-    def fingerprint(self) -> str:
-        """A digest of the records and weights."""
-        return _fingerprint(self)
-
-
-def _fingerprint(read: FitRows) -> str:
-    records = read.design.records
-    assert records is not None
-    return fingerprint(records.lower, records.upper, read.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,6 +329,38 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         V = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
         chosen = self.use_t if use_t is None else flag(use_t, "use_t")
         return replace(self, covariance=_of_coefficients(V), joint=V, use_t=chosen)
+
+    @property
+    def recorded_mean(self) -> CodedMean:
+        """The mean of what is recorded, max(floor, min(y, cap)), for `effect`, `derivative` and `predict`.
+
+        Raises
+        ------
+        WithheldError
+            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
+
+        Examples
+        --------
+        Effects on it are those on the outcome times the probability of lying between the limits:
+
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+        >>> res = de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel)
+        >>> effects = res.effect("income", 1000, 2000, ["mean", res.recorded_mean])
+        >>> effects.values.round(1).tolist()
+        [493.3, 272.9]
+        """
+        ends = {}
+        for recorder in self.spec.outcome.recorders:
+            if recorder.name not in ("bottomcoded", "topcoded") or recorder.at is None:
+                raise WithheldError(
+                    f"The mean of what is recorded is not given of an outcome that was {recorder}, only of "
+                    f"one that was top-coded or bottom-coded at one number."
+                )
+            side = "low" if recorder.name == "bottomcoded" else "high"
+            ends[side] = float(self.spec.outcome_units([recorder.at])[0])
+        return CodedMean(**ends)
 
     # ---- what has no meaning -------------------------------------------------------------------------------
 

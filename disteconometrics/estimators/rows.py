@@ -247,7 +247,9 @@ class FitRows(CountedRows):
         """A digest of the outcomes and weights."""
         if isinstance(self.design, StreamDesign):
             return self.design.fingerprint()
-        return fingerprint(self.y, self.weights)
+        records = self.design.records
+        ends = () if records is None else (records.lower, records.upper)
+        return fingerprint(self.y, self.weights, *ends)
 
     def scenario(self) -> Scenario:
         """The rows with the right to change their variables, as effects do."""

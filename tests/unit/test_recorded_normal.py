@@ -217,6 +217,29 @@ def test_the_same_maximum_of_many_kinds_and_far_out() -> None:
     np.testing.assert_allclose(shifted.params[1:], fit(LEFT["Tobit"], d).params[1:], rtol=1e-6)
 
 
+def test_effects_on_what_is_recorded() -> None:
+    """McDonald and Moffitt: dE[max(y, 0) | x]/dx is Φ(x'β/σ)·β; between two limits as of draws."""
+    res = fit(LEFT["Tobit"])
+    told = res.recorded_mean
+    eta = res.predict().to_numpy()
+    want = (norm.cdf(eta / res.sigma) * res.params["x"]).mean()
+    assert res.derivative("x", told).values[0] == pytest.approx(want, rel=1e-7)
+    mean = eta * norm.cdf(eta / res.sigma) + res.sigma * norm.pdf(eta / res.sigma)
+    rows = res.predict(None, [told], ci=True)
+    np.testing.assert_allclose(rows["estimate"], mean, rtol=1e-10, atol=1e-14)
+    gradient = np.column_stack([res.rows.X * norm.cdf(eta / res.sigma)[:, None], norm.pdf(eta / res.sigma)])
+    se = np.sqrt(np.einsum("ij,jk,ik->i", gradient, res.joint_covariance.matrix, gradient))
+    np.testing.assert_allclose(rows["std_error"], se, rtol=1e-6)
+    both = fit("log(topcoded(bottomcoded(wage, at=1), at=4))", table().assign(wage=lambda d: np.exp(d["y"])))
+    law, told = both.distribution().average(), both.recorded_mean
+    assert (told.low, told.high) == (0.0, pytest.approx(np.log(4)))
+    draws = np.random.default_rng(0).normal(both.predict().to_numpy(), both.sigma, (20_000, ROWS))
+    assert told(law) == pytest.approx(np.clip(draws, 0, np.log(4)).mean(), abs=1e-3)
+    assert told(both.distribution()).mean() == pytest.approx(float(told(law)), rel=1e-5)
+    with pytest.raises(WithheldError, match="told in brackets"):
+        _ = fit(LEFT["brackets"]).recorded_mean
+
+
 REFUSED: dict[str, tuple[str, type[Exception], str]] = {
     "all censored": ("topcoded(y, at=-9)", OutcomeError, "on one side"),
     "one bracket": ("brackets(y, [-99, 99])", OutcomeError, "nothing tells its spread"),
