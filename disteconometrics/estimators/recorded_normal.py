@@ -157,9 +157,9 @@ def _check_records(records: Records, spec: DesignSpec) -> None:
     if records.at_mass is not None:
         point = f"{spec.outcome.recorders[-1].at:g}"
         raise OutcomeError(
-            f"NormalRegression has no mass at {point} of {name!r}: FlowDensity has; for a corner solution "
-            f"write bottomcoded({name}, at={point}), the Tobit; or fit Logit to 'I({name} != {point})' and "
-            f"NormalRegression to the other rows."
+            f"NormalRegression fits no mass at {point} of {name!r}: for a corner solution write "
+            f"bottomcoded({name}, at={point}), the Tobit; for a state of its own fit Logit to "
+            f"'I({name} != {point})', and NormalRegression to the other rows."
         )
     for rows, side in ((records.open_above, "at its cap or above it"), (records.open_below, "below")):
         if rows.all():
