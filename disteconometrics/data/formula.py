@@ -12,7 +12,7 @@ import keyword
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ class Factor:
         """Columns that it needs in the same row, see `variables_of`.  Raises: nothing."""
         return variables_of(self.node, same_row=True)
 
-    @property
+    @cached_property
     def is_recorded(self) -> bool:
         """Whether it says how the outcome was recorded.  Raises: nothing."""
         return is_recorded(self.node)
@@ -315,7 +315,7 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
         return _factor(left, True, aliases)
     if not any(True for _ in _top_level(left, ",")):
         factor = _factor(left, False, aliases)
-        if factor.is_recorded:
+        if factor.is_recorded and isinstance(factor.node, ast.Call):
             check_recorders(factor.node)
             return factor
         if isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):

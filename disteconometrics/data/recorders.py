@@ -213,7 +213,7 @@ def _of_categories(recorder: Recorder, found: Any, term: str) -> _Step:
     table = as_floats([*ends, (np.nan, np.nan)])
     bounds = sorted({end for i in used for end in ends[i]})
     closed = "left" if any(m is not None and m.group(1) == "[" for m in read) else "right"
-    recorder = replace(recorder, bounds=tuple(bounds), closed=closed)
+    recorder = replace(recorder, bounds=tuple(bounds), closed=closed, learnt=True)
     lower, upper = table[found.codes].T.copy()
     return _Step(lower, upper, np.full(len(lower), np.nan), None, (recorder,))
 

@@ -40,6 +40,7 @@ from disteconometrics.inference.covariance import (
     CovarianceKind,
     CovarianceWords,
     covariance,
+    refuse_leverages,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
@@ -87,11 +88,7 @@ def checked_kind(cov: CovarianceKind | None, weight_type: str | None, what: str)
     'HC1'
     """
     kind = resolve_kind(cov, weight_type)
-    if kind in ("HC2", "HC3"):
-        raise OptionError(
-            f"cov={kind!r} is not defined for {what} have no single leverage; use "
-            f"'HC1', or de.Cluster(column, correction='jackknife') with a column that numbers the rows."
-        )
+    refuse_leverages(kind, what)
     return kind
 
 

@@ -73,10 +73,27 @@ class NormalRegression(Specification):
     degrees of freedom, as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R;
     statsmodels takes the normal: ``use_t=False``). The law takes the maximum-likelihood σ̂² = RSS/n.
 
+    The left side may say how the outcome was recorded, and the law is then that of the outcome before it was:
+    ``bottomcoded(hours, at=0)`` is the Tobit, ``brackets`` and ``interval`` are the interval regression.
+
+    - ``interval(lo, hi)``: lo < y <= hi, or y where both are equal; a side is open where its end is −inf or
+      inf, or missing under ``open="missing"``.
+    - ``brackets(y, [0, 10, 15, inf], closed="left")``: the bracket that holds a number; without bounds a
+      column of categories of intervals, as of `pd.cut`.
+    - ``rounded(y, to=0.5, direction="nearest")``: everyone rounded to the grid, or "up" or "down" to it.
+    - ``topcoded(y, at=40)``, ``bottomcoded(y, at=0)``: values at the cap or beyond are only known to be
+      there; ``at`` may be a column of caps, missing where there is none.
+
+    They nest in this order, as ``topcoded(rounded(y, to=1), at=40)``, with increasing functions outside:
+    ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is without recorders.
+    Recording must not depend on the outcome beyond that, given the covariates.  A duration that may go on is
+    ``interval(time, end)`` with an end of inf; late entry, several causes and covariates that change on the
+    way are left to survival packages.
+
     Parameters
     ----------
     formula : str
-        ``"log(wage) ~ educ + C(region)"``; the outcome is numeric.
+        ``"log(wage) ~ educ + C(region)"``; the outcome is numeric, or recorded as said above.
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
@@ -101,6 +118,10 @@ class NormalRegression(Specification):
     >>> res = NormalRegression("log(foodexp) ~ log(income)").fit(datasets.engel())
     >>> res.params.round(3).to_dict(), res.bse.round(4).tolist(), round(res.sigma, 3)
     ({'Intercept': 0.545, 'log(income)': 0.856}, [0.1382, 0.0203], 0.136)
+    >>> told = datasets.engel().assign(band=lambda d: d.foodexp // 100 * 100)
+    >>> left = "log(rounded(band, to=100, direction='down'))"
+    >>> NormalRegression(f"{left} ~ log(income)").fit(told).params.round(3).to_dict()
+    {'Intercept': 0.537, 'log(income)': 0.858}
     """
 
     takes_records: ClassVar[bool] = True

@@ -12,16 +12,18 @@ from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
     SeparationError,
+    WithheldAttributeError,
     WithheldError,
     warn_user,
 )
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
 from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
-from disteconometrics.estimators.rows import FitRows, fingerprint
+from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
@@ -29,6 +31,7 @@ from disteconometrics.inference.covariance import (
     CovarianceKind,
     CovarianceWords,
     covariance,
+    refuse_leverages,
     resolve_kind,
 )
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
@@ -58,18 +61,15 @@ class RecordedRows(FitRows):
         return (self.equation,)
 
     def covariances(self, kind: CovarianceKind) -> Covariance:
-        """Covariance of (β, σ)."""
+        """Covariance of (β, σ).
+
+        Raises
+        ------
+        OptionError
+            For HC2 and HC3: rows have no single leverage.
+        """
+        refuse_leverages(kind, "recorded outcomes, whose rows")
         return covariance(self.equation, kind, codes=self.codes, order=self.order)
-
-    def fingerprint(self) -> str:
-        """A digest of the records and weights."""
-        return _fingerprint(self)
-
-
-def _fingerprint(read: FitRows) -> str:
-    records = read.design.records
-    assert records is not None
-    return fingerprint(records.lower, records.upper, read.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +158,9 @@ def _check_records(records: Records, spec: DesignSpec) -> None:
     if records.at_mass is not None:
         point = f"{spec.outcome.recorders[-1].at:g}"
         raise OutcomeError(
-            f"NormalRegression has no mass at {point} of {name!r}: FlowDensity has; for a corner solution "
-            f"write bottomcoded({name}, at={point}), the Tobit; or fit Logit to 'I({name} != {point})' and "
-            f"NormalRegression to the other rows."
+            f"NormalRegression fits no mass at {point} of {name!r}: for a corner solution write "
+            f"bottomcoded({name}, at={point}), the Tobit; for a state of its own fit Logit to "
+            f"'I({name} != {point})', and NormalRegression to the other rows."
         )
     for rows, side in ((records.open_above, "at its cap or above it"), (records.open_below, "below")):
         if rows.all():
@@ -331,14 +331,53 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         chosen = self.use_t if use_t is None else flag(use_t, "use_t")
         return replace(self, covariance=_of_coefficients(V), joint=V, use_t=chosen)
 
+    @property
+    def recorded_mean(self) -> CodedMean:
+        """The mean of what is recorded, max(floor, min(y, cap)), for `effect`, `derivative` and `predict`.
+
+        Raises
+        ------
+        WithheldError
+            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
+
+        Examples
+        --------
+        Effects on it are those on the outcome times the probability of lying between the limits:
+
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+        >>> res = de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel)
+        >>> effects = res.effect("income", 1000, 2000, ["mean", res.recorded_mean])
+        >>> effects.values.round(1).tolist()
+        [493.3, 272.9]
+        """
+        ends = {}
+        for recorder in self.spec.outcome.recorders:
+            if recorder.name not in ("bottomcoded", "topcoded") or recorder.at is None:
+                raise WithheldError(
+                    f"The mean of what is recorded is not given of an outcome that was {recorder}, only of "
+                    f"one that was top-coded or bottom-coded at one number."
+                )
+            side = "low" if recorder.name == "bottomcoded" else "high"
+            ends[side] = float(self.spec.outcome_units([recorder.at])[0])
+        return CodedMean(**ends)
+
     # ---- what has no meaning -------------------------------------------------------------------------------
 
     def _withheld(self, what: str, instead: str) -> NoReturn:
-        raise WithheldError(f"{what} needs outcomes that were told exactly, in every row; {instead}.")
+        raise WithheldAttributeError(
+            f"{what} needs outcomes that were told exactly, in every row; {instead}."
+        )
 
     @property
     def rsquared(self) -> float:
         """Withheld: sums of squares of outcomes are not known."""
+        self._withheld("R²", "compare models by llf, aic or test")
+
+    @property
+    def rsquared_adj(self) -> float:
+        """Withheld, as R²."""
         self._withheld("R²", "compare models by llf, aic or test")
 
     @property

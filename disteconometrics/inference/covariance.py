@@ -66,6 +66,7 @@ __all__ = [
     "CovarianceKind",
     "CovarianceWords",
     "covariance",
+    "refuse_leverages",
     "resolve_kind",
 ]
 
@@ -306,6 +307,24 @@ def _check_survey(known: bool, weight_type: str | None) -> None:
         raise OptionError(
             "cov=de.Survey(…) is of rows that were drawn, and frequency weights count identical rows: take "
             "weight_type='sampling'."
+        )
+
+
+def refuse_leverages(kind: CovarianceKind, what: str) -> None:
+    """Refuse corrections by leverage for rows that have several linear forms.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> refuse_leverages("HC1", "ordered outcomes, whose rows")
+    """
+    if kind in ("HC2", "HC3"):
+        raise OptionError(
+            f"cov={kind!r} is not defined for {what} have no single leverage; use "
+            f"'HC1', or de.Cluster(column, correction='jackknife') with a column that numbers the rows."
         )
 
 

@@ -78,7 +78,7 @@ RESULTS: dict[str, Case] = {
         lambda: de.NormalRegression("log(topcoded(rounded(foodexp, to=10), at=900)) ~ log(income)"),
         "tens",
         {"cov": "HC1"},
-        cov="HC3",
+        cov="HC0",
         checked="cannot record them again",
     ),
     "DistributionRegression": Case(

@@ -510,9 +510,9 @@ CAPPED = {"y": np.minimum(np.random.default_rng(1).exponential(size=500), 1.5)}
     ("data", "words"),
     [
         (SIX, r"discrete: 6 distinct values in 300 rows.* 'rounded\(y, to=1\) ~ …'"),
-        (HEAP, r"19% of the rows .* values 0 .* recorded, 'mass\(y, 0\) ~ …', a binary"),
+        (HEAP, r"19% of the rows .* values 0 .* Consider a binary"),
         (ROUNDED, "tied values 40.* Consider a binary"),
-        (FEW_ZEROS, r"2.0% of the rows of 'y' are piled .* \(0: zeros.*mass.*'bottomcoded\(y, at=0\) ~ …'"),
+        (FEW_ZEROS, r"2.0% of the rows of 'y' are piled .* \(0: zeros.*'bottomcoded\(y, at=0\) ~ …'"),
         (CAPPED, r"rows of 'y' share the tied values 1.5 .* 'topcoded\(y, at=1.5\) ~ …'"),
     ],
     ids=["discrete", "atom", "rounded", "few zeros", "a cap"],

@@ -150,6 +150,9 @@ REFUSED: dict[str, tuple[type[DisteconometricsError], str]] = {
     "topcoded(interval(lo, hi), at=4)": (FormulaError, "caps of its own"),
     "topcoded(log(rounded(y, to=1)), at=4)": (FormulaError, "functions outside of all recorders"),
     "I(-topcoded(y, at=4))": (FormulaError, "only increasing functions"),
+    "topcoded(y, at=4) + 1": (FormulaError, "Wrap a computed outcome in I"),
+    "topcoded(y, at=-cap)": (UnsafeFormulaError, "constants"),
+    "brackets(y, [[0], 9])": (FormulaError, "increasing"),
     "scale(topcoded(y, at=4))": (FormulaError, "only increasing functions"),
     "log(bottomcoded(y, at=0))": (OutcomeError, "leaves nothing"),
     "log(topcoded(y, at=4))": (DataError, "is inf in 1 row"),
@@ -184,6 +187,8 @@ DOORS: dict[str, Any] = {
     "TransportMap": lambda f: de.TransportMap(f),
     "TransportDensity": lambda f: de.TransportDensity(f),
     "WassersteinDistance": lambda f: de.WassersteinDistance(f),
+    "MinimumWasserstein": lambda f: de.MinimumWasserstein(f, lambda t, x, e: e, start=[1.0]).fit(D),
+    "joint..": lambda f: de.joint(de.NormalRegression(f), de.NormalRegression("x ~ 1")).fit(D),
 }
 
 

@@ -117,9 +117,9 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
 
 
 def _left_sides(values: Array, heaps: Array) -> tuple[str, ...]:
-    """Left sides that say why rows share values: zeros, limits of records, a grid that holds all of them."""
+    """Left sides that say why rows share values: limits of records, a grid that holds all of them."""
     low, high = float(values[0]), float(values[-1])
-    sides = ["mass({0}, 0)"] if 0.0 in heaps else []
+    sides = []
     if low in heaps:
         sides += [f"bottomcoded({{0}}, at={low!r})"]
     if high in heaps:
