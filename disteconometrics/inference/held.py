@@ -59,6 +59,8 @@ class Held:
 
     def on(self, old: Support, new: Support) -> Held:
         """The same on another scale of the outcome, both images of one line."""
+        if self.all:
+            return self
         ends = np.array([self.low, self.high])
         low, high = np.where(np.isfinite(ends), new.from_line(old.to_line(ends)), ends)
         return Held(float(low), float(high))
@@ -84,7 +86,7 @@ ALL = Held()
 def warn_not_held(names: Sequence[str], held: Held) -> None:
     """Warn of functionals that are withheld because records tell nothing of them."""
     if names:
-        hint = "ask for quantiles and probabilities inside, or of='recorded' for the mean of what is recorded"
+        hint = "ask for quantiles and probabilities inside"
         text = (
             f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes {held.beyond} "
             f"lie; {hint}."

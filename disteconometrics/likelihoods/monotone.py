@@ -221,9 +221,7 @@ class OwnLikelihood(ABC):
         """See `evaluate`."""
 
     @abstractmethod
-    def left_out(
-        self, base: BaseLaw, z: Array, slope: Array, root: Array, together: Array | None
-    ) -> Array:
+    def left_out(self, base: BaseLaw, z: Array, slope: Array, root: Array, together: Array | None) -> Array:
         """See `left_out`."""
 
 

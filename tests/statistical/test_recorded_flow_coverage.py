@@ -30,7 +30,15 @@ SD = float(np.sqrt(0.7 * 0.36 + 0.3 * 2.25 + 0.21 * 1.5**2))
 ENDS = (-12.0, 20.0)
 MARKS = (0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 0.98)
 NAMES = ("q[0.5]", "mean", "q[0.9]")
-WAYS = ("exact", "rounded", "eight classes", "cap at .95", "cap at .8", "rounded, ignored", "classes, ignored")
+WAYS = (
+    "exact",
+    "rounded",
+    "eight classes",
+    "cap at .95",
+    "cap at .8",
+    "rounded, ignored",
+    "classes, ignored",
+)
 GRID = np.linspace(*ENDS, 6401)
 
 

@@ -274,10 +274,14 @@ class FlowResults(FittedResult, LawAnswers):
             held=self._held(read[2]),
         )
 
+    @property
+    def held(self) -> Held:
+        """The outcomes between which the records of the rows tell the law; all where none is hidden."""
+        return ALL if self.facts.records is None else self.facts.records.held
+
     def _held(self, flow: SplineFlow) -> Held:
-        """The outcomes, on the scale of a flow, between which the records tell the law."""
-        known = self.facts.records
-        return ALL if known is None else known.held.on(self.flow.support, flow.support)
+        """The same on the scale of a flow."""
+        return self.held.on(self.flow.support, flow.support)
 
     def _unsupported(self, flow: SplineFlow, near: bool, law: Averaged) -> Mapping[str, str]:
         """Kinds of moments of the averaged law that the rows do not support, with reasons."""

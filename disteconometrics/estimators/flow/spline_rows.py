@@ -217,7 +217,9 @@ def _record_facts(flow: SplineFlow, main: Solution, rows: FlowRows) -> RecordFac
     if s.records is None:
         return None
     held = held_by(s.records, flow.support)
-    cdf = np.array([np.average(_cdf(flow, main.theta, s.X, y), weights=s.weights) for y in (held.low, held.high)])
+    cdf = np.array(
+        [np.average(_cdf(flow, main.theta, s.X, y), weights=s.weights) for y in (held.low, held.high)]
+    )
     return RecordFacts.of(s.records, held, cdf)
 
 
@@ -248,7 +250,9 @@ def _groups(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
 
 def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
     s, f = fitted.sample, fitted.smooth
-    slope = _log_slopes(s, support, rows.y)  # so that criteria are in units of the outcome, whatever its support
+    slope = _log_slopes(
+        s, support, rows.y
+    )  # so that criteria are in units of the outcome, whatever its support
     w = np.ones(len(s.y)) if s.weights is None else s.weights
     shift = float(w @ slope)
     gain, error = _gain(fitted, w)
