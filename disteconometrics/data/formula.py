@@ -291,7 +291,7 @@ def _left_side(left: str, aliases: dict[str, str]) -> Factor:
         return _factor(left, True, aliases)
     if not any(True for _ in _top_level(left, ",")):
         factor = _factor(left, False, aliases)
-        if factor.is_recorded:
+        if factor.is_recorded and isinstance(factor.node, ast.Call):
             check_recorders(factor.node)
             return factor
         if isinstance(factor.node, (ast.Name, ast.Call, ast.Compare)):

@@ -29,6 +29,7 @@ class Recorder:
     direction : str or None, "nearest", "up" or "down" of ``rounded``.
     bounds : tuple of float, the bounds of ``brackets``, increasing; () where categories hold them.
     closed : str or None, the side of brackets that belongs to them: "left" or "right".
+    learnt : bool, whether bounds and side are those of categories of intervals.
 
     Examples
     --------
@@ -43,6 +44,7 @@ class Recorder:
     direction: str | None = None
     bounds: tuple[float, ...] = ()
     closed: str | None = None
+    learnt: bool = False
 
     def __str__(self) -> str:
         return str(self.words)
@@ -65,7 +67,8 @@ class Recorder:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without entries that are empty."""
-        found = {key: value for key, value in asdict(self).items() if value not in (None, ())}
+        empty = asdict(Recorder(self.name))
+        found = {key: value for key, value in asdict(self).items() if key == "name" or value != empty[key]}
         return {key: list(map(repr, v)) if key == "bounds" else v for key, v in found.items()}
 
     @classmethod

@@ -27,8 +27,8 @@ __all__ = [
     "layers_of",
     "number_of",
     "outcome_name",
-    "recorder_names",
     "recorder_of",
+    "recorders_of",
 ]
 
 # increasing functions that may stand outside, and where their arguments begin
@@ -139,17 +139,20 @@ def check_recorders(node: ast.expr) -> None:
         recorder_of(call)
 
 
-def recorder_names(node: ast.expr) -> list[str]:
-    """The names of the recorders of a left side, innermost first; none where it has none.
+def recorders_of(node: ast.expr) -> tuple[Recorder, ...]:
+    """The recorders of a left side as the formula writes them, innermost first; none where it has none.
+
+    Raises
+    ------
+    FormulaError
 
     Examples
     --------
-    >>> recorder_names(ast.parse("log(topcoded(rounded(wage, to=1), at=40))", mode="eval").body)
-    ['rounded', 'topcoded']
+    >>> found = recorders_of(ast.parse("log(topcoded(rounded(wage, to=1), at=40))", mode="eval").body)
+    >>> [str(recorder) for recorder in found]
+    ['rounded to 1 (nearest)', 'top-coded at 40']
     """
-    if not is_recorded(node):
-        return []
-    return [function_name(call.func) for call in reversed(layers_of(node)[1])]
+    return tuple(map(recorder_of, reversed(layers_of(node)[1]))) if is_recorded(node) else ()
 
 
 def outcome_name(node: ast.expr) -> str:
@@ -242,7 +245,8 @@ def _bracketing(given: dict[str, ast.expr | None], text: str) -> Recorder:
     numbers = isinstance(bounds, list) and all(
         isinstance(b, (int, float)) and not isinstance(b, bool) for b in bounds
     )
-    if not numbers or len(bounds) < 2 or not (np.diff(as_floats(bounds)) > 0).all():
+    known = numbers and len(bounds) > 1 and bool(np.isfinite(bounds).any())
+    if not known or not (np.diff(as_floats(bounds)) > 0).all():
         raise FormulaError(
             f"{text!r}: bounds must be a list of increasing numbers, such as [0, 10, 15, inf], not {bounds!r}"
         )

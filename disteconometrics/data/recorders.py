@@ -110,6 +110,10 @@ def _innermost(evaluator: Evaluator, call: ast.Call, term: str) -> _Step:
     if recorder.name == "brackets" and hasattr(found, "codes"):
         return _of_categories(recorder, found, term)
     value = _values(evaluator, call.args[0], found)
+    if recorder.name == "brackets" and not recorder.bounds:
+        raise OutcomeError(
+            f"The outcome {term!r} holds numbers, whose brackets have to be given: brackets(y, [0, 10, inf])"
+        )
     if recorder.name == "brackets":
         return _bracketed(recorder, value, term)
     if recorder.name == "rounded":
@@ -144,22 +148,31 @@ def _refuse(rows: Mask, what: str, remedy: str) -> None:
 
 def _rounded(recorder: Recorder, value: Array, term: str) -> _Step:
     assert recorder.to is not None
-    step = _grid(recorder, value, f"{term!r} has values off the grid of {recorder.to:g}")
+    step = _grid(
+        recorder,
+        value,
+        f"{term!r} has values off the grid of {recorder.to:g}",
+        "rounded() takes everyone to have rounded to it: give another step, or none",
+    )
     below, above = DIRECTIONS[str(recorder.direction)]
     to = recorder.to
     return _Step((step - below) * to, (step + above) * to, step * to, None, (recorder,))
 
 
-def _grid(recorder: Recorder, value: Array, what: str) -> Array:
+def _grid(recorder: Recorder, value: Array, what: str, remedy: str) -> Array:
     """Values (n,) in whole steps of a grid.  Raises OutcomeError for those off it."""
     assert recorder.to is not None
     steps = value / recorder.to
     whole: Array = np.rint(steps)
     slack = OFF_GRID * np.clip(np.abs(whole), 1, 1e3)
     off = np.abs(steps - whole) > slack
-    shown = f" ({list_names(value[off].tolist(), 3)})" if off.any() else ""
-    _refuse(off, what + shown, "rounded() takes everyone to have rounded to it: give another step, or none")
+    _refuse(off, what + _some(value[off]), remedy)
     return whole + 0.0
+
+
+def _some(values: Array) -> str:
+    """A few of the values that are refused, in words."""
+    return f" ({list_names(np.unique(values).tolist(), 3)})" if len(values) else ""
 
 
 def _bracketed(recorder: Recorder, value: Array, term: str) -> _Step:
@@ -171,8 +184,8 @@ def _bracketed(recorder: Recorder, value: Array, term: str) -> _Step:
     code[(value == bounds[0]) & (not left)] = 0
     known = ~np.isnan(value)
     outside = known & ((code < 0) | (code > last))
-    shown = f" ({list_names(value[outside].tolist(), 3)})" if outside.any() else ""
-    _refuse(outside, f"{term!r} has values outside its brackets{shown}", "end them with inf, or add a bound")
+    what = f"{term!r} has values outside its brackets{_some(value[outside])}"
+    _refuse(outside, what, "end them with inf, or add a bound")
     code = np.clip(code, 0, last)
     lower, upper = (np.where(known, side, np.nan) for side in (bounds[code], bounds[code + 1]))
     return _Step(lower, upper, value, None, (recorder,))
@@ -200,7 +213,7 @@ def _of_categories(recorder: Recorder, found: Any, term: str) -> _Step:
     table = as_floats([*ends, (np.nan, np.nan)])
     bounds = sorted({end for i in used for end in ends[i]})
     closed = "left" if any(m is not None and m.group(1) == "[" for m in read) else "right"
-    recorder = replace(recorder, bounds=tuple(bounds), closed=closed)
+    recorder = replace(recorder, bounds=tuple(bounds), closed=closed, learnt=True)
     lower, upper = table[found.codes].T.copy()
     return _Step(lower, upper, np.full(len(lower), np.nan), None, (recorder,))
 
@@ -241,7 +254,12 @@ def _end_of_cap(step: _Step, cap: Array, above: bool, term: str) -> Array:
     assert grid.to is not None
     finite = np.isfinite(cap)
     whole = np.full(len(cap), cap)
-    whole[finite] = _grid(grid, cap[finite], f"{term!r} has caps off the grid of {grid.to:g}")
+    whole[finite] = _grid(
+        grid,
+        cap[finite],
+        f"{term!r} has caps off the grid of {grid.to:g}",
+        "what was rounded first is capped at a step of the grid",
+    )
     below, over = DIRECTIONS[str(grid.direction)]
     return (whole - below) * grid.to if above else (whole + over) * grid.to
 

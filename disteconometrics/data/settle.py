@@ -117,9 +117,8 @@ def check_right_side(parsed: Formula, table: Table, *, recorded: bool = False) -
     else:
         clash = any(name == f.name for f in parsed.factors)
     if clash:
-        raise FormulaError(
-            f"The outcome {name!r} is also on the right side of the formula; a lag of it may be: lag({name})"
-        )
+        remedy = "" if parsed.left.is_recorded else f"; a lag of it may be: lag({name})"
+        raise FormulaError(f"The outcome {name!r} is also on the right side of the formula{remedy}")
     if parsed.has_dot and not all(isinstance(label, str) for label in table.names):
         raise DataError(
             "'.' stands for every other column, but some labels are not text; rename them with "

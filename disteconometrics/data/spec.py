@@ -13,7 +13,7 @@ from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLeve
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import KINDS, Outcome, recode_outcome
 from disteconometrics.data.recorded import Recorder, Records
-from disteconometrics.data.recorder_calls import recorder_names
+from disteconometrics.data.recorder_calls import recorders_of
 from disteconometrics.data.recorders import Recorded, read_records, through_outer
 from disteconometrics.data.state import pack, unpack
 from disteconometrics.data.syntax import infinite_variables
@@ -369,9 +369,14 @@ def _rebuilt_parts(d: dict[str, Any], factors: int) -> dict[str, Any]:
 def _belongs(spec: DesignSpec, parsed: Formula) -> bool:
     """Whether columns, states and levels can be those of the formula."""
     known = {*parsed.right_variables, *parsed.left.variables} <= set(spec.columns)
-    told = [r.name for r in spec.outcome.recorders] == recorder_names(parsed.left.node)
+    told = tuple(map(_as_written, spec.outcome.recorders)) == recorders_of(parsed.left.node)
     states = all(isinstance(s, dict) for s in spec.states.values())
     return known and told and states and _has_levels(spec.outcome)
+
+
+def _as_written(recorder: Recorder) -> Recorder:
+    """A recorder without what it learnt from categories of intervals."""
+    return Recorder("brackets") if recorder.learnt else recorder
 
 
 def _has_levels(outcome: Outcome) -> bool:

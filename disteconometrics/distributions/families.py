@@ -95,6 +95,10 @@ class Normal(_LocationScale):
     def _var(self) -> Array:
         return np.asarray(self.scale) ** 2
 
+    def _partial_mean(self, q: Array) -> Array:
+        z = self._z(q[..., None])[..., 0]
+        return np.asarray(self.loc * special.ndtr(z) - self.scale * np.exp(-0.5 * z**2 - LOG_ROOT_2PI))
+
     def _draw(self, rng: np.random.Generator, m: int) -> Array:
         draws = rng.standard_normal((*self.batch_shape, m))
         return _column(self.loc) + _column(self.scale) * draws

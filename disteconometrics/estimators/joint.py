@@ -18,6 +18,7 @@ from disteconometrics.data.design import RowCount, build_design
 from disteconometrics.data.formula import split_sides
 from disteconometrics.data.joint_design import joint_rows, read_outcomes
 from disteconometrics.data.outcome import Outcome
+from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.joint import DRAWS, JointLaw, PooledLaw, ProductLaw, joint_functionals
 from disteconometrics.errors import FileFormatError, FormulaError, OptionError
@@ -161,6 +162,8 @@ def complete_rows(factors: Sequence[Any], data: Any) -> tuple[Any, RowCount]:
     >>> table["a"].tolist(), count.missing
     ([1.0, 4.0], {'b': 1})
     """
+    for f in factors:
+        refuse_recorders(f.formula, "joint()")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # every factor's own fit tells what it has to tell
         designs = [

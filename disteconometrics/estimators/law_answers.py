@@ -108,8 +108,8 @@ class Answering:
     @cached_property
     def whole(self) -> Averaged:
         """The law averaged over all rows; without covariates the one that they have."""
-        shares = self.groups(None)[0][1] if self.conditional else np.ones(1)
-        return Averaged(self.laws(self.X), shares, self.held)
+        laws = self.laws(self.X)
+        return Averaged(laws, np.ones(1) if laws.size == 1 else self.groups(None)[0][1], self.held)
 
     @cached_property
     def unsupported(self) -> Mapping[str, str]:
@@ -120,7 +120,8 @@ class Answering:
     @property
     def conditional(self) -> bool:
         """Whether rows have laws of their own."""
-        return bool(self.scenario.spec.variables)
+        spec = self.scenario.spec
+        return bool(spec.variables) or getattr(spec, "offset", None) is not None
 
     def groups(self, by: Any) -> list[tuple[str, Array]]:
         """Groups of rows by the values of columns: what goes into names, and shares (n,) of sum one.

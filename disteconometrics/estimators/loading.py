@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "transport.minimum_wasserstein.MinimumWassersteinResults",
     ),
     "NormalRegression": ("normal.NormalRegression", "normal.NormalResults"),
+    "RecordedNormal": ("normal.NormalRegression", "recorded_normal.RecordedNormalResults"),
     "OrderedLogit": ("ordered.OrderedLogit", "ordered.OrderedResults"),
     "OrderedProbit": ("ordered.OrderedProbit", "ordered.OrderedResults"),
     "Probit": ("binary.probit.Probit", "binary.results.BinaryResults"),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,19 +12,13 @@ import pandas as pd
 from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import FactorMatrix, columns
-from disteconometrics.checks import flag, size_error
+from disteconometrics.checks import flag
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.distributions.families import Normal
-from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import (
-    CollinearityError,
-    ConditioningWarning,
     OutcomeError,
-    warn_user,
 )
-from disteconometrics.estimators.index_laws import NormalRowLaws
-from disteconometrics.estimators.law_answers import Answering, LawAnswers, NewRows, no_error_of_average
+from disteconometrics.estimators.normal_answers import NormalAnswers, named_squares, warn_condition
+from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FitFacts,
@@ -45,21 +38,17 @@ from disteconometrics.inference.covariance import (
     covariance,
     resolve_kind,
 )
-from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
-from disteconometrics.inference.law_effects import MEstimation
-from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
 from disteconometrics.inference.protocols import ArrayScores, MEstimate, Refitting, ScaledRows, SideBySide
-from disteconometrics.optim.least_squares import Squares, least_squares
-from disteconometrics.optim.whiten import OutOfRange, RankDeficient, triangle_inverse
-from disteconometrics.optim.wording import describe_collinearity
+from disteconometrics.optim.least_squares import Squares
+from disteconometrics.optim.whiten import triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
 from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["NormalRegression", "NormalResults"]
 
-NEARLY_DEPENDENT = 1e10  # condition number beyond which six digits of the data decide the estimates
 PERFECT = 1e-13  # residuals over outcomes below which nothing but rounding is left
 
 
@@ -73,10 +62,27 @@ class NormalRegression(Specification):
     degrees of freedom, as in ``smf.ols``, Stata and R; with robust ones t is kept (as in Stata and R;
     statsmodels takes the normal: ``use_t=False``). The law takes the maximum-likelihood σ̂² = RSS/n.
 
+    The left side may say how the outcome was recorded, and the law is then that of the outcome before it was:
+    ``bottomcoded(hours, at=0)`` is the Tobit, ``brackets`` and ``interval`` are the interval regression.
+
+    - ``interval(lo, hi)``: lo < y <= hi, or y where both are equal; a side is open where its end is −inf or
+      inf, or missing under ``open="missing"``.
+    - ``brackets(y, [0, 10, 15, inf], closed="left")``: the bracket that holds a number; without bounds a
+      column of categories of intervals, as of `pd.cut`.
+    - ``rounded(y, to=0.5, direction="nearest")``: everyone rounded to the grid, or "up" or "down" to it.
+    - ``topcoded(y, at=40)``, ``bottomcoded(y, at=0)``: values at the cap or beyond are only known to be
+      there; ``at`` may be a column of caps, missing where there is none.
+
+    They nest in this order, as ``topcoded(rounded(y, to=1), at=40)``, with increasing functions outside:
+    ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is without recorders.
+    Recording must not depend on the outcome beyond that, given the covariates.  A duration that may go on is
+    ``interval(time, end)`` with an end of inf; late entry, several causes and covariates that change on the
+    way are left to survival packages.
+
     Parameters
     ----------
     formula : str
-        ``"log(wage) ~ educ + C(region)"``; the outcome is numeric.
+        ``"log(wage) ~ educ + C(region)"``; the outcome is numeric, or recorded as said above.
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
@@ -101,7 +107,13 @@ class NormalRegression(Specification):
     >>> res = NormalRegression("log(foodexp) ~ log(income)").fit(datasets.engel())
     >>> res.params.round(3).to_dict(), res.bse.round(4).tolist(), round(res.sigma, 3)
     ({'Intercept': 0.545, 'log(income)': 0.856}, [0.1382, 0.0203], 0.136)
+    >>> told = datasets.engel().assign(band=lambda d: d.foodexp // 100 * 100)
+    >>> left = "log(rounded(band, to=100, direction='down'))"
+    >>> NormalRegression(f"{left} ~ log(income)").fit(told).params.round(3).to_dict()
+    {'Intercept': 0.537, 'log(income)': 0.858}
     """
+
+    takes_records: ClassVar[bool] = True
 
     weights: str | None = None
     weight_type: str | None = None
@@ -122,10 +134,10 @@ class NormalRegression(Specification):
         data: Any,
         *,
         cov: CovarianceKind | None = None,
-        use_t: bool = True,
+        use_t: bool | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
-    ) -> NormalResults:
+    ) -> NormalResults | RecordedNormalResults:
         """Estimate the model on a table.
 
         Parameters
@@ -133,24 +145,28 @@ class NormalRegression(Specification):
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool
-            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal.
+        use_t : bool or None
+            p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal;
+            None is t, and the normal where the outcome was recorded.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
         -------
-        NormalResults
+        NormalResults, or RecordedNormalResults where the outcome was recorded.
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, WithheldError, SeparationError
 
         Warns
         -----
-        ConditioningWarning, MissingValuesWarning, FewClustersWarning
+        ConditioningWarning, MissingValuesWarning, FewClustersWarning, RecordingWarning, ConvergenceWarning
         """
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
-        rows, facts = _estimate(self, data)
+        read = FitRows.read(self, data, outcome="recorded")
+        if read.design.records is not None:
+            return fit_recorded(self, read, kind, use_t is not None and flag(use_t, "use_t"))
+        rows, facts = _estimate(self, read)
         V, scale = rows.covariances(kind)
         return NormalResults(
             model=self,
@@ -160,21 +176,11 @@ class NormalRegression(Specification):
             coefficients=rows.equation.params,
             covariance=V,
             scale_covariance=scale,
-            use_t=flag(use_t, "use_t"),
+            use_t=use_t is None or flag(use_t, "use_t"),
         )
 
 
 # ---- least squares -----------------------------------------------------------------------------------------
-
-
-def _solved(X: Array | FactorMatrix, y: Array, w: Array | None, names: Sequence[str]) -> Squares:
-    """Least squares, with names in what it refuses."""
-    try:
-        return least_squares(X, y, w)
-    except OutOfRange as error:
-        raise size_error([names[j] for j in error.columns]) from None
-    except RankDeficient as error:
-        raise CollinearityError(describe_collinearity(error.rank, names, len(y))) from None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -277,12 +283,11 @@ class NormalFacts(FitFacts):
     nested_null: bool
 
 
-def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFacts]:
-    read = FitRows.read(model, data, outcome="numeric")
+def _estimate(model: NormalRegression, read: FitRows) -> tuple[NormalRows, NormalFacts]:
     names, outcome = read.names, read.spec.outcome.name
     w = read.scaled_weights
     y = read.y if read.offset is None else read.y - read.offset
-    fit = _solved(read.matrix, y, w, names)
+    fit = named_squares(read.matrix, y, w, names)
     mass = np.ones(len(y)) if w is None else w
     n, e = float(mass.sum()), fit.residuals
     variance = float(mass @ e**2 / n)
@@ -293,13 +298,7 @@ def _estimate(model: NormalRegression, data: Any) -> tuple[NormalRows, NormalFac
             f"The outcome {outcome!r} is fitted perfectly by {len(names)} columns on {n:g} rows; no law "
             f"is left."
         )
-    if fit.condition > NEARLY_DEPENDENT:
-        hint = "drop or rescale one of the nearly collinear columns"
-        message = (
-            f"Columns are nearly collinear (condition number {fit.condition:.1e}): estimates rest on "
-            f"few digits of the data."
-        )
-        warn_user(ConditioningWarning(message, hint=hint))
+    warn_condition(fit.condition)
     sigma = float(np.sqrt(variance))
     centre = float(mass @ y / n) if read.spec.has_intercept else 0.0
     facts = NormalFacts(
@@ -334,20 +333,11 @@ def _equations(
     return beta, MEstimate(("sigma",), np.array([sigma]), half, half, n, rows, by_row, weight_type)
 
 
-def on_the_line(name: Any) -> bool:
-    """Whether a functional of a normal law is differentiated exactly: ratios of quantiles are of others."""
-    return is_analytic(name) and OF_QUANTILES.get(name, ("", ()))[0] != "ratio"
-
-
-def _columns(X: Array, columns: Sequence[int]) -> Array:
-    return X[:, list(columns)]
-
-
 # ---- result ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesNames):
+class NormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, OtherPackagesNames):
     """A fitted Gaussian linear law: coefficients, σ, fit, tests, predictions, and the law of every row.
 
     It refers to the rows it was fitted on (no copy); a result loaded from a file holds none, `attach` gives
@@ -371,35 +361,10 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     use_t: bool
     shared: Array | None = field(default=None, repr=False)  # of a saved fit: see `NormalRows.shared`
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "quantile_effects")
-    kinds: ClassVar[dict[str, str]] = {"effect": "quantile_effects"}
-
-    def labels(self) -> tuple[str, Sequence[str]]:
-        """The outcome and the terms."""
-        return self.spec.outcome.name, self.spec.names
-
     @property
     def parameters(self) -> float:
         """Coefficients; σ is not counted, as in statsmodels."""
         return float(len(self.spec.names))
-
-    def solution(self) -> Array:
-        """The coefficients (k,)."""
-        return self.coefficients
-
-    @cached_property
-    def estimates(self) -> Estimates:
-        """Coefficients (k,) with standard errors, tests and intervals."""
-        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
-        V = self.covariance
-        return Estimates(self.spec.names, self.coefficients, V.matrix, df, clusters=V.clusters)
-
-    @cached_property
-    def sigma_estimates(self) -> Estimates:
-        """``sigma``, the maximum-likelihood standard deviation of the errors, and its logarithm."""
-        variance, s = float(self.scale_covariance.matrix[0, 0]), self.sigma
-        V = variance * np.array([[1.0, 1 / s], [1 / s, 1 / s**2]])
-        return Estimates(("sigma", "log(sigma)"), np.array([s, np.log(s)]), V)
 
     def with_cov(self, cov: CovarianceKind, *, use_t: bool | None = None, data: Any = None) -> NormalResults:
         """Return the same estimates with another covariance; nothing is estimated again.
@@ -443,10 +408,10 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         >>> res = de.NormalRegression("foodexp ~ income").fit(de.datasets.engel(), cov="HC1")
         >>> z, V = res.joint_covariance.coordinates(np.array([[1.0, 1000.0, 1.2816]]))
         >>> float(np.sqrt(z @ V @ z.T)[0, 0].round(2))
-        23.65
+        16.22
         """
         V, kind, shared = self.covariance, self.covariance.kind, self.shared
-        variance = float(self.scale_covariance.matrix[0, 0])
+        variance = self.sigma_variance
         if not V.robust:
             shared = np.zeros(len(self.coefficients))
         elif shared is None and self.rows is not None and kind is not None:
@@ -456,6 +421,11 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
         return _joint(V, variance, shared)
 
     # ---- fit -----------------------------------------------------------------------------------------------
+
+    @property
+    def sigma_variance(self) -> float:
+        """Variance of the estimate of σ."""
+        return float(self.scale_covariance.matrix[0, 0])
 
     @property
     def sigma(self) -> float:
@@ -480,126 +450,10 @@ class NormalResults(FittedResult, LawAnswers, LikelihoodCriteria, OtherPackagesN
     # ---- rows ----------------------------------------------------------------------------------------------
 
     @property
-    def fittedvalues(self) -> pd.Series:
-        """x'β of the rows used, plus the offset (n,)."""
-        series: pd.Series = self.predict()
-        return series
-
-    @property
     def resid(self) -> pd.Series:
         """y − x'β of the rows used (n,)."""
         rows = self.data_rows()
         return pd.Series(rows.y, index=rows.index) - self.fittedvalues
-
-    def answering(self, names: Any, on: Any, *, near: bool) -> Answering:
-        """The normal law of every row and the estimation of (β, σ); see `LawAnswers`."""
-        rows: NormalRows = self.data_rows()
-        read, functionals = self._read(names, on, near)
-        offset = 0.0 if rows.offset is None else rows.offset
-        laws = partial(self._laws, offset=offset)
-        scenario, column = rows.scenario(), partial(rows.column, role="by=")
-        estimation = replace(
-            self._estimation,
-            kind=self.covariance.kind,
-            equations=rows.equations,
-            weights=rows.weights,
-            weight_type=self.model.weight_type,
-            codes=rows.codes,
-            order=rows.order,
-        )
-        bent = partial(_columns, rows.X)
-        return Answering(
-            read, functionals, laws, estimation, scenario, rows.X, rows.weights, column, bent, exact=True
-        )
-
-    @property
-    def _estimation(self) -> MEstimation:
-        return MEstimation(self.joint_covariance, self.estimates.df)
-
-    def _laws(self, X: Array, offset: Any) -> NormalRowLaws:
-        return NormalRowLaws(X, X @ self.coefficients + offset, self.sigma, self.coefficients)
-
-    def _read(self, names: Any, on: Any, near: bool) -> tuple[list[str], list[Functional]]:
-        """Functionals by name, read, those on another scale by differences."""
-        given, outcome = listed(names), self.spec.outcome.name
-        exact = on is None and all(map(on_the_line, given))
-        if not near and not exact:
-            raise no_error_of_average()
-
-        def other(name: Any) -> Functional:
-            def of(law: Normal) -> Any:
-                named = law.named(outcome)
-                return (named if on is None else named.on(on)).functional(name)
-
-            return "other", (of,)
-
-        functionals = [parse_functional(n) if on is None and on_the_line(n) else other(n) for n in given]
-        return [functional_name(n) for n in given], functionals
-
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
-        read, functionals = self._read(names, on, True)
-        X, mean, index = self._new_rows(new)
-        laws = NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)
-        return NewRows(read, functionals, laws, self._estimation, {}), index
-
-    def _new_rows(self, new: Any) -> tuple[Any, Array, pd.Index]:
-        """Design (m, k), mean (m,) and index of new rows, or of the rows of the fit."""
-        rows = self.data_rows() if new is None else self.spec.matrix(new)
-        X = rows.matrix if new is None else rows.X
-        mean = X @ self.coefficients
-        return X, mean if rows.offset is None else mean + rows.offset, rows.index
-
-    def predict(
-        self,
-        new: Any = None,
-        names: Any = None,
-        *,
-        ci: bool = False,
-        on: Any = None,
-        level: float = 0.95,
-    ) -> Any:
-        """E(y | x) for new rows, or functionals of their laws, with intervals on request.
-
-        Intervals of outcomes are those of `distribution`.
-
-        Parameters
-        ----------
-        new : table with the columns of the right side, or None for the rows of the fit.
-        names : functionals of the law of a row, such as ``["mean", "q[0.9]"]``; None is the mean, in a frame
-            of its own.
-        ci : bool, whether to give estimate, std_error, conf_low and conf_high.
-        on : another scale, as in `functionals`.
-        level : float, confidence level.
-
-        Returns
-        -------
-        pandas Series (m,), or DataFrame (m, 4) with ``ci``; rows with a missing value give NaN.
-            With ``names`` a DataFrame by (row, functional).
-
-        Raises
-        ------
-        MissingColumnError, LevelError, DataError, NeedsData
-        """
-        level = check_level(level)
-        if names is not None or on is not None:
-            return super().predict(new, "mean" if names is None else names, ci=ci, on=on, level=level)
-        X, mean, index = self._new_rows(new)
-        if not ci:
-            return pd.Series(mean, index=index)
-        se = self.covariance.errors(X)
-        half = self.estimates.critical(level) * se
-        return pd.DataFrame(
-            {"estimate": mean, "std_error": se, "conf_low": mean - half, "conf_high": mean + half},
-            index=index,
-        )
-
-    def distribution(self, new: Any = None) -> Normal:
-        """The normal law of the outcome, as the formula writes it, for every row of ``new`` (None.
-
-        The rows of the fit).
-        """
-        _, mean, _ = self._new_rows(new)
-        return Normal(mean, self.sigma).named(self.spec.outcome.name)
 
     def _refitting(self) -> Refitting:
         kind, rows = self.covariance.kind, self.data_rows()

@@ -45,6 +45,7 @@ from disteconometrics.inference.covariance import (
     CovarianceKind,
     CovarianceWords,
     covariance,
+    refuse_leverages,
     resolve_kind,
 )
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level, chi2_test
@@ -208,11 +209,7 @@ class OrderedProbit(OrderedEstimator):
 def _checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
     """A covariance that there is: a row has two linear forms, and no single leverage corrects its score."""
     kind = resolve_kind(cov, weight_type)
-    if kind in ("HC2", "HC3"):
-        raise OptionError(
-            f"cov={kind!r} is not defined for ordered outcomes, whose rows have no single leverage; use "
-            f"'HC1', or de.Cluster(column, correction='jackknife') with a column that numbers the rows."
-        )
+    refuse_leverages(kind, "ordered")
     return kind
 
 

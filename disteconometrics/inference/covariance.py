@@ -60,6 +60,7 @@ __all__ = [
     "CovarianceKind",
     "CovarianceWords",
     "covariance",
+    "refuse_leverages",
     "resolve_kind",
 ]
 
@@ -272,6 +273,24 @@ def resolve_kind(cov: CovarianceKind | None, weight_type: str | None) -> Covaria
             f"use 'HC1' or Cluster."
         )
     return name
+
+
+def refuse_leverages(kind: CovarianceKind, outcomes: str) -> None:
+    """Refuse corrections by leverage for outcomes of a kind whose rows have several linear forms.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> refuse_leverages("HC1", "ordered")
+    """
+    if kind in ("HC2", "HC3"):
+        raise OptionError(
+            f"cov={kind!r} is not defined for {outcomes} outcomes, whose rows have no single leverage; use "
+            f"'HC1', or de.Cluster(column, correction='jackknife') with a column that numbers the rows."
+        )
 
 
 def covariance(

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block
 from disteconometrics.likelihoods.ordered import OrderedKernel, OrderedPass, ends, evaluate
+from disteconometrics.optim.concave import climb
 from disteconometrics.optim.separation import Separation, find_separation
 
 __all__ = ["OrderedMaximum", "maximise_ordered", "ordered_separation"]
-
-CLOSE = 1e-12  # Newton decrement, after which one more step leaves rounding alone
-HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,48 +64,14 @@ def maximise_ordered(
     def at(point: Array) -> OrderedPass:
         return evaluate(kernel, X, y, w, X @ point[:k] + shift, point[k:])
 
-    found, decrement, converged, passes = at(theta), np.inf, False, 1
-    while not converged and passes <= maxiter:
-        step = _newton(found)
-        if step is None:
-            break
-        decrement = float(found.score @ step)
-        converged = decrement < CLOSE * max(1.0, abs(found.loglik))
-        moved = _climb(at, theta, step, found, k)
-        if moved is None:
-            break
-        theta, found = moved
-        passes += 1
+    found = climb(at, theta, lambda point: bool(np.all(np.diff(point[k:]) > 0)), maxiter=maxiter)
+    theta = found.point
     u, l = ends(y, theta[k:], X @ theta[:k] + shift)  # noqa: E741
     finite = np.abs(np.concatenate([u, l]))
     far = bool(finite[np.isfinite(finite)].max(initial=0.0) > kernel.far)
-    return OrderedMaximum(theta[:k], theta[k:], found, converged, passes, decrement, far)
-
-
-def _newton(found: OrderedPass) -> Array | None:
-    """Newton's step, None where the information is singular."""
-    scale = np.sqrt(np.maximum(np.diagonal(found.information), 1e-300))
-    try:
-        factor = cho_factor(found.information / scale / scale[:, None])
-    except (np.linalg.LinAlgError, ValueError):
-        return None
-    return np.asarray(cho_solve(factor, found.score / scale) / scale)
-
-
-def _climb(
-    at: object, theta: Array, step: Array, found: OrderedPass, k: int
-) -> tuple[Array, OrderedPass] | None:
-    """The first of halved steps that keeps thresholds increasing and does not fall by more than rounding."""
-    assert callable(at)
-    slack = 1e-13 * (1 + abs(found.loglik))
-    for _ in range(HALVINGS):
-        point = theta + step
-        if np.all(np.diff(point[k:]) > 0):
-            new = at(point)
-            if np.isfinite(new.loglik) and new.loglik >= found.loglik - slack:
-                return point, new
-        step = step / 2
-    return None
+    return OrderedMaximum(
+        theta[:k], theta[k:], found.found, found.converged, found.passes, found.decrement, far
+    )
 
 
 def ordered_separation(X: Array, y: Indices, thresholds: int) -> Separation | None:

@@ -105,7 +105,7 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
 
 
 def _draw_records(ax: Any, records: Any, low: float, high: float, bins: int, weights: Array | None) -> float:
-    """Bars of equal area for records with two ends, and of the outcomes that are known; their greatest height."""
+    """Bars of records with two ends, and of the outcomes that are known; their greatest height."""
     w = np.ones(len(records)) if weights is None else weights
     known, between = records.exact, records.interval
     edges = np.unique(np.concatenate([records.lower[between], records.upper[between]]))

@@ -58,6 +58,13 @@ RESULTS: dict[str, Case] = {
     ),
     "OrderedProbit": Case(lambda: de.OrderedProbit("grade ~ GPA"), "grades", cov="HC0"),
     "NormalRegression": Case(lambda: de.NormalRegression("foodexp ~ income"), cov="HC3"),
+    "NormalRegression, recorded": Case(
+        lambda: de.NormalRegression("log(topcoded(rounded(foodexp, to=10), at=900)) ~ log(income)"),
+        "tens",
+        {"cov": "HC1"},
+        cov="HC0",
+        checked="cannot record them again",
+    ),
     "DistributionRegression": Case(
         lambda: de.DistributionRegression("foodexp ~ income", thresholds=[400, 600, 900]),
         options={"seed": 1, "draws": 100},
@@ -120,6 +127,8 @@ def table(name: str) -> pd.DataFrame:
         return pd.DataFrame({"x": x, "y": (x > 5).astype(int)})
     engel = de.datasets.engel()
     engel = engel.assign(rich=np.where(engel["income"] > engel["income"].median(), "yes", "no"))
+    if name == "tens":
+        return engel.assign(foodexp=(engel["foodexp"] / 10).round() * 10)
     return engel.iloc[::3] if name == "few" else engel
 
 

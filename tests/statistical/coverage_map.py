@@ -34,6 +34,7 @@ QUOTED = {  # study: estimators and parameters that the README shows
     "3 treated": [("logit", "x")],
     "sampling weights": [("logit", "x")],
     "margins": [("population", "x")],
+    "tobit": [("tobit", "x"), ("tobit", "sigma")],
     "firth": [("firth, profile", "d")],
     "pairs bootstrap": [("pairs bootstrap", "bca")],
 }

@@ -395,6 +395,26 @@ def grades(law: str, F: Callable[[float], float], seed: int) -> Declared:
     )
 
 
+# ---- recorded outcomes -------------------------------------------------------------------------------------
+
+TOBIT = {"Intercept": 0.5, "x": 0.8, "d": -0.6, "sigma": 1.2}
+
+
+def corner(rng: np.random.Generator) -> Table:
+    """500 rows of y = 0.5 + 0.8x − 0.6d + 1.2·N(0, 1), and what is told of it: zero below zero, 43 %."""
+    x, d = rng.normal(size=500), (rng.random(500) < 0.4).astype(float)
+    y = TOBIT["Intercept"] + TOBIT["x"] * x + TOBIT["d"] * d + TOBIT["sigma"] * rng.normal(size=500)
+    return {"told": np.maximum(y, 0), "x": x, "d": d}
+
+
+def tobit(table: Table) -> Any:
+    """Coefficients and σ with standard errors."""
+    res = de.NormalRegression("bottomcoded(told, at=0) ~ x + d").fit(table)
+    sigma = res.sigma_estimates
+    found = {n: (b, res.bse[n]) for n, b in res.params.items()}
+    return {**found, "sigma": (float(sigma.values[0]), float(sigma.std_error[0]))}
+
+
 STUDIES: dict[str, Declared] = {
     "regular": Declared("n = 400, right model", REGULAR, 2024, REGULAR_BANDS),
     "small": Declared(
@@ -430,6 +450,19 @@ STUDIES: dict[str, Declared] = {
     ),
     "ordered logit": grades("OrderedLogit", expit, 24),
     "ordered probit": grades("OrderedProbit", norm.cdf, 25),
+    "tobit": Declared(
+        "n = 500, bottom-coded",
+        de.MonteCarlo(
+            corner,
+            {"tobit": tobit},
+            truth=TOBIT,
+        ),
+        26,
+        (
+            *(Band("bias", -BIAS * abs(b), BIAS * abs(b), ("tobit",), (n,)) for n, b in TOBIT.items()),
+            Band("coverage", 0.94, 0.956, ("tobit",), tuple(TOBIT)),
+        ),
+    ),
     "wrong, nonrobust": design("n = 1,000, wrong model, nonrobust", hump, 0.0, 0.80, truth=0.0),
     "wrong, HC1": design("n = 1,000, wrong model, HC1", hump, 0.94, 0.955, "HC1", truth=0.0),
     "80 firms": Declared(

@@ -451,3 +451,24 @@ def test_files_without_what_sigma_shares_get_it_with_their_rows(tmp_path: Any) -
             assert np.isnan(again.joint_covariance.matrix).any()
             again = again.with_cov(kind)
         np.testing.assert_allclose(again.joint_covariance.matrix, res.joint_covariance.matrix, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "mean"),
+    [
+        (de.NormalRegression("foodexp ~ 1"), de.datasets.engel(), "foodexp"),
+        (
+            de.NormalRegression("foodexp ~ 1", offset="o"),
+            de.datasets.engel().assign(o=lambda d: np.arange(len(d)) % 2 * 5.0),
+            "foodexp",
+        ),
+        (de.NormalRegression("bottomcoded(foodexp, at=1) ~ 1"), de.datasets.engel(), "foodexp"),
+        (de.Logit("GRADE ~ 1"), de.datasets.spector(), "GRADE"),
+    ],
+    ids=["normal", "offset", "recorded", "logit"],
+)
+def test_functionals_without_covariates(model: Any, data: pd.DataFrame, mean: str) -> None:
+    """The mean is that of the rows, with the error of a mean."""
+    found, y = model.fit(data).functionals("mean"), data[mean]
+    assert found.values[0] == pytest.approx(y.mean(), rel=1e-9)
+    assert found.std_error[0] == pytest.approx(y.std() / np.sqrt(len(y)), rel=0.03)

@@ -1,4 +1,4 @@
-"""Outcomes known to lie between two ends: derivatives, leave-one-out, collapses, one optimum, what is withheld."""
+"""Outcomes known to lie between two ends: derivatives, leave-one-out, collapses, and what is withheld."""
 
 from __future__ import annotations
 

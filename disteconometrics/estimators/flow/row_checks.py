@@ -63,12 +63,13 @@ EDGE = 0.85
 @dataclass(frozen=True)
 class Ties:
     """Values that many rows share: discrete, heaped or piled at an end; their share of the rows, the most
-    frequent ones."""
+    frequent ones, and ``sides``, the left sides that may say why, with {0} for the outcome."""
 
     kind: str
     share: float
     values: tuple[float, ...]
     distinct: int
+    sides: tuple[str, ...] = ()
 
     def words(self, name: str, rows: float) -> str:
         """The sentence of the warning and of the summary."""
@@ -101,14 +102,32 @@ def ties(y: Array, weights: Array | None) -> Ties | None:
     order = np.argsort(-counts, kind="stable")
     if len(values) <= max(FEW_VALUES * total, 2) and total >= 20:
         top = tuple(float(values[i]) for i in order[:8])
-        return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values))
+        sides = _left_sides(values, values[:0])
+        return Ties("discrete", float(counts[order[:8]].sum() / total), top, len(values), sides)
     heap, piled = _heaps(counts)
     kind = "heaped"
     if counts[heap].max(initial=0.0) < ATOM * total and counts[heap].sum() < HEAPED * total:
         kind, heap = "piled", piled
     found = [i for i in order if heap[i]]
     share = float(counts[heap].sum() / total)
-    return Ties(kind, share, tuple(float(values[i]) for i in found[:8]), len(values)) if found else None
+    if not found:
+        return None
+    top = tuple(float(values[i]) for i in found[:8])
+    return Ties(kind, share, top, len(values), _left_sides(values, values[found]))
+
+
+def _left_sides(values: Array, heaps: Array) -> tuple[str, ...]:
+    """Left sides that say why rows share values: limits of records, a grid that holds all of them."""
+    low, high = float(values[0]), float(values[-1])
+    sides = []
+    if low in heaps:
+        sides += [f"bottomcoded({{0}}, at={low!r})"]
+    if high in heaps:
+        sides += [f"topcoded({{0}}, at={high!r})"]
+    step = float(f"{np.diff(values).min():.6g}") if len(values) > 1 else 0.0
+    if step > 0 and len(values) > 2 and np.allclose(values / step, np.rint(values / step), rtol=0, atol=1e-6):
+        sides += [f"rounded({{0}}, to={step!r})"]
+    return tuple(side.replace(".0)", ")") for side in sides)
 
 
 def _heaps(counts: Array) -> tuple[Mask, Mask]:
@@ -124,7 +143,10 @@ def _heaps(counts: Array) -> tuple[Mask, Mask]:
 
 def warn_ties(found: Ties, name: str, rows: float) -> None:
     """Warn of shared values."""
-    hint = "a law with atoms, a binary or ordered model, or the finer values before rounding"
+    hint = "a binary or ordered model, or the finer values before rounding"
+    if found.sides:
+        sides = " or ".join(f"'{side.format(name)} ~ …'" for side in found.sides)
+        hint = f"a left side that says how the values were recorded, {sides}, {hint}"
     warn_user(DiscreteOutcomeWarning(f"{found.words(name, rows)} Consider {hint}.", column=name, hint=hint))
 
 
@@ -151,8 +173,8 @@ def not_recorded(records: Records | None, what: str) -> None:
     """
     if records is not None:
         raise WithheldError(
-            f"{what} draws outcomes and would have to record them as those of the rows were, which records do "
-            f"not tell in each row; use de.cross_validate to compare models, and intervals of effects."
+            f"{what} draws outcomes and would have to record them as those of the rows were, which records "
+            f"do not tell in each row; use de.cross_validate to compare models, and intervals of effects."
         )
 
 

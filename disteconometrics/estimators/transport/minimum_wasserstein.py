@@ -13,6 +13,7 @@ from scipy import special
 from disteconometrics.arrays import Array, Seed, as_floats
 from disteconometrics.checks import is_real, whole
 from disteconometrics.data.design import build_design
+from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.errors import (
     ConditioningWarning,
@@ -164,6 +165,7 @@ class MinimumWasserstein:
         -----
         ConvergenceWarning, ConditioningWarning, DiscreteOutcomeWarning, MissingValuesWarning
         """
+        refuse_recorders(self.formula, "MinimumWasserstein")
         read = FitRows(build_design(self.formula, data, outcome="numeric"))
         if read.size < 5 * len(self.start):
             raise DataError(

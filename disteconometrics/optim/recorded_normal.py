@@ -1,0 +1,104 @@
+"""The maximum of the normal linear law of recorded outcomes, and the proof where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from disteconometrics.arrays import Array
+from disteconometrics.blocks import Block
+from disteconometrics.likelihoods.recorded_normal import NormalPass, NormalRecords, evaluate
+from disteconometrics.optim.concave import climb
+from disteconometrics.optim.separation import Separation, find_separation
+
+__all__ = ["RecordedMaximum", "maximise_recorded", "recorded_separation"]
+
+FAR = 6.0  # index of a censored row, or half the width of an interval, beyond which it is nearly certain
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedMaximum:
+    """δ = β/σ (k,) and θ = 1/σ with the pass over the rows there, and the rows' indices and widths (n,).
+
+    ``far`` says whether a record is nearly certain, as under separation.
+    """
+
+    delta: Array
+    theta: float
+    found: NormalPass
+    index: Array
+    width: Array
+    converged: bool
+    passes: int
+    decrement: float
+    far: bool
+
+
+def maximise_recorded(
+    records: NormalRecords, X: Array, w: Array | None, *, maxiter: int = 100
+) -> RecordedMaximum:
+    """The maximum, from δ = 0 and θ = 1: the points are residuals in units of their spread.
+
+    Parameters
+    ----------
+    records : NormalRecords of n rows.
+    X : (n, k) float64 array of columns of similar size.
+    w : (n,) float64 array of weights, or None.
+    maxiter : int, steps at most.
+
+    Returns
+    -------
+    RecordedMaximum
+
+    Examples
+    --------
+    >>> no = np.zeros(3, dtype=bool)
+    >>> told = NormalRecords(np.array([-1.0, 0.0, 1.0]), np.zeros(3), ~no, no, no)
+    >>> round(1 / maximise_recorded(told, np.ones((3, 1)), None).theta ** 2, 9)
+    0.666666667
+    """
+    k = X.shape[1]
+    exact = float(records.exact.sum() if w is None else w[records.exact].sum())
+
+    def at(point: Array) -> NormalPass:
+        return evaluate(records, X, w, point[:k], float(point[k]), exact)
+
+    start = np.append(np.zeros(k), 1.0)
+    ascent = climb(at, start, lambda point: bool(point[k] > 0), maxiter=maxiter)
+    delta, theta = ascent.point[:k], float(ascent.point[k])
+    index, width = theta * records.point - X @ delta, theta * records.gap
+    certain = np.abs(index[records.below | records.above]).max(initial=0.0)
+    far = bool(max(certain, width.max(initial=0.0) / 2) > FAR)
+    return RecordedMaximum(
+        delta, theta, ascent.found, index, width, ascent.converged, ascent.passes, ascent.decrement, far
+    )
+
+
+def recorded_separation(lower: Array, upper: Array, X: Array) -> Separation | None:
+    """A direction of (δ, θ) along which no row's likelihood falls, if there is one; ``rows`` are those of X.
+
+    It is that of a binary outcome: rows of ends above with outcome 1 and of ends below with outcome 0, where
+    exact rows have both, and one row for θ > 0.
+
+    Parameters
+    ----------
+    lower, upper : (n,) float64 arrays of ends, −inf and inf where open.
+    X : (n, k) float64 array with independent columns.
+
+    Examples
+    --------
+    >>> ends = np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0, np.inf])
+    >>> recorded_separation(*ends, np.column_stack([np.ones(3), [0.5, 1.5, 9.0]])).kind
+    'complete'
+    """
+    high, low = np.flatnonzero(np.isfinite(upper)), np.flatnonzero(np.isfinite(lower))
+    rows = np.concatenate([high, low])
+    ends = np.concatenate([upper[high], lower[low]])
+    D = np.vstack([np.column_stack([-X[rows], ends]), np.eye(X.shape[1] + 1)[-1:]])
+    outcome = np.concatenate([np.ones(len(high)), np.zeros(len(low)), [1.0]])
+    found = find_separation([Block(outcome, D)])
+    if found is None:
+        return None
+    told = found.rows[found.rows < len(rows)]
+    return Separation(found.kind, found.direction, np.unique(rows[told]), found.null)
