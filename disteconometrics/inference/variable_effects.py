@@ -20,9 +20,10 @@ function, of a quantile
 
 or of an outcome between two ends its mean there under the law, α the weights of the coefficient, of the level
 among the others, or of the slope or contrast of a number in the span of `representers`: to first order
-neither matters then, and the error is that of the data (Chernozhukov et al. 2018).  So are those on the mean: a coefficient is then that of least squares with the
-other variables as they bend, and contrasts of few values go value by value.  A density at a quantile that is
-less than a twentieth of the median row's counts as that much: a row whose law is far too wide would decide.
+neither matters then, and the error is that of the data (Chernozhukov et al.  2018).  So are those on the
+mean: a coefficient is then that of least squares with the other variables as they bend, and contrasts of few
+values go value by value.  A density at a quantile that is less than a twentieth of the median row's counts as
+that much: a row whose law is far too wide would decide.
 
 References
 ----------
