@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.distributions.law import Law
+from disteconometrics.errors import WithheldError
 
-__all__ = ["CodedMean"]
+__all__ = ["CodedMean", "recorded_mean"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,39 @@ class CodedMean:
 
     def __call__(self, law: Law) -> Array:
         """The mean of each law."""
-        out = law.mean()
+        capped = np.isfinite(self.high)  # whose mean needs nothing of the law beyond the cap
+        out = self.high * law.sf(self.high) + _below(law, self.high) if capped else law.mean()
         if np.isfinite(self.low):
             out = out + self.low * law.cdf(self.low) - _below(law, self.low)
-        if np.isfinite(self.high):
-            out = out - self.high * law.cdf(self.high) + _below(law, self.high) - law.mean() + self.high
         return np.asarray(out)
+
+
+def recorded_mean(spec: Any) -> CodedMean:
+    """The mean of what is recorded of the outcome of a design.
+
+    Raises
+    ------
+    WithheldError
+        If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> engel = de.datasets.engel()
+    >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+    >>> recorded_mean(de.NormalRegression("topcoded(foodexp, at=900) ~ income").fit(engel).spec)
+    CodedMean(low=-inf, high=900.0)
+    """
+    ends = {}
+    for recorder in spec.outcome.recorders:
+        if recorder.name not in ("bottomcoded", "topcoded") or recorder.at is None:
+            raise WithheldError(
+                f"The mean of what is recorded is not given of an outcome that was {recorder}, only of "
+                f"one that was top-coded or bottom-coded at one number."
+            )
+        side = "low" if recorder.name == "bottomcoded" else "high"
+        ends[side] = float(spec.outcome_units([recorder.at])[0])
+    return CodedMean(**ends)
 
 
 def _below(law: Law, end: float) -> Array:

@@ -147,7 +147,7 @@ def _lorenz(law: Law, share: float) -> Array:
 
 
 def mean_between(law: Law, low: Array, high: Array, middle: Array) -> Array:
-    """E[Y | low < Y <= high] of every row (n,); the ``middle`` where an end is open or both are one.
+    """E[Y | low < Y <= high] of every row (n,); the value in the ``middle`` where an end is open.
 
     Examples
     --------

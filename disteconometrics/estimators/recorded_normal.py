@@ -12,7 +12,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.checks import flag
 from disteconometrics.data.recorded import Records
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.distributions.coded_mean import CodedMean
+from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
@@ -352,16 +352,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         >>> effects.values.round(1).tolist()
         [493.3, 272.9]
         """
-        ends = {}
-        for recorder in self.spec.outcome.recorders:
-            if recorder.name not in ("bottomcoded", "topcoded") or recorder.at is None:
-                raise WithheldError(
-                    f"The mean of what is recorded is not given of an outcome that was {recorder}, only of "
-                    f"one that was top-coded or bottom-coded at one number."
-                )
-            side = "low" if recorder.name == "bottomcoded" else "high"
-            ends[side] = float(self.spec.outcome_units([recorder.at])[0])
-        return CodedMean(**ends)
+        return recorded_mean(self.spec)
 
     # ---- what has no meaning -------------------------------------------------------------------------------
 

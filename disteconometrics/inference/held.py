@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from disteconometrics.arrays import Array, Mask
+from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import UnidentifiedWarning, warn_user
 from disteconometrics.inference.law_functionals import Functional
@@ -43,7 +44,10 @@ class Held:
 
     def hides(self, functional: Functional) -> bool:
         """Whether a functional is of the whole law, and part of it is hidden."""
-        return not self.all and functional[0] not in OF_ROWS
+        kind, numbers = functional
+        if kind == "other" and isinstance(numbers[0], CodedMean):
+            return numbers[0].low < self.low or numbers[0].high > self.high
+        return not self.all and kind not in OF_ROWS
 
     def hidden(self, y: Array) -> Mask:
         """Which outcomes lie beyond what is told; infinite ones are no outcomes."""
@@ -59,6 +63,8 @@ class Held:
 
     def on(self, old: Support, new: Support) -> Held:
         """The same on another scale of the outcome, both images of one line."""
+        if self.all:
+            return self
         ends = np.array([self.low, self.high])
         low, high = np.where(np.isfinite(ends), new.from_line(old.to_line(ends)), ends)
         return Held(float(low), float(high))
@@ -84,9 +90,9 @@ ALL = Held()
 def warn_not_held(names: Sequence[str], held: Held) -> None:
     """Warn of functionals that are withheld because records tell nothing of them."""
     if names:
-        hint = "ask for quantiles and probabilities inside, or of='recorded' for the mean of what is recorded"
+        hint = "ask for quantiles and probabilities inside, or effects on the result's recorded_mean"
         text = (
-            f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes {held.beyond} "
-            f"lie; {hint}."
+            f"Withheld: {', '.join(dict.fromkeys(names))}. The records tell nothing of where outcomes "
+            f"{held.beyond} lie; {hint}."
         )
         warn_user(UnidentifiedWarning(text, hint=hint))

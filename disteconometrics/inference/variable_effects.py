@@ -18,11 +18,12 @@ influence function, of a quantile
 
     Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
 
-or of outcomes between two ends its mean there under the law, α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
-the span of `representers`: to first order neither matters then, and the error is that of the data
-(Chernozhukov et al. 2018).  So are those on the mean: a coefficient is then that of least squares with the
-other variables as they bend, and contrasts of few values go value by value.  A density at a quantile that is
-less than a twentieth of the median row's counts as that much: a row whose law is far too wide would decide.
+or of an outcome between two ends its mean there under the law, α the weights of the coefficient, of the level
+among the others, or of the slope or contrast of a number in the span of `representers`: to first order
+neither matters then, and the error is that of the data (Chernozhukov et al.  2018).  So are those on the
+mean: a coefficient is then that of least squares with the other variables as they bend, and contrasts of few
+values go value by value.  A density at a quantile that is less than a twentieth of the median row's counts as
+that much: a row whose law is far too wide would decide.
 
 References
 ----------
@@ -88,11 +89,12 @@ class Seen(NamedTuple):
 
     def at_most(self, level: Array | float) -> Array:
         """Whether outcomes have an F(y | x) of at most a level (n,), or the probability given their ends."""
+        known = as_floats(self.pit <= level)
         if self.below is None:
-            return np.asarray(self.pit <= level, dtype=np.float64)
+            return known
         width = self.pit - self.below
-        share = np.divide(level - self.below, width, out=np.zeros(len(width)), where=width > 0)
-        return np.where(width > 0, np.clip(share, 0.0, 1.0), self.pit <= level)
+        share = np.divide(level - self.below, width, out=known, where=width > 0)
+        return np.clip(share, 0.0, 1.0)
 
 
 class _Step(NamedTuple):

@@ -79,9 +79,9 @@ class RecordedRows(OwnLikelihood):
     Parameters
     ----------
     known : LinearForms of the e records whose outcome is known, with their weights.
-    log_widths : (e,) float64 array, logarithms of the widths of those that are all but known, zero of others.
-    upper : (k + a, p) float64 array, A at the upper ends of the records between two ends, then of those below.
-    lower : (k + b, p) float64 array, A at the lower ends of the records between two ends, then of those above.
+    log_widths : (e,) float64 array, logarithms of the widths of those all but known, zero of others.
+    upper : (k + a, p) float64 array, A at the upper ends of records between two ends, then of those below.
+    lower : (k + b, p) float64 array, A at the lower ends of records between two ends, then of those above.
     places : where the records are among the n rows.
     weights : (n,) float64 array or None.
     """
@@ -192,7 +192,7 @@ class RecordedRows(OwnLikelihood):
         return np.asarray(rows)
 
     def _products(self, c: _Curves, root_high: Array, root_low: Array, *, exact: bool) -> Array:
-        """Information of the records with ends, by chunks; rows of differences are made in double precision."""
+        """Information of records with ends, by chunks; rows of differences are made in double precision."""
         dtype: Any = np.float64 if exact else np.float32
         H = np.zeros((self.upper.shape[1],) * 2)
         for i in range(0, max(len(self.upper), len(self.lower)), CHUNK):
@@ -215,7 +215,7 @@ class RecordedRows(OwnLikelihood):
         c, out = self._curves(base, z, slope), np.empty(self.count)
         out[known] = left_out(self.known, base, z[:e], slope[:e], root, own) + self.log_widths
         gap, at_low = _times(self.upper[:k] - self.lower[:k], root), _times(self.lower, root)
-        # (D, l) moves by K(I − HK)⁻¹g: K = U'VU of the record's forms, H its information, g the gradient of −f
+        # (D, l) moves by K(I − HK)⁻¹g, K = U'VU of its forms U, H its information, g the gradient of −f
         aa, ad, dd = (np.einsum("ij,ij->i", *p) for p in ((at_low[:k],) * 2, (at_low[:k], gap), (gap, gap)))
         of_gap, turn = copies[between] * c.of_high[:k] ** 2, 1 - c.share
         mixed, of_low = of_gap * turn, copies[between] * c.of_low[:k] ** 2 + of_gap * turn**2

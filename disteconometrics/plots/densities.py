@@ -20,12 +20,14 @@ from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.making import law
 from disteconometrics.errors import MissingColumnError, OptionError
 from disteconometrics.inference.estimates import check_level
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.plots.style import (
     ACCENT,
     CURVE,
     DARK,
     FLAT,
     FRACTION_BY_DATA,
+    LIGHT,
     MIDDLE,
     MOST_DOTS,
     OKABE_ITO,
@@ -50,7 +52,8 @@ FAN = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float = 0.95) -> Axes:
     """Draw the fitted density over the histogram of the outcome, with a uniform band; or that of a law alone.
 
-    With covariates it is that of the averaged law.
+    With covariates it is that of the averaged law.  Records of an outcome that lies between two ends are bars
+    between these, and the curve is broken there; it ends where records tell nothing.
 
     Parameters
     ----------
@@ -91,10 +94,15 @@ def density(result: Any, *, ax: Axes | None = None, bins: int = 50, level: float
         min(high, float(y.max()) + 0.05 * (high - low)),
     )
     table = result.band("pdf", grid=np.linspace(low, high, POINTS), level=check_level(level))
-    axes = prepare(ax, FLAT)
-    highest = draw_histogram(axes, y, low, high, bins, weights)
+    axes, records = prepare(ax, FLAT), rows.design.records
+    if records is None:
+        highest = draw_histogram(axes, y, low, high, bins, weights)
+    else:
+        highest = _draw_records(axes, records, low, high, bins, weights)
+        axes.set_xlim(low, high)
     shade(axes, table.y, table.band_low, np.minimum(table.band_high, 3 * table.estimate.max()), 0.22)
-    axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE)
+    told = records is None or not records.interval.any()  # between the ends of a record nothing is seen
+    axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE, linestyle="-" if told else "--")
     axes.set_ylim(0, 1.08 * max(highest, float(table.band_high.quantile(0.98))))
     axes.margins(x=0)
     return finish(axes, result.labels()[0], "density", table)
@@ -111,6 +119,22 @@ def _density_of_law(drawn: Law, ax: Axes | None) -> Axes:
     axes.set_ylim(0, None)
     axes.margins(x=0)
     return finish(axes, "y", "density", table)
+
+
+def _draw_records(ax: Any, records: Any, low: float, high: float, bins: int, weights: Array | None) -> float:
+    """Bars of records with two ends, and of the outcomes that are known; their greatest height."""
+    w = np.ones(len(records)) if weights is None else weights
+    known, between = records.exact, records.interval
+    edges = np.unique(np.concatenate([records.lower[between], records.upper[between]]))
+    edges = np.union1d(edges, np.linspace(low, high, bins + 1)) if known.any() else edges
+    heights = np.zeros(max(len(edges) - 1, 0))
+    heights += np.histogram(records.lower[known], edges, weights=w[known])[0] / np.diff(edges)
+    for a, b in np.unique(np.column_stack([records.lower, records.upper])[between], axis=0):
+        share = w[between & (records.lower == a) & (records.upper == b)].sum()
+        heights += np.where((edges[:-1] >= a) & (edges[1:] <= b), share / (b - a), 0.0)
+    heights /= w.sum()
+    ax.stairs(heights, edges, fill=True, color=LIGHT)
+    return float(heights.max(initial=0.0))
 
 
 def conditional_densities(
@@ -266,10 +290,14 @@ def quantile_fan(
     del row[variable]
     tau = sorted(float(t) for t in levels)
     others = {name: [value] * len(grid) for name, value in row.items()}
-    q = np.asarray(result.distribution({variable: grid, **others}).quantile(tau))
+    q, held = np.asarray(result.distribution({variable: grid, **others}).quantile(tau)), _told_of(result)
+    q = np.where(held.hidden(q), np.nan, q)
     axes = prepare(ax, FLAT)
     if points:
-        _draw_rows(axes, x.to_numpy(), rows.y)
+        _draw_rows(axes, x.to_numpy(), rows.y, rows.design.records)
+    for end in (held.low, held.high):
+        if np.isfinite(end):
+            axes.axhline(end, color=MIDDLE, linewidth=0.8, linestyle=":")
     _draw_fan(axes, grid, q, tau)
     if row:
         heading(axes, f"at {_written(row)}", color=DARK)
@@ -285,9 +313,31 @@ def _grid(x: pd.Series) -> Array:
     return np.linspace(low, high, 60)
 
 
-def _draw_rows(ax: Any, x: AnyArray, y: Array) -> None:
+def _draw_rows(ax: Any, x: AnyArray, y: Array, records: Any = None) -> None:
+    """Rows as dots, as lines where they lie between two ends, as arrows where a side is open."""
     pick = np.linspace(0, len(x) - 1, min(len(x), MOST_DOTS)).round().astype(np.intp)
-    ax.plot(x[pick], y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
+    if records is None:
+        ax.plot(x[pick], y[pick], ".", color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
+        return
+    records, x, y = records.rows(pick), x[pick], y[pick]
+    between = records.interval
+    ax.vlines(
+        x[between],
+        records.lower[between],
+        records.upper[between],
+        color=MIDDLE,
+        linewidth=0.5,
+        alpha=0.3,
+        zorder=0,
+    )
+    for rows, mark in ((records.exact, "."), (records.open_above, "^"), (records.open_below, "v")):
+        ax.plot(x[rows], y[rows], mark, color=MIDDLE, markersize=2, alpha=0.5, zorder=0)
+
+
+def _told_of(result: Any) -> Held:
+    """The outcomes between which the records behind a result tell its law."""
+    held: Held = getattr(result, "held", ALL)
+    return held
 
 
 def _draw_fan(ax: Any, x: Array, q: Array, tau: Sequence[float]) -> None:
@@ -298,7 +348,7 @@ def _draw_fan(ax: Any, x: Array, q: Array, tau: Sequence[float]) -> None:
     for i, t in enumerate(tau):
         middle = abs(t - 0.5) < 1e-12
         ax.plot(x, q[:, i], color=ACCENT, linewidth=1.8 if middle else 0.7)
-        if middle or i in (0, last):
+        if (middle or i in (0, last)) and np.isfinite(q[-1, i]):
             write(ax, f"{t:g}", (x[-1], q[-1, i]), (3, 0), va="center")
 
 

@@ -4,8 +4,8 @@
 `coverage_of_recorded_flows.md`.  The law is .7·N(0, .6²) + .3·N(1.5, 1.5²), of standard deviation 1.17; with
 a covariate d of 0 and 1 outcomes are .5d + (1 + .3d) times a draw of it.  They are told exactly, rounded to
 half a standard deviation, in eight classes with bounds at the quantiles .1, .25, .4, .6, .75, .9, .98 and
-ends that hold all of it, or top-coded at the quantiles .8 and .95 of the averaged law.  "Ignored" takes what was rounded, or
-the midpoints of classes, as outcomes.
+ends that hold all of it, or top-coded at the quantiles .8 and .95 of the averaged law.  "Ignored" takes what
+was rounded, or the midpoints of classes, as outcomes.
 """
 
 from __future__ import annotations

@@ -44,7 +44,11 @@ class FlowDensity(Specification):
     Parameters
     ----------
     formula : str
-        ``"log(wage) ~ educ + C(region)"``, ``"y ~ 1"`` for one density, ``"y1 + y2 ~ x"`` for a joint one.
+        ``"log(wage) ~ educ + C(region)"``, ``"y ~ 1"`` for one density, ``"y1 + y2 ~ x"`` for a joint one;
+        ``"topcoded(wage, at=40) ~ educ"`` and other left sides that say how outcomes were recorded, by
+        ``interval``, ``brackets``, ``rounded``, ``topcoded`` and ``bottomcoded``.  The law is then that of
+        the outcome before; what records do not tell of it is withheld: beyond a cap its quantiles, and means
+        and spreads.
     flow : "auto", MonotoneSpline, or a flow by name
         "auto" is ``MonotoneSpline()``, of joint outcomes a pool of products of splines; from 2,000 rows on,
         with six covariate columns or joint outcomes and no ``cov``, a normal mixture behind a net if that is
@@ -155,6 +159,8 @@ class FlowDensity(Specification):
         Raises
         ------
         DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+            OutcomeError also for ``mass`` on the left side, and for recorded outcomes of flows by name and of
+            several outcomes.
 
         Warns
         -----

@@ -68,7 +68,7 @@ class RecordFacts:
             )
         if not self.held.all:
             notes.append(
-                f"Nothing is told of where outcomes {self.held.beyond} lie: the rows hold quantiles at levels "
-                f"{self.levels[0]:.3f} to {self.levels[1]:.3f}; others, and moments, are withheld."
+                f"Nothing is told of where outcomes {self.held.beyond} lie: the rows hold quantiles at "
+                f"levels {self.levels[0]:.3f} to {self.levels[1]:.3f}; others, and moments, are withheld."
             )
         return notes

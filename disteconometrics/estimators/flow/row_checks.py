@@ -173,8 +173,8 @@ def not_recorded(records: Records | None, what: str) -> None:
     """
     if records is not None:
         raise WithheldError(
-            f"{what} draws outcomes and would have to record them as those of the rows were, which records do "
-            f"not tell in each row; use de.cross_validate to compare models, and intervals of effects."
+            f"{what} draws outcomes and would have to record them as those of the rows were, which records "
+            f"do not tell in each row; use de.cross_validate to compare models, and intervals of effects."
         )
 
 

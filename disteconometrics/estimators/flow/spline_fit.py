@@ -95,7 +95,8 @@ class SplinePlan:
 class Trial:
     """One structure and base fitted.
 
-    ``loo`` (n,) are leave-one-out log densities of rows in units of y, of records log probabilities, ``score`` their sum less the price.
+    ``loo`` (n,) are leave-one-out log densities of rows in units of y, of records log probabilities;
+    ``score`` is their sum less the price.
     """
 
     name: str

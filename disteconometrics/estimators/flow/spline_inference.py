@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
+from disteconometrics.distributions.coded_mean import CodedMean
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.distributions.spline_pieces import chunks
@@ -277,6 +278,8 @@ def functional_on(name: Any, scale: Callable[[SplineLaw], Law], one: SplineLaw, 
 
     ``one`` shows whether laws have it, ``exact`` that the flow itself is on the scale.
     """
+    if exact and isinstance(name, CodedMean):
+        return "other", (name,)
     if exact and is_analytic(name):
         if name in OF_QUANTILES:
             scale(one).functional(name)  # ratios are of positive outcomes

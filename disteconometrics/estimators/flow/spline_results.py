@@ -12,6 +12,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.spline import SplineLaw
 from disteconometrics.errors import FileFormatError, NeedsData
@@ -285,10 +286,36 @@ class FlowResults(FittedResult, LawAnswers):
         """What the fit says of coefficients, without the rows."""
         return SplineEstimation(self.flow, solution, self.facts.clusters)
 
+    @property
+    def held(self) -> Held:
+        """The outcomes between which the records of the rows tell the law; all where none is hidden."""
+        return ALL if self.facts.records is None else self.facts.records.held
+
+    @property
+    def recorded_mean(self) -> CodedMean:
+        """The mean of what is recorded, max(floor, min(y, cap)), for `effect`, `derivative` and `predict`.
+
+        Records tell it, whatever the law is beyond the cap.
+
+        Raises
+        ------
+        WithheldError
+            If outcomes were recorded otherwise than by `topcoded` and `bottomcoded` at one number each.
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
+        >>> res = de.FlowDensity("topcoded(foodexp, at=900) ~ log(income)").fit(engel)
+        >>> res.effect("income", 500.0, 1000.0, res.recorded_mean).values.round(-1)
+        array([260.])
+        """
+        return recorded_mean(self.spec)
+
     def _held(self, flow: SplineFlow) -> Held:
-        """The outcomes, on the scale of a flow, between which the records tell the law."""
-        known = self.facts.records
-        return ALL if known is None else known.held.on(self.flow.support, flow.support)
+        """The same on the scale of a flow."""
+        return self.held.on(self.flow.support, flow.support)
 
     def _unsupported(self, flow: SplineFlow, near: bool, law: Averaged) -> Mapping[str, str]:
         """Kinds of moments of the averaged law that the rows do not support, with reasons."""
@@ -316,8 +343,8 @@ class FlowResults(FittedResult, LawAnswers):
         rows: FlowRows = self.data_rows()
         (below, above), y, told = self._pit, self._outcomes(flow), rows.sample.records
         if told is not None:
-            low, high = (self._on_scale(flow, end) for end in (told.lower, told.upper))
-            y = mean_between(flow.law(self.undersmoothed.theta, rows.sample.X), low, high, y)
+            law = flow.law(self.undersmoothed.theta, rows.sample.X)
+            y = mean_between(law, self._on_scale(flow, told.lower), self._on_scale(flow, told.upper), y)
         return Seen(y, above, rows.sample.size, self.flow.free(self.spec.names), below)
 
     def _outcomes(self, flow: SplineFlow) -> Array:

@@ -1,0 +1,275 @@
+"""Outcomes known to lie between two ends: derivatives, leave-one-out, collapses, and what is withheld."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import disteconometrics as de
+from disteconometrics import errors
+from disteconometrics.data.recorded import Records
+from disteconometrics.estimators.flow.spline_fit import Fitted, Prepared, SplinePlan, fit_flow, problem_of
+from disteconometrics.estimators.flow.spline_sample import SplineSample
+from disteconometrics.inference.held import Held
+from disteconometrics.likelihoods.monotone import BASES, evaluate, loglik
+from disteconometrics.likelihoods.recorded_rows import RecordedRows, recorded_rows
+from disteconometrics.optim.smoothing import solve
+
+Array = np.ndarray
+AUTODIFF = 1e-9  # relative, float64 against float64
+ONE_STEP = (
+    0.02  # of a record's influence on its own log probability, which a step in place of a refit may lose
+)
+
+
+def mixed(seed: int = 0, n: int = 200) -> tuple[SplineSample, Records, Array]:
+    """A sample, records of every kind of its standardised outcomes, and weights."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 1))
+    s = SplineSample(x[:, 0] + np.exp(0.3 * x[:, 0]) * rng.gumbel(size=n), x, ((0,),))
+    low, high, kind = s.residuals.copy(), s.residuals.copy(), rng.integers(0, 4, n)
+    low[kind == 1] -= 0.3
+    high[kind == 1] += 0.4
+    low[kind == 2], high[kind == 3] = -np.inf, np.inf
+    return s, Records(low, high), rng.uniform(0.5, 2.0, n)
+
+
+def of_records(s: SplineSample, records: Records, f: Fitted, weights: Array | None = None) -> RecordedRows:
+    return recorded_rows(f.structure, records.lower, records.upper, s.X, weights, dense=True)
+
+
+@pytest.mark.parametrize("base", ["normal", "logistic"])
+def test_score_and_information_are_the_derivatives(base: str) -> None:
+    s, records, w = mixed()
+    f = fit_flow(s, SplinePlan("shape", base))
+    rows = of_records(s, records, f, w)
+    known: Any = rows.known
+    A, D, U, L = (torch.tensor(M) for M in (known.A, known.D, rows.upper, rows.lower))
+    weights = [torch.tensor(w[at]) for at in rows.places]
+    k = len(rows.places.between)
+
+    def value(theta: torch.Tensor) -> torch.Tensor:
+        z, u, low = A @ theta, U @ theta, L @ theta
+        cdf = torch.special.ndtr if base == "normal" else torch.sigmoid
+        log_base = (
+            -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+            if base == "normal"
+            else -z - 2 * torch.nn.functional.softplus(-z)
+        )
+        parts = (
+            log_base + torch.log(D @ theta),
+            torch.log(cdf(u[:k]) - cdf(low[:k])),
+            torch.log(cdf(u[k:])),
+            torch.log(cdf(-low[k:])),
+        )
+        return sum((a * b).sum() for a, b in zip(weights, parts, strict=True))  # type: ignore[return-value]
+
+    theta = torch.tensor(f.smooth.theta * 1.01)
+    forms = rows.forms(theta.numpy())
+    ours = evaluate(rows, BASES[base], *forms)
+    score = torch.autograd.functional.jacobian(value, theta).numpy()
+    information = -torch.autograd.functional.hessian(value, theta).numpy()
+    assert ours.loglik == pytest.approx(float(value(theta)), rel=1e-12)
+    assert loglik(rows, BASES[base], *forms) == ours.loglik
+    np.testing.assert_allclose(ours.score, score, rtol=AUTODIFF, atol=AUTODIFF * np.abs(score).max())
+    np.testing.assert_allclose(
+        ours.information, information, rtol=AUTODIFF, atol=AUTODIFF * np.abs(information).max()
+    )
+    scores, roots = rows.scores(BASES[base], theta.numpy())
+    np.testing.assert_allclose(w @ scores, score, rtol=AUTODIFF, atol=AUTODIFF * np.abs(score).max())
+    np.testing.assert_allclose(
+        np.einsum("nqi,nqj,n->ij", roots, roots, w),
+        information,
+        rtol=AUTODIFF,
+        atol=AUTODIFF * np.abs(information).max(),
+    )
+
+
+@pytest.mark.parametrize("base", ["normal", "logistic"])
+def test_one_optimum_and_one_record_left_out(base: str) -> None:
+    s, records, _ = mixed(1)
+    f = fit_flow(s, SplinePlan("scale", base))
+    rows = of_records(s, records, f)
+    problem = problem_of(Prepared(f.centre, f.structure, rows), base)
+    best = solve(problem, f.smooth.lam)
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        start = problem.start * rng.uniform(0.3, 3.0)
+        other = solve(replace(problem, start=start), best.lam, G=best.G, select=False)
+        np.testing.assert_allclose(other.theta, best.theta, atol=1e-6)
+    ours = best.left_out(problem)
+    inside = best.left_out(problem, np.full(len(s.y), 1e-12))  # nothing left out
+    assert (ours < inside).all()
+    for places in rows.places:
+        i = places[np.argmin(inside[places])]  # the least likely one moves most
+        kept = np.ones(len(s.y))
+        kept[i] = 0
+        again = solve(replace(problem, rows=rows.reweighted(kept)), best.lam, theta=best.theta, G=best.G,
+                      select=False)  # fmt: skip
+        z, slope = rows.forms(again.theta)
+        refit = replace(best, z=z, slope=slope).left_out(problem, np.full(len(s.y), 1e-12))[i]
+        assert ours[i] == pytest.approx(refit, abs=ONE_STEP + 0.15 * (inside[i] - refit))
+
+
+@pytest.mark.parametrize("base", ["normal", "logistic"])
+@pytest.mark.parametrize("width", [1e-3, 1e-6])
+def test_narrow_records_are_outcomes(base: str, width: float) -> None:
+    s, _, _ = mixed()
+    f = fit_flow(s, SplinePlan("shape", base))
+    narrow = replace(s, records=Records(s.y - width / 2, s.y + width / 2))
+    g = fit_flow(narrow, SplinePlan("shape", base))
+    shift = len(s.y) * np.log(width)
+    assert g.loglik - shift == pytest.approx(f.loglik, abs=1e-5 * len(s.y))
+    np.testing.assert_allclose(g.smooth.theta, f.smooth.theta, atol=2e-5 * np.abs(f.smooth.theta).max())
+    np.testing.assert_allclose(g.loo - np.log(width), f.loo, atol=1e-5 * 10)
+
+
+def wages(n: int = 300) -> dict[str, Array]:
+    rng = np.random.default_rng(3)
+    d, x = rng.integers(0, 2, n), rng.normal(size=n)
+    w = np.exp(2 + 0.3 * d + 0.1 * x + 0.5 * rng.normal(size=n))
+    return {"w": w, "capped": np.minimum(w, 16.0), "whole": np.round(w), "d": d, "x": x}
+
+
+def test_a_cap_that_no_row_reaches_changes_no_bit() -> None:
+    data = wages()
+    exact = de.FlowDensity("w ~ d").fit(data)
+    capped = de.FlowDensity("topcoded(w, at=1e6) ~ d").fit(data)
+    assert np.array_equal(capped.main.theta, exact.main.theta)
+    assert capped.facts.records is None
+
+
+def test_what_the_records_do_not_tell_is_withheld(tmp_path: Any) -> None:
+    data = wages()
+    capped, exact = (de.FlowDensity(f"{y} ~ d").fit(data) for y in ("topcoded(capped, at=16)", "w"))
+    names = ["q[0.25]", "q[0.5]", "q[0.95]", "mean", "std", "prob[3,10]", "prob[3,20]", "iqr"]
+    with pytest.warns(errors.UnidentifiedWarning, match=r"q\[0.95\], mean, std, prob\[3,20\].*above 16"):
+        e = capped.functionals(names)
+    known = np.array([True, True, False, False, False, True, False, True])
+    assert np.array_equal(np.isfinite(e.values), known)
+    assert np.array_equal(np.isfinite(e.std_error), known)
+    whole = exact.functionals(names)
+    assert (np.abs(e.values - whole.values) < whole.std_error)[known].all()
+    with pytest.warns(errors.UnidentifiedWarning):
+        effects = capped.effect("d", 0, 1, ["q[0.25]", "q[0.9]", "mean"])
+    with pytest.warns(errors.UnidentifiedWarning):
+        low = capped.predict({"d": [0, 1]}, names)
+    assert np.isfinite(effects.values).tolist() == [True, False, False]
+    assert not np.isfinite(low.xs("q[0.95]", level="functional").estimate).any()
+    curve = capped.band("quantile")
+    assert curve.estimate.max() <= 16
+    assert np.isnan(curve.estimate).any()
+    with pytest.warns(errors.UnidentifiedWarning):
+        text = str(capped.summary())
+    assert "top-coded at 16" in text
+    assert f"levels 0.000 to {capped.facts.records.levels[1]:.3f}" in " ".join(text.split())
+    capped.save(tmp_path / "capped.zip")
+    again = de.load(tmp_path / "capped.zip")
+    with pytest.warns(errors.UnidentifiedWarning):
+        kept = again.predict({"d": [0, 1]}, ["q[0.25]", "q[0.99]"])
+    assert np.isfinite(kept.estimate).tolist() == [True, False, True, False]
+    assert again.held == Held(high=16.0)
+
+
+def test_limits_beyond_the_cap_are_open() -> None:
+    capped = de.FlowDensity("topcoded(capped, at=16) ~ 1").fit(wages())
+    level = capped.facts.records.levels[1] - 0.002
+    low, high = capped.functionals([f"q[{level}]"]).interval()[0]
+    assert low < 16
+    assert high == np.inf
+
+
+@pytest.mark.parametrize(
+    ("left", "options"),
+    [
+        ("rounded(whole, to=1)", {}),
+        ("rounded(whole, to=1)", {"support": "positive"}),
+        ("brackets(w, [0, 4, 6, 8, 10, 15, 20, 400])", {"support": "positive"}),
+        ("log(topcoded(capped, at=16))", {}),
+    ],
+)
+def test_effects_and_quantiles_are_near_those_of_exact_outcomes(left: str, options: dict[str, Any]) -> None:
+    data, names = wages(), ["q[0.25]", "q[0.5]"]
+    exact = de.FlowDensity("log(w) ~ d" if left.startswith("log") else "w ~ d", **options).fit(data)
+    told = de.FlowDensity(f"{left} ~ d", **options).fit(data)
+    for ours, theirs in (
+        (told.functionals(names), exact.functionals(names)),
+        (told.effect("d", 0, 1, names), exact.effect("d", 0, 1, names)),
+    ):
+        assert (np.abs(ours.values - theirs.values) < theirs.std_error).all()
+        assert (ours.std_error < 1.4 * theirs.std_error).all()
+
+
+def test_weights_that_count_are_rows() -> None:
+    data, w = wages(120), np.random.default_rng(5).integers(1, 4, 120)
+    model = "brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ d"
+    few = de.FlowDensity(model, weights="n", weight_type="frequency").fit({**data, "n": w})
+    many = de.FlowDensity(model).fit({k: np.repeat(v, w) for k, v in data.items()})
+    assert few.llf == pytest.approx(many.llf, abs=1e-6)
+    np.testing.assert_allclose(few.estimates.values, many.estimates.values, rtol=1e-5)
+    np.testing.assert_allclose(few.estimates.std_error, many.estimates.std_error, rtol=1e-4)
+
+
+def test_held_out_records_are_scored_by_their_probability() -> None:
+    data = wages()
+    names = {"flow": "shape", "line": "linear"}
+    models = {
+        k: de.FlowDensity("rounded(whole, to=1) ~ d", flow=de.MonotoneSpline(structure=v))
+        for k, v in names.items()
+    }
+    cv = de.cross_validate(models, data, folds=3, seed=0)
+    assert cv.outcome == "whole (rounded to 1 (nearest))"
+    assert (cv.log_scores <= 0).all(axis=None)
+    assert cv.uniformity("flow").p_value > 1e-4
+    found = de.FlowDensity("rounded(whole, to=1) ~ d").fit(data).diagnose(3, seed=0)
+    assert found.log_score.mean() == pytest.approx(cv.log_scores["flow"].mean(), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "word"),
+    [
+        (lambda r: r.monte_carlo(reps=20), errors.WithheldError, "record"),
+        (lambda r: r.test_no_effect("d"), errors.WithheldError, "record"),
+        (lambda r: r.test_linear_normal(), errors.WithheldError, "record"),
+        (lambda r: de.FlowDensity("mass(capped, 16.0) ~ d").fit(wages()), errors.OutcomeError, "Logit"),
+        (
+            lambda r: de.FlowDensity("rounded(whole, to=1) ~ d", flow=de.Planar(layers=2)).fit(wages()),
+            errors.OutcomeError,
+            "flow by name",
+        ),
+        (
+            lambda r: de.FlowDensity("rounded(whole, to=1) + w ~ d").fit(wages()),
+            errors.OutcomeError,
+            "several outcomes",
+        ),
+    ],
+)
+def test_what_takes_outcomes_as_they_are_refuses_records(call: Any, error: Any, word: str) -> None:
+    res = de.FlowDensity("rounded(whole, to=1) ~ d").fit(wages())
+    with pytest.raises(error, match=word):
+        call(res)
+
+
+def test_draws_of_rows_keep_their_records() -> None:
+    model = de.FlowDensity("rounded(whole, to=1) ~ d")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        boot = de.bootstrap(model, wages(), reps=8, seed=0)
+    assert np.isfinite(boot.bse).all()
+
+
+def test_pictures_end_where_nothing_is_told() -> None:
+    from matplotlib import pyplot as plt
+
+    res = de.FlowDensity("topcoded(capped, at=16) ~ x").fit(wages())
+    fan, density = res.plot("quantile_fan", "x"), res.plot("density")
+    assert np.nanmax(fan.data.to_numpy()) <= 16
+    assert density.data.estimate[density.data.y > 16].isna().all()
+    told = de.FlowDensity("brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ x").fit(wages()).plot("density")
+    assert told.lines[0].get_linestyle() == "--"
+    plt.close("all")
