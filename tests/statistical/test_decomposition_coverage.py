@@ -143,6 +143,26 @@ def rates(design: str, reps: int, start: int = 0) -> pd.Series:
     return pd.DataFrame([once(design, start + r) for r in range(reps)]).mean()
 
 
+def test_short_version() -> None:
+    """In 6 samples a band holds fewer than 4 times with probability .002."""
+    found = pd.DataFrame([once("normal", r) for r in range(6)]).sum()
+    assert found[[c for c in found.index if c.startswith("band")]].min() >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", DESIGNS)
+def test_rates(design: str) -> None:
+    """The bands asked for, give or take three Monte Carlo errors of 300 samples (.0126 at .95)."""
+    found, slack = rates(design, 300), 3 * 0.0126
+    for name in ("q 0", "q 1", "q 0|1"):
+        assert 0.93 - slack <= found[f"band {name}"] <= 0.985 + slack
+    for part in ("total", "composition", "structure"):
+        assert found[f"band {part}"] >= 0.94 - slack
+        assert 0.93 - slack <= found[f"mean {part}"] <= 0.97 + slack
+        if "no effect" in design:
+            assert max(found[f"KS {part}"], found[f"CvM {part}"]) <= 0.05 + slack
+
+
 if __name__ == "__main__":
     reps = int(sys.argv[1])
     designs = sys.argv[2:] or list(DESIGNS)

@@ -23,9 +23,9 @@ class CoefficientProcess:
 
     ``table`` has, by threshold, estimate, std_error, conf_low and conf_high (of one threshold), band_low and
     band_high (of all at once, with ``critical`` standard errors).  ``ks`` and ``cvm`` test that it is zero
-    at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.  ``constant`` tests
-    that it is the same at all of them, by the largest |t| of its distance from its mean under that law; None
-    where outcomes are heaped or a single threshold is left, as the mean then rests on few.
+    at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.  ``constant``
+    tests that it is the same at all of them, by the largest |t| of its distance from its mean under that law;
+    None where outcomes are heaped or a single threshold is left.
 
     Examples
     --------

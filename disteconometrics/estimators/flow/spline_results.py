@@ -329,7 +329,8 @@ class FlowResults(FittedResult, LawAnswers):
 
     def row_laws(self, new: Any) -> RowLaws:
         """The laws of new rows; see `LawAnswers`."""
-        return distinct_laws(self._covariates(new)[0], partial(SplineRowLaws, self.flow, self.main))
+        X = self._covariates(new, warn=False)[0]
+        return distinct_laws(X, partial(SplineRowLaws, self.flow, self.main))
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
