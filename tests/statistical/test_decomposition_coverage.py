@@ -37,10 +37,10 @@ DESIGNS = {
     "regression, probit": ("probit", ""),
     "regression, no effect": ("dr", "null"),
     "flow": ("flow", ""),
-    "flow, light tails": ("flow", "light"),
     "normal": ("normal", ""),
     "normal, 40 clusters": ("normal", "clusters"),
     "normal, no effect": ("normal", "null"),
+    "flow, light tails": ("flow", "light"),
 }
 ESTIMATORS = {
     "dr": de.DistributionRegression("y ~ x"),

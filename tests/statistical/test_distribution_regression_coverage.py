@@ -47,6 +47,7 @@ def gumbel_quantile(u: Any) -> Any:
     return -np.log(-np.log(u))
 
 
+FEW = ("few thresholds", "probit", "cloglog")  # draws of these links take longer
 LINKS = {"probit": (ndtr, ndtri), "cloglog": (gumbel, gumbel_quantile)}
 
 
@@ -105,7 +106,7 @@ def draw(design: str, rng: np.random.Generator) -> pd.DataFrame:
 def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
     """What holds in one sample."""
     table = draw(design, np.random.default_rng([25, DESIGNS.index(design), seed]))
-    options: dict[str, Any] = {"thresholds": 19} if design == "few thresholds" else {}
+    options: dict[str, Any] = {"thresholds": 19} if design in FEW else {}
     if design in LINKS:
         options["link"] = design
     if design == "sampling weights":
