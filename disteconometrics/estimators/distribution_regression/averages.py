@@ -213,7 +213,7 @@ class DrawnLaws:
 
         Differences of quantiles move in steps, so that the middle half of the draws may hardly move.
         """
-        return np.maximum(spread(deviations), deviations.std(axis=0, ddof=1))
+        return np.asarray(np.maximum(spread(deviations), deviations.std(axis=0, ddof=1)))
 
     @property
     def df(self) -> float:
