@@ -128,8 +128,8 @@ class Counterfactual:
     >>> richer = res.counterfactual(engel.assign(income=1.1 * engel["income"]))
     >>> richer.functionals(["mean", "q[0.5]"]).table()[["estimate", "std_error"]].round(1)
             estimate  std_error
-    mean       671.8       19.7
-    q[0.5]     608.6       20.6
+    mean       671.8       21.4
+    q[0.5]     621.2       15.0
     """
 
     law: Any

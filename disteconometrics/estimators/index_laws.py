@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.errors import OptionError, WithheldError
@@ -165,11 +164,6 @@ class ProbabilityRowLaws:
     def size(self) -> int:
         """Rows."""
         return len(self.eta)
-
-    @property
-    def law(self) -> Bernoulli:
-        """The law of every row."""
-        return Bernoulli(self.kernel.probability(self.eta))
 
     def take(self, rows: Any) -> ProbabilityRowLaws:
         """The laws of some rows."""

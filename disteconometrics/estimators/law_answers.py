@@ -477,9 +477,8 @@ class LawAnswers:
         [5.7, 6.0]
         """
         found = counterfactual(self, new, weights, target, draws=0, seed=np.random.SeedSequence(0))
-        laws = self.row_laws(found.tables[0])
-        law = laws.law.average(found.averages[0].shares)
-        return Counterfactual(law.named(self.labels()[0]), found)  # type: ignore[attr-defined]
+        law = self.distribution(found.tables[0])  # type: ignore[attr-defined]
+        return Counterfactual(law.average(found.averages[0].shares).named(law.outcome), found)
 
     @on_one_thread
     def functionals(

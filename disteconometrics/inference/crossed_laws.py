@@ -17,7 +17,7 @@ doi:10.3982/ECTA10582.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -174,26 +174,36 @@ class InfluenceLaws:
 
     def _answers(self, names: Sequence[Any]) -> list[list[Answer]]:
         """Functionals of every law, those that the samples do not support NaN, with a warning."""
-        kinds = [parse_functional(n)[0] if is_analytic(n) else n for n in names]
-        two_values = not hasattr(self.cells[0].law.laws, "at")
-        for name, kind in zip(names, kinds, strict=True):
-            if two_values and kind != "mean":
-                raise OptionError(f"{name}: an outcome of two values has one functional here, 'mean'.")
-        out = [kind in self.unsupported for kind in kinds]
-        for kind in dict.fromkeys(k for k, o in zip(kinds, out, strict=True) if o):
+        withheld = self._withheld([_kind(name) for name in names])
+        others = [n for n, w in zip(names, withheld, strict=True) if not (w or is_analytic(n))]
+        found = iter(self._on_grids(others))
+        return [self._answer(n, w, found) for n, w in zip(names, withheld, strict=True)]
+
+    def _answer(self, name: Any, withheld: bool, found: Iterator[list[Answer]]) -> list[Answer]:
+        """A functional of every law; ``found`` are those that are differentiated on grids, in turn."""
+        if withheld:
+            return [self._nothing(cell) for cell in self.cells]
+        if is_analytic(name):
+            return [cell.law.functional(parse_functional(name)) for cell in self.cells]
+        return next(found)
+
+    def _withheld(self, kinds: Sequence[Any]) -> list[bool]:
+        """Which functionals the samples do not support, with a warning.
+
+        Raises
+        ------
+        OptionError
+            If one is not of an outcome of two values.
+        """
+        if not hasattr(self.cells[0].law.laws, "at"):
+            for kind in kinds:
+                if kind != "mean":
+                    raise OptionError(f"{kind}: an outcome of two values has one functional here, 'mean'.")
+        for kind in dict.fromkeys(k for k in kinds if k in self.unsupported):
             hint = "use quantiles or iqr, which do not depend on how far the tail goes"
             text = f"Withheld: {kind}, which the fitted tail decides: {self.unsupported[kind]}. "
             warn_user(InfiniteMomentWarning(f"{text}Remedy: {hint}.", hint=hint))
-        others = [n for n, o in zip(names, out, strict=True) if not (o or is_analytic(n))]
-        found = iter(self._on_grids(others))
-        return [
-            [self._nothing(cell) for cell in self.cells]
-            if o
-            else [cell.law.functional(parse_functional(n)) for cell in self.cells]
-            if is_analytic(n)
-            else next(found)
-            for n, o in zip(names, out, strict=True)
-        ]
+        return [kind in self.unsupported for kind in kinds]
 
     def _on_grids(self, names: Sequence[Any]) -> list[list[Answer]]:
         """Functionals that are differentiated on grids, of every law."""
@@ -266,6 +276,11 @@ class InfluenceLaws:
     def grid(self) -> Array:
         """Outcomes (m,) that the laws lie on, finely."""
         return np.unique(np.concatenate([grid.edges for _, grid in self._grids]))
+
+
+def _kind(name: Any) -> Any:
+    """What a functional is, whatever numbers it takes."""
+    return parse_functional(name)[0] if is_analytic(name) else name
 
 
 def _at(law: Averaged, y: float) -> Answer:

@@ -81,6 +81,14 @@ RESULTS: dict[str, Case] = {
         cov="HC0",
         checked="cannot record them again",
     ),
+    "Decomposition": Case(
+        lambda: de.Decomposition(
+            estimator=de.NormalRegression("TUCE ~ GPA"), by="PSI", functionals=["mean", "q[0.5]"]
+        ),
+        "spector",
+        options={"seed": 1, "levels": [0.25, 0.5, 0.75]},
+        checked="a decomposition rests on two fits and two sets of rows",
+    ),
     "DistributionRegression": Case(
         lambda: de.DistributionRegression("foodexp ~ income", thresholds=[400, 600, 900]),
         options={"seed": 1, "draws": 100},

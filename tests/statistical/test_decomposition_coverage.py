@@ -28,6 +28,7 @@ pytestmark = pytest.mark.statistical
 N_ROWS, DRAWS = 600, 199
 TAUS = np.round(np.arange(0.1, 0.9001, 0.05), 2)
 GROUPS = ((1.0, 0.3, 0.2), (1.1, 0.5, 0.25))  # a, b, s
+LIGHT = 0.5  # times s
 TILT = (beta(1, 1), beta(2, 1.5))  # of (x + 1)/2
 DESIGNS = {
     "regression, continuous": ("dr", ""),
@@ -39,6 +40,7 @@ DESIGNS = {
     "normal": ("normal", ""),
     "normal, 40 clusters": ("normal", "clusters"),
     "normal, no effect": ("normal", "null"),
+    "flow, light tails": ("flow", "light"),
 }
 ESTIMATORS = {
     "dr": de.DistributionRegression("y ~ x"),
@@ -46,6 +48,11 @@ ESTIMATORS = {
     "flow": de.FlowDensity("y ~ x", support="positive"),
     "normal": de.NormalRegression("log(y) ~ x"),
 }
+
+
+def groups(how: str) -> list[tuple[float, float, float]]:
+    """a, b, s of both groups; outcomes have tails as heavy as y to the power −1/s."""
+    return [(a, b, s * LIGHT if how == "light" else s) for a, b, s in GROUPS]
 
 
 def functionals(kind: str) -> list[str]:
@@ -65,7 +72,7 @@ def draw(kind: str, how: str, rng: np.random.Generator) -> pd.DataFrame:
     else:
         x, u = rng.random(n), rng.random(n)
     x = 2 * np.where((g == 0) | (how == "null"), TILT[0].ppf(x), TILT[1].ppf(x)) - 1
-    a, b, s = np.array(GROUPS)[np.zeros(n, int) if how == "null" else g].T
+    a, b, s = np.array(groups(how))[np.zeros(n, int) if how == "null" else g].T
     y = np.exp(a + b * x + s * (ndtri(u) if kind in ("normal", "probit") else logit(u)))
     return pd.DataFrame({"x": x, "g": g, "c": c, "y": np.ceil(2 * y) / 2 if how == "heaped" else y})
 
@@ -79,7 +86,7 @@ def truth(kind: str, how: str) -> tuple[Any, Any]:
     laws = []
     for j, k in ((0, 0), (1, 1), (0, 1)):
         j, k = (0, 0) if how == "null" else (j, k)
-        a, b, s = GROUPS[j]
+        a, b, s = groups(how)[j]
         share = w * TILT[k].pdf((z + 1) / 2) / 2
         laws.append(sum(p * link((t - a - b * x) / s) for x, p in zip(z, share / share.sum(), strict=True)))
     y = t if kind == "normal" else np.exp(t)
@@ -141,6 +148,26 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
 def rates(design: str, reps: int, start: int = 0) -> pd.Series:
     """Means over replications."""
     return pd.DataFrame([once(design, start + r) for r in range(reps)]).mean()
+
+
+def test_short_version() -> None:
+    """In 6 samples a band holds fewer than 4 times with probability .002."""
+    found = pd.DataFrame([once("normal", r) for r in range(6)]).sum()
+    assert found[[c for c in found.index if c.startswith("band")]].min() >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", [d for d in DESIGNS if "probit" not in d])  # whose draws take longer
+def test_rates(design: str) -> None:
+    """The bands asked for, give or take three Monte Carlo errors of 300 samples (.0126 at .95)."""
+    found, slack = rates(design, 300), 3 * 0.0126
+    for name in ("q 0", "q 1", "q 0|1"):
+        assert 0.93 - slack <= found[f"band {name}"] <= 0.985 + slack
+    for part in ("total", "composition", "structure"):
+        assert found[f"band {part}"] >= 0.94 - slack
+        assert 0.93 - slack <= found[f"mean {part}"] <= 0.97 + slack
+        if "no effect" in design:
+            assert max(found[f"KS {part}"], found[f"CvM {part}"]) <= 0.05 + slack
 
 
 if __name__ == "__main__":

@@ -115,6 +115,10 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
     return held | {
         "KS z": float(found["z"].ks.p_value <= 0.05),
         "CvM z": float(found["z"].cvm.p_value <= 0.05),
+        **{
+            f"constant {name}": np.nan if p.constant is None else float(p.constant.p_value <= 0.05)
+            for name, p in found.items()
+        },
         "limits q": inside["conf"].mean(),
         "band q": float(inside["band"].all()),
         "limits mean": float(low <= true_mean <= high),

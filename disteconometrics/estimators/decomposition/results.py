@@ -233,6 +233,8 @@ class DecompositionResults(FittedResult):
             notes.append(
                 f"Errors, bands and tests: {self.draws} draws of exponential weights, seed {self.seed}."
             )
+        if np.isnan(self.values).any():
+            notes.append("nan: withheld, as the fitted tail decides it and not the sample.")
         if f.steps and f.heaped:
             notes.append("The outcome is heaped: errors of quantiles are withheld, see quantiles().")
         return notes + list(rows_dropped(f.given, f.rows, f.dropped, f.zero_weight))

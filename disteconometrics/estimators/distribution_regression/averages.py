@@ -209,8 +209,11 @@ class DrawnLaws:
     steps = True
 
     def errors(self, deviations: Array) -> Array:
-        """Standard errors of numbers from interquartile ranges of their draws (B, …)."""
-        return spread(deviations)
+        """Standard errors of numbers from interquartile ranges of their draws (B, …), or spreads if larger.
+
+        Differences of quantiles move in steps, so that the middle half of the draws may hardly move.
+        """
+        return np.asarray(np.maximum(spread(deviations), deviations.std(axis=0, ddof=1)))
 
     @property
     def df(self) -> float:
@@ -225,7 +228,7 @@ class DrawnLaws:
     def functionals(self, names: Sequence[Any], contrasts: Array) -> tuple[Array, Array]:
         """Values (c, q) and the covariance (r q, r q) of contrasts (r, c), functional by functional.
 
-        Errors of quantiles are interquartile ranges of their draws, and NaN where there are heaps.
+        Errors of quantiles are NaN where there are heaps.
         """
         values = np.array([[float(evaluate(law.law, f)) for f in names] for law in self.laws])
         drawn = np.einsum("rc,bcq->bqr", contrasts, np.stack([law.drawn(names) for law in self.laws], axis=1))
@@ -234,7 +237,7 @@ class DrawnLaws:
         V = np.atleast_2d(np.cov(flat, rowvar=False)) * factor**2
         unit = np.sqrt(np.diagonal(V))
         steps = np.repeat([of_quantiles(f) for f in names], len(contrasts))
-        own = np.where(steps, spread(flat) * factor if self.smooth else np.nan, unit)
+        own = np.where(steps, self.errors(flat) * factor if self.smooth else np.nan, unit)
         scale = own / np.where(unit > 0, unit, 1.0)
         return values, V * np.outer(scale, scale)
 

@@ -23,15 +23,17 @@ class CoefficientProcess:
 
     ``table`` has, by threshold, estimate, std_error, conf_low and conf_high (of one threshold), band_low and
     band_high (of all at once, with ``critical`` standard errors).  ``ks`` and ``cvm`` test that it is zero
-    at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.
+    at all of them: by the largest |t|, and by the mean of t² under the law of the outcome.  ``constant``
+    tests that it is the same at all of them, by the largest |t| of its distance from its mean under that law;
+    None where outcomes are heaped or a single threshold is left.
 
     Examples
     --------
     >>> import disteconometrics as de
     >>> res = de.DistributionRegression("foodexp ~ income", thresholds=9).fit(de.datasets.engel(), seed=1)
     >>> found = res.process("income")
-    >>> found.table.shape, found.ks.p_value < 0.01
-    ((8, 6), True)
+    >>> found.table.shape, found.ks.p_value < 0.01, found.constant.p_value < 0.01
+    ((8, 6), True, True)
     """
 
     term: str
@@ -42,6 +44,7 @@ class CoefficientProcess:
     critical: float
     ks: TestResult
     cvm: TestResult
+    constant: TestResult | None
 
     def plot(self, **options: Any) -> Any:
         """Draw the coefficient along the thresholds with its limits and its band.
@@ -62,7 +65,8 @@ class CoefficientProcess:
             f"{self.term} on {self.outcome}: {len(self.table)} thresholds with F from {low:g} to {high:g}; "
             f"the {100 * self.level:g}% band takes {self.critical:.3f} standard errors"
         )
-        return printable("\n".join([head, self.table.to_string(), str(self.ks), str(self.cvm)]))
+        tests = [str(t) for t in (self.ks, self.cvm, self.constant) if t is not None]
+        return printable("\n".join([head, self.table.to_string(), *tests]))
 
     def _repr_html_(self) -> str:
         return str(self.table._repr_html_())
@@ -79,6 +83,7 @@ def coefficient_process(
     level: float,
     df: float,
     index_set: tuple[float, float],
+    heaped: bool = False,
 ) -> CoefficientProcess:
     """Limits, band and tests of a coefficient from its draws.
 
@@ -95,6 +100,7 @@ def coefficient_process(
     level : float in (0, 1).
     df : float, degrees of freedom of t.
     index_set : pair of float, levels of F that the thresholds lie between.
+    heaped : bool, whether the test of a constant coefficient is withheld.
 
     Returns
     -------
@@ -124,4 +130,16 @@ def coefficient_process(
         ),
         TestResult("CvM", hypothesis, mean, (), p_of_draws(np.square(deviations) @ share, mean), "mean t²"),
     )
-    return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests)
+    same = None if heaped or len(b) < 2 else _constant(term, b, draws, share, df)
+    return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests, same)
+
+
+def _constant(term: str, b: Array, draws: Array, share: Array, df: float) -> TestResult:
+    """The test that a coefficient (S,) is the same at all thresholds, from its draws (B, S)."""
+    away = (draws - np.median(draws, axis=0)) @ (np.eye(len(b)) - share[:, None])
+    se = spread(away)
+    use = se > 0
+    t = as_normal((b - share @ b)[use] / se[use], df)
+    largest = float(t.max())
+    p = p_of_draws(np.abs(away[:, use] / se[use]).max(axis=1), largest)
+    return TestResult("KS", (f"{term} is the same at all thresholds",), largest, (), p, "max |t|")

@@ -226,6 +226,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             level=level,
             df=self._df,
             index_set=within,
+            heaped=self.drawn_average.heaped(within, level),
         )
 
     # ---- laws ----------------------------------------------------------------------------------------------

@@ -392,7 +392,7 @@ class FlowResults(FittedResult, LawAnswers):
     def row_laws(self, new: Any) -> RowLaws:
         """The laws of new rows; see `LawAnswers`."""
         flow, of = self.flow, partial(SplineRowLaws, self.flow, self.main)
-        return distinct_laws(self._covariates(new)[0], of, lambda X: -flow.centre.location(X))
+        return distinct_laws(self._covariates(new, warn=False)[0], of, lambda X: -flow.centre.location(X))
 
     def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)

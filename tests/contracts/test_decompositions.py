@@ -1,0 +1,74 @@
+"""What every estimator whose laws can be averaged over other rows obeys, decomposed and counterfactual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import disteconometrics as de
+from disteconometrics.estimators.decomposition.groups import CROSSED
+
+RNG = np.random.default_rng(8)
+N = 120
+G = np.arange(N) % 2
+X = RNG.normal(0.3 * G, 1.0)
+Y = np.exp(1 + 0.3 * X + 0.2 * G + 0.3 * RNG.normal(size=N))
+DATA = pd.DataFrame(
+    {"g": G, "x": X, "y": Y, "high": (3 + RNG.logistic(size=N) < Y).astype(int), "c": np.arange(N) // 2}
+)
+NUMBERS = ["mean", "std", "q[0.5]"]
+ESTIMATORS: dict[str, tuple[Any, list[str]]] = {
+    "CLogLog": (de.CLogLog("high ~ x"), ["mean"]),
+    "DistributionRegression": (de.DistributionRegression("y ~ x", thresholds=8), [*NUMBERS, "gini"]),
+    "FlowDensity": (
+        de.FlowDensity("y ~ x", support="positive", flow=de.MonotoneSpline(structure="linear")),
+        [*NUMBERS, "gini"],
+    ),
+    "Logit": (de.Logit("high ~ x"), ["mean"]),
+    "NormalRegression": (de.NormalRegression("y ~ x"), NUMBERS),
+    "Probit": (de.Probit("high ~ x"), ["mean"]),
+}
+COMMON: dict[str, Any] = {"levels": [0.3, 0.5, 0.7], "draws": 100, "seed": 1}
+
+
+def test_every_estimator_is_in_the_table() -> None:
+    assert set(ESTIMATORS) == set(CROSSED)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_parts_add_up_and_have_errors(name: str) -> None:
+    estimator, functionals = ESTIMATORS[name]
+    res = de.decompose(estimator, DATA, by="g", functionals=functionals, **COMMON)
+    values, V = res.estimates.values.reshape(-1, 3), res.estimates.covariance
+    np.testing.assert_allclose(values[:, 0], values[:, 1] + values[:, 2], atol=1e-12)
+    assert np.isfinite(V).all()
+    assert (res.bse > 0).all()
+    C = np.kron(np.eye(len(functionals)), [1.0, -1, -1])
+    smooth = [i for i, f in enumerate(functionals) if not f.startswith("q[")]
+    np.testing.assert_allclose(np.diagonal(C @ V @ C.T)[smooth], 0, atol=1e-10)
+    own = res.fits[0].distribution().average().mean()
+    assert res.laws().loc["0", "mean"] == pytest.approx(own, rel=1e-6)
+    if functionals != ["mean"]:
+        t = res.quantiles()
+        np.testing.assert_allclose(
+            t.loc["total", "estimate"], t.loc["1", "estimate"] - t.loc["0", "estimate"], atol=1e-12
+        )
+        assert (t.band_low <= t.conf_low + 1e-12).all()
+        assert (t.conf_high <= t.band_high + 1e-12).all()
+        assert res.tests().to_numpy().min() > 0
+
+
+@pytest.mark.filterwarnings("ignore:Cluster column")
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_law_over_the_same_rows_is_the_own_one(name: str) -> None:
+    estimator, functionals = ESTIMATORS[name]
+    options = {"draws": 100, "seed": 1} if name == "DistributionRegression" else {}
+    fit = estimator.fit(DATA, cov="HC1", **options)
+    found = fit.counterfactual(DATA[["x"]], target="sample").functionals(functionals)
+    assert (found.std_error > 0).all()
+    assert found.values[0] == pytest.approx(fit.distribution().average().mean(), rel=1e-6)
+    shared = fit.with_cov(de.Cluster("c")).counterfactual(DATA).functionals("mean")
+    assert shared.std_error[0] > found.std_error[0]
