@@ -388,7 +388,7 @@ def regression_equations(
     Examples
     --------
     >>> X, y = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), np.array([1.0, 3.0, 2.0])
-    >>> fit = named_squares(X, y, None, ["Intercept", "x"])
+    >>> fit = least_squares(X, y, None)
     >>> regression_equations(("Intercept", "x"), fit, 1.0, 3.0, None, None)[0].params.round(12).tolist()
     [1.5, 0.5]
     """

@@ -16,12 +16,13 @@ from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.learn import learn
 from disteconometrics.data.scenario import Scenario
+from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.data.source import READ_IN_PARTS, open_source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import Moments, StreamDesign
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.terms import FEW_LEVELS
-from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, warn_user
+from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, OutcomeError, warn_user
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
 from disteconometrics.inference.survey import Survey, Units, units_of
@@ -157,7 +158,11 @@ class FitRows(CountedRows):
             return FitRows(build_design(model.formula, data, **options))
         if not streams:
             raise NeedsRows(f"{type(model).__name__}, as asked, {READ_IN_PARTS}")
-        if options.get("outcome") == "recorded":  # a left side that says how is refused by the learner
+        if options.get("outcome") == "recorded":
+            try:
+                refuse_recorders(model.formula, type(model).__name__)
+            except OutcomeError:
+                raise NeedsRows(f"A left side that says how it was recorded {READ_IN_PARTS}") from None
             options["outcome"] = "numeric"
         return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
 

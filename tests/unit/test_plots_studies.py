@@ -78,7 +78,7 @@ def test_pictures_take_axes_and_open_one_figure(mc) -> None:
 def test_what_cannot_be_drawn_is_said(mc) -> None:
     unknown = de.MonteCarlo(draw, {"mean": mean}, grid={"n": [5], "sd": [1]}).run(reps=10, seed=1)
     for ask, error, words in (
-        (lambda: de.plots.zipper(mc), OptionError, "the cells are 'n=20, sd=1'"),
+        (lambda: de.plots.zipper(mc, cell="n=21"), OptionError, "the cells are 'n=20, sd=1'"),
         (lambda: de.plots.zipper(mc, "nu", cell="n=20, sd=1"), OptionError, "'nu' is not among mu"),
         (
             lambda: de.plots.zipper(mc, cell="n=20, sd=1", estimator="mode"),
