@@ -134,7 +134,7 @@ class NormalRegression(Specification):
         data: Any,
         *,
         cov: CovarianceKind | None = None,
-        use_t: bool | None = None,
+        use_t: bool | str = "auto",
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
     ) -> NormalResults | RecordedNormalResults:
@@ -145,9 +145,9 @@ class NormalRegression(Specification):
         data : pandas or polars DataFrame, or dict of arrays of one length.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool or None
+        use_t : bool or "auto"
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal;
-            None is t, and the normal where the outcome was recorded.
+            "auto" is t, and the normal where the outcome was recorded.
         cov_type, cov_kwds : statsmodels' spelling of ``cov``.
 
         Returns
@@ -165,7 +165,7 @@ class NormalRegression(Specification):
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
         read = FitRows.read(self, data, outcome="recorded")
         if read.design.records is not None:
-            return fit_recorded(self, read, kind, use_t is not None and flag(use_t, "use_t"))
+            return fit_recorded(self, read, kind, use_t != "auto" and flag(use_t, "use_t"))
         rows, facts = _estimate(self, read)
         V, scale = rows.covariances(kind)
         return NormalResults(
@@ -176,7 +176,7 @@ class NormalRegression(Specification):
             coefficients=rows.equation.params,
             covariance=V,
             scale_covariance=scale,
-            use_t=use_t is None or flag(use_t, "use_t"),
+            use_t=use_t == "auto" or flag(use_t, "use_t"),
         )
 
 
