@@ -145,7 +145,7 @@ class NormalRegression(Specification):
         data: Any,
         *,
         cov: CovarianceKind | None = None,
-        use_t: bool | None = None,
+        use_t: bool | str = "auto",
         n_jobs: int | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
@@ -159,9 +159,9 @@ class NormalRegression(Specification):
             Parquet files, pyarrow dataset, polars LazyFrame, dask DataFrame, `Parts`.
         cov : {"nonrobust", "opg", "HC0", "HC1", "HC2", "HC3"}, Cluster, HAC, Survey or None
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
-        use_t : bool or None
+        use_t : bool or "auto"
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal;
-            None is t, and the normal where the outcome was recorded.
+            "auto" is t, and the normal where the outcome was recorded.
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
@@ -184,7 +184,7 @@ class NormalRegression(Specification):
         exact = read.streamed or read.design.records is None
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=exact)
         if not exact:
-            return fit_recorded(self, read, kind, use_t is not None and flag(use_t, "use_t"))
+            return fit_recorded(self, read, kind, use_t != "auto" and flag(use_t, "use_t"))
         rows, facts = _estimate(self, read, kind.columns if isinstance(kind, Cluster) else ())
         V, scale = rows.covariances(kind)
         return NormalResults(
@@ -195,7 +195,7 @@ class NormalRegression(Specification):
             coefficients=rows.equation.params,
             covariance=V,
             scale_covariance=scale,
-            use_t=use_t is None or flag(use_t, "use_t"),
+            use_t=use_t == "auto" or flag(use_t, "use_t"),
         )
 
 
