@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,15 @@ class Scenario:
         columns, lags = _read(spec, table)
         offset = None if coded.offset is None else coded.offset[kept]
         return cls(spec, columns, lags, kept, None if weights is None else weights[kept], offset, len(kept))
+
+    def thinned(self, most: int) -> Scenario:
+        """Return at most so many of the rows, evenly spaced.  Raises: nothing."""
+        if self.size <= most:
+            return self
+        at = np.linspace(0, self.size - 1, most).astype(np.intp)
+        w, o = (None if a is None else a[at] for a in (self.weights, self.offset))
+        kept = at if self.kept is None else self.kept[at]
+        return replace(self, kept=kept, weights=w, offset=o, size=most)
 
     def check_variable(self, name: Any) -> str:
         """Return a variable of the right side.
