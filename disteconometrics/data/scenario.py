@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,15 @@ class Scenario:
     def zero_one(self, name: str) -> bool:
         """Return whether a column of numbers is 0 or 1 in every row.  Raises: nothing."""
         return bool(np.isin(self.values(name), (0.0, 1.0)).all())
+
+    def thinned(self, most: int) -> Scenario:
+        """Return at most so many of the rows, evenly spaced.  Raises: nothing."""
+        if self.size <= most:
+            return self
+        at = np.linspace(0, self.size - 1, most).astype(np.intp)
+        w, o = (None if a is None else a[at] for a in (self.weights, self.offset))
+        kept = at if self.kept is None else self.kept[at]
+        return replace(self, kept=kept, weights=w, offset=o, size=most)
 
     def check_variable(self, name: Any) -> str:
         """Return a variable of the right side.

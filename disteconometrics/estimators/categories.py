@@ -13,7 +13,8 @@ import pandas as pd
 from scipy import special
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.checks import flag, size_error
+from disteconometrics.checks import flag, size_error, whole
+from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.categorical import Categorical
@@ -72,6 +73,7 @@ __all__ = [
     "whitened_columns",
 ]
 
+GRID = 60  # values along a number
 R = TypeVar("R")
 
 
@@ -436,6 +438,42 @@ class CategoryAnswers(MultiIndexAnswers):
     def predicted(self, new: Any) -> Predicted:
         """Probabilities of the categories for new rows, None for those of the fit."""
 
+    @abstractmethod
+    def probabilities(self, X: Array, offset: Array | None) -> Array:
+        """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
+
+    def probability_shares(self, variable: str, *, at: Any = None, rows: int = 10_000) -> pd.DataFrame:
+        """Average probabilities of the categories along a variable, the others as observed.
+
+        `plots.shares` draws them.
+
+        Parameters
+        ----------
+        variable : str, a column on the right side of the formula.
+        at : values (m,) of the variable; None takes 60 from the 1st to the 99th percentile of the rows, or
+            every level.
+        rows : int, at most so many rows, evenly spaced, are averaged.
+
+        Returns
+        -------
+        pandas DataFrame (m, J)
+            By value of the variable, with a column for each category.
+
+        Raises
+        ------
+        MissingColumnError, NeedsData, OptionError, LevelError, DataError
+        """
+        some = self.data_rows().scenario().thinned(whole(rows, "rows", 1))
+        name = some.check_variable(variable)
+        values = _values_along(some, name) if at is None else list(np.atleast_1d(np.asarray(at)))
+        if not values:
+            raise OptionError("at=[] has no value.")
+        out = []
+        for value in values:
+            p = self.probabilities(some.part(0, some.size, {name: value}).X, some.offset)
+            out.append(np.average(p, axis=0, weights=some.weights))
+        return pd.DataFrame(out, index=pd.Index(values, name=name), columns=list(self.levels))
+
     @property
     def levels(self) -> tuple[Any, ...]:
         """The categories (J)."""
@@ -562,6 +600,18 @@ def restored(
         covariance=Covariance.from_file(header.covariance, arrays),
         use_t=header.use_t,
     )
+
+
+def _values_along(rows: Scenario, name: str) -> list[Any]:
+    """Levels, both values of a 0–1 column, or a grid over the middle of a number."""
+    levels = rows.levels(name)
+    if levels is not None:
+        return list(levels)
+    found = rows.values(name)
+    if np.isin(found, (0.0, 1.0)).all():
+        return [0.0, 1.0]
+    low, high = np.quantile(found, [0.01, 0.99]).tolist()
+    return list(np.linspace(low, high, GRID))
 
 
 def probability_limits(p: Array, se: Array, critical: float) -> dict[str, Array]:

@@ -111,8 +111,8 @@ def alternatives_of(read: FitRows, codes: Indices) -> Alternatives | None:
             continue
         series = read.column(name, "the formula")
         place = pd.Index(list(levels), dtype=object).get_indexer(pd.Index(series.astype(object)))
-        pairs = codes * (len(levels) + 1) + place
-        if len(np.unique(pairs)) == len(pairs):
+        pairs = np.sort(codes * (len(levels) + 1) + place)
+        if np.all(np.diff(pairs) > 0):
             return Alternatives(name, levels, place.astype(np.intp))
     return None
 

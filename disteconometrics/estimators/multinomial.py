@@ -267,7 +267,7 @@ class MultinomialResults(CategoryAnswers, FittedResult):
     covariance: Covariance
     use_t: bool
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "shares")
 
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome, and the terms by category."""
@@ -444,11 +444,19 @@ class MultinomialResults(CategoryAnswers, FittedResult):
             (self.covariance.note, "Effects on the probability of each category, in brackets.", *skipped),
         )
 
+    @property
+    def _place(self) -> Indices:
+        """Where each category stands (J,) when the base comes first."""
+        return _from_base(np.arange(len(self.levels)), self._base)
+
+    def probabilities(self, X: Array, offset: Array | None) -> Array:
+        """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
+        return softmax(X @ self._table)[0][:, self._place]
+
     def predicted(self, new: Any) -> Predicted:
         """Probabilities of the categories for new rows, None for those of the fit."""
         rows, J = self.data_rows() if new is None else self.spec.matrix(new), len(self.levels)
-        X, at = rows.X, np.arange(J)
-        place = np.where(at == self._base, 0, at + (at < self._base))  # of a category, the base first
+        X, place = rows.X, self._place
         p = softmax(X @ self._table)[0]
 
         def gradient(j: int) -> Array:

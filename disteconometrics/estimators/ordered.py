@@ -307,7 +307,7 @@ class OrderedResults(CategoryAnswers, FittedResult):
     covariance: Covariance
     use_t: bool
 
-    pictures: ClassVar[tuple[str, ...]] = ("coefficients",)
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "shares")
 
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome, the terms and the thresholds."""
@@ -430,14 +430,22 @@ class OrderedResults(CategoryAnswers, FittedResult):
         """Probabilities of the categories for new rows, None for those of the fit."""
         rows = self.data_rows() if new is None else self.spec.matrix(new)
         X, cuts = self.spec.without_constant(rows.X), len(self.levels) - 1
-        eta = X @ self.coefficients[: self.slopes]
-        p, upper, lower = self._probabilities(eta if rows.offset is None else eta + rows.offset)
+        p, upper, lower = self._probabilities(self._index(X, rows.offset))
 
         def gradient(j: int) -> Array:
             at = by_threshold(np.full(len(X), j), upper[:, j], lower[:, j], cuts)
             return np.hstack([-(upper[:, j] + lower[:, j])[:, None] * X, at])
 
         return Predicted(p, gradient, rows.index)
+
+    def _index(self, X: Array, offset: Array | None) -> Array:
+        """x'β + offset of rows (m, k) without the constant."""
+        eta = X @ self.coefficients[: self.slopes]
+        return eta if offset is None else eta + offset
+
+    def probabilities(self, X: Array, offset: Array | None) -> Array:
+        """P(y = j) (m, J) of rows of the design (m, K) with all its columns."""
+        return self._probabilities(self._index(self.spec.without_constant(X), offset))[0]
 
     def _probabilities(self, eta: Array) -> tuple[Array, Array, Array]:
         """P(y = j) (m, J), and its derivatives in c_j and c_{j−1} over P."""

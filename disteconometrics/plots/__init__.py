@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "densities": "conditional_densities density pit_histogram quantile_effects quantile_fan",
     "diagnostics": "calibration influence roc",
-    "estimates": "coefficient_process coefficients decomposition effect lorenz_curves",
+    "estimates": "coefficient_process coefficients decomposition effect lorenz_curves shares",
     "flows": "contours deformation epochs learned loss marginals samples trained",
     "studies": "lollipop nested_loop standard_errors zipper",
     "transport": "cdf_area group_cdfs group_quantiles kl_integrand qq simulated transport_effects "

@@ -40,7 +40,7 @@ from disteconometrics.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["coefficient_process", "coefficients", "decomposition", "effect", "lorenz_curves"]
+__all__ = ["coefficient_process", "coefficients", "decomposition", "effect", "lorenz_curves", "shares"]
 
 BINS = 30
 HISTOGRAM_HEIGHT = 0.09  # height of the histogram at the foot, as a share of the picture
@@ -59,6 +59,14 @@ class HasProbabilityCurve(Protocol):
     def probability_curve(
         self, variable: str, *, at: Any = None, level: float = 0.95, data: Any = None, rows: int = 10_000
     ) -> ProbabilityCurve: ...
+
+
+class HasShares(Protocol):
+    """Any result that averages probabilities of categories along a variable."""
+
+    @property
+    def spec(self) -> Any: ...
+    def probability_shares(self, variable: str, *, at: Any = None, rows: int = 10_000) -> pd.DataFrame: ...
 
 
 # ---- coefficients ------------------------------------------------------------------------------------------
@@ -425,6 +433,64 @@ def effect(
     if "note" in table.attrs:
         write(axes, table.attrs["note"], (0, 1.02), xycoords="axes fraction", va="bottom")
     return finish(axes, variable, f"P({curve.event})", table)
+
+
+def shares(
+    result: HasShares,
+    variable: str | None = None,
+    *,
+    ax: Axes | None = None,
+    at: Any = None,
+    rows: int = 10_000,
+) -> Axes:
+    """Draw average probabilities of categories along a variable, one upon the other, the rest as observed.
+
+    Parameters
+    ----------
+    result : the result of an outcome in categories, or anything with ``probability_shares``.
+    variable : str, a column on the right side of the formula; None takes the first.
+    ax : matplotlib Axes or None for a new figure.
+    at : values (m,) of the variable; None takes 60 from the 1st to the 99th percentile of the rows, or every
+        level.
+    rows : int, at most so many rows, evenly spaced, are averaged.
+
+    Returns
+    -------
+    matplotlib Axes
+        Its ``.data`` is a DataFrame of probabilities by value of the variable and category.
+
+    Raises
+    ------
+    MissingColumnError, NeedsData, OptionError, LevelError, DataError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> from matplotlib import pyplot as plt
+    >>> ax = shares(de.MultinomialLogit("GRADE ~ GPA + PSI").fit(de.datasets.spector()), "PSI")
+    >>> ax.data.round(2).to_numpy().tolist()
+    [[0.82, 0.18], [0.45, 0.55]]
+    >>> plt.close(ax.figure)
+    """
+    name = result.spec.variables[0] if variable is None else variable
+    table = result.probability_shares(name, at=at, rows=rows)
+    axes = prepare(ax, FLAT)
+    grey = np.linspace(0.9, 0.35, table.shape[1])
+    tops = table.to_numpy().cumsum(axis=1)
+    bottoms = tops - table.to_numpy()
+    few = len(table) <= 12
+    x = np.arange(len(table)) if few else table.index.to_numpy(dtype=np.float64)
+    for j, category in enumerate(table.columns):
+        color, label = str(grey[j]), str(category)
+        if few:
+            axes.bar(x, table[category], 0.8, bottoms[:, j], color=color, label=label)
+        else:
+            axes.fill_between(x, bottoms[:, j], tops[:, j], color=color, linewidth=0, label=label)
+    if few:
+        axes.set_xticks(x, [_label(v) for v in table.index])
+    axes.set_ylim(0, 1)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, reverse=True)
+    return finish(axes, name, f"P({result.spec.outcome.name})", table)
 
 
 def _draw_curve(ax: Any, table: pd.DataFrame, *, explicit: bool) -> None:

@@ -134,6 +134,23 @@ def test_predictions_have_limits_inside_and_a_law() -> None:
     np.testing.assert_allclose(res.predict().mean(), data["y"].value_counts(normalize=True).sort_index())
 
 
+def test_shares_along_a_variable_are_average_predictions() -> None:
+    data = choices()
+    for res in (
+        de.MultinomialLogit("y ~ x + d + g", base="car"),
+        de.OrderedLogit("f ~ x + d + g", offset="x"),
+    ):
+        fit = res.fit(data.assign(f=data["firm"] % 3))
+        found = fit.probability_shares("g")
+        for g in "abc":
+            new = data.assign(g=g)
+            np.testing.assert_allclose(found.loc[g], fit.predict(new).mean(), atol=1e-12)
+        assert fit.probability_shares("d").index.tolist() == [0.0, 1.0]
+        np.testing.assert_allclose(fit.probability_shares("x", rows=50).sum(axis=1), 1)
+    with pytest.raises(OptionError, match="no value"):
+        fit.probability_shares("x", at=[])
+
+
 def test_weights_count_rows_and_scale_away() -> None:
     data = choices()
     long = data.loc[data.index.repeat(data["w"])]
