@@ -436,7 +436,6 @@ def test_one_thread_holds_and_lets_go() -> None:
     code = """
     import disteconometrics, os
     from disteconometrics.inference.parallel import one_thread
-from disteconometrics.simulate.session import Session
     os.environ["OMP_NUM_THREADS"] = "2"
     with one_thread():
         import torch
