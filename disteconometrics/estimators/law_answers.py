@@ -551,7 +551,7 @@ class LawAnswers:
         low, high : values or levels of it.
         names : one or several functionals m of the law of a row; ``mean``, ``std``, ``var``, ``median``,
             ``q[0.9]``, ``prob[a,b]``, ``gini``, ``theil``, ``mld``, ``var_log`` are differentiated exactly,
-            others, and functions of a law, numerically.
+            others, and functions of a law, numerically and without a step.
         on, by, target : as in `functionals`.
 
         Returns
