@@ -47,6 +47,7 @@ __all__ = [
     "StudyError",
     "UnidentifiedWarning",
     "UnsafeFormulaError",
+    "WithheldAttributeError",
     "WithheldError",
     "WorkerError",
     "warn_user",
@@ -108,6 +109,10 @@ class NeedsRows(DisteconometricsError, ValueError):
 
 class WithheldError(DisteconometricsError, ValueError):
     """The number has no valid meaning for this fit; the message says why and what to use."""
+
+
+class WithheldAttributeError(WithheldError, AttributeError):
+    """An attribute of a result has no valid meaning for this fit: ``hasattr`` says no, and tables go on."""
 
 
 class FileFormatError(DisteconometricsError, ValueError):

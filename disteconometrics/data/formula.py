@@ -12,7 +12,7 @@ import keyword
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class Factor:
         """Columns that it needs in the same row, see `variables_of`.  Raises: nothing."""
         return variables_of(self.node, same_row=True)
 
-    @property
+    @cached_property
     def is_recorded(self) -> bool:
         """Whether it says how the outcome was recorded.  Raises: nothing."""
         return is_recorded(self.node)

@@ -165,8 +165,7 @@ def missing_rows(
     counts: dict[str, int] = {}
     mask = np.zeros(n, dtype=bool)
     used = dict.fromkeys(v for f in (parsed.left, *parsed.factors) for v in f.row_variables)
-    right = {v for f in parsed.factors for v in f.variables}
-    free = set(infinite_variables(parsed.left.node)) - right if parsed.left.is_recorded else set()
+    free = _open_columns(parsed) if parsed.left.is_recorded else set()
     for column in [*(columns[name] for name in used), *options]:
         missing, infinite = column.trouble()
         if infinite is not None and column.name not in free:
@@ -178,6 +177,12 @@ def missing_rows(
         if name not in used and name not in free:
             check_finite(column, "the formula")
     return mask, counts
+
+
+def _open_columns(parsed: Formula) -> set[str]:
+    """Columns in which inf says something: that of the left side alone."""
+    right = {v for f in parsed.factors for v in f.variables}
+    return set(infinite_variables(parsed.left.node)) - right
 
 
 def nothing_left(n: int, counts: dict[str, int], zeros: int, w: Column | None) -> DataError:

@@ -174,7 +174,8 @@ class DesignSpec:
         Raises: as `matrix`.
         """
         column = table.column(name, "the formula")
-        if name not in infinite_variables(self.parsed.left.node) or name in self.variables:
+        recorded = bool(self.outcome.recorders) and name not in self.variables
+        if not recorded or name not in infinite_variables(self.parsed.left.node):
             check_finite(column, "the formula")
         return _adapt(column, *self.columns[name])
 

@@ -16,6 +16,7 @@ from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
+    WithheldAttributeError,
     WithheldError,
     warn_user,
 )
@@ -339,11 +340,18 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
     # ---- what has no meaning -------------------------------------------------------------------------------
 
     def _withheld(self, what: str, instead: str) -> NoReturn:
-        raise WithheldError(f"{what} needs outcomes that were told exactly, in every row; {instead}.")
+        raise WithheldAttributeError(
+            f"{what} needs outcomes that were told exactly, in every row; {instead}."
+        )
 
     @property
     def rsquared(self) -> float:
         """Withheld: sums of squares of outcomes are not known."""
+        self._withheld("R²", "compare models by llf, aic or test")
+
+    @property
+    def rsquared_adj(self) -> float:
+        """Withheld, as R²."""
         self._withheld("R²", "compare models by llf, aic or test")
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from statsmodels.iolib.summary2 import summary_col
 
 import disteconometrics as de
 from disteconometrics.errors import OutcomeError, SeparationError, WithheldError
@@ -200,7 +201,10 @@ def test_answers_are_of_the_outcome_before_it_was_recorded() -> None:
     np.testing.assert_array_equal(again.joint_covariance.matrix, res.joint_covariance.matrix)
     with pytest.raises(de.errors.OptionError, match=r"HC3.*recorded outcomes, whose rows have no single"):
         res.with_cov("HC3")
-    for name in ("rsquared", "resid"):
+    assert "Log-likelihood" in str(de.compare([res, fit("y")]))
+    assert not hasattr(res, "rsquared")  # so that statsmodels' tables leave it out
+    assert "R-squared" in str(summary_col([fit("y"), res]))
+    for name in ("rsquared", "rsquared_adj", "resid"):
         with pytest.raises(WithheldError, match="told exactly"):
             getattr(res, name)
 
