@@ -16,7 +16,6 @@ from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.errors import (
     ConvergenceWarning,
     OutcomeError,
-    SeparationError,
     WithheldAttributeError,
     WithheldError,
     warn_user,
@@ -37,7 +36,7 @@ from disteconometrics.inference.covariance import (
 from disteconometrics.inference.protocols import ArrayScores, MEstimate
 from disteconometrics.likelihoods.recorded_normal import NormalRecords
 from disteconometrics.optim.least_squares import Squares
-from disteconometrics.optim.recorded_normal import RecordedMaximum, maximise_recorded, recorded_separation
+from disteconometrics.optim.recorded_normal import RecordedMaximum, check_overlap, maximise_recorded
 from disteconometrics.optim.whiten import triangle_inverse
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
@@ -46,7 +45,6 @@ from disteconometrics.tables import Summary, number, printable
 __all__ = ["RecordedNormalResults", "fit_recorded"]
 
 ALIKE = 1e-10  # share of a point that is no spread
-INVOLVED = 1e-9  # share of a direction from which a column is named
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -204,23 +202,8 @@ def _of_residuals(records: Records, residuals: Array, unit: float) -> NormalReco
 
 def _check_overlap(records: Records, shift: Array, unit: float, read: FitRows) -> None:
     """Refuse rows whose likelihood has no maximum."""
-    lower, upper = (records.lower - shift) / unit, (records.upper - shift) / unit
-    separation = recorded_separation(lower, upper, read.X)
-    if separation is None:
-        return
-    d, name = separation.direction, read.spec.outcome.name
-    if d[-1] > INVOLVED * np.abs(d).max():
-        raise OutcomeError(
-            f"The columns meet every record of {name!r} by a line with an error of zero, so that the "
-            f"likelihood has no maximum: no law is left. Take fewer columns or wider records."
-        )
-    named = [n for n, part in zip(read.names, d[:-1], strict=True) if abs(part) > INVOLVED * np.abs(d).max()]
-    some = len(separation.rows)
-    raise SeparationError(
-        f"Separation: {', '.join(named[:10])} moves {some} of {read.size} rows of {name!r}, all of them "
-        f"censored, further beyond their points and no other row, so that the likelihood has no maximum. "
-        f"Leave the column out, or merge its levels."
-    )
+    ends = (records.lower - shift) / unit, (records.upper - shift) / unit
+    check_overlap(*ends, read.X, read.names, read.spec.outcome.name)
 
 
 def _equation(

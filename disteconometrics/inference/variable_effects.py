@@ -272,11 +272,26 @@ class VariableEffects:
         """The correction of a functional with weights A (n, m), with rows as ``found`` if they were."""
         if self.seen is None or functional[0] not in STEPPED:
             return _Step(None)
-        if self.seen.below is not None and functional[0] in SPREADS:
+        if self.seen.below is not None and not self._tells(functional):
             return _Step(None)
         found = row_values(self._own, functional, A) if found is None else found
         with np.errstate(invalid="ignore"):  # where a row has no such moment
             return _Step(found.sums, A * self._influence(functional, found.values)[:, None])
+
+    def _tells(self, functional: Functional) -> bool:
+        """Whether records tell enough for a step.
+
+        Of a quantile, whether fewer rows have it between their ends than lie beyond it.
+        """
+        assert self.seen is not None
+        kind, numbers = functional
+        if kind not in ("q", "difference", "ratio"):
+            return kind not in SPREADS
+        for level in numbers:
+            at_most = self.seen.at_most(level)
+            if self.every @ ((at_most > 0) & (at_most < 1)) > min(level, 1 - level):
+                return False
+        return True
 
     def _stepped(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,11 +10,14 @@ import numpy as np
 
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import Block
+from disteconometrics.errors import OutcomeError, SeparationError
 from disteconometrics.likelihoods.recorded_normal import NormalPass, NormalRecords, evaluate
 from disteconometrics.optim.concave import maximise_concave
 from disteconometrics.optim.separation import Separation, find_separation
 
-__all__ = ["RecordedMaximum", "maximise_recorded", "recorded_separation"]
+__all__ = ["RecordedMaximum", "check_overlap", "maximise_recorded", "recorded_separation"]
+
+INVOLVED = 1e-9  # share of a direction from which a column is named
 
 FAR = 6.0  # index of a censored row, or half the width of an interval, beyond which it is nearly certain
 
@@ -135,3 +139,39 @@ def recorded_separation(lower: Array, upper: Array, X: Array) -> Separation | No
         return None
     told = found.rows[found.rows < len(rows)]
     return Separation(found.kind, found.direction, np.unique(rows[told]), found.null)
+
+
+def check_overlap(lower: Array, upper: Array, X: Array, names: Sequence[str], outcome: str) -> None:
+    """Refuse records whose likelihood has no maximum.
+
+    Parameters
+    ----------
+    lower, upper, X : as in `recorded_separation`.
+    names : of the columns of X.
+    outcome : name.
+
+    Raises
+    ------
+    OutcomeError, SeparationError
+
+    Examples
+    --------
+    >>> check_overlap(np.zeros(3), np.array([1.0, 1.0, 2.0]), np.ones((3, 1)), ["Intercept"], "y")
+    Traceback (most recent call last):
+    disteconometrics.errors.OutcomeError: The columns meet every record of 'y' by a line with an error of ...
+    """
+    separation = recorded_separation(lower, upper, X)
+    if separation is None:
+        return
+    d = separation.direction
+    if d[-1] > INVOLVED * np.abs(d).max():
+        raise OutcomeError(
+            f"The columns meet every record of {outcome!r} by a line with an error of zero, so that the "
+            f"likelihood has no maximum: no law is left. Take fewer columns or wider records."
+        )
+    named = [n for n, part in zip(names, d[:-1], strict=True) if abs(part) > INVOLVED * np.abs(d).max()]
+    raise SeparationError(
+        f"Separation: {', '.join(named[:10])} moves {len(separation.rows)} of {len(X)} rows of {outcome!r}, "
+        f"all of them censored, further beyond their points and no other row, so that the likelihood has no "
+        f"maximum. Leave the column out, or merge its levels."
+    )

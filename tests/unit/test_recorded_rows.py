@@ -255,6 +255,18 @@ def test_what_takes_outcomes_as_they_are_refuses_records(call: Any, error: Any, 
         call(res)
 
 
+@pytest.mark.parametrize(
+    ("formula", "error"),
+    [("interval(w, top) ~ 1", errors.OutcomeError), ("interval(low, high) ~ d", errors.SeparationError)],
+)
+def test_records_without_a_maximum_are_refused(formula: str, error: Any) -> None:
+    data = wages()
+    top = np.full(len(data["w"]), np.inf)
+    low, high = np.where(data["d"] == 1, 2.0, data["w"]), np.where(data["d"] == 1, np.inf, data["w"])
+    with pytest.raises(error):
+        de.FlowDensity(formula).fit({**data, "top": top, "low": low, "high": high})
+
+
 def test_draws_of_rows_keep_their_records() -> None:
     model = de.FlowDensity("rounded(whole, to=1) ~ d")
     with warnings.catch_warnings():

@@ -33,6 +33,7 @@ from disteconometrics.fields import AnyFloat, Count
 from disteconometrics.flows.monotone_spline import MonotoneSpline
 from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.parallel import on_one_thread
+from disteconometrics.optim.recorded_normal import check_overlap
 from disteconometrics.optim.smoothing import Smooth
 
 __all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of", "spline_fit_of"]
@@ -168,6 +169,8 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow |
     sample = own.on_line()
     check_far(np.column_stack([sample.y, read.X]), [outcome, *spec.names], FARTHEST)
     checks.check_columns(read.X, y, spec.names, spec.has_intercept)
+    if records is not None:
+        check_overlap(*sample.ends(sample.centre), read.X, spec.names, outcome)
     shared = checks.ties(*_told(y, read.weights if read.frequency else None, records))
     if shared is not None:
         checks.warn_ties(shared, outcome, sample.observations)
