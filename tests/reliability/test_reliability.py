@@ -210,7 +210,7 @@ REFUSED = [
     Refused("no table", lambda: fit(None), OptionError, ("None", "first argument")),
     Refused(
         "a lazy polars frame where rows are needed",
-        lambda: de.NormalRegression("income ~ debt").fit(pl.from_pandas(D).lazy()),
+        lambda: de.DistributionRegression("income ~ debt").fit(pl.from_pandas(D).lazy()),
         NeedsRows,
         ("collect",),
     ),
