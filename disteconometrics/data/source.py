@@ -308,7 +308,7 @@ def open_source(data: Any) -> Source | None:
 READ_IN_PARTS = (
     "needs all rows in memory, and data is read in parts: make a table first, by pd.read_parquet(path, "
     "columns=[…]), collect() of a lazy polars frame or compute() of a dask one; Logit, Probit and CLogLog by "
-    "maximum likelihood, and NormalRegression, take it."
+    "maximum likelihood, NormalRegression, WassersteinDistance and TransportMap take it."
 )
 
 
