@@ -59,6 +59,7 @@ INEQUALITY = ("gini", "theil", "mld", "var_log")
 # functionals whose effects go a step
 STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std", *INEQUALITY)
 SPREADS = ("var", "std", *INEQUALITY)  # whose influence at an outcome between two ends is not known
+TELLING = 0.75  # rows with a quantile between their ends over those beyond it, up to which steps are taken
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
@@ -281,7 +282,7 @@ class VariableEffects:
     def _tells(self, functional: Functional) -> bool:
         """Whether records tell enough for a step.
 
-        Of a quantile, whether fewer rows have it between their ends than lie beyond it.
+        Of a quantile, whether clearly fewer rows have it between their ends than lie beyond it.
         """
         assert self.seen is not None
         kind, numbers = functional
@@ -289,7 +290,7 @@ class VariableEffects:
             return kind not in SPREADS
         for level in numbers:
             at_most = self.seen.at_most(level)
-            if self.every @ ((at_most > 0) & (at_most < 1)) > min(level, 1 - level):
+            if self.every @ ((at_most > 0) & (at_most < 1)) > TELLING * min(level, 1 - level):
                 return False
         return True
 

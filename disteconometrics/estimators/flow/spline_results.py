@@ -309,7 +309,7 @@ class FlowResults(FittedResult, LawAnswers):
         >>> engel["foodexp"] = engel.foodexp.clip(upper=900)
         >>> res = de.FlowDensity("topcoded(foodexp, at=900) ~ log(income)").fit(engel)
         >>> res.effect("income", 500.0, 1000.0, res.recorded_mean).values.round(-1)
-        array([260.])
+        array([300.])
         """
         return recorded_mean(self.spec)
 
