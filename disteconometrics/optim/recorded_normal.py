@@ -156,9 +156,11 @@ def check_overlap(lower: Array, upper: Array, X: Array, names: Sequence[str], ou
 
     Examples
     --------
-    >>> check_overlap(np.zeros(3), np.array([1.0, 1.0, 2.0]), np.ones((3, 1)), ["Intercept"], "y")
-    Traceback (most recent call last):
-    disteconometrics.errors.OutcomeError: The columns meet every record of 'y' by a line with an error of ...
+    >>> try:
+    ...     check_overlap(np.zeros(3), np.array([1.0, 1.0, 2.0]), np.ones((3, 1)), ["Intercept"], "y")
+    ... except OutcomeError as error:
+    ...     print(str(error)[:45])
+    The columns meet every record of 'y' by a lin
     """
     separation = recorded_separation(lower, upper, X)
     if separation is None:
