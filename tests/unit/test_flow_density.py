@@ -21,10 +21,10 @@ import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.estimators.flow.row_checks import check_widths
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws
+from disteconometrics.inference.influence_functions import influence_function as in_sample
 from disteconometrics.inference.law_effects import Averaged
 from disteconometrics.inference.law_functionals import parse_functional
 from disteconometrics.inference.representers import hat_knots, hats
-from disteconometrics.inference.sample_functionals import _influence as in_sample
 
 Array = np.ndarray
 DELTA = 1e-5  # relative error of a central difference with the step taken
