@@ -61,7 +61,9 @@ for name, model in (("flow", de.FlowDensity(smooth)), ("normal", de.NormalRegres
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", de.errors.DiscreteOutcomeWarning)  # wages are round numbers
         split[name] = de.decompose(model, cps, by="female", functionals=["mean", "q[0.1]", "q[0.9]"])
-parts = {name: [f"{b:.3f} ({s:.3f})" for b, s in zip(r.params, r.bse)] for name, r in split.items()}
+parts = {
+    name: [f"{b:.3f} ({s:.3f})" for b, s in zip(r.params, r.bse, strict=True)] for name, r in split.items()
+}
 print(pd.DataFrame(parts, index=split["flow"].params.index))
 
 # %% [markdown]
