@@ -161,7 +161,7 @@ class NormalRegression(Specification):
             Covariance of the estimates; None is nonrobust, and HC1 under sampling weights.
         use_t : bool or "auto"
             p-values and intervals from t with n − k (clusters: G − 1) degrees of freedom, or from the normal;
-            "auto" is t, and the normal where the outcome was recorded.
+            "auto" is t, and the normal where the outcome was recorded and rows are no clusters.
         n_jobs : int or None
             joblib workers that read the parts of a source; numbers are the same whatever their number and
             backend.  A dask frame is worked on by the workers of its client, if there is one.
@@ -184,7 +184,9 @@ class NormalRegression(Specification):
         exact = read.streamed or read.design.records is None
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=exact)
         if not exact:
-            return fit_recorded(self, read, kind, use_t != "auto" and flag(use_t, "use_t"))
+            return fit_recorded(
+                self, read, kind, isinstance(kind, Cluster) if use_t == "auto" else flag(use_t, "use_t")
+            )
         rows, facts = _estimate(self, read, kind.columns if isinstance(kind, Cluster) else ())
         V, scale = rows.covariances(kind)
         return NormalResults(

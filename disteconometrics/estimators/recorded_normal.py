@@ -26,6 +26,7 @@ from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers, Positive
 from disteconometrics.inference.covariance import (
     COVARIANCE_ARRAYS,
+    Cluster,
     Covariance,
     CovarianceKind,
     CovarianceWords,
@@ -303,7 +304,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         Parameters
         ----------
         cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit.
+        use_t : bool or None, None keeps the choice of the fit, and takes t for clusters.
         data : the table of the fit, for a result loaded from a file.
 
         Raises
@@ -311,7 +312,7 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
         OptionError, MissingColumnError, DataError, NeedsData
         """
         V = self.data_rows(data).covariances(resolve_kind(cov, self.model.weight_type))
-        chosen = self.use_t if use_t is None else flag(use_t, "use_t")
+        chosen = self.use_t or isinstance(cov, Cluster) if use_t is None else flag(use_t, "use_t")
         return replace(self, covariance=_of_coefficients(V), joint=V, use_t=chosen)
 
     @property
