@@ -1,4 +1,4 @@
-"""The demonstration: ``python -m disteconometrics`` fits a logit, a density and a distance."""
+"""The demonstration: ``python -m disteconometrics`` fits a logit, a density, a distance and a decomposition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(axes: Any, name: str) -> None:
 
 
 def main() -> None:
-    """Fit Fair's affairs by a logit, draw a density of food expenditure, compare years of marriage."""
+    """Fit Fair's affairs by a logit, draw a density of food expenditure, compare and split years of marriage."""
     res = de.Logit(FORMULA).fit(de.datasets.fair(), cov="HC1")
     print(res.summary())
     print("\nOdds ratios\n" + res.odds_ratios().round(3).to_string())
@@ -37,8 +37,12 @@ def main() -> None:
     )
     write(food.plot_fan("income"), FAN)
 
-    years = de.WassersteinDistance("yrs_married ~ affair", p=1).fit(de.datasets.fair(), seed=1)
+    fair = de.datasets.fair()
+    years = de.WassersteinDistance("yrs_married ~ affair", p=1).fit(fair, seed=1)
     print(f"\n{years.summary()}")
+
+    model = de.NormalRegression("yrs_married ~ age + religious + educ")
+    print(f"\n{de.decompose(model, fair, by='affair', functionals=['mean', 'q[0.5]'], seed=1).summary()}")
 
 
 if __name__ == "__main__":
