@@ -1,4 +1,4 @@
-"""The demonstration: ``python -m disteconometrics`` fits a logit, a density, a distance and a decomposition."""
+"""The demonstration, ``python -m disteconometrics``: a logit, a density, a distance and a decomposition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write(axes: Any, name: str) -> None:
 
 
 def main() -> None:
-    """Fit Fair's affairs by a logit, draw a density of food expenditure, compare and split years of marriage."""
+    """Fit affairs by a logit, draw a density of food expenditure, compare and split years of marriage."""
     res = de.Logit(FORMULA).fit(de.datasets.fair(), cov="HC1")
     print(res.summary())
     print("\nOdds ratios\n" + res.odds_ratios().round(3).to_string())
