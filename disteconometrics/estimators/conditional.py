@@ -432,7 +432,7 @@ class ConditionalResults(MultiIndexAnswers, FittedResult):
     def _codes(self, new: Any) -> Indices:
         """Sets of new rows."""
         raw = pd.Series(Table(new).raw(self.model.choice, "choice set"))
-        codes: Indices = pd.factorize(raw.array)[0].astype(np.intp)
+        codes: Indices = pd.factorize(raw)[0].astype(np.intp)
         if (codes < 0).any():
             raise DataError(f"The choice set column {self.model.choice!r} has missing values.")
         return codes

@@ -272,8 +272,10 @@ def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
     ours = _bits(de.Logit(PLAIN).fit(folder, cov=cov))
     assert _bits(de.Logit(PLAIN).fit(folder, cov=cov, n_jobs=2)) == ours
     assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
+    state = np.random.get_state()  # noqa: NPY002 - dask of 2025 draws from it in this process
     with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None):
         assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
+    np.random.set_state(state)  # noqa: NPY002
 
 
 @pytest.mark.slow
