@@ -150,7 +150,7 @@ def _check_whole(model: Any, read: FitRows, codes: Indices) -> None:
     kept = read.design.kept
     if kept is None or model.successes == "exact":
         return
-    every = pd.factorize(pd.Series(read.design.table.raw(model.choice, "choice set")).array)[0]
+    every = pd.factorize(pd.Series(read.design.table.raw(model.choice, "choice set")))[0]
     lost = np.ones(len(every), dtype=bool)
     lost[kept] = False
     torn = np.intersect1d(every[lost], every[kept])
