@@ -38,7 +38,7 @@ from disteconometrics.inference.covariance import Cluster, Covariance, Covarianc
 from disteconometrics.inference.influence import answers_covariance
 from disteconometrics.inference.law_effects import half, needs_population
 from disteconometrics.inference.law_functionals import OF_QUANTILES, Functional, is_analytic, parse_functional
-from disteconometrics.inference.protocols import ArrayScores, MEstimate
+from disteconometrics.inference.protocols import ArrayScores, MEstimate, RowScores
 from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.recorded_rows import recorded_rows
 from disteconometrics.likelihoods.row_sums import Places, RowTransform
@@ -59,27 +59,43 @@ SANDWICH = (
 # ---- covariance of the coefficients ------------------------------------------------------------------------
 
 
-def _scores(
-    flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None
-) -> Iterator[ArrayScores]:
+@dataclass(frozen=True, eq=False)
+class _ScorePart:
+    """Scores (m, p) of rows; their roots A·√curvature are made where leverages are asked for."""
+
+    scores: Array
+    A: Array
+    curvature: Array
+    copies: Array | None = None
+
+    @property
+    def roots(self) -> Array:
+        return self.A * np.sqrt(self.curvature)[:, None]
+
+
+def _scores(flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None) -> Iterator[RowScores]:
     """The score rows of a flow, part by part."""
     base = BASES[flow.base]
     for part in chunks(len(s.y), 6 * len(theta)):
+        w = None if s.weights is None else s.weights[part]
         if s.records is None:
             A, D, _ = flow.forms(s.y[part], s.X[part])
             z, slope = A @ theta, D @ theta
-            scores = D / slope[:, None] - A * base.first(z)[:, None]
-            roots = A * np.sqrt(base.second(z))[:, None]
+            D /= slope[:, None]
+            D -= A * base.first(z)[:, None]
+            if w is not None and not s.counts:
+                D *= w[:, None]
+                w = None
+            yield _ScorePart(D, A, base.second(z), w)
         else:
             own = s.take(part)
             own = own.with_records(flow.support.to_line)  # as `forms` takes outcomes to the line
             told = recorded_rows(flow.structure, *own.ends(flow.centre), own.X, None, dense=True)
             scores, roots = told.scores(base, theta)
-        w = None if s.weights is None else s.weights[part]
-        if w is not None and not s.counts:
-            scores = scores * w[:, None]
-            w = None
-        yield ArrayScores(scores, roots, w)
+            if w is not None and not s.counts:
+                scores = scores * w[:, None]
+                w = None
+            yield ArrayScores(scores, roots, w)
 
 
 def check_kind(kind: CovarianceKind) -> CovarianceKind:
