@@ -27,7 +27,7 @@ from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
-from disteconometrics.inference.held import ALL, Held, warn_not_held
+from disteconometrics.inference.held import ALL, Held, all_held, warn_not_held
 from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
@@ -438,10 +438,11 @@ class LawAnswers:
         cells, unsupported = [], dict[str, str]()
         for a in known:
             unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
+        held = all_held([a.held for a in known])  # what is compared has to be told of all laws
         for j, k in crossing.pairs:
             own = crossing.own[k] == j
             laws = known[j].laws(known[j].X) if own else crossing.fits[j].row_laws(crossing.tables[k])
-            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares)))
+            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares, held)))
         estimations = tuple(a.estimation for a in known)
         parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
         return InfluenceLaws(*parts, self.labels()[0], crossing.seed, unsupported)  # type: ignore[attr-defined]

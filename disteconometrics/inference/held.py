@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import UnidentifiedWarning, warn_user
 from disteconometrics.inference.law_functionals import Functional
 
-__all__ = ["ALL", "Held", "warn_not_held"]
+__all__ = ["ALL", "Held", "all_held", "warn_not_held"]
 
 OF_ROWS = ("q", "difference", "ratio", "prob")  # functionals that the outcomes they lie at decide
 
@@ -48,6 +49,10 @@ class Held:
         if kind == "other" and isinstance(numbers[0], CodedMean):
             return numbers[0].low < self.low or numbers[0].high > self.high
         return not self.all and kind not in OF_ROWS
+
+    def tells(self, name: Any) -> bool:
+        """Whether a function of laws, or one by its name, is told of a whole law."""
+        return not self.hides(("other", (name,)))
 
     def hidden(self, y: Array) -> Mask:
         """Which outcomes lie beyond what is told; infinite ones are no outcomes."""
@@ -85,6 +90,17 @@ class Held:
 
 
 ALL = Held()
+
+
+def all_held(parts: Sequence[Held]) -> Held:
+    """The outcomes that each of several sets of records tells.
+
+    Examples
+    --------
+    >>> all_held([Held(low=1.0), Held(low=2.0, high=40.0)])
+    Held(low=2.0, high=40.0)
+    """
+    return Held(max(h.low for h in parts), min(h.high for h in parts))
 
 
 def warn_not_held(names: Sequence[str], held: Held) -> None:

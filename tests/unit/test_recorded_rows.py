@@ -285,3 +285,21 @@ def test_pictures_end_where_nothing_is_told() -> None:
     told = de.FlowDensity("brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ x").fit(wages()).plot("density")
     assert told.lines[0].get_linestyle() == "--"
     plt.close("all")
+
+
+def test_laws_over_other_rows_and_decompositions_end_where_nothing_is_told() -> None:
+    data = wages()
+    capped = de.FlowDensity("topcoded(capped, at=16) ~ x").fit(data)
+    moved, names = capped.counterfactual({"x": data["x"] * 0.9}), ["q[0.5]", "prob[3,10]", "mean", "gini"]
+    with pytest.warns(errors.UnidentifiedWarning, match="Withheld: mean, gini, prob.3,20., q.0.95.*above 16"):
+        found = moved.functionals([*names, "prob[3,20]", "q[0.95]", capped.recorded_mean])
+    known = [True, True, False, False, False, False, True]
+    assert np.isfinite(found.values).tolist() == np.isfinite(found.std_error).tolist() == known
+    curve = moved.quantiles([0.5, 0.95])
+    assert curve.isna().all(axis=1).tolist() == [False, True]
+    with pytest.warns(errors.UnidentifiedWarning, match="mean"):
+        parts = de.decompose(capped.model, data, by="d", functionals=["mean", "q[0.25]"], seed=0)
+    assert np.isfinite(parts.estimates.std_error).tolist() == [False] * 3 + [True] * 3
+    assert parts.tests().isna().any().tolist() == [False] * 4 + [True]  # W1 is of whole laws
+    assert parts.quantiles().loc["total"].conf_low.isna().tolist() == (parts.levels > 0.8).tolist()
+    assert "where outcomes above 16 lie" in " ".join(str(parts.summary()).split())
