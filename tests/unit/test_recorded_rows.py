@@ -208,8 +208,10 @@ def test_effects_and_quantiles_are_near_those_of_exact_outcomes(left: str, optio
 def test_weights_that_count_are_rows() -> None:
     data, w = wages(120), np.random.default_rng(5).integers(1, 4, 120)
     model = "brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ d"
-    few = de.FlowDensity(model, weights="n", weight_type="frequency").fit({**data, "n": w})
-    many = de.FlowDensity(model).fit({k: np.repeat(v, w) for k, v in data.items()})
+    few = de.FlowDensity(model, support="positive", weights="n", weight_type="frequency").fit(
+        {**data, "n": w}
+    )
+    many = de.FlowDensity(model, support="positive").fit({k: np.repeat(v, w) for k, v in data.items()})
     assert few.llf == pytest.approx(many.llf, abs=1e-6)
     np.testing.assert_allclose(few.estimates.values, many.estimates.values, rtol=1e-5)
     np.testing.assert_allclose(few.estimates.std_error, many.estimates.std_error, rtol=1e-4)
@@ -303,3 +305,33 @@ def test_laws_over_other_rows_and_decompositions_end_where_nothing_is_told() -> 
     assert parts.tests().isna().any().tolist() == [False] * 4 + [True]  # W1 is of whole laws
     assert parts.quantiles().loc["total"].conf_low.isna().tolist() == (parts.levels > 0.8).tolist()
     assert "where outcomes above 16 lie" in " ".join(str(parts.summary()).split())
+
+
+def test_a_side_that_the_support_closes_is_an_end() -> None:
+    """Below a floor on a positive support is between zero and the floor, for effects on means as elsewhere."""
+    data = wages()
+    open_, closed = np.where(data["w"] > 6, data["w"], -np.inf), np.where(data["w"] > 6, data["w"], 0.0)
+    data |= {"open": open_, "closed": closed, "high": np.maximum(data["w"], 6.0)}
+    told = [
+        de.FlowDensity(f"interval({low}, high) ~ d + x", support="positive").fit(data)
+        for low in ("open", "closed")
+    ]
+    for answer in (
+        lambda r: r.effect("d", 0, 1, ["mean", "q[0.5]"]),
+        lambda r: r.derivative("x", "mean"),
+        lambda r: r.functionals(["mean", "q[0.2]"]),
+    ):
+        a, b = map(answer, told)
+        np.testing.assert_array_equal(a.values, b.values)
+        np.testing.assert_array_equal(a.covariance, b.covariance)
+    assert told[0].facts.records == told[1].facts.records
+
+
+def test_moments_that_the_tail_decides_are_withheld_of_rounded_outcomes_too() -> None:
+    """Of Cauchy wages, told exactly or to a thousandth, the same moments go."""
+    rng = np.random.default_rng(0)
+    data = {"y": np.maximum(np.exp(rng.standard_t(1.5, 300)).round(3), 0.001)}
+    for left in ("y", "rounded(y, to=0.001)"):
+        with pytest.warns(errors.InfiniteMomentWarning, match="Withheld: mean"):
+            found = de.FlowDensity(f"{left} ~ 1", support="positive").fit(data).functionals(["mean", "q[0.5]"])
+        assert np.isfinite(found.values).tolist() == [False, True]
