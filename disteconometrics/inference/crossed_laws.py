@@ -30,8 +30,8 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.errors import InfiniteMomentWarning, OptionError, warn_user
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
-from disteconometrics.inference.influence import influence_covariance, scaled_averaging
 from disteconometrics.inference.held import Held, warn_not_held
+from disteconometrics.inference.influence import influence_covariance, scaled_averaging
 from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
 
@@ -177,11 +177,15 @@ class InfluenceLaws:
         """Functionals of every law, those that the samples or records do not tell NaN, with a warning."""
         withheld = self._withheld([_kind(name) for name in names])
         others = [
-            n for n, w in zip(names, withheld, strict=True) if not (w or is_analytic(n)) and self.held.tells(n)
+            n
+            for n, w in zip(names, withheld, strict=True)
+            if not (w or is_analytic(n)) and self.held.tells(n)
         ]
         found = iter(self._on_grids(others))
         answers = [self._answer(n, w, found) for n, w in zip(names, withheld, strict=True)]
-        gone = [any(np.isnan(a.value) for a in row) and not w for row, w in zip(answers, withheld, strict=True)]
+        gone = [
+            any(np.isnan(a.value) for a in row) and not w for row, w in zip(answers, withheld, strict=True)
+        ]
         if not self.held.all:
             warn_not_held([functional_name(n) for n, g in zip(names, gone, strict=True) if g], self.held)
         return answers
@@ -286,7 +290,7 @@ class InfluenceLaws:
         raise NotImplementedError
 
     def values(self, y: Array) -> Array:
-        """Distribution functions (c, m) at outcomes (m,), straight between points of grids; NaN if not held."""
+        """Distribution functions (c, m) at outcomes (m,), straight between points of grids; NaN if hidden."""
         F = np.array([np.interp(y, g.edges, g.F, left=0.0, right=1.0) for _, g in self._grids])
         return np.where(self.held.hidden(y), np.nan, F)
 

@@ -308,9 +308,9 @@ def test_laws_over_other_rows_and_decompositions_end_where_nothing_is_told() -> 
 
 
 def test_a_side_that_the_support_closes_is_an_end() -> None:
-    """Below a floor on a positive support is between zero and the floor, for effects on means as elsewhere."""
+    """Below a floor of a positive outcome is between zero and it, for effects on means as elsewhere."""
     data = wages()
-    open_, closed = np.where(data["w"] > 6, data["w"], -np.inf), np.where(data["w"] > 6, data["w"], 0.0)
+    open_, closed = (np.where(data["w"] > 6, data["w"], end) for end in (-np.inf, 0.0))
     data |= {"open": open_, "closed": closed, "high": np.maximum(data["w"], 6.0)}
     told = [
         de.FlowDensity(f"interval({low}, high) ~ d + x", support="positive").fit(data)
@@ -333,5 +333,45 @@ def test_moments_that_the_tail_decides_are_withheld_of_rounded_outcomes_too() ->
     data = {"y": np.maximum(np.exp(rng.standard_t(1.5, 300)).round(3), 0.001)}
     for left in ("y", "rounded(y, to=0.001)"):
         with pytest.warns(errors.InfiniteMomentWarning, match="Withheld: mean"):
-            found = de.FlowDensity(f"{left} ~ 1", support="positive").fit(data).functionals(["mean", "q[0.5]"])
+            found = (
+                de.FlowDensity(f"{left} ~ 1", support="positive").fit(data).functionals(["mean", "q[0.5]"])
+            )
         assert np.isfinite(found.values).tolist() == [False, True]
+
+
+def test_effects_are_withheld_by_the_share_of_rows_beyond_the_cap() -> None:
+    """Of few rows a warning says the share; of many nothing is given, and the summary says why."""
+    rng = np.random.default_rng(0)
+    x, d = rng.normal(size=400), rng.integers(0, 2, 400)
+    y = 1 + x + d + rng.normal(size=400)
+    data = {"y": y, "capped": np.minimum(y, 2.5), "x": x, "d": d}
+    capped, exact = (
+        de.FlowDensity(f"{left} ~ x + d").fit(data) for left in ("topcoded(capped, at=2.5)", "y")
+    )
+    whole = exact.effect("d", 0, 1, "q[0.1]")
+    with pytest.warns(errors.UnidentifiedWarning) as told:
+        found = capped.effect("d", 0, 1, ["q[0.1]", "q[0.5]", "iqr", "mean", "prob[0,1]"])
+    assert np.isfinite(found.std_error).tolist() == [True, False, False, False, True]
+    assert abs(found.values[0] - whole.values[0]) < 0.5 * whole.std_error[0]
+    law = capped.distribution({"x": x, "d": np.ones(400, int)})
+    share = (law.quantile(0.1) > 2.5).mean()
+    words = " ".join(str(w.message) for w in told)
+    assert 0 < share < 0.05
+    assert f"q[0.1] ({share:.1%})" in words
+    assert "q[0.5] (26% of it above 2.5)" in words
+    with pytest.warns(errors.UnidentifiedWarning):  # rows weigh by their distance in a coefficient
+        effects = capped.effects("q[0.1]")
+    assert np.isfinite(effects.estimates.values).tolist() == [False, True]
+    assert np.isfinite(effects.slopes.values[0])
+    assert "nan: the records tell nothing of where outcomes above 2.5 lie" in str(effects.summary())
+
+
+def test_a_row_that_lacks_a_covariate_takes_nothing_from_the_others() -> None:
+    """No errors of theirs, of any outcome, and no word of a cap that none of them has."""
+    data, names = wages(), ["q[0.25]", "prob[3,10]"]
+    new = {"d": [0, 0], "x": [0.1, np.nan]}
+    for left in ("topcoded(capped, at=16)", "w"):
+        res = de.FlowDensity(f"{left} ~ d + x").fit(data)
+        both, alone = res.predict(new, names, ci=True), res.predict({"d": [0], "x": [0.1]}, names, ci=True)
+        np.testing.assert_allclose(both.loc[0], alone.loc[0], rtol=1e-7)
+        assert both.loc[1].isna().all(axis=None)

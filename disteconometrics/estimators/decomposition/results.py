@@ -237,8 +237,8 @@ class DecompositionResults(FittedResult):
         held = all_held([getattr(fit, "held", ALL) for fit in self.fits])
         if not held.all:
             notes.append(
-                f"Nothing is told of where outcomes {held.beyond} lie: F is compared between what is told, the "
-                "rest (nan) is withheld."
+                f"Nothing is told of where outcomes {held.beyond} lie: F is compared between what is told, "
+                "the rest (nan) is withheld."
             )
         elif np.isnan(self.values).any():
             notes.append("nan: withheld, as the fitted tail decides it and not the sample.")

@@ -384,10 +384,9 @@ class FlowResults(FittedResult, LawAnswers):
 
     def _laws(self, flow: SplineFlow, solution: Solution, X: Array) -> RowLaws:
         """The laws of rows with a design (n, k); a single one where there are no covariates."""
-        held = self._held(flow)
         if not flow.structure.covariates:
-            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True, held=held)
-        of = partial(SplineRowLaws, flow, solution, held=held)
+            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True)
+        of = partial(SplineRowLaws, flow, solution)
         return distinct_laws(self.spec.without_constant(X), of, lambda X: -flow.centre.location(X))
 
     def row_laws(self, new: Any) -> RowLaws:
@@ -402,7 +401,8 @@ class FlowResults(FittedResult, LawAnswers):
         laws = SplineRowLaws(flow, self.undersmoothed, X, held=held)
         estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
-        return NewRows(names_, functionals, laws, estimation, without, held), index
+        complete = np.asarray(~np.isnan(X).any(axis=1))
+        return NewRows(names_, functionals, laws, estimation, without, held, complete), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """The effects of the summary, which a file holds."""
