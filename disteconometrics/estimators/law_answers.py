@@ -542,6 +542,8 @@ class LawAnswers:
             If the fitted tail is too heavy for a functional.
         ExtrapolationWarning
             If rows leave the covariates of the fit; it says their share.
+        UnidentifiedWarning
+            If records hide what some rows have: the share of these rows, withheld where it is above 5 %.
 
         Examples
         --------
