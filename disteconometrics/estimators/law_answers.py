@@ -16,18 +16,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import listed
-from disteconometrics.errors import DataError, FileFormatError, InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.errors import DataError, FileFormatError, OptionError
 from disteconometrics.estimators.crossing import Counterfactual, Crossing, counterfactual
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level, critical_value
-from disteconometrics.inference.held import ALL, Held, warn_not_held
+from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, all_held, warn_hidden, warn_not_held
 from disteconometrics.inference.law_effects import (
     Answer,
     Averaged,
@@ -51,6 +51,7 @@ from disteconometrics.inference.variable_effects import (
     Seen,
     VariableEffects,
 )
+from disteconometrics.inference.withheld import check_finite, checked, is_withheld, warn_unsupported
 from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = [
@@ -165,7 +166,7 @@ class Answering:
         """Effects of variables averaged over rows with shares (n,)."""
         every = self.groups(None)[0][1]
         return VariableEffects(
-            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.seen
+            self.scenario, self.X, shares, every, self.laws, self.bent, self.exact, self.seen, self.held
         )
 
 
@@ -191,7 +192,7 @@ def some(names: Any) -> list[Any]:
 
 
 class NewRows(NamedTuple):
-    """Functionals by name, the laws of new rows, and the estimation behind them."""
+    """Functionals by name, the laws of new rows, the estimation behind them, and which rows lack nothing."""
 
     names: list[str]
     functionals: list[Functional]
@@ -199,6 +200,7 @@ class NewRows(NamedTuple):
     estimation: Estimation
     unsupported: Mapping[str, str]
     held: Held = ALL
+    complete: Mask | bool = True
 
 
 def no_error_of_average() -> OptionError:
@@ -210,51 +212,13 @@ def no_error_of_average() -> OptionError:
     )
 
 
-def checked(
-    names: Sequence[str],
-    answers: Sequence[Answer],
-    functionals: Sequence[Functional],
-    unsupported: Mapping[str, str],
-    held: Held = ALL,
-) -> list[Answer]:
-    """Answers, NaN where the sample or the records do not support what they are of, with a warning why."""
-    kinds = [kind for kind, _ in functionals]
-    warn_unsupported(kinds, unsupported)
-    gone = [bool(held.withholds(np.array(a.value))) for a in answers]
-    warn_not_held([n for n, g in zip(names, gone, strict=True) if g], held)
-    withheld = [g or kind in unsupported for kind, g in zip(kinds, gone, strict=True)]
-    values = [(n, a) for n, a, known in zip(names, answers, withheld, strict=True) if a.varies and not known]
-    check_finite([n for n, _ in values], np.array([a.value for _, a in values]))
-    return [a._replace(value=np.nan) if w else a for a, w in zip(answers, withheld, strict=True)]
-
-
-def warn_unsupported(kinds: Sequence[str], unsupported: Mapping[str, str]) -> None:
-    """Warn of moments that the sample does not support."""
-    without = [kind for kind in dict.fromkeys(kinds) if kind in unsupported]
-    if without:
-        hint = (
-            "use quantiles or iqr, which do not depend on how far the tail goes, or the outcome's logarithm"
-        )
-        text = f"Withheld: {', '.join(without)}, which the fitted tail decides: {unsupported[without[0]]}. "
-        warn_user(InfiniteMomentWarning(f"{text}Remedy: {hint}.", hint=hint))
-
-
-def check_finite(names: Sequence[str], values: Array) -> None:
-    """Warn of functionals (q,) that the tail of a law is too heavy to have."""
-    without = dict.fromkeys(n for n, value in zip(names, values, strict=True) if not np.isfinite(value))
-    if without:
-        hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
-        text = f"The fitted tail is too heavy for a finite {' or '.join(without)}: {hint}"
-        warn_user(InfiniteMomentWarning(text, hint=hint))
-
-
 @dataclass(frozen=True, eq=False)
 class EffectsResults(Estimated):
     """Effects of variables on functionals, with one covariance: a table, tests, a summary.
 
     ``of`` names for each estimate its label, estimand and functional.  ``slopes`` are the average slopes
     beside the best linear coefficients, NaN beside contrasts; ``apart`` says where the two differ by more
-    than two standard errors of their difference.
+    than two standard errors of their difference, ``beyond`` where records tell nothing of the law.
 
     Examples
     --------
@@ -270,6 +234,7 @@ class EffectsResults(Estimated):
     apart: tuple[bool, ...]
     of: tuple[tuple[str, str, str], ...]
     target: str
+    beyond: str = ""
 
     @property
     def estimates(self) -> Estimates:
@@ -333,7 +298,12 @@ class EffectsResults(Estimated):
                 "coefficient: the relation bends, or the slope is read where rows are few."
             )
         known = np.isfinite(self.values.values).tolist()
-        if not all(k for k, (_, kind, _) in zip(known, self.of, strict=True) if kind == BEST_LINEAR):
+        if self.beyond and not all(known):
+            notes.append(
+                f"nan: the records tell nothing of where outcomes {self.beyond} lie, and more than "
+                f"{MOST_HIDDEN:.0%} of what is averaged is there; or nothing is left of the variable."
+            )
+        elif not all(k for k, (_, kind, _) in zip(known, self.of, strict=True) if kind == BEST_LINEAR):
             notes.append(
                 "nan: the other variables, or the group, leave nothing of the variable, or the tail is too "
                 "heavy for a mean."
@@ -356,6 +326,7 @@ class EffectsResults(Estimated):
             "of": [list(row) for row in self.of],
             "apart": list(self.apart),
             "target": self.target,
+            "beyond": self.beyond,
         }, arrays
 
     __repr__ = Estimated.__str__
@@ -368,6 +339,7 @@ class EffectsHeader:
     of: tuple[tuple[str, str, str], ...]
     apart: tuple[bool, ...]
     target: Literal["population", "sample"]
+    beyond: str = ""
 
 
 def saved_effects(
@@ -393,7 +365,7 @@ def saved_effects(
     values, slopes = (
         beside.others(names, a[f"{n}_values"], a[f"{n}_covariance"]) for n in ("effects", "slopes")
     )
-    return EffectsResults(values, slopes, words.apart, words.of, words.target)
+    return EffectsResults(values, slopes, words.apart, words.of, words.target, words.beyond)
 
 
 _EFFECTS = {
@@ -438,10 +410,11 @@ class LawAnswers:
         cells, unsupported = [], dict[str, str]()
         for a in known:
             unsupported |= a.check_moments(a.whole) if a.check_moments is not None else {}
+        held = all_held([a.held for a in known])  # what is compared has to be told of all laws
         for j, k in crossing.pairs:
             own = crossing.own[k] == j
             laws = known[j].laws(known[j].X) if own else crossing.fits[j].row_laws(crossing.tables[k])
-            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares)))
+            cells.append(Cell(j, k, Averaged(laws, crossing.averages[k].shares, held)))
         estimations = tuple(a.estimation for a in known)
         parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
         return InfluenceLaws(*parts, self.labels()[0], crossing.seed, unsupported)  # type: ignore[attr-defined]
@@ -569,6 +542,8 @@ class LawAnswers:
             If the fitted tail is too heavy for a functional.
         ExtrapolationWarning
             If rows leave the covariates of the fit; it says their share.
+        UnidentifiedWarning
+            If records hide what some rows have: the share of these rows, withheld where it is above 5 %.
 
         Examples
         --------
@@ -752,7 +727,7 @@ class LawAnswers:
             else:
                 columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
             values = columns["estimate"]
-            gone += [name] * bool(a.held.withholds(values).any())
+            gone += [name] * (not a.held.all and bool((np.isnan(values) & a.complete).any()))
             if functional[0] in a.unsupported:
                 columns = {k: np.full(n, np.nan) for k in columns}
             else:
@@ -833,7 +808,8 @@ def _effects_results(
     k, functionals = len(answers), {n: f for n, f in zip(a.names, a.functionals, strict=True)}
     kinds = [functionals[n] for _, _, n in of]
     answers = checked([n for _, _, n in of], answers, kinds, a.unsupported, a.held)
-    without = [kinds[j][0] in a.unsupported for j in at]
+    warn_hidden([f"{of[j][2]} (average slope)" for j in at], [b.hidden for b in beside], a.held)
+    without = [is_withheld(b, kinds[j][0], a.unsupported) for j, b in zip(at, beside, strict=True)]
     beside = [x._replace(value=np.nan) if w else x for x, w in zip(beside, without, strict=True)]
     names = tuple(f"{label}: {name}" for label, _, name in of)
     whole = estimates_of(map(str, range(k + len(beside))), [*answers, *beside], a.estimation, target)
@@ -851,4 +827,5 @@ def _effects_results(
         tuple(map(bool, apart)),
         tuple(of),
         target,
+        a.held.beyond,
     )

@@ -421,7 +421,8 @@ def _check_finite(names: Sequence[str], estimate: Array) -> None:
     bad = [n for n, v in zip(names, estimate, strict=True) if not np.isfinite(v)]
     if bad:
         raise WithheldError(
-            f"The estimate itself is not finite ({', '.join(bad)}), so there is nothing to resample around."
+            f"The estimate itself is not finite ({', '.join(bad)}), so there is nothing to resample around; "
+            "name what is finite by statistic=, a function of a result."
         )
 
 

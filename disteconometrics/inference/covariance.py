@@ -227,6 +227,11 @@ class Covariance:
         grouped = self.label.startswith((CLUSTERED, SURVEYED))
         return round(self.degrees_of_freedom) + 1 if grouped else None
 
+    @property
+    def surveyed(self) -> bool:
+        """Whether it is that of a survey's design."""
+        return self.label.startswith(SURVEYED)
+
     def coordinates(self, G: Array) -> tuple[Array, Array]:
         """Rows g' (q, k) as g'T (q, r), accurate to rounding, and the covariance (r, r) of what they meet."""
         if self.basis is None or self.inner is None:

@@ -27,9 +27,10 @@ from scipy.special import expit
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.distributions.empirical import Empirical
-from disteconometrics.distributions.functionals import evaluate
+from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.errors import InfiniteMomentWarning, OptionError, warn_user
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
+from disteconometrics.inference.held import Held, warn_not_held
 from disteconometrics.inference.influence import influence_covariance, scaled_averaging
 from disteconometrics.inference.law_effects import Answer, Averaged, Estimation, half
 from disteconometrics.inference.law_functionals import is_analytic, parse_functional
@@ -173,15 +174,25 @@ class InfluenceLaws:
         return values, V
 
     def _answers(self, names: Sequence[Any]) -> list[list[Answer]]:
-        """Functionals of every law, those that the samples do not support NaN, with a warning."""
+        """Functionals of every law, those that the samples or records do not tell NaN, with a warning."""
         withheld = self._withheld([_kind(name) for name in names])
-        others = [n for n, w in zip(names, withheld, strict=True) if not (w or is_analytic(n))]
+        others = [
+            n
+            for n, w in zip(names, withheld, strict=True)
+            if not (w or is_analytic(n)) and self.held.tells(n)
+        ]
         found = iter(self._on_grids(others))
-        return [self._answer(n, w, found) for n, w in zip(names, withheld, strict=True)]
+        answers = [self._answer(n, w, found) for n, w in zip(names, withheld, strict=True)]
+        gone = [
+            any(np.isnan(a.value) for a in row) and not w for row, w in zip(answers, withheld, strict=True)
+        ]
+        if not self.held.all:
+            warn_not_held([functional_name(n) for n, g in zip(names, gone, strict=True) if g], self.held)
+        return answers
 
     def _answer(self, name: Any, withheld: bool, found: Iterator[list[Answer]]) -> list[Answer]:
         """A functional of every law; ``found`` are those that are differentiated on grids, in turn."""
-        if withheld:
+        if withheld or not (is_analytic(name) or self.held.tells(name)):
             return [self._nothing(cell) for cell in self.cells]
         if is_analytic(name):
             return [cell.law.functional(parse_functional(name)) for cell in self.cells]
@@ -251,11 +262,20 @@ class InfluenceLaws:
 
     def _drawn(self, answers: list[list[Answer]]) -> Drawn:
         """Numbers (c, m) from answers by point, and multiplier draws of their deviations."""
-        values = np.array([[a.value for a in row] for row in answers]).T
-        root = half(self._covariance([a for row in answers for a in row]))
-        multipliers = np.random.default_rng(self.seed).standard_normal((MULTIPLIERS, root.shape[1]))
-        drawn = (multipliers @ root.T).reshape(MULTIPLIERS, len(answers), len(self.cells))
-        return Drawn(values, drawn.transpose(0, 2, 1))
+        values = np.array([[a.value for a in row] for row in answers]).reshape(-1, len(self.cells))
+        known = np.isfinite(values).all(axis=1)
+        moved = np.full((MULTIPLIERS, *values.shape), np.nan)
+        if known.any():
+            kept = [row for row, k in zip(answers, known, strict=True) if k]
+            root = half(self._covariance([a for row in kept for a in row]))
+            multipliers = np.random.default_rng(self.seed).standard_normal((MULTIPLIERS, root.shape[1]))
+            moved[:, known] = (multipliers @ root.T).reshape(MULTIPLIERS, len(kept), len(self.cells))
+        return Drawn(values.T, moved.transpose(0, 2, 1))
+
+    @property
+    def held(self) -> Held:
+        """The outcomes that the records of all fits tell."""
+        return self.cells[0].law.held
 
     def cdf(self, y: Array) -> Drawn:
         """Distribution functions at outcomes (m,)."""
@@ -270,8 +290,9 @@ class InfluenceLaws:
         raise NotImplementedError
 
     def values(self, y: Array) -> Array:
-        """Distribution functions (c, m) at outcomes (m,), straight between points of the laws' grids."""
-        return np.array([np.interp(y, g.edges, g.F, left=0.0, right=1.0) for _, g in self._grids])
+        """Distribution functions (c, m) at outcomes (m,), straight between points of grids; NaN if hidden."""
+        F = np.array([np.interp(y, g.edges, g.F, left=0.0, right=1.0) for _, g in self._grids])
+        return np.where(self.held.hidden(y), np.nan, F)
 
     def grid(self) -> Array:
         """Outcomes (m,) that the laws lie on, finely."""

@@ -164,6 +164,9 @@ def no_effect(laws: CrossedLaws, contrasts: Array, levels: Array) -> Array:
     levels : (m,) float64 array, between whose quantiles outcomes enter.
     """
     y = np.unique(laws.quantiles(levels).values)
+    y = y[~np.isnan(y)]  # levels of which the records tell nothing
+    if not len(y):
+        return np.full((len(contrasts), 4), np.nan)
     plain, deviations = laws.cdf(y)
     share = np.diff(plain.mean(axis=0), prepend=0.0)
     out = []

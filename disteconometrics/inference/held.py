@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from disteconometrics.distributions.support import Support
 from disteconometrics.errors import UnidentifiedWarning, warn_user
 from disteconometrics.inference.law_functionals import Functional
 
-__all__ = ["ALL", "Held", "warn_not_held"]
+__all__ = ["ALL", "MOST_HIDDEN", "Held", "all_held", "warn_hidden", "warn_not_held"]
 
+MOST_HIDDEN = 0.05  # share of rows in an average that records may leave to the form of the law
 OF_ROWS = ("q", "difference", "ratio", "prob")  # functionals that the outcomes they lie at decide
 
 
@@ -49,13 +51,13 @@ class Held:
             return numbers[0].low < self.low or numbers[0].high > self.high
         return not self.all and kind not in OF_ROWS
 
+    def tells(self, name: Any) -> bool:
+        """Whether a function of laws, or one by its name, is told of a whole law."""
+        return not self.hides(("other", (name,)))
+
     def hidden(self, y: Array) -> Mask:
         """Which outcomes lie beyond what is told; infinite ones are no outcomes."""
         return np.asarray(((y < self.low) | (y > self.high)) & np.isfinite(y))
-
-    def withholds(self, values: Array) -> Mask:
-        """Which answers have been withheld."""
-        return np.asarray(np.isnan(values) & (not self.all))
 
     def hides_between(self, numbers: Sequence[float]) -> bool:
         """Whether the probability between two outcomes is not told."""
@@ -87,6 +89,17 @@ class Held:
 ALL = Held()
 
 
+def all_held(parts: Sequence[Held]) -> Held:
+    """The outcomes that each of several sets of records tells.
+
+    Examples
+    --------
+    >>> all_held([Held(low=1.0), Held(low=2.0, high=40.0)])
+    Held(low=2.0, high=40.0)
+    """
+    return Held(max(h.low for h in parts), min(h.high for h in parts))
+
+
 def warn_not_held(names: Sequence[str], held: Held) -> None:
     """Warn of functionals that are withheld because records tell nothing of them."""
     if names:
@@ -96,3 +109,27 @@ def warn_not_held(names: Sequence[str], held: Held) -> None:
             f"{held.beyond} lie; {hint}."
         )
         warn_user(UnidentifiedWarning(text, hint=hint))
+
+
+def warn_hidden(names: Sequence[str], shares: Sequence[float], held: Held) -> None:
+    """Warn of averages whose rows are partly hidden (0 to 1): withheld where more than a few are."""
+    gone = _largest(names, [s if s > MOST_HIDDEN else 0.0 for s in shares])
+    warn_not_held([n if s == 1 else f"{n} ({s:.0%} of it {held.beyond})" for n, s in gone.items()], held)
+    part = _largest(names, [s if s <= MOST_HIDDEN else 0.0 for s in shares])
+    if part:
+        shown = ", ".join(f"{n} ({s:.1%})" for n, s in part.items())
+        hint = f"averages of which more than {MOST_HIDDEN:.0%} lie there are withheld"
+        text = (
+            f"Of some rows, by weight in the average, the quantile lies {held.beyond}, where it follows "
+            f"the form of the fitted law alone: {shown}; {hint}."
+        )
+        warn_user(UnidentifiedWarning(text, hint=hint))
+
+
+def _largest(names: Sequence[str], shares: Sequence[float]) -> dict[str, float]:
+    """The largest share by name, of those that are not zero."""
+    out: dict[str, float] = {}
+    for name, share in zip(names, shares, strict=True):
+        if share > 0:
+            out[name] = max(share, out.get(name, 0.0))
+    return out

@@ -247,13 +247,15 @@ class MEstimation:
 class Answer(NamedTuple):
     """A number, its gradient in θ (p,), and its averaging rows (n,), which sum to zero.
 
-    ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none.
+    ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none;
+    ``hidden`` is the share of rows in it of which records do not tell what is averaged.
     """
 
     value: float
     gradient: Array
     rows: Array
     noise: Array | None = None
+    hidden: float = 0.0
 
     @property
     def varies(self) -> bool:
@@ -408,7 +410,7 @@ class Averaged:
     @property
     def _withheld(self) -> Answer:
         """An answer that is none."""
-        return Answer(np.nan, np.zeros(0), np.zeros(len(self.shares)))
+        return Answer(np.nan, np.zeros(0), np.zeros(len(self.shares)), hidden=1.0)
 
     def _of_quantiles(self, kind: str, levels: tuple[float, ...]) -> Answer:
         a, b = (self.functional(("q", (t,))) for t in levels)

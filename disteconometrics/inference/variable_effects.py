@@ -39,6 +39,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.distributions.scores import crps
 from disteconometrics.errors import ExtrapolationWarning, OptionError, warn_user
+from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import Answer, RowLaws, RowValues, row_values
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.inference.representers import HEAP, hat_knots, hats, representer, residual
@@ -110,7 +112,8 @@ class _Step(NamedTuple):
             return a
         rows = self.rows[:, j]
         with np.errstate(invalid="ignore"):  # where a row has no such moment
-            return Answer(a.value + float(rows.sum()), a.gradient - self.sums[j], a.rows, rows)
+            value, gradient = a.value + float(rows.sum()), a.gradient - self.sums[j]
+        return a._replace(value=value, gradient=gradient, noise=rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +133,7 @@ class VariableEffects:
         mean something at heaps too.
     seen : the rows' outcomes and their F(y | x), with which effects are corrected; None of laws that are an
         assumption.
+    held : Held, the outcomes between which records tell the laws.
     """
 
     scenario: Scenario
@@ -140,6 +144,7 @@ class VariableEffects:
     bent: Callable[[Sequence[int]], Array]
     exact: bool = False
     seen: Seen | None = None
+    held: Held = ALL
 
     # ---- contrasts -----------------------------------------------------------------------------------------
 
@@ -192,6 +197,7 @@ class VariableEffects:
                 a = row_values(laws, f, W)
                 with np.errstate(invalid="ignore"):
                     plain = self._average(a.values - b.values, a.sums[0] - b.sums[0])
+                plain = plain._replace(hidden=self._hidden(f, self.shares, first, laws))
                 answers.append(step.applied(plain, j))
             yield Effect(f"{variable}: {level} - {levels[0]}", CONTRAST, answers)
 
@@ -331,8 +337,21 @@ class VariableEffects:
         for f in functionals:
             b, a = row_values(before, f, W), row_values(after, f, W)
             with np.errstate(invalid="ignore"):
-                answers.append(self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0]))
+                plain = self._average((a.values - b.values) / unit, a.sums[0] - b.sums[0])
+            answers.append(plain._replace(hidden=self._hidden(f, self.shares, before, after)))
         return answers
+
+    def _hidden(self, functional: Functional, weights: Array, *laws: RowLaws) -> float:
+        """The share by weights (n,) of rows of which records do not tell a functional of these laws."""
+        kind, numbers = functional
+        if self.held.hides(functional) or (kind == "prob" and self.held.hides_between(numbers)):
+            return 1.0
+        if self.held.all or kind not in ("q", "difference", "ratio"):
+            return 0.0
+        zero, hidden = np.zeros((len(self.X), 1)), np.zeros(len(self.X), dtype=bool)
+        for one, level in product(laws, numbers):
+            hidden |= self.held.hidden(one.by_row(("q", (level,)), zero).values)
+        return float(weights @ hidden)
 
     def _own_values(self, values: Array) -> Array:
         """Values (n,), zero in rows that are not averaged over: these may have none."""
@@ -437,6 +456,7 @@ class VariableEffects:
                     value = float(W[:, j] @ values)
                     left = residual(values - value * x, Z, self.shares)
                     plain = Answer(value, found.sums[j], W[:, j] * left)
+                plain = plain._replace(hidden=self._hidden(f, W[:, j] * x, self._own))
                 out[v][1].append(step.applied(plain, j))
         return out
 

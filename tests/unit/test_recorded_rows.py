@@ -208,8 +208,10 @@ def test_effects_and_quantiles_are_near_those_of_exact_outcomes(left: str, optio
 def test_weights_that_count_are_rows() -> None:
     data, w = wages(120), np.random.default_rng(5).integers(1, 4, 120)
     model = "brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ d"
-    few = de.FlowDensity(model, weights="n", weight_type="frequency").fit({**data, "n": w})
-    many = de.FlowDensity(model).fit({k: np.repeat(v, w) for k, v in data.items()})
+    few = de.FlowDensity(model, support="positive", weights="n", weight_type="frequency").fit(
+        {**data, "n": w}
+    )
+    many = de.FlowDensity(model, support="positive").fit({k: np.repeat(v, w) for k, v in data.items()})
     assert few.llf == pytest.approx(many.llf, abs=1e-6)
     np.testing.assert_allclose(few.estimates.values, many.estimates.values, rtol=1e-5)
     np.testing.assert_allclose(few.estimates.std_error, many.estimates.std_error, rtol=1e-4)
@@ -285,3 +287,91 @@ def test_pictures_end_where_nothing_is_told() -> None:
     told = de.FlowDensity("brackets(w, [0, 4, 6, 8, 10, 15, 20, 400]) ~ x").fit(wages()).plot("density")
     assert told.lines[0].get_linestyle() == "--"
     plt.close("all")
+
+
+def test_laws_over_other_rows_and_decompositions_end_where_nothing_is_told() -> None:
+    data = wages()
+    capped = de.FlowDensity("topcoded(capped, at=16) ~ x").fit(data)
+    moved, names = capped.counterfactual({"x": data["x"] * 0.9}), ["q[0.5]", "prob[3,10]", "mean", "gini"]
+    with pytest.warns(errors.UnidentifiedWarning, match="Withheld: mean, gini, prob.3,20., q.0.95.*above 16"):
+        found = moved.functionals([*names, "prob[3,20]", "q[0.95]", capped.recorded_mean])
+    known = [True, True, False, False, False, False, True]
+    assert np.isfinite(found.values).tolist() == np.isfinite(found.std_error).tolist() == known
+    curve = moved.quantiles([0.5, 0.95])
+    assert curve.isna().all(axis=1).tolist() == [False, True]
+    with pytest.warns(errors.UnidentifiedWarning, match="mean"):
+        parts = de.decompose(capped.model, data, by="d", functionals=["mean", "q[0.25]"], seed=0)
+    assert np.isfinite(parts.estimates.std_error).tolist() == [False] * 3 + [True] * 3
+    assert parts.tests().isna().any().tolist() == [False] * 4 + [True]  # W1 is of whole laws
+    assert parts.quantiles().loc["total"].conf_low.isna().tolist() == (parts.levels > 0.8).tolist()
+    assert "where outcomes above 16 lie" in " ".join(str(parts.summary()).split())
+
+
+def test_a_side_that_the_support_closes_is_an_end() -> None:
+    """Below a floor of a positive outcome is between zero and it, for effects on means as elsewhere."""
+    data = wages()
+    open_, closed = (np.where(data["w"] > 6, data["w"], end) for end in (-np.inf, 0.0))
+    data |= {"open": open_, "closed": closed, "high": np.maximum(data["w"], 6.0)}
+    told = [
+        de.FlowDensity(f"interval({low}, high) ~ d + x", support="positive").fit(data)
+        for low in ("open", "closed")
+    ]
+    for answer in (
+        lambda r: r.effect("d", 0, 1, ["mean", "q[0.5]"]),
+        lambda r: r.derivative("x", "mean"),
+        lambda r: r.functionals(["mean", "q[0.2]"]),
+    ):
+        a, b = map(answer, told)
+        np.testing.assert_array_equal(a.values, b.values)
+        np.testing.assert_array_equal(a.covariance, b.covariance)
+    assert told[0].facts.records == told[1].facts.records
+
+
+def test_moments_that_the_tail_decides_are_withheld_of_rounded_outcomes_too() -> None:
+    """Of Cauchy wages, told exactly or to a thousandth, the same moments go."""
+    rng = np.random.default_rng(0)
+    data = {"y": np.maximum(np.exp(rng.standard_t(1.5, 300)).round(3), 0.001)}
+    for left in ("y", "rounded(y, to=0.001)"):
+        with pytest.warns(errors.InfiniteMomentWarning, match="Withheld: mean"):
+            found = (
+                de.FlowDensity(f"{left} ~ 1", support="positive").fit(data).functionals(["mean", "q[0.5]"])
+            )
+        assert np.isfinite(found.values).tolist() == [False, True]
+
+
+def test_effects_are_withheld_by_the_share_of_rows_beyond_the_cap() -> None:
+    """Of few rows a warning says the share; of many nothing is given, and the summary says why."""
+    rng = np.random.default_rng(0)
+    x, d = rng.normal(size=400), rng.integers(0, 2, 400)
+    y = 1 + x + d + rng.normal(size=400)
+    data = {"y": y, "capped": np.minimum(y, 2.5), "x": x, "d": d}
+    capped, exact = (
+        de.FlowDensity(f"{left} ~ x + d").fit(data) for left in ("topcoded(capped, at=2.5)", "y")
+    )
+    whole = exact.effect("d", 0, 1, "q[0.1]")
+    with pytest.warns(errors.UnidentifiedWarning) as told:
+        found = capped.effect("d", 0, 1, ["q[0.1]", "q[0.5]", "iqr", "mean", "prob[0,1]"])
+    assert np.isfinite(found.std_error).tolist() == [True, False, False, False, True]
+    assert abs(found.values[0] - whole.values[0]) < 0.5 * whole.std_error[0]
+    law = capped.distribution({"x": x, "d": np.ones(400, int)})
+    share = (law.quantile(0.1) > 2.5).mean()
+    words = " ".join(str(w.message) for w in told)
+    assert 0 < share < 0.05
+    assert f"q[0.1] ({share:.1%})" in words
+    assert "q[0.5] (26% of it above 2.5)" in words
+    with pytest.warns(errors.UnidentifiedWarning):  # rows weigh by their distance in a coefficient
+        effects = capped.effects("q[0.1]")
+    assert np.isfinite(effects.estimates.values).tolist() == [False, True]
+    assert np.isfinite(effects.slopes.values[0])
+    assert "nan: the records tell nothing of where outcomes above 2.5 lie" in str(effects.summary())
+
+
+def test_a_row_that_lacks_a_covariate_takes_nothing_from_the_others() -> None:
+    """No errors of theirs, of any outcome, and no word of a cap that none of them has."""
+    data, names = wages(), ["q[0.25]", "prob[3,10]"]
+    new = {"d": [0, 0], "x": [0.1, np.nan]}
+    for left in ("topcoded(capped, at=16)", "w"):
+        res = de.FlowDensity(f"{left} ~ d + x").fit(data)
+        both, alone = res.predict(new, names, ci=True), res.predict({"d": [0], "x": [0.1]}, names, ci=True)
+        np.testing.assert_allclose(both.loc[0], alone.loc[0], rtol=1e-7)
+        assert both.loc[1].isna().all(axis=None)

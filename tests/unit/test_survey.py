@@ -116,6 +116,8 @@ def test_answers_of_the_population_take_the_design() -> None:
 def test_cut_and_back() -> None:
     res = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE, cov=DESIGN)
     again = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE).with_cov(DESIGN)
+    plain = again.with_cov("HC1")  # judged as it was before
+    np.testing.assert_array_equal(plain.pvalues, de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE).pvalues)
     np.testing.assert_array_equal(res.conf_int(), again.conf_int())
     with pytest.raises(OptionError, match="drawn by a design"):
         res.monte_carlo(2)

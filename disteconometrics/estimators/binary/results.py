@@ -59,7 +59,6 @@ from disteconometrics.inference.diagnostics import (
 from disteconometrics.inference.effects import ProbabilityCurve, probability_curve
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
-from disteconometrics.inference.survey import Survey
 from disteconometrics.likelihoods.index_model import index
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report import exchange
@@ -88,7 +87,6 @@ def fit_binary(
     rows, facts, infinite = estimate(model, kernel, data, maxiter=maxiter, clusters=clusters, n_jobs=n_jobs)
     if rows.penalised is not None:
         check_options(kind, t)
-    t = t or isinstance(kind, Survey)
     V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)
     return BinaryResults(
         model=model,
@@ -148,7 +146,8 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
             mask = self.infinite.masked()
             values = np.where(mask, self.infinite.limits(), values)
             V = np.where(mask[:, None] | mask[None, :], np.nan, V)
-        df = self.covariance.degrees_of_freedom if self.use_t else np.inf
+        t = self.use_t or self.covariance.surveyed
+        df = self.covariance.degrees_of_freedom if t else np.inf
         plain = Estimates(self.spec.names, values, V, df, clusters=self.covariance.clusters)
         if self.facts.penalty is None:
             return plain
@@ -162,7 +161,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         Parameters
         ----------
         cov : as in ``fit``.
-        use_t : bool or None, None keeps the choice of the fit.
+        use_t : bool or None, None keeps the choice of the fit; a survey's design is always judged by t.
         data : the table of the fit, for a result loaded from a file.
 
         Returns
@@ -175,7 +174,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         """
         rows = self.data_rows(data)
         kind = resolve_kind(cov, self.model.weight_type, surveys=True)
-        t = self.use_t or isinstance(kind, Survey) if use_t is None else flag(use_t, "use_t")
+        t = self.use_t if use_t is None else flag(use_t, "use_t")
         if self.facts.penalty is not None:
             check_options(kind, t)
         V = covariance(rows.equation, kind, codes=rows.codes, order=rows.order)

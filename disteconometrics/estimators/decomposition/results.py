@@ -24,6 +24,7 @@ from disteconometrics.fields import Count, Numbers, SavedSeed
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.decomposition import PARTS, curves, design_of, names_of
 from disteconometrics.inference.estimates import Estimates, check_level
+from disteconometrics.inference.held import ALL, all_held
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.report.summary import estimates_section, rows_dropped
 from disteconometrics.tables import Section, Summary, number, p_value, printable
@@ -233,7 +234,13 @@ class DecompositionResults(FittedResult):
             notes.append(
                 f"Errors, bands and tests: {self.draws} draws of exponential weights, seed {self.seed}."
             )
-        if np.isnan(self.values).any():
+        held = all_held([getattr(fit, "held", ALL) for fit in self.fits])
+        if not held.all:
+            notes.append(
+                f"Nothing is told of where outcomes {held.beyond} lie: F is compared between what is told, "
+                "the rest (nan) is withheld."
+            )
+        elif np.isnan(self.values).any():
             notes.append("nan: withheld, as the fitted tail decides it and not the sample.")
         if f.steps and f.heaped:
             notes.append("The outcome is heaped: errors of quantiles are withheld, see quantiles().")

@@ -178,9 +178,12 @@ def not_recorded(records: Records | None, what: str) -> None:
         )
 
 
-def inexact(records: Records | None) -> Records | None:
-    """Records of which some are no outcomes; None where all outcomes are known."""
-    return None if records is None or records.exact.all() else records
+def inexact(records: Records | None, support: Support) -> Records | None:
+    """Records of which some are no outcomes, with no end beyond a support; None where all are known."""
+    if records is None or records.exact.all():
+        return None
+    low, high = np.maximum(records.lower, support.low), np.minimum(records.upper, support.high)
+    return Records(low, high, records.at_mass)
 
 
 def check_rows(y: Array, columns: int, name: str) -> bool:

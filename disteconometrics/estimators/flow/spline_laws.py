@@ -337,12 +337,14 @@ class SplineRowLaws:
 
     def each(self, functional: Functional) -> tuple[Array, Array]:
         """A functional of every row's law (n,), and its gradient in each row (n, p)."""
-        parts = [self.take(slice(i, i + EACH)) for i in range(0, len(self.X), EACH)]
-        found = [part.by_row(functional, np.eye(len(part.X))) for part in parts]
-        none = np.zeros((0, len(self.solution.theta)))
-        return np.concatenate([none[:, 0], *(f.values for f in found)]), np.concatenate(
-            [none, *(f.sums for f in found)]
-        )
+        complete = np.flatnonzero(
+            ~np.isnan(self.X).any(axis=1)
+        )  # one without a law would leave none an error
+        values, G = np.full(len(self.X), np.nan), np.full((len(self.X), len(self.solution.theta)), np.nan)
+        for i in range(0, len(complete), EACH):
+            at = complete[i : i + EACH]
+            values[at], G[at] = self.take(at).by_row(functional, np.eye(len(at)))
+        return values, G
 
     def each_on_link(self, y: Array) -> tuple[Array, Array]:
         """h at an outcome of each row (n,), and its gradient (n, p), which is A."""

@@ -266,7 +266,6 @@ class FlowResults(FittedResult, LawAnswers):
         read = self._read(names, on, near)
         bent = partial(self.flow.bent, rows.X, self.spec.names)
         weights, scenario = rows.sample.weights, rows.scenario()
-        recorded = self.facts.records is not None
         column = partial(rows.column, role="by=")
         return Answering(
             *read[:2],
@@ -278,7 +277,7 @@ class FlowResults(FittedResult, LawAnswers):
             column,
             bent,
             seen=self._seen(read[2]) if near and self._is_chosen else None,
-            check_moments=None if recorded else partial(self._unsupported, read[2], near),
+            check_moments=partial(self._unsupported, read[2], near) if self.held.all else None,
             held=self._held(read[2]),
         )
 
@@ -324,7 +323,7 @@ class FlowResults(FittedResult, LawAnswers):
             rows: FlowRows = self.data_rows()
             solution, sample = self.undersmoothed if near else self.main, rows.on_line(self.flow.support)
             estimation = SplineEstimation(self.flow, solution, None, "HC0", sample, rows.codes, rows.order)
-            seen = OfSample.of(self._outcomes(flow), sample.weights, counts=sample.counts)
+            seen = OfSample.of(self._outcomes(flow, solution), sample.weights, counts=sample.counts)
             self._known_unsupported[key] = unsupported_moments(law, estimation, seen, len(rows.y))
         return self._known_unsupported[key]
 
@@ -341,15 +340,17 @@ class FlowResults(FittedResult, LawAnswers):
     def _seen(self, flow: SplineFlow) -> Seen:
         """Outcomes on the scale of a flow, with their F(y | x)."""
         rows: FlowRows = self.data_rows()
-        (below, above), y, told = self._pit, self._outcomes(flow), rows.sample.records
-        if told is not None:
-            law = flow.law(self.undersmoothed.theta, rows.sample.X)
-            y = mean_between(law, self._on_scale(flow, told.lower), self._on_scale(flow, told.upper), y)
+        (below, above), y = self._pit, self._outcomes(flow, self.undersmoothed)
         return Seen(y, above, rows.sample.size, self.flow.free(self.spec.names), below)
 
-    def _outcomes(self, flow: SplineFlow) -> Array:
-        """The rows' outcomes (n,) on the scale of a flow."""
-        return self._on_scale(flow, self.data_rows().y)
+    def _outcomes(self, flow: SplineFlow, solution: Solution) -> Array:
+        """The rows' outcomes (n,) on the scale of a flow; of records the mean between their ends."""
+        rows: FlowRows = self.data_rows()
+        y, told = self._on_scale(flow, rows.y), rows.sample.records
+        if told is None:
+            return y
+        low, high = (self._on_scale(flow, end) for end in (told.lower, told.upper))
+        return mean_between(flow.law(solution.theta, rows.sample.X), low, high, y)
 
     def _on_scale(self, flow: SplineFlow, y: Array) -> Array:
         """Outcomes on the scale of a flow."""
@@ -383,10 +384,9 @@ class FlowResults(FittedResult, LawAnswers):
 
     def _laws(self, flow: SplineFlow, solution: Solution, X: Array) -> RowLaws:
         """The laws of rows with a design (n, k); a single one where there are no covariates."""
-        held = self._held(flow)
         if not flow.structure.covariates:
-            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True, held=held)
-        of = partial(SplineRowLaws, flow, solution, held=held)
+            return SplineRowLaws(flow, solution, np.zeros((1, 0)), single=True)
+        of = partial(SplineRowLaws, flow, solution)
         return distinct_laws(self.spec.without_constant(X), of, lambda X: -flow.centre.location(X))
 
     def row_laws(self, new: Any) -> RowLaws:
@@ -401,7 +401,8 @@ class FlowResults(FittedResult, LawAnswers):
         laws = SplineRowLaws(flow, self.undersmoothed, X, held=held)
         estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
-        return NewRows(names_, functionals, laws, estimation, without, held), index
+        complete = np.asarray(~np.isnan(X).any(axis=1))
+        return NewRows(names_, functionals, laws, estimation, without, held, complete), index
 
     def _known_effects(self, names: Any, on: Any, by: Any, target: str) -> EffectsResults | None:
         """The effects of the summary, which a file holds."""

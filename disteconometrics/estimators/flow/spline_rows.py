@@ -162,7 +162,7 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow |
     spec, y, support = read.spec, read.y, model.domain
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
     checks.refuse_mass(read.design.records, outcome)
-    records, groups = checks.inexact(read.design.records), _groups(spec.names)
+    records, groups = checks.inexact(read.design.records, support), _groups(spec.names)
     enough = checks.check_rows(y, X.shape[1], outcome)
     checks.check_support(y, support, outcome, records)
     own = SplineSample(y, X, groups, read.scaled_weights, read.frequency, support, records=records)
@@ -204,7 +204,7 @@ def spline_fit_of(
     """
     rows = FlowRows(
         design,
-        sample=replace(fitted.sample, y=design.y, records=checks.inexact(design.records)),
+        sample=replace(fitted.sample, y=design.y, records=checks.inexact(design.records, flow.support)),
         smooth=fitted.smooth,
         left_out=fitted.loo + _log_slopes(fitted.sample, flow.support, design.y),
     )

@@ -1,0 +1,57 @@
+"""Which answers a sample or its records do not support: they are withheld, with a warning that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from disteconometrics.arrays import Array
+from disteconometrics.errors import InfiniteMomentWarning, warn_user
+from disteconometrics.inference.held import ALL, MOST_HIDDEN, Held, warn_hidden
+from disteconometrics.inference.law_effects import Answer
+from disteconometrics.inference.law_functionals import Functional
+
+__all__ = ["check_finite", "checked", "is_withheld", "warn_unsupported"]
+
+
+def checked(
+    names: Sequence[str],
+    answers: Sequence[Answer],
+    functionals: Sequence[Functional],
+    unsupported: Mapping[str, str],
+    held: Held = ALL,
+) -> list[Answer]:
+    """Answers, NaN where the sample or the records do not support what they are of, with a warning why."""
+    kinds = [kind for kind, _ in functionals]
+    warn_unsupported(kinds, unsupported)
+    warn_hidden(names, [a.hidden for a in answers], held)
+    withheld = [is_withheld(a, kind, unsupported) for kind, a in zip(kinds, answers, strict=True)]
+    values = [(n, a) for n, a, known in zip(names, answers, withheld, strict=True) if a.varies and not known]
+    check_finite([n for n, _ in values], np.array([a.value for _, a in values]))
+    return [a._replace(value=np.nan) if w else a for a, w in zip(answers, withheld, strict=True)]
+
+
+def is_withheld(answer: Answer, kind: str, unsupported: Mapping[str, str]) -> bool:
+    """Whether the sample or the records do not support an answer."""
+    return answer.hidden > MOST_HIDDEN or kind in unsupported
+
+
+def warn_unsupported(kinds: Sequence[str], unsupported: Mapping[str, str]) -> None:
+    """Warn of moments that the sample does not support."""
+    without = [kind for kind in dict.fromkeys(kinds) if kind in unsupported]
+    if without:
+        hint = (
+            "use quantiles or iqr, which do not depend on how far the tail goes, or the outcome's logarithm"
+        )
+        text = f"Withheld: {', '.join(without)}, which the fitted tail decides: {unsupported[without[0]]}. "
+        warn_user(InfiniteMomentWarning(f"{text}Remedy: {hint}.", hint=hint))
+
+
+def check_finite(names: Sequence[str], values: Array) -> None:
+    """Warn of functionals (q,) that the tail of a law is too heavy to have."""
+    without = dict.fromkeys(n for n, value in zip(names, values, strict=True) if not np.isfinite(value))
+    if without:
+        hint = "use quantiles, which do not depend on how far the tail goes, or the scale of the fit."
+        text = f"The fitted tail is too heavy for a finite {' or '.join(without)}: {hint}"
+        warn_user(InfiniteMomentWarning(text, hint=hint))
