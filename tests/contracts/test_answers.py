@@ -289,10 +289,7 @@ def test_binary_answers_are_margins(name: str, weights: str, target: str) -> Non
         assert two.std_error[0] == pytest.approx(ends.std_error[0], rel=1e-12)
 
 
-BY_Z = {*BINARY, "NormalRegression, recorded"}  # by maximum likelihood: the normal law unless use_t=True
-
-
-@pytest.mark.parametrize("name", [n for n in MODELS if n not in BY_Z])
+@pytest.mark.parametrize("name", [n for n in MODELS if n not in BINARY])
 def test_answers_of_clusters_are_by_t(name: str) -> None:
     """Limits have t(G − 1) and joint tests F(q, G − q), those of combinations too; else flows are normal."""
     res, G = fitted(name, "plain", "cluster"), table()["firm"].nunique()
