@@ -190,11 +190,32 @@ def __getattr__(name: str) -> object:
     elif name in _ROOMS:
         value = import_module(_ROOMS[name])
     else:
-        raise AttributeError(
-            f"module 'disteconometrics' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
+        raise AttributeError(f"module 'disteconometrics' has no attribute {name!r}; {_meant(name)}")
     globals()[name] = value
     return value
+
+
+_OTHER_WORDS = {
+    "Tobit": "NormalRegression('topcoded(y, at=cap) ~ x')",
+    **dict.fromkeys(("OLS", "ols", "lm", "LinearRegression"), "NormalRegression"),
+    **dict.fromkeys(("MNLogit", "mlogit", "multinom"), "MultinomialLogit"),
+    **dict.fromkeys(("OrderedModel", "ologit", "polr"), "OrderedLogit"),
+    **dict.fromkeys(("clogit", "asclogit"), "ConditionalLogit"),
+    **dict.fromkeys(("oaxaca", "Oaxaca", "OaxacaBlinder"), "rif_decompose"),
+}
+
+
+def _meant(name: str) -> str:
+    """What a name that there is not may mean."""
+    from difflib import get_close_matches
+
+    if name in _OTHER_WORDS:
+        return f"it is called {_OTHER_WORDS[name]!r} here"
+    plain = {known.lower(): known for known in __all__}
+    close = get_close_matches(name.lower().replace("_", ""), plain, 3, 0.75)
+    return (
+        f"did you mean {' or '.join(plain[c] for c in close)}?" if close else f"it has {', '.join(__all__)}"
+    )
 
 
 def __dir__() -> list[str]:

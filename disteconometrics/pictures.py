@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from disteconometrics.errors import OptionError
+from disteconometrics.words import OtherWords
 
 __all__ = ["Pictured"]
 
 
-class Pictured:
+class Pictured(OtherWords):
     """A result with pictures, functions of `disteconometrics.plots` that take it.
 
     Examples

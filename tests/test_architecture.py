@@ -38,7 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"arrays", "errors"},
+            {"arrays", "errors", "words"},
             {"blocks", "checks", "files", "pictures", "tables"},
             {"fields"},
             {"data", "likelihoods", "optim", "flows", "transport"},

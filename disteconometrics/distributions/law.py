@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from disteconometrics.distributions.numeric import (
     level_integral,
 )
 from disteconometrics.errors import OptionError
+from disteconometrics.words import OtherWords
 
 __all__ = ["Law"]
 
@@ -41,6 +42,7 @@ OTHER_WORDS = {
     "icdf": "quantile",
     "log_prob": "logpdf",
     "ppf": "quantile",
+    "plot": "de.plots.density(law)",
     "prob": "pdf",
     "quantiles": "quantile",
     "rsample": "sample",
@@ -51,7 +53,7 @@ OTHER_WORDS = {
 _OUTSIDE = {"_pdf": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}
 
 
-class Law(ABC):
+class Law(OtherWords, ABC):
     """The law of a scalar outcome, one per row.
 
     Density, distribution function, quantiles, moments, draws, functionals.
@@ -77,6 +79,7 @@ class Law(ABC):
     (0.666666666667, array([0.5, 1. ]), 0.75)
     """
 
+    other_words: ClassVar[Mapping[str, str]] = OTHER_WORDS
     outcome: str | None = None  # the outcome as the formula writes it, "log(wage)", where known
     discrete: bool = False  # whether pdf is mass: then quantiles are left inverses and draws repeat
 
@@ -210,12 +213,6 @@ class Law(ABC):
         return np.where(np.isnan(self.support()[0]), np.nan, np.broadcast_to(value, self.batch_shape))[()]
 
     # ---- what users call -----------------------------------------------------------------------------------
-
-    if not TYPE_CHECKING:  # a type checker would take every name for known
-
-        def __getattr__(self, name: str) -> NoReturn:
-            known = f"; it is called {OTHER_WORDS[name]!r} here" if name in OTHER_WORDS else ""
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{known}")
 
     def pdf(self, y: Any) -> Array:
         """Density at y (mass of a discrete law), per unit of the outcome."""

@@ -346,7 +346,11 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
             If the covariance is robust: the likelihood ratio is not.
         """
         if type(getattr(restricted, "model", None)) is not type(self.model):
-            raise OptionError(f"lr_test takes a result of {type(self.model).__name__}; use test for others.")
+            name = type(self.model).__name__
+            raise OptionError(
+                f"lr_test takes the result of a smaller {name}, not {restricted!r:.40}: write "
+                f"res.lr_test(de.{name}('smaller formula').fit(data)), or test('…') for a Wald test."
+            )
         check_likelihood_ratio(self.covariance, self.has_likelihood, "test (Wald)")
         self.check_nested(restricted)
         q = len(self.coefficients) - len(restricted.coefficients)

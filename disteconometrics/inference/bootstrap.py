@@ -30,12 +30,14 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask, Seed, as_floats
+from disteconometrics.data.source import READ_IN_PARTS, is_source
 from disteconometrics.errors import (
     CollinearityError,
     ConvergenceWarning,
     DisteconometricsError,
     DisteconometricsWarning,
     LevelError,
+    NeedsRows,
     OptionError,
     OutcomeError,
     SeparationError,
@@ -307,6 +309,8 @@ def bootstrap(
     ------
     OptionError
         If a choice is not known, or the kind needs an estimator that offers `Resampling` or `Redrawing`.
+    NeedsRows
+        If the data are read in parts.
     WithheldError
         If the estimate itself is not finite, or no replication gave one.
     WorkerError
@@ -334,6 +338,8 @@ def bootstrap(
     """
     check_jobs(n_jobs)
     reps, estimator = _check_reps(reps), as_estimator(estimator)
+    if is_source(data):
+        raise NeedsRows(f"The bootstrap {READ_IN_PARTS.partition(';')[0]}.")
     _check_kind(kind, cluster)
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)

@@ -17,6 +17,7 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 from disteconometrics.tables import printable
+from disteconometrics.words import OtherWords
 
 __all__ = ["Estimated", "Estimates", "TestResult", "as_far_out", "check_level", "critical_value"]
 
@@ -426,7 +427,7 @@ def _fieller_limits(estimates: Estimates, texts: tuple[str, ...], level: float) 
     return np.array([estimates._fieller(text, level) for text in texts])
 
 
-class Estimated(ABC):
+class Estimated(OtherWords, ABC):
     """A result with a table of estimates, read in statsmodels' words; it adds what it knows beyond the table.
 
     Examples

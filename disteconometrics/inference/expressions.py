@@ -41,6 +41,7 @@ class Dual:
 
 
 MARK = "ʘ"  # of the symbols that stand for coefficients: a letter that Python reads as it is
+_COLON = re.compile(r":(?![^\[\(]*[\]\)])")  # of interactions, not those inside brackets
 _NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -73,7 +74,7 @@ def _index(names: tuple[str, ...]) -> _Names:
 
 def _orders(name: str) -> list[str]:
     """An interaction of two or three in every order."""
-    parts = re.split(r":(?![^\[\(]*[\]\)])", name)
+    parts = _COLON.split(name)
     return [":".join(order) for order in permutations(parts)] if 1 < len(parts) <= 3 else []
 
 
@@ -314,7 +315,9 @@ def linear_restrictions(
 ) -> tuple[Array, Array, list[str]]:
     """R (q, k), r (q,) and texts of hypotheses R·β = r, as ``"a = b, c = 0"`` or a list.
 
-    A bare name means ``= 0``.  A name may stand in backticks, and must where it is a plain number.
+    A bare name means ``= 0``; that of a factor, as ``C(region)`` or ``region``, all its levels, and that of a
+    variable with a coefficient for every category, as ``age``, all of these.  A name may stand in backticks,
+    and must where it is a plain number.
 
     Raises
     ------
@@ -326,12 +329,14 @@ def linear_restrictions(
     >>> R, r, _ = linear_restrictions("2*a = b + 1", ["a", "b"])
     >>> R, r
     (array([[ 2., -1.]]), array([1.]))
+    >>> linear_restrictions("g", ["x", "g[T.b]", "g[T.c]"])[2]
+    ['g[T.b] = 0', 'g[T.c] = 0']
     """
     items = [hypotheses] if isinstance(hypotheses, str) else list(hypotheses)
     rows, values, texts = [], [], []
     for item in items:
         # before cutting, since names hold commas and equals signs
-        replaced, symbols = _symbols(_check_text(item), names)
+        replaced, symbols = _symbols(_by_level(_check_text(item), names), names)
         for part in filter(str.strip, replaced.split(",")):
             text = _named("".join(part.split()), names)
             for left, right in pairwise(part.split("=") if "=" in part else [part, "0"]):
@@ -347,6 +352,29 @@ def linear_restrictions(
             f"The hypotheses {', '.join(texts)} repeat or contradict one another, or name no coefficient."
         )
     return R, np.array(values), texts
+
+
+_COMMA = re.compile(r",(?![^\[\(]*[\]\)])")  # not those inside brackets
+
+
+def _by_level(text: str, names: Sequence[str]) -> str:
+    """The text with the names of whole factors, variables and equations written out."""
+    known = _index(tuple(names)).squeezed
+    pieces = []
+    for piece in _COMMA.split(text):
+        whole = _squeeze(piece).strip("`")
+        members = [] if whole in known else [n for n in names if _belongs(n, whole)]
+        pieces.append(",".join(f"`{n}`" for n in members) or piece)
+    return ",".join(pieces)
+
+
+def _belongs(name: str, whole: str) -> bool:
+    """Whether a coefficient, no interaction, is a level of a factor, or of a variable in one equation."""
+    head, _, inner = _squeeze(name).partition("[")
+    own = (whole, f"C({whole})")
+    if not inner or " [" in name or len(_COLON.split(_squeeze(name))) > 1:
+        return False
+    return head in own or inner[:-1] == whole or inner.partition("[")[0] in own
 
 
 def _linear(difference: str, symbols: dict[str, int], text: str, names: Sequence[str]) -> tuple[Array, float]:

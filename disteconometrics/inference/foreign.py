@@ -11,9 +11,9 @@ import pandas as pd
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import OptionError
-from disteconometrics.inference.estimates import critical_value
+from disteconometrics.inference.estimates import Estimates, critical_value
 
-__all__ = ["FunctionEstimator", "as_estimator", "named_params", "with_errors"]
+__all__ = ["FunctionEstimator", "as_estimates", "as_estimator", "named_params", "with_errors"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ def as_estimator(given: Any) -> Any:
     OptionError
         If it is a result, a class, or something else.
     """
+    if type(given).__module__.startswith("statsmodels.") and hasattr(given, "endog"):
+        raise OptionError(
+            f"A {type(given).__name__} that holds its data cannot be fitted to others: give a function, as "
+            "lambda data: smf.ols('y ~ x', data).fit()."
+        )
     if not isinstance(given, type) and callable(getattr(given, "fit", None)):
         return given
     if callable(given) and not isinstance(given, type):
@@ -64,6 +69,20 @@ def named_params(result: Any) -> tuple[tuple[str, ...], Array]:
     if names is None or len(names) != len(values):
         names = [f"params[{i}]" for i in range(len(values))]
     return tuple(map(str, names)), values
+
+
+def as_estimates(result: Any) -> Estimates | None:
+    """The table of a result with ``params`` and ``cov_params()``, of t where it says ``use_t``.
+
+    None where it has not both, or not one name for each.
+    """
+    if np.ndim(getattr(result, "params", 0)) != 1 or not callable(getattr(result, "cov_params", None)):
+        return None
+    names, b = named_params(result)
+    V = np.asarray(result.cov_params(), dtype=np.float64)
+    if V.shape != (len(b), len(b)) or len(set(names)) < len(b):
+        return None
+    return Estimates(names, b, V, float(result.df_resid) if getattr(result, "use_t", False) else np.inf)
 
 
 def with_errors(result: Any, level: float) -> tuple[tuple[str, ...], Array]:

@@ -181,7 +181,8 @@ def take_rows(data: Any, positions: Indices, **columns: Any) -> Any:
         taken = {name: _take(values, positions) for name, values in data.items()}
         return {**taken, **columns}
     if hasattr(data, "iloc"):
-        return data.iloc[positions].reset_index(drop=True).assign(**columns)
+        taken = data.iloc[positions].reset_index(drop=True)
+        return taken.assign(**columns) if columns else taken  # a Series too
     taken = data[positions]
     if not columns:
         return taken

@@ -308,7 +308,10 @@ def quantile_fan(
 def _grid(x: pd.Series) -> Array:
     """Sixty values of a number, from its 1st to its 99th percentile."""
     if not pd.api.types.is_numeric_dtype(x):
-        raise OptionError(f"{x.name!r} has levels, not numbers: use conditional_densities.")
+        raise OptionError(
+            f"{x.name!r} has levels, not numbers: draw de.plots.conditional_densities(res, table) "
+            f"of a table with a row for each level of {x.name}."
+        )
     low, high = np.quantile(x.to_numpy(dtype=np.float64), [0.01, 0.99])
     return np.linspace(low, high, 60)
 

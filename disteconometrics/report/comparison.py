@@ -13,6 +13,7 @@ import pandas as pd
 
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.foreign import as_estimates
 from disteconometrics.tables import (
     Latex,
     first_of,
@@ -158,7 +159,8 @@ def compare(
     Parameters
     ----------
     results : sequence of results with ``.estimates`` (fits, margins, bootstraps, or Estimates such as
-        ``res.nlcom(...)``), or a dict from names to them.
+        ``res.nlcom(...)``) or of another package with ``.params`` and ``.cov_params()`` (statsmodels'), or a
+        dict from names to them.
     names : names of the columns, (1), (2), … if None.
     stars : bool, mark p < 0.1, 0.05, 0.01 with one to three stars.
     statistics : attributes of the results to print below: ``"nobs"``, ``"llf"``, ``"prsquared"``, ``"aic"``,
@@ -177,8 +179,8 @@ def compare(
     Raises
     ------
     OptionError
-        If there is no result, one has no estimates, names are too few or repeat, no result has one of the
-        statistics, or no result has a term to keep or to drop.
+        If there is no result, one has no estimates, names are too few or repeat, labels are no dict, no
+        result has one of the statistics, or no result has a term to keep or to drop.
 
     Examples
     --------
@@ -197,15 +199,15 @@ def compare(
     Observations value      32.000  32.000
     """
     results, names = _listed(results, names)
-    _check_results(results)
+    estimates = _estimates(results)
     _check_names(names, len(results))
     statistics = _chosen(statistics, results)
-    columns = [_read(name, result) for name, result in zip(names, results, strict=True)]
+    columns = [_read(*column) for column in zip(names, results, estimates, strict=True)]
     every = tuple(dict.fromkeys(t for c in columns for t in c.estimates.names))
     terms, notes = _shown(every, keep, drop), _notes(columns, stars)
     if len(terms) < len(every):
         notes = (*notes, f"{len(every) - len(terms)} of {len(every)} terms are not shown.")
-    own = {} if labels is None else dict(labels)
+    own = _labels(labels)
     body = tuple(row for term in terms for row in _rows(columns, term, own.get(term, term), stars))
     foot = [("Model", *(c.label for c in columns))]
     foot += [(own.get(s, LABELS.get(s, s)), *(_statistic(c, s) for c in columns)) for s in statistics]
@@ -230,8 +232,7 @@ class _Column:
         return getattr(self.result, name, None)
 
 
-def _read(name: str, result: Any) -> _Column:
-    estimates = result if isinstance(result, Estimates) else result.estimates
+def _read(name: str, result: Any, estimates: Estimates) -> _Column:
     model, facts = getattr(result, "model", None), getattr(result, "facts", None)
     penalty = getattr(facts, "penalty", None)
     label = "" if model is None else type(model).__name__
@@ -296,16 +297,30 @@ def _listed(results: Any, names: Sequence[str] | None) -> tuple[tuple[Any, ...],
     return results, tuple(f"({i})" for i in range(1, len(results) + 1)) if names is None else tuple(names)
 
 
-def _check_results(results: tuple[Any, ...]) -> None:
+def _estimates(results: tuple[Any, ...]) -> list[Estimates]:
+    """The table of every result, ours or another package's."""
     if not results:
         raise OptionError("compare needs at least one result.")
+    found = []
     for i, result in enumerate(results):
-        if not isinstance(result, Estimates) and not isinstance(
-            getattr(result, "estimates", None), Estimates
-        ):
+        own = result if isinstance(result, Estimates) else getattr(result, "estimates", None)
+        estimates = own if isinstance(own, Estimates) else as_estimates(result)
+        if estimates is None:
             raise OptionError(
-                f"Result {i + 1} is a {type(result).__name__}, which has no .estimates; give results of fit."
+                f"Result {i + 1} is a {type(result).__name__}, which has no .estimates, nor .params and "
+                ".cov_params() with one name each as statsmodels' results; give results of fit."
             )
+        found.append(estimates)
+    return found
+
+
+def _labels(labels: Any) -> dict[str, str]:
+    if labels is not None and not isinstance(labels, Mapping):
+        raise OptionError(
+            f"labels={labels!r:.60}: give a dict of what is printed for terms, as {{'educ': 'Schooling'}}; "
+            "the heads of the columns are names=[…]."
+        )
+    return dict(labels or {})
 
 
 def _check_names(names: tuple[str, ...], count: int) -> None:
@@ -354,6 +369,7 @@ def _cells(table: pd.DataFrame, term: str, stars: bool) -> tuple[str, str]:
 def _statistic(column: _Column, name: str) -> str:
     value = column.statistic(name)
     if name == "covariance":
+        value = column.statistic("cov_type") if value is None else value
         return value if isinstance(value, str) else str(getattr(value, "label", ""))
     if value is None:
         return ""

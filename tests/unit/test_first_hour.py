@@ -78,13 +78,19 @@ def test_a_studys_limits_of_statsmodels_are_its_own() -> None:
     [
         (lambda d: de.bootstrap("ols", d, reps=9), "is no estimator"),
         (lambda d: de.bootstrap(de.NormalRegression("y ~ x").fit(d), d, reps=9), "res.model"),
+        (lambda d: de.bootstrap(smf.ols("y ~ x", d), d, reps=9), "lambda data: smf.ols"),
+        (
+            lambda d: de.bootstrap(de.Logit("y ~ x"), de.Parts(lambda: iter([d])), reps=9),
+            "make a table first",
+        ),
         (lambda d: de.bootstrap(lambda t: t, d, reps=9), "a result with .params"),
         (lambda d: de.cross_validate(by_formula, d, folds=3), "has no law of the outcome"),
         (lambda d: de.MonteCarlo(draw, {"a": lambda t: "no"}).run(reps=2), ".params and .bse"),
     ],
 )
 def test_what_is_no_estimator_names_the_protocol(call: Any, words: str) -> None:
-    with pytest.raises((OptionError, de.errors.StudyError), match=re.escape(words)):
+    errors = (OptionError, de.errors.NeedsRows, de.errors.StudyError)
+    with pytest.raises(errors, match=re.escape(words)):
         call(draw(np.random.default_rng(1)))
 
 
@@ -94,6 +100,65 @@ def test_laws_name_the_word_for_what_others_call_it() -> None:
             getattr(de.Normal(), word)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
         getattr(de.Normal(), "nothing")  # noqa: B009 - a type checker knows that it is not there
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("ame", "'margins()'"),
+        ("coef", "'params'"),
+        ("to_latex", "'summary().as_latex()'"),
+        ("pdf", "'distribution().pdf'"),
+        ("f_test", "test('a = b')"),
+    ],
+)
+def test_results_name_the_word_for_what_others_call_it(attribute: str, words: str) -> None:
+    result = de.Logit("GRADE ~ PSI").fit(de.datasets.spector())
+    with pytest.raises(AttributeError, match=re.escape(words)):
+        getattr(result, attribute)
+    for lacking in (result, result.margins()):  # no thresholds, so none are promised
+        with pytest.raises(AttributeError, match=r"no attribute 'cutpoints'$"):
+            _ = lacking.cutpoints
+
+
+@pytest.mark.parametrize(("name", "word"), [("logit", "Logit"), ("Tobit", "topcoded"), ("polr", "Ordered")])
+def test_the_package_names_what_others_call_it(name: str, word: str) -> None:
+    with pytest.raises(AttributeError, match=word):
+        getattr(de, name)
+
+
+def test_a_whole_factor_and_a_variable_in_all_equations_are_hypotheses() -> None:
+    rng = np.random.default_rng(1)
+    g, x = rng.choice(list("abc"), 300), rng.normal(size=300)
+    table = pd.DataFrame({"g": g, "x": x, "y": rng.choice(list("uvw"), 300), "z": rng.normal(size=300)})
+    line = de.NormalRegression("z ~ C(g)*x").fit(table, cov="HC1")
+    levels = "`C(g)[T.b]`, `C(g)[T.c]`"  # and not the interactions
+    assert line.test("C(g)") == line.test("g") == line.test(levels)
+    assert line.test("g, x = 0") == line.test(f"{levels}, x")
+    votes = de.MultinomialLogit("y ~ g + x").fit(table)
+    assert votes.test("x") == votes.test("`v[x]`, `w[x]`")
+    assert votes.test("g") == votes.test("`v[g[T.b]]`, `v[g[T.c]]`, `w[g[T.b]]`, `w[g[T.c]]`")
+    with pytest.raises(OptionError, match="not a coefficient"):
+        line.nlcom("g")
+
+
+def test_results_of_others_stand_beside_ours() -> None:
+    data = draw(np.random.default_rng(2))
+    ours, theirs = de.NormalRegression("y ~ x").fit(data), by_formula(data)
+    table = de.compare({"ours": ours, "theirs": theirs, "arrays": by_arrays(data)})
+    cells = table.to_frame()
+    for kind in ("estimate", "std_error"):
+        assert cells.loc[("x", kind), "ours"] == pytest.approx(cells.loc[("x", kind), "theirs"])
+    assert cells.loc[("x", "p_value"), "theirs"] == pytest.approx(theirs.pvalues["x"], rel=1e-9)
+    assert "OLS" in str(table)
+    assert "nonrobust" in str(table)
+    grades = data.assign(y=pd.cut(data["y"], 3, labels=False))
+    with pytest.raises(
+        OptionError, match="one name each"
+    ):  # a table of coefficients has no one name for each
+        de.compare([smf.mnlogit("y ~ x", grades).fit(disp=0)])
+    with pytest.raises(OptionError, match=r"names=\[…\]"):
+        de.compare([ours], labels=["ours"])
 
 
 def test_any_law_and_every_diagnosis_is_drawn() -> None:
