@@ -224,7 +224,8 @@ def counterfactual(result: Any, new: Any, weights: str | None, target: str, **dr
     codes = codes_of(parts[: 1 if target == "sample" else 2], n + m)
     copies = np.append(rows.weights, np.ones(m)) if rows.frequency else None
     averages = AveragedRows(over, w, None if w is None else "sampling", target == "sample")
-    whole = AllRows(n + m, kind, codes, copies)
+    samples = (at,) if target == "sample" else (at, over)
+    whole = AllRows(n + m, kind, codes, samples, copies)
     return Crossing((result,), (at,), (table,), (averages,), (None,), ((0, 0),), whole, **drawn)
 
 

@@ -28,7 +28,7 @@ from scipy.special import expit
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
-from disteconometrics.errors import InfiniteMomentWarning, OptionError, warn_user
+from disteconometrics.errors import DataError, InfiniteMomentWarning, OptionError, warn_user
 from disteconometrics.inference.covariance import Cluster, Codes, CovarianceKind
 from disteconometrics.inference.held import Held, warn_not_held
 from disteconometrics.inference.influence import influence_covariance, scaled_averaging
@@ -79,24 +79,55 @@ class CrossedLaws(Protocol):
 class AllRows:
     """All rows that fits and averages rest on, side by side: how many, what they depend on, copies of each.
 
-    ``codes`` gives clusters of all of them; ``copies`` (n,) are frequency weights, or None.
+    ``codes`` gives clusters of all of them, ``samples`` the places of each sample that is fitted or averaged
+    over; ``copies`` (n,) are frequency weights, or None.
     """
 
     size: int
     kind: CovarianceKind
     codes: Callable[[Sequence[str]], Codes]
+    samples: tuple[Indices, ...]
     copies: Array | None = None
 
     @cached_property
     def clusters(self) -> int | None:
-        """Clusters, the fewest of two ways; None without."""
+        """Clusters of the sample that has the fewest, in the fewer of two ways; None without."""
+        return self.fewest(self.samples)
+
+    def fewest(self, samples: Sequence[Indices]) -> int | None:
+        """The same of some samples."""
         if not isinstance(self.kind, Cluster):
             return None
-        return min(self.codes([column])[1] for column in self.kind.columns)
+        return min(self.clusters_in(at, [c]) for at in samples for c in self.kind.columns)
+
+    def clusters_in(self, at: Indices, columns: Sequence[str]) -> int:
+        """Clusters that the rows of a sample lie in.
+
+        Raises
+        ------
+        DataError
+            If it is a single one.
+        """
+        count = len(np.unique(self.codes(columns)[0][at]))
+        if count < 2:
+            raise DataError(
+                f"A sample lies in one cluster of {', '.join(columns)}, which shows no spread: take other "
+                "clusters, or target='sample' where these rows are all there is."
+            )
+        return count
+
+    def factor(self, at: Indices) -> float:
+        """What rows of a sample count more than all rows do, as their own clusters are fewer."""
+        kind = self.kind
+        if not isinstance(kind, Cluster) or len(kind.columns) > 1 or kind.correction == "none":
+            return 1.0
+        own, every = self.clusters_in(at, kind.columns), self.codes(kind.columns)[1]
+        ratio = np.sqrt((1 - 1 / every) / (1 - 1 / own))
+        return float(1 / ratio if kind.correction == "jackknife" else ratio)
 
     @property
     def df(self) -> float:
-        """Degrees of freedom of t: clusters less one, else the normal law."""
+        """Degrees of freedom of t: the fewest clusters less one, else the normal law."""
         return np.inf if self.clusters is None else float(self.clusters - 1)
 
 
@@ -239,13 +270,15 @@ class InfluenceLaws:
             mine = np.flatnonzero([cell.fit == j for cell in of])
             if len(mine):
                 G = np.array([a.gradient for a, cell in zip(answers, of, strict=True) if cell.fit == j])
-                psi[np.ix_(self.fitted[j], mine)] += estimation.rows(G, len(self.fitted[j]))
+                factor = self.rows.factor(self.fitted[j])
+                psi[np.ix_(self.fitted[j], mine)] += factor * estimation.rows(G, len(self.fitted[j]))
                 modelled[np.ix_(mine, mine)] += estimation.modelled(G)
         for k, over in enumerate(self.averages):
             mine = np.flatnonzero([cell.over == k and not over.given for cell in of])
             if len(mine):
                 own = np.column_stack([a.rows for a, c in zip(answers, of, strict=True) if c.over == k])
-                psi[np.ix_(over.at, mine)] += scaled_averaging(
+                factor = self.rows.factor(over.at)
+                psi[np.ix_(over.at, mine)] += factor * scaled_averaging(
                     own, over.weights, over.weight_type, self.rows.kind, self._codes_at(over.at)
                 )
         values = np.array([a.value for a in answers])

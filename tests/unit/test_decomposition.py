@@ -120,6 +120,32 @@ def test_pairs_in_both_groups_have_no_difference_and_no_error(estimator: Any) ->
     assert apart.bse["mean: total"] > 0.1
 
 
+UNEVEN = pd.DataFrame({"c": np.concatenate([np.repeat(np.arange(30), 4), np.repeat(np.arange(30, 36), 15)])})
+UNEVEN = UNEVEN.assign(g=(UNEVEN.c >= 30).astype(int), x=RNG.normal(size=len(UNEVEN)) + UNEVEN.c % 3)
+UNEVEN = UNEVEN.assign(y=np.exp(0.3 * UNEVEN.x + 0.3 * RNG.normal(size=len(UNEVEN))))
+
+
+@pytest.mark.filterwarnings("ignore:Cluster column")
+@pytest.mark.parametrize("correction", ["groups", "cr1", "jackknife"])
+def test_groups_of_few_clusters_have_their_own_factor_and_degrees(correction: Any) -> None:
+    cov = de.Cluster("c", correction=correction)
+    res = decompose(de.NormalRegression("y ~ x"), UNEVEN, by="g", functionals="mean", cov=cov)
+    apart = [f.functionals("mean").std_error[0] for f in res.fits]
+    assert res.estimates.std_error[0] == pytest.approx(np.hypot(*apart), rel=1e-9)
+    assert (res.estimates.df, res.facts.clusters) == (5, 6)
+
+
+@pytest.mark.filterwarnings("ignore:Cluster column")
+def test_exponential_draws_of_few_clusters_are_widened_by_what_they_fall_short() -> None:
+    few = UNEVEN[UNEVEN.g == 1].reset_index(drop=True)
+    fit = de.DistributionRegression("y ~ x", thresholds=3).fit(few, cov=de.Cluster("c"), draws=100, seed=1)
+    W = np.random.default_rng(1).standard_exponential((20_000, 6))
+    means = W @ np.arange(6.0) / W.sum(axis=1)
+    short = np.sqrt(np.arange(6.0).var(ddof=1) / 6) / means.std()  # a ratio known to .005
+    drawn = fit.drawn_average
+    np.testing.assert_allclose(drawn.error / drawn.levels.std(axis=0, ddof=1), short, rtol=0.03)
+
+
 def test_frequency_weights_are_rows_that_repeat() -> None:
     weighted = de.NormalRegression("y ~ x", weights="f", weight_type="frequency")
     whole = DATA.loc[DATA.index.repeat(DATA.f)].reset_index(drop=True)

@@ -134,7 +134,7 @@ class DecompositionRows:
         averages = tuple(
             AveragedRows(a, r.weights, r.spec.weight_type) for a, r in zip(at, rows, strict=False)
         )
-        every = AllRows(n + m, self.kind, codes_of(parts, n + m), copies)
+        every = AllRows(n + m, self.kind, codes_of(parts, n + m), at, copies)
         if len(self.fits) > 2:  # all rows in the order of the table
             at = (*at, np.argsort(self._positions_of_all, kind="stable"))
         own = (0, 1)

@@ -218,7 +218,7 @@ class DrawnLaws:
     @property
     def df(self) -> float:
         """Degrees of freedom of t."""
-        return self.laws[0].df
+        return min(law.df for law in self.laws)
 
     @cached_property
     def smooth(self) -> bool:
@@ -231,27 +231,29 @@ class DrawnLaws:
         Errors of quantiles are NaN where there are heaps.
         """
         values = np.array([[float(evaluate(law.law, f)) for f in names] for law in self.laws])
-        drawn = np.einsum("rc,bcq->bqr", contrasts, np.stack([law.drawn(names) for law in self.laws], axis=1))
-        factor = self.laws[0].factor
-        flat = drawn.reshape(len(drawn), -1)
-        V = np.atleast_2d(np.cov(flat, rowvar=False)) * factor**2
+        moved = np.stack([law.drawn(names) * law.factor for law in self.laws], axis=1)
+        flat = np.einsum("rc,bcq->bqr", contrasts, moved).reshape(len(moved), -1)
+        V = np.atleast_2d(np.cov(flat, rowvar=False))
         unit = np.sqrt(np.diagonal(V))
         steps = np.repeat([of_quantiles(f) for f in names], len(contrasts))
-        own = np.where(steps, self.errors(flat) * factor if self.smooth else np.nan, unit)
+        own = np.where(steps, self.errors(flat) if self.smooth else np.nan, unit)
         scale = own / np.where(unit > 0, unit, 1.0)
         return values, V * np.outer(scale, scale)
 
     def cdf(self, y: Array) -> Drawn:
         """Distribution functions at outcomes (m,)."""
         values = self.values(y)
-        drawn = np.stack([[one.cdf(y) for one in law.laws()] for law in self.laws], axis=1)
-        return Drawn(values, (drawn - values) * self.laws[0].factor)
+        return self._moved(values, [[one.cdf(y) for one in law.laws()] for law in self.laws])
+
+    def _moved(self, values: Array, drawn: Sequence[Any]) -> Drawn:
+        """Numbers (c, m) and deviations of their draws, c times (B, m)."""
+        moved = [(d - v) * law.factor for d, v, law in zip(drawn, values, self.laws, strict=True)]
+        return Drawn(values, np.stack(moved, axis=1))
 
     def quantiles(self, levels: Array) -> Drawn:
         """Quantiles at levels (m,)."""
         values = np.array([law.law.quantile(levels) for law in self.laws])
-        drawn = np.stack([[one.quantile(levels) for one in law.laws()] for law in self.laws], axis=1)
-        return Drawn(values, (drawn - values) * self.laws[0].factor)
+        return self._moved(values, [[one.quantile(levels) for one in law.laws()] for law in self.laws])
 
     def inverted(self, levels: Array, laws: Sequence[int], level: float, *, uniform: bool) -> Array:
         """Limits (l, 2, m) of quantiles of some laws; uniform ones hold for all laws and levels at once."""

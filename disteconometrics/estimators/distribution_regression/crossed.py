@@ -79,7 +79,8 @@ def _drawn(c: Crossing, j: int, W: Array, over: list[Array]) -> tuple[Draws, lis
 
 def _law(c: Crossing, j: int, k: int, drawn: Draws, elsewhere: list[int]) -> DrawnLaw:
     """The law of fit j over the rows of table k."""
-    fit, clusters = c.fits[j], c.rows.clusters
+    fit, over = c.fits[j], c.averages[k]
+    clusters = c.rows.fewest([c.fitted[j]] if over.given else [c.fitted[j], over.at])
     if c.own[k] == j:
         return _of(fit, fit.averaged, drawn.levels, drawn, clusters)
     covariates: Covariates = fit.covariates(c.tables[k])

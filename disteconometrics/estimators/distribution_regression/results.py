@@ -325,9 +325,15 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         return self.drawn_law(self.average(), drawn.levels, drawn.masses, self.covariance.clusters)
 
     def drawn_law(self, law: StepLaw, levels: Array, masses: Array, clusters: int | None) -> DrawnLaw:
-        """A law of steps with draws; those of few clusters fall short by the root of G/(G − 1)."""
-        factor, df = (1.0, np.inf) if clusters is None else (np.sqrt(clusters / (clusters - 1)), clusters - 1)
-        return DrawnLaw(law, self.separated, levels, masses, float(factor), float(df))
+        """A law of steps with draws.
+
+        Exponential weights of G clusters, of which only ratios count, vary a mean by Σ(ȳ_g − ȳ)²/(G(G + 1)),
+        so that draws fall short of Σ(ȳ_g − ȳ)²/(G(G − 1)) by the root of (G + 1)/(G − 1).
+        """
+        if clusters is None:
+            return DrawnLaw(law, self.separated, levels, masses, 1.0, np.inf)
+        factor = np.sqrt((clusters + 1) / (clusters - 1))
+        return DrawnLaw(law, self.separated, levels, masses, float(factor), float(clusters - 1))
 
     def functionals(
         self, names: Any = ("mean", "std"), *, level: float = 0.95, data: Any = None
