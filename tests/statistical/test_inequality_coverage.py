@@ -33,6 +33,8 @@ NAMES = (
 )  # fmt: skip
 REGRESSED = ("mean", "median", "q[0.9]", "gini")
 P = np.round(np.linspace(0.05, 0.95, 19), 2)
+# what the page says does not hold: errors are right, but the law of an estimate from 100 units is skewed
+NOT_COVERED = {("50 strata of two", name): 0.91 for name in ("gini", "theil", "top_share[0.1]")}
 STRATA = np.linspace(0.6, 1.4, 50)
 SIZES = np.linspace(1.0, 3.0, 50)
 
@@ -160,7 +162,8 @@ def test_rates(design: str) -> None:
     found, slack = rates(design, 500), 3 * 0.0097
     low = 0.91 if design == "40 clusters" else 0.93
     for name in ("gini", "theil", "top_share[0.1]", "poverty[0.6*median]"):
-        assert low - slack <= found[name] <= 0.97 + slack
+        least = NOT_COVERED.get((design, name), low)
+        assert least - slack <= found[name] <= 0.97 + slack
     assert low - slack <= found["Lorenz band"] <= 0.985 + slack
 
 
