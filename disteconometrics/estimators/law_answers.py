@@ -430,8 +430,8 @@ class LawAnswers:
         weights : str or None, a column of ``new``.
         target : {"population", "sample"}
             Whether the rows of ``new`` are a sample of a population, drawn apart from the rows of the fit but
-            for shared clusters, or all there is.  Where ``new`` is the table of the fit with a changed column,
-            its rows are those of the fit: fit with ``cov=de.Cluster("id")``, a column that numbers the rows.
+            for shared clusters, or all there is.  Where ``new`` is the table of the fit with another
+            column, rows are those of the fit: take ``cov=de.Cluster("id")``, of a column that numbers them.
 
         Returns
         -------
