@@ -41,6 +41,6 @@ print(yogurt.nlcom("-feat / price"))  # what a feature is worth, in cents an oun
 print(yogurt.margins("price").summary().as_latex())
 cheaper = long.assign(price=long["price"] - (long["alternative"] == "dannon"))
 shares = pd.DataFrame({"now": yogurt.predict(long), "cheaper": yogurt.predict(cheaper)})
-shares = shares.groupby(long["alternative"]).mean()
+shares = shares.groupby(long["alternative"], observed=True).mean()
 print(shares.round(3))
 assert shares.loc["dannon", "cheaper"] > shares.loc["dannon", "now"]
