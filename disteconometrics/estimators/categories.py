@@ -224,6 +224,25 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     data_rows: Any  # of `FittedResult`, which a result inherits after this
     labels: Any
 
+    @classmethod
+    def of_rows(cls, model: Any, rows: Any, facts: Any, kind: CovarianceKind, use_t: Any) -> Any:
+        """The result of a specification on solved ``rows``, with a covariance of a ``kind``.
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, WithheldError
+        """
+        result: Any = cls  # whose fields are those of the final class
+        return result(
+            model=model,
+            spec=rows.spec,
+            facts=facts,
+            rows=rows,
+            coefficients=rows.equation.params,
+            covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
+            use_t=flag(use_t, "use_t"),
+        )
+
     @property
     @abstractmethod
     def tested(self) -> Indices:

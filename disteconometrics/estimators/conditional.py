@@ -11,7 +11,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
 from disteconometrics.blocks import Block
-from disteconometrics.checks import flag, whole
+from disteconometrics.checks import whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.errors import DataError, FileFormatError, OptionError, WithheldError
@@ -45,7 +45,6 @@ from disteconometrics.inference.covariance import (
     Covariance,
     CovarianceKind,
     CovarianceWords,
-    covariance,
 )
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
@@ -195,15 +194,8 @@ class ConditionalLogit(Specification):
         """
         kind = _checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type)
         rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        return ConditionalResults(
-            model=self,
-            spec=rows.spec,
-            facts=facts,
-            rows=rows,
-            coefficients=rows.equation.params,
-            covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
-            use_t=flag(use_t, "use_t"),
-        )
+        found: ConditionalResults = ConditionalResults.of_rows(self, rows, facts, kind, use_t)
+        return found
 
 
 def _checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:

@@ -25,7 +25,7 @@ from disteconometrics.errors import (
     SmallSampleWarning,
     warn_user,
 )
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting_rows
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -597,18 +597,8 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     # ---- tables and files ----------------------------------------------------------------------------------
 
     def _refitting(self) -> Refitting:
-        rows: InequalityRows = self.data_rows()
-        kind = self.covariance.kind
-        found = refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=rows.y,
-            law=None,
-            truth=dict(zip(self.estimates.names, map(float, self.values), strict=True)),
-            options={"cov": kind},
-        )
-        return replace(found, only_design="cluster" if found.clusters else "pairs")
+        truth = dict(zip(self.estimates.names, map(float, self.values), strict=True))
+        return refitting_rows(self.model, self.data_rows(), self.covariance.kind, truth)
 
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.checks import flag, whole
+from disteconometrics.checks import whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import list_names
 from disteconometrics.errors import FileFormatError, OptionError
@@ -33,7 +33,7 @@ from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.category_margins import category_margins, category_margins_at_means
-from disteconometrics.inference.covariance import Covariance, CovarianceKind, covariance
+from disteconometrics.inference.covariance import Covariance, CovarianceKind
 from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.logistic import LOGISTIC
@@ -142,15 +142,8 @@ class MultinomialLogit(Specification):
         """
         kind = checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, ROWS)
         rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        return MultinomialResults(
-            model=self,
-            spec=rows.spec,
-            facts=facts,
-            rows=rows,
-            coefficients=rows.equation.params,
-            covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
-            use_t=flag(use_t, "use_t"),
-        )
+        found: MultinomialResults = MultinomialResults.of_rows(self, rows, facts, kind, use_t)
+        return found
 
 
 # ---- estimation --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, as_floats
-from disteconometrics.checks import flag, whole
+from disteconometrics.checks import whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
     FewClustersWarning,
@@ -118,15 +118,8 @@ class OrderedEstimator(Specification):
         """
         kind = checked_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, ROWS)
         rows, facts = _estimate(self, data, whole(maxiter, "maxiter", 1))
-        return OrderedResults(
-            model=self,
-            spec=rows.spec,
-            facts=facts,
-            rows=rows,
-            coefficients=rows.equation.params,
-            covariance=covariance(rows.equation, kind, codes=rows.codes, order=rows.order),
-            use_t=flag(use_t, "use_t"),
-        )
+        found: OrderedResults = OrderedResults.of_rows(self, rows, facts, kind, use_t)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

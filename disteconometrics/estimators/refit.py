@@ -17,7 +17,7 @@ from disteconometrics.inference.covariance import HAC, Cluster
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
 from disteconometrics.inference.survey import Survey
 
-__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting"]
+__all__ = ["AVERAGED", "ONE_OUTCOME", "refitting", "refitting_rows"]
 
 AVERAGED = "the functionals are averages over the covariates of the sample's rows"
 ONE_OUTCOME = (
@@ -95,6 +95,28 @@ def refitting(
         robust=robust,
         reps=reps,
     )
+
+
+def refitting_rows(model: Any, rows: Any, kind: Any, truth: Mapping[str, float]) -> Refitting:
+    """The same for a fit that has no law of a row: its rows are drawn, or its clusters.
+
+    Parameters
+    ----------
+    model, rows, kind, truth : as for `refitting`.
+
+    Raises
+    ------
+    OptionError
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> res = de.RIFRegression("foodexp ~ income").fit(de.datasets.engel())
+    >>> refitting_rows(res.model, res.rows, "HC1", {}).only_design
+    'pairs'
+    """
+    found = refitting(model, rows, kind, outcome=rows.y, law=None, truth=truth, options={"cov": kind})
+    return replace(found, only_design="cluster" if found.clusters else "pairs")
 
 
 def _check_rows_again(model: Any, formula: str, kind: Any) -> None:

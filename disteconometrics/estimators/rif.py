@@ -25,7 +25,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.estimators.normal import regression_equations
 from disteconometrics.estimators.normal_answers import named_squares
-from disteconometrics.estimators.refit import refitting
+from disteconometrics.estimators.refit import refitting_rows
 from disteconometrics.estimators.results import FitFacts, FittedResult, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -408,18 +408,8 @@ class RIFResults(FittedResult, OtherPackagesNames):
         return replace(self, covariance=rows.covariance(_kind(cov, self.model.weight_type)))
 
     def _refitting(self) -> Refitting:
-        rows: RIFRows = self.data_rows()
-        kind = self.covariance.kind
-        found = refitting(
-            self.model,
-            rows,
-            kind,
-            outcome=rows.y,
-            law=None,
-            truth=dict(zip(self.spec.names, map(float, self.coefficients), strict=True)),
-            options={"cov": kind},
-        )
-        return replace(found, only_design="cluster" if found.clusters else "pairs")
+        truth = dict(zip(self.spec.names, map(float, self.coefficients), strict=True))
+        return refitting_rows(self.model, self.data_rows(), self.covariance.kind, truth)
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
