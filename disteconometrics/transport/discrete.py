@@ -36,7 +36,12 @@ SCALINGS = 15
 SMALLEST = 1e-200  # sum divided by
 LONG = 1_000  # rows of an assignment from which on POT's simplex is quicker
 MOST_ASSIGNED = 6_000  # rows that scipy assigns, in minutes
-MOST_ENTRIES = 150_000_000  # of a matrix of costs, 1.2 GB, which POT solves in minutes
+MOST_PAIRS_OF_POT = 150_000_000  # that POT solves, in minutes
+# pairs whose costs are written out, .4 GB with what their solver needs beside; of more POT computes each cost
+# when it is asked for, in twice the time
+MOST_WRITTEN = 10_000_000
+BYTES = 41  # that a pair takes where costs are written out
+LAZY = {1.0: "euclidean", 2.0: "sqeuclidean"}  # POT's names of the costs that it computes itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +109,8 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     OptionError
         If p is below 1 or infinite, or the problem is too large: unequal sizes or weights beyond 250,000
         pairs, and equal ones beyond 6,000 rows, need the extra ``ot`` (the network simplex of POT); 150
-        million pairs are the most.
+        million pairs are the most.  41 bytes a pair are needed and have to be free, but for p = 1 and 2 with
+        POT 0.9.7 or later, where ten million pairs are the most that are written out.
 
     Examples
     --------
@@ -115,21 +121,76 @@ def wasserstein(x: Any, y: Any, p: float = 2, wx: Any = None, wy: Any = None) ->
     x, y = pair_of_points(x, y)
     a, b = masses(wx, len(x), "wx"), masses(wy, len(y), "wy")
     n, m = len(x), len(y)
-    if n * m > MOST_ENTRIES:
-        raise OptionError(
-            f"{n} × {m} costs do not fit into memory; use a random subsample, or a sliced distance."
-        )
+    if n * m > MOST_PAIRS_OF_POT:
+        raise OptionError(f"{n} × {m} pairs take too long; use a random subsample, or a sliced distance.")
     scale = power_above(max(np.abs(x - x[0]).max(), np.abs(y - x[0]).max()))
-    C = _costs(x / scale, y / scale, p)
-    equal = a is None and b is None and n == m
-    if equal and (n <= LONG or _pot() is None):
+    coupling, costs, f, g = _solved(x / scale, y / scale, p, a, b)
+    distance = float(coupling.mass @ costs) ** (1 / p) * scale
+    centre, unit = f.mean() if a is None else a @ f, scale**p
+    return Discrete(x, y, p, a, b, distance, coupling, ((f - centre) * unit, (g + centre) * unit))
+
+
+def _solved(
+    x: Array, y: Array, p: float, a: Array | None, b: Array | None
+) -> tuple[Coupling, Array, Array, Array]:
+    """The coupling, the costs of its pairs and the prices of both sides."""
+    n, m = len(x), len(y)
+    ot = _pot() if n * m > MOST_WRITTEN and p in LAZY else None
+    if hasattr(ot, "emd2_lazy"):
+        return _unwritten(ot, x, y, p, every_mass(a, n), every_mass(b, m))
+    _refuse_beyond_memory(n, m)
+    C = _costs(x, y, p)
+    if a is None and b is None and n == m and (n <= LONG or _pot() is None):
         coupling, f, g = _assignment(C)
     else:
         coupling, f, g = _program(C, every_mass(a, n), every_mass(b, m))
-    i, j, mass = coupling
-    distance = float(mass @ C[i, j]) ** (1 / p) * scale
-    centre, unit = f.mean() if a is None else a @ f, scale**p
-    return Discrete(x, y, p, a, b, distance, coupling, ((f - centre) * unit, (g + centre) * unit))
+    return coupling, C[coupling.source, coupling.target], f, g
+
+
+def _unwritten(
+    ot: Any, x: Array, y: Array, p: float, a: Array, b: Array
+) -> tuple[Coupling, Array, Array, Array]:
+    """`_solved` by POT's network simplex without a matrix of costs."""
+    _, log = ot.emd2_lazy(
+        x, y, a, b, LAZY[p], numItermax=10_000_000, log=True, return_matrix=True, check_marginals=False
+    )
+    _refuse_early_stop(log["warning"], len(x), len(y))
+    plan = sparse.coo_array(log["G"])
+    i, j = (np.asarray(at, np.intp) for at in plan.coords)
+    costs = np.linalg.norm(x[i] - y[j], axis=1) ** p
+    f, g = np.array(log["u"]), np.array(log["v"])
+    without, none = a == 0, b == 0  # POT gives these no prices
+    f[without] = _highest_prices(x[without], y[~none], g[~none], p)
+    g[none] = _highest_prices(y[none], x, f, p)
+    return Coupling(i, j, plan.data), costs, f, g
+
+
+def _highest_prices(x: Array, y: Array, g: Array, p: float) -> Array:
+    """The prices (n,) of rows that those of the other side (m,) allow."""
+    step = max(1, MOST_WRITTEN // len(y))
+    parts = (_costs(x[i : i + step], y, p) - g for i in range(0, len(x), step))
+    return np.concatenate([np.zeros(0), *(part.min(axis=1) for part in parts)])
+
+
+def _refuse_beyond_memory(n: int, m: int) -> None:
+    """Refuse what does not fit into the free memory, where the system tells it."""
+    need, free = BYTES * n * m, _free_memory()
+    if need > free:
+        raise OptionError(
+            f"Exact transport of {n} × {m} pairs needs {need / 1e9:.1f} GB of memory, {free / 1e9:.1f} are "
+            "free; use a random subsample, a sliced distance, or p=1 or p=2 with POT 0.9.7 or later "
+            "(pip install -U 'disteconometrics[ot]'), which need none."
+        )
+
+
+def _free_memory() -> float:
+    """Bytes that are available, infinite where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            found = next(line for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return np.inf
+    return 1024.0 * float(found.split()[1])
 
 
 def _costs(x: Array, y: Array, p: float) -> Array:
@@ -204,11 +265,15 @@ def _program(C: Array, a: Array, b: Array) -> tuple[Coupling, Array, Array]:
     if ot is None:
         return _linear_program(C, a, b)
     plan, log = ot.emd(a, b, C, numItermax=10_000_000, log=True, numThreads=1, check_marginals=False)
-    if log["warning"] is not None:
-        raise WithheldError(f"The network simplex stopped early on {n} × {m} pairs: {log['warning']}")
+    _refuse_early_stop(log["warning"], n, m)
     i, j = np.nonzero(plan)
     f, g = np.array(log["u"]), np.array(log["v"])
     return Coupling(i, j, plan[i, j]), f, g
+
+
+def _refuse_early_stop(warning: str | None, n: int, m: int) -> None:
+    if warning is not None:
+        raise WithheldError(f"The network simplex stopped early on {n} × {m} pairs: {warning}")
 
 
 def _pot() -> Any:

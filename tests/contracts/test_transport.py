@@ -118,6 +118,26 @@ def test_plane_against_two_solvers(n: int, m: int, weighted: bool) -> None:
     assert a @ f + b @ g == pytest.approx(t.cost, rel=1e-9)
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_costs_that_are_not_written_out(p: int, weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give the numbers of the matrix, and are not refused where that has no room."""
+    rng = np.random.default_rng(6)
+    x, y = 1e3 * rng.normal(size=(170, 2)), 1e3 * rng.gamma(2, size=(150, 2))
+    u, v = (rng.random(170), rng.integers(0, 3, 150)) if weighted else (None, None)
+    written = discrete.wasserstein(x, y, p, u, v)
+    monkeypatch.setattr(discrete, "_free_memory", lambda: 41 * 170 * 150 - 1)
+    with pytest.raises(OptionError, match=r"170 × 150 pairs needs .* GB .* a sliced distance"):
+        discrete.wasserstein(x, y, p, u, v)
+    monkeypatch.setattr(discrete, "MOST_WRITTEN", 100)
+    if hasattr(discrete._pot(), "emd2_lazy"):
+        t = discrete.wasserstein(x, y, p, u, v)
+        check_solution(t, p)
+        assert t.distance == pytest.approx(written.distance, rel=1e-13)
+    with pytest.raises(OptionError, match="GB"):
+        discrete.wasserstein(x, y, 3, u, v)
+
+
 def test_peers() -> None:
     state = np.random.get_state()  # noqa: NPY002
     ot = pytest.importorskip("ot")
