@@ -290,7 +290,7 @@ def expected_terms(kernel: Any, eta: Array) -> Expected:
     return Expected(density * H, -0.5 * H * kernel.curvature(eta)[0])
 
 
-def past_scores(u: Array, place: Array, sizes: Array, bandwidth: int) -> Array:
+def past_scores(u: Array, place: Indices, sizes: Indices, bandwidth: int) -> Array:
     """Σ_j T/(T − j)·u_{t−j} over lags to a bandwidth, of rows whose place in their group of T is given.
 
     Examples

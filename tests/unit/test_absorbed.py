@@ -46,14 +46,15 @@ def wagepan() -> pd.DataFrame:
 
 @cache
 def few() -> pd.DataFrame:
-    """Forty people whose union status varies, some years of some missing, in no order."""
+    """Forty people whose union status varies, some years of some missing."""
     data = wagepan()
     data = data.sample(frac=0.9, random_state=1)
     varies = data.groupby("nr")["union"].transform("nunique") == 2
     some = data[varies & data["nr"].isin(data["nr"][varies].unique()[:40])]
     rng = np.random.default_rng(1)
     own = {"w": rng.integers(1, 4, len(some)), "o": some["hours"] / 4000}
-    return some.assign(**own, told=lambda d: d["union"] * d["year"])
+    own["before"] = some.sort_values("year").groupby("nr")["union"].shift().fillna(0)
+    return some.sort_values(["nr", "year"]).assign(**own, told=lambda d: d["union"] * d["year"])
 
 
 # ---- numbers -----------------------------------------------------------------------------------------------
@@ -101,13 +102,12 @@ def test_it_equals_the_model_with_columns(model: Any, absorbed: str, columns: st
         np.testing.assert_allclose(ours.sigma, theirs.sigma * np.sqrt(share), rtol=1e-10)
 
 
-def numeric_bias(law: Any, eta: np.ndarray, z: np.ndarray) -> float:
-    """The bias of a group's score of one slope, by every outcome that it may have and differences.
+def numeric_terms(law: Any, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of a group: expected ω, E s'(a) δ and ½ E s''(a) E δ² of its rows, by every outcome and differences.
 
-    The effect is estimated by one step of its own, whose remainder is of second order: the expected score at
-    it, Σ_y P(y) s'(a) δ + ½ E s''(a) E δ², with z less the average that makes the expected s' zero.
+    s is a row's score in the effect, and δ = Σ s/Σ ω what the effect's estimate is off by, to first order.
     """
-    T, h = len(eta), 1e-3
+    h = 1e-3
 
     def loglik(a: float, y: np.ndarray) -> np.ndarray:
         p = law.cdf(eta + a)
@@ -119,17 +119,14 @@ def numeric_bias(law: Any, eta: np.ndarray, z: np.ndarray) -> float:
         second = (-f[0] + 16 * f[1] - 30 * f[2] + 16 * f[3] - f[4]) / (12 * h * h)
         return first, second, (f[4] - 2 * f[3] + 2 * f[1] - f[0]) / (2 * h**3)
 
-    outcomes = [np.array(y) for y in product((0, 1), repeat=T)]
+    outcomes = [np.array(y) for y in product((0, 1), repeat=len(eta))]
     chance = [np.exp(loglik(0.0, y).sum()) for y in outcomes]
     found = [derivatives(y) for y in outcomes]
     omega = -sum(p * d[1] for p, d in zip(chance, found, strict=True))
-    apart = z - omega @ z / omega.sum()
-    steps = [first.sum() / omega.sum() for first, _, _ in found]
-    square = sum(p * step**2 for p, step in zip(chance, steps, strict=True))
-    total = 0.0
-    for p, step, (_, second, third) in zip(chance, steps, found, strict=True):
-        total += p * float(apart @ (second * step + third * square / 2))
-    return total / float(omega @ apart**2)
+    off = [d[0].sum() / omega.sum() for d in found]
+    square = sum(p * delta**2 for p, delta in zip(chance, off, strict=True))
+    moved = sum(p * delta * d[1] for p, delta, d in zip(chance, off, found, strict=True))
+    return omega, moved, sum(p * d[2] for p, d in zip(chance, found, strict=True)) * square / 2
 
 
 @pytest.mark.parametrize(("kernel", "law"), [(LOGISTIC, stats.logistic), (PROBIT, stats.norm)])
@@ -139,7 +136,81 @@ def test_the_formula_of_the_bias_is_that_of_all_outcomes(kernel: Any, law: Any) 
         kernel, z[:, None], np.array([0.0, 1, 1, 0]), Sets.of_sizes(np.array([4])), None, eta
     )
     found = slope_bias(objective, np.zeros(2), 0)
-    np.testing.assert_allclose(found, numeric_bias(law, eta, z), rtol=1e-4)
+    omega, moved, bent = numeric_terms(law, eta)
+    apart = z - omega @ z / omega.sum()
+    np.testing.assert_allclose(found, apart @ (moved + bent) / (omega @ apart**2), rtol=1e-4)
+
+
+def test_past_outcomes_that_move_regressors_enter_by_their_lags() -> None:
+    """The second sum written out row by row, with the groups' averages by ω."""
+    rng = np.random.default_rng(0)
+    z, y, T, L = rng.normal(size=10), rng.integers(0, 2, 10).astype(float), 5, 2
+    objective = AbsorbedObjective(LOGISTIC, z[:, None], y, Sets.of_sizes(np.array([T, T])), None, None)
+    theta = np.array([0.5, -0.3, 0.2])
+    p = 1 / (1 + np.exp(-(0.5 * z + np.repeat(theta[1:], T))))
+    omega, total, information = p * (1 - p), 0.0, 0.0
+    for g in (slice(0, T), slice(T, None)):
+        apart = z[g] - omega[g] @ z[g] / omega[g].sum()
+        information += omega[g] @ apart**2
+        for j in range(1, L + 1):
+            lagged = sum((y - p)[g][t - j] * omega[g][t] * apart[t] for t in range(j, T))
+            total -= T / (T - j) * lagged / omega[g].sum()
+    spectral = slope_bias(objective, theta, L) - slope_bias(objective, theta, 0)
+    np.testing.assert_allclose(spectral, total / information, rtol=1e-10)
+
+
+def small(rng: np.random.Generator, people: int = 30, periods: int = 4) -> pd.DataFrame:
+    """A panel of an outcome that varies in most groups."""
+    ids, t = np.repeat(np.arange(people), periods), np.tile(np.arange(periods), people)
+    x, a = rng.normal(size=len(ids)), rng.normal(size=people)[ids]
+    y = (x + a + rng.logistic(size=len(ids)) > 0).astype(int)
+    return pd.DataFrame({"id": ids, "t": t, "x": x, "y": y})
+
+
+def test_average_effects_and_their_errors_equal_those_with_columns() -> None:
+    terms = "married + hours + I((hours / 1000)**2) + married:hours"
+    for model, absorbed, columns in ((de.Logit, "nr + year", "C(nr) + C(year)"), (de.Probit, "nr", "C(nr)")):
+        for cov in ("nonrobust", "HC1", de.Cluster("nr")):
+            ours = model(f"union ~ {terms} | {absorbed}").fit(few(), cov=cov).margins()
+            theirs = model(f"union ~ {terms} + {columns}").fit(few(), cov=cov).margins(TERMS)
+            np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-9)
+            np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-9)
+
+
+def test_corrected_average_effects_are_less_the_bias_of_all_outcomes() -> None:
+    data = small(np.random.default_rng(3))
+    res = de.Logit("y ~ x | id", bias="analytical").fit(data)
+    beta, total, h = float(res.params["x"]), 0.0, 1e-3
+    for _, group in data.groupby("id"):
+        eta = res.index(group)[0]
+        if not np.isfinite(eta).all():
+            continue
+        low, middle, high = (beta * stats.logistic.pdf(eta + s) for s in (-h, 0.0, h))
+        omega, moved, bent = numeric_terms(stats.logistic, eta)
+        first = (high - low).sum() / (2 * h)
+        total += middle.sum() - first * (moved + bent).sum() / omega.sum()
+        total -= (high - 2 * middle + low).sum() / h**2 / (2 * omega.sum())
+    np.testing.assert_allclose(res.margins().params["x"], total / len(data), rtol=1e-5)
+    wider = res.margins(target="population").bse["x"]
+    assert wider > res.margins().bse["x"]
+
+
+def test_periods_left_out_and_halves_are_fits_of_their_own() -> None:
+    data = small(np.random.default_rng(4), 60, 9)
+
+    def slope(rows: pd.DataFrame) -> float:
+        return float(de.Logit("y ~ x | id").fit(rows).params["x"])
+
+    left_out = np.mean([slope(data[data["t"] != t]) for t in range(9)])
+    jackknife = de.Logit("y ~ x | id", bias="jackknife", time="t").fit(data.sample(frac=1.0, random_state=1))
+    np.testing.assert_allclose(jackknife.params["x"], 9 * slope(data) - 8 * left_out, rtol=1e-9)
+    halves = np.mean([slope(data[(data["t"] < m) == first]) for m in (4, 5) for first in (True, False)])
+    split = de.Logit("y ~ x | id", bias="split", time="t").fit(data)
+    np.testing.assert_allclose(split.params["x"], 2 * slope(data) - halves, rtol=1e-9)
+    even = data[data["t"] < 8]
+    errors = [de.Logit("y ~ x | id").fit(even[(even["t"] < 4) == first]).bse["x"] for first in (True, False)]
+    own = de.Logit("y ~ x | id", bias="split", time="t").fit(even).bse["x"]
+    np.testing.assert_allclose(own, np.hypot(*errors) / 2, rtol=0.15)  # but for groups that drop out
 
 
 # ---- what it says and keeps --------------------------------------------------------------------------------
@@ -227,6 +298,21 @@ CASES = {
         DataError,
         "repeats values inside",
     ),
+    "a lag beside the formula": ("union ~ before | nr", {"bias": "analytical"}, OptionError, "bandwidth=1"),
+    "a lag beside periods": (
+        "union ~ before | nr",
+        {"bias": "jackknife", "time": "year"},
+        OptionError,
+        "'before' is the outcome of the row before",
+    ),
+    "periods without a name": ("union ~ hours | nr", {"bias": "jackknife"}, OptionError, "time="),
+    "periods missing": (
+        "union ~ hours | nr",
+        {"bias": "jackknife", "time": "year"},
+        DataError,
+        "all 8 periods",
+    ),
+    "short halves": ("union ~ hours | nr", {"bias": "split", "time": "year"}, DataError, "needs 8 rows"),
     "Firth": ("union ~ married | nr", {"penalty": "firth"}, OptionError, "Firth"),
 }
 

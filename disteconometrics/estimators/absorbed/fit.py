@@ -20,6 +20,7 @@ from disteconometrics.errors import (
     SeparationWarning,
     warn_user,
 )
+from disteconometrics.estimators.absorbed.corrections import corrected, influence_equation, maximum
 from disteconometrics.estimators.absorbed.panel import Panel, centre, check_varying, read_panel
 from disteconometrics.estimators.categories import named_columns, refuse_separation, warn_fit
 from disteconometrics.estimators.results import FitFacts
@@ -30,21 +31,18 @@ from disteconometrics.likelihoods.absorbed import (
     AbsorbedObjective,
     AbsorbedPass,
     ConcentratedScores,
-    absorbed_step,
-    slope_bias,
 )
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.linear import LinearLaw
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.optim.category_separation import conditional_separation
-from disteconometrics.optim.concave import ConcaveMaximum, inverse_root, maximise_concave
+from disteconometrics.optim.concave import ConcaveMaximum, inverse_root
 from disteconometrics.optim.whiten import Whitening, accurate_product, power_of_two, whitening
 
 __all__ = [
     "AbsorbedFacts",
     "AbsorbedRows",
     "Effects",
-    "effects_at",
     "estimate_absorbed",
     "incidental_words",
 ]
@@ -133,20 +131,24 @@ def estimate_absorbed(
     check_varying(panel, Z, means)
     white = _whitened(panel, Z, y)
     objective = _objective(panel, LinearLaw() if kernel is None else kernel, Z, y)
-    top = _maximum(objective, maxiter)
+    top, influence = maximum(objective, maxiter), None
     if kernel is None:
         facts, objective = _least_squares(panel, objective, top, white.condition)
         theta = top.theta
     else:
         _check_separation(panel, y, top, white.basis)
         facts = _facts(panel, top, white.condition, _null_loglik(panel, objective, maxiter))
-        theta = _corrected(model, objective, top, maxiter)
+        theta, influence = corrected(model, panel, objective, top, white.basis, maxiter)
     found = top.found if kernel is not None and theta is top.theta else objective.value(theta)
     if kernel is not None:
         facts = replace(facts, loglik=found.loglik)
         _warn_incidental(model, facts)
     warn_fit(facts)
     rows = _solved(panel, objective, theta, found, white.basis, means)
+    if influence is not None:
+        e = rows.equation
+        own = influence_equation(e.names, e.params, influence, e.observations, e.absorbed + panel.others)
+        rows = replace(rows, equation=own)
     return rows, facts, _effects(rows)
 
 
@@ -169,12 +171,6 @@ def _objective(p: Panel, kernel: Any, Z: Array, y: Array) -> AbsorbedObjective:
     w, shift = p.read.scaled_weights, p.read.offset
     own = (None if a is None else a[p.by_group] for a in (w, shift))
     return AbsorbedObjective(kernel, Z, y, p.sets, *own)
-
-
-def _maximum(objective: AbsorbedObjective, maxiter: int, start: Array | None = None) -> Top:
-    """Where all slopes and effects maximise the likelihood."""
-    start = np.zeros(objective.Z.shape[1] + len(objective.sets.sizes)) if start is None else start
-    return maximise_concave(objective, start, maxiter=maxiter, step_of=absorbed_step)
 
 
 def _facts(p: Panel, top: Top, condition: float, null: float) -> AbsorbedFacts:
@@ -205,7 +201,7 @@ def _null_loglik(p: Panel, objective: AbsorbedObjective, maxiter: int) -> float:
         ones, total = p.sets.sums(w * objective.y), p.sets.sums(w)
         share = ones / total
         return float(special.xlogy(ones, share).sum() + special.xlog1py(total - ones, -share).sum())
-    return _maximum(_effects_alone(p, objective), maxiter).found.loglik
+    return maximum(_effects_alone(p, objective), maxiter).found.loglik
 
 
 def _effects_alone(p: Panel, objective: AbsorbedObjective) -> AbsorbedObjective:
@@ -242,36 +238,13 @@ class _Sized:
     size: int
 
 
-def _corrected(model: Any, objective: AbsorbedObjective, top: Top, maxiter: int) -> Array:
-    """Slopes less their bias, and the effects that go with them."""
-    if model.bias == "none":
-        return top.theta
-    K = objective.Z.shape[1]
-    slopes = top.theta[:K] - slope_bias(objective, top.theta, model.bandwidth)
-    return np.concatenate([slopes, effects_at(objective, slopes, top.theta[K:], maxiter)])
-
-
-def effects_at(objective: AbsorbedObjective, slopes: Array, start: Array, maxiter: int = 100) -> Array:
-    """Effects (N,) that maximise the likelihood at given slopes (K,).
-
-    Examples
-    --------
-    >>> from disteconometrics.likelihoods.conditional import Sets
-    >>> Z, sets = np.array([[0.0], [1.0], [0.0], [1.0]]), Sets.of_sizes(np.array([2, 2]))
-    >>> objective = AbsorbedObjective(LOGISTIC, Z, np.array([0.0, 1.0, 1.0, 0.0]), sets, None, None)
-    >>> effects_at(objective, np.array([1.0]), np.zeros(2)).round(6)
-    array([-0.5, -0.5])
-    """
-    return _maximum(objective.at_slopes(slopes), maxiter, start).theta
-
-
 def _least_squares(
     p: Panel, objective: AbsorbedObjective, top: Top, condition: float
 ) -> tuple[AbsorbedFacts, AbsorbedObjective]:
     """Facts of least squares, and the objective with σ² = RSS/(n − ids − k)."""
     facts = _facts(p, top, condition, float("nan"))
     n, rss = facts.observations, -2 * top.found.loglik
-    total = -2 * _maximum(_effects_alone(p, objective), 10).found.loglik
+    total = -2 * maximum(_effects_alone(p, objective), 10).found.loglik
     left = n - facts.groups - len(p.names)
     if left <= 0 or rss <= n * (PERFECT * float(np.abs(objective.y).max())) ** 2:
         raise OutcomeError(

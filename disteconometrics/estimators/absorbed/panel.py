@@ -19,11 +19,20 @@ from disteconometrics.estimators.specification import check_columns
 from disteconometrics.likelihoods.conditional import Sets
 from disteconometrics.optim.rank import check_rank
 
-__all__ = ["Panel", "absorbs", "centre", "check_absorbed", "check_varying", "keys_of", "read_panel"]
+__all__ = [
+    "Panel",
+    "absorbs",
+    "centre",
+    "check_absorbed",
+    "check_varying",
+    "keys_of",
+    "read_panel",
+    "varying",
+]
 
 FLAT = 1e-10  # of the largest value of a column, below which it does not vary inside groups
 MOST_LEVELS = 1_000  # of an effect that is a set of columns
-BIASES = ("none", "analytical")
+BIASES = ("none", "analytical", "jackknife", "split")
 
 
 def absorbs(formula: Any) -> bool:
@@ -110,6 +119,10 @@ class Panel(NamedTuple):
         """Columns of effects that are not eliminated."""
         return len(self.places)
 
+    def places_in_time(self) -> Indices:
+        """Which row of its group every row is (n,), from 0."""
+        return np.arange(len(self.by_group)) - self.sets.starts[self.sets.owner]
+
     def columns(self, count: int | None = None) -> Array:
         """The columns (n, K) of other effects, then of regressors, made anew; the first ``count`` of them."""
         places = [j for j, name in enumerate(self.read.names) if name != "Intercept"]
@@ -162,7 +175,7 @@ def read_panel(model: Any, data: Any, outcome: str) -> Panel:
     found.sort(key=lambda f: -len(f[2]))
     names, codes = tuple(f[0] for f in found), [f[1].astype(np.intp) for f in found]
     levels = tuple(pd.Index(f[2]) for f in found)
-    inside = _varying(read.y, codes) if outcome == "binary" else np.ones(read.size, dtype=bool)
+    inside = varying(read.y, codes) if outcome == "binary" else np.ones(read.size, dtype=bool)
     if not inside.any():
         raise OutcomeError(
             f"{read.spec.outcome.name!r} varies inside no {names[0]}: there is nothing to explain."
@@ -194,8 +207,14 @@ def _read(model: Any, data: Any, outcome: str) -> tuple[FitRows, tuple[str, ...]
     return read, absorbed
 
 
-def _varying(y: Array, codes: Sequence[Indices]) -> Mask:
-    """Rows of groups, by every absorbed column, in which the outcome varies."""
+def varying(y: Array, codes: Sequence[Indices]) -> Mask:
+    """Rows of groups, by every absorbed column, in which the outcome varies.
+
+    Examples
+    --------
+    >>> varying(np.array([0.0, 1.0, 1.0, 1.0]), [np.array([0, 0, 1, 1])]).tolist()
+    [True, True, False, False]
+    """
     inside, before = np.ones(len(y), dtype=bool), -1
     while before != (before := int(inside.sum())):
         for c in codes:

@@ -15,6 +15,7 @@ from disteconometrics.data.table import Table, list_names
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import Normal
 from disteconometrics.errors import FileFormatError, LevelError, OptionError, WithheldError
+from disteconometrics.estimators.absorbed.effects import absorbed_effects
 from disteconometrics.estimators.absorbed.fit import (
     AbsorbedFacts,
     AbsorbedRows,
@@ -25,6 +26,7 @@ from disteconometrics.estimators.absorbed.fit import (
 from disteconometrics.estimators.absorbed.panel import keys_of
 from disteconometrics.estimators.binary.fit import success_of
 from disteconometrics.estimators.binary.likelihood_tests import check_same_rows
+from disteconometrics.estimators.binary.margins import MarginsResults
 from disteconometrics.estimators.categories import MultiIndexAnswers
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
@@ -38,7 +40,7 @@ from disteconometrics.inference.covariance import (
     CovarianceWords,
     resolve_kind,
 )
-from disteconometrics.inference.estimates import TestResult
+from disteconometrics.inference.estimates import Estimates, TestResult, check_level
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.likelihoods.logistic import LOGISTIC
 from disteconometrics.report.summary import estimates_section
@@ -75,6 +77,28 @@ def fit_absorbed(
     result = AbsorbedNormalResults if kernel is None else AbsorbedResults
     found = result.of_rows(model, rows, facts, kind, use_t)
     return replace(found, effect_values=effects)
+
+
+def correction_words(model: Any) -> str:
+    """What was done about the bias of slopes.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> correction_words(de.Logit("y ~ x | id", bias="split", time="t"))[:55]
+    'Bias of order 1/T removed by halves of the periods of t'
+    """
+    lags = f", bandwidth {model.bandwidth}" if model.bandwidth else ", for strictly exogenous regressors"
+    how = {
+        "analytical": f"its formula{lags}",
+        "jackknife": f"leaving out one period of {model.time} at a time",
+        "split": f"halves of the periods of {model.time}",
+    }[model.bias]
+    errors = "are those of the halves" if model.bias == "split" else "are at the corrected slopes"
+    return (
+        f"Bias of order 1/T removed by {how}. Errors {errors}, and the log-likelihood is at the corrected "
+        f"slopes; at a small T some of the bias is left."
+    )
 
 
 def checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -342,6 +366,54 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         """The Bernoulli law of the outcome for every row of ``new`` (None: the rows of the fit)."""
         return Bernoulli(self.predict(new).to_numpy(), success_of(self.spec))
 
+    def margins(
+        self, variables: Any = None, *, target: str = "sample", level: float = 0.95
+    ) -> MarginsResults:
+        """Average effects of variables on P(y = 1) over all rows, given the estimated effects.
+
+        Rows of groups in which the outcome does not vary count with an effect of zero.  Errors include the
+        estimation of the effects; under ``bias="analytical"`` the averages are corrected as the slopes are.
+
+        Parameters
+        ----------
+        variables : str, list of str, dict or None
+            As in `Logit`: numbers get the derivative, levels and 0-1 columns differences; None takes all.
+        target : {"sample", "population"}
+            Averages over these very rows, or over the groups that these were drawn from, whose spread is
+            added to the errors by groups.
+        level : float, confidence level of the table.
+
+        Returns
+        -------
+        MarginsResults
+
+        Raises
+        ------
+        OptionError, MissingColumnError, DataError, NeedsData
+        WithheldError
+            Under ``bias="jackknife"`` and ``"split"``, and with weights.
+        """
+        level, rows = check_level(level), self.data_rows()
+        if self.model.bias in ("jackknife", "split") or self.model.weights is not None:
+            raise WithheldError(
+                "Average effects are of unweighted rows with bias='none' or 'analytical': take the latter, "
+                "or the average of predict() by hand."
+            )
+        found = absorbed_effects(rows, self.model, variables, target, self.covariance.kind)
+        e = Estimates(found.names, found.values, found.covariance, self.estimates.df, level=level)
+        notes = [self.covariance.note, *found.notes]
+        return MarginsResults(
+            e,
+            "dydx",
+            "the rows (average)",
+            target,
+            success_of(self.spec),
+            self.model.formula,
+            self.covariance.label,
+            self.facts.rows,
+            tuple(notes),
+        )
+
     def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
         """exp(β) with delta-method errors, z and p of β = 0, and limits exp(limits of β).
 
@@ -367,13 +439,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         if model.bias == "none":
             notes[2:2] = [" ".join(incidental_words(model, f))]
         else:
-            lags = (
-                f", bandwidth {model.bandwidth}" if model.bandwidth else ", for strictly exogenous regressors"
-            )
-            notes.append(
-                f"Bias of order 1/T removed by its formula{lags}; the log-likelihood and errors are at the "
-                f"corrected slopes. At T this small some of the bias may be left."
-            )
+            notes.append(correction_words(model))
         return notes
 
     def _refitting(self) -> Refitting:
