@@ -301,10 +301,46 @@ def split_sides(text: str, formula: str | None = None) -> tuple[str, str]:
     if any(True for _ in _top_level(text, "|")):
         raise FormulaError(
             f"The formula {formula!r} has several parts ('|'); this estimator takes one right side. "
-            f"Fixed effects are not absorbed: write C(id) for dummies, or, of a logit, condition them out by "
-            f"de.ConditionalLogit(formula, choice='id', successes='exact'). Inside I(a | b) it means or"
+            f"de.Logit, de.Probit and de.NormalRegression absorb fixed effects; here write C(id) for "
+            f"dummies, or, of a logit, condition them out by de.ConditionalLogit(formula, choice='id', "
+            f"successes='exact'). Inside I(a | b) it means or"
         )
     return left, right
+
+
+def split_absorbed(formula: str) -> tuple[str, tuple[str, ...]]:
+    """A formula without its part after ``|``, and the columns of absorbed effects that this part names.
+
+    Raises: FormulaError if the part is anything but names of columns joined by ``+``.
+
+    Example
+    -------
+    >>> split_absorbed("y ~ x | id + `the year`")
+    ('y ~ x', ('id', 'the year'))
+    >>> split_absorbed("y ~ x")
+    ('y ~ x', ())
+    """
+    text = formula if isinstance(formula, str) else ""
+    parts = split_top_level(text, "|") if "|" in text else [text]
+    if len(parts) == 1 or "~" not in _mask(parts[0]):
+        return formula, ()
+    if len(parts) > 2:
+        raise FormulaError(
+            f"The formula {formula!r} has {len(parts)} parts ('|'): effects are absorbed as in "
+            f"'y ~ x | id + year'; instruments have no part of a formula here"
+        )
+    names = [name.strip() for name in split_top_level(parts[1], "+")]
+    quoted = [n[1:-1] if len(n) > 2 and n[0] == n[-1] == "`" and "`" not in n[1:-1] else n for n in names]
+    for written, name in zip(names, quoted, strict=True):
+        if written == name and not _WORD.fullmatch(name):
+            raise FormulaError(
+                f"{written!r} after '|' in the formula {formula!r} is no column: absorbed effects are names "
+                f"of columns, as in 'y ~ x | id + year'; make the column in the data first (of pairs, "
+                f"data.groupby(['a', 'b']).ngroup()), and write slopes as terms, as in C(id):x"
+            )
+    if len(set(quoted)) < len(quoted):
+        raise FormulaError(f"The formula {formula!r} absorbs a column twice")
+    return parts[0].rstrip(), tuple(quoted)
 
 
 def _left_side(left: str, aliases: dict[str, str]) -> Factor:

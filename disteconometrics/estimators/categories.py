@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeVar
@@ -65,6 +66,7 @@ __all__ = [
     "checked_kind",
     "empty_categories",
     "equation_of",
+    "named_columns",
     "probability_limits",
     "refuse_separation",
     "restored",
@@ -132,8 +134,20 @@ def whitened_columns(model: IndexModel, names: Sequence[str]) -> Whitened:
     ------
     CollinearityError, DataError
     """
-    try:
+    with named_columns(model, names):
         return whitened(model)
+
+
+@contextmanager
+def named_columns(model: IndexModel, names: Sequence[str]) -> Iterator[None]:
+    """Refusals of columns with their names.
+
+    Raises
+    ------
+    CollinearityError, DataError
+    """
+    try:
+        yield
     except RankDeficient as error:
         raise CollinearityError(describe_collinearity(error.rank, names, model.rows)) from None
     except OutOfRange as error:
@@ -382,6 +396,21 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
 
     # ---- tables and files ----------------------------------------------------------------------------------
 
+    @property
+    def pseudo(self) -> str:
+        """What goes before likelihood under sampling weights."""
+        return "" if self.has_likelihood else "pseudo-"
+
+    @property
+    def method(self) -> str:
+        """What the estimates are."""
+        return f"{self.pseudo}maximum likelihood"
+
+    @property
+    def share(self) -> str:
+        """What the summary calls `prsquared`."""
+        return "Pseudo R² (McFadden)"
+
     @abstractmethod
     def head(self) -> tuple[str, str]:
         """Observations in words, and the name of the null log-likelihood."""
@@ -397,16 +426,20 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     def summary(self, level: float = 0.95) -> Summary:
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
         level, f = check_level(level), self.facts
-        pseudo = "" if self.has_likelihood else "pseudo-"
+        pseudo = self.pseudo
         state = f"{f.passes} passes" if f.converged else f"no, {f.passes} passes"
         left = (
             ("Outcome", self.spec.outcome.name),
-            ("Formula", self.spec.formula),
-            ("Estimator", f"{pseudo}maximum likelihood"),
+            ("Formula", self.model.formula),
+            ("Estimator", self.method),
             ("Covariance", self.covariance.label),
             ("Converged", state),
         )
-        test, p = ("Wald", self.wald_pvalue) if self.covariance.robust else ("LLR", self.llr_pvalue)
+        test, p = (
+            ("Wald", self.wald_pvalue)
+            if self.covariance.robust or not self.has_likelihood
+            else ("LLR", self.llr_pvalue)
+        )
         overall = "withheld" if np.isnan(p) else p_value(p)
         observations, null = self.head()
         right = (
@@ -414,9 +447,9 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
             (f"Log-{pseudo.rstrip('-')}likelihood", number(self.llf, 4)),
             (null, number(self.llnull, 4)),
             (f"{test} p-value", overall if len(self.tested) else "no regressors"),
-            ("Pseudo R² (McFadden)", f"{self.prsquared:.4f}"),
+            (self.share, f"{self.prsquared:.4f}"),
         )
-        title = f"{type(self.model).__name__} Regression Results"
+        title = f"{type(self.model).__name__.removesuffix('Regression')} Regression Results"
         notes = [*self.notes(), *weights_notes(self.model.weights, self.model.weight_type)]
         if not f.converged:
             notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e}.")
@@ -426,7 +459,7 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
     def __repr__(self) -> str:
         name = type(self.model).__name__
         return printable(
-            f"<{name} results: {self.spec.formula}, n = {self.facts.observations:g}, llf = {self.llf:.3f}>"
+            f"<{name} results: {self.model.formula}, n = {self.facts.observations:g}, llf = {self.llf:.3f}>"
         )
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -18,6 +18,9 @@ __all__ = ["KINDS", "load"]
 BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # Kind of a file: the specification and the result that it holds, loaded when such a file is read.
 KINDS: dict[str, tuple[str, str]] = {
+    "AbsorbedLogit": ("binary.logit.Logit", "absorbed.results.AbsorbedResults"),
+    "AbsorbedNormal": ("normal.NormalRegression", "absorbed.results.AbsorbedNormalResults"),
+    "AbsorbedProbit": ("binary.probit.Probit", "absorbed.results.AbsorbedResults"),
     "CLogLog": ("binary.cloglog.CLogLog", "binary.results.BinaryResults"),
     "ConditionalLogit": ("conditional.ConditionalLogit", "conditional.ConditionalResults"),
     "Decomposition": ("decomposition.decompose.Decomposition", "decomposition.results.DecompositionResults"),

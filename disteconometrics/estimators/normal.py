@@ -20,9 +20,11 @@ from disteconometrics.errors import (
     NeedsRows,
     OutcomeError,
 )
+from disteconometrics.estimators.absorbed.panel import absorbs
+from disteconometrics.estimators.absorbed.results import fit_absorbed
 from disteconometrics.estimators.normal_answers import NormalAnswers, named_refusals, warn_condition
 from disteconometrics.estimators.normal_sums import cross_sums, summed_squares
-from disteconometrics.estimators.recorded_normal import RecordedNormalResults, fit_recorded
+from disteconometrics.estimators.recorded_normal import fit_recorded
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import (
     FitFacts,
@@ -94,6 +96,7 @@ class NormalRegression(Specification):
     ----------
     formula : str
         ``"log(wage) ~ educ + C(region)"``; the outcome is numeric, or recorded as said above.
+        ``"y ~ x | id"`` absorbs an effect of every id (the within estimator), with σ² = RSS/(n − ids − k).
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
@@ -149,7 +152,7 @@ class NormalRegression(Specification):
         n_jobs: int | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
-    ) -> NormalResults | RecordedNormalResults:
+    ) -> Any:
         """Estimate the model on a table.
 
         Parameters
@@ -169,7 +172,8 @@ class NormalRegression(Specification):
 
         Returns
         -------
-        NormalResults, or RecordedNormalResults where the outcome was recorded.
+        NormalResults, or RecordedNormalResults where the outcome was recorded, or AbsorbedNormalResults where
+        the formula absorbs effects.
 
         Raises
         ------
@@ -180,6 +184,9 @@ class NormalRegression(Specification):
         -----
         ConditioningWarning, MissingValuesWarning, FewClustersWarning, RecordingWarning, ConvergenceWarning
         """
+        if absorbs(self.formula):
+            cov, t = statsmodels_cov(cov, cov_type, cov_kwds), use_t == "auto" or flag(use_t, "use_t")
+            return fit_absorbed(self, data, cov=cov, use_t=t)
         read = FitRows.read(self, data, streams=True, n_jobs=n_jobs, outcome="recorded")
         exact = read.streamed or read.design.records is None
         kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=exact)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.data.formula import parse_formula, split_sides
+from disteconometrics.data.formula import parse_formula, split_absorbed, split_sides
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import HAC, Cluster
 from disteconometrics.inference.protocols import REPLICATIONS, Refitting
@@ -80,7 +80,11 @@ def refitting(
     else:  # the left side is a transform: its value becomes a column of that name
         name = spec.outcome.name.replace("`", "'")
         formula = f"`{name}` ~ {split_sides(spec.formula)[1]}"
-    names = [*parsed.right_variables, model.weights, getattr(model, "offset", None), *clusters, *time]
+    absorbed = split_absorbed(model.formula)[1]
+    if absorbed:
+        formula = f"{formula} | {' + '.join(f'`{column}`' for column in absorbed)}"
+    named = [getattr(model, name, None) for name in ("weights", "offset", "time")]
+    names = [*parsed.right_variables, *absorbed, *named, *clusters, *time]
     table = {n: _values(rows, n) for n in dict.fromkeys(n for n in names if n is not None)}
     return Refitting(
         estimator=replace(model, formula=formula),

@@ -138,12 +138,19 @@ class FitRows(CountedRows):
 
     @classmethod
     def read(
-        cls, model: Any, data: Any, *, streams: bool = False, n_jobs: int | None = None, **options: Any
+        cls,
+        model: Any,
+        data: Any,
+        *,
+        streams: bool = False,
+        n_jobs: int | None = None,
+        formula: str | None = None,
+        **options: Any,
     ) -> FitRows:
         """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
 
         ``streams`` says that the estimator needs nothing but passes over `blocks`; ``n_jobs`` workers read
-        the parts of a source.
+        the parts of a source; ``formula`` is that of the specification without what is absorbed.
 
         Raises
         ------
@@ -155,7 +162,7 @@ class FitRows(CountedRows):
         check_jobs(n_jobs)
         source = open_source(data)
         if source is None:
-            return FitRows(build_design(model.formula, data, **options))
+            return FitRows(build_design(formula or model.formula, data, **options))
         if not streams:
             raise NeedsRows(f"{type(model).__name__}, as asked, {READ_IN_PARTS}")
         if options.get("outcome") == "recorded":
@@ -298,8 +305,9 @@ class FitRows(CountedRows):
             _check_nested(codes, self.units, columns)
         if self.counted is None:
             return codes, groups
-        inside, codes = np.unique(codes[self.counted], return_inverse=True)
-        return codes.astype(np.intp), len(inside)
+        codes = codes[self.counted]
+        inside = np.bincount(codes, minlength=groups) > 0
+        return (np.cumsum(inside) - 1)[codes], int(inside.sum())
 
     def _units(self, survey: Survey) -> Units:
         """The units of a design; those of rows that the fit leaves out count, with influence zero."""

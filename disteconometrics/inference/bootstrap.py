@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask, Seed, as_floats
+from disteconometrics.data.formula import split_absorbed
 from disteconometrics.data.source import READ_IN_PARTS, is_source
 from disteconometrics.errors import (
     CollinearityError,
@@ -341,6 +342,7 @@ def bootstrap(
     if is_source(data):
         raise NeedsRows(f"The bootstrap {READ_IN_PARTS.partition(';')[0]}.")
     _check_kind(kind, cluster)
+    absorbed = _check_groups(estimator, cluster)
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)
     offer = getattr(estimator, "resampling", None)
@@ -357,7 +359,8 @@ def bootstrap(
     else:
         fast = None if callable(statistic) or solving is None or not solving.direct else solving
         _check_refits(estimator, kind, fast or redrawing)
-        renamed = None if cluster is None or cluster in _formula(estimator) else cluster
+        named = cluster is None or (cluster in _formula(estimator) and cluster not in absorbed)
+        renamed = None if named else cluster
         weighted = (None, None) if engine is None else engine.weights
         of_params = not callable(statistic)
         task = _Task(
@@ -442,6 +445,18 @@ def _check_offer(engine: Resampling | Redrawing | None, kind: str) -> None:
 
 def _formula(estimator: Any) -> str:
     return str(getattr(estimator, "formula", ""))
+
+
+def _check_groups(estimator: Any, cluster: str | None) -> tuple[str, ...]:
+    """The columns whose effects an estimator absorbs, the first of which has to be what is drawn."""
+    formula = _formula(estimator)
+    absorbed = split_absorbed(formula)[1] if "|" in formula and hasattr(estimator, "formula") else ()
+    if absorbed and cluster not in absorbed:
+        raise OptionError(
+            f"The rows of a {absorbed[0]} belong together, as its effect is estimated from them: use "
+            f"kind='cluster', cluster={absorbed[0]!r}."
+        )
+    return absorbed
 
 
 def _check_refits(estimator: Any, kind: str, fast: Resampling | Redrawing | None) -> None:

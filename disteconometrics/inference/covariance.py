@@ -374,7 +374,7 @@ def _computed(
     codes: Callable[[Any], Any],
     order: Callable[[str], Indices],
 ) -> Covariance:
-    n, k = estimate.observations, len(estimate.inner)
+    n, k = estimate.observations, estimate.parameters
     if isinstance(kind, Cluster):
         return _cluster(estimate, kind, codes)
     if isinstance(kind, Survey):
@@ -478,7 +478,7 @@ def _hac_meat(estimate: MEstimate, order: Indices, lags: int) -> Array:
 
 
 def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) -> Covariance:
-    n, k = estimate.observations, len(estimate.inner)
+    n, k = estimate.observations, estimate.parameters
     subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
     inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []

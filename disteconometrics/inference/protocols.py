@@ -144,7 +144,8 @@ class MEstimate:
     Scores come in coordinates c with β = T·c.  ``inner`` (k, k) is R⁻¹ for the information R'R of c, and
     ``root`` (k, k) = T·R⁻¹, so that root·root' is the inverse information of β and inner'·score is a score
     whose information is the identity.  ``basis`` is T (k, r), None for the identity.
-    ``observations`` is n, or the sum of frequency weights.
+    ``observations`` is n, or the sum of frequency weights; ``absorbed`` parameters were concentrated out of
+    the scores and count among those that factors of finite samples divide by.
     """
 
     names: tuple[str, ...]
@@ -156,6 +157,12 @@ class MEstimate:
     source: ScoreSource
     weight_type: str | None = None
     basis: Array | None = None
+    absorbed: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """Coordinates and absorbed parameters, which take degrees of freedom."""
+        return len(self.inner) + self.absorbed
 
 
 # ---- the bootstrap -----------------------------------------------------------------------------------------

@@ -96,4 +96,18 @@ def normal_density(eta: Array) -> Array:
         return np.exp(-0.5 * np.square(eta)) * (0.5 * _ROOT_2_OVER_PI)
 
 
-PROBIT = Kernel(normal, normal_score, special.ndtr, normal_complement, normal_density, "probit index")
+def normal_curvature(eta: Array) -> tuple[Array, Array]:
+    """Second and third derivative of the probability in η."""
+    density = normal_density(eta)
+    return -eta * density, (eta * eta - 1.0) * density
+
+
+PROBIT = Kernel(
+    normal,
+    normal_score,
+    special.ndtr,
+    normal_complement,
+    normal_density,
+    "probit index",
+    curvature=normal_curvature,
+)

@@ -31,7 +31,8 @@ class Kernel(NamedTuple):
     """A binary law: the three terms of a row and its score alone, of (y, η).
 
     P(y = 1), P(y = 0) with its own digits where P(y = 1) rounds to one, and the derivative of P(y = 1), of η;
-    η in words.  A law need not be symmetric, so P(y = 0) is not P(y = 1) at −η.
+    η in words; the second and third derivatives of P(y = 1), of η, where biases are known.  A law need not be
+    symmetric, so P(y = 0) is not P(y = 1) at −η.
     """
 
     terms: Callable[[Array, Array], RowTerms]
@@ -41,6 +42,7 @@ class Kernel(NamedTuple):
     density: Callable[[Array], Array]
     scale: str = "log-odds"
     quadratic: bool = False
+    curvature: Callable[[Array], tuple[Array, Array]] | None = None
 
 
 def logistic(y: Array, eta: Array) -> RowTerms:
@@ -109,4 +111,17 @@ def logistic_density(eta: Array) -> Array:
     return u / (1.0 + u) ** 2
 
 
-LOGISTIC = Kernel(logistic, logistic_score, inverse_logit, logistic_complement, logistic_density)
+def logistic_curvature(eta: Array) -> tuple[Array, Array]:
+    """Second and third derivative of the probability in η."""
+    density = logistic_density(eta)
+    return -np.tanh(eta / 2) * density, (1.0 - 6.0 * density) * density
+
+
+LOGISTIC = Kernel(
+    logistic,
+    logistic_score,
+    inverse_logit,
+    logistic_complement,
+    logistic_density,
+    curvature=logistic_curvature,
+)

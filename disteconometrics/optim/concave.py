@@ -8,6 +8,7 @@ a binary model of one index, whose passes can be cheaper than this, has `newton.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 from disteconometrics.arrays import Array
 from disteconometrics.optim.whiten import triangle_inverse
 
-__all__ = ["ConcaveMaximum", "Objective", "Value", "inverse_root", "maximise_concave"]
+__all__ = ["ConcaveMaximum", "Objective", "Value", "inverse_root", "maximise_concave", "newton_step"]
 
 CLOSE = 1e-12  # Newton decrement, after which one more step leaves rounding alone
 HALVINGS = 60
@@ -72,7 +73,31 @@ class ConcaveMaximum(Generic[V]):
     started: float
 
 
-def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 100) -> ConcaveMaximum[V]:
+def newton_step(found: Value) -> Array | None:
+    """Newton's step, None where the information is singular.
+
+    Examples
+    --------
+    >>> from disteconometrics.likelihoods.multinomial import MultinomialObjective
+    >>> objective = MultinomialObjective(np.ones((4, 1)), np.array([0, 1, 1, 1]), None, 2)
+    >>> newton_step(objective.value(np.zeros(1)))
+    array([1.])
+    """
+    scale = np.sqrt(np.maximum(np.diagonal(found.information), 1e-300))
+    try:
+        factor = cho_factor(found.information / scale / scale[:, None])
+    except (np.linalg.LinAlgError, ValueError):
+        return None
+    return np.asarray(cho_solve(factor, found.score / scale) / scale)
+
+
+def maximise_concave(
+    objective: Objective[V],
+    start: Array,
+    *,
+    maxiter: int = 100,
+    step_of: Callable[[V], Array | None] = newton_step,
+) -> ConcaveMaximum[V]:
     """The maximum of a concave objective.
 
     Parameters
@@ -80,6 +105,7 @@ def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 10
     objective : Objective of k parameters, of columns of similar size.
     start : (k,) float64 array that the objective admits.
     maxiter : int, steps at most.
+    step_of : what makes Newton's step of a value, for an information that is not kept as a matrix.
 
     Returns
     -------
@@ -96,7 +122,7 @@ def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 10
     found, decrement, converged, passes = objective.value(theta), np.inf, False, 1
     started = found.loglik
     while not converged and passes <= maxiter:
-        newton = _newton(found)
+        newton = step_of(found)
         if newton is None:
             break
         step = newton
@@ -108,16 +134,6 @@ def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 10
         theta, found = moved
         passes += 1
     return ConcaveMaximum(theta, found, converged, passes, decrement, objective.far(theta), step, started)
-
-
-def _newton(found: Value) -> Array | None:
-    """Newton's step, None where the information is singular."""
-    scale = np.sqrt(np.maximum(np.diagonal(found.information), 1e-300))
-    try:
-        factor = cho_factor(found.information / scale / scale[:, None])
-    except (np.linalg.LinAlgError, ValueError):
-        return None
-    return np.asarray(cho_solve(factor, found.score / scale) / scale)
 
 
 def _climb(objective: Objective[V], theta: Array, step: Array, found: V) -> tuple[Array, V] | None:

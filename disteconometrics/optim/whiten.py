@@ -32,6 +32,7 @@ __all__ = [
     "OutOfRange",
     "RankDeficient",
     "Whitened",
+    "Whitening",
     "accurate_product",
     "against_offset",
     "power_of_two",
@@ -39,6 +40,7 @@ __all__ = [
     "triangle_inverse",
     "white_blocks",
     "whitened",
+    "whitening",
 ]
 
 CONDITION_QR = 1e6  # above it a Gram matrix cannot give the whitening, a QR factor of X can
@@ -148,6 +150,32 @@ def whitened(model: IndexModel) -> Whitened:
     >>> np.allclose(Z.T @ Z / 3, np.eye(2), atol=1e-8)
     True
     """
+    found = whitening(model)
+    blocks = white_blocks(model.blocks, found.basis, found.column_max)
+    return Whitened(IndexModel(model.kernel, blocks, model.rows, model.last), *found)
+
+
+class Whitening(NamedTuple):
+    """T (k, k) that makes columns orthonormal over the rows, and their largest values and condition."""
+
+    basis: Array
+    column_max: Array
+    condition: float
+
+
+def whitening(model: IndexModel) -> Whitening:
+    """What whitens a model, whose columns are known to be independent and of a size that can be squared.
+
+    Raises
+    ------
+    RankDeficient, OutOfRange
+
+    Examples
+    --------
+    >>> from disteconometrics.likelihoods.logistic import LOGISTIC
+    >>> whitening(IndexModel(LOGISTIC, [Block(np.zeros(4), np.full((4, 1), 2.0))])).basis.tolist()
+    [[0.5]]
+    """
     require_rows(model.rows, width(model.blocks))
     dense = IndexModel(model.kernel, densified(model.blocks), model.rows)
     column_max = dense.column_maxima()
@@ -160,9 +188,7 @@ def whitened(model: IndexModel) -> Whitened:
     rank = check_rank(dense.blocks, gram)
     if rank.dropped:
         raise RankDeficient(rank)
-    T = _basis(dense, gram, rank, column_max)
-    white = IndexModel(model.kernel, white_blocks(model.blocks, T, column_max), model.rows, model.last)
-    return Whitened(white, T, column_max, rank.condition)
+    return Whitening(_basis(dense, gram, rank, column_max), column_max, rank.condition)
 
 
 def white_blocks(blocks: Sequence[Block], T: Array, column_max: Array) -> Sequence[Block]:

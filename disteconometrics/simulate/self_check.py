@@ -183,7 +183,7 @@ def _chosen_design(of: Refitting, design: str | None, law: Any) -> str:
     """How data are drawn: what was asked for where the result allows it, or the default."""
     if of.only_design is None:
         if design is None:
-            design = "cluster" if of.clusters and law is None else "fitted"
+            design = "cluster" if of.clusters and law is None and not of.fitted_only else "fitted"
         _check_design(of, design, law)
         return design
     if design not in (None, of.only_design) or law is not None:

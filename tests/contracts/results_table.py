@@ -57,6 +57,16 @@ RESULTS: dict[str, Case] = {
         lambda: de.OrderedLogit("grade ~ GPA + PSI"), "grades", {"cov": "HC1"}, cov=de.Cluster("TUCE")
     ),
     "OrderedProbit": Case(lambda: de.OrderedProbit("grade ~ GPA"), "grades", cov="HC0"),
+    "Logit, absorbed": Case(
+        lambda: de.Logit("GRADE ~ GPA | group + half", bias="analytical"),
+        "strata",
+        {"cov": "HC1"},
+        cov=de.Cluster("group"),
+    ),
+    "Probit, absorbed": Case(lambda: de.Probit("GRADE ~ GPA | half"), "strata", cov="HC0"),
+    "NormalRegression, absorbed": Case(
+        lambda: de.NormalRegression("TUCE ~ GPA | group"), "strata", {"cov": de.Cluster("half")}, cov="HC1"
+    ),
     "ConditionalLogit": Case(
         lambda: de.ConditionalLogit("chosen ~ cost + C(mode)", choice="id", base="car"),
         "trips",
@@ -154,7 +164,9 @@ def table(name: str) -> pd.DataFrame:
         spector = de.datasets.spector()
         return spector.assign(grade=pd.cut(spector["TUCE"], [0, 20, 23, 40], labels=["C", "B", "A"]))
     if name == "strata":
-        return de.datasets.spector().assign(group=lambda d: np.arange(len(d)) % 4)
+        return de.datasets.spector().assign(
+            group=lambda d: np.arange(len(d)) % 4, half=lambda d: np.where(d["TUCE"] > 22, "b", "a")
+        )
     if name == "trips":
         cost = np.random.default_rng(0).exponential(size=90)
         ids, modes = np.repeat(np.arange(30), 3), np.tile(["bus", "car", "walk"], 30)

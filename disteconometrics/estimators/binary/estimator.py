@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from disteconometrics.errors import OptionError
+from disteconometrics.estimators.absorbed.panel import absorbs, check_absorbed
+from disteconometrics.estimators.absorbed.results import fit_absorbed
 from disteconometrics.estimators.binary.batch import (
     BinaryReplications,
     BinaryResampling,
     replications,
     resampling,
 )
-from disteconometrics.estimators.binary.results import BinaryResults, fit_binary
+from disteconometrics.estimators.binary.results import fit_binary
 from disteconometrics.estimators.specification import Specification, check_columns, statsmodels_cov
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.likelihoods.logistic import Kernel
@@ -36,6 +38,9 @@ class BinaryEstimator(Specification):
     weight_type: str | None = None
     offset: str | None = None
     separation: str = "warn"
+    bias: str = "none"
+    bandwidth: int = 0
+    time: str | None = None
 
     @property
     @abstractmethod
@@ -63,6 +68,7 @@ class BinaryEstimator(Specification):
             known = " or ".join(map(repr, self.separation_choices))
             raise OptionError(f"separation={self.separation!r} is not known; use {known}.")
         check_columns(weights=self.weights, weight_type=self.weight_type, offset=self.offset)
+        check_absorbed(self)
         return {}
 
     def fit(
@@ -75,7 +81,7 @@ class BinaryEstimator(Specification):
         n_jobs: int | None = None,
         cov_type: str | None = None,
         cov_kwds: dict[str, Any] | None = None,
-    ) -> BinaryResults:
+    ) -> Any:
         """Estimate the model on a table.
 
         Parameters
@@ -98,7 +104,7 @@ class BinaryEstimator(Specification):
 
         Returns
         -------
-        BinaryResults
+        BinaryResults, or AbsorbedResults where the formula absorbs effects.
 
         Raises
         ------
@@ -111,10 +117,17 @@ class BinaryEstimator(Specification):
         IncidentalParametersWarning
         """
         cov = statsmodels_cov(cov, cov_type, cov_kwds)
+        if absorbs(self.formula):
+            return fit_absorbed(self, data, cov=cov, use_t=use_t, kernel=self.kernel, maxiter=maxiter)
         return fit_binary(self, self.kernel, data, cov=cov, use_t=use_t, maxiter=maxiter, n_jobs=n_jobs)
 
-    def resampling(self, result: BinaryResults) -> BinaryResampling:
-        """What `bootstrap` uses to fit many resamples of a result's rows at once."""
+    def resampling(self, result: Any) -> BinaryResampling | None:
+        """What `bootstrap` uses to fit many resamples of a result's rows at once.
+
+        None where effects are absorbed.
+        """
+        if absorbs(self.formula):
+            return None
         return resampling(self, self.kernel, result.data_rows())
 
     def replications(self, **options: Any) -> BinaryReplications | None:
@@ -122,4 +135,4 @@ class BinaryEstimator(Specification):
 
         None where it fits them one by one.
         """
-        return replications(self, self.kernel, **options)
+        return None if absorbs(self.formula) else replications(self, self.kernel, **options)

@@ -20,7 +20,8 @@ class Logit(BinaryEstimator):
     ----------
     formula : str
         ``"y ~ x1 + C(g) + I(x1**2)"``; the outcome is 0/1, boolean, or has two levels (the second counts as
-        success).
+        success).  ``"y ~ x | id"`` absorbs an effect of every id, ``"y ~ x | id + year"`` of years too;
+        groups in which y does not vary tell nothing and are left out and counted.
     weights : str or None
         Name of the weight column.
     weight_type : {"frequency", "sampling"} or None
@@ -31,6 +32,16 @@ class Logit(BinaryEstimator):
     separation : {"warn", "raise", "firth"}
         What to do when some outcomes are predicted perfectly, so that no finite maximum exists; "firth"
         warns, and estimates with Firth's penalty instead.
+    bias : {"none", "analytical", "jackknife", "split"}
+        Of a formula that absorbs effects: what is done about the bias of order 1/T that slopes have beside
+        effects estimated from T rows each.  "analytical" takes its estimate off (Hahn and Newey;
+        Fernandez-Val), "jackknife" leaves out one period at a time (a balanced panel, no lagged outcome),
+        "split" takes halves of the periods (T of 8 and more; errors are those of the halves).
+    bandwidth : int
+        Lags of past outcomes that move regressors, for "analytical": 0 where they are strictly exogenous, 1
+        or 2 with a lagged outcome.  It needs ``time``.
+    time : str or None
+        Name of the column that orders the rows of a group, for a bandwidth, "jackknife" and "split".
     penalty : {None, "firth"}
         "firth" adds half the log-determinant of the information (Jeffreys' penalty): estimates are finite
         under separation and their bias is of order 1/n².  Intervals, z and p-values are those of the profile
@@ -50,6 +61,12 @@ class Logit(BinaryEstimator):
     Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80, doi:10.1093/biomet/80.1.27.
     Heinze, Schemper (2002), A solution to the problem of separation in logistic regression, Statistics in
     Medicine 21, doi:10.1002/sim.1047.
+    Hahn, Newey (2004), Jackknife and analytical bias reduction for nonlinear panel models, Econometrica 72,
+    doi:10.1111/j.1468-0262.2004.00533.x.
+    Fernandez-Val (2009), Fixed effects estimation of structural parameters and marginal effects in panel
+    probit models, Journal of Econometrics 150, doi:10.1016/j.jeconom.2009.02.007.
+    Dhaene, Jochmans (2015), Split-panel jackknife estimation of fixed-effect models, Review of Economic
+    Studies 82, doi:10.1093/restud/rdv007.
     Puhr, Heinze, Nold, Lusa, Geroldinger (2017), Firth's logistic regression with rare events, Statistics in
     Medicine 36, doi:10.1002/sim.7273.
 

@@ -24,6 +24,7 @@ class Probit(BinaryEstimator):
     offset : str or None
         Name of a column added to x'β with coefficient one (in standard deviations of the latent normal
         error).
+    bias, bandwidth, time : as in `Logit`, of absorbed effects.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""Fixed effects that are absorbed, written after ``|`` in a formula."""
