@@ -18,7 +18,7 @@ from disteconometrics.errors import (
     OptionError,
     WithheldError,
 )
-from disteconometrics.estimators.crossing import LEVELS, Counterfactual, Crossing, counterfactual
+from disteconometrics.estimators.crossing import LEVELS, Crossable, Crossing
 from disteconometrics.estimators.distribution_regression.averages import (
     DrawnLaw,
     DrawnLaws,
@@ -71,7 +71,7 @@ INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DistributionRegressionResults(FittedResult, OtherPackagesNames):
+class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames):
     """A fitted distribution regression: coefficients along the thresholds and the law that they make.
 
     The table shows the coefficients at a few ``thresholds``, named ``educ[8.5]``; `process` has all of one
@@ -227,6 +227,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             df=self._df,
             index_set=within,
             heaped=self.drawn_average.heaped(within, level),
+            factor=self.drawn_average.factor,
         )
 
     # ---- laws ----------------------------------------------------------------------------------------------
@@ -250,34 +251,14 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         """The law averaged over the rows of the fit."""
         return self.law(self.averaged)
 
-    def counterfactual(
-        self, new: Any, *, weights: str | None = None, target: str = "population"
-    ) -> Counterfactual:
-        """The law of the outcome averaged over other rows: these coefficients, those covariates.
+    def law_over(self, new: Any, shares: Array) -> StepLaw:
+        """The law averaged over complete rows with shares (m,)."""
+        return self.law(average_levels(self.kernel, self.covariates(new), self.limiting, shares)[0])
 
-        Parameters
-        ----------
-        new : table with the columns of the right side; rows with a missing value are left out.
-        weights : str or None, a column of ``new``.
-        target : {"population", "sample"}
-            Whether the rows of ``new`` are a sample of a population, drawn apart from the rows of the fit but
-            for shared clusters, or all there is.  Where ``new`` is the table of the fit with another
-            column, rows are those of the fit: take ``cov=de.Cluster("id")``, of a column that numbers them.
-
-        Returns
-        -------
-        Counterfactual
-            Its errors take the draws of the fit again, with weights for the rows of ``new``.
-
-        Raises
-        ------
-        MissingColumnError, LevelError, DataError, NeedsData, OptionError
-        """
-        drawn = {"draws": self.draws, "seed": sequence_of(self.seed)}
-        found = counterfactual(self, new, weights, target, **drawn)
-        over = self.covariates(found.tables[0])
-        levels, _ = average_levels(self.kernel, over, self.limiting, found.averages[0].weights)
-        return Counterfactual(self.law(levels), found)
+    @property
+    def drawn(self) -> tuple[int, np.random.SeedSequence]:
+        """How many draws there are, and their seed."""
+        return self.draws, sequence_of(self.seed)
 
     def crossed(self, crossing: Crossing) -> DrawnLaws:
         """Laws of fits averaged over rows of others, by common draws; see `estimators.crossing`."""
