@@ -223,7 +223,7 @@ class Counterfactual:
         """
         found = self.functionals(names, level=level)
         rows, fit = self.crossing.averages[0], self.crossing.fits[0]
-        left = (("Outcome", self.law.outcome), ("Formula", fit.spec.formula))
+        left = (("Outcome", fit.spec.outcome.name), ("Formula", fit.spec.formula))
         right = (("Rows averaged over", str(len(rows.at))), ("Rows of the fit", str(fit.data_rows().size)))
         section = estimates_section(found, check_level(level))
         return Summary("Counterfactual Law", (left, right), (section,), (WORDS[self.rows],))
@@ -231,7 +231,7 @@ class Counterfactual:
     def __repr__(self) -> str:
         n = len(self.crossing.averages[0].at)
         whose = "rows of the fit with other covariates" if self.rows == "same" else "other rows"
-        return printable(f"<law of {self.law.outcome} averaged over {n} {whose}>")
+        return printable(f"<law of {self.crossing.fits[0].spec.outcome.name} averaged over {n} {whose}>")
 
 
 class Crossable:
@@ -348,9 +348,10 @@ def _places(rows: Any, new: Any, same: str | None) -> Indices | None:
         return None
     table, other = rows.design.table, Table(new)
     at = _labelled(table.index, other.index)
-    if same is None:
-        return at if at is not None and _are_own(rows, other, at) else None
-    if at is None and len(other) != len(table):
+    own = at is not None and _are_own(rows, other, at)
+    if same is None or own:
+        return at if own else None
+    if len(other) != len(table) and (at is None or _is_counted(other.index)):
         raise OptionError(
             f"rows='same': the fit's table has {len(table)} rows and the new one {len(other)}, whose "
             "labels are not all among its index; keep the index, or take rows='independent'."
@@ -364,6 +365,11 @@ def _labelled(index: Any, labels: Any) -> Indices | None:
         return np.arange(len(index))
     at = index.get_indexer(labels) if index.is_unique else np.full(1, -1)
     return at if (at >= 0).all() else None
+
+
+def _is_counted(labels: Any) -> bool:
+    """Whether labels only number the rows, and name none."""
+    return bool(labels.equals(pd.RangeIndex(len(labels))))
 
 
 def _are_own(rows: Any, other: Table, at: Indices) -> bool:

@@ -263,6 +263,11 @@ def test_what_the_rows_of_a_counterfactual_are(new: Any, expected: str) -> None:
     assert fit.counterfactual(new, rows="independent").rows == "independent"
 
 
+def test_a_counterfactual_of_two_values_says_its_rows() -> None:
+    fit = de.Logit("I(y > 3) ~ x").fit(DATA, cov="HC1")
+    assert "I(y > 3)" in str(fit.counterfactual(DATA.assign(x=0.0)).summary())
+
+
 def test_rows_twice_in_an_average_move_it_twice() -> None:
     """Half of the rows at x = 0 and half at 1 is the line at 1/2, whatever the order of rows."""
     fit = de.NormalRegression("y ~ x").fit(DATA, cov="HC1")
