@@ -305,8 +305,8 @@ def _check_survey(known: bool, weight_type: str | None) -> None:
     """Refuse a survey's design where nothing follows from it."""
     if not known:
         raise OptionError(
-            "cov=de.Survey(…) is for Logit, Probit, CLogLog, NormalRegression, Inequality and RIFRegression; "
-            "de.Cluster('psu') allows dependence in units here, without strata."
+            "cov=de.Survey(…) is for Logit, Probit, CLogLog, NormalRegression, DistributionRegression, "
+            "Inequality and RIFRegression; de.Cluster('psu') allows dependence in units here, without strata."
         )
     if weight_type == "frequency":
         raise OptionError(

@@ -28,9 +28,10 @@ from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.errors import DataError, LonelyUnitWarning, OptionError, warn_user
 from disteconometrics.tables import first_of, printable
 
-__all__ = ["SURVEYED", "Survey", "Units", "design_meat", "units_of"]
+__all__ = ["SHIFT", "SURVEYED", "Survey", "Units", "design_meat", "design_weights", "units_of"]
 
 SURVEYED = "survey, "  # with which the label of a covariance from a design begins
+SHIFT = 0.5  # of a multiplier that moves a weight, so that all weights stay positive (Fay's factor)
 _LONELY = ("centre", "certainty", "raise")
 
 
@@ -220,9 +221,51 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
         _tell_lonely([units.strata[h] for h in lonely], survey.lonely)
     means = np.stack([np.bincount(units.stratum, z, len(n)) for z in sums.T], axis=1) / n[:, None]
     means[n == 1] = 0.0  # the mean of all units, as influence sums to zero
-    factor = np.where(n > 1, n / np.maximum(n - 1, 1), float(survey.lonely == "centre")) * units.left
-    centred = (sums - means[units.stratum]) * np.sqrt(factor)[units.stratum, None]
+    centred = (sums - means[units.stratum]) * _roots(units, n, survey)[:, None]
     return centred.T @ centred, degrees
+
+
+def _roots(units: Units, n: Indices, survey: Survey) -> Array:
+    """Roots (U,) of (1 − f_h) n_h/(n_h − 1), of a lonely unit what it adds."""
+    factor = np.where(n > 1, n / np.maximum(n - 1, 1), float(survey.lonely == "centre")) * units.left
+    return np.asarray(np.sqrt(factor)[units.stratum])
+
+
+def design_weights(signs: Array, units: Units, survey: Survey) -> Array:
+    """Positive weights (B, U) of units under which answers vary `SHIFT` times as much as the design says.
+
+    Independent signs centred in strata, times the root of (1 − f_h) n_h/(n_h − 1), are multipliers of the
+    sums in units with the covariance of `design_meat`; they are less than two, so that half of them keeps
+    weights positive.
+
+    Parameters
+    ----------
+    signs : (B, U) float64 array of 1 and −1.
+    units : Units.
+    survey : Survey.
+
+    Returns
+    -------
+    (B, U) float64 array
+
+    References
+    ----------
+    Judkins (1990), Fay's method for variance estimation, J. Official Statistics 6.
+
+    Examples
+    --------
+    >>> units = Units(np.arange(2), np.array([0, 0]), np.ones(1), np.ones(2, bool), ("a",))
+    >>> design_weights(np.array([[1.0, -1.0], [1.0, 1.0]]), units, Survey()).round(3)
+    array([[1.707, 0.293],
+           [1.   , 1.   ]])
+    """
+    order = np.argsort(units.stratum, kind="stable")
+    n = np.bincount(units.stratum, minlength=len(units.left))
+    starts = np.flatnonzero(np.diff(units.stratum[order], prepend=-1))
+    means = np.zeros((len(signs), len(n)))
+    means[:, n > 0] = np.add.reduceat(signs[:, order], starts, axis=1) / n[n > 0]
+    means[:, n == 1] = 0.0
+    return np.asarray(1 + SHIFT * (signs - means[:, units.stratum]) * _roots(units, n, survey))
 
 
 def _tell_lonely(names: list[str], lonely: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from disteconometrics.arrays import Array
 from disteconometrics.errors import WithheldError
 from disteconometrics.estimators.crossing import Crossing
-from disteconometrics.estimators.distribution_regression.averages import DrawnLaw, DrawnLaws
+from disteconometrics.estimators.distribution_regression.averages import DrawnLaw, DrawnLaws, spread_of
 from disteconometrics.estimators.distribution_regression.thresholds import (
     Covariates,
     Draws,
@@ -95,5 +95,5 @@ def _law(c: Crossing, j: int, k: int, drawn: Draws, elsewhere: list[int]) -> Dra
 
 
 def _of(fit: Any, levels: Array, moved: Array, drawn: Draws, clusters: int | None) -> DrawnLaw:
-    law: DrawnLaw = fit.drawn_law(fit.law(levels), moved, drawn.masses, clusters)
+    law: DrawnLaw = fit.drawn_law(fit.law(levels), moved, drawn.masses, *spread_of(clusters))
     return law
