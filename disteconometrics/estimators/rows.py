@@ -25,7 +25,7 @@ from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, OutcomeError, warn_user
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
-from disteconometrics.inference.survey import Survey, Units, units_of
+from disteconometrics.inference.survey import Replicates, Survey, Units, replicates_of, units_of
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
@@ -285,7 +285,7 @@ class FitRows(CountedRows):
         return self.design.column(name, role)
 
     def codes(self, columns: Sequence[str] | Survey) -> Any:
-        """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its `Units`.
+        """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its design.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class FitRows(CountedRows):
         inside, codes = np.unique(codes[self.counted], return_inverse=True)
         return codes.astype(np.intp), len(inside)
 
-    def _units(self, survey: Survey) -> Units:
+    def _units(self, survey: Survey) -> Units | Replicates:
         """The units of a design; those of rows that the fit leaves out count, with influence zero."""
         if isinstance(self.design, StreamDesign):
             raise NeedsRows(
@@ -310,6 +310,9 @@ class FitRows(CountedRows):
             )
         used = np.arange(self.size) if self.design.kept is None else self.design.kept
         counted = used if self.counted is None else used[self.counted]
+        if survey.replicates is not None:
+            w = self.weights if self.weights is None or self.counted is None else self.weights[self.counted]
+            return replicates_of(survey, self.design.every_row, counted, w)
         return units_of(survey, self.design.every_row, counted, len(self.design.table))
 
     def order(self, time: str) -> Indices:

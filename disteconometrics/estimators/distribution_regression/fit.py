@@ -118,6 +118,11 @@ class DistributionRows(FitRows):
     def _plan(self, kind: CovarianceKind, seed: np.random.SeedSequence) -> ResamplingPlan:
         """How weights of rows are drawn: exponential, of whole clusters, or as a survey's design has them."""
         if isinstance(kind, Survey):
+            if kind.replicates is not None:
+                raise WithheldError(
+                    "Bands, tests and the averaged law take draws, which are of strata and units: name these "
+                    "by with_cov(de.Survey(strata=, psu=)). Coefficients have the replicates' errors."
+                )
             units = self.codes(kind)
             weigh = partial(design_weights, units=units, survey=kind)
             return ResamplingPlan(seed, "design", len(units.stratum), self.size, units.codes, weigh=weigh)
