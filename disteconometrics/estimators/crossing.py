@@ -7,6 +7,7 @@ distribution regression.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from disteconometrics.arrays import Array
+from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.table import Table
 from disteconometrics.distributions.functionals import functional_name, listed
 from disteconometrics.errors import DataError, OptionError, WithheldError
@@ -24,13 +25,19 @@ from disteconometrics.inference.crossed_laws import AllRows, AveragedRows, Cross
 from disteconometrics.inference.decomposition import check_levels, curves
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.resample import take_rows
-from disteconometrics.tables import printable
+from disteconometrics.report.summary import estimates_section
+from disteconometrics.tables import Summary, printable
 
-__all__ = ["LEVELS", "ROBUST", "Counterfactual", "Crossing", "check_robust", "codes_of", "counterfactual"]
+__all__ = ["LEVELS", "ROBUST", "Counterfactual", "Crossable", "Crossing", "check_robust", "codes_of"]
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(2, 19))
 ROBUST = ("HC0", "HC1", "HC2", "HC3")
 COLUMNS = ("estimate", "conf_low", "conf_high", "band_low", "band_high")
+WORDS = {
+    "same": "Rows: those of the fit with other covariates; each moves coefficients and average together.",
+    "independent": "Rows: drawn apart from those of the fit, but for shared clusters.",
+    "sample": "Rows: all there is; errors are those of the coefficients alone.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +114,11 @@ def codes_of(
             for at, column in parts:
                 values[at] = np.asarray(column(name), dtype=object)
             found, distinct = pd.factorize(values)
+            if (found < 0).any():
+                raise DataError(
+                    f"The cluster column {name!r} has {int((found < 0).sum())} missing values among the rows "
+                    "that are averaged over; fill them, or drop these rows."
+                )
             pairs, levels = pd.factorize(joint * len(distinct) + found)
             joint, count = pairs.astype(np.intp), len(levels)
         return joint, count
@@ -118,7 +130,8 @@ def codes_of(
 class Counterfactual:
     """The law of an outcome averaged over other rows: coefficients of the fit, covariates of these rows.
 
-    ``law`` is it without errors.
+    ``law`` is it without errors; ``rows`` says what the rows are to those of the fit: "same", "independent",
+    or the "sample" that is all there is.
 
     Examples
     --------
@@ -128,12 +141,13 @@ class Counterfactual:
     >>> richer = res.counterfactual(engel.assign(income=1.1 * engel["income"]))
     >>> richer.functionals(["mean", "q[0.5]"]).table()[["estimate", "std_error"]].round(1)
             estimate  std_error
-    mean       671.8       21.4
-    q[0.5]     621.2       15.0
+    mean       671.8       19.7
+    q[0.5]     621.2       16.8
     """
 
     law: Any
     crossing: Crossing
+    rows: str
 
     @cached_property
     def crossed(self) -> CrossedLaws:
@@ -192,41 +206,195 @@ class Counterfactual:
         """Distribution function of the law, without errors."""
         return self.law.cdf(y)
 
+    def summary(self, names: Any = "mean", *, level: float = 0.95) -> Summary:
+        """Functionals of the law with errors, and what the rows are to those of the fit.
+
+        Parameters
+        ----------
+        names, level : as in `functionals`.
+
+        Returns
+        -------
+        Summary
+
+        Raises
+        ------
+        OptionError
+        """
+        found = self.functionals(names, level=level)
+        rows, fit = self.crossing.averages[0], self.crossing.fits[0]
+        left = (("Outcome", fit.spec.outcome.name), ("Formula", fit.spec.formula))
+        right = (("Rows averaged over", str(len(rows.at))), ("Rows of the fit", str(fit.data_rows().size)))
+        section = estimates_section(found, check_level(level))
+        return Summary("Counterfactual Law", (left, right), (section,), (WORDS[self.rows],))
+
     def __repr__(self) -> str:
         n = len(self.crossing.averages[0].at)
-        return printable(f"<law of {self.law.outcome} averaged over {n} other rows>")
+        whose = "rows of the fit with other covariates" if self.rows == "same" else "other rows"
+        return printable(f"<law of {self.crossing.fits[0].spec.outcome.name} averaged over {n} {whose}>")
 
 
-def counterfactual(result: Any, new: Any, weights: str | None, target: str, **drawn: Any) -> Crossing:
-    """One fit crossed with the complete rows of a table.
+class Crossable:
+    """A result whose law is averaged over other rows; it offers `crossed` and `law_over`."""
 
-    Parameters
-    ----------
-    result : the fit, with its rows.
-    new : table with the columns of the right side.
-    weights : str or None, a column of ``new``.
-    target : "population" that the rows of ``new`` are from, or the "sample" that they are.
-    drawn : ``draws`` and ``seed``.
+    @abstractmethod
+    def crossed(self, crossing: Crossing) -> CrossedLaws:
+        """The laws of a crossing."""
+
+    @abstractmethod
+    def law_over(self, new: Any, shares: Array) -> Any:
+        """The law averaged over complete rows with shares (m,)."""
+
+    @property
+    def drawn(self) -> tuple[int, np.random.SeedSequence]:
+        """How many draws there are, and their seed, of laws that are drawn."""
+        return 0, np.random.SeedSequence(0)
+
+    def counterfactual(
+        self, new: Any, *, weights: str | None = None, target: str = "population", rows: str | None = None
+    ) -> Counterfactual:
+        """The law of the outcome averaged over other rows: these coefficients, those covariates.
+
+        Parameters
+        ----------
+        new : table with the columns of the right side; rows with a missing value are left out.
+        weights : str or None, a column of ``new``.
+        target : {"population", "sample"}
+            Whether the rows of ``new`` are a sample of a population, or all there is.
+        rows : {"same", "independent"} or None
+            Whether the rows of ``new`` are those of the fit with other covariates, so that each of them moves
+            coefficients and average together, or a sample drawn apart from them but for shared clusters.
+            None is "same" where ``new`` has the index of the fit's table or labels of it, with the same
+            outcomes if it holds these (without, the whole index is needed); the summary says which.
+
+        Returns
+        -------
+        Counterfactual
+            Its errors take influence rows; of a distribution regression its draws again, with weights for the
+            rows of ``new``.
+
+        Raises
+        ------
+        MissingColumnError, LevelError, DataError, NeedsData, OptionError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> engel = de.datasets.engel()
+        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)
+        >>> moved = res.counterfactual(engel.assign(income=engel["income"].clip(500)))
+        >>> moved
+        <law of log(foodexp) averaged over 235 rows of the fit with other covariates>
+        >>> moved.quantiles([0.1, 0.9])["estimate"].round(1).tolist()
+        [5.9, 6.9]
+        """
+        crossing, whose = _crossing(self, new, weights, target, rows)
+        law = self.law_over(crossing.tables[0], crossing.averages[0].shares)
+        return Counterfactual(law, crossing, whose)
+
+
+def _crossing(
+    result: Any, new: Any, weights: str | None, target: str, same: str | None
+) -> tuple[Crossing, str]:
+    """A fit crossed with the complete rows of a table, and what these are to its own."""
+    _check_asked(result, target, same)
+    rows, kind = result.data_rows(), _kind_of(result)
+    places = None if target == "sample" or same == "independent" else _places(rows, new, same)
+    complete, w = _complete(result, new, weights)
+    table, n = take_rows(new, complete), rows.size
+    at, over, column = np.arange(n), n + np.arange(len(complete)), Table(table).raw
+    if places is not None:
+        over, left_out = _among_used(rows, places[complete])
+        column = Table(take_rows(rows.design.table.data, left_out)).raw
+    size = max(n, int(over.max()) + 1)
+    parts = [(at, lambda c: rows.column(c, "cluster"))]
+    if target == "population":
+        parts.append((np.arange(n, size), lambda c: column(c, "cluster")))
+    copies = np.append(rows.weights, np.ones(size - n)) if rows.frequency else None
+    averages = AveragedRows(over, w, _weights_of(w, copies, over), target == "sample")
+    samples = (at,) if target == "sample" else (at, over)
+    whole = AllRows(size, kind, codes_of(parts, size), samples, copies)
+    whose = "sample" if target == "sample" else "independent" if places is None else "same"
+    return Crossing((result,), (at,), (table,), (averages,), (None,), ((0, 0),), whole, *result.drawn), whose
+
+
+def _check_asked(result: Any, target: str, same: str | None) -> None:
+    if target not in ("population", "sample"):
+        raise OptionError(f"target={target!r} is not known; use 'population' or 'sample'.")
+    if same not in (None, "same", "independent"):
+        raise OptionError(f"rows={same!r} is not known; use 'same', 'independent' or None.")
+    if not result.spec.variables:
+        raise OptionError(f"{result.spec.formula!r} has no covariates: its law is the same over all rows.")
+
+
+def _weights_of(w: Array | None, copies: Array | None, over: Indices) -> str | None:
+    """What weights (m,) of an average are: those of the fit, if they are its copies of rows."""
+    if w is None:
+        return None
+    return "frequency" if copies is not None and (w == copies[over]).all() else "sampling"
+
+
+def _places(rows: Any, new: Any, same: str | None) -> Indices | None:
+    """Which row (m,) of the fit's table each row of another is, None if it is none of them.
 
     Raises
     ------
-    OptionError, DataError, MissingColumnError, LevelError
+    OptionError
+        If they are said to be the same and are not.
     """
-    if target not in ("population", "sample"):
-        raise OptionError(f"target={target!r} is not known; use 'population' or 'sample'.")
-    rows, kind = result.data_rows(), _kind_of(result)
-    if not result.spec.variables:
-        raise OptionError(f"{result.spec.formula!r} has no covariates: its law is the same over all rows.")
-    table, w = _complete(result, new, weights)
-    n, m = rows.size, len(Table(table))
-    at, over = np.arange(n), np.arange(n, n + m)
-    parts = [(at, lambda c: rows.column(c, "cluster")), (over, lambda c: _column(table, c))]
-    codes = codes_of(parts[: 1 if target == "sample" else 2], n + m)
-    copies = np.append(rows.weights, np.ones(m)) if rows.frequency else None
-    averages = AveragedRows(over, w, None if w is None else "sampling", target == "sample")
-    samples = (at,) if target == "sample" else (at, over)
-    whole = AllRows(n + m, kind, codes, samples, copies)
-    return Crossing((result,), (at,), (table,), (averages,), (None,), ((0, 0),), whole, **drawn)
+    if rows.streamed:
+        if same:
+            raise OptionError("rows='same' needs the rows of the fit in memory, and data is read in parts.")
+        return None
+    table, other = rows.design.table, Table(new)
+    at = _labelled(table.index, other.index)
+    own = at is not None and _are_own(rows, other, at)
+    if same is None or own:
+        return at if own else None
+    if len(other) != len(table) and (at is None or _is_counted(other.index)):
+        raise OptionError(
+            f"rows='same': the fit's table has {len(table)} rows and the new one {len(other)}, whose "
+            "labels are not all among its index; keep the index, or take rows='independent'."
+        )
+    return np.arange(len(table)) if at is None else at
+
+
+def _labelled(index: Any, labels: Any) -> Indices | None:
+    """Positions (m,) of labels in an index, None if they are not all there, or not told apart."""
+    if labels.equals(index):
+        return np.arange(len(index))
+    at = index.get_indexer(labels) if index.is_unique else np.full(1, -1)
+    return at if (at >= 0).all() else None
+
+
+def _is_counted(labels: Any) -> bool:
+    """Whether labels only number the rows, and name none."""
+    return bool(labels.equals(pd.RangeIndex(len(labels))))
+
+
+def _are_own(rows: Any, other: Table, at: Indices) -> bool:
+    """Whether rows with the labels of the fit's own have its outcomes, or all of its index, without these."""
+    table, names = rows.design.table, [c for c in rows.spec.parsed.left.variables if c in other.names]
+    if not names:
+        return bool(other.index.equals(table.index))
+    return all(_equal(other.raw(c, "outcome"), table.raw(c, "outcome"), at) for c in names)
+
+
+def _equal(new: Any, own: Any, at: Indices) -> bool:
+    """Whether values (m,) are those at places of others, missing ones among them."""
+    a, b = (pd.Series(np.asarray(v, dtype=object)) for v in (new, own))
+    b = b.iloc[at].reset_index(drop=True)
+    return bool(((a == b) | (a.isna() & b.isna())).all())
+
+
+def _among_used(rows: Any, places: Indices) -> tuple[Indices, Indices]:
+    """Positions (m,) of rows among those of the fit and, after these, the ones that it left out (e,)."""
+    n, used = rows.size, np.full(len(rows.design.table), -1)
+    used[slice(None) if rows.design.kept is None else rows.design.kept] = np.arange(n)
+    over = used[places]
+    out, inverse = np.unique(places[over < 0], return_inverse=True)
+    over[over < 0] = n + inverse.reshape(-1)
+    return over, out
 
 
 def _kind_of(result: Any) -> CovarianceKind:
@@ -243,12 +411,8 @@ def _kind_of(result: Any) -> CovarianceKind:
     return check_robust(kind)
 
 
-def _column(table: Any, name: str) -> Any:
-    return Table(table).raw(name, "cluster")
-
-
-def _complete(result: Any, new: Any, weights: str | None) -> tuple[Any, Array | None]:
-    """The rows of a table with all that the right side needs, and their weights."""
+def _complete(result: Any, new: Any, weights: str | None) -> tuple[Indices, Array | None]:
+    """Positions of the rows of a table with all that the right side needs, and their weights."""
     coded = result.spec.matrix(new)
     complete = ~np.isnan(coded.X).any(axis=1)
     if coded.offset is not None:
@@ -265,4 +429,4 @@ def _complete(result: Any, new: Any, weights: str | None) -> tuple[Any, Array | 
     if not complete.any():
         raise DataError("No row of the table is complete, so there is nothing to average over.")
     at = np.flatnonzero(complete)
-    return take_rows(new, at), None if w is None else w[at]
+    return at, None if w is None else w[at]

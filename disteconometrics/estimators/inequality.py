@@ -46,7 +46,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import tail_index
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
-from disteconometrics.tables import Summary, printable
+from disteconometrics.tables import Summary, number, printable
 
 __all__ = ["Inequality", "InequalityResults"]
 
@@ -66,8 +66,9 @@ class Inequality(Specification):
 
     Errors are those of influence functions: independent rows, clusters, lags or a survey's design, with
     sampling weights; those of a poverty line that is estimated, as in ``poverty[0.6*median]``, are included,
-    of one that is a number there are none.  Quantiles and lines rest on a density that is estimated from
-    neighbouring quantiles; at heaps errors are withheld.
+    of one that is a number there are none.  A line that is estimated is of each group's own law, which the
+    summary prints; a line for all groups is a number.  Quantiles and lines rest on a density that is
+    estimated from neighbouring quantiles; at heaps errors are withheld.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ class Inequality(Specification):
             observations=read.observations,
             groups=groups.words,
             sizes=tuple(int(n) for n in np.bincount(groups.codes, minlength=len(groups.words))),
-            notes=_told(read, groups, measured, self.functionals),
+            notes=(*_told(read, groups, measured, self.functionals), *_lines(read, groups, self.functionals)),
         )
         return InequalityResults(
             model=self, spec=read.spec, facts=facts, rows=rows, values=measured.values, covariance=V
@@ -302,6 +303,23 @@ def _told(rows: FitRows, groups: Groups, measured: Measured, names: Sequence[str
             warn_user(HeavyTailWarning(text, column=outcome, hint="prefer quantiles, mld or poverty"))
             notes.append(text)
     return tuple(notes)
+
+
+def _lines(rows: FitRows, groups: Groups, names: Sequence[str]) -> list[str]:
+    """The poverty lines that are estimated, in every group."""
+    lines = dict.fromkeys(a for n in names for a in parse(n)[1] if isinstance(a, Line) and a.of)
+    laws = [
+        Empirical(rows.y[mine], None if rows.weights is None else rows.weights[mine])
+        for mine in (groups.codes == g for g in range(len(groups.words)))
+    ]
+    notes = []
+    for line in lines:
+        at = [f"{number(float(line.at(law)))}{_in(w)}" for law, w in zip(laws, groups.words, strict=True)]
+        own = ", each group's own" if len(at) > 1 else ""
+        notes.append(
+            f"Poverty line {line.share:g}*{line.of}{own}: {'; '.join(at)}. Errors of poverty include its own."
+        )
+    return notes
 
 
 def _heavy(y: Array, w: Array | None, psi: Array, names: Sequence[str], frequency: bool) -> str:
@@ -619,8 +637,6 @@ class InequalityResults(FittedResult, OtherPackagesNames):
             short = [f"{n} | {g}" for n in model.functionals for g in f.groups[1:]]
             sections.append(estimates_section(replace(self.differences, names=tuple(short)), level, heading))
         notes = [self.covariance.note, *f.notes, *weights_notes(model.weights, model.weight_type)]
-        if any(isinstance(a, Line) and a.of for n in model.functionals for a in parse(n)[1]):
-            notes.append("Errors of poverty include those of its line.")
         if len(f.groups) > 1:
             sizes = ", ".join(f"{g} ({n})" for g, n in zip(f.groups, f.sizes, strict=True))
             notes.append(f"Rows: {sizes}.")

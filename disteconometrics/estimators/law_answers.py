@@ -21,7 +21,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import listed
 from disteconometrics.errors import DataError, FileFormatError, OptionError
-from disteconometrics.estimators.crossing import Counterfactual, Crossing, counterfactual
+from disteconometrics.estimators.crossing import Crossable, Crossing
 from disteconometrics.estimators.law_results import FUNCTIONALS
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
@@ -389,7 +389,7 @@ def _rows(
     return [(stub, *first), ("", *second)]
 
 
-class LawAnswers:
+class LawAnswers(Crossable):
     """The answers of a result with a law for every row; it offers `answering`."""
 
     @abstractmethod
@@ -419,40 +419,10 @@ class LawAnswers:
         parts = (tuple(cells), estimations, crossing.fitted, crossing.averages, crossing.rows)
         return InfluenceLaws(*parts, self.labels()[0], crossing.seed, unsupported)  # type: ignore[attr-defined]
 
-    def counterfactual(
-        self, new: Any, *, weights: str | None = None, target: str = "population"
-    ) -> Counterfactual:
-        """The law of the outcome averaged over other rows: these coefficients, those covariates.
-
-        Parameters
-        ----------
-        new : table with the columns of the right side; rows with a missing value are left out.
-        weights : str or None, a column of ``new``.
-        target : {"population", "sample"}
-            Whether the rows of ``new`` are a sample of a population, drawn apart from the rows of the fit but
-            for shared clusters, or all there is.  Where ``new`` is the table of the fit with another
-            column, rows are those of the fit: take ``cov=de.Cluster("id")``, of a column that numbers them.
-
-        Returns
-        -------
-        Counterfactual
-
-        Raises
-        ------
-        MissingColumnError, LevelError, DataError, NeedsData, OptionError
-
-        Examples
-        --------
-        >>> import disteconometrics as de
-        >>> engel = de.datasets.engel()
-        >>> res = de.FlowDensity("log(foodexp) ~ log(income)").fit(engel)
-        >>> moved = res.counterfactual(engel.assign(income=500.0), target="sample")
-        >>> moved.quantiles([0.1, 0.9])["estimate"].round(1).tolist()
-        [5.7, 6.0]
-        """
-        found = counterfactual(self, new, weights, target, draws=0, seed=np.random.SeedSequence(0))
-        law = self.distribution(found.tables[0])  # type: ignore[attr-defined]
-        return Counterfactual(law.average(found.averages[0].shares).named(law.outcome), found)
+    def law_over(self, new: Any, shares: Array) -> Any:
+        """The law averaged over complete rows with shares (m,)."""
+        law = self.distribution(new)  # type: ignore[attr-defined]
+        return law.average(shares).named(law.outcome)
 
     @on_one_thread
     def functionals(

@@ -25,7 +25,7 @@ from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, OutcomeError, warn_user
 from disteconometrics.inference.parallel import check_jobs
 from disteconometrics.inference.parts import PartRunner
-from disteconometrics.inference.survey import Survey, Units, units_of
+from disteconometrics.inference.survey import Replicates, Survey, Units, replicates_of, units_of
 
 __all__ = ["CountedRows", "FitRows", "JointFitRows", "fingerprint", "row_facts"]
 
@@ -292,7 +292,7 @@ class FitRows(CountedRows):
         return self.design.column(name, role)
 
     def codes(self, columns: Sequence[str] | Survey) -> Any:
-        """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its `Units`.
+        """Cluster codes (m,) of the rows that count, and the number of clusters; of a `Survey` its design.
 
         Raises
         ------
@@ -309,7 +309,7 @@ class FitRows(CountedRows):
         inside = np.bincount(codes, minlength=groups) > 0
         return (np.cumsum(inside) - 1)[codes], int(inside.sum())
 
-    def _units(self, survey: Survey) -> Units:
+    def _units(self, survey: Survey) -> Units | Replicates:
         """The units of a design; those of rows that the fit leaves out count, with influence zero."""
         if isinstance(self.design, StreamDesign):
             raise NeedsRows(
@@ -318,6 +318,9 @@ class FitRows(CountedRows):
             )
         used = np.arange(self.size) if self.design.kept is None else self.design.kept
         counted = used if self.counted is None else used[self.counted]
+        if survey.replicates is not None:
+            w = self.weights if self.weights is None or self.counted is None else self.weights[self.counted]
+            return replicates_of(survey, self.design.every_row, counted, w)
         return units_of(survey, self.design.every_row, counted, len(self.design.table))
 
     def order(self, time: str) -> Indices:

@@ -14,7 +14,7 @@ weights counted):
 `HAC`              H⁻¹ (Γ_0 + Σ_l (1 − l/(L+1)) (Γ_l + Γ_l')) H⁻¹, Γ_l = Σ_t s_t s_{t−l}'
 =================  =====================================================================================
 
-Survey designs stand in `survey`.
+Survey designs, and replicate weights of them, stand in `survey`.
 
 References
 ----------
@@ -52,7 +52,7 @@ from disteconometrics.errors import (
 )
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.protocols import MEstimate, SummedScores
-from disteconometrics.inference.survey import SURVEYED, Survey, Units, design_meat
+from disteconometrics.inference.survey import SURVEYED, Replicates, Survey, Units, design_meat
 from disteconometrics.likelihoods.score_sums import SumsAsked, leverages
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 from disteconometrics.tables import printable
@@ -305,8 +305,8 @@ def _check_survey(known: bool, weight_type: str | None) -> None:
     """Refuse a survey's design where nothing follows from it."""
     if not known:
         raise OptionError(
-            "cov=de.Survey(…) is for Logit, Probit, CLogLog, NormalRegression, Inequality and RIFRegression; "
-            "de.Cluster('psu') allows dependence in units here, without strata."
+            "cov=de.Survey(…) is for Logit, Probit, CLogLog, NormalRegression, DistributionRegression, "
+            "Inequality and RIFRegression; de.Cluster('psu') allows dependence in units here, without strata."
         )
     if weight_type == "frequency":
         raise OptionError(
@@ -501,7 +501,24 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) ->
     return _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}{repaired}.", G - 1)
 
 
-def _survey(estimate: MEstimate, kind: Survey, units: Units) -> Covariance:
+def _replicated(estimate: MEstimate, kind: Survey, replicates: Replicates) -> Covariance:
+    moves, R = replicates.moves, len(replicates.scales)
+    sums, start = np.zeros((R, len(estimate.inner))), 0
+    for part in estimate.source():
+        sums += moves[start : start + len(part.scores)].T @ part.scores
+        start += len(part.scores)
+    moved = sums @ estimate.inner * np.sqrt(replicates.scales)[:, None]
+    note = (
+        f"Survey: {R} replicate weights ({kind.kind}), about the estimate, linearised; "
+        f"{replicates.degrees:g} degrees of freedom."
+    )
+    label = f"{SURVEYED}{R} replicates, {kind.kind}"
+    return _sandwich(estimate, moved.T @ moved, label, note, replicates.degrees)
+
+
+def _survey(estimate: MEstimate, kind: Survey, units: Units | Replicates) -> Covariance:
+    if isinstance(units, Replicates):
+        return _replicated(estimate, kind, units)
     U, H = len(units.stratum), len(units.left)
     sums, _ = group_sums(estimate, units.codes, U)
     inner, degrees = design_meat(sums, units, kind)

@@ -125,6 +125,12 @@ class AllRows:
         ratio = np.sqrt((1 - 1 / every) / (1 - 1 / own))
         return float(1 / ratio if kind.correction == "jackknife" else ratio)
 
+    def of_one(self, rows: Array, over: AveragedRows) -> Array:
+        """Averaging rows (m, q) of one copy each, where copies of a row share its weight."""
+        if self.copies is None or over.weight_type == "frequency":
+            return rows
+        return np.asarray(rows / self.copies[over.at, None])
+
     @property
     def df(self) -> float:
         """Degrees of freedom of t: the fewest clusters less one, else the normal law."""
@@ -278,9 +284,10 @@ class InfluenceLaws:
             if len(mine):
                 own = np.column_stack([a.rows for a, c in zip(answers, of, strict=True) if c.over == k])
                 factor = self.rows.factor(over.at)
-                psi[np.ix_(over.at, mine)] += factor * scaled_averaging(
+                own = scaled_averaging(
                     own, over.weights, over.weight_type, self.rows.kind, self._codes_at(over.at)
                 )
+                np.add.at(psi, np.ix_(over.at, mine), factor * self.rows.of_one(own, over))
         values = np.array([a.value for a in answers])
         args: Any = {"codes": self.rows.codes, "order": None, "copies": self.rows.copies}
         V = influence_covariance(values, None, psi, self.rows.kind, modelled=modelled, **args)

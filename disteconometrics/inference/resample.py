@@ -7,7 +7,7 @@ shorter one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ class ResamplingPlan:
     """How units are drawn: ``codes`` (n,) give every row its unit of ``units`` (None: rows are units).
 
     ``copies`` (n,) are frequency weights of rows that are units; ``scheme`` is counts, exponential,
-    multinomial, webb or rademacher.
+    multinomial, webb, rademacher or design, whose weights ``weigh`` makes of signs (R, units).
 
     Examples
     --------
@@ -99,6 +99,7 @@ class ResamplingPlan:
     rows: int
     codes: Indices | None = None
     copies: Array | None = None
+    weigh: Callable[[Array], Array] | None = None
 
     @property
     def chunk(self) -> int:
@@ -116,6 +117,8 @@ class ResamplingPlan:
         shape = (self.chunk if count is None else count, self.units)
         if self.scheme in ("webb", "rademacher"):
             return rng.choice(WEBB if self.scheme == "webb" else np.array([-1.0, 1.0]), size=shape)
+        if self.weigh is not None:
+            return self.weigh(rng.choice(np.array([-1.0, 1.0]), size=shape))
         if self.scheme == "exponential":
             return self._exponential(rng, shape)
         if self.copies is not None:

@@ -8,11 +8,20 @@ with n_h units in stratum h, of which f_h is the share of the population's.  Row
 a missing value or a weight of zero, are rows of influence zero: their units count, so that a part of the
 population is studied with the design of the whole.
 
+Replicate weights w_r of a survey move the estimate by Σ_i (w_ri/w_i − 1) ψ_i, with the influence ψ of rows,
+
+    V = Σ_r c_r · (Σ_i (w_ri/w_i − 1) ψ_i)(…)'
+
+which is what the estimates of every replicate say to first order, exactly of totals and of the jackknife of
+a mean; so every answer that has influence rows has it, without fits.
+
 References
 ----------
 Binder (1983), On the variances of asymptotically normal estimators from complex surveys, International
 Statistical Review 51, doi:10.2307/1402588.
 Lumley (2004), Analysis of complex survey samples, J. Statistical Software 9(8), doi:10.18637/jss.v009.i08.
+Yung, Rao (1996), Jackknife linearization variance estimators under stratified multi-stage sampling, Survey
+Methodology 22.
 """
 
 from __future__ import annotations
@@ -28,10 +37,22 @@ from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.errors import DataError, LonelyUnitWarning, OptionError, warn_user
 from disteconometrics.tables import first_of, printable
 
-__all__ = ["SURVEYED", "Survey", "Units", "design_meat", "units_of"]
+__all__ = [
+    "SHIFT",
+    "SURVEYED",
+    "Replicates",
+    "Survey",
+    "Units",
+    "design_meat",
+    "design_weights",
+    "replicates_of",
+    "units_of",
+]
 
 SURVEYED = "survey, "  # with which the label of a covariance from a design begins
+SHIFT = 0.5  # of a multiplier that moves a weight, so that all weights stay positive (Fay's factor)
 _LONELY = ("centre", "certainty", "raise")
+_KINDS = ("BRR", "Fay", "JK1", "JKn", "bootstrap")
 
 
 @dataclass(frozen=True)
@@ -53,8 +74,16 @@ class Survey:
     lonely : {"centre", "certainty", "raise"}
         What a stratum with a single unit adds: its distance from the mean of all units, which is more than
         it would be (with a warning); nothing, as a unit that was certain to be drawn; or an error.
-    replicates, kind : None
-        Replicate weights are not there: give strata and units, or fit once per column of weights.
+    replicates : sequence of str or None
+        Columns of replicate weights, each the whole weight of a row in a replicate, in place of strata and
+        units; the weights of the specification are those of the whole sample.  Errors are about the estimate,
+        linearised: they differ from those of fits to every replicate in second order.  Degrees of freedom are
+        the rank of the replicate weights less one.
+    kind : {"BRR", "Fay", "JK1", "JKn", "bootstrap"} or None, how replicates were made; needed with them.
+    scale : float, sequence of float or None
+        What squares of R replicates are multiplied by; None is 1/R (BRR, bootstrap), 1/(R(1 − rho)²) (Fay),
+        (R − 1)/R (JK1); JKn needs one for every replicate, (n − 1)/n with the n units of its stratum.
+    rho : float or None, Fay's factor.
 
     Raises
     ------
@@ -72,29 +101,116 @@ class Survey:
     fpc: str | None = None
     lonely: str = "centre"
     replicates: Any = None
-    kind: Any = None
+    kind: str | None = None
+    scale: Any = None
+    rho: float | None = None
 
     def __post_init__(self) -> None:
         strata = (self.strata,) if isinstance(self.strata, str) else tuple(self.strata or ())
         names = (*strata, *(c for c in (self.psu, self.fpc) if c is not None))
-        if not all(isinstance(c, str) for c in names):
+        listed = () if self.replicates is None else tuple(self.replicates)
+        if not all(isinstance(c, str) for c in (*names, *listed)):
             raise OptionError(
                 "Survey takes names of columns, as in Survey(strata='region', psu='county'); arrays go into "
                 "the data first."
             )
         if self.lonely not in _LONELY:
             raise OptionError(f"lonely={self.lonely!r} is not known; use {', '.join(map(repr, _LONELY))}.")
-        if self.replicates is not None or self.kind is not None:
-            raise OptionError(
-                "Replicate weights are not there: give strata= and psu=, or fit once with every column of "
-                "weights and take the spread of the estimates by the rule of the survey."
-            )
         object.__setattr__(self, "strata", strata)
+        if self.replicates is not None:
+            if names:
+                raise OptionError("Survey: give replicates=, or strata=, psu= and fpc=, not both.")
+            object.__setattr__(self, "replicates", listed)
+            object.__setattr__(self, "scale", _scales(self))
+        elif not (self.kind is self.scale is self.rho is None):
+            raise OptionError(
+                "Survey: kind=, scale= and rho= are of replicate weights; name these by replicates=."
+            )
 
     def __repr__(self) -> str:
+        if self.replicates is not None:
+            return printable(f"Survey(replicates={self.replicates}, kind={self.kind!r}, scale={self.scale})")
         return printable(
             f"Survey(strata={self.strata}, psu={self.psu!r}, fpc={self.fpc!r}, lonely={self.lonely!r})"
         )
+
+
+def _scales(survey: Survey) -> tuple[float, ...]:
+    """What the square of every replicate is multiplied by."""
+    R, rho, kind = len(survey.replicates), survey.rho, survey.kind
+    if kind not in _KINDS:
+        raise OptionError(f"Survey: kind={kind!r} of replicate weights; use {', '.join(map(repr, _KINDS))}.")
+    if R < 2 or len(set(survey.replicates)) < R:
+        raise OptionError("Survey: replicates= needs at least two columns, each once.")
+    if (kind == "Fay") != (rho is not None) or not 0 <= (rho or 0) < 1:
+        raise OptionError(
+            f"Survey: rho={rho!r}: kind='Fay' needs its factor, at least 0 and below 1; others none."
+        )
+    if survey.scale is None and kind == "JKn":
+        raise OptionError("Survey: kind='JKn' needs scale=, (n - 1)/n of the stratum of every replicate.")
+    plain = {"JK1": (R - 1) / R, "Fay": 1 / (R * (1 - (rho or 0)) ** 2)}
+    given = plain.get(str(kind), 1 / R) if survey.scale is None else survey.scale
+    try:
+        scales = np.broadcast_to(as_floats(given), R)
+    except (TypeError, ValueError):
+        scales = np.full(R, np.nan)
+    if not (np.isfinite(scales) & (scales > 0)).all():
+        raise OptionError(f"scale={given!r:.60}: give a positive number, or one for each of {R} replicates.")
+    return tuple(map(float, scales))
+
+
+class Replicates(NamedTuple):
+    """Replicate weights over those of the sample, less one (m, R), scales (R,), degrees of freedom of t."""
+
+    moves: Array
+    scales: Array
+    degrees: float
+
+
+def replicates_of(
+    survey: Survey, column: Callable[[str, str], pd.Series], used: Indices, weights: Array | None
+) -> Replicates:
+    """Read the replicate weights of the rows that count.
+
+    Parameters
+    ----------
+    survey : Survey with replicates.
+    column : name and role of a column → all its values (N,).
+    used : (m,) positions of the rows that count.
+    weights : (m,) float64 array of weights of the sample, None for ones.
+
+    Raises
+    ------
+    MissingColumnError, DataError
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"a": [0.0, 1.5, 1.5], "b": [1.5, 0.0, 1.5], "c": [1.5, 1.5, 0.0]})
+    >>> found = replicates_of(Survey(replicates=["a", "b", "c"], kind="JK1"), lambda n, r: table[n],
+    ...                       np.arange(3), None)
+    >>> found.moves[0].tolist(), found.degrees
+    ([-1.0, 0.5, 0.5], 2.0)
+    """
+    every = [pd.to_numeric(column(c, "replicate weights"), errors="coerce") for c in survey.replicates]
+    W = np.column_stack([as_floats(c) for c in every])
+    bad = ~(np.isfinite(W[used]) & (W[used] >= 0)).all(axis=0)
+    if bad.any():
+        raise DataError(
+            f"Replicate weights {first_of(np.array(survey.replicates)[bad].tolist())} are missing, negative "
+            "or no numbers among the rows used."
+        )
+    w = np.ones(len(used)) if weights is None else weights
+    sizes = W[used].sum(axis=0) / w.sum()
+    if not 0.5 < np.median(sizes) < 2:
+        raise DataError(
+            f"Replicate weights add up to {np.median(sizes):.3g} times those of the sample: they are whole "
+            "weights of rows here, so multiply factors by the weights first, and name weights= in the model."
+        )
+    known = W[np.isfinite(W).all(axis=1)]
+    rank = int(np.linalg.matrix_rank(known.T @ known, hermitian=True))
+    if rank < 2:
+        raise DataError("Survey: replicate weights do not differ, so that there is no spread to see.")
+    return Replicates(W[used] / w[:, None] - 1, np.asarray(survey.scale), float(rank - 1))
 
 
 class Units(NamedTuple):
@@ -220,9 +336,51 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
         _tell_lonely([units.strata[h] for h in lonely], survey.lonely)
     means = np.stack([np.bincount(units.stratum, z, len(n)) for z in sums.T], axis=1) / n[:, None]
     means[n == 1] = 0.0  # the mean of all units, as influence sums to zero
-    factor = np.where(n > 1, n / np.maximum(n - 1, 1), float(survey.lonely == "centre")) * units.left
-    centred = (sums - means[units.stratum]) * np.sqrt(factor)[units.stratum, None]
+    centred = (sums - means[units.stratum]) * _roots(units, n, survey)[:, None]
     return centred.T @ centred, degrees
+
+
+def _roots(units: Units, n: Indices, survey: Survey) -> Array:
+    """Roots (U,) of (1 − f_h) n_h/(n_h − 1), of a lonely unit what it adds."""
+    factor = np.where(n > 1, n / np.maximum(n - 1, 1), float(survey.lonely == "centre")) * units.left
+    return np.asarray(np.sqrt(factor)[units.stratum])
+
+
+def design_weights(signs: Array, units: Units, survey: Survey) -> Array:
+    """Positive weights (B, U) of units under which answers vary `SHIFT` times as much as the design says.
+
+    Independent signs centred in strata, times the root of (1 − f_h) n_h/(n_h − 1), are multipliers of the
+    sums in units with the covariance of `design_meat`; they are less than two, so that half of them keeps
+    weights positive.
+
+    Parameters
+    ----------
+    signs : (B, U) float64 array of 1 and −1.
+    units : Units.
+    survey : Survey.
+
+    Returns
+    -------
+    (B, U) float64 array
+
+    References
+    ----------
+    Judkins (1990), Fay's method for variance estimation, J. Official Statistics 6.
+
+    Examples
+    --------
+    >>> units = Units(np.arange(2), np.array([0, 0]), np.ones(1), np.ones(2, bool), ("a",))
+    >>> design_weights(np.array([[1.0, -1.0], [1.0, 1.0]]), units, Survey()).round(3)
+    array([[1.707, 0.293],
+           [1.   , 1.   ]])
+    """
+    order = np.argsort(units.stratum, kind="stable")
+    n = np.bincount(units.stratum, minlength=len(units.left))
+    starts = np.flatnonzero(np.diff(units.stratum[order], prepend=-1))
+    means = np.zeros((len(signs), len(n)))
+    means[:, n > 0] = np.add.reduceat(signs[:, order], starts, axis=1) / n[n > 0]
+    means[:, n == 1] = 0.0
+    return np.asarray(1 + SHIFT * (signs - means[:, units.stratum]) * _roots(units, n, survey))
 
 
 def _tell_lonely(names: list[str], lonely: str) -> None:

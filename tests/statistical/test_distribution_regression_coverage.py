@@ -3,6 +3,7 @@
 ``python tests/statistical/test_distribution_regression_coverage.py 300`` prints the table of
 `coverage_of_distribution_regression.md`.  Outcomes have F(y | x) = Λ(y − .5d − b(y)x), where b(y) is
 1 + .5 tanh(y): the logit of 1{y > c} is right at every c, its coefficient of x is b(c), of d .5, of z zero.
+Under the links "probit" and "cloglog" Λ is the normal or Gumbel's law, with which these are right.
 Heaped outcomes are the same rounded up to halves, for which this holds at the halves.  Clusters share a
 normal effect in the rank of y given x (correlation .2) and half of the variance of x and z.  Sampling weights
 undo a selection on y.
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit, logit, ndtr
+from scipy.special import expit, logit, ndtr, ndtri
 
 import disteconometrics as de
 
@@ -26,7 +27,12 @@ pytestmark = pytest.mark.statistical
 
 N_ROWS = 500
 DRAWS = 299
-DESIGNS = ("continuous", "heaped", "40 clusters", "sampling weights", "few thresholds")
+DESIGNS = ("continuous", "heaped", "40 clusters", "sampling weights", "few thresholds", "probit", "cloglog")
+LAWS = {  # F and quantiles
+    "logit": (expit, logit),
+    "probit": (ndtr, ndtri),
+    "cloglog": (lambda t: np.exp(-np.exp(-t)), lambda u: -np.log(-np.log(u))),
+}
 TAUS = np.round(np.arange(0.1, 0.9001, 0.01), 2)
 GRID = np.linspace(-14, 14, 28_001)
 
@@ -36,27 +42,33 @@ def effect(y: Any) -> Any:
     return 1 + 0.5 * np.tanh(y)
 
 
-def outcome(u: Any, x: Any, d: Any) -> Any:
-    """The outcome of rank u given x and d, by bisection."""
-    low, high = np.full(len(u), -60.0), np.full(len(u), 60.0)
+def link(design: str) -> str:
+    """The link of a design."""
+    return design if design in LAWS else "logit"
+
+
+def outcome(t: Any, x: Any, d: Any) -> Any:
+    """The outcome given x and d whose rank is that of t, by bisection."""
+    low, high = np.full(len(t), -60.0), np.full(len(t), 60.0)
     for _ in range(60):
         middle = (low + high) / 2
-        below = middle - 0.5 * d - effect(middle) * x < logit(u)
+        below = middle - 0.5 * d - effect(middle) * x < t
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return (low + high) / 2
 
 
 @cache
-def averaged() -> Any:
+def averaged(name: str) -> Any:
     """F of the population on a grid: x uniform on (−1, 1), d even."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
     index = GRID[:, None] - effect(GRID)[:, None] * nodes
-    return (expit(index) + expit(index - 0.5)) @ weights / 4
+    F = LAWS[name][0]
+    return (F(index) + F(index - 0.5)) @ weights / 4
 
 
 def quantiles(design: str) -> Any:
     """True quantiles at the levels of the band."""
-    q = np.interp(TAUS, averaged(), GRID)
+    q = np.interp(TAUS, averaged(link(design)), GRID)
     return np.ceil(2 * q - 1e-9) / 2 if design == "heaped" else q
 
 
@@ -72,7 +84,7 @@ def draw(design: str, rng: np.random.Generator) -> pd.DataFrame:
     else:
         x, z, u = rng.uniform(-1, 1, n), rng.uniform(-1, 1, n), rng.random(n)
     d = rng.integers(0, 2, n).astype(float)
-    y = outcome(u, x, d)
+    y = outcome(LAWS[link(design)][1](u), x, d)
     table = pd.DataFrame({"y": y, "x": x, "d": d, "z": z, "g": g, "w": 1.0})
     if design == "heaped":
         table["y"] = np.ceil(2 * y) / 2
@@ -86,7 +98,9 @@ def draw(design: str, rng: np.random.Generator) -> pd.DataFrame:
 def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
     """What holds in one sample."""
     table = draw(design, np.random.default_rng([25, DESIGNS.index(design), seed]))
-    options: dict[str, Any] = {"thresholds": 19} if design == "few thresholds" else {}
+    options: dict[str, Any] = {"link": link(design)}
+    if design == "few thresholds":
+        options |= {"thresholds": 19}
     if design == "sampling weights":
         options |= {"weights": "w", "weight_type": "sampling"}
     cov = de.Cluster("g") if design == "40 clusters" else None
@@ -107,11 +121,11 @@ def once(design: str, seed: int, draws: int = DRAWS) -> dict[str, float]:
         k: (q[f"{k}_low"] <= true_q + 1e-9) & (true_q <= q[f"{k}_high"] + 1e-9) for k in ("conf", "band")
     }
     low, high = mean.interval()[0]
-    true_mean = np.trapezoid(1 - averaged() - (GRID < 0), GRID)
+    F = averaged(link(design))
+    true_mean = np.trapezoid(1 - F - (GRID < 0), GRID)
     if design == "heaped":
         halves = np.arange(-14, 14.5, 0.5)
-        F = np.interp(halves, GRID, averaged())
-        true_mean = float(halves[1:] @ np.diff(F))
+        true_mean = float(halves[1:] @ np.diff(np.interp(halves, GRID, F)))
     return held | {
         "KS z": float(found["z"].ks.p_value <= 0.05),
         "CvM z": float(found["z"].cvm.p_value <= 0.05),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtri, stdtr
 
 import disteconometrics as de
 from disteconometrics.errors import NeedsData, OptionError, OutcomeError, SeparationWarning, WithheldError
@@ -109,6 +110,24 @@ def test_the_process_says_what_its_tests_say() -> None:
     assert "x = 0 at all thresholds" in str(found)
     same = de.DistributionRegression("y ~ x + d", thresholds=9).fit(DATA, seed=1, draws=100)
     pd.testing.assert_frame_equal(same.process("x", level=0.9).table, t)
+
+
+def test_the_test_of_a_constant_coefficient_counts_few_clusters() -> None:
+    """Spreads of draws of 50 clusters are widened by √(51/49), as everywhere; the p-value is as that of t."""
+    rng = np.random.default_rng(4)
+    smooth = DATA.assign(y=DATA.y + rng.normal(size=len(DATA)))
+    model = de.DistributionRegression("y ~ x", thresholds=5)
+    res = model.fit(smooth, cov=de.Cluster("g"), seed=1, draws=100)
+    found, at = res.process("x", index_set=(0.01, 0.99)), np.flatnonzero(~res.separated)
+    b, drawn = res.coefficients[at, 1], res._draws.params[:, :, 1]
+    share = np.diff(res.averaged[at], prepend=0.0)
+    share /= share.sum()
+    low, high = np.quantile(
+        (drawn - np.median(drawn, axis=0)) @ (np.eye(5) - share[:, None]), [0.25, 0.75], 0
+    )
+    t = (b - share @ b) / ((high - low) / (2 * ndtri(0.75))) / np.sqrt(51 / 49)
+    expected = -ndtri(stdtr(49, -np.abs(t)))
+    assert found.constant.statistic == pytest.approx(expected.max(), rel=1e-9)
 
 
 def test_separated_thresholds_are_named_and_keep_their_limit() -> None:

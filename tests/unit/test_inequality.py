@@ -262,3 +262,18 @@ def test_it_goes_through_the_common_rooms() -> None:
     assert "gini | g = no" in str(
         de.compare({"a": res, "b": fit("y ~ g", names=["gini"], cov=de.Cluster("c"))})
     )
+
+
+def test_an_estimated_poverty_line_is_each_groups_own_and_printed() -> None:
+    table = pd.DataFrame(
+        {"y": np.r_[np.arange(1.0, 42), 10 * np.arange(1.0, 42)], "g": np.repeat([0, 1], 41)}
+    )
+    res = fit("y ~ g", table, ["poverty[0.6*median]", "poverty[0.5*mean]", "poverty[30]"])
+    text = " ".join(str(res.summary()).split())
+    assert (
+        "line 0.6*median, each group's own: 12.6000 in g = 0; 126.0000 in g = 1. Errors of poverty incl"
+        in text
+    )
+    np.testing.assert_allclose(res.values[:2], 12 / 41)
+    assert "line 0.5*mean" in text
+    assert len(res.facts.notes) == 2

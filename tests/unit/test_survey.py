@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 import disteconometrics as de
-from disteconometrics.errors import DataError, LonelyUnitWarning, MissingColumnError, OptionError
+from disteconometrics.errors import (
+    DataError,
+    LonelyUnitWarning,
+    MissingColumnError,
+    OptionError,
+    WithheldError,
+)
 
 RNG = np.random.default_rng(11)
 N = 120
@@ -113,6 +119,100 @@ def test_answers_of_the_population_take_the_design() -> None:
     assert logit.test("x").df == (1, 12)
 
 
+@pytest.mark.parametrize("fpc", [None, "N"])
+def test_draws_of_distribution_regression_take_the_design(fpc: Any) -> None:
+    """The averaged law of logits is the weighted sample, so that its functionals have the errors of these.
+
+    A spread of 1,000 draws is right to 1 ± .022.
+    """
+    design = de.Survey(strata="h", psu="u", fpc=fpc)
+    res = de.DistributionRegression("y ~ x", thresholds=12, **WEIGHTED).fit(
+        TABLE, cov=design, draws=1_000, seed=1
+    )
+    found = res.functionals(["mean", "gini"])
+    exact = de.Inequality("y ~ 1", functionals=["mean", "gini"], **WEIGHTED).fit(TABLE, cov=design)
+    np.testing.assert_allclose(found.values, exact.params, rtol=1e-9)
+    np.testing.assert_allclose(found.std_error, exact.bse, rtol=0.09)
+    assert found.df == exact.estimates.df == 12
+    t, logit = res.process("x").table, de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE, cov=design)
+    one = de.DistributionRegression("y ~ x", thresholds=[3.0], **WEIGHTED).fit(TABLE, cov=design)
+    np.testing.assert_allclose(one.bse, logit.bse, rtol=1e-12)
+    assert (t.band_low < t.conf_low).all()
+    assert "the design's weights" in " ".join(str(res.summary()).split())
+    assert "3 strata" in str(res.summary())
+    with pytest.raises(OptionError, match="averages over other rows"):
+        res.counterfactual(TABLE)
+
+
+def replicated(weights: Any, **options: Any) -> tuple[pd.DataFrame, de.Survey]:
+    """The table with replicate weights (N, R), and the design."""
+    names = [f"r{i}" for i in range(weights.shape[1])]
+    return TABLE.join(pd.DataFrame(weights, columns=names)), de.Survey(replicates=names, **options)
+
+
+def spread_of_fits(table: pd.DataFrame, design: de.Survey) -> float:
+    """The error of a mean by the replicates' own means."""
+    mean = np.average(TABLE["y"], weights=TABLE["w"])
+    moved = [np.average(TABLE["y"], weights=table[c]) - mean for c in design.replicates]
+    return float(np.sqrt(np.array(design.scale) @ np.square(moved)))
+
+
+def test_the_jackknife_of_a_mean_is_its_linearised_error() -> None:
+    left = np.full((N, N), N / (N - 1))
+    np.fill_diagonal(left, 0.0)
+    table, design = replicated(left, kind="JK1")
+    plain = de.NormalRegression("y ~ 1").fit(table, cov=design)
+    assert plain.bse["Intercept"] == pytest.approx(TABLE["y"].std(ddof=1) / np.sqrt(N), rel=1e-12)
+    assert plain.estimates.df == N - 1
+    same = de.NormalRegression("y ~ 1").fit(table, cov=de.Survey()).bse["Intercept"]
+    assert plain.bse["Intercept"] == pytest.approx(same, rel=1e-12)
+
+
+UNITS = pd.factorize(TABLE["h"] + TABLE["u"].astype(str))[0]  # 15 in 3 strata of 5
+
+
+def test_replicates_of_strata_are_the_linearised_design() -> None:
+    """Units left out in strata, and half-samples of two of them in balance, are exact of what is linear."""
+    w, out = TABLE["w"].to_numpy()[:, None], UNITS[:, None] == np.arange(15)
+    beside = (UNITS // 5)[:, None] == np.arange(15) // 5
+    table, design = replicated(
+        w * np.where(out, 0.0, np.where(beside, 1.25, 1.0)), kind="JKn", scale=[0.8] * 15
+    )
+    assert error(table, design) == pytest.approx(error(TABLE, DESIGN), rel=1e-12)
+    assert error(table, design) == pytest.approx(spread_of_fits(table, design), rel=0.02)
+    weighted = de.Inequality("y ~ 1", functionals=["gini"], **WEIGHTED)
+    assert weighted.fit(table, cov=design).bse.iloc[0] == pytest.approx(
+        weighted.fit(TABLE, cov=DESIGN).bse.iloc[0], rel=1e-12
+    )
+    H = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])  # rows: replicates
+    halves = np.where(TABLE["u"] < 2, 1, -1)[:, None] * H[:, 1:].T[UNITS // 5]
+    two = de.Survey(strata="h", psu="v")
+    expected = error(TABLE.assign(v=TABLE["u"] < 2), two)
+    for kind, move, rho in (("BRR", 1.0, None), ("Fay", 0.7, 0.3)):
+        table, design = replicated(w * (1 + move * halves), kind=kind, rho=rho)
+        assert error(table, design) == pytest.approx(expected, rel=1e-12)
+        assert de.NormalRegression("y ~ 1", **WEIGHTED).fit(table, cov=design).estimates.df == 3
+
+
+def test_replicates_of_a_logit_and_of_its_answers() -> None:
+    counts = RNG.multinomial(N, np.full(N, 1 / N), size=200).T
+    table, design = replicated(TABLE["w"].to_numpy()[:, None] * counts, kind="bootstrap")
+    model = de.Logit("I(y > 3) ~ x", **WEIGHTED)
+    res = model.fit(table, cov=design)
+    one_by_one = [model.fit(table.assign(w=table[c]), cov="HC1").params["x"] for c in design.replicates[:60]]
+    assert res.bse["x"] == pytest.approx(np.std(one_by_one), rel=0.3)  # of 60 draws, ± .09
+    assert res.bse["x"] == pytest.approx(model.fit(TABLE, cov="HC0").bse["x"], rel=0.2)  # of 200, ± .05
+    assert res.margins().bse.iloc[0] > 0
+    assert "200 replicate weights (bootstrap)" in " ".join(str(res.summary()).split())
+    steps = de.DistributionRegression("y ~ x", thresholds=[3.0], **WEIGHTED).fit(table, cov=design)
+    np.testing.assert_allclose(steps.bse, res.bse, rtol=1e-12)
+    with pytest.raises(WithheldError, match="strata and units"):
+        steps.process("x")
+    for wrong, words in ((table.assign(r0=np.nan), "r0"), (table.assign(w=500.0), "multiply factors")):
+        with pytest.raises(DataError, match=words):
+            model.fit(wrong, cov=design)
+
+
 def test_cut_and_back() -> None:
     res = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE, cov=DESIGN)
     again = de.Logit("I(y > 3) ~ x", **WEIGHTED).fit(TABLE).with_cov(DESIGN)
@@ -141,12 +241,28 @@ def test_designs_that_are_refused(case: str) -> None:
 
 
 def test_options_and_estimators_that_are_refused() -> None:
-    for wrong in ({"strata": [1]}, {"psu": np.ones(3)}, {"lonely": "drop"}, {"replicates": ["r1"]}):
+    some = {"replicates": ["r1", "r2"]}
+    for wrong in (
+        {"strata": [1]},
+        {"psu": np.ones(3)},
+        {"lonely": "drop"},
+        {"kind": "BRR"},
+        some,
+        {**some, "kind": "jack"},
+        {**some, "kind": "JK1", "strata": "h"},
+        {**some, "kind": "Fay"},
+        {**some, "kind": "Fay", "rho": 1.0},
+        {**some, "kind": "BRR", "rho": 0.5},
+        {**some, "kind": "JKn"},
+        {**some, "kind": "JKn", "scale": [0.5, 0.5, 0.5]},
+        {**some, "kind": "bootstrap", "scale": -1.0},
+        {"replicates": ["r1"], "kind": "JK1"},
+        {"replicates": [1, 2], "kind": "JK1"},
+    ):
         with pytest.raises(OptionError):
             de.Survey(**wrong)
     counts = TABLE.assign(w=1.0)
     for model in (
-        de.DistributionRegression("y ~ x", thresholds=3),
         de.FlowDensity("y ~ 1"),
         de.OrderedLogit("u ~ x"),
         de.NormalRegression("y ~ x", weights="w", weight_type="frequency"),

@@ -21,7 +21,7 @@ from disteconometrics.inference.law_functionals import OF_QUANTILES
 from disteconometrics.inference.quantile_bands import HEAP_MASS
 from disteconometrics.inference.simultaneous import spread, sup_critical
 
-__all__ = ["DrawnLaw", "DrawnLaws", "check_index_set", "of_quantiles"]
+__all__ = ["DrawnLaw", "DrawnLaws", "check_index_set", "of_quantiles", "spread_of"]
 
 MOST_KEPT = 1_000_000  # draws times outcomes up to which laws of draws are kept
 BEYOND = 4.0  # standard errors of F by which a band of quantiles looks beyond its levels
@@ -61,6 +61,22 @@ def check_index_set(given: Any) -> tuple[float, float]:
     return low, high
 
 
+def spread_of(clusters: int | None) -> tuple[float, float]:
+    """The factor by which spreads of exponential draws fall short, and degrees of freedom of t.
+
+    Exponential weights of G clusters, of which only ratios count, vary a mean by Σ(ȳ_g − ȳ)²/(G(G + 1)),
+    so that draws fall short of Σ(ȳ_g − ȳ)²/(G(G − 1)) by the root of (G + 1)/(G − 1).
+
+    Examples
+    --------
+    >>> spread_of(3), spread_of(None)
+    ((1.4142135623730951, 2.0), (1.0, inf))
+    """
+    if clusters is None:
+        return 1.0, np.inf
+    return float(np.sqrt((clusters + 1) / (clusters - 1))), float(clusters - 1)
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnLaw:
     """An averaged law of steps and its draws.
@@ -71,7 +87,7 @@ class DrawnLaw:
     separated : (T,) thresholds whose fit is separated.
     levels : (B, T) float64 array, F at the thresholds in every draw.
     masses : (B, m) float64 array of the outcomes.
-    factor : float by which spreads of draws of few clusters fall short.
+    factor : float by which spreads of draws fall short, in few clusters or by design.
     df : float, degrees of freedom of t.
     """
 

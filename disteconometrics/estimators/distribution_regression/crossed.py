@@ -9,7 +9,7 @@ import numpy as np
 from disteconometrics.arrays import Array
 from disteconometrics.errors import WithheldError
 from disteconometrics.estimators.crossing import Crossing
-from disteconometrics.estimators.distribution_regression.averages import DrawnLaw, DrawnLaws
+from disteconometrics.estimators.distribution_regression.averages import DrawnLaw, DrawnLaws, spread_of
 from disteconometrics.estimators.distribution_regression.thresholds import (
     Covariates,
     Draws,
@@ -17,6 +17,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
     row_weights,
 )
 from disteconometrics.inference.covariance import Cluster
+from disteconometrics.inference.crossed_laws import AveragedRows
 from disteconometrics.inference.resample import ResamplingPlan
 
 __all__ = ["crossed_laws"]
@@ -33,12 +34,7 @@ def crossed_laws(c: Crossing) -> DrawnLaws:
     plan = _plan(c)
     W = row_weights(plan, None, c.draws)
     of_rows = [_weights(W, at, _mass(f, plan), False) for f, at in zip(c.fits, c.fitted, strict=True)]
-    over = [
-        _weights(
-            W, a.at, None if plan.copies is not None and a.weight_type == "frequency" else a.weights, a.given
-        )
-        for a in c.averages
-    ]
+    over = [_weights(W, a.at, _averaging_mass(a, plan), a.given) for a in c.averages]
     drawn = [_drawn(c, j, of_rows[j], over) for j in range(len(c.fits))]
     good = np.logical_and.reduce([d.good for d, _ in drawn])
     kept = [(d.kept(good), elsewhere) for d, elsewhere in drawn]
@@ -60,6 +56,16 @@ def _mass(fit: Any, plan: ResamplingPlan) -> Array | None:
     """Weights of the rows of a fit, where draws do not have them already."""
     rows = fit.data_rows()
     mass: Array | None = None if plan.copies is not None and rows.frequency else rows.scaled_weights
+    return mass
+
+
+def _averaging_mass(a: AveragedRows, plan: ResamplingPlan) -> Array | None:
+    """Weights of rows that are averaged over, of one copy where draws are of copies."""
+    if plan.copies is None:
+        return a.weights
+    if a.weight_type == "frequency":
+        return None
+    mass: Array = (1.0 if a.weights is None else a.weights) / plan.copies[a.at]
     return mass
 
 
@@ -89,5 +95,5 @@ def _law(c: Crossing, j: int, k: int, drawn: Draws, elsewhere: list[int]) -> Dra
 
 
 def _of(fit: Any, levels: Array, moved: Array, drawn: Draws, clusters: int | None) -> DrawnLaw:
-    law: DrawnLaw = fit.drawn_law(fit.law(levels), moved, drawn.masses, clusters)
+    law: DrawnLaw = fit.drawn_law(fit.law(levels), moved, drawn.masses, *spread_of(clusters))
     return law

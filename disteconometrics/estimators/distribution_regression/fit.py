@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.errors import SeparationWarning, WithheldError, warn_user
+from disteconometrics.errors import OptionError, SeparationWarning, WithheldError, warn_user
 from disteconometrics.estimators.binary.fit import equation_of
 from disteconometrics.estimators.distribution_regression.thresholds import (
     Covariates,
@@ -22,10 +23,18 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count
-from disteconometrics.inference.covariance import Cluster, Covariance, CovarianceKind, covariance
+from disteconometrics.inference.covariance import (
+    HAC,
+    Cluster,
+    Covariance,
+    CovarianceKind,
+    covariance,
+    resolve_kind,
+)
 from disteconometrics.inference.influence import estimation_rows, influence_covariance
 from disteconometrics.inference.protocols import MEstimate
 from disteconometrics.inference.resample import ResamplingPlan, sequence_of
+from disteconometrics.inference.survey import Survey, design_weights
 from disteconometrics.likelihoods.gaussian import PROBIT
 from disteconometrics.likelihoods.gumbel import CLOGLOG
 from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
@@ -35,6 +44,7 @@ __all__ = [
     "KERNELS",
     "DistributionFacts",
     "DistributionRows",
+    "kind_of",
     "separated_words",
     "shown_thresholds",
     "warn_separated",
@@ -94,25 +104,38 @@ class DistributionRows(FitRows):
         return np.asarray(np.sqrt(np.diagonal(V)))
 
     def draw(self, kind: CovarianceKind, count: int, seed: Any) -> Draws:
-        """Exponential draws of all fits, clusters as blocks.
+        """Draws of all fits under random weights of the rows.
 
         Raises
         ------
         WithheldError
             If clusters are of two columns, or draws failed.
         """
-        codes, units = None, self.size
+        plan = self._plan(kind, sequence_of(seed))
+        drawn = self.drawn(row_weights(plan, self.scaled_weights, count))
+        return drawn.kept(drawn.good)
+
+    def _plan(self, kind: CovarianceKind, seed: np.random.SeedSequence) -> ResamplingPlan:
+        """How weights of rows are drawn: exponential, of whole clusters, or as a survey's design has them."""
+        if isinstance(kind, Survey):
+            if kind.replicates is not None:
+                raise WithheldError(
+                    "Bands, tests and the averaged law take draws, which are of strata and units: name these "
+                    "by with_cov(de.Survey(strata=, psu=)). Coefficients have the replicates' errors."
+                )
+            units = self.codes(kind)
+            weigh = partial(design_weights, units=units, survey=kind)
+            return ResamplingPlan(seed, "design", len(units.stratum), self.size, units.codes, weigh=weigh)
+        codes, size = None, self.size
         if isinstance(kind, Cluster):
             if len(kind.columns) > 1:
                 raise WithheldError(
                     "Draws take clusters of one column as blocks; bands and tests under two-way clusters are "
                     "not known here: use with_cov(de.Cluster('column'))."
                 )
-            codes, units = self.codes(kind.columns)
+            codes, size = self.codes(kind.columns)
         copies = self.weights if self.frequency and codes is None else None
-        plan = ResamplingPlan(sequence_of(seed), "exponential", units, self.size, codes, copies)
-        drawn = self.drawn(row_weights(plan, self.scaled_weights, count))
-        return drawn.kept(drawn.good)
+        return ResamplingPlan(seed, "exponential", size, self.size, codes, copies)
 
     def drawn(self, W: Array, others: Sequence[tuple[Covariates, Array]] = ()) -> Draws:
         """All fits under weights W (B, n), averaged over these rows and others."""
@@ -122,6 +145,23 @@ class DistributionRows(FitRows):
     def covariates(self) -> Covariates:
         """Design and offset of the rows."""
         return Covariates(self.X, self.offset)
+
+
+def kind_of(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
+    """The covariance that was asked for, None for HC1.
+
+    Raises
+    ------
+    OptionError
+        If it is none that draws of weights have too.
+    """
+    kind = resolve_kind("HC1" if cov is None else cov, weight_type, surveys=True)
+    if isinstance(kind, HAC) or kind in ("nonrobust", "opg"):
+        raise OptionError(
+            f"cov={cov!r}: thresholds share the rows, whose scores make their covariance; use 'HC0' to "
+            "'HC3', de.Cluster('column') or de.Survey(…)."
+        )
+    return kind
 
 
 def shown_thresholds(fits: ThresholdFits, F: Array) -> tuple[int, ...]:

@@ -84,6 +84,7 @@ def coefficient_process(
     df: float,
     index_set: tuple[float, float],
     heaped: bool = False,
+    factor: float = 1.0,
 ) -> CoefficientProcess:
     """Limits, band and tests of a coefficient from its draws.
 
@@ -101,6 +102,7 @@ def coefficient_process(
     df : float, degrees of freedom of t.
     index_set : pair of float, levels of F that the thresholds lie between.
     heaped : bool, whether the test of a constant coefficient is withheld.
+    factor : float by which spreads of draws of few clusters fall short.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def coefficient_process(
         ),
         TestResult("CvM", hypothesis, mean, (), p_of_draws(np.square(deviations) @ share, mean), "mean t²"),
     )
-    same = None if heaped or len(b) < 2 else _constant(term, b, draws, share, df)
+    same = None if heaped or len(b) < 2 else _constant(term, b, draws * factor, share, df)
     return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests, same)
 
 

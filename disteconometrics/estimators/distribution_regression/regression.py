@@ -15,6 +15,7 @@ from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
     DistributionFacts,
     DistributionRows,
+    kind_of,
     shown_thresholds,
     warn_separated,
 )
@@ -27,7 +28,7 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
 )
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.estimators.specification import Specification, check_columns
-from disteconometrics.inference.covariance import HAC, CovarianceKind, resolve_kind
+from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 
 __all__ = ["DistributionRegression"]
@@ -118,12 +119,12 @@ class DistributionRegression(Specification):
         Parameters
         ----------
         data : pandas or polars DataFrame, or dict of arrays of one length.
-        cov : {"HC0", "HC1", "HC2", "HC3"}, Cluster or None
+        cov : {"HC0", "HC1", "HC2", "HC3"}, Cluster, Survey or None
             Covariance of the coefficients; None is HC1.  Thresholds share the rows, so that none rests on the
-            model alone.  Clusters are drawn as blocks.
+            model alone.  Clusters are drawn as blocks; weights of a survey's units move within strata.
         draws : int
-            Draws of exponential weights behind bands, tests and the averaged law, which are made when asked
-            for.
+            Draws of weights (exponential, but for a survey) behind bands, tests and the averaged law, which
+            are made when asked for.
         seed : int, Generator or None
             Of the draws; None is drawn, kept and printed.
 
@@ -139,12 +140,7 @@ class DistributionRegression(Specification):
         -----
         SeparationWarning, ConvergenceWarning, MissingValuesWarning, FewClustersWarning
         """
-        kind = resolve_kind("HC1" if cov is None else cov, self.weight_type)
-        if isinstance(kind, HAC) or kind in ("nonrobust", "opg"):
-            raise OptionError(
-                f"cov={cov!r}: thresholds share the rows, whose scores make their covariance; use 'HC0' to "
-                "'HC3' or de.Cluster('column')."
-            )
+        kind = kind_of(cov, self.weight_type)
         count = whole(draws, "draws", FEWEST_DRAWS)
         kept = reported_seed(seed_sequence(seed))
         return _fitted(self, data, kind, count, kept)

@@ -18,17 +18,19 @@ from disteconometrics.errors import (
     OptionError,
     WithheldError,
 )
-from disteconometrics.estimators.crossing import LEVELS, Counterfactual, Crossing, counterfactual
+from disteconometrics.estimators.crossing import LEVELS, Crossable, Crossing
 from disteconometrics.estimators.distribution_regression.averages import (
     DrawnLaw,
     DrawnLaws,
     check_index_set,
+    spread_of,
 )
 from disteconometrics.estimators.distribution_regression.crossed import crossed_laws
 from disteconometrics.estimators.distribution_regression.fit import (
     KERNELS,
     DistributionFacts,
     DistributionRows,
+    kind_of,
     separated_words,
 )
 from disteconometrics.estimators.distribution_regression.process import (
@@ -44,17 +46,12 @@ from disteconometrics.estimators.distribution_regression.thresholds import (
 from disteconometrics.estimators.refit import refitting
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.fields import Count, Numbers, SavedSeed
-from disteconometrics.inference.covariance import (
-    Cluster,
-    Covariance,
-    CovarianceKind,
-    CovarianceWords,
-    resolve_kind,
-)
+from disteconometrics.inference.covariance import Covariance, CovarianceKind, CovarianceWords
 from disteconometrics.inference.decomposition import check_levels
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import sequence_of
+from disteconometrics.inference.survey import SHIFT
 from disteconometrics.likelihoods.logistic import Kernel
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import (
@@ -71,7 +68,7 @@ INDEX_SET = (0.1, 0.9)  # levels of F between which bands and tests hold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DistributionRegressionResults(FittedResult, OtherPackagesNames):
+class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames):
     """A fitted distribution regression: coefficients along the thresholds and the law that they make.
 
     The table shows the coefficients at a few ``thresholds``, named ``educ[8.5]``; `process` has all of one
@@ -150,9 +147,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         OptionError, MissingColumnError, DataError, NeedsData
         """
         rows: DistributionRows = self.data_rows(data)
-        kind = resolve_kind(cov, self.model.weight_type)
-        if not isinstance(kind, Cluster) and kind not in ("HC0", "HC1", "HC2", "HC3"):
-            raise OptionError(f"cov={cov!r}: use 'HC0' to 'HC3' or de.Cluster('column').")
+        kind = kind_of(cov, self.model.weight_type)
         return replace(self, covariance=rows.covariance(kind, self.shown), rows=rows)
 
     def solution(self) -> Array:
@@ -227,6 +222,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             df=self._df,
             index_set=within,
             heaped=self.drawn_average.heaped(within, level),
+            factor=self.drawn_average.factor,
         )
 
     # ---- laws ----------------------------------------------------------------------------------------------
@@ -250,34 +246,14 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
         """The law averaged over the rows of the fit."""
         return self.law(self.averaged)
 
-    def counterfactual(
-        self, new: Any, *, weights: str | None = None, target: str = "population"
-    ) -> Counterfactual:
-        """The law of the outcome averaged over other rows: these coefficients, those covariates.
+    def law_over(self, new: Any, shares: Array) -> StepLaw:
+        """The law averaged over complete rows with shares (m,)."""
+        return self.law(average_levels(self.kernel, self.covariates(new), self.limiting, shares)[0])
 
-        Parameters
-        ----------
-        new : table with the columns of the right side; rows with a missing value are left out.
-        weights : str or None, a column of ``new``.
-        target : {"population", "sample"}
-            Whether the rows of ``new`` are a sample of a population, drawn apart from the rows of the fit but
-            for shared clusters, or all there is.  Where ``new`` is the table of the fit with another
-            column, rows are those of the fit: take ``cov=de.Cluster("id")``, of a column that numbers them.
-
-        Returns
-        -------
-        Counterfactual
-            Its errors take the draws of the fit again, with weights for the rows of ``new``.
-
-        Raises
-        ------
-        MissingColumnError, LevelError, DataError, NeedsData, OptionError
-        """
-        drawn = {"draws": self.draws, "seed": sequence_of(self.seed)}
-        found = counterfactual(self, new, weights, target, **drawn)
-        over = self.covariates(found.tables[0])
-        levels, _ = average_levels(self.kernel, over, self.limiting, found.averages[0].weights)
-        return Counterfactual(self.law(levels), found)
+    @property
+    def drawn(self) -> tuple[int, np.random.SeedSequence]:
+        """How many draws there are, and their seed."""
+        return self.draws, sequence_of(self.seed)
 
     def crossed(self, crossing: Crossing) -> DrawnLaws:
         """Laws of fits averaged over rows of others, by common draws; see `estimators.crossing`."""
@@ -323,18 +299,12 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
     def drawn_average(self) -> DrawnLaw:
         """The law averaged over the rows of the fit with its draws."""
         drawn = self._draws
-        return self.drawn_law(self.average(), drawn.levels, drawn.masses, self.covariance.clusters)
+        spread = (1 / SHIFT, self._df) if self.covariance.surveyed else spread_of(self.covariance.clusters)
+        return self.drawn_law(self.average(), drawn.levels, drawn.masses, *spread)
 
-    def drawn_law(self, law: StepLaw, levels: Array, masses: Array, clusters: int | None) -> DrawnLaw:
-        """A law of steps with draws.
-
-        Exponential weights of G clusters, of which only ratios count, vary a mean by Σ(ȳ_g − ȳ)²/(G(G + 1)),
-        so that draws fall short of Σ(ȳ_g − ȳ)²/(G(G − 1)) by the root of (G + 1)/(G − 1).
-        """
-        if clusters is None:
-            return DrawnLaw(law, self.separated, levels, masses, 1.0, np.inf)
-        factor = np.sqrt((clusters + 1) / (clusters - 1))
-        return DrawnLaw(law, self.separated, levels, masses, float(factor), float(clusters - 1))
+    def drawn_law(self, law: StepLaw, levels: Array, masses: Array, factor: float, df: float) -> DrawnLaw:
+        """A law of steps with draws."""
+        return DrawnLaw(law, self.separated, levels, masses, factor, df)
 
     def functionals(
         self, names: Any = ("mean", "std"), *, level: float = 0.95, data: Any = None
@@ -393,6 +363,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             ("Crossings sorted", f"{100 * f.crossings:.2f} %"),
             ("Fit gap of F", f"{f.fit_gap:.1e}"),
         )
+        weights = "the design's" if self.covariance.surveyed else "exponential"
         notes = [
             f"Coefficients have the sign of the effect on {printable(outcome)}; those of 1{{y <= c}} have "
             "the opposite one"
@@ -401,7 +372,7 @@ class DistributionRegressionResults(FittedResult, OtherPackagesNames):
             f"Fit gap: the averaged law less the sample's, {f.fit_gap:.1e} in F, {number(f.mean_gap)} in the "
             "mean.",
             self.covariance.note,
-            f"Bands and tests: {self.draws} draws of exponential weights, seed {self.seed}.",
+            f"Bands and tests: {self.draws} draws of {weights} weights, seed {self.seed}.",
         ]
         if self.separated.any():
             notes.append(separated_words(self.thresholds[self.separated], outcome))
