@@ -53,6 +53,7 @@ from disteconometrics.inference.variable_effects import (
 )
 from disteconometrics.inference.withheld import check_finite, checked, is_withheld, warn_unsupported
 from disteconometrics.tables import WIDTH, Section, Summary, number
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "FUNCTIONALS",
@@ -389,7 +390,7 @@ def _rows(
     return [(stub, *first), ("", *second)]
 
 
-class LawAnswers:
+class LawAnswers(TakesWords):
     """The answers of a result with a law for every row; it offers `answering`."""
 
     @abstractmethod

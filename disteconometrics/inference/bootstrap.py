@@ -54,6 +54,7 @@ from disteconometrics.inference.parallel import check_jobs, one_thread, results
 from disteconometrics.inference.protocols import MEstimate, Redrawing, Resampling
 from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
+from disteconometrics.words import tells_words
 
 __all__ = ["bootstrap"]
 
@@ -267,6 +268,7 @@ def _check_reps(reps: Any) -> int:
     return int(reps)
 
 
+@tells_words
 def bootstrap(
     estimator: Any,
     data: Any,

@@ -27,6 +27,7 @@ import pandas as pd
 from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.errors import DataError, LonelyUnitWarning, OptionError, warn_user
 from disteconometrics.tables import first_of, printable
+from disteconometrics.words import TakesWords
 
 __all__ = ["SURVEYED", "Survey", "Units", "design_meat", "units_of"]
 
@@ -35,7 +36,7 @@ _LONELY = ("centre", "certainty", "raise")
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(TakesWords):
     """Ask for the standard errors of a survey's design, beside the sampling weights of the specification.
 
     Units are nested in strata: equal labels in two strata are two units.  p-values and limits take t with
