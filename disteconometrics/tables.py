@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from disteconometrics.words import TakesWords
+
 __all__ = [
     "WIDTH",
     "Latex",
@@ -137,7 +139,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(TakesWords):
     """What a result prints.
 
     Parameters

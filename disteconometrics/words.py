@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["OtherWords"]
+from disteconometrics.errors import OptionError
+
+__all__ = ["OtherWords", "TakesWords", "tells_words"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # what R, Stata, statsmodels and pandas call it; told where the result has what it begins with
 OTHER_WORDS = {
@@ -36,8 +43,226 @@ OTHER_WORDS = {
     "rvs": "distribution().sample",
 }
 
+# what other packages call arguments, and how they are written here: the first that is taken there
+_KEYWORDS = [
+    (
+        "cluster clusters cluster_col clustervar groups group cov_kwds",
+        ("cluster='firm'", "cov=de.Cluster('firm')", "by='group'"),
+    ),
+    ("cov cov_type robust se se_type vce vcov vcov_type hc", ("cov='HC1'", "cluster='firm'")),
+    ("maxlags nlags lags lag", ("lags=4", "cov=de.HAC('quarter', lags=4)")),
+    (
+        "alpha level conf_level conf confidence confidence_level ci_level siglevel",
+        ("level=0.95", "alpha=0.05"),
+    ),
+    (
+        "B R n_boot nboot n_bootstrap n_bootstraps n_resamples bootstrap draws nreps n_reps rep replications "
+        "n_rep nrep repetitions repeats iterations nsim n_sim n_sims sims n_draws ndraws n_iter reps",
+        ("reps=999", "draws=999", "permutations=999", "maxiter=100", "steps=1000"),
+    ),
+    ("n_permutations n_perm nperm perms", ("permutations=999",)),
+    ("random_state rng random_seed set_seed generator", ("seed=0",)),
+    (
+        "cores n_cores ncores ncpus nthreads n_threads njobs n_workers workers parallel processes",
+        ("n_jobs=2",),
+    ),
+    ("max_iter maxit iterate itermax max_iterations", ("maxiter=100", "steps=1000")),
+    ("freq_weights fweight fweights frequency_weights", ("weights='w', weight_type='frequency'",)),
+    (
+        "sample_weight sample_weights sampling_weights pweight pweights var_weights weight aweights",
+        ("weights='w', weight_type='sampling'",),
+    ),
+    ("exposure offsets", ("offset='log_exposure'",)),
+    (
+        "type which what functional functionals statistic",
+        ("names='mean'", "functional='gini'", "functionals=['gini']", "method='bca'"),
+    ),
+    ("newdata new_data X exog x_new data df", ("new=table", "data=table")),
+    ("interval se_fit return_std", ("ci=True",)),
+    ("atexog at_values", ("at={'age': 40}",)),
+    ("dydx variable vars term terms", ("variables='age'", "variable='age'", "term='age'", "keep=['age']")),
+    ("cv k K n_folds nfolds n_splits splits n_components num_components", ("folds=10", "components=8")),
+    ("bins n_groups g ngroups n_bins num_bins", ("groups=10", "bins=8")),
+    ("cutoff cut thresh", ("threshold=0.5", "thresholds=20")),
+    (
+        "q qs tau taus quantile quantiles probs percentiles",
+        (
+            "tau=[0.1, 0.5, 0.9]",
+            "levels=[0.1, 0.5, 0.9]",
+            "thresholds=20",
+            "names='q[0.5]'",
+            "functional='q[0.5]'",
+        ),
+    ),
+    ("bw bw_method h smoothing lam", ("bandwidth=0.2", "roughness=1.0")),
+    ("epsilon eps reg", ("blur=0.05",)),
+    ("mean mu location", ("loc=0.0",)),
+    ("sd std stddev sigma", ("scale=1.0",)),
+    ("p prob", ("probability=0.5", "probabilities=[0.5, 0.5]", "tau=0.5")),
+    ("lower min a", ("low=0.0",)),
+    ("upper max b", ("high=1.0",)),
+    ("ord order exponent", ("p=2",)),
+    ("n_projections num_projections n_slices", ("projections=64",)),
+    ("size n n_samples num_samples sample_shape nobs", ("m=1000", "n=1000")),
+    ("learning_rate eta", ("lr=0.01", "train=de.Adam(lr=0.01)")),
+    ("epochs n_epochs num_epochs n_steps num_steps", ("steps=1000", "train=de.Adam(steps=1000)")),
+    ("batch_size batchsize", ("batch=512", "train=de.Adam(batch=512)")),
+    ("early_stopping", ("patience=20", "train=de.Adam(patience=20)")),
+    ("optimizer optimiser trainer", ("train=de.Adam()",)),
+    ("val_split validation_split validation_fraction", ("validation=0.2", "train=de.Adam(validation=0.2)")),
+    ("hidden_features hidden_layers hidden_sizes hidden_dims", ("hidden=(64, 64)",)),
+    ("transforms n_layers num_layers n_transforms", ("layers=4",)),
+    ("groupby over treatment treat", ("by='group'",)),
+    ("baseline base_category ref refcat base_outcome", ("base='car'", "reference='a'")),
+    ("id case chid", ("choice='id'",)),
+    ("firth", ("penalty='firth'",)),
+    ("h0 H0 hypothesis r_matrix restriction", ("hypotheses='a = b'",)),
+    ("model_names headers column_labels", ("names=['(1)', '(2)']",)),
+    ("rename coef_map coef_rename", ("labels={'educ': 'Education'}",)),
+    ("omit coef_omit", ("drop=['age']",)),
+    ("star significance", ("stars=True",)),
+    ("filename fname file", ("path='fit.npz'",)),
+    ("axes axis", ("ax=axes",)),
+]
+KEYWORDS = {word: spellings for words, spellings in _KEYWORDS for word in words.split()}
+# arguments of others that nothing here needs, and why
+_NEEDLESS = [
+    ("disp verbose quiet trace full_output", "nothing is printed: leave it out"),
+    (
+        "method solver algorithm start_params init tol gtol tolerance",
+        "the maximum is found to the last digits from any start: leave it out",
+    ),
+    (
+        "missing na_action dropna subset",
+        "incomplete rows are left out and counted; choose others of the table before",
+    ),
+    ("family distribution link", "the law is the estimator's: de.Logit, de.Probit, de.CLogLog"),
+    (
+        "fit_intercept add_constant hasconst intercept noconstant",
+        "the formula says it: 'y ~ x' has a constant, 'y ~ 0 + x' none",
+    ),
+]
+NEEDLESS = {word: reason for words, reason in _NEEDLESS for word in words.split()}
 
-class OtherWords:
+
+# ---- keywords ----------------------------------------------------------------------------------------------
+
+
+def _taken(function: Any) -> frozenset[str] | None:
+    """Names that a function takes by keyword; None if it takes any."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or code.co_flags & inspect.CO_VARKEYWORDS:
+        return None
+    first = code.co_posonlyargcount
+    return frozenset(code.co_varnames[first : code.co_argcount + code.co_kwonlyargcount]) - {"self"}
+
+
+def _elsewhere(owner: Any, function: Any) -> Iterator[tuple[str, frozenset[str]]]:
+    """Where else an argument may belong: the constructor beside a fit, a fit, a result's covariance."""
+    if isinstance(owner, type):
+        names = ["fit", "run"]
+    else:
+        names = ["__init__", "with_cov"] if function.__name__ in ("fit", "run") else ["with_cov"]
+        owner = type(owner)
+    for name in names:
+        method = inspect.getattr_static(owner, name, None)
+        if inspect.isfunction(method):
+            yield owner.__name__ if name == "__init__" else name, _taken(method) or frozenset()
+
+
+def _meant(word: str, taken: frozenset[str], owner: Any, function: Any) -> str:
+    """What an unknown keyword means here, as a sentence."""
+    spellings = KEYWORDS.get(word, ())
+    for spelling in spellings:
+        if spelling.partition("=")[0] in taken:
+            return f"write {spelling}."
+    for name, known in () if owner is None else _elsewhere(owner, function):
+        for spelling in (f"{word}=...", *spellings):
+            if spelling.partition("=")[0] in known:
+                return f"write {name}(..., {spelling})."
+    if word in NEEDLESS:
+        return f"{NEEDLESS[word]}."
+    from difflib import get_close_matches
+
+    close = [] if spellings else get_close_matches(word, taken, 2, 0.7)
+    if close:
+        return f"did you mean {' or '.join(f'{name}=' for name in close)}?"
+    names = [str(p.replace(annotation=p.empty)) for p in inspect.signature(function).parameters.values()]
+    return f"it takes ({', '.join(name for name in names if name != 'self')})."
+
+
+def _refuse(function: Any, owner: Any, unknown: set[str], taken: frozenset[str]) -> NoReturn:
+    of = owner if isinstance(owner, type) else type(owner)
+    name = of.__name__ if function.__name__ == "__init__" else function.__name__
+    word = sorted(unknown)[0]
+    where = "" if owner is None or name == of.__name__ else f" of {of.__name__}"
+    raise OptionError(f"{name}(){where} has no argument {word}=; {_meant(word, taken, owner, function)}")
+
+
+def tells_words(function: Callable[P, T], *, method: bool = False) -> Callable[P, T]:
+    """A function that says what an unknown keyword is called here; signature and docstring stay.
+
+    Parameters
+    ----------
+    function : any function; one that takes all keywords is left as it is.
+    method : whether its first argument is the object that it belongs to.
+
+    Returns
+    -------
+    function
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> de.bootstrap(de.Logit("GRADE ~ PSI"), de.datasets.spector(), B=99)
+    Traceback (most recent call last):
+    ...
+    disteconometrics.errors.OptionError: bootstrap() has no argument B=; write reps=999.
+    """
+    taken = _taken(function)
+    if taken is None:
+        return function
+
+    @functools.wraps(function)
+    def told(*args: P.args, **options: P.kwargs) -> T:
+        if options and not taken.issuperset(options):
+            _refuse(function, args[0] if method else None, options.keys() - taken, taken)
+        return function(*args, **options)
+
+    return told
+
+
+class TakesWords:
+    """A class whose constructor and public methods say what an unknown keyword is called here.
+
+    Examples
+    --------
+    >>> import disteconometrics as de
+    >>> de.Logit("y ~ x", maxiter=50)
+    Traceback (most recent call last):
+    ...
+    disteconometrics.errors.OptionError: Logit() has no argument maxiter=; write fit(..., maxiter=...).
+    """
+
+    if not TYPE_CHECKING:  # the signature is that of __init__
+
+        def __new__(cls, *args, **options):
+            taken = _taken(cls.__init__) if options else None
+            if taken is not None and not taken.issuperset(options):
+                _refuse(cls.__init__, cls, options.keys() - taken, taken)
+            return super().__new__(cls)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, tells_words(method, method=True))
+
+
+# ---- attributes --------------------------------------------------------------------------------------------
+
+
+class OtherWords(TakesWords):
     """What lacks an attribute says what it is called here, where it has it under another name.
 
     Examples

@@ -38,7 +38,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"arrays", "errors", "words"},
+            {"arrays", "errors"},
+            {"words"},
             {"blocks", "checks", "files", "pictures", "tables"},
             {"fields"},
             {"data", "likelihoods", "optim", "flows", "transport"},

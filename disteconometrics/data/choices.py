@@ -11,10 +11,12 @@ import pandas as pd
 from disteconometrics.arrays import Mask
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.errors import DataError, OptionError
+from disteconometrics.words import tells_words
 
 __all__ = ["long_choices"]
 
 
+@tells_words
 def long_choices(
     data: Any,
     chosen: str,

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.errors import DataError, OptionError
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "READ_IN_PARTS",
@@ -221,7 +222,7 @@ class _FunctionPart(Part):
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(TakesWords):
     """Parts in a fixed order.
 
     Examples

@@ -19,6 +19,7 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.law import Law
 from disteconometrics.distributions.numeric import draws_count, floats, generator
 from disteconometrics.errors import OptionError
+from disteconometrics.words import TakesWords
 
 __all__ = ["JointLaw", "PooledLaw", "ProductLaw", "joint_functionals"]
 
@@ -42,7 +43,7 @@ def joint_functionals(outcomes: Sequence[str]) -> list[str]:
     return [*(f"mean[{y}]" for y in outcomes), *(f"std[{y}]" for y in outcomes), *pairs[:15]]
 
 
-class JointLaw(ABC):
+class JointLaw(TakesWords, ABC):
     """The law of outcomes y (d,), one per row or a single one: log densities and draws.
 
     The rest follows by simulation.

@@ -11,6 +11,7 @@ from disteconometrics.distributions.maps import Map
 from disteconometrics.distributions.scipy_law import Scipy
 from disteconometrics.distributions.transformed import Transformed
 from disteconometrics.errors import OptionError
+from disteconometrics.words import tells_words
 
 __all__ = ["law"]
 
@@ -21,6 +22,7 @@ _BASES: dict[str, type[Normal | Logistic | Uniform]] = {
 }
 
 
+@tells_words
 def law(base: Any, maps: Map | Sequence[Map] = ()) -> Law:
     """A law made from a base and a list of maps.
 

@@ -14,6 +14,7 @@ import numpy as np
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.distributions.numeric import floats, root
 from disteconometrics.errors import OptionError
+from disteconometrics.words import TakesWords
 
 __all__ = ["Affine", "Exp", "GAndKMap", "Inverse", "LogitMap", "Map", "Standardize"]
 
@@ -21,7 +22,7 @@ Ends = tuple[float, float]
 LINE = (-np.inf, np.inf)
 
 
-class Map(ABC):
+class Map(TakesWords, ABC):
     """A strictly monotone map T of an interval onto another.
 
     Examples

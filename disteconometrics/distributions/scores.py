@@ -24,6 +24,7 @@ from disteconometrics.distributions.mixture import Average, Mixture
 from disteconometrics.distributions.numeric import floats, generator, level_array, level_integral
 from disteconometrics.distributions.pushed import PushedRows
 from disteconometrics.errors import OptionError
+from disteconometrics.words import tells_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ def _outcomes(law: Law, y: Any) -> Array:
     return np.broadcast_to(values, law.batch_shape or values.shape)
 
 
+@tells_words
 def log_score(law: Law, y: Any) -> Array:
     """Log density of each outcome (log mass if discrete), (n,); higher is better.
 
@@ -201,6 +203,7 @@ def _crps_integral(law: Law, y: Array) -> Array:
         return piece(law._quantile, law.cdf(y), 1.0) + piece(law._isf, law.sf(y), -1.0)
 
 
+@tells_words
 def crps(law: Law, y: Any) -> Array:
     """Continuous ranked probability score of each outcome, ∫(F(t) − 1{y ≤ t})² dt, (n,).
 
@@ -255,6 +258,7 @@ def crps(law: Law, y: Any) -> Array:
 # ---- quantiles, transforms, calibration --------------------------------------------------------------------
 
 
+@tells_words
 def pinball(law: Law, y: Any, tau: Any) -> Array:
     """Quantile loss (1{y < q} − τ)(q − y) of each outcome at the law's quantiles, (n,) + τ.shape.
 
@@ -288,6 +292,7 @@ def pinball(law: Law, y: Any, tau: Any) -> Array:
     return np.asarray(((gap > 0) - levels) * gap)
 
 
+@tells_words
 def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     """Probability integral transform F(y) of each outcome, (n,): uniform where the law is right.
 
@@ -319,6 +324,7 @@ def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     return u - law.pdf(y) * generator(seed).random(y.shape) if law.discrete else u
 
 
+@tells_words
 def record_scores(law: Law, lower: Any, upper: Any, *, seed: Seed = 0) -> tuple[Array, Array]:
     """Log probabilities and transforms of records lower < y <= upper, each (n,).
 
@@ -377,6 +383,7 @@ class Uniformity:
         return f"Uniformity(ks={self.ks:.3f}, cvm={self.cvm:.3f}, n={self.n}, p_value={self.p_value:.3g})"
 
 
+@tells_words
 def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
     """How far probability transforms are from uniform.
 
@@ -411,6 +418,7 @@ def uniformity(u: Any, *, held_out: bool = False) -> Uniformity:
     return Uniformity(ks, cvm, n, float(special.kolmogorov(np.sqrt(n) * ks)) if held_out else math.nan)
 
 
+@tells_words
 def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)) -> pd.DataFrame:
     """Share of outcomes at or below the law's quantiles.
 
@@ -448,6 +456,7 @@ def calibration(law: Law, y: Any, levels: Any = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9
     return pd.DataFrame(table, index=pd.Index(tau, name="level"))
 
 
+@tells_words
 def coverage(law: Law, y: Any, level: float = 0.9, *, by: Any = None) -> pd.DataFrame:
     """Share of outcomes inside the law's central interval, in all and by group.
 

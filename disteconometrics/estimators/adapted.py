@@ -19,6 +19,7 @@ from disteconometrics.distributions.quantile_law import QuantileLaw
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.pictures import Pictured
+from disteconometrics.words import TakesWords, tells_words
 
 __all__ = ["AdaptedModel", "AdaptedResults", "adapt"]
 
@@ -27,7 +28,7 @@ Predict = Callable[[Any, Array, Array], Any]
 
 
 @dataclass(frozen=True)
-class AdaptedModel:
+class AdaptedModel(TakesWords):
     """A model of another package with a formula; `fit` fits a copy of it to the columns of the right side.
 
     Parameters are those of `adapt`.
@@ -148,6 +149,7 @@ class AdaptedResults(Pictured):
         return said.named(self.spec.outcome.name)
 
 
+@tells_words
 def adapt(
     model: Any,
     formula: str,

@@ -27,6 +27,7 @@ from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, printable
+from disteconometrics.words import TakesWords
 
 __all__ = ["LEVELS", "ROBUST", "Counterfactual", "Crossable", "Crossing", "check_robust", "codes_of"]
 
@@ -234,7 +235,7 @@ class Counterfactual:
         return printable(f"<law of {self.crossing.fits[0].spec.outcome.name} averaged over {n} {whose}>")
 
 
-class Crossable:
+class Crossable(TakesWords):
     """A result whose law is averaged over other rows; it offers `crossed` and `law_over`."""
 
     @abstractmethod

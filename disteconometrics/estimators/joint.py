@@ -32,6 +32,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import take_rows
 from disteconometrics.report.summary import rows_dropped
 from disteconometrics.tables import Section, Summary, number, printable
+from disteconometrics.words import TakesWords, tells_words
 
 __all__ = [
     "JointDensity",
@@ -50,7 +51,7 @@ FACTORS = ("CLogLog", "FlowDensity", "Logit", "NormalRegression", "Probit", "Tra
 
 
 @dataclass(frozen=True)
-class JointDensity:
+class JointDensity(TakesWords):
     """The specification that `joint` makes: factors of one outcome each, later ones given the earlier.
 
     Examples
@@ -120,6 +121,7 @@ def _seed_of(factor: Any, seed: Any) -> dict[str, Any]:
     return {"seed": seed} if draws else {}
 
 
+@tells_words
 def joint(*factors: Any) -> JointDensity:
     """Join specifications of one outcome each to one of their joint law, p(y1)·p(y2 | y1)·….
 

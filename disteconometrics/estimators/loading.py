@@ -11,6 +11,7 @@ from disteconometrics.arrays import Array
 from disteconometrics.errors import DisteconometricsError, FileFormatError
 from disteconometrics.estimators.results import FittedResult, SavedResult
 from disteconometrics.report.archive import name_of, opened
+from disteconometrics.words import tells_words
 
 __all__ = ["KINDS", "load"]
 
@@ -56,6 +57,7 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 
+@tells_words
 def load(path: str | os.PathLike[str] | IO[bytes]) -> FittedResult:
     """Read a result that ``save`` wrote; it holds no rows.
 

@@ -34,6 +34,7 @@ from disteconometrics.report import exchange
 from disteconometrics.report.archive import write_archive
 from disteconometrics.simulate.self_check import SelfChecking
 from disteconometrics.tables import Summary
+from disteconometrics.words import TakesWords
 
 __all__ = ["FitFacts", "FittedResult", "LikelihoodCriteria", "SavedResult"]
 
@@ -353,7 +354,7 @@ class FittedResult(Estimated, Pictured, SelfChecking):
         """The table that goes into a paper: print it, or take ``as_html()``, ``as_latex()``."""
 
 
-class LikelihoodCriteria:
+class LikelihoodCriteria(TakesWords):
     """Criteria of results of maximum likelihood: they follow from ``facts`` and ``parameters``.
 
     Examples

@@ -19,6 +19,7 @@ from disteconometrics.inference.estimates import Estimated, Estimates, check_lev
 from disteconometrics.inference.influence import rows_covariance
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, number, printable
+from disteconometrics.words import tells_words
 
 __all__ = ["RIFDecomposition", "rif_decompose"]
 
@@ -99,6 +100,7 @@ class _Part(NamedTuple):
     residual: float
 
 
+@tells_words
 def rif_decompose(
     model: RIFRegression, data: Any, *, by: str, reference: Any = None, cov: CovarianceKind | None = None
 ) -> RIFDecomposition:

@@ -11,6 +11,7 @@ from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.tables import printable
+from disteconometrics.words import TakesWords
 
 __all__ = ["Specification", "check_columns", "set_checked", "statsmodels_cov"]
 
@@ -58,7 +59,7 @@ def check_columns(*, weights: Any = None, weight_type: Any = None, offset: Any =
 
 
 @dataclass(frozen=True)
-class Specification(ABC):
+class Specification(TakesWords, ABC):
     """A formula and the choices of an estimator, which its ``fit`` takes to data.
 
     An estimator adds fields by keyword.

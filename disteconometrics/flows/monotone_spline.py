@@ -8,6 +8,7 @@ from typing import final
 
 from disteconometrics.checks import is_whole
 from disteconometrics.errors import OptionError
+from disteconometrics.words import TakesWords
 
 __all__ = ["STRUCTURES", "MonotoneSpline"]
 
@@ -24,7 +25,7 @@ STRUCTURES: dict[str, tuple[str, ...]] = {
 
 @final
 @dataclass(frozen=True)
-class MonotoneSpline:
+class MonotoneSpline(TakesWords):
     """The default flow: a monotone cubic spline of the outcome whose coefficients move with the covariates.
 
     Parameters

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, final
 
 from disteconometrics.checks import is_whole, positive, whole
 from disteconometrics.errors import OptionError
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "MLP",
@@ -42,7 +43,7 @@ def _widths(value: Any) -> tuple[int, ...]:
     return tuple(whole(w, "a width in hidden", 1, 4096) for w in given)
 
 
-class Recipe(ABC):  # noqa: B024 - a kind, which its final subclasses fill with fields
+class Recipe(TakesWords, ABC):
     """What a flow is made of; a subclass is a frozen dataclass of numbers, texts and other recipes."""
 
     elementwise: ClassVar[bool] = False  # a map of one outcome, whose parameters a net may give
@@ -453,7 +454,7 @@ def _head_numbers(head: Any) -> int:
 
 @final
 @dataclass(frozen=True, init=False)
-class MLP:
+class MLP(TakesWords):
     """A perceptron that maps noise to outcomes.
 
     `TransportDensity` trains it.  It is no flow, as it need not be invertible.

@@ -55,6 +55,7 @@ from disteconometrics.inference.parallel import check_jobs, one_thread, results
 from disteconometrics.inference.protocols import MEstimate, Redrawing, Resampling
 from disteconometrics.inference.resample import ResamplingPlan, reported_seed, seed_sequence, take_rows
 from disteconometrics.inference.score_bootstrap import ScoreTests
+from disteconometrics.words import tells_words
 
 __all__ = ["bootstrap"]
 
@@ -268,6 +269,7 @@ def _check_reps(reps: Any) -> int:
     return int(reps)
 
 
+@tells_words
 def bootstrap(
     estimator: Any,
     data: Any,

@@ -56,6 +56,7 @@ from disteconometrics.inference.survey import SURVEYED, Replicates, Survey, Unit
 from disteconometrics.likelihoods.score_sums import SumsAsked, leverages
 from disteconometrics.optim.whiten import accurate_product, power_of_two
 from disteconometrics.tables import printable
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "COVARIANCES",
@@ -89,7 +90,7 @@ NOT_WITHOUT = (
 
 
 @dataclass(frozen=True, init=False)
-class Cluster:
+class Cluster(TakesWords):
     """Ask for standard errors that allow any dependence within clusters, one- or two-way.
 
     Parameters
@@ -138,7 +139,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class HAC:
+class HAC(TakesWords):
     """Ask for standard errors that allow autocorrelation up to a lag (Newey-West).
 
     Parameters

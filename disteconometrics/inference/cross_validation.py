@@ -35,6 +35,7 @@ from disteconometrics.inference.foreign import as_estimator
 from disteconometrics.inference.parallel import progress
 from disteconometrics.inference.resample import seed_sequence, take_rows
 from disteconometrics.tables import printable
+from disteconometrics.words import TakesWords, tells_words
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -43,7 +44,7 @@ _MODULO = re.compile(r"row mod (\d+)")
 
 
 @dataclass(frozen=True, eq=False)
-class CrossValidation:
+class CrossValidation(TakesWords):
     """Held-out scores of estimators, row by row.
 
     ``log_scores`` and ``crps`` (n rows, estimators) are in the outcome's own units, NaN where a row has a
@@ -191,6 +192,7 @@ def _held_out(estimator: Any, train: Any, test: Any) -> tuple[str, Array]:
     return told.name, np.stack(values)
 
 
+@tells_words
 def cross_validate(estimators: Any, data: Any, *, folds: Any = 10, seed: Seed = None) -> CrossValidation:
     """Score the laws of outcomes that estimators have not seen, fold by fold.
 

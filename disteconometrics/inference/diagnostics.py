@@ -37,6 +37,7 @@ from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.optim.newton import RankDeficient, maximise
 from disteconometrics.pictures import Pictured
 from disteconometrics.tables import printable
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "Calibration",
@@ -56,7 +57,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, eq=False)
-class HosmerLemeshow:
+class HosmerLemeshow(TakesWords):
     """The Hosmer-Lemeshow test, and the ``table`` of observed and expected counts (G, 6) it rests on.
 
     Examples
@@ -189,7 +190,7 @@ def link_test(kernel: Kernel, y: Array, eta: Array, weights: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Classification:
+class Classification(TakesWords):
     """Predictions p > threshold against outcomes: ``table`` (2, 2), outcomes down, and ``measures``.
 
     Examples

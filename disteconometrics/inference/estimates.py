@@ -17,7 +17,7 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 from disteconometrics.tables import printable
-from disteconometrics.words import OtherWords
+from disteconometrics.words import OtherWords, TakesWords
 
 __all__ = ["Estimated", "Estimates", "TestResult", "as_far_out", "check_level", "critical_value"]
 
@@ -62,7 +62,7 @@ def as_far_out(normal: float, df: float) -> float:
 
 
 @dataclass(frozen=True)
-class TestResult:
+class TestResult(TakesWords):
     """A hypothesis test that prints itself.
 
     ``statistic`` follows ``law`` ("chi2", "F", "z" or "t") with ``df`` degrees of freedom (numerator first)
@@ -188,7 +188,7 @@ def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
+class Estimates(TakesWords):
     """Named estimates, their covariance and the degrees of freedom of t (infinite: normal).
 
     Parameters

@@ -18,6 +18,7 @@ from disteconometrics.distributions.numeric import floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.inference.influence_functions import influence_function
+from disteconometrics.words import tells_words
 
 __all__ = ["sample_functionals"]
 
@@ -36,6 +37,7 @@ def _sample(values: Any, weights: Any, weight_type: Any) -> tuple[Array, Array]:
     return y[kept], w[kept]
 
 
+@tells_words
 def sample_functionals(
     values: Any, names: Sequence[str], *, weights: Any = None, weight_type: str | None = None
 ) -> Estimates:

@@ -36,6 +36,7 @@ import pandas as pd
 from disteconometrics.arrays import Array, Indices, Mask, as_floats
 from disteconometrics.errors import DataError, LonelyUnitWarning, OptionError, warn_user
 from disteconometrics.tables import first_of, printable
+from disteconometrics.words import TakesWords
 
 __all__ = [
     "SHIFT",
@@ -56,7 +57,7 @@ _KINDS = ("BRR", "Fay", "JK1", "JKn", "bootstrap")
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(TakesWords):
     """Ask for the standard errors of a survey's design, beside the sampling weights of the specification.
 
     Units are nested in strata: equal labels in two strata are two units.  p-values and limits take t with

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from disteconometrics.checks import is_real, is_whole, whole
 from disteconometrics.errors import OptionError
+from disteconometrics.words import TakesWords
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +68,7 @@ def _snapshots(given: Any, steps: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainer(ABC):  # noqa: B024 - its final subclasses differ in defaults
+class Trainer(TakesWords, ABC):
     """How to train: what all trainers share, described in `Adam`."""
 
     lr: float = 1e-3

@@ -38,7 +38,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module 'disteconometrics.plots' has no attribute {name!r}; it has {', '.join(__all__)}"
         )
-    globals()[name] = value = getattr(import_module(_HOME[name]), name)
+    from disteconometrics.words import tells_words
+
+    globals()[name] = value = tells_words(getattr(import_module(_HOME[name]), name))
     return value
 
 

@@ -25,6 +25,7 @@ from disteconometrics.tables import (
     number,
     printable,
 )
+from disteconometrics.words import TakesWords, tells_words
 
 __all__ = ["Comparison", "compare"]
 
@@ -48,7 +49,7 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(TakesWords):
     """A table of several results, which prints itself as text, HTML, LaTeX and markdown.
 
     ``names`` are the columns; ``body`` has two rows a term, the estimate and its standard error in
@@ -144,6 +145,7 @@ class Comparison:
         return "\n".join([table, "", *map(markdown_text, self.notes)])
 
 
+@tells_words
 def compare(
     results: Sequence[Any] | Mapping[str, Any],
     names: Sequence[str] | None = None,

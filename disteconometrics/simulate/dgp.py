@@ -21,6 +21,7 @@ from disteconometrics.distributions.empirical import Empirical
 from disteconometrics.distributions.functionals import evaluate, functional_name
 from disteconometrics.distributions.law import Law
 from disteconometrics.errors import OptionError
+from disteconometrics.words import TakesWords, tells_words
 
 __all__ = ["DGP", "Process", "Table", "Truth", "pseudo_true"]
 
@@ -38,7 +39,7 @@ _EFFECT = re.compile(r"ame\[([^:\]]+)(?::([^\]]+)->([^\]]+))?\]")
 
 
 @dataclass(frozen=True)
-class Truth:
+class Truth(TakesWords):
     """A true value and the standard error of its computation, zero for a closed form.
 
     Examples
@@ -51,7 +52,7 @@ class Truth:
     error: float = 0.0
 
 
-class Process(ABC):
+class Process(TakesWords, ABC):
     """A data-generating process; subclasses say how covariates are drawn and the law of the outcome.
 
     They are frozen dataclasses.  ``process(rng, n=1000)`` draws a table, a dict of float64 arrays (n,); other
@@ -338,6 +339,7 @@ class DGP(Process):
         return self
 
 
+@tells_words
 def pseudo_true(
     estimator: Any,
     dgp: Callable[..., Any],

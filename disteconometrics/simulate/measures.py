@@ -47,6 +47,7 @@ import pandas as pd
 from disteconometrics.arrays import Array, Mask, as_floats
 from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import check_level, critical_value
+from disteconometrics.words import tells_words
 
 __all__ = ["MEASURES", "VARIANTS", "Replications", "measured", "n_sim", "performance"]
 
@@ -282,6 +283,7 @@ def _of_valid(r: Replications, valid: Mask, se: Array | None) -> Pairs:
     return found
 
 
+@tells_words
 def performance(
     estimate: Any,
     std_error: Any = None,
@@ -347,6 +349,7 @@ def performance(
     )
 
 
+@tells_words
 def n_sim(
     mcse: float,
     *,

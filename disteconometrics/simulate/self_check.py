@@ -26,6 +26,7 @@ from disteconometrics.simulate.dgp import pseudo_true
 from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.study import MonteCarlo
 from disteconometrics.tables import Section, Summary, number, printable
+from disteconometrics.words import TakesWords
 
 __all__ = ["SelfCheck", "SelfChecking", "self_check"]
 
@@ -122,7 +123,7 @@ class _Copies:
         return take_rows(of.table, rows, **columns)
 
 
-class SelfChecking:
+class SelfChecking(TakesWords):
     """A result checked by simulation with its own fit as the truth; `_refitting` says how it is made again.
 
     Examples
@@ -262,7 +263,7 @@ def _process(of: Refitting, design: str, law: Any) -> _Fitted | _Pairs | _Cluste
 
 
 @dataclass(frozen=True, eq=False)
-class SelfCheck:
+class SelfCheck(TakesWords):
     """A result checked by simulation: the study behind it, a table, and a verdict in a sentence.
 
     ``study`` holds the replications; ``design`` says how data were drawn, ``other_law`` whether from a law

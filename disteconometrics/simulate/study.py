@@ -33,6 +33,7 @@ from disteconometrics.simulate.results import MonteCarloResults
 from disteconometrics.simulate.resuming import check_same_study
 from disteconometrics.simulate.session import Session
 from disteconometrics.simulate.store import Store
+from disteconometrics.words import TakesWords
 
 __all__ = ["MonteCarlo"]
 
@@ -41,7 +42,7 @@ MOST = 1_000_000  # that mcse= may ask for
 
 
 @dataclass(frozen=True, init=False)
-class MonteCarlo:
+class MonteCarlo(TakesWords):
     """A Monte Carlo study of estimators on data from a known process.
 
     Parameters

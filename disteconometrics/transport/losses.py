@@ -11,12 +11,13 @@ from typing import final
 from disteconometrics.checks import positive, whole
 from disteconometrics.errors import OptionError
 from disteconometrics.transport.samples import check_order
+from disteconometrics.words import TakesWords
 
 __all__ = ["Loss", "Sinkhorn", "Sliced", "Sorted"]
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(TakesWords):
     """A distance between draws and data, to the power p."""
 
     p: float = 2

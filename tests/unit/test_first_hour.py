@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib import pyplot as plt
 
 import disteconometrics as de
 from disteconometrics.errors import OptionError
+from disteconometrics.words import KEYWORDS, TakesWords
 
 
 def draw(rng: np.random.Generator, n: int = 60) -> pd.DataFrame:
@@ -125,6 +127,63 @@ def test_results_name_the_word_for_what_others_call_it(attribute: str, words: st
 def test_the_package_names_what_others_call_it(name: str, word: str) -> None:
     with pytest.raises(AttributeError, match=word):
         getattr(de, name)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("de.Logit('GRADE ~ PSI', maxiter=5)", r"write fit\(..., maxiter=...\)"),
+        ("de.Logit('GRADE ~ PSI', robust=True)", r"write fit\(..., cov='HC1'\)"),
+        ("de.Logit('GRADE ~ PSI').fit(data, cluster='firm')", r"write cov=de.Cluster\('firm'\)"),
+        ("de.Logit('GRADE ~ PSI').fit(data, weights='w')", r"write Logit\(..., weights=...\)"),
+        ("de.Logit('GRADE ~ PSI').fit(data, disp=0)", "nothing is printed"),
+        ("de.bootstrap(de.Logit('GRADE ~ PSI'), data, B=9)", "write reps="),
+        ("de.MonteCarlo(None, None, nsim=9)", r"write run\(..., reps="),
+        ("de.TransportMap('GPA ~ PSI').fit(data, vcov='v')", "write cluster="),
+        ("de.FlowDensity('GPA ~ 1', epochs=9)", "train=de.Adam"),
+        ("de.Normal(mean=1)", "write loc="),
+        ("de.Normal().sample(size=3)", "write m="),
+        ("de.scores.crps(law=1, points=2)", r"takes \(law, y\)"),
+        ("res.summary(alpha=0.1)", "write level="),
+        ("res.summary(cov='HC1')", r"write with_cov\("),
+        ("res.predict(type='response')", "write names="),
+        ("res.margins(variabels=['PSI'])", "did you mean variables=?"),
+        ("res.plot('coefficients', conf=0.9)", "write level="),
+        ("res.effect('PSI', 0, 1, conf=0.9)", r"takes \(variable, low, high"),
+    ],
+)
+def test_unknown_keywords_name_the_word(call: str, words: str) -> None:
+    data = de.datasets.spector()
+    res = de.Logit("GRADE ~ PSI").fit(data) if call.startswith("res") else None
+    with pytest.raises(OptionError, match=words):
+        eval(call, {"de": de, "data": data, "res": res})
+
+
+def test_every_public_callable_tells_words_and_keeps_its_signature() -> None:
+    """Every argument that is advised exists; every public method of every class is wrapped."""
+
+    def below(cls: type) -> set[type]:
+        return {cls}.union(*map(below, cls.__subclasses__()))
+
+    public = {name: getattr(de, name) for name in de.__all__ if callable(getattr(de, name))}
+    de.plots.density, de.scores.crps, de.dgps.Bimodal  # noqa: B018 - rooms load
+    functions = [f for f in public.values() if inspect.isfunction(f) and f is not de.pseudo_true]
+    classes = below(TakesWords) - {TakesWords}
+    assert [c for c in public.values() if isinstance(c, type) and c not in classes] == []
+    for cls in classes:
+        names = [n for n in dir(cls) if not n.startswith("_")]
+        functions += [f for n in names if inspect.isfunction(f := inspect.getattr_static(cls, n))]
+    takes_all = inspect.Parameter.VAR_KEYWORD
+    known: set[str] = set()
+    for function in [*functions, *(c.__init__ for c in classes)]:
+        parameters = inspect.signature(function).parameters
+        known |= parameters.keys()
+        if function.__name__ != "__init__" and takes_all not in [p.kind for p in parameters.values()]:
+            assert hasattr(function, "__wrapped__"), function.__qualname__
+    known |= {"ax", "bins"}  # of pictures
+    assert not {s for told in KEYWORDS.values() for s in told if s.partition("=")[0] not in known}
+    assert list(inspect.signature(de.Logit.fit).parameters)[:3] == ["self", "data", "cov"]
+    assert next(iter(inspect.signature(de.Logit).parameters)) == "formula"
 
 
 def test_a_whole_factor_and_a_variable_in_all_equations_are_hypotheses() -> None:

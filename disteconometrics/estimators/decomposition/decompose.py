@@ -36,6 +36,7 @@ from disteconometrics.inference.decomposition import (
 )
 from disteconometrics.inference.estimates import check_level
 from disteconometrics.inference.resample import reported_seed, seed_sequence
+from disteconometrics.words import TakesWords, tells_words
 
 __all__ = ["Decomposition", "decompose"]
 
@@ -44,7 +45,7 @@ FEWEST_DRAWS, DRAWS = 100, 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decomposition:
+class Decomposition(TakesWords):
     """The specification that `decompose` makes, which studies take: an estimator, two groups, functionals.
 
     Parameters
@@ -127,6 +128,7 @@ class Decomposition:
         return _result(self, rows, levels, level, draws, seed)
 
 
+@tells_words
 def decompose(
     estimator: Any,
     data: Any,

@@ -36,6 +36,7 @@ from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.resample import reported_seed, seed_sequence
 from disteconometrics.report.summary import estimates_section, rows_dropped
 from disteconometrics.tables import Summary, number, printable
+from disteconometrics.words import TakesWords
 
 __all__ = ["MinimumWasserstein", "MinimumWassersteinResults"]
 
@@ -48,7 +49,7 @@ REPS = 200  # samples in which a fit is checked, where none are asked for
 
 
 @dataclass(frozen=True)
-class MinimumWasserstein:
+class MinimumWasserstein(TakesWords):
     """Parameters of a simulator under which its outcomes are nearest to the data in Wasserstein distance W2.
 
     The simulator turns parameters, covariates and standard random numbers into outcomes.  The random numbers
