@@ -22,6 +22,7 @@ __all__ = [
     "columns",
     "dense_block",
     "densified",
+    "each_row",
     "width",
 ]
 
@@ -169,9 +170,9 @@ class PartResult(NamedTuple):
 class Readable(Protocol):
     """Rows that are read again and again, in parts whose order is fixed."""
 
-    def read(self) -> Iterator[Block]: ...
+    def read(self, each_row: bool) -> Iterator[Block]: ...
     def by_part(
-        self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
+        self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str], each_row: bool
     ) -> list[PartResult]: ...
     def sample(self, rows: int) -> list[Block]: ...
     def check_keys(self) -> None: ...
@@ -186,14 +187,18 @@ class StreamedBlocks(Sequence[Block]):
     ----------
     rows : what reads them.
     makes : functions of a block, each of what the one before made.
+    each_row : bool, whether a row stands for itself; without, fewer rows with weights may have the sums of
+        all.
     """
 
-    def __init__(self, rows: Readable, makes: tuple[Callable[[Block], Block], ...] = ()) -> None:
-        self.rows, self.makes = rows, makes
+    def __init__(
+        self, rows: Readable, makes: tuple[Callable[[Block], Block], ...] = (), each_row: bool = False
+    ) -> None:
+        self.rows, self.makes, self.each_row = rows, makes, each_row
 
     def mapped(self, make: Callable[[Block], Block]) -> StreamedBlocks:
         """The same blocks, changed by one more function."""
-        return StreamedBlocks(self.rows, (*self.makes, make))
+        return StreamedBlocks(self.rows, (*self.makes, make), self.each_row)
 
     def by_part(
         self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str] = ()
@@ -202,7 +207,7 @@ class StreamedBlocks(Sequence[Block]):
 
         ``columns`` are those whose values group the rows.  The function may run elsewhere.
         """
-        return self.rows.by_part(partial(_of_changed, self.makes, function), columns)
+        return self.rows.by_part(partial(_of_changed, self.makes, function), columns, self.each_row)
 
     @property
     def width(self) -> int:
@@ -227,7 +232,7 @@ class StreamedBlocks(Sequence[Block]):
         return next(islice(iter(self), i, None))
 
     def __iter__(self) -> Iterator[Block]:
-        return _changed(self.rows.read(), self.makes)
+        return _changed(self.rows.read(self.each_row), self.makes)
 
 
 def _changed(blocks: Iterable[Block], makes: Sequence[Callable[[Block], Block]]) -> Iterator[Block]:
@@ -243,6 +248,11 @@ def _of_changed(
     blocks: Iterable[Block],
 ) -> Any:
     return function(_changed(blocks, makes))
+
+
+def each_row(blocks: Sequence[Block]) -> Sequence[Block]:
+    """Blocks in which a row stands for itself, and positions are those of the rows used."""
+    return StreamedBlocks(blocks.rows, blocks.makes, True) if isinstance(blocks, StreamedBlocks) else blocks
 
 
 def width(blocks: Sequence[Block]) -> int:
@@ -264,7 +274,7 @@ def densified(blocks: Sequence[Block], rows: int = 8192) -> Sequence[Block]:
 def chosen_rows(blocks: Sequence[Block], rows: Mask) -> Iterator[Block]:
     """Some of the rows over all blocks, of each block in turn, with all their columns."""
     start = 0
-    for block in densified(blocks):
+    for block in densified(each_row(blocks)):
         yield block.rows(rows[start : start + len(block.y)])
         start += len(block.y)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
+from disteconometrics.data.cells import Tally
 from disteconometrics.data.design import RowCount, lay_out
 from disteconometrics.data.evaluate import Levels
 from disteconometrics.data.formula import Formula, parse_formula
@@ -110,6 +111,7 @@ class _Facts:
     zero_one: dict[str, bool] = field(default_factory=dict)  # of columns of numbers, whether 0 and 1 are all
     moments: Moments = field(default_factory=Moments)
     sample: Sample = field(default_factory=Sample)
+    tally: Tally = field(default_factory=Tally)
 
     def merge(self, other: _Facts, asked: Question) -> None:
         """Add what a later part says.  Raises: DataError for a column of another kind there."""
@@ -135,6 +137,7 @@ class _Facts:
             self.zero_one[name] = yes and self.zero_one.get(name, True)
         self.moments.merge(other.moments)
         self.sample.merge(other.sample)
+        self.tally.merge(other.tally)
 
 
 def add_counts(ours: dict[Any, Any], theirs: Mapping[Any, Any], most: int | None = None) -> None:
@@ -183,7 +186,7 @@ def learn(
     check_right_side(parsed, table)
     _check_terms_of_rows(parsed)
     asked = Question(parsed, weights, weight_type, offset, outcome)
-    facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))))
+    facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
     numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
     for part, found in zip(source.parts, run(_learnt, numbered, asked.names), strict=True):
@@ -219,7 +222,7 @@ def _check_terms_of_rows(parsed: Formula) -> None:
 
 def _learnt(part: Part, asked: Question, runs: int, number: int) -> _Facts:
     """What the batches of a part say."""
-    key, facts = part.key(), _Facts(sample=Sample(runs, number))
+    key, facts = part.key(), _Facts(sample=Sample(runs, number), tally=asked.tally())
     for table in tables_of(part, asked.names):
         with named(part):
             _take(facts, asked, table, part.name)
@@ -250,6 +253,7 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
             numbers = column.numbers[batch.rows]
             facts.zero_one[name] = bool(((numbers == 0) | (numbers == 1)).all())
     left, *values = batch.values
+    facts.tally.add(*asked.cell_values(batch), len(batch.rows))
     if asked.outcome == "numeric":
         code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
         facts.moments.merge(Moments.of(left, batch.weights, batch.offset))
@@ -372,6 +376,8 @@ def _designed(
         zero_one,
         facts.sample,
         run,
+        facts.tally,
+        frozenset(facts.floats),
     )
 
 

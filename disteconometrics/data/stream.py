@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import starmap
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, PartResult, StreamedBlocks
+from disteconometrics.data.cells import Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
 from disteconometrics.data.evaluate import Evaluator, Levels
 from disteconometrics.data.formula import Formula
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 RUN = 128  # consecutive rows that a sample takes together
+ROWS_A_CELL = 10  # from which on cells are fitted in place of rows
 _OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
 
 # calls a function with each part and more arguments and gives the results in order; last, the columns read
@@ -74,6 +77,24 @@ class Question:
         """The columns that are read."""
         own = [n for n in (self.weights, self.offset) if n is not None]
         return list(dict.fromkeys([*self.parsed.left.variables, *self.parsed.right_variables, *own]))
+
+    def tally(self) -> Tally:
+        """Cells of no rows: of the right side, the offset, and an outcome that is no number."""
+        columns = [*self.parsed.right_variables, *([] if self.offset is None else [self.offset])]
+        names = tuple(columns if self.outcome == "numeric" else [*columns, self.parsed.left.name])
+        return Tally(names, full=self.weights if self.weight_type == "sampling" else None)
+
+    def cell_values(self, batch: Batch) -> tuple[list[Any], Any, Array | None]:
+        """The columns of the used rows of a batch by which they are tallied, outcomes if numeric, weights."""
+        left = batch.values[0]
+        values: list[Any] = [batch.columns[name].take(batch.rows) for name in self.parsed.right_variables]
+        if batch.offset is not None:
+            values.append(Column(self.offset or "", "number", batch.offset))
+        if self.outcome == "numeric":
+            return values, left, batch.weights
+        if not isinstance(left, Levels):
+            left = Column("", "number", np.asarray(left, dtype=np.float64))
+        return [*values, left], None, batch.weights
 
 
 class named:  # noqa: N801 - read as a word after with
@@ -380,6 +401,8 @@ class StreamDesign:
     zero_one: frozenset[str] = field(repr=False)  # columns of numbers that are 0 or 1 alone
     first: Sample = field(repr=False)
     run: Run = field(repr=False)
+    tally: Tally = field(default_factory=Tally, repr=False)
+    floats: frozenset[str] = field(default=frozenset(), repr=False)  # columns of numbers not all whole
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
     sums: dict[int, int] = field(default_factory=dict, repr=False)  # check sums of the rows by part
 
@@ -396,8 +419,15 @@ class StreamDesign:
         scale = self.rows.used / self.total if self.asked.weight_type == "sampling" else None
         return [_Reader(key, used, self.spec, self.asked, scale) for key, used in self.marks]
 
-    def read(self) -> Iterator[Block]:
-        """Read all parts once.  Raises: DataError if a part has changed since the first reading."""
+    def read(self, each_row: bool = True) -> Iterator[Block]:
+        """Read all parts once, or give the cells that have the sums of all rows, unless ``each_row``.
+
+        Raises: DataError if a part has changed since the first reading.
+        """
+        if not each_row and self.compact is not None:
+            self.check_keys()
+            yield self.compact
+            return
         for number, (part, reader) in enumerate(zip(self.source.parts, self._readers(), strict=True)):
             check = [0]
             yield from _checked(reader.blocks(part), check)
@@ -409,11 +439,19 @@ class StreamDesign:
         if self.sums.setdefault(number, check) != check:
             raise _changed(self.source.parts[number])
 
-    def by_part(self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]) -> list[PartResult]:
+    def by_part(
+        self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str], each_row: bool = True
+    ) -> list[PartResult]:
         """What a function makes of the blocks of each part, in order, and what the codes of groups stand for.
+
+        Where cells have the sums of all rows they are the only part, unless ``each_row`` or columns are
+        asked.
 
         Raises: as `read`; DataError and MissingColumnError of the columns.
         """
+        if not columns and not each_row and self.compact is not None:
+            self.check_keys()
+            return [PartResult(function(iter([self.compact])), ())]
         found, parts = [], zip(self.source.parts, self._readers(), strict=True)
         calls = [(part, reader, function, columns) for part, reader in parts]
         names = list(dict.fromkeys([*self.asked.names, *columns]))
@@ -423,6 +461,40 @@ class StreamDesign:
         self.readings[0] += 1
         return found
 
+    @property
+    def cell_columns(self) -> dict[str, Column]:
+        """The columns of the right side in the cells of the rows, and of the offset."""
+        names = self.tally.names[: len(self.asked.parsed.right_variables) + (self.asked.offset is not None)]
+        kinds = {name: self.spec.columns.get(name, ("number", ())) for name in names}
+        return cell_columns(names, [cell[: len(names)] for cell in self.tally.places], kinds, self.floats)
+
+    def cell_values(self) -> list[Any]:
+        """Values of the factors in the cells."""
+        columns, m = self.cell_columns, len(self.tally.places)
+        evaluator = Evaluator.of_rows(self.asked.parsed, columns, m, np.arange(m))
+        return [factor_value(evaluator, factor) for factor in self.asked.parsed.factors]
+
+    @cached_property
+    def compact(self) -> Block | None:
+        """Rows whose weights count rows and that have the sums of all rows; None where cells are many."""
+        m = len(self.tally.places)
+        if self.tally.full is not None or m * ROWS_A_CELL > self.rows.used:
+            return None
+        counts, at, left = self.tally.sums[:, 0], np.arange(m), self._cell_outcomes()
+        if self.asked.outcome == "numeric":
+            at, left, counts = three_points(self.tally.sums)
+        offset = None if self.asked.offset is None else self.cell_columns[self.asked.offset].values[at]
+        values = [left, *(value[at] for value in self.cell_values())]
+        return self._readers()[0].coded(Batch({}, values, at, counts, offset, {}, {}, 0))
+
+    def _cell_outcomes(self) -> Any:
+        """The outcome of the cells, if it is not numeric."""
+        found = [cell[-1] if cell else None for cell in self.tally.places]
+        if self.asked.outcome == "numeric" or not any(isinstance(value, str) for value in found):
+            return np.array(found)
+        levels = tuple(dict.fromkeys(found))
+        return Levels(np.array([levels.index(value) for value in found], dtype=np.intp), levels)
+
     def check_keys(self) -> None:
         """Compare what is known of the parts without reading.  Raises: DataError if one has changed."""
         for part, (key, _) in zip(self.source.parts, self.marks, strict=True):
@@ -431,6 +503,8 @@ class StreamDesign:
 
     def sample(self, rows: int) -> list[Block]:
         """Rows of the first reading, about so many at most.  Raises: nothing."""
+        if self.compact is not None:
+            return []
         coder, batches = self._readers()[0], self.first.rows(rows)
         return [coder.coded(_stacked(batches, self.spec.levels))] if batches else []
 

@@ -81,7 +81,7 @@ def summed_squares(read: FitRows, deviation: float, clusters: tuple[str, ...] = 
     weight_type = read.spec.weight_type
     unit = float(power_of_two(np.array(deviation or 1.0)))
     blocks = _mapped(read.blocks(), partial(_in_units, unit))
-    last = partial(last_sums, clusters, read.frequency) if read.streamed else None
+    last = partial(last_sums, clusters, read.weights_count) if read.streamed else None
     m = maximise(IndexModel(LinearLaw(), blocks, read.size, last))
     n = read.observations
     variance = max(-2.0 * m.loglik - m.decrement, 0.0) / n  # in these units
@@ -90,7 +90,7 @@ def summed_squares(read: FitRows, deviation: float, clusters: tuple[str, ...] = 
     rows = m.whitened_blocks(blocks)
     known = None if m.sums is None else m.sums.scaled(root**-2)
     source = index_scores(
-        IndexModel(LinearLaw(1 / root), rows, read.size), m.coordinates, read.frequency, known
+        IndexModel(LinearLaw(1 / root), rows, read.size), m.coordinates, read.weights_count, known
     )
     inner, basis = m.inner * root, unit * (np.eye(len(m.params)) if m.basis is None else m.basis)
     beta = MEstimate(
@@ -100,7 +100,7 @@ def summed_squares(read: FitRows, deviation: float, clusters: tuple[str, ...] = 
     residuals = IndexModel(
         ScaleLaw(sigma), _mapped(rows, partial(_standardised, m.coordinates, root)), read.size
     )
-    of_scale = index_scores(residuals, np.zeros(1), read.frequency)
+    of_scale = index_scores(residuals, np.zeros(1), read.weights_count)
     scale = MEstimate(("sigma",), np.array([sigma]), half, half, n, read.size, of_scale, weight_type)
     return SummedSquares(variance * unit**2, beta, scale, m.condition)
 
@@ -128,7 +128,7 @@ def cross_sums(read: FitRows, beta: MEstimate, sigma: float, kind: CovarianceKin
         )
     n, k = beta.observations, len(beta.inner)
     columns = kind.columns if isinstance(kind, Cluster) else ()
-    asked = SumsAsked(columns, np.eye(k + 1), frequency=read.frequency)
+    asked = SumsAsked(columns, np.eye(k + 1), frequency=read.weights_count)
     blocks = read.blocks()
     assert isinstance(blocks, StreamedBlocks)
     assert beta.basis is not None

@@ -93,6 +93,11 @@ class CountedRows:
         """Whether weights count identical rows."""
         return bool(self.design.spec.weight_type == "frequency")
 
+    @property
+    def weights_count(self) -> bool:
+        """Whether weights of blocks, where there are any, count rows."""
+        return bool(self.design.spec.weight_type != "sampling")
+
     @cached_property
     def scaled_weights(self) -> Array | None:
         """Weights (n,) of a likelihood.

@@ -431,7 +431,7 @@ def _inverse_root(M: Array) -> Array:
 def _meat(estimate: MEstimate, power: float) -> Array:
     """Σ s s' / (1 − h)^(2·power) in identity-information coordinates."""
     if isinstance(estimate.source, SummedScores):
-        asked = SumsAsked((), estimate.inner, power, estimate.weight_type == "frequency")
+        asked = SumsAsked((), estimate.inner, power, estimate.weight_type != "sampling")
         sums = estimate.source.sums(asked)
         if sums.perfect:
             raise WithheldError(LEVERAGE_ONE)
@@ -541,7 +541,7 @@ def _by_cluster(
     """Score sums (G, k), or what the jackknife makes of them, and leverages (G,) of each grouping."""
     jackknife = kind.correction == "jackknife"
     if isinstance(estimate.source, SummedScores):
-        frequency = estimate.weight_type == "frequency"
+        frequency = estimate.weight_type != "sampling"
         asked = SumsAsked(kind.columns, estimate.inner, 0.0, frequency, jackknife)
         for subset, found in zip(subsets, estimate.source.sums(asked).groups, strict=True):
             _check_clusters(subset, len(found.keys))

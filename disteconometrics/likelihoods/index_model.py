@@ -151,6 +151,12 @@ def _runs(part: Any, chosen: Indices) -> Any:
     return part[: runs * RUN].reshape(runs, RUN, *part.shape[1:])[chosen].reshape(-1, *part.shape[1:])
 
 
+def _maxima(blocks: Iterable[Block]) -> Array:
+    """Column maxima of |X| over blocks (k,), nothing of none."""
+    found = [_column_max(block.X) for block in chunks(blocks)]
+    return np.asarray(np.max(found, axis=0) if found else [])
+
+
 def _column_max(X: Any) -> Array:
     """Column maxima of |X| (m, k).
 
@@ -318,7 +324,10 @@ class IndexModel:
 
     def column_maxima(self) -> Array:
         """Largest absolute value of every column (k,)."""
-        return np.asarray(np.max([_column_max(block.X) for block in chunks(self.blocks)], axis=0))
+        if isinstance(self.blocks, StreamedBlocks):
+            found = [part.value for part in self.blocks.by_part(_maxima)]
+            return np.asarray(np.max([value for value in found if len(value)], axis=0))
+        return _maxima(self.blocks)
 
     def largest_change(self, step: Array) -> float:
         """Largest |x'step| over the rows: how far any index moves."""

@@ -33,7 +33,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array, as_floats
-from disteconometrics.blocks import Block, StreamedBlocks, densified, width
+from disteconometrics.blocks import Block, StreamedBlocks, densified, each_row, width
 from disteconometrics.likelihoods.index_model import IndexModel
 from disteconometrics.likelihoods.twofold import dot, two_sum
 from disteconometrics.optim.separation import MANY, Separation, decided_columns, find_separation
@@ -367,7 +367,7 @@ def _decided(
 ) -> tuple[_State, Separation | None]:
     """Settle a suspicious or singular iteration: separation of the rows of X, or go on without suspicion."""
     candidates = [c if T is None else T @ c for c in (s.c, s.step) if c.size]
-    separation = find_separation(densified(blocks), candidates)
+    separation = find_separation(densified(each_row(blocks)), candidates)
     if separation is not None:
         return s, separation
     streamed = isinstance(blocks, StreamedBlocks)
@@ -458,7 +458,7 @@ def _maximise_whitened(
     white, T, column_max, condition = whitened(model)
     k = len(T)
     if separation is None and _by_columns(model, k):
-        separation = find_separation(densified(model.blocks))
+        separation = find_separation(densified(each_row(model.blocks)))
         if separation is not None:  # with many columns that runs away in vain for a long time
             return _maximum(
                 _State.begin(np.zeros(k)), None, condition, "columns decided", column_max, separation

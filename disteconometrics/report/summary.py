@@ -61,7 +61,8 @@ def source_notes(readings: int) -> tuple[str, ...]:
     """
     if not readings:
         return ()
-    return (f"The source was read {readings} times, covariance included; no rows are kept.",)
+    times = "once" if readings == 1 else f"{readings} times"
+    return (f"The source was read {times}, covariance included; no rows are kept.",)
 
 
 def observations_text(given: int, rows: int, observations: float, weight_type: str | None) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def _same(ours: Any, theirs: Any) -> None:
         [getattr(ours, name) for name in SUMS if hasattr(ours, name)],
         [getattr(theirs, name) for name in SUMS if hasattr(theirs, name)],
         rtol=1e-12,
+        atol=1e-14,
     )
     for name in ("rows", "given", "dropped", "zero_weight", "observations", "nested_null"):
         assert getattr(ours.facts, name) == getattr(theirs.facts, name), name
@@ -216,6 +218,60 @@ def test_covariances_and_predictions_are_those_of_the_table(many: pd.DataFrame, 
     pieces = de.Parts(lambda: _cut(many, 2_000))
     np.testing.assert_allclose(ours.predict(pieces, ci=True), theirs.predict(many, ci=True), rtol=1e-7)
     assert f"read {ours.facts.readings} times" in str(ours.summary())
+
+
+def _cells(parts: int) -> tuple[pd.DataFrame, de.Parts]:
+    """Rows whose covariates take few values, an outlier of the outcome among them, and the same in parts."""
+    rng = np.random.default_rng(parts)
+    n = 4_000
+    t = pd.DataFrame({"d": rng.integers(0, 2, n) > 0, "k": rng.integers(0, 5, n), "w": rng.integers(0, 4, n)})
+    t["g"] = pd.Categorical(rng.choice(list("bca"), n), categories=list("cab"))
+    t["h"], t["c"] = rng.integers(0, 4, n) / 4, rng.integers(0, 90, n)
+    t["y"] = np.where(rng.random(n) < 1 / (1 + np.exp(0.4 - 0.8 * t.d + 0.2 * t.k)), "yes", "no")
+    t["u"] = 1e3 + t.d + rng.gamma(2.0, size=n) * (1 + t.k)
+    t.loc[3, "u"], t.loc[9, "h"] = 2e3, np.nan
+    edges = [0, *sorted(rng.integers(0, n, parts - 1)), n]
+    return t, de.Parts(lambda: [t[a:b] for a, b in pairwise(edges)])
+
+
+OF_CELLS = {
+    "logit": de.Logit("y ~ d*k + C(g)"),
+    "probit": de.Probit("y ~ log(k + 1) + d + C(g, contr.sum)"),
+    "logit, offset and weights": de.Logit("y ~ g", offset="h", weights="w", weight_type="frequency"),
+    "normal": de.NormalRegression("u ~ d*k + g + h"),
+    "normal, constant": de.NormalRegression("log(u) ~ 1", offset="h"),
+    "normal, weights": de.NormalRegression("u ~ I(h > .4)*g", weights="w", weight_type="frequency"),
+}
+
+
+@pytest.mark.parametrize("parts", [1, 6])
+@pytest.mark.parametrize("name", OF_CELLS)
+def test_cells_give_the_fit_of_the_rows_in_one_reading(name: str, parts: int) -> None:
+    (table, source), model = _cells(parts), OF_CELLS[name]
+    ours, theirs = model.fit(source), model.fit(table)
+    _same(ours, theirs)
+    assert ours.facts.readings == 1
+    assert "read once" in str(ours.summary())
+    for kind in ("HC1", "HC3", de.Cluster("c"), de.Cluster("c", correction="jackknife")):
+        a, b = ours.with_cov(kind), theirs.with_cov(kind)
+        np.testing.assert_allclose(a.bse, b.bse, rtol=1e-8)
+        if hasattr(a, "sigma_estimates"):
+            np.testing.assert_allclose(a.sigma_estimates.std_error, b.sigma_estimates.std_error, rtol=1e-8)
+        if kind == "HC1":
+            a, b = (r.predict(table[:3], ci=True) for r in (a, b))
+            np.testing.assert_allclose(a, b, rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.SeparationWarning")
+def test_separated_cells_are_reported_as_their_rows() -> None:
+    table, _ = _cells(1)
+    table.loc[table.k == 2, "y"] = "yes"
+    ours, theirs = (
+        de.Logit("y ~ d + C(k)").fit(t) for t in (de.Parts(lambda: [table[:1_500], table[1_500:]]), table)
+    )
+    np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-10)
+    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-8)
+    assert ours.facts.separation == theirs.facts.separation
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.blocks import Block, FactorMatrix, StreamedBlocks, chosen_rows, densified
+from disteconometrics.blocks import Block, FactorMatrix, StreamedBlocks, chosen_rows, densified, each_row
 from disteconometrics.checks import size_error, whole
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.errors import (
@@ -102,7 +102,7 @@ class BinaryRows(FitRows):
         inner = np.linalg.inv(factor) / scale[:, None]
         root = inner if basis is None else basis @ inner
         kind = self.spec.weight_type
-        source = index_scores(model, zero, kind == "frequency")
+        source = index_scores(model, zero, self.weights_count)
         equation = MEstimate(self.names, beta, inner, root, self.observations, self.size, source, kind, basis)
         return equation, root @ (inner.T @ p.score)
 
@@ -247,7 +247,7 @@ def equation_of(
         basis = np.zeros(root.shape)
         basis[columns] = np.eye(len(m.params)) if m.basis is None else m.basis
     kind = rows.spec.weight_type
-    source = index_scores(model, m.coordinates, kind == "frequency", m.sums)
+    source = index_scores(model, m.coordinates, rows.weights_count, m.sums)
     return MEstimate(names, params, m.inner, root, observations, rows.size, source, kind, basis)
 
 
@@ -283,7 +283,7 @@ def estimate(
     maxiter = whole(maxiter, "maxiter", 1)
     read = FitRows.read(model, data, streams=model.likelihood_penalty is None, n_jobs=n_jobs)
     names, blocks = read.names, read.blocks()
-    last = partial(last_sums, clusters, read.frequency) if read.streamed else None
+    last = partial(last_sums, clusters, read.weights_count) if read.streamed else None
     objective = IndexModel(kernel, blocks, read.size, last)
     if model.likelihood_penalty is None and not read.streamed:
         _check_levels(read)
@@ -291,6 +291,7 @@ def estimate(
     infinite, limit, words = None, None, None
     separation = m.separation
     if separation is not None:
+        blocks = each_row(blocks)
         rows, null = generators(blocks, separation), separation.null
         infinite = Infinite(separation.direction, null, extreme_directions(rows, null), rows)
         words = _report_separation(model, separation, infinite, read, objective.column_maxima())
