@@ -27,6 +27,7 @@ from disteconometrics.estimators.flow.spline_inference import (
     SplineEstimation,
     check_kind,
     functional_on,
+    score_products,
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
@@ -341,7 +342,11 @@ class FlowResults(FittedResult, LawAnswers):
         """Outcomes on the scale of a flow, with their F(y | x)."""
         rows: FlowRows = self.data_rows()
         (below, above), y = self._pit, self._outcomes(flow, self.undersmoothed)
-        return Seen(y, above, rows.sample.size, self.flow.free(self.spec.names), below)
+        free, products = self.flow.free(self.spec.names), None
+        if below is not None:
+            sample = rows.on_line(self.flow.support)
+            products = partial(score_products, self.flow, self.undersmoothed.theta, sample)
+        return Seen(y, above, rows.sample.size, free, below, products)
 
     def _outcomes(self, flow: SplineFlow, solution: Solution) -> Array:
         """The rows' outcomes (n,) on the scale of a flow; of records the mean between their ends."""
