@@ -168,7 +168,7 @@ def test_what_the_records_do_not_tell_is_withheld(tmp_path: Any) -> None:
     assert np.isnan(curve.estimate).any()
     with pytest.warns(errors.UnidentifiedWarning):
         text = str(capped.summary())
-    assert "top-coded at 16" in text
+    assert "(capped was top-coded at 16)" in text
     assert f"levels 0.000 to {capped.facts.records.levels[1]:.3f}" in " ".join(text.split())
     capped.save(tmp_path / "capped.zip")
     again = de.load(tmp_path / "capped.zip")

@@ -584,9 +584,9 @@ class FlowResults(FittedResult, LawAnswers):
         level, estimates, effects = check_level(level), self.estimates, self._summary_effects
         target = "population" if self._kept is None else self._kept.target
         names = covariate_names(self.spec.names)
-        recorders = self.spec.outcome.recorders
+        recording = self.spec.recording
         return summary_of(
-            self.model, self.flow, self.facts, estimates, effects, names, target, level, recorders
+            self.model, self.flow, self.facts, estimates, effects, names, target, level, recording
         )
 
     @cached_property
