@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array
 from disteconometrics.optim.whiten import triangle_inverse
@@ -113,11 +113,8 @@ def maximise_concave(objective: Objective[V], start: Array, *, maxiter: int = 10
 def _newton(found: Value) -> Array | None:
     """Newton's step, None where the information is singular."""
     scale = np.sqrt(np.maximum(np.diagonal(found.information), 1e-300))
-    try:
-        factor = cho_factor(found.information / scale / scale[:, None])
-    except (np.linalg.LinAlgError, ValueError):
-        return None
-    return np.asarray(cho_solve(factor, found.score / scale) / scale)
+    _, step, failed = lapack.dposv(found.information / scale / scale[:, None], found.score / scale)
+    return None if failed or not np.isfinite(step).all() else np.asarray(step / scale)
 
 
 def _climb(objective: Objective[V], theta: Array, step: Array, found: V) -> tuple[Array, V] | None:
