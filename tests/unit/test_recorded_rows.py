@@ -15,7 +15,7 @@ from disteconometrics import errors
 from disteconometrics.data.recorded import Records
 from disteconometrics.estimators.flow.spline_fit import Fitted, Prepared, SplinePlan, fit_flow, problem_of
 from disteconometrics.estimators.flow.spline_inference import score_products
-from disteconometrics.estimators.flow.spline_sample import SplineSample
+from disteconometrics.estimators.flow.spline_sample import SplineSample, knots_of
 from disteconometrics.inference.held import Held
 from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.likelihoods.monotone import BASES, evaluate, loglik
@@ -298,6 +298,21 @@ def test_the_step_of_an_effect_moves_as_it_is_said_to(kind: str) -> None:
     steps = h * np.eye(len(theta))
     moved = np.array([W.T @ (psi(theta + v)[0] - psi(theta - v)[0]) / (2 * h) for v in steps])
     np.testing.assert_allclose(moved.T, said, atol=1e-8)
+
+
+def test_knots_do_not_depend_on_the_order_of_records_or_on_how_they_are_counted() -> None:
+    rng = np.random.default_rng(4)
+    bounds = np.array([-4.0, -1.0, 0.0, 0.3, 1.0, 5.0])
+    at, x, counts = rng.integers(0, 5, 60), rng.integers(0, 2, (60, 1)).astype(float), rng.integers(1, 40, 60)
+    told, order = Records(bounds[at], bounds[at + 1]), rng.permutation(60)
+
+    def knots(rows: Array, weights: Array | None = None) -> Array:
+        s = SplineSample(np.zeros(len(rows)), x[rows], ((0,),), weights, weights is not None)
+        return knots_of(replace(s, records=told.rows(rows)).on_line(), 12, 3.0)
+
+    each = knots(np.repeat(np.arange(60), counts))
+    assert len(each) >= 10  # not at the three midpoints
+    np.testing.assert_allclose(knots(order, counts[order].astype(float)), each, rtol=1e-8, atol=1e-9)
 
 
 def test_draws_of_rows_keep_their_records() -> None:
