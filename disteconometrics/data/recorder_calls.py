@@ -29,6 +29,7 @@ __all__ = [
     "outcome_name",
     "recorder_of",
     "recorders_of",
+    "recording_of",
 ]
 
 # increasing functions that may stand outside, and where their arguments begin
@@ -165,6 +166,18 @@ def outcome_name(node: ast.expr) -> str:
     """
     bare = _Bare().visit(copy.deepcopy(node))
     return bare.id if isinstance(bare, ast.Name) else spell(bare)
+
+
+def recording_of(node: ast.expr) -> str:
+    """What was recorded, and how, in words; nothing of a left side without recorders.
+
+    Examples
+    --------
+    >>> recording_of(ast.parse("log(topcoded(wage, at=40))", mode="eval").body)
+    'wage was top-coded at 40'
+    """
+    found = recorders_of(node)
+    return f"{outcome_name(layers_of(node)[1][0])} was {'; '.join(map(str, found))}" if found else ""
 
 
 class _Bare(ast.NodeTransformer):

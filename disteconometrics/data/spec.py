@@ -13,7 +13,7 @@ from disteconometrics.data.evaluate import Basis, Evaluator, Levels, UnknownLeve
 from disteconometrics.data.formula import Factor, Formula, parse_formula
 from disteconometrics.data.outcome import KINDS, Outcome, recode_outcome
 from disteconometrics.data.recorded import Recorder, Records
-from disteconometrics.data.recorder_calls import recorders_of
+from disteconometrics.data.recorder_calls import recorders_of, recording_of
 from disteconometrics.data.recorders import Recorded, read_records, through_outer
 from disteconometrics.data.state import pack, unpack
 from disteconometrics.data.syntax import infinite_variables
@@ -119,8 +119,7 @@ class DesignSpec:
         """
         if self.outcome.recorders:
             raise WithheldError(
-                f"The outcome {self.outcome.name!r} has no value in each row: it was "
-                f"{', '.join(map(str, self.outcome.recorders))}"
+                f"The outcome {self.outcome.name!r} has no value in each row: {self.recording}"
             )
         table, left = Table(new), self.parsed.left
         columns = {name: self.column(table, name) for name in left.variables}
@@ -157,6 +156,11 @@ class DesignSpec:
             at_mass = np.zeros(len(table), dtype=bool)
             at_mass[keep] = read.records.at_mass
         return Records(ends[0], ends[1], at_mass)
+
+    @property
+    def recording(self) -> str:
+        """How the outcome was recorded, as "wage was top-coded at 40"; empty where it was told exactly."""
+        return recording_of(self.parsed.left.node)
 
     def outcome_units(self, numbers: Any) -> Array:
         """Bring numbers (m,) of recorders, as a cap of 40, to the units of the outcome, as log(40).

@@ -400,9 +400,8 @@ class RecordedNormalResults(NormalAnswers, FittedResult, LikelihoodCriteria, Oth
 
     def _recorded_notes(self) -> list[str]:
         """How the outcome was recorded, and what is taken for granted."""
-        recorders = "; ".join(map(str, self.spec.outcome.recorders))
         return [
-            f"{self.spec.outcome.name} was {recorders}.",
+            f"{self.spec.recording}.",
             "Coefficients, predictions and the law are those of the outcome before it was recorded, by the "
             "normal form where no row tells it.",
             "Taken for granted: recording does not depend on the outcome, given the covariates, beyond what "

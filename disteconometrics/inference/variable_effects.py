@@ -18,9 +18,13 @@ influence function, of a quantile
 
     Σ α_i [τ − 1(F(y_i | x_i) ≤ τ)]/f(q_i),
 
-or of an outcome between two ends its mean there under the law, α the weights of the coefficient, of the level
-among the others, or of the slope or contrast of a number in the span of `representers`: to first order
-neither matters then, and the error is that of the data (Chernozhukov et al.  2018).  So are those on the
+α the weights of the coefficient, of the level among the others, or of the slope or contrast of a number in
+the span of `representers`: to first order neither matters then, and the error is that of the data
+(Chernozhukov et al. 2018).  Of an outcome between two ends the influence is its mean there under the law.  In
+the class (l, u] of the quantile it rests on the share e = (τ − F(l))/(F(u) − F(l)), and with θ the step then
+moves by [(1 − e) ∂F(l) + e ∂F(u)]/f, which takes off of the quantile, that moves by −∂F(q)/f, what the
+records tell and not where in the class it lies.  In general a step Σ α_i ψ_i moves by −Σ α_i E ψ_i s_i', s_i
+the scores: E ψ = 0 under every law, however it was recorded.  So are effects on the
 mean: a coefficient is then that of least squares with the other variables as they bend, and contrasts of few
 values go value by value.  A density at a quantile that is less than a twentieth of the median row's counts as
 that much: a row whose law is far too wide would decide.
@@ -61,7 +65,6 @@ INEQUALITY = ("gini", "theil", "mld", "var_log")
 # functionals whose effects go a step
 STEPPED = ("mean", "q", "difference", "ratio", "prob", "var", "std", *INEQUALITY)
 SPREADS = ("var", "std", *INEQUALITY)  # whose influence at an outcome between two ends is not known
-TELLING = 0.75  # rows with a quantile between their ends over those beyond it, up to which steps are taken
 FREE_PIECES = 3  # at least between quantiles that are knots, of contrasts of what bends or moves the shape
 WIDE = 20.0  # times the median width of a density, from which on a row weighs no more in a step
 ROWS_A_VALUE = 20  # at least, on average, from which values compared are knots
@@ -81,7 +84,8 @@ class Seen(NamedTuple):
 
     ``free`` are the columns of the design by which laws move in other ways than a line and a spread.  Where
     outcomes are known to lie between two ends, ``pit`` is F at the upper and ``below`` (n,) at the lower one,
-    and ``outcome`` the mean between them.
+    and ``outcome`` the mean between them; ``products`` takes weights W (n, m) to W'S (m, p), S the scores of
+    the rows.
     """
 
     outcome: Array
@@ -89,6 +93,7 @@ class Seen(NamedTuple):
     size: float
     free: frozenset[int] = frozenset()
     below: Array | None = None
+    products: Callable[[Array], Array] | None = None
 
     def at_most(self, level: Array | float) -> Array:
         """Whether outcomes have an F(y | x) of at most a level (n,), or the probability given their ends."""
@@ -279,26 +284,13 @@ class VariableEffects:
         """The correction of a functional with weights A (n, m), with rows as ``found`` if they were."""
         if self.seen is None or functional[0] not in STEPPED:
             return _Step(None)
-        if self.seen.below is not None and not self._tells(functional):
+        if self.seen.below is not None and functional[0] in SPREADS:
             return _Step(None)
         found = row_values(self._own, functional, A) if found is None else found
         with np.errstate(invalid="ignore"):  # where a row has no such moment
-            return _Step(found.sums, A * self._influence(functional, found.values)[:, None])
-
-    def _tells(self, functional: Functional) -> bool:
-        """Whether records tell enough for a step.
-
-        Of a quantile, whether clearly fewer rows have it between their ends than lie beyond it.
-        """
-        assert self.seen is not None
-        kind, numbers = functional
-        if kind not in ("q", "difference", "ratio"):
-            return kind not in SPREADS
-        for level in numbers:
-            at_most = self.seen.at_most(level)
-            if self.every @ ((at_most > 0) & (at_most < 1)) > TELLING * min(level, 1 - level):
-                return False
-        return True
+            rows = A * self._influence(functional, found.values)[:, None]
+            products = self.seen.products
+            return _Step(found.sums if products is None else products(rows), rows)
 
     def _stepped(
         self,

@@ -21,7 +21,7 @@ from scipy import special
 from disteconometrics.arrays import Array
 from disteconometrics.likelihoods.logistic import Kernel, RowTerms
 
-__all__ = ["PROBIT", "normal", "normal_score"]
+__all__ = ["PROBIT", "normal", "normal_density", "normal_score"]
 
 
 _ROOT_HALF = float(np.sqrt(0.5))

@@ -27,8 +27,8 @@ import numpy as np
 from scipy import special
 
 from disteconometrics.arrays import Array, Indices
-from disteconometrics.likelihoods.gaussian import PROBIT, normal
-from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel, inverse_logit, logistic_density
+from disteconometrics.likelihoods.gaussian import PROBIT, normal, normal_density
+from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 from disteconometrics.likelihoods.multinomial import RowParts
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
 
 
 ROWS = 8192  # of scores at once
+NEAR_TAIL = -5.0  # index below which probabilities of the normal law are taken in logarithms
 
 
 class EndTerms(NamedTuple):
@@ -80,16 +81,19 @@ def ordered_logistic(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol
     >>> np.exp(t.loglik).round(4)
     array([0.5   , 0.2311])
     """
-    gap = u - l
-    with np.errstate(over="ignore", divide="ignore"):
-        rest = 1.0 / np.expm1(gap)  # e^{−d}/(1 − e^{−d})
-        apart = np.log(-np.expm1(-gap))
+    gap = l - u
+    e, f, inside = np.exp(-np.abs(u)), np.exp(-np.abs(l)), -np.expm1(gap)
+    a, b = 1.0 / (1.0 + e), 1.0 / (1.0 + f)
+    far_u, far_l = e * a, f * b
+    with np.errstate(divide="ignore"):
+        rest = np.exp(gap) / inside
+        apart = np.log(inside)
     return EndTerms(
-        special.log_expit(u) + special.log_expit(-l) + apart,
-        inverse_logit(-u) + rest,
-        -inverse_logit(l) - rest,
-        logistic_density(u),
-        logistic_density(l),
+        np.minimum(u, 0.0) - np.maximum(l, 0.0) - np.log1p(e + f + e * f) + apart,
+        np.where(u > 0, far_u, a) + rest,
+        -np.where(l > 0, b, far_l) - rest,
+        far_u * a,
+        far_l * b,
         rest * (1.0 + rest),
     )
 
@@ -105,14 +109,15 @@ def ordered_normal(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol o
     """
     turned = u + l > 0
     high, low = np.where(turned, -l, u), np.where(turned, -u, l)
-    one = np.ones(len(high))
-    top, bottom = normal(one, high), normal(one, low)
-    with np.errstate(divide="ignore"):
-        log_ratio = bottom.loglik - top.loglik
-        ratio, inside = np.exp(log_ratio), -np.expm1(log_ratio)
-        loglik = top.loglik + np.log(inside)
-    upper, lower = top.score / inside, bottom.score * ratio / inside  # φ(u)/P and φ(l)/P
-    bent_upper = np.square(top.root_weight) / inside + np.square(top.score / inside) * ratio
+    with np.errstate(divide="ignore", invalid="ignore"):  # far rows, which follow
+        below = special.ndtr(low)
+        P = special.ndtr(high) - below
+        loglik = np.where(high > 0, np.log1p(-(special.ndtr(-high) + below)), np.log(P))
+        upper, lower = normal_density(high) / P, normal_density(low) / P
+        bent_upper = upper * (upper + high)
+        far = np.flatnonzero(~(high > NEAR_TAIL))
+    if len(far):
+        loglik[far], upper[far], lower[far], bent_upper[far] = _in_the_tail(high[far], low[far])
     bent_lower = lower * (lower - np.where(np.isfinite(low), low, 0.0))
     shared = upper * lower
     m_upper, m_lower = bent_upper - shared, bent_lower - shared
@@ -124,6 +129,18 @@ def ordered_normal(u: Array, l: Array) -> EndTerms:  # noqa: E741 - the symbol o
         np.where(turned, m_upper, m_lower),
         shared,
     )
+
+
+def _in_the_tail(high: Array, low: Array) -> tuple[Array, Array, Array, Array]:
+    """log[Φ(u) − Φ(l)], φ(u)/P, φ(l)/P and m_u + q where Φ(u) itself is small."""
+    one = np.ones(len(high))
+    top, bottom = normal(one, high), normal(one, low)
+    with np.errstate(divide="ignore"):
+        log_ratio = bottom.loglik - top.loglik
+        ratio, inside = np.exp(log_ratio), -np.expm1(log_ratio)
+        loglik = top.loglik + np.log(inside)
+    bent = np.square(top.root_weight) / inside + np.square(top.score / inside) * ratio
+    return loglik, top.score / inside, bottom.score * ratio / inside, bent
 
 
 ORDERED_LOGIT = OrderedKernel(ordered_logistic, LOGISTIC, special.logit, 14.0)
@@ -156,6 +173,12 @@ def by_threshold(y: Indices, upper: Array, lower: Array, thresholds: int) -> Arr
     out[rows, y + 1] = upper
     out[rows, y] = lower
     return out[:, 1:-1]
+
+
+def _sums(y: Indices, upper: Array, lower: Array, thresholds: int) -> Array:
+    """Sums (J − 1,) of the columns of `by_threshold`."""
+    count = thresholds + 1
+    return np.asarray(np.bincount(y, upper, count)[:-1] + np.bincount(y, lower, count)[1:])
 
 
 class OrderedPass(NamedTuple):
@@ -196,15 +219,15 @@ def evaluate(
     t = kernel.terms(*ends(y, thresholds, eta))
     if w is not None:
         t = EndTerms(*(w * part for part in t))
-    G = by_threshold(y, t.upper, t.lower, cuts)
-    score = np.concatenate([-((t.upper + t.lower) @ X), G.sum(axis=0)])
+    score = np.concatenate([-((t.upper + t.lower) @ X), _sums(y, t.upper, t.lower, cuts)])
     H = np.zeros((k + cuts,) * 2)
     H[:k, :k] = (X.T * (t.upper_weight + t.lower_weight)) @ X
     H[:k, k:] = -X.T @ by_threshold(y, t.upper_weight, t.lower_weight, cuts)
     H[k:, :k] = H[:k, k:].T
-    own = by_threshold(y, t.upper_weight + t.shared, t.lower_weight + t.shared, cuts).sum(axis=0)
-    next_to = -np.bincount(y, t.shared, cuts + 1)[1:-1]
-    H[k:, k:] = np.diag(own) + np.diag(next_to, 1) + np.diag(next_to, -1)
+    shared = np.bincount(y, t.shared, cuts + 1)
+    at, after = np.arange(k, k + cuts), np.arange(k + 1, k + cuts)
+    H[at, at] = _sums(y, t.upper_weight, t.lower_weight, cuts) + shared[:-1] + shared[1:]
+    H[at[:-1], after] = H[after, at[:-1]] = -shared[1:-1]
     return OrderedPass(float(t.loglik.sum()), score, H, t)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import lapack
 
 from disteconometrics.arrays import Array
 from disteconometrics.optim.whiten import triangle_inverse
@@ -84,11 +84,8 @@ def newton_step(found: Value) -> Array | None:
     array([1.])
     """
     scale = np.sqrt(np.maximum(np.diagonal(found.information), 1e-300))
-    try:
-        factor = cho_factor(found.information / scale / scale[:, None])
-    except (np.linalg.LinAlgError, ValueError):
-        return None
-    return np.asarray(cho_solve(factor, found.score / scale) / scale)
+    _, step, failed = lapack.dposv(found.information / scale / scale[:, None], found.score / scale)
+    return None if failed or not np.isfinite(step).all() else np.asarray(step / scale)
 
 
 def maximise_concave(

@@ -162,6 +162,10 @@ def check_overlap(lower: Array, upper: Array, X: Array, names: Sequence[str], ou
     ...     print(str(error)[:45])
     The columns meet every record of 'y' by a lin
     """
+    if not (np.isfinite(lower).any() and np.isfinite(upper).any()):
+        raise OutcomeError(
+            f"Every row used has {outcome!r} censored on one side: nothing tells where its law is."
+        )
     separation = recorded_separation(lower, upper, X)
     if separation is None:
         return

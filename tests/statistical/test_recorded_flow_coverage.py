@@ -4,8 +4,9 @@
 `coverage_of_recorded_flows.md`.  The law is .7·N(0, .6²) + .3·N(1.5, 1.5²), of standard deviation 1.17; with
 a covariate d of 0 and 1 outcomes are .5d + (1 + .3d) times a draw of it.  They are told exactly, rounded to
 half a standard deviation, in eight classes with bounds at the quantiles .1, .25, .4, .6, .75, .9, .98 and
-ends that hold all of it, or top-coded at the quantiles .8 and .95 of the averaged law.  "Ignored" takes what
-was rounded, or the midpoints of classes, as outcomes.
+ends that hold all of it, or top-coded at the quantiles .8 and .95 of the averaged law.  Of a law with a spike
+8 % of the errors are N(.7, .01²), inside the class of the quantiles .6 to .75.  "Ignored" takes what was
+rounded, the midpoints of classes, or the caps as outcomes; "normal" is `NormalRegression` on what was told.
 """
 
 from __future__ import annotations
@@ -36,59 +37,76 @@ WAYS = (
     "eight classes",
     "cap at .95",
     "cap at .8",
-    "rounded, ignored",
-    "classes, ignored",
+    "spike, exact",
+    "spike, eight classes",
+    *(f"{way}, {how}" for how in ("ignored", "normal") for way in ("rounded", "eight classes", "cap at .95")),
 )
+SPIKE, AT, WIDTH = 0.08, 0.7, 0.01
 GRID = np.linspace(*ENDS, 6401)
 
 
-def own_cdf(e: Any) -> Any:
+def share_of_spike(way: str) -> float:
+    """The share of the errors in a spike."""
+    return SPIKE if way.startswith("spike") else 0.0
+
+
+def own_cdf(e: Any, spike: float = 0.0) -> Any:
     """Distribution function of the errors."""
-    return 0.7 * ndtr(e / 0.6) + 0.3 * ndtr((e - 1.5) / 1.5)
+    smooth = 0.7 * ndtr(e / 0.6) + 0.3 * ndtr((e - 1.5) / 1.5)
+    return (1 - spike) * smooth + spike * ndtr((e - AT) / WIDTH)
 
 
-def cdf(y: Any, d: float | None) -> Any:
+def cdf(y: Any, d: float | None, spike: float) -> Any:
     """F(y | d), of the even average where d is None, of the errors where it is NaN."""
     if d is None:
-        return (cdf(y, 0.0) + cdf(y, 1.0)) / 2
-    return own_cdf(y) if np.isnan(d) else own_cdf((y - 0.5 * d) / (1 + 0.3 * d))
+        return (cdf(y, 0.0, spike) + cdf(y, 1.0, spike)) / 2
+    return own_cdf(y if np.isnan(d) else (y - 0.5 * d) / (1 + 0.3 * d), spike)
 
 
 @cache
-def quantile(tau: float, d: float | None) -> float:
+def quantile(tau: float, d: float | None, spike: float = 0.0) -> float:
     """True quantiles."""
-    return float(optimize.brentq(lambda y: float(cdf(y, d)) - tau, *ENDS))
+    return float(optimize.brentq(lambda y: float(cdf(y, d, spike)) - tau, *ENDS))
 
 
-def draw(rng: np.random.Generator, n: int) -> Any:
+def draw(rng: np.random.Generator, n: int, spike: float = 0.0) -> Any:
     """Errors."""
     wide = rng.random(n) < 0.3
-    return np.where(wide, rng.normal(1.5, 1.5, n), rng.normal(0, 0.6, n))
+    e = np.where(wide, rng.normal(1.5, 1.5, n), rng.normal(0, 0.6, n))
+    return e if spike == 0 else np.where(rng.random(n) < spike, rng.normal(AT, WIDTH, n), e)
 
 
 def recorded(way: str, y: Any, d: float | None) -> tuple[str, Any]:
     """The left side, and what is in the table."""
-    if way.startswith("rounded"):
+    ignored = "ignored" in way
+    if "rounded" in way:
         rounded = np.round(y / (SD / 2)) * (SD / 2)
-        return ("y" if "ignored" in way else f"rounded(y, to={SD / 2!r})"), rounded
-    if way.startswith("cap"):
-        cap = quantile(float(way.removeprefix("cap at ")), d)
-        return f"topcoded(y, at={cap!r})", np.minimum(y, cap)
+        return ("y" if ignored else f"rounded(y, to={SD / 2!r})"), rounded
+    if "cap" in way:
+        cap = quantile(cap_of(way), d)
+        return ("y" if ignored else f"topcoded(y, at={cap!r})"), np.minimum(y, cap)
     if "classes" in way:
-        bounds = [ENDS[0], *(quantile(t, d) for t in MARKS), ENDS[1]]
-        if "ignored" in way:
+        bounds = [ENDS[0], *(quantile(t, d, share_of_spike(way)) for t in MARKS), ENDS[1]]
+        if ignored:
             return "y", ((np.array(bounds[1:]) + np.array(bounds[:-1])) / 2)[np.searchsorted(bounds, y) - 1]
         return f"brackets(y, {bounds}, closed='right')", y
     return "y", y
 
 
+def cap_of(way: str) -> float:
+    """The level of a cap."""
+    return float(way.removeprefix("cap at ").split(",")[0])
+
+
 def divergence(law: Any, way: str) -> float:
     """KL of the fitted law from the truth in nats, of what is recorded where it is top-coded."""
+    if share_of_spike(way):
+        return np.nan
     f = 0.7 * norm.pdf(GRID, 0, 0.6) + 0.3 * norm.pdf(GRID, 1.5, 1.5)
     gap = f * (np.log(np.maximum(f, 1e-300)) - law.logpdf(GRID))
-    if not way.startswith("cap"):
+    if "cap" not in way:
         return float(np.trapezoid(gap, GRID))
-    cap = quantile(float(way.removeprefix("cap at ")), np.nan)
+    cap = quantile(cap_of(way), np.nan)
     below, share = cap >= GRID, 1 - own_cdf(cap)
     return float(np.trapezoid(gap[below], GRID[below]) + share * np.log(share / law.sf(cap)))
 
@@ -106,20 +124,26 @@ def limits(e: Any, truths: Any, names: Any) -> dict[str, float]:
 
 def once(way: str, n: int, seed: int, *, effects: bool = True) -> dict[str, float]:
     """What holds in one sample: of one law, and of the effect of d."""
-    e = draw(np.random.default_rng([24, n, seed]), n)
+    spike, model = share_of_spike(way), de.NormalRegression if "normal" in way else de.FlowDensity
+    e = draw(np.random.default_rng([24, n, seed]), n, spike)
     d = np.random.default_rng([25, n, seed]).integers(0, 2, n).astype(float)
     left, told = recorded(way, e, np.nan)
+    mean = 0.45 * (1 - spike) + AT * spike
+
+    def at(tau: float, of: float) -> float:
+        return quantile(tau, of, spike)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        res = de.FlowDensity(f"{left} ~ 1").fit({"y": told})
-        truths = [quantile(0.5, np.nan), 0.45, quantile(0.9, np.nan)]
-        found = limits(res.functionals(NAMES), truths, NAMES) | {"KL": divergence(res.distribution(), way)}
+        res: Any = model(f"{left} ~ 1").fit({"y": told})
+        truths = [at(0.5, np.nan), mean, at(0.9, np.nan)]
+        law = de.Normal(float(res.params.iloc[0]), res.sigma) if "normal" in way else res.distribution()
+        found = limits(res.functionals(NAMES), truths, NAMES) | {"KL": divergence(law, way)}
         if effects:
             left, told = recorded(way, 0.5 * d + (1 + 0.3 * d) * e, None)
-            res = de.FlowDensity(f"{left} ~ d").fit({"y": told, "d": d})
+            res = model(f"{left} ~ d").fit({"y": told, "d": d})
             names = [f"effect {n}" for n in NAMES]
-            truths = [quantile(0.5, 1.0) - quantile(0.5, 0.0), 0.5 + 0.3 * 0.45,
-                      quantile(0.9, 1.0) - quantile(0.9, 0.0)]  # fmt: skip
+            truths = [at(0.5, 1.0) - at(0.5, 0.0), 0.5 + 0.3 * mean, at(0.9, 1.0) - at(0.9, 0.0)]
             found |= limits(res.effect("d", 0, 1, NAMES), truths, names)
     return found
 
@@ -143,30 +167,32 @@ def test_short_version() -> None:
 def test_rates(way: str) -> None:
     """Coverage within .02 of that of exact outcomes, and limits hardly wider, give or take three errors.
 
-    The .9 quantile in eight classes falls short, as the table says, and is left out.
+    The .9 quantile under a cap at .95 falls short, as the table says, and is left out.
     """
     exact, found = (rates(w, 500, 300) for w in ("exact", way))
     slack = 3 * 0.0126
     held = [c for c in found if c.startswith("held") and found[c].notna().mean() > 0.9]
-    held = [c for c in held if way != "eight classes" or "q[0.9]" not in c]
+    held = [c for c in held if way != "cap at .95" or "q[0.9]" not in c]
     assert ((found[held] - exact[held]).mean().abs() <= 0.02 + slack).all()
     assert found[held].mean().min() >= 0.93 - slack
     widest = 1.1 if way == "rounded" else 1.3
     widths = [c.replace("held", "width") for c in held]
     assert (found[widths].median() / exact[widths].median()).max() <= widest
+    if way == "rounded":
+        assert found["KL"].mean() <= 1.3 * exact["KL"].mean()
 
 
 if __name__ == "__main__":
     reps = int(sys.argv[1])
     for n in map(int, sys.argv[2:] or ("500", "1000")):
-        oracle = None
-        for way in WAYS:
-            table = rates(way, n, reps)
-            oracle = table if oracle is None else oracle
+        tables: dict[str, pd.DataFrame] = {}
+        for way in WAYS if n == 500 else WAYS[:5]:
+            table = tables[way] = rates(way, n, reps)
+            oracle = tables["spike, exact" if way.startswith("spike") else "exact"]
             cells = []
             for name in (*NAMES, *(f"effect {n}" for n in NAMES)):
                 known = table[f"held {name}"].notna().mean()
-                wide = table[f"width {name}"].mean() / oracle[f"width {name}"].mean()
+                wide = table[f"width {name}"].median() / oracle[f"width {name}"].median()
                 cells.append("withheld" if known < 0.5 else f"{table[f'held {name}'].mean():.3f} ({wide:.2f})"
                              + ("" if known == 1 else f" {known:.2f}"))  # fmt: skip
             print(f"| {way} | {n} |", " | ".join(cells), f"| {table['KL'].mean():.4f} |", flush=True)

@@ -189,7 +189,7 @@ def test_answers_are_of_the_outcome_before_it_was_recorded() -> None:
     text = str(res.summary())
     for words in (
         "interval regression",
-        "rounded to 1 (nearest); top-coded at 4",
+        "\nwage was rounded to 1 (nearest); top-coded at 4",  # and not its logarithm
         "open above",
         "beyond what",
     ):

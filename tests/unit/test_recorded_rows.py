@@ -14,8 +14,10 @@ import disteconometrics as de
 from disteconometrics import errors
 from disteconometrics.data.recorded import Records
 from disteconometrics.estimators.flow.spline_fit import Fitted, Prepared, SplinePlan, fit_flow, problem_of
-from disteconometrics.estimators.flow.spline_sample import SplineSample
+from disteconometrics.estimators.flow.spline_inference import score_products
+from disteconometrics.estimators.flow.spline_sample import SplineSample, knots_of
 from disteconometrics.inference.held import Held
+from disteconometrics.inference.variable_effects import Seen
 from disteconometrics.likelihoods.monotone import BASES, evaluate, loglik
 from disteconometrics.likelihoods.recorded_rows import RecordedRows, recorded_rows
 from disteconometrics.optim.smoothing import solve
@@ -166,7 +168,7 @@ def test_what_the_records_do_not_tell_is_withheld(tmp_path: Any) -> None:
     assert np.isnan(curve.estimate).any()
     with pytest.warns(errors.UnidentifiedWarning):
         text = str(capped.summary())
-    assert "top-coded at 16" in text
+    assert "(capped was top-coded at 16)" in text
     assert f"levels 0.000 to {capped.facts.records.levels[1]:.3f}" in " ".join(text.split())
     capped.save(tmp_path / "capped.zip")
     again = de.load(tmp_path / "capped.zip")
@@ -267,6 +269,50 @@ def test_records_without_a_maximum_are_refused(formula: str, error: Any) -> None
     low, high = np.where(data["d"] == 1, 2.0, data["w"]), np.where(data["d"] == 1, np.inf, data["w"])
     with pytest.raises(error):
         de.FlowDensity(formula).fit({**data, "top": top, "low": low, "high": high})
+
+
+@pytest.mark.parametrize("kind", ["q[0.9]", "prob"])
+def test_the_step_of_an_effect_moves_as_it_is_said_to(kind: str) -> None:
+    """Over all records under the law, E ψ moves with θ by −E ψs', which is not what exact outcomes give."""
+    bounds = np.array([4.0, 6.0, 8.0, 10.0, 15.0])
+    res = de.FlowDensity("brackets(w, [0, 4, 6, 8, 10, 15, 400]) ~ d").fit(wages())
+    flow, theta = res.flow, res.undersmoothed.theta
+    X, at = np.repeat([[0.0], [1.0]], 6, axis=0), np.tile(np.arange(6), 2)
+    ends = np.concatenate([[-np.inf], bounds, [np.inf]])
+    s = SplineSample(np.zeros(12), X, ((0,),), records=Records(ends[at], ends[at + 1]))
+
+    def psi(theta: Array) -> tuple[Array, Array]:
+        law = flow.law(theta, X)
+        below, above = law.cdf(s.records.lower), law.cdf(s.records.upper)  # type: ignore[union-attr]
+        seen = Seen(s.y, above, 12, frozenset(), below)
+        if kind == "q[0.9]":
+            return 0.9 - seen.at_most(0.9), above - below
+        low, high = (law.cdf(np.full(12, y)) for y in (7.0, 12.0))
+        return seen.at_most(high) - seen.at_most(low) - (high - low), above - below
+
+    own, p = psi(theta)
+    W = np.kron(np.eye(2), np.ones((6, 1))) * p[:, None]
+    np.testing.assert_allclose(W.T @ own, 0, atol=1e-12)
+    said = -score_products(flow, theta, s, W * own[:, None])
+    h = 1e-5
+    steps = h * np.eye(len(theta))
+    moved = np.array([W.T @ (psi(theta + v)[0] - psi(theta - v)[0]) / (2 * h) for v in steps])
+    np.testing.assert_allclose(moved.T, said, atol=1e-8)
+
+
+def test_knots_do_not_depend_on_the_order_of_records_or_on_how_they_are_counted() -> None:
+    rng = np.random.default_rng(4)
+    bounds = np.array([-4.0, -1.0, 0.0, 0.3, 1.0, 5.0])
+    at, x, counts = rng.integers(0, 5, 60), rng.integers(0, 2, (60, 1)).astype(float), rng.integers(1, 40, 60)
+    told, order = Records(bounds[at], bounds[at + 1]), rng.permutation(60)
+
+    def knots(rows: Array, weights: Array | None = None) -> Array:
+        s = SplineSample(np.zeros(len(rows)), x[rows], ((0,),), weights, weights is not None)
+        return knots_of(replace(s, records=told.rows(rows)).on_line(), 12, 3.0)
+
+    each = knots(np.repeat(np.arange(60), counts))
+    assert len(each) >= 10  # not at the three midpoints
+    np.testing.assert_allclose(knots(order, counts[order].astype(float)), each, rtol=1e-8, atol=1e-9)
 
 
 def test_draws_of_rows_keep_their_records() -> None:

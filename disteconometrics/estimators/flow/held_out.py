@@ -177,7 +177,7 @@ def spline_held_out(
     train, test : positions of rows.
     seed : int.
     """
-    fitted = fit_flow(sample.on_line().take(train), plan)
+    fitted = fit_flow(sample.take(train).on_line(), plan)
     law = SplineFlow.of(fitted, support).law(fitted.smooth.theta, sample.X[test])
     if sample.records is not None:
         told = sample.records.rows(test)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.data.recorded import Recorder, Records
+from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import Support
 from disteconometrics.fields import AnyFloat, Count
 from disteconometrics.inference.held import Held
@@ -53,13 +52,12 @@ class RecordFacts:
         """The outcomes between which the records tell the law."""
         return Held(self.low, self.high)
 
-    def notes(self, recorders: Sequence[Recorder]) -> list[str]:
-        """What the foot of a summary says."""
+    def notes(self, recording: str, outcome: str) -> list[str]:
+        """What the foot of a summary says, with how the outcome was recorded, in words."""
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.counts.items())
-        how = f" ({'; '.join(map(str, recorders))})" if recorders else ""
         notes = [
-            f"Records{how}: {kinds}. Assumed: given the covariates, how an outcome was recorded does not "
-            "depend on it beyond what is written."
+            f"Records ({recording}): {kinds}. Assumed: given the covariates, how an outcome was recorded "
+            "does not depend on it beyond what is written."
         ]
         if self.counts.get("interval"):
             notes.append(
@@ -68,7 +66,7 @@ class RecordFacts:
             )
         if not self.held.all:
             notes.append(
-                f"Nothing is told of where outcomes {self.held.beyond} lie: the rows hold quantiles at "
+                f"Nothing is told of where {outcome} lies {self.held.beyond}: the rows hold quantiles at "
                 f"levels {self.levels[0]:.3f} to {self.levels[1]:.3f}; others, and moments, are withheld."
             )
         return notes

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from disteconometrics.data.recorded import Recorder
 from disteconometrics.estimators.flow.spline_flow import SplineFlow
 from disteconometrics.estimators.flow.spline_rows import FlowFacts
 from disteconometrics.estimators.law_answers import WHOSE, EffectsResults
@@ -52,7 +51,7 @@ def summary_of(
     names: Sequence[str],
     target: str,
     level: float,
-    recorders: Sequence[Recorder] = (),
+    recording: str = "",
 ) -> Summary:
     """Everything about the fit in one frame.
 
@@ -64,7 +63,7 @@ def summary_of(
     names : of the covariates.
     target : whose errors the estimates have, "population" or "sample".
     level : float, confidence level.
-    recorders : how the outcome was recorded.
+    recording : how the outcome was recorded, in words.
     """
     sampling = model.weight_type == "sampling"
     rows = f.observations if not sampling else f.rows
@@ -85,7 +84,7 @@ def summary_of(
         ("AIC", "withheld" if sampling else f"{2 * (f.edf - f.loglik):.2f}"),
         ("Converged", f"{f.steps} steps" if f.converged else f"no, {f.steps} steps"),
     )
-    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates, target, recorders)]
+    notes = [*_on_fit(model, flow, f), *_on_numbers(model, flow, f, estimates, target, recording)]
     if not flow.structure.covariates:
         sections = [estimates_section(estimates, level, f"Law of {f.outcome}")]
         return Summary("Flow Density Results", (left, right), tuple(sections), tuple(notes))
@@ -146,7 +145,7 @@ def _on_numbers(
     f: FlowFacts,
     estimates: Estimates,
     target: str,
-    recorders: Sequence[Recorder],
+    recording: str,
 ) -> Sequence[str]:
     """Notes on how far the numbers carry."""
     notes = []
@@ -172,7 +171,7 @@ def _on_numbers(
     if f.shared:
         notes.append(f.shared)
     if f.records is not None:
-        notes += f.records.notes(recorders)
+        notes += f.records.notes(recording, f.outcome)
     if not f.converged:
         notes.append("The iterations did not reach the optimum: the law is a valid one, but not the best.")
     return notes

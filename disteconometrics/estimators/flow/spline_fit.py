@@ -179,7 +179,7 @@ def _structure(s: SplineSample, name: str, plan: SplinePlan, fine: bool) -> Stru
     count = plan.knots or round(4 * s.observations**0.265)
     covariates = covariates_of(s, _most_bends(s, tensor, fine))
     usual = OUTSIDE if covariates else OUTSIDE_ALONE
-    knots = knots_of(s, s.residuals, count, plan.outside if tensor else usual)
+    knots = knots_of(s, count, plan.outside if tensor else usual)
     few = min(len(knots), _most_coarse(s, tensor, fine))
     coarse = np.unique(np.round(np.linspace(0, len(knots) - 1, few)).astype(int))
     groups = tuple((g, patterns_of(s.X, g)) for g in s.groups)

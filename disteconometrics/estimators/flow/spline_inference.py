@@ -48,6 +48,7 @@ __all__ = [
     "check_kind",
     "coefficient_covariance",
     "functional_on",
+    "score_products",
 ]
 
 MANY = 16  # directions from which on scores are written out
@@ -96,6 +97,16 @@ def _scores(flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = 
                 scores = scores * w[:, None]
                 w = None
             yield ArrayScores(scores, roots, w)
+
+
+def score_products(flow: SplineFlow, theta: Array, s: SplineSample, W: Array) -> Array:
+    """W'S (m, p) of W (n, m) and the scores S (n, p) of rows on the line, their own weights left out."""
+    parts = _scores(replace(flow, support=LINE), theta, replace(s, weights=None))
+    total, at = np.zeros((W.shape[1], len(theta))), 0
+    for part in parts:
+        total += W[at : at + len(part.scores)].T @ part.scores
+        at += len(part.scores)
+    return total
 
 
 def check_kind(kind: CovarianceKind) -> CovarianceKind:

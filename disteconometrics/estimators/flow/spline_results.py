@@ -27,6 +27,7 @@ from disteconometrics.estimators.flow.spline_inference import (
     SplineEstimation,
     check_kind,
     functional_on,
+    score_products,
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
@@ -341,7 +342,11 @@ class FlowResults(FittedResult, LawAnswers):
         """Outcomes on the scale of a flow, with their F(y | x)."""
         rows: FlowRows = self.data_rows()
         (below, above), y = self._pit, self._outcomes(flow, self.undersmoothed)
-        return Seen(y, above, rows.sample.size, self.flow.free(self.spec.names), below)
+        free, products = self.flow.free(self.spec.names), None
+        if below is not None:
+            sample = rows.on_line(self.flow.support)
+            products = partial(score_products, self.flow, self.undersmoothed.theta, sample)
+        return Seen(y, above, rows.sample.size, free, below, products)
 
     def _outcomes(self, flow: SplineFlow, solution: Solution) -> Array:
         """The rows' outcomes (n,) on the scale of a flow; of records the mean between their ends."""
@@ -579,9 +584,9 @@ class FlowResults(FittedResult, LawAnswers):
         level, estimates, effects = check_level(level), self.estimates, self._summary_effects
         target = "population" if self._kept is None else self._kept.target
         names = covariate_names(self.spec.names)
-        recorders = self.spec.outcome.recorders
+        recording = self.spec.recording
         return summary_of(
-            self.model, self.flow, self.facts, estimates, effects, names, target, level, recorders
+            self.model, self.flow, self.facts, estimates, effects, names, target, level, recording
         )
 
     @cached_property

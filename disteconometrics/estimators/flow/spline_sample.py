@@ -23,7 +23,9 @@ from disteconometrics.arrays import Array, Indices, Mask
 from disteconometrics.data.recorded import Records
 from disteconometrics.distributions.support import LINE, Support
 from disteconometrics.estimators.flow.own_units import line_in_own_units
+from disteconometrics.likelihoods.recorded_normal import NormalRecords, record_terms
 from disteconometrics.likelihoods.structure import MOST_PATTERNS, Covariate, smooth_covariate
+from disteconometrics.optim.recorded_normal import maximise_recorded
 
 __all__ = [
     "Centre",
@@ -40,7 +42,7 @@ FAR_RESIDUALS = 50.0  # interquartile ranges of residuals beyond which one row i
 FEW_OUTSIDE = 3.0  # values of a covariate beyond which scale and shape stay
 NEXT = 0.25  # standard deviations that they move on beyond these
 DISTINCT = 6  # values from which on a covariate may bend
-BEYOND = 0.15  # share of the range beyond its end at which an outcome with an open side is placed
+SPREAD = 32  # points at most that stand for records with the same ends where knots are placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,32 @@ class SplineSample:
         """The standardised outcome (n,)."""
         return (self.y - self.centre.location(self.X)) / self.centre.scale
 
+    @cached_property
+    def spread(self) -> tuple[Array, Array | None]:
+        """Standardised outcomes as knots see them, and how many each stands for, None for one.
+
+        Records with the same ends are spread between these as a standard normal law is; those with an open
+        side are at the end that is known, since nothing beyond it bends.
+        """
+        if self.records is None:
+            return self.residuals, self.copies
+        low, high = self.ends(self.centre)
+        low, high = np.where(np.isfinite(low), low, high), np.where(np.isfinite(high), high, low)
+        order = np.lexsort((high, low))
+        low, high = low[order], high[order]
+        first = np.flatnonzero(np.append(True, (np.diff(low) > 0) | (np.diff(high) > 0)))
+        ones = np.ones(len(low)) if self.copies is None else self.copies[order]
+        counts = np.add.reduceat(ones, first)
+        points = np.minimum(counts, SPREAD).astype(np.intp)
+        group = np.repeat(np.arange(len(first)), points)
+        place = np.arange(len(group)) - np.repeat(np.cumsum(points) - points, points)
+        a, b, share = low[first][group], high[first][group], (place + 0.5) / points[group]
+        side = np.where(a > 0, -1.0, 1.0)  # the tail in which probabilities keep their digits
+        inner, outer = special.ndtr(side * a), special.ndtr(side * b)
+        r = np.clip(side * special.ndtri(inner + share * (outer - inner)), a, b)
+        upto = np.floor((place + 1) * (counts[group] / points[group]))
+        return r, upto - np.where(place > 0, np.append(0.0, upto[:-1]), 0.0)
+
     def ends(self, centre: Centre) -> tuple[Array, Array]:
         """Standardised ends (n,) of the records."""
         assert self.records is not None
@@ -128,18 +156,34 @@ class SplineSample:
         if self.records is None:
             return replace(self, y=self.support.to_line(self.y))
         low, high = (self.support.to_line(end) for end in (self.records.lower, self.records.upper))
-        return replace(self, y=_placed(low, high), records=Records(low, high))
+        told = Records(low, high)
+        return replace(self, y=_placed(told, self.X, self.weights), records=told)
 
 
-def _placed(low: Array, high: Array) -> Array:
-    """Where records are placed: at midpoints, and beyond the end that is known where a side is open."""
-    ends = np.concatenate([low, high])
-    beyond = BEYOND * float(np.ptp(ends[np.isfinite(ends)]))
-    known_low, known_high = np.isfinite(low), np.isfinite(high)
-    y = np.where(known_low, low + beyond, high - beyond)
-    both = known_low & known_high
-    y[both] = low[both] + (high[both] - low[both]) / 2
-    return y
+def _placed(told: Records, X: Array, weights: Array | None) -> Array:
+    """Where records are placed: at their means between their ends under the normal linear law of them all.
+
+    Where that has no maximum, the least-squares law of their middles takes its place.
+    """
+    middle = told.middle
+    Z, _, _ = _standardised(X, weights)
+    root = np.ones(len(middle)) if weights is None else np.sqrt(weights)
+    e = middle - Z @ np.linalg.lstsq(Z * root[:, None], middle * root, rcond=None)[0]
+    gap = np.where(told.interval, told.upper - told.lower, 0.0)
+    unit = float(np.sqrt(np.average(np.square(e) + np.square(gap) / 12, weights=weights))) or 1.0
+    rows = NormalRecords(e / unit, gap / unit, told.exact, told.open_below, told.open_above)
+    found = maximise_recorded(rows, Z, weights)
+    index, theta = (found.index, found.theta) if found.converged else (rows.point, 1.0)
+    mean = -record_terms(rows, index, theta).slope
+    return np.clip(middle + (mean - index) * (unit / theta), told.lower, told.upper)
+
+
+def _standardised(X: Array, weights: Array | None) -> tuple[Array, Array, Array]:
+    """A constant and the columns in standard deviations from their means, these, and those."""
+    means = np.average(X, axis=0, weights=weights) if X.shape[1] else np.zeros(0)
+    sd = np.sqrt(np.average(np.square(X - means), axis=0, weights=weights)) if X.shape[1] else np.ones(0)
+    sd[sd == 0] = 1.0
+    return np.column_stack([np.ones(len(X)), (X - means) / sd]), means, sd
 
 
 def order_statistics(values: Array, copies: Array | None, ranks: Array) -> Array:
@@ -169,16 +213,16 @@ def quantiles(s: SplineSample, values: Array, levels: Sequence[float] | Array) -
     return order_statistics(values, s.copies, np.asarray(levels) * (s.size - 1))
 
 
-def knots_of(s: SplineSample, r: Array, count: int, outside: float) -> Array:
+def knots_of(s: SplineSample, count: int, outside: float) -> Array:
     """Knots at quantiles evenly spread in normal scores, and at both ends of wide gaps.
 
     The outer knots leave a number of observations outside on either side: what happens beyond is a straight
     line.
     """
-    N = s.size
+    (r, copies), N = s.spread, s.size
     outside = min(outside, (N + 1) / 8)
     z = np.linspace(-1, 1, count) * special.ndtri(1 - outside / (N + 1))
-    k = np.unique(order_statistics(r, s.copies, special.ndtr(z) * (N + 1) - 1))
+    k = np.unique(order_statistics(r, copies, special.ndtr(z) * (N + 1) - 1))
     if len(k) < 2:
         k = np.array([r.min(), r.max()])
     distinct = np.unique(r)
@@ -235,10 +279,7 @@ def centre_of(s: SplineSample) -> Centre:
     K = s.X.shape[1]
     if not K:
         return Centre(origin, np.zeros(0), np.zeros(0), _spread(s, e))
-    means = np.average(s.X, axis=0, weights=s.weights)
-    sd = np.sqrt(np.average(np.square(s.X - means), axis=0, weights=s.weights))
-    sd[sd == 0] = 1.0
-    Z = np.column_stack([np.ones(len(e)), (s.X - means) / sd])
+    Z, means, sd = _standardised(s.X, s.weights)
     w = np.ones(len(e)) if s.weights is None else s.weights
     root = np.sqrt(w)
     b = np.linalg.lstsq(Z * root[:, None], e * root, rcond=None)[0]
