@@ -231,6 +231,8 @@ def test_it_says_how_much_it_left_out_and_what_the_bias_is() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", IncidentalParametersWarning)
         corrected = de.Logit("union ~ married + exper | nr", bias="analytical").fit(data)
+    with pytest.warns(IncidentalParametersWarning, match="T = 2 rows of each nr are too few"):
+        de.Logit("union ~ married | nr", bias="analytical").fit(data[data["year"] < 1982])
     assert np.isnan(corrected.aic)
     assert np.isnan(corrected.llr)
     with pytest.raises(WithheldError, match="do not maximise"):
@@ -262,6 +264,7 @@ def test_the_bootstrap_draws_groups_and_names_them_anew() -> None:
     boot = de.bootstrap(model, few(), reps=200, kind="cluster", cluster="nr", seed=1)
     clustered = model.fit(few(), cov=de.Cluster("nr")).bse
     assert 0.75 < boot.bse.iloc[0] / clustered.iloc[0] < 1.5
+    model = de.Logit("union ~ married | year + nr")  # whatever their order, years are not the groups
     for options in ({"kind": "pairs"}, {"kind": "cluster", "cluster": "year"}):
         with pytest.raises(OptionError, match="cluster='nr'"):
             de.bootstrap(model, few(), reps=9, seed=1, **options)
@@ -322,6 +325,14 @@ def test_it_refuses(case: Any) -> None:
     formula, options, error, words = case
     with pytest.raises(error, match=words):
         de.Logit(formula, **options).fit(few())
+
+
+def test_large_groups_are_searched_for_separation_too() -> None:
+    rng = np.random.default_rng(0)
+    x, ids = rng.normal(size=12_000), np.repeat([0, 1, 2], 4_000)
+    data = pd.DataFrame({"id": ids, "x": x, "z": rng.normal(size=len(x)), "y": (x > 0.1 * ids).astype(int)})
+    with pytest.raises(SeparationError, match="predicts y perfectly"):
+        de.Logit("y ~ x + z | id").fit(data)
 
 
 def test_other_estimators_and_covariances_name_the_door() -> None:

@@ -94,10 +94,11 @@ def correction_words(model: Any) -> str:
         "jackknife": f"leaving out one period of {model.time} at a time",
         "split": f"halves of the periods of {model.time}",
     }[model.bias]
-    errors = "are those of the halves" if model.bias == "split" else "are at the corrected slopes"
+    errors = "Errors are those of the halves, the" if model.bias == "split" else "Errors and"
+    where = "is" if model.bias == "split" else "are"
     return (
-        f"Bias of order 1/T removed by {how}. Errors {errors}, and the log-likelihood is at the corrected "
-        f"slopes; at a small T some of the bias is left."
+        f"Bias of order 1/T removed by {how}. {errors} log-likelihood {where} at the corrected slopes; at a "
+        f"small T some of the bias is left."
     )
 
 
@@ -155,6 +156,13 @@ class AbsorbedAnswers(MultiIndexAnswers):
             e.column: pd.Series(e.values, index=pd.Index(e.levels, name=e.column), name="effect")
             for e in self.effect_values
         }
+
+    @property
+    def model_label(self) -> str:
+        """What a comparison calls it."""
+        bias = getattr(self.model, "bias", "none")
+        name = f"{type(self.model).__name__} | {' + '.join(self.facts.absorbed)}"
+        return name if bias == "none" else f"{name}, {bias}"
 
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome, and the regressors."""
@@ -311,10 +319,10 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> panel = {"id": [1, 1, 1, 2, 2, 2], "x": [0, 1, 3, 2, 5, 4], "y": [0, 1, 0, 0, 1, 1]}
+    >>> panel = {"id": [1, 1, 1, 1, 2, 2, 2, 2], "x": [0, 1, 3, 2, 2, 5, 4, 1], "y": [0, 1, 0, 1, 0, 1, 1, 0]}
     >>> res = de.Logit("y ~ x | id", bias="analytical").fit(panel)
     >>> res.effects["id"].round(2).to_dict(), res.predict().round(2).tolist()
-    ({1: -1.28, 2: -0.78}, [0.22, 0.29, 0.49, 0.51, 0.78, 0.71])
+    ({1: -1.0, 2: -2.0}, [0.27, 0.42, 0.73, 0.58, 0.34, 0.79, 0.66, 0.21])
     """
 
     facts: AbsorbedFacts
@@ -339,8 +347,9 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
     @property
     def method(self) -> str:
         """What the estimates are."""
-        corrected = "" if self.model.bias == "none" else f", {self.model.bias}"
-        return f"{self.pseudo}maximum likelihood{corrected}"
+        if self.model.bias == "none":
+            return f"{self.pseudo}maximum likelihood"
+        return f"ML, {self.model.bias} correction"
 
     def predict(self, new: Any = None) -> pd.Series:
         """P(y = 1) of rows, given the estimated effects of their groups.
@@ -495,9 +504,14 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
         return float(sigma)
 
     @property
-    def prsquared(self) -> float:
+    def rsquared(self) -> float:
         """The share of the variance inside groups that the regressors explain."""
         return float(self.facts.within)
+
+    @property
+    def prsquared(self) -> float:
+        """No number: McFadden's share is of binary outcomes, see `rsquared`."""
+        return float("nan")
 
     @property
     def method(self) -> str:
@@ -505,9 +519,9 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
         return "least squares within groups"
 
     @property
-    def share(self) -> str:
-        """What the summary calls `prsquared`."""
-        return "R² within groups"
+    def share(self) -> tuple[str, str]:
+        """What the summary says of the share that is explained."""
+        return "R² within groups", f"{self.rsquared:.4f}"
 
     def predict(self, new: Any = None) -> pd.Series:
         """Means of the outcome of rows, given the estimated effects of their groups.
