@@ -12,7 +12,7 @@ from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 __all__ = ["Logit"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Logit(BinaryEstimator):
     """Binary logit of an outcome on a formula's terms, by maximum likelihood or with Firth's penalty.
 
