@@ -14,7 +14,14 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import Normal
-from disteconometrics.errors import FileFormatError, LevelError, OptionError, WithheldError
+from disteconometrics.errors import (
+    FileFormatError,
+    IncidentalParametersWarning,
+    LevelError,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.estimators.absorbed.effects import absorbed_effects
 from disteconometrics.estimators.absorbed.fit import (
     AbsorbedFacts,
@@ -47,6 +54,9 @@ from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Section
 
 __all__ = ["AbsorbedNormalResults", "AbsorbedResults", "fit_absorbed"]
+
+LEAST_AVERAGED = 8  # rows of a group, below which average effects of a logit are missed, and …
+LEAST_AVERAGED_PROBIT = 16  # … of a probit (`coverage_of_absorbed.md`)
 
 
 def fit_absorbed(
@@ -100,6 +110,19 @@ def correction_words(model: Any) -> str:
         f"Bias of order 1/T removed by {how}. {errors} log-likelihood {where} at the corrected slopes; at a "
         f"small T some of the bias is left."
     )
+
+
+def _warn_small_average(model: Any, facts: AbsorbedFacts) -> None:
+    """Say where groups are too small for average effects."""
+    column, mean = facts.absorbed[0], facts.periods[1]
+    if mean >= (LEAST_AVERAGED if model.kernel is LOGISTIC else LEAST_AVERAGED_PROBIT):
+        return
+    hint = "average effects need more rows of each group"
+    text = (
+        f"T = {mean:.3g} rows of each {column} are too few for average effects: what the estimated effects "
+        f"do to them is more than their errors say, with a correction or without."
+    )
+    warn_user(IncidentalParametersWarning(text, column=column, hint=hint))
 
 
 def checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -382,6 +405,8 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
 
         Rows of groups in which the outcome does not vary count with an effect of zero.  Errors include the
         estimation of the effects; under ``bias="analytical"`` the averages are corrected as the slopes are.
+        Intervals of a logit covered .90 to .96 from T = 8 on and .49 to .84 at T = 4, corrected or not, those
+        of a probit .70 at T = 8: a warning says where T is too small.
 
         Parameters
         ----------
@@ -401,6 +426,10 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         OptionError, MissingColumnError, DataError, NeedsData
         WithheldError
             Under ``bias="jackknife"`` and ``"split"``, and with weights.
+
+        Warns
+        -----
+        IncidentalParametersWarning
         """
         level, rows = check_level(level), self.data_rows()
         if self.model.bias in ("jackknife", "split") or self.model.weights is not None:
@@ -409,6 +438,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
                 "or the average of predict() by hand."
             )
         found = absorbed_effects(rows, self.model, variables, target, self.covariance.kind)
+        _warn_small_average(self.model, self.facts)
         e = Estimates(found.names, found.values, found.covariance, self.estimates.df, level=level)
         notes = [self.covariance.note, *found.notes]
         return MarginsResults(
