@@ -237,8 +237,13 @@ def test_it_says_how_much_it_left_out_and_what_the_bias_is() -> None:
         de.Logit("union ~ married | nr", bias="analytical").fit(data[data["year"] < 1982])
     assert np.isnan(corrected.aic)
     assert np.isnan(corrected.llr)
-    with pytest.raises(WithheldError, match="do not maximise"):
-        corrected.lr_test(plain)
+    for larger, smaller in ((corrected, plain), (plain, corrected)):
+        with pytest.raises(WithheldError, match="do not maximise"):
+            larger.lr_test(smaller)
+    pooled = de.Logit("union ~ married").fit(data)
+    for larger, smaller in ((plain, pooled), (pooled, plain)):
+        with pytest.raises(DisteconometricsError):
+            larger.lr_test(smaller)
     assert plain.lr_test(de.Logit("union ~ married | nr").fit(data)).df == (1,)
 
 

@@ -207,7 +207,7 @@ class AbsorbedAnswers(MultiIndexAnswers):
         ------
         OptionError, NeedsData
         """
-        if restricted.facts.absorbed != self.facts.absorbed:
+        if getattr(restricted.facts, "absorbed", ()) != self.facts.absorbed:
             raise OptionError("lr_test takes a model that absorbs the same columns.")
         check_same_rows(self.data_rows(), restricted.data_rows())
 
@@ -467,7 +467,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
 
     def lr_test(self, restricted: Any) -> Any:
         """Likelihood-ratio test of a smaller model that absorbs the same effects; see `MultiIndexAnswers`."""
-        if self.model.bias != "none":
+        if {self.model.bias, getattr(getattr(restricted, "model", None), "bias", "none")} != {"none"}:
             raise WithheldError("Corrected estimates do not maximise the likelihood: use test('…').")
         return super().lr_test(restricted)
 
