@@ -14,6 +14,8 @@
 # | one of several options | who takes which | `de.MultinomialLogit` | independence of irrelevant alternatives |
 # | one of several options, with their prices | elasticities, willingness to pay | `de.ConditionalLogit(…, choice="id")` | the same; independent choice sets |
 # | yes or no, the same people again | effects net of what stays the same | `de.ConditionalLogit(…, successes="exact")` | covariates that are strictly exogenous |
+# | yes or no, many rows of each | slopes beside absorbed effects, average effects | `de.Logit("y ~ x \| id", bias="analytical")` | T of 8 and more; with `bandwidth=1` past outcomes may move x |
+# | a number, many rows of each | the within estimator | `de.NormalRegression("y ~ x \| id + year")` | independent ids with `cov=de.Cluster("id")` |
 # | a number | mean, the usual table | `de.NormalRegression` | homoskedastic normal errors for quantiles; `cov=` for coefficients |
 # | a number | the law: quantiles, density, effects on them | `de.FlowDensity` | enough rows for the shape; effects cover where `steps_and_edges.md` says so |
 # | a number, heaped | effects along its values | `de.DistributionRegression` | a logit at every threshold |
@@ -34,7 +36,7 @@
 # | you have | take instead |
 # |:--|:--|
 # | endogenous regressors and instruments | linearmodels, pyfixest, DoubleML |
-# | many fixed effects in a linear or Poisson model | pyfixest |
+# | several fixed effects of many levels each, or a Poisson model | pyfixest |
 # | treatment effects with many controls, machine learning in the first stage | DoubleML, econml |
 # | predictions only, many covariates that interact | quantile-forest, LightGBM, TabPFN: compare by `de.adapt` and `de.cross_validate` |
 # | changes in changes, synthetic controls, event studies | StatsPAI, differences |

@@ -407,9 +407,9 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
         return f"{self.pseudo}maximum likelihood"
 
     @property
-    def share(self) -> str:
-        """What the summary calls `prsquared`."""
-        return "Pseudo R² (McFadden)"
+    def share(self) -> tuple[str, str]:
+        """What the summary says of the share that is explained."""
+        return "Pseudo R² (McFadden)", f"{self.prsquared:.4f}"
 
     @abstractmethod
     def head(self) -> tuple[str, str]:
@@ -447,7 +447,7 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
             (f"Log-{pseudo.rstrip('-')}likelihood", number(self.llf, 4)),
             (null, number(self.llnull, 4)),
             (f"{test} p-value", overall if len(self.tested) else "no regressors"),
-            (self.share, f"{self.prsquared:.4f}"),
+            self.share,
         )
         title = f"{type(self.model).__name__.removesuffix('Regression')} Regression Results"
         notes = [*self.notes(), *weights_notes(self.model.weights, self.model.weight_type)]

@@ -30,7 +30,6 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices, Mask, Seed, as_floats
-from disteconometrics.data.formula import split_absorbed
 from disteconometrics.data.source import READ_IN_PARTS, is_source
 from disteconometrics.errors import (
     CollinearityError,
@@ -344,9 +343,9 @@ def bootstrap(
     if is_source(data):
         raise NeedsRows(f"The bootstrap {READ_IN_PARTS.partition(';')[0]}.")
     _check_kind(kind, cluster)
-    absorbed = _check_groups(estimator, cluster)
     scheme, texts, sequence = _scheme(kind, weights), _texts(statistic), seed_sequence(seed)
     result = estimator.fit(data)
+    absorbed = _check_groups(result, cluster)
     offer = getattr(estimator, "resampling", None)
     engine: Resampling | Redrawing | None = None if offer is None else offer(result)
     call = _statistic(statistic, texts)
@@ -449,16 +448,15 @@ def _formula(estimator: Any) -> str:
     return str(getattr(estimator, "formula", ""))
 
 
-def _check_groups(estimator: Any, cluster: str | None) -> tuple[str, ...]:
-    """The columns whose effects an estimator absorbs, the first of which has to be what is drawn."""
-    formula = _formula(estimator)
-    absorbed = split_absorbed(formula)[1] if "|" in formula and hasattr(estimator, "formula") else ()
-    if absorbed and cluster not in absorbed:
+def _check_groups(result: Any, cluster: str | None) -> tuple[str, ...]:
+    """The columns whose effects a fit absorbs, the first of which has to be what is drawn."""
+    absorbed: tuple[str, ...] = getattr(getattr(result, "facts", None), "absorbed", ())
+    if absorbed and cluster != absorbed[0]:
         raise OptionError(
             f"The rows of a {absorbed[0]} belong together, as its effect is estimated from them: use "
             f"kind='cluster', cluster={absorbed[0]!r}."
         )
-    return absorbed
+    return absorbed[:1]
 
 
 def _check_refits(estimator: Any, kind: str, fast: Resampling | Redrawing | None) -> None:

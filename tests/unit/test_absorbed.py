@@ -190,7 +190,9 @@ def test_corrected_average_effects_are_less_the_bias_of_all_outcomes() -> None:
         first = (high - low).sum() / (2 * h)
         total += middle.sum() - first * (moved + bent).sum() / omega.sum()
         total -= (high - 2 * middle + low).sum() / h**2 / (2 * omega.sum())
-    np.testing.assert_allclose(res.margins().params["x"], total / len(data), rtol=1e-5)
+    with pytest.warns(IncidentalParametersWarning, match="T = 4 rows of each id are too few for average"):
+        found = res.margins()
+    np.testing.assert_allclose(found.params["x"], total / len(data), rtol=1e-5)
     wider = res.margins(target="population").bse["x"]
     assert wider > res.margins().bse["x"]
 
@@ -231,10 +233,17 @@ def test_it_says_how_much_it_left_out_and_what_the_bias_is() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", IncidentalParametersWarning)
         corrected = de.Logit("union ~ married + exper | nr", bias="analytical").fit(data)
+    with pytest.warns(IncidentalParametersWarning, match="T = 2 rows of each nr are too few for bias"):
+        de.Logit("union ~ married | nr", bias="analytical").fit(data[data["year"] < 1982])
     assert np.isnan(corrected.aic)
     assert np.isnan(corrected.llr)
-    with pytest.raises(WithheldError, match="do not maximise"):
-        corrected.lr_test(plain)
+    for larger, smaller in ((corrected, plain), (plain, corrected)):
+        with pytest.raises(WithheldError, match="do not maximise"):
+            larger.lr_test(smaller)
+    pooled = de.Logit("union ~ married").fit(data)
+    for larger, smaller in ((plain, pooled), (pooled, plain)):
+        with pytest.raises(DisteconometricsError):
+            larger.lr_test(smaller)
     assert plain.lr_test(de.Logit("union ~ married | nr").fit(data)).df == (1,)
 
 
@@ -259,9 +268,10 @@ def test_effects_and_predictions_of_groups() -> None:
 
 def test_the_bootstrap_draws_groups_and_names_them_anew() -> None:
     model = de.Logit("union ~ married | nr")
-    boot = de.bootstrap(model, few(), reps=200, kind="cluster", cluster="nr", seed=1)
+    boot = de.bootstrap(model, few(), reps=99, kind="cluster", cluster="nr", seed=1)
     clustered = model.fit(few(), cov=de.Cluster("nr")).bse
     assert 0.75 < boot.bse.iloc[0] / clustered.iloc[0] < 1.5
+    model = de.Logit("union ~ married | year + nr")  # whatever their order, years are not the groups
     for options in ({"kind": "pairs"}, {"kind": "cluster", "cluster": "year"}):
         with pytest.raises(OptionError, match="cluster='nr'"):
             de.bootstrap(model, few(), reps=9, seed=1, **options)
@@ -322,6 +332,14 @@ def test_it_refuses(case: Any) -> None:
     formula, options, error, words = case
     with pytest.raises(error, match=words):
         de.Logit(formula, **options).fit(few())
+
+
+def test_large_groups_are_searched_for_separation_too() -> None:
+    rng = np.random.default_rng(0)
+    x, ids = rng.normal(size=12_000), np.repeat([0, 1, 2], 4_000)
+    data = pd.DataFrame({"id": ids, "x": x, "z": rng.normal(size=len(x)), "y": (x > 0.1 * ids).astype(int)})
+    with pytest.raises(SeparationError, match="predicts y perfectly"):
+        de.Logit("y ~ x + z | id").fit(data)
 
 
 def test_other_estimators_and_covariances_name_the_door() -> None:

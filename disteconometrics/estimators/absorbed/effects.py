@@ -71,10 +71,10 @@ def absorbed_effects(
     Examples
     --------
     >>> import disteconometrics as de
-    >>> panel = {"id": [1, 1, 1, 2, 2, 2], "x": [0, 1, 3, 2, 5, 4], "y": [0, 1, 0, 0, 1, 1]}
+    >>> panel = {"id": [1, 1, 1, 1, 2, 2, 2, 2], "x": [0, 1, 3, 2, 2, 5, 4, 1], "y": [0, 1, 0, 1, 0, 1, 1, 0]}
     >>> res = de.Logit("y ~ x | id", bias="analytical").fit(panel)
     >>> absorbed_effects(res.rows, res.model, None, "sample", "nonrobust").values.round(3)
-    array([0.112])
+    array([0.16])
     """
     if target not in ("sample", "population"):
         raise OptionError(f"target={target!r} is not known; use one of 'sample', 'population'.")

@@ -14,7 +14,14 @@ from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.table import Table, list_names
 from disteconometrics.distributions.bernoulli import Bernoulli
 from disteconometrics.distributions.families import Normal
-from disteconometrics.errors import FileFormatError, LevelError, OptionError, WithheldError
+from disteconometrics.errors import (
+    FileFormatError,
+    IncidentalParametersWarning,
+    LevelError,
+    OptionError,
+    WithheldError,
+    warn_user,
+)
 from disteconometrics.estimators.absorbed.effects import absorbed_effects
 from disteconometrics.estimators.absorbed.fit import (
     AbsorbedFacts,
@@ -47,6 +54,9 @@ from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Section
 
 __all__ = ["AbsorbedNormalResults", "AbsorbedResults", "fit_absorbed"]
+
+LEAST_AVERAGED = 8  # rows of a group, below which average effects of a logit are missed, and …
+LEAST_AVERAGED_PROBIT = 16  # … of a probit (`coverage_of_absorbed.md`)
 
 
 def fit_absorbed(
@@ -94,11 +104,25 @@ def correction_words(model: Any) -> str:
         "jackknife": f"leaving out one period of {model.time} at a time",
         "split": f"halves of the periods of {model.time}",
     }[model.bias]
-    errors = "are those of the halves" if model.bias == "split" else "are at the corrected slopes"
+    errors = "Errors are those of the halves, the" if model.bias == "split" else "Errors and"
+    where = "is" if model.bias == "split" else "are"
     return (
-        f"Bias of order 1/T removed by {how}. Errors {errors}, and the log-likelihood is at the corrected "
-        f"slopes; at a small T some of the bias is left."
+        f"Bias of order 1/T removed by {how}. {errors} log-likelihood {where} at the corrected slopes; at a "
+        f"small T some of the bias is left."
     )
+
+
+def _warn_small_average(model: Any, facts: AbsorbedFacts) -> None:
+    """Say where groups are too small for average effects."""
+    column, mean = facts.absorbed[0], facts.periods[1]
+    if mean >= (LEAST_AVERAGED if model.kernel is LOGISTIC else LEAST_AVERAGED_PROBIT):
+        return
+    hint = "average effects need more rows of each group"
+    text = (
+        f"T = {mean:.3g} rows of each {column} are too few for average effects: what the estimated effects "
+        f"do to them is more than their errors say, with a correction or without."
+    )
+    warn_user(IncidentalParametersWarning(text, column=column, hint=hint))
 
 
 def checked_kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -156,6 +180,13 @@ class AbsorbedAnswers(MultiIndexAnswers):
             for e in self.effect_values
         }
 
+    @property
+    def model_label(self) -> str:
+        """What a comparison calls it."""
+        bias = getattr(self.model, "bias", "none")
+        name = f"{type(self.model).__name__} | {' + '.join(self.facts.absorbed)}"
+        return name if bias == "none" else f"{name}, {bias}"
+
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome, and the regressors."""
         return self.spec.outcome.name, self.facts.names
@@ -176,7 +207,7 @@ class AbsorbedAnswers(MultiIndexAnswers):
         ------
         OptionError, NeedsData
         """
-        if restricted.facts.absorbed != self.facts.absorbed:
+        if getattr(restricted.facts, "absorbed", ()) != self.facts.absorbed:
             raise OptionError("lr_test takes a model that absorbs the same columns.")
         check_same_rows(self.data_rows(), restricted.data_rows())
 
@@ -311,10 +342,10 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
     Examples
     --------
     >>> import disteconometrics as de
-    >>> panel = {"id": [1, 1, 1, 2, 2, 2], "x": [0, 1, 3, 2, 5, 4], "y": [0, 1, 0, 0, 1, 1]}
+    >>> panel = {"id": [1, 1, 1, 1, 2, 2, 2, 2], "x": [0, 1, 3, 2, 2, 5, 4, 1], "y": [0, 1, 0, 1, 0, 1, 1, 0]}
     >>> res = de.Logit("y ~ x | id", bias="analytical").fit(panel)
     >>> res.effects["id"].round(2).to_dict(), res.predict().round(2).tolist()
-    ({1: -1.28, 2: -0.78}, [0.22, 0.29, 0.49, 0.51, 0.78, 0.71])
+    ({1: -1.0, 2: -2.0}, [0.27, 0.42, 0.73, 0.58, 0.34, 0.79, 0.66, 0.21])
     """
 
     facts: AbsorbedFacts
@@ -339,8 +370,9 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
     @property
     def method(self) -> str:
         """What the estimates are."""
-        corrected = "" if self.model.bias == "none" else f", {self.model.bias}"
-        return f"{self.pseudo}maximum likelihood{corrected}"
+        if self.model.bias == "none":
+            return f"{self.pseudo}maximum likelihood"
+        return f"ML, {self.model.bias} correction"
 
     def predict(self, new: Any = None) -> pd.Series:
         """P(y = 1) of rows, given the estimated effects of their groups.
@@ -373,6 +405,8 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
 
         Rows of groups in which the outcome does not vary count with an effect of zero.  Errors include the
         estimation of the effects; under ``bias="analytical"`` the averages are corrected as the slopes are.
+        Intervals of a logit covered .90 to .96 from T = 8 on and .49 to .84 at T = 4, corrected or not, those
+        of a probit .70 at T = 8: a warning says where T is too small.
 
         Parameters
         ----------
@@ -392,6 +426,10 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
         OptionError, MissingColumnError, DataError, NeedsData
         WithheldError
             Under ``bias="jackknife"`` and ``"split"``, and with weights.
+
+        Warns
+        -----
+        IncidentalParametersWarning
         """
         level, rows = check_level(level), self.data_rows()
         if self.model.bias in ("jackknife", "split") or self.model.weights is not None:
@@ -400,6 +438,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
                 "or the average of predict() by hand."
             )
         found = absorbed_effects(rows, self.model, variables, target, self.covariance.kind)
+        _warn_small_average(self.model, self.facts)
         e = Estimates(found.names, found.values, found.covariance, self.estimates.df, level=level)
         notes = [self.covariance.note, *found.notes]
         return MarginsResults(
@@ -428,7 +467,7 @@ class AbsorbedResults(AbsorbedAnswers, FittedResult):
 
     def lr_test(self, restricted: Any) -> Any:
         """Likelihood-ratio test of a smaller model that absorbs the same effects; see `MultiIndexAnswers`."""
-        if self.model.bias != "none":
+        if {self.model.bias, getattr(getattr(restricted, "model", None), "bias", "none")} != {"none"}:
             raise WithheldError("Corrected estimates do not maximise the likelihood: use test('…').")
         return super().lr_test(restricted)
 
@@ -495,9 +534,14 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
         return float(sigma)
 
     @property
-    def prsquared(self) -> float:
+    def rsquared(self) -> float:
         """The share of the variance inside groups that the regressors explain."""
         return float(self.facts.within)
+
+    @property
+    def prsquared(self) -> float:
+        """No number: McFadden's share is of binary outcomes, see `rsquared`."""
+        return float("nan")
 
     @property
     def method(self) -> str:
@@ -505,9 +549,9 @@ class AbsorbedNormalResults(AbsorbedAnswers, FittedResult):
         return "least squares within groups"
 
     @property
-    def share(self) -> str:
-        """What the summary calls `prsquared`."""
-        return "R² within groups"
+    def share(self) -> tuple[str, str]:
+        """What the summary says of the share that is explained."""
+        return "R² within groups", f"{self.rsquared:.4f}"
 
     def predict(self, new: Any = None) -> pd.Series:
         """Means of the outcome of rows, given the estimated effects of their groups.

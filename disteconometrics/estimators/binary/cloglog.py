@@ -11,7 +11,7 @@ from disteconometrics.likelihoods.logistic import Kernel
 __all__ = ["CLogLog"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CLogLog(BinaryEstimator):
     """Complementary log-log regression of a binary outcome on a formula's terms, by maximum likelihood.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from disteconometrics.errors import OptionError
@@ -22,8 +22,10 @@ from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["BinaryEstimator"]
 
+ABSORBED = ("bias", "bandwidth", "time")  # fields that stores of studies from before them do not name
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class BinaryEstimator(Specification):
     """A specification of a binary outcome, which `fit` estimates on a table; `Logit` and `Probit` are such.
 
@@ -41,6 +43,13 @@ class BinaryEstimator(Specification):
     bias: str = "none"
     bandwidth: int = 0
     time: str | None = None
+
+    def _told(self) -> str:
+        """The fields as a dataclass shows them, but for those about absorbed effects where these are none."""
+        shown = [f.name for f in fields(self) if f.name not in ABSORBED or getattr(self, f.name) != f.default]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+    __repr__ = _told  # by which stores know a study; what is printed goes through `Specification.__str__`
 
     @property
     @abstractmethod

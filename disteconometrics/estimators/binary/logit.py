@@ -12,7 +12,7 @@ from disteconometrics.likelihoods.logistic import LOGISTIC, Kernel
 __all__ = ["Logit"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Logit(BinaryEstimator):
     """Binary logit of an outcome on a formula's terms, by maximum likelihood or with Firth's penalty.
 
@@ -31,7 +31,7 @@ class Logit(BinaryEstimator):
         Name of a column added to x'β with coefficient one (log-odds).
     separation : {"warn", "raise", "firth"}
         What to do when some outcomes are predicted perfectly, so that no finite maximum exists; "firth"
-        warns, and estimates with Firth's penalty instead.
+        warns, and estimates with Firth's penalty instead.  Beside absorbed effects it is always refused.
     bias : {"none", "analytical", "jackknife", "split"}
         Of a formula that absorbs effects: what is done about the bias of order 1/T that slopes have beside
         effects estimated from T rows each.  "analytical" takes its estimate off (Hahn and Newey;

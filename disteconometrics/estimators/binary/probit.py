@@ -11,7 +11,7 @@ from disteconometrics.likelihoods.logistic import Kernel
 __all__ = ["Probit"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Probit(BinaryEstimator):
     """Binary probit of an outcome on a formula's terms, by maximum likelihood.
 
