@@ -43,6 +43,7 @@ from disteconometrics.inference.influence import rows_covariance
 from disteconometrics.inference.influence_functions import check_outcomes, influence_function
 from disteconometrics.inference.law_effects import critical_of_band
 from disteconometrics.inference.protocols import Refitting
+from disteconometrics.inference.survey import Survey, Units, effective_degrees
 from disteconometrics.inference.two_samples import tail_index
 from disteconometrics.report.exchange import OtherPackagesNames
 from disteconometrics.report.summary import estimates_section, observations_text, rows_dropped, weights_notes
@@ -163,7 +164,13 @@ class Inequality(Specification):
             notes=(*_told(read, groups, measured, self.functionals), *_lines(read, groups, self.functionals)),
         )
         return InequalityResults(
-            model=self, spec=read.spec, facts=facts, rows=rows, values=measured.values, covariance=V
+            model=self,
+            spec=read.spec,
+            facts=facts,
+            rows=rows,
+            values=measured.values,
+            covariance=V,
+            degrees=rows.degrees(kind),
         )
 
 
@@ -360,10 +367,25 @@ class InequalityRows(FitRows):
 
     def covariance(self, kind: CovarianceKind) -> Covariance:
         """The covariance of all measures of all groups."""
+        return self.covariance_of(self.measured.values, self._influence, kind, self.groups.codes)
+
+    def degrees(self, kind: CovarianceKind) -> Array | None:
+        """Degrees of freedom of every measure under a survey's strata and units, else None."""
+        return self.degrees_of(self._influence, kind, self.groups.codes)
+
+    @property
+    def _influence(self) -> Array:
+        """Influence functions (n, q·G) of all measures, zero outside their groups."""
         inside = self.groups.codes[:, None] == np.arange(len(self.groups.words))
         own = self.measured.influence[:, :, None]
-        psi = np.where(inside[:, None], own, 0.0).reshape(self.size, -1)
-        return self.covariance_of(self.measured.values, psi, kind, self.groups.codes)
+        return np.asarray(np.where(inside[:, None], own, 0.0).reshape(self.size, -1))
+
+    def degrees_of(self, psi: Array, kind: CovarianceKind, group: Indices) -> Array | None:
+        """Effective degrees of freedom (q,) of answers as `covariance_of` takes them."""
+        units = self.codes(kind) if isinstance(kind, Survey) else None
+        if not isinstance(kind, Survey) or not isinstance(units, Units):
+            return None
+        return effective_degrees(psi * self.mass(group)[:, None], units, kind)
 
     def covariance_of(self, values: Array, psi: Array, kind: CovarianceKind, group: Indices) -> Covariance:
         """The covariance of answers (q,) from influence functions (n, q), of means over groups (n,)."""
@@ -436,6 +458,7 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     rows: InequalityRows | None = field(default=None, repr=False)
     values: Array
     covariance: Covariance
+    degrees: Array | None = None  # of freedom, of every measure under a survey
 
     pictures: ClassVar[tuple[str, ...]] = ("coefficients", "lorenz_curves")
     kinds: ClassVar[dict[str, str]] = {"lorenz": "lorenz_curves"}
@@ -449,9 +472,8 @@ class InequalityResults(FittedResult, OtherPackagesNames):
     def estimates(self) -> Estimates:
         """The measures of all groups with standard errors; p-values are of a measure of zero."""
         V = self.covariance
-        return Estimates(
-            tuple(self.labels()[1]), self.values, V.matrix, V.degrees_of_freedom, clusters=V.clusters
-        )
+        names, df = tuple(self.labels()[1]), V.degrees_of_freedom
+        return Estimates(names, self.values, V.matrix, df, clusters=V.clusters, own_df=self.degrees)
 
     @cached_property
     def differences(self) -> Estimates:
@@ -472,7 +494,10 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         V = R[:, ~bad] @ e.covariance[np.ix_(~bad, ~bad)] @ R[:, ~bad].T
         lost = (R[:, bad] != 0).any(axis=1)
         V = np.where(lost[:, None] | lost, np.nan, V)
-        return Estimates(tuple(names), R @ e.values, V, e.df, clusters=e.clusters)
+        own = None
+        if e.own_df is not None:  # of a difference: of the one that has fewer
+            own = np.array([e.own_df[r != 0].min() for r in R])
+        return Estimates(tuple(names), R @ e.values, V, e.df, clusters=e.clusters, own_df=own)
 
     def with_cov(self, cov: CovarianceKind, *, data: Any = None) -> InequalityResults:
         """Return the same measures with another covariance.
@@ -487,7 +512,8 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         OptionError, MissingColumnError, DataError, NeedsData
         """
         rows: InequalityRows = self.data_rows(data)
-        return replace(self, covariance=rows.covariance(_kind(cov, self.model.weight_type)))
+        kind = _kind(cov, self.model.weight_type)
+        return replace(self, covariance=rows.covariance(kind), degrees=rows.degrees(kind))
 
     def within_between(self, functional: str = "theil") -> Estimates:
         """Split a measure of generalised entropy into what is within groups and between their means.
@@ -543,9 +569,10 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         values = np.array([total, total - between, between, between / total])
         psi = np.stack([whole, whole - apart, apart, (apart - between / total * whole) / total], axis=1)
         kind = self._kind_of_rows()
-        V = rows.covariance_of(values, psi, kind, np.zeros(rows.size, dtype=np.intp))
+        every = np.zeros(rows.size, dtype=np.intp)
+        V, own = rows.covariance_of(values, psi, kind, every), rows.degrees_of(psi, kind, every)
         names = (functional, "within", "between", "between share")
-        return Estimates(names, values, V.matrix, V.degrees_of_freedom, clusters=V.clusters)
+        return Estimates(names, values, V.matrix, V.degrees_of_freedom, clusters=V.clusters, own_df=own)
 
     def _kind_of_rows(self) -> CovarianceKind:
         kind = self.covariance.kind
@@ -596,7 +623,8 @@ class InequalityResults(FittedResult, OtherPackagesNames):
             psi = np.where(inside, measured.influence, 0.0)
             V = rows.covariance_of(measured.values[at], psi, kind, rows.groups.codes)
             se, values = np.sqrt(np.diagonal(V.matrix)), measured.values[at]
-            point = critical_value(level, V.degrees_of_freedom)
+            own = rows.degrees_of(psi, kind, rows.groups.codes)
+            point = critical_value(level, V.degrees_of_freedom if own is None else float(np.median(own)))
             # the band is of a normal process; few clusters widen it as they widen limits
             band = (
                 critical_of_band(V.matrix, level, np.random.SeedSequence(0)) * point / critical_value(level)
@@ -629,19 +657,31 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         right = (
             ("Observations", observations_text(f.given, f.rows, f.observations, model.weight_type)),
             ("Groups", str(len(f.groups))),
-            ("t, degrees of freedom", f"{self.covariance.degrees_of_freedom:g}"),
+            ("t, degrees of freedom", self._degrees_words),
         )
         sections = [estimates_section(self.estimates, level)]
         if len(f.groups) > 1:
             heading = f"Differences, less {f.groups[0]}"
             short = [f"{n} | {g}" for n in model.functionals for g in f.groups[1:]]
             sections.append(estimates_section(replace(self.differences, names=tuple(short)), level, heading))
-        notes = [self.covariance.note, *f.notes, *weights_notes(model.weights, model.weight_type)]
+        own = "p-values and limits take t with each estimate's own, effective in its strata (Satterthwaite)."
+        notes = [
+            self.covariance.note,
+            *([] if self.degrees is None else [own]),
+            *f.notes,
+            *weights_notes(model.weights, model.weight_type),
+        ]
         if len(f.groups) > 1:
             sizes = ", ".join(f"{g} ({n})" for g, n in zip(f.groups, f.sizes, strict=True))
             notes.append(f"Rows: {sizes}.")
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         return Summary("Inequality Results", (left, right), tuple(sections), tuple(notes))
+
+    @property
+    def _degrees_words(self) -> str:
+        if self.degrees is None:
+            return f"{self.covariance.degrees_of_freedom:g}"
+        return f"{self.degrees.min():.1f} to {self.degrees.max():.1f}"
 
     def __repr__(self) -> str:
         return printable(f"<Inequality results: {self.spec.formula}, n = {self.nobs:g}>")
@@ -650,6 +690,8 @@ class InequalityResults(FittedResult, OtherPackagesNames):
         """Specification, measures and their covariance."""
         words, arrays = self.covariance.to_file()
         arrays = {"covariance": arrays["covariance"], "values": self.values}
+        if self.degrees is not None:
+            arrays["degrees"] = self.degrees
         return {"estimator": asdict(self.model), "covariance": words}, arrays
 
     @classmethod
@@ -664,6 +706,7 @@ class InequalityResults(FittedResult, OtherPackagesNames):
             facts=header.facts,
             values=arrays["values"],
             covariance=Covariance.from_file(header.covariance, arrays),
+            degrees=arrays.get("degrees"),
         )
 
 
@@ -700,4 +743,8 @@ class _Header:
     covariance: CovarianceWords
 
 
-_ARRAYS = {"values": Numbers("k"), "covariance": replace(COVARIANCE_ARRAYS["covariance"], optional=False)}
+_ARRAYS = {
+    "values": Numbers("k"),
+    "covariance": replace(COVARIANCE_ARRAYS["covariance"], optional=False),
+    "degrees": Numbers("k", "any", optional=True),
+}

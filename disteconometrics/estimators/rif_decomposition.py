@@ -25,7 +25,12 @@ __all__ = ["RIFDecomposition", "rif_decompose"]
 
 WITHHELD = (
     "Parts of the structure by term are withheld for factors, what they interact with, and the constant: "
-    "they depend on which category is left out. Those of numbers depend on where their zero is."
+    "they depend on which category is left out; normalised=True takes them from the mean of all categories. "
+    "Those of numbers depend on where their zero is."
+)
+NORMALISED = (
+    "Structure by term: coefficients of categories are taken from their plain mean over the categories of a "
+    "factor, which goes to the constant (Yun 2005); parts of numbers depend on where their zero is."
 )
 OF_NUMBERS = (
     "Parts of the structure by term, and of the constant, depend on where the zeros of the columns are."
@@ -102,7 +107,13 @@ class _Part(NamedTuple):
 
 @tells_words
 def rif_decompose(
-    model: RIFRegression, data: Any, *, by: str, reference: Any = None, cov: CovarianceKind | None = None
+    model: RIFRegression,
+    data: Any,
+    *,
+    by: str,
+    reference: Any = None,
+    cov: CovarianceKind | None = None,
+    normalised: bool = False,
 ) -> RIFDecomposition:
     """Split the difference of a functional between two groups (Oaxaca, Blinder; Firpo, Fortin, Lemieux).
 
@@ -119,6 +130,10 @@ def rif_decompose(
     reference : the value of ``by`` whose coefficients value the composition, or None for the first.
     cov : {"HC0", "HC1"}, Cluster, Survey or None
         None is HC1, by group.
+    normalised : bool
+        Whether parts of the structure by factor are taken from the mean of its categories' coefficients, so
+        that they do not depend on which category is left out; else they are withheld.  It is for factors by
+        themselves beside a constant: what interacts stays withheld.
 
     Returns
     -------
@@ -136,6 +151,10 @@ def rif_decompose(
     ----------
     Firpo, Fortin, Lemieux (2018), Decomposing wage distributions using recentered influence function
     regressions, Econometrics 6(2), doi:10.3390/econometrics6020028.
+    Gardeazabal, Ugidos (2004), More on identification in detailed wage decompositions, Review of Economics
+    and Statistics 86, doi:10.1162/0034653043125239.
+    Yun (2005), A simple solution to the identification problem in detailed wage decompositions, Economic
+    Inquiry 43, doi:10.1093/ei/cbi053.
 
     Examples
     --------
@@ -152,8 +171,9 @@ def rif_decompose(
     read = FitRows.read(model, data, outcome="numeric")
     inside, labels = _two(read, by, reference)
     parts = [_part(model, read, mine, kind, f"{by} = {g}") for mine, g in zip(inside, labels, strict=True)]
-    names, terms, factor = _terms(read)
-    values, rows = _split(parts[0], parts[1], terms)
+    names, terms, factor = _terms(read, normalised)
+    shift = _normalising(read, names, terms) if normalised else np.zeros(terms.shape)
+    values, rows = _split(parts[0], parts[1], terms, shift)
     lost = np.concatenate([np.zeros(3 + len(names), dtype=bool), factor])
     every = ["total", *("composition", "structure"), *(f"composition: {n}" for n in names)]
     every += [f"structure: {n}" for n in names]
@@ -180,7 +200,7 @@ def rif_decompose(
         values=(parts[0].value, parts[1].value),
         residuals=(parts[0].residual, parts[1].residual),
         label=by_kind,
-        notes=(WITHHELD if factor.any() else OF_NUMBERS,),
+        notes=((NORMALISED,) if shift.any() else ()) + ((WITHHELD,) if factor.any() else ()) or (OF_NUMBERS,),
     )
 
 
@@ -209,16 +229,42 @@ def _two(read: FitRows, by: str, reference: Any) -> tuple[tuple[Mask, Mask], tup
     return (masks[0], masks[1]), (str(found[1 - at]), str(found[at]))
 
 
-def _terms(read: FitRows) -> tuple[list[str], Array, Mask]:
+def _owners(read: FitRows) -> list[str]:
+    """The term of every column."""
+    return [re.sub(r"\[[^\]]*\]", "", name) for name in read.names]
+
+
+def _terms(read: FitRows, normalised: bool) -> tuple[list[str], Array, Mask]:
     """Names of terms, the columns in each (terms, k), and which parts of the structure are withheld."""
-    owner = [re.sub(r"\[[^\]]*\]", "", name) for name in read.names]
+    owner = _owners(read)
     names = list(dict.fromkeys(owner))
     member = np.array([[o == n for o in owner] for n in names], dtype=np.float64)
     # brackets hold a level, or the number of a column, as of a spline
     levels = {o for o, n in zip(owner, read.names, strict=True) if re.search(r"\[[^\]\d]", n)}
+    if normalised:
+        levels -= _alone(read)
     beside = {part for o in levels for part in o.split(":")}  # slopes at the level that is left out
     lost = np.array([n in levels | beside or (n == "Intercept" and bool(levels)) for n in names])
     return names, member, lost
+
+
+def _alone(read: FitRows) -> set[str]:
+    """Factors beside a constant, a category left out, that interact with nothing."""
+    owner = _owners(read)
+    crossed = {part for o in owner if ":" in o for part in o.split(":")}
+    factors = {o for o, n in zip(owner, read.names, strict=True) if ":" not in o and "[T." in n}
+    return factors - crossed if "Intercept" in owner else set()
+
+
+def _normalising(read: FitRows, names: list[str], terms: Array) -> Array:
+    """What slopes (k,) add to the parts by term (terms, k): the mean over categories goes to the constant."""
+    shift = np.zeros(terms.shape)
+    for name in _alone(read):
+        i = names.index(name)
+        mean = terms[i] / (terms[i].sum() + 1)  # the coefficient of the category left out is zero
+        shift[i] -= mean
+        shift[names.index("Intercept")] += mean
+    return shift
 
 
 def _part(model: RIFRegression, read: FitRows, mine: Mask, kind: CovarianceKind, where: str) -> _Part:
@@ -242,8 +288,11 @@ def _part(model: RIFRegression, read: FitRows, mine: Mask, kind: CovarianceKind,
     return _Part(means, fit.params, rows[0], rows[1], found.value, found.residual)
 
 
-def _split(one: _Part, zero: _Part, terms: Array) -> tuple[Array, Array]:
-    """Total, composition, structure, then both by term: values (q,) and influence rows (n, q)."""
+def _split(one: _Part, zero: _Part, terms: Array, shift: Array) -> tuple[Array, Array]:
+    """Total, composition, structure, then both by term: values (q,) and influence rows (n, q).
+
+    ``shift`` (terms, k) of the differences of coefficients is added to the structure by term.
+    """
     gap, slopes = one.means - zero.means, one.coefficients - zero.coefficients
     composition = (one.of_means - zero.of_means) * zero.coefficients + zero.of_coefficients * gap
     structure = one.of_means * slopes + (one.of_coefficients - zero.of_coefficients) * one.means
@@ -256,6 +305,8 @@ def _split(one: _Part, zero: _Part, terms: Array) -> tuple[Array, Array]:
         rows.append(influence @ terms.T)
     sums = [v.sum() for v in values]
     of_sums = np.stack([r.sum(axis=1) for r in rows], axis=1)
+    values[1] = values[1] + shift @ slopes
+    rows[1] = rows[1] + (one.of_coefficients - zero.of_coefficients) @ shift.T
     return (
         np.concatenate([[sum(sums), *sums], *values]),
         np.column_stack([of_sums.sum(axis=1), of_sums, *rows]),

@@ -204,6 +204,8 @@ class Estimates(TakesWords):
         NaN where there is no test.
     level : float, the level that the table is printed at.
     clusters : int or None, number of clusters G that the covariance is of: joint tests are F(q, G − q) then.
+    own_df : (k,) float64 array or None
+        Degrees of freedom of every single estimate, by which its p-value and limits stand in place of ``df``.
 
     Examples
     --------
@@ -222,6 +224,7 @@ class Estimates(TakesWords):
     roots: Callable[[], Array] | None = None
     level: float = 0.95
     clusters: int | None = None
+    own_df: Array | None = None
 
     @property
     def std_error(self) -> Array:
@@ -241,6 +244,8 @@ class Estimates(TakesWords):
     def p_value(self) -> Array:
         """Two-sided p-values (k,) of a zero estimate."""
         below = -np.abs(self.statistic)
+        if self.own_df is not None:
+            return np.asarray(2 * special.stdtr(self.own_df, below))
         return np.asarray(2 * (special.ndtr(below) if np.isinf(self.df) else special.stdtr(self.df, below)))
 
     def critical(self, level: float = 0.95) -> float:
@@ -251,7 +256,9 @@ class Estimates(TakesWords):
         """Confidence limits (k, 2)."""
         if self.limits is not None:
             return self.limits(check_level(level))
-        half = self.critical(level) * self.std_error
+        own = self.own_df is not None
+        critical = special.stdtrit(self.own_df, 0.5 + level / 2) if own else self.critical(level)
+        half = critical * self.std_error
         return np.column_stack([self.values - half, self.values + half])
 
     def table(self, level: float = 0.95) -> pd.DataFrame:

@@ -46,6 +46,7 @@ __all__ = [
     "Units",
     "design_meat",
     "design_weights",
+    "effective_degrees",
     "replicates_of",
     "units_of",
 ]
@@ -325,8 +326,7 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
     (array([[20.]]), 2.0)
     """
     n = np.bincount(units.stratum, minlength=len(units.left))
-    seen = units.stratum[units.present]
-    degrees = float(units.present.sum() - len(np.unique(seen)))
+    degrees = _degrees(units)
     if not (n > 1).any() or degrees <= 0:
         raise DataError(
             f"Survey: {len(units.stratum)} units in {len(n)} strata leave nothing to see a spread by; strata "
@@ -335,10 +335,57 @@ def design_meat(sums: Array, units: Units, survey: Survey) -> tuple[Array, float
     lonely = np.flatnonzero((n == 1) & (units.left > 0))
     if len(lonely):
         _tell_lonely([units.strata[h] for h in lonely], survey.lonely)
+    centred = _centred(sums, units, n, survey)
+    return centred.T @ centred, degrees
+
+
+def _degrees(units: Units) -> float:
+    """Units less strata, of those with rows in the fit."""
+    return float(units.present.sum() - len(np.unique(units.stratum[units.present])))
+
+
+def _centred(sums: Array, units: Units, n: Indices, survey: Survey) -> Array:
+    """Sums by unit (U, k) centred in strata of n (H,) units, with the root of their factor."""
     means = np.stack([np.bincount(units.stratum, z, len(n)) for z in sums.T], axis=1) / n[:, None]
     means[n == 1] = 0.0  # the mean of all units, as influence sums to zero
-    centred = (sums - means[units.stratum]) * _roots(units, n, survey)[:, None]
-    return centred.T @ centred, degrees
+    return np.asarray((sums - means[units.stratum]) * _roots(units, n, survey)[:, None])
+
+
+def effective_degrees(rows: Array, units: Units, survey: Survey) -> Array:
+    """Degrees of freedom (q,) of each of several answers: V²/Σ_h V_h²/(n_h − 1), at most units less strata.
+
+    V_h is what stratum h adds to the variance V (Satterthwaite).  Where few strata or units carry most of
+    it, as of skewed incomes, that is far fewer than units less strata.
+
+    Parameters
+    ----------
+    rows : (m, q) float64 array of influence, as it sums to zero.
+    units : Units.
+    survey : Survey.
+
+    Returns
+    -------
+    (q,) float64 array, NaN where there is no variance.
+
+    References
+    ----------
+    Satterthwaite (1946), An approximate distribution of estimates of variance components, Biometrics
+    Bulletin 2, doi:10.2307/3002019.
+
+    Examples
+    --------
+    >>> units = Units(np.arange(4), np.array([0, 0, 1, 1]), np.ones(2), np.ones(4, bool), ("a", "b"))
+    >>> effective_degrees(np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, 0.1], [-1.0, -0.1]]), units,
+    ...                   Survey()).round(3)
+    array([2.  , 1.02])
+    """
+    n = np.bincount(units.stratum, minlength=len(units.left))
+    sums = as_floats(np.stack([np.bincount(units.codes, z, len(units.stratum)) for z in rows.T], axis=1))
+    squares = np.square(_centred(sums, units, n, survey))
+    parts = np.stack([np.bincount(units.stratum, z, len(n)) for z in squares.T], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = parts.sum(axis=0) ** 2 / (parts**2 / np.maximum(n - 1, 1)[:, None]).sum(axis=0)
+    return np.asarray(np.minimum(found, _degrees(units)))
 
 
 def _roots(units: Units, n: Indices, survey: Survey) -> Array:

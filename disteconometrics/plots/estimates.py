@@ -142,7 +142,7 @@ def coefficients(
 
 
 def coefficient_process(
-    result: Any, term: str | None = None, *, level: float = 0.95, ax: Axes | None = None
+    result: Any, term: str | None = None, *, level: float = 0.95, beside: Any = None, ax: Axes | None = None
 ) -> Axes:
     """Draw a coefficient along the thresholds of its outcome with limits and a uniform band.
 
@@ -151,12 +151,13 @@ def coefficient_process(
     result : a fit with ``process(term)``, or the process itself.
     term : str or None, a column of the design; None is the first that is not the constant.
     level : float, confidence level; of a process that is given, its own.
+    beside : Series by threshold or None, another model's number drawn beside, with its name as the label.
     ax : matplotlib Axes or None for a new figure.
 
     Returns
     -------
     matplotlib Axes
-        Its ``.data`` is the table of the process, the threshold as its first column.
+        Its ``.data`` is the table of the process, the threshold as its first column, ``beside`` as its last.
 
     Raises
     ------
@@ -182,7 +183,12 @@ def coefficient_process(
     axes.axhline(0, color=MIDDLE, linewidth=0.7)
     shade(axes, x, data["band_low"], data["band_high"], 0.15)
     shade(axes, x, data["conf_low"], data["conf_high"], 0.25)
-    axes.plot(x, data["estimate"], color=ACCENT, linewidth=1.4, marker="." if len(x) < 12 else None)
+    line = {"linewidth": 1.4, "marker": "." if len(x) < 12 else None}
+    axes.plot(x, data["estimate"], color=ACCENT, label="distribution regression", **line)
+    if beside is not None:
+        data = data.assign(beside=beside.to_numpy())
+        axes.plot(x, data["beside"], color=MIDDLE, linestyle="--", label=str(beside.name), **line)
+        axes.legend(frameon=False)
     return finish(axes, found.outcome, f"coefficient of {found.term}", data)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from scipy.special import ndtri, stdtr
 
 import disteconometrics as de
@@ -128,6 +129,29 @@ def test_the_test_of_a_constant_coefficient_counts_few_clusters() -> None:
     t = (b - share @ b) / ((high - low) / (2 * ndtri(0.75))) / np.sqrt(51 / 49)
     expected = -ndtri(stdtr(49, -np.abs(t)))
     assert found.constant.statistic == pytest.approx(expected.max(), rel=1e-9)
+
+
+def test_a_process_stands_beside_what_another_law_says_of_it() -> None:
+    """Of a normal law and a probit that is β/σ; of a flow whose h is linear −∂h/∂x, here .8 and .5."""
+    rng = np.random.default_rng(1)
+    x, d = rng.normal(size=600), rng.integers(0, 2, 600).astype(float)
+    data = pd.DataFrame({"x": x, "d": d, "y": 1 + 0.8 * x + 0.5 * d + rng.logistic(size=600)})
+    normal = de.NormalRegression("y ~ x + d").fit(data)
+    probit = de.DistributionRegression("y ~ x + d", thresholds=5, link="probit").fit(data, draws=100, seed=1)
+    for term in ("x", "d"):
+        expected = normal.params[term] / normal.distribution().std()[0]
+        np.testing.assert_allclose(probit.process(term).slopes(normal), expected, rtol=1e-6)
+    flow = de.FlowDensity("y ~ x + d", base="logistic").fit(data)
+    res = de.DistributionRegression("y ~ x + d", thresholds=9).fit(data, draws=100, seed=1)
+    found = res.process("x")
+    ax = found.plot(beside=flow)
+    np.testing.assert_array_equal(ax.data["beside"], found.slopes(flow))
+    assert (np.abs(ax.data["beside"] - ax.data["estimate"]) < 2.5 * ax.data["std_error"]).all()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["distribution regression", "FlowDensity"]
+    plt.close(ax.figure)
+    for other in (de.NormalRegression("y ~ d").fit(data), de.NormalRegression("x ~ d").fit(data)):
+        with pytest.raises(OptionError, match="as a column on"):
+            found.slopes(other)
 
 
 def test_separated_thresholds_are_named_and_keep_their_limit() -> None:

@@ -184,6 +184,31 @@ def test_of_the_mean_it_is_that_of_oaxaca_and_blinder(reference: str) -> None:
     assert "withheld for factors" in str(found.summary())
 
 
+def test_normalised_parts_do_not_depend_on_the_category_left_out() -> None:
+    """They are the departures from the categories' mean, written out; sums and the composition stay."""
+    three = np.array(["n", "s", "w"])[np.random.default_rng(3).integers(0, 3, N)]
+    tables = [GROUPED.assign(k=pd.Categorical(three, categories=list(order))) for order in ("nsw", "wns")]
+    one, other = (decompose("gini", "y ~ x + k + s", t, normalised=True) for t in tables)
+    np.testing.assert_allclose(one.params, other.params, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(one.bse, other.bse, rtol=1e-8)
+    plain = decompose("gini", "y ~ x + k + s", tables[0])
+    same = ~plain.params.isna()
+    assert (~same).sum() == 3
+    np.testing.assert_array_equal(one.params[same], plain.params[same])
+    np.testing.assert_allclose(one.bse[same], plain.bse[same], rtol=1e-12)
+    detail = one.params[[n for n in one.params.index if n.startswith("structure:")]]
+    assert detail.sum() == pytest.approx(one.params["structure"], rel=1e-9)
+    model = de.RIFRegression("y ~ x + k + s", functional="gini", bandwidth=0.4)
+    fits = [model.fit(tables[0][GROUPED["g"] == g]).params for g in "ba"]
+    moved = (fits[0] - fits[1])[["k[T.s]", "k[T.w]"]].to_numpy()
+    shares = pd.Series(three[GROUPED["g"] == "b"]).value_counts(normalize=True)[["n", "s", "w"]]
+    by_hand = shares.to_numpy() @ (np.r_[0.0, moved] - moved.sum() / 3)
+    assert detail["structure: k"] == pytest.approx(by_hand, rel=1e-9)
+    assert "Yun 2005" in str(one.summary())
+    crossed = decompose("mean", "y ~ x * s", normalised=True)
+    assert crossed.params[["structure: x", "structure: s", "structure: Intercept"]].isna().all()
+
+
 def test_errors_of_parts_are_those_of_moved_weights() -> None:
     w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0"}
     few = GROUPED.iloc[:30]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import stdtrit
 
 import disteconometrics as de
 from disteconometrics.errors import (
@@ -74,6 +76,26 @@ def test_a_gini_is_the_mean_of_its_influence() -> None:
     assert gini.bse["gini"] == pytest.approx(error(TABLE.assign(y=psi), DESIGN), rel=1e-10)
     assert gini.bse["mean"] == pytest.approx(error(TABLE, DESIGN), rel=1e-12)
     assert gini.estimates.df == 12
+
+
+def test_limits_of_a_measure_take_the_degrees_of_its_strata() -> None:
+    """V²/Σ V_h²/(n_h − 1) by loops; p-values, differences and files keep them, joint tests do not."""
+    res = de.Inequality("y ~ h", functionals=["gini", "mean"], **WEIGHTED).fit(TABLE, cov=DESIGN)
+    one = de.Inequality("y ~ 1", functionals=["gini", "mean"], **WEIGHTED).fit(TABLE, cov=DESIGN)
+    z = pd.Series(of_mean(TABLE)).groupby([TABLE["h"], TABLE["u"]]).sum()
+    V = 5 / 4 * (z - z.groupby("h").transform("mean")).pow(2).groupby("h").sum()
+    expected = V.sum() ** 2 / (V**2 / 4).sum()
+    assert one.degrees[1] == pytest.approx(expected, rel=1e-12)
+    half = one.bse["mean"] * stdtrit(expected, 0.975)
+    np.testing.assert_allclose(one.conf_int().loc["mean"], one.params["mean"] + half * np.array([-1, 1]))
+    np.testing.assert_allclose(res.degrees, 4.0)  # a group is a stratum of five units
+    np.testing.assert_allclose(res.differences.own_df, 4.0)
+    file = io.BytesIO()
+    one.save(file)
+    pd.testing.assert_frame_equal(de.load(io.BytesIO(file.getvalue())).tidy(), one.tidy())
+    assert one.test("gini = mean").df == (1, 12)
+    assert one.with_cov("HC1").degrees is None
+    assert "Satterthwaite" in str(one.summary())
 
 
 def test_units_are_nested_and_the_plain_design_is_that_of_single_clusters() -> None:

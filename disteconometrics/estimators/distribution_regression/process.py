@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from disteconometrics import plots
 from disteconometrics.arrays import Array
+from disteconometrics.errors import OptionError
 from disteconometrics.inference.estimates import TestResult, critical_value
+from disteconometrics.inference.resample import take_rows
 from disteconometrics.inference.simultaneous import as_normal, p_of_draws, spread, sup_critical
 from disteconometrics.tables import printable
 
 __all__ = ["CoefficientProcess", "coefficient_process"]
+
+STEP = 0.01  # of a slope, in standard deviations of the term
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +50,77 @@ class CoefficientProcess:
     ks: TestResult
     cvm: TestResult
     constant: TestResult | None
+    link: str = "logit"
 
-    def plot(self, **options: Any) -> Any:
+    def plot(self, *, beside: Any = None, **options: Any) -> Any:
         """Draw the coefficient along the thresholds with its limits and its band.
 
         Parameters
         ----------
+        beside : a fit of the same outcome with a law for every row, such as a `FlowDensity`, or None
+            Its number is drawn too, see `slopes`.
         options : of `plots.coefficient_process`, such as ``ax=``.
 
         Returns
         -------
         matplotlib Axes
+
+        Raises
+        ------
+        NeedsData, OptionError
+
+        Examples
+        --------
+        >>> import disteconometrics as de
+        >>> d = de.datasets.engel()
+        >>> res = de.DistributionRegression("foodexp ~ income", thresholds=9).fit(d, seed=1)
+        >>> flow = de.FlowDensity("foodexp ~ income", base="logistic").fit(d)
+        >>> ax = res.process("income").plot(beside=flow)
+        >>> ax.data[["estimate", "beside"]].round(3).iloc[3].tolist()
+        [0.019, 0.013]
+        >>> ax.figure.clear()
         """
-        return plots.coefficient_process(self, **options)
+        other = None if beside is None else self.slopes(beside)
+        return plots.coefficient_process(self, beside=other, **options)
+
+    def slopes(self, other: Any) -> pd.Series:
+        """What another fit's law says of the coefficient: the mean slope of its index of 1{y > c}.
+
+        The index is the link's quantile of 1 − F(c | x): of a logit and a flow with logistic base it is
+        −h(c | x), so that the slope is −∂h/∂x and, where h is linear in x, the coefficient itself.  A column
+        of zeros and ones is moved from 0 to 1.
+
+        Parameters
+        ----------
+        other : a fit with its rows and a law for each of them.
+
+        Returns
+        -------
+        pandas Series by threshold
+
+        Raises
+        ------
+        NeedsData, OptionError
+        """
+        rows = other.data_rows()
+        if rows.spec.outcome.name != self.outcome or self.term not in rows.spec.variables:
+            raise OptionError(
+                f"{rows.spec.formula!r}: take a fit of {self.outcome!r} with {self.term!r} as a column on "
+                "the right side."
+            )
+        x = np.asarray(rows.column(self.term, "term"), dtype=np.float64)
+        low, high = (np.zeros(len(x)), np.ones(len(x)))
+        if not np.isin(x, (0.0, 1.0)).all():
+            low, high = x - STEP * x.std(), x + STEP * x.std()
+            low, high = np.maximum(low, x.min()), np.minimum(high, x.max())
+        kept = np.arange(len(rows.design.table)) if rows.design.kept is None else rows.design.kept
+        c, table = self.table.index.to_numpy(), rows.design.table.data
+        moved = [take_rows(table, kept, **{self.term: v}) for v in (low, high)]
+        before, after = (_index(other.distribution(new), c, self.link) for new in moved)
+        w = np.ones(len(x)) if rows.weights is None else rows.weights
+        with np.errstate(invalid="ignore"):
+            each = (after - before) / (high - low)[:, None]
+        return pd.Series((w / w.sum()) @ each, index=self.table.index, name=f"{type(other.model).__name__}")
 
     def __repr__(self) -> str:
         low, high = self.index_set
@@ -70,6 +133,17 @@ class CoefficientProcess:
 
     def _repr_html_(self) -> str:
         return str(self.table._repr_html_())
+
+
+def _index(law: Any, c: Array, link: str) -> Array:
+    """The link's quantile (n, S) of P(Y > c | x), from the nearer tail."""
+    with np.errstate(divide="ignore"):
+        F, S = law.cdf(c[None, :]), law.sf(c[None, :])
+        if link == "cloglog":
+            return np.asarray(np.log(-np.where(F < 0.5, np.log(F), np.log1p(-S))))
+        if link == "probit":
+            return np.asarray(np.where(F < 0.5, -special.ndtri(F), special.ndtri(S)))
+        return np.asarray(np.log(S) - np.log(F))
 
 
 def coefficient_process(
@@ -85,6 +159,7 @@ def coefficient_process(
     index_set: tuple[float, float],
     heaped: bool = False,
     factor: float = 1.0,
+    link: str = "logit",
 ) -> CoefficientProcess:
     """Limits, band and tests of a coefficient from its draws.
 
@@ -103,6 +178,7 @@ def coefficient_process(
     index_set : pair of float, levels of F that the thresholds lie between.
     heaped : bool, whether the test of a constant coefficient is withheld.
     factor : float by which spreads of draws of few clusters fall short.
+    link : str, of the binary fits.
 
     Returns
     -------
@@ -133,7 +209,7 @@ def coefficient_process(
         TestResult("CvM", hypothesis, mean, (), p_of_draws(np.square(deviations) @ share, mean), "mean t²"),
     )
     same = None if heaped or len(b) < 2 else _constant(term, b, draws * factor, share, df)
-    return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests, same)
+    return CoefficientProcess(term, outcome, table, level, index_set, critical, *tests, same, link)
 
 
 def _constant(term: str, b: Array, draws: Array, share: Array, df: float) -> TestResult:

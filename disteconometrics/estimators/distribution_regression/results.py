@@ -223,6 +223,7 @@ class DistributionRegressionResults(Crossable, FittedResult, OtherPackagesNames)
             index_set=within,
             heaped=self.drawn_average.heaped(within, level),
             factor=self.drawn_average.factor,
+            link=self.model.link,
         )
 
     # ---- laws ----------------------------------------------------------------------------------------------
