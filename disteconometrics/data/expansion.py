@@ -112,11 +112,28 @@ def _bounded(expand: Any, symbol: str) -> Any:
                     f"The power ({symbol} {exponent[:20]}) of a sum of terms is too large or no whole "
                     f"number; I(x**2) squares x"
                 )
+            _refuse_square(sets[0], sets[0] if int(exponent) > 1 else None, f"{symbol}{exponent}")
         elif reduce(operator.mul, (len(s) for s in sets), 1) > MAX_TERMS:
             raise FormulaError(f"A product of terms ({symbol}) expands to more than {MAX_TERMS} terms")
+        elif len(sets) == 2:
+            _refuse_square(*sets, symbol)
         made = expand(*sets)
         if any(len(term.factors) > MAX_FACTORS for term in made):
             raise FormulaError(f"A product of terms ({symbol}) has more than {MAX_FACTORS} factors")
         return made
 
     return to_terms
+
+
+def _refuse_square(first: Any, second: Any, symbol: str) -> None:
+    """A single term crossed with itself is that term, as in R and patsy; who writes it means its square."""
+    if second is None or len(first) != 1 or len(second) != 1:
+        return
+    term, other = next(iter(first)), next(iter(second))
+    if term != other or str(term) in "01":
+        return
+    written = f"{term}{symbol}" if symbol[-1].isdigit() else f"{term}{symbol}{term}"
+    raise FormulaError(
+        f"{written} crosses {term} with itself, which is {term} alone: write I({term}**2) for its square, "
+        f"poly({term}, 2) for a polynomial, or {term}"
+    )

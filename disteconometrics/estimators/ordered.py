@@ -18,6 +18,7 @@ from disteconometrics.errors import (
     FewClustersWarning,
     FileFormatError,
     FormulaError,
+    OptionError,
     WithheldError,
 )
 from disteconometrics.estimators.binary.margins import MarginsResults
@@ -327,6 +328,21 @@ class OrderedResults(CategoryAnswers, FittedResult):
         """The thresholds c_j (J − 1,) by name."""
         found: pd.Series = self.params.iloc[self.slopes :]
         return found
+
+    def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
+        """exp(β) of an ordered logit, factors of the odds of any higher category, with limits exp(limits).
+
+        Raises
+        ------
+        OptionError
+            If the law is not the logistic one.
+        """
+        scale = self.kernel.binary.scale
+        if scale != "log-odds":
+            raise OptionError(
+                f"exp(β) is an odds ratio in a logit only; the index of this model is the {scale}."
+            )
+        return self.estimates.exponentiated(level).iloc[: self.slopes]
 
     def checked_kind(self, cov: CovarianceKind | None) -> CovarianceKind:
         """A covariance that there is for this result.

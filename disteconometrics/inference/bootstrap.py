@@ -71,7 +71,8 @@ REASONS: tuple[tuple[type[BaseException], str], ...] = (
 )
 REFITS = 16  # of a task: an interruption loses no more, and workers share them evenly
 HOPELESS = 100  # replications without a single success after which the others are not tried
-MOST_REFITS = 5_000  # for the acceleration of a statistic that is no function of the coefficients
+# fits for the acceleration of a statistic that is no function of the coefficients; groups of units
+MOST_REFITS, GROUPS = 5_000, 200
 
 
 def named_values(value: Any) -> tuple[tuple[str, ...], Array]:
@@ -218,6 +219,7 @@ def _results(
     n_jobs: int | None,
     task: _Task,
     what: str,
+    title: str = "bootstrap",
 ) -> Iterator[Any]:
     """Results of calls for units start … stop − 1 in order, with a progress bar where there is a terminal."""
     from tqdm.auto import tqdm
@@ -227,7 +229,7 @@ def _results(
 
     given = {"the estimator": task.estimator, "statistic": task.statistic, "the data": task.data}
     found = results(function, arguments, n_jobs, parts=given, named=named)
-    bar = tqdm(total=arguments[-1][1], desc="bootstrap", disable=None, leave=False)
+    bar = tqdm(total=arguments[-1][1], desc=title, disable=None, leave=False)
     with bar:
         for (start, stop), result in zip(arguments, found, strict=True):
             bar.update(stop - start)
@@ -571,8 +573,6 @@ def _leave_out(task: _Task, n_jobs: int | None) -> LeaveOut | str:
         return (
             "leaving out one of several identical rows needs coefficients as the statistic; use 'percentile'"
         )
-    if plan.units > MOST_REFITS:
-        return f"the acceleration of this statistic needs {plan.units} more fits; use 'percentile'"
     return _Refits(task, n_jobs)
 
 
@@ -584,8 +584,8 @@ class _OneStep:
     plan: ResamplingPlan
     texts: tuple[str, ...] | None
 
-    def __call__(self) -> tuple[Array, Array]:
-        """Changes (m, q) that a unit makes, and how often it counts (m,)."""
+    def __call__(self, groups: bool) -> tuple[Array, Array]:
+        """Changes (m, q) that a unit makes, and how often it counts (m,); one step costs no groups."""
         e, plan = self.engine.equation, self.plan
         if plan.codes is None:
             deltas, copies = _without_rows(e)
@@ -611,19 +611,20 @@ def _without_rows(e: MEstimate) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class _Refits:
-    """A fit without each unit in turn."""
+    """A fit without each unit in turn, or without each of random groups of units."""
 
     task: _Task
     n_jobs: int | None
 
-    def one(self, g: int, _: int) -> Array:
-        """The statistic (q,) without unit g."""
+    def one(self, groups: Indices, g: int, _: int) -> Array:
+        """The statistic (q,) without the units of group g of ``groups`` (units,)."""
         plan = self.task.plan
         units = np.arange(plan.rows) if plan.codes is None else plan.codes
-        values, reason = self.task.attempt(partial(self._without, units != g))
+        values, reason = self.task.attempt(partial(self._without, groups[units] != g))
         if reason:
+            what = "unit" if len(groups) == groups.max() + 1 else "group"
             raise WithheldError(
-                f"No BCa limits: without unit {g} there is no estimate ({reason}); use method='percentile'."
+                f"No BCa limits: without {what} {g} there is no estimate ({reason}); use method='percentile'."
             )
         return values
 
@@ -635,13 +636,29 @@ class _Refits:
         once, w = kept.astype(np.float64), task.weights[1]
         return task.redraw(task.redrawing, once if w is None else once * w, once, drawn=False)
 
-    def __call__(self) -> tuple[Array, Array]:
-        """Changes (m, q) that a unit makes, and how often it counts (m,)."""
+    def __call__(self, groups: bool) -> tuple[Array, Array]:
+        """Changes (m, q) that a unit or group makes, and how often it counts (m,).
+
+        Raises
+        ------
+        WithheldError
+            If there are too many units to leave out each.
+        """
         units = self.task.plan.units
-        left_out = [(g, g + 1) for g in range(units)]
-        found = _results(self.one, left_out, self.n_jobs, self.task, "the fits without units")
+        of = np.arange(units)
+        if groups and units > GROUPS:  # in random order: rows of a table may be sorted
+            of = np.random.default_rng(0).permutation(of) % GROUPS
+        elif units > MOST_REFITS:
+            raise WithheldError(
+                f"The acceleration of this statistic needs {units:,} more fits; use jackknife='groups', "
+                f"which needs {GROUPS}, or method='percentile'."
+            )
+        left_out = [(g, g + 1) for g in range(int(of.max()) + 1)]
+        title = "BCa: leave-one-out fits" + ("" if groups else ", jackknife='groups' makes 200")
+        one = partial(self.one, of)
+        found = _results(one, left_out, self.n_jobs, self.task, "the fits without units", title)
         values = np.array(list(found))
-        return values.mean(axis=0) - values, np.ones(units)
+        return values.mean(axis=0) - values, np.ones(len(values))
 
 
 def _perturbed(

@@ -122,6 +122,7 @@ class Ranks:
         self._mass = None if sample.mass is None else sample.mass[order]
         self._clusters = None if sample.clusters is None else sample.clusters[order]
         self._counts = None if sample.counts is None else sample.counts[order]
+        self.crossing = sample.crossing
         self.size = sample.size
         self._largest: dict[tuple[float, float], Array] = {}
 
@@ -221,6 +222,19 @@ class Ranks:
         effect = np.where(inside > 0, self._variance(few) / np.where(inside > 0, inside, 1.0), at_the_end)
         return np.asarray(np.sqrt(even * (effect if few is levels else np.interp(levels, few, effect))))
 
+    def correlation(self, other: Ranks, levels: Array) -> Array:
+        """Correlation (k,) of the errors of both Fₙ at the quantiles of ``levels``, by clusters in common."""
+        if self.crossing is None or other.crossing is None:
+            return np.zeros(len(levels))
+        order, found = np.argsort(levels, kind="stable"), np.zeros(len(levels))
+        _, mine, theirs = np.intersect1d(self.crossing, other.crossing, return_indices=True)
+        for part in np.array_split(order, max(1, len(order) * len(self.crossing) // ENTRIES)):
+            a, b = (r._sums(*r._until(levels[part])) for r in (self, other))
+            size = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
+            both = np.einsum("kg,kg->k", a[:, mine], b[:, theirs])
+            found[part] = np.divide(both, size, out=np.zeros(len(part)), where=size > 0)
+        return found
+
     def rows_worth(self, levels: Array) -> Array:
         """How many independent rows (k,) would know Fₙ as well at the quantiles of ``levels``."""
         levels = np.clip(levels, 1e-9, 1 - 1e-9)
@@ -256,12 +270,15 @@ class Ranks:
 
 
 def difference_limits(
-    first: tuple[Array, Array, Array], second: tuple[Array, Array, Array], joint: bool
+    first: tuple[Array, Array, Array],
+    second: tuple[Array, Array, Array],
+    joint: bool,
+    correlation: Array | None = None,
 ) -> tuple[Array, Array]:
     """Limits of first − second from estimate, lower and upper limit of each.
 
     ``joint``: both bands hold at once, so the difference lies between the extreme ones; else the margins add
-    up as squares (Zou, Donner 2008).
+    up as squares (Zou, Donner 2008), less twice their product times the ``correlation`` (k,) of both.
 
     Examples
     --------
@@ -271,4 +288,10 @@ def difference_limits(
     """
     values, *ends = zip(first, second, strict=True)
     limits = np.array(ends).transpose(1, 0, *range(2, np.ndim(ends)))
-    return contrast_limits(np.array([1.0, -1.0]), np.array(values), limits, joint=joint)
+    return contrast_limits(
+        np.array([1.0, -1.0]),
+        np.array(values),
+        limits,
+        joint=joint,
+        correlation=None if correlation is None else -correlation,
+    )

@@ -60,7 +60,9 @@ def p_of_draws(draws: Array, statistic: float) -> float:
     return float((1 + (draws >= statistic).sum()) / (1 + len(draws)))
 
 
-def contrast_limits(c: Array, values: Array, limits: Array, *, joint: bool) -> tuple[Array, Array]:
+def contrast_limits(
+    c: Array, values: Array, limits: Array, *, joint: bool, correlation: Array | None = None
+) -> tuple[Array, Array]:
     """Limits (k,) of Σ c·values from limits of each.
 
     ``joint``: bands of all hold at once, so the contrast lies between extremes; else the margins add up as
@@ -72,6 +74,7 @@ def contrast_limits(c: Array, values: Array, limits: Array, *, joint: bool) -> t
     values : (v, k) float64 array.
     limits : (v, 2, k) float64 array.
     joint : bool.
+    correlation : (k,) float64 array of both terms, where there are two, or None where they are independent.
 
     Examples
     --------
@@ -85,5 +88,13 @@ def contrast_limits(c: Array, values: Array, limits: Array, *, joint: bool) -> t
     with np.errstate(invalid="ignore"):
         if joint:
             return np.asarray(c @ least), np.asarray(c @ most)
-        below, above = (np.hypot.reduce(c[:, None] * (e - values), axis=0) for e in (least, most))
+        below, above = (_length(c[:, None] * (e - values), correlation) for e in (least, most))
     return np.asarray(c @ values - below), np.asarray(c @ values + above)
+
+
+def _length(margins: Array, correlation: Array | None) -> Array:
+    """Length (k,) of a sum of margins (v, k); those of two terms may be correlated."""
+    if correlation is None or not correlation.any():
+        return np.asarray(np.hypot.reduce(margins, axis=0))
+    squares = np.square(margins).sum(axis=0) + 2 * correlation * margins.prod(axis=0)
+    return np.where(np.isfinite(margins).all(axis=0), np.sqrt(np.clip(squares, 0.0, None)), np.inf)

@@ -35,6 +35,7 @@ __all__ = [
     "Permutation",
     "Tail",
     "Weight",
+    "as_codes",
     "bias_of",
     "domain_flags",
     "heaviest_tail",
@@ -43,6 +44,7 @@ __all__ = [
     "shares",
     "tail_index",
     "variance_of",
+    "variance_of_both",
     "weight_of",
 ]
 
@@ -58,6 +60,7 @@ FOURTH, SLOPE = 3.1, 2.3
 FEWEST = 100  # rows of a group that are asked for their tails
 # Of a support: empty part of the range of the middle 90 %, with at least this mass on both sides
 GAP, SIDE = 0.25, 0.05
+SIGN_GRID = 500  # values at which F − G is compared where signs of clusters change
 SLICES = 50  # directions of the permutation test between rows
 
 
@@ -66,12 +69,15 @@ class GroupSample:
     """Rows (n, d), masses (n,) that sum to one or None, and cluster codes (n,) or None.
 
     ``counts`` (n,) say how many observations each row stands for, in ``mass`` as well; None for one.
+    ``crossing`` (G,) are the numbers of the clusters among those of all samples, where some hold rows of
+    several; None where none does.
     """
 
     rows: Array
     mass: Array | None = None
     clusters: Codes | None = None
     counts: Array | None = None
+    crossing: Codes | None = None
 
     @classmethod
     def counted(cls, values: Array, counts: Array) -> GroupSample:
@@ -121,6 +127,36 @@ def variance_of(influence: Array, sample: GroupSample) -> Array:
     return np.asarray(parts.T @ parts * (n / max(n - 1, 1)))
 
 
+def _across(influences: tuple[Array, Array], samples: tuple[GroupSample, GroupSample]) -> Array | None:
+    """What clusters that hold rows of both samples add to both sums, (G, q); None where none does."""
+    x, y = samples
+    if x.crossing is None or y.crossing is None:
+        return None
+    both = np.union1d(x.crossing, y.crossing)
+    sums = np.zeros((len(both), influences[0].shape[1]))
+    for f, s, codes in zip(influences, samples, (x.crossing, y.crossing), strict=True):
+        sums[np.searchsorted(both, codes)] += _parts(f, s)
+    return sums
+
+
+def variance_of_both(influences: tuple[Array, Array], samples: tuple[GroupSample, GroupSample]) -> Array:
+    """Variance (q, q) of a statistic of two samples with influences (n, q) and (m, q).
+
+    Samples are independent unless their clusters cross; then it is that of the sums over both.
+
+    Examples
+    --------
+    >>> y, village = np.array([[1.0], [3.0], [2.0]]), np.arange(3)
+    >>> one, two = (GroupSample(y, None, village, None, village) for _ in range(2))
+    >>> variance_of_both((y, -y), (one, two)).tolist()  # each village has the same in both
+    [[0.0]]
+    """
+    sums = _across(influences, samples)
+    if sums is None:
+        return variance_of(influences[0], samples[0]) + variance_of(influences[1], samples[1])
+    return np.asarray(sums.T @ sums * (len(sums) / max(len(sums) - 1, 1)))
+
+
 class Weight(NamedTuple):
     """How evenly rows, or clusters, carry a variance: degrees of freedom, and the share of the five largest.
 
@@ -134,7 +170,10 @@ class Weight(NamedTuple):
 
 def weight_of(influences: tuple[Array, Array], samples: tuple[GroupSample, GroupSample]) -> Weight:
     """How evenly the rows of two samples carry the variance of a statistic with influences (n,) and (m,)."""
+    both = _across((influences[0][:, None], influences[1][:, None]), samples)
     found = [_parts(f[:, None], s)[:, 0] for f, s in zip(influences, samples, strict=True)]
+    if both is not None:
+        found = [both[:, 0]]
     copies = None
     if any(s.counts is not None for s in samples):
         copies = np.concatenate([np.ones(s.size) if s.counts is None else s.counts for s in samples])
@@ -249,12 +288,46 @@ def _split(sample: GroupSample, rng: np.random.Generator) -> tuple[GroupSample, 
         G = int(sample.clusters.max()) + 1
         chosen = np.isin(sample.clusters, rng.permutation(G)[: G // 2])
         parts = np.flatnonzero(chosen), np.flatnonzero(~chosen)
-    a, b = (GroupSample(sample.rows[i], None if sample.mass is None else sample.mass[i]) for i in parts)
-    return a, b
+    return _taken(sample, parts[0]), _taken(sample, parts[1])
+
+
+def _taken(sample: GroupSample, at: Indices) -> GroupSample:
+    return GroupSample(sample.rows[at], None if sample.mass is None else sample.mass[at])
+
+
+def _bias_across(x: GroupSample, y: GroupSample, rng: np.random.Generator) -> float:
+    """The bias of W2² where clusters cross: ∫ Var(F⁻¹ − G⁻¹), a quarter of its mean square between halves.
+
+    Halves of the clusters have F, G and F', G'; of (F − F') − (G − G') the product is costs between halves.
+    """
+    both, found = np.union1d(as_codes(x), as_codes(y)), []
+    for _ in range(SPLITS):
+        chosen = rng.permutation(both)[: len(both) // 2]
+        inside = [np.isin(as_codes(s), chosen)[s.clusters] for s in (x, y)]
+        if any(not m.any() or m.all() for m in inside):
+            continue
+        (a, c), (b, d) = (
+            (_taken(s, np.flatnonzero(m)), _taken(s, np.flatnonzero(~m)))
+            for s, m in zip((x, y), inside, strict=True)
+        )
+        signs = ((a, c, 1), (b, d, 1), (a, b, 1), (c, d, 1), (a, d, -1), (c, b, -1))
+        found.append(sum(sign * transport(s, t, 2).cost for s, t, sign in signs))
+    return max(float(np.mean(found)) / 4, 0.0) if found else np.nan
+
+
+def as_codes(sample: GroupSample) -> Codes:
+    """Numbers (G,) of the clusters of a sample among those of all."""
+    assert sample.crossing is not None
+    return sample.crossing
 
 
 def bias_of(
-    x: GroupSample, y: GroupSample, p: float, halves: tuple[float, float], potentials: tuple[Array, Array]
+    x: GroupSample,
+    y: GroupSample,
+    p: float,
+    halves: tuple[float, float],
+    potentials: tuple[Array, Array],
+    rng: np.random.Generator,
 ) -> float:
     """How much W2² or W1 of two samples on the line exceeds that of their laws; zero for other orders.
 
@@ -266,7 +339,7 @@ def bias_of(
         return _folded(x, y, potentials)
     if p != 2 or min(x.size, y.size) < 4:
         return 0.0
-    return sum(halves) / 4
+    return sum(halves) / 4 if x.crossing is None else _bias_across(x, y, rng)
 
 
 def _folded(x: GroupSample, y: GroupSample, potentials: tuple[Array, Array]) -> float:
@@ -281,6 +354,10 @@ def _folded(x: GroupSample, y: GroupSample, potentials: tuple[Array, Array]) -> 
         F = np.cumsum(mass[order])[:-1]
         D += F
         variance += np.clip(F * (sign - F), 0.0, None) * _design(f[:, None], sample)
+    if x.crossing is not None:
+        columns = potentials[0][:, None], potentials[1][:, None]
+        apart = variance_of(columns[0], x) + variance_of(columns[1], y)
+        variance *= float(variance_of_both(columns, (x, y))[0, 0] / max(float(apart[0, 0]), 1e-300))
     error = np.sqrt(variance)
     z = np.divide(np.abs(D), error, out=np.full_like(D, np.inf), where=error > 0)
     excess = (
@@ -326,6 +403,9 @@ def mean_difference(x: GroupSample, y: GroupSample) -> tuple[float, float, float
     if not total > 0 or not degrees.all():
         return unit * difference, np.nan, np.nan, np.nan
     df = total**2 / float((variances**2 / degrees).sum())
+    if x.crossing is not None:
+        total = float(variance_of_both((x.rows[:, :1] / unit, -y.rows[:, :1] / unit), (x, y))[0, 0])
+        df = len(np.union1d(as_codes(x), as_codes(y))) - 1.0
     se = float(np.sqrt(total))
     return unit * difference, unit * se, df, float(2 * special.stdtr(df, -abs(difference) / se))
 
@@ -450,6 +530,29 @@ class _Counted:
         return found | {"W": np.array(costs)}
 
 
+class _Signs:
+    """W1, Kolmogorov–Smirnov and energy statistics on a grid, for signs (R, G) of clusters' sums of F − G."""
+
+    def __init__(self, x: GroupSample, y: GroupSample) -> None:
+        both = np.union1d(as_codes(x), as_codes(y))
+        values = np.concatenate([x.rows[:, 0], y.rows[:, 0]])
+        most = max(20, min(SIGN_GRID, ENTRIES // len(both)))
+        grid = np.unique(np.quantile(values, np.linspace(0, 1, most + 1)[1:], method="inverted_cdf"))
+        masses = np.zeros((2, len(both), len(grid)))
+        for mass, s in zip(masses, (x, y), strict=True):
+            of = np.searchsorted(both, as_codes(s))[s.clusters]
+            np.add.at(mass, (of, np.searchsorted(grid, s.rows[:, 0])), s.weights)
+        F, G = np.cumsum(masses, axis=2)
+        pooled = np.average([F.sum(axis=0), G.sum(axis=0)], axis=0, weights=[x.size, y.size])
+        self.sums = F - G - np.outer(F[:, -1] - G[:, -1], pooled)
+        self.steps, self.clusters = np.diff(grid), len(both)
+
+    def __call__(self, signs: Array) -> dict[str, Array]:
+        D = np.abs(signs @ self.sums)
+        inside = D[:, :-1]
+        return {"KS": D.max(axis=1), "energy": 2 * inside**2 @ self.steps, "W": inside @ self.steps}
+
+
 class _Rows:
     """The sliced W1 and energy statistics of labelled rows."""
 
@@ -479,6 +582,9 @@ def permute(
 ) -> Permutation:
     """Permutation tests of equal laws: rows change groups, or whole clusters that lie within groups.
 
+    Clusters that hold rows of both cannot change groups: what each adds to F − G changes its sign, on a grid
+    of values, and the distance is W1.  That test holds with many clusters.
+
     Parameters
     ----------
     x, y : Sample without masses.
@@ -499,6 +605,8 @@ def permute(
     >>> permute(a, b, 2, 199, rng).p_values["W"]
     0.005
     """
+    if x.crossing is not None:
+        return _flip_signs(x, y, draws, rng, progress)
     counted = x.counts is not None or y.counts is not None
     if counted or (x.rows.shape[1] == 1 and x.size + y.size > MOST_PERMUTED):
         return _permute_binned(x, y, p, draws, rng, progress)
@@ -517,6 +625,21 @@ def permute(
             _count_above(above, seen, statistic(labels[part : part + few]))
         if progress is not None:
             progress(count)
+    return Permutation(seen, {name: (1 + k) / (1 + draws) for name, k in above.items()}, draws)
+
+
+def _flip_signs(
+    x: GroupSample, y: GroupSample, draws: int, rng: np.random.Generator, progress: Any
+) -> Permutation:
+    """The test by signs of clusters' sums, of outcomes on the line."""
+    statistic = _Signs(x, y)
+    seen = {name: float(v[0]) for name, v in statistic(np.ones((1, statistic.clusters))).items()}
+    above, step = dict.fromkeys(seen, 0), max(1, ENTRIES // max(statistic.clusters, SIGN_GRID))
+    for start in range(0, draws, step):
+        many = min(step, draws - start)
+        _count_above(above, seen, statistic(rng.choice([-1.0, 1.0], (many, statistic.clusters))))
+        if progress is not None:
+            progress(many)
     return Permutation(seen, {name: (1 + k) / (1 + draws) for name, k in above.items()}, draws)
 
 

@@ -118,7 +118,7 @@ def _density_of_law(drawn: Law, ax: Axes | None) -> Axes:
     axes.plot(table.y, table.estimate, color=ACCENT, linewidth=CURVE)
     axes.set_ylim(0, None)
     axes.margins(x=0)
-    return finish(axes, "y", "density", table)
+    return finish(axes, drawn.outcome or "y", "density", table)
 
 
 def _draw_records(ax: Any, records: Any, low: float, high: float, bins: int, weights: Array | None) -> float:
@@ -189,7 +189,7 @@ def conditional_densities(
     _name_curves(axes, y, f, names)
     axes.set_ylim(0, 1.15 * f.max())
     table = pd.DataFrame({"y": y, **dict(zip(names, f, strict=True))})
-    return finish(axes, "y" if new is None else result.labels()[0], "density", table)
+    return finish(axes, (laws.outcome or "y") if new is None else result.labels()[0], "density", table)
 
 
 def _law_of_rows(result: Any, new: Any) -> Law:

@@ -62,6 +62,7 @@ WORDS = {
     "relative_precision": "Relative precision (%)",
 }
 Z = float(special.ndtri(0.975))  # of intervals for Monte Carlo error
+FAR, FEW = 4, 0.05  # widths of intervals, and the share of these that a picture leaves out beyond them
 EVERY = 2_000  # intervals or points that a picture shows
 
 
@@ -183,6 +184,7 @@ def zipper(
         part = shown[shown["covers"] == hit]
         axes.hlines(part["centile"], part["conf_low"], part["conf_high"], color=colour, linewidth=width)
     axes.axvline(found.truth, color=DARK, linewidth=0.9)
+    beyond = _show_the_body(axes, shown, found.truth)
     share = float(data["covers"].mean())
     mcse = math.sqrt(share * (1 - share) / len(data))
     for side in (-1, 1):
@@ -191,8 +193,21 @@ def zipper(
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 25, 50, 75, 100 * mc.task.level], ["0", "25", "50", "75", level])
     heading(axes, f"{found.words}: coverage {share:.3f} (MC SE {mcse:.3f})", color=DARK)
-    what = f"{level}% intervals of {found.parameter} (line: truth)"
+    told = f"; {beyond} go{'es' if beyond == 1 else ''} on" if beyond else ""
+    what = f"{level}% intervals of {found.parameter} (line: truth{told})"
     return finish(axes, what, "Centile of |estimate − truth| / s.e.", data)
+
+
+def _show_the_body(ax: Any, data: pd.DataFrame, truth: float) -> int:
+    """Limit the axis to the others where a few intervals lie far out; how many go on."""
+    low, high = data["conf_low"].to_numpy(), data["conf_high"].to_numpy()
+    reach = FAR * float(np.median(high - low))
+    out = np.maximum(high - np.median(high), np.median(low) - low) > reach
+    if not 0 < out.mean() <= FEW:
+        return 0
+    left, right = min(low[~out].min(), truth), max(high[~out].max(), truth)
+    ax.set_xlim(left - 0.05 * (right - left), right + 0.05 * (right - left))
+    return int(out.sum())
 
 
 def _measure(mc: Any, measure: str, parameter: str | None) -> tuple[str, pd.DataFrame]:

@@ -78,6 +78,12 @@ def _names(labels: Sequence[str] | None, unnamed: str = "FG") -> tuple[str, str]
     return str(labels[0]), str(labels[1])
 
 
+def _outcome(f: Law, g: Law) -> str:
+    """What the axis of two laws is of: the outcome that they name, unless they name two."""
+    names = {law.outcome for law in (f, g) if law.outcome}
+    return names.pop() if len(names) == 1 else "y"
+
+
 def _grid(f: Law, g: Law) -> Array:
     ends = np.array([law.quantile([TAIL, 1 - TAIL]) for law in (f, g)])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
@@ -131,7 +137,7 @@ def cdf_area(
     heading(axes, f"area between = W1 = {area:.4g}")
     axes.set_ylim(0, 1.02)
     axes.margins(x=0)
-    return finish(axes, "y" if xlabel is None else xlabel, "probability", data)
+    return finish(axes, _outcome(first, second) if xlabel is None else xlabel, "probability", data)
 
 
 def _name_beside(ax: Any, data: pd.DataFrame, names: tuple[str, str]) -> None:
@@ -198,7 +204,12 @@ def kl_integrand(
     _draw_densities(upper, data, names)
     _draw_integrand(lower, data)
     finish(upper, "", "density", data)
-    finish(lower, "y" if xlabel is None else xlabel, f"{names[0]} · log({names[0]} / {names[1]})", data)
+    finish(
+        lower,
+        _outcome(first, second) if xlabel is None else xlabel,
+        f"{names[0]} · log({names[0]} / {names[1]})",
+        data,
+    )
     return upper, lower
 
 

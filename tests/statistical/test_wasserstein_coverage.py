@@ -119,6 +119,70 @@ def test_coverage_in_full(p: int, law: str, n: int) -> None:
         assert LOW <= found[0] <= HIGH
 
 
+VILLAGES: dict[str, Quantiles] = {  # treated outcomes of normal scores
+    "shift by .5": lambda z: z + 0.5,
+    ".5 + 1.5 z": lambda z: 0.5 + 1.5 * z,
+    "normal to gamma": lambda z: stats.gamma.ppf(stats.norm.cdf(z), 2),
+}
+TAU = np.linspace(0.1, 0.9, 9)
+
+
+def villages(rng: np.random.Generator, count: int, law: Quantiles) -> dict[str, Any]:
+    """Villages of ten rows, of which some are treated; a village's effect moves both kinds."""
+    d = {"village": np.repeat(np.arange(count), 10)}
+    z = math.sqrt(0.5) * (np.repeat(rng.normal(size=count), 10) + rng.normal(size=10 * count))
+    treated = rng.random(10 * count) < np.repeat(rng.choice([0.3, 0.5, 0.7], count), 10)
+    return {"y": np.where(treated, law(z), z), "g": treated.astype(int), **d}
+
+
+def coverage_of_villages(law: str, count: int, reps: int) -> dict[str, float]:
+    """Coverage of quantile effects (least and most of nine), their band, the mean, W1 and W2."""
+    of, found = VILLAGES[law], []
+    effects = of(stats.norm.ppf(TAU)) - stats.norm.ppf(TAU)
+    gap = of(NORMAL) - NORMAL
+    distances = {1: np.abs(gap).mean(), 2: math.sqrt(np.square(gap).mean())}
+    for r in range(reps):
+        d = villages(np.random.default_rng([5, count, r]), count, of)
+        fit = de.TransportMap("y ~ g").fit(d, cluster="village")
+        q, (mean, error, df, _) = fit.qte(TAU), fit.mean_difference
+        hit = list((q["conf_low"] <= effects + 1e-12) & (effects <= q["conf_high"]))
+        hit.append(((q["band_low"] <= effects) & (effects <= q["band_high"])).all())
+        hit.append(abs(mean - gap.mean()) <= stats.t.ppf(0.975, df) * error)
+        for p, true in distances.items():
+            model = de.WassersteinDistance("y ~ g", p=p, permutations=0)
+            low, high = model.fit(d, cluster="village", seed=r).conf_int().to_numpy()[0]
+            hit.append(low <= true <= high)
+        found.append(hit)
+    *ones, band, mean, first, second = np.mean(found, axis=0)
+    return {"least": min(ones), "most": max(ones), "band": band, "mean": mean, "W1": first, "W2": second}
+
+
+@pytest.mark.parametrize(
+    ("law", "count", "reps"),
+    [
+        (".5 + 1.5 z", 40, 20),
+        *(pytest.param(law, g, 300, marks=pytest.mark.slow) for law in VILLAGES for g in (40, 100)),
+    ],
+)
+def test_clusters_that_hold_rows_of_both_groups(law: str, count: int, reps: int) -> None:
+    found = coverage_of_villages(law, count, reps)
+    print(law, count, *(f"{k} {v:.3f}" for k, v in found.items()))
+    assert min(found.values()) >= 0.92 - 4 * math.sqrt(0.92 * 0.08 / reps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [40, 100])
+def test_size_of_the_test_by_signs(count: int) -> None:
+    draws, model = 300, de.WassersteinDistance("y ~ g", permutations=199)
+    hits = np.zeros(3)
+    for r in range(draws):
+        d = villages(np.random.default_rng([6, count, r]), count, lambda z: z)
+        p = model.fit(d, cluster="village", seed=r).pairs[0].p_values
+        hits += [p[name] <= 0.05 for name in ("W", "KS", "energy")]
+    print(count, hits / draws)
+    assert (hits / draws <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / draws)).all()
+
+
 def alarms(law: str, n: int, reps: int) -> float:
     """Share of samples with a warning of heavy tails."""
     model, told = de.WassersteinDistance("y ~ g", permutations=0), 0

@@ -469,6 +469,10 @@ def test_hashes_can_be_grouped_by_remainder_and_compared() -> None:
         ("i.g", "is C(g) here"),
         ("ib2.g + x1", "is C(g) here"),
         ("c.x1", "is x1 here"),
+        ("x1**2", "I(x1**2) for its square, poly(x1, 2)"),
+        ("x2 + x1^3", "I(x1**2)"),
+        ("x1*x1", "I(x1**2)"),
+        ("log(x2):log(x2)", "I(log(x2)**2)"),
     ],
 )
 def test_spellings_of_r_and_stata_get_the_right_one(table: pd.DataFrame, term: str, told: str) -> None:

@@ -226,7 +226,10 @@ def test_any_law_and_every_diagnosis_is_drawn() -> None:
     laws = flow.distribution({"x": [0.0, 1.0]})
     curve = de.plots.density(scipy.stats.norm(1, 2)).data
     np.testing.assert_allclose(curve["estimate"], scipy.stats.norm(1, 2).pdf(curve["y"]))
-    drawn = de.plots.conditional_densities(laws, labels=["low", "high"]).data
+    ax = de.plots.conditional_densities(laws, labels=["low", "high"])
+    assert ax.get_xlabel() == de.plots.cdf_area(laws.average(), de.Normal()).get_xlabel() == "y"
+    assert de.plots.density(laws.named("log(wage)")).get_xlabel() == "log(wage)"
+    drawn = ax.data
     np.testing.assert_array_equal(
         drawn["high"], de.plots.conditional_densities(flow, {"x": [0.0, 1.0]}).data.iloc[:, 2]
     )

@@ -148,6 +148,12 @@ def test_two_categories_are_the_binary_model(law: str) -> None:
     one, other = (res.with_cov(jackknife).cov_params() for res in (ordered, binary))
     np.testing.assert_allclose(one, order @ other @ order.T, atol=1e-10)
     a, b = ordered.margins(), binary.margins()
+    if ordered.kernel.binary.scale == "log-odds":
+        slopes = binary.odds_ratios().drop(index="Intercept")
+        np.testing.assert_allclose(ordered.odds_ratios(), slopes, rtol=1e-6)
+    else:
+        with pytest.raises(OptionError, match="in a logit only"):
+            ordered.odds_ratios()
     np.testing.assert_allclose(a.params[1::2], b.params, atol=1e-10)
     np.testing.assert_allclose(a.bse[1::2], b.bse, atol=1e-10)
     np.testing.assert_allclose(ordered.predict()[1], binary.predict(), atol=1e-10)

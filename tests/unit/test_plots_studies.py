@@ -75,6 +75,18 @@ def test_pictures_take_axes_and_open_one_figure(mc) -> None:
         assert picture(mc, ax=given, **more) is given
 
 
+def test_a_few_intervals_far_out_do_not_hide_the_others(mc) -> None:
+    def wild(rng: np.random.Generator) -> np.ndarray:
+        return rng.normal(1, 1, 40) + (rng.random() < 0.02) * np.eye(40)[0] * 1e3
+
+    ax = de.plots.zipper(de.MonteCarlo(wild, mean, truth={"mu": 1.0}).run(reps=200, seed=1))
+    out = int((ax.data.conf_high > 10).sum())
+    assert out > 0
+    assert f"{out} go" in ax.get_xlabel()
+    assert ax.get_xlim()[1] < 3
+    assert "go" not in de.plots.zipper(mc).get_xlabel()
+
+
 def test_what_cannot_be_drawn_is_said(mc) -> None:
     unknown = de.MonteCarlo(draw, {"mean": mean}, grid={"n": [5], "sd": [1]}).run(reps=10, seed=1)
     for ask, error, words in (

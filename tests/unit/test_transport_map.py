@@ -10,6 +10,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from matplotlib import pyplot as plt
 from scipy import stats
 
@@ -177,6 +178,46 @@ def test_errors_by_cluster_and_by_weight_collapse_to_those_of_rows() -> None:
     )
 
 
+def crossed(rng: np.random.Generator, villages: int, shift: float = 0.5) -> dict[str, np.ndarray]:
+    """Villages of twelve rows, some of them treated; what a village adds moves all of its rows."""
+    d = {"village": np.repeat(np.arange(villages), 12), "g": (rng.random(12 * villages) < 0.4) * 1}
+    d["y"] = 2 * rng.normal(size=villages)[d["village"]] + rng.normal(size=12 * villages) + shift * d["g"]
+    return d
+
+
+def test_clusters_that_hold_rows_of_both_groups() -> None:
+    """The error of means is that of least squares with clusters; what both groups share drops out."""
+    d = crossed(np.random.default_rng(1), 60)
+    model = de.TransportMap("y ~ g")
+    res = model.fit(d, cluster="village")
+    options = {"groups": d["village"], "use_correction": False}
+    ols = smf.ols("y ~ g", pd.DataFrame(d)).fit(cov_type="cluster", cov_kwds=options)
+    expected = ols.bse["g"] * np.sqrt(60 / 59)
+    assert res.mean_difference["std_error"] == pytest.approx(expected, rel=1e-12)
+    assert res.mean_difference["df"] == 59
+    apart = model.fit({**d, "village": d["village"] + 100 * d["g"]}, cluster="village")
+    assert (res.bse < 0.6 * apart.bse)[2:7].all()
+    assert "(60 and 60, some of which hold rows of both)" in " ".join(str(res.summary()).split())
+    lonely = np.where(d["village"] < 50, d["village"], d["village"] + 100 * d["g"])
+    assert np.isfinite(model.fit({**d, "village": lonely}, cluster="village").bse).all()
+    small = model.fit(crossed(np.random.default_rng(1), 20), cluster="village")
+    assert set(small.monte_carlo(3, seed=1).table().index) == set(res.params.index)
+
+    distance = de.WassersteinDistance("y ~ g", p=1, permutations=199)
+    found = distance.fit(d, cluster="village", seed=1)
+    assert (
+        found.pvalue
+        < 0.01
+        < distance.fit(crossed(np.random.default_rng(3), 60, 0.0), cluster="village", seed=1).pvalue
+    )
+    text = " ".join(str(found.summary()).split())
+    assert "Sign test: p" in text
+    assert "changes of signs of what clusters, which cannot change groups, add" in text
+    assert np.isnan(
+        de.WassersteinDistance("y + y2 ~ g").fit({**d, "y2": d["y"] ** 2}, cluster="village").pvalue
+    )
+
+
 def test_clusters_widen_the_bands_and_are_told() -> None:
     d = clustered(np.random.default_rng(1), 20, 15)
     model = de.TransportMap("y ~ g")
@@ -190,8 +231,6 @@ def test_clusters_widen_the_bands_and_are_told() -> None:
     by_village.save(file)
     file.seek(0)
     assert str(de.load(file).summary()) == str(by_village.summary())
-    with pytest.raises(OptionError, match="lie in several groups"):
-        model.fit({**d, "village": np.arange(600) % 30}, cluster="village")
     with pytest.warns(FewClustersWarning, match="Group 0 has 4 clusters"):
         model.fit(clustered(np.random.default_rng(1), 4, 15), cluster="village")
     doubled = {k: np.repeat(v, 2) for k, v in d.items()} | {"row": np.repeat(np.arange(600), 2)}

@@ -222,8 +222,6 @@ def test_bad_choices() -> None:
     with pytest.raises(OptionError, match="permutations"):
         model(-1)
     assert not hasattr(MODEL, "offset")
-    with pytest.raises(OptionError, match="lie in several groups"):
-        MODEL.fit({**table(), "firm": np.arange(120) // 4}, cluster="firm")
     with pytest.raises(OptionError, match="single outcome"):
         de.WassersteinDistance("y + z ~ g", p=np.inf, permutations=0).fit(table())
 

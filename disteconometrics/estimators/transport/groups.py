@@ -34,6 +34,7 @@ from disteconometrics.estimators.transport.group_source import (
     read_small,
 )
 from disteconometrics.fields import Count
+from disteconometrics.inference import two_samples as two
 from disteconometrics.inference.protocols import Refitting
 from disteconometrics.inference.two_samples import GroupSample
 from disteconometrics.transport.histogram import Histogram
@@ -49,12 +50,14 @@ REPS = 200  # samples in which a comparison is checked, where none are asked for
 class GroupFacts(FitFacts):
     """Numbers of a comparison that need no rows: besides those of every fit, the names of columns.
 
-    ``readings`` says how often a source was read, 0 for a table.
+    ``readings`` says how often a source was read, 0 for a table; ``crossed`` whether clusters hold rows of
+    several groups.
     """
 
     group: str
     outcomes: tuple[str, ...]
     readings: Count = 0
+    crossed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,7 @@ class Groups:
         """What the facts of a comparison say of its rows; frequency weights are counted as observations."""
         observations = sum(s.size for s in self.samples)
         names = {"group": self.group, "outcomes": self.outcomes, "readings": self.readings}
+        names["crossed"] = self.samples[0].crossing is not None
         return {**row_facts(self.count), "observations": observations, **names}
 
     def fingerprint(self) -> str:
@@ -129,7 +133,7 @@ def read_groups(
     data : pandas or polars DataFrame, or dict of arrays of one length; or a source that is read in parts, of
         which up to 1,000,000 rows are kept, and histograms of more.
     weights, weight_type : column of weights, and what they are; frequency weights are written out.
-    cluster : column of clusters, each within one group, or None.
+    cluster : column of clusters, or None.
     standardise : bool, divide each outcome by its standard deviation in all rows.
 
     Raises
@@ -155,12 +159,16 @@ def read_groups(
     counts = joint.weights if weight_type == "frequency" else None
     Y = joint.Y / _pooled(joint.Y, counts, outcomes) if standardise else joint.Y
     codes, labels = group_levels(joint.first.column(group, "group").iloc[joint.at], group)
-    clusters = None if cluster is None else _clusters(joint.first, cluster, joint.at, codes, labels)
+    clusters: Indices | None = None
+    crossed = False
+    if cluster is not None:
+        clusters, crossed = _clusters(joint.first, cluster, joint.at, codes, labels)
     samples = []
     for g, label in enumerate(labels):
         mine = codes == g
         w, c = (None if v is None else v[mine] for v in (joint.weights, clusters))
-        samples.append(_sample(Y[mine], w, c, weight_type == "frequency", f"{group} = {label}"))
+        sample = _sample(Y[mine], w, c, weight_type == "frequency", f"{group} = {label}")
+        samples.append(replace(sample, crossing=np.unique(c)) if crossed and c is not None else sample)
     return Groups(tuple(samples), labels, outcomes, group, joint.rows, (), readings)
 
 
@@ -227,11 +235,13 @@ def _positive(sd: Array, outcomes: tuple[str, ...]) -> Array:
     return np.asarray(sd)
 
 
-def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels: tuple[str, ...]) -> Any:
+def _clusters(
+    design: Design, cluster: str, at: Indices, groups: Indices, labels: tuple[str, ...]
+) -> tuple[Indices, bool]:
+    """Clusters (n,), and whether some hold rows of several groups."""
     codes = design.codes([cluster], role="cluster")[0][at]
     pairs = np.unique(np.column_stack([codes, groups]), axis=0)
-    if len(pairs) > len(np.unique(codes)):
-        raise OptionError(f"Clusters of {cluster!r} lie in several groups; each must lie within one.")
+    crossed = len(pairs) > len(np.unique(codes))
     counts = np.bincount(pairs[:, 1])
     least, label = int(counts.min()), labels[int(counts.argmin())]
     if least < 2:
@@ -241,8 +251,10 @@ def _clusters(design: Design, cluster: str, at: Indices, groups: Indices, labels
     if least < FEW_CLUSTERS:
         text = f"Group {label} has {least} clusters of {cluster!r}: errors rest on few numbers."
         hint = "the permutation test of de.WassersteinDistance, which holds with few clusters"
+        if crossed:
+            hint = "more clusters: where they hold rows of several groups no test holds with few"
         warn_user(FewClustersWarning(text, column=cluster, hint=hint))
-    return codes
+    return codes, crossed
 
 
 def refit_groups(model: Any, samples: Sequence[GroupSample]) -> Refitting:
@@ -294,7 +306,10 @@ def _table_of(samples: Sequence[GroupSample]) -> dict[str, Any]:
     if samples[0].mass is not None:
         table["weight"] = np.concatenate([s.weights for s in samples])
     codes = [s.clusters for s in samples if s.clusters is not None]
-    if codes:  # codes of one sample begin where those of the one before end
+    if codes and samples[0].crossing is not None:
+        numbers = zip((two.as_codes(s) for s in samples), codes, strict=True)
+        table["cluster"] = np.concatenate([number[c] for number, c in numbers])
+    elif codes:  # codes of one sample begin where those of the one before end
         first = np.cumsum([0, *(c.max() + 1 for c in codes)])
         table["cluster"] = np.concatenate([c + k for c, k in zip(codes, first[:-1], strict=True)])
     return table

@@ -42,8 +42,9 @@ class TransportMap(Specification):
     a person keeps her rank.  Limits invert those of distribution functions, so that heaped values do no harm.
      The uniform band holds for all levels of ``index_set`` at once: where no value repeats, margins of both
      groups add up as squares (95 % bands covered .974 to .981 in samples of 200 to
-    1,000; .965 to .986 with 80 to 15 clusters of ten a group and half of the variance between them); where a
-    repeated value is within reach, it joins the ends of both groups' bands and covers more (.994 and above).
+    1,000; .965 to .986 with 80 to 15 clusters of ten a group and half of the variance between them, .983 to
+    .997 with clusters that hold rows of both); where a repeated value is within
+    reach, it joins the ends of both groups' bands and covers more (.994 and above).
 
     Parameters
     ----------
@@ -111,8 +112,8 @@ class TransportMap(Specification):
             (Parquet path, dataset, lazy or dask frame, `Parts`), of which beyond 1,000,000 rows histograms of
             100,000 bins are kept: how far effects may be from those of the rows is printed.
         cluster : str or None
-            Name of a column of clusters, each within one group: errors sum over them, critical values are
-            those of t.
+            Name of a column of clusters: errors sum over them, critical values are those of t. Where some
+            hold rows of both groups, margins are added with the correlation of both sums.
 
         Returns
         -------
@@ -197,14 +198,16 @@ def _limits(
     95 % whatever is asked for, so that those of 99 % hold those of 95.
     """
     found, heaped = {}, np.zeros(len(levels), dtype=bool)
-    for joint, share in ((False, level), (True, float(np.sqrt(level)))):
+    both = np.sqrt(level) if sides[0][0].crossing is None else (1 + level) / 2  # of bands that may depend
+    correlation = sides[1][0].correlation(sides[0][0], levels)
+    for joint, share in ((False, level), (True, float(both))):
         limits = []
         for r, estimate, error in sides:
             half = (r.critical(share) if over is None else r.uniform_critical(*over, share)) * error
             low, high = r.limits(levels, half)
             heaped |= r.heaped(low, high, r.critical(LEVEL) * error if over is None else half)
             limits.append((estimate, low, high))
-        found[joint] = difference_limits(limits[1], limits[0], joint=joint)
+        found[joint] = difference_limits(limits[1], limits[0], joint=joint, correlation=correlation)
     low, high = (np.where(heaped, *ends) for ends in zip(found[True], found[False], strict=True))
     return low, high
 
@@ -483,7 +486,8 @@ def _effects_notes(f: MapFacts, index_set: tuple[float, float], cluster: str | N
     heaped = "; where values repeat it joins the ends of both groups' bands" if f.tied else ""
     notes = [f"The band holds for all levels from {low:g} to {high:g} at once{heaped}."]
     if cluster:
-        notes.append(f"Errors sum over clusters of {cluster} ({f.clusters[0]} and {f.clusters[1]}).")
+        hold = ", some of which hold rows of both" if f.crossed else ""
+        notes.append(f"Errors sum over clusters of {cluster} ({f.clusters[0]} and {f.clusters[1]}{hold}).")
     if f.readings:
         within = f"; effects of its bins are within {f.width:.1g} of those of its rows" if f.width else ""
         notes.append(f"The source was read {'once' if f.readings == 1 else f'{f.readings} times'}{within}.")

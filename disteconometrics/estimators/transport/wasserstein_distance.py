@@ -38,6 +38,7 @@ DIGITS = 270  # decimal powers that float64 holds on either side of one, with ro
 MOST_DRAWS, LARGE = 9_999, 2_000  # permutations, and rows above which a tenth of them is the default
 
 
+SIGNS = "changes of signs of what clusters, which cannot change groups, add to F - G (many clusters)"
 Order = Annotated[AnyFloat, Rule("at least one", lambda v: v >= 1)]
 
 
@@ -141,8 +142,9 @@ class WassersteinDistance(Specification):
             (Parquet path, dataset, lazy or dask frame, `Parts`), of which beyond 1,000,000 rows histograms of
             100,000 bins are kept: how far the distance may be from that of the rows is printed.
         cluster : str or None
-            Name of a column of clusters, each within one group: they are permuted as a whole, and errors sum
-            over them.
+            Name of a column of clusters, over which errors sum. Those within one group are permuted as a
+            whole; where some hold rows of several groups, signs of what each adds to F − G change instead,
+            which needs many clusters (ten a side or more), and joint outcomes have no test.
         seed : int, numpy Generator (spawned from, not advanced) or None (drawn, and kept in ``.seed``).
 
         Returns
@@ -331,7 +333,7 @@ def _compare(
     apart = (two.halves(x, p, rng), two.halves(y, p, rng))
     bias, weight = 0.0, two.Weight(np.inf, np.nan)
     if np.isfinite(p):
-        bias = two.bias_of(x, y, p, apart, found.potentials) if d == 1 else 0.0
+        bias = two.bias_of(x, y, p, apart, found.potentials, rng) if d == 1 else 0.0
         weight = two.weight_of(found.potentials, (x, y))
     half = np.mean(apart)
     return GroupPair(
@@ -367,7 +369,7 @@ def _of_bins(pair: GroupPair, f: Histogram, g: Histogram) -> GroupPair:
 def _permuted(
     x: two.GroupSample, y: two.GroupSample, p: float, draws: int, rng: np.random.Generator
 ) -> two.Permutation:
-    if not draws:
+    if not draws or (x.crossing is not None and x.rows.shape[1] > 1):
         return two.Permutation({}, {}, 0)
     from tqdm.auto import tqdm
 
@@ -386,7 +388,7 @@ def _with_covariance(
     if len(names) == 5:
         parts, by_x, by_y = two.shares(x, y)
         theta, at_x, at_y = np.append(theta, parts), np.column_stack([f, by_x]), np.column_stack([g, by_y])
-    V = two.variance_of(at_x, x) + two.variance_of(at_y, y)
+    V = two.variance_of_both((at_x, at_y), (x, y))
     cost, J = theta[0], np.eye(len(theta))
     if len(names) == 1:
         return np.array([found.distance]), V
@@ -527,14 +529,14 @@ class WassersteinResults(FittedResult):
         first = ("Observations", f"{f.observations:.0f} ({f.given - f.rows} dropped)")
         if len(self.pairs) == 1:
             right, sections = _pair_parts(self.pairs[0], f, level)
-            notes = _pair_notes(self.pairs[0], "clusters" if self.cluster else "rows", f.readings)
+            notes = _pair_notes(self.pairs[0], "clusters" if self.cluster else "rows", f)
         else:
             right, sections = (
                 (("Groups", f"{f.group}, {len(self.pairs)} pairs"),),
                 (_pairs_section(self.table()),),
             )
             notes = _pairs_notes(self.pairs, f.readings)
-        notes += _data_notes(self.model, len(f.outcomes), self.cluster)
+        notes += _data_notes(self.model, len(f.outcomes), self.cluster, f.crossed)
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
         return Summary("Wasserstein Distance", (left, (first, *right)), sections, tuple(notes))
 
@@ -614,19 +616,20 @@ def _distances(q: GroupPair, level: float) -> Section:
     return Section(columns, e.names, tuple(map(tuple, rows)))
 
 
-def _tests(q: GroupPair, dimension: int) -> Section:
+def _tests(q: GroupPair, dimension: int, crossed: bool) -> Section:
     """Other tests of the same pair."""
     rows: dict[str, tuple[str, ...]] = {}
+    kind = "Wasserstein" if dimension == 1 else "sliced Wasserstein"
     label = {
-        "W": f"{'' if dimension == 1 else 'sliced '}Wasserstein",
+        "W": "Wasserstein W1" if crossed else kind,
         "KS": "Kolmogorov-Smirnov",
         "energy": "energy distance",
     }
     for key in (k for k in label if k in q.p_values):
         value, p = q.statistics[key], q.p_values[key]
-        if key == "W" and dimension == 1 and np.isfinite(q.p):
+        if key == "W" and dimension == 1 and np.isfinite(q.p) and not crossed:
             value = float(q.values[0])
-        rows[label[key]] = (number(value), "permutation", p_value(p))
+        rows[label[key]] = (number(value), "signs" if crossed else "permutation", p_value(p))
     if dimension == 1:
         rows["difference of means"] = (
             number(q.mean_difference[0]),
@@ -643,14 +646,16 @@ def _pair_parts(
     (a, b), (n, m) = q.groups, q.sizes
     p, d = q.p_values.get("W", np.nan), len(f.outcomes)
     tested = f"p {'' if p < 0.0005 else '= '}{p_value(p)}" if q.draws else "none"
-    right = (("Groups", f"{f.group} = {a} ({n}) against {b} ({m})"), ("Permutation test", tested))
-    return right, (_distances(q, level), _tests(q, d))
+    test = "Sign test" if f.crossed else "Permutation test"
+    right = (("Groups", f"{f.group} = {a} ({n}) against {b} ({m})"), (test, tested))
+    return right, (_distances(q, level), _tests(q, d, f.crossed))
 
 
-def _pair_notes(q: GroupPair, units: str, readings: int) -> list[str]:
+def _pair_notes(q: GroupPair, units: str, f: GroupFacts) -> list[str]:
     notes = [f"For scale: two halves of a group are {number(q.halves)} apart on average."]
     if q.draws:
-        notes.insert(0, f"Equal laws are tested by {q.draws:,} permutations{_in_bins(q, units)}.")
+        how = SIGNS if f.crossed else _permuting(q, units)
+        notes.insert(0, f"Equal laws are tested by {q.draws:,} {how}.")
     if q.bias and q.degrees is None:
         notes.append(f"Limits are those of {q.names[1]} less its bias of {number(q.bias)}.")
     elif not q.withheld and q.degrees is not None:
@@ -661,7 +666,7 @@ def _pair_notes(q: GroupPair, units: str, readings: int) -> list[str]:
         )
     if q.withheld:
         notes.append(f"Standard errors and limits are withheld: {'; '.join(q.withheld)}.")
-    return [*notes, *_source_notes([q], readings)]
+    return [*notes, *_source_notes([q], f.readings)]
 
 
 def _source_notes(pairs: Sequence[GroupPair], readings: int) -> list[str]:
@@ -675,13 +680,13 @@ def _source_notes(pairs: Sequence[GroupPair], readings: int) -> list[str]:
     return [f"The source was read {times}; {name} of its bins is within {width:.1g} of that of its rows."]
 
 
-def _in_bins(q: GroupPair, units: str) -> str:
+def _permuting(q: GroupPair, units: str) -> str:
     """What was permuted, and how far its distance may be from that of the rows."""
     if not q.bins:
-        return f", exact for i.i.d. {units}"
+        return f"permutations, exact for i.i.d. {units}"
     return (
-        f" of means in {q.bins:,} bins, exact for i.i.d. {units}; W{q.p:g} of these is within {q.moved:.1g} "
-        "of that of the rows"
+        f"permutations of means in {q.bins:,} bins, exact for i.i.d. {units}; W{q.p:g} of these is within "
+        f"{q.moved:.1g} of that of the rows"
     )
 
 
@@ -704,7 +709,7 @@ def _pairs_notes(pairs: Sequence[GroupPair], readings: int) -> list[str]:
     return [tested, *withheld, *_source_notes(pairs, readings)]
 
 
-def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None) -> list[str]:
+def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None, crossed: bool) -> list[str]:
     """What the numbers mean where there are several outcomes, a scale, weights or clusters."""
     notes = []
     if dimension > 1:
@@ -718,5 +723,6 @@ def _data_notes(model: WassersteinDistance, dimension: int, cluster: str | None)
     if model.weight_type == "sampling":
         notes.append(f"Sampling weights: {model.weights}; no permutation test.")
     if cluster:
-        notes.append(f"Clusters of {cluster} are permuted as a whole, and errors sum over them.")
+        whole = "hold rows of several groups" if crossed else "are permuted as a whole"
+        notes.append(f"Clusters of {cluster} {whole}, and errors sum over them.")
     return notes
