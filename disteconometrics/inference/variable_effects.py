@@ -81,7 +81,7 @@ class Seen(NamedTuple):
 
     ``free`` are the columns of the design by which laws move in other ways than a line and a spread.  Where
     outcomes are known to lie between two ends, ``pit`` is F at the upper and ``below`` (n,) at the lower one,
-    and ``outcome`` the mean between them.
+    and ``outcome`` the mean between them; ``narrow`` says that ends are so near that this tells everything.
     """
 
     outcome: Array
@@ -89,6 +89,7 @@ class Seen(NamedTuple):
     size: float
     free: frozenset[int] = frozenset()
     below: Array | None = None
+    narrow: bool = False
 
     def at_most(self, level: Array | float) -> Array:
         """Whether outcomes have an F(y | x) of at most a level (n,), or the probability given their ends."""
@@ -292,6 +293,8 @@ class VariableEffects:
         """
         assert self.seen is not None
         kind, numbers = functional
+        if self.seen.narrow:
+            return True
         if kind not in ("q", "difference", "ratio"):
             return kind not in SPREADS
         for level in numbers:

@@ -48,6 +48,7 @@ __all__ = [
     "check_kind",
     "coefficient_covariance",
     "functional_on",
+    "score_rows",
 ]
 
 MANY = 16  # directions from which on scores are written out
@@ -73,7 +74,9 @@ class _ScorePart:
         return self.A * np.sqrt(self.curvature)[:, None]
 
 
-def _scores(flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None) -> Iterator[RowScores]:
+def score_rows(
+    flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None
+) -> Iterator[RowScores]:
     """The score rows of a flow, part by part."""
     base = BASES[flow.base]
     for part in chunks(len(s.y), 6 * len(theta)):
@@ -133,7 +136,7 @@ def coefficient_covariance(
     """
     p = len(solution.theta)
     names = tuple(f"theta{i}" for i in range(p))
-    source = partial(_scores, flow, solution.theta, sample)
+    source = partial(score_rows, flow, solution.theta, sample)
     n = sample.size
     equation = MEstimate(
         names, solution.theta, solution.root, solution.root, n, len(sample.y), source, _weight_type(sample)
@@ -259,7 +262,7 @@ class SplineEstimation:
         directions = self.solution.root @ (self.solution.root.T @ G.T)
         if len(G) > MANY or s.records is not None:
             on_line = replace(self.flow, support=LINE)  # where the outcomes of the sample are already
-            return np.concatenate([part.scores @ directions for part in _scores(on_line, theta, s)])
+            return np.concatenate([part.scores @ directions for part in score_rows(on_line, theta, s)])
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)
         first, out = base.first(z), np.empty((len(r), len(G)))
