@@ -269,8 +269,9 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
             numbers = column.numbers[batch.rows]
             facts.zero_one[name] = bool(((numbers == 0) | (numbers == 1)).all())
     left, *values = batch.values
-    facts.tally.add(*asked.cell_values(batch), len(batch.rows))
-    _check_few(facts, asked)
+    if facts.tally.full is None:
+        facts.tally.add(*asked.cell_values(batch), len(batch.rows))
+        _check_few(facts, asked)
     if asked.outcome == "numeric":
         code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
         facts.moments.merge(Moments.of(left, batch.weights, batch.offset))

@@ -89,8 +89,8 @@ class Question:
 
     def cell_values(self, batch: Batch) -> tuple[list[Any], Any, Array | None]:
         """The columns of the used rows of a batch by which they are tallied, outcomes if numeric, weights."""
-        left = batch.values[0]
-        values: list[Any] = [batch.columns[name].take(batch.rows) for name in self.parsed.right_variables]
+        left, columns = batch.values[0], [batch.columns[name] for name in self.parsed.right_variables]
+        values: list[Any] = [c if len(c.values) == len(batch.rows) else c.take(batch.rows) for c in columns]
         if batch.offset is not None:
             values.append(Column(self.offset or "", "number", batch.offset))
         if self.outcome == "numeric":
@@ -163,7 +163,8 @@ def read_batch(asked: Question, table: Table) -> Batch:
         zeros = int(zero.sum())
         drop |= zero
     rows, lost, values = _settled(parsed, columns, len(table), np.flatnonzero(~drop))
-    weights, offset = (None if c is None or c.numbers is None else c.numbers[rows] for c in (w, o))
+    at = slice(None) if len(rows) == len(table) else rows  # without a copy where all are used
+    weights, offset = (None if c is None or c.numbers is None else c.numbers[at] for c in (w, o))
     return Batch(columns, values if len(rows) else [], rows, weights, offset, missing, lost, zeros)
 
 
@@ -175,7 +176,7 @@ def _settled(
     lost: dict[str, int] = {}
     values: list[Any] = []
     while len(rows):
-        evaluator = Evaluator.of_rows(parsed, columns, n, rows)
+        evaluator = Evaluator.of_rows(parsed, columns, n, None if len(rows) == n else rows)
         values = [factor_value(evaluator, factor) for factor in factors]
         made = {f.name: made_missing(f, v) for f, v in zip(factors, values, strict=True)}
         masks = {name: mask for name, mask in made.items() if mask is not None}

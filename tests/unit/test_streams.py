@@ -543,3 +543,20 @@ def test_what_is_refused_names_the_remedy(folder: Path, case: str) -> None:
     call, kind, words = REFUSED[case]
     with pytest.raises(kind, match=words):
         call(folder)
+
+
+PREDICTED: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "functionals of a normal law": (de.NormalRegression("x ~ d + g"), "g", {"names": ["mean", "q[0.9]"]}),
+    "a density": (de.FlowDensity("x ~ d", flow=FEW_KNOTS), "d", {"names": ["mean", "q[0.9]"], "ci": True}),
+    "categories": (de.MultinomialLogit("g ~ x + d"), "x", {"ci": True}),
+}
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_every_prediction_takes_a_source(name: str) -> None:
+    model, column, options = PREDICTED[name]
+    table = TABLE.assign(**{column: TABLE[column].where(TABLE.index != 7)})
+    found = model.fit(TABLE)
+    pd.testing.assert_frame_equal(
+        found.predict(de.Parts(lambda: _cut(table, 100, 300)), **options), found.predict(table, **options)
+    )
