@@ -31,7 +31,7 @@ class Tally:
 
     ``names`` are the columns.  ``sums`` (cells, 5) are a count, the mean of the outcome and Σ(y − mean)^j for
     j = 2, 3, 4; where the outcome is one of the columns, counts alone.  ``full`` names a column that took it
-    beyond ``most`` cells, None while it is not.
+    beyond ``most`` cells, or ``most_numbers`` of its own, None while none has.
 
     Examples
     --------
@@ -43,6 +43,7 @@ class Tally:
 
     names: tuple[str, ...] = ()
     most: int = MOST_CELLS
+    most_numbers: int = MOST_CELLS
     places: dict[tuple[Any, ...], int] = field(default_factory=dict)
     sums: Array = field(default_factory=lambda: np.zeros((0, 5)))
     full: str | None = None
@@ -78,14 +79,25 @@ class Tally:
         return (list(zip(*told, strict=True)) if told else [()]), joint
 
     def _add(self, cells: Sequence[tuple[Any, ...]], sums: Array) -> None:
+        known = len(self.places)
         at = np.array([self.places.setdefault(cell, len(self.places)) for cell in cells], dtype=np.intp)
-        if len(self.places) > self.most:
-            self.full = self.names[int(np.argmax([len(set(v)) for v in zip(*self.places, strict=True)]))]
-            return
+        if len(self.places) > known:
+            self._check()
         grown = np.zeros((len(self.places), 5))
         grown[: len(self.sums)] = self.sums
         grown[at] = _joined(grown[at], sums)
         self.sums = grown
+
+    def _check(self) -> None:
+        """See whether there are too many cells, or numbers of a column."""
+        if len(self.places) <= min(self.most, self.most_numbers):
+            return
+        values = [set(column) for column in zip(*self.places, strict=True)]
+        numbers = [len(v) if isinstance(next(iter(v)), float) else 0 for v in values]
+        if max(numbers) > self.most_numbers:
+            self.full = self.names[int(np.argmax(numbers))]
+        elif len(self.places) > self.most:
+            self.full = self.names[int(np.argmax([len(v) for v in values]))]
 
 
 def _coded(column: Any) -> tuple[Indices, Any]:

@@ -56,7 +56,7 @@ from disteconometrics.data.terms import (
     matrix,
     scope,
 )
-from disteconometrics.errors import DataError, OptionError, OutcomeError, warn_user
+from disteconometrics.errors import DataError, NeedsRows, OptionError, OutcomeError, warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,8 @@ class Design:
     ``kept`` (n,) holds their positions in the table, None when all were used; ``table`` shares the user's
     columns: clusters and times are read when asked for, from a shallow copy.  ``cells`` are the rows in each
     level of every factor of many, see `cells_beside_others`.  ``records`` say what is known of an outcome
-    that was not told exactly, and ``y`` are then their middles.
+    that was not told exactly, and ``y`` are then their middles.  ``of_source`` says that rows come from a
+    source and have the columns of the formula alone; weights then count rows of the source.
     """
 
     spec: DesignSpec
@@ -120,6 +121,7 @@ class Design:
     table: Table = field(repr=False)
     cells: tuple[Cells, ...] = field(default=(), repr=False)
     records: Records | None = field(default=None, repr=False)
+    of_source: bool = field(default=False, repr=False)
 
     @cached_property
     def index(self) -> Any:
@@ -142,9 +144,15 @@ class Design:
         """Return a column of the user's table among the used rows; ``role``, as cluster, goes into messages.
 
         Returns: Series (n,) with the index of the rows.  Raises: OptionError if ``name`` is no text;
-        MissingColumnError; DataError that counts missing values.
+        MissingColumnError; NeedsRows; DataError that counts missing values.
         """
         check_name(name, role)
+        if self.of_source and name not in self.table.names:
+            raise NeedsRows(
+                f"The {role} column {name!r} is read from rows, and of this source only the columns of the "
+                "formula were kept: make a table, of all rows or of a sample, by pd.read_parquet(path, "
+                "columns=[…]), and fit that."
+            )
         raw = self.table.raw(name, role)
         values = raw.array if isinstance(raw, (pd.Series, pd.Index)) else raw
         if self.kept is not None:

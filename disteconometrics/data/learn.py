@@ -138,6 +138,7 @@ class _Facts:
         self.moments.merge(other.moments)
         self.sample.merge(other.sample)
         self.tally.merge(other.tally)
+        _check_few(self, asked)
 
 
 def add_counts(ours: dict[Any, Any], theirs: Mapping[Any, Any], most: int | None = None) -> None:
@@ -154,6 +155,20 @@ def _check_growth(facts: _Facts, asked: Question, i: int, form: Any) -> None:
         check_level_counts(Levels(form.codes, tuple(counts)), asked.parsed.factors[i], facts.used)
 
 
+def _check_few(facts: _Facts, asked: Question) -> None:
+    """Refuse cells that are too many for what needs few."""
+    name = facts.tally.full
+    if asked.few is None or name is None:
+        return
+    most, numbers = asked.few
+    raise NeedsRows(
+        f"The column {name!r} takes too many values, and of a source only counts by cell of the right side "
+        f"are kept: at most {most:,} cells, and {numbers} values of a number (0/1, factors, small whole "
+        f"numbers). Cut it into classes; or make a table, of all rows or of a sample, by "
+        f"pd.read_parquet(path, columns=[…]), collect() of a lazy polars frame or compute() of a dask one."
+    )
+
+
 def learn(
     formula: str,
     source: Source,
@@ -163,12 +178,13 @@ def learn(
     offset: str | None = None,
     outcome: str = "binary",
     run: Run = one_by_one,
+    few: tuple[int, int] | None = None,
 ) -> StreamDesign:
     """Read a source once, and return the design, of a binary or numeric outcome, that its parts make.
 
     Parameters, errors and warnings: as `build_design`; ``run`` calls a function for every part, here or
-    elsewhere. Raises also: NeedsRows for terms that need other rows
-    than their own.
+    elsewhere; ``few`` are the most cells of the right side, and numbers of a column, that may be.  Raises
+    also: NeedsRows for terms that need other rows than their own, and for more cells.
 
     Example
     -------
@@ -185,7 +201,7 @@ def learn(
     parsed = parse_formula(formula, others)
     check_right_side(parsed, table)
     _check_terms_of_rows(parsed)
-    asked = Question(parsed, weights, weight_type, offset, outcome)
+    asked = Question(parsed, weights, weight_type, offset, outcome, few)
     facts = _Facts(sample=Sample(SAMPLE_BYTES // (8 * RUN * (len(parsed.factors) + 1))), tally=asked.tally())
     runs = facts.sample.most * FEW_PARTS // max(FEW_PARTS, len(source.parts))
     numbered = [(part, asked, runs, number) for number, part in enumerate(source.parts)]
@@ -253,7 +269,9 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
             numbers = column.numbers[batch.rows]
             facts.zero_one[name] = bool(((numbers == 0) | (numbers == 1)).all())
     left, *values = batch.values
-    facts.tally.add(*asked.cell_values(batch), len(batch.rows))
+    if facts.tally.full is None:
+        facts.tally.add(*asked.cell_values(batch), len(batch.rows))
+        _check_few(facts, asked)
     if asked.outcome == "numeric":
         code_outcome(asked.parsed.left.name, left, "numeric", False)  # refuses text
         facts.moments.merge(Moments.of(left, batch.weights, batch.offset))

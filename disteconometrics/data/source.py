@@ -309,7 +309,8 @@ def open_source(data: Any) -> Source | None:
 READ_IN_PARTS = (
     "needs all rows in memory, and data is read in parts: make a table first, by pd.read_parquet(path, "
     "columns=[…]), collect() of a lazy polars frame or compute() of a dask one; Logit, Probit and CLogLog by "
-    "maximum likelihood, NormalRegression, WassersteinDistance and TransportMap take it."
+    "maximum likelihood, NormalRegression, FlowDensity of one outcome by a spline, WassersteinDistance and "
+    "TransportMap take it."
 )
 
 
@@ -328,13 +329,14 @@ def is_source(data: Any) -> bool:
 
 
 def by_batch(data: Any, columns: Sequence[str], function: Callable[[dict[str, Any]], Any]) -> Any:
-    """What a function of a table gives for the rows of a source, joined; None where ``data`` is a table.
+    """What a function of a table gives for the rows of a source, joined, rows counted through.
 
     Parameters
     ----------
-    data : as `open_source` takes it, or None.
+    data : a source, as `open_source` takes it.
     columns : those that are read.
-    function : of a dict of columns, gives a Series or DataFrame with one row for each.
+    function : of a dict of columns, gives a Series or DataFrame with one row for each, or several that an
+        index of more levels names beside the row.
 
     Raises
     ------
@@ -347,13 +349,20 @@ def by_batch(data: Any, columns: Sequence[str], function: Callable[[dict[str, An
     >>> by_batch(pieces, ["x"], lambda table: pd.Series(table["x"])).tolist()
     [1, 2, 3]
     """
-    source = None if data is None else open_source(data)
-    if source is None:
-        return None
-    found = [function(table) for part in source.parts for table in part.tables(columns)]
+    source, found, rows = open_source(data), [], 0
+    for part in () if source is None else source.parts:
+        for table in part.tables(columns):
+            one = function(table)
+            if one.index.nlevels > 1:
+                levels = [one.index.get_level_values(i) for i in range(one.index.nlevels)]
+                one = one.set_axis(
+                    pd.MultiIndex.from_arrays([levels[0] + rows, *levels[1:]], names=one.index.names)
+                )
+            found.append(one)
+            rows += _length(table)
     if not found:
         raise DataError("The source has no rows")
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(found, ignore_index=found[0].index.nlevels == 1)
 
 
 def _of_list(data: Sequence[Any]) -> Source | None:

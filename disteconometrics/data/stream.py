@@ -71,6 +71,7 @@ class Question:
     weight_type: str | None
     offset: str | None
     outcome: str
+    few: tuple[int, int] | None = None  # cells, and numbers of a column, that there must not be more of
 
     @property
     def names(self) -> list[str]:
@@ -82,12 +83,14 @@ class Question:
         """Cells of no rows: of the right side, the offset, and an outcome that is no number."""
         columns = [*self.parsed.right_variables, *([] if self.offset is None else [self.offset])]
         names = tuple(columns if self.outcome == "numeric" else [*columns, self.parsed.left.name])
+        if self.few is not None:
+            return Tally(names, *self.few)
         return Tally(names, full=self.weights if self.weight_type == "sampling" else None)
 
     def cell_values(self, batch: Batch) -> tuple[list[Any], Any, Array | None]:
         """The columns of the used rows of a batch by which they are tallied, outcomes if numeric, weights."""
-        left = batch.values[0]
-        values: list[Any] = [batch.columns[name].take(batch.rows) for name in self.parsed.right_variables]
+        left, columns = batch.values[0], [batch.columns[name] for name in self.parsed.right_variables]
+        values: list[Any] = [c if len(c.values) == len(batch.rows) else c.take(batch.rows) for c in columns]
         if batch.offset is not None:
             values.append(Column(self.offset or "", "number", batch.offset))
         if self.outcome == "numeric":
@@ -160,7 +163,8 @@ def read_batch(asked: Question, table: Table) -> Batch:
         zeros = int(zero.sum())
         drop |= zero
     rows, lost, values = _settled(parsed, columns, len(table), np.flatnonzero(~drop))
-    weights, offset = (None if c is None or c.numbers is None else c.numbers[rows] for c in (w, o))
+    at = slice(None) if len(rows) == len(table) else rows  # without a copy where all are used
+    weights, offset = (None if c is None or c.numbers is None else c.numbers[at] for c in (w, o))
     return Batch(columns, values if len(rows) else [], rows, weights, offset, missing, lost, zeros)
 
 
@@ -172,7 +176,7 @@ def _settled(
     lost: dict[str, int] = {}
     values: list[Any] = []
     while len(rows):
-        evaluator = Evaluator.of_rows(parsed, columns, n, rows)
+        evaluator = Evaluator.of_rows(parsed, columns, n, None if len(rows) == n else rows)
         values = [factor_value(evaluator, factor) for factor in factors]
         made = {f.name: made_missing(f, v) for f, v in zip(factors, values, strict=True)}
         masks = {name: mask for name, mask in made.items() if mask is not None}
@@ -376,6 +380,37 @@ def _checked(blocks: Iterator[Block], check: list[int]) -> Iterator[Block]:
         yield block
 
 
+def _read_batches(
+    part: Part,
+    asked: Question,
+    mark: tuple[Any, int],
+    tally: Tally,
+    function: Callable[[Iterator[tuple[Batch, Indices]]], Any],
+) -> Any:
+    """What a function makes of the batches of a part and the cells of their rows."""
+    if part.key() != mark[0]:
+        raise _changed(part)
+    seen = [0]
+
+    def batches() -> Iterator[tuple[Batch, Indices]]:
+        for table in tables_of(part, asked.names):
+            batch = read_batch(asked, table)
+            m = len(batch.rows)
+            if not m:
+                continue
+            found = tally.find(asked.cell_values(batch)[0], m)
+            places = [-1] if found is None else [tally.places.get(cell, -1) for cell in found[0]]
+            if found is None or min(places) < 0:
+                raise _changed(part)
+            seen[0] += m
+            yield batch, np.array(places, dtype=np.intp)[found[1]]
+
+    value = function(batches())
+    if seen[0] != mark[1]:
+        raise _changed(part)
+    return value
+
+
 def _groups_of(blocks: Iterator[Block]) -> Indices:
     """The codes of the rows of a part."""
     return np.concatenate([np.zeros((0, 1), dtype=np.intp), *(b.groups for b in blocks)])
@@ -480,12 +515,15 @@ class StreamDesign:
         m = len(self.tally.places)
         if self.tally.full is not None or m * ROWS_A_CELL > self.rows.used:
             return None
-        counts, at, left = self.tally.sums[:, 0], np.arange(m), self._cell_outcomes()
         if self.asked.outcome == "numeric":
-            at, left, counts = three_points(self.tally.sums)
+            return self.rows_of_cells(*three_points(self.tally.sums))
+        return self.rows_of_cells(np.arange(m), self._cell_outcomes(), self.tally.sums[:, 0])
+
+    def rows_of_cells(self, at: Indices, left: Any, weights: Array | None) -> Block:
+        """Rows in cells ``at`` (m,) with outcomes and weights.  Raises: nothing."""
         offset = None if self.asked.offset is None else self.cell_columns[self.asked.offset].values[at]
         values = [left, *(value[at] for value in self.cell_values())]
-        return self._readers()[0].coded(Batch({}, values, at, counts, offset, {}, {}, 0))
+        return self._readers()[0].coded(Batch({}, values, at, weights, offset, {}, {}, 0))
 
     def _cell_outcomes(self) -> Any:
         """The outcome of the cells, if it is not numeric."""
@@ -494,6 +532,19 @@ class StreamDesign:
             return np.array(found)
         levels = tuple(dict.fromkeys(found))
         return Levels(np.array([levels.index(value) for value in found], dtype=np.intp), levels)
+
+    def by_batches(self, function: Callable[[Iterator[tuple[Batch, Indices]]], Any]) -> list[Any]:
+        """What a function makes of the batches of each part, whose rows (m,) are in cells by their places.
+
+        Raises: as `read`.
+        """
+        calls = [
+            (part, self.asked, mark, self.tally, function)
+            for part, mark in zip(self.source.parts, self.marks, strict=True)
+        ]
+        found = list(self.run(_read_batches, calls, self.asked.names))
+        self.readings[0] += 1
+        return found
 
     def check_keys(self) -> None:
         """Compare what is known of the parts without reading.  Raises: DataError if one has changed."""

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import AnyArray, Array, Indices, Mask, as_floats
-from disteconometrics.data.source import READ_IN_PARTS, is_source
+from disteconometrics.data.source import READ_IN_PARTS, by_batch, is_source, open_source
 from disteconometrics.errors import DataError, MissingColumnError, NeedsRows, OptionError
 
 if TYPE_CHECKING:
@@ -456,13 +456,16 @@ def _plain(level: Any) -> Any:
 
 
 def as_given(predict: F) -> F:
-    """Let predictions for a polars table be polars: a method's first argument ``new`` decides.
+    """Let predictions for a polars table be polars, and those for a source go by batch: ``new`` decides.
 
-    Rows stay in their order; a pandas index of several levels becomes columns.
+    Rows stay in their order; a pandas index of several levels becomes columns of a polars table.
     """
 
     @wraps(predict)
     def wrapped(self: Any, new: Any = None, *args: Any, **options: Any) -> Any:
+        if new is not None and not isinstance(new, (dict, pd.DataFrame)) and open_source(new) is not None:
+            read = [*self.spec.variables, *filter(None, [self.spec.offset])]
+            return by_batch(new, read, lambda table: predict(self, table, *args, **options))
         found = predict(self, new, *args, **options)
         of_pandas = isinstance(found, pd.Series | pd.DataFrame)
         if not of_pandas or type(new).__module__.partition(".")[0] != "polars":

@@ -15,7 +15,6 @@ import pandas as pd
 from disteconometrics.arrays import Array
 from disteconometrics.blocks import FactorMatrix, columns
 from disteconometrics.checks import size_error
-from disteconometrics.data.source import by_batch
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.families import Normal
 from disteconometrics.distributions.functionals import functional_name, listed
@@ -256,11 +255,6 @@ class NormalAnswers(LawAnswers):
         ------
         MissingColumnError, LevelError, DataError, NeedsData
         """
-        again = partial(self.predict, names=names, ci=ci, on=on, level=level)
-        read = [*self.spec.variables, *filter(None, [self.spec.offset])]
-        found = by_batch(new, read, again)
-        if found is not None:
-            return found
         level = check_level(level)
         if names is not None or on is not None:
             return super().predict(new, "mean" if names is None else names, ci=ci, on=on, level=level)

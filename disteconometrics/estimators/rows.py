@@ -91,7 +91,8 @@ class CountedRows:
     @property
     def frequency(self) -> bool:
         """Whether weights count identical rows."""
-        return bool(self.design.spec.weight_type == "frequency")
+        kind = self.design.spec.weight_type
+        return bool(kind == "frequency" or (kind is None and getattr(self.design, "of_source", False)))
 
     @property
     def weights_count(self) -> bool:
@@ -150,12 +151,14 @@ class FitRows(CountedRows):
         streams: bool = False,
         n_jobs: int | None = None,
         formula: str | None = None,
+        few: tuple[int, int] | None = None,
         **options: Any,
     ) -> FitRows:
         """Read a table by the formula and the columns of a specification: weights, and offset if it has one.
 
         ``streams`` says that the estimator needs nothing but passes over `blocks`; ``n_jobs`` workers read
-        the parts of a source; ``formula`` is that of the specification without what is absorbed.
+        the parts of a source; ``few`` are the most cells of its right side that may be, see `learn`;
+        ``formula`` is that of the specification without what is absorbed.
 
         Raises
         ------
@@ -176,7 +179,7 @@ class FitRows(CountedRows):
             except OutcomeError:
                 raise NeedsRows(f"A left side that says how it was recorded {READ_IN_PARTS}") from None
             options["outcome"] = "numeric"
-        return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), **options))
+        return FitRows(learn(model.formula, source, run=PartRunner(source, n_jobs), few=few, **options))
 
     @property
     def streamed(self) -> bool:

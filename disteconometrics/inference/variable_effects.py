@@ -84,8 +84,8 @@ class Seen(NamedTuple):
 
     ``free`` are the columns of the design by which laws move in other ways than a line and a spread.  Where
     outcomes are known to lie between two ends, ``pit`` is F at the upper and ``below`` (n,) at the lower one,
-    and ``outcome`` the mean between them; ``products`` takes weights W (n, m) to W'S (m, p), S the scores of
-    the rows.
+    and ``outcome`` the mean between them; of records ``products`` takes weights W (n, m) to W'S (m, p), S the
+    scores of the rows, and is None where the ends are those of narrow bins.
     """
 
     outcome: Array
@@ -284,7 +284,7 @@ class VariableEffects:
         """The correction of a functional with weights A (n, m), with rows as ``found`` if they were."""
         if self.seen is None or functional[0] not in STEPPED:
             return _Step(None)
-        if self.seen.below is not None and functional[0] in SPREADS:
+        if self.seen.products is not None and functional[0] in SPREADS:
             return _Step(None)
         found = row_values(self._own, functional, A) if found is None else found
         with np.errstate(invalid="ignore"):  # where a row has no such moment

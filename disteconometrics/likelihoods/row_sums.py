@@ -162,7 +162,7 @@ class RowTransform:
                 b += width
             else:
                 width = (at.stop - at.start) // st.bend.shape[1]
-                out[:, at] = (splines[:, c : c + width] @ st.bend).reshape(len(out), -1)
+                out[:, at] = (splines[:, c : c + width] @ st.bend).reshape(len(out), at.stop - at.start)
                 c += width
         return out
 

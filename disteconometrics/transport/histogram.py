@@ -149,6 +149,11 @@ class Filling:
             into += np.bincount(place, w, size)
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
 
+    def merge(self, other: Filling) -> None:
+        """Add what another filling of the same bins holds."""
+        self.sums += other.sums
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+
     def histograms(self) -> list[Histogram]:
         """One for each group; the outer bins end at the outermost values."""
         edges = np.concatenate([[self.low], np.clip(self.inner, self.low, self.high), [self.high]])

@@ -21,6 +21,7 @@ import pytest
 
 import disteconometrics as de
 from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsRows, OptionError
+from disteconometrics.estimators.flow import source_rows
 
 RNG = np.random.default_rng(5)
 N = 600
@@ -274,6 +275,143 @@ def test_separated_cells_are_reported_as_their_rows() -> None:
     assert ours.facts.separation == theirs.facts.separation
 
 
+# ---- densities ---------------------------------------------------------------------------------------------
+
+
+def _outcomes(n: int = 4_000) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    t = pd.DataFrame(
+        {"d": rng.integers(0, 2, n), "k": rng.integers(0, 4, n), "g": rng.choice(list("abc"), n)}
+    )
+    two = np.where(rng.random(n) < 0.4, rng.normal(-1, 0.5, n), rng.normal(2, 1, n))
+    t["y"] = 50 + two * (1 + 0.3 * t.d) + 0.2 * t.k
+    t["z"], t["w"], t["x"] = np.exp(two), rng.integers(0, 3, n), rng.normal(size=n)
+    t.loc[5, "y"], t.loc[7, "g"] = np.nan, None
+    return t
+
+
+OUTCOMES = _outcomes()
+SHAPE = de.MonotoneSpline(structure="shape")
+FEW_KNOTS = de.MonotoneSpline(structure="shape", knots=12)
+DENSITIES = {
+    "alone": de.FlowDensity("y ~ 1"),
+    "a number": de.FlowDensity("y ~ k", flow=SHAPE, base="normal"),
+    "two columns": de.FlowDensity("y ~ C(d) + g", flow=SHAPE, base="logistic"),
+    "positive": de.FlowDensity("z ~ g", flow=de.MonotoneSpline(structure="scale"), support="positive"),
+    "weights": de.FlowDensity("log(z) ~ d", flow=FEW_KNOTS, weights="w", weight_type="frequency"),
+}
+
+
+@pytest.fixture
+def binned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_rows, "KEPT", 100)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.InfiniteMomentWarning")
+@pytest.mark.usefixtures("binned")
+def test_a_density_of_bins_is_within_its_bound(name: str) -> None:
+    model = DENSITIES[name]
+    ours = model.fit(de.Parts(lambda: _cut(OUTCOMES, 9, 2_000)))
+    again = model.fit(de.Parts(lambda: _cut(OUTCOMES, *range(500, 4_000, 500))))
+    theirs, source = model.fit(OUTCOMES), ours.facts.source
+    assert 0 < source.error < 0.02
+    assert source.readings == 2
+    a, b, c = (r.with_cov("nonrobust").estimates for r in (ours, theirs, again))
+    bound = source.error + 0.02  # for knots and penalties
+    assert (np.abs(a.values - b.values)[2:] / b.std_error[2:]).max() < bound
+    assert (np.abs(c.values - b.values)[2:] / b.std_error[2:]).max() < bound
+    for kind in ("sandwich", "HC0", "nonrobust"):
+        a, b = (r.with_cov(kind).estimates for r in (ours, theirs))
+        np.testing.assert_allclose(a.std_error, b.std_error, rtol=3e-4)
+    for fact in ("rows", "given", "dropped", "zero_weight", "observations", "outcome"):
+        assert getattr(ours.facts, fact) == getattr(theirs.facts, fact), fact
+    assert "10,000 bins of the outcome stand for the rows" in " ".join(str(ours.summary()).split())
+    if ours.spec.variables:
+        a, b = (r.effects().estimates for r in (ours, theirs))
+        np.testing.assert_allclose(a.std_error, b.std_error, rtol=0.005)
+        assert (np.abs(a.values - b.values) / b.std_error).max() < 0.1  # counts of rows at a quantile
+
+
+@pytest.mark.parametrize("name", ["alone", "weights"])
+@pytest.mark.filterwarnings("ignore::disteconometrics.errors.InfiniteMomentWarning")
+def test_few_rows_of_a_source_give_the_density_of_the_table(name: str, tmp_path: Path) -> None:
+    OUTCOMES.iloc[:2_000].to_parquet(tmp_path / "a.parquet")
+    OUTCOMES.iloc[2_000:].to_parquet(tmp_path / "b.parquet")
+    ours, theirs = DENSITIES[name].fit(tmp_path), DENSITIES[name].fit(OUTCOMES)
+    np.testing.assert_array_equal(ours.params, theirs.params)
+    np.testing.assert_array_equal(ours.estimates.std_error, theirs.estimates.std_error)
+    assert ours.fingerprint() == theirs.fingerprint()
+    ours.save(tmp_path / "flow.npz")
+    loaded = de.load(tmp_path / "flow.npz")
+    assert str(loaded.summary()) == str(ours.summary())
+    assert loaded.attach(tmp_path).rows is not None
+
+
+@pytest.mark.parametrize("y", ["whole", "heap", "floor"])
+@pytest.mark.usefixtures("binned")
+def test_shared_values_are_told_of_bins_as_of_rows(y: str) -> None:
+    n = len(OUTCOMES)
+    made = {"whole": OUTCOMES.y.round(), "heap": OUTCOMES.y.where(np.arange(n) % 10 > 0, 50.0)}
+    table = OUTCOMES.assign(y=made.get(y, OUTCOMES.y.clip(lower=49)))
+    told = []
+    for data in (de.Parts(lambda: _cut(table, 1_000)), table):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            de.FlowDensity("y ~ 1").fit(data)
+        told.append([type(w.message).__name__ for w in said])
+    assert told[0] == told[1] != []
+
+
+NO_DENSITY: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "a continuous covariate": (
+        lambda p: de.FlowDensity("y ~ d + x").fit(p),
+        NeedsRows,
+        "'x' takes.*read_parquet",
+    ),
+    "sampling weights": (
+        lambda p: de.FlowDensity("y ~ d", weights="w", weight_type="sampling").fit(p),
+        NeedsRows,
+        "Sampling weights",
+    ),
+    "clusters": (
+        lambda p: de.FlowDensity("y ~ d").fit(p, cov=de.Cluster("k")),
+        NeedsRows,
+        "'k'.*read_parquet",
+    ),
+    "groups": (lambda p: de.FlowDensity("y ~ d").fit(p).effects(by="k"), NeedsRows, "'k'.*read_parquet"),
+    "held-out rows": (lambda p: de.FlowDensity("y ~ 1").fit(p).diagnose(), NeedsRows, "read_parquet"),
+    "simulation": (lambda p: de.FlowDensity("y ~ 1").fit(p).monte_carlo(), NeedsRows, "read_parquet"),
+    "a test by draws": (
+        lambda p: de.FlowDensity("y ~ 1").fit(p).test_linear_normal(),
+        NeedsRows,
+        "read_parquet",
+    ),
+    "bootstrap": (lambda p: de.bootstrap(de.FlowDensity("y ~ 1"), p), NeedsRows, "read_parquet"),
+    "joint outcomes": (lambda p: de.FlowDensity("y + z ~ 1").fit(p), NeedsRows, "read_parquet"),
+    "outside the support": (
+        lambda p: de.FlowDensity("y ~ 1", support=(48, np.inf)).fit(p),
+        DataError,
+        f"has {(OUTCOMES.y <= 48).sum()} rows outside",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_DENSITY)
+@pytest.mark.usefixtures("binned")
+def test_what_a_density_of_a_source_refuses(case: str) -> None:
+    call, kind, words = NO_DENSITY[case]
+    with pytest.raises(kind, match=words):
+        call(de.Parts(lambda: _cut(OUTCOMES, 1_000, 3_000)))
+
+
+@pytest.mark.usefixtures("binned")
+def test_a_density_of_a_source_that_changes_is_an_error() -> None:
+    draws = iter(range(9))
+    with pytest.raises(DataError, match="has changed"):
+        de.FlowDensity("y ~ d").fit(de.Parts(lambda: [OUTCOMES.assign(y=OUTCOMES.y + next(draws))]))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for i, part in enumerate(_cut()):
@@ -405,3 +543,20 @@ def test_what_is_refused_names_the_remedy(folder: Path, case: str) -> None:
     call, kind, words = REFUSED[case]
     with pytest.raises(kind, match=words):
         call(folder)
+
+
+PREDICTED: dict[str, tuple[Any, str, dict[str, Any]]] = {
+    "functionals of a normal law": (de.NormalRegression("x ~ d + g"), "g", {"names": ["mean", "q[0.9]"]}),
+    "a density": (de.FlowDensity("x ~ d", flow=FEW_KNOTS), "d", {"names": ["mean", "q[0.9]"], "ci": True}),
+    "categories": (de.MultinomialLogit("g ~ x + d"), "x", {"ci": True}),
+}
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_every_prediction_takes_a_source(name: str) -> None:
+    model, column, options = PREDICTED[name]
+    table = TABLE.assign(**{column: TABLE[column].where(TABLE.index != 7)})
+    found = model.fit(TABLE)
+    pd.testing.assert_frame_equal(
+        found.predict(de.Parts(lambda: _cut(table, 100, 300)), **options), found.predict(table, **options)
+    )

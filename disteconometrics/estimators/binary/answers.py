@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from disteconometrics.arrays import Array
-from disteconometrics.data.source import by_batch
 from disteconometrics.data.table import as_given
 from disteconometrics.errors import OptionError, WithheldError
 from disteconometrics.estimators.binary.extrapolation import Ranges, warn_new
@@ -146,11 +145,6 @@ class BinaryAnswers(LawAnswers):
         ExtrapolationWarning
             If new rows lie outside the range of the rows of the fit, where these are at hand.
         """
-        again = partial(self.predict, names=names, ci=ci, on=on, level=level, linear=linear)
-        read = [*self.spec.variables, *filter(None, [self.spec.offset])]
-        found = by_batch(new, read, again)
-        if found is not None:
-            return found
         level = check_level(level)
         self.read_names(names, on)
         X, offset, rows = self._new_rows(new)

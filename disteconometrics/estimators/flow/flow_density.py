@@ -140,12 +140,18 @@ class FlowDensity(Specification):
     def fit(
         self, data: Any, *, cov: CovarianceKind | None = None, seed: Seed = None
     ) -> FlowResults | TrainedFlowResults | JointResults:
-        """Estimate the density on a table.
+        """Estimate the density on a table, or on a source larger than memory.
+
+        Of a source (a path, a dataset, a lazy or dask frame, `Parts`) covariates must take few values: 0/1,
+        factors, small whole numbers, at most 1,000 combinations.  It is read twice.  Up to 100,000 rows are
+        kept; of more the means and counts of up to 10,000 bins of the outcome in each combination, and the
+        summary says what that may change.
 
         Parameters
         ----------
-        data : pandas or polars DataFrame, or dict of arrays of one length; for a flow by name also a sampler
-            or data-generating process, called as ``data(rng, n=512)``, which gives fresh rows at every step.
+        data : pandas or polars DataFrame, or dict of arrays of one length; a source, for a spline of one
+            outcome; for a flow by name also a sampler or data-generating process, called as
+            ``data(rng, n=512)``, which gives fresh rows at every step.
         cov : {"sandwich", "HC0", "nonrobust"}, Cluster, HAC or None
             Covariance of the coefficients, from which all standard errors come; None is the sandwich.
         seed : int, Generator or None
@@ -158,7 +164,7 @@ class FlowDensity(Specification):
 
         Raises
         ------
-        DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+        DataError, FormulaError, OptionError, OutcomeError, CollinearityError, NeedsRows
             OutcomeError also for ``mass`` on the left side, and for recorded outcomes of flows by name and of
             several outcomes.
 
@@ -194,7 +200,7 @@ class FlowDensity(Specification):
         """The spline, or the flow by name that "auto" tries beside it if that is clearly better."""
         rows = result.data_rows()
         columns = len(rows.sample.groups)  # a factor is one covariate, whatever its levels
-        if not columns or rows.sample.records is not None:
+        if not columns or rows.sample.records is not None or rows.design.of_source:
             return result
         rival = trained_alternative(
             self, data, rows.design.kept, rows.left_out, rows.sample.weights, seed, columns=columns

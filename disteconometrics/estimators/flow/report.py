@@ -168,6 +168,7 @@ def _on_numbers(
         )
     notes += weights_notes(model.weights, model.weight_type)
     notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)
+    notes += [] if f.source is None else f.source.notes()
     if f.shared:
         notes.append(f.shared)
     if f.records is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from disteconometrics.errors import (
     FormulaError,
     HardEdgeWarning,
     LeverageWarning,
+    NeedsRows,
     OutcomeError,
     SmallSampleWarning,
     WithheldError,
@@ -38,6 +40,7 @@ __all__ = [
     "check_widths",
     "covariate_names",
     "inexact",
+    "not_of_source",
     "not_recorded",
     "refuse_mass",
     "ties",
@@ -186,14 +189,30 @@ def inexact(records: Records | None, support: Support) -> Records | None:
     return Records(low, high, records.at_mass)
 
 
-def check_rows(y: Array, columns: int, name: str) -> bool:
+def not_of_source(design: Any, what: str) -> None:
+    """Refuse what goes back to rows where these are from a source.
+
+    Raises
+    ------
+    NeedsRows
+    """
+    if design.of_source:
+        raise NeedsRows(
+            f"{what} needs rows, and this fit kept cells of a source: make a table, of all rows or of a "
+            f"sample, by pd.read_parquet(path, columns=[…]), and fit that."
+        )
+
+
+def check_rows(y: Array, copies: Array | None, columns: int, name: str) -> bool:
     """Whether the rows carry a flexible shape; a linear one is fitted, with a warning, where they do not.
+
+    ``copies`` (n,) say how often rows count, None for once.
 
     Raises
     ------
     DataError, OutcomeError
     """
-    n, distinct = len(y), len(np.unique(y))
+    n, distinct = len(y) if copies is None else int(copies.sum()), len(np.unique(y))
     if n < columns + 3:
         raise DataError(
             f"{n} row{'s' * (n != 1)} for a density with {columns} covariate "

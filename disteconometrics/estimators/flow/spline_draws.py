@@ -69,6 +69,7 @@ def spline_resampling(result: FlowResults) -> SplineResampling:
     True
     """
     rows: FlowRows = result.data_rows()
+    checks.not_of_source(rows.design, "bootstrap")
     plan = plan_of(result.model, enough=any(name != "linear" for name, *_ in result.facts.trials))
     close = close_fits(rows.on_line(result.flow.support), plan)
     # without what the result keeps of its answers, which does not travel to workers
@@ -127,11 +128,12 @@ class SplineResampling:
 
     def _chosen(self, weights: Array, together: Array) -> Fitted:
         """The close fit that is taken under weights (n,), to begin with."""
-        _, rows, few, whole = self.close
+        _, rows, copies, few, whole = self.close
         if len(few) == 1:
             return whole[0]
         if rows is not None:
-            weights, together = weights[rows], together[rows]
+            once = 1.0 if copies is None else copies
+            weights, together = weights[rows] / once, together[rows] / once
         tried = [_moved(f, weights, together, COMPARED) for f in few]
         half = _thinned(tried[0].sample)
         trials = [replace(f, sample=half).trial() for f in tried]

@@ -539,20 +539,33 @@ def _search(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...
 
 
 def _compared(s: SplineSample) -> Indices | None:
-    """The rows on which structures are compared, None for all."""
+    """The rows on which structures are compared, None for all; those that count for many come repeatedly."""
     most = MOST_ROWS if s.X.shape[1] else MOST_ALONE
-    return None if len(s.y) <= most * 1.25 else np.sort(np.random.default_rng(0).permutation(len(s.y))[:most])
+    if len(s.y) <= most * 1.25:
+        return None
+    rng = np.random.default_rng(0)
+    if s.copies is None:
+        return np.sort(rng.permutation(len(s.y))[:most])
+    ends = np.cumsum(s.copies)
+    return np.searchsorted(ends, np.sort(rng.choice(int(ends[-1]), most, replace=False)), side="right")
+
+
+def _few(s: SplineSample, rows: Indices) -> SplineSample:
+    """Rows of a sample, each of which counts once where weights say how often."""
+    few = s.take(rows)
+    return few if s.copies is None else replace(few, weights=None)
 
 
 class Close(NamedTuple):
     """Fits that may be taken where rows are weighted anew.
 
-    ``few`` are those that are compared, on ``rows`` (None: all); ``whole`` the same on all rows; ``taken`` is
-    the position of the one that was taken.
+    ``few`` are those that are compared, on ``rows`` (None: all), which stand for ``copies`` (m,); ``whole``
+    the same on all rows; ``taken`` is the position of the one that was taken.
     """
 
     taken: int
     rows: Indices | None
+    copies: Array | None
     few: tuple[Fitted, ...]
     whole: tuple[Fitted, ...]
 
@@ -563,7 +576,7 @@ def close_fits(s: SplineSample, plan: SplinePlan) -> Close:
     None of their terms are left out, since other weights may ask for them.
     """
     rows = _compared(s)
-    few = s if rows is None else s.take(rows)
+    few = s if rows is None else _few(s, rows)
     search, plan = _searched(few, plan)
     taken, best = search.best(), max(search.trials.values(), key=lambda t: t.score)
     keys = [
@@ -574,12 +587,12 @@ def close_fits(s: SplineSample, plan: SplinePlan) -> Close:
     close = tuple(_settled(search.fits[key], plan) for key in keys)
     place = keys.index((taken.name, taken.base))
     if rows is None:
-        return Close(place, None, close, close)
+        return Close(place, None, None, close, close)
     whole = []
     for found in close:
         prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
         whole.append(_settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan))
-    return Close(place, rows, close, tuple(whole))
+    return Close(place, rows, None if s.copies is None else s.copies[rows], close, tuple(whole))
 
 
 def _centred(s: SplineSample, plan: SplinePlan) -> tuple[Fitted, tuple[Trial, ...], SplinePlan]:
@@ -608,7 +621,7 @@ def fit_flow(s: SplineSample, plan: SplinePlan) -> Fitted:
     if rows is None:
         fitted, trials, plan = _centred(s, plan)
         return replace(_pruned(_settled(fitted, plan)), trials=trials)
-    found, trials, plan = _centred(s.take(rows), plan)
+    found, trials, plan = _centred(_few(s, rows), plan)
     found, s = _pruned(found), replace(s, straight=found.centre.is_straight)
     prepared = _prepare(s, found.name, plan, terms=found.structure.terms)
     fitted = _settled(_fit(s, found.name, found.base, plan, prepared, near=found), plan)

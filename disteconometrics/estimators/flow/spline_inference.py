@@ -49,6 +49,7 @@ __all__ = [
     "coefficient_covariance",
     "functional_on",
     "score_products",
+    "score_rows",
 ]
 
 MANY = 16  # directions from which on scores are written out
@@ -74,7 +75,9 @@ class _ScorePart:
         return self.A * np.sqrt(self.curvature)[:, None]
 
 
-def _scores(flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None) -> Iterator[RowScores]:
+def score_rows(
+    flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = None
+) -> Iterator[RowScores]:
     """The score rows of a flow, part by part."""
     base = BASES[flow.base]
     for part in chunks(len(s.y), 6 * len(theta)):
@@ -101,7 +104,7 @@ def _scores(flow: SplineFlow, theta: Array, s: SplineSample, rows: int | None = 
 
 def score_products(flow: SplineFlow, theta: Array, s: SplineSample, W: Array) -> Array:
     """W'S (m, p) of W (n, m) and the scores S (n, p) of rows on the line, their own weights left out."""
-    parts = _scores(replace(flow, support=LINE), theta, replace(s, weights=None))
+    parts = score_rows(replace(flow, support=LINE), theta, replace(s, weights=None))
     total, at = np.zeros((W.shape[1], len(theta))), 0
     for part in parts:
         total += W[at : at + len(part.scores)].T @ part.scores
@@ -144,7 +147,7 @@ def coefficient_covariance(
     """
     p = len(solution.theta)
     names = tuple(f"theta{i}" for i in range(p))
-    source = partial(_scores, flow, solution.theta, sample)
+    source = partial(score_rows, flow, solution.theta, sample)
     n = sample.size
     equation = MEstimate(
         names, solution.theta, solution.root, solution.root, n, len(sample.y), source, _weight_type(sample)
@@ -270,7 +273,7 @@ class SplineEstimation:
         directions = self.solution.root @ (self.solution.root.T @ G.T)
         if len(G) > MANY or s.records is not None:
             on_line = replace(self.flow, support=LINE)  # where the outcomes of the sample are already
-            return np.concatenate([part.scores @ directions for part in _scores(on_line, theta, s)])
+            return np.concatenate([part.scores @ directions for part in score_rows(on_line, theta, s)])
         transform, r, places = self._own_rows
         z, slope = transform.values(theta, r, places)
         first, out = base.first(z), np.empty((len(r), len(G)))

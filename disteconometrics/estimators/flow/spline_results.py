@@ -12,6 +12,7 @@ import pandas as pd
 
 from disteconometrics.arrays import Array, Seed
 from disteconometrics.data.spec import DesignSpec
+from disteconometrics.data.stream import StreamDesign
 from disteconometrics.distributions.coded_mean import CodedMean, recorded_mean
 from disteconometrics.distributions.functionals import functional_name, listed, mean_between
 from disteconometrics.distributions.spline import SplineLaw
@@ -21,6 +22,7 @@ from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.held_out import FlowDiagnosis, Hypothesis
 from disteconometrics.estimators.flow.report import summary_of
 from disteconometrics.estimators.flow.row_checks import covariate_names, warn_outside
+from disteconometrics.estimators.flow.source_rows import MOST_CELLS, MOST_NUMBERS
 from disteconometrics.estimators.flow.spline_fit import SplinePlan
 from disteconometrics.estimators.flow.spline_flow import FlowHeader, Solution, SplineFlow
 from disteconometrics.estimators.flow.spline_inference import (
@@ -30,7 +32,7 @@ from disteconometrics.estimators.flow.spline_inference import (
     score_products,
 )
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
-from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
+from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, fit_source, plan_of
 from disteconometrics.estimators.flow.tail_moments import OfSample, unsupported_moments
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
@@ -95,7 +97,11 @@ def fit_spline(
     235.0
     """
     kind = _kind(cov, model.weight_type)
-    fit = fit_rows(model, FitRows.read(model, data, outcome="recorded"), kind, like)
+    read = FitRows.read(model, data, streams=True, few=(MOST_CELLS, MOST_NUMBERS), outcome="recorded")
+    if isinstance(read.design, StreamDesign):
+        fit = fit_source(model, read.design, kind, like)
+    else:
+        fit = fit_rows(model, read, kind, like)
     return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
 
 
@@ -343,7 +349,7 @@ class FlowResults(FittedResult, LawAnswers):
         rows: FlowRows = self.data_rows()
         (below, above), y = self._pit, self._outcomes(flow, self.undersmoothed)
         free, products = self.flow.free(self.spec.names), None
-        if below is not None:
+        if rows.sample.records is not None:
             sample = rows.on_line(self.flow.support)
             products = partial(score_products, self.flow, self.undersmoothed.theta, sample)
         return Seen(y, above, rows.sample.size, free, below, products)
@@ -363,12 +369,13 @@ class FlowResults(FittedResult, LawAnswers):
 
     @cached_property
     def _pit(self) -> tuple[Array | None, Array]:
-        """F(y | x) of the rows (n,) under the flow with smaller penalties; of records at both ends."""
+        """F(y | x) of rows (n,) under the flow with smaller penalties; of records and bins at both ends."""
         rows: FlowRows = self.data_rows()
         told = rows.sample.records
-        if told is not None:
+        ends = rows.ends if told is None else (told.lower, told.upper)
+        if ends is not None:
             law = self.flow.law(self.undersmoothed.theta, rows.sample.X)
-            return np.asarray(law.cdf(told.lower)), np.asarray(law.cdf(told.upper))
+            return np.asarray(law.cdf(ends[0])), np.asarray(law.cdf(ends[1]))
         s, flow = rows.on_line(self.flow.support), self.flow
         r = (s.y - flow.centre.location(s.X)) / flow.centre.scale
         z, _ = RowTransform(flow.structure, s.X).values(self.undersmoothed.theta, r)
@@ -485,6 +492,7 @@ class FlowResults(FittedResult, LawAnswers):
         ------
         OptionError, WithheldError, NeedsData
         """
+        checks.not_of_source(self.data_rows().design, "diagnose()")
         sample = self.data_rows().sample
         held_out = partial(checking.spline_held_out, sample, plan_of(self.model), self.flow.support)
         return checking.diagnose(len(sample.y), sample.counts, folds, seed, held_out)
@@ -505,6 +513,7 @@ class FlowResults(FittedResult, LawAnswers):
         ------
         OptionError, WithheldError, NeedsData
         """
+        checks.not_of_source(self.data_rows().design, "A test by parametric bootstrap")
         checks.not_recorded(self.data_rows().sample.records, "A test by parametric bootstrap")
         sample = self.data_rows().on_line(self.flow.support)
         null = Hypothesis(sample, SplinePlan("linear", "normal"), "a normal linear model")
@@ -528,6 +537,7 @@ class FlowResults(FittedResult, LawAnswers):
         OptionError, MissingColumnError, WithheldError, NeedsData
         """
         rows, plan = self.data_rows(), plan_of(self.model)
+        checks.not_of_source(rows.design, "A test by parametric bootstrap")
         checks.not_recorded(rows.sample.records, "A test by parametric bootstrap")
         sample, keep = rows.on_line(self.flow.support), rows.columns_without(variable)
         null = Hypothesis.without(sample, plan, keep, f"no effect of {variable}")
@@ -535,6 +545,7 @@ class FlowResults(FittedResult, LawAnswers):
 
     def _refitting(self) -> Refitting:
         rows = self.data_rows()
+        checks.not_of_source(rows.design, "monte_carlo()")
         checks.not_recorded(rows.sample.records, "monte_carlo()")
         return refitting(
             self.model,

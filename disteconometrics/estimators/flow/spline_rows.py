@@ -12,10 +12,13 @@ import numpy as np
 from disteconometrics.arrays import Array
 from disteconometrics.checks import check_far
 from disteconometrics.data.recorded import Records
+from disteconometrics.data.stream import StreamDesign
+from disteconometrics.distributions.spline_pieces import chunks
 from disteconometrics.distributions.support import Support
 from disteconometrics.errors import ConvergenceWarning, warn_user
 from disteconometrics.estimators.flow import row_checks as checks
 from disteconometrics.estimators.flow.record_facts import RecordFacts, held_by
+from disteconometrics.estimators.flow.source_rows import SourceFacts, rows_of_source
 from disteconometrics.estimators.flow.spline_fit import (
     Fitted,
     SplinePlan,
@@ -25,7 +28,7 @@ from disteconometrics.estimators.flow.spline_fit import (
     rougher,
 )
 from disteconometrics.estimators.flow.spline_flow import Solution, SplineFlow
-from disteconometrics.estimators.flow.spline_inference import coefficient_covariance
+from disteconometrics.estimators.flow.spline_inference import coefficient_covariance, score_rows
 from disteconometrics.estimators.flow.spline_sample import SplineSample
 from disteconometrics.estimators.results import FitFacts
 from disteconometrics.estimators.rows import FitRows
@@ -36,7 +39,7 @@ from disteconometrics.inference.parallel import on_one_thread
 from disteconometrics.optim.recorded_normal import check_overlap
 from disteconometrics.optim.smoothing import Smooth
 
-__all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "plan_of", "spline_fit_of"]
+__all__ = ["FlowFacts", "FlowRows", "SplineFit", "fit_rows", "fit_source", "plan_of", "spline_fit_of"]
 
 FARTHEST = 1e8  # times as far out as the others that a value may be: forms are summed in single precision
 UNDERSMOOTHING = (0.4, 0.25, 0.03)  # factor on λ for inference: with no, one and more covariates
@@ -64,6 +67,7 @@ class FlowFacts(FitFacts):
     clusters: Count | None = None
     rival: str | None = None
     records: RecordFacts | None = None
+    source: SourceFacts | None = None
 
     unused: ClassVar[tuple[str, ...]] = ("standardised",)
 
@@ -81,12 +85,14 @@ class FlowFacts(FitFacts):
 class FlowRows(FitRows):
     """The rows behind a result: as the fit takes them, in the outcome's units, with what it solved on them.
 
-    ``left_out`` (n,) are their leave-one-out log densities, in the outcome's units.
+    ``left_out`` (n,) are their leave-one-out log densities, in the outcome's units.  Where a row stands for
+    those of a bin, ``ends`` are the ends (n,) of the bin.
     """
 
     sample: SplineSample
     smooth: Smooth
     left_out: Array
+    ends: tuple[Array, Array] | None = None
 
     def solution(
         self, flow: SplineFlow, kind: CovarianceKind, smooth: Smooth | None = None
@@ -148,8 +154,53 @@ def plan_of(model: Any, enough: bool = True) -> SplinePlan:
 
 
 @on_one_thread
-def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow | None = None) -> SplineFit:
+def fit_source(
+    model: Any, stream: StreamDesign, kind: CovarianceKind, like: SplineFlow | None = None
+) -> SplineFit:
+    """Fit the spline of a specification to the cells of a source, by another reading of it.
+
+    Parameters, errors and warnings: as `fit_rows`; also NeedsRows for sampling weights of many rows.
+    """
+    found = rows_of_source(stream, model.domain)
+    fit = fit_rows(model, FitRows(found.design), kind, like, found.seen)
+    fit = fit._replace(rows=replace(fit.rows, ends=found.ends))
+    source = replace(found.facts, error=_bins_error(fit))
+    return fit._replace(facts=replace(fit.facts, **found.counts, source=source))
+
+
+def _bins_error(fit: SplineFit) -> float:
+    """Σ n·‖R⁻ᵀ(chord − score)‖ of bins, R'R the information: at most how many standard errors they cost."""
+    if fit.rows.ends is None:
+        return 0.0
+    s, theta, root = fit.rows.sample, fit.main.theta, fit.main.root
+    (low, high), total = fit.rows.ends, 0.0
+    wide = np.flatnonzero(low < high)
+    for part in chunks(len(wide), 18 * len(theta)):
+        at = wide[part]
+        middle = replace(s.take(at), weights=None)
+        a, b = low[at], high[at]
+        below, own, above = (
+            np.concatenate([p.scores for p in score_rows(fit.flow, theta, replace(middle, y=y))]) @ root
+            for y in (a, middle.y, b)
+        )
+        share = ((middle.y - a) / (b - a))[:, None]
+        gap = (1 - share) * below + share * above - own
+        counts = np.ones(len(at)) if s.weights is None else s.weights[at]
+        total += float(counts @ np.linalg.norm(gap, axis=1))
+    return total
+
+
+@on_one_thread
+def fit_rows(
+    model: Any,
+    read: FitRows,
+    kind: CovarianceKind,
+    like: SplineFlow | None = None,
+    seen: tuple[Array, Array | None] | None = None,
+) -> SplineFit:
     """Fit the spline of a specification to rows, with base and kind of centre ``like`` another's if given.
+
+    ``seen`` are outcomes, and their counts or None, in which shared values are looked for, None for the rows.
 
     Raises
     ------
@@ -163,7 +214,8 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow |
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
     checks.refuse_mass(read.design.records, outcome)
     records, groups = checks.inexact(read.design.records, support), _groups(spec.names)
-    enough = checks.check_rows(y, X.shape[1], outcome)
+    counts = read.weights if read.frequency else None
+    enough = checks.check_rows(y, counts, X.shape[1], outcome)
     checks.check_support(y, support, outcome, records)
     own = SplineSample(y, X, groups, read.scaled_weights, read.frequency, support, records=records)
     sample = own.on_line()
@@ -171,7 +223,7 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow |
     checks.check_columns(read.X, y, spec.names, spec.has_intercept)
     if records is not None:
         check_overlap(*sample.ends(sample.centre), read.X, spec.names, outcome)
-    shared = checks.ties(*_told(y, read.weights if read.frequency else None, records))
+    shared = checks.ties(*(_told(y, counts, records) if seen is None else seen))
     if shared is not None:
         checks.warn_ties(shared, outcome, sample.observations)
     if X.shape[1]:
@@ -266,7 +318,7 @@ def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
         loglik=fitted.loglik + shift,
         leave_one_out=float(w @ fitted.loo) + shift,
         effective=fitted.effective(),
-        trials=[(t.name, t.base, float(t.loo.mean()), float(t.score)) for t in fitted.trials],
+        trials=[(t.name, t.base, _mean(t.loo, s.copies), float(t.score)) for t in fitted.trials],
         gain=gain,
         gain_error=error,
         converged=f.converged,
@@ -274,6 +326,11 @@ def _facts(fitted: Fitted, rows: FlowRows, support: Support) -> FlowFacts:
         constraints=len(f.G),
         outcome=rows.spec.outcome.name,
     )
+
+
+def _mean(loo: Array, copies: Array | None) -> float:
+    """Leave-one-out per observation of the rows that were compared, all or some that count once."""
+    return float(np.average(loo, weights=copies if copies is not None and len(copies) == len(loo) else None))
 
 
 def _gain(fitted: Fitted, w: Array) -> tuple[float, float]:

@@ -175,7 +175,7 @@ def _check_rows(rows: JointFitRows, domain: Support) -> tuple[str, ...]:
     for j, name in enumerate(spec.outcomes):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            check_rows(Y[:, j], rows.covariates.shape[1], name)
+            check_rows(Y[:, j], None, rows.covariates.shape[1], name)
         check_support(Y[:, j], domain, name)
         shared = ties(Y[:, j], rows.weights if rows.frequency else None)
         if shared is not None:

@@ -1,0 +1,213 @@
+"""Rows of a density from a source whose covariates take few values: themselves where few, else bins by cell.
+
+A second reading fills bins of the outcome in every cell of the covariates; the mean of a bin stands for its
+rows, as often as they are many.  Where the score of a row bends one way within a bin, Σ s(y_i) lies between
+n·s(mean) and n times the chord over the bin at the mean (Jensen; Edmundson, Madansky).  With d the sum of
+these gaps and H the information of the fit, no number with gradient g moves by more than √(d'H⁻¹d) times
+√(g'H⁻¹g), its standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from disteconometrics.arrays import Array, Indices
+from disteconometrics.blocks import columns
+from disteconometrics.data.design import Design, RowCount
+from disteconometrics.data.stream import Batch, StreamDesign
+from disteconometrics.data.table import Column, Table
+from disteconometrics.distributions.support import Support
+from disteconometrics.errors import DataError, NeedsRows
+from disteconometrics.estimators.flow.row_checks import check_support
+from disteconometrics.estimators.rows import row_facts
+from disteconometrics.fields import AnyFloat, Count
+from disteconometrics.transport.histogram import Filling
+from disteconometrics.transport.sorting import Bins
+
+__all__ = ["MOST_CELLS", "MOST_NUMBERS", "SourceFacts", "SourceRows", "rows_of_source"]
+
+MOST_CELLS, MOST_NUMBERS = 1_000, 100  # of the covariates, and of numbers of one of them
+KEPT = 100_000  # rows of a source that are kept as they are
+BINS, LEAST_BINS = 10_000, 1_000  # of the outcome in a cell
+MOST_BINS = 1_000_000  # over all cells
+SEEN = 500_000  # rows of the first reading in which shared values are looked for
+FEW = 8_192  # by which bins are laid
+SAME = 1e-9  # share of their spread by which means of two readings may differ
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """How a source was read: ``bins`` of the outcome are 0 where its rows were kept.
+
+    ``error`` bounds what bins change, in standard errors, and ``largest`` is the share of the rows in one.
+    """
+
+    readings: Count
+    cells: Count
+    bins: Count = 0
+    error: AnyFloat = 0.0
+    largest: AnyFloat = 0.0
+
+    def notes(self) -> tuple[str, ...]:
+        """The line of a summary."""
+        if not self.bins:
+            return (f"The source was read {self.readings} times; its rows are few and were kept.",)
+        of = f"in each of {self.cells} cells of the covariates " if self.cells > 1 else ""
+        return (
+            f"The source was read {self.readings} times; {of}{self.bins:,} bins of the outcome stand for the "
+            f"rows. Given knots and penalties this moves numbers of the flow by at most {self.error:.1g} "
+            f"standard errors (nonrobust). The largest bin holds {self.largest:.2g} of the rows, within "
+            f"which effects on quantiles go by the flow.",
+        )
+
+
+class SourceRows(NamedTuple):
+    """A design of rows, and what is known of the source.
+
+    ``counts`` are facts of its rows.  ``seen`` are outcomes, and weights or None, in which shared values
+    show; ``ends`` (m,) are those of the bins that rows stand for, None where they are themselves.
+    """
+
+    design: Design
+    facts: SourceFacts
+    counts: dict[str, Any]  # of rows, for the facts of the fit
+    seen: tuple[Array, Array | None]
+    ends: tuple[Array, Array] | None
+
+
+def rows_of_source(stream: StreamDesign, support: Support) -> SourceRows:
+    """Read a source again for the rows that a density is fitted to.
+
+    Parameters
+    ----------
+    stream : StreamDesign of few cells.
+    support : Support, where outcomes may be; bins are even on the line that it is mapped to.
+
+    Raises
+    ------
+    DataError
+        If the source has changed since the first reading, or outcomes are outside their support.
+    NeedsRows
+        For sampling weights of many rows.
+    """
+    cells = len(stream.tally.places)
+    counts = row_facts(stream.rows)
+    if stream.rows.used <= KEPT:
+        y, at, w = (_stacked(parts) for parts in zip(*stream.by_batches(_kept), strict=True))
+        design = _design(stream, at, y, w, stream.rows)
+        seen = y, w if stream.spec.weight_type == "frequency" else None
+        return SourceRows(design, SourceFacts(stream.readings[0], cells), counts, seen, None)
+    if stream.spec.weight_type == "sampling":
+        raise NeedsRows(
+            f"Sampling weights ({stream.spec.weights!r}) need rows, and of a source beyond {KEPT:,} rows "
+            "only counts by bin are kept: make a table, of all rows or of a sample, by pd.read_parquet(path, "
+            "columns=[…])."
+        )
+    count = int(np.clip(MOST_BINS // cells, LEAST_BINS, BINS))
+    few = _first(stream, SEEN)
+    bins = Bins.around(support.to_line(few[0][:: max(1, len(few[0]) // FEW)]))
+    read = _read_bins(stream, support, Filling(bins, cells, count))
+    histograms, edges = read.histograms(), read.histograms()[0].edges
+    used = [np.flatnonzero(h.counts) for h in histograms]
+    at = np.repeat(np.arange(cells), [len(u) for u in used])
+    mean, w, spread = (
+        np.concatenate([getattr(h, name)[u] for h, u in zip(histograms, used, strict=True)])
+        for name in ("means", "counts", "spreads")
+    )
+    low, high = edges[np.concatenate(used)], edges[np.concatenate(used) + 1]
+    wide = (spread > 0) & (low < mean) & (mean < high)
+    y, low, high = (support.from_line(u) for u in (mean, low, high))
+    ends = np.where(wide, low, y), np.where(wide, high, y)
+    design = _design(stream, at, y, w, RowCount(len(y), len(y)))
+    largest = float(np.max(w[wide], initial=0.0) / w.sum())
+    facts = SourceFacts(stream.readings[0], cells, count, largest=largest)
+    return SourceRows(design, facts, counts, few if wide.any() else (y, w), ends)
+
+
+def _read_bins(stream: StreamDesign, support: Support, total: Filling) -> Filling:
+    """The second reading, in the bins of an empty filling."""
+    bins, (cells, count), sums = total.bins, total.shape, np.zeros((2, total.shape[0]))
+    outside = [np.zeros(0)]
+    for filling, own, beyond in stream.by_batches(partial(_filled, bins, cells, count, support)):
+        total.merge(filling)
+        sums += own
+        outside.append(beyond)
+    check_support(np.concatenate(outside), support, stream.spec.outcome.name)
+    _compare(stream, sums)
+    return total
+
+
+def _kept(batches: Iterator[tuple[Batch, Indices]]) -> tuple[Any, ...]:
+    """Outcomes, cells and weights of the rows."""
+    found = [(np.asarray(batch.values[0], dtype=np.float64), at, batch.weights) for batch, at in batches]
+    if not found:
+        return np.zeros(0), np.zeros(0, dtype=np.intp), None
+    return tuple(_stacked(parts) for parts in zip(*found, strict=True))
+
+
+def _stacked(parts: tuple[Any, ...]) -> Any:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
+
+
+def _filled(
+    bins: Bins, cells: int, count: int, support: Support, batches: Iterator[tuple[Batch, Indices]]
+) -> tuple[Filling, Array, Array]:
+    """Bins of the outcome in every cell, counts and sums (2, cells), and outcomes outside their support."""
+    filling, sums, outside = Filling(bins, cells, count), np.zeros((2, cells)), [np.zeros(0)]
+    for batch, at in batches:
+        y, w = np.asarray(batch.values[0], dtype=np.float64), batch.weights
+        sums += [np.bincount(at, w, cells), np.bincount(at, y if w is None else w * y, cells)]
+        beyond = (y <= support.low) | (y >= support.high)
+        if beyond.any():
+            outside.append(y[beyond])
+            y, at, w = y[~beyond], at[~beyond], None if w is None else w[~beyond]
+        filling.add(support.to_line(y), at, w)
+    return filling, sums, np.concatenate(outside)
+
+
+def _first(stream: StreamDesign, rows: int) -> tuple[Array, Array | None]:
+    """Outcomes of rows of the first reading, and their weights if these count rows."""
+    batches = stream.first.rows(rows)
+    if not batches:  # parts of less than a run
+        return np.repeat(stream.tally.sums[:, 1], 2), None
+    y = np.concatenate([np.asarray(batch.values[0], dtype=np.float64) for batch in batches])
+    return y, _stacked(tuple(batch.weights for batch in batches))
+
+
+def _compare(stream: StreamDesign, found: Array) -> None:
+    """Refuse a second reading whose counts or sums (2, cells) are not those of the first."""
+    n, mean, squares = stream.tally.sums[:, :3].T
+    near = SAME * (np.sqrt(squares * n) + np.abs(n * mean))
+    if (found[0] != n).any() or (np.abs(found[1] - n * mean) > near).any():
+        raise DataError(
+            "The source has changed since the first reading: two readings of different rows make no "
+            "estimate; fit again once it is whole, and see that a function of de.Parts gives the same rows "
+            "each time"
+        )
+
+
+def _design(stream: StreamDesign, at: Indices, y: Array, w: Array | None, rows: RowCount) -> Design:
+    """A design of rows in cells ``at`` (m,)."""
+    block = stream.rows_of_cells(at, y, None)
+    frame = pd.DataFrame(
+        {name: _values(column, at) for name, column in stream.cell_columns.items()},
+        index=pd.RangeIndex(len(y)),
+    )
+    X = columns(block.X)
+    return Design(stream.spec, block.y, X, w, None, None, rows, Table(frame), stream.cells, None, True)
+
+
+def _values(column: Column, at: Indices) -> Any:
+    """A column of cells as a table has it."""
+    if column.numbers is None:
+        return pd.Categorical.from_codes(column.values, pd.Index(list(column.levels)))[at]
+    if column.kind == "bool":
+        return column.numbers.astype(bool)[at]
+    return (column.numbers if column.native is None else column.native)[at]
