@@ -22,7 +22,11 @@ from disteconometrics.likelihoods.logistic import Kernel
 
 __all__ = ["BinaryEstimator"]
 
-ABSORBED = ("bias", "bandwidth", "time")  # fields that stores of studies from before them do not name
+ABSORBED = (
+    "bias",
+    "bandwidth",
+    "time",
+)  # fields that files and stores of studies from before them do not name
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -44,10 +48,14 @@ class BinaryEstimator(Specification):
     bandwidth: int = 0
     time: str | None = None
 
+    def options(self) -> dict[str, Any]:
+        """The fields by name, but for those about absorbed effects where these are none."""
+        found = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        return {n: v for n, (v, default) in found.items() if n not in ABSORBED or v != default}
+
     def _told(self) -> str:
-        """The fields as a dataclass shows them, but for those about absorbed effects where these are none."""
-        shown = [f.name for f in fields(self) if f.name not in ABSORBED or getattr(self, f.name) != f.default]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        """The fields as a dataclass shows them."""
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in self.options().items())})"
 
     __repr__ = _told  # by which stores know a study; what is printed goes through `Specification.__str__`
 

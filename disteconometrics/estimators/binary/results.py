@@ -512,7 +512,7 @@ class BinaryResults(FittedResult, BinaryAnswers, LikelihoodTests, OtherPackagesN
         if self.facts.penalty is not None:
             e = self.estimates
             arrays["profile"] = np.column_stack([e.interval(LEVEL), e.statistic])
-        return {"estimator": asdict(self.model), "use_t": self.use_t, "covariance": words}, arrays
+        return {"estimator": self.model.options(), "use_t": self.use_t, "covariance": words}, arrays
 
     @classmethod
     def from_file(cls, saved: SavedResult) -> BinaryResults:
