@@ -60,16 +60,7 @@ DECAYED = 36.0  # exp(−36) is 2e-16
 FLATTEST = 0.05  # decay of an integrand in a tail, beyond which a mean hardly exists
 
 
-def _logistic_density(z: Array) -> Array:
-    e = np.exp(-np.abs(z))
-    return np.asarray(e / np.square(1 + e))
-
-
-# density and cdf of the base laws, by what numpy does fast
-_DENSITY: dict[str, Callable[[Array], Array]] = {
-    "normal": lambda z: np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi),
-    "logistic": _logistic_density,
-}
+# cdf of the base laws, by what numpy does fast
 _CDF: dict[str, Callable[[Array], Array]] = {
     "normal": special.ndtr,
     "logistic": lambda z: 1 / (1 + np.exp(-z)),
@@ -138,7 +129,7 @@ class Curves:
 
     def density(self, z: Array) -> Array:
         """Density of the base law."""
-        return _DENSITY[self.base](z)
+        return BASES[self.base].pdf(z)
 
     def both(self, z: Array) -> tuple[Array, Array]:
         """F and 1 − F of the base law, each to full relative accuracy."""
@@ -225,7 +216,7 @@ class Curves:
 
     def masses(self, rows: slice, nodes: Nodes) -> Array:
         """dF/dv (m, Q) of rows at points that they share."""
-        density = _DENSITY[self.base](self.heights(rows, nodes))
+        density = self.density(self.heights(rows, nodes))
         if nodes.side == 0:
             density *= self.slopes[rows] @ nodes.slopes
         return density

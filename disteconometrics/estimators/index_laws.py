@@ -71,12 +71,12 @@ class NormalRowLaws:
     def at(self, y: float) -> AtOutcome:
         """Distribution function and density (n,) at an outcome."""
         z = (y - self.eta) / self.sigma
-        return AtOutcome(self.link.cdf(z), np.exp(self.link.logpdf(z)) / self.sigma)
+        return AtOutcome(self.link.cdf(z), self.link.pdf(z) / self.sigma)
 
     def cdf_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂F(y | x)/∂θ (v, k + 1)."""
         z = (y - self.eta) / self.sigma
-        density = W * (np.exp(self.link.logpdf(z)) / self.sigma)[:, None]
+        density = W * (self.link.pdf(z) / self.sigma)[:, None]
         return self._sums(-density, -density * z[:, None])
 
     def log_density_sums(self, y: float, W: Array) -> Array:
@@ -103,7 +103,7 @@ class NormalRowLaws:
             return (s * one, 0 * one, one) if kind == "std" else (s * s * one, 0 * one, 2 * s * one)
         if kind == "prob":
             a, b = ((y - self.eta) / s for y in numbers)
-            low, high = (np.exp(self.link.logpdf(v)) / s for v in (a, b))
+            low, high = (self.link.pdf(v) / s for v in (a, b))
             return self.link.cdf(b) - self.link.cdf(a), low - high, low * a - high * b
         return self._by_steps(numbers[0])
 
@@ -128,7 +128,7 @@ class NormalRowLaws:
     def quantile_density(self, tau: float) -> Array:
         """Densities (n,) of rows' laws at their quantiles."""
         z = self.link.quantile(np.array(tau))
-        return np.full(len(self.eta), float(np.exp(self.link.logpdf(z))) / self.sigma)
+        return np.full(len(self.eta), float(self.link.pdf(z)) / self.sigma)
 
     def each_on_link(self, y: Array) -> tuple[Array, Array]:
         """z = (y − η)/σ at an outcome of each row (n,), and its gradient (n, k + 1)."""

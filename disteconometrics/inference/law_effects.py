@@ -65,6 +65,7 @@ __all__ = [
 
 MOST_STEPS = 100  # of a search for a quantile
 NEAR = 1e-7  # share of the width within which a limit is found
+MOST_SECANTS = 4
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
@@ -445,7 +446,7 @@ class Averaged:
         link = self._own[0].link
         F, _, cdf = self.at(y)
         z = float(link.quantile(np.clip(np.array(F), 1e-300, 1 - 1e-16)))
-        d = float(np.exp(link.logpdf(np.array(z))))
+        d = float(link.pdf(np.array(z)))
         return Answer(z, self.gradient(y) / d, self.averaging(cdf / d))
 
     def log_density(self, y: float) -> Answer:
@@ -469,21 +470,63 @@ class Averaged:
 
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
-        ends = [crossings(partial(band, sign=sign), at, -sign * half) for sign in (1.0, -1.0)]
+        slope = self.at(y)[1] / laws.link.pdf(laws.link.quantile(np.array([tau])))  # of z̄ in the outcome
+        sides = [
+            (partial(band, sign=sign), sign * critical * se * slope, -sign * half) for sign in (1.0, -1.0)
+        ]
+        ends = [crossings(g, at, step, at_start) for g, at_start, step in sides]
         low, high = self.held.limits(*support.from_line(np.concatenate(ends)))
         return float(low), float(high)
 
 
-def crossings(g: Callable[[Array], Array], start: Array, step: Array) -> Array:
+def crossings(g: Callable[[Array], Array], start: Array, step: Array, at_start: Array | None = None) -> Array:
     """Roots (m,) of g beyond ``start`` in the direction of ``step``; ±inf where g stays on one side.
+
+    ``at_start`` are values of g there, where they are known.  A step that leads near the root is followed by
+    few secants.
 
     Examples
     --------
     >>> crossings(lambda u: u * u - 2, np.array([0.0]), np.array([1.0])).round(6)
     array([1.414214])
     """
-    a, b = start, start + step
-    fa, fb = g(a), g(b)
+    fa = g(start) if at_start is None else at_start
+    ends = start + step, g(start + step)
+    found, near = _secants(g, (start, fa), ends, step)
+    return found if near.all() else np.where(near, found, _bracketed(g, (start, fa), ends, step))
+
+
+def _secants(
+    g: Callable[[Array], Array], start: tuple[Array, Array], end: tuple[Array, Array], step: Array
+) -> tuple[Array, Mask]:
+    """Roots (m,) by secants from two points and their values, and which of them are near enough.
+
+    Of points x₀, x₁, x₂ and the secant's next one, errors obey e₃ = K·e₂·e₁ and e₂ = K·e₁·e₀.
+    """
+    (a, fa), (b, fb) = start, end
+    first, before = a, a
+    near = step == 0
+    found = np.where(near, first, np.nan)
+    for i in range(MOST_SECANTS):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            c = b - fb * (b - a) / (fb - fa)
+            good = ((c - first) / step > 0) & ((c - first) / step < 2)
+            good &= np.square(c - b) <= NEAR * np.abs(c - before) * np.abs(step)
+        now = good & ~near & (i > 0)
+        found, near = np.where(now, c, found), near | now
+        if near.all() or i + 1 == MOST_SECANTS or not np.isfinite(c[~near]).all():
+            break
+        before, a, fa, b = a, b, fb, np.where(near, found, c)
+        fb = g(b)
+    return found, near
+
+
+def _bracketed(
+    g: Callable[[Array], Array], start: tuple[Array, Array], end: tuple[Array, Array], step: Array
+) -> Array:
+    """`crossings` wherever they are: steps that double, then the Illinois rule."""
+    (a, fa), (b, fb) = start, end
+    first = a
     for _ in range(8):
         short = np.isfinite(fb) & (fa * fb > 0) & (step != 0)
         if not short.any():
@@ -504,7 +547,7 @@ def crossings(g: Callable[[Array], Array], start: Array, step: Array) -> Array:
         a, fa = np.where(going & other, b, a), np.where(going, np.where(other, fb, fa / 2), fa)
         b, fb = c, np.where(going, fc, fb)
         going &= (np.abs(fb) >= enough) & (np.abs(b - a) >= 1e-10 * (np.abs(a) + np.abs(step)))
-    return np.where(step == 0, start, np.where(never, np.sign(step) * np.inf, b))
+    return np.where(step == 0, first, np.where(never, np.sign(step) * np.inf, b))
 
 
 def with_quantile_limits(
@@ -572,7 +615,7 @@ def band(
     point = critical_value(level, estimation.df)
     if inverted:
         densities = [law.at(y)[1] for y in at]
-        d = np.exp(law.laws.link.logpdf(curve.values))
+        d = law.laws.link.pdf(curve.values)
         error = error_of(estimation, target)
         limits = [
             law.quantile_limits(float(t), error, c, float(y), float(se * d_i / f))

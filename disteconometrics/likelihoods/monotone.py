@@ -29,6 +29,7 @@ from disteconometrics.arrays import Array
 __all__ = ["BASES", "BaseLaw", "LinearForms", "MonotoneRows", "OwnLikelihood", "evaluate", "left_out"]
 
 
+ROOT_2PI = np.sqrt(2 * np.pi)
 LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 CHUNK = 1024  # rows whose products stay in cache
 
@@ -37,11 +38,12 @@ CHUNK = 1024  # rows whose products stay in cache
 class BaseLaw:
     """A symmetric law on the line, by functions of arrays.
 
-    Log density, its first and second derivatives with sign −, cdf, quantile, log cdf, and the log probability
-    between l and u > l, given u, l and u − l.
+    Density and its logarithm, the latter's first and second derivatives with sign −, cdf, quantile, log cdf,
+    and the log probability between l and u > l, given u, l and u − l.
     """
 
     name: str
+    pdf: Callable[[Array], Array]
     logpdf: Callable[[Array], Array]
     first: Callable[[Array], Array]
     second: Callable[[Array], Array]
@@ -50,6 +52,23 @@ class BaseLaw:
     logcdf: Callable[[Array], Array]
     log_between: Callable[[Array, Array, Array], Array]
     quadratic: bool = False  # whether the second derivative is one everywhere
+
+
+def _normal_density(z: Array) -> Array:
+    f = np.asarray(np.square(z))
+    f *= -0.5
+    np.exp(f, out=f)
+    f /= ROOT_2PI
+    return f
+
+
+def _logistic_density(z: Array) -> Array:
+    """By steps in place: for a hundred points of many rows the time is that of memory."""
+    e = np.asarray(np.abs(z))
+    np.exp(np.negative(e, out=e), out=e)
+    whole = np.asarray(1 + e)
+    e /= np.square(whole, out=whole)
+    return e
 
 
 def _log_logistic(z: Array) -> Array:
@@ -77,6 +96,7 @@ def _normal_between(high: Array, low: Array, gap: Array) -> Array:
 BASES = {
     "normal": BaseLaw(
         "normal",
+        _normal_density,
         lambda z: -0.5 * z * z - LOG_ROOT_2PI,
         lambda z: z,
         np.ones_like,
@@ -88,6 +108,7 @@ BASES = {
     ),
     "logistic": BaseLaw(
         "logistic",
+        _logistic_density,
         _log_logistic,
         lambda z: np.tanh(z / 2),
         _logistic_second,

@@ -20,7 +20,7 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.likelihoods.splines import SlopeBasis, cubic_root
 from disteconometrics.likelihoods.structure import SHIFTS, Structure
 
-__all__ = ["Features", "Places", "RowTransform"]
+__all__ = ["Features", "Places", "RowTransform", "products"]
 
 FEW_WEIGHTS = 8  # up to which sums of rows in order are products interval by interval
 MOST_GATHERED = 4  # features whose tables are read row by row; of more, interval by interval
@@ -91,16 +91,30 @@ class Features(NamedTuple):
     splines: Array
 
 
+class Curves(NamedTuple):
+    """Functions at points that rows share: h (a, Q) and ∂h/∂r (a, Q) of the `RowTransform.combined` rows."""
+
+    heights: Array
+    slopes: Array
+
+
 @dataclass(frozen=True, eq=False)
 class RowTransform:
     """The transformations of rows with covariates ``X`` (n, K), whatever their coefficients."""
 
     structure: Structure
     X: Array
+    known: Features | None = None
+
+    def part(self, rows: slice) -> RowTransform:
+        """The transformations of some of the rows."""
+        return RowTransform(self.structure, self.X[rows], Features(*(u[rows] for u in self.features)))
 
     @cached_property
     def features(self) -> Features:
         """The features of the rows, by what they multiply."""
+        if self.known is not None:
+            return self.known
         one = np.ones((len(self.X), 1))
         ones: list[Array] = [one]
         lines: list[Array] = []
@@ -198,16 +212,25 @@ class RowTransform:
     def inverse(self, theta: Array, z: float) -> Array:
         """r (n,) with h(r) = z, to rounding."""
         k = self.basis.knots
-        _, lines, splines = self.split(theta)
-        F, line = self.features, self.features.lines @ lines
-        heights = self.heights(theta, k)
-        at = np.clip((heights <= z).sum(axis=1) - 1, 0, len(k) - 2)
-        rows = np.arange(len(at))
-        rest, rise = z - heights[rows, at], heights[rows, at + 1] - heights[rows, at]
+        U, curves = self.combined(theta), self.curves(theta, k)
+
+        def height(at: Indices) -> Array:
+            """h at a knot of each row."""
+            return np.asarray(sum(u * one[at] for u, one in zip(U.T, curves.heights, strict=True)))
+
+        at, above = np.zeros(len(U), dtype=np.intp), np.full(len(U), len(k) - 1)
+        for _ in range(int(np.ceil(np.log2(len(k) - 1)))):
+            middle = (at + above) // 2
+            low = height(middle) <= z
+            at, above = np.where(low, middle, at), np.where(low, above, middle)
+        at = np.minimum(at, len(k) - 2)
+        own = height(at)
+        rest, rise = z - own, height(at + 1) - own
+        line, (_, _, splines) = U[:, 1], self.split(theta)
         table = np.einsum("cj,kjq->kcq", splines, self._tables[:, :, 1:])
         slopes = np.zeros((len(at), 3))
-        for j in range(len(splines)):
-            slopes += table[:, j][at] * F.splines[:, j : j + 1]
+        for j, u in enumerate(U.T[2:]):
+            slopes += table[:, j][at] * u[:, None]
         a, b, c = slopes.T
         width = np.diff(k)[at]
         inside = cubic_root([a + line, b, c], np.clip(rest, 0.0, rise), rise, width, float(k[-1] - k[0]))
@@ -266,30 +289,46 @@ class RowTransform:
 
     # ---- at points common to the rows ----------------------------------------------------------------------
 
+    def combined(self, theta: Array) -> Array:
+        """What `Curves` are multiplied by: sums of ones, of lines, and the splines' features, (n, 2 + c)."""
+        ones, lines, _ = self.split(theta)
+        F = self.features
+        return np.column_stack([F.ones @ ones, F.lines @ lines, F.splines])
+
+    def curves(self, theta: Array, points: Array) -> Curves:
+        """The functions at points r (Q,), whatever the rows."""
+        _, _, splines = self.split(theta)
+        area, B = self.basis.evaluate(points)
+        one = np.ones((1, len(points)))
+        return Curves(
+            np.concatenate([one, [points - self.structure.origin], splines @ area.T]),
+            np.concatenate([np.zeros_like(one), one, splines @ B.T]),
+        )
+
     def heights(self, theta: Array, points: Array) -> Array:
         """h (n, Q) at points r (Q,)."""
-        ones, lines, splines = self.split(theta)
-        F, (area, _) = self.features, self.basis.evaluate(points)
-        U = np.column_stack([F.ones @ ones, F.lines @ lines, F.splines])
-        one = np.ones((1, len(points)))
-        return np.asarray(U @ np.concatenate([one, [points - self.structure.origin], splines @ area.T]))
+        return np.asarray(self.combined(theta) @ self.curves(theta, points).heights)
 
     def at_points(self, theta: Array, points: Array) -> tuple[Array, Array]:
         """h and ∂h/∂r (n, Q) at points r (Q,)."""
-        _, lines, splines = self.split(theta)
-        F, (_, B) = self.features, self.basis.evaluate(points)
-        U = np.column_stack([F.lines @ lines, F.splines])
-        steep = np.concatenate([np.ones((1, len(points))), splines @ B.T])
-        return self.heights(theta, points), U @ steep
+        U, curves = self.combined(theta), self.curves(theta, points)
+        return U @ curves.heights, U @ curves.slopes
 
     def point_sums(self, W: Array, P: Array, points: Array) -> Array:
         """Σ_i w_i Σ_q P_iq A(points_q, x_i) for weights W (n, v) and P (n, Q): (v, p)."""
-        F, v = self.features, W.shape[1]
-        area, _ = self.basis.evaluate(points)
-        U = np.concatenate([F.ones, F.lines, F.splines], axis=1)
-        m = U.shape[1]
-        S = ((W[:, :, None] * U[:, None, :]).reshape(len(W), v * m).T @ P).reshape(v, m, len(points))
-        a, b = F.ones.shape[1], F.ones.shape[1] + F.lines.shape[1]
+        by_spline = products(W, self.features.splines).T @ P
+        return self.summed(W, P.sum(axis=1), P @ points, by_spline, points)
+
+    def summed(self, W: Array, mass: Array, first: Array, by_spline: Array, points: Array) -> Array:
+        """`point_sums` from Σ_q P_iq and Σ_q P_iq r_q (n,), and Σ_i w_i u_ij P_iq (v·c, Q) of the splines."""
+        F, (area, _) = self.features, self.basis.evaluate(points)
         return self.joined(
-            S[:, :a].sum(axis=2), S[:, a:b] @ (points - self.structure.origin), S[:, b:] @ area
+            (W * mass[:, None]).T @ F.ones,
+            (W * (first - self.structure.origin * mass)[:, None]).T @ F.lines,
+            by_spline.reshape(W.shape[1], F.splines.shape[1], len(points)) @ area,
         )
+
+
+def products(W: Array, U: Array) -> Array:
+    """Products of every column of W (n, v) with every column of U (n, c): (n, v·c)."""
+    return np.asarray((W[:, :, None] * U[:, None, :]).reshape(len(W), W.shape[1] * U.shape[1]))

@@ -31,14 +31,14 @@ from disteconometrics.inference.held import ALL, Held
 from disteconometrics.inference.law_effects import AtOutcome, RowMoments, RowValues
 from disteconometrics.inference.law_functionals import Functional
 from disteconometrics.likelihoods.monotone import BASES, BaseLaw
-from disteconometrics.likelihoods.row_sums import Places, RowTransform
+from disteconometrics.likelihoods.row_sums import Places, RowTransform, products
 
 __all__ = ["SLOPES", "SplineRowLaws", "flow_on"]
 
 SHARE = (NODES + 1) / 2
 POWER = 8  # a tail's points crowd at probabilities near zero
 DIGITS = 9.0  # of integrals, relative to the spread of a law
-CELLS = 400_000  # rows times points at once, which stay in cache
+CELLS = 100_000  # rows times points at once, which stay in cache
 FAR = 1e8  # standardised outcomes
 EACH = 256  # rows whose own gradients are taken at once
 
@@ -136,7 +136,7 @@ class SplineRowLaws:
     def at(self, y: float) -> AtOutcome:
         """Distribution function and density (n,) of the rows' laws at an outcome."""
         p = self._at(y)
-        return AtOutcome(self.link.cdf(p.z), np.exp(self.link.logpdf(p.z)) * p.slope * self._lift(y))
+        return AtOutcome(self.link.cdf(p.z), self.link.pdf(p.z) * p.slope * self._lift(y))
 
     def _lift(self, y: Array | float) -> Any:
         """dr/dy at outcomes."""
@@ -145,7 +145,7 @@ class SplineRowLaws:
     def cdf_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂F(y | x)/∂θ (v, p)."""
         p = self._at(y)
-        return self.transform.sums(W * np.exp(self.link.logpdf(p.z))[:, None], p.r, places=p.places)
+        return self.transform.sums(W * self.link.pdf(p.z)[:, None], p.r, places=p.places)
 
     def log_density_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂log f(y | x)/∂θ (v, p)."""
@@ -177,10 +177,9 @@ class SplineRowLaws:
     def _at_level(self, tau: float) -> _AtPoint:
         """The rows at their quantiles, remembered as those at an outcome are."""
         if tau not in self._last_level:
-            z, knots = float(self.link.quantile(np.array(tau))), self.flow.structure.basis.knots
-            parts = [t.inverse(self.solution.theta, z) for _, t in self._parts(len(knots))]
-            r = np.concatenate([np.zeros(0), *parts])
-            places = Places.of(r, knots)
+            z = float(self.link.quantile(np.array(tau)))
+            r = self.transform.inverse(self.solution.theta, z)
+            places = Places.of(r, self.flow.structure.basis.knots)
             found = _AtPoint(r, places, *self.transform.values(self.solution.theta, r, places))
             self._last_level.clear()
             self._last_level[tau] = found
@@ -202,7 +201,7 @@ class SplineRowLaws:
         p = self._at_level(tau)
         y = self.support.from_line(self.location + self.flow.centre.scale * p.r)
         z = self.link.quantile(np.array(tau))
-        return np.asarray(np.exp(self.link.logpdf(z)) * p.slope * self._lift(y))
+        return np.asarray(self.link.pdf(z) * p.slope * self._lift(y))
 
     def _moment(self, kind: str, W: Array) -> RowValues:
         if kind == "mean":
@@ -237,7 +236,7 @@ class SplineRowLaws:
         """The rows in parts whose values at so many points stay in cache."""
         step = max(1, CELLS // points)
         for i in range(0, len(self.X), step):
-            yield slice(i, i + step), RowTransform(self.flow.structure, self.X[i : i + step])
+            yield slice(i, i + step), self.transform.part(slice(i, i + step))
 
     @cached_property
     def _panels(self) -> tuple[Array, Array]:
@@ -250,32 +249,55 @@ class SplineRowLaws:
 
     def _on_line(self, W: Array, *, second: bool) -> RowMoments:
         """Moments and sums of their gradients on the line; beyond the knots they are closed forms."""
-        flow, theta = self.flow, self.solution.theta
-        k, s = flow.structure.basis.knots, flow.centre.scale
-        points, weights = self._panels
-        nodes = np.concatenate([points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])  # A is linear beyond the knots
-        location = self.location - self.origin
-        mean, var = np.empty(len(self.X)), np.empty(len(self.X))
-        sums = np.zeros((2, W.shape[1], len(theta)))
-        for rows, transform in self._parts(len(points)):
-            z, slope = transform.at_points(theta, points)
-            f = np.exp(self.link.logpdf(z)) * weights
-            tails = self._tails(transform)
-            mean[rows], var[rows] = _standard_moments(f * slope, points, k, tails)
-            flat = [np.column_stack([t.m0 - t.m1, t.m1]) for t in tails]
-            P = np.concatenate([f, *flat], axis=1)
-            w, a = W[rows], location[rows, None]
-            sums[0] -= s * transform.point_sums(w, P, nodes)
-            if second:
-                steep = [np.column_stack(t.times_r(edge)) for t, edge in zip(tails, k[[0, -1]], strict=True)]
-                of_r = np.concatenate([f * points, *steep], axis=1)
-                sums[1] -= 2 * s * transform.point_sums(w, a * P + s * of_r, nodes)
-        return RowMoments(self.location + s * mean, s * s * var, sums[0], sums[1])
+        t, s, k = self.transform, self.flow.centre.scale, self.flow.structure.basis.knots
+        away = (self.location - self.origin)[:, None]
+        f = self._between(np.concatenate([W, W * away], axis=1) if second else W, 2 if second else 1)
+        tails = self._tails()
+        first, variance = _standard_moments(f, k, tails)
+        mean, var = self.location + s * first, s * s * variance
+        nodes = np.concatenate([f.points, [k[0], k[0] - 1, k[-1], k[-1] + 1]])  # A is linear beyond the knots
+        flat = np.column_stack([v for one in tails for v in (one.m0 - one.m1, one.m1)])
+        by_spline = np.concatenate([f.by_spline, products(f.W, t.features.splines).T @ flat], axis=1)
+        powers = f.powers[:, 0] + flat.sum(axis=1), f.powers[:, 1] + flat @ nodes[-4:]
+        moved = -s * t.summed(f.W, *powers, by_spline, nodes)
+        if not second:
+            return RowMoments(mean, np.full(len(mean), np.nan), moved, np.zeros_like(moved))
+        # 2y = 2(location − origin) + 2s·r, the former in the weights
+        v, m = W.shape[1], W.shape[1] * t.features.splines.shape[1]
+        steep = np.column_stack(
+            [u for x, edge in zip(tails, k[[0, -1]], strict=True) for u in x.times_r(edge)]
+        )
+        of_r = np.concatenate(
+            [by_spline[:m, :-4] * f.points, products(W, t.features.splines).T @ steep], axis=1
+        )
+        powers = f.powers[:, 1] + steep.sum(axis=1), f.powers[:, 2] + steep @ nodes[-4:]
+        times_r = -s * t.summed(W, *powers, of_r, nodes)
+        return RowMoments(mean, var, moved[:v], 2 * (moved[v:] + s * times_r))
 
-    def _tails(self, transform: RowTransform) -> list[_Tail]:
+    def _between(self, W: Array, moments: int) -> _Between:
+        """Sums of the densities φ(h) of rows over points between the knots, with weights W (n, v)."""
+        theta, (points, weights) = self.solution.theta, self._panels
+        U, splines = self.transform.combined(theta), self.transform.features.splines
+        curves = self.transform.curves(theta, points)
+        t = points - _middle(self.flow.structure.basis.knots)
+        slopes = [curves.slopes * (weights * t ** (j + 1)) for j in range(moments)]
+        columns = np.column_stack([weights * points**j for j in range(moments + 1)])
+        found, powers = np.zeros((2, len(U))), np.empty((len(U), moments + 1))
+        by_spline = np.zeros((W.shape[1] * splines.shape[1], len(points)))
+        step = max(1, CELLS // len(points))
+        for i in range(0, len(U), step):
+            rows = slice(i, i + step)
+            f = self.link.pdf(U[rows] @ curves.heights)
+            for one, of in zip(found, slopes, strict=False):
+                np.einsum("iq,iq->i", f, U[rows] @ of, out=one[rows])
+            np.matmul(f, columns, out=powers[rows])
+            by_spline += products(W[rows], splines[rows]).T @ f
+        return _Between(W, points, found, powers, by_spline * weights)
+
+    def _tails(self) -> list[_Tail]:
         """What lies beyond the knots: ∫ t^j φ dr for j = 0, 1, 2, t the distance, on either side."""
         ends = self.flow.structure.basis.knots[[0, -1]]
-        z, slope = transform.at_points(self.solution.theta, ends)
+        z, slope = self.transform.at_points(self.solution.theta, ends)
         return [
             _Tail(*tail_moments(self.flow.base, -sign * z[:, end], slope[:, end]), slope[:, end], sign)
             for end, sign in ((0, -1.0), (1, 1.0))
@@ -303,7 +325,7 @@ class SplineRowLaws:
                     return np.where(lift > 0, of(y, self.link.cdf(z), T, m) * lift, 0.0)
 
             z = transform.heights(theta, points)
-            parts = [change(points[None], z, np.exp(self.link.logpdf(z)) * weights)]
+            parts = [change(points[None], z, self.link.pdf(z) * weights)]
             heights, steep = transform.at_points(theta, k[[0, -1]])
             for end, side in ((0, -1.0), (1, 1.0)):
                 P = self.link.cdf(-side * heights[:, end])[:, None]  # of the tail
@@ -367,12 +389,29 @@ class _Tail(NamedTuple):
         return a - b, b
 
 
-def _standard_moments(mass: Array, points: Array, k: Array, tails: list[_Tail]) -> tuple[Array, Array]:
-    """Mean and variance (n,) of r, from the mass (n, Q) at points and what lies beyond the knots."""
-    middle = k[len(k) // 2]
-    sums = mass @ (points - middle), mass @ np.square(points - middle)
-    first, second = with_tails(*sums, k, [(t.m0, t.m1, t.m2, t.slope) for t in tails])
-    return first + middle, second - first**2
+class _Between(NamedTuple):
+    """Sums over points between the knots, with weights W (n, v).
+
+    ``moments`` (2, n) of r about the middle knot, the second if asked for, ``powers`` ∫ r^j φ dr (n, j + 1),
+    and ``by_spline`` Σ_i w_i u_ij φ_iq (v·c, Q), with the points' weights.
+    """
+
+    W: Array
+    points: Array
+    moments: Array
+    powers: Array
+    by_spline: Array
+
+
+def _middle(k: Array) -> float:
+    """What moments are taken about, as in `with_tails`."""
+    return float(k[len(k) // 2])
+
+
+def _standard_moments(f: _Between, k: Array, tails: list[_Tail]) -> tuple[Array, Array]:
+    """Mean and variance (n,) of r, from what lies between the knots k and beyond."""
+    first, second = with_tails(f.moments[0], f.moments[1], k, [(t.m0, t.m1, t.m2, t.slope) for t in tails])
+    return first + _middle(k), second - first**2
 
 
 def flow_on(
