@@ -53,7 +53,7 @@ from disteconometrics.optim.separation import Separation
 from disteconometrics.optim.whiten import OutOfRange, RankDeficient, Whitened, whitened
 from disteconometrics.optim.wording import describe_collinearity, describe_separation
 from disteconometrics.report.exchange import OtherPackagesNames
-from disteconometrics.report.summary import observations_text, rows_dropped, weights_notes
+from disteconometrics.report.summary import clusters_notes, observations_text, rows_dropped, weights_notes
 from disteconometrics.tables import Section, Summary, number, p_value, printable
 
 __all__ = [
@@ -332,11 +332,15 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
 
     @property
     def wald_pvalue(self) -> float:
-        """p-value of the Wald test that all coefficients are zero, with the covariance; or NaN."""
+        """p-value of the Wald test that all coefficients are zero, with the covariance; or NaN.
+
+        Of too few clusters the foot of the summary tells.
+        """
         if not len(self.tested):
             return float("nan")
         try:
-            return self.estimates.wald(np.eye(len(self.coefficients))[self.tested]).p_value
+            zero = np.eye(len(self.coefficients))[self.tested]
+            return self.estimates.wald(zero, quiet=True).p_value
         except WithheldError:
             return float("nan")
 
@@ -451,6 +455,8 @@ class MultiIndexAnswers(LikelihoodCriteria, OtherPackagesNames):
         )
         title = f"{type(self.model).__name__.removesuffix('Regression')} Regression Results"
         notes = [*self.notes(), *weights_notes(self.model.weights, self.model.weight_type)]
+        if not np.isnan(p):
+            notes += clusters_notes(self.covariance.clusters, len(self.tested))
         if not f.converged:
             notes.append(f"The iterations did not converge: Newton decrement {f.decrement:.1e}.")
         notes += rows_dropped(f.given, f.rows, f.dropped, f.zero_weight)

@@ -33,7 +33,7 @@ Newey, West (1987), A simple positive semi-definite covariance matrix, Econometr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -51,6 +51,7 @@ from disteconometrics.errors import (
     warn_user,
 )
 from disteconometrics.fields import Numbers
+from disteconometrics.inference.estimates import UNEVEN, ClusterCount
 from disteconometrics.inference.protocols import MEstimate, SummedScores
 from disteconometrics.inference.survey import SURVEYED, Replicates, Survey, Units, design_meat
 from disteconometrics.likelihoods.score_sums import SumsAsked, leverages
@@ -81,7 +82,7 @@ ROWS = 8192  # of a design kept as codes, that are written out at once
 FEW_CLUSTERS = 40
 # Of leverages h_g the number of equal clusters that tell as much is (Σ h_g)²/Σ h_g².  With clusters of one
 # size it is .6 to .9 of G, as regressors differ; uneven clusters over-reject up to a larger number.
-UNEVEN, FEW_UNEVEN = 0.55, 80
+FEW_UNEVEN = 80
 LEVERAGE_ONE = "A row has leverage one (it is fitted perfectly), so HC2 and HC3 are not defined; use 'HC1'."
 NOT_WITHOUT = (
     "Without one of the clusters the coefficients are not identified, so the jackknife is not defined; use "
@@ -182,6 +183,7 @@ CovarianceKind = str | Cluster | HAC | Survey
 
 
 CLUSTERED = "clustered by "  # with which the label of a covariance from clusters begins
+JACKKNIFED = "CV3, "  # which its note then holds
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,7 @@ class CovarianceWords:
     note: str
     degrees_of_freedom: float
     robust: bool
+    equal_clusters: float | None = None
 
 
 COVARIANCE_ARRAYS = {
@@ -218,15 +221,18 @@ class Covariance:
     basis: Array | None = None
     inner: Array | None = None
     kind: CovarianceKind | None = None  # what was asked for; None where a file gives the label alone
+    equal_clusters: float | None = None  # of one size, that tell as much as those of the smaller dimension
 
     @property
-    def clusters(self) -> int | None:
+    def clusters(self) -> ClusterCount | None:
         """The number of clusters, of the smaller dimension, one less strata of a survey's units.
 
         None where rows are not in clusters.
         """
-        grouped = self.label.startswith((CLUSTERED, SURVEYED))
-        return round(self.degrees_of_freedom) + 1 if grouped else None
+        if not self.label.startswith((CLUSTERED, SURVEYED)):
+            return None
+        G = round(self.degrees_of_freedom) + 1
+        return ClusterCount.telling(G, self.equal_clusters, jackknifed=JACKKNIFED in self.note)
 
     @property
     def surveyed(self) -> bool:
@@ -249,7 +255,7 @@ class Covariance:
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a file keeps of it: words, and arrays by name."""
-        words = {name: getattr(self, name) for name in ("label", "note", "degrees_of_freedom", "robust")}
+        words = {f.name: getattr(self, f.name) for f in fields(CovarianceWords)}
         arrays = {"covariance": self.matrix, "basis": self.basis, "inner": self.inner}
         return words, {name: np.asarray(a) for name, a in arrays.items() if a is not None}
 
@@ -258,7 +264,8 @@ class Covariance:
         """Rebuild from `to_file`; a clustered or HAC one knows its label, but not its columns."""
         kind = words.label if words.label in COVARIANCES else None
         own = (words.label, words.note, words.degrees_of_freedom, words.robust)
-        return cls(arrays["covariance"], *own, arrays.get("basis"), arrays.get("inner"), kind)
+        equal = words.equal_clusters
+        return cls(arrays["covariance"], *own, arrays.get("basis"), arrays.get("inner"), kind, equal)
 
 
 def resolve_kind(
@@ -483,10 +490,12 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) ->
     subsets = [(c,) for c in kind.columns] + ([kind.columns] if len(kind.columns) == 2 else [])
     inner = np.zeros(estimate.inner.shape)
     counts: list[int] = []
+    equal: list[float] = []
     for subset, (sums, leverage) in zip(subsets, _by_cluster(estimate, kind, subsets, codes), strict=True):
         G = len(leverage)
         if len(subset) == 1:
-            _warn_few(subset[0], leverage, kind)
+            equal.append(_equal_clusters(leverage))
+            _warn_few(subset[0], G, equal[-1], kind)
         sign = -1.0 if len(subset) == 2 else 1.0
         inner += sign * _correction(kind.correction, G, n, k) * (sums.T @ sums)
         counts.append(G)
@@ -497,9 +506,10 @@ def _cluster(estimate: MEstimate, kind: Cluster, codes: Callable[[Any], Any]) ->
         "groups": "G/(G-1) · sandwich",
         "cr1": "G/(G-1) · (n-1)/(n-k) · sandwich",
         "none": "sandwich, no correction",
-        "jackknife": "CV3, one-step leave-one-cluster-out jackknife",
+        "jackknife": f"{JACKKNIFED}one-step leave-one-cluster-out jackknife",
     }[kind.correction]
-    return _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}{repaired}.", G - 1)
+    V = _sandwich(estimate, inner, f"{CLUSTERED}{by}", f"Clustered by {by}: {words}{repaired}.", G - 1)
+    return replace(V, equal_clusters=min(equal))
 
 
 def _replicated(estimate: MEstimate, kind: Survey, replicates: Replicates) -> Covariance:
@@ -574,8 +584,12 @@ def _correction(name: str, G: int, n: float, k: int) -> float:
     return G / (G - 1) * ((n - 1) / (n - k) if name == "cr1" else 1.0)
 
 
-def _warn_few(column: str, leverage: Array, kind: Cluster) -> None:
-    G, effective = len(leverage), leverage.sum() ** 2 / max(leverage @ leverage, 1e-300)
+def _equal_clusters(leverage: Array) -> float:
+    """How many clusters of one size tell as much as those with these leverages (G,)."""
+    return float(leverage.sum() ** 2 / max(leverage @ leverage, 1e-300))
+
+
+def _warn_few(column: str, G: int, effective: float, kind: Cluster) -> None:
     uneven = effective < min(UNEVEN * G, FEW_UNEVEN)
     if kind.correction == "jackknife" or not (G < FEW_CLUSTERS or uneven):
         return

@@ -14,12 +14,25 @@ import pandas as pd
 from scipy import special
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.errors import OptionError, WithheldError
+from disteconometrics.errors import FewClustersWarning, OptionError, WithheldError, warn_user
 from disteconometrics.inference.expressions import evaluate, independent, linear_restrictions, ratio_parts
 from disteconometrics.tables import printable
 from disteconometrics.words import OtherWords, TakesWords
 
-__all__ = ["Estimated", "Estimates", "TestResult", "as_far_out", "check_level", "critical_value"]
+__all__ = [
+    "UNEVEN",
+    "ClusterCount",
+    "Estimated",
+    "Estimates",
+    "TestResult",
+    "as_far_out",
+    "check_level",
+    "critical_value",
+]
+
+# Of clusters: the share that equal ones are of uneven ones at most; equal clusters for each hypothesis of a
+# joint test below which it rejects too often, and uneven ones for each beyond the first
+UNEVEN, EACH, UNEVEN_EACH = 0.55, 13, 20
 
 
 def check_level(level: Any, alpha: Any = None) -> float:
@@ -187,6 +200,56 @@ def chi2_test(kind: str, hypothesis: Sequence[str], statistic: float, df: int) -
     return TestResult(kind, tuple(hypothesis), float(statistic), (df,), p, "chi2")
 
 
+class ClusterCount(int):
+    """A number of clusters that knows how many of one size tell as much as they do, and who corrected for it.
+
+    Examples
+    --------
+    >>> fifty = ClusterCount.telling(50, 38.0, jackknifed=False)
+    >>> fifty, fifty.few_for(2), fifty.few_for(6)
+    (50, False, True)
+    """
+
+    equal: float | None = None  # None where that is not known
+    jackknifed: bool = False
+
+    @classmethod
+    def telling(cls, number: int, equal: float | None, *, jackknifed: bool) -> ClusterCount:
+        """So many clusters that tell as much as ``equal`` ones of one size."""
+        count = cls(number)
+        count.equal, count.jackknifed = equal, jackknifed
+        return count
+
+    @property
+    def uneven(self) -> bool:
+        """Whether leverages are more uneven than regressors make those of clusters of one size."""
+        return self.equal is not None and self.equal < UNEVEN * self
+
+    def few_for(self, q: int) -> bool:
+        """Whether a joint test of q hypotheses rejects too often."""
+        if self.equal is None or q < 2:
+            return False
+        uneven = self.uneven and self.equal < UNEVEN_EACH * (q - 1)
+        return uneven or (not self.jackknifed and self.equal < EACH * q)
+
+    def words(self, q: int) -> str:
+        """What is wrong with a joint test of q hypotheses; empty where nothing is."""
+        if not self.few_for(q):
+            return ""
+        return (
+            f"Wald tests of {q} hypotheses at once reject too often: {self} clusters tell as much as "
+            f"{self.equal:.0f} of one size"
+        )
+
+    def warn(self, q: int) -> None:
+        """Say so of a test."""
+        if not self.few_for(q):
+            return
+        score = "score_test(), where the result has it"
+        hint = score if self.uneven or self.jackknifed else f"Cluster(…, correction='jackknife') or {score}"
+        warn_user(FewClustersWarning(f"{self.words(q)}. Consider {hint}.", hint=hint))
+
+
 @dataclass(frozen=True, eq=False)
 class Estimates(TakesWords):
     """Named estimates, their covariance and the degrees of freedom of t (infinite: normal).
@@ -203,7 +266,8 @@ class Estimates(TakesWords):
         Gives what stands in place of estimate over standard error (k,): signed roots of likelihood ratios, or
         NaN where there is no test.
     level : float, the level that the table is printed at.
-    clusters : int or None, number of clusters G that the covariance is of: joint tests are F(q, G − q) then.
+    clusters : int or None, number of clusters G that the covariance is of: joint tests are F(q, G − q) then,
+        and warn of too few for q hypotheses where it is a `ClusterCount`.
     own_df : (k,) float64 array or None
         Degrees of freedom of every single estimate, by which its p-value and limits stand in place of ``df``.
 
@@ -291,8 +355,14 @@ class Estimates(TakesWords):
     def _repr_html_(self) -> str:
         return str(self.table(self.level)._repr_html_())
 
-    def wald(self, hypotheses: Any) -> TestResult:
-        """Wald test of linear hypotheses: texts, a matrix R (q, k), or a pair (R, r); see `restrictions`."""
+    def wald(self, hypotheses: Any, *, quiet: bool = False) -> TestResult:
+        """Wald test of linear hypotheses: texts, a matrix R (q, k), or a pair (R, r); see `restrictions`.
+
+        Warns
+        -----
+        FewClustersWarning
+            If clusters are too few for so many hypotheses at once, unless it shall be ``quiet``.
+        """
         R, r, texts = self.restrictions(hypotheses)
         used = np.any(R != 0, axis=0)
         names = [n for n, u in zip(self.names, used, strict=True) if u]
@@ -306,6 +376,8 @@ class Estimates(TakesWords):
         zero = [n for n, e in zip(names, error, strict=True) if e == 0]
         statistic, q, G = quadratic_form("Wald", d, V, zero), len(r), self.clusters
         if G is not None and q > 1:  # Hotelling's law; χ²(q) and F(q, G − 1) reject far too often
+            if isinstance(G, ClusterCount) and not quiet:
+                G.warn(q)
             return f_test("Wald", texts, statistic * (G - q) / ((G - 1) * q), q, G - q)
         if np.isinf(self.df):
             return chi2_test("Wald", texts, statistic, q)
@@ -516,6 +588,11 @@ class Estimated(OtherWords, ABC):
         Raises
         ------
         OptionError, WithheldError
+
+        Warns
+        -----
+        FewClustersWarning
+            If clusters are too few for so many hypotheses at once.
 
         Examples
         --------

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from disteconometrics.inference.estimates import Estimates
+from disteconometrics.inference.estimates import ClusterCount, Estimates
 from disteconometrics.tables import Section, number, p_value
 
-__all__ = ["estimates_section", "observations_text", "rows_dropped", "source_notes", "weights_notes"]
+__all__ = [
+    "clusters_notes",
+    "estimates_section",
+    "observations_text",
+    "rows_dropped",
+    "source_notes",
+    "weights_notes",
+]
 
 
 def estimates_section(estimates: Estimates, level: float = 0.95, heading: str | None = None) -> Section:
@@ -77,6 +84,18 @@ def observations_text(given: int, rows: int, observations: float, weight_type: s
     if weight_type == "frequency":
         return f"{observations:.0f} ({rows} weighted rows, {dropped})"
     return f"{rows} ({dropped})"
+
+
+def clusters_notes(clusters: ClusterCount | None, q: int) -> list[str]:
+    """What the foot of a summary says of a joint test of q coefficients; nothing where clusters are enough.
+
+    Examples
+    --------
+    >>> clusters_notes(ClusterCount.telling(50, 38.0, jackknifed=False), 6)
+    ['Wald tests of 6 hypotheses at once reject too often: 50 clusters tell as much as 38 of one size.']
+    """
+    words = "" if clusters is None else clusters.words(q)
+    return [f"{words}."] if words else []
 
 
 def weights_notes(weights: str | None, weight_type: str | None) -> list[str]:

@@ -1,12 +1,14 @@
 """Size of Wald and score tests with few clusters, at 5 %: bands [.03, .09].
 
-``python tests/statistical/test_clustered_tests.py 2000`` prints the table of `clustered_tests.md`.  Clusters
+``python tests/statistical/test_clustered_tests.py 2000`` prints the table of `clustered_tests.md`, with the
+numbers of hypotheses after it (``300 2 4 6``) that of joint tests of uneven clusters.  Clusters
 of twenty rows share a normal intercept of deviation .7 that no regressor knows; half of each regressor's
 variance is between clusters, and none has an effect.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import warnings
 
@@ -44,6 +46,45 @@ def sizes(q: int, clusters: int, reps: int) -> np.ndarray:
     )
 
 
+def joint_test(
+    q: int, clusters: int, shape: float, all_between: bool, rng: np.random.Generator
+) -> list[bool]:
+    """Of a Wald test and that with the jackknife: whether it rejects, whether it is warned of."""
+    rows = np.full(clusters, ROWS)
+    if np.isfinite(shape):  # Pareto's law, from 2 (shapes below 2) or 10 rows to 120
+        drawn = rng.pareto(shape, clusters)
+        rows = np.minimum(2 + (10 * drawn).astype(int) if shape < 2 else (10 * (1 + drawn)).astype(int), 120)
+    firm = np.repeat(np.arange(clusters), rows)
+    X = rng.normal(size=(clusters, q))[firm]
+    if not all_between:
+        X = (X + rng.normal(size=X.shape)) / np.sqrt(2)
+    y = 0.7 * rng.normal(size=clusters)[firm] + 1.3 * rng.normal(size=len(firm))
+    names = [f"x{j}" for j in range(q)]
+    d, found = pd.DataFrame(X, columns=names).assign(y=y, firm=firm), []
+    for correction in ("groups", "jackknife"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            res = de.NormalRegression("y ~ " + " + ".join(names)).fit(
+                d, cov=de.Cluster("firm", correction=correction)
+            )
+            warnings.simplefilter("always")
+            found += [res.test(", ".join(names)).p_value < 0.05, bool(caught)]
+    return found
+
+
+def uneven(q: int, reps: int) -> None:
+    """Print the rows of the table for q hypotheses."""
+    for shape, all_between in itertools.product((np.inf, 3.0, 1.5), (False, True)):
+        cells = []
+        for clusters in (20, 50, 100, 300):
+            rngs = (np.random.default_rng([11, r]) for r in range(reps))
+            share = np.mean([joint_test(q, clusters, shape, all_between, rng) for rng in rngs], axis=0)
+            cells.append([f"{share[i]:.3f} ({share[i + 1]:.2f})" for i in (0, 2)])
+        law = f"Pareto {shape:g}" if np.isfinite(shape) else "even"
+        columns = " | ".join(" ".join(column) for column in zip(*cells, strict=True))
+        print(f"| {q} | {law} | {'all' if all_between else 'half'} | {columns} |", flush=True)
+
+
 @pytest.mark.parametrize(("q", "clusters"), [(1, 50), (6, 20)])
 def test_size_in_short(q: int, clusters: int) -> None:
     """200 samples, four Monte Carlo errors wide."""
@@ -61,5 +102,7 @@ def test_size(q: int, clusters: int) -> None:
 
 
 if __name__ == "__main__":
-    for q, clusters in CASES:
+    for hypotheses in sys.argv[2:]:
+        uneven(int(hypotheses), int(sys.argv[1]))
+    for q, clusters in CASES if len(sys.argv) == 2 else ():
         print(q, clusters, *sizes(q, clusters, int(sys.argv[1])).round(4), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -306,6 +307,36 @@ def test_few_or_uneven_clusters_warn(labels: np.ndarray, match: str) -> None:
         warnings.simplefilter("error")  # the remedy itself is silent
         res.with_cov(de.Cluster("g", correction="jackknife"), use_t=True)
         de.Logit(FORMULA).fit(data, cov=de.Cluster("firm"))
+
+
+def test_joint_tests_of_few_clusters_warn(tmp_path: Path) -> None:
+    """By the number of hypotheses, also of a result from a file; the foot of a summary says so."""
+    rng = np.random.default_rng(8)
+    firm = np.repeat(np.arange(50), 8)
+    X = rng.normal(size=(50, 6))[firm] + rng.normal(size=(400, 6))
+    data = pd.DataFrame(X, columns=list("abcdef")).assign(y=rng.integers(0, 2, 400), firm=firm)
+    res = de.Logit("y ~ a + b + c + d + e + f").fit(data, cov=de.Cluster("firm"))
+    res.save(tmp_path / "file.de")
+    for found in (res, de.load(tmp_path / "file.de")):
+        found.test("a, b")
+        with pytest.warns(
+            FewClustersWarning, match=r"of 6 hypotheses .* 50 clusters .* as 4\d of one .*jackknife"
+        ):
+            found.test("a, b, c, d, e, f")
+        with pytest.warns(FewClustersWarning, match="of 5 hypotheses"):
+            found.nlcom(["a", "b", "c", "d", "e + f"]).wald(np.eye(5))
+        assert "Wald tests of 6 hypotheses at once reject too often" in " ".join(str(found.summary()).split())
+    jackknifed = res.with_cov(de.Cluster("firm", correction="jackknife"))
+    jackknifed.test("a, b, c, d, e, f")
+    assert "too often" not in str(jackknifed.summary())
+    uneven = data.assign(firm=np.where(firm < 25, 0, firm))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        res = de.Logit("y ~ a + b + c + d + e + f").fit(
+            uneven, cov=de.Cluster("firm", correction="jackknife")
+        )
+    with pytest.warns(FewClustersWarning, match=r"Consider score_test"):
+        res.test("a, b, c")
 
 
 def test_two_way_matrix_is_repaired_and_says_so() -> None:

@@ -210,13 +210,14 @@ class LikelihoodTests(LikelihoodCriteria):
     def wald_pvalue(self) -> float:
         """p-value of the Wald test that all coefficients but the constant are zero, with the covariance.
 
-        NaN without a constant or regressors, with as many of these as clusters, and under separation.
+        NaN without a constant or regressors, with as many of these as clusters, and under separation.  Of too
+        few clusters the foot of the summary tells.
         """
         beyond = [j for j, name in enumerate(self.spec.names) if name != "Intercept"]
         if not self.spec.has_intercept or not beyond:
             return float("nan")
         try:
-            return self.estimates.wald(np.eye(len(self.spec.names))[beyond]).p_value
+            return self.estimates.wald(np.eye(len(self.spec.names))[beyond], quiet=True).p_value
         except WithheldError:
             return float("nan")
 

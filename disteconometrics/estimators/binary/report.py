@@ -12,6 +12,7 @@ from disteconometrics.estimators.binary.penalty import note
 from disteconometrics.inference.covariance import Covariance
 from disteconometrics.inference.estimates import Estimates
 from disteconometrics.report.summary import (
+    clusters_notes,
     estimates_section,
     observations_text,
     rows_dropped,
@@ -81,6 +82,8 @@ def summary_of(
             few if spec.has_intercept else "the constant is no column of its own; write the formula with it"
         )
         notes.append(f"{overall[0]} p-value withheld: {reason}.")
+    else:
+        notes += clusters_notes(covariance.clusters, beyond_constant)
     notes += rows_dropped(facts.given, facts.rows, facts.dropped, facts.zero_weight)
     if facts.penalty:
         notes.append(note(facts.flic, facts.nested_null, bool(beyond_constant)))
