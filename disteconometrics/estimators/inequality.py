@@ -69,7 +69,8 @@ class Inequality(Specification):
     sampling weights; those of a poverty line that is estimated, as in ``poverty[0.6*median]``, are included,
     of one that is a number there are none.  A line that is estimated is of each group's own law, which the
     summary prints; a line for all groups is a number.  Quantiles and lines rest on a density that is
-    estimated from neighbouring quantiles; at heaps errors are withheld.
+    estimated from neighbouring quantiles; at heaps errors are withheld.  Under a survey's strata limits take
+    t with the degrees of freedom that are effective in them, V²/Σ V_h²/(n_h − 1), of every measure its own.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ class Inequality(Specification):
     References
     ----------
     Cowell, Flachaire (2015), Statistical methods for distributional analysis, Handbook of Income Distribution
-    2A, doi:10.1016/B978-0-444-59428-0.00007-2.
+    2A, doi:10.1016/B978-0-444-59428-0.00007-2.  Satterthwaite (1946), An approximate distribution of
+    estimates of variance components, Biometrics Bulletin 2, doi:10.2307/3002019.
 
     Examples
     --------

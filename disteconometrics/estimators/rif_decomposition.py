@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Mask
-from disteconometrics.blocks import columns
+from disteconometrics.blocks import Block, columns
 from disteconometrics.errors import DataError, OptionError
 from disteconometrics.estimators.rif import RIFRegression, regress_recentred, told_heap
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.inference.covariance import CovarianceKind, resolve_kind
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.influence import rows_covariance
+from disteconometrics.likelihoods.index_model import IndexModel
+from disteconometrics.likelihoods.logistic import LOGISTIC
+from disteconometrics.optim.newton import maximise
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, number, printable
 from disteconometrics.words import tells_words
@@ -35,6 +38,12 @@ NORMALISED = (
 OF_NUMBERS = (
     "Parts of the structure by term, and of the constant, depend on where the zeros of the columns are."
 )
+
+REWEIGHTED = (
+    "Reweighted: the reference's rows have the odds of a logit of the group as weights; the specification "
+    "error is of a regression that is not linear, the reweighting error of a logit that misses the means."
+)
+STEP = 1e-4  # of a coefficient of the logit, in which parts are differentiated
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,6 +112,7 @@ class _Part(NamedTuple):
     of_coefficients: Array
     value: float
     residual: float
+    bandwidth: float
 
 
 @tells_words
@@ -114,6 +124,7 @@ def rif_decompose(
     reference: Any = None,
     cov: CovarianceKind | None = None,
     normalised: bool = False,
+    reweighted: bool = False,
 ) -> RIFDecomposition:
     """Split the difference of a functional between two groups (Oaxaca, Blinder; Firpo, Fortin, Lemieux).
 
@@ -134,6 +145,11 @@ def rif_decompose(
         Whether parts of the structure by factor are taken from the mean of its categories' coefficients, so
         that they do not depend on which category is left out; else they are withheld.  It is for factors by
         themselves beside a constant: what interacts stays withheld.
+    reweighted : bool
+        Whether the reference's rows are weighted to the covariates of the other group, by the odds of a logit
+        of the group on the same columns (DiNardo, Fortin, Lemieux), so that composition and structure do not
+        rest on the regressions being right far from where they were fitted: what that leaves is told as
+        ``specification error`` and ``reweighting error``.  Errors include those of the logit.
 
     Returns
     -------
@@ -149,6 +165,8 @@ def rif_decompose(
 
     References
     ----------
+    DiNardo, Fortin, Lemieux (1996), Labor market institutions and the distribution of wages, 1973-1992,
+    Econometrica 64, doi:10.2307/2171954.
     Firpo, Fortin, Lemieux (2018), Decomposing wage distributions using recentered influence function
     regressions, Econometrics 6(2), doi:10.3390/econometrics6020028.
     Gardeazabal, Ugidos (2004), More on identification in detailed wage decompositions, Review of Economics
@@ -173,10 +191,15 @@ def rif_decompose(
     parts = [_part(model, read, mine, kind, f"{by} = {g}") for mine, g in zip(inside, labels, strict=True)]
     names, terms, factor = _terms(read, normalised)
     shift = _normalising(read, names, terms) if normalised else np.zeros(terms.shape)
-    values, rows = _split(parts[0], parts[1], terms, shift)
-    lost = np.concatenate([np.zeros(3 + len(names), dtype=bool), factor])
-    every = ["total", *("composition", "structure"), *(f"composition: {n}" for n in names)]
-    every += [f"structure: {n}" for n in names]
+    sums = ["total", "composition", "structure"]
+    if reweighted:
+        between = _reweighted(model, read, inside, kind, parts[1], f"{by} = {labels[1]}, reweighted")
+        sums += ["specification error", "reweighting error"]
+        values, rows = _in_four(parts[0], between, parts[1], terms, shift)
+    else:
+        values, rows = _split(parts[0], parts[1], terms, shift)
+    lost = np.concatenate([np.zeros(len(sums) + len(names), dtype=bool), factor])
+    every = [*sums, *(f"composition: {n}" for n in names), *(f"structure: {n}" for n in names)]
     kept = np.array([name != "composition: Intercept" for name in every])  # which is zero
     values, rows, lost = values[kept], rows[:, kept], lost[kept]
     rows = np.where(lost, np.nan, rows)
@@ -202,6 +225,12 @@ def rif_decompose(
         label=by_kind,
         notes=((NORMALISED,) if shift.any() else ()) + ((WITHHELD,) if factor.any() else ()) or (OF_NUMBERS,),
     )
+
+
+def _notes(shifted: bool, withheld: bool, reweighted: bool) -> tuple[str, ...]:
+    """What is said of parts by term, and of reweighting."""
+    notes = [*([NORMALISED] if shifted else []), *([WITHHELD] if withheld else [])] or [OF_NUMBERS]
+    return (*notes, REWEIGHTED) if reweighted else tuple(notes)
 
 
 def _kind(cov: CovarianceKind | None, model: RIFRegression) -> CovarianceKind:
@@ -267,15 +296,18 @@ def _normalising(read: FitRows, names: list[str], terms: Array) -> Array:
     return shift
 
 
-def _part(model: RIFRegression, read: FitRows, mine: Mask, kind: CovarianceKind, where: str) -> _Part:
+def _part(
+    model: RIFRegression, read: FitRows, mine: Mask, kind: CovarianceKind, where: str, *, told: bool = True
+) -> _Part:
     """The regression of one group, and influence rows of its means and coefficients."""
     X, k = columns(read.matrix)[mine], len(read.names)
     if len(X) <= k:
         raise DataError(f"{where} has {len(X)} rows for {k} columns; take fewer columns or larger groups.")
     w = None if read.weights is None else read.weights[mine]
-    found, fit, _ = regress_recentred(model, read, mine, f" in {where}")
+    found, fit, bandwidth = regress_recentred(model, read, mine, f" in {where}")
     p = np.full(len(X), 1 / len(X)) if w is None else w / w.sum()
-    told_heap(model.functional, f"{read.spec.outcome.name} in {where}", found, read.y[mine], p)
+    if told:
+        told_heap(model.functional, f"{read.spec.outcome.name} in {where}", found, read.y[mine], p)
     means = p @ X
     M = p[:, None] * np.linalg.solve((X * p[:, None]).T @ X, X.T).T
     of_coefficients = M * fit.residuals[:, None] + found.added(M) * p[:, None]
@@ -285,7 +317,7 @@ def _part(model: RIFRegression, read: FitRows, mine: Mask, kind: CovarianceKind,
         of_coefficients, of_means = of_coefficients * np.sqrt(n / (n - k)), of_means * np.sqrt(n / (n - 1))
     rows = np.zeros((2, read.size, k))
     rows[0, mine], rows[1, mine] = of_means, of_coefficients
-    return _Part(means, fit.params, rows[0], rows[1], found.value, found.residual)
+    return _Part(means, fit.params, rows[0], rows[1], found.value, found.residual, bandwidth)
 
 
 def _split(one: _Part, zero: _Part, terms: Array, shift: Array) -> tuple[Array, Array]:
@@ -311,3 +343,46 @@ def _split(one: _Part, zero: _Part, terms: Array, shift: Array) -> tuple[Array, 
         np.concatenate([[sum(sums), *sums], *values]),
         np.column_stack([of_sums.sum(axis=1), of_sums, *rows]),
     )
+
+
+def _in_four(one: _Part, between: _Part, zero: _Part, terms: Array, shift: Array) -> tuple[Array, Array]:
+    """Total, composition, structure, both errors, then composition and structure by term; see `_split`."""
+    t = len(terms)
+    (a, of_a), (b, of_b) = _split(between, zero, terms, shift), _split(one, between, terms, shift)
+    values = np.concatenate([[a[0] + b[0], a[1], b[2], a[2], b[1]], a[3 : 3 + t], b[3 + t :]])
+    sums = [of_a[:, 0] + of_b[:, 0], of_a[:, 1], of_b[:, 2], of_a[:, 2], of_b[:, 1]]
+    return values, np.column_stack([*sums, of_a[:, 3 : 3 + t], of_b[:, 3 + t :]])
+
+
+def _reweighted(
+    model: RIFRegression,
+    read: FitRows,
+    inside: tuple[Mask, Mask],
+    kind: CovarianceKind,
+    zero: _Part,
+    where: str,
+) -> _Part:
+    """The reference weighted to the covariates of the other group, with influence of the logit's rows."""
+    X, other = columns(read.matrix), inside[0].astype(np.float64)
+    w = np.ones(read.size) if read.weights is None else read.weights / read.weights.mean()
+    logit = maximise(IndexModel(LOGISTIC, [Block(other, X, w)]), maxiter=100)
+    if logit.separation is not None:
+        raise DataError(
+            f"{where}: a covariate tells the groups apart in some rows, which have no rows like them in the "
+            "reference: compare rows of common support, or take reweighted=False."
+        )
+    model = replace(model, bandwidth=zero.bandwidth)
+
+    def at(gamma: Array) -> _Part:
+        eta = X @ gamma
+        design = replace(read.design, weights=w * np.exp(eta - eta[inside[1]].max()))
+        return _part(model, FitRows(design), inside[1], kind, where, told=False)
+
+    p = LOGISTIC.probability(X @ logit.params)
+    H = (X * (w * p * (1 - p))[:, None]).T @ X
+    of_logit = np.linalg.solve(H, (X * (w * (other - p))[:, None]).T).T
+    found, moves = at(logit.params), np.diag(STEP / np.abs(X).max(axis=0))
+    ends = [(at(logit.params + m), at(logit.params - m), 2 * m.max()) for m in moves]
+    of_means = found.of_means + of_logit @ np.array([(a.means - b.means) / d for a, b, d in ends])
+    slopes = np.array([(a.coefficients - b.coefficients) / d for a, b, d in ends])
+    return found._replace(of_means=of_means, of_coefficients=found.of_coefficients + of_logit @ slopes)

@@ -62,7 +62,7 @@ class Survey(TakesWords):
     """Ask for the standard errors of a survey's design, beside the sampling weights of the specification.
 
     Units are nested in strata: equal labels in two strata are two units.  p-values and limits take t with
-    as many degrees of freedom as there are units less strata.
+    as many degrees of freedom as there are units less strata; those of `Inequality` with fewer, see there.
 
     Parameters
     ----------

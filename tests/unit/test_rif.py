@@ -209,9 +209,30 @@ def test_normalised_parts_do_not_depend_on_the_category_left_out() -> None:
     assert crossed.params[["structure: x", "structure: s", "structure: Intercept"]].isna().all()
 
 
-def test_errors_of_parts_are_those_of_moved_weights() -> None:
-    w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0"}
-    few = GROUPED.iloc[:30]
+def test_a_reweighted_decomposition_is_that_of_dinardo_fortin_and_lemieux() -> None:
+    """Of the mean: weighted regressions pass through means, and the logit's odds are the weights."""
+    found = decompose("mean", reweighted=True).params
+    logit = de.Logit("I(g == 'b') ~ x + s").fit(GROUPED)
+    p, y, a = logit.predict(GROUPED).to_numpy(), GROUPED["y"].to_numpy(), (GROUPED["g"] == "a").to_numpy()
+    between = np.average(y[a], weights=(p / (1 - p))[a])
+    moved, kept = found["composition"] + found["specification error"], y[a].mean()
+    assert moved == pytest.approx(between - kept, rel=1e-7)
+    rest = found["structure"] + found["reweighting error"]
+    assert rest == pytest.approx(y[~a].mean() - between, rel=1e-7)
+    assert found["total"] == pytest.approx(moved + rest, rel=1e-10)
+    for part in ("composition", "structure"):
+        detail = decompose("mean", "y ~ x", reweighted=True).params
+        assert detail[[n for n in detail.index if n.startswith(f"{part}:")]].sum() == pytest.approx(
+            detail[part]
+        )
+    with pytest.raises(DataError, match="tells the groups apart"):
+        decompose("mean", table=GROUPED.assign(x=GROUPED["x"] + 9.0 * a), reweighted=True)
+
+
+@pytest.mark.parametrize("reweighted", [False, True])
+def test_errors_of_parts_are_those_of_moved_weights(reweighted: bool) -> None:
+    w: dict[str, Any] = {"weights": "w", "weight_type": "sampling", "cov": "HC0", "reweighted": reweighted}
+    few = GROUPED.iloc[: 16 if reweighted else 30]
     found = decompose("gini", "y ~ x", few, **w)
     p, h, psi = (few["w"] / few["w"].sum()).to_numpy(), 1e-5, []
     for i in range(len(few)):
