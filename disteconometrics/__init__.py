@@ -85,7 +85,7 @@ if TYPE_CHECKING:  # what type checkers read; `_NAMES` is what runs
     from disteconometrics.transport.losses import Sliced as Sliced
     from disteconometrics.transport.losses import Sorted as Sorted
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # the only place that says it
 
 # Public names by the module that they load from.
 _NAMES = {

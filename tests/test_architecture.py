@@ -791,3 +791,15 @@ def test_the_oldest_versions_tested_are_the_bounds() -> None:
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     pinned = {canonicalize_name(name): Version(version) for name, version in pins.items()}
     assert {name: pinned.get(name) for name in bounds} == bounds
+
+
+def test_the_version_stands_in_one_place_and_heads_the_changelog() -> None:
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": f"{PACKAGE}.__version__"}
+    changes = root / "CHANGELOG.md"
+    if changes.exists():  # an installed package is tested without it
+        heads = re.findall(r"^## \[(.+?)\]", changes.read_text(), re.MULTILINE)
+        known = [head for head in heads if head != "Unreleased"]
+        assert known[0] == importlib.import_module(PACKAGE).__version__

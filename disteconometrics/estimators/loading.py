@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from disteconometrics.arrays import Array
 from disteconometrics.errors import DisteconometricsError, FileFormatError
-from disteconometrics.estimators.results import FittedResult, SavedResult
+from disteconometrics.estimators.results import SavedResult
 from disteconometrics.report.archive import name_of, opened
 from disteconometrics.words import tells_words
 
@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "Inequality": ("inequality.Inequality", "inequality.InequalityResults"),
     "JointDensity": ("joint.JointDensity", "joint.JointResults"),
     "Logit": ("binary.logit.Logit", "binary.results.BinaryResults"),
+    "Margins": ("binary.margins.MarginsResults", "binary.margins.MarginsResults"),
     "MinimumWasserstein": (
         "transport.minimum_wasserstein.MinimumWasserstein",
         "transport.minimum_wasserstein.MinimumWassersteinResults",
@@ -58,8 +59,8 @@ KINDS: dict[str, tuple[str, str]] = {
 
 
 @tells_words
-def load(path: str | os.PathLike[str] | IO[bytes]) -> FittedResult:
-    """Read a result that ``save`` wrote; it holds no rows.
+def load(path: str | os.PathLike[str] | IO[bytes]) -> Any:
+    """Read a result or marginal effects that ``save`` wrote; it holds no rows.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def load(path: str | os.PathLike[str] | IO[bytes]) -> FittedResult:
 
     Returns
     -------
-    The results class of the estimator that was saved.
+    The results class of the estimator that was saved, or `MarginsResults`.
 
     Raises
     ------
@@ -98,14 +99,12 @@ def _refused(path: Any, kind: str, why: str) -> FileFormatError:
     return FileFormatError(f"{name_of(path)} is not a valid {kind:.40} file: {why}.")
 
 
-def _restore(
-    kind: str, header: dict[str, Any], arrays: dict[str, str], read: Callable[[str], Array]
-) -> FittedResult:
+def _restore(kind: str, header: dict[str, Any], arrays: dict[str, str], read: Callable[[str], Array]) -> Any:
     if kind not in KINDS:
         raise FileFormatError(f"this version reads {', '.join(KINDS)}")
     specification, result = map(_loaded, KINDS[kind])
     saved = SavedResult(kind, header, arrays, read, specification, _restore)
-    found: FittedResult = result.from_file(saved)
+    found = result.from_file(saved)
     saved.check_all_asked()
     return found
 

@@ -4,6 +4,7 @@ separation, memory.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import tracemalloc
@@ -22,6 +23,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.errors import (
     DataError,
     ExtrapolationWarning,
+    FileFormatError,
     LevelError,
     MissingColumnError,
     MissingValuesWarning,
@@ -30,6 +32,7 @@ from disteconometrics.errors import (
     SeparationWarning,
     WithheldError,
 )
+from disteconometrics.report.archive import write_archive
 
 RNG_SEED = 11
 EXACT = 1e-9  # derivatives are exact; central differences with Richardson's correction are this good
@@ -707,3 +710,32 @@ def test_many_levels_are_contrasted_without_many_designs() -> None:
     expected = (res.predict(df.assign(g=29)) - res.predict(df.assign(g=0))).mean()
     assert m.params["g: 29 - 0"] == pytest.approx(expected, rel=1e-10)
     assert peak < 60
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: de.Logit("GRADE ~ GPA + PSI").fit(d, cov="HC1", use_t=True).margins(level=0.9),
+        lambda d: de.OrderedLogit("TUCE ~ GPA").fit(d.assign(TUCE=d.TUCE > 21)).margins(),
+        lambda d: de.MultinomialLogit("g ~ GPA").fit(d.assign(g=np.arange(len(d)) % 3)).margins(),
+    ],
+)
+def test_margins_are_saved_and_loaded(make: Any) -> None:
+    margins, file = make(de.datasets.spector()), io.BytesIO()
+    margins.save(file)
+    again = de.load(io.BytesIO(file.getvalue()))
+    assert str(again.summary()) == str(margins.summary())
+    pd.testing.assert_frame_equal(again.tidy(), margins.tidy())
+    first, last = margins.effects.names[0], margins.effects.names[-1]
+    assert again.test(f"`{first}` = `{last}`") == margins.test(f"`{first}` = `{last}`")
+    for change in ({"names": ["GPA"]}, {"level": 2.0}, {"kind": "other"}, {"more": 1}, {"clusters": "3"}):
+        header = {
+            f.name: getattr(margins, f.name) for f in dataclasses.fields(margins) if f.name != "effects"
+        }
+        e = margins.effects
+        header |= {"names": e.names, "df": e.df, "level": e.level, "clusters": e.clusters, **change}
+        wrong = io.BytesIO()
+        write_archive(wrong, "Margins", header, {"values": e.values, "covariance": e.covariance})
+        wrong.seek(0)
+        with pytest.raises(FileFormatError, match="Margins file"):
+            de.load(wrong)

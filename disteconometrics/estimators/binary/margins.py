@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import IO, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,8 @@ from disteconometrics.estimators.binary.extrapolation import (
 )
 from disteconometrics.estimators.binary.fit import BinaryRows, success_of
 from disteconometrics.estimators.binary.fitted_index import FittedIndex, Infinite
+from disteconometrics.estimators.results import SavedResult
+from disteconometrics.fields import AnyFloat, Count, Numbers, Rule
 from disteconometrics.inference.estimates import Estimated, Estimates, check_level
 from disteconometrics.inference.influence import averaging_rows, estimation_rows, influence_covariance
 from disteconometrics.inference.marginal_effects import (
@@ -34,6 +37,7 @@ from disteconometrics.inference.marginal_effects import (
     margins_at_means,
 )
 from disteconometrics.pictures import Pictured
+from disteconometrics.report.archive import write_archive
 from disteconometrics.report.summary import estimates_section
 from disteconometrics.tables import Summary, first_of
 
@@ -117,7 +121,58 @@ class MarginsResults(Estimated, Pictured):
         )
         return Summary("Marginal Effects", (left, right), (section,), self.notes)
 
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the effects to one ``.npz`` file; `disteconometrics.load` reads it.
+
+        Parameters
+        ----------
+        path : file name or binary file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        e, words = self.effects, {f.name: getattr(self, f.name) for f in fields(self) if f.name != "effects"}
+        header = {**words, "names": e.names, "df": e.df, "level": e.level, "clusters": e.clusters}
+        write_archive(path, "Margins", header, {"values": e.values, "covariance": e.covariance})
+
+    @classmethod
+    def from_file(cls, saved: SavedResult) -> MarginsResults:
+        """Rebuild saved effects.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        words = asdict(saved.fields(_Header))
+        names = words.pop("names")
+        arrays = saved.numbers(_ARRAYS, k=len(names))
+        own = {name: words.pop(name) for name in ("df", "level", "clusters")}
+        return cls(Estimates(names, arrays["values"], arrays["covariance"], **own), **words)
+
     __repr__ = Estimated.__str__
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file."""
+
+    names: tuple[str, ...]
+    df: Annotated[AnyFloat, Rule("positive", lambda v: v > 0)]  # infinite for the normal law
+    level: Annotated[float, Rule("between 0 and 1", lambda v: 0 < v < 1)]
+    clusters: Count | None
+    kind: Literal["dydx", "eydx", "dyex", "eyex"]
+    at: str
+    target: str
+    outcome: str
+    formula: str
+    covariance: str
+    rows: Count
+    notes: tuple[str, ...]
+
+
+_ARRAYS = {"values": Numbers("k", "any"), "covariance": Numbers("k k", "a covariance")}
 
 
 def margins(
