@@ -17,12 +17,48 @@ from disteconometrics.arrays import Array, Indices
 from disteconometrics.data.evaluate import Levels
 from disteconometrics.data.table import Column
 
-__all__ = ["Tally", "cell_columns", "three_points"]
+__all__ = ["Moments", "Tally", "cell_columns", "three_points"]
 
 MOST_CELLS = 10_000
 MOST_CODES = 1_000_000  # combinations that are looked up in a table
 LOOKED_AT = 2_048  # rows of a column that are looked at first
 SPAN = 65_536  # of whole numbers that are their own codes
+
+
+@dataclass
+class Moments:
+    """Of a numeric outcome: sums of weights, mean and squares around it, less the offset; its own range."""
+
+    mass: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+
+    @classmethod
+    def of(cls, y: Array, weights: Array | None, offset: Array | None) -> Moments:
+        """Of some rows."""
+        left = y if offset is None else y - offset
+        mass = float(len(y) if weights is None else weights.sum())
+        mean = float(np.average(left, weights=weights))
+        around = left - mean
+        squares = float(around @ around if weights is None else weights @ (around * around))
+        return cls(mass, mean, squares, float(y.min()), float(y.max()))
+
+    def merge(self, other: Moments) -> None:
+        """Add those of other rows."""
+        mass = self.mass + other.mass
+        if not mass:
+            return
+        apart = other.mean - self.mean
+        self.mean += apart * (other.mass / mass)
+        self.squares += other.squares + apart**2 * (self.mass * other.mass / mass)
+        self.mass, self.low, self.high = mass, min(self.low, other.low), max(self.high, other.high)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation."""
+        return float(np.sqrt(self.squares / self.mass))
 
 
 @dataclass

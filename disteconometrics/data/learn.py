@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from disteconometrics.arrays import Array
-from disteconometrics.data.cells import Tally
+from disteconometrics.data.cells import Moments, Tally
 from disteconometrics.data.design import RowCount, lay_out
 from disteconometrics.data.evaluate import Levels
 from disteconometrics.data.formula import Formula, parse_formula
@@ -32,7 +32,7 @@ from disteconometrics.data.source import Part, Source
 from disteconometrics.data.spec import DesignSpec
 from disteconometrics.data.stream import (
     RUN,
-    Moments,
+    Mark,
     Question,
     Run,
     Sample,
@@ -107,7 +107,8 @@ class _Facts:
     forms: dict[int, Any] = field(default_factory=dict)  # what a factor is, without rows
     outcomes: dict[float, float] = field(default_factory=dict)
     joint: dict[tuple[int, ...], dict[tuple[Any, ...], float]] = field(default_factory=dict)
-    parts: list[tuple[Any, int]] = field(default_factory=list)  # key, rows used
+    parts: list[Mark] = field(default_factory=list)
+    check: int = 0  # of the rows of the part
     zero_one: dict[str, bool] = field(default_factory=dict)  # of columns of numbers, whether 0 and 1 are all
     moments: Moments = field(default_factory=Moments)
     sample: Sample = field(default_factory=Sample)
@@ -242,7 +243,7 @@ def _learnt(part: Part, asked: Question, runs: int, number: int) -> _Facts:
     for table in tables_of(part, asked.names):
         with named(part):
             _take(facts, asked, table, part.name)
-    facts.parts.append((key, facts.used))
+    facts.parts.append(Mark(key, facts.used, facts.check))
     return facts
 
 
@@ -260,6 +261,7 @@ def _take(facts: _Facts, asked: Question, table: Table, part: str) -> None:
         return
     counts = batch.weights if asked.weight_type == "frequency" else None
     facts.total += float(len(batch.rows) if batch.weights is None else batch.weights.sum())
+    facts.check = batch.check(facts.check)
     facts.sample.take(batch)
     for name, column in batch.columns.items():
         if column.numbers is None:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import starmap
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, PartResult, StreamedBlocks
-from disteconometrics.data.cells import Tally, cell_columns, three_points
+from disteconometrics.data.cells import Moments, Tally, cell_columns, three_points
 from disteconometrics.data.design import RowCount
 from disteconometrics.data.evaluate import Evaluator, Levels
 from disteconometrics.data.formula import Formula
@@ -36,7 +36,7 @@ from disteconometrics.errors import DataError, DisteconometricsError, NeedsRows
 __all__ = [
     "RUN",
     "Batch",
-    "Moments",
+    "Mark",
     "Question",
     "Run",
     "Sample",
@@ -49,6 +49,7 @@ __all__ = [
 
 RUN = 128  # consecutive rows that a sample takes together
 ROWS_A_CELL = 10  # from which on cells are fitted in place of rows
+KEPT_BYTES = 100_000_000  # of coded rows, up to which they are kept between passes
 _OF_ROWS = ("y", "X", "matrix", "weights", "offset", "kept", "index", "table", "column", "times")
 
 # calls a function with each part and more arguments and gives the results in order; last, the columns read
@@ -128,6 +129,14 @@ def tables_of(part: Part, names: Sequence[str]) -> Iterator[Table]:
 # ---- a batch -----------------------------------------------------------------------------------------------
 
 
+class Mark(NamedTuple):
+    """What a part must be at every reading: its key, the rows used, and a check sum of these."""
+
+    key: Any
+    used: int
+    check: int
+
+
 @dataclass(frozen=True)
 class Batch:
     """Rows of a batch that are used: values of the left side and of the factors, weights, offset."""
@@ -140,6 +149,15 @@ class Batch:
     missing: dict[str, int]
     lost: dict[str, int]
     zeros: int
+
+    def check(self, before: int) -> int:
+        """A check sum of these and of earlier rows: of outcomes and weights, and of some of the factors."""
+        for place, value in enumerate([*self.values, self.weights, self.offset]):
+            rows = value.codes if isinstance(value, Levels) else value
+            if isinstance(rows, np.ndarray):
+                every = 64 if 0 < place < len(self.values) else 1
+                before = zlib.crc32(np.ascontiguousarray(rows[::every]).tobytes(), before)
+        return before
 
     def runs(self, chosen: Indices) -> Batch:
         """Whole runs of consecutive rows, copied, without the columns."""
@@ -186,42 +204,6 @@ def _settled(
             lost[name] = lost.get(name, 0) + int(mask.sum())
         rows = rows[~np.logical_or.reduce(list(masks.values()))]
     return rows, lost, values
-
-
-@dataclass
-class Moments:
-    """Of a numeric outcome: sums of weights, mean and squares around it, less the offset; its own range."""
-
-    mass: float = 0.0
-    mean: float = 0.0
-    squares: float = 0.0
-    low: float = np.inf
-    high: float = -np.inf
-
-    @classmethod
-    def of(cls, y: Array, weights: Array | None, offset: Array | None) -> Moments:
-        """Of some rows."""
-        left = y if offset is None else y - offset
-        mass = float(len(y) if weights is None else weights.sum())
-        mean = float(np.average(left, weights=weights))
-        around = left - mean
-        squares = float(around @ around if weights is None else weights @ (around * around))
-        return cls(mass, mean, squares, float(y.min()), float(y.max()))
-
-    def merge(self, other: Moments) -> None:
-        """Add those of other rows."""
-        mass = self.mass + other.mass
-        if not mass:
-            return
-        apart = other.mean - self.mean
-        self.mean += apart * (other.mass / mass)
-        self.squares += other.squares + apart**2 * (self.mass * other.mass / mass)
-        self.mass, self.low, self.high = mass, min(self.low, other.low), max(self.high, other.high)
-
-    @property
-    def deviation(self) -> float:
-        """The standard deviation."""
-        return float(np.sqrt(self.squares / self.mass))
 
 
 # ---- the first reading's sample ----------------------------------------------------------------------------
@@ -276,31 +258,30 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Reader:
-    """What is needed to read and to code a part anywhere; it must be as ``key`` and ``used`` say."""
+    """What is needed to read and to code a part anywhere; it must be as ``mark`` says."""
 
-    key: Any
-    used: int
+    mark: Mark
     spec: DesignSpec
     asked: Question
     scale: float | None  # of sampling weights, for a mean of one
 
     def blocks(self, part: Part, groups: Sequence[_Groups] = ()) -> Iterator[Block]:
         """The rows once.  Raises: DataError if the part is not what it was."""
-        if part.key() != self.key:
+        if part.key() != self.mark.key:
             raise _changed(part)
-        seen = 0
+        seen = check = 0
         for table in tables_of(part, list(dict.fromkeys([*self.asked.names, *(g.column for g in groups)]))):
             batch = read_batch(self.asked, table)
             if not len(batch.rows):
                 continue
-            seen += len(batch.rows)
+            seen, check = seen + len(batch.rows), batch.check(check)
             block = self.coded(batch)
             if groups:
                 with named(part):
                     codes = np.column_stack([g.codes(table, batch.rows) for g in groups])
                 block = block._replace(groups=codes)
             yield block
-        if seen != self.used:
+        if (seen, check) != self.mark[1:]:
             raise _changed(part)
 
     def coded(self, batch: Batch) -> Block:
@@ -365,32 +346,34 @@ class _Groups:
 
 def _read_part(
     part: Part, reader: _Reader, function: Callable[[Iterator[Block]], Any], columns: Sequence[str]
-) -> tuple[PartResult, int]:
-    """What a function makes of the blocks of a part, and a check sum of what it read."""
-    groups, check = [_Groups(column) for column in columns], [0]
-    value = function(_checked(reader.blocks(part, groups), check))
-    return PartResult(value, tuple(g.values for g in groups)), check[0]
+) -> PartResult:
+    """What a function makes of the blocks of a part."""
+    groups = [_Groups(column) for column in columns]
+    value = function(reader.blocks(part, groups))
+    return PartResult(value, tuple(g.values for g in groups))
 
 
-def _checked(blocks: Iterator[Block], check: list[int]) -> Iterator[Block]:
-    """The blocks, whose check sum is in ``check`` at the end."""
-    for block in blocks:
-        check[0] = zlib.crc32(block.y.tobytes(), check[0])
-        check[0] = zlib.crc32((block.X[::64] @ np.ones(block.X.shape[1])).tobytes(), check[0])
-        yield block
+def _kept_part(part: Part, reader: _Reader) -> list[Block]:
+    """The blocks of a part."""
+    return list(reader.blocks(part))
+
+
+def _of_kept(part: Part, blocks: list[Block], function: Callable[[Iterator[Block]], Any]) -> PartResult:
+    """What a function makes of the blocks of a part, kept from an earlier reading."""
+    return PartResult(function(iter(blocks)), ())
 
 
 def _read_batches(
     part: Part,
     asked: Question,
-    mark: tuple[Any, int],
+    mark: Mark,
     tally: Tally,
     function: Callable[[Iterator[tuple[Batch, Indices]]], Any],
 ) -> Any:
     """What a function makes of the batches of a part and the cells of their rows."""
-    if part.key() != mark[0]:
+    if part.key() != mark.key:
         raise _changed(part)
-    seen = [0]
+    seen = [0, 0]
 
     def batches() -> Iterator[tuple[Batch, Indices]]:
         for table in tables_of(part, asked.names):
@@ -402,11 +385,11 @@ def _read_batches(
             places = [-1] if found is None else [tally.places.get(cell, -1) for cell in found[0]]
             if found is None or min(places) < 0:
                 raise _changed(part)
-            seen[0] += m
+            seen[:] = seen[0] + m, batch.check(seen[1])
             yield batch, np.array(places, dtype=np.intp)[found[1]]
 
     value = function(batches())
-    if seen[0] != mark[1]:
+    if tuple(seen) != mark[1:]:
         raise _changed(part)
     return value
 
@@ -416,12 +399,20 @@ def _groups_of(blocks: Iterator[Block]) -> Indices:
     return np.concatenate([np.zeros((0, 1), dtype=np.intp), *(b.groups for b in blocks)])
 
 
+@dataclass
+class _Coded:
+    """Coded rows by part that are kept between the passes of a fit, which closes it at its end."""
+
+    blocks: list[list[Block]] = field(default_factory=list)
+    is_open: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class StreamDesign:
-    """A design whose rows are read and coded anew in every pass; it offers what `Design` does of sums.
+    """A design whose rows are read and coded anew in every pass, or once if they are few.
 
-    ``total`` and ``successes`` are sums of the weights, or counts; ``marks`` is what each part must be: its
-    key and the rows used.  ``run`` calls a function for every part, here or elsewhere.
+    It offers what `Design` does of sums.  ``total`` and ``successes`` are sums of the weights, or counts;
+    ``marks`` is what each part must be.  ``run`` calls a function for every part, here or elsewhere.
     """
 
     spec: DesignSpec
@@ -429,7 +420,7 @@ class StreamDesign:
     cells: tuple[Cells, ...] = field(repr=False)
     source: Source = field(repr=False)
     asked: Question = field(repr=False)
-    marks: tuple[tuple[Any, int], ...] = field(repr=False)
+    marks: tuple[Mark, ...] = field(repr=False)
     total: float
     successes: float
     moments: Moments
@@ -439,7 +430,7 @@ class StreamDesign:
     tally: Tally = field(default_factory=Tally, repr=False)
     floats: frozenset[str] = field(default=frozenset(), repr=False)  # columns of numbers not all whole
     readings: list[int] = field(default_factory=lambda: [1], repr=False)
-    sums: dict[int, int] = field(default_factory=dict, repr=False)  # check sums of the rows by part
+    coded: _Coded = field(default_factory=_Coded, repr=False)
 
     @property
     def width(self) -> int:
@@ -452,7 +443,7 @@ class StreamDesign:
 
     def _readers(self) -> list[_Reader]:
         scale = self.rows.used / self.total if self.asked.weight_type == "sampling" else None
-        return [_Reader(key, used, self.spec, self.asked, scale) for key, used in self.marks]
+        return [_Reader(mark, self.spec, self.asked, scale) for mark in self.marks]
 
     def read(self, each_row: bool = True) -> Iterator[Block]:
         """Read all parts once, or give the cells that have the sums of all rows, unless ``each_row``.
@@ -463,16 +454,13 @@ class StreamDesign:
             self.check_keys()
             yield self.compact
             return
-        for number, (part, reader) in enumerate(zip(self.source.parts, self._readers(), strict=True)):
-            check = [0]
-            yield from _checked(reader.blocks(part), check)
-            self._compare(number, check[0])
+        if self._keeps:
+            for blocks in self._in_memory():
+                yield from blocks
+            return
+        for part, reader in zip(self.source.parts, self._readers(), strict=True):
+            yield from reader.blocks(part)
         self.readings[0] += 1
-
-    def _compare(self, number: int, check: int) -> None:
-        """Refuse a part whose rows are not those of the reading before."""
-        if self.sums.setdefault(number, check) != check:
-            raise _changed(self.source.parts[number])
 
     def by_part(
         self, function: Callable[[Iterator[Block]], Any], columns: Sequence[str], each_row: bool = True
@@ -487,12 +475,15 @@ class StreamDesign:
         if not columns and not each_row and self.compact is not None:
             self.check_keys()
             return [PartResult(function(iter([self.compact])), ())]
-        found, parts = [], zip(self.source.parts, self._readers(), strict=True)
-        calls = [(part, reader, function, columns) for part, reader in parts]
-        names = list(dict.fromkeys([*self.asked.names, *columns]))
-        for number, (result, check) in enumerate(self.run(_read_part, calls, names)):
-            self._compare(number, check)
-            found.append(result)
+        if not columns and self._keeps:
+            coded = zip(self.source.parts, self._in_memory(), strict=True)
+            known = [(part, blocks, function) for part, blocks in coded]
+            return list(self.run(_of_kept, known, self.asked.names))
+        calls = [
+            (part, reader, function, columns)
+            for part, reader in zip(self.source.parts, self._readers(), strict=True)
+        ]
+        found = list(self.run(_read_part, calls, list(dict.fromkeys([*self.asked.names, *columns]))))
         self.readings[0] += 1
         return found
 
@@ -546,10 +537,34 @@ class StreamDesign:
         self.readings[0] += 1
         return found
 
+    @property
+    def _keeps(self) -> bool:
+        """Whether coded rows are few enough to be kept, in the process that works on them."""
+        return (
+            self.coded.is_open
+            and 8 * (self.width + 3) * self.rows.used <= KEPT_BYTES
+            and getattr(self.run, "is_here", True)
+        )
+
+    def _in_memory(self) -> list[list[Block]]:
+        """The blocks of every part, read once and kept."""
+        if self.coded.blocks:
+            self.check_keys()
+        else:
+            calls = list(zip(self.source.parts, self._readers(), strict=True))
+            self.coded.blocks = list(self.run(_kept_part, calls, self.asked.names))
+            self.readings[0] += 1
+        return self.coded.blocks
+
+    def end(self) -> int:
+        """Keep no rows any more.  Returns: how often the source was read."""
+        self.coded.blocks, self.coded.is_open = [], False
+        return self.readings[0]
+
     def check_keys(self) -> None:
         """Compare what is known of the parts without reading.  Raises: DataError if one has changed."""
-        for part, (key, _) in zip(self.source.parts, self.marks, strict=True):
-            if part.key() != key:
+        for part, mark in zip(self.source.parts, self.marks, strict=True):
+            if part.key() != mark.key:
                 raise _changed(part)
 
     def sample(self, rows: int) -> list[Block]:
@@ -564,8 +579,8 @@ class StreamDesign:
 
         Raises: DataError if a part has changed.
         """
-        for part, (key, used) in zip(self.source.parts, self.marks, strict=True):
-            if part.key() != key:
+        for part, mark in zip(self.source.parts, self.marks, strict=True):
+            if part.key() != mark.key:
                 raise _changed(part)
             seen = 0
             for table in tables_of(part, self.asked.names):
@@ -573,7 +588,7 @@ class StreamDesign:
                 seen += len(rows)
                 if len(rows):
                     yield {name: pd.Series(table.data[name]).iloc[rows] for name in self.asked.names}
-            if seen != used:
+            if seen != mark.used:
                 raise _changed(part)
         self.readings[0] += 1
 

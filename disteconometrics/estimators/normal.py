@@ -14,8 +14,8 @@ from scipy.linalg import block_diag
 
 from disteconometrics.arrays import Array, as_floats
 from disteconometrics.checks import flag
+from disteconometrics.data.cells import Moments
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.stream import Moments
 from disteconometrics.errors import (
     NeedsRows,
     OutcomeError,
@@ -199,7 +199,7 @@ class NormalRegression(Specification):
         return NormalResults(
             model=self,
             spec=rows.spec,
-            facts=replace(facts, readings=rows.readings),
+            facts=replace(facts, readings=rows.end()),
             rows=rows,
             coefficients=rows.equation.params,
             covariance=V,

@@ -12,6 +12,7 @@ import numpy as np
 
 from disteconometrics.arrays import Array, Indices
 from disteconometrics.blocks import Block, FactorMatrix
+from disteconometrics.data.cells import Moments
 from disteconometrics.data.design import Design, RowCount, build_design
 from disteconometrics.data.joint_design import JointDesign, JointSpec, build_joint
 from disteconometrics.data.learn import learn
@@ -19,7 +20,7 @@ from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.settle import refuse_recorders
 from disteconometrics.data.source import READ_IN_PARTS, open_source
 from disteconometrics.data.spec import DesignSpec
-from disteconometrics.data.stream import Moments, StreamDesign
+from disteconometrics.data.stream import StreamDesign
 from disteconometrics.data.streamed_scenario import StreamedScenario
 from disteconometrics.data.terms import FEW_LEVELS
 from disteconometrics.errors import DataError, IncidentalParametersWarning, NeedsRows, OutcomeError, warn_user
@@ -190,6 +191,10 @@ class FitRows(CountedRows):
     def readings(self) -> int:
         """How often a source was read so far, 0 for a table."""
         return self.design.readings[0] if isinstance(self.design, StreamDesign) else 0
+
+    def end(self) -> int:
+        """Let go of what is kept of a source for the passes of a fit; the number of its readings."""
+        return self.design.end() if isinstance(self.design, StreamDesign) else 0
 
     @property
     def moments(self) -> Moments:

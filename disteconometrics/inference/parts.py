@@ -61,6 +61,11 @@ class PartRunner:
         """Columns that workers hold do not travel."""
         return {**self.__dict__, "_held": {}, "_by": None}
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the work is done in this process."""
+        return self.n_jobs in (None, 1) and _client(self.source) is None
+
     def __call__(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], columns: Sequence[str]
     ) -> Iterable[Any]:

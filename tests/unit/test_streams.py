@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import disteconometrics as de
+from disteconometrics.data import stream
 from disteconometrics.errors import DataError, FormulaError, MissingColumnError, NeedsRows, OptionError
 from disteconometrics.estimators.flow import source_rows
 
@@ -38,6 +39,12 @@ def _table() -> pd.DataFrame:
 
 
 TABLE = _table()
+
+
+@pytest.fixture(autouse=True)
+def read_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows are read as many are."""
+    monkeypatch.setattr(stream, "KEPT_BYTES", 0)
 
 
 def _cut(frame: pd.DataFrame = TABLE, *edges: int) -> list[pd.DataFrame]:
@@ -459,11 +466,15 @@ def _bits(result: Any) -> bytes:
     return np.concatenate([result.params, result.bse, result.with_cov("HC3").bse]).tobytes()
 
 
-def test_bits_depend_on_the_parts_alone(folder: Path) -> None:
+def test_bits_depend_on_the_parts_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     frame = dd.from_map(pd.read_parquet, sorted(folder.glob("*.parquet")))
     cov = de.Cluster("k")
     ours = _bits(de.Logit(PLAIN).fit(folder, cov=cov))
+    with monkeypatch.context() as kept:
+        kept.setattr(stream, "KEPT_BYTES", 10**8)
+        assert _bits(de.Logit(PLAIN).fit(folder, cov=cov)) == ours
+        assert de.Logit(PLAIN).fit(folder, cov="HC1").facts.readings == 2
     assert _bits(de.Logit(PLAIN).fit(folder, cov=cov, n_jobs=2)) == ours
     assert _bits(de.Logit(PLAIN).fit(frame, cov=cov)) == ours
     state = np.random.get_state()  # noqa: NPY002 - dask of 2025 draws from it in this process

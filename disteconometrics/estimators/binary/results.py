@@ -91,7 +91,7 @@ def fit_binary(
     return BinaryResults(
         model=model,
         spec=rows.spec,
-        facts=replace(facts, readings=rows.readings),
+        facts=replace(facts, readings=rows.end()),
         rows=rows,
         coefficients=rows.equation.params,
         covariance=V,

@@ -23,7 +23,7 @@ from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.stream import Batch, StreamDesign
 from disteconometrics.data.table import Column, Table
 from disteconometrics.distributions.support import Support
-from disteconometrics.errors import DataError, NeedsRows
+from disteconometrics.errors import NeedsRows
 from disteconometrics.estimators.flow.row_checks import check_support
 from disteconometrics.estimators.rows import row_facts
 from disteconometrics.fields import AnyFloat, Count
@@ -38,7 +38,6 @@ BINS, LEAST_BINS = 10_000, 1_000  # of the outcome in a cell
 MOST_BINS = 1_000_000  # over all cells
 SEEN = 500_000  # rows of the first reading in which shared values are looked for
 FEW = 8_192  # by which bins are laid
-SAME = 1e-9  # share of their spread by which means of two readings may differ
 
 
 @dataclass(frozen=True)
@@ -132,14 +131,11 @@ def rows_of_source(stream: StreamDesign, support: Support) -> SourceRows:
 
 def _read_bins(stream: StreamDesign, support: Support, total: Filling) -> Filling:
     """The second reading, in the bins of an empty filling."""
-    bins, (cells, count), sums = total.bins, total.shape, np.zeros((2, total.shape[0]))
     outside = [np.zeros(0)]
-    for filling, own, beyond in stream.by_batches(partial(_filled, bins, cells, count, support)):
+    for filling, beyond in stream.by_batches(partial(_filled, total.bins, *total.shape, support)):
         total.merge(filling)
-        sums += own
         outside.append(beyond)
     check_support(np.concatenate(outside), support, stream.spec.outcome.name)
-    _compare(stream, sums)
     return total
 
 
@@ -158,18 +154,17 @@ def _stacked(parts: tuple[Any, ...]) -> Any:
 
 def _filled(
     bins: Bins, cells: int, count: int, support: Support, batches: Iterator[tuple[Batch, Indices]]
-) -> tuple[Filling, Array, Array]:
-    """Bins of the outcome in every cell, counts and sums (2, cells), and outcomes outside their support."""
-    filling, sums, outside = Filling(bins, cells, count), np.zeros((2, cells)), [np.zeros(0)]
+) -> tuple[Filling, Array]:
+    """Bins of the outcome in every cell, and outcomes outside their support."""
+    filling, outside = Filling(bins, cells, count), [np.zeros(0)]
     for batch, at in batches:
         y, w = np.asarray(batch.values[0], dtype=np.float64), batch.weights
-        sums += [np.bincount(at, w, cells), np.bincount(at, y if w is None else w * y, cells)]
         beyond = (y <= support.low) | (y >= support.high)
         if beyond.any():
             outside.append(y[beyond])
             y, at, w = y[~beyond], at[~beyond], None if w is None else w[~beyond]
         filling.add(support.to_line(y), at, w)
-    return filling, sums, np.concatenate(outside)
+    return filling, np.concatenate(outside)
 
 
 def _first(stream: StreamDesign, rows: int) -> tuple[Array, Array | None]:
@@ -179,18 +174,6 @@ def _first(stream: StreamDesign, rows: int) -> tuple[Array, Array | None]:
         return np.repeat(stream.tally.sums[:, 1], 2), None
     y = np.concatenate([np.asarray(batch.values[0], dtype=np.float64) for batch in batches])
     return y, _stacked(tuple(batch.weights for batch in batches))
-
-
-def _compare(stream: StreamDesign, found: Array) -> None:
-    """Refuse a second reading whose counts or sums (2, cells) are not those of the first."""
-    n, mean, squares = stream.tally.sums[:, :3].T
-    near = SAME * (np.sqrt(squares * n) + np.abs(n * mean))
-    if (found[0] != n).any() or (np.abs(found[1] - n * mean) > near).any():
-        raise DataError(
-            "The source has changed since the first reading: two readings of different rows make no "
-            "estimate; fit again once it is whole, and see that a function of de.Parts gives the same rows "
-            "each time"
-        )
 
 
 def _design(stream: StreamDesign, at: Indices, y: Array, w: Array | None, rows: RowCount) -> Design:
