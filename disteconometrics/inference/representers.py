@@ -28,6 +28,8 @@ __all__ = ["HEAP", "hat_knots", "hats", "representer", "residual"]
 
 NOTHING = 1e-10  # share of a column's length that is rounding
 HEAP = 0.05  # share of rows at a value that is a heap
+AT_ONCE = 4  # columns whose residuals are taken together
+ROWS = 100_000  # whose products are taken together
 PIECES, AT_SIZE = 2, 500  # between quantiles that are knots, at so many observations
 
 
@@ -46,11 +48,21 @@ def residual(x: Array, Z: Array, shares: Array) -> Array:
     columns = columns[:, length > 0] / length[length > 0]  # so that units do not say which repeat others
     Q, R, _ = linalg.qr(columns, mode="economic", pivoting=True)
     Q = Q[:, np.abs(np.diagonal(R)) > NOTHING]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = (x.T * root).T
+    if x.ndim == 1:
+        return _left(x[:, None], Q, root)[:, 0]
+    out = np.empty(x.shape)
+    for j in range(0, x.shape[1], AT_ONCE):  # a few columns, so that copies of many rows stay small
+        out[:, j : j + AT_ONCE] = _left(x[:, j : j + AT_ONCE], Q, root)
+    return out
+
+
+def _left(x: Array, Q: Array, root: Array) -> Array:
+    """What projection on orthonormal Q (n, m) leaves of x (n, v) with the roots of shares (n,)."""
+    with np.errstate(invalid="ignore"):  # where a row has no such moment
+        own = x * root[:, None]
         left = own - Q @ (Q.T @ own)
         known = np.linalg.norm(left, axis=0) > NOTHING * np.linalg.norm(own, axis=0)
-        return np.where(known & (shares > 0 if x.ndim == 1 else shares[:, None] > 0), (left.T / root).T, 0.0)
+    return np.divide(left, root[:, None], out=np.zeros_like(left), where=known & (root[:, None] > 0))
 
 
 def hat_knots(x: Array, shares: Array, size: float, also: Sequence[float] = (), least: int = 1) -> Array:
@@ -83,7 +95,10 @@ def hats(x: Array, knots: Array) -> Array:
            [0.5, 0.5],
            [0. , 1. ]])
     """
-    return np.column_stack([np.interp(x, knots, one) for one in np.eye(len(knots))])
+    out = np.empty((len(x), len(knots)))
+    for j, one in enumerate(np.eye(len(knots))):
+        out[:, j] = np.interp(x, knots, one)
+    return out
 
 
 def representer(B: Array, effects: Array, Z: Array, shares: Array) -> Array:
@@ -96,5 +111,7 @@ def representer(B: Array, effects: Array, Z: Array, shares: Array) -> Array:
     array([-0.5, -0.5,  0.5,  0.5])
     """
     left = residual(B, Z, shares)
-    inverse = np.linalg.pinv(left.T @ (shares[:, None] * left), rcond=NOTHING, hermitian=True)
+    parts = [slice(i, i + ROWS) for i in range(0, len(left), ROWS)]
+    products = sum((left[rows].T @ (shares[rows, None] * left[rows]) for rows in parts), np.zeros((1, 1)))
+    inverse = np.linalg.pinv(products, rcond=NOTHING, hermitian=True)
     return np.asarray(shares[:, None] * (left @ (inverse @ effects)))
