@@ -48,7 +48,8 @@ def numbers(result: Any) -> Any:
 
 
 def test_the_table_has_every_kind_of_file_and_class() -> None:
-    assert {fitted(n).file_kind for n in RESULTS} == set(KINDS)
+    answers = {"Margins"}  # saved, but no results of an estimator
+    assert {fitted(n).file_kind for n in RESULTS} == set(KINDS) - answers
 
 
 def test_it_is_a_final_frozen_class_on_the_one_base(name: str) -> None:
