@@ -35,8 +35,10 @@ from disteconometrics.inference.law_effects import (
     RowLaws,
     check_target,
     crossings,
+    crossings_of_mass,
     error_of,
     estimates_of,
+    point_of,
     row_gradients,
     row_values,
     with_quantile_limits,
@@ -716,7 +718,7 @@ class LawAnswers:
         InfiniteMomentWarning
             If the fitted tail is too heavy for a functional.
         """
-        a, index = self._new_answering(some(names), on, new)
+        a, index = self.new_answering(some(names), on, new)
         critical, n = critical_value(check_level(level), a.estimation.df), a.laws.size
         parts = []
         warn_unsupported([kind for kind, _ in a.functionals], a.unsupported)
@@ -739,7 +741,7 @@ class LawAnswers:
         return pd.concat(parts).iloc[order]
 
     @abstractmethod
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, and the rows' index."""
 
 
@@ -751,13 +753,26 @@ def _of_each_row(
     se = np.where(np.isnan(values), np.nan, estimation.errors(G))
     low, high = values - critical * se, values + critical * se
     if functional[0] == "q":
-        known = np.flatnonzero(np.isfinite(values))
+        known, point = np.flatnonzero(np.isfinite(values)), point_of(laws)
         own, support = laws.take(known), laws.support
         target = float(laws.link.quantile(np.array(functional[1][0])))
 
-        def band(u: Array, sign: float) -> Array:
-            z, G = own.each_on_link(support.from_line(u))
+        def over(y: Array, sign: float) -> Array:
+            z, G = own.each_on_link(y)
             return np.asarray(z + sign * critical * estimation.errors(G) - target)
+
+        if point is not None:
+            se[values == point] = np.nan  # what does not move has no error
+            width = np.ptp(own.law.quantile([0.1, 0.9]), axis=-1) / 8
+            width = np.where(width > 0, width, 1.0)
+            low[known], high[known] = (
+                crossings_of_mass(partial(over, sign=sign), point, width) for sign in (1.0, -1.0)
+            )
+            low, high = held.limits(low, high)
+            return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
+
+        def band(u: Array, sign: float) -> Array:
+            return over(support.from_line(u), sign)
 
         at, lift = support.to_line(values[known]), support.log_slope(values[known])
         half = critical * se[known] * np.exp(lift)

@@ -57,6 +57,7 @@ NOT_COMPLETED = frozenset(
         "lost_rows",
         "main",
         "named",
+        "new_answering",
         "pictures",
         "rows",
         "saved",

@@ -54,10 +54,13 @@ __all__ = [
     "band",
     "check_target",
     "crossings",
+    "crossings_of_mass",
     "error_of",
     "estimates_of",
     "half",
+    "just_below",
     "needs_population",
+    "point_of",
     "row_gradients",
     "row_values",
     "with_quantile_limits",
@@ -101,7 +104,8 @@ class RowLaws(Protocol):
     """The laws of n rows under coefficients θ (p,).
 
     ``link`` is a law whose quantiles make distribution functions nearly straight, ``support`` where outcomes
-    live, ``origin`` what second moments are taken about.  ``each`` and ``each_on_link`` give numbers (n,)
+    live, ``origin`` what second moments are taken about.  Laws with a mass have it at their ``point`` (see
+    `point_of`), and ``at`` gives the density beside it.  ``each`` and ``each_on_link`` give numbers (n,)
     with a gradient (n, p) for each row, the latter Λ⁻¹(F(y_i | x_i)).
     """
 
@@ -124,6 +128,12 @@ class RowLaws(Protocol):
     def each(self, functional: Functional) -> tuple[Array, Array]: ...
     def each_on_link(self, y: Array) -> tuple[Array, Array]: ...
     def quantile_density(self, tau: float) -> Array: ...
+
+
+def point_of(laws: Any) -> float | None:
+    """Where the laws of rows have a mass; None of continuous ones."""
+    point: float | None = getattr(laws, "point", None)
+    return point
 
 
 def row_values(laws: RowLaws, functional: Functional, W: Array) -> RowValues:
@@ -248,7 +258,8 @@ class Answer(NamedTuple):
     """A number, its gradient in θ (p,), and its averaging rows (n,), which sum to zero.
 
     ``noise`` (n,) are rows that belong to its estimation whomever it speaks of, None where there are none;
-    ``hidden`` is the share of rows in it of which records do not tell what is averaged.
+    ``hidden`` is the share of rows in it of which records do not tell what is averaged; ``at_mass`` says that
+    it is a quantile at a mass, which does not move and has no standard error.
     """
 
     value: float
@@ -256,6 +267,7 @@ class Answer(NamedTuple):
     rows: Array
     noise: Array | None = None
     hidden: float = 0.0
+    at_mass: bool = False
 
     @property
     def varies(self) -> bool:
@@ -299,7 +311,8 @@ def estimates_of(
     """
     values = np.array([a.value for a in answers])
     known = np.array(
-        [bool(np.isfinite(a.value + a.gradient.sum() + a.rows.sum())) for a in answers], dtype=bool
+        [bool(np.isfinite(a.value + a.gradient.sum() + a.rows.sum())) and not a.at_mass for a in answers],
+        dtype=bool,
     )
     V = np.full((len(answers),) * 2, np.nan)
     if known.any():
@@ -357,6 +370,20 @@ class Averaged:
         laws, w = self._own
         return np.asarray(laws.cdf_sums(y, w[:, None])[0])
 
+    @property
+    def point(self) -> float | None:
+        """Where the rows' laws have a mass, None of continuous ones."""
+        return point_of(self.laws)
+
+    def _side(self, tau: float) -> tuple[float, float]:
+        """Where a quantile lies by a mass: below it, at it, or above; the line of continuous laws."""
+        point = self.point
+        if point is None:
+            return -np.inf, np.inf
+        if tau > self.at(point)[0]:
+            return point, np.inf
+        return (-np.inf if tau <= self.at(just_below(point))[0] else point), point
+
     def quantile(self, tau: float, near: tuple[float, float] | None = None) -> float:
         """The quantile of the average: Newton's method inside a bracket.
 
@@ -370,7 +397,11 @@ class Averaged:
                 return float(own.ravel()[0])
             near = float(np.average(own, weights=w[few])), float(np.ptp(own)) or 1.0
         y, step = near
-        low, high = -np.inf, np.inf
+        low, high = self._side(tau)
+        if low == high:
+            return low
+        if not low < y < high:
+            y = low + step if np.isfinite(low) else high - step
         for _ in range(MOST_STEPS):
             F, f, _ = self.at(y)
             low, high = (y, high) if tau > F else (low, y)
@@ -392,6 +423,8 @@ class Averaged:
             y = self.quantile(numbers[0])
             if self.held.hidden(np.array(y)):
                 return self._withheld
+            if y == self.point:
+                return Answer(y, 0 * self.gradient(y), np.zeros(len(self.shares)), at_mass=True)
             _, f, cdf = self.at(y)
             return Answer(y, -self.gradient(y) / f, self.averaging(-cdf / f))
         if kind == "prob":
@@ -416,10 +449,14 @@ class Averaged:
         a, b = (self.functional(("q", (t,))) for t in levels)
         if np.isnan(a.value + b.value):
             return self._withheld
+        at_mass = a.at_mass and b.at_mass
         if kind == "difference":
-            return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows)
+            return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows, at_mass=at_mass)
+        if b.value == 0:
+            raise OptionError(f"q[{levels[1]:g}] is zero, and no ratio to it is a number: use iqr or quantiles.")
         ratio = a.value / b.value
-        return Answer(ratio, (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value)
+        gradient, rows = (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value
+        return Answer(ratio, gradient, rows, at_mass=at_mass)
 
     @cached_property
     def _moments(self) -> dict[str, Answer]:
@@ -460,12 +497,21 @@ class Averaged:
         self, tau: float, error: Callable[[Answer], float], critical: float, y: float, se: float
     ) -> tuple[float, float]:
         """Limits of a quantile y with error se: where the band z̄ ± c·se of z̄ meets Λ⁻¹(τ), on the line."""
-        laws = self._own[0]
+        laws, point = self._own[0], self.point
         target, support = float(laws.link.quantile(np.array(tau))), laws.support
 
-        def band(u: Array, sign: float) -> Array:
-            a = self.on_link(float(support.from_line(u)[0]))
+        def over(y: Array, sign: float) -> Array:
+            a = self.on_link(float(y[0]))
             return np.array([a.value + sign * critical * error(a) - target])
+
+        if point is not None:
+            width = np.array([abs(self.quantile(0.9) - self.quantile(0.1)) / 8 or 1.0])
+            ends = [crossings_of_mass(partial(over, sign=s), point, width) for s in (1.0, -1.0)]
+            low, high = self.held.limits(*np.concatenate(ends))
+            return float(low), float(high)
+
+        def band(u: Array, sign: float) -> Array:
+            return over(support.from_line(u), sign)
 
         at, lift = (of(np.array([y])) for of in (support.to_line, support.log_slope))
         half = critical * se * np.exp(lift)
@@ -504,7 +550,46 @@ def crossings(g: Callable[[Array], Array], start: Array, step: Array) -> Array:
         a, fa = np.where(going & other, b, a), np.where(going, np.where(other, fb, fa / 2), fa)
         b, fb = c, np.where(going, fc, fb)
         going &= (np.abs(fb) >= enough) & (np.abs(b - a) >= 1e-10 * (np.abs(a) + np.abs(step)))
-    return np.where(step == 0, start, np.where(never, np.sign(step) * np.inf, b))
+    return np.where(step == 0, start, np.where(never, np.where(step > 0, np.inf, -np.inf), b))
+
+
+def just_below(point: float) -> float:
+    """The largest number below another: F there is without the mass.
+
+    Examples
+    --------
+    >>> just_below(1.0) < 1.0
+    True
+    """
+    return float(np.nextafter(point, -np.inf))
+
+
+def crossings_of_mass(g: Callable[[Array], Array], point: float, width: Array) -> Array:
+    """Where an increasing g with a jump at a point reaches zero (m,): at the jump, or on either side of it.
+
+    ``width`` (m,) are first steps away from the point; ±inf where g stays on one side, NaN where it has no
+    value.
+
+    Examples
+    --------
+    >>> g = lambda y: np.where(y < 0, y - 1, y + 1) - np.array([0.5, 3.0, -4.0])
+    >>> crossings_of_mass(g, 0.0, np.ones(3)).round(6).tolist()
+    [0.0, 2.0, -3.0]
+    """
+    here, before = np.full(len(width), point), np.full(len(width), just_below(point))
+    at, below = g(here), g(before)
+    above, under = at < 0, below >= 0
+    side = above.astype(float) - under
+    start, step = np.where(under, before, here), side * width
+    for _ in range(MOST_STEPS):
+        found = g(start + step)
+        short = (above & (found < 0)) | (under & (found >= 0))
+        if not short.any():
+            break
+        step = np.where(short, 2 * step, step)
+    never = np.where(above, np.inf, -np.inf)
+    ends = np.where(short, never, crossings(g, start, np.where(short, 0.0, step)))
+    return np.where(np.isnan(at + below), np.nan, ends)
 
 
 def with_quantile_limits(
@@ -571,13 +656,15 @@ def band(
     sup = as_far_out(critical_of_band(curve.covariance, level, seed), estimation.df)
     point = critical_value(level, estimation.df)
     if inverted:
-        densities = [law.at(y)[1] for y in at]
+        densities = np.array([law.at(y)[1] for y in at])
         d = np.exp(law.laws.link.logpdf(curve.values))
         error = error_of(estimation, target)
+        with np.errstate(divide="ignore", invalid="ignore"):  # at a mass, where no error is asked for
+            widths = curve.std_error * d / densities
         limits = [
-            law.quantile_limits(float(t), error, c, float(y), float(se * d_i / f))
+            law.quantile_limits(float(t), error, c, float(y), float(se))
             for c in (point, sup)
-            for t, y, se, d_i, f in zip(points, at, curve.std_error, d, densities, strict=True)
+            for t, y, se in zip(points, at, widths, strict=True)
         ]
         columns = {"tau": points, "estimate": at}
         ends = list(np.array(limits).reshape(2, -1, 2).transpose(0, 2, 1).reshape(4, -1))

@@ -106,7 +106,7 @@ class BinaryAnswers(LawAnswers):
         X, offset, _ = self._new_rows(new)
         return _laws(self.fitted_index, offset, X)
 
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
 
     @as_given

@@ -31,6 +31,7 @@ from disteconometrics.estimators.flow.spline_inference import (
 from disteconometrics.estimators.flow.spline_laws import SplineRowLaws, flow_on
 from disteconometrics.estimators.flow.spline_rows import FlowFacts, FlowRows, fit_rows, plan_of
 from disteconometrics.estimators.flow.tail_moments import OfSample, unsupported_moments
+from disteconometrics.estimators.hurdle import HurdleResults, fit_hurdle
 from disteconometrics.estimators.law_answers import (
     FUNCTIONALS,
     OF_EFFECTS,
@@ -73,7 +74,7 @@ KINDS = {
 
 def fit_spline(
     model: Any, data: Any, cov: CovarianceKind | None = None, like: SplineFlow | None = None
-) -> FlowResults:
+) -> FlowResults | HurdleResults:
     """Fit the monotone spline of a specification to a table.
 
     Parameters
@@ -93,9 +94,16 @@ def fit_spline(
     >>> fit_spline(de.FlowDensity("log(foodexp) ~ 1"), de.datasets.engel()).nobs
     235.0
     """
-    kind = _kind(cov, model.weight_type)
-    fit = fit_rows(model, FitRows.read(model, data, outcome="recorded"), kind, like)
-    return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
+    kind, read = _kind(cov, model.weight_type), FitRows.read(model, data, outcome="recorded")
+
+    def fitted(model: Any, read: FitRows) -> FlowResults:
+        fit = fit_rows(model, read, kind, like)
+        return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
+
+    records = read.design.records
+    if records is None or records.at_mass is None:
+        return fitted(model, read)
+    return fit_hurdle(model, read, kind, fitted)
 
 
 def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -394,7 +402,7 @@ class FlowResults(FittedResult, LawAnswers):
         flow, of = self.flow, partial(SplineRowLaws, self.flow, self.main)
         return distinct_laws(self._covariates(new, warn=False)[0], of, lambda X: -flow.centre.location(X))
 
-    def _new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+    def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
         held = self._held(flow)

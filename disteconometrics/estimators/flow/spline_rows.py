@@ -161,7 +161,6 @@ def fit_rows(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow |
     """
     spec, y, support = read.spec, read.y, model.domain
     outcome, X = spec.outcome.name, spec.without_constant(read.X)
-    checks.refuse_mass(read.design.records, outcome)
     records, groups = checks.inexact(read.design.records, support), _groups(spec.names)
     enough = checks.check_rows(y, X.shape[1], outcome)
     checks.check_support(y, support, outcome, records)
