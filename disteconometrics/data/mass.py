@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from disteconometrics.arrays import Indices, as_floats
+from disteconometrics.arrays import Indices, Mask, as_floats
 from disteconometrics.data.design import Design, RowCount
 from disteconometrics.data.formula import split_sides
 from disteconometrics.data.outcome import Outcome
@@ -48,8 +48,8 @@ def mass_point(spec: DesignSpec) -> float:
     point = float(spec.outcome_units([at])[0])
     if not np.isfinite(point):
         raise OutcomeError(
-            f"The outcome {spec.outcome.name!r} is no number at its mass, {at:g}: take a function that is, such "
-            f"as log1p, or none; support='positive' of a FlowDensity takes the logarithm of the rest alone"
+            f"The outcome {spec.outcome.name!r} is no number at its mass, {at:g}: take a function that is, "
+            f"such as log1p, or none; support='positive' of a FlowDensity takes the logarithm of the rest"
         )
     return point
 
@@ -80,14 +80,16 @@ def halves(design: Design) -> Halves:
     return Halves(occurs, rest, kept, point)
 
 
-def _occurrence(design: Design, off: Indices) -> Design:
+def _occurrence(design: Design, off: Mask) -> Design:
     """All rows with whether they are off the mass as the outcome."""
     spec, at = design.spec, design.spec.outcome.recorders[-1].at
     call = layers_of(spec.parsed.left.node)[1][-1]
     inner = call.args[0]
     name = f"I({spell(inner)} != {at:.17g})"
     own = replace(
-        spec, formula=f"{name} ~ {split_sides(spec.formula)[1]}", outcome=Outcome(name, "binary", (False, True))
+        spec,
+        formula=f"{name} ~ {split_sides(spec.formula)[1]}",
+        outcome=Outcome(name, "binary", (False, True)),
     )
     return replace(design, spec=own, y=as_floats(off), records=None)
 
@@ -130,7 +132,7 @@ def _check_varies(design: Design, kept: Indices) -> None:
         one = len(gone) == 1
         raise CollinearityError(
             f"Among the {len(kept)} rows whose {outcome} is not {at:g}, {list_names(gone, 6)} "
-            f"{'does' if one else 'do'} not vary: all rows with another value are at the mass, so that nothing "
-            f"tells the law of the rest there. Merge levels, leave these rows out, or leave the "
+            f"{'does' if one else 'do'} not vary: all rows with another value are at the mass, so that "
+            f"nothing tells the law of the rest there. Merge levels, leave these rows out, or leave the "
             f"column{'s' * (not one)} out"
         )

@@ -50,7 +50,13 @@ OTHER_WORDS = {
     "survival": "sf",
 }
 # below, above the support
-_OUTSIDE = {"_pdf": (0.0, 0.0), "_mass": (0.0, 0.0), "_logpdf": (-np.inf, -np.inf), "_cdf": (0.0, 1.0), "_sf": (1.0, 0.0)}
+_OUTSIDE = {
+    "_pdf": (0.0, 0.0),
+    "_mass": (0.0, 0.0),
+    "_logpdf": (-np.inf, -np.inf),
+    "_cdf": (0.0, 1.0),
+    "_sf": (1.0, 0.0),
+}
 
 
 class Law(OtherWords, ABC):

@@ -316,7 +316,7 @@ def pit(law: Law, y: Any, *, seed: Seed = 0) -> Array:
     """
     y = _outcomes(law, y)
     u = law.cdf(y)
-    return u - law.mass(y) * generator(seed).random(y.shape)
+    return np.asarray(u - law.mass(y) * generator(seed).random(y.shape))
 
 
 def record_scores(law: Law, lower: Any, upper: Any, *, seed: Seed = 0) -> tuple[Array, Array]:
@@ -346,6 +346,9 @@ def record_scores(law: Law, lower: Any, upper: Any, *, seed: Seed = 0) -> tuple[
     below, above = (np.asarray([law.cdf(y), law.sf(y)]) for y in (low, high))
     # in the tail in which the record is, where the difference has its digits
     p = np.where(below[0] > 0.5, below[1] - above[1], above[0] - below[0])
+    point = getattr(law, "point", None)
+    if point is not None:  # a record is of what is off the mass
+        p = p - np.where((low < point) & (point <= high), law.mass(point), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.log(p)
     known = low == high

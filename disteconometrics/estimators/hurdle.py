@@ -1,7 +1,8 @@
 """An outcome with a mass: a logit for being off its point, and the law of the rest, as one estimate.
 
-The log-likelihood is the sum of both parts', so that each is fitted as it is by itself; the covariance is that
-of both estimating equations stacked, with scores of zero where a row at the mass tells nothing of the rest.
+The log-likelihood is the sum of both parts', so that each is fitted as it is by itself; the covariance is
+that of both estimating equations stacked, with scores of zero where a row at the mass tells nothing of the
+rest.
 
 References
 ----------
@@ -55,7 +56,7 @@ from disteconometrics.estimators.refit import AVERAGED, refitting
 from disteconometrics.estimators.results import FitFacts, FittedResult, LikelihoodCriteria, SavedResult
 from disteconometrics.estimators.rows import FitRows
 from disteconometrics.fields import AnyFloat, Count, Numbers
-from disteconometrics.inference.covariance import Cluster, CovarianceKind
+from disteconometrics.inference.covariance import CovarianceKind
 from disteconometrics.inference.estimates import Estimates, check_level
 from disteconometrics.inference.law_effects import Averaged, RowLaws, band, check_target, just_below
 from disteconometrics.inference.law_functionals import Functional, is_analytic, parse_functional
@@ -90,6 +91,7 @@ class HurdleFacts(FitFacts):
     point: AnyFloat
     at_mass: Count
     nested_null: bool
+    outside: Count = 0  # rows at the mass outside the columns of the others
     clusters: Count | None = None
 
 
@@ -111,8 +113,7 @@ def fit_hurdle(
     """
     if getattr(model, "offset", None) is not None:
         raise OptionError(
-            "offset= is in units of the outcome, and a mass has none: take it off the outcome off the mass, or "
-            "write the column on the right side."
+            "offset= is in units of the outcome, and a mass has none: write the column on the right side."
         )
     parts = halves(read.design)  # type: ignore[arg-type]
     try:
@@ -131,11 +132,19 @@ def fit_hurdle(
         point=parts.point,
         at_mass=rows.size - len(parts.kept),
         nested_null=read.spec.has_intercept,
+        outside=_outside(rows.X, parts.kept),
         clusters=occurs.covariance.clusters,
     )
     return HurdleResults(
         model=model, spec=rows.spec, facts=facts, rows=rows, occurs=occurs, rest=rest, kind=kind
     )
+
+
+def _outside(X: Array, kept: Indices) -> int:
+    """Rows of a design (n, k) outside the range that its columns have in some of them."""
+    own = X[kept]
+    low, high = own.min(axis=0), own.max(axis=0)
+    return int(((low > X) | (high < X)).any(axis=1).sum())
 
 
 @dataclass(frozen=True)
@@ -158,12 +167,11 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
     Examples
     --------
     >>> import disteconometrics as de
-    >>> mroz = de.datasets.mroz()
-    >>> res = de.NormalRegression("mass(hours, 0) ~ educ + age + kidslt6").fit(mroz, cov="HC1")
-    >>> res.facts.at_mass, res.functionals(["mean", "q[0.4]", "q[0.9]"]).values.round(0).tolist()
-    (325, [740.0, 0.0, 2036.0])
-    >>> res.effect("kidslt6", 0, 1, "mean").values.round(0).tolist()
-    [-494.0]
+    >>> engel = de.datasets.engel()
+    >>> engel["foodexp"] = engel.foodexp.where(engel.index % 4 > 0, 0.0)
+    >>> res = de.NormalRegression("mass(foodexp, 0) ~ income").fit(engel, cov="HC1")
+    >>> res.facts.at_mass, res.functionals("q[0.1]").values.tolist()
+    (59, [0.0])
     """
 
     facts: HurdleFacts
@@ -178,11 +186,7 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         """That of a mass beside the law of the specification."""
         return f"Hurdle{type(self.model).__name__}"
 
-    @property
-    def pictures(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Names of functions of `plots`."""
-        return ("coefficients", "quantile_effects") if self._linear else ("density", "quantile_effects")
-
+    pictures: ClassVar[tuple[str, ...]] = ("coefficients", "density", "quantile_effects")
     kinds: ClassVar[Mapping[str, str]] = {"effect": "quantile_effects"}
 
     @property
@@ -209,7 +213,10 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
     def labels(self) -> tuple[str, Sequence[str]]:
         """The outcome, and the names of the estimates."""
         names = self.spec.names
-        return self.spec.outcome.name, [*(f"logit: {n}" for n in names), *names] if self._linear else FUNCTIONALS
+        return self.spec.outcome.name, [
+            *(f"logit: {n}" for n in names),
+            *names,
+        ] if self._linear else FUNCTIONALS
 
     def solution(self) -> Array:
         """The coefficients of both parts."""
@@ -241,9 +248,7 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         own.data_rows()
         occurs, rest = own.occurs.with_cov(cov), own.rest.with_cov(cov)
         facts = replace(own.facts, clusters=occurs.covariance.clusters)
-        return replace(
-            own, occurs=occurs, rest=rest, kind=occurs.covariance.kind, facts=facts, saved=None
-        )
+        return replace(own, occurs=occurs, rest=rest, kind=occurs.covariance.kind, facts=facts, saved=None)
 
     # ---- estimates -----------------------------------------------------------------------------------------
 
@@ -348,7 +353,9 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         """A functional that is differentiated exactly; a probability has the mass at its lower end in it."""
         kind, numbers = parse_functional(name)
         if kind == "ratio" and near and self.point == 0:
-            raise OptionError(f"{name}: a row whose quantile is the mass at zero has no ratio to it; use iqr.")
+            raise OptionError(
+                f"{name}: a row whose quantile is the mass at zero has no ratio to it; use iqr."
+            )
         if kind == "prob" and numbers[0] == self.point:
             numbers = (just_below(self.point), numbers[1])
         return kind, numbers
@@ -406,7 +413,7 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         def pit(of_rest: Array) -> Array:
             out = own.copy()
             out[at] = of_rest
-            return p * out + mass
+            return np.asarray(p * out + mass)
 
         below = None if rest.below is None else pit(rest.below)
         if below is not None:  # an outcome at the mass is known
@@ -421,7 +428,9 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         read, functionals = self._read(names, on, True)
         if new is None:
             a = self.answering("mean", None, near=True)
-            return NewRows(read, functionals, a.laws(a.X), a.estimation, a.unsupported, a.held), self.data_rows().index
+            return NewRows(
+                read, functionals, a.laws(a.X), a.estimation, a.unsupported, a.held
+            ), self.data_rows().index
         found, index = self.rest.new_answering("mean", None, new)
         laws = HurdleRowLaws(self.point, self.occurs.row_laws(new), found.laws)
         if self.rows is not None:
@@ -540,6 +549,11 @@ class HurdleResults(LawAnswers, FittedResult, LikelihoodCriteria, OtherPackagesN
         )
         if self._linear:
             notes.append(f"Sigma of the rest: {number(self.rest.sigma)}.")
+        if f.outside:
+            notes.append(
+                f"{f.outside} rows at the mass lie outside the covariates of the others, where the law of "
+                "the rest follows its shape alone."
+            )
         if len(outcome.recorders) > 1:
             notes.append(
                 "Taken for granted: recording does not depend on the outcome, given the covariates, beyond "

@@ -1,4 +1,4 @@
-"""Laws of rows with a mass: a probability of being off its point, a law of the rest, and both estimations as one.
+"""Laws of rows with a mass: a probability of being off its point, a law of the rest, both estimations as one.
 
 With p = P(y ≠ c | x) and G the law of the rest, F(y | x) = p·G(y | x) + (1 − p)·1{y ≥ c}.  Coefficients are
 θ = (those of p, those of G), whose informations do not meet.
@@ -29,7 +29,6 @@ from disteconometrics.inference.law_effects import (
     RowLaws,
     RowMoments,
     RowValues,
-    just_below,
     needs_population,
 )
 from disteconometrics.inference.law_functionals import Functional
@@ -117,7 +116,7 @@ class HurdleRowLaws:
 
     def cdf_sums(self, y: float, W: Array) -> Array:
         """Σ w ∂F(y | x)/∂θ (v, k + q)."""
-        of_p = W * (self._rest_at(y).cdf - (y >= self.point))[:, None]
+        of_p = W * (self._rest_at(y).cdf - float(y >= self.point))[:, None]
         return self._sums(of_p, self.rest.cdf_sums(self._near(y), W * self.p[:, None] * self._inside(y)))
 
     def _near(self, y: float) -> float:
@@ -159,7 +158,7 @@ class HurdleRowLaws:
             return RowValues(self.at(high).cdf - self.at(low).cdf, sums)
         if kind == "q":
             values, G = self.each(functional)
-            return RowValues(values, W.T @ np.where(W.any(axis=1)[:, None], G, 0.0))
+            return RowValues(values, W.T @ np.where((W != 0).any(axis=1, keepdims=True), G, 0.0))
         return self._by_steps(numbers[0], W)
 
     def _spread(self, kind: str, W: Array) -> RowValues:
@@ -171,7 +170,7 @@ class HurdleRowLaws:
         return RowValues(root if kind == "std" else found.var, sums.second[:v] + sums.first[v:])
 
     def _by_steps(self, of: Callable[[Law], Any], W: Array) -> RowValues:
-        """Any function of laws: by differences in p, and those that the rest takes in its own coefficients."""
+        """Any function of laws: by differences in p, and those that the rest takes in its own."""
         rest, p, n = self.rest.take(np.arange(self.size)), self.p, self.size
 
         def at(law: Law, p: Array) -> Array:
@@ -197,7 +196,7 @@ class HurdleRowLaws:
     @cached_property
     def _size_of_rest(self) -> int:
         """Coefficients of the rest."""
-        return self.rest.take([0]).by_row(("mean", ()), np.zeros((1, 1))).sums.shape[1]
+        return int(self.rest.take([0]).by_row(("mean", ()), np.zeros((1, 1))).sums.shape[1])
 
     def _quantiles(self, tau: float) -> tuple[Array, Array]:
         """Quantiles (n,) and gradients −(∂F/∂θ)/f, zero at the mass, which does not move."""
@@ -213,12 +212,11 @@ class HurdleRowLaws:
 
     def _density(self, y: Array) -> Array:
         """Densities (n,) at outcomes beside the point, one for each row."""
-        law = self.law
-        return np.asarray(law.pdf(y if law.batch_shape else y)).reshape(self.size)
+        return np.asarray(self.law.pdf(y)).reshape(self.size)
 
     def _cdf_each(self, y: Array) -> Array:
         """∂F(y_i | x_i)/∂θ (n, k + q) at outcomes (n,)."""
-        inside: Mask = (self.support.low < y) & (y < self.support.high)
+        inside: Mask = np.asarray((self.support.low < y) & (y < self.support.high))
         beyond = as_floats(y >= self.support.high)
         z, G = self.rest.each_on_link(np.where(inside, y, self._near(self.support.high)))
         F = np.where(inside, self.link.cdf(z), beyond)
@@ -278,7 +276,9 @@ class HurdleEstimation:
         k, m = self.split, self._size_of_rest
         if is_model_based(self.kind):
             nothing: Any = None
-            parts = (e.covariance(np.zeros(j), np.eye(j), nothing) for e, j in ((self.occurs, k), (self.rest, m)))
+            parts = (
+                e.covariance(np.zeros(j), np.eye(j), nothing) for e, j in ((self.occurs, k), (self.rest, m))
+            )
             return np.asarray(block_diag(*parts))
         eye = np.eye(k + m)
         with warnings.catch_warnings():

@@ -88,9 +88,9 @@ class NormalRegression(Specification):
     - ``mass(y, 0)``: a hurdle, a logit for y being off the point and the regression for the rest; what is
       recorded at the point, after rounding, is all mass.
 
-    They nest in this order, as ``mass(topcoded(rounded(y, to=1), at=40), 0)``, with increasing functions outside:
-    ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is without recorders.
-    Recording must not depend on the outcome beyond that, given the covariates.  A duration that may go on is
+    They nest in this order, as ``mass(topcoded(rounded(y, to=1), at=40), 0)``, with increasing functions
+    outside: ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is without
+    recorders.  Recording must not depend on the outcome beyond that, given the covariates.  A duration that may go on is
     ``interval(time, end)`` with an end of inf; late entry, several causes and covariates that change on the
     way are left to survival packages.
 
@@ -173,7 +173,8 @@ class NormalRegression(Specification):
 
         Returns
         -------
-        NormalResults, RecordedNormalResults where the outcome was recorded, HurdleResults where it has a mass.
+        NormalResults, RecordedNormalResults where the outcome was recorded, or HurdleResults where it has a
+        mass.
 
         Raises
         ------
@@ -186,11 +187,15 @@ class NormalRegression(Specification):
         """
         read = FitRows.read(self, data, streams=True, n_jobs=n_jobs, outcome="recorded")
         records = None if read.streamed else read.design.records
-        kind = resolve_kind(statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=records is None)
+        kind = resolve_kind(
+            statsmodels_cov(cov, cov_type, cov_kwds), self.weight_type, surveys=records is None
+        )
         if records is None or records.at_mass is None:
             return _fit_rows(self, read, kind, use_t)
         if use_t not in ("auto", False):
-            raise OptionError("use_t=True is for one regression; a mass beside it is judged by the normal law.")
+            raise OptionError(
+                "use_t=True is for one regression; a mass beside it is judged by the normal law."
+            )
         return fit_hurdle(self, read, kind, lambda model, rows: _fit_rows(model, rows, kind, "auto"))
 
 

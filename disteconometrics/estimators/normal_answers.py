@@ -206,6 +206,7 @@ class NormalAnswers(LawAnswers):
         return [functional_name(n) for n in given], functionals
 
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need; see `LawAnswers`."""
         read, functionals = self._read(names, on, True)
         X, mean, index = self._new_rows(new)
         laws = NormalRowLaws(columns(X), mean, self.sigma, self.coefficients)

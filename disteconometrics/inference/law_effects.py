@@ -71,6 +71,7 @@ NEAR = 1e-7  # share of the width within which a limit is found
 GRID = 60  # points of a curve
 DRAWS = 4000  # of the Gaussian process behind a uniform band
 LIMITS = ("conf_low", "conf_high", "band_low", "band_high")
+UNSURE = 2.6  # standard errors of F at a mass, within which a level may be on either side
 FEW = 400  # rows whose quantiles say where that of the average is
 
 
@@ -453,7 +454,9 @@ class Averaged:
         if kind == "difference":
             return Answer(a.value - b.value, a.gradient - b.gradient, a.rows - b.rows, at_mass=at_mass)
         if b.value == 0:
-            raise OptionError(f"q[{levels[1]:g}] is zero, and no ratio to it is a number: use iqr or quantiles.")
+            raise OptionError(
+                f"q[{levels[1]:g}] is zero, and no ratio to it is a number: use iqr or quantiles."
+            )
         ratio = a.value / b.value
         gradient, rows = (a.gradient - ratio * b.gradient) / b.value, (a.rows - ratio * b.rows) / b.value
         return Answer(ratio, gradient, rows, at_mass=at_mass)
@@ -493,6 +496,20 @@ class Averaged:
         G = laws.log_density_sums(y, (w * pdf)[:, None])[0] / f
         return Answer(float(np.log(f)), G, self.averaging(pdf / f))
 
+    @cached_property
+    def _width(self) -> Array:
+        """A first step (1,) away from a mass."""
+        return np.array([abs(self.quantile(0.9) - self.quantile(0.1)) / 8 or 1.0])
+
+    def near_mass(self, tau: float, error: Callable[[Answer], float]) -> bool:
+        """Whether a level is so near to F at the ends of a mass that its quantile may be on either side."""
+        point = self.point
+        if point is None:
+            return False
+        target = float(self._own[0].link.quantile(np.array(tau)))
+        ends = [self.on_link(y) for y in (just_below(point), point)]
+        return any(abs(a.value - target) < UNSURE * error(a) for a in ends)
+
     def quantile_limits(
         self, tau: float, error: Callable[[Answer], float], critical: float, y: float, se: float
     ) -> tuple[float, float]:
@@ -505,8 +522,7 @@ class Averaged:
             return np.array([a.value + sign * critical * error(a) - target])
 
         if point is not None:
-            width = np.array([abs(self.quantile(0.9) - self.quantile(0.1)) / 8 or 1.0])
-            ends = [crossings_of_mass(partial(over, sign=s), point, width) for s in (1.0, -1.0)]
+            ends = [crossings_of_mass(partial(over, sign=s), point, self._width) for s in (1.0, -1.0)]
             low, high = self.held.limits(*np.concatenate(ends))
             return float(low), float(high)
 

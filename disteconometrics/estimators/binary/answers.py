@@ -107,6 +107,7 @@ class BinaryAnswers(LawAnswers):
         return _laws(self.fitted_index, offset, X)
 
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need; see `LawAnswers`."""
         raise OptionError("predict(new, ci=True) gives P(y = 1 | x) of each row with limits.")
 
     @as_given

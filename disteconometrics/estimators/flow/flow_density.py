@@ -15,7 +15,7 @@ from disteconometrics.distributions.support import Support, support_of
 from disteconometrics.errors import OptionError
 from disteconometrics.estimators.flow.alternative import trained_alternative
 from disteconometrics.estimators.flow.product import fit_product
-from disteconometrics.estimators.flow.spline_results import FlowResults, fit_spline
+from disteconometrics.estimators.flow.spline_results import FlowResults, fit_density
 from disteconometrics.estimators.hurdle import HurdleResults
 from disteconometrics.estimators.joint import JointResults
 from disteconometrics.estimators.specification import Specification, check_columns
@@ -183,7 +183,7 @@ class FlowDensity(Specification):
             joint: JointResults | TrainedFlowResults = fit_product(self, data, cov, seed)
             return joint
         seed_sequence(seed if seed is not None else 0)  # refused before the fit where it is none
-        result = fit_spline(self, data, cov)
+        result = fit_density(self, data, cov)
         if cov is not None or isinstance(result, HurdleResults):
             return result
         return self._or_rival(result, data, seed)

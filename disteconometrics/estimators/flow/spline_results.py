@@ -61,7 +61,7 @@ from disteconometrics.likelihoods.monotone import BASES
 from disteconometrics.likelihoods.row_sums import RowTransform
 from disteconometrics.tables import Summary, printable
 
-__all__ = ["FlowResults", "fit_spline"]
+__all__ = ["FlowResults", "fit_density", "fit_spline"]
 
 
 LEVEL = 0.95
@@ -72,17 +72,30 @@ KINDS = {
 }  # of covariances that a label names in full
 
 
-def fit_spline(
-    model: Any, data: Any, cov: CovarianceKind | None = None, like: SplineFlow | None = None
-) -> FlowResults | HurdleResults:
-    """Fit the monotone spline of a specification to a table.
+def fit_density(model: Any, data: Any, cov: CovarianceKind | None = None) -> FlowResults | HurdleResults:
+    """Fit the monotone spline of a specification to a table, beside a mass if the left side has one.
 
     Parameters
     ----------
     model : FlowDensity of one outcome.
     data : table.
     cov : as in its ``fit``.
-    like : SplineFlow whose base and kind of centre are taken, None to choose them.
+
+    Raises
+    ------
+    DataError, FormulaError, OptionError, OutcomeError, CollinearityError
+    """
+    kind, read = _kind(cov, model.weight_type), FitRows.read(model, data, outcome="recorded")
+    records = read.design.records
+    if records is None or records.at_mass is None:
+        return _fitted(model, read, kind)
+    return fit_hurdle(model, read, kind, partial(_fitted, kind=kind))
+
+
+def fit_spline(
+    model: Any, data: Any, cov: CovarianceKind | None = None, like: SplineFlow | None = None
+) -> FlowResults:
+    """The same of an outcome without a mass, with base and kind of centre ``like`` another's if given.
 
     Raises
     ------
@@ -94,16 +107,12 @@ def fit_spline(
     >>> fit_spline(de.FlowDensity("log(foodexp) ~ 1"), de.datasets.engel()).nobs
     235.0
     """
-    kind, read = _kind(cov, model.weight_type), FitRows.read(model, data, outcome="recorded")
+    return _fitted(model, FitRows.read(model, data, outcome="recorded"), _kind(cov, model.weight_type), like)
 
-    def fitted(model: Any, read: FitRows) -> FlowResults:
-        fit = fit_rows(model, read, kind, like)
-        return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
 
-    records = read.design.records
-    if records is None or records.at_mass is None:
-        return fitted(model, read)
-    return fit_hurdle(model, read, kind, fitted)
+def _fitted(model: Any, read: FitRows, kind: CovarianceKind, like: SplineFlow | None = None) -> FlowResults:
+    fit = fit_rows(model, read, kind, like)
+    return FlowResults(model=model, spec=fit.rows.spec, kind=kind, **fit._asdict())
 
 
 def _kind(cov: CovarianceKind | None, weight_type: str | None) -> CovarianceKind:
@@ -403,10 +412,11 @@ class FlowResults(FittedResult, LawAnswers):
         return distinct_laws(self._covariates(new, warn=False)[0], of, lambda X: -flow.centre.location(X))
 
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
+        """What predictions of new rows need; see `LawAnswers`."""
         names_, functionals, flow = self._read(names, on, True)
         X, index = self._covariates(new)
         held = self._held(flow)
-        laws = SplineRowLaws(flow, self.undersmoothed, X, held=held)
+        laws = SplineRowLaws(flow, self.undersmoothed, X)
         estimation = self._given_rows(self.undersmoothed)
         without = {} if self.rows is None else self.answering(names, on, near=True).unsupported
         complete = np.asarray(~np.isnan(X).any(axis=1))
