@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -20,10 +20,9 @@ from disteconometrics.arrays import Array, Mask
 from disteconometrics.data.scenario import Scenario
 from disteconometrics.data.table import as_given
 from disteconometrics.distributions.functionals import listed
-from disteconometrics.distributions.support import Support
 from disteconometrics.errors import DataError, FileFormatError, OptionError
 from disteconometrics.estimators.crossing import Counterfactual, Crossing, counterfactual
-from disteconometrics.estimators.law_results import FUNCTIONALS
+from disteconometrics.estimators.law_results import FUNCTIONALS, limits_beside_mass, limits_on_the_line
 from disteconometrics.estimators.results import SavedResult
 from disteconometrics.fields import Numbers
 from disteconometrics.inference.crossed_laws import Cell, CrossedLaws, InfluenceLaws
@@ -35,8 +34,6 @@ from disteconometrics.inference.law_effects import (
     Estimation,
     RowLaws,
     check_target,
-    crossings,
-    crossings_of_mass,
     error_of,
     estimates_of,
     point_of,
@@ -54,7 +51,14 @@ from disteconometrics.inference.variable_effects import (
     Seen,
     VariableEffects,
 )
-from disteconometrics.inference.withheld import check_finite, checked, is_withheld, warn_unsupported
+from disteconometrics.inference.withheld import (
+    check_finite,
+    checked,
+    hidden_rows,
+    is_withheld,
+    settled,
+    warn_unsupported,
+)
 from disteconometrics.tables import WIDTH, Section, Summary, number
 
 __all__ = [
@@ -499,7 +503,7 @@ class LawAnswers:
         parts = [(law, f) for f in a.functionals for law in averages]
         labels = [f"{n}{words}" for n in a.names for words, _ in groups]
         error = error_of(a.estimation, whose)
-        found, functionals = [_settled(law, f, error) for law, f in parts], [f for _, f in parts]
+        found, functionals = [settled(law, f, error) for law, f in parts], [f for _, f in parts]
         answers = checked([n for n in a.names for _ in groups], found, functionals, a.unsupported, a.held)
         plain = estimates_of(labels, answers, a.estimation, whose)
 
@@ -731,7 +735,7 @@ class LawAnswers:
                 columns = _of_each_row(a.laws, functional, a.estimation, critical, a.held)
             else:
                 columns = {"estimate": row_values(a.laws, functional, np.zeros((n, 1))).values}
-            hidden = _hidden_rows(a.laws, functional, columns["estimate"], a.held)
+            hidden = hidden_rows(a.laws, functional, columns["estimate"], a.held)
             columns = {k: np.where(hidden, np.nan, v) for k, v in columns.items()}
             values = columns["estimate"]
             gone += [name] * (not a.held.all and bool((np.isnan(values) & a.complete).any()))
@@ -747,27 +751,6 @@ class LawAnswers:
     @abstractmethod
     def new_answering(self, names: Any, on: Any, new: Any) -> tuple[NewRows, Any]:
         """What predictions of new rows need, and the rows' index."""
-
-
-def _settled(law: Averaged, functional: Functional, error: Callable[[Answer], float]) -> Answer:
-    """A functional of an averaged law; of two quantiles, of which one may be a mass, without error."""
-    found, (kind, levels) = law.functional(functional), functional
-    if kind not in ("difference", "ratio"):
-        return found
-    return found._replace(at_mass=found.at_mass or any(law.near_mass(t, error) for t in levels))
-
-
-def _hidden_rows(laws: RowLaws, functional: Functional, values: Array, held: Held) -> Mask:
-    """Rows (n,) of which records do not tell a functional with these values."""
-    kind, numbers = functional
-    if held.all or held.hides(functional) or (kind == "prob" and held.hides_between(numbers)):
-        return np.full(len(values), not held.all)
-    if kind == "q":
-        return held.hidden(values)
-    zero = np.zeros((len(values), 1))
-    levels = numbers if kind in ("difference", "ratio") else ()
-    parts = [held.hidden(laws.by_row(("q", (level,)), zero).values) for level in levels]
-    return np.asarray(np.logical_or.reduce([np.zeros(len(values), dtype=bool), *parts]))
 
 
 def _of_each_row(
@@ -787,36 +770,13 @@ def _of_each_row(
             return np.asarray(z + sign * critical * estimation.errors(G) - target)
 
         if point_of(laws) is None:
-            ends = _on_the_line(laws.support, over, values[known], critical * se[known])
+            ends = limits_on_the_line(laws.support, over, values[known], critical * se[known])
         else:
-            ends = _beside_mass(own, over)
+            ends = limits_beside_mass(own, over)
         low[known], high[known] = ends
         low, high = held.limits(low, high)
         se = np.where(values == point_of(laws), np.nan, se)  # what does not move has no error
     return {"estimate": values, "std_error": se, "conf_low": low, "conf_high": high}
-
-
-def _on_the_line(
-    support: Support, over: Callable[..., Array], values: Array, half: Array
-) -> tuple[Array, Array]:
-    """Where the upper and the lower band of rows meet the level, on the line of a support."""
-    at, half = support.to_line(values), half * np.exp(support.log_slope(values))
-
-    def band(u: Array, sign: float) -> Array:
-        return over(support.from_line(u), sign)
-
-    low, high = (
-        support.from_line(crossings(partial(band, sign=sign), at, -sign * half)) for sign in (1.0, -1.0)
-    )
-    return low, high
-
-
-def _beside_mass(laws: Any, over: Callable[..., Array]) -> tuple[Array, Array]:
-    """The same of laws with a mass."""
-    width = np.ptp(laws.law.quantile([0.1, 0.9]), axis=-1) / 8
-    width = np.where(width > 0, width, 1.0)
-    low, high = (crossings_of_mass(partial(over, sign=sign), laws.point, width) for sign in (1.0, -1.0))
-    return low, high
 
 
 def _of_each_variable(

@@ -89,10 +89,10 @@ class NormalRegression(Specification):
       recorded at the point, after rounding, is all mass.
 
     They nest in this order, as ``mass(topcoded(rounded(y, to=1), at=40), 0)``, with increasing functions
-    outside: ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is without
-    recorders.  Recording must not depend on the outcome beyond that, given the covariates.  A duration that may go on is
-    ``interval(time, end)`` with an end of inf; late entry, several causes and covariates that change on the
-    way are left to survival packages.
+    outside: ``log(topcoded(wage, at=40))``, whose log-likelihood is that of the logarithm, as it is
+    without recorders. Recording must not depend on the outcome beyond that, given the covariates. A
+    duration that may go on is ``interval(time, end)`` with an end of inf; late entry, several causes and
+    covariates that change on the way are left to survival packages.
 
     Parameters
     ----------

@@ -385,19 +385,22 @@ class Averaged:
             return point, np.inf
         return (-np.inf if tau <= self.at(just_below(point))[0] else point), point
 
+    def _quantile_of_rows(self, tau: float) -> tuple[float, float]:
+        """The average quantile of some rows, and how far these are apart."""
+        laws, w = self._own
+        few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
+        own = np.atleast_1d(laws.take(few).law.quantile(tau))
+        return float(np.average(own, weights=w[few])), float(np.ptp(own)) or 1.0
+
     def quantile(self, tau: float, near: tuple[float, float] | None = None) -> float:
         """The quantile of the average: Newton's method inside a bracket.
 
         It starts at the quantiles of the rows, or at a value that is ``near`` and moves by a step at most.
         """
-        laws, w = self._own
-        if near is None or laws.size == 1:
-            few = np.unique(np.linspace(0, laws.size - 1, min(FEW, laws.size)).round().astype(np.intp))
-            own = np.atleast_1d(laws.take(few).law.quantile(tau))
-            if laws.size == 1:
-                return float(own.ravel()[0])
-            near = float(np.average(own, weights=w[few])), float(np.ptp(own)) or 1.0
-        y, step = near
+        laws = self._own[0]
+        if laws.size == 1:
+            return float(np.atleast_1d(laws.law.quantile(tau)).ravel()[0])
+        y, step = self._quantile_of_rows(tau) if near is None else near
         low, high = self._side(tau)
         if low == high:
             return low
